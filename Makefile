@@ -1,0 +1,49 @@
+# Targets that the README names: setup, demo, test, lint, bench.
+# Everything they need is installed by `setup`, which does nothing when it is there.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+BIN := target/release/cadmill
+REAL := tests/fixtures/real
+CARGO_DENY_VERSION := 0.20.2
+
+# Headers and libraries of the engines, libclang for bindgen, a C compiler for
+# the misbehaving engine of the tests, and the vendors' own command line tools,
+# whose output ours is compared with.
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3
+
+.PHONY: help setup build demo test lint deny bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Install what is missing (Debian packages; needs root or sudo for that)
+	@docker/setup.sh $(PACKAGES)
+
+build: setup ## Build the release binaries
+	$(CARGO) build --release --workspace --locked
+
+demo: build ## Convert real files and say where the results lie
+	@tests/demo.sh $(BIN) $(REAL) demo-out
+
+test: setup lint ## Check the format, lint, and run every test
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+lint: setup ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## Check licences, sources and duplicates of the dependencies
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
+	$(CARGO) deny --workspace check licenses bans sources
+
+bench: build ## Measure against unzip and ogr2ogr, in turn; about half an hour
+	$(CARGO) build --release --locked -p cadmill-cli --example big-shapefile
+	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf demo-out

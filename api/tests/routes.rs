@@ -1,0 +1,44 @@
+//! The routes, through the router and without a socket.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use serde_json::Value;
+use tower::ServiceExt;
+
+async fn get(path: &str) -> (StatusCode, String, Value) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = cadmill_api::router::router().oneshot(request).await.unwrap();
+    let status = response.status();
+    let kind = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, kind, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn it_lives() {
+    assert_eq!(get("/healthz").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn failures_are_listed_with_their_codes() {
+    let (status, _, body) = get("/api/failures").await;
+    assert_eq!(status, StatusCode::OK);
+    let codes: Vec<&str> = body.as_array().unwrap().iter().map(|f| f["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"limit.memory") && codes.contains(&"input.archive.invalid"), "{codes:?}");
+}
+
+#[tokio::test]
+async fn formats_are_listed_by_engine() {
+    let (_, _, body) = get("/api/formats").await;
+    let gdal = body.as_array().unwrap().iter().find(|e| e["engine"] == "gdal").unwrap();
+    assert_eq!(gdal["outputs"][0]["id"], "DXF");
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_problem() {
+    let (status, kind, body) = get("/nowhere").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(kind, "application/problem+json");
+    assert_eq!(body["status"], 404);
+    assert_eq!(body["code"], "usage.invalid");
+}

@@ -1,0 +1,130 @@
+//! The command line.
+
+use cadmill_core::domain::limits::{parse_duration, parse_size};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Converts design files with native libraries, each in a process of its own.
+#[derive(Debug, Parser)]
+#[command(name = "cadmill", version = cadmill_core::BUILD, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Convert one file, zipped or not
+    Convert(ConvertArgs),
+    /// List the engines, what they read and write, and which one serves a format
+    Engines(EnginesArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConvertArgs {
+    /// File to convert: a zip archive, or a file that an engine reads
+    pub(crate) input: PathBuf,
+
+    /// Format to convert to: a file extension (dxf, stp, glb) or an engine's own
+    /// format id (stlb, glb2, "ESRI Shapefile")
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: String,
+
+    /// Output file, or an existing directory; several output files become one zip
+    /// archive [default: the input's name in the current directory]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Use this engine only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) engine: Option<String>,
+
+    /// File to convert, by its path inside the archive
+    #[arg(long, value_name = "PATH")]
+    pub(crate) root: Option<String>,
+
+    /// Option for the engine; may be repeated. See docs/ENGINES.md
+    #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
+    pub(crate) options: Vec<(String, String)>,
+
+    /// Memory that the engine may use
+    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = parse_size)]
+    pub(crate) memory: u64,
+
+    /// Time that the engine may take
+    #[arg(long, value_name = "DUR", default_value = "30m", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Bytes that the engine may write
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = parse_size)]
+    pub(crate) max_output: u64,
+
+    /// Entries that the archive may have
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub(crate) max_entries: u64,
+
+    /// Bytes that the archive may expand to
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = parse_size)]
+    pub(crate) max_expanded: u64,
+
+    /// Times that one entry of more than 64 MiB may expand
+    #[arg(long, value_name = "N", default_value = "250")]
+    pub(crate) max_ratio: u64,
+
+    #[command(flatten)]
+    pub(crate) engines: EnginesFileArg,
+
+    /// Print a JSON object on standard output, for failures too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnginesArgs {
+    #[command(flatten)]
+    pub(crate) engines: EnginesFileArg,
+
+    /// Print a JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnginesFileArg {
+    /// TOML file that declares engines
+    #[arg(long, value_name = "FILE", env = "CADMILL_ENGINES_FILE")]
+    pub(crate) engines_file: Option<PathBuf>,
+}
+
+fn parse_option(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' is no option; write NAME=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    /// The defaults that the help shows are the defaults of the limits.
+    #[test]
+    fn defaults_are_those_of_the_domain() {
+        use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+        let args = Args::try_parse_from(["cadmill", "convert", "x", "--to", "dxf"]).unwrap();
+        let Command::Convert(args) = args.command else { panic!("another command") };
+        assert_eq!(args.memory, Caps::default().memory_bytes);
+        assert_eq!(args.timeout, Caps::default().time);
+        assert_eq!(args.max_output, Caps::default().output_bytes);
+        assert_eq!(args.max_entries, ArchiveLimits::default().entries);
+        assert_eq!(args.max_expanded, ArchiveLimits::default().expanded_bytes);
+        assert_eq!(args.max_ratio, ArchiveLimits::default().ratio);
+    }
+}

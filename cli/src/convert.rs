@@ -1,0 +1,121 @@
+//! `cadmill convert`.
+
+use crate::args::ConvertArgs;
+use crate::progress::Progress;
+use crate::{fail, setting};
+use cadmill_converter::job::{self, Facts, Order, millis};
+use cadmill_converter::publish::{Destination, Published};
+use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use serde_json::{Map, Value, json};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
+    let (result, facts) = match prepare_and_run(args) {
+        Ok(ended) => ended,
+        Err(failure) => return fail::report(&failure, None, args.json),
+    };
+    match result {
+        Ok(published) if args.json => {
+            let mut object = facts_object(&facts);
+            object.insert("outcome".to_owned(), json!("converted"));
+            object.insert(
+                "output".to_owned(),
+                json!({
+                    "path": published.path,
+                    "bytes": published.bytes,
+                    "sha256": published.sha256,
+                    "engine_files": facts.output_files,
+                }),
+            );
+            println!("{:#}", Value::Object(object));
+            ExitCode::SUCCESS
+        }
+        Ok(published) => {
+            println!("{}", published.path.display());
+            ExitCode::SUCCESS
+        }
+        Err(failure) => fail::report(&failure, Some(facts_object(&facts)), args.json),
+    }
+}
+
+type Ended = (Result<Published, Failure>, Facts);
+
+fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
+    let setting = setting::build(args.engines.engines_file.as_deref())?;
+    let destination = Destination::new(args.output.as_deref())?;
+    let order = Order {
+        input: args.input.clone(),
+        format: args.to.clone(),
+        engine: args.engine.clone(),
+        root: args.root.clone(),
+        options: args.options.clone(),
+        caps: Caps {
+            memory_bytes: args.memory,
+            time: args.timeout,
+            output_bytes: args.max_output,
+            ..Caps::default()
+        },
+        archive: ArchiveLimits {
+            entries: args.max_entries,
+            expanded_bytes: args.max_expanded,
+            ratio: args.max_ratio,
+            ..ArchiveLimits::default()
+        },
+    };
+    let cancel = cancel_on_signals()?;
+    let mut progress = Progress::new();
+    let ended = job::run(&order, &destination, &setting, &cancel, &mut progress);
+    progress.finish(ended.0.is_ok(), &ended.1);
+    Ok(ended)
+}
+
+/// A flag that the usual signals set. The job sees it within milliseconds, kills
+/// the engine and removes the workspace; a plain death would leave both.
+fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&flag))
+            .map_err(|e| Failure::io("taking over the signals", &e))?;
+    }
+    Ok(flag)
+}
+
+/// What is known of the job, for the JSON of success and failure alike.
+fn facts_object(facts: &Facts) -> Map<String, Value> {
+    let times = &facts.times;
+    let object = json!({
+        "engine": facts.target.as_ref().map(|target| json!({
+            "name": target.engine,
+            "library": facts.identity.as_ref().map(|i| &i.library),
+            "version": facts.identity.as_ref().map(|i| &i.version),
+            "path": facts.identity.as_ref().map(|i| &i.path),
+            "format_id": target.format_id,
+        })),
+        "input": {
+            "bytes": facts.input_bytes,
+            "root": facts.root,
+            "unpacked_bytes": facts.unpacked_bytes,
+            "unpacked_files": facts.unpacked_files,
+        },
+        "timings_ms": {
+            "unpack": millis(times.unpack),
+            "load": millis(times.load),
+            "convert": millis(times.convert),
+            "publish": millis(times.publish),
+            "remove": millis(times.remove),
+            "total": millis(times.total),
+        },
+        "engine_cpu_ms": millis(facts.engine_processor_time),
+        "peak_memory_bytes": facts.peak_memory_bytes,
+        "warnings": facts.warnings,
+        "cadmill": cadmill_core::BUILD,
+    });
+    match object {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

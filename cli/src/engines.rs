@@ -1,0 +1,139 @@
+//! `cadmill engines`: each engine as its own library describes it, and the table
+//! of formats.
+
+use crate::args::EnginesArgs;
+use crate::{fail, setting};
+use cadmill_converter::engines::Engine;
+use cadmill_converter::job::{self, Description, Setting};
+use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::format::EngineFormats;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
+    let setting = match setting::build(args.engines.engines_file.as_deref()) {
+        Ok(setting) => setting,
+        Err(failure) => return fail::report(&failure, None, args.json),
+    };
+    let found = ask_all(&setting);
+    let defaults = defaults(&setting.engines.formats());
+    if args.json {
+        println!("{:#}", as_json(&found, &defaults));
+    } else {
+        print!("{}", as_text(&found, &defaults));
+    }
+    ExitCode::SUCCESS
+}
+
+type Found<'a> = (&'a Engine, Result<Description, Failure>);
+
+/// Asks every engine, one process each, all at once.
+fn ask_all(setting: &Setting) -> Vec<Found<'_>> {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = setting
+            .engines
+            .iter()
+            .map(|engine| {
+                (engine, scope.spawn(move || job::describe(engine, setting, &AtomicBool::new(false))))
+            })
+            .collect();
+        asked.into_iter().filter_map(|(engine, answer)| Some((engine, answer.join().ok()?))).collect()
+    })
+}
+
+/// Which engine and format id an extension stands for: extension, engine, id, and
+/// the engine that serves when the first does not read the input.
+fn defaults(engines: &[EngineFormats]) -> Vec<(String, String, String)> {
+    let mut rows: Vec<(String, String, String)> = Vec::new();
+    for formats in engines {
+        for output in &formats.outputs {
+            let known = rows
+                .iter()
+                .any(|(extension, engine, _)| *extension == output.extension && *engine == formats.engine);
+            if !known {
+                rows.push((output.extension.clone(), formats.engine.clone(), output.id.clone()));
+            }
+        }
+    }
+    // Stable: of two engines for one extension, the preferred one stays first.
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    rows
+}
+
+fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value {
+    let engines: Vec<Value> = found
+        .iter()
+        .map(|(engine, answer)| match answer {
+            Ok(description) => json!({
+                "name": engine.name,
+                "kind": engine.library.kind,
+                "available": true,
+                "library": description.identity.library,
+                "version": description.identity.version,
+                "path": description.identity.path,
+                "reads": description.inputs,
+                "writes": description.outputs.iter()
+                    .map(|(id, extension)| json!({"id": id, "extension": extension})).collect::<Vec<_>>(),
+            }),
+            Err(failure) => json!({
+                "name": engine.name,
+                "kind": engine.library.kind,
+                "available": false,
+                "error": fail::error_object(failure),
+            }),
+        })
+        .collect();
+    let defaults: Vec<Value> = defaults
+        .iter()
+        .map(|(extension, engine, id)| json!({"extension": extension, "engine": engine, "format_id": id}))
+        .collect();
+    json!({"engines": engines, "defaults": defaults})
+}
+
+fn as_text(found: &[Found<'_>], defaults: &[(String, String, String)]) -> String {
+    let mut text = String::new();
+    for (engine, answer) in found {
+        match answer {
+            Ok(description) => {
+                let identity = &description.identity;
+                let path = identity.path.display();
+                text += &format!("{}: {} {} ({path})\n", engine.name, identity.library, identity.version);
+                text += &wrapped("  reads   ", description.inputs.iter().map(String::as_str));
+                let mut ids: Vec<&str> = description.outputs.iter().map(|(id, _)| id.as_str()).collect();
+                ids.dedup();
+                text += &wrapped("  writes  ", ids.iter().copied());
+            }
+            Err(failure) => {
+                text += &format!("{}: not available: {} [{}]\n", engine.name, failure.message, failure.code);
+                text += &format!("  hint    {}\n", failure.code.hint());
+            }
+        }
+        text.push('\n');
+    }
+    text += "--to        engine      format id\n";
+    for (extension, engine, id) in defaults {
+        text += &format!("{extension:<10}  {engine:<10}  {id}\n");
+    }
+    text
+}
+
+/// Words with commas, in lines of 100 characters that begin under the first word.
+fn wrapped<'a>(head: &str, words: impl Iterator<Item = &'a str>) -> String {
+    let mut lines = vec![head.to_owned()];
+    for word in words {
+        let line = lines.last_mut().map_or(0, |l| l.len());
+        if line + word.len() > 100 {
+            lines.push(" ".repeat(head.len()));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+            line.push_str(", ");
+        }
+    }
+    let mut text: Vec<String> = lines.iter().map(|l| l.trim_end().to_owned()).collect();
+    if let Some(last) = text.last_mut() {
+        *last = last.trim_end_matches(',').to_owned();
+    }
+    text.join("\n") + "\n"
+}

@@ -1,0 +1,36 @@
+//! How a failure is told: two lines for people, an object for programs.
+
+use cadmill_core::domain::failure::Failure;
+use serde_json::{Map, Value, json};
+use std::process::ExitCode;
+
+/// Tells the failure and gives the exit code. `facts` go into the object, beside the error.
+pub(crate) fn report(failure: &Failure, facts: Option<Map<String, Value>>, as_json: bool) -> ExitCode {
+    if as_json {
+        let mut object = Map::new();
+        object.insert("error".to_owned(), error_object(failure));
+        object.extend(facts.unwrap_or_default());
+        println!("{:#}", Value::Object(object));
+    } else {
+        eprintln!("error: {} [{}]", failure.message, failure.code);
+        eprintln!("hint: {}", failure.code.hint());
+    }
+    ExitCode::from(failure.code.exit_code())
+}
+
+/// The failure as JSON: `code`, `message`, `hint`, `fault`, `retryable`, `exit_code`
+/// and the details of its kind.
+pub(crate) fn error_object(failure: &Failure) -> Value {
+    let mut object = json!({
+        "code": failure.code,
+        "message": failure.message,
+        "hint": failure.code.hint(),
+        "fault": failure.code.fault(),
+        "retryable": failure.code.retryable(),
+        "exit_code": failure.code.exit_code(),
+    });
+    for (name, value) in &failure.details {
+        object[*name] = json!(value);
+    }
+    object
+}

@@ -1,0 +1,41 @@
+//! `cadmill`: everything on one machine.
+//!
+//! Results go to standard output, all else to standard error. `main` only maps
+//! what happened to an exit code; docs/FAILURES.md lists them.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod convert;
+mod engines;
+mod fail;
+mod progress;
+mod setting;
+
+use args::Command;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse(&error),
+    };
+    match args.command {
+        Command::Convert(args) => convert::run(&args),
+        Command::Engines(args) => engines::run(&args),
+    }
+}
+
+/// Wrong arguments, in the form that was asked for. Help and version are no errors.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|a| a == "--json");
+    if json && error.use_stderr() {
+        let text = error.to_string();
+        let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim();
+        return fail::report(&Failure::new(FailureCode::UsageInvalid, message), None, true);
+    }
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}

@@ -1,0 +1,200 @@
+//! Archives at their limits and beyond, through the public interface.
+
+use super::*;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use zip::write::SimpleFileOptions;
+
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    for (name, content) in entries {
+        if name.ends_with('/') {
+            writer.add_directory(*name, options).unwrap();
+        } else {
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(content).unwrap();
+        }
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn file_of(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+fn unpack(bytes: &[u8], limits: &ArchiveLimits) -> Result<tempfile::TempDir, FailureCode> {
+    let file = file_of(bytes);
+    let archive = Archive::open(&file, limits).map_err(|f| f.code)?;
+    let directory = tempfile::tempdir().unwrap();
+    archive.unpack(directory.path(), &AtomicBool::new(false), &mut |_| {}).map_err(|f| f.code)?;
+    Ok(directory)
+}
+
+fn refused(bytes: &[u8]) -> FailureCode {
+    unpack(bytes, &ArchiveLimits::default()).expect_err("it must be refused")
+}
+
+/// Replaces every occurrence of a text by one of the same length, in headers and directory alike.
+fn patched(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    let mut hits = 0;
+    while let Some(found) = bytes[at..].windows(from.len()).position(|w| w == from) {
+        bytes[at + found..at + found + from.len()].copy_from_slice(to);
+        at += found + from.len();
+        hits += 1;
+    }
+    assert!(hits > 0, "nothing to patch");
+    bytes
+}
+
+#[test]
+fn a_plain_archive_is_unpacked_as_it_is() {
+    let large: Vec<u8> = (0..3_000_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
+    let bytes = archive(&[("d/", b""), ("d/large.bin", &large), ("d/e/small.txt", b"hello"), ("empty", b"")]);
+    let directory = unpack(&bytes, &ArchiveLimits::default()).unwrap();
+    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+    assert!(read("d/large.bin") == large);
+    assert_eq!(read("d/e/small.txt"), b"hello");
+    assert_eq!(read("empty"), b"");
+    use std::os::unix::fs::PermissionsExt;
+    let mode =
+        |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("d/large.bin"), 0o600);
+    assert_eq!(mode("d/e"), 0o700);
+}
+
+#[test]
+fn limits_hold_at_the_limit_and_not_beyond() {
+    let bytes = archive(&[("a", &[1; 1000]), ("b", &[2; 24])]);
+    let limits =
+        |entries, expanded_bytes| ArchiveLimits { entries, expanded_bytes, ..ArchiveLimits::default() };
+    assert!(unpack(&bytes, &limits(2, 1024)).is_ok());
+    assert_eq!(unpack(&bytes, &limits(1, 1024)).unwrap_err(), FailureCode::ArchiveTooManyEntries);
+    assert_eq!(unpack(&bytes, &limits(2, 1023)).unwrap_err(), FailureCode::ArchiveExpandedSize);
+}
+
+#[test]
+fn a_bomb_is_refused_and_a_table_of_blanks_is_not() {
+    let bytes = archive(&[("blanks.dbf", &vec![b' '; 1 << 20])]);
+    let limits =
+        |ratio, ratio_exempt_bytes| ArchiveLimits { ratio, ratio_exempt_bytes, ..ArchiveLimits::default() };
+    assert_eq!(unpack(&bytes, &limits(100, 1 << 10)).unwrap_err(), FailureCode::ArchiveRatio);
+    assert!(unpack(&bytes, &limits(100, 1 << 20)).is_ok());
+    assert!(unpack(&bytes, &limits(2000, 1 << 10)).is_ok());
+}
+
+#[test]
+fn damage_is_noticed_wherever_it_is() {
+    let content: Vec<u8> = (0..10_000u32).flat_map(|i| (i * i).to_le_bytes()).collect();
+    let bytes = archive(&[("a.obj", &content)]);
+    for length in [4, 30, bytes.len() / 2, bytes.len() - 1] {
+        assert_eq!(refused(&bytes[..length]), FailureCode::ArchiveInvalid, "cut to {length}");
+    }
+    let mut flipped = bytes.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x55;
+    assert_eq!(refused(&flipped), FailureCode::ArchiveChecksum);
+}
+
+#[test]
+fn archives_without_a_file_are_empty() {
+    assert_eq!(refused(&archive(&[])), FailureCode::ArchiveEmpty);
+    assert_eq!(refused(&archive(&[("d/", b"")])), FailureCode::ArchiveEmpty);
+}
+
+#[test]
+fn names_that_lead_out_are_refused() {
+    let bytes = archive(&[("aaaaaaaaaa.obj", b"x")]);
+    for name in ["../aaaaaaa.obj", "/aaaaaaaaa.obj", "aaa/../aaa.obj", "aaa\\aaaaaa.obj", "aaaaaaaaa\n.obj"] {
+        assert_eq!(
+            refused(&patched(&bytes, b"aaaaaaaaaa.obj", name.as_bytes())),
+            FailureCode::ArchiveName,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn twins_are_refused() {
+    let bytes = archive(&[("road.shp", b"1"), ("ROAD.shq", b"2")]);
+    let twins = patched(&bytes, b"ROAD.shq", b"ROAD.SHP");
+    assert_eq!(refused(&twins), FailureCode::ArchiveDuplicateName);
+    let nested = archive(&[("a", b"file"), ("b/c", b"file")]);
+    assert_eq!(refused(&patched(&nested, b"b/c", b"a/c")), FailureCode::ArchiveDuplicateName);
+}
+
+#[test]
+fn links_are_refused() {
+    let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    writer.add_symlink("link", "/etc/passwd", SimpleFileOptions::default()).unwrap();
+    assert_eq!(refused(&writer.finish().unwrap().into_inner()), FailureCode::ArchiveSpecialFile);
+}
+
+#[test]
+fn encryption_and_other_methods_are_refused() {
+    let bytes = archive(&[("a.obj", b"content")]);
+    let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    // APPNOTE 4.3.12: flags at 8, method at 10; 4.3.7: flags at 6, method at 8.
+    let with = |central: usize, local: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[directory + central] = value;
+        bytes[local] = value;
+        bytes
+    };
+    assert_eq!(refused(&with(8, 6, 1)), FailureCode::ArchiveEncrypted);
+    assert_eq!(refused(&with(10, 8, 12)), FailureCode::ArchiveMethod);
+}
+
+#[test]
+fn headers_that_contradict_the_directory_are_refused() {
+    let bytes = archive(&[("a.obj", b"content"), ("b.obj", b"other")]);
+    let mut renamed = bytes.clone();
+    renamed[30] = b'x';
+    assert_eq!(refused(&renamed), FailureCode::ArchiveInconsistent);
+    // Both directory records point at the first entry.
+    let mut overlapping = bytes.clone();
+    let second = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    overlapping[second + 42..second + 46].copy_from_slice(&[0; 4]);
+    assert_eq!(refused(&overlapping), FailureCode::ArchiveInconsistent);
+}
+
+#[test]
+fn a_declared_size_that_is_not_the_real_one_is_refused() {
+    let bytes = archive(&[("a.obj", &[7; 5000])]);
+    let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    for size in [4999u32, 5001] {
+        let mut lying = bytes.clone();
+        lying[directory + 24..directory + 28].copy_from_slice(&size.to_le_bytes());
+        lying[22..26].copy_from_slice(&size.to_le_bytes());
+        assert_eq!(refused(&lying), FailureCode::ArchiveChecksum, "{size}");
+    }
+}
+
+#[test]
+fn cancelling_stops_the_unpacking() {
+    let bytes = archive(&[("a.obj", &vec![7; 1 << 20])]);
+    let file = file_of(&bytes);
+    let archive = Archive::open(&file, &ArchiveLimits::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let cancelled = AtomicBool::new(true);
+    // It may be done before the wish is seen; it must not fail in another way.
+    match archive.unpack(directory.path(), &cancelled, &mut |_| {}) {
+        Ok(()) => assert!(Path::new(&directory.path().join("a.obj")).exists()),
+        Err(failure) => assert_eq!(failure.code, FailureCode::Cancelled),
+    }
+}
+
+#[test]
+fn only_archives_are_archives() {
+    assert!(is_zip(&file_of(&archive(&[("a", b"b")]))).unwrap());
+    assert!(is_zip(&file_of(&archive(&[]))).unwrap());
+    assert!(!is_zip(&file_of(b"PK\x03")).unwrap());
+    assert!(!is_zip(&file_of(b"")).unwrap());
+    assert!(!is_zip(&file_of(b"# obj file")).unwrap());
+}

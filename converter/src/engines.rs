@@ -1,0 +1,181 @@
+//! The engines that are there to be used: the built-in ones and those that the
+//! operator declares in an engines file.
+//!
+//! ```toml
+//! [[engine]]
+//! name = "gdal"                       # replaces the built-in engine of this name
+//! kind = "gdal"
+//! library = "/opt/gdal/lib/libgdal.so.35"
+//! sha256 = "…"                        # optional; checked before the file is loaded
+//! ```
+
+use crate::protocol::Library;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::{EngineFormats, EngineKind};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// One engine.
+///
+/// - `name` has lower-case letters, digits and hyphens only.
+/// - `library.path`, when given, is absolute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engine {
+    /// The name that `--engine` takes.
+    pub name: String,
+    /// The library behind it.
+    pub library: Library,
+}
+
+impl Engine {
+    fn built_in(kind: EngineKind) -> Self {
+        Self { name: kind.as_str().to_owned(), library: Library { kind, path: None, sha256: None } }
+    }
+
+    /// What the engine reads and writes, according to the table.
+    pub fn formats(&self) -> EngineFormats {
+        EngineFormats::of_kind(&self.name, self.library.kind)
+    }
+}
+
+/// All engines, in the order in which a default is chosen.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    engines: Vec<Engine>,
+}
+
+impl Default for Engines {
+    fn default() -> Self {
+        Self { engines: EngineKind::ALL.iter().map(|&kind| Engine::built_in(kind)).collect() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    engine: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    kind: EngineKind,
+    library: Option<PathBuf>,
+    sha256: Option<String>,
+}
+
+impl Engines {
+    /// The built-in engines and those of the file.
+    ///
+    /// # Errors
+    /// `usage.engines_file`, with the place in the file.
+    pub fn from_file(path: &Path) -> Result<Self, Failure> {
+        let fail = |text: String| {
+            Failure::new(FailureCode::UsageEnginesFile, format!("engines file {}: {text}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        Self::parse(&text).map_err(fail)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let file: File = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+        let mut engines = Self::default();
+        let mut seen = Vec::new();
+        for entry in file.engine {
+            if seen.contains(&entry.name) {
+                return Err(format!("engine '{}' is declared twice", entry.name));
+            }
+            seen.push(entry.name.clone());
+            let engine = entry.checked()?;
+            match engines.engines.iter_mut().find(|e| e.name == engine.name) {
+                Some(existing) => *existing = engine,
+                None => engines.engines.push(engine),
+            }
+        }
+        Ok(engines)
+    }
+
+    /// The engine of this name.
+    pub fn get(&self, name: &str) -> Option<&Engine> {
+        self.engines.iter().find(|e| e.name == name)
+    }
+
+    /// All engines.
+    pub fn iter(&self) -> impl Iterator<Item = &Engine> {
+        self.engines.iter()
+    }
+
+    /// What every engine reads and writes, according to the table.
+    pub fn formats(&self) -> Vec<EngineFormats> {
+        self.engines.iter().map(Engine::formats).collect()
+    }
+}
+
+impl Entry {
+    fn checked(self) -> Result<Engine, String> {
+        let name = &self.name;
+        let well_formed = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !well_formed {
+            return Err(format!("engine '{name}': a name has lower-case letters, digits and hyphens only"));
+        }
+        if self.library.as_ref().is_some_and(|p| !p.is_absolute()) {
+            return Err(format!("engine '{name}': `library` must be an absolute path"));
+        }
+        let sha256 = self.sha256.map(|s| s.to_ascii_lowercase());
+        if let Some(pin) = &sha256 {
+            if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(format!("engine '{name}': `sha256` must be 64 hexadecimal digits"));
+            }
+            if self.library.is_none() {
+                return Err(format!(
+                    "engine '{name}': a pinned engine needs `library`, the file that is pinned"
+                ));
+            }
+        }
+        let library = Library { kind: self.kind, path: self.library, sha256 };
+        Ok(Engine { name: self.name, library })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declared_engine_is_added_or_replaces_the_built_in_one() {
+        let pin = "AB".repeat(32);
+        let engines = Engines::parse(&format!(
+            "[[engine]]\nname='gdal'\nkind='gdal'\nlibrary='/opt/libgdal.so'\nsha256='{pin}'\n[[engine]]\nname='assimp-6'\nkind='assimp'\n"
+        ))
+        .unwrap();
+        assert_eq!(
+            engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(),
+            ["gdal", "assimp", "assimp-6"]
+        );
+        assert_eq!(engines.get("gdal").unwrap().library.sha256.as_deref(), Some(pin.to_lowercase().as_str()));
+        assert_eq!(engines.get("assimp").unwrap().library.path, None);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, expected) in [
+            ("[[engine]]\nname='x'", "kind"),
+            ("[[engine]]\nname='x'\nkind='occt'", "occt"),
+            ("[[engine]]\nname='x'\nkind='gdal'\nlibary='/x'", "libary"),
+            ("[[engine]]\nname='X y'\nkind='gdal'", "lower-case"),
+            ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='x.so'", "absolute"),
+            ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='/x.so'\nsha256='12'", "64"),
+            ("[[engine]]\nname='x'\nkind='gdal'\n[[engine]]\nname='x'\nkind='gdal'", "twice"),
+            (
+                "[[engine]]\nname='x'\nkind='gdal'\nsha256='0000000000000000000000000000000000000000000000000000000000000000'",
+                "library",
+            ),
+        ] {
+            let error = Engines::parse(text).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

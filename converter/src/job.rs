@@ -1,0 +1,590 @@
+//! One conversion from file to file: unpack, convert, publish, remove.
+//!
+//! The order is that of the failures: what can be refused without work is
+//! refused first (destination, input, archive directory, route, room), then the
+//! work is done, and the workspace is removed on every path out.
+
+use crate::archive::{self, Archive};
+use crate::engines::{Engine, Engines};
+use crate::protocol::{Answer, Request, Task, Unavailable, VERSION};
+use crate::publish::{Destination, OutputFile, Published};
+use crate::supervisor::{Cap, Event, Identity, Outcome, Report, Supervisor, clean};
+use crate::workspace::{Place, Workspace};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::{EngineFormats, OutputFormat, ZIP_BASED_INPUTS, extension_of, stem_of};
+use cadmill_core::domain::limits::{ArchiveLimits, Caps, MIN_MEMORY_BYTES, display_size};
+use cadmill_core::domain::route::{self, Target};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What is to be converted, to what, within which limits.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The input file, archive or not.
+    pub input: PathBuf,
+    /// FORMAT: an extension or an engine's own format id.
+    pub format: String,
+    /// The only engine that may serve.
+    pub engine: Option<String>,
+    /// The file to convert, by its path in the archive.
+    pub root: Option<String>,
+    /// Options for the engine.
+    pub options: Vec<(String, String)>,
+    /// Caps on the engine process.
+    pub caps: Caps,
+    /// Limits on the archive.
+    pub archive: ArchiveLimits,
+}
+
+/// What the conversion runs with.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The engines.
+    pub engines: Engines,
+    /// Where workspaces are made.
+    pub place: Place,
+    /// Starts engine hosts.
+    pub supervisor: Supervisor,
+}
+
+/// The part of a job that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The archive is judged and expanded.
+    Unpack,
+    /// The engine works.
+    Convert,
+    /// The output goes to its place.
+    Publish,
+}
+
+/// Hears of a job while it runs.
+pub trait Observer {
+    /// A stage begins.
+    fn stage(&mut self, stage: Stage);
+    /// So much of the stage is done, from 0 to 1.
+    fn progress(&mut self, fraction: f64);
+    /// The engine is loaded.
+    fn engine(&mut self, name: &str, identity: &Identity);
+    /// The engine warns.
+    fn warning(&mut self, line: &str);
+}
+
+/// What is known of a job at its end, good or bad. Fields are zero or empty for
+/// what was not reached.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Size of the input file.
+    pub input_bytes: u64,
+    /// Expanded size of the archive; zero for a plain file.
+    pub unpacked_bytes: u64,
+    /// Files in the archive; zero for a plain file.
+    pub unpacked_files: u64,
+    /// The file that was converted, by its path in the archive or its own name.
+    pub root: Option<String>,
+    /// Engine and format.
+    pub target: Option<Target>,
+    /// The library that did the work.
+    pub identity: Option<Identity>,
+    /// Files that the engine wrote.
+    pub output_files: u64,
+    /// Peak memory of the engine process.
+    pub peak_memory_bytes: u64,
+    /// Processor time of the engine process.
+    pub engine_processor_time: Duration,
+    /// First warnings of the engine.
+    pub warnings: Vec<String>,
+    /// Wall time per stage.
+    pub times: Times,
+}
+
+/// Wall time per stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// Judging and expanding the archive.
+    pub unpack: Duration,
+    /// Starting the engine process and loading the library.
+    pub load: Duration,
+    /// The engine's work, without loading.
+    pub convert: Duration,
+    /// Copying and digesting the output.
+    pub publish: Duration,
+    /// Removing the workspace.
+    pub remove: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+/// Runs an order to its end. The facts are told either way.
+///
+/// # Errors
+/// [`Failure`], in the result; the workspace is gone then too. Had it to stay,
+/// the failure says so.
+pub fn run(
+    order: &Order,
+    destination: &Destination,
+    setting: &Setting,
+    cancel: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> (Result<Published, Failure>, Facts) {
+    let started = Instant::now();
+    let mut job = Job { order, destination, setting, cancel, observer, facts: Facts::default() };
+    let result = job.run();
+    let mut facts = job.facts;
+    facts.times.total = started.elapsed();
+    (result, facts)
+}
+
+struct Job<'a> {
+    order: &'a Order,
+    destination: &'a Destination,
+    setting: &'a Setting,
+    cancel: &'a AtomicBool,
+    observer: &'a mut dyn Observer,
+    facts: Facts,
+}
+
+/// The file to convert and where it lies.
+struct Root {
+    path: PathBuf,
+    directory: PathBuf,
+    name: String,
+}
+
+impl Job<'_> {
+    fn run(&mut self) -> Result<Published, Failure> {
+        if self.order.caps.memory_bytes < MIN_MEMORY_BYTES {
+            return Err(memory_too_small(self.order.caps.memory_bytes));
+        }
+        let file = open_input(&self.order.input)?;
+        self.facts.input_bytes = file.metadata().map_err(|e| Failure::io("reading the input", &e))?.len();
+        let workspace = self.setting.place.create()?;
+        let result = self.run_in(&file, &workspace);
+        let removing = Instant::now();
+        let removed = workspace.remove();
+        self.facts.times.remove = removing.elapsed();
+        // A result beside plaintext that could not be removed is no success.
+        match (result, removed) {
+            (Ok(published), Ok(())) => Ok(published),
+            (Err(failure), Ok(())) | (Ok(_), Err(failure)) => Err(failure),
+            (Err(mut failure), Err(left)) => {
+                failure.message = format!("{}; and {}", failure.message, left.message);
+                Err(failure)
+            }
+        }
+    }
+
+    fn run_in(&mut self, file: &File, workspace: &Workspace) -> Result<Published, Failure> {
+        let input_extension = extension_of(&self.order.input.to_string_lossy());
+        let whole = ZIP_BASED_INPUTS.contains(&input_extension.as_str());
+        let is_archive = !whole && archive::is_zip(file).map_err(|e| Failure::io("reading the input", &e))?;
+        let (root, target) = if is_archive { self.unpack(file, workspace)? } else { self.take_as_it_is()? };
+        self.facts.root = Some(root.name.clone());
+        self.facts.target = Some(target.clone());
+        let stem = self.destination.stem(stem_of(&root.name), &target.extension);
+        let main_name =
+            if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
+        self.convert(&root, &target, &main_name, workspace)?;
+        self.publish(&main_name, workspace)
+    }
+
+    /// Judges the archive, finds root and route, and only then expands it.
+    fn unpack(&mut self, file: &File, workspace: &Workspace) -> Result<(Root, Target), Failure> {
+        self.observer.stage(Stage::Unpack);
+        let started = Instant::now();
+        let archive = Archive::open(file, &self.order.archive)?;
+        let names = archive.names();
+        let (formats, targets) = self.targets()?;
+        let name = match &self.order.root {
+            Some(root) => named_root(root, &names)?,
+            None => route::choose_root(&names, &targets, &formats)?,
+        };
+        let target = self.target_for(&name, &formats, &targets)?;
+        let expanded = archive.expanded_bytes();
+        workspace.admit(expanded)?;
+        self.facts.unpacked_bytes = expanded;
+        self.facts.unpacked_files = archive.files();
+        let directory = workspace.input();
+        let observer = &mut *self.observer;
+        archive.unpack(&directory, self.cancel, &mut |bytes| {
+            observer.progress(bytes as f64 / expanded.max(1) as f64)
+        })?;
+        self.facts.times.unpack = started.elapsed();
+        Ok((Root { path: directory.join(&name), directory, name }, target))
+    }
+
+    /// A file that is no archive is read where it lies, with the files beside it:
+    /// a model's materials, a shapefile's attributes.
+    fn take_as_it_is(&mut self) -> Result<(Root, Target), Failure> {
+        if self.order.root.is_some() {
+            let message = "--root names a file in an archive, but the input is no archive";
+            return Err(Failure::new(FailureCode::RootMissing, message));
+        }
+        let path =
+            std::fs::canonicalize(&self.order.input).map_err(|e| Failure::io("reading the input", &e))?;
+        let name = path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+        let (Some(name), Some(directory), Some(_)) = (name, path.parent().map(Path::to_owned), path.to_str())
+        else {
+            return Err(Failure::new(FailureCode::UsageInvalid, "the input path is not valid UTF-8"));
+        };
+        let (formats, targets) = self.targets()?;
+        let target = self.target_for(&name, &formats, &targets)?;
+        Ok((Root { path, directory, name }, target))
+    }
+
+    /// The targets that FORMAT can mean. When the table knows none, the engines
+    /// themselves are asked.
+    fn targets(&self) -> Result<(Vec<EngineFormats>, Vec<Target>), Failure> {
+        let (format, engine) = (self.order.format.as_str(), self.order.engine.as_deref());
+        let formats = self.setting.engines.formats();
+        match route::targets(format, engine, &formats) {
+            Ok(targets) => Ok((formats, targets)),
+            Err(failure) if failure.code == FailureCode::FormatUnknown => {
+                let formats = self.formats_of_engines(engine);
+                let targets = route::targets(format, engine, &formats)?;
+                Ok((formats, targets))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// What the engines say themselves; what the table says of one that does not answer.
+    fn formats_of_engines(&self, only: Option<&str>) -> Vec<EngineFormats> {
+        let asked = self.setting.engines.iter().filter(|e| only.is_none_or(|name| name == e.name));
+        asked
+            .map(|engine| match describe(engine, self.setting, self.cancel) {
+                Ok(description) => description.merged(engine),
+                Err(_) => engine.formats(),
+            })
+            .collect()
+    }
+
+    /// An engine that was named may try a file whose extension it is not known to read.
+    fn target_for(
+        &self,
+        name: &str,
+        formats: &[EngineFormats],
+        targets: &[Target],
+    ) -> Result<Target, Failure> {
+        match (route::choose(targets, &extension_of(name), formats), &self.order.engine, targets.first()) {
+            (Err(_), Some(_), Some(target)) => Ok(target.clone()),
+            (result, _, _) => result,
+        }
+    }
+
+    fn convert(
+        &mut self,
+        root: &Root,
+        target: &Target,
+        main_name: &str,
+        workspace: &Workspace,
+    ) -> Result<(), Failure> {
+        self.observer.stage(Stage::Convert);
+        let engine = self.setting.engines.get(&target.engine).ok_or_else(|| {
+            Failure::new(FailureCode::EngineUnknown, format!("there is no engine '{}'", target.engine))
+        })?;
+        let output_dir = workspace.output();
+        let task = Task::Convert {
+            input: root.path.clone(),
+            input_dir: root.directory.clone(),
+            output: output_dir.join(main_name),
+            output_dir: output_dir.clone(),
+            format_id: target.format_id.clone(),
+            options: self.order.options.clone(),
+        };
+        let request = request(engine, task, &self.order.caps);
+        // A request that does not fit a frame is too many options: all else is short.
+        if crate::protocol::encode(&crate::protocol::Command::Run(Box::new(request.clone()))).is_err() {
+            return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
+        }
+        let observer = &mut *self.observer;
+        let report = self
+            .setting
+            .supervisor
+            .run(&request, &self.order.caps, &workspace.scratch(), &output_dir, self.cancel, &mut |event| {
+                match event {
+                    Event::Loaded(identity) => observer.engine(&engine.name, &identity),
+                    Event::Progress(fraction) => observer.progress(fraction),
+                    Event::Log { line, .. } => observer.warning(&line),
+                }
+            })
+            .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
+        self.note(&report);
+        judge(&engine.name, report.outcome)
+    }
+
+    fn note(&mut self, report: &Report) {
+        let load = report.load_time.unwrap_or(report.wall_time);
+        self.facts.times.load = load;
+        self.facts.times.convert = report.wall_time.saturating_sub(load);
+        self.facts.identity.clone_from(&report.identity);
+        self.facts.peak_memory_bytes = report.peak_memory_bytes;
+        self.facts.engine_processor_time = report.processor_time;
+        self.facts.warnings.clone_from(&report.warnings);
+    }
+
+    fn publish(&mut self, main_name: &str, workspace: &Workspace) -> Result<Published, Failure> {
+        let files = output_files(&workspace.output())?;
+        self.facts.output_files = files.len() as u64;
+        if files.is_empty() {
+            let message = "the engine reported success, but wrote no file";
+            return Err(Failure::new(FailureCode::EngineNoAnswer, message));
+        }
+        let bytes: u64 = files.iter().map(|f| f.path.metadata().map_or(0, |m| m.len())).sum();
+        let limit = self.order.caps.output_bytes;
+        if bytes > limit {
+            return Err(cap_failure(Cap::Output { limit, observed: bytes }));
+        }
+        // The last moment at which a cancelled job leaves nothing.
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(cancelled());
+        }
+        self.observer.stage(Stage::Publish);
+        let started = Instant::now();
+        let published = self.destination.publish(&files, main_name)?;
+        self.facts.times.publish = started.elapsed();
+        Ok(published)
+    }
+}
+
+/// What an engine says of itself.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The library.
+    pub identity: Identity,
+    /// Extensions that it reads.
+    pub inputs: Vec<String>,
+    /// Formats that it writes: id and extension.
+    pub outputs: Vec<(String, String)>,
+}
+
+impl Description {
+    /// The table's formats first, in its order of preference, then what only the engine knows of.
+    fn merged(self, engine: &Engine) -> EngineFormats {
+        let mut formats = engine.formats();
+        for input in self.inputs {
+            if !formats.reads(&input) {
+                formats.inputs.push(input);
+            }
+        }
+        for (id, extension) in self.outputs {
+            let output = OutputFormat { id, extension };
+            if !formats.outputs.contains(&output) {
+                formats.outputs.push(output);
+            }
+        }
+        formats
+    }
+}
+
+/// Asks an engine what it is and can do, in a process of its own.
+///
+/// # Errors
+/// `engine.*` when its library cannot be used, `infra.*` when it cannot be asked.
+pub fn describe(engine: &Engine, setting: &Setting, cancel: &AtomicBool) -> Result<Description, Failure> {
+    let workspace = setting.place.create()?;
+    let caps = Caps { time: Duration::from_secs(60), ..Caps::default() };
+    let request = request(engine, Task::Describe, &caps);
+    let report = setting
+        .supervisor
+        .run(&request, &caps, &workspace.scratch(), &workspace.output(), cancel, &mut |_| {})
+        .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
+    workspace.remove()?;
+    match (report.outcome, report.identity) {
+        (Outcome::Answered(Answer::Described { inputs, outputs }), Some(identity)) => {
+            Ok(Description { identity, inputs, outputs })
+        }
+        (outcome, _) => match judge(&engine.name, outcome) {
+            Err(failure) => Err(failure),
+            Ok(()) => Err(Failure::new(FailureCode::EngineHost, "the engine host answered another question")),
+        },
+    }
+}
+
+fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
+    Request {
+        version: VERSION,
+        supervisor: std::process::id(),
+        library: engine.library.clone(),
+        task,
+        memory_bytes: caps.memory_bytes,
+        file_bytes: caps.output_bytes,
+    }
+}
+
+/// The failure that an outcome is, if it is one.
+fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
+    let fail = |code, text: String| Err(Failure::new(code, text).with("engine", engine));
+    match outcome {
+        Outcome::Answered(Answer::Converted { .. } | Answer::Described { .. }) => Ok(()),
+        Outcome::Answered(Answer::Rejected(text)) => {
+            fail(FailureCode::EngineRejected, format!("{engine} refused the input: {}", clean(&text)))
+        }
+        Outcome::Answered(Answer::BadOption(text)) => {
+            fail(FailureCode::UsageOption, format!("{engine}: {}", clean(&text)))
+        }
+        Outcome::Answered(Answer::Unavailable { reason, message }) => {
+            let code = match reason {
+                Unavailable::Missing => FailureCode::EngineLibraryMissing,
+                Unavailable::Symbol => FailureCode::EngineSymbolMissing,
+                Unavailable::Version => FailureCode::EngineVersion,
+                Unavailable::Pin => FailureCode::EnginePin,
+            };
+            fail(code, clean(&message))
+        }
+        Outcome::Answered(Answer::Setup(text)) => fail(
+            FailureCode::EngineHost,
+            format!("the engine host could not make itself ready: {}", clean(&text)),
+        ),
+        Outcome::Cancelled => Err(cancelled()),
+        Outcome::Cap(cap) => {
+            let failure = cap_failure(cap);
+            Err(failure.with("engine", engine))
+        }
+        Outcome::Crashed { signal } => {
+            let text = format!("{engine} crashed: {}", signal_text(signal));
+            Err(Failure::new(FailureCode::EngineCrashed, text)
+                .with("engine", engine)
+                .with("signal", signal.unsigned_abs() as u64))
+        }
+        Outcome::NoAnswer { exit } => {
+            let text = format!("{engine} ended by itself with exit code {exit} and gave no answer");
+            Err(Failure::new(FailureCode::EngineNoAnswer, text)
+                .with("engine", engine)
+                .with("exit_code", u64::from(exit.unsigned_abs())))
+        }
+        Outcome::Protocol(text) => {
+            fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))
+        }
+        // Judged above from the memory that was seen, or answered to nothing.
+        Outcome::Answered(Answer::OutOfMemory(text)) => {
+            fail(FailureCode::LimitMemory, format!("{engine} ran out of memory: {}", clean(&text)))
+        }
+        Outcome::Answered(Answer::Cancelled) => Err(cancelled()),
+    }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(FailureCode::Cancelled, "the conversion was cancelled")
+}
+
+fn cap_failure(cap: Cap) -> Failure {
+    let bytes = |code, what: &str, limit: u64, observed: u64| {
+        let text =
+            format!("{what}: the cap is {}, {} were seen", display_size(limit), display_size(observed));
+        Failure::new(code, text).with("limit_bytes", limit).with("observed_bytes", observed)
+    };
+    match cap {
+        Cap::Memory { limit, observed } => {
+            bytes(FailureCode::LimitMemory, "the engine hit the memory cap", limit, observed)
+        }
+        Cap::Output { limit, observed } => {
+            bytes(FailureCode::LimitOutput, "the engine hit the output cap", limit, observed)
+        }
+        Cap::Messages { limit, observed } => {
+            bytes(FailureCode::LimitMessages, "the engine printed too much text", limit, observed)
+        }
+        Cap::Time { limit, observed } => {
+            let text = format!(
+                "the engine hit the time cap: it is {:.1} s, {:.1} s had passed",
+                limit.as_secs_f64(),
+                observed.as_secs_f64()
+            );
+            Failure::new(FailureCode::LimitTime, text)
+                .with("limit_ms", millis(limit))
+                .with("observed_ms", millis(observed))
+        }
+    }
+}
+
+fn signal_text(signal: i32) -> String {
+    let name = match signal {
+        4 => "SIGILL, an illegal instruction",
+        6 => "SIGABRT, it gave up",
+        7 => "SIGBUS, a bad memory access",
+        8 => "SIGFPE, a bad arithmetic operation",
+        9 => "SIGKILL from outside, perhaps because the machine ran out of memory",
+        11 => "SIGSEGV, a bad memory access",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn memory_too_small(bytes: u64) -> Failure {
+    let text = format!(
+        "a memory cap of {} is too small: loading an engine takes up to {}",
+        display_size(bytes),
+        display_size(MIN_MEMORY_BYTES)
+    );
+    Failure::new(FailureCode::UsageMemory, text).with("minimum_bytes", MIN_MEMORY_BYTES)
+}
+
+fn open_input(path: &Path) -> Result<File, Failure> {
+    let shown = path.display();
+    let unreadable = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::new(FailureCode::InputNotFound, format!("there is no file {shown}"))
+        }
+        _ => Failure::new(FailureCode::InputUnreadable, format!("cannot read {shown}: {e}")),
+    };
+    // Looked at before it is opened: opening a FIFO would wait for a writer.
+    let kind = std::fs::metadata(path).map_err(unreadable)?;
+    if !kind.is_file() {
+        return Err(Failure::new(FailureCode::InputNotAFile, format!("{shown} is not a regular file")));
+    }
+    if kind.len() == 0 {
+        return Err(Failure::new(FailureCode::InputEmpty, format!("{shown} is empty")));
+    }
+    File::open(path).map_err(unreadable)
+}
+
+fn named_root(root: &str, names: &[&str]) -> Result<String, Failure> {
+    let wanted = root.trim_end_matches('/');
+    let found = names
+        .iter()
+        .any(|name| name.trim_end_matches('/') == wanted || name.starts_with(&format!("{wanted}/")));
+    if found && !wanted.is_empty() {
+        return Ok(wanted.to_owned());
+    }
+    let files: Vec<String> = names.iter().filter(|n| !n.ends_with('/')).map(|&n| n.to_owned()).collect();
+    let shown: Vec<&str> = files.iter().take(20).map(String::as_str).collect();
+    let message = format!("the archive has no '{}'; it has {}", clean(root), shown.join(", "));
+    Err(Failure::new(FailureCode::RootMissing, message).with("entries", files))
+}
+
+/// The regular files below the output directory, by name. Anything else that an
+/// engine may have left there, a link or a pipe, is refused: it could lead out.
+fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure> {
+    let mut files = Vec::new();
+    let mut pending = vec![(directory.to_owned(), String::new())];
+    let fail = |e: &std::io::Error| Failure::io("reading the engine's output", e);
+    while let Some((directory, prefix)) = pending.pop() {
+        for entry in std::fs::read_dir(&directory).map_err(|e| fail(&e))? {
+            let entry = entry.map_err(|e| fail(&e))?;
+            let kind = entry.file_type().map_err(|e| fail(&e))?;
+            let name =
+                entry.file_name().into_string().map_err(|_| strange_output("a name that is not UTF-8"))?;
+            let name = format!("{prefix}{name}");
+            if kind.is_dir() {
+                pending.push((entry.path(), format!("{name}/")));
+            } else if kind.is_file() {
+                files.push(OutputFile { name, path: entry.path() });
+            } else {
+                return Err(strange_output("something that is no regular file"));
+            }
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+fn strange_output(what: &str) -> Failure {
+    Failure::new(FailureCode::EngineNoAnswer, format!("the engine left {what} among its output"))
+}

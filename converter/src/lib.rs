@@ -1,0 +1,21 @@
+//! One conversion: unpack the input into a memory-backed workspace, convert it
+//! in a process of its own, publish the output atomically, leave nothing behind.
+//!
+//! Data passes as files in the job's workspace and as messages over pipes. This
+//! library never loads a native library: [`supervisor`] starts the second binary
+//! of this package, `cadmill-engine-host`, for each conversion.
+//!
+//! Unsafe code is in [`sandbox`] only.
+
+#![deny(unsafe_code)]
+
+pub mod archive;
+pub mod digest;
+pub mod engines;
+pub mod job;
+pub mod protocol;
+pub mod publish;
+#[allow(unsafe_code)]
+pub mod sandbox;
+pub mod supervisor;
+pub mod workspace;

@@ -1,0 +1,344 @@
+//! Bringing the output from the workspace to its place: whole or not at all.
+//!
+//! The bytes go to a file without a name in the target directory (`O_TMPFILE`),
+//! which gets its name when it is complete and replaces what had that name
+//! before. Killed at any moment, this leaves the old file or the new one and
+//! nothing else; only a file system without `O_TMPFILE` may keep a hidden
+//! partial file, which is removed on every path but a kill.
+//!
+//! Several files become one zip archive: a result is one object everywhere.
+
+use crate::digest;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use zip::write::SimpleFileOptions;
+
+/// Where the output goes.
+///
+/// The directory existed and could be written to when this was made.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    directory: PathBuf,
+    /// File name, or nothing when it is to be made from the input's.
+    name: Option<String>,
+}
+
+/// A published output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// One file that the engine wrote: its name inside the output, and the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFile {
+    /// Relative, with `/` between the parts.
+    pub name: String,
+    /// Where it lies in the workspace.
+    pub path: PathBuf,
+}
+
+impl Destination {
+    /// `path` is a file to make or replace, or an existing directory to put a
+    /// file into; the current directory when there is none.
+    ///
+    /// Asks the file system by making a file and removing it, so that a
+    /// conversion of an hour does not end at a read-only directory.
+    ///
+    /// # Errors
+    /// `usage.output_directory`, `usage.output_not_writable`, `usage.invalid`.
+    pub fn new(path: Option<&Path>) -> Result<Self, Failure> {
+        let destination = Self::parse(path)?;
+        match Staged::create(&destination.directory) {
+            Ok(_) => Ok(destination),
+            Err(error) => {
+                let shown = destination.directory.display();
+                Err(Failure::new(
+                    FailureCode::OutputNotWritable,
+                    format!("cannot write to the directory {shown}: {error}"),
+                ))
+            }
+        }
+    }
+
+    fn parse(path: Option<&Path>) -> Result<Self, Failure> {
+        let path = path.unwrap_or(Path::new("."));
+        let text = path
+            .to_str()
+            .ok_or_else(|| Failure::new(FailureCode::UsageInvalid, "the output path is not valid UTF-8"))?;
+        if path.is_dir() {
+            return Ok(Self { directory: path.to_owned(), name: None });
+        }
+        let parent = match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => path,
+        };
+        let missing = if text.ends_with('/') { Some(path) } else { (!parent.is_dir()).then_some(parent) };
+        if let Some(missing) = missing {
+            let message = format!("the output directory {} does not exist", missing.display());
+            return Err(Failure::new(FailureCode::OutputDirectory, message));
+        }
+        match path.file_name().and_then(|n| n.to_str()) {
+            Some(name) => Ok(Self { directory: parent.to_owned(), name: Some(name.to_owned()) }),
+            None => Err(Failure::new(FailureCode::UsageInvalid, format!("'{text}' names no file"))),
+        }
+    }
+
+    /// Stem of the files that the engine is to write: engines put the name of the
+    /// output into it, as in OBJ's reference to its materials.
+    pub fn stem(&self, input_stem: &str, extension: &str) -> String {
+        let Some(name) = &self.name else { return input_stem.to_owned() };
+        let mut stem = name.as_str();
+        for suffix in [".zip".to_owned(), format!(".{extension}")] {
+            let split =
+                stem.len().checked_sub(suffix.len()).filter(|&at| at > 0 && stem.is_char_boundary(at));
+            if let Some(at) = split
+                && stem[at..].eq_ignore_ascii_case(&suffix)
+            {
+                stem = &stem[..at];
+            }
+        }
+        stem.to_owned()
+    }
+
+    /// The path that the output gets. `several` files get a name that ends with `.zip`.
+    fn path(&self, default_name: &str, several: bool) -> PathBuf {
+        let mut name = self.name.clone().unwrap_or_else(|| default_name.to_owned());
+        if several && !name.to_ascii_lowercase().ends_with(".zip") {
+            name.push_str(".zip");
+        }
+        self.directory.join(name)
+    }
+
+    /// Publishes the files under the name that was asked for, or `default_name`.
+    ///
+    /// # Errors
+    /// `infra.io`; nothing is left at the destination then but what was there before.
+    pub fn publish(&self, files: &[OutputFile], default_name: &str) -> Result<Published, Failure> {
+        let path = self.path(default_name, files.len() > 1);
+        let fail = |e: io::Error| match e.kind() {
+            // The workspace is not what is full here.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Failure::new(FailureCode::Io, format!("writing {}: {e}", path.display()))
+            }
+            _ => Failure::io(format_args!("writing {}", path.display()), &e),
+        };
+        let mut staged = Staged::create(&self.directory).map_err(fail)?;
+        let sha256 = match files {
+            [one] => copy_and_digest(&one.path, staged.file()).map_err(fail)?,
+            several => {
+                write_zip(several, staged.file_mut()).map_err(fail)?;
+                digest_of(staged.file()).map_err(fail)?
+            }
+        };
+        let bytes = staged.file().metadata().map_err(fail)?.len();
+        staged.persist(&path).map_err(fail)?;
+        Ok(Published { path, bytes, sha256 })
+    }
+}
+
+/// Copies and digests at once, on two processors: each reads the file, which is
+/// in memory, and neither waits for the other.
+fn copy_and_digest(source: &Path, target: &File) -> io::Result<String> {
+    let open = || {
+        rustix::fs::open(source, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .map(File::from)
+    };
+    let (to_copy, to_digest) = (open()?, open()?);
+    std::thread::scope(|scope| {
+        let copy = scope.spawn(|| io::copy(&mut &to_copy, &mut &*target));
+        let digest = digest::sha256(&to_digest)?;
+        copy.join().map_err(|_| io::Error::other("the copying thread has panicked"))??;
+        Ok(digest)
+    })
+}
+
+fn digest_of(file: &File) -> io::Result<String> {
+    let mut reader = file;
+    reader.rewind()?;
+    digest::sha256(reader)
+}
+
+/// One archive of several files. It has no times of its own, so that the same
+/// files give the same bytes.
+fn write_zip(files: &[OutputFile], target: &mut File) -> io::Result<()> {
+    let mut writer = zip::ZipWriter::new(BufWriter::with_capacity(256 << 10, target));
+    for file in files {
+        let mut source = File::open(&file.path)?;
+        let large = source.metadata()?.len() >= u64::from(u32::MAX);
+        let options = SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Deflated)
+            .last_modified_time(zip::DateTime::default())
+            .unix_permissions(0o644)
+            .large_file(large);
+        writer.start_file(file.name.as_str(), options).map_err(io::Error::other)?;
+        io::copy(&mut source, &mut writer)?;
+    }
+    writer.finish().map_err(io::Error::other)?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(())
+}
+
+/// A file that is being written and has no name yet, or a hidden one.
+enum Staged {
+    Nameless(File),
+    Hidden(NamedTempFile),
+}
+
+/// Mode of a published file before the process's umask.
+const FILE_MODE: u32 = 0o666;
+
+impl Staged {
+    fn create(directory: &Path) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(directory, flags, Mode::from_raw_mode(FILE_MODE)) {
+            Ok(file) => Ok(Self::Nameless(File::from(file))),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOENT) => {
+                use std::os::unix::fs::PermissionsExt;
+                let permissions = std::fs::Permissions::from_mode(FILE_MODE);
+                let hidden = tempfile::Builder::new()
+                    .prefix(".cadmill-")
+                    .permissions(permissions)
+                    .tempfile_in(directory)?;
+                Ok(Self::Hidden(hidden))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Nameless(file) => file,
+            Self::Hidden(file) => file.as_file(),
+        }
+    }
+
+    fn file_mut(&mut self) -> &mut File {
+        match self {
+            Self::Nameless(file) => file,
+            Self::Hidden(file) => file.as_file_mut(),
+        }
+    }
+
+    /// Gives the file its name, replacing what has it.
+    fn persist(self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Hidden(file) => file.persist(path).map(drop).map_err(|e| e.error),
+            Self::Nameless(file) => {
+                // linkat(2) does not replace: the complete file gets a name that is
+                // free, and rename(2) does the rest.
+                let spare = tempfile::Builder::new().prefix(".cadmill-").make_in(
+                    path.parent().unwrap_or(path),
+                    |name| {
+                        let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+                        rustix::fs::linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)
+                            .map_err(io::Error::from)
+                    },
+                )?;
+                spare.persist(path).map_err(|e| e.error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(directory: &Path, contents: &[(&str, &str)]) -> Vec<OutputFile> {
+        contents
+            .iter()
+            .map(|(name, content)| {
+                let path = directory.join(name);
+                std::fs::write(&path, content).unwrap();
+                OutputFile { name: (*name).to_owned(), path }
+            })
+            .collect()
+    }
+
+    fn listing(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn one_file_replaces_what_was_there() {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = target.path().join("out.dxf");
+        std::fs::write(&path, "old").unwrap();
+        let destination = Destination::new(Some(&path)).unwrap();
+        assert_eq!(listing(target.path()), ["out.dxf"], "the probe leaves nothing");
+        let published = destination.publish(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf").unwrap();
+        assert_eq!(published.path, path);
+        assert_eq!(published.bytes, 3);
+        assert_eq!(published.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "abc");
+        assert_eq!(listing(target.path()), ["out.dxf"]);
+    }
+
+    #[test]
+    fn several_files_become_one_archive_with_the_same_bytes_each_time() {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = files(source.path(), &[("r.dbf", "1"), ("r.shp", "2")]);
+        let into_directory = Destination::new(Some(target.path())).unwrap();
+        let first = into_directory.publish(&files, "r.shp").unwrap();
+        assert_eq!(first.path, target.path().join("r.shp.zip"));
+        let named = Destination::new(Some(&target.path().join("other.shp"))).unwrap();
+        let second = named.publish(&files, "r.shp").unwrap();
+        assert_eq!(second.path, target.path().join("other.shp.zip"));
+        assert_eq!(first.sha256, second.sha256);
+        let mut zip = zip::ZipArchive::new(File::open(&first.path).unwrap()).unwrap();
+        let content = io::read_to_string(zip.by_name("r.shp").unwrap()).unwrap();
+        assert_eq!(content, "2");
+    }
+
+    #[test]
+    fn a_failed_publication_leaves_the_old_file() {
+        let target = tempfile::tempdir().unwrap();
+        let path = target.path().join("out.dxf");
+        std::fs::write(&path, "old").unwrap();
+        let gone = OutputFile { name: "x".into(), path: target.path().join("gone") };
+        let destination = Destination::new(Some(&path)).unwrap();
+        assert_eq!(destination.publish(&[gone], "x").unwrap_err().code, FailureCode::Io);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(listing(target.path()), ["out.dxf"]);
+    }
+
+    #[test]
+    fn directories_that_are_not_there_are_named() {
+        for path in ["/nonexistent/out.dxf", "/tmp/nonexistent-cadmill/"] {
+            let failure = Destination::new(Some(Path::new(path))).unwrap_err();
+            assert_eq!(failure.code, FailureCode::OutputDirectory, "{path}");
+            assert!(failure.message.contains("nonexistent"), "{failure}");
+        }
+        assert_eq!(
+            Destination::new(Some(Path::new("/proc/x.dxf"))).unwrap_err().code,
+            FailureCode::OutputNotWritable
+        );
+    }
+
+    #[test]
+    fn stems_follow_the_output_or_the_input() {
+        let destination = |name: &str| Destination { directory: ".".into(), name: Some(name.into()) };
+        assert_eq!(destination("a.dxf").stem("in", "dxf"), "a");
+        assert_eq!(destination("a.shp.ZIP").stem("in", "shp"), "a");
+        assert_eq!(destination("a.v2.dxf").stem("in", "dxf"), "a.v2");
+        assert_eq!(destination("a").stem("in", "dxf"), "a");
+        assert_eq!(destination(".dxf").stem("in", "dxf"), ".dxf");
+        assert_eq!(Destination { directory: ".".into(), name: None }.stem("in", "dxf"), "in");
+    }
+}

@@ -1,0 +1,44 @@
+//! Text that comes from the engine process, made fit to be shown.
+
+/// Longest line that is shown, in characters.
+const MAX_CHARS: usize = 400;
+
+/// The text without control characters, at most 400 characters of it.
+///
+/// The text may be an attacker's: escape sequences would act on the terminal
+/// that shows it, and line breaks would forge lines of a log.
+pub fn clean(text: &str) -> String {
+    let mut cleaned: String = text
+        .chars()
+        .map(|c| if c.is_control() || is_direction(c) { ' ' } else { c })
+        .take(MAX_CHARS)
+        .collect();
+    if text.chars().nth(MAX_CHARS).is_some() {
+        cleaned.push('…');
+    }
+    cleaned.trim().to_owned()
+}
+
+/// Characters that reorder or hide what stands beside them (Unicode bidi controls).
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn control_characters_become_spaces() {
+        assert_eq!(clean("a\x1b[31mb\r\nc\0"), "a [31mb  c");
+        assert_eq!(clean("x\u{202e}y"), "x y");
+        assert_eq!(clean("Müller 뮐러"), "Müller 뮐러");
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        assert_eq!(clean(&"x".repeat(400)).chars().count(), 400);
+        assert_eq!(clean(&"x".repeat(401)).chars().count(), 401);
+        assert!(clean(&"x".repeat(4000)).ends_with('…'));
+    }
+}

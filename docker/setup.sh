@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs the Debian packages named as arguments that are missing, and checks
+# for the tools that Debian is not asked for. Quick and silent when all is there.
+set -eu
+
+missing=()
+for package in "$@"; do
+    status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+    [[ $status == "install ok installed" ]] || missing+=("$package")
+done
+# Any JDK will do; it need not be Debian's.
+command -v javac >/dev/null || missing+=(default-jdk-headless)
+
+if ((${#missing[@]})); then
+    as_root=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || {
+            echo "setup: missing ${missing[*]}; install them as root: apt-get install ${missing[*]}" >&2
+            exit 1
+        }
+        as_root=(sudo)
+    fi
+    echo "setup: installing ${missing[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    "${as_root[@]}" apt-get update -q >/dev/null
+    "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+command -v cargo >/dev/null || {
+    echo "setup: Rust is missing; install the stable toolchain, 1.95 or later" >&2
+    exit 1
+}

@@ -1,0 +1,141 @@
+//! Binds the vendor libraries from their installed headers.
+//!
+//! Each library becomes one struct of function pointers that libloading fills at
+//! run time. Nothing is linked: the engines stay optional, and the file that is
+//! loaded is chosen, pinned and named in errors by us. Only the functions listed
+//! here are bound, so that a library is refused for lacking what is called and
+//! for nothing else.
+
+use std::path::{Path, PathBuf};
+
+struct Vendor {
+    /// File name in include/, and stem of the generated file.
+    name: &'static str,
+    /// Name of the generated struct.
+    api: &'static str,
+    /// A header that proves a directory to be the vendor's include directory.
+    probe: &'static str,
+    directories: &'static [&'static str],
+    /// Environment variable that names the directory instead.
+    variable: &'static str,
+    package: &'static str,
+    functions: &'static [&'static str],
+    types: &'static str,
+    constants: &'static str,
+}
+
+const VENDORS: &[Vendor] = &[
+    Vendor {
+        name: "assimp",
+        api: "AssimpApi",
+        probe: "assimp/cimport.h",
+        directories: &["/usr/include", "/usr/local/include"],
+        variable: "CADMILL_ASSIMP_INCLUDE",
+        package: "libassimp-dev",
+        functions: &[
+            "aiGetVersionMajor",
+            "aiGetVersionMinor",
+            "aiGetVersionPatch",
+            "aiGetErrorString",
+            "aiGetExtensionList",
+            "aiGetExportFormatCount",
+            "aiGetExportFormatDescription",
+            "aiReleaseExportFormatDescription",
+            "aiCreatePropertyStore",
+            "aiReleasePropertyStore",
+            "aiSetImportPropertyInteger",
+            "aiSetImportPropertyFloat",
+            "aiSetImportPropertyString",
+            "aiImportFileExWithProperties",
+            "aiReleaseImport",
+            "aiExportSceneEx",
+            "aiAttachLogStream",
+            "aiDetachAllLogStreams",
+        ],
+        types: "aiFile|aiFileIO|aiReturn|aiOrigin|aiLogStream|aiPostProcessSteps",
+        constants: "",
+    },
+    Vendor {
+        name: "gdal",
+        api: "GdalApi",
+        probe: "gdal_utils.h",
+        directories: &["/usr/include/gdal", "/usr/include", "/usr/local/include", "/usr/local/include/gdal"],
+        variable: "CADMILL_GDAL_INCLUDE",
+        package: "libgdal-dev",
+        functions: &[
+            "GDALVersionInfo",
+            "GDALAllRegister",
+            "GDALGetDriverCount",
+            "GDALGetDriver",
+            "GDALGetDriverShortName",
+            "GDALGetMetadataItem",
+            "GDALOpenEx",
+            "GDALClose",
+            "GDALVectorTranslateOptionsNew",
+            "GDALVectorTranslateOptionsSetProgress",
+            "GDALVectorTranslateOptionsFree",
+            "GDALVectorTranslate",
+            "CPLSetErrorHandler",
+            "CPLErrorReset",
+            "CPLGetLastErrorType",
+            "CPLSetConfigOption",
+        ],
+        types: "CPLErr",
+        constants: "GDAL_OF_.*|GDAL_DCAP_.*|GDAL_DMD_.*",
+    },
+];
+
+fn main() {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=include");
+    for vendor in VENDORS {
+        bind(vendor, &out);
+    }
+}
+
+fn bind(vendor: &Vendor, out: &Path) {
+    println!("cargo:rerun-if-env-changed={}", vendor.variable);
+    let include = include_directory(vendor);
+    let functions = vendor.functions.join("|");
+    let bindings = bindgen::Builder::default()
+        .header(format!("include/{}.h", vendor.name))
+        .clang_arg(format!("-I{}", include.display()))
+        .dynamic_library_name(vendor.api)
+        // With `false` a missing symbol would panic at its first call instead of
+        // being an error when the library is opened.
+        .dynamic_link_require_all(true)
+        .allowlist_function(format!("^({functions})$"))
+        .allowlist_type(format!("^({})$", vendor.types))
+        .allowlist_var(format!("^({})$", vendor.constants))
+        // A scene is only passed on; its layout differs between versions.
+        .opaque_type("aiScene")
+        .generate_comments(false)
+        .layout_tests(true)
+        .generate()
+        .unwrap_or_else(|e| panic!("cannot bind {} from {}: {e}", vendor.name, include.display()));
+    let file = out.join(format!("{}.rs", vendor.name));
+    bindings.write_to_file(&file).unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
+    let list = format!("{:?}", vendor.functions);
+    let file = out.join(format!("{}_functions.rs", vendor.name));
+    std::fs::write(&file, format!("&{list}"))
+        .unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
+}
+
+fn include_directory(vendor: &Vendor) -> PathBuf {
+    let named = std::env::var_os(vendor.variable).map(PathBuf::from);
+    let usual = vendor.directories.iter().map(PathBuf::from);
+    named
+        .into_iter()
+        .chain(usual)
+        .find(|directory| directory.join(vendor.probe).is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "{} is in none of {}: install {} (run `make setup`), or set {} to the directory that holds it",
+                vendor.probe,
+                vendor.directories.join(", "),
+                vendor.package,
+                vendor.variable
+            )
+        })
+}

@@ -1,0 +1,5 @@
+/* What cadmill binds of GDAL's C API; the functions are listed in build.rs. */
+#include <cpl_conv.h>
+#include <cpl_error.h>
+#include <gdal.h>
+#include <gdal_utils.h>

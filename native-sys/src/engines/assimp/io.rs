@@ -1,0 +1,405 @@
+//! Our side of Assimp's custom I/O (`assimp/cfileio.h`).
+//!
+//! Files are opened beneath one directory only, whatever path the input names:
+//! `openat2` with `RESOLVE_BENEATH`, so that `..` and links that lead out fail in
+//! the kernel, not in a comparison of strings. Reading counts progress. Once the
+//! job is cancelled, reads answer "end of file" and opens fail, which is the
+//! only way to stop an import through the C API.
+//!
+//! Ownership: Assimp gets raw pointers to [`OpenFile`]s and gives each back to
+//! the close callback exactly once.
+
+use crate::bindings::assimp as ffi;
+use crate::engine::{Events, Level, Stage};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// The directory that Assimp may open files in, and what it has done there.
+pub(super) struct FileSystem {
+    base: PathBuf,
+    directory: io::Result<OwnedFd>,
+    access: Access,
+    events: Arc<dyn Events>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Existing files only; the size of the root file is the measure of progress.
+    Read {
+        expected: u64,
+    },
+    Write,
+}
+
+#[derive(Default)]
+struct State {
+    bytes: u64,
+    write_error: Option<String>,
+}
+
+impl FileSystem {
+    /// Reads beneath `base`; `expected` bytes are all of the work.
+    pub(super) fn reading(base: &Path, expected: u64, events: Arc<dyn Events>) -> Box<Self> {
+        Self::new(base, Access::Read { expected }, events)
+    }
+
+    /// Writes beneath `base`.
+    pub(super) fn writing(base: &Path, events: Arc<dyn Events>) -> Box<Self> {
+        Self::new(base, Access::Write, events)
+    }
+
+    fn new(base: &Path, access: Access, events: Arc<dyn Events>) -> Box<Self> {
+        let directory =
+            rustix::fs::open(base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        Box::new(Self {
+            base: base.to_owned(),
+            directory: directory.map_err(io::Error::from),
+            access,
+            events,
+            state: RefCell::default(),
+        })
+    }
+
+    /// The callbacks, bound to this file system, which must outlive their use.
+    pub(super) fn callbacks(&self) -> ffi::aiFileIO {
+        ffi::aiFileIO {
+            OpenProc: Some(open),
+            CloseProc: Some(close),
+            UserData: std::ptr::from_ref(self).cast_mut().cast(),
+        }
+    }
+
+    /// The first write that failed. Assimp does not look at every write.
+    pub(super) fn write_error(&self) -> Option<String> {
+        self.state.borrow().write_error.clone()
+    }
+
+    fn open(&self, path: &Path, mode: &str) -> io::Result<Stream> {
+        if self.events.cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let writes = mode.contains(['w', 'a', '+']);
+        let flags = match (writes, self.access) {
+            (false, _) => OFlags::RDONLY,
+            (true, Access::Write) if mode.starts_with('w') => OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC,
+            (true, Access::Write) if mode.starts_with('a') => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
+            (true, Access::Write) => OFlags::RDWR,
+            (true, Access::Read { .. }) => return Err(io::ErrorKind::PermissionDenied.into()),
+        };
+        let file = File::from(self.open_beneath(path, flags | OFlags::CLOEXEC)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(match (writes, mode.contains('+')) {
+            (false, _) => Stream::Reader(BufReader::with_capacity(BUFFER, file)),
+            (true, false) => Stream::Writer(BufWriter::with_capacity(BUFFER, file)),
+            (true, true) => Stream::Both(file),
+        })
+    }
+
+    fn open_beneath(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
+        let relative = path.strip_prefix(&self.base).unwrap_or(path);
+        if relative.is_absolute() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(directory.as_fd(), relative, flags, mode, resolve) {
+            // Kernels before 5.6, and some sandboxes, have no openat2: without it
+            // a path with `..` or a link is refused altogether.
+            Err(rustix::io::Errno::NOSYS) => {
+                let plain =
+                    relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+                let real = std::fs::canonicalize(self.base.join(relative).parent().unwrap_or(&self.base))?;
+                if !plain || !real.starts_with(std::fs::canonicalize(&self.base)?) {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                Ok(rustix::fs::openat(directory.as_fd(), relative, flags | OFlags::NOFOLLOW, mode)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn count_read(&self, bytes: usize) {
+        let mut state = self.state.borrow_mut();
+        state.bytes += bytes as u64;
+        if let Access::Read { expected } = self.access {
+            // Reading is half of the work. Headers are read several times while
+            // the format is found out, so the count may exceed the size.
+            let fraction = state.bytes as f64 / expected.max(1) as f64;
+            self.events.progress(Stage::Read, fraction.min(1.0) / 2.0);
+        }
+    }
+
+    fn count_written(&self, bytes: usize) {
+        let mut state = self.state.borrow_mut();
+        state.bytes += bytes as u64;
+        // The size of the output is not known before it is there: approach the end
+        // without reaching it.
+        let mebibytes = state.bytes as f64 / f64::from(1 << 20);
+        self.events.progress(Stage::Write, 0.5 + 0.5 * mebibytes / (mebibytes + 64.0));
+    }
+
+    fn note_write_error(&self, error: &io::Error) {
+        let mut state = self.state.borrow_mut();
+        state.write_error.get_or_insert_with(|| error.to_string());
+    }
+}
+
+const BUFFER: usize = 256 << 10;
+
+enum Stream {
+    Reader(BufReader<File>),
+    Writer(BufWriter<File>),
+    Both(File),
+}
+
+impl Stream {
+    fn file(&self) -> &File {
+        match self {
+            Self::Reader(reader) => reader.get_ref(),
+            Self::Writer(writer) => writer.get_ref(),
+            Self::Both(file) => file,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Reader(reader) => read_fully(reader, buffer),
+            Self::Both(file) => read_fully(file, buffer),
+            Self::Writer(_) => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    fn write(&mut self, buffer: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Writer(writer) => writer.write_all(buffer),
+            Self::Both(file) => file.write_all(buffer),
+            Self::Reader(_) => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Reader(reader) => reader.seek(to),
+            Self::Writer(writer) => writer.seek(to),
+            Self::Both(file) => file.seek(to),
+        }
+    }
+
+    fn tell(&mut self) -> io::Result<u64> {
+        match self {
+            Self::Reader(reader) => reader.stream_position(),
+            Self::Writer(writer) => writer.stream_position(),
+            Self::Both(file) => file.stream_position(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Writer(writer) => writer.flush(),
+            Self::Reader(_) | Self::Both(_) => Ok(()),
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends, as `fread` does.
+fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A file that Assimp holds. `callbacks` comes first: its address is the `aiFile`
+/// that Assimp sees, and its user data points back to the whole.
+#[repr(C)]
+struct OpenFile {
+    callbacks: ffi::aiFile,
+    stream: Stream,
+    system: *const FileSystem,
+}
+
+/// The whole of a file that Assimp passed to a callback.
+///
+/// # Safety
+/// `file` was made by [`open`] and not yet given to [`close`], and no other
+/// reference to it is alive. Assimp uses one file from one thread at a time.
+unsafe fn opened<'a>(file: *mut ffi::aiFile) -> &'a mut OpenFile {
+    // SAFETY: by the caller's promise the user data is the `OpenFile` itself.
+    unsafe { &mut *(*file).UserData.cast::<OpenFile>() }
+}
+
+/// The file system behind an open file.
+///
+/// # Safety
+/// As for [`opened`]; the file system outlives every file, because it is dropped
+/// after the import or export that the files belong to.
+unsafe fn system<'a>(file: &OpenFile) -> &'a FileSystem {
+    // SAFETY: the caller's promise.
+    unsafe { &*file.system }
+}
+
+unsafe extern "C" fn open(
+    io: *mut ffi::aiFileIO,
+    name: *const c_char,
+    mode: *const c_char,
+) -> *mut ffi::aiFile {
+    if io.is_null() || name.is_null() || mode.is_null() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the user data is the `FileSystem` that `callbacks` put there; it is
+    // alive while Assimp runs.
+    let system = unsafe { &*(*io).UserData.cast::<FileSystem>() };
+    // SAFETY: Assimp passes two C strings that are valid during the call.
+    let (name, mode) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(mode)) };
+    let path = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+    let stream = match system.open(path, &mode.to_string_lossy()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            // Assimp looks for many files that need not be there.
+            if error.kind() != io::ErrorKind::NotFound {
+                system
+                    .events
+                    .log(Level::Warning, &format!("a file named by the input was not opened: {error}"));
+                if system.access == Access::Write {
+                    system.note_write_error(&error);
+                }
+            }
+            return std::ptr::null_mut();
+        }
+    };
+    let file = Box::new(OpenFile {
+        callbacks: ffi::aiFile {
+            ReadProc: Some(read),
+            WriteProc: Some(write),
+            TellProc: Some(tell),
+            FileSizeProc: Some(size),
+            SeekProc: Some(seek),
+            FlushProc: Some(flush),
+            UserData: std::ptr::null_mut(),
+        },
+        stream,
+        system: std::ptr::from_ref(system),
+    });
+    let file = Box::into_raw(file);
+    // SAFETY: just made from a box; `callbacks` is its first field.
+    unsafe { (*file).callbacks.UserData = file.cast() };
+    file.cast()
+}
+
+unsafe extern "C" fn close(_io: *mut ffi::aiFileIO, file: *mut ffi::aiFile) {
+    if file.is_null() {
+        return;
+    }
+    // SAFETY: Assimp closes each file once; `open` made it from a box.
+    let mut file = unsafe { Box::from_raw((*file).UserData.cast::<OpenFile>()) };
+    if let Err(error) = file.stream.flush() {
+        // SAFETY: the file is still whole.
+        unsafe { system(&file) }.note_write_error(&error);
+    }
+}
+
+unsafe extern "C" fn read(file: *mut ffi::aiFile, buffer: *mut c_char, size: usize, count: usize) -> usize {
+    // SAFETY: Assimp passes an open file.
+    let file = unsafe { opened(file) };
+    // SAFETY: as above.
+    let system = unsafe { system(file) };
+    let Some(length) = size.checked_mul(count) else { return 0 };
+    if length == 0 || buffer.is_null() || system.events.cancelled() {
+        return 0;
+    }
+    // The buffer may be uninitialised, and a Rust slice must not be: clear it
+    // first, which costs little beside parsing what is read into it.
+    // SAFETY: the caller provides `size * count` writable bytes, as for `fread`.
+    let target = unsafe {
+        std::ptr::write_bytes(buffer, 0, length);
+        std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
+    };
+    let filled = file.stream.read(target).unwrap_or(0);
+    system.count_read(filled);
+    filled / size
+}
+
+unsafe extern "C" fn write(
+    file: *mut ffi::aiFile,
+    buffer: *const c_char,
+    size: usize,
+    count: usize,
+) -> usize {
+    // SAFETY: Assimp passes an open file.
+    let file = unsafe { opened(file) };
+    // SAFETY: as above.
+    let system = unsafe { system(file) };
+    let Some(length) = size.checked_mul(count) else { return 0 };
+    if length == 0 || buffer.is_null() || system.events.cancelled() {
+        return 0;
+    }
+    // SAFETY: the caller provides `size * count` readable bytes, as for `fwrite`.
+    let source = unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) };
+    match file.stream.write(source) {
+        Ok(()) => {
+            system.count_written(length);
+            count
+        }
+        Err(error) => {
+            system.note_write_error(&error);
+            0
+        }
+    }
+}
+
+unsafe extern "C" fn tell(file: *mut ffi::aiFile) -> usize {
+    // SAFETY: Assimp passes an open file.
+    let file = unsafe { opened(file) };
+    file.stream.tell().map_or(0, |p| usize::try_from(p).unwrap_or(usize::MAX))
+}
+
+unsafe extern "C" fn size(file: *mut ffi::aiFile) -> usize {
+    // SAFETY: Assimp passes an open file.
+    let file = unsafe { opened(file) };
+    // What is buffered counts as written.
+    let _ = file.stream.flush();
+    file.stream.file().metadata().map_or(0, |m| usize::try_from(m.len()).unwrap_or(usize::MAX))
+}
+
+unsafe extern "C" fn seek(file: *mut ffi::aiFile, offset: usize, origin: ffi::aiOrigin) -> ffi::aiReturn {
+    // SAFETY: Assimp passes an open file.
+    let file = unsafe { opened(file) };
+    // An offset from the current place or the end is signed, though its type is not.
+    let signed = offset.cast_signed() as i64;
+    let to = match origin {
+        ffi::aiOrigin_aiOrigin_SET => SeekFrom::Start(offset as u64),
+        ffi::aiOrigin_aiOrigin_CUR => SeekFrom::Current(signed),
+        ffi::aiOrigin_aiOrigin_END => SeekFrom::End(signed),
+        _ => return ffi::aiReturn_aiReturn_FAILURE,
+    };
+    match file.stream.seek(to) {
+        Ok(_) => ffi::aiReturn_aiReturn_SUCCESS,
+        Err(_) => ffi::aiReturn_aiReturn_FAILURE,
+    }
+}
+
+unsafe extern "C" fn flush(file: *mut ffi::aiFile) {
+    // SAFETY: Assimp passes an open file.
+    let file = unsafe { opened(file) };
+    if let Err(error) = file.stream.flush() {
+        // SAFETY: as above.
+        unsafe { system(file) }.note_write_error(&error);
+    }
+}

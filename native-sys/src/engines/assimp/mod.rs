@@ -1,0 +1,321 @@
+//! Assimp: meshes and scenes, imported and exported through its C API.
+//!
+//! All files go through [`io`], our side of Assimp's custom I/O: it is where
+//! progress is counted and cancellation takes hold (the C API has no progress
+//! handler), and it opens files inside the two directories of the job only, so
+//! that a material file named `../../etc/passwd` is not read.
+
+mod io;
+mod options;
+
+use crate::bindings::assimp as ffi;
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+use crate::library::{self, LoadError, Wanted};
+use std::ffi::{CStr, CString, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SUPPORTED: &str = "5.0 to 5.x";
+
+const WANTED: Wanted = Wanted {
+    library: "Assimp",
+    names: &["libassimp.so.5", "libassimp.so"],
+    functions: ffi::FUNCTIONS,
+    supported: SUPPORTED,
+};
+
+/// A loaded Assimp.
+pub(crate) struct Assimp {
+    api: ffi::AssimpApi,
+    path: PathBuf,
+    version: String,
+}
+
+impl Assimp {
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, LoadError> {
+        let (library, path) = library::open(&WANTED, path)?;
+        // SAFETY: every function of the struct was just found in this library;
+        // that they have the types of the header is what the version check below
+        // is for, and the version functions have had theirs since Assimp 2.
+        let api = unsafe { ffi::AssimpApi::from_library(library) }.map_err(|error| LoadError::Missing {
+            library: WANTED.library,
+            tried: vec![path.display().to_string()],
+            reason: error.to_string(),
+        })?;
+        // SAFETY: three functions without arguments.
+        let (major, minor, patch) =
+            unsafe { (api.aiGetVersionMajor(), api.aiGetVersionMinor(), api.aiGetVersionPatch()) };
+        let version = format!("{major}.{minor}.{patch}");
+        if major != 5 {
+            return Err(LoadError::Version {
+                library: WANTED.library,
+                path,
+                found: version,
+                supported: SUPPORTED,
+            });
+        }
+        Ok(Self { api, path, version })
+    }
+
+    fn last_error(&self) -> String {
+        // SAFETY: no arguments; the answer is a C string owned by the library.
+        let text = unsafe { self.api.aiGetErrorString() };
+        if text.is_null() {
+            return String::new();
+        }
+        // SAFETY: not null, a C string, copied before the library is called again.
+        unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned()
+    }
+}
+
+impl Engine for Assimp {
+    fn describe(&self) -> Description {
+        Description {
+            library: WANTED.library,
+            version: self.version.clone(),
+            path: self.path.clone(),
+            inputs: self.inputs(),
+            outputs: self.outputs(),
+        }
+    }
+
+    fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
+        if !self.outputs().iter().any(|o| o.id == request.format_id) {
+            let text = format!("Assimp {} writes no format '{}'", self.version, request.format_id);
+            return Err(EngineError::Option(text));
+        }
+        let options = options::parse(request.options).map_err(EngineError::Option)?;
+        let log = LogStream::attach(&self.api, Arc::clone(events));
+        let scene = self.import(request, &options, events)?;
+        self.export(&scene, request, events)?;
+        events.progress(Stage::Write, 1.0);
+        Ok(Converted { warnings: log.lines() })
+    }
+}
+
+impl Assimp {
+    fn inputs(&self) -> Vec<String> {
+        let mut list = ffi::aiString { length: 0, data: [0; 1024] };
+        // SAFETY: `list` is valid for writes; the callee fills it with a
+        // NUL-terminated text such as `*.3ds;*.obj`.
+        unsafe { self.api.aiGetExtensionList(&mut list) };
+        let length = (list.length as usize).min(list.data.len());
+        let bytes: Vec<u8> = list.data[..length].iter().map(|&c| c.cast_unsigned()).collect();
+        String::from_utf8_lossy(&bytes)
+            .split(';')
+            .filter_map(|pattern| pattern.strip_prefix("*."))
+            .map(str::to_ascii_lowercase)
+            .collect()
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        // SAFETY: no arguments.
+        let count = unsafe { self.api.aiGetExportFormatCount() };
+        let mut outputs = Vec::with_capacity(count);
+        for index in 0..count {
+            // SAFETY: `index` is below the count.
+            let description = unsafe { self.api.aiGetExportFormatDescription(index) };
+            if description.is_null() {
+                continue;
+            }
+            // SAFETY: not null; its two texts are C strings that live as long as
+            // the description, which is released below.
+            let output = unsafe {
+                Output {
+                    id: CStr::from_ptr((*description).id).to_string_lossy().into_owned(),
+                    extension: CStr::from_ptr((*description).fileExtension)
+                        .to_string_lossy()
+                        .to_ascii_lowercase(),
+                }
+            };
+            outputs.push(output);
+            // SAFETY: made by `aiGetExportFormatDescription`, released once.
+            unsafe { self.api.aiReleaseExportFormatDescription(description) };
+        }
+        outputs
+    }
+
+    fn import(
+        &self,
+        request: &Request<'_>,
+        options: &options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<Scene<'_>, EngineError> {
+        let path = c_path(request.input)?;
+        let size = std::fs::metadata(request.input).map_or(0, |m| m.len());
+        let files = io::FileSystem::reading(request.input_dir, size, Arc::clone(events));
+        let properties = Properties::new(&self.api, &options.properties);
+        let mut callbacks = files.callbacks();
+        // SAFETY: `path` is a C string; `callbacks` and the file system that it
+        // points to live until the call returns, and the importer forgets them
+        // then; the property store is live.
+        let scene = unsafe {
+            self.api.aiImportFileExWithProperties(
+                path.as_ptr(),
+                options.postprocess,
+                &mut callbacks,
+                properties.store,
+            )
+        };
+        if events.cancelled() {
+            // Reads answered "end of file" from then on; whatever came of it is no scene.
+            if !scene.is_null() {
+                drop(Scene { api: &self.api, scene });
+            }
+            return Err(EngineError::Cancelled);
+        }
+        if scene.is_null() {
+            let reason = self.last_error();
+            let reason = if reason.is_empty() { "Assimp gave no reason".to_owned() } else { reason };
+            return Err(EngineError::from_message(&reason));
+        }
+        Ok(Scene { api: &self.api, scene })
+    }
+
+    fn export(
+        &self,
+        scene: &Scene<'_>,
+        request: &Request<'_>,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        let path = c_path(request.output)?;
+        let format =
+            CString::new(request.format_id).map_err(|_| EngineError::Option("no such format".to_owned()))?;
+        let files = io::FileSystem::writing(request.output_dir, Arc::clone(events));
+        let mut callbacks = files.callbacks();
+        // SAFETY: the scene is live; two C strings; `callbacks` and the file system
+        // that it points to live until the call returns, and the exporter, a local
+        // of the callee, is gone then. No extra post-processing, as the vendor's
+        // own command line tool does.
+        let answer = unsafe {
+            self.api.aiExportSceneEx(scene.scene, format.as_ptr(), path.as_ptr(), &mut callbacks, 0)
+        };
+        if events.cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        if let Some(error) = files.write_error() {
+            return Err(EngineError::from_message(&format!("writing the output failed: {error}")));
+        }
+        match answer {
+            ffi::aiReturn_aiReturn_SUCCESS => Ok(()),
+            ffi::aiReturn_aiReturn_OUTOFMEMORY => Err(EngineError::OutOfMemory("while exporting".to_owned())),
+            _ => {
+                let reason = self.last_error();
+                let reason =
+                    if reason.is_empty() { "Assimp could not export the scene".to_owned() } else { reason };
+                Err(EngineError::from_message(&reason))
+            }
+        }
+    }
+}
+
+/// An imported scene, released when dropped.
+struct Scene<'a> {
+    api: &'a ffi::AssimpApi,
+    scene: *const ffi::aiScene,
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by `aiImportFileExWithProperties`, released once.
+        unsafe { self.api.aiReleaseImport(self.scene) };
+    }
+}
+
+/// Import properties, released when dropped.
+struct Properties<'a> {
+    api: &'a ffi::AssimpApi,
+    store: *mut ffi::aiPropertyStore,
+}
+
+impl<'a> Properties<'a> {
+    fn new(api: &'a ffi::AssimpApi, values: &[(CString, options::Value)]) -> Self {
+        // SAFETY: no arguments.
+        let store = unsafe { api.aiCreatePropertyStore() };
+        for (name, value) in values {
+            match value {
+                // SAFETY: a live store and a C string that the callee copies.
+                options::Value::Integer(number) => unsafe {
+                    api.aiSetImportPropertyInteger(store, name.as_ptr(), *number);
+                },
+                // SAFETY: as above.
+                options::Value::Real(number) => unsafe {
+                    api.aiSetImportPropertyFloat(store, name.as_ptr(), *number)
+                },
+            }
+        }
+        Self { api, store }
+    }
+}
+
+impl Drop for Properties<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by `aiCreatePropertyStore`, released once.
+        unsafe { self.api.aiReleasePropertyStore(self.store) };
+    }
+}
+
+/// Assimp's log, passed on to the events while this lives.
+struct LogStream<'a> {
+    api: &'a ffi::AssimpApi,
+    sink: Box<LogSink>,
+}
+
+struct LogSink {
+    events: Arc<dyn Events>,
+    lines: AtomicU64,
+}
+
+/// Lines beyond this are counted, not passed on.
+const MAX_LINES: u64 = 100;
+
+impl<'a> LogStream<'a> {
+    fn attach(api: &'a ffi::AssimpApi, events: Arc<dyn Events>) -> Self {
+        let sink = Box::new(LogSink { events, lines: AtomicU64::new(0) });
+        let stream =
+            ffi::aiLogStream { callback: Some(on_log), user: std::ptr::from_ref(&*sink).cast_mut().cast() };
+        // SAFETY: the stream is copied; its user data is on the heap and lives
+        // until `drop` has detached it.
+        unsafe { api.aiAttachLogStream(&stream) };
+        Self { api, sink }
+    }
+
+    fn lines(&self) -> u64 {
+        self.sink.lines.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for LogStream<'_> {
+    fn drop(&mut self) {
+        // SAFETY: no arguments; ours is the only stream of this process.
+        unsafe { self.api.aiDetachAllLogStreams() };
+    }
+}
+
+/// Takes one line of Assimp's log. Lines look like `Warn,  T0: text`.
+extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
+    if message.is_null() || user.is_null() {
+        return;
+    }
+    // SAFETY: `user` is the sink that was attached with this function and that
+    // outlives the attachment; it is only read.
+    let sink = unsafe { &*user.cast::<LogSink>() };
+    // SAFETY: Assimp passes a C string that is valid during the call.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    let level = match text.split(',').next() {
+        Some("Error") => Level::Error,
+        Some("Warn") => Level::Warning,
+        _ => return,
+    };
+    if sink.lines.fetch_add(1, Ordering::Relaxed) < MAX_LINES {
+        let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
+        sink.events.log(level, line.trim_end());
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString, EngineError> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| EngineError::Rejected("the file's name contains a NUL byte".to_owned()))
+}

@@ -1,0 +1,410 @@
+//! GDAL/OGR: vector data of GIS and CAD, translated as `ogr2ogr` does.
+//!
+//! The work is `GDALVectorTranslate`, the function under `ogr2ogr`, so that the
+//! output is the library's own, byte for byte.
+//!
+//! Input is opened with a fixed list of drivers. Left out are those that connect
+//! to servers and those whose files point at others (VRT): the input comes from
+//! a stranger.
+
+mod options;
+
+use crate::bindings::gdal as ffi;
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+use crate::library::{self, LoadError, Wanted};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const SUPPORTED: &str = "3.4 to 3.x";
+
+const WANTED: Wanted = Wanted {
+    library: "GDAL",
+    names: &[
+        "libgdal.so.32",
+        "libgdal.so.30",
+        "libgdal.so.31",
+        "libgdal.so.33",
+        "libgdal.so.34",
+        "libgdal.so.35",
+        "libgdal.so.36",
+        "libgdal.so.37",
+        "libgdal.so",
+    ],
+    functions: ffi::FUNCTIONS,
+    supported: SUPPORTED,
+};
+
+/// Drivers that may open the input, by short name.
+const INPUT_DRIVERS: &[&CStr] = &[
+    c"ESRI Shapefile",
+    c"GeoJSON",
+    c"GeoJSONSeq",
+    c"ESRIJSON",
+    c"TopoJSON",
+    c"GPKG",
+    c"FlatGeobuf",
+    c"DXF",
+    c"CAD",
+    c"DGN",
+    c"MapInfo File",
+    c"GML",
+    c"KML",
+    c"LIBKML",
+    c"GPX",
+    c"CSV",
+    c"OpenFileGDB",
+    c"SQLite",
+    c"S57",
+    c"JML",
+    c"OGR_GMT",
+    c"Geoconcept",
+    c"Idrisi",
+    c"SVG",
+    c"AVCE00",
+    c"SXF",
+];
+
+/// Drivers that write files, but by running another program.
+const REFUSED_OUTPUT_DRIVERS: &[&str] = &["GPSBabel"];
+
+/// A loaded GDAL.
+pub(crate) struct Gdal {
+    api: ffi::GdalApi,
+    path: PathBuf,
+    version: String,
+}
+
+impl Gdal {
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, LoadError> {
+        let (library, path) = library::open(&WANTED, path)?;
+        // SAFETY: every function of the struct was just found in this library;
+        // that they have the types of the header is what the version check below
+        // is for, and `GDALVersionInfo` has had its type since GDAL 1.
+        let api = unsafe { ffi::GdalApi::from_library(library) }.map_err(|error| LoadError::Missing {
+            library: WANTED.library,
+            tried: vec![path.display().to_string()],
+            reason: error.to_string(),
+        })?;
+        let this = Self { version: version(&api), api, path };
+        if !is_supported(&this.version) {
+            return Err(LoadError::Version {
+                library: WANTED.library,
+                path: this.path,
+                found: this.version,
+                supported: SUPPORTED,
+            });
+        }
+        // Some drivers fetch schemas or resources by HTTP. There is no network in
+        // the engine's process; this makes them fail at once, not by time-out.
+        this.configure(c"GDAL_HTTP_TIMEOUT", c"1");
+        this.configure(c"GML_DOWNLOAD_SCHEMA", c"NO");
+        this.configure(c"GDAL_PAM_ENABLED", c"NO");
+        // SAFETY: no arguments; called once, before any other thread uses GDAL.
+        unsafe { this.api.GDALAllRegister() };
+        Ok(this)
+    }
+
+    fn configure(&self, key: &CStr, value: &CStr) {
+        // SAFETY: two C strings that the callee copies.
+        unsafe { self.api.CPLSetConfigOption(key.as_ptr(), value.as_ptr()) };
+    }
+
+    /// One item of a driver's metadata, e.g. its extensions.
+    fn metadata(&self, driver: ffi::GDALDriverH, key: &[u8]) -> Option<String> {
+        // SAFETY: `driver` came from `GDALGetDriver`, and `key` is a NUL-terminated
+        // constant of the binding. The answer is null or a string that the driver
+        // owns and that is copied here.
+        unsafe { string(self.api.GDALGetMetadataItem(driver, key.as_ptr().cast(), std::ptr::null())) }
+    }
+
+    /// Whether a driver makes new files of vector data by itself.
+    fn writes(&self, driver: ffi::GDALDriverH, name: &str) -> bool {
+        let extensions = self.metadata(driver, ffi::GDAL_DMD_EXTENSIONS);
+        let extension = extensions.or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION));
+        self.metadata(driver, ffi::GDAL_DCAP_VECTOR).is_some()
+            && self.metadata(driver, ffi::GDAL_DCAP_CREATE).is_some()
+            && extension.is_some_and(|e| !e.is_empty())
+            && !REFUSED_OUTPUT_DRIVERS.contains(&name)
+    }
+
+    fn drivers(&self) -> Vec<(ffi::GDALDriverH, String)> {
+        // SAFETY: no arguments; drivers were registered in `load`.
+        let count = unsafe { self.api.GDALGetDriverCount() };
+        (0..count)
+            .filter_map(|index| {
+                // SAFETY: `index` is below the count; no driver is deregistered.
+                let driver = unsafe { self.api.GDALGetDriver(index) };
+                // SAFETY: a registered driver; its name is copied.
+                let name = unsafe { string(self.api.GDALGetDriverShortName(driver)) };
+                name.map(|name| (driver, name))
+            })
+            .collect()
+    }
+}
+
+impl Engine for Gdal {
+    fn describe(&self) -> Description {
+        let mut inputs: Vec<String> = Vec::new();
+        let mut outputs = Vec::new();
+        for (driver, name) in self.drivers() {
+            if self.metadata(driver, ffi::GDAL_DCAP_VECTOR).is_none() {
+                continue;
+            }
+            let extensions = self
+                .metadata(driver, ffi::GDAL_DMD_EXTENSIONS)
+                .or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION))
+                .unwrap_or_default();
+            let extensions: Vec<String> = extensions
+                .split_whitespace()
+                .map(|e| e.trim_start_matches('.').to_ascii_lowercase())
+                .collect();
+            let reads = INPUT_DRIVERS.iter().any(|d| d.to_bytes() == name.as_bytes());
+            if reads && self.metadata(driver, ffi::GDAL_DCAP_OPEN).is_some() {
+                inputs.extend(extensions.iter().cloned());
+            }
+            // A driver that writes no file, but to a service, names no extension.
+            if self.writes(driver, &name) {
+                for extension in extensions {
+                    outputs.push(Output { id: name.clone(), extension });
+                }
+            }
+        }
+        inputs.sort();
+        inputs.dedup();
+        Description {
+            library: WANTED.library,
+            version: self.version.clone(),
+            path: self.path.clone(),
+            inputs,
+            outputs,
+        }
+    }
+
+    fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
+        let driver = self.output_driver(request.format_id)?;
+        let options = options::parse(request.options).map_err(EngineError::Option)?;
+        *listener() = Some(Listener { events: Arc::clone(events), messages: 0, last_error: None });
+        // SAFETY: `on_error` has the handler's type and is valid for ever.
+        unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
+        let outcome = self.translate(request, &driver, &options, events);
+        let messages = listener().take().map_or(0, |l| l.messages);
+        if events.cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        outcome?;
+        Ok(Converted { warnings: messages })
+    }
+}
+
+impl Gdal {
+    /// The registered name of a driver, whatever the case it was asked for in.
+    fn output_driver(&self, id: &str) -> Result<CString, EngineError> {
+        let found = self
+            .drivers()
+            .into_iter()
+            .find(|(driver, name)| name.eq_ignore_ascii_case(id) && self.writes(*driver, name));
+        let (_, name) = found.ok_or_else(|| {
+            EngineError::Option(format!("this build of GDAL {} writes no format '{id}'", self.version))
+        })?;
+        CString::new(name).map_err(|_| EngineError::Option(format!("'{id}' names no format")))
+    }
+
+    fn translate(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        options: &options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        let input = c_path(request.input)?;
+        let output = c_path(request.output)?;
+        let source = self.open(&input, &options.open)?;
+        let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
+        arguments.extend(options.translate.iter().cloned());
+        let settings = self.settings(&arguments, events)?;
+        let mut usage_error: c_int = 0;
+        let mut sources = [source];
+        // SAFETY: `output` is a C string; the destination handle is null, as the
+        // function wants when a name is given; `sources` holds one open dataset;
+        // `settings` came from the matching constructor; `usage_error` is valid
+        // for writes. The callee keeps none of them.
+        let destination = unsafe {
+            self.api.GDALVectorTranslate(
+                output.as_ptr(),
+                std::ptr::null_mut(),
+                1,
+                sources.as_mut_ptr(),
+                settings,
+                &mut usage_error,
+            )
+        };
+        // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
+        unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
+        let made = !destination.is_null();
+        if made {
+            // Closing writes what is still buffered, so its errors count: an error
+            // that was there before must not be taken for one of them.
+            // SAFETY: no arguments.
+            unsafe { self.api.CPLErrorReset() };
+            // SAFETY: open, closed once, not used afterwards.
+            unsafe { self.api.GDALClose(destination) };
+        }
+        // SAFETY: no arguments.
+        let closing = unsafe { self.api.CPLGetLastErrorType() };
+        // SAFETY: open, closed once, after the destination that may still refer to it.
+        unsafe { self.api.GDALClose(source) };
+        if usage_error != 0 {
+            return Err(EngineError::Option(last_error("GDAL refused the options")));
+        }
+        if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
+            return Err(EngineError::from_message(&last_error("GDAL gave no reason")));
+        }
+        events.progress(Stage::Translate, 1.0);
+        Ok(())
+    }
+
+    fn open(&self, input: &CStr, options: &[CString]) -> Result<ffi::GDALDatasetH, EngineError> {
+        let mut drivers: Vec<*const c_char> = INPUT_DRIVERS.iter().map(|d| d.as_ptr()).collect();
+        drivers.push(std::ptr::null());
+        let mut open_options: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
+        open_options.push(std::ptr::null());
+        let flags = ffi::GDAL_OF_VECTOR | ffi::GDAL_OF_READONLY | ffi::GDAL_OF_VERBOSE_ERROR;
+        // SAFETY: a C string and two null-terminated lists of C strings, all alive
+        // during the call; no sibling list. The callee copies what it keeps.
+        let source = unsafe {
+            self.api.GDALOpenEx(
+                input.as_ptr(),
+                flags,
+                drivers.as_ptr(),
+                open_options.as_ptr(),
+                std::ptr::null(),
+            )
+        };
+        if source.is_null() {
+            return Err(EngineError::from_message(&last_error("GDAL does not recognise the file")));
+        }
+        Ok(source)
+    }
+
+    fn settings(
+        &self,
+        arguments: &[CString],
+        events: &Arc<dyn Events>,
+    ) -> Result<*mut ffi::GDALVectorTranslateOptions, EngineError> {
+        let mut list: Vec<*mut c_char> = arguments.iter().map(|a| a.as_ptr().cast_mut()).collect();
+        list.push(std::ptr::null_mut());
+        // SAFETY: a null-terminated list of C strings that the callee reads and
+        // does not change; no "for binary" part.
+        let settings =
+            unsafe { self.api.GDALVectorTranslateOptionsNew(list.as_mut_ptr(), std::ptr::null_mut()) };
+        if settings.is_null() {
+            return Err(EngineError::Option(last_error("GDAL refused the options")));
+        }
+        // SAFETY: `settings` is live; the callback's data points to `events`, which
+        // outlives the translation.
+        unsafe {
+            self.api.GDALVectorTranslateOptionsSetProgress(
+                settings,
+                Some(on_progress),
+                std::ptr::from_ref(events).cast_mut().cast(),
+            );
+        };
+        Ok(settings)
+    }
+}
+
+/// What the conversion in progress wants to hear. GDAL's error handler gets no
+/// data of ours and may be called from any thread, so this is the process's, as
+/// the handler itself is.
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
+
+struct Listener {
+    events: Arc<dyn Events>,
+    messages: u64,
+    last_error: Option<String>,
+}
+
+/// Lines beyond this are counted, not passed on: a file with a fault in each
+/// feature must not send the same sentence a million times.
+const MAX_LINES: u64 = 100;
+
+fn listener() -> MutexGuard<'static, Option<Listener>> {
+    // A panic while it was held leaves plain data behind; go on with it.
+    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn last_error(otherwise: &str) -> String {
+    listener().as_ref().and_then(|l| l.last_error.clone()).unwrap_or_else(|| otherwise.to_owned())
+}
+
+extern "C" fn on_error(class: ffi::CPLErr, _number: ffi::CPLErrorNum, text: *const c_char) {
+    if class == ffi::CPLErr_CE_None || class == ffi::CPLErr_CE_Debug {
+        return;
+    }
+    // SAFETY: GDAL passes a C string that is valid during the call.
+    let Some(text) = (unsafe { string(text) }) else { return };
+    let serious = class == ffi::CPLErr_CE_Failure || class == ffi::CPLErr_CE_Fatal;
+    let mut guard = listener();
+    let Some(listener) = guard.as_mut() else { return };
+    listener.messages += 1;
+    if listener.messages <= MAX_LINES {
+        listener.events.log(if serious { Level::Error } else { Level::Warning }, &text);
+    }
+    if serious {
+        listener.last_error = Some(text);
+    }
+}
+
+extern "C" fn on_progress(fraction: f64, _message: *const c_char, data: *mut c_void) -> c_int {
+    // SAFETY: `data` is the pointer to the events that was set together with this
+    // function; they outlive the translation.
+    let events = unsafe { &*data.cast::<Arc<dyn Events>>() };
+    events.progress(Stage::Translate, fraction);
+    c_int::from(!events.cancelled())
+}
+
+fn version(api: &ffi::GdalApi) -> String {
+    // SAFETY: a NUL-terminated request; the answer is a string that GDAL owns and
+    // that is copied.
+    unsafe { string(api.GDALVersionInfo(c"RELEASE_NAME".as_ptr())) }.unwrap_or_default()
+}
+
+fn is_supported(version: &str) -> bool {
+    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    major == 3 && minor >= 4
+}
+
+fn c_path(path: &Path) -> Result<CString, EngineError> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| EngineError::Rejected("the file's name contains a NUL byte".to_owned()))
+}
+
+/// A copy of a C string as text; nothing for a null pointer.
+///
+/// # Safety
+/// `text` is null or points to a C string that stays valid during the call.
+unsafe fn string(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_supported;
+
+    #[test]
+    fn versions() {
+        for good in ["3.4.0", "3.6.2", "3.11.1", "3.12.0dev"] {
+            assert!(is_supported(good), "{good}");
+        }
+        for bad in ["2.4.4", "3.3.9", "4.0.0", "", "x"] {
+            assert!(!is_supported(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Native converter libraries behind one safe trait, [`Engine`].
+//!
+//! Owns all FFI: the bindings made from the vendors' headers, the loading of
+//! the libraries, and the callbacks that they call. A library is opened at run
+//! time only ([`library`]); this crate links none.
+//!
+//! It refuses: a library without a function that is called, a version that the
+//! binding was not written for, and options that would make an engine open
+//! files or connections other than its input and output.
+//!
+//! A native library can crash, hang or corrupt the process that it is loaded
+//! into. So this crate is used by the engine host only, a process that converts
+//! one file and ends.
+
+mod bindings;
+mod engine;
+mod engines;
+mod library;
+
+pub use engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+pub use library::LoadError;
+
+use std::path::Path;
+
+/// The kinds of library that can be bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// GDAL/OGR, versions 3.4 to 3.x.
+    Gdal,
+    /// Assimp, versions 5.x.
+    Assimp,
+}
+
+/// Loads a library of this kind: `path`, or the system's when there is none.
+///
+/// # Errors
+/// [`LoadError`] names the file, what it lacks and what to do.
+pub fn load(kind: Kind, path: Option<&Path>) -> Result<Box<dyn Engine>, LoadError> {
+    Ok(match kind {
+        Kind::Gdal => Box::new(engines::gdal::Gdal::load(path)?),
+        Kind::Assimp => Box::new(engines::assimp::Assimp::load(path)?),
+    })
+}

@@ -1,0 +1,178 @@
+//! Opening a vendor library: found, complete, of a supported version, or refused
+//! with words that name the file and what it lacks.
+
+use std::ffi::{CStr, c_void};
+use std::path::{Path, PathBuf};
+
+/// Why a library cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// No file could be loaded.
+    #[error("cannot load {library} from {}: {reason}", tried.join(", "))]
+    Missing {
+        /// The library's name.
+        library: &'static str,
+        /// File names that were tried.
+        tried: Vec<String>,
+        /// The loader's reason for the last of them.
+        reason: String,
+    },
+    /// The file lacks functions that are called.
+    #[error("{} is no usable {library}: it lacks {}; supported are versions {supported}", path.display(), symbols.join(", "))]
+    Symbols {
+        /// The library's name.
+        library: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The functions.
+        symbols: Vec<String>,
+        /// Versions that are supported.
+        supported: &'static str,
+    },
+    /// The version is not one that the binding was written for.
+    #[error("{} is {library} {found}; supported are versions {supported}", path.display())]
+    Version {
+        /// The library's name.
+        library: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// Versions that are supported.
+        supported: &'static str,
+    },
+}
+
+/// A library to open.
+pub(crate) struct Wanted {
+    pub(crate) library: &'static str,
+    /// File names to try when no path is given, best first.
+    pub(crate) names: &'static [&'static str],
+    pub(crate) functions: &'static [&'static str],
+    pub(crate) supported: &'static str,
+}
+
+/// Opens the library and checks that every function is there.
+///
+/// The answer carries the path of the file that was loaded, as the dynamic
+/// linker tells it.
+pub(crate) fn open(
+    wanted: &Wanted,
+    path: Option<&Path>,
+) -> Result<(libloading::Library, PathBuf), LoadError> {
+    let tried: Vec<String> = match path {
+        Some(path) => vec![path.display().to_string()],
+        None => wanted.names.iter().map(|&n| n.to_owned()).collect(),
+    };
+    let mut reason = String::new();
+    for name in &tried {
+        // SAFETY: opening a library runs its initialisers. They are the vendor's
+        // code, which this process exists to run; nothing else is in it. No
+        // other thread is loading libraries.
+        match unsafe { libloading::Library::new(name) } {
+            Ok(library) => return checked(wanted, library, name),
+            Err(error) => reason = error_text(&error),
+        }
+    }
+    Err(LoadError::Missing { library: wanted.library, tried, reason })
+}
+
+fn checked(
+    wanted: &Wanted,
+    library: libloading::Library,
+    name: &str,
+) -> Result<(libloading::Library, PathBuf), LoadError> {
+    let mut missing = Vec::new();
+    let mut path = PathBuf::from(name);
+    for function in wanted.functions {
+        // SAFETY: the symbol is only looked up and its address taken; it is never
+        // called through this type.
+        match unsafe { library.get::<unsafe extern "C" fn()>(*function) } {
+            Ok(symbol) => path = file_of(*symbol as *mut c_void).unwrap_or(path),
+            Err(_) => missing.push((*function).to_owned()),
+        }
+    }
+    if missing.is_empty() {
+        Ok((library, path))
+    } else {
+        Err(LoadError::Symbols {
+            library: wanted.library,
+            path,
+            symbols: missing,
+            supported: wanted.supported,
+        })
+    }
+}
+
+/// The file that an address was loaded from.
+fn file_of(address: *mut c_void) -> Option<PathBuf> {
+    let mut info = libc::Dl_info {
+        dli_fname: std::ptr::null(),
+        dli_fbase: std::ptr::null_mut(),
+        dli_sname: std::ptr::null(),
+        dli_saddr: std::ptr::null_mut(),
+    };
+    // SAFETY: `dladdr` reads no memory at `address` and fills `info`, which is
+    // valid for writes; a zero answer means that it did not.
+    let found = unsafe { libc::dladdr(address, &mut info) } != 0;
+    if !found || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: on success `dli_fname` is a C string owned by the dynamic linker,
+    // valid while the library stays loaded; it is copied here.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    let name = name.to_str().ok()?;
+    Some(std::fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name)))
+}
+
+/// An error with the loader's own words, which libloading keeps as the source.
+fn error_text(error: &libloading::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = cause_text;
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIBM: Wanted = Wanted {
+        library: "libm",
+        names: &["libnowhere.so.9", "libm.so.6"],
+        functions: &["cos", "sin"],
+        supported: "any",
+    };
+
+    #[test]
+    fn the_second_name_is_tried_and_the_real_path_told() {
+        let (_library, path) = open(&LIBM, None).unwrap();
+        assert!(path.is_absolute(), "{}", path.display());
+        assert!(path.display().to_string().contains("libm"), "{}", path.display());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = open(&LIBM, Some(Path::new("/nonexistent/libx.so"))).err().unwrap();
+        assert!(matches!(error, LoadError::Missing { .. }));
+        assert!(error.to_string().contains("/nonexistent/libx.so"), "{error}");
+        assert!(error.to_string().contains("No such file"), "{error}");
+    }
+
+    #[test]
+    fn every_missing_symbol_is_named() {
+        let wanted = Wanted { functions: &["cos", "aiNothing", "aiNever"], ..LIBM };
+        let error = open(&wanted, None).err().unwrap();
+        let text = error.to_string();
+        assert!(
+            text.contains("libm") && text.contains("aiNothing, aiNever") && !text.contains("cos,"),
+            "{text}"
+        );
+    }
+}

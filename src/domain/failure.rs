@@ -1,0 +1,301 @@
+//! Every way a conversion can fail, by meaning.
+//!
+//! A failure has a stable dotted code, says whose fault it is, whether trying
+//! again can help, which exit code the CLI ends with, and what to do. The table
+//! below is the only list: `docs/FAILURES.md` is generated from it and a test
+//! compares the two. Codes are never renamed or reused; new ones are added.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Who has to act for the job to succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The command line or the request is wrong.
+    Usage,
+    /// The uploaded file is.
+    Input,
+    /// The engine failed on a file that may well be good.
+    Engine,
+    /// A configured cap was hit.
+    Limit,
+    /// cadmill or the machine it runs on.
+    System,
+    /// Nobody's: the job was cancelled on purpose.
+    Nobody,
+}
+
+macro_rules! failure_codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $fault:ident, $exit:literal, $retry:literal, $hint:literal;)+) => {
+        /// A stable failure code. See the module documentation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum FailureCode { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl FailureCode {
+            /// Every code, in the order of the documented table.
+            pub const ALL: &'static [FailureCode] = &[$(FailureCode::$variant,)+];
+
+            /// The stable dotted code.
+            pub fn as_str(self) -> &'static str { match self { $(Self::$variant => $code,)+ } }
+            /// Whose fault it is.
+            pub fn fault(self) -> Fault { match self { $(Self::$variant => Fault::$fault,)+ } }
+            /// Exit code of the CLI.
+            pub fn exit_code(self) -> u8 { match self { $(Self::$variant => $exit,)+ } }
+            /// Whether the same job can succeed when it is tried again unchanged.
+            pub fn retryable(self) -> bool { match self { $(Self::$variant => $retry,)+ } }
+            /// What the reader can do about it: one sentence.
+            pub fn hint(self) -> &'static str { match self { $(Self::$variant => $hint,)+ } }
+            /// What the code means: one sentence.
+            pub fn meaning(self) -> &'static str { match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ } }
+        }
+    };
+}
+
+failure_codes! {
+    /// An argument is missing, malformed or contradicts another.
+    UsageInvalid = "usage.invalid", Usage, 2, false, "Run the command with --help to see what it takes.";
+    /// The memory cap asked for is below what loading an engine takes.
+    UsageMemory = "usage.memory", Usage, 2, false, "Give --memory at least 64M; 4G is the default.";
+    /// The engine does not know this option, or not this value for it.
+    UsageOption = "usage.option", Usage, 2, false, "See docs/ENGINES.md for the options that each engine takes.";
+    /// The engines file cannot be read or does not parse.
+    UsageEnginesFile = "usage.engines_file", Usage, 2, false, "Correct the file; docs/ENGINES.md describes its keys.";
+    /// The directory of the output path does not exist or is no directory.
+    OutputDirectory = "usage.output_directory", Usage, 2, false, "Create the directory first, or choose another path with -o.";
+    /// The output directory cannot be written to.
+    OutputNotWritable = "usage.output_not_writable", Usage, 2, false, "Choose a directory that you may write to with -o.";
+
+    /// There is no such input file.
+    InputNotFound = "input.not_found", Input, 10, false, "Check the path.";
+    /// The input file cannot be opened or read.
+    InputUnreadable = "input.unreadable", Input, 10, false, "Check the permissions of the file.";
+    /// The input is a directory, a device or a pipe.
+    InputNotAFile = "input.not_a_file", Input, 10, false, "Give one regular file; zip a directory first.";
+    /// The input has no bytes.
+    InputEmpty = "input.empty", Input, 10, false, "The file has 0 bytes; export or upload it again.";
+    /// The file begins as a zip archive but is not a whole, well-formed one.
+    ArchiveInvalid = "input.archive.invalid", Input, 10, false, "The archive is truncated or damaged; make or transfer it again.";
+    /// The archive contains no file.
+    ArchiveEmpty = "input.archive.empty", Input, 10, false, "Put the file to convert into the archive.";
+    /// The archive has more entries than allowed.
+    ArchiveTooManyEntries = "input.archive.too_many_entries", Input, 10, false, "Archive only what the conversion needs, or raise --max-entries.";
+    /// The archive expands to more bytes than allowed.
+    ArchiveExpandedSize = "input.archive.expanded_size", Input, 10, false, "Split the data, or raise --max-expanded if the machine has the memory.";
+    /// An entry expands more than real design data does: it looks like a zip bomb.
+    ArchiveRatio = "input.archive.ratio", Input, 10, false, "If the archive is genuine, raise --max-ratio.";
+    /// An entry's name is absolute, leaves the archive, or has bytes that no file name should.
+    ArchiveName = "input.archive.name", Input, 10, false, "Archive the files with relative names, without '..', backslashes or control characters.";
+    /// Two entries have the same name, or names that differ in case only.
+    ArchiveDuplicateName = "input.archive.duplicate_name", Input, 10, false, "Rename one of the entries.";
+    /// An entry is a symbolic link or another special file.
+    ArchiveSpecialFile = "input.archive.special_file", Input, 10, false, "Archive the files themselves, not links to them.";
+    /// An entry is encrypted.
+    ArchiveEncrypted = "input.archive.encrypted", Input, 10, false, "Make the archive without a password.";
+    /// An entry uses a compression method other than stored or deflate.
+    ArchiveMethod = "input.archive.method", Input, 10, false, "Make the archive with the deflate method, the default of most tools.";
+    /// Two entries share bytes, or the headers contradict the directory.
+    ArchiveInconsistent = "input.archive.inconsistent", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// An entry's content does not match its checksum or its size.
+    ArchiveChecksum = "input.archive.checksum", Input, 10, false, "The archive is damaged; make or transfer it again.";
+    /// Several files in the archive could be the one to convert.
+    RootAmbiguous = "input.root_ambiguous", Input, 10, false, "Name the file to convert with --root.";
+    /// No file in the archive has a format that can be converted to the one asked for.
+    RootNotFound = "input.root_not_found", Input, 10, false, "Name the file to convert with --root, or see `cadmill engines` for the formats that are read.";
+    /// The file named by --root is not in the archive, or the input is no archive.
+    RootMissing = "input.root_missing", Input, 10, false, "Give --root as the path inside the archive, as `unzip -l` prints it.";
+
+    /// No engine reads files of this name extension.
+    InputFormatUnknown = "format.input_unknown", Input, 11, false, "See `cadmill engines` for the formats that are read, or choose an engine with --engine.";
+    /// No engine writes this format.
+    FormatUnknown = "format.output_unknown", Usage, 11, false, "See `cadmill engines` for the formats that are written.";
+    /// Each format is known, but no engine reads the one and writes the other.
+    FormatNoRoute = "format.no_route", Usage, 11, false, "See `cadmill engines` for what each engine reads and writes.";
+    /// No engine has this name.
+    EngineUnknown = "engine.unknown", Usage, 11, false, "See `cadmill engines` for the names.";
+    /// The engine's library cannot be found or loaded.
+    EngineLibraryMissing = "engine.library_missing", System, 11, false, "Install the engine's package (Debian: libassimp5 or libgdal32), or set its path in the engines file.";
+    /// The engine's library lacks a function that is called.
+    EngineSymbolMissing = "engine.symbol_missing", System, 11, false, "The file is another library or another major version; install the one that the message names.";
+    /// The engine's library has a version that is not supported.
+    EngineVersion = "engine.version", System, 11, false, "Install a supported version, or set the path of one in the engines file.";
+    /// The library's SHA-256 is not the one pinned in the engines file.
+    EnginePin = "engine.pin_mismatch", System, 11, false, "If the library was updated on purpose, pin its new SHA-256.";
+
+    /// The engine needed more memory than the cap allows.
+    LimitMemory = "limit.memory", Limit, 12, false, "Raise --memory, or convert a smaller file.";
+    /// The conversion took longer than the cap allows.
+    LimitTime = "limit.time", Limit, 13, false, "Raise --timeout, or convert a smaller file.";
+    /// The engine wrote more output than the cap allows.
+    LimitOutput = "limit.output", Limit, 16, false, "Raise --max-output, or convert a smaller file.";
+    /// The engine printed more text than any sane library does.
+    LimitMessages = "limit.messages", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
+
+    /// The engine crashed on the file.
+    EngineCrashed = "engine.crashed", Engine, 14, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
+    /// The engine ended by itself without an answer.
+    EngineNoAnswer = "engine.no_answer", Engine, 17, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
+    /// The engine read the file and refused it.
+    EngineRejected = "engine.rejected", Engine, 15, false, "Check the file with the program that made it; the message is the engine's own.";
+
+    /// The machine offers no memory-backed directory for the workspace.
+    WorkspaceUnavailable = "infra.workspace_unavailable", System, 20, true, "Mount a tmpfs and name it in CADMILL_WORKSPACE, e.g. /dev/shm.";
+    /// The workspace has too little room for this job.
+    WorkspaceFull = "infra.workspace_full", System, 20, true, "Give the tmpfs more room, or convert fewer files at once.";
+    /// The engine host could not be found, started or understood.
+    EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host beside cadmill, of the same version.";
+    /// Reading or writing failed for a reason outside the job.
+    Io = "infra.io", System, 20, true, "See the message for the operation and the system's reason.";
+    /// The job was cancelled before it was done.
+    Cancelled = "job.cancelled", Nobody, 130, true, "Start it again when you want the result.";
+}
+
+impl fmt::Display for FailureCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for FailureCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A failure as it is told to the owner of the job.
+///
+/// - `message` says what was attempted, on what, and what was found. It may
+///   name the owner's own files: it goes to the owner, never to a log.
+/// - `details` are short facts for programs, e.g. `limit_bytes`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The stable code.
+    pub code: FailureCode,
+    /// What happened, in one sentence or two.
+    pub message: String,
+    /// Facts for programs: name and value.
+    pub details: Vec<(&'static str, Detail)>,
+}
+
+/// The value of one detail of a [`Failure`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Detail {
+    /// A count, a size in bytes or a time in milliseconds, as the name says.
+    Number(u64),
+    /// A word.
+    Text(String),
+    /// Several words, e.g. the candidates for the root file.
+    List(Vec<String>),
+}
+
+impl From<u64> for Detail {
+    fn from(value: u64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<String> for Detail {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&str> for Detail {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<Vec<String>> for Detail {
+    fn from(value: Vec<String>) -> Self {
+        Self::List(value)
+    }
+}
+
+impl Failure {
+    /// A failure with a message and no details.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Vec::new() }
+    }
+
+    /// A failure of the system: what was attempted, and the operating system's reason.
+    pub fn io(attempted: impl fmt::Display, error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => FailureCode::WorkspaceFull,
+            _ => FailureCode::Io,
+        };
+        Self::new(code, format!("{attempted}: {error}"))
+    }
+
+    /// The same failure with one more detail.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Detail>) -> Self {
+        self.details.push((name, value.into()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_dotted_and_in_their_class() {
+        let mut seen = HashSet::new();
+        for code in FailureCode::ALL {
+            assert!(seen.insert(code.as_str()), "{code} is listed twice");
+            assert!(
+                code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'_'),
+                "{code}"
+            );
+            assert!(code.as_str().contains('.'), "{code}");
+            assert!(code.hint().ends_with('.'), "{code}: the hint is a sentence");
+            assert!(code.meaning().ends_with('.'), "{code}: the meaning is a sentence");
+            let class_exits: &[u8] = match code.fault() {
+                Fault::Usage => &[2, 11],
+                Fault::Input => &[10, 11],
+                Fault::Engine => &[14, 15, 17],
+                Fault::Limit => &[12, 13, 16],
+                Fault::System => &[11, 20],
+                Fault::Nobody => &[130],
+            };
+            assert!(class_exits.contains(&code.exit_code()), "{code}: exit {}", code.exit_code());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart_from_other_io_errors() {
+        let full = std::io::Error::from_raw_os_error(28);
+        assert_eq!(Failure::io("writing", &full).code, FailureCode::WorkspaceFull);
+        let other = std::io::Error::from_raw_os_error(5);
+        assert_eq!(Failure::io("writing", &other).code, FailureCode::Io);
+    }
+
+    /// The documented table is the table in the code. With `UPDATE_DOCS=1` in the
+    /// environment the test writes it instead.
+    #[test]
+    fn documented_table_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/FAILURES.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let (head, _) = document.split_once(TABLE_HEAD).expect("docs/FAILURES.md has the table's head");
+        let rows: String = FailureCode::ALL.iter().map(|&code| row(code)).collect();
+        let expected = format!("{head}{TABLE_HEAD}{rows}");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &expected).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap() == expected,
+            "docs/FAILURES.md is out of date: UPDATE_DOCS=1 cargo test -p cadmill-core"
+        );
+    }
+
+    const TABLE_HEAD: &str = "| code | exit | retry | meaning | what to do |\n|---|---|---|---|---|\n";
+
+    fn row(code: FailureCode) -> String {
+        let retry = if code.retryable() { "yes" } else { "no" };
+        format!("| `{code}` | {} | {retry} | {} | {} |\n", code.exit_code(), code.meaning(), code.hint())
+    }
+}

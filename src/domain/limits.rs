@@ -1,0 +1,138 @@
+//! Limits on one conversion, each with a name, a unit and a default.
+//!
+//! Limits are parsed once, here, into types that cannot be wrong. Who counts
+//! what: the archive limits are counted while unpacking, the caps by the
+//! supervisor of the engine process.
+
+use std::time::Duration;
+
+/// The least memory cap that is accepted: loading GDAL alone takes about half of it.
+pub const MIN_MEMORY_BYTES: u64 = 64 << 20;
+
+/// Caps on the engine process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Resident memory, and private data (`RLIMIT_DATA`), in bytes.
+    pub memory_bytes: u64,
+    /// Wall time from start to answer.
+    pub time: Duration,
+    /// Sum of the sizes of all files that the engine writes, in bytes.
+    pub output_bytes: u64,
+    /// Text that the engine's library prints on its own, in bytes. It is read and dropped.
+    pub message_bytes: u64,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 4 << 30,
+            time: Duration::from_secs(30 * 60),
+            output_bytes: 16 << 30,
+            message_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Limits on an archive, checked against its directory before any entry is
+/// expanded and counted again while entries are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchiveLimits {
+    /// Entries, directories included.
+    pub entries: u64,
+    /// Sum of the expanded sizes, in bytes.
+    pub expanded_bytes: u64,
+    /// Expanded size over compressed size of one entry. Deflate reaches 1032 at
+    /// most; tables full of blanks, as in .dbf files, reach 100 and more.
+    pub ratio: u64,
+    /// Entries that expand to no more than this are exempt from `ratio`, in bytes.
+    pub ratio_exempt_bytes: u64,
+    /// Length of one name, in bytes of UTF-8.
+    pub name_bytes: usize,
+    /// Directories in one name.
+    pub name_depth: usize,
+}
+
+impl Default for ArchiveLimits {
+    fn default() -> Self {
+        Self {
+            entries: 10_000,
+            expanded_bytes: 16 << 30,
+            ratio: 250,
+            ratio_exempt_bytes: 64 << 20,
+            name_bytes: 1024,
+            name_depth: 32,
+        }
+    }
+}
+
+/// Reads a size such as `512M`, `1.5 GiB` or `1000000`. `K`, `M`, `G` and `T` are
+/// powers of 1024, as in `docker run --memory`.
+///
+/// # Errors
+/// A sentence that names the text and shows the right form.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    parse_size::Config::new()
+        .with_binary()
+        .parse_size(text)
+        .map_err(|_| format!("'{text}' is no size; write a number with K, M, G or T, e.g. 512M"))
+}
+
+/// Reads a duration such as `90s`, `5m` or `1h 30m`; it must be longer than zero.
+///
+/// # Errors
+/// A sentence that names the text and shows the right form.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let error = || format!("'{text}' is no duration; write a number with s, m or h, e.g. 90s");
+    let duration = humantime::parse_duration(text).map_err(|_| error())?;
+    if duration.is_zero() { Err(error()) } else { Ok(duration) }
+}
+
+/// A size for people: three significant digits and a binary unit.
+pub fn display_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ if value < 10.0 => format!("{value:.2} {}", UNITS[unit]),
+        _ if value < 100.0 => format!("{value:.1} {}", UNITS[unit]),
+        _ => format!("{value:.0} {}", UNITS[unit]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(parse_size("10M"), Ok(10 << 20));
+        assert_eq!(parse_size("1.5 GiB"), Ok(3 << 29));
+        assert_eq!(parse_size("1000000"), Ok(1_000_000));
+        for bad in ["", "M", "-1", "ten", "1Q"] {
+            assert!(parse_size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_positive() {
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        for bad in ["", "0s", "5", "-3s", "soon"] {
+            assert!(parse_duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_with_three_digits() {
+        assert_eq!(display_size(0), "0 B");
+        assert_eq!(display_size(1023), "1023 B");
+        assert_eq!(display_size(1024), "1.00 KiB");
+        assert_eq!(display_size(400 << 20), "400 MiB");
+        assert_eq!(display_size(u64::MAX), "16777216 TiB");
+    }
+}

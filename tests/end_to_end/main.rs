@@ -1,0 +1,12 @@
+//! End-to-end tests: the `cadmill` binary, real libraries, real files.
+//!
+//! Each file is a promise: the output is the library's own (`parity`), nothing
+//! that an engine does harms anyone else (`misbehaviour`), bad input gets an
+//! answer that helps (`refusals`), the documents tell the truth (`documents`).
+
+mod documents;
+mod layout;
+mod misbehaviour;
+mod parity;
+mod refusals;
+mod support;

@@ -1,0 +1,142 @@
+//! Running the `cadmill` binary, in a workspace place of the test's own.
+
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// The top of the repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ has a parent").to_owned()
+}
+
+/// A file under tests/fixtures/real.
+pub(crate) fn real(name: &str) -> PathBuf {
+    let path = repository().join("tests/fixtures/real").join(name);
+    assert!(path.exists(), "no fixture {}", path.display());
+    path
+}
+
+/// A place to run `cadmill` in: a directory for results, and a workspace place
+/// that must be empty when the test ends.
+pub(crate) struct Bench {
+    results: TempDir,
+    place: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// How one run ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let place = tempfile::Builder::new().prefix("cadmill-test-").tempdir_in("/dev/shm");
+        Self {
+            results: tempfile::tempdir().expect("a directory for results"),
+            place: place.expect("a directory in /dev/shm"),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same, with an environment variable set for `cadmill`.
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let value = value.as_ref().to_str().expect("a value in UTF-8").to_owned();
+        self.variables.push((name.to_owned(), value));
+        self
+    }
+
+    /// A path in the directory for results.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.results.path().join(name)
+    }
+
+    /// Where `cadmill` makes its workspaces.
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// `cadmill` with arguments, not yet started.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let binary = Path::new(env!("CARGO_BIN_EXE_cadmill"));
+        let host = binary.with_file_name("cadmill-engine-host");
+        assert!(host.is_file(), "{} is missing: run `cargo build --workspace` first", host.display());
+        let mut command = Command::new(binary);
+        command
+            .args(arguments)
+            .current_dir(self.results.path())
+            .env("CADMILL_WORKSPACE", self.place())
+            .envs(self.variables.iter().cloned())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `cadmill` to its end. No workspace may be left after it.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
+        let run = Run::from(self.command(arguments).output().expect("cadmill starts"));
+        self.assert_no_plaintext_left();
+        run
+    }
+
+    /// Fails the test when anything is left where workspaces are made.
+    pub(crate) fn assert_no_plaintext_left(&self) {
+        let left: Vec<_> = std::fs::read_dir(self.place()).expect("the place is there").flatten().collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("standard error is UTF-8"),
+        }
+    }
+}
+
+impl Run {
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("no JSON ({e}): {self:?}"))
+    }
+
+    /// Asserts success.
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// Asserts a failure with this exit code and this failure code, told in JSON.
+    pub(crate) fn failed(self, exit: i32, code: &str) -> Value {
+        assert_eq!(self.code, Some(exit), "{self:?}");
+        let json = self.json();
+        assert_eq!(json["error"]["code"], code, "{self:?}");
+        assert_eq!(json["error"]["exit_code"], exit, "{self:?}");
+        for field in ["message", "hint"] {
+            let text = json["error"][field].as_str().unwrap_or_default();
+            assert!(text.len() > 10, "the {field} says too little: {self:?}");
+        }
+        json
+    }
+}
+
+/// The children of a process, by id.
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // proc(5): the name may contain anything; after its closing bracket come state and parent.
+        let parent_of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        if parent_of.and_then(|p| p.parse().ok()) == Some(parent) {
+            found.push(pid);
+        }
+    }
+    found
+}
