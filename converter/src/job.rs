@@ -453,7 +453,7 @@ fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
             let text = format!("{engine} ended by itself with exit code {exit} and gave no answer");
             Err(Failure::new(FailureCode::EngineNoAnswer, text)
                 .with("engine", engine)
-                .with("exit_code", u64::from(exit.unsigned_abs())))
+                .with("process_exit", u64::from(exit.unsigned_abs())))
         }
         Outcome::Protocol(text) => {
             fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))

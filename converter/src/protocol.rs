@@ -119,7 +119,13 @@ pub enum Message {
         data_bytes: u64,
     },
     /// The answer; always last.
-    Done(Answer),
+    Done {
+        /// How the work ended.
+        answer: Answer,
+        /// Largest resident set of the host (`VmHWM`), in bytes. A process that is
+        /// gone in milliseconds is not sampled from outside.
+        peak_memory_bytes: u64,
+    },
 }
 
 /// How the work ended, as the host tells it.
@@ -271,12 +277,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn done(answer: Answer) -> Message {
+        Message::Done { answer, peak_memory_bytes: 1 }
+    }
+
     fn message() -> impl Strategy<Value = Message> {
         prop_oneof![
             // Fractions that JSON carries exactly.
             (0u32..=256).prop_map(|n| Message::Progress { fraction: f64::from(n) / 256.0 }),
             (any::<bool>(), ".{0,200}").prop_map(|(error, line)| Message::Log { error, line }),
-            ".{0,200}".prop_map(|text| Message::Done(Answer::Rejected(text))),
+            ".{0,200}".prop_map(|text| done(Answer::Rejected(text))),
             (any::<i32>(), any::<i32>(), any::<u64>())
                 .prop_map(|(signal, errno, data_bytes)| Message::Dying { signal, errno, data_bytes }),
         ]
@@ -316,7 +326,7 @@ mod tests {
     fn a_frame_at_the_limit_passes_and_one_byte_more_does_not() {
         let overhead = encode(&Command::Cancel).unwrap().len();
         assert!(overhead < 32);
-        let text = |n: usize| Message::Done(Answer::Rejected("x".repeat(n)));
+        let text = |n: usize| done(Answer::Rejected("x".repeat(n)));
         let fixed = encode(&text(0)).unwrap().len() - 4;
         let bytes = encode(&text(MAX_FRAME - fixed)).unwrap();
         assert_eq!(decode_in_pieces(&bytes, 4096).len(), 1);

@@ -114,23 +114,3 @@ pub enum EngineError {
     #[error("cancelled")]
     Cancelled,
 }
-
-impl EngineError {
-    /// Rejected, or out of memory when the library's words mean that.
-    pub(crate) fn from_message(message: &str) -> Self {
-        let lower = message.to_ascii_lowercase();
-        let memory = [
-            "bad_alloc",
-            "bad allocation",
-            "out of memory",
-            "cannot allocate",
-            "failed to allocate",
-            "malloc",
-        ];
-        if memory.iter().any(|m| lower.contains(m)) {
-            Self::OutOfMemory(message.to_owned())
-        } else {
-            Self::Rejected(message.to_owned())
-        }
-    }
-}

@@ -4,6 +4,7 @@
 //! that an engine does harms anyone else (`misbehaviour`), bad input gets an
 //! answer that helps (`refusals`), the documents tell the truth (`documents`).
 
+mod catalogue;
 mod documents;
 mod layout;
 mod misbehaviour;

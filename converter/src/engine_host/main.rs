@@ -11,6 +11,7 @@
 mod events;
 mod work;
 
+use cadmill_converter::probe;
 use cadmill_converter::protocol::{self, Answer, Command, Message, VERSION};
 use cadmill_converter::sandbox::{self, descriptors::Channel};
 use events::Reporter;
@@ -43,7 +44,8 @@ fn main() -> ExitCode {
         }
         Err(reason) => Answer::Setup(reason),
     };
-    reporter.send(&Message::Done(answer));
+    let peak_memory_bytes = probe::memory(rustix::process::getpid()).peak_resident;
+    reporter.send(&Message::Done { answer, peak_memory_bytes });
     // Not a return: the destructors of native libraries are a known place to
     // crash, and the answer is given.
     sandbox::leave()

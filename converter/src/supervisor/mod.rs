@@ -9,10 +9,10 @@
 //! does not depend on what the engine says.
 
 mod judge;
-mod probe;
 mod process;
 mod text;
 
+use crate::probe;
 use crate::protocol::{Answer, Command, Decoder, Message, Request};
 use cadmill_core::domain::limits::Caps;
 use process::Process;
@@ -316,8 +316,10 @@ impl Watch<'_> {
                 self.seen.dying = Some(judge::Dying { signal, errno, data_bytes });
             }
             // The first answer counts: a host that answers twice is confused.
-            Message::Done(answer) => {
+            Message::Done { answer, peak_memory_bytes } => {
                 self.seen.answer.get_or_insert(answer);
+                // Its own word, for the report; the cap looks from outside.
+                self.seen.peak_resident = self.seen.peak_resident.max(peak_memory_bytes);
             }
         }
     }

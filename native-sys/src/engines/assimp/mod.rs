@@ -169,7 +169,7 @@ impl Assimp {
         if scene.is_null() {
             let reason = self.last_error();
             let reason = if reason.is_empty() { "Assimp gave no reason".to_owned() } else { reason };
-            return Err(EngineError::from_message(&reason));
+            return Err(failure(&reason));
         }
         Ok(Scene { api: &self.api, scene })
     }
@@ -196,7 +196,7 @@ impl Assimp {
             return Err(EngineError::Cancelled);
         }
         if let Some(error) = files.write_error() {
-            return Err(EngineError::from_message(&format!("writing the output failed: {error}")));
+            return Err(EngineError::Rejected(format!("writing the output failed: {error}")));
         }
         match answer {
             ffi::aiReturn_aiReturn_SUCCESS => Ok(()),
@@ -205,7 +205,7 @@ impl Assimp {
                 let reason = self.last_error();
                 let reason =
                     if reason.is_empty() { "Assimp could not export the scene".to_owned() } else { reason };
-                Err(EngineError::from_message(&reason))
+                Err(failure(&reason))
             }
         }
     }
@@ -312,6 +312,17 @@ extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
     if sink.lines.fetch_add(1, Ordering::Relaxed) < MAX_LINES {
         let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
         sink.events.log(level, line.trim_end());
+    }
+}
+
+/// What the library's last error means. It has no error numbers; a failed
+/// allocation is the text of the C++ exception. Only the whole text counts,
+/// because errors quote names out of the input.
+fn failure(reason: &str) -> EngineError {
+    if matches!(reason, "std::bad_alloc" | "bad allocation") {
+        EngineError::OutOfMemory(reason.to_owned())
+    } else {
+        EngineError::Rejected(reason.to_owned())
     }
 }
 

@@ -185,7 +185,12 @@ impl Engine for Gdal {
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
         let driver = self.output_driver(request.format_id)?;
         let options = options::parse(request.options).map_err(EngineError::Option)?;
-        *listener() = Some(Listener { events: Arc::clone(events), messages: 0, last_error: None });
+        *listener() = Some(Listener {
+            events: Arc::clone(events),
+            messages: 0,
+            last_error: None,
+            out_of_memory: false,
+        });
         // SAFETY: `on_error` has the handler's type and is valid for ever.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
         let outcome = self.translate(request, &driver, &options, events);
@@ -259,7 +264,7 @@ impl Gdal {
             return Err(EngineError::Option(last_error("GDAL refused the options")));
         }
         if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
-            return Err(EngineError::from_message(&last_error("GDAL gave no reason")));
+            return Err(failure("GDAL gave no reason"));
         }
         events.progress(Stage::Translate, 1.0);
         Ok(())
@@ -283,7 +288,7 @@ impl Gdal {
             )
         };
         if source.is_null() {
-            return Err(EngineError::from_message(&last_error("GDAL does not recognise the file")));
+            return Err(failure("GDAL does not recognise the file"));
         }
         Ok(source)
     }
@@ -324,6 +329,7 @@ struct Listener {
     events: Arc<dyn Events>,
     messages: u64,
     last_error: Option<String>,
+    out_of_memory: bool,
 }
 
 /// Lines beyond this are counted, not passed on: a file with a fault in each
@@ -339,7 +345,23 @@ fn last_error(otherwise: &str) -> String {
     listener().as_ref().and_then(|l| l.last_error.clone()).unwrap_or_else(|| otherwise.to_owned())
 }
 
-extern "C" fn on_error(class: ffi::CPLErr, _number: ffi::CPLErrorNum, text: *const c_char) {
+/// The failure that the last error is.
+fn failure(otherwise: &str) -> EngineError {
+    let message = last_error(otherwise);
+    if listener().as_ref().is_some_and(|l| l.out_of_memory) {
+        EngineError::OutOfMemory(message)
+    } else if message.starts_with("Failed to process SRS definition") {
+        // The one option whose value GDAL looks up only when it translates.
+        EngineError::Option(message)
+    } else {
+        EngineError::Rejected(message)
+    }
+}
+
+/// `CPLE_OutOfMemory` of cpl_error.h, a macro.
+const OUT_OF_MEMORY: ffi::CPLErrorNum = 2;
+
+extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *const c_char) {
     if class == ffi::CPLErr_CE_None || class == ffi::CPLErr_CE_Debug {
         return;
     }
@@ -353,6 +375,7 @@ extern "C" fn on_error(class: ffi::CPLErr, _number: ffi::CPLErrorNum, text: *con
         listener.events.log(if serious { Level::Error } else { Level::Warning }, &text);
     }
     if serious {
+        listener.out_of_memory |= number == OUT_OF_MEMORY;
         listener.last_error = Some(text);
     }
 }

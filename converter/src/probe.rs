@@ -5,16 +5,17 @@ use std::path::Path;
 
 /// Memory of a process, in bytes; zero when it cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub struct Memory {
     /// `VmRSS`.
-    pub(super) resident: u64,
+    pub resident: u64,
     /// `VmHWM`, the largest `VmRSS` so far.
-    pub(super) peak_resident: u64,
+    pub peak_resident: u64,
     /// `VmData`, what `RLIMIT_DATA` caps.
-    pub(super) data: u64,
+    pub data: u64,
 }
 
-pub(super) fn memory(pid: Pid) -> Memory {
+/// What a process uses now.
+pub fn memory(pid: Pid) -> Memory {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
     status.map_or_else(|_| Memory::default(), |text| parse(&text))
 }
@@ -30,7 +31,7 @@ fn parse(status: &str) -> Memory {
 
 /// Sum of the sizes of the files in a directory and below, in bytes. Links are
 /// not followed. Files that vanish while it looks do not count.
-pub(super) fn directory_bytes(directory: &Path) -> u64 {
+pub fn directory_bytes(directory: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     entries
         .flatten()

@@ -1,0 +1,66 @@
+//! The table of formats is true of the installed libraries.
+
+use crate::support::Bench;
+use cadmill_core::domain::format::{EngineFormats, EngineKind};
+use serde_json::Value;
+
+fn engine<'a>(json: &'a Value, name: &str) -> &'a Value {
+    json["engines"].as_array().unwrap().iter().find(|e| e["name"] == name).unwrap()
+}
+
+/// Extensions that the table adds to an engine's own: other names of the same format.
+const ALIASES: &[(&str, &str)] = &[("stp", "step")];
+
+#[test]
+fn every_row_is_known_to_the_library() {
+    let json = Bench::new().run(&["engines", "--json"]).succeeded().json();
+    for &kind in EngineKind::ALL {
+        let table = EngineFormats::of_kind(kind.as_str(), kind);
+        let told = engine(&json, kind.as_str());
+        assert_eq!(told["available"], true, "{told}");
+        let reads: Vec<&str> =
+            told["reads"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
+        for extension in &table.inputs {
+            assert!(reads.contains(&extension.as_str()), "{kind} does not read {extension}");
+        }
+        let writes: Vec<(&str, &str)> = told["writes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| (o["id"].as_str().unwrap(), o["extension"].as_str().unwrap()))
+            .collect();
+        for output in &table.outputs {
+            let row = (output.id.as_str(), output.extension.as_str());
+            assert!(writes.contains(&row) || ALIASES.contains(&row), "{kind} does not write {row:?}");
+        }
+    }
+}
+
+#[test]
+fn engines_say_what_they_are() {
+    let json = Bench::new().run(&["engines", "--json"]).succeeded().json();
+    for (name, library) in [("gdal", "GDAL"), ("assimp", "Assimp")] {
+        let told = engine(&json, name);
+        assert_eq!(told["library"], library);
+        assert!(told["version"].as_str().unwrap().split('.').count() >= 3, "{told}");
+        let path = told["path"].as_str().unwrap();
+        assert!(std::path::Path::new(path).is_file(), "{path}");
+    }
+    let text = Bench::new().run(&["engines"]).succeeded().stdout;
+    assert!(text.contains("gdal: GDAL 3.") && text.contains("dxf         gdal        DXF"), "{text}");
+}
+
+#[test]
+fn an_engine_that_is_not_available_is_listed_with_the_reason() {
+    let bench = Bench::new();
+    let file = bench.path("engines.toml");
+    std::fs::write(&file, "[[engine]]\nname = 'gone'\nkind = 'gdal'\nlibrary = '/nonexistent/libgdal.so'\n")
+        .unwrap();
+    let arguments = ["engines", "--engines-file", file.to_str().unwrap(), "--json"];
+    let json = bench.run(&arguments).succeeded().json();
+    let gone = engine(&json, "gone");
+    assert_eq!(gone["available"], false);
+    assert_eq!(gone["error"]["code"], "engine.library_missing");
+    let text = bench.run(&arguments[..3]).succeeded().stdout;
+    assert!(text.contains("gone: not available: cannot load GDAL from /nonexistent/libgdal.so"), "{text}");
+}
