@@ -30,6 +30,8 @@ demo: build ## Convert real files and say where the results lie
 	@tests/demo.sh $(BIN) $(REAL) demo-out
 
 test: setup lint ## Check the format, lint, and run every test
+	@# The end-to-end tests start both binaries; cargo builds one of them for itself.
+	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 lint: setup ## Check format and lints

@@ -32,7 +32,7 @@ pub(crate) struct ConvertArgs {
     pub(crate) to: String,
 
     /// Output file, or an existing directory; several output files become one zip
-    /// archive [default: the input's name in the current directory]
+    /// archive [default: the converted file's name in the current directory]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
 

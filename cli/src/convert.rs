@@ -2,15 +2,13 @@
 
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
-use crate::{fail, setting};
+use crate::{fail, say, setting};
 use cadmill_converter::job::{self, Facts, Order, millis};
 use cadmill_converter::publish::{Destination, Published};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
     let (result, facts) = match prepare_and_run(args) {
@@ -30,11 +28,11 @@ pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
                     "engine_files": facts.output_files,
                 }),
             );
-            println!("{:#}", Value::Object(object));
+            say::result(&format!("{:#}", Value::Object(object)));
             ExitCode::SUCCESS
         }
         Ok(published) => {
-            println!("{}", published.path.display());
+            say::result(&published.path.display().to_string());
             ExitCode::SUCCESS
         }
         Err(failure) => fail::report(&failure, Some(facts_object(&facts)), args.json),
@@ -65,23 +63,11 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
             ..ArchiveLimits::default()
         },
     };
-    let cancel = cancel_on_signals()?;
+    let cancel = setting::cancel_on_signals()?;
     let mut progress = Progress::new();
     let ended = job::run(&order, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);
     Ok(ended)
-}
-
-/// A flag that the usual signals set. The job sees it within milliseconds, kills
-/// the engine and removes the workspace; a plain death would leave both.
-fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&flag))
-            .map_err(|e| Failure::io("taking over the signals", &e))?;
-    }
-    Ok(flag)
 }
 
 /// What is known of the job, for the JSON of success and failure alike.

@@ -2,26 +2,34 @@
 //! of formats.
 
 use crate::args::EnginesArgs;
-use crate::{fail, setting};
+use crate::{fail, say, setting};
 use cadmill_converter::engines::Engine;
 use cadmill_converter::job::{self, Description, Setting};
-use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
     let setting = match setting::build(args.engines.engines_file.as_deref()) {
         Ok(setting) => setting,
         Err(failure) => return fail::report(&failure, None, args.json),
     };
-    let found = ask_all(&setting);
+    let cancel = match setting::cancel_on_signals() {
+        Ok(cancel) => cancel,
+        Err(failure) => return fail::report(&failure, None, args.json),
+    };
+    let found = ask_all(&setting, &cancel);
+    if cancel.load(Ordering::Relaxed) {
+        let failure = Failure::new(FailureCode::Cancelled, "cancelled while asking the engines");
+        return fail::report(&failure, None, args.json);
+    }
     let defaults = defaults(&setting.engines.formats());
     if args.json {
-        println!("{:#}", as_json(&found, &defaults));
+        say::result(&format!("{:#}", as_json(&found, &defaults)));
     } else {
-        print!("{}", as_text(&found, &defaults));
+        say::result(as_text(&found, &defaults).trim_end());
     }
     ExitCode::SUCCESS
 }
@@ -29,14 +37,12 @@ pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
 type Found<'a> = (&'a Engine, Result<Description, Failure>);
 
 /// Asks every engine, one process each, all at once.
-fn ask_all(setting: &Setting) -> Vec<Found<'_>> {
+fn ask_all<'a>(setting: &'a Setting, cancel: &AtomicBool) -> Vec<Found<'a>> {
     std::thread::scope(|scope| {
         let asked: Vec<_> = setting
             .engines
             .iter()
-            .map(|engine| {
-                (engine, scope.spawn(move || job::describe(engine, setting, &AtomicBool::new(false))))
-            })
+            .map(|engine| (engine, scope.spawn(move || job::describe(engine, setting, cancel))))
             .collect();
         asked.into_iter().filter_map(|(engine, answer)| Some((engine, answer.join().ok()?))).collect()
     })
@@ -61,6 +67,13 @@ fn defaults(engines: &[EngineFormats]) -> Vec<(String, String, String)> {
     rows
 }
 
+/// The extensions that the library reads: those that choose the engine by
+/// themselves, and those that clash with other files and want `--engine`.
+fn reads<'a>(engine: &Engine, description: &'a Description) -> (Vec<&'a str>, Vec<&'a str>) {
+    let formats = engine.formats();
+    description.inputs.iter().map(String::as_str).partition(|extension| formats.reads(extension))
+}
+
 fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value {
     let engines: Vec<Value> = found
         .iter()
@@ -72,7 +85,8 @@ fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value 
                 "library": description.identity.library,
                 "version": description.identity.version,
                 "path": description.identity.path,
-                "reads": description.inputs,
+                "reads": reads(engine, description).0,
+                "reads_when_named": reads(engine, description).1,
                 "writes": description.outputs.iter()
                     .map(|(id, extension)| json!({"id": id, "extension": extension})).collect::<Vec<_>>(),
             }),
@@ -99,7 +113,11 @@ fn as_text(found: &[Found<'_>], defaults: &[(String, String, String)]) -> String
                 let identity = &description.identity;
                 let path = identity.path.display();
                 text += &format!("{}: {} {} ({path})\n", engine.name, identity.library, identity.version);
-                text += &wrapped("  reads   ", description.inputs.iter().map(String::as_str));
+                let (always, when_named) = reads(engine, description);
+                text += &wrapped("  reads   ", always.into_iter());
+                if !when_named.is_empty() {
+                    text += &wrapped("  and with --engine  ", when_named.into_iter());
+                }
                 let mut ids: Vec<&str> = description.outputs.iter().map(|(id, _)| id.as_str()).collect();
                 ids.dedup();
                 text += &wrapped("  writes  ", ids.iter().copied());

@@ -1,5 +1,6 @@
 //! How a failure is told: two lines for people, an object for programs.
 
+use crate::say;
 use cadmill_core::domain::failure::Failure;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -10,10 +11,10 @@ pub(crate) fn report(failure: &Failure, facts: Option<Map<String, Value>>, as_js
         let mut object = Map::new();
         object.insert("error".to_owned(), error_object(failure));
         object.extend(facts.unwrap_or_default());
-        println!("{:#}", Value::Object(object));
+        say::result(&format!("{:#}", Value::Object(object)));
     } else {
-        eprintln!("error: {} [{}]", failure.message, failure.code);
-        eprintln!("hint: {}", failure.code.hint());
+        say::note(&format!("error: {} [{}]", failure.message, failure.code));
+        say::note(&format!("hint: {}", failure.code.hint()));
     }
     ExitCode::from(failure.code.exit_code())
 }

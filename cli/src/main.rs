@@ -10,6 +10,7 @@ mod convert;
 mod engines;
 mod fail;
 mod progress;
+mod say;
 mod setting;
 
 use args::Command;

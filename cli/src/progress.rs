@@ -1,6 +1,7 @@
 //! How a conversion shows that it goes on: a bar on a terminal, lines elsewhere,
 //! both on standard error.
 
+use crate::say;
 use cadmill_converter::job::{Facts, Observer, Stage, millis};
 use cadmill_converter::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
@@ -36,8 +37,8 @@ impl Progress {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say::note(text)),
+            None => say::note(text),
         }
     }
 
@@ -47,11 +48,12 @@ impl Progress {
             bar.finish_and_clear();
         }
         if self.warnings > MAX_WARNINGS {
-            eprintln!("warning: {} more warnings of the engine are not shown", self.warnings - MAX_WARNINGS);
+            let more = self.warnings - MAX_WARNINGS;
+            say::note(&format!("warning: and {more} more, see --json for the first of them"));
         }
         if converted {
             let times = &facts.times;
-            eprintln!(
+            say::note(&format!(
                 "done: {} ms (unpack {}, load {}, convert {}, publish {}, remove {}), engine peak {}",
                 millis(times.total),
                 millis(times.unpack),
@@ -60,7 +62,7 @@ impl Progress {
                 millis(times.publish),
                 millis(times.remove),
                 display_size(facts.peak_memory_bytes),
-            );
+            ));
         }
     }
 }
@@ -77,7 +79,7 @@ impl Observer for Progress {
                 bar.set_message(self.stage);
                 bar.set_position(0);
             }
-            None => eprintln!("{}", self.stage),
+            None => say::note(self.stage),
         }
         self.last_line = Instant::now();
     }
@@ -87,7 +89,7 @@ impl Observer for Progress {
             bar.set_position((fraction * STEPS as f64) as u64);
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            eprintln!("{} {:.0} %", self.stage, fraction * 100.0);
+            say::note(&format!("{} {:.0} %", self.stage, fraction * 100.0));
         }
     }
 

@@ -312,7 +312,7 @@ impl Job<'_> {
             })
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
         self.note(&report);
-        judge(&engine.name, report.outcome)
+        judge(&engine.name, report.outcome).map_err(|failure| blame_a_full_workspace(failure, workspace))
     }
 
     fn note(&mut self, report: &Report) {
@@ -466,6 +466,23 @@ fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
     }
 }
 
+/// An engine that cannot write refuses the input or crashes (a mapped file gives
+/// SIGBUS), in words of its own. When the workspace is full, that is the reason.
+fn blame_a_full_workspace(failure: Failure, workspace: &Workspace) -> Failure {
+    let blamed = matches!(failure.code, FailureCode::EngineRejected | FailureCode::EngineCrashed);
+    match workspace.free_bytes() {
+        Ok(free) if blamed && free < FULL_BYTES => {
+            let message =
+                format!("the workspace has {} left, too little for the engine's output", display_size(free));
+            Failure::new(FailureCode::WorkspaceFull, message).with("free_bytes", free)
+        }
+        _ => failure,
+    }
+}
+
+/// A workspace with less room than this is full.
+const FULL_BYTES: u64 = 1 << 20;
+
 fn cancelled() -> Failure {
     Failure::new(FailureCode::Cancelled, "the conversion was cancelled")
 }
@@ -477,6 +494,17 @@ fn cap_failure(cap: Cap) -> Failure {
         Failure::new(code, text).with("limit_bytes", limit).with("observed_bytes", observed)
     };
     match cap {
+        // One large request can be refused far below the cap.
+        Cap::Memory { limit, observed } if observed < limit - limit / 16 => {
+            let text = format!(
+                "the engine asked for more memory than the cap of {} allows, {} being in use",
+                display_size(limit),
+                display_size(observed)
+            );
+            Failure::new(FailureCode::LimitMemory, text)
+                .with("limit_bytes", limit)
+                .with("observed_bytes", observed)
+        }
         Cap::Memory { limit, observed } => {
             bytes(FailureCode::LimitMemory, "the engine hit the memory cap", limit, observed)
         }
@@ -559,6 +587,9 @@ fn named_root(root: &str, names: &[&str]) -> Result<String, Failure> {
     Err(Failure::new(FailureCode::RootMissing, message).with("entries", files))
 }
 
+/// Files that one conversion may give.
+const MAX_OUTPUT_FILES: usize = 10_000;
+
 /// The regular files below the output directory, by name. Anything else that an
 /// engine may have left there, a link or a pipe, is refused: it could lead out.
 fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure> {
@@ -576,6 +607,10 @@ fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure> {
                 pending.push((entry.path(), format!("{name}/")));
             } else if kind.is_file() {
                 files.push(OutputFile { name, path: entry.path() });
+                if files.len() > MAX_OUTPUT_FILES {
+                    let message = format!("the engine wrote more than {MAX_OUTPUT_FILES} files");
+                    return Err(Failure::new(FailureCode::LimitOutput, message));
+                }
             } else {
                 return Err(strange_output("something that is no regular file"));
             }

@@ -2,11 +2,14 @@
 //!
 //! The bytes go to a file without a name in the target directory (`O_TMPFILE`),
 //! which gets its name when it is complete and replaces what had that name
-//! before. Killed at any moment, this leaves the old file or the new one and
-//! nothing else; only a file system without `O_TMPFILE` may keep a hidden
-//! partial file, which is removed on every path but a kill.
+//! before. Killed at any moment, this leaves under the name the old file or the
+//! new one, whole. What else a kill may leave: the complete file under a hidden
+//! name, in the instant between its two names; or, on a file system without
+//! `O_TMPFILE`, a hidden partial file. After a loss of power the file system
+//! decides: nothing is synced, the input is still there.
 //!
-//! Several files become one zip archive: a result is one object everywhere.
+//! Several files become one zip archive, and so does one whose name ends with
+//! `.zip`: a result is one object everywhere.
 
 use crate::digest;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -112,21 +115,27 @@ impl Destination {
         stem.to_owned()
     }
 
-    /// The path that the output gets. `several` files get a name that ends with `.zip`.
-    fn path(&self, default_name: &str, several: bool) -> PathBuf {
-        let mut name = self.name.clone().unwrap_or_else(|| default_name.to_owned());
-        if several && !name.to_ascii_lowercase().ends_with(".zip") {
+    /// The path that the output gets, and whether it is a zip archive: when
+    /// `zipped`, and when the name asks for it.
+    fn path(&self, main_name: &str, zipped: bool) -> (PathBuf, bool) {
+        let mut name = self.name.clone().unwrap_or_else(|| main_name.to_owned());
+        let named_zip = name.to_ascii_lowercase().ends_with(".zip");
+        if zipped && !named_zip {
             name.push_str(".zip");
         }
-        self.directory.join(name)
+        (self.directory.join(name), zipped || named_zip)
     }
 
-    /// Publishes the files under the name that was asked for, or `default_name`.
+    /// Publishes the files under the name that was asked for, or `main_name`, which
+    /// is the file that the engine was told to write. Any other file, even a single
+    /// one (the attributes of a shapefile without geometry), keeps its own name
+    /// inside an archive: under another it would be taken for what it is not.
     ///
     /// # Errors
     /// `infra.io`; nothing is left at the destination then but what was there before.
-    pub fn publish(&self, files: &[OutputFile], default_name: &str) -> Result<Published, Failure> {
-        let path = self.path(default_name, files.len() > 1);
+    pub fn publish(&self, files: &[OutputFile], main_name: &str) -> Result<Published, Failure> {
+        let only_main = matches!(files, [one] if one.name == main_name);
+        let (path, is_zip) = self.path(main_name, !only_main);
         let fail = |e: io::Error| match e.kind() {
             // The workspace is not what is full here.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -136,7 +145,7 @@ impl Destination {
         };
         let mut staged = Staged::create(&self.directory).map_err(fail)?;
         let sha256 = match files {
-            [one] => copy_and_digest(&one.path, staged.file()).map_err(fail)?,
+            [one] if !is_zip => copy_and_digest(&one.path, staged.file()).map_err(fail)?,
             several => {
                 write_zip(several, staged.file_mut()).map_err(fail)?;
                 digest_of(staged.file()).map_err(fail)?
@@ -304,6 +313,19 @@ mod tests {
         let mut zip = zip::ZipArchive::new(File::open(&first.path).unwrap()).unwrap();
         let content = io::read_to_string(zip.by_name("r.shp").unwrap()).unwrap();
         assert_eq!(content, "2");
+    }
+
+    #[test]
+    fn a_name_that_ends_with_zip_gets_an_archive() {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let destination = Destination::new(Some(&target.path().join("out.zip"))).unwrap();
+        let published = destination.publish(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf").unwrap();
+        let zip = zip::ZipArchive::new(File::open(&published.path).unwrap()).unwrap();
+        assert_eq!(zip.len(), 1);
+        // And so does a file that is not the one that was asked for.
+        let destination = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
+        let published = destination.publish(&files(source.path(), &[("out.dbf", "abc")]), "out.shp").unwrap();
+        assert_eq!(published.path, target.path().join("out.shp.zip"));
     }
 
     #[test]

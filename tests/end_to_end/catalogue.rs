@@ -23,6 +23,7 @@ fn every_row_is_known_to_the_library() {
         for extension in &table.inputs {
             assert!(reads.contains(&extension.as_str()), "{kind} does not read {extension}");
         }
+        assert_eq!(reads.len(), table.inputs.len(), "{kind}: what is shown is what serves");
         let writes: Vec<(&str, &str)> = told["writes"]
             .as_array()
             .unwrap()

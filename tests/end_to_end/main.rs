@@ -7,6 +7,7 @@
 mod catalogue;
 mod documents;
 mod layout;
+mod memory;
 mod misbehaviour;
 mod parity;
 mod refusals;

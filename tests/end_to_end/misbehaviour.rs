@@ -7,6 +7,7 @@
 
 use crate::support::{Bench, Run, children_of, real, repository};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -253,22 +254,19 @@ fn an_input_cannot_make_the_engine_open_other_files() {
     assert!(message.contains("refused|refused|refused"), "{message}");
 }
 
-/// Starts the double and waits until its engine process is there.
+/// Starts the double and waits until its library is loaded, which `cadmill` says.
 fn start(bench: &Bench, behaviour: &str) -> (std::process::Child, u32) {
     let mut command = bench.command(&arguments(bench, behaviour, &[]));
-    let child =
+    let mut child =
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let deadline = Instant::now() + 20 * SECOND;
-    loop {
-        // The host moves into the double's code some milliseconds after its start.
-        if let [host] = children_of(child.id())[..]
-            && std::fs::read_to_string(format!("/proc/{host}/maps")).is_ok_and(|m| m.contains("double.so"))
-        {
-            return (child, host);
-        }
-        assert!(Instant::now() < deadline, "the engine process did not appear");
-        std::thread::sleep(Duration::from_millis(5));
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let loaded = stderr.lines().map_while(Result::ok).any(|line| line.starts_with("engine double"));
+    let hosts = children_of(child.id());
+    if !loaded || hosts.len() != 1 {
+        child.kill().unwrap();
+        panic!("no engine process: {:?}", child.wait_with_output());
     }
+    (child, hosts[0])
 }
 
 fn signal(child: &std::process::Child, signal: rustix::process::Signal) {

@@ -178,6 +178,7 @@ fn options_that_are_not_options() {
     let json = convert(&bench, &countries(), &["--opt", "colour=red"]).failed(2, "usage.option");
     assert!(message(&json).contains("t_srs"), "it says what there is: {json}");
     convert(&bench, &countries(), &["--opt", "sql=SELECT 1"]).failed(2, "usage.option");
+    convert(&bench, &countries(), &["--opt", "lco.TEMPORARY_DIR=/tmp"]).failed(2, "usage.option");
     convert(&bench, &countries(), &["--opt", "dsco.HEADER=/etc/passwd"]).failed(2, "usage.option");
     convert(&bench, &countries(), &["--opt", "t_srs=EPSG:0"]).failed(2, "usage.option");
     convert(&bench, &real("mesh/rabbit.obj"), &["--to", "stl", "--opt", "postprocess=explode"])
@@ -268,6 +269,20 @@ fn standard_output_carries_the_path_and_nothing_else() {
     assert!(run.stderr.contains("engine gdal: GDAL 3."), "{}", run.stderr);
     let run = bench.run(&["convert", input.to_str().unwrap(), "--to", "shp"]).succeeded();
     assert_eq!(run.stdout, "./naturalearth_lowres.shp.zip\n");
+}
+
+#[test]
+fn an_engine_writes_nothing_beside_a_plain_input() {
+    let bench = Bench::new();
+    // Without its schema GDAL would keep what it found out beside the file.
+    let gml = std::fs::File::open(real("gis/cities_gml.zip")).unwrap();
+    let mut zip = zip::ZipArchive::new(gml).unwrap();
+    let name = zip.file_names().map(|n| n.unwrap().into_owned()).find(|n| n.ends_with(".gml")).unwrap();
+    std::fs::create_dir(bench.path("in")).unwrap();
+    let mut file = std::fs::File::create(bench.path("in/cities.gml")).unwrap();
+    std::io::copy(&mut zip.by_name(&name).unwrap(), &mut file).unwrap();
+    convert(&bench, &bench.path("in/cities.gml"), &["--to", "geojson", "-o", "out.geojson"]).succeeded();
+    assert_eq!(std::fs::read_dir(bench.path("in")).unwrap().count(), 1);
 }
 
 #[test]

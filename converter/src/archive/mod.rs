@@ -10,6 +10,7 @@
 //! that share bytes, headers that contradict the directory, and everything
 //! beyond [`ArchiveLimits`].
 
+mod end_record;
 mod name;
 mod source;
 mod unpack;
@@ -61,14 +62,15 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// `input.archive.*`, naming the entry.
     pub fn open(file: &'a File, limits: &ArchiveLimits) -> Result<Self, Failure> {
+        // Before the directory is read into memory, which costs what it claims to hold.
+        let declared = end_record::entries(file).map_err(|e| Failure::io("reading the archive", &e))?;
+        refuse_too_many(declared.unwrap_or(0), limits)?;
         let mut zip =
             ZipArchive::new(Source::new(file)).map_err(|e| broken(&e, "the directory of the archive"))?;
-        let count = zip.len() as u64;
-        if count > limits.entries {
-            let message = format!("the archive has {count} entries, {} are allowed", limits.entries);
-            return Err(Failure::new(FailureCode::ArchiveTooManyEntries, message)
-                .with("entries", count)
-                .with("limit", limits.entries));
+        refuse_too_many(zip.len() as u64, limits)?;
+        if zip.has_duplicate_names() {
+            let message = "two entries of the archive have the same name";
+            return Err(Failure::new(FailureCode::ArchiveDuplicateName, message));
         }
         let entries = judge_entries(&zip, limits)?;
         if entries.iter().all(|e| e.is_directory) {
@@ -99,6 +101,16 @@ impl<'a> Archive<'a> {
     pub fn expanded_bytes(&self) -> u64 {
         self.entries.iter().map(|e| e.expanded_bytes).sum()
     }
+}
+
+fn refuse_too_many(count: u64, limits: &ArchiveLimits) -> Result<(), Failure> {
+    if count <= limits.entries {
+        return Ok(());
+    }
+    let message = format!("the archive has {count} entries, {} are allowed", limits.entries);
+    Err(Failure::new(FailureCode::ArchiveTooManyEntries, message)
+        .with("entries", count)
+        .with("limit", limits.entries))
 }
 
 fn judge_entries(zip: &ZipArchive<Source<'_>>, limits: &ArchiveLimits) -> Result<Vec<Entry>, Failure> {

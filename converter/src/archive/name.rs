@@ -21,7 +21,7 @@ pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<String, Failur
     if name.contains('\\') {
         return refuse("has a backslash in its name");
     }
-    if name.chars().any(char::is_control) {
+    if name.chars().any(|c| c.is_control() || reorders(c)) {
         return refuse("has control characters in its name");
     }
     let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
@@ -40,6 +40,12 @@ pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<String, Failur
         return refuse("has a part of more than 255 bytes in its name");
     }
     Ok(name.to_owned())
+}
+
+/// Characters that change the order in which others are shown (Unicode bidi
+/// controls and line separators), so that a name looks like another.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -70,6 +76,7 @@ mod tests {
             "a\nb",
             "a\0",
             "a\x1b[0m",
+            "gnp.\u{202e}jbo",
         ] {
             let failure = check(name, &ArchiveLimits::default()).unwrap_err();
             assert_eq!(failure.code, FailureCode::ArchiveName, "{name:?}");

@@ -125,6 +125,8 @@ fn twins_are_refused() {
     let bytes = archive(&[("road.shp", b"1"), ("ROAD.shq", b"2")]);
     let twins = patched(&bytes, b"ROAD.shq", b"ROAD.SHP");
     assert_eq!(refused(&twins), FailureCode::ArchiveDuplicateName);
+    let same = patched(&archive(&[("road.shp", b"1"), ("roae.shp", b"2")]), b"roae", b"road");
+    assert_eq!(refused(&same), FailureCode::ArchiveDuplicateName);
     let nested = archive(&[("a", b"file"), ("b/c", b"file")]);
     assert_eq!(refused(&patched(&nested, b"b/c", b"a/c")), FailureCode::ArchiveDuplicateName);
 }

@@ -1,20 +1,27 @@
 //! The host's side of the conversation: messages up, the wish to cancel down.
 
 use cadmill_converter::protocol::{self, Command, MAX_FRAME, Message};
+use cadmill_converter::sandbox::descriptors::Channel;
 use cadmill_native_sys::{Events, Level, Stage};
 use std::fs::File;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Progress is told this often at most, so that a fast loop does not fill the pipe.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sends messages, from whatever thread the library calls.
+/// The pipe of commands is looked at this often at most.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Sends messages and listens for the wish to cancel, from whatever thread the
+/// library calls.
+///
+/// It makes no thread: a process with two threads pays for a lock in every call
+/// that names a descriptor, and GDAL makes millions of them.
 pub(crate) struct Reporter {
     messages: Mutex<Writer>,
-    cancelled: AtomicBool,
+    commands: Mutex<Listener>,
 }
 
 struct Writer {
@@ -22,14 +29,43 @@ struct Writer {
     last_progress: Option<Instant>,
 }
 
+struct Listener {
+    pipe: File,
+    last_look: Option<Instant>,
+    cancelled: bool,
+}
+
 impl Reporter {
-    pub(crate) fn new(pipe: File) -> Self {
-        Self { messages: Mutex::new(Writer { pipe, last_progress: None }), cancelled: AtomicBool::new(false) }
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self {
+            messages: Mutex::new(Writer { pipe: channel.messages, last_progress: None }),
+            commands: Mutex::new(Listener { pipe: channel.commands, last_look: None, cancelled: false }),
+        }
     }
 
     pub(crate) fn send(&self, message: &Message) {
-        let mut writer = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.send(message);
+        locked(&self.messages).send(message);
+    }
+}
+
+/// A panic while it was held leaves whole values behind; go on with them.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Listener {
+    fn look(&mut self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !matches!(poll(&mut fds, Some(&now)), Ok(1..)) {
+            return;
+        }
+        match protocol::receive::<Command>(&mut self.pipe) {
+            Ok(Some(Command::Run(_))) => {}
+            // Told to stop; or the supervisor has ended, and there is no one to work for.
+            Ok(Some(Command::Cancel) | None) | Err(_) => self.cancelled = true,
+        }
     }
 }
 
@@ -45,7 +81,7 @@ impl Writer {
 
 impl Events for Reporter {
     fn progress(&self, _stage: Stage, fraction: f64) {
-        let mut writer = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = locked(&self.messages);
         let now = Instant::now();
         let due = writer.last_progress.is_none_or(|last| now - last >= INTERVAL);
         if due || fraction >= 1.0 {
@@ -61,21 +97,12 @@ impl Events for Reporter {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
-/// Listens for commands on a thread of its own. Call after the confinement,
-/// which wants a process with one thread.
-pub(crate) fn listen(mut commands: File, reporter: Arc<Reporter>) {
-    std::thread::spawn(move || {
-        loop {
-            match protocol::receive::<Command>(&mut commands) {
-                Ok(Some(Command::Cancel)) => reporter.cancelled.store(true, Ordering::Relaxed),
-                Ok(Some(Command::Run(_))) => {}
-                // The supervisor has ended, or is out of its mind.
-                Ok(None) | Err(_) => std::process::abort(),
-            }
+        let mut commands = locked(&self.commands);
+        let now = Instant::now();
+        if !commands.cancelled && commands.last_look.is_none_or(|last| now - last >= LISTEN_INTERVAL) {
+            commands.last_look = Some(now);
+            commands.look();
         }
-    });
+        commands.cancelled
+    }
 }

@@ -35,13 +35,9 @@ fn main() -> ExitCode {
     } else {
         Err(format!("it speaks protocol version {VERSION}, the supervisor {}", request.version))
     };
-    let Ok(messages) = channel.messages.try_clone() else { return ExitCode::from(72) };
-    let reporter = Arc::new(Reporter::new(messages));
+    let reporter = Arc::new(Reporter::new(channel));
     let answer = match confined {
-        Ok(()) => {
-            events::listen(channel.commands, Arc::clone(&reporter));
-            work::run(&request, &reporter)
-        }
+        Ok(()) => work::run(&request, &reporter),
         Err(reason) => Answer::Setup(reason),
     };
     let peak_memory_bytes = probe::memory(rustix::process::getpid()).peak_resident;

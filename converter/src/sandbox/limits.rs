@@ -12,12 +12,7 @@ use std::io;
 /// # Errors
 /// The system's.
 pub fn apply(memory_bytes: u64, file_bytes: u64) -> io::Result<()> {
-    for (resource, value) in [
-        (Resource::Data, memory_bytes),
-        (Resource::Fsize, file_bytes),
-        // A core dump would put plaintext on a disk.
-        (Resource::Core, 0),
-    ] {
+    for (resource, value) in [(Resource::Data, memory_bytes), (Resource::Fsize, file_bytes)] {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
     }
     // When memory runs out the kernel takes this process, and the supervisor

@@ -1,16 +1,27 @@
 //! Step 5: no privilege can be gained, and no other process may look inside.
 
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::io;
 
-/// Sets `no_new_privs`, and makes the process not dumpable: a core pattern that
-/// pipes into a program ignores the limit on core files, but not this.
+/// Makes the process leave no core dump, and keeps other processes of the same
+/// user from looking into its memory. The limit on core files alone is not
+/// enough: a core pattern that pipes into a program ignores it.
+///
+/// # Errors
+/// The system's.
+pub fn no_core_dump() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Sets `no_new_privs`, leaves no core dump, and makes new files private.
 ///
 /// # Errors
 /// The system's.
 pub fn drop_all() -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    no_core_dump()?;
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     Ok(())
 }

@@ -151,8 +151,8 @@ impl Supervisor {
 
     /// Runs one request to its end.
     ///
-    /// `work` is the directory that the host starts in and puts temporaries into;
-    /// `output` is the directory whose size is capped. `events` is called on this
+    /// `work` is the directory that the host starts in and puts temporaries into,
+    /// `output` the one for results; the size of both together is capped. `events` is called on this
     /// thread. The kernel ends the host when the calling *thread* ends.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl Supervisor {
         let process = Process::start(&self.host, work)?;
         let mut watch = Watch {
             caps: *caps,
-            output,
+            written: [work, output],
             started: Instant::now(),
             process,
             decoder: Decoder::default(),
@@ -201,7 +201,7 @@ struct Seen {
 
 struct Watch<'a> {
     caps: Caps,
-    output: &'a Path,
+    written: [&'a Path; 2],
     started: Instant,
     process: Process,
     decoder: Decoder,
@@ -250,7 +250,7 @@ impl Watch<'_> {
         } else if printed > caps.message_bytes {
             Some(Cap::Messages { limit: caps.message_bytes, observed: printed })
         } else {
-            let written = probe::directory_bytes(self.output);
+            let written = self.written.iter().map(|directory| probe::directory_bytes(directory)).sum();
             (written > caps.output_bytes)
                 .then_some(Cap::Output { limit: caps.output_bytes, observed: written })
         };

@@ -143,7 +143,9 @@ impl Assimp {
         options: &options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<Scene<'_>, EngineError> {
-        let path = c_path(request.input)?;
+        // Relative to the directory that our I/O opens beneath: some readers put the
+        // path into the scene, and a directory of this machine is nobody's business.
+        let path = c_path(request.input.strip_prefix(request.input_dir).unwrap_or(request.input))?;
         let size = std::fs::metadata(request.input).map_or(0, |m| m.len());
         let files = io::FileSystem::reading(request.input_dir, size, Arc::clone(events));
         let properties = Properties::new(&self.api, &options.properties);
@@ -180,7 +182,11 @@ impl Assimp {
         request: &Request<'_>,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
-        let path = c_path(request.output)?;
+        // These writers put the path into the file, or take its directories for part
+        // of the name. Our I/O opens beneath the output directory anyway.
+        let bare = ["pbrt", "assbin", "assxml"].contains(&request.format_id);
+        let name = request.output.file_name().filter(|_| bare).map_or(request.output, Path::new);
+        let path = c_path(name)?;
         let format =
             CString::new(request.format_id).map_err(|_| EngineError::Option("no such format".to_owned()))?;
         let files = io::FileSystem::writing(request.output_dir, Arc::clone(events));

@@ -27,7 +27,12 @@ pub(super) enum Value {
 const STEPS: &[(&str, u32)] = &[
     ("calc-tangent-space", ffi::aiPostProcessSteps_aiProcess_CalcTangentSpace),
     ("join-identical-vertices", ffi::aiPostProcessSteps_aiProcess_JoinIdenticalVertices),
-    ("make-left-handed", ffi::aiPostProcessSteps_aiProcess_MakeLeftHanded),
+    (
+        "left-handed",
+        ffi::aiPostProcessSteps_aiProcess_MakeLeftHanded
+            | ffi::aiPostProcessSteps_aiProcess_FlipUVs
+            | ffi::aiPostProcessSteps_aiProcess_FlipWindingOrder,
+    ),
     ("triangulate", ffi::aiPostProcessSteps_aiProcess_Triangulate),
     ("gen-normals", ffi::aiPostProcessSteps_aiProcess_GenNormals),
     ("gen-smooth-normals", ffi::aiPostProcessSteps_aiProcess_GenSmoothNormals),
@@ -41,7 +46,7 @@ const STEPS: &[(&str, u32)] = &[
     ("find-degenerates", ffi::aiPostProcessSteps_aiProcess_FindDegenerates),
     ("find-invalid-data", ffi::aiPostProcessSteps_aiProcess_FindInvalidData),
     ("gen-uvcoords", ffi::aiPostProcessSteps_aiProcess_GenUVCoords),
-    ("transform-uvcoords", ffi::aiPostProcessSteps_aiProcess_TransformUVCoords),
+    ("transform-uv-coords", ffi::aiPostProcessSteps_aiProcess_TransformUVCoords),
     ("find-instances", ffi::aiPostProcessSteps_aiProcess_FindInstances),
     ("optimize-meshes", ffi::aiPostProcessSteps_aiProcess_OptimizeMeshes),
     ("optimize-graph", ffi::aiPostProcessSteps_aiProcess_OptimizeGraph),
@@ -49,6 +54,9 @@ const STEPS: &[(&str, u32)] = &[
     ("flip-winding-order", ffi::aiPostProcessSteps_aiProcess_FlipWindingOrder),
     ("split-by-bone-count", ffi::aiPostProcessSteps_aiProcess_SplitByBoneCount),
     ("debone", ffi::aiPostProcessSteps_aiProcess_Debone),
+    ("validate-data-structure", ffi::aiPostProcessSteps_aiProcess_ValidateDataStructure),
+    ("drop-normals", ffi::aiPostProcessSteps_aiProcess_DropNormals),
+    ("embed-textures", ffi::aiPostProcessSteps_aiProcess_EmbedTextures),
     ("global-scale", ffi::aiPostProcessSteps_aiProcess_GlobalScale),
 ];
 

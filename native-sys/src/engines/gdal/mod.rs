@@ -96,8 +96,8 @@ impl Gdal {
                 supported: SUPPORTED,
             });
         }
-        // Some drivers fetch schemas or resources by HTTP. There is no network in
-        // the engine's process; this makes them fail at once, not by time-out.
+        // Some drivers fetch schemas or resources by HTTP, and some write files
+        // beside the input. Neither is wanted.
         this.configure(c"GDAL_HTTP_TIMEOUT", c"1");
         this.configure(c"GML_DOWNLOAD_SCHEMA", c"NO");
         this.configure(c"GDAL_PAM_ENABLED", c"NO");
@@ -274,6 +274,16 @@ impl Gdal {
         let mut drivers: Vec<*const c_char> = INPUT_DRIVERS.iter().map(|d| d.as_ptr()).collect();
         drivers.push(std::ptr::null());
         let mut open_options: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
+        // As ogr2ogr does: members of GeoJSON that are not in the data model are
+        // kept. The @ stands for "and do not warn if the driver does not know it".
+        if !options.iter().any(|o| o.to_bytes().starts_with(b"NATIVE_DATA=")) {
+            open_options.push(c"@NATIVE_DATA=YES".as_ptr());
+        }
+        // GML without a schema: GDAL would keep what it found out in a .gfs file
+        // beside the input. Other drivers warn of an option that they do not know.
+        if input.to_bytes().to_ascii_lowercase().ends_with(b".gml") {
+            open_options.push(c"WRITE_GFS=NO".as_ptr());
+        }
         open_options.push(std::ptr::null());
         let flags = ffi::GDAL_OF_VECTOR | ffi::GDAL_OF_READONLY | ffi::GDAL_OF_VERBOSE_ERROR;
         // SAFETY: a C string and two null-terminated lists of C strings, all alive

@@ -1,8 +1,10 @@
 //! GDAL's options: the switches of `ogr2ogr` that are safe with a stranger's file.
 //!
 //! Left out on purpose: `-sql` (reaches extensions and other files), `-clipsrc`
-//! and its like with a data source, `-oo`/`-dsco`/`-lco` options that name a
-//! file to read, and everything that appends to or updates an existing output.
+//! and its like with a data source, and everything that appends to or updates an
+//! existing output. Of the drivers' own options, `-oo`, `-dsco` and `-lco`, those
+//! are taken that are known to name no file, no directory and no address: a list
+//! of the dangerous ones would be out of date with the next release.
 //! GDAL opens a file or a URL when a reference system is one, and a file when a
 //! `-where` begins with `@`: both are refused by their form.
 
@@ -53,22 +55,134 @@ const FLAGS: &[&str] = &[
     "emptyStrAsNull",
 ];
 
-/// Dataset, layer and open options that make a driver read another file.
-const FILE_OPTIONS: &[&str] = &[
-    "HEADER",
-    "TRAILER",
-    "SEED",
-    "TEMPLATE",
-    "XSD",
-    "XSDSCHEMA",
-    "GFS_TEMPLATE",
-    "PRELUDE_STATEMENTS",
-    "CLOSING_STATEMENTS",
-    "LIST_ALL_TABLES",
-    "STYLE_FILE",
-    "CONFIG_FILE",
-    "SCHEMA",
-    "EXTERNAL_OVERVIEW_FNAME",
+/// Open options: how text, encodings and geometry of the input are understood.
+const OPEN_OPTIONS: &[&str] = &[
+    // CSV
+    "X_POSSIBLE_NAMES",
+    "Y_POSSIBLE_NAMES",
+    "Z_POSSIBLE_NAMES",
+    "GEOM_POSSIBLE_NAMES",
+    "KEEP_GEOM_COLUMNS",
+    "AUTODETECT_TYPE",
+    "AUTODETECT_WIDTH",
+    "AUTODETECT_SIZE_LIMIT",
+    "QUOTED_FIELDS_AS_STRING",
+    "EMPTY_STRING_AS_NULL",
+    "HEADERS",
+    "SEPARATOR",
+    "MERGE_SEPARATOR",
+    // Shapefile, MapInfo
+    "ENCODING",
+    "ADJUST_TYPE",
+    "ADJUST_GEOM_TYPE",
+    // GeoJSON
+    "FLATTEN_NESTED_ATTRIBUTES",
+    "NESTED_ATTRIBUTE_SEPARATOR",
+    "ARRAY_AS_STRING",
+    "DATE_AS_STRING",
+    "NATIVE_DATA",
+    // DXF
+    "CLOSED_LINE_AS_POLYGON",
+    "INLINE_BLOCKS",
+    "MERGE_BLOCK_GEOMETRIES",
+    "TRANSLATE_ESCAPE_SEQUENCES",
+    "INCLUDE_RAW_CODE_VALUES",
+    // GML, GPX
+    "EXPOSE_GML_ID",
+    "EXPOSE_FID",
+    "FORCE_SRS_DETECTION",
+    "SWAP_COORDINATES",
+    "INVERT_AXIS_ORDER_IF_LAT_LONG",
+    "CONSIDER_EPSG_AS_URN",
+    "READ_MODE",
+    "EMPTY_AS_NULL",
+    "ELE_AS_25D",
+    "N_MAX_LINKS",
+];
+
+/// Dataset creation options.
+const DATASET_OPTIONS: &[&str] = &[
+    // GeoPackage, SQLite
+    "VERSION",
+    "ADD_GPKG_OGR_CONTENTS",
+    "DATETIME_FORMAT",
+    "METADATA",
+    "SPATIALITE",
+    // GML, GPX, KML, MapInfo, CSV
+    "FORMAT",
+    "GML3_LONGSRS",
+    "SRSNAME_FORMAT",
+    "GML_FEATURE_COLLECTION",
+    "GML_ID",
+    "WRITE_FEATURE_BOUNDED_BY",
+    "SPACE_INDENTATION",
+    "STRIP_PREFIX",
+    "PREFIX",
+    "TARGET_NAMESPACE",
+    "NAME",
+    "DESCRIPTION",
+    "GPX_USE_EXTENSIONS",
+    "GPX_EXTENSIONS_NS",
+    "NameField",
+    "DescriptionField",
+    "AltitudeMode",
+    "DOCUMENT_ID",
+    "SPATIAL_INDEX_MODE",
+    "BLOCKSIZE",
+    "GEOMETRY",
+    "ENCODING",
+    // DXF
+    "FIRST_ENTITY",
+];
+
+/// Layer creation options.
+const LAYER_OPTIONS: &[&str] = &[
+    // GeoJSON
+    "RFC7946",
+    "COORDINATE_PRECISION",
+    "SIGNIFICANT_FIGURES",
+    "WRITE_BBOX",
+    "WRITE_NAME",
+    "ID_FIELD",
+    "ID_TYPE",
+    "ID_GENERATE",
+    "NATIVE_DATA",
+    "WRITE_NON_FINITE_VALUES",
+    "RS",
+    // Shapefile
+    "SHPT",
+    "ENCODING",
+    "RESIZE",
+    "2GB_LIMIT",
+    "SPATIAL_INDEX",
+    "DBF_DATE_LAST_UPDATE",
+    "DBF_EOF_CHAR",
+    // GeoPackage, SQLite, FlatGeobuf
+    "GEOMETRY_NAME",
+    "GEOMETRY_NULLABLE",
+    "FID",
+    "PRECISION",
+    "TRUNCATE_FIELDS",
+    "LAUNDER",
+    "IDENTIFIER",
+    "DESCRIPTION",
+    "ASPATIAL_VARIANT",
+    "FORMAT",
+    "COMPRESS_GEOM",
+    "SRID",
+    "TITLE",
+    "METADATA",
+    "VERIFY_BUFFERS",
+    // CSV, GPX, MapInfo
+    "CREATE_CSVT",
+    "GEOMETRY",
+    "SEPARATOR",
+    "STRING_QUOTING",
+    "WRITE_BOM",
+    "LINEFORMAT",
+    "FORCE_GPX_TRACK",
+    "FORCE_GPX_ROUTE",
+    "BOUNDS",
 ];
 
 /// Reads the options.
@@ -141,23 +255,24 @@ fn push_driver_option(
     key: &str,
     value: &str,
 ) -> Result<(), String> {
-    let well_formed = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !well_formed {
-        return Err(format!("option '{name}': '{key}' is no name of a driver option"));
-    }
-    if FILE_OPTIONS.iter().any(|f| f.eq_ignore_ascii_case(key)) {
-        return Err(format!("option '{name}' is refused: it makes the engine read another file"));
-    }
-    let pair = c_text(&format!("{key}={value}"))?;
-    match prefix {
-        "dsco" => parsed.translate.extend([c_text("-dsco")?, pair]),
-        "lco" => parsed.translate.extend([c_text("-lco")?, pair]),
-        "oo" => parsed.open.push(pair),
+    let (allowed, switch) = match prefix {
+        "oo" => (OPEN_OPTIONS, None),
+        "dsco" => (DATASET_OPTIONS, Some("-dsco")),
+        "lco" => (LAYER_OPTIONS, Some("-lco")),
         _ => {
             return Err(format!(
                 "the engine has no option '{name}'; driver options begin with dsco., lco. or oo."
             ));
         }
+    };
+    let known = allowed.iter().find(|known| known.eq_ignore_ascii_case(key));
+    let key = known.ok_or_else(|| {
+        format!("option '{name}' is not allowed; of {prefix}. these are: {}", allowed.join(", "))
+    })?;
+    let pair = c_text(&format!("{key}={value}"))?;
+    match switch {
+        Some(switch) => parsed.translate.extend([c_text(switch)?, pair]),
+        None => parsed.open.push(pair),
     }
     Ok(())
 }
@@ -193,8 +308,8 @@ mod tests {
         assert_eq!(parsed(&[("layer", "roads")]).unwrap(), ["roads"]);
         assert_eq!(parsed(&[("spat", "0,0,10,10")]).unwrap(), ["-spat", "0", "0", "10", "10"]);
         assert_eq!(
-            parsed(&[("dsco.VERSION", "1.2"), ("lco.FID", "id"), ("oo.X", "y")]).unwrap(),
-            ["-dsco", "VERSION=1.2", "-lco", "FID=id", "oo:X=y"]
+            parsed(&[("dsco.VERSION", "1.2"), ("lco.fid", "id"), ("oo.ENCODING", "y")]).unwrap(),
+            ["-dsco", "VERSION=1.2", "-lco", "FID=id", "oo:ENCODING=y"]
         );
     }
 
@@ -207,6 +322,10 @@ mod tests {
             ("dsco.HEADER", "/etc/passwd"),
             ("lco.header", "/etc/passwd"),
             ("oo.XSD", "http://example.com/x.xsd"),
+            ("oo.REGISTRY", "/etc/passwd"),
+            ("oo.DOWNLOAD_SCHEMA", "YES"),
+            ("lco.TEMPORARY_DIR", "/tmp"),
+            ("dsco.CONFIG", "/etc/passwd"),
             ("t_srs", "/etc/passwd"),
             ("a_srs", "http://example.com/x"),
             ("s_srs", "EPSG:../x"),
