@@ -144,6 +144,8 @@ failure_codes! {
     WorkspaceFull = "infra.workspace_full", System, 20, true, "Give the tmpfs more room, or convert fewer files at once.";
     /// The engine host could not be found, started or understood.
     EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host beside cadmill, of the same version.";
+    /// A worker died with the job in hand, as often as a job may be tried.
+    WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
     /// Reading or writing failed for a reason outside the job.
     Io = "infra.io", System, 20, true, "See the message for the operation and the system's reason.";
     /// The job was cancelled before it was done.

@@ -2,5 +2,8 @@
 
 pub mod failure;
 pub mod format;
+pub mod ids;
+pub mod job;
 pub mod limits;
 pub mod route;
+pub mod state;

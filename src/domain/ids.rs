@@ -1,0 +1,295 @@
+//! Names of things, parsed once into types that cannot be wrong.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Why a text is no name of this kind. The message does not repeat the text: it
+/// may be anything, and the message may reach a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not a UUID in its canonical form.
+    #[error("a job id is a UUID in lower-case hexadecimal with hyphens")]
+    JobId,
+    /// Not a plain file name.
+    #[error(
+        "a file name has 1 to 255 bytes of UTF-8, without '/', '\\', control characters, and is not '.' or '..'"
+    )]
+    FileName,
+    /// Not a key that cadmill makes.
+    #[error("an object key is uploads/ or processed/, a job id and a file name")]
+    ObjectKey,
+    /// Not an owner.
+    #[error("an owner has 1 to 128 of the characters A-Z a-z 0-9 . _ @ : | -")]
+    Owner,
+}
+
+/// A job: a UUID (RFC 9562).
+///
+/// - As text it has its canonical form: 36 characters, lower case, with hyphens.
+///   Other spellings are refused, so that one job has one key.
+/// - A client may bring its own, so nothing is concluded from its version.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// The id that these random bytes make (version 4).
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl FromStr for JobId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match Uuid::try_parse(text) {
+            Ok(id) if id.to_string() == text => Ok(Self(id)),
+            _ => Err(NameError::JobId),
+        }
+    }
+}
+
+/// The name that a client gave its file. It names objects and downloads, never a
+/// path on a machine.
+///
+/// - 1 to 255 bytes of UTF-8.
+/// - No `/`, no `\`, no control character; not `.` or `..`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FileName(String);
+
+impl FileName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for FileName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let bad = |c: char| c == '/' || c == '\\' || c.is_control();
+        if text.is_empty() || text.len() > 255 || text == "." || text == ".." || text.contains(bad) {
+            return Err(NameError::FileName);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Who a job belongs to: the subject of a token.
+///
+/// - 1 to 128 characters of a set that is safe in logs and keys.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Owner(String);
+
+impl Owner {
+    /// The owner as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Owner {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"._@:|-".contains(&b);
+        if text.is_empty() || text.len() > 128 || !text.bytes().all(good) {
+            return Err(NameError::Owner);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Which of a job's two objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// What the client uploads.
+    Upload,
+    /// What the worker makes.
+    Processed,
+}
+
+impl Role {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Upload => "uploads",
+            Self::Processed => "processed",
+        }
+    }
+}
+
+/// Where an object lies in the bucket: `uploads/{job_id}/{file_name}` or
+/// `processed/{job_id}/{file_name}`.
+///
+/// From the key of an event only the job is believed: bucket, key and size come
+/// from the job's own record.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ObjectKey {
+    role: Role,
+    job: JobId,
+    file: FileName,
+}
+
+impl ObjectKey {
+    /// The key of one of a job's objects.
+    pub fn new(role: Role, job: JobId, file: FileName) -> Self {
+        Self { role, job, file }
+    }
+
+    /// Which of the job's objects.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The job.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// The last part.
+    pub fn file(&self) -> &FileName {
+        &self.file
+    }
+
+    /// What the keys of all of a job's objects of this role begin with.
+    pub fn prefix(role: Role, job: JobId) -> String {
+        format!("{}/{}/", role.prefix(), job)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.role.prefix(), self.job, self.file.as_str())
+    }
+}
+
+impl FromStr for ObjectKey {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let mut parts = text.splitn(3, '/');
+        let (Some(prefix), Some(job), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NameError::ObjectKey);
+        };
+        let role = [Role::Upload, Role::Processed].into_iter().find(|r| r.prefix() == prefix);
+        match (role, job.parse(), file.parse()) {
+            (Some(role), Ok(job), Ok(file)) => Ok(Self { role, job, file }),
+            _ => Err(NameError::ObjectKey),
+        }
+    }
+}
+
+/// The conversions that every text type has, and a `Debug` that tells ids but not
+/// the names that clients give.
+macro_rules! text_type {
+    ($type:ident, $shown:expr) => {
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.0.to_string()
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let shown: fn(&Self) -> String = $shown;
+                write!(f, "{}({})", stringify!($type), shown(self))
+            }
+        }
+    };
+}
+
+text_type!(JobId, |id| id.0.to_string());
+text_type!(Owner, |owner| owner.0.clone());
+text_type!(FileName, |_| "…".to_owned());
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectKey({}…)", Self::prefix(self.role, self.job))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn random_bits_make_an_id_of_version_4(bytes in any::<[u8; 16]>()) {
+            let text = JobId::from_random_bytes(bytes).to_string();
+            prop_assert_eq!(text.parse::<JobId>().map(|id| id.to_string()), Ok(text.clone()));
+            prop_assert_eq!(&text[14..15], "4");
+        }
+
+        #[test]
+        fn a_key_reads_back(bytes in any::<[u8; 16]>(), file in "[^/\\\\\\x00-\\x1f\\x7f-\\x9f]{1,60}", upload in any::<bool>()) {
+            prop_assume!(file != "." && file != "..");
+            let role = if upload { Role::Upload } else { Role::Processed };
+            let key = ObjectKey::new(role, JobId::from_random_bytes(bytes), file.parse().unwrap());
+            prop_assert_eq!(key.to_string().parse::<ObjectKey>(), Ok(key.clone()));
+            prop_assert!(key.to_string().starts_with(&ObjectKey::prefix(role, key.job())));
+        }
+
+        #[test]
+        fn any_text_is_judged_without_a_panic(text in any::<String>()) {
+            let _ = (text.parse::<JobId>(), text.parse::<FileName>(), text.parse::<Owner>(), text.parse::<ObjectKey>());
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let id = "0188a5eb-4c1d-7c3e-9a27-2f1d3c4b5a69";
+        assert!(id.parse::<JobId>().is_ok());
+        for bad in [
+            "",
+            "0188A5EB-4C1D-7C3E-9A27-2F1D3C4B5A69",
+            "0188a5eb4c1d7c3e9a272f1d3c4b5a69",
+            "../../etc/passwd",
+        ] {
+            assert_eq!(bad.parse::<JobId>(), Err(NameError::JobId), "{bad}");
+        }
+        for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0", &"x".repeat(256)] {
+            assert_eq!(bad.parse::<FileName>(), Err(NameError::FileName), "{bad:?}");
+        }
+        for bad in [
+            "uploads",
+            "uploads/x/y",
+            &format!("other/{id}/y"),
+            &format!("uploads/{id}/a/b"),
+            &format!("uploads/{id}/"),
+        ] {
+            assert_eq!(bad.parse::<ObjectKey>(), Err(NameError::ObjectKey), "{bad}");
+        }
+        for bad in ["", "a b", "a\n", &"x".repeat(129)] {
+            assert_eq!(bad.parse::<Owner>(), Err(NameError::Owner), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_does_not_tell_file_names() {
+        let id = JobId::from_random_bytes([7; 16]);
+        let key = ObjectKey::new(Role::Upload, id, "secret.zip".parse().unwrap());
+        let shown = format!("{key:?} {:?}", key.file());
+        assert!(!shown.contains("secret") && shown.contains(&id.to_string()), "{shown}");
+    }
+}
