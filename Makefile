@@ -9,13 +9,14 @@ CARGO ?= cargo
 BIN := target/release/cadmill
 REAL := tests/fixtures/real
 CARGO_DENY_VERSION := 0.20.2
+BASE ?= debian:bookworm-slim
 
 # Headers and libraries of the engines, libclang for bindgen, a C compiler for
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with.
 PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3
 
-.PHONY: help setup build demo test lint deny bench clean
+.PHONY: help setup build demo test lint deny bench image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +46,9 @@ deny: ## Check licences, sources and duplicates of the dependencies
 bench: build ## Measure against unzip and ogr2ogr, in turn; about half an hour
 	$(CARGO) build --release --locked -p cadmill-cli --example big-shapefile
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
+
+image: build ## Build the container image with buildah, podman or docker
+	docker/image.sh target/release $(BASE)
 
 clean: ## Remove what was built
 	$(CARGO) clean

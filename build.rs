@@ -5,8 +5,12 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=CADMILL_REVISION");
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    // A path that does not exist would make cargo run this each time.
+    for path in [".git/HEAD", ".git/logs/HEAD"].into_iter().filter(|path| std::path::Path::new(path).exists())
+    {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
     // An image build has no .git directory and passes the revision instead.
     let revision =
         std::env::var("CADMILL_REVISION").ok().or_else(git_revision).unwrap_or_else(|| "unknown".to_owned());

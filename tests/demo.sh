@@ -20,7 +20,7 @@ echo
 convert "$real/gis/naturalearth_lowres.zip" dxf "$out/countries.dxf"
 # The same to a shapefile in another projection: several files, so a zip archive.
 convert "$real/gis/naturalearth_lowres.zip" shp "$out/countries-mercator.shp" \
-    --opt t_srs=EPSG:3857 --opt "where=continent <> 'Antarctica'"
+    --opt t_srs=EPSG:3857 --opt "where=continent <> 'Antarctica'" --opt select=name,continent,iso_a3
 # A zipped mesh with materials to binary glTF, STL and STEP with Assimp.
 convert "$real/mesh/logo3d_obj.zip" glb "$out/logo.glb"
 convert "$real/mesh/logo3d_obj.zip" stlb "$out/logo.stl"

@@ -79,8 +79,17 @@ impl Destination {
         let text = path
             .to_str()
             .ok_or_else(|| Failure::new(FailureCode::UsageInvalid, "the output path is not valid UTF-8"))?;
-        if path.is_dir() {
-            return Ok(Self { directory: path.to_owned(), name: None });
+        // Through a link, so that what is replaced is the file and not the link to it.
+        let real = path.is_symlink().then(|| std::fs::canonicalize(path).ok()).flatten();
+        let path = real.as_deref().unwrap_or(path);
+        match path.metadata() {
+            Ok(there) if there.is_dir() => return Ok(Self { directory: path.to_owned(), name: None }),
+            // Replacing /dev/null by a file is a mistake that root can make.
+            Ok(there) if !there.is_file() => {
+                let message = format!("the output {text} is there and is no regular file");
+                return Err(Failure::new(FailureCode::UsageInvalid, message));
+            }
+            _ => {}
         }
         let parent = match path.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -123,7 +132,9 @@ impl Destination {
         if zipped && !named_zip {
             name.push_str(".zip");
         }
-        (self.directory.join(name), zipped || named_zip)
+        let here = self.directory == Path::new(".");
+        let path = if here { PathBuf::from(name) } else { self.directory.join(name) };
+        (path, zipped || named_zip)
     }
 
     /// Publishes the files under the name that was asked for, or `main_name`, which
@@ -152,7 +163,7 @@ impl Destination {
             }
         };
         let bytes = staged.file().metadata().map_err(fail)?.len();
-        staged.persist(&path).map_err(fail)?;
+        staged.persist(&self.directory, &path).map_err(fail)?;
         Ok(Published { path, bytes, sha256 })
     }
 }
@@ -240,20 +251,17 @@ impl Staged {
     }
 
     /// Gives the file its name, replacing what has it.
-    fn persist(self, path: &Path) -> io::Result<()> {
+    fn persist(self, directory: &Path, path: &Path) -> io::Result<()> {
         match self {
             Self::Hidden(file) => file.persist(path).map(drop).map_err(|e| e.error),
             Self::Nameless(file) => {
                 // linkat(2) does not replace: the complete file gets a name that is
                 // free, and rename(2) does the rest.
-                let spare = tempfile::Builder::new().prefix(".cadmill-").make_in(
-                    path.parent().unwrap_or(path),
-                    |name| {
-                        let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-                        rustix::fs::linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)
-                            .map_err(io::Error::from)
-                    },
-                )?;
+                let spare = tempfile::Builder::new().prefix(".cadmill-").make_in(directory, |name| {
+                    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+                    rustix::fs::linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)
+                        .map_err(io::Error::from)
+                })?;
                 spare.persist(path).map_err(|e| e.error)
             }
         }
@@ -351,6 +359,20 @@ mod tests {
             Destination::new(Some(Path::new("/proc/x.dxf"))).unwrap_err().code,
             FailureCode::OutputNotWritable
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let failure = Destination::new(Some(Path::new("/dev/null"))).unwrap_err();
+        assert_eq!(failure.code, FailureCode::UsageInvalid);
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (file, link) = (target.path().join("file"), target.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let destination = Destination::new(Some(&link)).unwrap();
+        destination.publish(&files(source.path(), &[("x", "new")]), "x").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What bindgen made of the vendors' headers; see build.rs for what and why.
 
-#[allow(
+#![allow(
     missing_docs,
     non_camel_case_types,
     non_snake_case,
@@ -11,23 +11,13 @@
     clippy::all,
     clippy::undocumented_unsafe_blocks
 )]
+
 pub(crate) mod assimp {
     include!(concat!(env!("OUT_DIR"), "/assimp.rs"));
     /// Every function that the binding calls.
     pub(crate) const FUNCTIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/assimp_functions.rs"));
 }
 
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    dead_code,
-    unreachable_pub,
-    unsafe_op_in_unsafe_fn,
-    clippy::all,
-    clippy::undocumented_unsafe_blocks
-)]
 pub(crate) mod gdal {
     include!(concat!(env!("OUT_DIR"), "/gdal.rs"));
     /// Every function that the binding calls.

@@ -4,7 +4,7 @@
 //! reserves gigabytes of it to say hello. A file that grows beyond `RLIMIT_FSIZE`
 //! ends the process by `SIGXFSZ`, which tells that cap apart from any other end.
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
 /// Puts the limits in force, soft and hard, so that they cannot be raised again.
@@ -13,6 +13,8 @@ use std::io;
 /// The system's.
 pub fn apply(memory_bytes: u64, file_bytes: u64) -> io::Result<()> {
     for (resource, value) in [(Resource::Data, memory_bytes), (Resource::Fsize, file_bytes)] {
+        // A limit that is lower already stays: raising it takes a privilege.
+        let value = getrlimit(resource).maximum.map_or(value, |there| there.min(value));
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
     }
     // When memory runs out the kernel takes this process, and the supervisor

@@ -5,7 +5,7 @@
 //! returns within the time cap plus a moment, and the process group is dead then.
 //!
 //! It waits in one `poll` for messages, noise and the end of the process, and
-//! wakes every [`TICK`] to look at the caps. It makes no thread, and its memory
+//! wakes every 20 to 50 ms to look at the caps. It makes no thread, and its memory
 //! does not depend on what the engine says.
 
 mod judge;
@@ -23,8 +23,11 @@ use std::time::{Duration, Instant};
 
 pub use text::clean;
 
-/// How often the caps are looked at.
-const TICK: Duration = Duration::from_millis(20);
+/// How often the caps are looked at: at first, when most that goes wrong goes
+/// wrong at once, and later, when looking has its price.
+fn tick(elapsed: Duration) -> Duration {
+    Duration::from_millis(if elapsed < Duration::from_secs(2) { 20 } else { 50 })
+}
 
 /// How long a cancelled engine may take to stop by itself.
 const GRACE: Duration = Duration::from_millis(300);
@@ -225,7 +228,7 @@ impl Watch<'_> {
             }
             let now = Instant::now();
             if now >= next_look {
-                next_look = now + TICK;
+                next_look = now + tick(now - self.started);
                 self.look(cancel, now)?;
             }
         }

@@ -50,24 +50,23 @@ impl Process {
             .stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
-        let (Some(commands), Some(messages), Some(noise)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(io::Error::other("the pipes of the engine host are missing"));
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+        let (Ok(handle), (Some(commands), Some(messages), Some(noise))) = (handle, pipes) else {
+            // Without the handle its end cannot be seen: end it now.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(io::Error::other("the engine host cannot be watched"));
         };
+        // From here on, dropping the value ends the process.
+        let process =
+            Self { pid, handle, commands, messages: Some(messages), noise: Some(noise), reaped: false };
         // The loop reads what is there and never waits for one pipe.
-        rustix::io::ioctl_fionbio(&messages, true)?;
-        rustix::io::ioctl_fionbio(&noise, true)?;
-        let handle = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            Err(error) => {
-                // Without the handle its end cannot be seen: end it now.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(error.into());
-            }
-        };
-        Ok(Self { pid, handle, commands, messages: Some(messages), noise: Some(noise), reaped: false })
+        if let (Some(messages), Some(noise)) = (&process.messages, &process.noise) {
+            rustix::io::ioctl_fionbio(messages, true)?;
+            rustix::io::ioctl_fionbio(noise, true)?;
+        }
+        Ok(process)
     }
 
     pub(super) fn pid(&self) -> Pid {

@@ -105,6 +105,14 @@ impl Workspace {
         self.root.path().join("tmp")
     }
 
+    /// The text without the workspace's paths: engines quote the paths of the files
+    /// that they complain of, and a name in the archive says all.
+    pub fn hide(&self, text: &str) -> String {
+        [self.input(), self.output(), self.scratch()]
+            .iter()
+            .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
+    }
+
     /// Bytes that can still be written.
     ///
     /// # Errors
@@ -182,6 +190,13 @@ mod tests {
         assert_eq!(failure.code, FailureCode::WorkspaceUnavailable);
         assert!(failure.message.contains(DISK_WORDS), "{failure}");
         Place::new(disk, true).create().unwrap().remove().unwrap();
+    }
+
+    #[test]
+    fn paths_are_hidden() {
+        let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+        let text = format!("cannot open {}", workspace.input().join("a/b.shp").display());
+        assert_eq!(workspace.hide(&text), "cannot open a/b.shp");
     }
 
     #[test]

@@ -10,9 +10,9 @@ mod options;
 
 use crate::bindings::assimp as ffi;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+use crate::engines::{c_path, string};
 use crate::library::{self, LoadError, Wanted};
 use std::ffi::{CStr, CString, c_char};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,13 +60,9 @@ impl Assimp {
     }
 
     fn last_error(&self) -> String {
-        // SAFETY: no arguments; the answer is a C string owned by the library.
-        let text = unsafe { self.api.aiGetErrorString() };
-        if text.is_null() {
-            return String::new();
-        }
-        // SAFETY: not null, a C string, copied before the library is called again.
-        unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned()
+        // SAFETY: no arguments; the answer is null or a C string owned by the library,
+        // copied before it is called again.
+        unsafe { string(self.api.aiGetErrorString()) }.unwrap_or_default()
     }
 }
 
@@ -101,9 +97,9 @@ impl Assimp {
         // SAFETY: `list` is valid for writes; the callee fills it with a
         // NUL-terminated text such as `*.3ds;*.obj`.
         unsafe { self.api.aiGetExtensionList(&mut list) };
-        let length = (list.length as usize).min(list.data.len());
-        let bytes: Vec<u8> = list.data[..length].iter().map(|&c| c.cast_unsigned()).collect();
-        String::from_utf8_lossy(&bytes)
+        // SAFETY: the array was filled with a C string, or is still all zeros.
+        let text = unsafe { CStr::from_ptr(list.data.as_ptr()) };
+        text.to_string_lossy()
             .split(';')
             .filter_map(|pattern| pattern.strip_prefix("*."))
             .map(str::to_ascii_lowercase)
@@ -330,9 +326,4 @@ fn failure(reason: &str) -> EngineError {
     } else {
         EngineError::Rejected(reason.to_owned())
     }
-}
-
-fn c_path(path: &Path) -> Result<CString, EngineError> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| EngineError::Rejected("the file's name contains a NUL byte".to_owned()))
 }

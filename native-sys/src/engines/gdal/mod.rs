@@ -11,9 +11,9 @@ mod options;
 
 use crate::bindings::gdal as ffi;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+use crate::engines::{c_path, string};
 use crate::library::{self, LoadError, Wanted};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -408,23 +408,6 @@ fn is_supported(version: &str) -> bool {
     let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
     let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     major == 3 && minor >= 4
-}
-
-fn c_path(path: &Path) -> Result<CString, EngineError> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| EngineError::Rejected("the file's name contains a NUL byte".to_owned()))
-}
-
-/// A copy of a C string as text; nothing for a null pointer.
-///
-/// # Safety
-/// `text` is null or points to a C string that stays valid during the call.
-unsafe fn string(text: *const c_char) -> Option<String> {
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise.
-    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().trim_end().to_owned())
 }
 
 #[cfg(test)]

@@ -4,20 +4,28 @@
 //! refused first (destination, input, archive directory, route, room), then the
 //! work is done, and the workspace is removed on every path out.
 
+mod describe;
+mod output;
+mod verdict;
+
 use crate::archive::{self, Archive};
 use crate::engines::{Engine, Engines};
-use crate::protocol::{Answer, Request, Task, Unavailable, VERSION};
-use crate::publish::{Destination, OutputFile, Published};
-use crate::supervisor::{Cap, Event, Identity, Outcome, Report, Supervisor, clean};
+use crate::protocol::{Request, Task, VERSION};
+use crate::publish::{Destination, Published};
+use crate::supervisor::{Cap, Event, Identity, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::{EngineFormats, OutputFormat, ZIP_BASED_INPUTS, extension_of, stem_of};
+use cadmill_core::domain::format::{EngineFormats, ZIP_BASED_INPUTS, extension_of, stem_of};
 use cadmill_core::domain::limits::{ArchiveLimits, Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
+use output::output_files;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use verdict::{cancelled, cap_failure, judge};
+
+pub use describe::{Description, describe};
 
 /// What is to be converted, to what, within which limits.
 #[derive(Debug, Clone)]
@@ -307,22 +315,25 @@ impl Job<'_> {
                 match event {
                     Event::Loaded(identity) => observer.engine(&engine.name, &identity),
                     Event::Progress(fraction) => observer.progress(fraction),
-                    Event::Log { line, .. } => observer.warning(&line),
+                    Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
                 }
             })
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
-        self.note(&report);
-        judge(&engine.name, report.outcome).map_err(|failure| blame_a_full_workspace(failure, workspace))
+        self.note(&report, workspace);
+        judge(&engine.name, report.outcome).map_err(|mut failure| {
+            failure.message = workspace.hide(&failure.message);
+            blame_a_full_workspace(failure, workspace)
+        })
     }
 
-    fn note(&mut self, report: &Report) {
+    fn note(&mut self, report: &Report, workspace: &Workspace) {
         let load = report.load_time.unwrap_or(report.wall_time);
         self.facts.times.load = load;
         self.facts.times.convert = report.wall_time.saturating_sub(load);
         self.facts.identity.clone_from(&report.identity);
         self.facts.peak_memory_bytes = report.peak_memory_bytes;
         self.facts.engine_processor_time = report.processor_time;
-        self.facts.warnings.clone_from(&report.warnings);
+        self.facts.warnings = report.warnings.iter().map(|line| workspace.hide(line)).collect();
     }
 
     fn publish(&mut self, main_name: &str, workspace: &Workspace) -> Result<Published, Failure> {
@@ -349,60 +360,6 @@ impl Job<'_> {
     }
 }
 
-/// What an engine says of itself.
-#[derive(Debug, Clone)]
-pub struct Description {
-    /// The library.
-    pub identity: Identity,
-    /// Extensions that it reads.
-    pub inputs: Vec<String>,
-    /// Formats that it writes: id and extension.
-    pub outputs: Vec<(String, String)>,
-}
-
-impl Description {
-    /// The table's formats first, in its order of preference, then what only the engine knows of.
-    fn merged(self, engine: &Engine) -> EngineFormats {
-        let mut formats = engine.formats();
-        for input in self.inputs {
-            if !formats.reads(&input) {
-                formats.inputs.push(input);
-            }
-        }
-        for (id, extension) in self.outputs {
-            let output = OutputFormat { id, extension };
-            if !formats.outputs.contains(&output) {
-                formats.outputs.push(output);
-            }
-        }
-        formats
-    }
-}
-
-/// Asks an engine what it is and can do, in a process of its own.
-///
-/// # Errors
-/// `engine.*` when its library cannot be used, `infra.*` when it cannot be asked.
-pub fn describe(engine: &Engine, setting: &Setting, cancel: &AtomicBool) -> Result<Description, Failure> {
-    let workspace = setting.place.create()?;
-    let caps = Caps { time: Duration::from_secs(60), ..Caps::default() };
-    let request = request(engine, Task::Describe, &caps);
-    let report = setting
-        .supervisor
-        .run(&request, &caps, &workspace.scratch(), &workspace.output(), cancel, &mut |_| {})
-        .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
-    workspace.remove()?;
-    match (report.outcome, report.identity) {
-        (Outcome::Answered(Answer::Described { inputs, outputs }), Some(identity)) => {
-            Ok(Description { identity, inputs, outputs })
-        }
-        (outcome, _) => match judge(&engine.name, outcome) {
-            Err(failure) => Err(failure),
-            Ok(()) => Err(Failure::new(FailureCode::EngineHost, "the engine host answered another question")),
-        },
-    }
-}
-
 fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
     Request {
         version: VERSION,
@@ -414,56 +371,18 @@ fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
     }
 }
 
-/// The failure that an outcome is, if it is one.
-fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
-    let fail = |code, text: String| Err(Failure::new(code, text).with("engine", engine));
-    match outcome {
-        Outcome::Answered(Answer::Converted { .. } | Answer::Described { .. }) => Ok(()),
-        Outcome::Answered(Answer::Rejected(text)) => {
-            fail(FailureCode::EngineRejected, format!("{engine} refused the input: {}", clean(&text)))
-        }
-        Outcome::Answered(Answer::BadOption(text)) => {
-            fail(FailureCode::UsageOption, format!("{engine}: {}", clean(&text)))
-        }
-        Outcome::Answered(Answer::Unavailable { reason, message }) => {
-            let code = match reason {
-                Unavailable::Missing => FailureCode::EngineLibraryMissing,
-                Unavailable::Symbol => FailureCode::EngineSymbolMissing,
-                Unavailable::Version => FailureCode::EngineVersion,
-                Unavailable::Pin => FailureCode::EnginePin,
-            };
-            fail(code, clean(&message))
-        }
-        Outcome::Answered(Answer::Setup(text)) => fail(
-            FailureCode::EngineHost,
-            format!("the engine host could not make itself ready: {}", clean(&text)),
-        ),
-        Outcome::Cancelled => Err(cancelled()),
-        Outcome::Cap(cap) => {
-            let failure = cap_failure(cap);
-            Err(failure.with("engine", engine))
-        }
-        Outcome::Crashed { signal } => {
-            let text = format!("{engine} crashed: {}", signal_text(signal));
-            Err(Failure::new(FailureCode::EngineCrashed, text)
-                .with("engine", engine)
-                .with("signal", signal.unsigned_abs() as u64))
-        }
-        Outcome::NoAnswer { exit } => {
-            let text = format!("{engine} ended by itself with exit code {exit} and gave no answer");
-            Err(Failure::new(FailureCode::EngineNoAnswer, text)
-                .with("engine", engine)
-                .with("process_exit", u64::from(exit.unsigned_abs())))
-        }
-        Outcome::Protocol(text) => {
-            fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))
-        }
-        // Judged above from the memory that was seen, or answered to nothing.
-        Outcome::Answered(Answer::OutOfMemory(text)) => {
-            fail(FailureCode::LimitMemory, format!("{engine} ran out of memory: {}", clean(&text)))
-        }
-        Outcome::Answered(Answer::Cancelled) => Err(cancelled()),
-    }
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn memory_too_small(bytes: u64) -> Failure {
+    let text = format!(
+        "a memory cap of {} is too small: loading an engine takes up to {}",
+        display_size(bytes),
+        display_size(MIN_MEMORY_BYTES)
+    );
+    Failure::new(FailureCode::UsageMemory, text).with("minimum_bytes", MIN_MEMORY_BYTES)
 }
 
 /// An engine that cannot write refuses the input or crashes (a mapped file gives
@@ -482,77 +401,6 @@ fn blame_a_full_workspace(failure: Failure, workspace: &Workspace) -> Failure {
 
 /// A workspace with less room than this is full.
 const FULL_BYTES: u64 = 1 << 20;
-
-fn cancelled() -> Failure {
-    Failure::new(FailureCode::Cancelled, "the conversion was cancelled")
-}
-
-fn cap_failure(cap: Cap) -> Failure {
-    let bytes = |code, what: &str, limit: u64, observed: u64| {
-        let text =
-            format!("{what}: the cap is {}, {} were seen", display_size(limit), display_size(observed));
-        Failure::new(code, text).with("limit_bytes", limit).with("observed_bytes", observed)
-    };
-    match cap {
-        // One large request can be refused far below the cap.
-        Cap::Memory { limit, observed } if observed < limit - limit / 16 => {
-            let text = format!(
-                "the engine asked for more memory than the cap of {} allows, {} being in use",
-                display_size(limit),
-                display_size(observed)
-            );
-            Failure::new(FailureCode::LimitMemory, text)
-                .with("limit_bytes", limit)
-                .with("observed_bytes", observed)
-        }
-        Cap::Memory { limit, observed } => {
-            bytes(FailureCode::LimitMemory, "the engine hit the memory cap", limit, observed)
-        }
-        Cap::Output { limit, observed } => {
-            bytes(FailureCode::LimitOutput, "the engine hit the output cap", limit, observed)
-        }
-        Cap::Messages { limit, observed } => {
-            bytes(FailureCode::LimitMessages, "the engine printed too much text", limit, observed)
-        }
-        Cap::Time { limit, observed } => {
-            let text = format!(
-                "the engine hit the time cap: it is {:.1} s, {:.1} s had passed",
-                limit.as_secs_f64(),
-                observed.as_secs_f64()
-            );
-            Failure::new(FailureCode::LimitTime, text)
-                .with("limit_ms", millis(limit))
-                .with("observed_ms", millis(observed))
-        }
-    }
-}
-
-fn signal_text(signal: i32) -> String {
-    let name = match signal {
-        4 => "SIGILL, an illegal instruction",
-        6 => "SIGABRT, it gave up",
-        7 => "SIGBUS, a bad memory access",
-        8 => "SIGFPE, a bad arithmetic operation",
-        9 => "SIGKILL from outside, perhaps because the machine ran out of memory",
-        11 => "SIGSEGV, a bad memory access",
-        _ => return format!("signal {signal}"),
-    };
-    name.to_owned()
-}
-
-/// Whole milliseconds.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn memory_too_small(bytes: u64) -> Failure {
-    let text = format!(
-        "a memory cap of {} is too small: loading an engine takes up to {}",
-        display_size(bytes),
-        display_size(MIN_MEMORY_BYTES)
-    );
-    Failure::new(FailureCode::UsageMemory, text).with("minimum_bytes", MIN_MEMORY_BYTES)
-}
 
 fn open_input(path: &Path) -> Result<File, Failure> {
     let shown = path.display();
@@ -585,41 +433,4 @@ fn named_root(root: &str, names: &[&str]) -> Result<String, Failure> {
     let shown: Vec<&str> = files.iter().take(20).map(String::as_str).collect();
     let message = format!("the archive has no '{}'; it has {}", clean(root), shown.join(", "));
     Err(Failure::new(FailureCode::RootMissing, message).with("entries", files))
-}
-
-/// Files that one conversion may give.
-const MAX_OUTPUT_FILES: usize = 10_000;
-
-/// The regular files below the output directory, by name. Anything else that an
-/// engine may have left there, a link or a pipe, is refused: it could lead out.
-fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure> {
-    let mut files = Vec::new();
-    let mut pending = vec![(directory.to_owned(), String::new())];
-    let fail = |e: &std::io::Error| Failure::io("reading the engine's output", e);
-    while let Some((directory, prefix)) = pending.pop() {
-        for entry in std::fs::read_dir(&directory).map_err(|e| fail(&e))? {
-            let entry = entry.map_err(|e| fail(&e))?;
-            let kind = entry.file_type().map_err(|e| fail(&e))?;
-            let name =
-                entry.file_name().into_string().map_err(|_| strange_output("a name that is not UTF-8"))?;
-            let name = format!("{prefix}{name}");
-            if kind.is_dir() {
-                pending.push((entry.path(), format!("{name}/")));
-            } else if kind.is_file() {
-                files.push(OutputFile { name, path: entry.path() });
-                if files.len() > MAX_OUTPUT_FILES {
-                    let message = format!("the engine wrote more than {MAX_OUTPUT_FILES} files");
-                    return Err(Failure::new(FailureCode::LimitOutput, message));
-                }
-            } else {
-                return Err(strange_output("something that is no regular file"));
-            }
-        }
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
-}
-
-fn strange_output(what: &str) -> Failure {
-    Failure::new(FailureCode::EngineNoAnswer, format!("the engine left {what} among its output"))
 }

@@ -1,0 +1,43 @@
+//! What the engine left in its output directory. It is untrusted: regular files
+//! with plain names, not too many of them, and nothing else.
+
+use crate::publish::OutputFile;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::path::Path;
+
+/// Files that one conversion may give.
+const MAX_OUTPUT_FILES: usize = 10_000;
+
+/// The regular files below the output directory, by name. Anything else that an
+/// engine may have left there, a link or a pipe, is refused: it could lead out.
+pub(super) fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure> {
+    let mut files = Vec::new();
+    let mut pending = vec![(directory.to_owned(), String::new())];
+    let fail = |e: &std::io::Error| Failure::io("reading the engine's output", e);
+    while let Some((directory, prefix)) = pending.pop() {
+        for entry in std::fs::read_dir(&directory).map_err(|e| fail(&e))? {
+            let entry = entry.map_err(|e| fail(&e))?;
+            let kind = entry.file_type().map_err(|e| fail(&e))?;
+            let name =
+                entry.file_name().into_string().map_err(|_| strange_output("a name that is not UTF-8"))?;
+            let name = format!("{prefix}{name}");
+            if kind.is_dir() {
+                pending.push((entry.path(), format!("{name}/")));
+            } else if kind.is_file() {
+                files.push(OutputFile { name, path: entry.path() });
+                if files.len() > MAX_OUTPUT_FILES {
+                    let message = format!("the engine wrote more than {MAX_OUTPUT_FILES} files");
+                    return Err(Failure::new(FailureCode::LimitOutput, message));
+                }
+            } else {
+                return Err(strange_output("something that is no regular file"));
+            }
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+fn strange_output(what: &str) -> Failure {
+    Failure::new(FailureCode::EngineNoAnswer, format!("the engine left {what} among its output"))
+}
