@@ -212,7 +212,7 @@ fn output_directories_that_will_not_do() {
     assert!(message(&json).contains("missing"), "{json}");
     // Root writes anywhere but where the kernel makes the files.
     convert(&bench, &countries(), &["-o", "/proc/out.dxf"]).failed(2, "usage.output_not_writable");
-    convert(&bench, &countries(), &["-o", "/sys/out.dxf"]).failed(2, "usage.output_not_writable");
+    convert(&bench, &countries(), &["-o", "/proc/sys/out.dxf"]).failed(2, "usage.output_not_writable");
 }
 
 #[test]
