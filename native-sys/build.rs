@@ -79,8 +79,11 @@ const VENDORS: &[Vendor] = &[
             "CPLErrorReset",
             "CPLGetLastErrorType",
             "CPLSetConfigOption",
+            "VSIAllocFilesystemPluginCallbacksStruct",
+            "VSIInstallPluginHandler",
+            "VSIFreeFilesystemPluginCallbacksStruct",
         ],
-        types: "CPLErr",
+        types: "CPLErr|vsi_l_offset|VSIFilesystemPluginCallbacksStruct",
         constants: "GDAL_OF_.*|GDAL_DCAP_.*|GDAL_DMD_.*",
     },
 ];

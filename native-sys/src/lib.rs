@@ -15,6 +15,7 @@
 mod bindings;
 mod engine;
 mod engines;
+mod files;
 mod library;
 
 pub use engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};

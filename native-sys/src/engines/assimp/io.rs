@@ -1,9 +1,7 @@
 //! Our side of Assimp's custom I/O (`assimp/cfileio.h`).
 //!
-//! Files are opened beneath one directory only, whatever path the input names:
-//! `openat2` with `RESOLVE_BENEATH`, so that `..` and links that lead out fail in
-//! the kernel, not in a comparison of strings. Reading counts progress. Once the
-//! job is cancelled, reads answer "end of file" and opens fail, which is the
+//! Files are opened beneath one directory only, whatever path the input names: see
+//! [`crate::files`]. Reading counts progress. Once the job is cancelled, reads answer "end of file" and opens fail, which is the
 //! only way to stop an import through the C API.
 //!
 //! Ownership: Assimp gets raw pointers to [`OpenFile`]s and gives each back to
@@ -11,20 +9,17 @@
 
 use crate::bindings::assimp as ffi;
 use crate::engine::{Events, Level, Stage};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::files::{Directory, Stream};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The directory that Assimp may open files in, and what it has done there.
 pub(super) struct FileSystem {
-    base: PathBuf,
-    directory: io::Result<OwnedFd>,
+    directory: io::Result<Directory>,
     access: Access,
     events: Arc<dyn Events>,
     state: RefCell<State>,
@@ -57,15 +52,7 @@ impl FileSystem {
     }
 
     fn new(base: &Path, access: Access, events: Arc<dyn Events>) -> Box<Self> {
-        let directory =
-            rustix::fs::open(base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        Box::new(Self {
-            base: base.to_owned(),
-            directory: directory.map_err(io::Error::from),
-            access,
-            events,
-            state: RefCell::default(),
-        })
+        Box::new(Self { directory: Directory::open(base), access, events, state: RefCell::default() })
     }
 
     /// The callbacks, bound to this file system, which must outlive their use.
@@ -86,47 +73,11 @@ impl FileSystem {
         if self.events.cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let writes = mode.contains(['w', 'a', '+']);
-        let flags = match (writes, self.access) {
-            (false, _) => OFlags::RDONLY,
-            (true, Access::Write) if mode.starts_with('w') => OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC,
-            (true, Access::Write) if mode.starts_with('a') => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
-            (true, Access::Write) => OFlags::RDWR,
-            (true, Access::Read { .. }) => return Err(io::ErrorKind::PermissionDenied.into()),
-        };
-        let file = File::from(self.open_beneath(path, flags | OFlags::CLOEXEC)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok(match (writes, mode.contains('+')) {
-            (false, _) => Stream::Reader(BufReader::with_capacity(BUFFER, file)),
-            (true, false) => Stream::Writer(BufWriter::with_capacity(BUFFER, file)),
-            (true, true) => Stream::Both(file),
-        })
-    }
-
-    fn open_beneath(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
-        let relative = path.strip_prefix(&self.base).unwrap_or(path);
-        if relative.is_absolute() {
+        if Stream::mode_writes(mode) && self.access != Access::Write {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(directory.as_fd(), relative, flags, mode, resolve) {
-            // Kernels before 5.6, and some sandboxes, have no openat2: without it
-            // a path with `..` or a link is refused altogether.
-            Err(rustix::io::Errno::NOSYS) => {
-                let plain =
-                    relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-                let real = std::fs::canonicalize(self.base.join(relative).parent().unwrap_or(&self.base))?;
-                if !plain || !real.starts_with(std::fs::canonicalize(&self.base)?) {
-                    return Err(io::ErrorKind::PermissionDenied.into());
-                }
-                Ok(rustix::fs::openat(directory.as_fd(), relative, flags | OFlags::NOFOLLOW, mode)?)
-            }
-            other => Ok(other?),
-        }
+        let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
+        Stream::open(directory, path, mode)
     }
 
     fn count_read(&self, bytes: usize) {
@@ -153,77 +104,6 @@ impl FileSystem {
         let mut state = self.state.borrow_mut();
         state.write_error.get_or_insert_with(|| error.to_string());
     }
-}
-
-const BUFFER: usize = 256 << 10;
-
-enum Stream {
-    Reader(BufReader<File>),
-    Writer(BufWriter<File>),
-    Both(File),
-}
-
-impl Stream {
-    fn file(&self) -> &File {
-        match self {
-            Self::Reader(reader) => reader.get_ref(),
-            Self::Writer(writer) => writer.get_ref(),
-            Self::Both(file) => file,
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Reader(reader) => read_fully(reader, buffer),
-            Self::Both(file) => read_fully(file, buffer),
-            Self::Writer(_) => Err(io::ErrorKind::PermissionDenied.into()),
-        }
-    }
-
-    fn write(&mut self, buffer: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Writer(writer) => writer.write_all(buffer),
-            Self::Both(file) => file.write_all(buffer),
-            Self::Reader(_) => Err(io::ErrorKind::PermissionDenied.into()),
-        }
-    }
-
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self {
-            Self::Reader(reader) => reader.seek(to),
-            Self::Writer(writer) => writer.seek(to),
-            Self::Both(file) => file.seek(to),
-        }
-    }
-
-    fn tell(&mut self) -> io::Result<u64> {
-        match self {
-            Self::Reader(reader) => reader.stream_position(),
-            Self::Writer(writer) => writer.stream_position(),
-            Self::Both(file) => file.stream_position(),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Writer(writer) => writer.flush(),
-            Self::Reader(_) | Self::Both(_) => Ok(()),
-        }
-    }
-}
-
-/// Reads until the buffer is full or the file ends, as `fread` does.
-fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A file that Assimp holds. `callbacks` comes first: its address is the `aiFile`
@@ -367,15 +247,13 @@ unsafe extern "C" fn write(
 unsafe extern "C" fn tell(file: *mut ffi::aiFile) -> usize {
     // SAFETY: Assimp passes an open file.
     let file = unsafe { opened(file) };
-    file.stream.tell().map_or(0, |p| usize::try_from(p).unwrap_or(usize::MAX))
+    usize::try_from(file.stream.position()).unwrap_or(usize::MAX)
 }
 
 unsafe extern "C" fn size(file: *mut ffi::aiFile) -> usize {
     // SAFETY: Assimp passes an open file.
     let file = unsafe { opened(file) };
-    // What is buffered counts as written.
-    let _ = file.stream.flush();
-    file.stream.file().metadata().map_or(0, |m| usize::try_from(m.len()).unwrap_or(usize::MAX))
+    file.stream.size().map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 unsafe extern "C" fn seek(file: *mut ffi::aiFile, offset: usize, origin: ffi::aiOrigin) -> ffi::aiReturn {

@@ -8,6 +8,7 @@
 //! a stranger.
 
 mod options;
+mod vsi;
 
 use crate::bindings::gdal as ffi;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
@@ -103,6 +104,7 @@ impl Gdal {
         this.configure(c"GDAL_PAM_ENABLED", c"NO");
         // SAFETY: no arguments; called once, before any other thread uses GDAL.
         unsafe { this.api.GDALAllRegister() };
+        vsi::install(&this.api);
         Ok(this)
     }
 
@@ -193,7 +195,7 @@ impl Engine for Gdal {
         });
         // SAFETY: `on_error` has the handler's type and is valid for ever.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
-        let outcome = self.translate(request, &driver, &options, events);
+        let outcome = self.translate_through_files(request, &driver, &options, events);
         let messages = listener().take().map_or(0, |l| l.messages);
         if events.cancelled() {
             return Err(EngineError::Cancelled);
@@ -216,15 +218,37 @@ impl Gdal {
         CString::new(name).map_err(|_| EngineError::Option(format!("'{id}' names no format")))
     }
 
-    fn translate(
+    /// Translates, and lets writers that gain by it write through our own files.
+    fn translate_through_files(
         &self,
         request: &Request<'_>,
         driver: &CStr,
         options: &options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
+        let ours = vsi::FORMATS.iter().any(|format| format.as_bytes() == driver.to_bytes());
+        let (Some(name), true) = (request.output.file_name(), ours) else {
+            return self.translate(request, request.output, driver, options, events);
+        };
+        let rejected = |error: String| EngineError::Rejected(format!("writing the output failed: {error}"));
+        let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
+        let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
+        match (vsi::end(name), outcome) {
+            (Some(error), Ok(())) => Err(rejected(error)),
+            (_, outcome) => outcome,
+        }
+    }
+
+    fn translate(
+        &self,
+        request: &Request<'_>,
+        output: &Path,
+        driver: &CStr,
+        options: &options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
         let input = c_path(request.input)?;
-        let output = c_path(request.output)?;
+        let output = c_path(output)?;
         let source = self.open(&input, &options.open)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
         arguments.extend(options.translate.iter().cloned());

@@ -1,0 +1,199 @@
+//! Output of GDAL through our own files (`VSIInstallPluginHandler`, cpl_vsi.h).
+//!
+//! The DXF writer collects the entities in a second file and copies it line by
+//! line, and asks the kernel for its position several times a line: a quarter of
+//! the time of a large conversion goes there. [`Stream`] knows its position. The
+//! bytes are the same.
+//!
+//! GDAL cannot take a handler out again, so it is installed once, without data of
+//! its own, and serves the conversion in progress.
+
+use crate::bindings::gdal as ffi;
+use crate::files::{Directory, Stream};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::io::{self, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What paths of this file system begin with.
+const PREFIX: &CStr = c"/vsicadmill/";
+
+/// Formats whose writers gain by it, and that name no other file.
+pub(super) const FORMATS: &[&str] = &["DXF"];
+
+/// The directory of the conversion in progress.
+static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
+
+struct Output {
+    directory: Directory,
+    /// The first write that failed. Writers do not look at each of theirs.
+    error: Option<String>,
+}
+
+fn output() -> MutexGuard<'static, Option<Output>> {
+    // A panic while it was held leaves plain data behind; go on with it.
+    OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Installs the handler. Once in the life of the process.
+pub(super) fn install(api: &ffi::GdalApi) {
+    // SAFETY: no arguments; the answer is a struct of the library's own size, all
+    // fields empty, or null.
+    let callbacks = unsafe { api.VSIAllocFilesystemPluginCallbacksStruct() };
+    if callbacks.is_null() {
+        return;
+    }
+    // SAFETY: live and ours until it is freed; the fields have been there since
+    // GDAL 3.0, and later ones come after them.
+    unsafe {
+        (*callbacks).open = Some(open);
+        (*callbacks).tell = Some(tell);
+        (*callbacks).seek = Some(seek);
+        (*callbacks).read = Some(read);
+        (*callbacks).eof = Some(eof);
+        (*callbacks).write = Some(write);
+        (*callbacks).flush = Some(flush);
+        (*callbacks).truncate = Some(truncate);
+        (*callbacks).close = Some(close);
+    }
+    // SAFETY: a C string and a live struct that the callee copies.
+    unsafe { api.VSIInstallPluginHandler(PREFIX.as_ptr(), callbacks) };
+    // SAFETY: made by the matching function, freed once.
+    unsafe { api.VSIFreeFilesystemPluginCallbacksStruct(callbacks) };
+}
+
+/// Opens the output directory for one conversion. The answer is what the path of
+/// a file in it begins with.
+pub(super) fn begin(directory: &Path) -> io::Result<&'static str> {
+    *output() = Some(Output { directory: Directory::open(directory)?, error: None });
+    Ok("/vsicadmill/")
+}
+
+/// Closes it; tells the first write that failed. `main` is the output proper.
+pub(super) fn end(main: &OsStr) -> Option<String> {
+    let Output { directory, error } = output().take()?;
+    // The writer's second file. GDAL does not pass its removal on to handlers such
+    // as this one.
+    let mut second = main.to_owned();
+    second.push(".tmp");
+    let left = directory.remove(Path::new(&second)).err().filter(|e| e.kind() != io::ErrorKind::NotFound);
+    error.or(left.map(|e| e.to_string()))
+}
+
+fn note(error: &io::Error) {
+    if let Some(output) = output().as_mut() {
+        output.error.get_or_insert_with(|| error.to_string());
+    }
+}
+
+/// The file that GDAL passed to a callback.
+///
+/// # Safety
+/// `file` was made by [`open`] and not yet given to [`close`], and no other
+/// reference to it is alive. GDAL uses one handle from one thread at a time.
+unsafe fn opened<'a>(file: *mut c_void) -> &'a mut Stream {
+    // SAFETY: by the caller's promise it is a stream that `open` made.
+    unsafe { &mut *file.cast::<Stream>() }
+}
+
+/// A path after the prefix.
+///
+/// # Safety
+/// `name` is a C string that is valid for as long as the answer is used.
+unsafe fn path<'a>(name: *const c_char) -> &'a Path {
+    // SAFETY: the caller's promise.
+    Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes()))
+}
+
+unsafe extern "C" fn open(_data: *mut c_void, name: *const c_char, mode: *const c_char) -> *mut c_void {
+    if name.is_null() || mode.is_null() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: GDAL passes two C strings that are valid during the call.
+    let (path, mode) = unsafe { (path(name), CStr::from_ptr(mode)) };
+    let guard = output();
+    let Some(output) = guard.as_ref() else { return std::ptr::null_mut() };
+    match Stream::open(&output.directory, path, &mode.to_string_lossy()) {
+        Ok(stream) => Box::into_raw(Box::new(stream)).cast(),
+        Err(_) => std::ptr::null_mut(),
+    }
+}
+
+unsafe extern "C" fn close(file: *mut c_void) -> c_int {
+    // SAFETY: GDAL closes each handle once; `open` made it from a box.
+    let mut stream = unsafe { Box::from_raw(file.cast::<Stream>()) };
+    answer(stream.flush())
+}
+
+unsafe extern "C" fn tell(file: *mut c_void) -> ffi::vsi_l_offset {
+    // SAFETY: GDAL passes an open handle.
+    unsafe { opened(file) }.position()
+}
+
+unsafe extern "C" fn seek(file: *mut c_void, offset: ffi::vsi_l_offset, origin: c_int) -> c_int {
+    // SAFETY: GDAL passes an open handle.
+    let stream = unsafe { opened(file) };
+    // An offset from the current place or the end is signed, though its type is not.
+    let to = match origin {
+        libc::SEEK_SET => SeekFrom::Start(offset),
+        libc::SEEK_CUR => SeekFrom::Current(offset.cast_signed()),
+        libc::SEEK_END => SeekFrom::End(offset.cast_signed()),
+        _ => return -1,
+    };
+    stream.seek(to).map_or(-1, |_| 0)
+}
+
+unsafe extern "C" fn read(file: *mut c_void, buffer: *mut c_void, size: usize, count: usize) -> usize {
+    // SAFETY: GDAL passes an open handle.
+    let stream = unsafe { opened(file) };
+    let Some(length) = size.checked_mul(count).filter(|&l| l > 0 && !buffer.is_null()) else { return 0 };
+    // The buffer may be uninitialised, and a Rust slice must not be.
+    // SAFETY: the caller provides `size * count` writable bytes, as for `fread`.
+    let target = unsafe {
+        std::ptr::write_bytes(buffer.cast::<u8>(), 0, length);
+        std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
+    };
+    stream.read(target).unwrap_or(0) / size
+}
+
+unsafe extern "C" fn eof(file: *mut c_void) -> c_int {
+    // SAFETY: GDAL passes an open handle.
+    c_int::from(unsafe { opened(file) }.met_end())
+}
+
+unsafe extern "C" fn write(file: *mut c_void, buffer: *const c_void, size: usize, count: usize) -> usize {
+    // SAFETY: GDAL passes an open handle.
+    let stream = unsafe { opened(file) };
+    let Some(length) = size.checked_mul(count).filter(|&l| l > 0 && !buffer.is_null()) else { return 0 };
+    // SAFETY: the caller provides `size * count` readable bytes, as for `fwrite`.
+    let source = unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) };
+    match stream.write(source) {
+        Ok(()) => count,
+        Err(error) => {
+            note(&error);
+            0
+        }
+    }
+}
+
+unsafe extern "C" fn flush(file: *mut c_void) -> c_int {
+    // SAFETY: GDAL passes an open handle.
+    answer(unsafe { opened(file) }.flush())
+}
+
+unsafe extern "C" fn truncate(file: *mut c_void, size: ffi::vsi_l_offset) -> c_int {
+    // SAFETY: GDAL passes an open handle.
+    answer(unsafe { opened(file) }.truncate(size))
+}
+
+/// C's answer to a write that is done or not; the error is kept.
+fn answer(result: io::Result<()>) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            note(&error);
+            -1
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Files that engines read and write through our callbacks.
+//!
+//! A [`Directory`] opens files beneath itself only, whatever path it is given:
+//! `openat2` with `RESOLVE_BENEATH`, so that `..` and links that lead out fail in
+//! the kernel, not in a comparison of strings. A [`Stream`] is such a file with
+//! the manners of C's `FILE`, but it knows its position without asking the
+//! kernel: libraries ask for it with every line.
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+
+/// The only directory that files are opened in.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    base: PathBuf,
+    handle: OwnedFd,
+}
+
+impl Directory {
+    pub(crate) fn open(base: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(base, flags, Mode::empty())?;
+        Ok(Self { base: base.to_owned(), handle })
+    }
+
+    /// Opens a file by its path from here, or by its whole path.
+    fn open_file(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+        let relative = self.relative(path)?;
+        let flags = flags | OFlags::CLOEXEC;
+        let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let opened = match rustix::fs::openat2(self.handle.as_fd(), relative, flags, mode, resolve) {
+            // Kernels before 5.6, and some sandboxes, have no openat2: without it
+            // a path with `..` or a link is refused altogether.
+            Err(rustix::io::Errno::NOSYS) => {
+                let plain =
+                    relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+                let real = std::fs::canonicalize(self.base.join(relative).parent().unwrap_or(&self.base))?;
+                if !plain || !real.starts_with(std::fs::canonicalize(&self.base)?) {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                rustix::fs::openat(self.handle.as_fd(), relative, flags | OFlags::NOFOLLOW, mode)
+            }
+            other => other,
+        };
+        let file = File::from(opened?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+
+    /// Removes a file that lies in this directory itself.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        let relative = self.relative(path)?;
+        let mut components = relative.components().filter(|c| *c != Component::CurDir);
+        match (components.next(), components.next()) {
+            (Some(Component::Normal(name)), None) => {
+                Ok(rustix::fs::unlinkat(self.handle.as_fd(), name, AtFlags::empty())?)
+            }
+            _ => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    fn relative<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
+        let relative = path.strip_prefix(&self.base).unwrap_or(path);
+        if relative.is_absolute() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(relative) }
+    }
+}
+
+/// Bytes that a stream holds of what is read, and of what is to be written.
+const BUFFER: usize = 256 << 10;
+
+/// An open file with a position of its own.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    file: File,
+    position: u64,
+    readable: bool,
+    writable: bool,
+    /// Whether a read has met the end; a seek forgets it, as in C.
+    met_end: bool,
+    /// Bytes of the file from `ahead_at` on. Empty while something is to be written.
+    ahead: Vec<u8>,
+    ahead_at: u64,
+    /// Bytes that belong at `pending_at`. Empty while something is read.
+    pending: Vec<u8>,
+    pending_at: u64,
+}
+
+impl Stream {
+    /// Opens a file in one of the modes of `fopen`.
+    pub(crate) fn open(directory: &Directory, path: &Path, mode: &str) -> io::Result<Self> {
+        let plus = mode.contains('+');
+        let first = mode.chars().next().unwrap_or('r');
+        let flags = match first {
+            'w' => OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC,
+            'a' => OFlags::RDWR | OFlags::CREATE,
+            _ if plus => OFlags::RDWR,
+            _ => OFlags::RDONLY,
+        };
+        let file = directory.open_file(path, flags)?;
+        let position = if first == 'a' { file.metadata()?.len() } else { 0 };
+        Ok(Self {
+            file,
+            position,
+            readable: first == 'r' || plus,
+            writable: first != 'r' || plus,
+            met_end: false,
+            ahead: Vec::new(),
+            ahead_at: 0,
+            pending: Vec::new(),
+            pending_at: 0,
+        })
+    }
+
+    /// Whether this mode of `fopen` writes.
+    pub(crate) fn mode_writes(mode: &str) -> bool {
+        mode.contains(['w', 'a', '+'])
+    }
+
+    /// Reads until the buffer is full or the file ends, as `fread` does.
+    pub(crate) fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        if !self.readable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.flush()?;
+        let mut filled = 0;
+        while filled < target.len() {
+            let wanted = &mut target[filled..];
+            let length = match self.held() {
+                held if !held.is_empty() => {
+                    let length = held.len().min(wanted.len());
+                    wanted[..length].copy_from_slice(&held[..length]);
+                    length
+                }
+                // Much at once goes past the buffer.
+                _ if wanted.len() >= BUFFER => self.file.read_at(wanted, self.position)?,
+                _ => {
+                    self.fill()?;
+                    if self.ahead.is_empty() {
+                        self.met_end = true;
+                        break;
+                    }
+                    continue;
+                }
+            };
+            if length == 0 {
+                self.met_end = true;
+                break;
+            }
+            filled += length;
+            self.position += length as u64;
+        }
+        Ok(filled)
+    }
+
+    /// What the buffer holds from the position on.
+    fn held(&self) -> &[u8] {
+        let offset = self.position.checked_sub(self.ahead_at).and_then(|o| usize::try_from(o).ok());
+        offset.and_then(|o| self.ahead.get(o..)).unwrap_or(&[])
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.ahead.resize(BUFFER, 0);
+        let read = self.file.read_at(&mut self.ahead, self.position);
+        self.ahead.truncate(*read.as_ref().unwrap_or(&0));
+        self.ahead_at = self.position;
+        read.map(drop)
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write(&mut self, source: &[u8]) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.ahead.clear();
+        let follows = self.pending_at + self.pending.len() as u64 == self.position;
+        if !follows || self.pending.len() + source.len() > BUFFER {
+            self.flush()?;
+        }
+        if source.len() > BUFFER {
+            self.file.write_all_at(source, self.position)?;
+        } else {
+            if self.pending.is_empty() {
+                self.pending_at = self.position;
+            }
+            self.pending.extend_from_slice(source);
+        }
+        self.position += source.len() as u64;
+        Ok(())
+    }
+
+    /// Hands to the system what was written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let written = self.file.write_all_at(&self.pending, self.pending_at);
+        // What could not be written is lost, and the error says so once.
+        self.pending.clear();
+        written
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn met_end(&self) -> bool {
+        self.met_end
+    }
+
+    /// Moves the position; beyond the end is allowed.
+    pub(crate) fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            io::SeekFrom::Start(position) => Some(position),
+            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+            io::SeekFrom::End(offset) => self.size()?.checked_add_signed(offset),
+        };
+        self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        self.met_end = false;
+        Ok(self.position)
+    }
+
+    /// Size of the file, what is not yet handed to the system included.
+    pub(crate) fn size(&mut self) -> io::Result<u64> {
+        self.flush()?;
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Cuts the file, or fills it up with zeros.
+    pub(crate) fn truncate(&mut self, size: u64) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.flush()?;
+        self.ahead.clear();
+        self.file.set_len(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{Read, Seek, SeekFrom, Write};
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Read(usize),
+        Write(Vec<u8>),
+        Seek(u64),
+        Back(u8),
+        End,
+        Truncate(u64),
+        Flush,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0usize..600_000).prop_map(Step::Read),
+            (0usize..300_000, any::<u8>()).prop_map(|(n, b)| Step::Write(vec![b; n])),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(Step::Write),
+            (0u64..400_000).prop_map(Step::Seek),
+            any::<u8>().prop_map(Step::Back),
+            Just(Step::End),
+            (0u64..400_000).prop_map(Step::Truncate),
+            Just(Step::Flush),
+        ]
+    }
+
+    proptest! {
+        /// It does what the system's own file does, whatever the order of calls.
+        #[test]
+        fn a_stream_is_a_file(steps in prop::collection::vec(step(), 1..30)) {
+            let place = tempfile::tempdir().unwrap();
+            let directory = Directory::open(place.path()).unwrap();
+            let mut ours = Stream::open(&directory, Path::new("ours"), "wb+").unwrap();
+            let mut theirs = File::options().read(true).write(true).create_new(true).open(place.path().join("theirs")).unwrap();
+            for step in steps {
+                match step {
+                    Step::Read(n) => {
+                        let mut a = vec![0; n];
+                        let length = ours.read(&mut a).unwrap();
+                        let mut b = Vec::new();
+                        Read::by_ref(&mut theirs).take(n as u64).read_to_end(&mut b).unwrap();
+                        prop_assert!(a[..length] == b, "{} and {} bytes", length, b.len());
+                    }
+                    Step::Write(bytes) => {
+                        ours.write(&bytes).unwrap();
+                        theirs.write_all(&bytes).unwrap();
+                    }
+                    Step::Seek(to) => prop_assert_eq!(ours.seek(SeekFrom::Start(to)).unwrap(), theirs.seek(SeekFrom::Start(to)).unwrap()),
+                    Step::Back(n) => {
+                        let by = -i64::from(n);
+                        prop_assert_eq!(ours.seek(SeekFrom::Current(by)).ok(), theirs.seek(SeekFrom::Current(by)).ok());
+                    }
+                    Step::End => prop_assert_eq!(ours.seek(SeekFrom::End(0)).unwrap(), theirs.seek(SeekFrom::End(0)).unwrap()),
+                    Step::Truncate(size) => {
+                        ours.truncate(size).unwrap();
+                        theirs.set_len(size).unwrap();
+                    }
+                    Step::Flush => ours.flush().unwrap(),
+                }
+                prop_assert_eq!(ours.position(), theirs.stream_position().unwrap());
+                prop_assert_eq!(ours.size().unwrap(), theirs.metadata().unwrap().len());
+            }
+            ours.flush().unwrap();
+            let read = |name: &str| std::fs::read(place.path().join(name)).unwrap();
+            prop_assert!(read("ours") == read("theirs"));
+        }
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let inner = place.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(place.path().join("secret"), "x").unwrap();
+        std::fs::write(inner.join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("../secret", inner.join("link")).unwrap();
+        let directory = Directory::open(&inner).unwrap();
+        let open = |path: &Path| Stream::open(&directory, path, "rb");
+        assert!(open(Path::new("file")).is_ok());
+        assert!(open(&inner.join("file")).is_ok());
+        for path in [
+            Path::new("../secret"),
+            Path::new("link"),
+            &place.path().join("secret"),
+            Path::new("/etc/passwd"),
+        ] {
+            assert!(open(path).is_err(), "{}", path.display());
+        }
+        assert!(open(Path::new(".")).is_err(), "a directory is no file");
+        assert!(directory.remove(Path::new("../secret")).is_err());
+        assert!(directory.remove(&inner.join("file")).is_ok() && !inner.join("file").exists());
+    }
+
+    #[test]
+    fn modes_are_those_of_fopen() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        let open = |mode| Stream::open(&directory, Path::new("f"), mode);
+        assert!(open("r").is_err() && open("r+").is_err());
+        let mut file = open("wb").unwrap();
+        file.write(b"abc").unwrap();
+        assert!(file.read(&mut [0; 1]).is_err());
+        file.flush().unwrap();
+        let mut file = open("ab").unwrap();
+        file.write(b"d").unwrap();
+        file.flush().unwrap();
+        let mut file = open("rb").unwrap();
+        let mut content = [0; 9];
+        assert_eq!(file.read(&mut content).unwrap(), 4);
+        assert!(file.met_end() && file.write(b"x").is_err() && file.truncate(0).is_err());
+        assert_eq!(&content[..4], b"abcd");
+        file.seek(SeekFrom::Start(0)).unwrap();
+        assert!(!file.met_end());
+    }
+}
