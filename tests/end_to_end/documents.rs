@@ -20,6 +20,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0003-gdal-vector-translate.md",
     "docs/adr/0004-several-files-become-a-zip.md",
     "docs/adr/0005-memory-cap.md",
+    "docs/adr/0006-dxf-through-our-own-files.md",
 ];
 
 fn read(path: &str) -> String {

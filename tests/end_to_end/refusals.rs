@@ -179,6 +179,18 @@ fn a_file_that_needs_more_memory_than_it_may_have() {
 }
 
 #[test]
+fn an_output_that_is_larger_than_it_may_be() {
+    let bench = Bench::new();
+    for (input, format) in
+        [("gis/naturalearth_lowres.zip", "dxf"), ("gis/naturalearth_lowres.zip", "geojson")]
+    {
+        convert(&bench, &real(input), &["--to", format, "--max-output", "64K"]).failed(16, "limit.output");
+    }
+    convert(&bench, &real("mesh/rabbit.obj"), &["--to", "ply", "--max-output", "16K"])
+        .failed(16, "limit.output");
+}
+
+#[test]
 fn options_that_are_not_options() {
     let bench = Bench::new();
     let json = convert(&bench, &countries(), &["--opt", "colour=red"]).failed(2, "usage.option");
