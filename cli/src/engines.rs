@@ -78,18 +78,21 @@ fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value 
     let engines: Vec<Value> = found
         .iter()
         .map(|(engine, answer)| match answer {
-            Ok(description) => json!({
-                "name": engine.name,
-                "kind": engine.library.kind,
-                "available": true,
-                "library": description.identity.library,
-                "version": description.identity.version,
-                "path": description.identity.path,
-                "reads": reads(engine, description).0,
-                "reads_when_named": reads(engine, description).1,
-                "writes": description.outputs.iter()
-                    .map(|(id, extension)| json!({"id": id, "extension": extension})).collect::<Vec<_>>(),
-            }),
+            Ok(description) => {
+                let (always, when_named) = reads(engine, description);
+                json!({
+                    "name": engine.name,
+                    "kind": engine.library.kind,
+                    "available": true,
+                    "library": description.identity.library,
+                    "version": description.identity.version,
+                    "path": description.identity.path,
+                    "reads": always,
+                    "reads_when_named": when_named,
+                    "writes": description.outputs.iter()
+                        .map(|(id, extension)| json!({"id": id, "extension": extension})).collect::<Vec<_>>(),
+                })
+            }
             Err(failure) => json!({
                 "name": engine.name,
                 "kind": engine.library.kind,

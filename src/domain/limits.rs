@@ -33,6 +33,13 @@ impl Default for Caps {
     }
 }
 
+impl Caps {
+    /// Whether so much memory, in bytes, is as good as the cap: within a sixteenth of it.
+    pub fn memory_is_near(limit: u64, observed: u64) -> bool {
+        observed >= limit - limit / 16
+    }
+}
+
 /// Limits on an archive, checked against its directory before any entry is
 /// expanded and counted again while entries are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::millis;
 use crate::protocol::{Answer, Unavailable};
 use crate::supervisor::{Cap, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::limits::display_size;
+use cadmill_core::domain::limits::{Caps, display_size};
 
 /// The failure that an outcome is, if it is one.
 pub(super) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
@@ -70,7 +70,7 @@ pub(super) fn cap_failure(cap: Cap) -> Failure {
     };
     match cap {
         // One large request can be refused far below the cap.
-        Cap::Memory { limit, observed } if observed < limit - limit / 16 => {
+        Cap::Memory { limit, observed } if !Caps::memory_is_near(limit, observed) => {
             let text = format!(
                 "the engine asked for more memory than the cap of {} allows, {} being in use",
                 display_size(limit),

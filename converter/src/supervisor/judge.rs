@@ -51,7 +51,7 @@ pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
 /// that was seen then, in bytes.
 fn starved(seen: &Seen, caps: &Caps) -> Option<u64> {
     let data = seen.dying.map_or(seen.peak_data, |d| d.data_bytes.max(seen.peak_data));
-    let near = data >= caps.memory_bytes - caps.memory_bytes / 16;
+    let near = Caps::memory_is_near(caps.memory_bytes, data);
     // One large request can fail far from the cap; errno tells.
     let refused = seen.dying.is_some_and(|d| d.errno == ENOMEM && d.signal != 0);
     (near || refused).then_some(data)

@@ -4,7 +4,7 @@ pub(crate) mod assimp;
 pub(crate) mod gdal;
 
 use crate::engine::EngineError;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,6 +12,31 @@ use std::path::Path;
 fn c_path(path: &Path) -> Result<CString, EngineError> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| EngineError::Rejected("the file's name contains a NUL byte".to_owned()))
+}
+
+/// The buffer of a callback like `fread`: `size * count` bytes, cleared; nothing
+/// when that is none. The caller's memory may be uninitialised, and a Rust slice
+/// must not be; clearing costs little beside parsing what is read.
+///
+/// # Safety
+/// `buffer` is null or valid for writes of `size * count` bytes while the answer is used.
+unsafe fn writable<'a>(buffer: *mut c_void, size: usize, count: usize) -> Option<&'a mut [u8]> {
+    let length = size.checked_mul(count).filter(|&length| length > 0 && !buffer.is_null())?;
+    // SAFETY: the caller's promise.
+    unsafe {
+        std::ptr::write_bytes(buffer.cast::<u8>(), 0, length);
+        Some(std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length))
+    }
+}
+
+/// The buffer of a callback like `fwrite`: `size * count` bytes; nothing when that is none.
+///
+/// # Safety
+/// `buffer` is null or valid for reads of `size * count` bytes while the answer is used.
+unsafe fn readable<'a>(buffer: *const c_void, size: usize, count: usize) -> Option<&'a [u8]> {
+    let length = size.checked_mul(count).filter(|&length| length > 0 && !buffer.is_null())?;
+    // SAFETY: the caller's promise.
+    Some(unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) })
 }
 
 /// A copy of a C string as text; nothing for a null pointer.

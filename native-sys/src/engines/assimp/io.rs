@@ -9,6 +9,7 @@
 
 use crate::bindings::assimp as ffi;
 use crate::engine::{Events, Level, Stage};
+use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
@@ -200,17 +201,11 @@ unsafe extern "C" fn read(file: *mut ffi::aiFile, buffer: *mut c_char, size: usi
     let file = unsafe { opened(file) };
     // SAFETY: as above.
     let system = unsafe { system(file) };
-    let Some(length) = size.checked_mul(count) else { return 0 };
-    if length == 0 || buffer.is_null() || system.events.cancelled() {
+    // SAFETY: the caller provides `size * count` writable bytes, as for `fread`.
+    let Some(target) = (unsafe { writable(buffer.cast(), size, count) }) else { return 0 };
+    if system.events.cancelled() {
         return 0;
     }
-    // The buffer may be uninitialised, and a Rust slice must not be: clear it
-    // first, which costs little beside parsing what is read into it.
-    // SAFETY: the caller provides `size * count` writable bytes, as for `fread`.
-    let target = unsafe {
-        std::ptr::write_bytes(buffer, 0, length);
-        std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
-    };
     let filled = file.stream.read(target).unwrap_or(0);
     system.count_read(filled);
     filled / size
@@ -226,15 +221,14 @@ unsafe extern "C" fn write(
     let file = unsafe { opened(file) };
     // SAFETY: as above.
     let system = unsafe { system(file) };
-    let Some(length) = size.checked_mul(count) else { return 0 };
-    if length == 0 || buffer.is_null() || system.events.cancelled() {
+    // SAFETY: the caller provides `size * count` readable bytes, as for `fwrite`.
+    let Some(source) = (unsafe { readable(buffer.cast(), size, count) }) else { return 0 };
+    if system.events.cancelled() {
         return 0;
     }
-    // SAFETY: the caller provides `size * count` readable bytes, as for `fwrite`.
-    let source = unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) };
     match file.stream.write(source) {
         Ok(()) => {
-            system.count_written(length);
+            system.count_written(source.len());
             count
         }
         Err(error) => {

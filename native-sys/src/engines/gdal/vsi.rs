@@ -9,6 +9,7 @@
 //! its own, and serves the conversion in progress.
 
 use crate::bindings::gdal as ffi;
+use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::io::{self, SeekFrom};
@@ -147,13 +148,8 @@ unsafe extern "C" fn seek(file: *mut c_void, offset: ffi::vsi_l_offset, origin: 
 unsafe extern "C" fn read(file: *mut c_void, buffer: *mut c_void, size: usize, count: usize) -> usize {
     // SAFETY: GDAL passes an open handle.
     let stream = unsafe { opened(file) };
-    let Some(length) = size.checked_mul(count).filter(|&l| l > 0 && !buffer.is_null()) else { return 0 };
-    // The buffer may be uninitialised, and a Rust slice must not be.
     // SAFETY: the caller provides `size * count` writable bytes, as for `fread`.
-    let target = unsafe {
-        std::ptr::write_bytes(buffer.cast::<u8>(), 0, length);
-        std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
-    };
+    let Some(target) = (unsafe { writable(buffer, size, count) }) else { return 0 };
     stream.read(target).unwrap_or(0) / size
 }
 
@@ -165,9 +161,8 @@ unsafe extern "C" fn eof(file: *mut c_void) -> c_int {
 unsafe extern "C" fn write(file: *mut c_void, buffer: *const c_void, size: usize, count: usize) -> usize {
     // SAFETY: GDAL passes an open handle.
     let stream = unsafe { opened(file) };
-    let Some(length) = size.checked_mul(count).filter(|&l| l > 0 && !buffer.is_null()) else { return 0 };
     // SAFETY: the caller provides `size * count` readable bytes, as for `fwrite`.
-    let source = unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) };
+    let Some(source) = (unsafe { readable(buffer, size, count) }) else { return 0 };
     match stream.write(source) {
         Ok(()) => count,
         Err(error) => {
