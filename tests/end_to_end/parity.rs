@@ -3,7 +3,7 @@
 //!
 //! The tools come from the Debian packages gdal-bin and assimp-utils and load the
 //! very library that cadmill loads, which is tested too. Where a writer embeds the
-//! time, that time is masked on both sides, and nothing else is: see [`MASKS`].
+//! time, that time is masked on both sides, and nothing else is: see [`masks`].
 //!
 //! What is not compared, because the vendor's tool does not give the same bytes
 //! twice, or does something that its library does not:
@@ -22,9 +22,11 @@
 //!   nothing, which turns the -0 that the change of hands leaves there into 0;
 //! - `pbrt`: its writer fails on any output path that has a directory in it.
 
+mod masks;
+
 use crate::support::{Bench, real};
+use masks::mask;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -421,128 +423,6 @@ fn first_difference(ours: &[u8], theirs: &[u8]) -> String {
     )
 }
 
-/// A time that a writer embeds.
-struct Mask {
-    extension: &'static str,
-    /// How many of them a file may have. With none the mask is not needed any more,
-    /// with more it would hide other things.
-    spots: RangeInclusive<usize>,
-    /// Finds the bytes that depend on the time.
-    find: fn(&[u8]) -> Vec<Range<usize>>,
-}
-
-/// Everything that is masked; the bytes around it are compared.
-const MASKS: &[Mask] = &[
-    // GeoPackage: `last_change` of gpkg_contents, and `timestamp` of
-    // gpkg_metadata_reference if the layer has metadata: 2026-01-31T23:59:59.999Z.
-    Mask { extension: "gpkg", spots: 1..=2, find: |b| shapes(b, b"0000-00-00T00:00:00.000Z") },
-    // Shapefile: bytes 1 to 3 of the .dbf are the date of its last update.
-    Mask {
-        extension: "dbf",
-        spots: 1..=1,
-        find: |b| std::iter::once(1..4).filter(|r| r.end <= b.len()).collect(),
-    },
-    // COLLADA: <created> and <modified>.
-    Mask {
-        extension: "dae",
-        spots: 2..=2,
-        find: |b| {
-            let tags: [&[u8]; 2] = [b"<created>", b"<modified>"];
-            tags.iter().flat_map(|tag| after(b, tag, b"0000-00-00T00:00:00")).collect()
-        },
-    },
-    // STEP: the second argument of FILE_NAME.
-    Mask {
-        extension: "stp",
-        spots: 1..=1,
-        find: |b| after(b, b"FILE_NAME('out.stp','", b"0000-00-00T00:00:00"),
-    },
-    // Binary FBX: the seven numbers of CreationTimeStamp, each four bytes after its
-    // name and the letter of its type.
-    Mask { extension: "fbx", spots: 7..=7, find: fbx_creation_time },
-    // 3MF: the four bytes of DOS time and date, in the local header and in the
-    // directory, of each of the three or more files in the zip archive.
-    Mask { extension: "3mf", spots: 6..=12, find: zip_times },
-];
-
-/// Overwrites what depends on the time; tells how many spots that were.
-fn mask(name: &str, bytes: &mut [u8]) -> Result<usize, String> {
-    let Some(mask) = MASKS.iter().find(|m| name.rsplit('.').next() == Some(m.extension)) else {
-        return Ok(0);
-    };
-    let found = (mask.find)(bytes);
-    if !mask.spots.contains(&found.len()) {
-        return Err(format!("{name}: {} times, not {:?}", found.len(), mask.spots));
-    }
-    for range in &found {
-        bytes[range.clone()].fill(b'#');
-    }
-    Ok(found.len())
-}
-
-/// Where `needle` begins.
-fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
-    (0..(bytes.len() + 1).saturating_sub(needle.len()))
-        .filter(|&at| bytes[at..].starts_with(needle))
-        .collect()
-}
-
-/// Whether bytes have a shape, in which `0` stands for any digit.
-fn has_shape(bytes: &[u8], shape: &[u8]) -> bool {
-    bytes.len() == shape.len()
-        && bytes.iter().zip(shape).all(|(b, s)| if *s == b'0' { b.is_ascii_digit() } else { b == s })
-}
-
-/// Where a shape occurs.
-fn shapes(bytes: &[u8], shape: &[u8]) -> Vec<Range<usize>> {
-    (0..(bytes.len() + 1).saturating_sub(shape.len()))
-        .map(|at| at..at + shape.len())
-        .filter(|range| has_shape(&bytes[range.clone()], shape))
-        .collect()
-}
-
-/// Where a shape occurs right after a text.
-fn after(bytes: &[u8], text: &[u8], shape: &[u8]) -> Vec<Range<usize>> {
-    find_all(bytes, text)
-        .into_iter()
-        .map(|at| at + text.len()..at + text.len() + shape.len())
-        .filter(|range| bytes.get(range.clone()).is_some_and(|b| has_shape(b, shape)))
-        .collect()
-}
-
-fn fbx_creation_time(bytes: &[u8]) -> Vec<Range<usize>> {
-    // A record begins with the length of its name and the name; its end, which
-    // precedes them, is not needed: the seven numbers follow each other closely.
-    const NUMBERS: [&[u8]; 7] = [
-        b"\x04YearI",
-        b"\x05MonthI",
-        b"\x03DayI",
-        b"\x04HourI",
-        b"\x06MinuteI",
-        b"\x06SecondI",
-        b"\x0bMillisecondI",
-    ];
-    const RECORD: usize = 320;
-    let Some(&start) = find_all(bytes, b"\x11CreationTimeStamp").first() else { return Vec::new() };
-    let record = &bytes[start..(start + RECORD).min(bytes.len())];
-    NUMBERS
-        .iter()
-        .flat_map(|number| find_all(record, number).into_iter().map(|at| start + at + number.len()))
-        .map(|at| at..at + 4)
-        .filter(|range| range.end <= bytes.len())
-        .collect()
-}
-
-fn zip_times(bytes: &[u8]) -> Vec<Range<usize>> {
-    let headers: [(&[u8], usize); 2] = [(b"PK\x03\x04", 10), (b"PK\x01\x02", 12)];
-    headers
-        .iter()
-        .flat_map(|(signature, offset)| find_all(bytes, signature).into_iter().map(move |at| at + offset))
-        .map(|at| at..at + 4)
-        .filter(|range| range.end <= bytes.len())
-        .collect()
-}
-
 /// Compares every case; returns the kinds of input that were compared and equal.
 fn compare_all(tool: Tool, cases: &[Case]) -> BTreeSet<&'static str> {
     let mut kinds = BTreeSet::new();
@@ -642,55 +522,4 @@ fn a_flood_of_warnings_is_converted_and_cut_short() {
     assert!((1..=20).contains(&warnings), "{warnings} warnings");
     assert!(run.stderr.lines().count() <= 40, "{}", run.stderr);
     assert!(run.stderr.contains(" more, see --json"), "{}", run.stderr);
-}
-
-/// Samples of what each mask is for: the time is the digits that differ.
-const SAMPLES: &[(&str, &[u8], &[u8])] = &[
-    ("out.gpkg", b"\x00main2026-01-31T23:59:59.999Z\xff", b"\x00main2027-12-01T00:00:00.000Z\xff"),
-    ("out.dbf", b"\x03\x7e\x01\x1f\x05\x00\x00\x00", b"\x03\x7f\x0c\x01\x05\x00\x00\x00"),
-    (
-        "out.dae",
-        b"<created>2026-01-31T23:59:59</created><modified>2026-01-31T23:59:59</modified>",
-        b"<created>2027-12-01T00:00:00</created><modified>2027-12-01T00:00:01</modified>",
-    ),
-    ("out.stp", b"FILE_NAME('out.stp','2026-01-31T23:59:59',(' '))", b"FILE_NAME('out.stp','2027-12-01T00:00:00',(' '))"),
-    (
-        "out.fbx",
-        b"\x11CreationTimeStamp\x04YearI\xea\x07\0\0\x05MonthI\x01\0\0\0\x03DayI\x1f\0\0\0\x04HourI\x17\0\0\0\
-          \x06MinuteI\x3b\0\0\0\x06SecondI\x3b\0\0\0\x0bMillisecondI\0\0\0\0.",
-        b"\x11CreationTimeStamp\x04YearI\xeb\x07\0\0\x05MonthI\x02\0\0\0\x03DayI\x1e\0\0\0\x04HourI\x16\0\0\0\
-          \x06MinuteI\x3a\0\0\0\x06SecondI\x3a\0\0\0\x0bMillisecondI\x01\0\0\0.",
-    ),
-];
-
-#[test]
-fn masks_hide_the_time() {
-    for (name, first, second) in SAMPLES {
-        let (mut first, mut second) = (first.to_vec(), second.to_vec());
-        assert_ne!(first, second, "{name}");
-        assert_eq!(mask(name, &mut first).unwrap(), mask(name, &mut second).unwrap(), "{name}");
-        assert_eq!(first, second, "{name}");
-    }
-}
-
-/// Each byte that a mask does not hide is changed in turn: the files must differ.
-#[test]
-fn masks_hide_nothing_else() {
-    let dated = |name: &str, bytes: &[u8]| Files::from([(name.to_owned(), bytes.to_vec())]);
-    for (name, sample, _) in SAMPLES {
-        let find = MASKS.iter().find(|m| name.ends_with(m.extension)).expect("a mask").find;
-        let hidden: BTreeSet<usize> = find(sample).into_iter().flatten().collect();
-        assert!(!hidden.is_empty() && hidden.len() < sample.len(), "{name}");
-        for at in (0..sample.len()).filter(|at| !hidden.contains(at)) {
-            let mut changed = sample.to_vec();
-            changed[at] ^= 0x01;
-            let outcome = differences(dated(name, sample), dated(name, &changed));
-            assert!(outcome.is_err(), "{name}: a change at {at} goes unseen");
-        }
-    }
-    // A time elsewhere is content.
-    for name in ["out.geojson", "out.csv", "out.gml", "out.obj"] {
-        let (one, other) = (b"2026-01-31T23:59:59.999Z", b"2027-01-31T23:59:59.999Z");
-        assert!(differences(dated(name, one), dated(name, other)).is_err(), "{name}");
-    }
 }
