@@ -1,12 +1,14 @@
-//! Core of cadmill: the words every other crate speaks.
+//! Core of cadmill: the words every other crate speaks, and the rules of a job.
 //!
-//! Owns the failure codes, the table of formats and routes, and the limits.
-//! It does no I/O, knows no engine library and no AWS service, and contains no
-//! unsafe code.
+//! `domain` is pure: failures, formats and routes, limits, the job and what may
+//! happen to it. `ports` says what is needed of the world, `adapters` gets it from
+//! AWS or from this machine. It knows no engine library and contains no unsafe code.
 
 #![forbid(unsafe_code)]
 
 pub mod domain;
+pub mod jobs;
+pub mod ports;
 
 /// Version, git revision and target of this build, e.g. `0.1.0 (3f2a1b4c5d6e, x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =

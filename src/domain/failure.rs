@@ -144,10 +144,16 @@ failure_codes! {
     WorkspaceFull = "infra.workspace_full", System, 20, true, "Give the tmpfs more room, or convert fewer files at once.";
     /// The engine host could not be found, started or understood.
     EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host beside cadmill, of the same version.";
+    /// The job store, the object store or the queue does not answer.
+    StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if it stays so, see whether the services that the message names are up.";
+    /// The job store, the object store or the queue refuses what is asked of it.
+    StoreRefused = "infra.store_refused", System, 20, false, "Check the names, the credentials and the permissions in the configuration.";
     /// A worker died with the job in hand, as often as a job may be tried.
     WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
     /// Reading or writing failed for a reason outside the job.
     Io = "infra.io", System, 20, true, "See the message for the operation and the system's reason.";
+    /// Another worker has the job, or it has ended; this one's work is void.
+    Superseded = "infra.superseded", System, 20, false, "Nothing is to be done: the job goes on elsewhere.";
     /// The job was cancelled before it was done.
     Cancelled = "job.cancelled", Nobody, 130, true, "Start it again when you want the result.";
 }
@@ -155,6 +161,22 @@ failure_codes! {
 impl fmt::Display for FailureCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for FailureCode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|code| code.as_str() == text);
+        found.copied().ok_or_else(|| "there is no such failure code".to_owned())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for FailureCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

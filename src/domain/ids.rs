@@ -18,7 +18,7 @@ pub enum NameError {
     )]
     FileName,
     /// Not a key that cadmill makes.
-    #[error("an object key is uploads/ or processed/, a job id and a file name")]
+    #[error("an object key is uploads/{{job}}/{{file}} or processed/{{job}}/{{attempt}}/{{file}}")]
     ObjectKey,
     /// Not an owner.
     #[error("an owner has 1 to 128 of the characters A-Z a-z 0-9 . _ @ : | -")]
@@ -35,6 +35,11 @@ pub enum NameError {
 pub struct JobId(Uuid);
 
 impl JobId {
+    /// A new id: 122 random bits.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
     /// The id that these random bytes make (version 4).
     pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
@@ -125,31 +130,45 @@ impl Role {
 }
 
 /// Where an object lies in the bucket: `uploads/{job_id}/{file_name}` or
-/// `processed/{job_id}/{file_name}`.
+/// `processed/{job_id}/{attempt}/{file_name}`.
 ///
-/// From the key of an event only the job is believed: bucket, key and size come
-/// from the job's own record.
-#[derive(Clone, PartialEq, Eq)]
+/// - The attempt keeps results apart: a worker that was thought dead and goes on
+///   cannot replace what its successor made (docs/adr/0007).
+/// - From the key of an event only the job is believed: bucket, key and size come
+///   from the job's own record.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ObjectKey {
-    role: Role,
     job: JobId,
+    /// Of the processed object only.
+    attempt: Option<u32>,
     file: FileName,
 }
 
 impl ObjectKey {
-    /// The key of one of a job's objects.
-    pub fn new(role: Role, job: JobId, file: FileName) -> Self {
-        Self { role, job, file }
+    /// The key of what the client uploads.
+    pub fn upload(job: JobId, file: FileName) -> Self {
+        Self { job, attempt: None, file }
+    }
+
+    /// The key of what this attempt makes.
+    pub fn processed(job: JobId, attempt: u32, file: FileName) -> Self {
+        Self { job, attempt: Some(attempt), file }
     }
 
     /// Which of the job's objects.
     pub fn role(&self) -> Role {
-        self.role
+        if self.attempt.is_some() { Role::Processed } else { Role::Upload }
     }
 
     /// The job.
     pub fn job(&self) -> JobId {
         self.job
+    }
+
+    /// The attempt that made it; nothing for an upload.
+    pub fn attempt(&self) -> Option<u32> {
+        self.attempt
     }
 
     /// The last part.
@@ -165,7 +184,11 @@ impl ObjectKey {
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.role.prefix(), self.job, self.file.as_str())
+        f.write_str(&Self::prefix(self.role(), self.job))?;
+        match self.attempt {
+            Some(attempt) => write!(f, "{attempt}/{}", self.file.as_str()),
+            None => f.write_str(self.file.as_str()),
+        }
     }
 }
 
@@ -173,15 +196,36 @@ impl FromStr for ObjectKey {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let mut parts = text.splitn(3, '/');
-        let (Some(prefix), Some(job), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NameError::ObjectKey);
+        let parse = || {
+            let (prefix, rest) = text.split_once('/')?;
+            let (job, rest) = rest.split_once('/')?;
+            let role = [Role::Upload, Role::Processed].into_iter().find(|r| r.prefix() == prefix)?;
+            let (attempt, file) = match role {
+                Role::Upload => (None, rest),
+                Role::Processed => {
+                    let (attempt, file) = rest.split_once('/')?;
+                    let number: u32 = attempt.parse().ok()?;
+                    // One attempt has one spelling.
+                    (number.to_string() == attempt).then_some((Some(number), file))?
+                }
+            };
+            Some(Self { job: job.parse().ok()?, attempt, file: file.parse().ok()? })
         };
-        let role = [Role::Upload, Role::Processed].into_iter().find(|r| r.prefix() == prefix);
-        match (role, job.parse(), file.parse()) {
-            (Some(role), Ok(job), Ok(file)) => Ok(Self { role, job, file }),
-            _ => Err(NameError::ObjectKey),
-        }
+        parse().ok_or(NameError::ObjectKey)
+    }
+}
+
+impl TryFrom<String> for ObjectKey {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ObjectKey> for String {
+    fn from(key: ObjectKey) -> Self {
+        key.to_string()
     }
 }
 
@@ -224,7 +268,7 @@ impl fmt::Display for JobId {
 
 impl fmt::Debug for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ObjectKey({}…)", Self::prefix(self.role, self.job))
+        write!(f, "ObjectKey({}…)", Self::prefix(self.role(), self.job))
     }
 }
 
@@ -242,10 +286,11 @@ mod tests {
         }
 
         #[test]
-        fn a_key_reads_back(bytes in any::<[u8; 16]>(), file in "[^/\\\\\\x00-\\x1f\\x7f-\\x9f]{1,60}", upload in any::<bool>()) {
+        fn a_key_reads_back(bytes in any::<[u8; 16]>(), file in "[^/\\\\\\x00-\\x1f\\x7f-\\x9f]{1,60}", upload in any::<bool>(), attempt in any::<u32>()) {
             prop_assume!(file != "." && file != "..");
-            let role = if upload { Role::Upload } else { Role::Processed };
-            let key = ObjectKey::new(role, JobId::from_random_bytes(bytes), file.parse().unwrap());
+            let (id, file) = (JobId::from_random_bytes(bytes), file.parse().unwrap());
+            let key = if upload { ObjectKey::upload(id, file) } else { ObjectKey::processed(id, attempt, file) };
+            let role = key.role();
             prop_assert_eq!(key.to_string().parse::<ObjectKey>(), Ok(key.clone()));
             prop_assert!(key.to_string().starts_with(&ObjectKey::prefix(role, key.job())));
         }
@@ -277,6 +322,9 @@ mod tests {
             &format!("other/{id}/y"),
             &format!("uploads/{id}/a/b"),
             &format!("uploads/{id}/"),
+            &format!("processed/{id}/y"),
+            &format!("processed/{id}/01/y"),
+            &format!("processed/{id}/-1/y"),
         ] {
             assert_eq!(bad.parse::<ObjectKey>(), Err(NameError::ObjectKey), "{bad}");
         }
@@ -288,7 +336,7 @@ mod tests {
     #[test]
     fn debug_output_does_not_tell_file_names() {
         let id = JobId::from_random_bytes([7; 16]);
-        let key = ObjectKey::new(Role::Upload, id, "secret.zip".parse().unwrap());
+        let key = ObjectKey::upload(id, "secret.zip".parse().unwrap());
         let shown = format!("{key:?} {:?}", key.file());
         assert!(!shown.contains("secret") && shown.contains(&id.to_string()), "{shown}");
     }

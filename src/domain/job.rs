@@ -4,6 +4,7 @@
 
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z, as the writer's clock had it.
@@ -11,7 +12,8 @@ use std::collections::BTreeMap;
 pub type Millis = u64;
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum State {
     /// Waiting: for the upload, or for a worker.
     Pending,
@@ -47,7 +49,8 @@ impl State {
 }
 
 /// Part of the work, in its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// The object is read.
     Fetch,
@@ -61,8 +64,24 @@ pub enum Stage {
     Wipe,
 }
 
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: &'static [Stage] = &[Self::Fetch, Self::Unpack, Self::Convert, Self::Publish, Self::Wipe];
+
+    /// The stage's name in the API and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Unpack => "unpack",
+            Self::Convert => "convert",
+            Self::Publish => "publish",
+            Self::Wipe => "wipe",
+        }
+    }
+}
+
 /// What the client asked for. Never changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Who asked.
     pub owner: Owner,
@@ -81,7 +100,7 @@ pub struct Order {
 }
 
 /// An object in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// Where it lies.
     pub key: ObjectKey,
@@ -99,7 +118,7 @@ pub struct Object {
 ///
 /// It has no time in it: who wants the job watches the revision for a whole
 /// lease on a clock of its own, so that clocks need not agree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The worker that holds it.
     pub worker: String,
@@ -108,7 +127,7 @@ pub struct Lease {
 }
 
 /// Why a job failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFailure {
     /// The stable code.
     pub code: FailureCode,
@@ -119,7 +138,7 @@ pub struct JobFailure {
 }
 
 /// When things happened, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Times {
     /// The job was created.
     pub created: Millis,
@@ -129,6 +148,19 @@ pub struct Times {
     pub claimed: Option<Millis>,
     /// The job ended.
     pub ended: Option<Millis>,
+    /// The owner has no more use for the result: it has it, or does not want it.
+    pub dismissed: Option<Millis>,
+    /// The objects were deleted, the latest time.
+    pub purged: Option<Millis>,
+}
+
+/// A multipart upload that was begun for the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Multipart {
+    /// The store's name for it.
+    pub upload_id: String,
+    /// Size of each part but the last, in bytes.
+    pub part_bytes: u64,
 }
 
 /// A job.
@@ -136,8 +168,11 @@ pub struct Times {
 /// - `lease` is there in PROCESSING and in no other state.
 /// - `output` is there in COMPLETED only, `failure` in FAILED only.
 /// - `attempt` counts claims: it is the fencing token of whoever holds the lease.
+/// - `excused` of the attempts were given back because the worker was told to stop;
+///   they do not count towards the limit.
+/// - `due` is when somebody should look at the job again; see [`super::state::Policy`].
 /// - `version` counts changes: a store writes version n + 1 over version n only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its name.
     pub id: JobId,
@@ -151,10 +186,14 @@ pub struct Job {
     pub progress: u16,
     /// Times that it was claimed.
     pub attempt: u32,
+    /// Attempts that do not count.
+    pub excused: u32,
     /// Who works on it.
     pub lease: Option<Lease>,
     /// Why it failed.
     pub failure: Option<JobFailure>,
+    /// How the upload comes, when it comes in parts.
+    pub multipart: Option<Multipart>,
     /// What was uploaded.
     pub input: Option<Object>,
     /// The `sequencer` of the event that told of it.
@@ -165,13 +204,19 @@ pub struct Job {
     pub times: Times,
     /// Wall time of each finished stage of the latest attempt, in milliseconds.
     pub stage_millis: BTreeMap<Stage, u64>,
+    /// Times that its state was asked for, as far as it was counted.
+    pub polls: u64,
+    /// Times that its objects were deleted after its end.
+    pub purges: u8,
+    /// When to look at it again.
+    pub due: Option<Millis>,
     /// Changes so far.
     pub version: u64,
 }
 
 impl Job {
-    /// A job that nothing has happened to.
-    pub fn new(id: JobId, order: Order, now: Millis) -> Self {
+    /// A job that nothing has happened to. [`super::state::created`] also says when it is due.
+    pub(super) fn new(id: JobId, order: Order, now: Millis) -> Self {
         Self {
             id,
             order,
@@ -179,13 +224,18 @@ impl Job {
             stage: None,
             progress: 0,
             attempt: 0,
+            excused: 0,
             lease: None,
             failure: None,
+            multipart: None,
             input: None,
             sequencer: None,
             output: None,
             times: Times { created: now, ..Times::default() },
             stage_millis: BTreeMap::new(),
+            polls: 0,
+            purges: 0,
+            due: None,
             version: 0,
         }
     }

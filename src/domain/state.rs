@@ -22,13 +22,88 @@
 //! ignore it, the job is where the event wants it or beyond; deny it, whoever
 //! sent it must stop. A store writes what was accepted over the very version
 //! that was judged, so that of two that judge at once one loses and judges again.
+//!
+//! No event leads out of an end. Three are noted there: that the owner has no more
+//! use for the result (Dismissed), that the objects are deleted (Purged), and how
+//! often the state was asked for (Polled).
 
 use super::failure::FailureCode;
-use super::job::{Job, JobFailure, Lease, Millis, Object, Stage, State};
+use super::ids::JobId;
+use super::job::{Job, JobFailure, Lease, Millis, Multipart, Object, Order, Stage, State};
+
+/// What the life of a job is measured by. All times are in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Times that a job may be tried.
+    pub max_attempts: u32,
+    /// From creation to the end of the wait for an upload.
+    pub upload_window: Millis,
+    /// For how long a lease is good without renewal.
+    pub lease: Millis,
+    /// After how long an uploaded job that no worker has claimed is announced again.
+    pub redeliver: Millis,
+    /// How long a result is kept that nobody has fetched.
+    pub retention: Millis,
+    /// After how long the objects of an ended job are deleted once more: a URL that
+    /// was still good, or a worker thought dead, may have made one since.
+    pub linger: Millis,
+    /// How long the record of an ended job is kept.
+    pub record: Millis,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        const MINUTE: Millis = 60_000;
+        Self {
+            max_attempts: 3,
+            upload_window: 120 * MINUTE,
+            lease: 30_000,
+            redeliver: 5 * MINUTE,
+            retention: 30 * MINUTE,
+            linger: 20 * MINUTE,
+            record: 7 * 24 * 60 * MINUTE,
+        }
+    }
+}
+
+/// When somebody should look at the job again, if nothing happens to it before:
+/// to end the wait for an upload, to announce it again, to see whether its worker
+/// lives, to delete its objects, to delete its record.
+fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
+    let ended = job.times.ended.unwrap_or(now);
+    match job.state {
+        State::Pending if job.input.is_none() => job.times.created + policy.upload_window,
+        State::Pending => now + policy.redeliver,
+        State::Processing => now + 3 * policy.lease,
+        State::Completed if job.purges == 0 && job.times.dismissed.is_none() => ended + policy.retention,
+        _ => match (job.purges, job.times.purged) {
+            (0, _) | (_, None) => now,
+            (1, Some(purged)) => purged + policy.linger,
+            (_, Some(_)) => ended + policy.record,
+        },
+    }
+}
+
+/// A new job.
+pub fn created(id: JobId, order: Order, policy: &Policy, now: Millis) -> Job {
+    let mut job = Job::new(id, order, now);
+    job.due = Some(due(&job, policy, now));
+    job
+}
 
 /// Something that happened to a job, or that somebody wants to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// A multipart upload was begun for the client.
+    UploadBegun {
+        /// The upload.
+        multipart: Multipart,
+    },
+    /// The client gave its multipart upload up; it may begin another.
+    UploadAborted {
+        /// The store's name for the upload.
+        upload_id: String,
+    },
     /// The store tells of the uploaded object.
     Uploaded {
         /// The object.
@@ -63,11 +138,22 @@ pub enum Event {
         /// How much of it is done, in thousandths.
         progress: u16,
     },
-    /// The worker gives it back unfinished: it is told to stop, or the failure is
-    /// one that a retry can mend. With the last attempt the job ends instead.
+    /// The worker gives it back unfinished. With the last attempt the job ends instead.
     Released {
         /// Its attempt.
         attempt: u32,
+        /// The failure that a retry may mend; none when the worker was told to
+        /// stop, and then the attempt does not count.
+        failure: Option<JobFailure>,
+    },
+    /// The worker finished a stage.
+    StageEnded {
+        /// Its attempt.
+        attempt: u32,
+        /// The stage.
+        stage: Stage,
+        /// What it took, in milliseconds.
+        millis: u64,
     },
     /// The output is there.
     Completed {
@@ -92,6 +178,15 @@ pub enum Event {
     Abandoned {
         /// The revision that it saw.
         dead: u64,
+    },
+    /// The owner has no more use for the result.
+    Dismissed,
+    /// The objects of the ended job were deleted.
+    Purged,
+    /// The state was asked for so many times since the last count.
+    Polled {
+        /// How often.
+        times: u64,
     },
 }
 
@@ -136,21 +231,36 @@ pub enum Denied {
     ForeignObject,
 }
 
-/// Judges an event. `max_attempts` is how often a job may be tried.
-pub fn apply(job: &Job, event: &Event, max_attempts: u32, now: Millis) -> Decision {
+/// Judges an event.
+pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
+    let mut decision = judge(job, event, policy, now);
+    if let Decision::Accept(next) = &mut decision {
+        next.due = Some(due(next, policy, now));
+    }
+    decision
+}
+
+fn judge(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
+    let max_attempts = policy.max_attempts;
     match event {
+        Event::UploadBegun { multipart } => upload_begun(job, multipart),
+        Event::UploadAborted { upload_id } => upload_aborted(job, upload_id),
         Event::Uploaded { object, sequencer } => uploaded(job, object, sequencer, now),
         Event::Claimed { worker, revision, dead } => {
             claimed(job, worker, *revision, *dead, max_attempts, now)
         }
         Event::Renewed { attempt, revision } => renewed(job, *attempt, *revision),
         Event::Progressed { attempt, stage, progress } => progressed(job, *attempt, *stage, *progress),
-        Event::Released { attempt } => released(job, *attempt, max_attempts, now),
+        Event::Released { attempt, failure } => released(job, *attempt, failure.as_ref(), max_attempts, now),
+        Event::StageEnded { attempt, stage, millis } => stage_ended(job, *attempt, *stage, *millis),
         Event::Completed { attempt, output } => completed(job, *attempt, output, now),
         Event::Failed { attempt, failure } => failed(job, *attempt, failure, now),
         Event::Cancelled => cancelled(job, now),
         Event::Expired => expired(job, now),
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
+        Event::Dismissed => dismissed(job, now),
+        Event::Purged => purged(job, now),
+        Event::Polled { times } => accept(job, |next| next.polls += times),
     }
 }
 
@@ -178,6 +288,26 @@ fn end(job: &Job, state: State, now: Millis, change: impl FnOnce(&mut Job)) -> D
         next.times.ended = Some(now);
         change(next);
     })
+}
+
+fn upload_begun(job: &Job, multipart: &Multipart) -> Decision {
+    match &job.multipart {
+        _ if job.state.is_terminal() => Decision::Deny(Denied::Ended),
+        Some(known) if known == multipart => Decision::Ignore(Ignored::Duplicate),
+        Some(_) => Decision::Deny(Denied::Held),
+        None if job.input.is_some() => Decision::Ignore(Ignored::NotNow),
+        None => accept(job, |next| next.multipart = Some(multipart.clone())),
+    }
+}
+
+fn upload_aborted(job: &Job, upload_id: &str) -> Decision {
+    match &job.multipart {
+        _ if job.state.is_terminal() => Decision::Ignore(Ignored::Ended),
+        Some(known) if known.upload_id == upload_id && job.input.is_none() => {
+            accept(job, |next| next.multipart = None)
+        }
+        _ => Decision::Ignore(Ignored::NotNow),
+    }
 }
 
 fn uploaded(job: &Job, object: &Object, sequencer: &str, now: Millis) -> Decision {
@@ -222,7 +352,7 @@ fn claimed(
             return Decision::Deny(Denied::Held);
         }
     }
-    if job.attempt >= max_attempts {
+    if spent(job, max_attempts) {
         return Decision::Deny(Denied::AttemptsSpent);
     }
     accept(job, |next| {
@@ -234,6 +364,11 @@ fn claimed(
         next.stage_millis.clear();
         next.times.claimed = Some(now);
     })
+}
+
+/// Whether the job was tried as often as it may be, excused attempts aside.
+fn spent(job: &Job, max_attempts: u32) -> bool {
+    job.attempt.saturating_sub(job.excused) >= max_attempts
 }
 
 /// Whether the sender still holds the job.
@@ -269,22 +404,40 @@ fn progressed(job: &Job, attempt: u32, stage: Stage, progress: u16) -> Decision 
     }
 }
 
-fn released(job: &Job, attempt: u32, max_attempts: u32, now: Millis) -> Decision {
+fn released(
+    job: &Job,
+    attempt: u32,
+    failure: Option<&JobFailure>,
+    max_attempts: u32,
+    now: Millis,
+) -> Decision {
     match job.state {
         // Nobody could claim it any more.
-        State::Processing if job.attempt == attempt && attempt >= max_attempts => {
-            let failure = lost(job, max_attempts);
-            end(job, State::Failed, now, |next| next.failure = Some(failure))
+        State::Processing if job.attempt == attempt && failure.is_some() && spent(job, max_attempts) => {
+            end(job, State::Failed, now, |next| next.failure = failure.cloned())
         }
         State::Processing if job.attempt == attempt => accept(job, |next| {
             next.state = State::Pending;
             next.lease = None;
             next.stage = None;
             next.progress = 0;
+            next.excused += u32::from(failure.is_none());
         }),
         State::Pending if job.attempt == attempt => Decision::Ignore(Ignored::Duplicate),
         _ => Decision::Deny(Denied::Superseded),
     }
+}
+
+fn stage_ended(job: &Job, attempt: u32, stage: Stage, millis: u64) -> Decision {
+    if !holds(job, attempt) {
+        return Decision::Deny(Denied::Superseded);
+    }
+    if job.stage_millis.contains_key(&stage) {
+        return Decision::Ignore(Ignored::Duplicate);
+    }
+    accept(job, |next| {
+        next.stage_millis.insert(stage, millis);
+    })
 }
 
 fn completed(job: &Job, attempt: u32, output: &Object, now: Millis) -> Decision {
@@ -326,7 +479,7 @@ fn expired(job: &Job, now: Millis) -> Decision {
 fn abandoned(job: &Job, dead: u64, max_attempts: u32, now: Millis) -> Decision {
     match &job.lease {
         _ if job.state.is_terminal() => Decision::Ignore(Ignored::Ended),
-        Some(lease) if lease.revision == dead && job.attempt >= max_attempts => {
+        Some(lease) if lease.revision == dead && spent(job, max_attempts) => {
             let failure = lost(job, max_attempts);
             end(job, State::Failed, now, |next| next.failure = Some(failure))
         }
@@ -334,11 +487,32 @@ fn abandoned(job: &Job, dead: u64, max_attempts: u32, now: Millis) -> Decision {
     }
 }
 
+fn dismissed(job: &Job, now: Millis) -> Decision {
+    match job.state {
+        _ if job.times.dismissed.is_some() => Decision::Ignore(Ignored::Duplicate),
+        State::Pending | State::Processing => Decision::Ignore(Ignored::NotNow),
+        _ => accept(job, |next| next.times.dismissed = Some(now)),
+    }
+}
+
+fn purged(job: &Job, now: Millis) -> Decision {
+    if !job.state.is_terminal() {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    accept(job, |next| {
+        next.times.purged = Some(now);
+        next.purges = next.purges.saturating_add(1);
+    })
+}
+
 /// The failure of a job whose last worker did not finish it.
 fn lost(job: &Job, max_attempts: u32) -> JobFailure {
     JobFailure {
         code: FailureCode::WorkerLost,
-        message: format!("the worker was lost in attempt {} of {max_attempts}", job.attempt),
+        message: format!(
+            "the worker was lost in attempt {} of {max_attempts}",
+            job.attempt.saturating_sub(job.excused)
+        ),
         at: job.stage,
     }
 }

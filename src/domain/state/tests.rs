@@ -1,16 +1,26 @@
 //! Random sequences of events, as several workers, a reaper, a client and a store
 //! that repeats itself would send them.
 
-use super::super::ids::{JobId, ObjectKey, Role};
-use super::super::job::Order;
+use super::super::ids::{JobId, ObjectKey};
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
 const MAX_ATTEMPTS: u32 = 3;
 
-fn object(role: Role, tag: &str) -> Object {
-    let key = ObjectKey::new(role, JobId::from_random_bytes([1; 16]), "a.zip".parse().unwrap());
+fn policy() -> Policy {
+    Policy { max_attempts: MAX_ATTEMPTS, ..Policy::default() }
+}
+
+fn uploaded_object(tag: &str) -> Object {
+    object(ObjectKey::upload(JobId::from_random_bytes([1; 16]), "a.zip".parse().unwrap()), tag)
+}
+
+fn processed_object(tag: &str) -> Object {
+    object(ObjectKey::processed(JobId::from_random_bytes([1; 16]), 1, "a.dxf".parse().unwrap()), tag)
+}
+
+fn object(key: ObjectKey, tag: &str) -> Object {
     Object { key, size_bytes: 7, etag: tag.to_owned(), version: None, sha256: None }
 }
 
@@ -24,7 +34,7 @@ fn new_job() -> Job {
         root: None,
         options: Default::default(),
     };
-    Job::new(JobId::from_random_bytes([1; 16]), order, 0)
+    created(JobId::from_random_bytes([1; 16]), order, &policy(), 0)
 }
 
 fn failure() -> JobFailure {
@@ -38,7 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
         prop::sample::select(vec![Stage::Fetch, Stage::Unpack, Stage::Convert, Stage::Publish, Stage::Wipe]);
     prop_oneof![
         "[0-9A-F]{1,3}"
-            .prop_map(|sequencer| Event::Uploaded { object: object(Role::Upload, &sequencer), sequencer }),
+            .prop_map(|sequencer| Event::Uploaded { object: uploaded_object(&sequencer), sequencer }),
         ("w[1-3]", revision.clone(), prop::option::of(revision.clone()))
             .prop_map(|(worker, revision, dead)| Event::Claimed { worker, revision, dead }),
         (attempt.clone(), revision.clone())
@@ -48,9 +58,19 @@ fn event() -> impl Strategy<Value = Event> {
             stage,
             progress
         }),
-        attempt.clone().prop_map(|attempt| Event::Released { attempt }),
+        (attempt.clone(), any::<bool>())
+            .prop_map(|(attempt, failed)| Event::Released { attempt, failure: failed.then(failure) }),
+        (attempt.clone(), 0u64..9).prop_map(|(attempt, millis)| Event::StageEnded {
+            attempt,
+            stage: Stage::Fetch,
+            millis
+        }),
+        "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
+        "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),
+        Just(Event::Dismissed),
+        Just(Event::Purged),
         (attempt.clone(), "[ab]")
-            .prop_map(|(attempt, tag)| Event::Completed { attempt, output: object(Role::Processed, &tag) }),
+            .prop_map(|(attempt, tag)| Event::Completed { attempt, output: processed_object(&tag) }),
         attempt.prop_map(|attempt| Event::Failed { attempt, failure: failure() }),
         Just(Event::Cancelled),
         Just(Event::Expired),
@@ -60,7 +80,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The job after the event, and whether anything changed.
 fn step(job: &Job, event: &Event) -> (Job, bool) {
-    match apply(job, event, MAX_ATTEMPTS, 1) {
+    match apply(job, event, &policy(), 1) {
         Decision::Accept(next) => (*next, true),
         Decision::Ignore(_) | Decision::Deny(_) => (job.clone(), false),
     }
@@ -72,7 +92,8 @@ fn assert_whole(job: &Job) {
     assert_eq!(job.output.is_some(), job.state == State::Completed, "{job:?}");
     assert_eq!(job.failure.is_some(), job.state == State::Failed, "{job:?}");
     assert_eq!(job.times.ended.is_some(), job.state.is_terminal(), "{job:?}");
-    assert!(job.attempt <= MAX_ATTEMPTS && job.progress <= 1000, "{job:?}");
+    assert!(job.due.is_some(), "nobody will look again: {job:?}");
+    assert!(job.attempt - job.excused <= MAX_ATTEMPTS && job.progress <= 1000, "{job:?}");
     assert!(job.attempt == 0 || job.input.is_some(), "claimed without an upload: {job:?}");
 }
 
@@ -89,7 +110,9 @@ proptest! {
             // A change is one version; no change is none.
             prop_assert_eq!(next.version, job.version + u64::from(changed));
             if job.state.is_terminal() {
-                prop_assert!(!changed, "out of {:?} by {:?}", job.state, event);
+                prop_assert_eq!(next.state, job.state, "by {:?}", event);
+                prop_assert!(!changed || matches!(event, Event::Dismissed | Event::Purged), "{event:?}");
+                prop_assert!(next.output == job.output && next.failure == job.failure);
             }
             // Attempts are raised by claims only, one at a time, one winner each.
             if next.attempt != job.attempt {
@@ -98,7 +121,8 @@ proptest! {
                 prop_assert!(winners.insert(next.attempt, worker.clone()).is_none());
             }
             // The same event once more changes nothing.
-            prop_assert!(!step(&next, &event).1 || !changed, "twice: {event:?}");
+            let counts = matches!(event, Event::Purged);
+            prop_assert!(counts || !step(&next, &event).1 || !changed, "twice: {event:?}");
             job = next;
         }
     }
@@ -111,13 +135,14 @@ proptest! {
         let stale = match &last {
             Event::Renewed { attempt, .. }
             | Event::Progressed { attempt, .. }
-            | Event::Released { attempt }
+            | Event::Released { attempt, .. }
+            | Event::StageEnded { attempt, .. }
             | Event::Completed { attempt, .. }
             | Event::Failed { attempt, .. } => *attempt != job.attempt,
             _ => false,
         };
         if stale {
-            prop_assert_eq!(apply(&job, &last, MAX_ATTEMPTS, 1), Decision::Deny(Denied::Superseded));
+            prop_assert_eq!(apply(&job, &last, &policy(), 1), Decision::Deny(Denied::Superseded));
         }
     }
 }
@@ -127,7 +152,7 @@ fn claim(worker: &str, revision: u64, dead: Option<u64>) -> Event {
 }
 
 fn upload() -> Event {
-    Event::Uploaded { object: object(Role::Upload, "e"), sequencer: "1".to_owned() }
+    Event::Uploaded { object: uploaded_object("e"), sequencer: "1".to_owned() }
 }
 
 fn after(events: &[Event]) -> Job {
@@ -136,7 +161,7 @@ fn after(events: &[Event]) -> Job {
 
 #[test]
 fn the_straight_way() {
-    let output = object(Role::Processed, "o");
+    let output = processed_object("o");
     let job = after(&[
         upload(),
         claim("w1", 10, None),
@@ -150,10 +175,10 @@ fn the_straight_way() {
 #[test]
 fn a_claim_whose_reply_was_lost_is_recognised() {
     let job = after(&[upload(), claim("w1", 10, None)]);
-    assert_eq!(apply(&job, &claim("w1", 10, None), 3, 1), Decision::Ignore(Ignored::Duplicate));
-    assert_eq!(apply(&job, &claim("w2", 20, None), 3, 1), Decision::Deny(Denied::Held));
+    assert_eq!(apply(&job, &claim("w1", 10, None), &policy(), 1), Decision::Ignore(Ignored::Duplicate));
+    assert_eq!(apply(&job, &claim("w2", 20, None), &policy(), 1), Decision::Deny(Denied::Held));
     // Another claim of the same worker is another claim.
-    assert_eq!(apply(&job, &claim("w1", 12, None), 3, 1), Decision::Deny(Denied::Held));
+    assert_eq!(apply(&job, &claim("w1", 12, None), &policy(), 1), Decision::Deny(Denied::Held));
 }
 
 #[test]
@@ -162,11 +187,11 @@ fn a_dead_lease_is_taken_over_and_a_renewed_one_is_not() {
     let (taken, changed) = step(&job, &claim("w2", 20, Some(10)));
     assert!(changed && taken.attempt == 2);
     assert_eq!(
-        apply(&taken, &Event::Completed { attempt: 1, output: object(Role::Processed, "o") }, 3, 1),
+        apply(&taken, &Event::Completed { attempt: 1, output: processed_object("o") }, &policy(), 1),
         Decision::Deny(Denied::Superseded)
     );
     let renewed = step(&job, &Event::Renewed { attempt: 1, revision: 11 }).0;
-    assert_eq!(apply(&renewed, &claim("w2", 20, Some(10)), 3, 1), Decision::Deny(Denied::Held));
+    assert_eq!(apply(&renewed, &claim("w2", 20, Some(10)), &policy(), 1), Decision::Deny(Denied::Held));
 }
 
 #[test]
@@ -176,39 +201,89 @@ fn a_crash_loop_ends() {
         job = step(&job, &claim("w", attempt, Some(attempt - 1))).0;
     }
     assert_eq!(job.attempt, 3);
-    assert_eq!(apply(&job, &claim("w", 9, Some(3)), 3, 1), Decision::Deny(Denied::AttemptsSpent));
+    assert_eq!(apply(&job, &claim("w", 9, Some(3)), &policy(), 1), Decision::Deny(Denied::AttemptsSpent));
     let ended = step(&job, &Event::Abandoned { dead: 3 }).0;
     assert_eq!(ended.failure.unwrap().code, FailureCode::WorkerLost);
 }
 
+fn release(attempt: u32, failed: bool) -> Event {
+    Event::Released { attempt, failure: failed.then(failure) }
+}
+
 #[test]
 fn a_job_that_is_given_back_waits_or_ends() {
-    let given_back = after(&[upload(), claim("w", 1, None), Event::Released { attempt: 1 }]);
+    let given_back = after(&[upload(), claim("w", 1, None), release(1, true)]);
     assert_eq!((given_back.state, given_back.lease.is_none()), (State::Pending, true));
-    assert_eq!(
-        apply(&given_back, &Event::Released { attempt: 1 }, 3, 1),
-        Decision::Ignore(Ignored::Duplicate)
-    );
+    assert_eq!(apply(&given_back, &release(1, true), &policy(), 1), Decision::Ignore(Ignored::Duplicate));
     let mut job = given_back;
     for attempt in 2..=3 {
-        job = step(&step(&job, &claim("w", 5 + u64::from(attempt), None)).0, &Event::Released { attempt }).0;
+        job = step(&step(&job, &claim("w", 5 + u64::from(attempt), None)).0, &release(attempt, true)).0;
     }
     assert_eq!(job.state, State::Failed, "nobody could claim it any more");
+    assert_eq!(job.failure, Some(failure()), "the last cause is told");
+}
+
+/// A worker that is told to stop gives the attempt back: ten deployments are no failure.
+#[test]
+fn attempts_that_were_excused_do_not_count() {
+    let mut job = after(&[upload()]);
+    for attempt in 1..=10 {
+        job = step(&job, &claim("w", u64::from(attempt), None)).0;
+        assert_eq!(job.attempt, attempt);
+        job = step(&job, &release(attempt, false)).0;
+        assert_eq!(job.state, State::Pending);
+    }
+}
+
+#[test]
+fn somebody_looks_again_at_the_right_time() {
+    let policy = policy();
+    let at = |job: &Job, event: &Event, now: Millis| match apply(job, event, &policy, now) {
+        Decision::Accept(next) => *next,
+        other => panic!("{event:?}: {other:?}"),
+    };
+    let job = new_job();
+    assert_eq!(job.due, Some(policy.upload_window));
+    let job = at(&job, &upload(), 1000);
+    assert_eq!(job.due, Some(1000 + policy.redeliver));
+    let job = at(&job, &claim("w", 1, None), 2000);
+    assert_eq!(job.due, Some(2000 + 3 * policy.lease));
+    let cancelled = at(&job, &Event::Cancelled, 3000);
+    assert_eq!(cancelled.due, Some(3000), "nobody will fetch anything");
+    let job = at(&job, &Event::Completed { attempt: 1, output: processed_object("o") }, 4000);
+    assert_eq!(job.due, Some(4000 + policy.retention));
+    let job = at(&job, &Event::Dismissed, 5000);
+    assert_eq!(job.due, Some(5000));
+    let job = at(&job, &Event::Purged, 6000);
+    assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
+    let job = at(&job, &Event::Purged, 7000);
+    assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
+}
+
+#[test]
+fn a_second_multipart_upload_needs_the_end_of_the_first() {
+    let begun = |upload_id: &str| Event::UploadBegun {
+        multipart: Multipart { upload_id: upload_id.to_owned(), part_bytes: 5 },
+    };
+    let job = after(&[begun("u")]);
+    assert_eq!(apply(&job, &begun("v"), &policy(), 1), Decision::Deny(Denied::Held));
+    let job = after(&[begun("u"), Event::UploadAborted { upload_id: "u".to_owned() }, begun("v")]);
+    assert_eq!(job.multipart.unwrap().upload_id, "v");
 }
 
 #[test]
 fn an_upload_in_time_keeps_a_job_from_expiring() {
     assert_eq!(after(&[Event::Expired]).state, State::Expired);
     assert_eq!(after(&[upload(), Event::Expired]).state, State::Pending);
-    assert_eq!(apply(&new_job(), &claim("w", 1, None), 3, 1), Decision::Deny(Denied::NotUploaded));
+    assert_eq!(apply(&new_job(), &claim("w", 1, None), &policy(), 1), Decision::Deny(Denied::NotUploaded));
 }
 
 #[test]
 fn an_object_of_another_job_is_not_taken() {
-    let key = ObjectKey::new(Role::Upload, JobId::from_random_bytes([2; 16]), "a.zip".parse().unwrap());
-    let foreign = Object { key, ..object(Role::Upload, "e") };
+    let key = ObjectKey::upload(JobId::from_random_bytes([2; 16]), "a.zip".parse().unwrap());
+    let foreign = Object { key, ..uploaded_object("e") };
     let event = Event::Uploaded { object: foreign, sequencer: "1".to_owned() };
-    assert_eq!(apply(&new_job(), &event, 3, 1), Decision::Deny(Denied::ForeignObject));
+    assert_eq!(apply(&new_job(), &event, &policy(), 1), Decision::Deny(Denied::ForeignObject));
 }
 
 #[test]
