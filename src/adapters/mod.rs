@@ -1,0 +1,3 @@
+//! The adapters: how the ports are served.
+
+pub mod embedded;
