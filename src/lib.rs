@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod domain;
 pub mod jobs;
 pub mod ports;

@@ -1,0 +1,3 @@
+//! The adapters: the world as the ports want it.
+
+pub mod aws;
