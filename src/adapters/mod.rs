@@ -1,3 +1,4 @@
-//! The adapters: how the ports are served.
+//! The adapters: the world as the ports want it.
 
+pub mod aws;
 pub mod embedded;
