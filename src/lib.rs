@@ -2,10 +2,12 @@
 //!
 //! `domain` is pure: failures, formats and routes, limits, the job and what may
 //! happen to it. `ports` says what is needed of the world, `adapters` gets it from
-//! AWS or from this machine. It knows no engine library and contains no unsafe code.
+//! AWS or from this machine, `config` reads what the operator wants. It knows no
+//! engine library and contains no unsafe code.
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod domain;
 pub mod jobs;
 pub mod ports;
