@@ -2,13 +2,15 @@
 //!
 //! `domain` is pure: failures, formats and routes, limits, the job and what may
 //! happen to it. `ports` says what is needed of the world, `adapters` gets it from
-//! AWS or from this machine. It knows no engine library and contains no unsafe code.
+//! AWS or from this machine, `config` reads what the operator wants. It knows no
+//! engine library and contains no unsafe code.
 
 #![forbid(unsafe_code)]
 
 pub mod adapters;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+pub mod config;
 pub mod domain;
 pub mod jobs;
 pub mod ports;

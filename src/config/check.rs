@@ -1,0 +1,152 @@
+//! Values that are good by themselves and not with one another.
+
+use super::key::Id;
+use super::kind::Value;
+use super::problem::Problem;
+use super::settings::Settings;
+use super::{Auth, Backend, Binary, Config};
+use crate::domain::limits::display_size;
+use std::time::Duration;
+
+/// Parts that one upload to S3 may have.
+const MAX_PARTS: u64 = 10_000;
+
+/// Every contradiction between keys that this program uses.
+pub(super) fn contradictions(config: &Config, settings: &Settings) -> Vec<Problem> {
+    let mut check = Check { settings, problems: Vec::new() };
+    storage(&mut check, config);
+    auth(&mut check, config);
+    uploads(&mut check, config);
+    times(&mut check, config);
+    let budget = config.worker.memory_bytes.unwrap_or(u64::MAX);
+    check.that(budget >= config.caps.memory_bytes, &[Id::WorkerMemory, Id::LimitsMemory], || {
+        format!(
+            "found {}, expected at least limits.memory, which is {}",
+            display_size(budget),
+            display_size(config.caps.memory_bytes)
+        )
+    });
+    check.problems
+}
+
+struct Check<'a> {
+    settings: &'a Settings,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Notes a problem of the first of these keys unless it holds. Says nothing when
+    /// this program does not use the key, or one of them has a bad value anyway.
+    fn that(&mut self, holds: bool, keys: &[Id], text: impl FnOnce() -> String) {
+        let [first, ..] = keys else { return };
+        let judged = first.key().uses.contains(&self.settings.binary())
+            && !keys.iter().any(|key| self.settings.is_faulty(*key));
+        if judged && !holds {
+            let origin = self.settings.origin(*first).clone();
+            self.problems.push(Problem { key: first.key().path.to_owned(), origin, text: text() });
+        }
+    }
+
+    /// Whether anything stands for the key, be it a bad value.
+    fn given(&self, id: Id) -> bool {
+        self.settings.value(id).is_some() || self.settings.is_faulty(id)
+    }
+
+    fn needed(&mut self, needed: bool, id: Id, because: Id, reason: &str) {
+        let given = self.given(id);
+        self.that(!needed || given, &[id, because], || {
+            format!("found nothing, expected a value, because {reason}")
+        });
+    }
+}
+
+fn storage(check: &mut Check<'_>, config: &Config) {
+    let aws = config.backend == Backend::Aws;
+    for id in [Id::S3Bucket, Id::DynamodbTable, Id::SqsQueueUrl] {
+        check.needed(aws, id, Id::Backend, "backend is aws");
+    }
+    let (access, secret) = (check.given(Id::S3AccessKey), check.given(Id::S3SecretKey));
+    check.needed(access, Id::S3SecretKey, Id::S3AccessKey, "s3.access_key is set");
+    check.needed(secret, Id::S3AccessKey, Id::S3SecretKey, "s3.secret_key is set");
+    // The embedded store runs inside `cadmill serve`; others must be told where.
+    let apart = !aws && check.settings.binary() != Binary::Serve;
+    let reason =
+        "backend is embedded, whose store runs inside `cadmill serve`; set backend = \"aws\" otherwise";
+    check.needed(apart, Id::S3Endpoint, Id::Backend, reason);
+    let (queue, dead) = (&config.sqs.queue_url, &config.sqs.dead_letter_url);
+    check.that(queue.is_none() || queue != dead, &[Id::SqsDeadLetterUrl, Id::SqsQueueUrl], || {
+        "found the same as sqs.queue_url, expected another queue".to_owned()
+    });
+}
+
+fn auth(check: &mut Check<'_>, config: &Config) {
+    let listen = config.api.listen;
+    let none = config.api.auth == Auth::None;
+    check.that(!none || listen.ip().is_loopback(), &[Id::ApiAuth, Id::ApiListen], || {
+        format!("found none, expected tokens or oidc, because api.listen is {listen}, which others can reach")
+    });
+    let tokens = matches!(check.settings.value(Id::ApiTokens), Some(Value::List(items)) if !items.is_empty());
+    let issuer = check.given(Id::ApiOidcIssuer);
+    check.that(!none || !tokens && !issuer, &[Id::ApiAuth, Id::ApiTokens, Id::ApiOidcIssuer], || {
+        let set = if tokens { "api.tokens" } else { "api.oidc.issuer" };
+        format!("found none, expected tokens or oidc, because {set} is set")
+    });
+    if let Auth::Tokens(tokens) = &config.api.auth {
+        check.that(!tokens.is_empty(), &[Id::ApiTokens, Id::ApiAuth], || {
+            "found no token, expected at least one, because api.auth is tokens".to_owned()
+        });
+        let mut digests: Vec<&String> = tokens.iter().map(|(_, digest)| digest).collect();
+        digests.sort();
+        let twice = digests.windows(2).any(|pair| pair[0] == pair[1]);
+        check.that(!twice, &[Id::ApiTokens, Id::ApiAuth], || {
+            "found one SHA-256 twice, expected each once, because a token has one owner".to_owned()
+        });
+    }
+    let oidc = matches!(config.api.auth, Auth::Oidc(_));
+    for id in [Id::ApiOidcIssuer, Id::ApiOidcAudience, Id::ApiOidcJwksUrl] {
+        check.needed(oidc, id, Id::ApiAuth, "api.auth is oidc");
+    }
+}
+
+fn uploads(check: &mut Check<'_>, config: &Config) {
+    let (part, largest) = (config.api.part_size_bytes, config.api.max_upload_bytes);
+    let parts = largest.div_ceil(part.max(1));
+    check.that(parts <= MAX_PARTS, &[Id::ApiPartSize, Id::ApiMaxUpload], || {
+        format!(
+            "found {}, expected at least {}, because api.max_upload is {} and S3 takes {MAX_PARTS} parts",
+            display_size(part),
+            display_size(largest.div_ceil(MAX_PARTS)),
+            display_size(largest)
+        )
+    });
+    let (rate, burst) = (config.api.rate_per_second, config.api.rate_burst);
+    check.that(burst >= rate, &[Id::ApiRateBurst, Id::ApiRatePerSecond], || {
+        format!("found {burst}, expected at least api.rate_per_second, which is {rate}")
+    });
+}
+
+fn times(check: &mut Check<'_>, config: &Config) {
+    let policy = &config.policy;
+    let [window, retention, linger, record] =
+        [policy.upload_window, policy.retention, policy.linger, policy.record].map(Duration::from_millis);
+    let (upload, download) = (config.api.upload_url_lifetime, config.api.download_url_lifetime);
+    let mut at_least = |id: Id, found: Duration, bound: Duration, what: &str, keys: [Id; 2]| {
+        check.that(found >= bound, &[id, keys[0], keys[1]], || {
+            let [found, bound] = [found, bound].map(humantime::format_duration);
+            format!("found {found}, expected at least {what}, which is {bound}")
+        });
+    };
+    let (up, down) = (Id::ApiUploadUrlLifetime, Id::ApiDownloadUrlLifetime);
+    at_least(Id::JobUploadWindow, window, upload, "api.upload_url_lifetime", [up, up]);
+    at_least(Id::JobRetention, retention, download, "api.download_url_lifetime", [down, down]);
+    // A URL that is still good when a job ends may make an object once more.
+    at_least(Id::JobLinger, linger, upload, "api.upload_url_lifetime", [up, up]);
+    let end = retention + linger;
+    at_least(
+        Id::JobRecord,
+        record,
+        end,
+        "job.retention and job.linger together",
+        [Id::JobRetention, Id::JobLinger],
+    );
+}

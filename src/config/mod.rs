@@ -1,0 +1,285 @@
+//! One configuration for all programs: `cadmill-api`, `cadmill-converter` and
+//! `cadmill serve`.
+//!
+//! A value comes from a flag, else from the environment, else from a TOML file,
+//! else it is the default. One table ([`key`]) names every key; paths, variables,
+//! flags and docs/CONFIGURATION.md come from it. What is unknown is refused, and all
+//! that is wrong is told at once: a typing error must not become a default in
+//! production, and nobody wants to start a service ten times to find ten of them.
+//!
+//! Secrets come from a file or the environment, never from a flag, and are never
+//! shown: not by `--print-config`, not in an error, not by `Debug`.
+
+mod build;
+mod check;
+mod environment;
+mod file;
+mod flags;
+mod key;
+mod kind;
+mod machine;
+mod problem;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use flags::{augment, wants_print};
+pub use problem::{Origin, Problem, Problems};
+pub use settings::Settings;
+
+use crate::domain::ids::Owner;
+use crate::domain::limits::{ArchiveLimits, Caps};
+use crate::domain::state::Policy;
+use clap::ArgMatches;
+use file::Said;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The program that is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// `cadmill-api`: the HTTP server.
+    Api,
+    /// `cadmill-converter`: the worker.
+    Worker,
+    /// `cadmill serve`: both, and the embedded backend.
+    Serve,
+}
+
+impl Binary {
+    /// The name of the program.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "cadmill-api",
+            Self::Worker => "cadmill-converter",
+            Self::Serve => "cadmill serve",
+        }
+    }
+}
+
+/// Reads the configuration of this process: its flags, its environment, and the
+/// file that one of them names. `matches` are those of a command from [`augment`].
+///
+/// # Errors
+/// All that is wrong.
+pub fn load(matches: &ArgMatches, binary: Binary) -> Result<(Config, Settings), Problems> {
+    load_from(matches, std::env::vars_os(), binary)
+}
+
+/// The same, with the environment given.
+///
+/// # Errors
+/// All that is wrong.
+pub fn load_from(
+    matches: &ArgMatches,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    binary: Binary,
+) -> Result<(Config, Settings), Problems> {
+    let file = match flags::file(matches) {
+        None => Said::default(),
+        Some(path) => match std::fs::read_to_string(&path) {
+            Ok(text) => file::read(&path, &text),
+            Err(error) => {
+                let problem = Problem {
+                    key: format!("--config {}", path.display()),
+                    origin: Origin::Flag("--config, or env CADMILL_CONFIG".to_owned()),
+                    text: format!("cannot read the file: {error}"),
+                };
+                Said { problems: vec![problem], ..Said::default() }
+            }
+        },
+    };
+    judge([file, environment::read(environment), flags::read(matches, binary)], binary)
+}
+
+/// The configuration that a TOML text is by itself: no flag and no variable counts.
+///
+/// # Errors
+/// All that is wrong.
+pub fn parse(text: &str, binary: Binary) -> Result<(Config, Settings), Problems> {
+    let file = file::read(Path::new("the text"), text);
+    judge([file, Said::default(), Said::default()], binary)
+}
+
+fn judge(said: [Said; 3], binary: Binary) -> Result<(Config, Settings), Problems> {
+    let (settings, mut problems) = Settings::merge(said, binary);
+    let config = build::build(&settings);
+    problems.extend(check::contradictions(&config, &settings));
+    if problems.is_empty() { Ok((config, settings)) } else { Err(Problems(problems)) }
+}
+
+/// The configuration, every value good by itself and with the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where jobs, objects and events are kept.
+    pub backend: Backend,
+    /// Directory of the embedded backend.
+    pub data_dir: PathBuf,
+    /// Log lines.
+    pub log: Log,
+    /// All AWS services.
+    pub aws: Aws,
+    /// Objects.
+    pub s3: S3,
+    /// Name of the table of jobs; there with [`Backend::Aws`].
+    pub dynamodb_table: Option<String>,
+    /// Events.
+    pub sqs: Sqs,
+    /// The HTTP server.
+    pub api: Api,
+    /// What the life of a job is measured by.
+    pub policy: Policy,
+    /// The worker.
+    pub worker: Worker,
+    /// Caps on the engine of one conversion.
+    pub caps: Caps,
+    /// Limits on an archive.
+    pub archive: ArchiveLimits,
+    /// Address and port of the embedded S3 server; port 0 takes a free one.
+    pub embedded_s3_listen: SocketAddr,
+}
+
+/// Where jobs, objects and events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// On this machine: SQLite and a server in the same process that speaks S3.
+    Embedded,
+    /// DynamoDB, S3 and SQS.
+    Aws,
+}
+
+/// Log lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// JSON objects instead of text.
+    pub json: bool,
+    /// Least important level: off, error, warn, info, debug or trace.
+    pub level: String,
+}
+
+/// All AWS services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aws {
+    /// Region; as the SDK finds it when there is none.
+    pub region: Option<String>,
+    /// Endpoint of DynamoDB and SQS; AWS when there is none.
+    pub endpoint: Option<String>,
+}
+
+/// Objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3 {
+    /// Bucket; there with [`Backend::Aws`].
+    pub bucket: Option<String>,
+    /// Endpoint: `s3.endpoint`, else `aws.endpoint`; AWS when there is none.
+    pub endpoint: Option<String>,
+    /// Endpoint for presigned URLs: `s3.public_endpoint`, else the endpoint.
+    pub public_endpoint: Option<String>,
+    /// Put the bucket into the path.
+    pub path_style: bool,
+    /// Access key and secret key; as the SDK finds them when there are none.
+    pub keys: Option<(String, Secret)>,
+}
+
+/// Events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sqs {
+    /// Queue; there with [`Backend::Aws`].
+    pub queue_url: Option<String>,
+    /// Queue of what nobody could handle.
+    pub dead_letter_url: Option<String>,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// How callers prove who they are.
+    pub auth: Auth,
+    /// Web origins whose pages may call.
+    pub cors_origins: Vec<String>,
+    /// Requests a second of one owner, in the long run; at least 1.
+    pub rate_per_second: u32,
+    /// Requests of one owner at once; at least 1.
+    pub rate_burst: u32,
+    /// How long an upload URL is good.
+    pub upload_url_lifetime: Duration,
+    /// How long a download URL is good.
+    pub download_url_lifetime: Duration,
+    /// Uploads of more bytes are made in parts.
+    pub multipart_threshold_bytes: u64,
+    /// Size of each part but the last, within S3's limits.
+    pub part_size_bytes: u64,
+    /// Largest upload; takes 10,000 parts at most.
+    pub max_upload_bytes: u64,
+}
+
+/// How callers prove who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all; on loopback only.
+    None,
+    /// By one of these bearer tokens: owner, and SHA-256 of the token in
+    /// lower-case hexadecimal.
+    Tokens(Vec<(Owner, String)>),
+    /// By a token of an OpenID provider.
+    Oidc(Oidc),
+}
+
+/// An OpenID provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oidc {
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `aud` that they must have.
+    pub audience: String,
+    /// Where its keys are.
+    pub jwks_url: String,
+    /// Claim that names the owner of a job.
+    pub owner_claim: String,
+}
+
+/// The worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Name in leases and logs.
+    pub name: String,
+    /// Conversions at the same time; at least 1.
+    pub concurrency: usize,
+    /// Memory for all conversions together, in bytes; what the machine or the
+    /// container has when there is none.
+    pub memory_bytes: Option<u64>,
+    /// Directory for the files of running jobs.
+    pub workspace: PathBuf,
+    /// Accept a workspace on a disk.
+    pub allow_disk: bool,
+    /// TOML file that declares engines; the built-in ones when there is none.
+    pub engines_file: Option<PathBuf>,
+    /// The engine host's binary; beside the program when there is none.
+    pub engine_host: Option<PathBuf>,
+    /// Time to finish or give back all jobs when told to stop.
+    pub stop_within: Duration,
+    /// Niceness of conversions, 0 to 19.
+    pub nice: u8,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
