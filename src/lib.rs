@@ -14,6 +14,7 @@ pub mod config;
 pub mod domain;
 pub mod jobs;
 pub mod ports;
+pub mod reaper;
 
 /// Version, git revision and target of this build, e.g. `0.1.0 (3f2a1b4c5d6e, x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =

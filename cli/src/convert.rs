@@ -62,6 +62,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
             ratio: args.max_ratio,
             ..ArchiveLimits::default()
         },
+        crash_retries: 0,
     };
     let cancel = setting::cancel_on_signals()?;
     let mut progress = Progress::new();

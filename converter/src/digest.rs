@@ -1,28 +1,43 @@
 //! SHA-256 of files, as lower-case hexadecimal.
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::io::{self, Read};
+
+/// A SHA-256 under way.
+#[derive(Debug, Default)]
+pub struct Digest(Sha256);
+
+impl Digest {
+    /// Takes more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn finish(self) -> String {
+        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
 
 /// SHA-256 of all that the reader yields.
 ///
 /// # Errors
 /// The reader's.
 pub fn sha256(mut reader: impl Read) -> io::Result<String> {
-    let mut hasher = Sha256::new();
+    let mut digest = Digest::default();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hasher.update(&buffer[..n]),
+            Ok(0) => return Ok(digest.finish()),
+            Ok(n) => digest.update(&buffer[..n]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
 }
 
 #[cfg(test)]

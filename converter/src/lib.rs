@@ -19,4 +19,5 @@ pub mod publish;
 #[allow(unsafe_code)]
 pub mod sandbox;
 pub mod supervisor;
+pub mod worker;
 pub mod workspace;

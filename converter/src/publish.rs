@@ -12,6 +12,7 @@
 //! `.zip`: a result is one object everywhere.
 
 use crate::digest;
+use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::File;
@@ -49,6 +50,53 @@ pub struct OutputFile {
     pub name: String,
     /// Where it lies in the workspace.
     pub path: PathBuf,
+}
+
+/// Takes the output of a job to where it belongs.
+pub trait Sink {
+    /// What is known of the output when it is there.
+    type Output;
+
+    /// Stem of the files that the engine is to write: engines put the name of the
+    /// output into it, as in OBJ's reference to its materials.
+    fn stem(&self, input_stem: &str, extension: &str) -> String;
+
+    /// Publishes the files. `main_name` is the one that the engine was told to
+    /// write; `workspace` is for what has to be made on the way.
+    ///
+    /// # Errors
+    /// [`Failure`]; nothing is published then.
+    fn publish(
+        &self,
+        files: &[OutputFile],
+        main_name: &str,
+        workspace: &Workspace,
+    ) -> Result<Self::Output, Failure>;
+}
+
+/// Whether the output is more than the one file that the engine was told to write,
+/// and so becomes an archive. Any other file, even a single one (the attributes of a
+/// shapefile without geometry), keeps its own name inside an archive: under another
+/// it would be taken for what it is not.
+pub(crate) fn needs_archive(files: &[OutputFile], main_name: &str) -> bool {
+    !matches!(files, [one] if one.name == main_name)
+}
+
+impl Sink for Destination {
+    type Output = Published;
+
+    fn stem(&self, input_stem: &str, extension: &str) -> String {
+        self.stem_of(input_stem, extension)
+    }
+
+    fn publish(
+        &self,
+        files: &[OutputFile],
+        main_name: &str,
+        _workspace: &Workspace,
+    ) -> Result<Published, Failure> {
+        self.place(files, main_name)
+    }
 }
 
 impl Destination {
@@ -107,9 +155,7 @@ impl Destination {
         }
     }
 
-    /// Stem of the files that the engine is to write: engines put the name of the
-    /// output into it, as in OBJ's reference to its materials.
-    pub fn stem(&self, input_stem: &str, extension: &str) -> String {
+    fn stem_of(&self, input_stem: &str, extension: &str) -> String {
         let Some(name) = &self.name else { return input_stem.to_owned() };
         let mut stem = name.as_str();
         for suffix in [".zip".to_owned(), format!(".{extension}")] {
@@ -137,16 +183,12 @@ impl Destination {
         (path, zipped || named_zip)
     }
 
-    /// Publishes the files under the name that was asked for, or `main_name`, which
-    /// is the file that the engine was told to write. Any other file, even a single
-    /// one (the attributes of a shapefile without geometry), keeps its own name
-    /// inside an archive: under another it would be taken for what it is not.
+    /// Publishes the files under the name that was asked for, or `main_name`.
     ///
     /// # Errors
     /// `infra.io`; nothing is left at the destination then but what was there before.
-    pub fn publish(&self, files: &[OutputFile], main_name: &str) -> Result<Published, Failure> {
-        let only_main = matches!(files, [one] if one.name == main_name);
-        let (path, is_zip) = self.path(main_name, !only_main);
+    fn place(&self, files: &[OutputFile], main_name: &str) -> Result<Published, Failure> {
+        let (path, is_zip) = self.path(main_name, needs_archive(files, main_name));
         let fail = |e: io::Error| match e.kind() {
             // The workspace is not what is full here.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -192,7 +234,7 @@ fn digest_of(file: &File) -> io::Result<String> {
 
 /// One archive of several files. It has no times of its own, so that the same
 /// files give the same bytes.
-fn write_zip(files: &[OutputFile], target: &mut File) -> io::Result<()> {
+pub(crate) fn write_zip(files: &[OutputFile], target: &mut File) -> io::Result<()> {
     let mut writer = zip::ZipWriter::new(BufWriter::with_capacity(256 << 10, target));
     for file in files {
         let mut source = File::open(&file.path)?;
@@ -299,7 +341,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let destination = Destination::new(Some(&path)).unwrap();
         assert_eq!(listing(target.path()), ["out.dxf"], "the probe leaves nothing");
-        let published = destination.publish(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf").unwrap();
+        let published = destination.place(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf").unwrap();
         assert_eq!(published.path, path);
         assert_eq!(published.bytes, 3);
         assert_eq!(published.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -312,10 +354,10 @@ mod tests {
         let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let files = files(source.path(), &[("r.dbf", "1"), ("r.shp", "2")]);
         let into_directory = Destination::new(Some(target.path())).unwrap();
-        let first = into_directory.publish(&files, "r.shp").unwrap();
+        let first = into_directory.place(&files, "r.shp").unwrap();
         assert_eq!(first.path, target.path().join("r.shp.zip"));
         let named = Destination::new(Some(&target.path().join("other.shp"))).unwrap();
-        let second = named.publish(&files, "r.shp").unwrap();
+        let second = named.place(&files, "r.shp").unwrap();
         assert_eq!(second.path, target.path().join("other.shp.zip"));
         assert_eq!(first.sha256, second.sha256);
         let mut zip = zip::ZipArchive::new(File::open(&first.path).unwrap()).unwrap();
@@ -327,12 +369,12 @@ mod tests {
     fn a_name_that_ends_with_zip_gets_an_archive() {
         let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let destination = Destination::new(Some(&target.path().join("out.zip"))).unwrap();
-        let published = destination.publish(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf").unwrap();
+        let published = destination.place(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf").unwrap();
         let zip = zip::ZipArchive::new(File::open(&published.path).unwrap()).unwrap();
         assert_eq!(zip.len(), 1);
         // And so does a file that is not the one that was asked for.
         let destination = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
-        let published = destination.publish(&files(source.path(), &[("out.dbf", "abc")]), "out.shp").unwrap();
+        let published = destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp").unwrap();
         assert_eq!(published.path, target.path().join("out.shp.zip"));
     }
 
@@ -343,7 +385,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let gone = OutputFile { name: "x".into(), path: target.path().join("gone") };
         let destination = Destination::new(Some(&path)).unwrap();
-        assert_eq!(destination.publish(&[gone], "x").unwrap_err().code, FailureCode::Io);
+        assert_eq!(destination.place(&[gone], "x").unwrap_err().code, FailureCode::Io);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(listing(target.path()), ["out.dxf"]);
     }
@@ -370,7 +412,7 @@ mod tests {
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let destination = Destination::new(Some(&link)).unwrap();
-        destination.publish(&files(source.path(), &[("x", "new")]), "x").unwrap();
+        destination.place(&files(source.path(), &[("x", "new")]), "x").unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
     }
@@ -378,11 +420,11 @@ mod tests {
     #[test]
     fn stems_follow_the_output_or_the_input() {
         let destination = |name: &str| Destination { directory: ".".into(), name: Some(name.into()) };
-        assert_eq!(destination("a.dxf").stem("in", "dxf"), "a");
-        assert_eq!(destination("a.shp.ZIP").stem("in", "shp"), "a");
-        assert_eq!(destination("a.v2.dxf").stem("in", "dxf"), "a.v2");
-        assert_eq!(destination("a").stem("in", "dxf"), "a");
-        assert_eq!(destination(".dxf").stem("in", "dxf"), ".dxf");
-        assert_eq!(Destination { directory: ".".into(), name: None }.stem("in", "dxf"), "in");
+        assert_eq!(destination("a.dxf").stem_of("in", "dxf"), "a");
+        assert_eq!(destination("a.shp.ZIP").stem_of("in", "shp"), "a");
+        assert_eq!(destination("a.v2.dxf").stem_of("in", "dxf"), "a.v2");
+        assert_eq!(destination("a").stem_of("in", "dxf"), "a");
+        assert_eq!(destination(".dxf").stem_of("in", "dxf"), ".dxf");
+        assert_eq!(Destination { directory: ".".into(), name: None }.stem_of("in", "dxf"), "in");
     }
 }

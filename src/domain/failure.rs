@@ -74,6 +74,10 @@ failure_codes! {
     InputNotAFile = "input.not_a_file", Input, 10, false, "Give one regular file; zip a directory first.";
     /// The input has no bytes.
     InputEmpty = "input.empty", Input, 10, false, "The file has 0 bytes; export or upload it again.";
+    /// The uploaded object has another size than was declared.
+    InputSizeMismatch = "input.size_mismatch", Input, 10, false, "Upload the file whose size was declared, whole.";
+    /// The uploaded object has another SHA-256 than was declared.
+    InputDigestMismatch = "input.sha256_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
     /// The file begins as a zip archive but is not a whole, well-formed one.
     ArchiveInvalid = "input.archive.invalid", Input, 10, false, "The archive is truncated or damaged; make or transfer it again.";
     /// The archive contains no file.
@@ -130,6 +134,9 @@ failure_codes! {
     LimitOutput = "limit.output", Limit, 16, false, "Raise --max-output, or convert a smaller file.";
     /// The engine printed more text than any sane library does.
     LimitMessages = "limit.messages", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
+
+    /// The job needs more memory than any worker has to give.
+    LimitAdmission = "limit.admission", Limit, 12, false, "Convert a smaller file, or give the workers more memory.";
 
     /// The engine crashed on the file.
     EngineCrashed = "engine.crashed", Engine, 14, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";

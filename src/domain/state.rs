@@ -30,6 +30,7 @@
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{Job, JobFailure, Lease, Millis, Multipart, Object, Order, Stage, State};
+use std::collections::BTreeMap;
 
 /// What the life of a job is measured by. All times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,11 @@ impl Default for Policy {
 fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
     let ended = job.times.ended.unwrap_or(now);
     match job.state {
-        State::Pending if job.input.is_none() => job.times.created + policy.upload_window,
+        State::Pending if job.input.is_none() => {
+            let end = job.times.created + policy.upload_window;
+            // An object that came without its event was announced.
+            if now < end { end } else { now + policy.redeliver }
+        }
         State::Pending => now + policy.redeliver,
         State::Processing => now + 3 * policy.lease,
         State::Completed if job.purges == 0 && job.times.dismissed.is_none() => ended + policy.retention,
@@ -146,14 +151,12 @@ pub enum Event {
         /// stop, and then the attempt does not count.
         failure: Option<JobFailure>,
     },
-    /// The worker finished a stage.
-    StageEnded {
+    /// The worker finished stages.
+    StagesEnded {
         /// Its attempt.
         attempt: u32,
-        /// The stage.
-        stage: Stage,
-        /// What it took, in milliseconds.
-        millis: u64,
+        /// What each took, in milliseconds; those that were told before may be among them.
+        millis: BTreeMap<Stage, u64>,
     },
     /// The output is there.
     Completed {
@@ -173,16 +176,22 @@ pub enum Event {
     Cancelled,
     /// The time for the upload is over.
     Expired,
-    /// The reaper saw the lease unchanged for too long. Ends a job whose attempts
-    /// are spent; one that has some left waits for a worker to claim it.
+    /// Nobody works on the job any more. Ends it if its attempts are spent; if some
+    /// are left, it waits for a worker to claim it.
     Abandoned {
-        /// The revision that it saw.
-        dead: u64,
+        /// The revision of the lease that was seen unchanged for a whole lease; none
+        /// for a job that nobody holds.
+        dead: Option<u64>,
     },
     /// The owner has no more use for the result.
     Dismissed,
     /// The objects of the ended job were deleted.
-    Purged,
+    Purged {
+        /// How often they had been before; of two that delete at once one counts.
+        before: u8,
+    },
+    /// The upload was announced to the workers again.
+    Announced,
     /// The state was asked for so many times since the last count.
     Polled {
         /// How often.
@@ -252,14 +261,15 @@ fn judge(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Renewed { attempt, revision } => renewed(job, *attempt, *revision),
         Event::Progressed { attempt, stage, progress } => progressed(job, *attempt, *stage, *progress),
         Event::Released { attempt, failure } => released(job, *attempt, failure.as_ref(), max_attempts, now),
-        Event::StageEnded { attempt, stage, millis } => stage_ended(job, *attempt, *stage, *millis),
+        Event::StagesEnded { attempt, millis } => stages_ended(job, *attempt, millis),
         Event::Completed { attempt, output } => completed(job, *attempt, output, now),
         Event::Failed { attempt, failure } => failed(job, *attempt, failure, now),
         Event::Cancelled => cancelled(job, now),
         Event::Expired => expired(job, now),
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
         Event::Dismissed => dismissed(job, now),
-        Event::Purged => purged(job, now),
+        Event::Purged { before } => purged(job, *before, now),
+        Event::Announced => announced(job),
         Event::Polled { times } => accept(job, |next| next.polls += times),
     }
 }
@@ -428,16 +438,14 @@ fn released(
     }
 }
 
-fn stage_ended(job: &Job, attempt: u32, stage: Stage, millis: u64) -> Decision {
+fn stages_ended(job: &Job, attempt: u32, millis: &BTreeMap<Stage, u64>) -> Decision {
     if !holds(job, attempt) {
         return Decision::Deny(Denied::Superseded);
     }
-    if job.stage_millis.contains_key(&stage) {
+    if millis.iter().all(|known| job.stage_millis.get(known.0) == Some(known.1)) {
         return Decision::Ignore(Ignored::Duplicate);
     }
-    accept(job, |next| {
-        next.stage_millis.insert(stage, millis);
-    })
+    accept(job, |next| next.stage_millis.extend(millis))
 }
 
 fn completed(job: &Job, attempt: u32, output: &Object, now: Millis) -> Decision {
@@ -476,15 +484,16 @@ fn expired(job: &Job, now: Millis) -> Decision {
     }
 }
 
-fn abandoned(job: &Job, dead: u64, max_attempts: u32, now: Millis) -> Decision {
-    match &job.lease {
-        _ if job.state.is_terminal() => Decision::Ignore(Ignored::Ended),
-        Some(lease) if lease.revision == dead && spent(job, max_attempts) => {
-            let failure = lost(job, max_attempts);
-            end(job, State::Failed, now, |next| next.failure = Some(failure))
-        }
-        _ => Decision::Ignore(Ignored::NotNow),
+fn abandoned(job: &Job, dead: Option<u64>, max_attempts: u32, now: Millis) -> Decision {
+    let held = job.lease.as_ref().map(|lease| lease.revision);
+    if job.state.is_terminal() {
+        return Decision::Ignore(Ignored::Ended);
     }
+    if held != dead || !spent(job, max_attempts) {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    let failure = lost(job, max_attempts);
+    end(job, State::Failed, now, |next| next.failure = Some(failure))
 }
 
 fn dismissed(job: &Job, now: Millis) -> Decision {
@@ -495,14 +504,22 @@ fn dismissed(job: &Job, now: Millis) -> Decision {
     }
 }
 
-fn purged(job: &Job, now: Millis) -> Decision {
+fn purged(job: &Job, before: u8, now: Millis) -> Decision {
     if !job.state.is_terminal() {
         return Decision::Ignore(Ignored::NotNow);
+    }
+    if job.purges != before {
+        return Decision::Ignore(Ignored::Duplicate);
     }
     accept(job, |next| {
         next.times.purged = Some(now);
         next.purges = next.purges.saturating_add(1);
     })
+}
+
+/// Nothing changes but when it is due.
+fn announced(job: &Job) -> Decision {
+    if job.state.is_terminal() { Decision::Ignore(Ignored::Ended) } else { accept(job, |_| {}) }
 }
 
 /// The failure of a job whose last worker did not finish it.

@@ -11,7 +11,7 @@ mod verdict;
 use crate::archive::{self, Archive};
 use crate::engines::{Engine, Engines};
 use crate::protocol::{Request, Task, VERSION};
-use crate::publish::{Destination, Published};
+use crate::publish::Sink;
 use crate::supervisor::{Cap, Event, Identity, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -44,6 +44,8 @@ pub struct Order {
     pub caps: Caps,
     /// Limits on the archive.
     pub archive: ArchiveLimits,
+    /// Times that the engine is started again on the same input after a crash.
+    pub crash_retries: u32,
 }
 
 /// What the conversion runs with.
@@ -130,24 +132,45 @@ pub struct Times {
 /// # Errors
 /// [`Failure`], in the result; the workspace is gone then too. Had it to stay,
 /// the failure says so.
-pub fn run(
+pub fn run<S: Sink>(
     order: &Order,
-    destination: &Destination,
+    sink: &S,
     setting: &Setting,
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
-) -> (Result<Published, Failure>, Facts) {
+) -> (Result<S::Output, Failure>, Facts) {
     let started = Instant::now();
-    let mut job = Job { order, destination, setting, cancel, observer, facts: Facts::default() };
+    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default() };
     let result = job.run();
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
     (result, facts)
 }
 
-struct Job<'a> {
+/// The same in a workspace that the caller made and will remove. An input that lies
+/// in it, in [`Workspace::fetched`], is removed as soon as it is unpacked.
+///
+/// # Errors
+/// [`Failure`], in the result.
+pub fn run_in<S: Sink>(
+    order: &Order,
+    sink: &S,
+    setting: &Setting,
+    workspace: &Workspace,
+    cancel: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> (Result<S::Output, Failure>, Facts) {
+    let started = Instant::now();
+    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default() };
+    let result = open_input(&order.input).and_then(|file| job.run_in(&file, workspace));
+    let mut facts = job.facts;
+    facts.times.total = started.elapsed();
+    (result, facts)
+}
+
+struct Job<'a, S> {
     order: &'a Order,
-    destination: &'a Destination,
+    sink: &'a S,
     setting: &'a Setting,
     cancel: &'a AtomicBool,
     observer: &'a mut dyn Observer,
@@ -161,13 +184,12 @@ struct Root {
     name: String,
 }
 
-impl Job<'_> {
-    fn run(&mut self) -> Result<Published, Failure> {
+impl<S: Sink> Job<'_, S> {
+    fn run(&mut self) -> Result<S::Output, Failure> {
         if self.order.caps.memory_bytes < MIN_MEMORY_BYTES {
             return Err(memory_too_small(self.order.caps.memory_bytes));
         }
         let file = open_input(&self.order.input)?;
-        self.facts.input_bytes = file.metadata().map_err(|e| Failure::io("reading the input", &e))?.len();
         let workspace = self.setting.place.create()?;
         let result = self.run_in(&file, &workspace);
         let removing = Instant::now();
@@ -184,18 +206,42 @@ impl Job<'_> {
         }
     }
 
-    fn run_in(&mut self, file: &File, workspace: &Workspace) -> Result<Published, Failure> {
+    fn run_in(&mut self, file: &File, workspace: &Workspace) -> Result<S::Output, Failure> {
+        self.facts.input_bytes = file.metadata().map_err(|e| Failure::io("reading the input", &e))?.len();
         let input_extension = extension_of(&self.order.input.to_string_lossy());
         let whole = ZIP_BASED_INPUTS.contains(&input_extension.as_str());
         let is_archive = !whole && archive::is_zip(file).map_err(|e| Failure::io("reading the input", &e))?;
         let (root, target) = if is_archive { self.unpack(file, workspace)? } else { self.take_as_it_is()? };
         self.facts.root = Some(root.name.clone());
         self.facts.target = Some(target.clone());
-        let stem = self.destination.stem(stem_of(&root.name), &target.extension);
+        let stem = self.sink.stem(stem_of(&root.name), &target.extension);
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
-        self.convert(&root, &target, &main_name, workspace)?;
+        self.convert_and_again(&root, &target, &main_name, workspace)?;
         self.publish(&main_name, workspace)
+    }
+
+    /// A crash may be chance: the state of a library with threads, a race, a bit.
+    fn convert_and_again(
+        &mut self,
+        root: &Root,
+        target: &Target,
+        main_name: &str,
+        workspace: &Workspace,
+    ) -> Result<(), Failure> {
+        let mut left = self.order.crash_retries;
+        loop {
+            match self.convert(root, target, main_name, workspace) {
+                Err(failure)
+                    if left > 0
+                        && matches!(failure.code, FailureCode::EngineCrashed | FailureCode::EngineNoAnswer) =>
+                {
+                    left -= 1;
+                    workspace.clear_output()?;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Judges the archive, finds root and route, and only then expands it.
@@ -219,6 +265,11 @@ impl Job<'_> {
         archive.unpack(&directory, self.cancel, &mut |bytes| {
             observer.progress(bytes as f64 / expanded.max(1) as f64)
         })?;
+        drop(archive);
+        if self.order.input.starts_with(workspace.fetched()) {
+            std::fs::remove_file(&self.order.input)
+                .map_err(|e| Failure::io("removing the unpacked archive", &e))?;
+        }
         self.facts.times.unpack = started.elapsed();
         Ok((Root { path: directory.join(&name), directory, name }, target))
     }
@@ -336,7 +387,7 @@ impl Job<'_> {
         self.facts.warnings = report.warnings.iter().map(|line| workspace.hide(line)).collect();
     }
 
-    fn publish(&mut self, main_name: &str, workspace: &Workspace) -> Result<Published, Failure> {
+    fn publish(&mut self, main_name: &str, workspace: &Workspace) -> Result<S::Output, Failure> {
         let files = output_files(&workspace.output())?;
         self.facts.output_files = files.len() as u64;
         if files.is_empty() {
@@ -354,7 +405,7 @@ impl Job<'_> {
         }
         self.observer.stage(Stage::Publish);
         let started = Instant::now();
-        let published = self.destination.publish(&files, main_name)?;
+        let published = self.sink.publish(&files, main_name, workspace)?;
         self.facts.times.publish = started.elapsed();
         Ok(published)
     }

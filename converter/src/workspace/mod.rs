@@ -1,15 +1,24 @@
 //! The job's workspace: one directory, mode 0700, on memory-backed storage, where
 //! all plaintext of the job lives and from where it is removed on every path out.
 //!
-//! Layout: `in/` is the unpacked input, `out/` what the engine writes, `tmp/` its
-//! current directory and temporaries. A disk is refused: what was written to one
-//! may be found there later.
+//! Layout: `fetch/` is what was downloaded and what goes up, `in/` the unpacked
+//! input, `out/` what the engine writes, `tmp/` its current directory and
+//! temporaries. A disk is refused: what was written to one may be found there later.
+//!
+//! Whoever has a workspace holds a lock on its directory, and the kernel takes the
+//! lock back when the process dies, however it dies. So a workspace without a lock is
+//! the remains of a killed process, and [`Place::sweep`] removes it.
+
+mod sweep;
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::display_size;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+pub use sweep::Swept;
 
 /// Environment variable that names the directory to make workspaces in.
 pub const VARIABLE: &str = "CADMILL_WORKSPACE";
@@ -20,6 +29,9 @@ pub const DISK_VARIABLE: &str = "CADMILL_ALLOW_DISK_WORKSPACE";
 pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
 const DEFAULT: &str = "/dev/shm";
+
+/// What the names of workspaces begin with.
+const PREFIX: &str = "cadmill-";
 
 /// Where workspaces are made.
 #[derive(Debug, Clone)]
@@ -58,14 +70,20 @@ impl Place {
                 "workspace {shown} is not on memory-backed storage (tmpfs); a disk is used only with {DISK_VARIABLE}={DISK_WORDS}"
             )));
         }
-        let root = tempfile::Builder::new()
-            .prefix("cadmill-")
-            .rand_bytes(16)
-            .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir_in(&real)
-            .map_err(|e| fail(format!("workspace {shown}: {e}")))?;
-        let workspace = Workspace { root };
-        for directory in [workspace.input(), workspace.output(), workspace.scratch()] {
+        let (root, lock) = loop {
+            let root = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .rand_bytes(16)
+                .permissions(std::fs::Permissions::from_mode(0o700))
+                .tempdir_in(&real)
+                .map_err(|e| fail(format!("workspace {shown}: {e}")))?;
+            // Between its making and its locking it looks like remains, and may be swept.
+            if let Some(lock) = sweep::lock(root.path()).map_err(|e| fail(format!("workspace {shown}: {e}")))? {
+                break (root, lock);
+            }
+        };
+        let workspace = Workspace { root, _lock: lock };
+        for directory in [workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()] {
             make_directory(&directory).map_err(|e| Failure::io("making the workspace", &e))?;
         }
         Ok(workspace)
@@ -87,9 +105,15 @@ pub(crate) fn make_directory(path: &Path) -> std::io::Result<()> {
 #[derive(Debug)]
 pub struct Workspace {
     root: TempDir,
+    _lock: OwnedFd,
 }
 
 impl Workspace {
+    /// Where the downloaded object lies, and an archive that is to be uploaded.
+    pub fn fetched(&self) -> PathBuf {
+        self.root.path().join("fetch")
+    }
+
     /// Where the unpacked input lies.
     pub fn input(&self) -> PathBuf {
         self.root.path().join("in")
@@ -108,7 +132,7 @@ impl Workspace {
     /// The text without the workspace's paths: engines quote the paths of the files
     /// that they complain of, and a name in the archive says all.
     pub fn hide(&self, text: &str) -> String {
-        [self.input(), self.output(), self.scratch()]
+        [self.fetched(), self.input(), self.output(), self.scratch()]
             .iter()
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
     }
@@ -142,6 +166,19 @@ impl Workspace {
             .with("free_bytes", free))
     }
 
+    /// Empties what the engine wrote to, for another run of it.
+    ///
+    /// # Errors
+    /// `infra.io`.
+    pub fn clear_output(&self) -> Result<(), Failure> {
+        for directory in [self.output(), self.scratch()] {
+            std::fs::remove_dir_all(&directory)
+                .and_then(|()| make_directory(&directory))
+                .map_err(|e| Failure::io("emptying the output of the workspace", &e))?;
+        }
+        Ok(())
+    }
+
     /// Removes the workspace and everything in it.
     ///
     /// # Errors
@@ -162,7 +199,7 @@ mod tests {
     fn a_workspace_is_private_and_goes_away() {
         let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
         let root = workspace.input().parent().unwrap().to_owned();
-        for directory in [root.clone(), workspace.input(), workspace.output(), workspace.scratch()] {
+        for directory in [root.clone(), workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()] {
             assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
         }
         std::fs::write(workspace.output().join("x"), "plaintext").unwrap();

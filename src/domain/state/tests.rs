@@ -60,21 +60,21 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         (attempt.clone(), any::<bool>())
             .prop_map(|(attempt, failed)| Event::Released { attempt, failure: failed.then(failure) }),
-        (attempt.clone(), 0u64..9).prop_map(|(attempt, millis)| Event::StageEnded {
+        (attempt.clone(), 0u64..9).prop_map(|(attempt, millis)| Event::StagesEnded {
             attempt,
-            stage: Stage::Fetch,
-            millis
+            millis: BTreeMap::from([(Stage::Fetch, millis)])
         }),
         "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
         "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),
         Just(Event::Dismissed),
-        Just(Event::Purged),
+        (0u8..3).prop_map(|before| Event::Purged { before }),
+        Just(Event::Announced),
         (attempt.clone(), "[ab]")
             .prop_map(|(attempt, tag)| Event::Completed { attempt, output: processed_object(&tag) }),
         attempt.prop_map(|attempt| Event::Failed { attempt, failure: failure() }),
         Just(Event::Cancelled),
         Just(Event::Expired),
-        revision.prop_map(|dead| Event::Abandoned { dead }),
+        prop::option::of(revision).prop_map(|dead| Event::Abandoned { dead }),
     ]
 }
 
@@ -111,7 +111,7 @@ proptest! {
             prop_assert_eq!(next.version, job.version + u64::from(changed));
             if job.state.is_terminal() {
                 prop_assert_eq!(next.state, job.state, "by {:?}", event);
-                prop_assert!(!changed || matches!(event, Event::Dismissed | Event::Purged), "{event:?}");
+                prop_assert!(!changed || matches!(event, Event::Dismissed | Event::Purged { .. }), "{event:?}");
                 prop_assert!(next.output == job.output && next.failure == job.failure);
             }
             // Attempts are raised by claims only, one at a time, one winner each.
@@ -121,7 +121,7 @@ proptest! {
                 prop_assert!(winners.insert(next.attempt, worker.clone()).is_none());
             }
             // The same event once more changes nothing.
-            let counts = matches!(event, Event::Purged);
+            let counts = matches!(event, Event::Announced);
             prop_assert!(counts || !step(&next, &event).1 || !changed, "twice: {event:?}");
             job = next;
         }
@@ -136,7 +136,7 @@ proptest! {
             Event::Renewed { attempt, .. }
             | Event::Progressed { attempt, .. }
             | Event::Released { attempt, .. }
-            | Event::StageEnded { attempt, .. }
+            | Event::StagesEnded { attempt, .. }
             | Event::Completed { attempt, .. }
             | Event::Failed { attempt, .. } => *attempt != job.attempt,
             _ => false,
@@ -202,7 +202,7 @@ fn a_crash_loop_ends() {
     }
     assert_eq!(job.attempt, 3);
     assert_eq!(apply(&job, &claim("w", 9, Some(3)), &policy(), 1), Decision::Deny(Denied::AttemptsSpent));
-    let ended = step(&job, &Event::Abandoned { dead: 3 }).0;
+    let ended = step(&job, &Event::Abandoned { dead: Some(3) }).0;
     assert_eq!(ended.failure.unwrap().code, FailureCode::WorkerLost);
 }
 
@@ -254,9 +254,9 @@ fn somebody_looks_again_at_the_right_time() {
     assert_eq!(job.due, Some(4000 + policy.retention));
     let job = at(&job, &Event::Dismissed, 5000);
     assert_eq!(job.due, Some(5000));
-    let job = at(&job, &Event::Purged, 6000);
+    let job = at(&job, &Event::Purged { before: 0 }, 6000);
     assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
-    let job = at(&job, &Event::Purged, 7000);
+    let job = at(&job, &Event::Purged { before: 1 }, 7000);
     assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
 }
 

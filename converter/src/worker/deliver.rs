@@ -1,0 +1,218 @@
+//! The output goes to the store, under a key of this attempt.
+//!
+//! Publication is two acts: the object is written here, and it becomes the job's
+//! output by the conditional write that ends the job. A worker that lost its job
+//! writes at most an object that no record names, under a key that no other attempt
+//! uses, and the cleanup deletes it with the rest.
+
+use super::failpoint;
+use crate::digest::Digest;
+use crate::publish::{OutputFile, Sink, needs_archive, write_zip};
+use crate::workspace::Workspace;
+use bytes::Bytes;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::job::Object;
+use cadmill_core::ports::object_store::{MAX_PARTS, Part};
+use cadmill_core::ports::{ObjectStore, PortError};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+/// Bytes of a part, for outputs of up to 80 GB.
+const PART: u64 = 8 << 20;
+
+/// Parts under way at once; with [`PART`] the bound of the memory for it.
+const REQUESTS: usize = 4;
+
+/// Writes of one part before the attempt fails. The client of the store repeats by
+/// itself what it knows to be safe; this is for what it gives up.
+const TRIES: u32 = 3;
+
+type Joined = Result<Result<Part, PortError>, tokio::task::JoinError>;
+
+/// Publishes to the object store.
+pub(super) struct Store<'a> {
+    pub(super) objects: &'a Arc<dyn ObjectStore>,
+    pub(super) runtime: &'a Handle,
+    pub(super) job: JobId,
+    pub(super) attempt: u32,
+    pub(super) cancel: &'a AtomicBool,
+    /// Hears how much of the output is there, from 0 to 1.
+    pub(super) progress: &'a (dyn Fn(f64) + Sync),
+}
+
+impl Sink for Store<'_> {
+    type Output = Object;
+
+    fn stem(&self, input_stem: &str, _extension: &str) -> String {
+        input_stem.to_owned()
+    }
+
+    fn publish(
+        &self,
+        files: &[OutputFile],
+        main_name: &str,
+        workspace: &Workspace,
+    ) -> Result<Object, Failure> {
+        failpoint::reached("converted");
+        let (name, path) = match files {
+            [one] if !needs_archive(files, main_name) => (main_name.to_owned(), one.path.clone()),
+            _ => (format!("{main_name}.zip"), archive(files, workspace)?),
+        };
+        // An archive of the client's may hold a name that makes a bad one.
+        let file = name.parse().or_else(|_| "output".parse()).map_err(|_| {
+            Failure::new(FailureCode::EngineNoAnswer, "the output has no name that can be given")
+        })?;
+        let key = ObjectKey::processed(self.job, self.attempt, file);
+        let object = self.upload(&key, &path)?;
+        failpoint::reached("uploaded");
+        Ok(object)
+    }
+}
+
+fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<PathBuf, Failure> {
+    let path = workspace.fetched().join("output.zip");
+    let made = File::create_new(&path).and_then(|mut file| write_zip(files, &mut file));
+    made.map_err(|e| Failure::io("writing the archive of the output to the workspace", &e))?;
+    Ok(path)
+}
+
+impl Store<'_> {
+    fn upload(&self, key: &ObjectKey, path: &Path) -> Result<Object, Failure> {
+        let fail = |e: io::Error| Failure::io("reading the output", &e);
+        let mut file = File::open(path).map_err(fail)?;
+        let size = file.metadata().map_err(fail)?.len();
+        let mut digest = Digest::default();
+        if size <= PART {
+            let mut body = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+            file.read_to_end(&mut body).map_err(fail)?;
+            digest.update(&body);
+            self.put(key, body.into())?;
+        } else {
+            self.put_parts(key, &mut file, size, &mut digest)?;
+        }
+        let there = self.runtime.block_on(self.objects.head(key))?;
+        if there.size_bytes != size {
+            let message = format!("{size} bytes were uploaded, the store has {}", there.size_bytes);
+            return Err(Failure::new(FailureCode::StoreUnavailable, message));
+        }
+        Ok(Object { sha256: Some(digest.finish()), ..there })
+    }
+
+    fn put(&self, key: &ObjectKey, body: Bytes) -> Result<(), Failure> {
+        for tried in 1.. {
+            match self.runtime.block_on(self.objects.put(key, body.clone())) {
+                // The key is this attempt's: what is there was put by a try whose reply was lost.
+                Ok(()) | Err(PortError::Precondition(_)) => break,
+                Err(error) if error.is_transient() && tried < TRIES && !self.cancelled() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_parts(
+        &self,
+        key: &ObjectKey,
+        file: &mut File,
+        size: u64,
+        digest: &mut Digest,
+    ) -> Result<(), Failure> {
+        let upload = self.runtime.block_on(self.objects.begin_multipart(key))?;
+        let result = self.send_parts(key, &upload, file, size, digest);
+        if result.is_err() {
+            // Unfinished uploads hold data that no listing shows. If this fails too, the
+            // cleanup finds it.
+            let _ = self.runtime.block_on(self.objects.abort_multipart(key, &upload));
+        }
+        result
+    }
+
+    fn send_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+        file: &mut File,
+        size: u64,
+        digest: &mut Digest,
+    ) -> Result<(), Failure> {
+        let part_bytes = PART.max(size.div_ceil(u64::from(MAX_PARTS)));
+        let mut arrived = Vec::new();
+        let mut sent = 0u64;
+        let mut tasks = JoinSet::new();
+        for number in 1.. {
+            if sent == size {
+                break;
+            }
+            if self.cancelled() {
+                return Err(Failure::new(FailureCode::Cancelled, "cancelled while uploading"));
+            }
+            if tasks.len() >= REQUESTS
+                && let Some(joined) = self.runtime.block_on(tasks.join_next())
+            {
+                self.arrive(joined, &mut arrived, size)?;
+            }
+            let length = part_bytes.min(size - sent);
+            let mut body = vec![0; usize::try_from(length).unwrap_or(0)];
+            file.read_exact(&mut body).map_err(|e| Failure::io("reading the output", &e))?;
+            digest.update(&body);
+            sent += length;
+            let (objects, key, upload) = (Arc::clone(self.objects), key.clone(), upload.to_owned());
+            tasks.spawn_on(put_part(objects, key, upload, number, body.into()), self.runtime);
+        }
+        while let Some(joined) = self.runtime.block_on(tasks.join_next()) {
+            self.arrive(joined, &mut arrived, size)?;
+        }
+        arrived.sort_by_key(|part| part.number);
+        self.complete(key, upload, &arrived)
+    }
+
+    fn arrive(&self, joined: Joined, arrived: &mut Vec<Part>, size: u64) -> Result<(), Failure> {
+        arrived.push(joined.map_err(|_| Failure::new(FailureCode::Io, "an upload task has panicked"))??);
+        let done = arrived.iter().map(|part| part.size_bytes).sum::<u64>();
+        (self.progress)(done as f64 / size as f64);
+        if done * 2 >= size {
+            failpoint::reached("half-uploaded");
+        }
+        Ok(())
+    }
+
+    fn complete(&self, key: &ObjectKey, upload: &str, parts: &[Part]) -> Result<(), Failure> {
+        for tried in 1.. {
+            match self.runtime.block_on(self.objects.complete_multipart(key, upload, parts)) {
+                // Completed by a try whose reply was lost: the caller looks at the object.
+                Ok(()) | Err(PortError::Precondition(_)) => break,
+                Err(PortError::NotFound(_)) if tried > 1 => break,
+                Err(error) if error.is_transient() && tried < TRIES && !self.cancelled() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+async fn put_part(
+    objects: Arc<dyn ObjectStore>,
+    key: ObjectKey,
+    upload: String,
+    number: u32,
+    body: Bytes,
+) -> Result<Part, PortError> {
+    let mut tried = 1;
+    loop {
+        match objects.put_part(&key, &upload, number, body.clone()).await {
+            // The same part again replaces itself.
+            Err(error) if error.is_transient() && tried < TRIES => tried += 1,
+            other => return other,
+        }
+    }
+}

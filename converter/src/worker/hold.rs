@@ -1,0 +1,200 @@
+//! Holding a job: the lease is renewed, the message stays hidden, progress is told,
+//! and the work stops as soon as the job is no longer this worker's.
+//!
+//! The lease is measured on this worker's own clock, from before the call that
+//! renewed it: when a whole lease has passed since, another worker may have the job,
+//! and the work is void even if nobody said so yet.
+
+use super::take::Letter;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::{Stage, State};
+use cadmill_core::domain::state::Event;
+use cadmill_core::jobs::{Change, Jobs};
+use cadmill_core::ports::EventQueue;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often progress may be written.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the record is read when nothing is written: how late a cancellation is seen.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Why the work must stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The worker is told to stop.
+    Stopping,
+    /// The owner cancelled the job, or it has ended otherwise.
+    Ended,
+    /// Another worker has it.
+    Superseded,
+    /// The lease could not be renewed in time.
+    Lapsed,
+}
+
+/// A job in hand, shared by the thread that works and the task that keeps the lease.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) id: JobId,
+    pub(super) attempt: u32,
+    /// The work looks at it at every step.
+    pub(super) cancel: AtomicBool,
+    letter: Letter,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    lost: Option<Lost>,
+    renewed: Instant,
+    stage: Stage,
+    progress: u16,
+    millis: BTreeMap<Stage, u64>,
+}
+
+impl Hold {
+    /// `claimed` is a moment before the claim was sent.
+    pub(super) fn new(id: JobId, attempt: u32, letter: Letter, claimed: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            attempt,
+            cancel: AtomicBool::new(false),
+            letter,
+            inner: Mutex::new(Inner {
+                lost: None,
+                renewed: claimed,
+                stage: Stage::Fetch,
+                progress: 0,
+                millis: BTreeMap::new(),
+            }),
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job is no longer ours; the first reason counts.
+    pub(super) fn lose(&self, why: Lost) {
+        self.inner().lost.get_or_insert(why);
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+
+    /// Why it is no longer ours.
+    pub(super) fn lost(&self) -> Option<Lost> {
+        self.inner().lost
+    }
+
+    /// Whether a whole lease has passed since the latest renewal.
+    pub(super) fn lapsed(&self, lease: Duration) -> bool {
+        self.inner().renewed.elapsed() >= lease
+    }
+
+    /// A stage begins.
+    pub(super) fn stage(&self, stage: Stage) {
+        let mut inner = self.inner();
+        (inner.stage, inner.progress) = (stage, 0);
+    }
+
+    /// So much of the stage is done, from 0 to 1.
+    pub(super) fn progress(&self, fraction: f64) {
+        // A fraction of at most 1, so at most 1000.
+        self.inner().progress = (fraction.clamp(0.0, 1.0) * 1000.0) as u16;
+    }
+
+    /// A stage took so long.
+    pub(super) fn took(&self, stage: Stage, time: Duration) {
+        self.inner().millis.insert(stage, crate::job::millis(time));
+    }
+
+    /// What is under way.
+    pub(super) fn current(&self) -> (Stage, u16, BTreeMap<Stage, u64>) {
+        let inner = self.inner();
+        (inner.stage, inner.progress, inner.millis.clone())
+    }
+}
+
+/// What keeps a hold.
+pub(super) struct Keeper {
+    pub(super) jobs: Jobs,
+    pub(super) queue: Arc<dyn EventQueue>,
+    pub(super) lease: Duration,
+}
+
+impl Keeper {
+    /// Keeps the hold until the task is aborted or the job lost.
+    pub(super) async fn keep(&self, hold: &Hold) {
+        let tick = (self.lease / 8).min(Duration::from_millis(500));
+        let mut told = (Stage::Fetch, 0);
+        let mut looked = Instant::now();
+        let mut wrote = Instant::now();
+        while hold.lost().is_none() {
+            tokio::time::sleep(tick).await;
+            if hold.lapsed(self.lease) {
+                tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the lease lapsed");
+                hold.lose(Lost::Lapsed);
+                return;
+            }
+            let (stage, progress, _) = hold.current();
+            let renewed = hold.inner().renewed;
+            if renewed.elapsed() >= self.lease / 3 {
+                self.renew(hold).await;
+            } else if (stage, progress) != told && wrote.elapsed() >= PROGRESS_INTERVAL {
+                wrote = Instant::now();
+                let event = Event::Progressed { attempt: hold.attempt, stage, progress };
+                if self.send(hold, &event).await {
+                    told = (stage, progress);
+                }
+            } else if looked.elapsed().min(wrote.elapsed()) >= LOOK_INTERVAL.min(self.lease / 3) {
+                looked = Instant::now();
+                self.look(hold).await;
+            }
+        }
+    }
+
+    async fn renew(&self, hold: &Hold) {
+        let before = Instant::now();
+        let event = Event::Renewed { attempt: hold.attempt, revision: super::random() };
+        if self.send(hold, &event).await {
+            hold.inner().renewed = before;
+        }
+        // A message that shows again is a duplicate: a pity, no harm.
+        if let Some(message) = hold.letter.message()
+            && let Err(error) = self.queue.hide(&message, self.lease).await
+        {
+            tracing::debug!(job.id = %hold.id, error = %error, "the message could not be kept hidden");
+        }
+    }
+
+    /// Sends an event of the holder; whether it happened.
+    async fn send(&self, hold: &Hold, event: &Event) -> bool {
+        match self.jobs.send(hold.id, event).await {
+            Ok(Change::Done(_) | Change::Ignored(..)) => true,
+            Ok(Change::Denied(_, job)) => {
+                hold.lose(if job.state.is_terminal() { Lost::Ended } else { Lost::Superseded });
+                false
+            }
+            Ok(Change::Missing) => {
+                hold.lose(Lost::Ended);
+                false
+            }
+            // Tried again at the next tick, until the lease lapses.
+            Err(error) => {
+                tracing::warn!(job.id = %hold.id, error = %error, "the job could not be written");
+                false
+            }
+        }
+    }
+
+    async fn look(&self, hold: &Hold) {
+        match self.jobs.store().get(hold.id).await {
+            Ok(Some(job)) if job.state == State::Processing && job.attempt == hold.attempt => {}
+            Ok(Some(job)) if !job.state.is_terminal() => hold.lose(Lost::Superseded),
+            Ok(_) => hold.lose(Lost::Ended),
+            Err(error) => tracing::debug!(job.id = %hold.id, error = %error, "the job could not be read"),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The worker: takes events from the queue and jobs through their stages.
+//!
+//! ```text
+//!   message -> notice -> job -> room? -> claim -> attempt -> end -> message deleted
+//!                                          |
+//!                                          +- another has it: watch its lease
+//! ```
+//!
+//! It claims a job by one conditional write and holds it by a lease ([`hold`]). The
+//! message is deleted last, after the write that ends the job: until then it comes
+//! back, to this worker or to another, if anything on the way dies. An event that
+//! comes twice changes nothing.
+//!
+//! It refuses jobs that do not fit its memory ([`admission`]), and it never loads a
+//! library: engines run in processes of their own.
+
+pub mod admission;
+mod attempt;
+mod deliver;
+pub mod failpoint;
+mod fetch;
+mod hold;
+mod remote;
+mod take;
+
+use crate::job::Setting;
+use admission::Budget;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::notice::Notice;
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::event_queue::Message;
+use cadmill_core::ports::{EventQueue, ObjectStore};
+use hold::{Hold, Lost};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long one call waits for a message.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// How often the remains of dead processes are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What a worker is told.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Its name in leases and logs; no two workers may share one.
+    pub name: String,
+    /// The bucket whose events are ours.
+    pub bucket: String,
+    /// Jobs at once, at least 1.
+    pub concurrency: u32,
+    /// Memory that the jobs may use together, in bytes.
+    pub memory_bytes: u64,
+    /// From the signal to stop to the end of the process.
+    pub stop_within: Duration,
+    /// Caps on an engine process.
+    pub caps: Caps,
+    /// Limits on an archive.
+    pub archive: ArchiveLimits,
+}
+
+/// A worker.
+#[derive(Clone)]
+pub struct Worker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: WorkerSettings,
+    setting: Setting,
+    jobs: Jobs,
+    objects: Arc<dyn ObjectStore>,
+    queue: Arc<dyn EventQueue>,
+    budget: Budget,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+    /// Jobs that this worker has in hand or waits for, and the message that is kept for each.
+    active: Mutex<HashMap<JobId, Active>>,
+}
+
+struct Active {
+    /// The message that is kept for it.
+    letter: take::Letter,
+    /// Once it is claimed.
+    hold: Option<Arc<Hold>>,
+}
+
+impl Worker {
+    /// A worker on these stores. `stop` ends it.
+    pub fn new(
+        settings: WorkerSettings,
+        setting: Setting,
+        jobs: Jobs,
+        objects: Arc<dyn ObjectStore>,
+        queue: Arc<dyn EventQueue>,
+        stop: CancellationToken,
+    ) -> Self {
+        let budget = Budget::new(settings.memory_bytes);
+        let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
+        let active = Mutex::default();
+        let shared = Shared { settings, setting, jobs, objects, queue, budget, slots, stop, active };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes messages until it is told to stop; then kills what runs, wipes, gives
+    /// the jobs back, and returns within [`WorkerSettings::stop_within`]. Says whether
+    /// all was done in that time.
+    pub async fn run(&self) -> bool {
+        let shared = &self.shared;
+        let tasks = TaskTracker::new();
+        let sweeper = tokio::spawn(Arc::clone(shared).sweep_now_and_then());
+        while let Some((message, permit)) = shared.next().await {
+            let shared = Arc::clone(shared);
+            tasks.spawn(async move { shared.take(message, permit).await });
+        }
+        sweeper.abort();
+        tracing::info!(jobs = tasks.len(), "told to stop");
+        shared.lose_all();
+        tasks.close();
+        // Part of the time is for the end of the process itself.
+        let within = shared.settings.stop_within.saturating_sub(Duration::from_secs(1));
+        let done = tokio::time::timeout(within, tasks.wait()).await.is_ok();
+        if !done {
+            tracing::error!("not everything was given back in time; leases and the next sweep do the rest");
+        }
+        done
+    }
+
+    /// Takes these notices to the end of their jobs, and nothing else: for a task that
+    /// is started for one upload. Says whether every job has ended.
+    pub async fn run_once(&self, notices: &[Notice]) -> bool {
+        let shared = &self.shared;
+        shared.sweep().await;
+        let stopper = {
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move {
+                shared.stop.cancelled().await;
+                shared.lose_all();
+            })
+        };
+        let mut ended = true;
+        for notice in notices {
+            ended &= shared.take_notice(notice, &take::Letter::None, None).await == take::Settle::Delete;
+        }
+        stopper.abort();
+        ended
+    }
+}
+
+impl Shared {
+    /// The next message, with a slot to work on it; nothing when it is time to stop.
+    async fn next(&self) -> Option<(Message, tokio::sync::OwnedSemaphorePermit)> {
+        loop {
+            let work = async {
+                let permit = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+                let lease = self.lease();
+                match self.queue.receive(1, WAIT, lease).await {
+                    Ok(messages) => Some(messages.into_iter().next().map(|message| (message, permit))),
+                    Err(error) => {
+                        tracing::warn!(error = %error, "no message could be received");
+                        tokio::time::sleep(Duration::from_secs(2)).await;
+                        Some(None)
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                // A receive that is cut off leaves its message hidden for a lease, no longer.
+                found = work => match found {
+                    Some(Some(message)) => return Some(message),
+                    Some(None) => {}
+                    None => return None,
+                },
+            }
+        }
+    }
+
+    fn lease(&self) -> Duration {
+        Duration::from_millis(self.jobs.policy().lease)
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<JobId, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lose_all(&self) {
+        for active in self.active().values() {
+            if let Some(hold) = &active.hold {
+                hold.lose(Lost::Stopping);
+            }
+        }
+    }
+
+    async fn sweep_now_and_then(self: Arc<Self>) {
+        loop {
+            self.sweep().await;
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+        }
+    }
+
+    /// Removes what killed processes left in the workspace's place.
+    async fn sweep(&self) {
+        let place = self.setting.place.clone();
+        match tokio::task::spawn_blocking(move || place.sweep()).await {
+            Ok(Ok(swept)) if swept != crate::workspace::Swept::default() => tracing::warn!(
+                removed = swept.removed,
+                left = swept.left,
+                "a process died with workspaces; they were removed"
+            ),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(error = %error, "the workspace's place could not be swept"),
+            Err(error) => tracing::error!(error = %error, "sweeping failed"),
+        }
+    }
+}
+
+/// A random number, for revisions of leases: the standard library's source of keys
+/// for hash tables, seeded by the system.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,491 @@
+//! From a message to the end of its job.
+//!
+//! Every road through here ends in a [`Settle`]: what becomes of the message. When
+//! in doubt it stays in the queue.
+
+use super::admission::{Admission, Share};
+use super::attempt::{Attempt, panicked};
+use super::hold::{Hold, Keeper, Lost};
+use super::{Active, Shared, failpoint, random, remote};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
+use cadmill_core::domain::ids::{JobId, Role};
+use cadmill_core::domain::job::{Job, JobFailure, Object, Stage, State};
+use cadmill_core::domain::limits::Caps;
+use cadmill_core::domain::notice::{self, Notice};
+use cadmill_core::domain::state::{Denied, Event};
+use cadmill_core::jobs::Change;
+use cadmill_core::ports::event_queue::Message;
+use cadmill_core::ports::{PortError, PortResult};
+use cadmill_core::reaper::upload_key;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settle {
+    /// Its job has ended, or it says nothing.
+    Delete,
+    /// It can never be served, or its job ended by our fault: for people to look at.
+    Bury,
+    /// It comes again after this time.
+    Return(Duration),
+    /// Another task of this worker has it.
+    Keep,
+}
+
+/// The message that a job is worked on for, if there is one, as it was delivered
+/// last: when it comes again, the older receipt is worth nothing.
+#[derive(Debug, Clone)]
+pub(super) enum Letter {
+    /// The notice did not come from the queue.
+    None,
+    /// From the queue.
+    Message(Arc<Mutex<Message>>),
+}
+
+impl Letter {
+    fn of(message: Message) -> Self {
+        Self::Message(Arc::new(Mutex::new(message)))
+    }
+
+    /// The message.
+    pub(super) fn message(&self) -> Option<Message> {
+        match self {
+            Self::None => None,
+            Self::Message(message) => Some(message.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        }
+    }
+
+    /// Takes the newer delivery, if it is one of the same message.
+    fn renew(&self, newer: &Message) -> bool {
+        let Self::Message(message) = self else { return false };
+        let mut message = message.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = message.id == newer.id;
+        if same {
+            message.clone_from(newer);
+        }
+        same
+    }
+}
+
+/// After this many deliveries without an object the event is for nobody.
+const DELIVERIES_WITHOUT_OBJECT: u32 = 10;
+
+/// How long a store is left alone that did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a job waits in this worker for room before another may try.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
+
+impl Shared {
+    /// Takes a message to its end.
+    pub(super) async fn take(self: Arc<Self>, message: Message, permit: OwnedSemaphorePermit) {
+        let notices = match notice::parse(&message.body) {
+            Ok(notices) => notices,
+            Err(error) => {
+                tracing::error!(message.id = %message.id, error = %error, "a message that is no event");
+                return self.settle(&message, Settle::Bury).await;
+            }
+        };
+        let mut settle = Settle::Delete;
+        let mut permit = Some(permit);
+        let letter = Letter::of(message);
+        for notice in &notices {
+            match self.take_notice(notice, &letter, permit.take()).await {
+                Settle::Delete => {}
+                other => settle = other,
+            }
+        }
+        if let Some(message) = letter.message() {
+            self.settle(&message, settle).await;
+        }
+    }
+
+    async fn settle(&self, message: &Message, settle: Settle) {
+        let settled = match settle {
+            Settle::Delete => self.queue.delete(message).await,
+            Settle::Bury => self.queue.bury(message).await,
+            Settle::Return(after) => self.queue.hide(message, after).await,
+            Settle::Keep => Ok(()),
+        };
+        // It comes again and is judged again.
+        if let Err(error) = settled {
+            tracing::debug!(message.id = %message.id, error = %error, "the message could not be settled");
+        }
+    }
+
+    /// Takes one notice to the end of its job.
+    pub(super) async fn take_notice(
+        self: &Arc<Self>,
+        notice: &Notice,
+        letter: &Letter,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Settle {
+        if notice.bucket != self.settings.bucket {
+            tracing::error!(job.id = %notice.job, "an event of another bucket");
+            return Settle::Bury;
+        }
+        let Some(entered) = self.enter(notice.job, letter) else {
+            return self.already_here(notice.job, letter);
+        };
+        let mut road = Road { shared: self, notice, letter, permit, entered };
+        match road.go().await {
+            Ok(settle) => settle,
+            Err(error) => {
+                tracing::warn!(job.id = %notice.job, error = %error, "the job is left for later");
+                Settle::Return(STORE_PAUSE)
+            }
+        }
+    }
+
+    fn enter(self: &Arc<Self>, job: JobId, letter: &Letter) -> Option<Entered> {
+        let mut active = self.active();
+        if active.contains_key(&job) {
+            return None;
+        }
+        active.insert(job, Active { letter: letter.clone(), hold: None });
+        Some(Entered { shared: Arc::clone(self), job })
+    }
+
+    /// The message of a job that another task of this worker has: a copy may go, for
+    /// that task's own message stays until the job has ended.
+    fn already_here(&self, job: JobId, letter: &Letter) -> Settle {
+        let (Some(message), Some(active)) = (letter.message(), self.active().get(&job).map(|a| a.letter.clone()))
+        else {
+            return Settle::Keep;
+        };
+        // Without a message of its own, that task is not what brings the job back.
+        if matches!(active, Letter::None) || active.renew(&message) {
+            return Settle::Keep;
+        }
+        tracing::info!(job.id = %job, "a duplicate event is ignored");
+        Settle::Delete
+    }
+}
+
+/// The job is noted as this worker's while this lives.
+struct Entered {
+    shared: Arc<Shared>,
+    job: JobId,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.shared.active().remove(&self.job);
+    }
+}
+
+/// The way of one notice.
+struct Road<'a> {
+    shared: &'a Arc<Shared>,
+    notice: &'a Notice,
+    letter: &'a Letter,
+    permit: Option<OwnedSemaphorePermit>,
+    entered: Entered,
+}
+
+/// What watching another's lease ended with.
+enum Watched {
+    /// It did not change for a whole lease.
+    Dead(u64),
+    /// The job is in another situation.
+    Changed,
+    /// This worker is to stop.
+    Stop,
+}
+
+impl Road<'_> {
+    async fn go(&mut self) -> PortResult<Settle> {
+        let id = self.notice.job;
+        let mut dead = None;
+        loop {
+            if self.shared.stop.is_cancelled() {
+                return Ok(Settle::Return(Duration::ZERO));
+            }
+            let Some(job) = self.shared.jobs.store().get(id).await? else {
+                tracing::info!(job.id = %id, "an event for a job that is not there is ignored");
+                return Ok(Settle::Delete);
+            };
+            if job.state.is_terminal() {
+                tracing::info!(job.id = %id, state = job.state.as_str(), "an event for an ended job is ignored");
+                return Ok(Settle::Delete);
+            }
+            let Some(input) = job.input.clone() else {
+                if let Some(settle) = self.look_for_upload(&job).await? {
+                    return Ok(settle);
+                }
+                continue;
+            };
+            let held = job.lease.as_ref().map(|lease| lease.revision);
+            if held.is_some() && held != dead {
+                match self.watch(&job).await? {
+                    Watched::Dead(revision) => dead = Some(revision),
+                    Watched::Changed => dead = None,
+                    Watched::Stop => return Ok(Settle::Return(Duration::ZERO)),
+                }
+                continue;
+            }
+            if self.permit.is_none() {
+                self.permit = Arc::clone(&self.shared.slots).acquire_owned().await.ok();
+            }
+            let room = match self.room(&job, &input).await? {
+                Some(room) => room,
+                None => return Ok(Settle::Return(Duration::from_secs(1))),
+            };
+            if let Some(settle) = self.claim(&job, dead, input, room).await? {
+                return Ok(settle);
+            }
+            dead = None;
+        }
+    }
+
+    /// The event says that the object is there; the store says what it is.
+    async fn look_for_upload(&self, job: &Job) -> PortResult<Option<Settle>> {
+        match self.shared.objects.head(&upload_key(job.id, &job.order.file_name)).await {
+            Ok(object) => {
+                let event = Event::Uploaded { object, sequencer: self.notice.sequencer.clone() };
+                self.shared.jobs.send(job.id, &event).await?;
+                Ok(None)
+            }
+            Err(PortError::NotFound(_)) if self.letter.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) => {
+                tracing::error!(job.id = %job.id, "an event for an object that is not there");
+                Ok(Some(Settle::Bury))
+            }
+            Err(PortError::NotFound(_)) => Ok(Some(Settle::Return(STORE_PAUSE))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Watches another's lease on this worker's clock. It takes no slot meanwhile.
+    async fn watch(&mut self, job: &Job) -> PortResult<Watched> {
+        self.permit = None;
+        let lease = self.shared.lease();
+        let seen = job.lease.as_ref().map(|held| held.revision);
+        let Some(revision) = seen else { return Ok(Watched::Changed) };
+        tracing::info!(job.id = %job.id, attempt = job.attempt, "another worker has the job; its lease is watched");
+        let since = Instant::now();
+        let mut hidden = Instant::now();
+        while since.elapsed() < lease {
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Ok(Watched::Stop),
+                () = tokio::time::sleep((lease / 10).min(Duration::from_secs(2))) => {}
+            }
+            if hidden.elapsed() >= lease / 3 {
+                hidden = Instant::now();
+                self.keep_hidden().await;
+            }
+            let now = self.shared.jobs.store().get(job.id).await?;
+            if now.and_then(|job| job.lease).map(|held| held.revision) != seen {
+                return Ok(Watched::Changed);
+            }
+        }
+        tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease of another worker is dead");
+        Ok(Watched::Dead(revision))
+    }
+
+    async fn keep_hidden(&self) {
+        if let Some(message) = self.letter.message()
+            && let Err(error) = self.shared.queue.hide(&message, self.shared.lease()).await
+        {
+            tracing::debug!(job.id = %self.notice.job, error = %error, "the message could not be kept hidden");
+        }
+    }
+
+    /// Room for the job; a failure when it will never fit, nothing when others use
+    /// what it needs for too long.
+    async fn room(&self, job: &Job, input: &Object) -> PortResult<Option<Result<Share, Failure>>> {
+        let expanded = self.expanded_bytes(job, input).await?;
+        let engine = self.shared.settings.caps.memory_bytes;
+        let since = Instant::now();
+        loop {
+            match self.shared.budget.admit(input.size_bytes, expanded, engine) {
+                Admission::Now(share) => return Ok(Some(Ok(share))),
+                Admission::Never(failure) => return Ok(Some(Err(failure))),
+                Admission::Later if since.elapsed() >= ROOM_WAIT => return Ok(None),
+                Admission::Later => {}
+            }
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            }
+            self.keep_hidden().await;
+        }
+    }
+
+    /// What the object expands to, by the directory of the archive; its own size when
+    /// it is none.
+    async fn expanded_bytes(&self, job: &Job, input: &Object) -> PortResult<u64> {
+        if ZIP_BASED_INPUTS.contains(&extension_of(job.order.file_name.as_str()).as_str()) {
+            return Ok(input.size_bytes);
+        }
+        let (objects, object) = (Arc::clone(&self.shared.objects), input.clone());
+        let runtime = tokio::runtime::Handle::current();
+        let read = tokio::task::spawn_blocking(move || remote::expanded_bytes(&objects, &runtime, &object));
+        let expanded = read.await.unwrap_or(Ok(None))?;
+        // The object itself is there while it is expanded.
+        Ok(expanded.unwrap_or(input.size_bytes))
+    }
+
+    /// Claims the job and works on it; nothing when another was faster.
+    async fn claim(
+        &mut self,
+        job: &Job,
+        dead: Option<u64>,
+        input: Object,
+        room: Result<Share, Failure>,
+    ) -> PortResult<Option<Settle>> {
+        let shared = self.shared;
+        let claimed = Instant::now();
+        let event = Event::Claimed { worker: shared.settings.name.clone(), revision: random(), dead };
+        let job = match shared.jobs.send(job.id, &event).await? {
+            Change::Done(job) => job,
+            Change::Denied(Denied::AttemptsSpent, _) => {
+                let ended = shared.jobs.send(job.id, &Event::Abandoned { dead }).await?;
+                return Ok(matches!(ended, Change::Done(_)).then_some(Settle::Bury));
+            }
+            Change::Ignored(..) | Change::Denied(..) | Change::Missing => return Ok(None),
+        };
+        tracing::info!(job.id = %job.id, attempt = job.attempt, bytes = input.size_bytes, "claimed");
+        failpoint::reached("claimed");
+        let hold = Hold::new(job.id, job.attempt, self.letter.clone(), claimed);
+        if let Some(active) = shared.active().get_mut(&self.entered.job) {
+            active.hold = Some(Arc::clone(&hold));
+        }
+        // The signal may have come between the look at it and the entry.
+        if shared.stop.is_cancelled() {
+            hold.lose(Lost::Stopping);
+        }
+        let keeper = {
+            let keeper = Keeper {
+                jobs: shared.jobs.clone(),
+                queue: Arc::clone(&shared.queue),
+                lease: shared.lease(),
+            };
+            let hold = Arc::clone(&hold);
+            tokio::spawn(async move { keeper.keep(&hold).await })
+        };
+        let result = match room {
+            Ok(share) => self.attempt(*job, input, &hold, &share).await,
+            Err(failure) => Err((failure, Stage::Fetch)),
+        };
+        let settle = self.conclude(&hold, result).await;
+        keeper.abort();
+        Ok(Some(settle))
+    }
+
+    async fn attempt(
+        &self,
+        job: Job,
+        input: Object,
+        hold: &Arc<Hold>,
+        share: &Share,
+    ) -> Result<Object, (Failure, Stage)> {
+        let shared = self.shared;
+        let attempt = Attempt {
+            job,
+            input,
+            hold: Arc::clone(hold),
+            objects: Arc::clone(&shared.objects),
+            runtime: tokio::runtime::Handle::current(),
+            setting: shared.setting.clone(),
+            caps: Caps { memory_bytes: share.engine_bytes, ..shared.settings.caps },
+            archive: shared.settings.archive,
+        };
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let started = std::thread::Builder::new().name("attempt".to_owned()).spawn(move || {
+            // Nobody waits for it any more when the runtime is gone.
+            let _ = sender.send(attempt.run());
+        });
+        if let Err(error) = started {
+            return Err((Failure::io("starting a thread", &error), Stage::Fetch));
+        }
+        // The sender is dropped without a word when the thread panics.
+        receiver.await.unwrap_or_else(|_| Err((panicked(), hold.current().0)))
+    }
+
+    /// Ends the job, or gives it back, and says what becomes of the message.
+    async fn conclude(&self, hold: &Arc<Hold>, result: Result<Object, (Failure, Stage)>) -> Settle {
+        let attempt = hold.attempt;
+        let stages = Event::StagesEnded { attempt, millis: hold.current().2 };
+        if let Err(error) = self.shared.jobs.send(hold.id, &stages).await {
+            tracing::debug!(job.id = %hold.id, error = %error, "the times of the stages could not be written");
+        }
+        let (failure, stage) = match result {
+            Ok(output) => return self.complete(hold, output).await,
+            Err(failed) => failed,
+        };
+        let told = |failure: Failure| JobFailure { code: failure.code, message: failure.message, at: Some(stage) };
+        let infra = failure.code.as_str().starts_with("infra.");
+        let event = match hold.lost() {
+            Some(Lost::Ended) => return Settle::Delete,
+            Some(Lost::Superseded) => return Settle::Return(self.shared.lease()),
+            Some(Lost::Stopping) => Event::Released { attempt, failure: None },
+            Some(Lost::Lapsed) => {
+                let failure = Failure::new(FailureCode::StoreUnavailable, "the lease could not be renewed");
+                Event::Released { attempt, failure: Some(told(failure)) }
+            }
+            None if infra => {
+                tracing::error!(job.id = %hold.id, attempt, code = %failure.code, stage = stage.as_str(), "the attempt failed by our fault");
+                Event::Released { attempt, failure: Some(told(failure)) }
+            }
+            None => {
+                tracing::info!(job.id = %hold.id, attempt, code = %failure.code, stage = stage.as_str(), "failed");
+                Event::Failed { attempt, failure: told(failure) }
+            }
+        };
+        match self.end(hold, &event).await {
+            Some(job) => match (job.state, &event) {
+                (State::Pending, Event::Released { failure: None, .. }) => Settle::Return(Duration::ZERO),
+                (State::Pending, _) => Settle::Return(backoff(attempt)),
+                (State::Failed, Event::Released { .. }) => Settle::Bury,
+                _ => Settle::Delete,
+            },
+            None => Settle::Return(self.shared.lease()),
+        }
+    }
+
+    async fn complete(&self, hold: &Arc<Hold>, output: Object) -> Settle {
+        let bytes = output.size_bytes;
+        let event = Event::Completed { attempt: hold.attempt, output };
+        match self.end(hold, &event).await {
+            Some(job) if job.state == State::Completed && job.attempt == hold.attempt => {
+                tracing::info!(job.id = %hold.id, attempt = hold.attempt, bytes, "completed");
+                failpoint::reached("recorded");
+                // Nobody needs the input any more. If this fails, the cleanup does it.
+                if let Err(error) = self.shared.objects.purge(Role::Upload, hold.id).await {
+                    tracing::warn!(job.id = %hold.id, error = %error, "the upload could not be deleted yet");
+                }
+                Settle::Delete
+            }
+            Some(_) => Settle::Delete,
+            None => {
+                tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the result came too late and is not published");
+                Settle::Return(self.shared.lease())
+            }
+        }
+    }
+
+    /// Writes the end of the attempt, however long the store does not answer, until the
+    /// lease is over. The job after it, if it is ours or has ended.
+    async fn end(&self, hold: &Arc<Hold>, event: &Event) -> Option<Job> {
+        loop {
+            match self.shared.jobs.send(hold.id, event).await {
+                Ok(Change::Done(job) | Change::Ignored(_, job)) => return Some(*job),
+                Ok(Change::Denied(_, job)) if job.state.is_terminal() => return Some(*job),
+                Ok(Change::Denied(..) | Change::Missing) => return None,
+                Err(error) if hold.lapsed(self.shared.lease()) => {
+                    tracing::error!(job.id = %hold.id, error = %error, "the end of the attempt could not be written");
+                    return None;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+}
+
+/// How long a job waits before it is tried again.
+fn backoff(attempt: u32) -> Duration {
+    Duration::from_secs((2u64 << attempt.min(7)).min(120))
+}

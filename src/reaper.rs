@@ -1,0 +1,141 @@
+//! The reaper: does for each job what is due and what nobody else does.
+//!
+//! A job says when somebody should look at it again ([`crate::domain::job::Job::due`]).
+//! The reaper asks for those that are due and ends the wait for uploads that never
+//! came, announces again what no worker took or what a dead worker left, deletes the
+//! objects of ended jobs, and at last their records.
+//!
+//! Any number of reapers may run at once, and each may die between any two acts:
+//! every act can be repeated. It owns no job; it only sends events.
+
+use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
+use crate::domain::job::{Job, Object, State};
+use crate::domain::notice;
+use crate::domain::state::Event;
+use crate::jobs::Jobs;
+use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
+use std::sync::Arc;
+
+/// Jobs that one round takes.
+const BATCH: u32 = 100;
+
+/// Does what is due.
+#[derive(Clone)]
+pub struct Reaper {
+    jobs: Jobs,
+    objects: Arc<dyn ObjectStore>,
+    queue: Arc<dyn EventQueue>,
+    bucket: String,
+}
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Round {
+    /// Jobs whose upload did not come in time.
+    pub expired: u64,
+    /// Uploads that were announced to the workers again.
+    pub announced: u64,
+    /// Objects that were deleted, each version counted.
+    pub objects: u64,
+    /// Unfinished uploads that were given up.
+    pub uploads: u64,
+    /// Records that were deleted.
+    pub records: u64,
+    /// Jobs for which it could not be done; they stay due.
+    pub failed: u64,
+}
+
+impl Reaper {
+    /// A reaper of these jobs.
+    pub fn new(
+        jobs: Jobs,
+        objects: Arc<dyn ObjectStore>,
+        queue: Arc<dyn EventQueue>,
+        bucket: String,
+    ) -> Self {
+        Self { jobs, objects, queue, bucket }
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// When the store does not tell what is due. What fails for one job is logged
+    /// and counted, and keeps no other from being served.
+    pub async fn round(&self) -> PortResult<Round> {
+        let mut round = Round::default();
+        let due = self.jobs.store().due(self.jobs.clock().now(), BATCH).await?;
+        for job in due {
+            if let Err(error) = self.serve(&job, &mut round).await {
+                round.failed += 1;
+                tracing::warn!(job.id = %job.id, error = %error, "what is due for a job could not be done");
+            }
+        }
+        Ok(round)
+    }
+
+    async fn serve(&self, job: &Job, round: &mut Round) -> PortResult<()> {
+        match job.state {
+            State::Pending | State::Processing => self.wake(job, round).await,
+            _ if job.purges < 2 => self.purge(job, round).await,
+            _ => {
+                round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
+                Ok(())
+            }
+        }
+    }
+
+    /// A job that nothing has happened to for too long.
+    async fn wake(&self, job: &Job, round: &mut Round) -> PortResult<()> {
+        let object = match &job.input {
+            Some(object) => object.clone(),
+            None => match self.objects.head(&upload_key(job.id, &job.order.file_name)).await {
+                // The upload came, its event did not.
+                Ok(object) => object,
+                Err(PortError::NotFound(_)) => {
+                    self.jobs.send(job.id, &Event::Expired).await?;
+                    round.expired += 1;
+                    tracing::info!(job.id = %job.id, "the upload did not come in time");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        self.announce(job, &object).await?;
+        round.announced += 1;
+        tracing::info!(job.id = %job.id, state = job.state.as_str(), "announced to the workers again");
+        Ok(())
+    }
+
+    /// Announced first and noted after: to die in between announces it twice, and a
+    /// duplicate changes nothing.
+    async fn announce(&self, job: &Job, object: &Object) -> PortResult<()> {
+        // Older than every real event, so that it never outranks one.
+        let sequencer = job.sequencer.as_deref().unwrap_or("00");
+        let now = self.jobs.clock().now();
+        let id = JobId::random().to_string();
+        let body = notice::object_created(&self.bucket, object, sequencer, "Announced", &id, now);
+        self.queue.send(&body).await?;
+        self.jobs.send(job.id, &Event::Announced).await?;
+        Ok(())
+    }
+
+    async fn purge(&self, job: &Job, round: &mut Round) -> PortResult<()> {
+        let mut objects = 0;
+        let mut uploads = 0;
+        for role in [Role::Upload, Role::Processed] {
+            let purged = self.objects.purge(role, job.id).await?;
+            objects += purged.objects;
+            uploads += purged.uploads;
+        }
+        self.jobs.send(job.id, &Event::Purged { before: job.purges }).await?;
+        round.objects += objects;
+        round.uploads += uploads;
+        tracing::info!(job.id = %job.id, objects, uploads, "deleted what the store had of an ended job");
+        Ok(())
+    }
+}
+
+/// The key that the client of this job uploads to.
+pub fn upload_key(id: JobId, file: &FileName) -> ObjectKey {
+    ObjectKey::upload(id, file.clone())
+}
