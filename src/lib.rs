@@ -13,8 +13,10 @@ pub mod conformance;
 pub mod config;
 pub mod domain;
 pub mod jobs;
+pub mod logging;
 pub mod ports;
 pub mod reaper;
+pub mod stores;
 
 /// Version, git revision and target of this build, e.g. `0.1.0 (3f2a1b4c5d6e, x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =

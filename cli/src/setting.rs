@@ -3,17 +3,12 @@
 use cadmill_converter::engines::Engines;
 use cadmill_converter::job::Setting;
 use cadmill_converter::sandbox::privileges;
-use cadmill_converter::supervisor::Supervisor;
+use cadmill_converter::supervisor::{HOST_VARIABLE, Supervisor, engine_host};
 use cadmill_converter::workspace::Place;
-use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::failure::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-/// Environment variable that names the engine host's binary.
-const HOST_VARIABLE: &str = "CADMILL_ENGINE_HOST";
-
-const HOST_NAME: &str = "cadmill-engine-host";
 
 /// A flag that the usual signals set. A job sees it within milliseconds, kills
 /// the engine and removes the workspace; a plain death would leave both.
@@ -35,24 +30,6 @@ pub(crate) fn build(engines_file: Option<&Path>) -> Result<Setting, Failure> {
         Some(path) => Engines::from_file(path)?,
         None => Engines::default(),
     };
-    Ok(Setting { engines, place: Place::from_environment(), supervisor: Supervisor::new(host()?) })
-}
-
-fn host() -> Result<PathBuf, Failure> {
-    if let Some(path) = std::env::var_os(HOST_VARIABLE) {
-        let path = PathBuf::from(path);
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            let message = format!("{HOST_VARIABLE} names {}, which is no file", path.display());
-            Err(Failure::new(FailureCode::EngineHost, message))
-        };
-    }
-    let own = std::env::current_exe().map_err(|e| Failure::io("finding our own binary", &e))?;
-    let path = own.with_file_name(HOST_NAME);
-    if path.is_file() {
-        return Ok(path);
-    }
-    let message = format!("{HOST_NAME} is not beside {}", own.display());
-    Err(Failure::new(FailureCode::EngineHost, message))
+    let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;
+    Ok(Setting { engines, place: Place::from_environment(), supervisor: Supervisor::new(host) })
 }

@@ -1,1 +1,161 @@
-fn main() {}
+//! `cadmill-converter`: the worker.
+//!
+//! `worker` takes events from the queue until SIGTERM; `task` serves one upload and
+//! ends, for a task that is started for each.
+
+#![forbid(unsafe_code)]
+
+use cadmill_converter::engines::Engines;
+use cadmill_converter::job::Setting;
+use cadmill_converter::sandbox::privileges;
+use cadmill_converter::supervisor::{Supervisor, engine_host};
+use cadmill_converter::worker::{Worker, WorkerSettings, admission};
+use cadmill_converter::workspace::Place;
+use cadmill_core::config::{self, Binary, Config};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::notice::{self, Notice};
+use cadmill_core::logging;
+use cadmill_core::stores::Stores;
+use clap::{Arg, ArgMatches, Command};
+use std::io::Read;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Longest event that is read from standard input, in bytes: SQS has 256 KiB.
+const MAX_EVENT: u64 = 1 << 20;
+
+/// Exit code of `task` when its job has not ended: it was taken by another, or is
+/// to be tried again.
+const NOT_ENDED: u8 = 75;
+
+fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let Some((mode, matches)) = matches.subcommand() else { return ExitCode::from(2) };
+    let (config, settings) = match config::load(matches, Binary::Worker) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
+        }
+    };
+    if config::wants_print(matches) {
+        print!("{}", settings.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    match run(mode, matches, &config) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
+            ExitCode::from(failure.code.exit_code())
+        }
+    }
+}
+
+fn command() -> Command {
+    let job = Arg::new("job")
+        .long("job")
+        .env("CADMILL_JOB")
+        .value_name("UUID")
+        .value_parser(|text: &str| text.parse::<JobId>())
+        .help("The job whose upload is there; without it the event is read from standard input");
+    let worker = Command::new("worker").about("Take events from the queue until told to stop");
+    let task = Command::new("task").about("Serve one upload and end").arg(job);
+    Command::new("cadmill-converter")
+        .version(cadmill_core::BUILD)
+        .about("Converts what was uploaded, each file in a process of its own")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(config::augment(worker, Binary::Worker))
+        .subcommand(config::augment(task, Binary::Worker))
+}
+
+fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
+    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    // This process holds plaintext in its buffers: it must not end in a core file.
+    privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
+    privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
+    let setting = setting(config)?;
+    // A place that cannot be used is told now, and not by each job.
+    setting.place.create()?.remove()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", &e))?;
+    runtime.block_on(async {
+        let stores = Stores::open(config).await?;
+        let stop = stop_on_signals()?;
+        let settings = settings(config, &stores);
+        tracing::info!(
+            worker = settings.name,
+            concurrency = settings.concurrency,
+            memory_bytes = settings.memory_bytes,
+            build = cadmill_core::BUILD,
+            "ready"
+        );
+        let Stores { objects, jobs, queue, bucket } = stores;
+        let worker = Worker::new(settings, setting, jobs, objects, queue, stop);
+        let done = if mode == "task" {
+            let notices = match matches.get_one::<JobId>("job") {
+                Some(&job) => vec![Notice { bucket, job, sequencer: "00".to_owned(), reason: "Given".to_owned() }],
+                None => event_from_stdin()?,
+            };
+            worker.run_once(&notices).await
+        } else {
+            worker.run().await
+        };
+        Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(NOT_ENDED) })
+    })
+}
+
+fn setting(config: &Config) -> Result<Setting, Failure> {
+    let engines = match &config.worker.engines_file {
+        Some(path) => Engines::from_file(path)?,
+        None => Engines::default(),
+    };
+    let place = Place::new(config.worker.workspace.clone(), config.worker.allow_disk);
+    let host = engine_host(config.worker.engine_host.as_deref())?;
+    Ok(Setting { engines, place, supervisor: Supervisor::new(host) })
+}
+
+fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
+    WorkerSettings {
+        name: config.worker.name.clone(),
+        bucket: stores.bucket.clone(),
+        concurrency: u32::try_from(config.worker.concurrency).unwrap_or(u32::MAX),
+        memory_bytes: config.worker.memory_bytes.unwrap_or_else(admission::available_bytes),
+        stop_within: config.worker.stop_within,
+        caps: config.caps,
+        archive: config.archive,
+    }
+}
+
+/// A token that SIGTERM, which ECS sends, and SIGINT cancel.
+fn stop_on_signals() -> Result<CancellationToken, Failure> {
+    let stop = CancellationToken::new();
+    let fail = |e: std::io::Error| Failure::io("taking over the signals", &e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+fn event_from_stdin() -> Result<Vec<Notice>, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(MAX_EVENT)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::io("reading the event from standard input", &e))?;
+    notice::parse(&text).map_err(|e| {
+        Failure::new(FailureCode::UsageInvalid, format!("standard input is no event of an upload: {e}"))
+    })
+}

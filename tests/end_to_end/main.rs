@@ -2,7 +2,8 @@
 //!
 //! Each file is a promise: the output is the library's own (`parity`), nothing
 //! that an engine does harms anyone else (`misbehaviour`), bad input gets an
-//! answer that helps (`refusals`), the documents tell the truth (`documents`).
+//! answer that helps (`refusals`), a job ends once and right whatever dies on the way
+//! (`pipeline`), the documents tell the truth (`documents`).
 
 mod catalogue;
 mod documents;
@@ -10,5 +11,6 @@ mod layout;
 mod memory;
 mod misbehaviour;
 mod parity;
+mod pipeline;
 mod refusals;
 mod support;

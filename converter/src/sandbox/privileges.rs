@@ -25,3 +25,15 @@ pub fn drop_all() -> io::Result<()> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     Ok(())
 }
+
+/// Lowers the process's priority, and that of the engines that it starts: so that a
+/// server on the same machine answers while they work. 0 leaves it as it is.
+///
+/// # Errors
+/// The system's.
+pub fn be_nice(niceness: u8) -> io::Result<()> {
+    if niceness > 0 {
+        rustix::process::setpriority_process(None, niceness.into())?;
+    }
+    Ok(())
+}

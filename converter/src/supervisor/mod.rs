@@ -8,6 +8,7 @@
 //! wakes every 20 to 50 ms to look at the caps. It makes no thread, and its memory
 //! does not depend on what the engine says.
 
+mod host;
 mod judge;
 mod process;
 mod text;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub use host::{HOST_VARIABLE, engine_host};
 pub use text::clean;
 
 /// How often the caps are looked at: at first, when most that goes wrong goes

@@ -1,0 +1,31 @@
+//! Finding the engine host's binary.
+
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::path::{Path, PathBuf};
+
+/// Environment variable that names the binary.
+pub const HOST_VARIABLE: &str = "CADMILL_ENGINE_HOST";
+
+const HOST_NAME: &str = "cadmill-engine-host";
+
+/// The engine host: the binary that is named, or the one beside this program.
+///
+/// # Errors
+/// `infra.engine_host` when there is none.
+pub fn engine_host(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = named {
+        return if path.is_file() {
+            Ok(path.to_owned())
+        } else {
+            let message = format!("{HOST_VARIABLE} names {}, which is no file", path.display());
+            Err(Failure::new(FailureCode::EngineHost, message))
+        };
+    }
+    let own = std::env::current_exe().map_err(|e| Failure::io("finding our own binary", &e))?;
+    let path = own.with_file_name(HOST_NAME);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let message = format!("{HOST_NAME} is not beside {}", own.display());
+    Err(Failure::new(FailureCode::EngineHost, message))
+}

@@ -1,0 +1,40 @@
+//! Logs: one readable sentence and fields, on standard error, so that standard
+//! output is for results.
+//!
+//! Field names are the same everywhere: `job.id`, `attempt`, `state`, `stage`,
+//! `code`, `error`; units are in the names (`bytes`, `…_ms`). Never logged: file
+//! names, object keys, URLs, tokens, texts of engines, messages to owners. The log
+//! of the AWS SDK and of the HTTP libraries would hold some of these at its finer
+//! levels, so a level is for cadmill alone, and theirs is at most a warning.
+
+use crate::config::Log;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
+
+/// Starts logging. A panic is logged by its place in the code, not by its text: that
+/// may hold anything.
+///
+/// # Errors
+/// When logging was started before, or the level is none.
+pub fn start(log: &Log) -> Result<(), String> {
+    let ours: Result<Vec<Directive>, _> = ["cadmill_core", "cadmill_converter", "cadmill_api", "cadmill"]
+        .iter()
+        .map(|name| format!("{name}={}", log.level).parse())
+        .collect();
+    let mut filter = EnvFilter::new("error");
+    for directive in ours.map_err(|_| format!("there is no log level '{}'", log.level))? {
+        filter = filter.add_directive(directive);
+    }
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let started =
+        if log.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    started.map_err(|_| "logging was started before".to_owned())?;
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, ToString::to_string);
+        tracing::error!(place, "a panic");
+    }));
+    Ok(())
+}

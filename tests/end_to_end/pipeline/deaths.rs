@@ -1,0 +1,144 @@
+//! Workers that are killed, paused past their lease, or told to stop, at each stage
+//! of the work. The process is real and so is the signal.
+
+use super::world::{Worker, World, large_archive};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::{Stage, State};
+use cadmill_core::domain::state::Event;
+use rustix::process::Signal;
+
+/// A job of several parts, and a worker that has stopped itself in it.
+async fn stopped_at(failpoint: &str) -> (World, JobId, Worker) {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(200_000), "dxf").await;
+    let first = world.worker("first", Some(failpoint));
+    first.stopped().await;
+    (world, id, first)
+}
+
+/// Killed there, the job ends once, by a second worker, and nothing is left.
+async fn killed_at(failpoint: &str, attempts: u32) {
+    let (world, id, first) = stopped_at(failpoint).await;
+    let before = world.job(id).await;
+    first.kill();
+    let _second = world.worker("second", None);
+    let (job, dxf) = world.completed(id).await;
+    assert_eq!(job.attempt, attempts, "{job:?}");
+    assert!(dxf.len() > 9 << 20 && dxf.ends_with(b"EOF\n"), "{} bytes", dxf.len());
+    if before.state == State::Completed {
+        assert_eq!(job.output, before.output, "the result that was recorded is the result");
+    }
+    world.queue_is_empty().await;
+    world.workspace_is_empty().await;
+    assert_eq!(world.job(id).await, job, "nothing changed after the end");
+    assert_eq!(world.queue.dead_letters().await.unwrap(), 0);
+}
+
+macro_rules! killed {
+    ($($name:ident = $failpoint:literal, $attempts:literal;)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                killed_at($failpoint, $attempts).await;
+            }
+        )+
+
+        #[test]
+        fn every_failpoint_is_tried() {
+            assert_eq!([$($failpoint),+], cadmill_converter::worker::failpoint::ALL);
+        }
+    };
+}
+
+killed! {
+    killed_when_claimed = "claimed", 2;
+    killed_half_downloaded = "half-downloaded", 2;
+    killed_when_unpacked = "unpacked", 2;
+    killed_while_converting = "converting", 2;
+    killed_when_converted = "converted", 2;
+    killed_half_uploaded = "half-uploaded", 2;
+    killed_when_uploaded_but_not_recorded = "uploaded", 2;
+    killed_when_recorded_but_not_acknowledged = "recorded", 1;
+}
+
+/// Paused past its lease and resumed, it finds that the job is another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_worker_cannot_publish() {
+    let (world, id, first) = stopped_at("uploaded").await;
+    let _second = world.worker("second", None);
+    let (job, dxf) = world.completed(id).await;
+    assert_eq!(job.attempt, 2);
+    first.signal(Signal::CONT);
+    world.wait_until_said("too late and is not published").await;
+    assert_eq!(world.completed(id).await, (job, dxf));
+    world.queue_is_empty().await;
+    assert_eq!(first.terminate(), Some(0));
+    world.workspace_is_empty().await;
+}
+
+/// The same while nobody has ended the job yet: the second one still works on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_worker_cannot_publish_over_a_running_one() {
+    let (world, id, first) = stopped_at("uploaded").await;
+    let second = world.worker("second", Some("converting"));
+    second.stopped().await;
+    assert_eq!(world.job(id).await.attempt, 2);
+    first.signal(Signal::CONT);
+    world.wait_until_said("too late and is not published").await;
+    let job = world.job(id).await;
+    assert_eq!((job.state, job.attempt, job.output), (State::Processing, 2, None));
+    // The first has the lease of the second to watch now; the second goes on in time.
+    second.signal(Signal::CONT);
+    world.completed(id).await;
+    world.queue_is_empty().await;
+}
+
+/// Told to stop, it kills the engine, wipes, and gives the job back uncounted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_gives_the_job_back() {
+    let (world, id, first) = stopped_at("converting").await;
+    first.signal(Signal::TERM);
+    first.signal(Signal::CONT);
+    assert_eq!(first.terminate(), Some(0), "all was given back in time");
+    let job = world.job(id).await;
+    assert_eq!((job.state, job.attempt, job.excused), (State::Pending, 1, 1));
+    world.workspace_is_empty().await;
+    let _second = world.worker("second", None);
+    let (job, _) = world.completed(id).await;
+    assert_eq!((job.attempt, job.excused), (2, 1));
+    world.queue_is_empty().await;
+}
+
+/// Cancelled by its owner, the conversion ends and nothing is published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_ends_its_conversion() {
+    let (world, id, first) = stopped_at("converting").await;
+    let change = world.jobs.send(id, &Event::Cancelled).await.unwrap();
+    assert!(matches!(change, cadmill_core::jobs::Change::Done(_)), "{change:?}");
+    first.signal(Signal::CONT);
+    world.queue_is_empty().await;
+    world.workspace_is_empty().await;
+    let job = world.job(id).await;
+    assert_eq!((job.state, job.output), (State::Cancelled, None));
+    assert_eq!(world.said("\"completed\""), 0);
+}
+
+/// A job that kills its worker each time ends by itself, told as what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_loop_ends() {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(1000), "dxf").await;
+    for attempt in 1..=3 {
+        let worker = world.worker(&format!("w{attempt}"), Some("unpacked"));
+        worker.stopped().await;
+        assert_eq!(world.job(id).await.attempt, attempt);
+        worker.kill();
+    }
+    let _last = world.worker("last", None);
+    let job = world.wait(id, "ended", |job| job.state.is_terminal()).await;
+    let failure = job.failure.expect("a failure");
+    assert_eq!((failure.code.as_str(), failure.at), ("infra.worker_lost", Some(Stage::Fetch)));
+    world.queue_is_empty().await;
+    world.workspace_is_empty().await;
+    assert_eq!(world.queue.dead_letters().await.unwrap(), 1);
+}

@@ -1,0 +1,6 @@
+//! The pipeline as it runs: stores, events, workers as processes of their own that
+//! are killed, paused and stopped.
+
+mod deaths;
+mod duplicates;
+mod world;

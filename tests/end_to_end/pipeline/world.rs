@@ -1,0 +1,290 @@
+//! Embedded stores in this process, and workers as processes that use them.
+
+use crate::support::repository;
+use cadmill_core::adapters::aws::StaticCredentials;
+use cadmill_core::adapters::aws::s3::{S3Settings, S3Store};
+use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::job::{Job, Object, Order, State};
+use cadmill_core::domain::notice;
+use cadmill_core::domain::state::Policy;
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::clock::SystemClock;
+use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
+use cadmill_core::stores::{DATABASE, MAX_DELIVERIES};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a lease is good in these tests.
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
+
+/// Longest wait for anything to happen, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) struct World {
+    pub(crate) jobs: Jobs,
+    pub(crate) queue: Arc<dyn EventQueue>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    server: EmbeddedS3,
+    data: TempDir,
+    place: TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let data = tempfile::tempdir().expect("a data directory");
+        let place = tempfile::Builder::new().prefix("cadmill-test-").tempdir_in("/dev/shm").expect("a place");
+        let database = Database::open(&data.path().join(DATABASE), MAX_DELIVERIES).expect("a database");
+        let queue: Arc<dyn EventQueue> = Arc::new(database.queue());
+        let listen = ([127, 0, 0, 1], 0).into();
+        let server = EmbeddedS3::start(data.path(), listen, Arc::clone(&queue), &[]).await.expect("a server");
+        let keys = server.credentials();
+        let objects = S3Store::new(S3Settings {
+            bucket: server.bucket().to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(server.endpoint()),
+            public_endpoint: None,
+            credentials: Some(StaticCredentials {
+                access_key: keys.access_key.clone(),
+                secret_key: keys.secret_key.clone(),
+            }),
+            path_style: true,
+        })
+        .await;
+        let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
+        let policy = Policy { lease, ..Policy::default() };
+        let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
+        Self { jobs, queue, objects: Arc::new(objects), server, data, place }
+    }
+
+    /// Creates a job for this archive and uploads it; the store tells the queue.
+    pub(crate) async fn submit(&self, archive: &[u8], format: &str) -> JobId {
+        let id = JobId::random();
+        let order = Order {
+            owner: "tester".parse().expect("an owner"),
+            file_name: "plan.zip".parse().expect("a file name"),
+            size_bytes: archive.len() as u64,
+            sha256: Some(sha256(archive)),
+            format: format.to_owned(),
+            root: None,
+            options: Default::default(),
+        };
+        self.jobs.create(id, order).await.expect("the job is created");
+        self.objects.put(&upload_key(id), archive.to_vec().into()).await.expect("the upload");
+        id
+    }
+
+    /// Sends the event of a job's upload so many times more.
+    pub(crate) async fn repeat_event(&self, id: JobId, times: usize) {
+        let object = self.objects.head(&upload_key(id)).await.expect("the upload is there");
+        let now = SystemClock.now();
+        for n in 0..times {
+            let event = notice::object_created(
+                self.server.bucket(),
+                &object,
+                "01",
+                "PutObject",
+                &JobId::random().to_string(),
+                now + n as u64,
+            );
+            self.queue.send(&event).await.expect("the event is sent");
+        }
+    }
+
+    /// Starts a worker. `failpoint` is where it stops itself.
+    pub(crate) fn worker(&self, name: &str, failpoint: Option<&str>) -> Worker {
+        let binary = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-converter");
+        assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
+        let log = self.data.path().join(format!("{name}.log"));
+        let mut command = Command::new(binary);
+        command
+            .arg("worker")
+            .env("CADMILL_BACKEND", "embedded")
+            .env("CADMILL_DATA_DIR", self.data.path())
+            .env("CADMILL_S3_ENDPOINT", self.server.endpoint())
+            .env("CADMILL_WORKSPACE", self.place.path())
+            .env("CADMILL_WORKER_NAME", name)
+            .env("CADMILL_WORKER_CONCURRENCY", "2")
+            .env("CADMILL_WORKER_MEMORY", "8G")
+            .env("CADMILL_JOB_LEASE", format!("{}s", LEASE.as_secs()))
+            .env("CADMILL_LOG_FORMAT", "json")
+            .current_dir(repository())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("a log file"));
+        if let Some(failpoint) = failpoint {
+            command.env(cadmill_converter::worker::failpoint::VARIABLE, failpoint);
+        }
+        Worker { child: command.spawn().expect("the worker starts"), log }
+    }
+
+    pub(crate) async fn job(&self, id: JobId) -> Job {
+        self.jobs.store().get(id).await.expect("the store answers").expect("the job is there")
+    }
+
+    /// Waits until the job is so.
+    pub(crate) async fn wait(&self, id: JobId, what: &str, is_so: impl Fn(&Job) -> bool) -> Job {
+        let since = Instant::now();
+        loop {
+            let job = self.job(id).await;
+            if is_so(&job) {
+                return job;
+            }
+            assert!(since.elapsed() < PATIENCE, "never {what}: {job:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits for the end of the job, which must be COMPLETED, and for its result.
+    pub(crate) async fn completed(&self, id: JobId) -> (Job, Vec<u8>) {
+        let job = self.wait(id, "ended", |job| job.state.is_terminal()).await;
+        assert_eq!(job.state, State::Completed, "{job:?}\n{}", self.logs());
+        let output = job.output.clone().expect("an output");
+        assert_eq!(output.key.attempt(), Some(job.attempt), "the result is of the attempt that won");
+        let content = self.read(&output).await;
+        assert_eq!(output.sha256.as_deref(), Some(sha256(&content).as_str()));
+        (job, content)
+    }
+
+    async fn read(&self, object: &Object) -> Vec<u8> {
+        let mut content = Vec::new();
+        while (content.len() as u64) < object.size_bytes {
+            let start = content.len() as u64;
+            let end = (start + (8 << 20)).min(object.size_bytes);
+            content.extend_from_slice(&self.objects.read(object, start..end).await.expect("the result"));
+        }
+        content
+    }
+
+    /// Waits until no message waits for anyone and none is hidden.
+    pub(crate) async fn queue_is_empty(&self) {
+        let since = Instant::now();
+        let connection = rusqlite::Connection::open(self.data.path().join(DATABASE)).expect("the database");
+        loop {
+            let count: u64 =
+                connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).expect("a count");
+            if count == 0 {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{count} messages are left\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Nothing is left where workspaces are made.
+    pub(crate) async fn workspace_is_empty(&self) {
+        let since = Instant::now();
+        loop {
+            let left: Vec<_> = std::fs::read_dir(self.place.path()).expect("the place").flatten().collect();
+            if left.is_empty() {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "left behind: {left:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Number of lines of all workers' logs that say this.
+    pub(crate) fn said(&self, text: &str) -> usize {
+        self.logs().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until a worker has logged this.
+    pub(crate) async fn wait_until_said(&self, text: &str) {
+        let since = Instant::now();
+        while self.said(text) == 0 {
+            assert!(since.elapsed() < PATIENCE, "nobody said {text:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn logs(&self) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.data.path()).expect("the data directory").flatten() {
+            if entry.path().extension().is_some_and(|e| e == "log") {
+                all += &std::fs::read_to_string(entry.path()).unwrap_or_default();
+            }
+        }
+        all
+    }
+}
+
+fn upload_key(id: JobId) -> ObjectKey {
+    ObjectKey::upload(id, "plan.zip".parse().expect("a file name"))
+}
+
+/// A worker process. Dropping it kills it.
+pub(crate) struct Worker {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Worker {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("the worker is there");
+    }
+
+    /// Waits until the worker has stopped itself at its failpoint.
+    pub(crate) async fn stopped(&self) {
+        let since = Instant::now();
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+            let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
+            if state == Some('T') {
+                return;
+            }
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(since.elapsed() < PATIENCE, "it never came to its failpoint: {state:?}\n{log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Kills it with SIGKILL and waits for its death.
+    pub(crate) fn kill(mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.child.wait().expect("its end");
+    }
+
+    /// Asks it to end, and tells its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.child.wait().expect("its end").code()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An archive of 17 MB whose conversion to DXF gives 10 MB or more: several ranges
+/// down, several parts up. A line of `vertices` and bytes that nobody reads.
+pub(crate) fn large_archive(vertices: u32) -> Vec<u8> {
+    let mut geojson = String::from(
+        r#"{"type":"FeatureCollection","features":[{"type":"Feature","properties":{},"geometry":{"type":"LineString","coordinates":["#,
+    );
+    for n in 0..vertices {
+        let comma = if n == 0 { "" } else { "," };
+        geojson += &format!("{comma}[{}.{:03},{}.{:03}]", n / 1000, n % 1000, n % 77, n % 999);
+    }
+    geojson += "]}}]}";
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    writer.start_file("line.geojson", options).expect("an entry");
+    writer.write_all(geojson.as_bytes()).expect("its content");
+    writer.start_file("notes.txt", options).expect("an entry");
+    writer.write_all(&vec![b'.'; 12 << 20]).expect("its content");
+    writer.finish().expect("an archive").into_inner()
+}
