@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod domain;
 pub mod jobs;
 pub mod ports;
