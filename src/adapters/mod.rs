@@ -1,3 +1,4 @@
-//! The adapters: the world as the ports want it.
+//! The adapters: how the ports are served.
 
 pub mod aws;
+pub mod embedded;

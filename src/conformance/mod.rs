@@ -1,9 +1,10 @@
-//! What every adapter of a port has to do, as tests: one suite a port, which both of
-//! its adapters and every wrapper run.
+//! The contract of each port as one suite, which every adapter and wrapper runs.
 //!
-//! A suite takes a store that may hold other things and leaves things behind. It
-//! panics at the first promise that is broken.
+//! A suite panics where the contract does not hold. It uses names of its own in each
+//! run, so that stores may be shared and need not be empty.
 
+pub mod event_queue;
 pub mod http;
+pub mod job_store;
 pub mod moto;
 pub mod object_store;
