@@ -75,3 +75,6 @@ impl Connection<'_> {
         loader.load().await
     }
 }
+
+#[cfg(test)]
+mod tests;
