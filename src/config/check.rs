@@ -8,15 +8,12 @@ use super::{Auth, Backend, Binary, Config};
 use crate::domain::limits::display_size;
 use std::time::Duration;
 
-/// Parts that one upload to S3 may have.
-const MAX_PARTS: u64 = 10_000;
-
 /// Every contradiction between keys that this program uses.
 pub(super) fn contradictions(config: &Config, settings: &Settings) -> Vec<Problem> {
     let mut check = Check { settings, problems: Vec::new() };
     storage(&mut check, config);
     auth(&mut check, config);
-    uploads(&mut check, config);
+    rates(&mut check, config);
     times(&mut check, config);
     let budget = config.worker.memory_bytes.unwrap_or(u64::MAX);
     check.that(budget >= config.caps.memory_bytes, &[Id::WorkerMemory, Id::LimitsMemory], || {
@@ -108,17 +105,7 @@ fn auth(check: &mut Check<'_>, config: &Config) {
     }
 }
 
-fn uploads(check: &mut Check<'_>, config: &Config) {
-    let (part, largest) = (config.api.part_size_bytes, config.api.max_upload_bytes);
-    let parts = largest.div_ceil(part.max(1));
-    check.that(parts <= MAX_PARTS, &[Id::ApiPartSize, Id::ApiMaxUpload], || {
-        format!(
-            "found {}, expected at least {}, because api.max_upload is {} and S3 takes {MAX_PARTS} parts",
-            display_size(part),
-            display_size(largest.div_ceil(MAX_PARTS)),
-            display_size(largest)
-        )
-    });
+fn rates(check: &mut Check<'_>, config: &Config) {
     let (rate, burst) = (config.api.rate_per_second, config.api.rate_burst);
     check.that(burst >= rate, &[Id::ApiRateBurst, Id::ApiRatePerSecond], || {
         format!("found {burst}, expected at least api.rate_per_second, which is {rate}")

@@ -136,12 +136,12 @@ keys! {
     ApiOidcJwksUrl = "api.oidc.jwks_url", Kind::Url, Unset("none"), API, "Where the issuer's keys are";
     ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
-    ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("20"), API, "Requests a second that one owner may make in the long run";
-    ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("60"), API, "Requests that one owner may make at once";
+    ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
+    ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
     ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "How long an upload URL is good";
     ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "How long a download URL is good";
     ApiMultipartThreshold = "api.multipart_threshold", Kind::Size { min: 1, max: 5 * GIB }, Value("64M"), API, "Uploads larger than this are made in parts";
-    ApiPartSize = "api.part_size", Kind::Size { min: 5 * MIB, max: 5 * GIB }, Value("16M"), API, "Size of a part; S3 takes 5 MiB to 5 GiB";
+    ApiPartSize = "api.part_size", Kind::Size { min: 5 * MIB, max: 5 * GIB }, Value("16M"), API, "Size of a part, 5 MiB to 5 GiB; larger where a file would have more than 10000 parts";
     ApiMaxUpload = "api.max_upload", Kind::Size { min: 1, max: 5 * TIB }, Value("8G"), API, "Largest upload";
 
     JobUploadWindow = "job.upload_window", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("2h"), EVERY, "From creation to the end of the wait for an upload";

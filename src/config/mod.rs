@@ -212,9 +212,10 @@ pub struct Api {
     pub download_url_lifetime: Duration,
     /// Uploads of more bytes are made in parts.
     pub multipart_threshold_bytes: u64,
-    /// Size of each part but the last, within S3's limits.
+    /// Size of each part but the last, 5 MiB to 5 GiB; larger where more than 10,000
+    /// such parts would be needed.
     pub part_size_bytes: u64,
-    /// Largest upload; takes 10,000 parts at most.
+    /// Largest upload, at most 5 TiB.
     pub max_upload_bytes: u64,
 }
 
