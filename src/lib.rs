@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adapters;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod domain;
 pub mod jobs;
 pub mod ports;

@@ -1,0 +1,8 @@
+//! Everything on one machine: no account, no network but loopback.
+//!
+//! Jobs and queue lie in one SQLite file, the objects in a directory behind a server
+//! that speaks S3. Several processes may share the file; one serves the directory.
+
+pub mod sqlite;
+
+pub use sqlite::{Database, SqliteJobs, SqliteQueue};
