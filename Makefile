@@ -13,8 +13,9 @@ BASE ?= debian:bookworm-slim
 
 # Headers and libraries of the engines, libclang for bindgen, a C compiler for
 # the misbehaving engine of the tests, and the vendors' own command line tools,
-# whose output ours is compared with.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3
+# whose output ours is compared with. Python for the programs that are no Debian
+# packages: tests/requirements.txt.
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv
 
 .PHONY: help setup build demo test lint deny bench image clean
 
@@ -23,6 +24,7 @@ help: ## List the targets
 
 setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
+	@docker/python_tools.sh
 
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked

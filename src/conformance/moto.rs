@@ -1,13 +1,16 @@
 //! AWS on this machine: `moto_server`, which speaks S3, DynamoDB, SQS and
 //! EventBridge and carries an event from the first to the third.
 //!
-//! What it does otherwise than AWS: it verifies no signature and no checksum; the
-//! `id` of each event and its `sequencer` are constants, `reason` is
+//! What it does otherwise than AWS: it verifies no signature and no checksum and
+//! does not know the headers that a presigned GET asks for; the `id` of each event and its `sequencer` are constants, `reason` is
 //! `ObjectCreated`, the ETag's field is spelt `eTag`, and a multipart upload tells of
 //! its object twice.
 
 use super::http;
-use crate::adapters::aws::{S3Settings, StaticCredentials};
+use crate::adapters::aws::{
+    DynamoSettings, DynamoStore, S3Settings, SqsQueue, SqsSettings, StaticCredentials,
+};
+use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +19,8 @@ use std::time::Duration;
 
 /// The region of everything here.
 const REGION: &str = "us-east-1";
+/// The account that the server acts for.
+const ACCOUNT: &str = "123456789012";
 
 /// A running server; it ends with this value.
 pub struct Moto {
@@ -29,6 +34,10 @@ pub struct Moto {
 pub struct World {
     /// The bucket.
     pub objects: S3Settings,
+    /// The table.
+    pub jobs: DynamoSettings,
+    /// The queue.
+    pub queue: SqsSettings,
 }
 
 impl Moto {
@@ -70,10 +79,19 @@ impl Moto {
         &self.endpoint
     }
 
-    /// Makes a world of its own.
+    /// Makes a world of its own. A message is a dead letter after ten deliveries.
     pub async fn world(&self) -> World {
         let name = format!("cadmill-{}", uuid::Uuid::new_v4());
         self.make_bucket(&name).await;
+        let queue = SqsQueue::create_queues(&name, 10, REGION, Some(&self.endpoint), Some(&keys())).await;
+        self.make_rule(&name).await;
+        let jobs = DynamoSettings {
+            table: name.clone(),
+            region: REGION.to_owned(),
+            endpoint: Some(self.endpoint.clone()),
+            credentials: Some(keys()),
+        };
+        DynamoStore::new(jobs.clone()).await.create_table().await.expect("a table");
         World {
             objects: S3Settings {
                 bucket: name,
@@ -83,7 +101,34 @@ impl Moto {
                 credentials: Some(keys()),
                 path_style: true,
             },
+            jobs,
+            queue: queue.expect("two queues"),
         }
+    }
+
+    /// Lets the world's bucket keep every version of an object.
+    pub async fn keep_versions(&self, world: &World) {
+        let url = format!("{}/{}?versioning", self.endpoint, world.objects.bucket);
+        let keep = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        self.call("s3", "PUT", &url, &[], keep.to_owned()).await;
+    }
+
+    /// The rule by which the bucket's events reach the queue of its name.
+    async fn make_rule(&self, name: &str) {
+        let pattern = json!({
+            "source": ["aws.s3"],
+            "detail-type": ["Object Created"],
+            "detail": {"bucket": {"name": [name]}},
+        });
+        let queue = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}");
+        self.events("PutRule", json!({"Name": name, "EventPattern": pattern.to_string()})).await;
+        self.events("PutTargets", json!({"Rule": name, "Targets": [{"Id": "queue", "Arn": queue}]})).await;
+    }
+
+    async fn events(&self, operation: &str, body: serde_json::Value) {
+        let target = format!("AWSEvents.{operation}");
+        let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
+        self.call("events", "POST", &format!("{}/", self.endpoint), &headers, body.to_string()).await;
     }
 
     async fn make_bucket(&self, name: &str) {

@@ -9,13 +9,17 @@ use crate::ports::{PortError, PortResult};
 use bytes::Bytes;
 use std::time::Duration;
 
-/// What the server behind the store does not do.
+/// What the server behind the store does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// It refuses requests that are not those that were signed. AWS does.
     pub verifies_signatures: bool,
     /// It compares a body with the checksum of its header. AWS does.
     pub verifies_checksums: bool,
+    /// It answers with the headers that a presigned GET asks for. AWS does.
+    pub overrides_headers: bool,
+    /// It says which upload is no more when one is to be completed. AWS does.
+    pub tells_missing_uploads: bool,
 }
 
 /// Every promise of the port.
@@ -28,10 +32,10 @@ pub async fn suite(store: &dyn ObjectStore, options: Options) {
     an_upload_is_made_once(store).await;
     an_upload_has_its_size_and_time(store, options).await;
     an_upload_has_its_digest(store, options).await;
-    a_download_is_an_attachment(store).await;
+    a_download_is_an_attachment(store, options).await;
     parts_become_an_object(store).await;
     parts_replace_nothing(store).await;
-    an_aborted_upload_is_gone(store).await;
+    an_aborted_upload_is_gone(store, options).await;
     a_purge_takes_one_role_of_one_job(store).await;
     lifetimes_have_limits(store).await;
 }
@@ -186,7 +190,7 @@ async fn an_upload_has_its_digest(store: &dyn ObjectStore, options: Options) {
     assert!(matches!(refused, Err(PortError::Refused { .. })), "{refused:?}");
 }
 
-async fn a_download_is_an_attachment(store: &dyn ObjectStore) {
+async fn a_download_is_an_attachment(store: &dyn ObjectStore, options: Options) {
     let key = ObjectKey::processed(JobId::random(), 2, "a.dxf".parse().expect("a name"));
     store.put(&key, Bytes::from_static(b"result")).await.expect("put");
     let object = store.head(&key).await.expect("head");
@@ -195,6 +199,12 @@ async fn a_download_is_an_attachment(store: &dyn ObjectStore) {
     assert_eq!((request.method, request.headers.len()), ("GET", 0), "a browser must be able to follow it");
     let reply = http::presigned(&request, Vec::new()).await;
     assert_eq!((reply.status, reply.body.as_slice()), (200, b"result".as_slice()));
+    let asked =
+        ["response-content-disposition=attachment%3B%20filename", "response-content-type=application%2F"];
+    assert!(asked.iter().all(|query| request.url.contains(query)));
+    if !options.overrides_headers {
+        return;
+    }
     assert_eq!(reply.header("content-type"), Some("application/octet-stream"));
     assert_eq!(
         reply.header("content-disposition"),
@@ -237,8 +247,10 @@ async fn parts_become_an_object(store: &dyn ObjectStore) {
     assert!(stored(store, &key).await == [first, second].concat(), "the content is another");
 
     assert_not_found(store.parts(&key, &upload).await);
+    // A store may remember what the upload became; it must not make it again.
     let again = store.complete_multipart(&key, &upload, &parts).await;
-    assert!(matches!(again, Err(PortError::NotFound(_) | PortError::Precondition(_))), "{again:?}");
+    assert!(matches!(again, Ok(()) | Err(PortError::NotFound(_) | PortError::Precondition(_))), "{again:?}");
+    assert_eq!(store.head(&key).await, Ok(object));
 }
 
 async fn parts_replace_nothing(store: &dyn ObjectStore) {
@@ -252,15 +264,20 @@ async fn parts_replace_nothing(store: &dyn ObjectStore) {
     assert_eq!(stored(store, &key).await, b"first");
 }
 
-async fn an_aborted_upload_is_gone(store: &dyn ObjectStore) {
+async fn an_aborted_upload_is_gone(store: &dyn ObjectStore, options: Options) {
     let key = upload_key("a.bin");
     let upload = store.begin_multipart(&key).await.expect("begin");
     let part = store.put_part(&key, &upload, 1, Bytes::from_static(b"part")).await.expect("a part");
     store.abort_multipart(&key, &upload).await.expect("abort");
     store.abort_multipart(&key, &upload).await.expect("abort once more");
     assert_not_found(store.parts(&key, &upload).await);
-    assert_not_found(store.put_part(&key, &upload, 1, Bytes::from_static(b"part")).await);
-    assert_not_found(store.complete_multipart(&key, &upload, &[part]).await);
+    let late = store.put_part(&key, &upload, 1, Bytes::from_static(b"part")).await;
+    assert!(late.is_err(), "{late:?}");
+    let late = store.complete_multipart(&key, &upload, &[part]).await;
+    assert!(late.is_err(), "{late:?}");
+    if options.tells_missing_uploads {
+        assert_not_found(late);
+    }
     assert_not_found(store.head(&key).await);
 }
 

@@ -63,6 +63,7 @@ fn answered(operation: &'static str, effect: Effect, status: u16, code: Option<&
         | (408, _) | (_, "RequestTimeout" | "ExpiredToken" | "ExpiredTokenException") => {
             PortError::Unavailable { operation, reason }
         }
+        (..400, _) => lost(operation, effect, "the reply is not understood"),
         (501, _) => PortError::Refused { operation, reason },
         (500.., _) => lost(operation, effect, &reason),
         _ => PortError::Refused { operation, reason },
@@ -151,6 +152,7 @@ mod tests {
             (400, Some("RequestTimeout"), "unavailable", "unavailable"),
             (500, Some("InternalError"), "unavailable", "unknown"),
             (503, None, "unavailable", "unknown"),
+            (200, None, "unavailable", "unknown"),
             (501, Some("NotImplemented"), "refused", "refused"),
         ];
         for (status, code, read, write) in rows {

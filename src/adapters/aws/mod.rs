@@ -8,10 +8,14 @@
 //! The SDK's own log lines (targets `aws_*`, `hyper*`) tell keys and URLs at DEBUG
 //! and below: they must stay off where logs are kept.
 
+pub mod dynamodb;
 mod error;
 pub mod s3;
+pub mod sqs;
 
+pub use dynamodb::{DynamoSettings, DynamoStore};
 pub use s3::{S3Settings, S3Store};
+pub use sqs::{SqsQueue, SqsSettings};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
