@@ -8,9 +8,9 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
-pub mod config;
 pub mod domain;
 pub mod jobs;
 pub mod logging;

@@ -29,8 +29,7 @@ pub fn start(log: &Log) -> Result<(), String> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    let started =
-        if log.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    let started = if log.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
     started.map_err(|_| "logging was started before".to_owned())?;
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, ToString::to_string);

@@ -19,6 +19,10 @@ use std::sync::Arc;
 /// Jobs that one round takes.
 const BATCH: u32 = 100;
 
+/// From the end of a round to the next: how late, at most, anything due is done that
+/// can be done at once.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Does what is due.
 #[derive(Clone)]
 pub struct Reaper {
@@ -54,6 +58,26 @@ impl Reaper {
         bucket: String,
     ) -> Self {
         Self { jobs, objects, queue, bucket }
+    }
+
+    /// Round after round, for as long as the task lives.
+    pub async fn run(self) {
+        loop {
+            match self.round().await {
+                Ok(round) if round != Round::default() => tracing::info!(
+                    expired = round.expired,
+                    announced = round.announced,
+                    objects = round.objects,
+                    uploads = round.uploads,
+                    records = round.records,
+                    failed = round.failed,
+                    "did what was due"
+                ),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = %error, "what is due could not be read"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// One round.

@@ -18,4 +18,5 @@ pub mod problem;
 pub mod routes;
 pub mod server;
 pub mod settings;
+pub mod start;
 pub mod throughput;

@@ -1,36 +1,55 @@
-//! `cadmill-api`: serves [`cadmill_api::router`] until it is told to stop.
-//!
-//! Without configured stores it serves what needs none: that it lives, the failures,
-//! the formats and the description of the API. It listens on loopback only.
+//! `cadmill-api`: serves [`cadmill_api::server::router`] until it is told to stop.
 
 #![forbid(unsafe_code)]
 
-use cadmill_api::settings::ApiSettings;
+use cadmill_api::start;
+use cadmill_core::config::{self, Binary, Config};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::logging;
+use cadmill_core::stores::Stores;
+use clap::Command;
 use std::process::ExitCode;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match serve().await {
+fn main() -> ExitCode {
+    let command = Command::new("cadmill-api")
+        .version(cadmill_core::BUILD)
+        .about("Hands out states, reasons and presigned URLs; never touches a file");
+    let matches = config::augment(command, Binary::Api).get_matches();
+    let (config, settings) = match config::load(&matches, Binary::Api) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
+        }
+    };
+    if config::wants_print(&matches) {
+        print!("{}", settings.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    match run(&config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::from(20)
+        Err(failure) => {
+            eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
+            ExitCode::from(failure.code.exit_code())
         }
     }
 }
 
-async fn serve() -> Result<(), String> {
-    let settings = ApiSettings::default();
-    let address = settings.listen;
-    let listener =
-        TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}"))?;
-    eprintln!("listening on http://{}", listener.local_addr().map_err(|e| e.to_string())?);
-    axum::serve(listener, cadmill_api::server::catalogue_router(&settings.engines))
-        .with_graceful_shutdown(stopped())
-        .await
-        .map_err(|e| e.to_string())
+fn run(config: &Config) -> Result<(), Failure> {
+    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", &e))?;
+    runtime.block_on(async {
+        let stores = Stores::open(config).await?;
+        let listener = start::bind(config).await?;
+        let bound = listener.local_addr().map_err(|e| Failure::io("asking for the own address", &e))?;
+        // For whoever started it with port 0.
+        eprintln!("listening on http://{bound}");
+        start::run(config, stores, listener, stopped()).await
+    })
 }
 
 /// Ends at SIGTERM, which ECS sends, and at SIGINT.

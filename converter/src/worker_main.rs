@@ -99,7 +99,9 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let worker = Worker::new(settings, setting, jobs, objects, queue, stop);
         let done = if mode == "task" {
             let notices = match matches.get_one::<JobId>("job") {
-                Some(&job) => vec![Notice { bucket, job, sequencer: "00".to_owned(), reason: "Given".to_owned() }],
+                Some(&job) => {
+                    vec![Notice { bucket, job, sequencer: "00".to_owned(), reason: "Given".to_owned() }]
+                }
                 None => event_from_stdin()?,
             };
             worker.run_once(&notices).await

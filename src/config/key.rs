@@ -176,6 +176,8 @@ keys! {
 pub(super) const OTHER_VARIABLES: &[&str] = &[
     // Names the file.
     "CADMILL_CONFIG",
+    // Of `cadmill-converter task`.
+    "CADMILL_JOB",
     // Of `cadmill submit`.
     "CADMILL_TOKEN",
     "CADMILL_SERVER",

@@ -234,7 +234,10 @@ impl<S: Sink> Job<'_, S> {
             match self.convert(root, target, main_name, workspace) {
                 Err(failure)
                     if left > 0
-                        && matches!(failure.code, FailureCode::EngineCrashed | FailureCode::EngineNoAnswer) =>
+                        && matches!(
+                            failure.code,
+                            FailureCode::EngineCrashed | FailureCode::EngineNoAnswer
+                        ) =>
                 {
                     left -= 1;
                     workspace.clear_output()?;

@@ -152,7 +152,8 @@ impl Shared {
     /// The message of a job that another task of this worker has: a copy may go, for
     /// that task's own message stays until the job has ended.
     fn already_here(&self, job: JobId, letter: &Letter) -> Settle {
-        let (Some(message), Some(active)) = (letter.message(), self.active().get(&job).map(|a| a.letter.clone()))
+        let (Some(message), Some(active)) =
+            (letter.message(), self.active().get(&job).map(|a| a.letter.clone()))
         else {
             return Settle::Keep;
         };
@@ -249,7 +250,9 @@ impl Road<'_> {
                 self.shared.jobs.send(job.id, &event).await?;
                 Ok(None)
             }
-            Err(PortError::NotFound(_)) if self.letter.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) => {
+            Err(PortError::NotFound(_))
+                if self.letter.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) =>
+            {
                 tracing::error!(job.id = %job.id, "an event for an object that is not there");
                 Ok(Some(Settle::Bury))
             }
@@ -358,11 +361,8 @@ impl Road<'_> {
             hold.lose(Lost::Stopping);
         }
         let keeper = {
-            let keeper = Keeper {
-                jobs: shared.jobs.clone(),
-                queue: Arc::clone(&shared.queue),
-                lease: shared.lease(),
-            };
+            let keeper =
+                Keeper { jobs: shared.jobs.clone(), queue: Arc::clone(&shared.queue), lease: shared.lease() };
             let hold = Arc::clone(&hold);
             tokio::spawn(async move { keeper.keep(&hold).await })
         };
@@ -416,7 +416,8 @@ impl Road<'_> {
             Ok(output) => return self.complete(hold, output).await,
             Err(failed) => failed,
         };
-        let told = |failure: Failure| JobFailure { code: failure.code, message: failure.message, at: Some(stage) };
+        let told =
+            |failure: Failure| JobFailure { code: failure.code, message: failure.message, at: Some(stage) };
         let infra = failure.code.as_str().starts_with("infra.");
         let event = match hold.lost() {
             Some(Lost::Ended) => return Settle::Delete,

@@ -78,7 +78,9 @@ impl Place {
                 .tempdir_in(&real)
                 .map_err(|e| fail(format!("workspace {shown}: {e}")))?;
             // Between its making and its locking it looks like remains, and may be swept.
-            if let Some(lock) = sweep::lock(root.path()).map_err(|e| fail(format!("workspace {shown}: {e}")))? {
+            if let Some(lock) =
+                sweep::lock(root.path()).map_err(|e| fail(format!("workspace {shown}: {e}")))?
+            {
                 break (root, lock);
             }
         };
@@ -199,7 +201,9 @@ mod tests {
     fn a_workspace_is_private_and_goes_away() {
         let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
         let root = workspace.input().parent().unwrap().to_owned();
-        for directory in [root.clone(), workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()] {
+        for directory in
+            [root.clone(), workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()]
+        {
             assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
         }
         std::fs::write(workspace.output().join("x"), "plaintext").unwrap();

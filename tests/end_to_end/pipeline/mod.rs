@@ -3,4 +3,6 @@
 
 mod deaths;
 mod duplicates;
+mod processes;
+mod whole;
 mod world;

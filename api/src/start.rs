@@ -1,0 +1,80 @@
+//! From the configuration to a running server, with the reaper beside it.
+
+use crate::auth::{Auth, Oidc, OidcSettings, Tokens};
+use crate::server::{Server, serve};
+use crate::settings::{ApiLimits, ApiSettings, UploadSettings};
+use cadmill_core::config::{self, Config};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::stores::Stores;
+use std::future::Future;
+use tokio::net::TcpListener;
+
+/// The server's part of the configuration.
+///
+/// # Errors
+/// `usage.invalid`, with the sentence of the setting that is wrong.
+pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
+    let api = &config.api;
+    let auth = match &api.auth {
+        config::Auth::None => Auth::None,
+        config::Auth::Tokens(tokens) => Auth::Tokens(Tokens::new(tokens.iter().cloned()).map_err(wrong)?),
+        config::Auth::Oidc(oidc) => {
+            let settings = OidcSettings {
+                issuer: oidc.issuer.clone(),
+                audience: oidc.audience.clone(),
+                jwks_url: Some(oidc.jwks_url.clone()),
+                owner_claim: oidc.owner_claim.clone(),
+            };
+            Auth::Oidc(Oidc::new(settings).map_err(wrong)?)
+        }
+    };
+    Ok(ApiSettings {
+        listen: api.listen,
+        auth,
+        cors_origins: api.cors_origins.clone(),
+        limits: ApiLimits {
+            requests_per_second: api.rate_per_second,
+            burst: api.rate_burst,
+            ..ApiLimits::default()
+        },
+        upload: UploadSettings {
+            url_lifetime: api.upload_url_lifetime,
+            multipart_threshold_bytes: api.multipart_threshold_bytes,
+            part_bytes: api.part_size_bytes,
+            max_bytes: api.max_upload_bytes,
+        },
+        download_url_lifetime: api.download_url_lifetime,
+        ..ApiSettings::default()
+    })
+}
+
+/// Binds the address that the configuration names.
+///
+/// # Errors
+/// `infra.io`, with the address.
+pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+    let address = config.api.listen;
+    TcpListener::bind(address).await.map_err(|e| Failure::io(format_args!("listening on {address}"), &e))
+}
+
+/// Serves until `shutdown` ends. Deletes and announces what is due meanwhile: any
+/// number of servers may do so at once.
+///
+/// # Errors
+/// `usage.invalid` for settings that contradict each other, `infra.io`.
+pub async fn run(
+    config: &Config,
+    stores: Stores,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Failure> {
+    let reaper = tokio::spawn(stores.reaper().run());
+    let state = Server::new(settings(config)?, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
+    let served = serve(listener, state, shutdown).await;
+    reaper.abort();
+    served.map_err(|e| Failure::io("serving", &e))
+}
+
+fn wrong(text: String) -> Failure {
+    Failure::new(FailureCode::UsageInvalid, text)
+}

@@ -1,0 +1,98 @@
+//! The whole way, from a client's file to its result: API, presigned uploads, events,
+//! worker, status, download; on AWS services, as an emulator speaks them, and on this
+//! machine alone. The results are those of `cadmill convert`.
+
+use super::processes::{Server, Service};
+use super::world::large_archive;
+use crate::support::{Bench, real};
+use cadmill_core::conformance::moto::{Moto, keys};
+use std::path::{Path, PathBuf};
+
+/// Submits a file and compares what comes back with what `cadmill convert` makes.
+fn comes_back_converted(server: &Server, input: &Path, format: &str) {
+    let bench = Bench::new().with("CADMILL_SERVER", &server.url);
+    let (ours, direct) = (bench.path(&format!("ours.{format}")), bench.path(&format!("direct.{format}")));
+    let name = |path: &PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
+    let input = input.to_str().expect("a path in UTF-8");
+    // The worker names its output after the file, not after a path of the client's.
+    std::fs::create_dir(bench.path("d")).expect("a directory");
+    let converted = bench.run(&["convert", input, "--to", format, "-o", &name(&bench.path("d"))]).succeeded();
+    let made = bench.path("").join(converted.stdout.trim());
+    std::fs::rename(made, &direct).expect("the output of convert");
+    let run = bench.run(&["submit", input, "--to", format, "-o", &name(&ours)]);
+    assert_eq!(run.code, Some(0), "{run:?}\n{}", server.logs());
+    for state in ["PENDING", "COMPLETED"] {
+        assert!(run.stderr.contains(state), "{state} is not told: {run:?}");
+    }
+    let read = |path: &Path| std::fs::read(path).expect("a result");
+    assert!(read(&ours) == read(&direct), "the result is another one");
+}
+
+fn both_engines_and_both_uploads(server: &Server) {
+    comes_back_converted(server, &real("gis/naturalearth_lowres.zip"), "dxf");
+    comes_back_converted(server, &real("mesh/logo3d_obj.zip"), "glb");
+    let large = tempfile::Builder::new().suffix(".zip").tempfile().expect("a file");
+    std::fs::write(large.path(), large_archive(150_000)).expect("an archive");
+    comes_back_converted(server, large.path(), "dxf");
+    // What the engine refuses is told with its code.
+    let bench = Bench::new().with("CADMILL_SERVER", &server.url);
+    let hostile = real("hostile/moon_aborts_assimp.3mf");
+    let run = bench.run(&["submit", hostile.to_str().expect("UTF-8"), "--to", "glb", "--json"]);
+    run.failed(14, "engine.crashed");
+}
+
+/// Parts of the smallest size, so that 17 MB are several.
+const PARTS: [(&str, &str); 2] = [("CADMILL_API_MULTIPART_THRESHOLD", "6M"), ("CADMILL_API_PART_SIZE", "5M")];
+
+#[test]
+fn on_one_machine() {
+    let server = Server::embedded(&PARTS);
+    both_engines_and_both_uploads(&server);
+    server.stops_well();
+}
+
+#[test]
+fn on_aws_services() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (_moto, world) = runtime.block_on(async {
+        let moto = Moto::start().await;
+        let world = moto.world().await;
+        (moto, world)
+    });
+    let keys = keys();
+    let mut variables = vec![
+        ("CADMILL_BACKEND", "aws".to_owned()),
+        ("CADMILL_AWS_REGION", world.objects.region.clone()),
+        ("CADMILL_AWS_ENDPOINT", world.objects.endpoint.clone().expect("an endpoint")),
+        ("CADMILL_S3_BUCKET", world.objects.bucket.clone()),
+        ("CADMILL_S3_PATH_STYLE", "true".to_owned()),
+        ("CADMILL_DYNAMODB_TABLE", world.jobs.table.clone()),
+        ("CADMILL_SQS_QUEUE_URL", world.queue.queue_url.clone()),
+        ("CADMILL_SQS_DEAD_LETTER_URL", world.queue.dead_letter_url.clone().expect("dead letters")),
+        ("AWS_ACCESS_KEY_ID", keys.access_key.clone()),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret_key.clone()),
+    ];
+    variables.extend(PARTS.map(|(name, value)| (name, value.to_owned())));
+    let server = Server::on_aws(&variables);
+    both_engines_and_both_uploads(&server);
+    server.stops_well();
+}
+
+/// The names of the services are checked at start, and what is wrong is said.
+#[test]
+fn a_worker_without_its_services_says_which() {
+    let service = Service::worker(&[
+        ("CADMILL_BACKEND", "aws".to_owned()),
+        ("CADMILL_AWS_REGION", "us-east-1".to_owned()),
+        // Nobody listens there.
+        ("CADMILL_AWS_ENDPOINT", "http://127.0.0.1:9".to_owned()),
+        ("CADMILL_S3_BUCKET", "b".to_owned()),
+        ("CADMILL_DYNAMODB_TABLE", "t".to_owned()),
+        ("CADMILL_SQS_QUEUE_URL", "http://127.0.0.1:9/q".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "k".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "s".to_owned()),
+    ]);
+    let (code, log) = service.ended();
+    assert_eq!(code, Some(20), "{log}");
+    assert!(log.contains("infra.store_unavailable"), "{log}");
+}
