@@ -11,4 +11,5 @@ mod memory;
 mod misbehaviour;
 mod parity;
 mod refusals;
+mod submit;
 mod support;
