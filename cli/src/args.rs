@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// List the engines, what they read and write, and which one serves a format
     Engines(EnginesArgs),
+    /// Have a server convert one file, and fetch the result
+    Submit(SubmitArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +88,61 @@ pub(crate) struct EnginesArgs {
     pub(crate) engines: EnginesFileArg,
 
     /// Print a JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The token comes from CADMILL_TOKEN or --token-file. There is no flag for the token itself: \
+    everybody on a machine can read the arguments of a process."
+)]
+pub(crate) struct SubmitArgs {
+    /// File to convert: a zip archive, or a file that an engine reads
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
+
+    /// Format to convert to: a file extension or an engine's own format id
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: String,
+
+    /// The server
+    #[arg(long, value_name = "URL", env = "CADMILL_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: String,
+
+    /// File with the token, instead of CADMILL_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Output file, or an existing directory [default: the name that the server gives, in the current directory]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// File to convert, by its path inside the archive
+    #[arg(long, value_name = "PATH")]
+    pub(crate) root: Option<String>,
+
+    /// Option for the engine; may be repeated. See docs/ENGINES.md
+    #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
+    pub(crate) options: Vec<(String, String)>,
+
+    /// Name of the job; with that of an earlier run and the same file and options, this one goes on where that one ended
+    #[arg(long, value_name = "UUID")]
+    pub(crate) job_id: Option<String>,
+
+    /// Parts that are uploaded at the same time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) parallel: u32,
+
+    /// Do not send the SHA-256 of the file: saves reading it once
+    #[arg(long, conflicts_with = "job_id")]
+    pub(crate) no_checksum: bool,
+
+    /// Leave the result on the server for as long as it keeps results
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Print a JSON object on standard output, for failures too
     #[arg(long)]
     pub(crate) json: bool,
 }

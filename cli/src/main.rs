@@ -12,6 +12,7 @@ mod fail;
 mod progress;
 mod say;
 mod setting;
+mod submit;
 
 use args::Command;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     match args.command {
         Command::Convert(args) => convert::run(&args),
         Command::Engines(args) => engines::run(&args),
+        Command::Submit(args) => submit::run(&args),
     }
 }
 

@@ -183,6 +183,18 @@ impl Destination {
         (path, zipped || named_zip)
     }
 
+    /// Begins a file that comes from elsewhere, under the name that was asked for, or
+    /// `main_name`; with `.zip` at its end when `main_name` has it.
+    ///
+    /// # Errors
+    /// `infra.io`.
+    pub fn begin(&self, main_name: &str) -> Result<Incoming, Failure> {
+        let (path, _) = self.path(main_name, main_name.to_ascii_lowercase().ends_with(".zip"));
+        let staged = Staged::create(&self.directory)
+            .map_err(|e| Failure::new(FailureCode::Io, format!("writing {}: {e}", path.display())))?;
+        Ok(Incoming { staged, directory: self.directory.clone(), path })
+    }
+
     /// Publishes the files under the name that was asked for, or `main_name`.
     ///
     /// # Errors
@@ -207,6 +219,39 @@ impl Destination {
         let bytes = staged.file().metadata().map_err(fail)?.len();
         staged.persist(&self.directory, &path).map_err(fail)?;
         Ok(Published { path, bytes, sha256 })
+    }
+}
+
+/// A file that is coming in. It has no name until [`Incoming::publish`], and is gone
+/// when it is dropped before.
+#[derive(Debug)]
+pub struct Incoming {
+    staged: Staged,
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl Incoming {
+    /// The path that it will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where its bytes go.
+    pub fn file(&mut self) -> &mut File {
+        self.staged.file_mut()
+    }
+
+    /// Gives it its name, replacing what has it; the path then.
+    ///
+    /// # Errors
+    /// `infra.io`; what was there before is still there then.
+    pub fn publish(self) -> Result<PathBuf, Failure> {
+        let Self { staged, directory, path } = self;
+        staged
+            .persist(&directory, &path)
+            .map_err(|e| Failure::new(FailureCode::Io, format!("writing {}: {e}", path.display())))?;
+        Ok(path)
     }
 }
 
@@ -252,6 +297,7 @@ pub(crate) fn write_zip(files: &[OutputFile], target: &mut File) -> io::Result<(
 }
 
 /// A file that is being written and has no name yet, or a hidden one.
+#[derive(Debug)]
 enum Staged {
     Nameless(File),
     Hidden(NamedTempFile),
@@ -376,6 +422,23 @@ mod tests {
         let destination = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
         let published = destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp").unwrap();
         assert_eq!(published.path, target.path().join("out.shp.zip"));
+    }
+
+    #[test]
+    fn what_comes_in_has_its_name_when_it_is_complete() {
+        use std::io::Write;
+        let target = tempfile::tempdir().unwrap();
+        let destination = Destination::new(Some(target.path())).unwrap();
+        let mut incoming = destination.begin("r.shp.zip").unwrap();
+        incoming.file().write_all(b"half").unwrap();
+        assert!(listing(target.path()).is_empty());
+        drop(incoming);
+        assert!(listing(target.path()).is_empty());
+        let named = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
+        let mut incoming = named.begin("r.shp.zip").unwrap();
+        incoming.file().write_all(b"whole").unwrap();
+        assert_eq!(incoming.publish().unwrap(), target.path().join("out.shp.zip"));
+        assert_eq!(listing(target.path()), ["out.shp.zip"]);
     }
 
     #[test]

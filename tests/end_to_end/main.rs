@@ -13,4 +13,5 @@ mod misbehaviour;
 mod parity;
 mod pipeline;
 mod refusals;
+mod submit;
 mod support;

@@ -1,0 +1,310 @@
+//! Requests to the API: with the token, repeated when that can help, and failures as
+//! failure codes. Error texts have no URL in them.
+
+use super::wire::Problem;
+use cadmill_core::domain::failure::{Detail, Failure, FailureCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use ureq::http::{Response, StatusCode, header};
+use ureq::{Agent, Body};
+
+/// Times that a request is made before its failure counts.
+const TRIES: u32 = 8;
+
+/// Longest wait between two tries, whatever the server asks for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// Largest answer of the API that is read, in bytes.
+const MAX_ANSWER: u64 = 8 << 20;
+
+/// How long the other side may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Longest text of a server that is shown, in characters.
+const MAX_SHOWN: usize = 500;
+
+/// Detail of a failure that is an answer of the server: its status.
+const STATUS_DETAIL: &str = "http_status";
+
+/// The API at one server.
+pub(super) struct Client {
+    pub(super) agent: Agent,
+    /// Without a slash at its end.
+    server: String,
+    /// `Bearer …`.
+    authorization: Option<String>,
+    cancel: Arc<AtomicBool>,
+}
+
+/// An answer: its status, its validator, when to ask again, its body.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) etag: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Client {
+    pub(super) fn new(server: &str, token: Option<String>, cancel: Arc<AtomicBool>) -> Result<Self, Failure> {
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            let message = "the server is a URL that begins with http:// or https://";
+            return Err(Failure::new(FailureCode::UsageInvalid, message));
+        }
+        // Fails when there is one already, which is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A redirect would take the file, or the token, where nobody said.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("cadmill/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(20)))
+            .timeout_per_read(Some(SILENCE))
+            .timeout_per_write(Some(SILENCE))
+            .max_idle_connections_per_host(16);
+        Ok(Self {
+            agent: config.build().new_agent(),
+            server: server.trim_end_matches('/').to_owned(),
+            authorization: token.map(|token| format!("Bearer {token}")),
+            cancel,
+        })
+    }
+
+    /// Whether the token would travel where others can read it.
+    pub(super) fn exposes_token(&self) -> bool {
+        let Some(rest) = self.server.strip_prefix("http://") else { return false };
+        let authority = rest.split('/').next().unwrap_or_default();
+        let loopback = match authority.parse::<SocketAddr>() {
+            Ok(address) => address.ip().is_loopback(),
+            Err(_) => {
+                let host = authority.split(':').next().unwrap_or_default();
+                host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+            }
+        };
+        self.authorization.is_some() && !loopback
+    }
+
+    /// `GET`, with the validator of an earlier answer.
+    pub(super) fn get(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
+        self.persist(|| {
+            let mut request = self.agent.get(format!("{}{path}", self.server));
+            if let Some(text) = &self.authorization {
+                request = request.header(header::AUTHORIZATION, text);
+            }
+            if let Some(etag) = etag {
+                request = request.header(header::IF_NONE_MATCH, etag);
+            }
+            request.call()
+        })
+    }
+
+    /// `POST`, with a body or without.
+    pub(super) fn post(&self, path: &str, body: Option<&impl Serialize>) -> Result<Answer, Failure> {
+        self.persist(|| {
+            let mut request = self.agent.post(format!("{}{path}", self.server));
+            if let Some(text) = &self.authorization {
+                request = request.header(header::AUTHORIZATION, text);
+            }
+            match body {
+                Some(body) => request.send_json(body),
+                None => request.send_empty(),
+            }
+        })
+    }
+
+    /// `DELETE`, once, within seconds: for somebody who waits to be rid of us.
+    pub(super) fn delete_once(&self, path: &str) {
+        let mut request = self.agent.delete(format!("{}{path}", self.server));
+        if let Some(text) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, text);
+        }
+        let _ = request.config().timeout_global(Some(Duration::from_secs(5))).build().call();
+    }
+
+    /// Makes a request until it is answered for good. What is made here can be made
+    /// twice: the API promises it.
+    fn persist(&self, make: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Answer, Failure> {
+        let mut tries = 1;
+        loop {
+            self.check()?;
+            let answer = make().and_then(Answer::read);
+            let asked = match &answer {
+                Ok(answer) if !may_pass(answer.status) => None,
+                Ok(answer) => Some(answer.retry_after),
+                Err(error) if is_lasting(error) => None,
+                Err(_) => Some(None),
+            };
+            match (asked, answer) {
+                (Some(asked), _) if tries < TRIES => self.wait(pause(tries, asked))?,
+                (_, Ok(answer)) => return answer.or_failure(),
+                (_, Err(error)) => {
+                    let message = format!("the server does not answer: {}", describe(&error));
+                    return Err(Failure::new(
+                        code("server.unavailable", FailureCode::StoreUnavailable),
+                        message,
+                    ));
+                }
+            }
+            tries += 1;
+        }
+    }
+
+    /// Waits, unless it is cancelled before.
+    pub(super) fn wait(&self, time: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + time;
+        loop {
+            self.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+
+    /// `job.cancelled`, when it is.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        match self.is_cancelled() {
+            false => Ok(()),
+            true => Err(Failure::new(FailureCode::Cancelled, "cancelled")),
+        }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+impl Answer {
+    fn read(mut response: Response<Body>) -> Result<Self, ureq::Error> {
+        let text = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        Ok(Self {
+            status: response.status(),
+            etag: text(header::ETAG),
+            retry_after: text(header::RETRY_AFTER).and_then(|t| t.parse().ok()).map(Duration::from_secs),
+            body: response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?,
+        })
+    }
+
+    /// The answer, when it is one of success.
+    fn or_failure(self) -> Result<Self, Failure> {
+        if self.status.is_success() || self.status == StatusCode::NOT_MODIFIED {
+            return Ok(self);
+        }
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
+        let said = problem.detail.or(problem.title).unwrap_or_else(|| "no reason given".to_owned());
+        Err(failure(problem.code.as_deref(), &said, Some(self.status)))
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|_| {
+            let message = "the answer of the server is not what its API promises; is it a cadmill server?";
+            Failure::new(FailureCode::Io, message)
+        })
+    }
+}
+
+/// A failure that a server told. One whose code is unknown here is `infra.io`, with
+/// the server's own code in its message.
+pub(super) fn failure(code: Option<&str>, said: &str, status: Option<StatusCode>) -> Failure {
+    let said = shown(said);
+    let number = status.map(|status| format!(" ({})", status.as_u16())).unwrap_or_default();
+    let failure = match code.map(|code| (code, code.parse())) {
+        Some((_, Ok(known))) => Failure::new(known, said),
+        Some((unknown, Err(_))) => {
+            Failure::new(FailureCode::Io, format!("the server says{number}: {said} [{}]", shown(unknown)))
+        }
+        None => Failure::new(FailureCode::Io, format!("the server says{number}: {said}")),
+    };
+    match status {
+        Some(status) => failure.with(STATUS_DETAIL, u64::from(status.as_u16())),
+        None => failure,
+    }
+}
+
+/// Whether the server refused because the job is not in the state for it (409).
+pub(super) fn is_conflict(failure: &Failure) -> bool {
+    let conflict = Detail::Number(u64::from(StatusCode::CONFLICT.as_u16()));
+    failure.details.iter().any(|(name, value)| *name == STATUS_DETAIL && *value == conflict)
+}
+
+/// A code by its name, for servers and programs of the same time; another where there
+/// is none of the name.
+pub(super) fn code(name: &str, otherwise: FailureCode) -> FailureCode {
+    name.parse().unwrap_or(otherwise)
+}
+
+/// A server's text as it may go to a terminal.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
+}
+
+/// How long to wait after so many tries, the server having asked for so much.
+pub(super) fn pause(tries: u32, asked: Option<Duration>) -> Duration {
+    let own = Duration::from_millis(200 << tries.min(5));
+    asked.unwrap_or_default().max(own).min(MAX_WAIT)
+}
+
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// Whether the next try would fail the same way.
+fn is_lasting(error: &ureq::Error) -> bool {
+    matches!(
+        error,
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Rustls(_) | ureq::Error::InvalidProxyUrl
+    )
+}
+
+/// What went wrong, without the URL that some of these errors have in them.
+pub(super) fn describe(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::Timeout(_) => "it was silent for too long".to_owned(),
+        ureq::Error::HostNotFound => "there is no such host".to_owned(),
+        ureq::Error::Rustls(error) => format!("TLS: {error}"),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the URL is malformed".to_owned(),
+        ureq::Error::Protocol(_) => "the answer is not HTTP, or breaks off".to_owned(),
+        _ => "the connection failed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_are_unknown_keep_the_servers_text() {
+        let known = failure(Some("limit.memory"), "too much", None);
+        assert_eq!((known.code, known.message.as_str()), (FailureCode::LimitMemory, "too much"));
+        let unknown = failure(Some("brand.new"), "so\u{1b}[2Jrry", StatusCode::from_u16(418).ok());
+        assert_eq!(unknown.code.exit_code(), 20);
+        assert_eq!(unknown.message, "the server says (418): so[2Jrry [brand.new]");
+    }
+
+    #[test]
+    fn pauses_grow_and_have_an_end() {
+        assert_eq!(pause(1, None), Duration::from_millis(400));
+        assert_eq!(pause(30, None), Duration::from_millis(6400));
+        assert_eq!(pause(1, Some(Duration::from_secs(9))), Duration::from_secs(9));
+        assert_eq!(pause(1, Some(Duration::from_secs(9999))), MAX_WAIT);
+    }
+
+    #[test]
+    fn a_token_is_safe_on_this_machine_and_over_tls() {
+        let exposed = |server: &str, token: Option<&str>| {
+            let client = Client::new(server, token.map(str::to_owned), Arc::default()).unwrap();
+            client.exposes_token()
+        };
+        assert!(exposed("http://example.org", Some("t")) && exposed("http://127.0.0.1.org:80", Some("t")));
+        assert!(!exposed("http://example.org", None));
+        assert!(!exposed("https://example.org", Some("t")));
+        assert!(!exposed("http://127.0.0.1:8080/", Some("t")));
+        assert!(Client::new("example.org", None, Arc::default()).is_err());
+    }
+}

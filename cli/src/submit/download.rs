@@ -1,0 +1,143 @@
+//! The result comes in: to a file without a name, which gets its name when size and
+//! SHA-256 are what the server said.
+
+use super::client::{Client, describe, pause};
+use super::show::Show;
+use super::wire::Download;
+use cadmill_converter::publish::{Incoming, Published};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io::{Read, Seek, Write};
+use ureq::http::{StatusCode, header};
+
+/// Times that it is begun or taken up again without a byte more before it fails.
+const TRIES: u32 = 6;
+
+/// Fetches the result. `fresh` gives another URL when one has expired.
+///
+/// # Errors
+/// `infra.io` when what came is not what the server said; nothing is left then.
+pub(super) fn fetch(
+    client: &Client,
+    show: &Show,
+    mut download: Download,
+    mut incoming: Incoming,
+    fresh: impl Fn() -> Result<Download, Failure>,
+) -> Result<Published, Failure> {
+    let mut received = Received { bytes: 0, digest: Sha256::new() };
+    let mut tries = 0;
+    while received.bytes < download.size_bytes {
+        client.check()?;
+        let before = received.bytes;
+        let reason = match receive(client, show, &download, &mut incoming, &mut received)? {
+            Ok(()) => "the answer was too short".to_owned(),
+            Err(reason) => reason,
+        };
+        if received.bytes >= download.size_bytes {
+            break;
+        }
+        tries = if received.bytes > before { 1 } else { tries + 1 };
+        if tries >= TRIES {
+            let message = format!("the download failed {tries} times, at last because {reason}");
+            return Err(Failure::new(FailureCode::StoreUnavailable, message));
+        }
+        client.wait(pause(tries, None))?;
+        let next = fresh()?;
+        if (next.size_bytes, &next.sha256) != (download.size_bytes, &download.sha256) {
+            received = Received::restart(&mut incoming)?;
+        }
+        download = next;
+    }
+    let (bytes, sha256) = (received.bytes, received.hexadecimal());
+    let expected = download.sha256.as_ref().map(|digest| digest.to_ascii_lowercase());
+    if bytes != download.size_bytes || expected.is_some_and(|expected| expected != sha256) {
+        let message = "what was downloaded is not what the server announced: its size or its SHA-256 differs; nothing was kept";
+        return Err(Failure::new(FailureCode::Io, message));
+    }
+    Ok(Published { path: incoming.publish()?, bytes, sha256 })
+}
+
+/// What is in the file so far.
+struct Received {
+    bytes: u64,
+    digest: Sha256,
+}
+
+impl Received {
+    /// Nothing, and an empty file.
+    fn restart(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let file = incoming.file();
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| Failure::io("emptying the output", &e))?;
+        Ok(Self { bytes: 0, digest: Sha256::new() })
+    }
+
+    fn hexadecimal(&self) -> String {
+        self.digest.clone().finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// One request: from the beginning, or from where the last one broke off. The inner
+/// error is a reason to try again.
+fn receive(
+    client: &Client,
+    show: &Show,
+    download: &Download,
+    incoming: &mut Incoming,
+    received: &mut Received,
+) -> Result<Result<(), String>, Failure> {
+    let mut get = client.agent.get(&download.request.url);
+    for (name, value) in &download.request.headers {
+        if !name.eq_ignore_ascii_case("host") {
+            get = get.header(name, value);
+        }
+    }
+    if received.bytes > 0 {
+        get = get.header(header::RANGE, format!("bytes={}-", received.bytes));
+    }
+    let response = match get.call() {
+        Ok(response) => response,
+        Err(error) => return Ok(Err(describe(&error))),
+    };
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT if received.bytes > 0 => {
+            let range = response.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
+            let begins = format!("bytes {}-", received.bytes);
+            if !range.is_some_and(|range| range.starts_with(&begins)) {
+                *received = Received::restart(incoming)?;
+                return Ok(Err("the store sent another range than it was asked for".to_owned()));
+            }
+        }
+        // It knows no ranges: from the beginning.
+        StatusCode::OK if received.bytes > 0 => *received = Received::restart(incoming)?,
+        StatusCode::OK => {}
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            *received = Received::restart(incoming)?;
+            return Ok(Err("the store has less than was downloaded".to_owned()));
+        }
+        status => return Ok(Err(format!("the store answers {}", status.as_u16()))),
+    }
+    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        client.check()?;
+        let n = match body.read(&mut buffer) {
+            Ok(0) => return Ok(Ok(())),
+            Ok(n) => n,
+            Err(_) => return Ok(Err("the connection broke off".to_owned())),
+        };
+        if received.bytes + n as u64 > download.size_bytes {
+            let message = "what was downloaded is larger than the server announced; nothing was kept";
+            return Err(Failure::new(FailureCode::Io, message));
+        }
+        incoming.file().write_all(&buffer[..n]).map_err(|e| {
+            Failure::new(FailureCode::Io, format!("writing {}: {e}", incoming.path().display()))
+        })?;
+        received.digest.update(&buffer[..n]);
+        received.bytes += n as u64;
+        show.progress("download", received.bytes as f64 / download.size_bytes as f64);
+    }
+}

@@ -1,0 +1,304 @@
+//! `cadmill submit`: has a file converted by a server.
+//!
+//! The job gets its id here, so that an order whose reply was lost can be sent again
+//! and makes no second job; `--job-id` takes up what another run began. The token is
+//! read from the environment or a file, and neither it nor a signed URL is ever shown.
+
+mod client;
+mod download;
+mod show;
+mod source;
+mod upload;
+mod wire;
+
+use crate::args::SubmitArgs;
+use crate::{fail, say};
+use cadmill_converter::publish::{Destination, Published};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ids::{FileName, JobId};
+use client::Client;
+use serde_json::{Map, Value, json};
+use show::Show;
+use source::Source;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use upload::Uploader;
+use wire::{Created, Download, NewJob, Status};
+
+/// Environment variable with the token.
+const TOKEN_VARIABLE: &str = "CADMILL_TOKEN";
+
+/// Longest token, in bytes.
+const MAX_TOKEN: u64 = 64 << 10;
+
+/// When the server does not say when to ask again.
+const POLL: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: &SubmitArgs) -> ExitCode {
+    let mut facts = Map::new();
+    match submit(args, &mut facts) {
+        Ok(published) if args.json => {
+            facts.insert("outcome".to_owned(), json!("converted"));
+            let Published { path, bytes, sha256 } = published;
+            facts.insert("output".to_owned(), json!({"path": path, "bytes": bytes, "sha256": sha256}));
+            say::result(&format!("{:#}", Value::Object(facts)));
+            ExitCode::SUCCESS
+        }
+        Ok(published) => {
+            say::result(&published.path.display().to_string());
+            ExitCode::SUCCESS
+        }
+        Err(failure) => fail::report(&failure, (!facts.is_empty()).then_some(facts), args.json),
+    }
+}
+
+fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published, Failure> {
+    let id = match &args.job_id {
+        Some(text) => {
+            text.parse().map_err(|e| Failure::new(FailureCode::UsageInvalid, format!("--job-id: {e}")))?
+        }
+        None => JobId::random(),
+    };
+    let file_name = file_name(args)?;
+    let source = Source::open(&args.input)?;
+    let destination = Destination::new(args.output.as_deref())?;
+    if args.output.as_deref().is_some_and(|path| source.is_at(path)) {
+        let message = "the output is the input file; choose another path with -o";
+        return Err(Failure::new(FailureCode::UsageInvalid, message));
+    }
+    let client = Client::new(&args.server, token(args)?, cancel_on_signals()?)?;
+    let show = Show::new();
+    if client.exposes_token() {
+        show.note("warning: the token goes over the network unencrypted; use https");
+    }
+    facts.insert("job_id".to_owned(), json!(id));
+    facts.insert("cadmill".to_owned(), json!(cadmill_core::BUILD));
+    let job = format!("/api/jobs/{id}");
+    let run = Run { args, client: &client, show: &show, source: &source, job: &job };
+    let result = run.convert(id, &file_name, &destination, facts);
+    if client.is_cancelled() && result.is_err() {
+        show.note("cancelling the job");
+        client.delete_once(&job);
+    }
+    show.finish();
+    facts.insert("total_ms".to_owned(), json!(show.millis()));
+    result
+}
+
+struct Run<'a> {
+    args: &'a SubmitArgs,
+    client: &'a Client,
+    show: &'a Show,
+    source: &'a Source,
+    job: &'a str,
+}
+
+impl Run<'_> {
+    fn convert(
+        &self,
+        id: JobId,
+        file_name: &FileName,
+        destination: &Destination,
+        facts: &mut Map<String, Value>,
+    ) -> Result<Published, Failure> {
+        let checksum = match self.args.no_checksum {
+            true => None,
+            false => Some(self.source.digest(self.client, self.show)?),
+        };
+        let options = self.args.options.iter().cloned().collect();
+        let order = NewJob {
+            file_name: file_name.as_str(),
+            size_bytes: self.source.size,
+            target_format: &self.args.to,
+            options: &options,
+            root: self.args.root.as_deref(),
+            job_id: id.to_string(),
+            checksum_sha256: checksum.as_deref(),
+        };
+        let answer = self.client.post("/api/jobs", Some(&order))?;
+        let is_new = answer.status == ureq::http::StatusCode::CREATED;
+        self.show.event(&format!("job {id}"));
+        if let Some(upload) = answer.json::<Created>()?.upload {
+            let threads = self.args.parallel;
+            let Self { client, show, source, job, .. } = *self;
+            Uploader { client, source, show, job, threads }.run(upload, is_new)?;
+            self.show.event("uploaded");
+        }
+        let status = self.wait()?;
+        self.note(&status, facts);
+        let download = result_of(status)?;
+        let incoming = destination.begin(&self.local_name(&download.file_name, file_name))?;
+        if self.source.is_at(incoming.path()) {
+            let message = "the result has the name of the input file; choose another path with -o";
+            return Err(Failure::new(FailureCode::UsageInvalid, message));
+        }
+        let fresh = || result_of(self.status(None)?.0.ok_or_else(gone)?);
+        let published = download::fetch(self.client, self.show, download, incoming, fresh)?;
+        if !self.args.keep {
+            self.acknowledge();
+        }
+        Ok(published)
+    }
+
+    /// The status, unless it is that of the validator; the validator; when to ask again.
+    fn status(
+        &self,
+        etag: Option<&str>,
+    ) -> Result<(Option<Status>, Option<String>, Option<Duration>), Failure> {
+        let answer = self.client.get(&format!("{}/status", self.job), etag)?;
+        if answer.status == ureq::http::StatusCode::NOT_MODIFIED {
+            return Ok((None, answer.etag, answer.retry_after));
+        }
+        Ok((Some(answer.json()?), answer.etag, answer.retry_after))
+    }
+
+    /// Waits for the end of the job and tells each change.
+    fn wait(&self) -> Result<Status, Failure> {
+        let (mut etag, mut told, mut poll) = (None::<String>, String::new(), POLL);
+        loop {
+            let (status, next, retry_after) = self.status(etag.as_deref())?;
+            etag = next.or(etag);
+            match status {
+                Some(status) => {
+                    let mut line = status.state.clone();
+                    if let ("PROCESSING", Some(stage)) = (status.state.as_str(), &status.stage) {
+                        line = format!("{line} {stage}");
+                        self.show.progress(stage, status.progress);
+                    }
+                    if line != told {
+                        self.show.event(&line);
+                        told = line;
+                    }
+                    if status.has_ended() {
+                        return Ok(status);
+                    }
+                    poll = status.poll_after_ms.map(Duration::from_millis).or(retry_after).unwrap_or(POLL);
+                }
+                None => poll = retry_after.unwrap_or(poll),
+            }
+            self.client.wait(poll.clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
+        }
+    }
+
+    /// Facts of the ended job, for the JSON.
+    fn note(&self, status: &Status, facts: &mut Map<String, Value>) {
+        facts.insert("state".to_owned(), json!(status.state));
+        facts.insert("attempt".to_owned(), json!(status.attempt));
+        facts.insert("stage_millis".to_owned(), json!(status.stage_millis));
+    }
+
+    /// The name of the file here, when the command line gives none: the server's, if
+    /// it is a plain name, and no hidden one.
+    fn local_name(&self, served: &str, input: &FileName) -> String {
+        match served.parse::<FileName>() {
+            Ok(name) if !served.starts_with('.') => name.as_str().to_owned(),
+            _ => {
+                let stem = input.as_str().rsplit_once('.').map_or(input.as_str(), |(stem, _)| stem);
+                format!("{}.result", stem.trim_start_matches('.'))
+            }
+        }
+    }
+
+    /// Tells the server that it need not keep the result. When that fails it will
+    /// find out by itself.
+    fn acknowledge(&self) {
+        if let Err(failure) = self.client.post(&format!("{}/downloaded", self.job), None::<&()>) {
+            self.show.note(&format!("note: the server keeps the result for a while: {}", failure.message));
+        }
+    }
+}
+
+/// How to fetch the result of a job that has ended, or why there is none.
+fn result_of(status: Status) -> Result<Download, Failure> {
+    match (status.state.as_str(), status.download, status.failure) {
+        ("COMPLETED", Some(download), _) => Ok(download),
+        ("COMPLETED", None, _) => Err(gone()),
+        ("CANCELLED", _, _) => Err(Failure::new(FailureCode::Cancelled, "the job was cancelled")),
+        (_, _, Some(failure)) => Err(client::failure(Some(&failure.code), &failure.message, None)),
+        ("EXPIRED", _, None) => {
+            let code = client::code("job.expired", FailureCode::Io);
+            Err(Failure::new(code, "the upload did not come in time"))
+        }
+        (_, _, None) => {
+            Err(Failure::new(FailureCode::Io, "the job ended without a result and without a reason"))
+        }
+    }
+}
+
+fn gone() -> Failure {
+    let message = "the result is not there any more: it was fetched before, or nobody came for it in time";
+    Failure::new(FailureCode::Io, message)
+}
+
+fn file_name(args: &SubmitArgs) -> Result<FileName, Failure> {
+    let name = args.input.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.parse().map_err(|e| Failure::new(FailureCode::UsageInvalid, format!("the input's name: {e}")))
+}
+
+/// The token, from the file that the command line names or from the environment.
+fn token(args: &SubmitArgs) -> Result<Option<String>, Failure> {
+    let text = match &args.token_file {
+        Some(path) => {
+            let read = || {
+                use std::io::Read;
+                let mut text = String::new();
+                std::fs::File::open(path)?.take(MAX_TOKEN).read_to_string(&mut text).map(|_| text)
+            };
+            read().map_err(|e| {
+                let message = format!("reading the token file {}: {e}", path.display());
+                Failure::new(FailureCode::UsageInvalid, message)
+            })?
+        }
+        None => match std::env::var(TOKEN_VARIABLE) {
+            Ok(text) if !text.is_empty() => text,
+            Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => String::from("\0"),
+        },
+    };
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        let message = "the token is one word of ASCII characters; it is not shown here";
+        return Err(Failure::new(FailureCode::UsageInvalid, message));
+    }
+    Ok(Some(token.to_owned()))
+}
+
+/// A flag that SIGINT, SIGTERM and SIGHUP set; the second of them ends the process.
+fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let flag = Arc::new(AtomicBool::new(false));
+    let exit_code = i32::from(FailureCode::Cancelled.exit_code());
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&flag))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+            .map_err(|e| Failure::io("taking over the signals", &e))?;
+    }
+    Ok(flag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(text: &str) -> Status {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn ends_without_a_result_have_codes() {
+        for (text, code) in [
+            (r#"{"state": "CANCELLED"}"#, FailureCode::Cancelled),
+            (r#"{"state": "COMPLETED"}"#, FailureCode::Io),
+            (
+                r#"{"state": "FAILED", "failure": {"code": "limit.time", "message": "m"}}"#,
+                FailureCode::LimitTime,
+            ),
+            (r#"{"state": "FAILED", "failure": {"code": "brand.new", "message": "m"}}"#, FailureCode::Io),
+            (r#"{"state": "NEW_STATE"}"#, FailureCode::Io),
+        ] {
+            assert!(result_of(status(text)).is_err_and(|failure| failure.code == code), "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What the API says, as far as it is read here. What is new in an answer is ignored:
+//! the server may be newer than this program.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The order, as it is sent.
+#[derive(Serialize)]
+pub(super) struct NewJob<'a> {
+    pub(super) file_name: &'a str,
+    pub(super) size_bytes: u64,
+    pub(super) target_format: &'a str,
+    pub(super) options: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) root: Option<&'a str>,
+    pub(super) job_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) checksum_sha256: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Created {
+    /// Nothing when the job no longer waits for the file.
+    pub(super) upload: Option<Upload>,
+}
+
+/// How to upload the file.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Upload {
+    Single(Request),
+    Multipart(InParts),
+}
+
+/// A request that the server has signed. Whoever has the URL can make it, so there is
+/// no `Debug`.
+#[derive(Deserialize, Clone)]
+pub(super) struct Request {
+    pub(super) url: String,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct InParts {
+    pub(super) part_size_bytes: u64,
+    pub(super) part_count: u32,
+    #[serde(default)]
+    pub(super) parts: Vec<Part>,
+}
+
+#[derive(Deserialize, Clone)]
+pub(super) struct Part {
+    pub(super) part_number: u32,
+    pub(super) size_bytes: u64,
+    #[serde(flatten)]
+    pub(super) request: Request,
+}
+
+/// A batch of parts, and those that have arrived.
+#[derive(Deserialize)]
+pub(super) struct Parts {
+    pub(super) parts: Vec<Part>,
+    #[serde(default)]
+    pub(super) uploaded: Vec<Arrived>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Arrived {
+    pub(super) part_number: u32,
+    pub(super) size_bytes: u64,
+}
+
+/// Where the job stands.
+#[derive(Deserialize)]
+pub(super) struct Status {
+    pub(super) state: String,
+    pub(super) stage: Option<String>,
+    #[serde(default)]
+    pub(super) progress: f64,
+    #[serde(default)]
+    pub(super) attempt: u32,
+    #[serde(default)]
+    pub(super) stage_millis: BTreeMap<String, u64>,
+    pub(super) failure: Option<JobFailure>,
+    pub(super) poll_after_ms: Option<u64>,
+    pub(super) download: Option<Download>,
+}
+
+impl Status {
+    pub(super) fn has_ended(&self) -> bool {
+        !matches!(self.state.as_str(), "PENDING" | "PROCESSING")
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct JobFailure {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Download {
+    pub(super) size_bytes: u64,
+    pub(super) sha256: Option<String>,
+    pub(super) file_name: String,
+    #[serde(flatten)]
+    pub(super) request: Request,
+}
+
+/// Problem details (RFC 9457).
+#[derive(Deserialize, Default)]
+pub(super) struct Problem {
+    pub(super) code: Option<String>,
+    pub(super) detail: Option<String>,
+    pub(super) title: Option<String>,
+}

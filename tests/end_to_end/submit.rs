@@ -1,0 +1,196 @@
+//! `cadmill submit` against a server that keeps the API's promises, and breaks what
+//! networks and stores break.
+
+mod server;
+
+use crate::support::{Bench, Run};
+use server::{Fault, Plan, Server, Size, content};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+const TOKEN: &str = "a-token-that-nobody-sees";
+const ID: &str = "0188a5eb-4c1d-4c3e-9a27-2f1d3c4b5a69";
+
+/// A file of four parts, and the command that submits it.
+fn prepare(bench: &Bench, server: &Server, more: &[&str]) -> std::process::Command {
+    let input = bench.path("town.zip");
+    std::fs::write(&input, content()).unwrap();
+    let mut arguments = vec!["submit", input.to_str().unwrap(), "--to", "dxf", "--server", &server.url];
+    arguments.extend(more);
+    let mut command = bench.command(&arguments);
+    for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    command.env_remove("CADMILL_SERVER").env("CADMILL_TOKEN", TOKEN);
+    command
+}
+
+/// Submits the file. Nothing confidential may be printed, whatever happens.
+fn submit(bench: &Bench, server: &Server, more: &[&str]) -> Run {
+    let run = Run::from(prepare(bench, server, more).output().unwrap());
+    for secret in [TOKEN, "signature", "/store/"] {
+        assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret), "{secret}: {run:?}");
+    }
+    run
+}
+
+/// Files in the directory of the results, hidden ones too, without the input.
+fn results(bench: &Bench) -> Vec<String> {
+    let entries = std::fs::read_dir(bench.path("")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "town.zip").collect()
+}
+
+fn read(bench: &Bench, name: &str) -> Vec<u8> {
+    std::fs::read(bench.path(name)).unwrap()
+}
+
+#[test]
+fn parts_survive_a_broken_connection_and_an_expired_url() {
+    let server = Server::start(Plan {
+        size: Size::InParts,
+        faults: vec![Fault::BusyAtCreate, Fault::BreakPart(2), Fault::ExpirePart(3)],
+        ..Plan::default()
+    });
+    let bench = Bench::new();
+    let run = submit(&bench, &server, &["-o", "out.dxf"]).succeeded();
+    assert_eq!(run.stdout, "out.dxf\n");
+    assert_eq!(read(&bench, "out.dxf"), server::RESULT);
+    assert_eq!(results(&bench), ["out.dxf"]);
+    let seen = server.seen();
+    assert_eq!(seen.object, content());
+    assert_eq!(seen.puts, [(1, 1), (2, 2), (3, 2), (4, 1)].into(), "tries of each part");
+    assert_eq!((seen.creates, seen.orders), (2, 1));
+    assert!(seen.acknowledged && !seen.deleted && seen.not_modified > 0, "{seen:?}");
+    let told = ["PENDING", "PROCESSING fetch", "PROCESSING convert", "COMPLETED"];
+    let places: Vec<usize> = told.iter().map(|line| run.stderr.find(line).expect(line)).collect();
+    assert!(places.is_sorted(), "{run:?}");
+    assert!(run.stderr.lines().any(|line| line.ends_with(" s  PENDING")), "{run:?}");
+}
+
+#[test]
+fn an_order_whose_reply_was_lost_makes_one_job() {
+    let faults = vec![Fault::LoseCreateReply, Fault::BreakPart(1)];
+    let server = Server::start(Plan { faults, ..Plan::default() });
+    let bench = Bench::new();
+    let run = submit(&bench, &server, &["--json", "--root", "a/b.shp", "--opt", "x=y"]).succeeded();
+    let json = run.json();
+    assert_eq!(json["outcome"], "converted");
+    assert_eq!(json["output"]["path"], "town.dxf");
+    assert_eq!(json["output"]["bytes"], server::RESULT.len());
+    assert_eq!(json["stage_millis"]["convert"], 7);
+    let seen = server.seen();
+    assert_eq!((seen.creates, seen.orders), (2, 1));
+    assert_eq!(json["job_id"], seen.order["job_id"]);
+    assert_eq!(seen.order["root"], "a/b.shp");
+    assert_eq!(seen.order["options"]["x"], "y");
+    assert_eq!(seen.order["file_name"], "town.zip");
+    assert_eq!(seen.order["size_bytes"], content().len());
+    assert_eq!(seen.order["checksum_sha256"].as_str().map(str::len), Some(64));
+    assert_eq!(seen.object, content());
+}
+
+#[test]
+fn a_job_is_taken_up_where_it_was_left() {
+    let server = Server::start(Plan { size: Size::InParts, arrived: vec![1, 2], ..Plan::default() });
+    let bench = Bench::new();
+    submit(&bench, &server, &["--job-id", ID, "--parallel", "1"]).succeeded();
+    let seen = server.seen();
+    assert_eq!(seen.puts, [(3, 1), (4, 1)].into());
+    assert_eq!(seen.object, content());
+    assert_eq!(seen.order["job_id"], ID);
+}
+
+#[test]
+fn a_broken_download_goes_on() {
+    for ranges in [true, false] {
+        let faults = vec![Fault::BreakDownload, Fault::ExpireDownload];
+        let server = Server::start(Plan { faults, ranges, ..Plan::default() });
+        let bench = Bench::new();
+        submit(&bench, &server, &["--token-file", token_file(&bench).to_str().unwrap()]).succeeded();
+        assert_eq!(read(&bench, "town.dxf"), server::RESULT);
+        let half = format!("bytes={}-", server::RESULT.len() / 2);
+        assert_eq!(server.seen().ranges, [half.clone(), half], "the first has no range");
+    }
+}
+
+fn token_file(bench: &Bench) -> PathBuf {
+    let path = bench.path("token");
+    std::fs::write(&path, format!("{TOKEN}\n")).unwrap();
+    path
+}
+
+#[test]
+fn a_result_that_is_not_what_was_announced_leaves_no_file() {
+    let server = Server::start(Plan { faults: vec![Fault::WrongDigest], ..Plan::default() });
+    let bench = Bench::new();
+    let json = submit(&bench, &server, &["--json", "-o", "out.dxf"]).failed(20, "infra.io");
+    assert!(json["error"]["message"].as_str().unwrap().contains("SHA-256"), "{json}");
+    assert!(results(&bench).is_empty());
+    assert!(!server.seen().acknowledged);
+}
+
+#[test]
+fn a_failed_job_ends_with_its_own_code() {
+    let server = Server::start(Plan { faults: vec![Fault::JobFails], ..Plan::default() });
+    let bench = Bench::new();
+    let json = submit(&bench, &server, &["--json"]).failed(12, "limit.memory");
+    assert_eq!(json["error"]["message"], "the engine needed more");
+    assert_eq!(json["state"], "FAILED");
+    assert!(results(&bench).is_empty());
+}
+
+#[test]
+fn what_the_server_says_is_told() {
+    let server = Server::start(Plan { faults: vec![Fault::NotFound], ..Plan::default() });
+    let run = submit(&Bench::new(), &server, &[]);
+    assert_eq!(run.code, Some(20), "{run:?}");
+    assert!(run.stderr.contains("the server says (404): nothing of the kind [no.such_code]"), "{run:?}");
+}
+
+#[test]
+fn names_from_the_server_stay_in_the_directory() {
+    for name in ["../../evil", ".bashrc", "a\\b", "x\u{1b}"] {
+        let server = Server::start(Plan { served_name: name, ..Plan::default() });
+        let bench = Bench::new();
+        let run = submit(&bench, &server, &["--keep"]).succeeded();
+        assert_eq!(run.stdout, "town.result\n", "{name}");
+        assert_eq!(results(&bench), ["town.result"], "{name}");
+        assert!(!server.seen().acknowledged, "--keep");
+    }
+    // Nor does a result replace the file that it was made from.
+    let server = Server::start(Plan { served_name: "town.zip", ..Plan::default() });
+    let bench = Bench::new();
+    submit(&bench, &server, &["--json"]).failed(2, "usage.invalid");
+    assert_eq!(read(&bench, "town.zip"), content());
+}
+
+#[test]
+fn an_interrupt_cancels_the_job() {
+    let server = Server::start(Plan { faults: vec![Fault::Hang], ..Plan::default() });
+    let bench = Bench::new();
+    let mut child =
+        prepare(&bench, &server, &[]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("PROCESSING fetch")), "it never got so far");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(server.seen().deleted, "{rest:?}");
+    assert!(results(&bench).is_empty());
+}
+
+#[test]
+fn a_token_on_the_command_line_is_refused() {
+    let server = Server::start(Plan::default());
+    let run = Run::from(prepare(&Bench::new(), &server, &["--token", "x"]).output().unwrap());
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let help = Run::from(Bench::new().command(&["submit", "--help"]).output().unwrap()).succeeded();
+    assert!(help.stdout.contains("everybody on a machine can read the arguments"), "{help:?}");
+    let run =
+        Run::from(prepare(&Bench::new(), &server, &[]).env("CADMILL_TOKEN", "two words").output().unwrap());
+    assert!(run.code == Some(2) && !run.stderr.contains("two words"), "{run:?}");
+    assert_eq!(server.seen().creates, 0);
+}

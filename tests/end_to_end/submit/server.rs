@@ -1,0 +1,421 @@
+//! A server of the API and of a store in one, for one job, on loopback. It judges
+//! what it is sent by itself: a request that the API forbids fails the test.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+const PART: usize = 100_000;
+
+/// What the conversion gives.
+pub(super) const RESULT: &[u8] = &[b'r'; 300_000];
+
+/// What is submitted: four parts, the last one short.
+pub(super) fn content() -> Vec<u8> {
+    (0..3 * PART + 1234).map(|n| (n % 251) as u8).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Size {
+    Single,
+    InParts,
+}
+
+/// What goes wrong, once each but for the last five.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
+    /// The first order gets 503.
+    BusyAtCreate,
+    /// The first order is taken, and its reply lost.
+    LoseCreateReply,
+    /// The connection breaks in the middle of this part (1: of a single upload).
+    BreakPart(u32),
+    /// The first URL of this part has expired.
+    ExpirePart(u32),
+    /// The connection breaks in the middle of the result.
+    BreakDownload,
+    /// The second URL of the result has expired.
+    ExpireDownload,
+    WrongDigest,
+    JobFails,
+    NotFound,
+    /// The job never ends.
+    Hang,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) size: Size,
+    pub(super) faults: Vec<Fault>,
+    /// Parts that were uploaded before.
+    pub(super) arrived: Vec<u32>,
+    /// Whether the store knows ranges.
+    pub(super) ranges: bool,
+    pub(super) served_name: &'static str,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { size: Size::Single, faults: vec![], arrived: vec![], ranges: true, served_name: "town.dxf" }
+    }
+}
+
+/// What the server has seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) creates: u32,
+    /// Different orders among them.
+    pub(super) orders: u32,
+    pub(super) order: Value,
+    /// Tries of each part; of a single upload, part 1.
+    pub(super) puts: BTreeMap<u32, u32>,
+    /// The uploaded object, once it is whole.
+    pub(super) object: Vec<u8>,
+    pub(super) ranges: Vec<String>,
+    pub(super) not_modified: u32,
+    pub(super) acknowledged: bool,
+    pub(super) deleted: bool,
+    parts: BTreeMap<u32, Vec<u8>>,
+    /// How many URLs were signed.
+    signed: u32,
+    polls: u32,
+    downloads: u32,
+}
+
+pub(super) struct Server {
+    pub(super) url: String,
+    world: Arc<World>,
+}
+
+struct World {
+    url: String,
+    plan: Plan,
+    seen: Mutex<Seen>,
+    /// Of a request that is not what the API allows.
+    wrong: Mutex<Vec<String>>,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    headers: BTreeMap<String, String>,
+}
+
+struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// Bytes of the body that are sent before the connection breaks.
+    cut: Option<usize>,
+}
+
+impl Server {
+    pub(super) fn start(plan: Plan) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut seen = Seen::default();
+        for number in &plan.arrived {
+            seen.parts.insert(*number, piece(*number));
+        }
+        let world =
+            Arc::new(World { url: url.clone(), plan, seen: Mutex::new(seen), wrong: Mutex::default() });
+        let served = Arc::clone(&world);
+        // Both end with the process of the tests.
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let world = Arc::clone(&served);
+                std::thread::spawn(move || world.serve(&connection));
+            }
+        });
+        Self { url, world }
+    }
+
+    /// What was seen; fails the test when something of it was wrong.
+    pub(super) fn seen(&self) -> Seen {
+        let wrong = self.world.wrong.lock().unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        self.world.seen.lock().unwrap().clone()
+    }
+}
+
+/// The bytes of a part.
+fn piece(number: u32) -> Vec<u8> {
+    content().chunks(PART).nth(number as usize - 1).unwrap().to_vec()
+}
+
+fn reply(status: u16, body: &Value) -> Reply {
+    Reply { status, headers: vec![], body: body.to_string().into_bytes(), cut: None }
+}
+
+fn problem(status: u16, code: &str, detail: &str) -> Reply {
+    reply(status, &json!({"code": code, "detail": detail, "title": "t", "status": status}))
+}
+
+impl World {
+    /// One request; the connection ends with it.
+    fn serve(&self, connection: &TcpStream) {
+        let mut reader = BufReader::new(connection);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            lines.push(line.trim().to_owned());
+        }
+        let mut first = lines[0].split(' ').map(str::to_owned);
+        let request = Request {
+            method: first.next().unwrap(),
+            path: first.next().unwrap(),
+            headers: lines[1..]
+                .iter()
+                .filter_map(|line| line.split_once(": "))
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                .collect(),
+        };
+        let length = request.headers.get("content-length").map_or(0, |text| text.parse().unwrap());
+        if self.breaks(&request) {
+            let _ = reader.read_exact(&mut vec![0; length / 2]);
+            return;
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let Some(reply) = self.answer(&request, &body) else { return };
+        let mut text = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
+        if reply.status != 304 {
+            text += &format!("Content-Length: {}\r\n", reply.body.len());
+        }
+        for (name, value) in &reply.headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        let mut writer = connection;
+        let _ = writer.write_all(format!("{text}\r\n").as_bytes());
+        let _ = writer.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())]);
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.plan.faults.contains(&fault)
+    }
+
+    fn wrong(&self, text: String) {
+        self.wrong.lock().unwrap().push(text);
+    }
+
+    /// Whether the connection breaks in the middle of this body.
+    fn breaks(&self, request: &Request) -> bool {
+        let Some(number) = part_number(&request.path).filter(|_| request.method == "PUT") else {
+            return false;
+        };
+        let mut seen = self.seen.lock().unwrap();
+        let tries = seen.puts.entry(number).or_default();
+        *tries += 1;
+        *tries == 1 && self.has(Fault::BreakPart(number))
+    }
+
+    /// Nothing when the reply is lost.
+    fn answer(&self, request: &Request, body: &[u8]) -> Option<Reply> {
+        let is_api = request.path.starts_with("/api/");
+        let token = request.headers.get("authorization").map(String::as_str);
+        if is_api != (token == Some("Bearer a-token-that-nobody-sees")) || (!is_api && token.is_some()) {
+            self.wrong(format!("token at {} {}", request.method, request.path));
+        }
+        let order = self.seen.lock().unwrap().order["job_id"].as_str().unwrap_or_default().to_owned();
+        let path = request.path.replace(&format!("/api/jobs/{order}"), "JOB");
+        match (request.method.as_str(), path.as_str()) {
+            ("POST", "/api/jobs") => self.create(body),
+            ("GET", "JOB/uploads") => Some(reply(200, &self.upload())),
+            ("GET", path) if path.starts_with("JOB/uploads/parts?from=") => {
+                Some(reply(200, &self.parts(path.rsplit('=').next().unwrap().parse().unwrap())))
+            }
+            ("POST", "JOB/uploads/complete") => Some(self.complete()),
+            ("GET", "JOB/status") => Some(self.status(request)),
+            ("POST", "JOB/downloaded") => {
+                self.seen.lock().unwrap().acknowledged = true;
+                Some(Reply { status: 204, headers: vec![], body: vec![], cut: None })
+            }
+            ("DELETE", "JOB") => {
+                self.seen.lock().unwrap().deleted = true;
+                Some(reply(200, &json!({"state": "CANCELLED"})))
+            }
+            ("PUT", path) if path.starts_with("/store/") => Some(self.put(request, body)),
+            ("GET", path) if path.starts_with("/store/result") => Some(self.result(request)),
+            _ => {
+                self.wrong(format!("{} {}", request.method, request.path));
+                Some(problem(404, "no.such_code", "no such path"))
+            }
+        }
+    }
+
+    fn create(&self, body: &[u8]) -> Option<Reply> {
+        let order: Value = serde_json::from_slice(body).unwrap();
+        let first = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.creates += 1;
+            if self.has(Fault::NotFound) {
+                return Some(problem(404, "no.such_code", "nothing of the kind"));
+            }
+            if seen.creates == 1 && self.has(Fault::BusyAtCreate) {
+                let mut busy = problem(503, "infra.store_unavailable", "busy");
+                busy.headers.push(("Retry-After", "1".to_owned()));
+                return Some(busy);
+            }
+            let first = seen.order.is_null();
+            if seen.order != order {
+                seen.orders += 1;
+            }
+            seen.order = order;
+            first
+        };
+        if first && self.has(Fault::LoseCreateReply) {
+            return None;
+        }
+        let status = if first && self.plan.arrived.is_empty() { 201 } else { 200 };
+        Some(reply(
+            status,
+            &json!({"job_id": "x", "state": "PENDING", "status_url": "/x", "upload": self.upload()}),
+        ))
+    }
+
+    fn sign(&self, what: &str) -> String {
+        let mut seen = self.seen.lock().unwrap();
+        seen.signed += 1;
+        format!("{}/store/{what}?signature={}", self.url, seen.signed)
+    }
+
+    fn upload(&self) -> Value {
+        match self.plan.size {
+            Size::Single => json!({
+                "kind": "single", "method": "PUT", "url": self.sign("1"), "expires_at": "x",
+                "headers": {"x-signed": "exactly", "content-length": content().len().to_string()},
+            }),
+            Size::InParts => {
+                let batch = self.parts(1);
+                json!({
+                    "kind": "multipart", "part_size_bytes": PART, "part_count": 4,
+                    "parts": batch["parts"], "next_part_number": batch["next_part_number"],
+                })
+            }
+        }
+    }
+
+    /// Two parts in a batch.
+    fn parts(&self, from: u32) -> Value {
+        let parts: Vec<Value> = (from..=4)
+            .take(2)
+            .map(|number| {
+                let size = piece(number).len();
+                let url = self.sign(&number.to_string());
+                json!({"part_number": number, "method": "PUT", "url": url, "size_bytes": size,
+                    "headers": {"x-signed": "exactly"}, "expires_at": "x"})
+            })
+            .collect();
+        let seen = self.seen.lock().unwrap();
+        let uploaded: Vec<Value> = seen
+            .parts
+            .iter()
+            .map(|(number, bytes)| json!({"part_number": number, "size_bytes": bytes.len(), "etag": "e"}))
+            .collect();
+        json!({"parts": parts, "uploaded": uploaded, "next_part_number": (from + 2 <= 4).then_some(from + 2)})
+    }
+
+    fn put(&self, request: &Request, body: &[u8]) -> Reply {
+        let number = part_number(&request.path).unwrap();
+        if request.headers.get("x-signed").map(String::as_str) != Some("exactly") {
+            self.wrong(format!("headers of part {number}"));
+        }
+        let mut seen = self.seen.lock().unwrap();
+        if seen.puts[&number] == 1 && self.has(Fault::ExpirePart(number)) {
+            return Reply { status: 403, headers: vec![], body: b"<Error/>".to_vec(), cut: None };
+        }
+        if self.plan.size == Size::Single {
+            seen.object = body.to_vec();
+        }
+        seen.parts.insert(number, body.to_vec());
+        Reply { status: 200, headers: vec![], body: vec![], cut: None }
+    }
+
+    fn complete(&self) -> Reply {
+        let mut seen = self.seen.lock().unwrap();
+        seen.object = seen.parts.values().flatten().copied().collect();
+        reply(200, &json!({"state": "PENDING"}))
+    }
+
+    /// Each state is told once, and once more as unchanged.
+    fn status(&self, request: &Request) -> Reply {
+        let polls = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.polls += 1;
+            seen.polls - 1
+        };
+        let hang = self.has(Fault::Hang);
+        let step = if hang { (polls / 2).min(1) } else { (polls / 2).min(3) };
+        let etag = format!("\"{step}\"");
+        if request.headers.get("if-none-match") == Some(&etag) && step < 3 {
+            self.seen.lock().unwrap().not_modified += 1;
+            return Reply { status: 304, headers: vec![("ETag", etag)], body: vec![], cut: None };
+        }
+        let (state, stage) = match step {
+            0 => ("PENDING", Value::Null),
+            1 => ("PROCESSING", json!("fetch")),
+            2 => ("PROCESSING", json!("convert")),
+            _ if self.has(Fault::JobFails) => ("FAILED", json!("convert")),
+            _ => ("COMPLETED", json!("wipe")),
+        };
+        let mut body = json!({
+            "job_id": "x", "state": state, "stage": stage, "progress": 0.5, "attempt": 1,
+            "stage_millis": {"convert": 7}, "failure": null, "download": null,
+            "poll_after_ms": if step < 3 { json!(30) } else { Value::Null },
+        });
+        if state == "FAILED" {
+            body["failure"] =
+                json!({"code": "limit.memory", "message": "the engine needed more", "stage": "convert"});
+        }
+        if state == "COMPLETED" {
+            let wrong = self.has(Fault::WrongDigest);
+            let digest = Sha256::digest(if wrong { b"other" } else { RESULT });
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            body["download"] = json!({
+                "method": "GET", "url": self.sign("result"), "headers": {}, "expires_at": "x",
+                "size_bytes": RESULT.len(), "sha256": digest, "file_name": self.plan.served_name,
+            });
+        }
+        let mut reply = reply(200, &body);
+        reply.headers.push(("ETag", etag));
+        reply
+    }
+
+    fn result(&self, request: &Request) -> Reply {
+        let mut seen = self.seen.lock().unwrap();
+        seen.downloads += 1;
+        let mut begin = 0;
+        if let Some(range) = request.headers.get("range") {
+            seen.ranges.push(range.clone());
+            let text = range.trim_start_matches("bytes=").trim_end_matches('-');
+            begin = if self.plan.ranges { text.parse().unwrap() } else { 0 };
+        }
+        if seen.downloads == 2 && self.has(Fault::ExpireDownload) {
+            return Reply { status: 403, headers: vec![], body: b"<Error/>".to_vec(), cut: None };
+        }
+        let cut = (seen.downloads == 1 && self.has(Fault::BreakDownload)).then_some(RESULT.len() / 2);
+        let (status, headers) = match begin {
+            0 => (200, vec![]),
+            _ => {
+                (206, vec![("Content-Range", format!("bytes {begin}-{}/{}", RESULT.len() - 1, RESULT.len()))])
+            }
+        };
+        Reply { status, headers, body: RESULT[begin..].to_vec(), cut }
+    }
+}
+
+/// The part that a path of the store names.
+fn part_number(path: &str) -> Option<u32> {
+    path.strip_prefix("/store/")?.split('?').next()?.parse().ok()
+}
