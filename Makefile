@@ -29,12 +29,12 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked
 
-demo: build ## Convert real files and say where the results lie
+demo: build ## Serve, submit real files, and say where the results lie
 	@tests/demo.sh $(BIN) $(REAL) demo-out
 
 test: setup lint ## Check the format, lint, and run every test
-	@# The end-to-end tests start both binaries; cargo builds one of them for itself.
-	$(CARGO) build --workspace --locked
+	@# The end-to-end tests start every program; cargo builds one of them for itself.
+	$(CARGO) build --workspace --bins --tests --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 lint: setup ## Check format and lints

@@ -1,5 +1,6 @@
 //! The command line.
 
+use cadmill_core::config::{self, Binary};
 use cadmill_core::domain::limits::{parse_duration, parse_size};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -21,6 +22,36 @@ pub(crate) enum Command {
     Engines(EnginesArgs),
     /// Have a server convert one file, and fetch the result
     Submit(SubmitArgs),
+    /// Serve the API and convert what is submitted, all on this machine
+    Serve(ServeArgs),
+}
+
+/// The flags of the configuration: every key has one.
+#[derive(Debug)]
+pub(crate) struct ServeArgs {
+    /// What the command line said, for the configuration to read.
+    pub(crate) matches: clap::ArgMatches,
+}
+
+impl clap::Args for ServeArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        config::augment(command, Binary::Serve)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for ServeArgs {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { matches: matches.clone() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.matches = matches.clone();
+        Ok(())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -174,7 +205,8 @@ mod tests {
     /// The defaults that the help shows are the defaults of the limits.
     #[test]
     fn defaults_are_those_of_the_domain() {
-        use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+        use cadmill_core::config::{self, Binary};
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
         let args = Args::try_parse_from(["cadmill", "convert", "x", "--to", "dxf"]).unwrap();
         let Command::Convert(args) = args.command else { panic!("another command") };
         assert_eq!(args.memory, Caps::default().memory_bytes);

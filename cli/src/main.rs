@@ -11,6 +11,7 @@ mod engines;
 mod fail;
 mod progress;
 mod say;
+mod serve;
 mod setting;
 mod submit;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Engines(args) => engines::run(&args),
         Command::Submit(args) => submit::run(&args),
+        Command::Serve(args) => serve::run(&args),
     }
 }
 

@@ -17,11 +17,14 @@ use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::notice::{self, Notice};
 use cadmill_core::logging;
 use cadmill_core::stores::Stores;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::Read;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Flag of `worker`.
+const UNTIL: &str = "until-stdin-closes";
 
 /// Longest event that is read from standard input, in bytes: SQS has 256 KiB.
 const MAX_EVENT: u64 = 1 << 20;
@@ -60,7 +63,11 @@ fn command() -> Command {
         .value_name("UUID")
         .value_parser(|text: &str| text.parse::<JobId>())
         .help("The job whose upload is there; without it the event is read from standard input");
-    let worker = Command::new("worker").about("Take events from the queue until told to stop");
+    let until = Arg::new(UNTIL)
+        .long(UNTIL)
+        .action(ArgAction::SetTrue)
+        .help("Stop when standard input is closed, as when the program that holds its other end has died");
+    let worker = Command::new("worker").about("Take events from the queue until told to stop").arg(until);
     let task = Command::new("task").about("Serve one upload and end").arg(job);
     Command::new("cadmill-converter")
         .version(cadmill_core::BUILD)
@@ -96,6 +103,9 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
             "ready"
         );
         let Stores { objects, jobs, queue, bucket } = stores;
+        if mode == "worker" && matches.get_flag(UNTIL) {
+            stop_at_end_of_stdin(stop.clone())?;
+        }
         let worker = Worker::new(settings, setting, jobs, objects, queue, stop);
         let done = if mode == "task" {
             let notices = match matches.get_one::<JobId>("job") {
@@ -149,6 +159,16 @@ fn stop_on_signals() -> Result<CancellationToken, Failure> {
         token.cancel();
     });
     Ok(stop)
+}
+
+/// On a thread of its own that the process does not wait for: a read cannot be called off.
+fn stop_at_end_of_stdin(stop: CancellationToken) -> Result<(), Failure> {
+    let read = move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        stop.cancel();
+    };
+    let started = std::thread::Builder::new().name("stdin".to_owned()).spawn(read);
+    started.map(drop).map_err(|e| Failure::io("starting a thread", &e))
 }
 
 fn event_from_stdin() -> Result<Vec<Notice>, Failure> {

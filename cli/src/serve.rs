@@ -1,0 +1,186 @@
+//! `cadmill serve`: the API, the stores and a worker in one process tree.
+//!
+//! This process holds the stores and answers clients; it never unpacks or converts.
+//! The worker is a process of its own, `cadmill-converter`, as it is in production: it
+//! may die, and is started again. It ends when this process ends, however that ends:
+//! its standard input is a pipe from here.
+
+use crate::args::ServeArgs;
+use crate::{fail, say};
+use cadmill_api::start;
+use cadmill_core::adapters::aws::StaticCredentials;
+use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_core::config::{self, Backend, Binary, Config, Settings};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::logging;
+use cadmill_core::stores::{DATABASE, MAX_DELIVERIES, Stores};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// The worker's program, beside this one.
+const WORKER: &str = "cadmill-converter";
+
+/// Pauses before a worker that died is started again: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A worker that lived for so long has not failed at its start.
+const HEALTHY: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+    let (config, settings) = match config::load(&args.matches, Binary::Serve) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            say::note(&problems.to_string());
+            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
+        }
+    };
+    if config::wants_print(&args.matches) {
+        say::result(settings.to_toml().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    match serve(&config, &settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail::report(&failure, None, false),
+    }
+}
+
+fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
+    if config.backend != Backend::Embedded {
+        let message = "`cadmill serve` is for one machine, with backend = \"embedded\"; on AWS run cadmill-api and cadmill-converter";
+        return Err(Failure::new(FailureCode::UsageInvalid, message));
+    }
+    let worker = beside_us(WORKER)?;
+    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", &e))?;
+    runtime.block_on(serve_until_stopped(config, settings, &worker))
+}
+
+async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {
+    let stopped = stop_on_signals()?;
+    let database = Database::open(&config.data_dir.join(DATABASE), MAX_DELIVERIES)?;
+    let origins = &config.api.cors_origins;
+    let queue = Arc::new(database.queue());
+    let server = EmbeddedS3::start(&config.data_dir, config.embedded_s3_listen, queue, origins).await?;
+    let keys = StaticCredentials {
+        access_key: server.credentials().access_key.clone(),
+        secret_key: server.credentials().secret_key.clone(),
+    };
+    let stores = Stores::of_embedded(&database, server.endpoint(), keys, config).await;
+    let listener = start::bind(config).await?;
+    let bound = listener.local_addr().map_err(|e| Failure::io("asking for the own address", &e))?;
+
+    let mut environment = settings.to_environment(Binary::Worker);
+    environment.push(("CADMILL_S3_ENDPOINT", server.endpoint()));
+    let keeper = Keeper {
+        program: worker.to_owned(),
+        environment,
+        stop_within: config.worker.stop_within,
+        stopped: stopped.clone(),
+    };
+    let keeper = tokio::spawn(keeper.keep());
+    // Programs wait for this line; it says where, when the port was 0.
+    say::note(&format!("listening on http://{bound}"));
+    let mut until = stopped;
+    let served = start::run(config, stores, listener, async move {
+        // The sender lives as long as the task that waits for the signals.
+        let _ = until.wait_for(|&stop| stop).await;
+    })
+    .await;
+    // The worker gives its jobs back through the stores: they end last.
+    let _ = keeper.await;
+    server.stop().await;
+    served
+}
+
+/// Keeps one worker running.
+struct Keeper {
+    program: PathBuf,
+    environment: Vec<(&'static str, String)>,
+    stop_within: Duration,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Keeper {
+    async fn keep(self) {
+        let mut stopped = self.stopped.clone();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let started = Instant::now();
+            match self.start() {
+                Ok(mut worker) => {
+                    tokio::select! {
+                        _ = stopped.wait_for(|&stop| stop) => return self.end(worker).await,
+                        status = worker.wait() => {
+                            let code = status.ok().and_then(|status| status.code());
+                            tracing::error!(code, "the worker ended; another is started");
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(error = %error, "the worker cannot be started"),
+            }
+            pause = if started.elapsed() >= HEALTHY { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            tokio::select! {
+                _ = stopped.wait_for(|&stop| stop) => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        Command::new(&self.program)
+            .args(["worker", "--until-stdin-closes"])
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    /// Closing its standard input tells it to stop; what does not end in time is killed.
+    async fn end(&self, mut worker: Child) {
+        drop(worker.stdin.take());
+        let within = self.stop_within + Duration::from_secs(2);
+        if tokio::time::timeout(within, worker.wait()).await.is_err() {
+            tracing::error!("the worker did not end in time and is killed");
+            let _ = worker.kill().await;
+        }
+    }
+}
+
+fn beside_us(name: &str) -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe().map_err(|e| Failure::io("finding our own binary", &e))?;
+    let path = own.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let message = format!("{name} is not beside {}", own.display());
+    Err(Failure::new(FailureCode::EngineHost, message))
+}
+
+/// Becomes true at SIGTERM and SIGINT.
+fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
+    let fail = |e: std::io::Error| Failure::io("taking over the signals", &e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = sender.send(true);
+        // Whoever asks later still gets the answer.
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
