@@ -4,4 +4,7 @@
 //! run, so that stores may be shared and need not be empty.
 
 pub mod event_queue;
+pub mod http;
 pub mod job_store;
+pub mod moto;
+pub mod object_store;
