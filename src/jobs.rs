@@ -153,3 +153,6 @@ async fn pause(round: u32) {
     let chance = getrandom::fill(&mut byte).map_or(0, |()| u64::from(byte[0]));
     tokio::time::sleep(Duration::from_millis(full - full * chance / 512)).await;
 }
+
+#[cfg(test)]
+mod tests;

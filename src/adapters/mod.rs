@@ -2,3 +2,5 @@
 
 pub mod aws;
 pub mod embedded;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;

@@ -23,6 +23,7 @@ mod objects;
 
 pub use credentials::Credentials;
 
+use crate::adapters::aws::{S3Settings, StaticCredentials};
 use crate::ports::{EventQueue, PortError, PortResult};
 use blobs::Blobs;
 use cors::Cors;
@@ -112,10 +113,29 @@ impl EmbeddedS3 {
         &self.credentials
     }
 
+    /// How the S3 adapter reaches it.
+    pub fn settings(&self) -> S3Settings {
+        settings(self.endpoint(), self.credentials.clone())
+    }
+
     /// Takes no more requests and waits for those that run, up to ten seconds.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// How the S3 adapter reaches the server at this base URL, which may be another
+/// process's; see [`Credentials::read`].
+pub fn settings(endpoint: String, credentials: Credentials) -> S3Settings {
+    let Credentials { access_key, secret_key } = credentials;
+    S3Settings {
+        bucket: BUCKET.to_owned(),
+        region: REGION.to_owned(),
+        endpoint: Some(endpoint),
+        public_endpoint: None,
+        credentials: Some(StaticCredentials { access_key, secret_key }),
+        path_style: true,
     }
 }
 

@@ -1,0 +1,54 @@
+//! A job store that fails on purpose.
+
+use super::Script;
+use crate::domain::ids::{JobId, Owner};
+use crate::domain::job::{Job, Millis};
+use crate::ports::job_store::{Created, Page, Replaced};
+use crate::ports::{JobStore, PortResult};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// A job store under a script.
+#[derive(Clone)]
+pub struct FaultyJobs {
+    inner: Arc<dyn JobStore>,
+    script: Script,
+}
+
+impl FaultyJobs {
+    /// The store, failing as the script says.
+    pub fn new(inner: Arc<dyn JobStore>, script: Script) -> Self {
+        Self { inner, script }
+    }
+}
+
+#[async_trait]
+impl JobStore for FaultyJobs {
+    async fn create(&self, job: &Job) -> PortResult<Created> {
+        self.script.play("create", || self.inner.create(job)).await
+    }
+
+    async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
+        self.script.play("get", || self.inner.get(id)).await
+    }
+
+    async fn replace(&self, next: &Job) -> PortResult<Replaced> {
+        self.script.play("replace", || self.inner.replace(next)).await
+    }
+
+    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+        self.script.play("delete", || self.inner.delete(id, version)).await
+    }
+
+    async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {
+        self.script.play("list", || self.inner.list(owner, page, limit)).await
+    }
+
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Vec<Job>> {
+        self.script.play("due", || self.inner.due(now, limit)).await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.script.play("check", || self.inner.check()).await
+    }
+}
