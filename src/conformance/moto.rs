@@ -2,7 +2,8 @@
 //! EventBridge and carries an event from the first to the third.
 //!
 //! What it does otherwise than AWS: it verifies no signature and no checksum and
-//! does not know the headers that a presigned GET asks for; the `id` of each event and its `sequencer` are constants, `reason` is
+//! does not know the headers that a presigned GET asks for; it deletes a message by a stale
+//! receipt; the `id` of each event and its `sequencer` are constants, `reason` is
 //! `ObjectCreated`, the ETag's field is spelt `eTag`, and a multipart upload tells of
 //! its object twice.
 

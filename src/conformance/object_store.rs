@@ -22,7 +22,20 @@ pub struct Options {
     pub tells_missing_uploads: bool,
 }
 
+impl Options {
+    /// All of it, as AWS does.
+    pub const ALL: Self = Self {
+        verifies_signatures: true,
+        verifies_checksums: true,
+        overrides_headers: true,
+        tells_missing_uploads: true,
+    };
+}
+
 /// Every promise of the port.
+///
+/// # Panics
+/// Where the store does not keep it.
 pub async fn suite(store: &dyn ObjectStore, options: Options) {
     store.check().await.expect("the store answers");
     an_object_is_written_once(store).await;

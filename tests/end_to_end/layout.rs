@@ -62,3 +62,14 @@ fn the_api_depends_on_no_native_code() {
 fn no_command_is_prepared_after_a_fork() {
     assert_eq!(files_with("pre_exec"), Vec::<String>::new());
 }
+
+#[test]
+fn only_the_aws_adapters_name_the_aws_sdk() {
+    for name in ["aws_sdk_", "aws_config"] {
+        let named = files_with(name);
+        assert!(!named.is_empty(), "the search finds nothing at all");
+        for file in named {
+            assert!(file.starts_with("src/adapters/aws/"), "{file} names {name}");
+        }
+    }
+}

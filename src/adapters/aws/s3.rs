@@ -52,8 +52,8 @@ const OPERATION: Duration = Duration::from_secs(300);
 /// The objects of one bucket.
 #[derive(Clone)]
 pub struct S3Store {
-    bucket: String,
-    client: Client,
+    pub(super) bucket: String,
+    pub(super) client: Client,
     /// The client that signs for others; it sends nothing.
     signer: Client,
 }

@@ -13,5 +13,5 @@ use crate::conformance::object_store::{Options, suite};
 async fn keeps_the_contract_of_an_object_store() {
     let world = client::world().await;
     let store = S3Store::new(world.server.settings()).await;
-    suite(&store, Options { verifies_signatures: true, verifies_checksums: true }).await;
+    suite(&store, Options::ALL).await;
 }
