@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 
 /// How long a statement waits for a lock of another process.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long a file that nobody shares may still be in the hands of a predecessor.
+const HANDOVER: Duration = Duration::from_secs(2);
 /// Connections that read.
 const READERS: usize = 2;
 
@@ -193,7 +195,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(match sharing {
         Sharing::Processes => BUSY,
-        Sharing::Nobody => Duration::ZERO,
+        Sharing::Nobody => HANDOVER,
     })?;
     if sharing == Sharing::Nobody {
         connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
