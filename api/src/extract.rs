@@ -91,8 +91,16 @@ fn unread(rejection: BytesRejection) -> Problem {
 fn told(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    let safe =
-        ["missing field", "unknown field", "duplicate field", "EOF", "expected", "trailing", "key must"];
+    let safe = [
+        "missing field",
+        "unknown field",
+        "duplicate field",
+        "size_bytes is",
+        "EOF",
+        "expected",
+        "trailing",
+        "key must",
+    ];
     if safe.iter().any(|start| text.starts_with(start)) {
         text.chars().take(160).collect()
     } else {

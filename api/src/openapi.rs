@@ -58,13 +58,6 @@ fn described() -> Value {
     document["components"]["schemas"]["Problem"] =
         serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "A token of the operator, or a JWT of the identity provider."}});
-    if let Some(license) = document["info"].as_object_mut() {
-        license.remove("license");
-        license.insert(
-            "license".to_owned(),
-            json!({"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"}),
-        );
-    }
     // What the derive cannot say: names of options, and what is no file name.
     let new_job = &mut document["components"]["schemas"]["NewJob"]["properties"];
     new_job["options"]["propertyNames"] = json!({"pattern": "^[A-Za-z0-9._:-]{1,64}$"});
@@ -74,6 +67,11 @@ fn described() -> Value {
     new_job["file_name"]["pattern"] = json!("^[^/\\\\\\x00-\\x1f\\x7f-\\x9f]*$");
     new_job["file_name"]["not"] = json!({"enum": [".", ".."]});
     new_job["target_format"]["pattern"] = json!(NO_CONTROL);
+    for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        if !["NewJob", "StageMillis"].contains(&name.as_str()) {
+            require_all(schema);
+        }
+    }
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, item) in paths {
             let caller = if open.contains(path) { Caller::Anyone } else { Caller::Owner };
@@ -83,6 +81,15 @@ fn described() -> Value {
         }
     }
     document
+}
+
+/// Answers have all their fields: what is not there is null.
+fn require_all(schema: &mut Value) {
+    if let Some(properties) = schema["properties"].as_object() {
+        let names: Vec<&String> = properties.keys().collect();
+        let names = json!(names);
+        schema["required"] = names;
+    }
 }
 
 const NO_CONTROL: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
@@ -98,6 +105,16 @@ fn finish(operation: &mut Value, caller: Caller) {
         codes.extend([C::StoreUnavailable, C::StoreRefused]);
         operation["security"] = json!([{"token": []}]);
     }
+    if id == "create_job" {
+        for status in ["200", "201"] {
+            operation["responses"][status]["links"] = links();
+        }
+    }
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["in"] == "header" {
+            parameter["schema"] = json!({"type": "string"});
+        }
+    }
     let mut by_status: BTreeMap<u16, Vec<FailureCode>> = BTreeMap::new();
     for code in codes {
         by_status.entry(status_of(code).as_u16()).or_default().push(code);
@@ -109,6 +126,21 @@ fn finish(operation: &mut Value, caller: Caller) {
         response["headers"]["x-request-id"] =
             json!({"description": "The request's name in the server's log.", "schema": {"type": "string"}});
     }
+}
+
+/// Where the id of a new job can be used.
+fn links() -> Value {
+    let operations = [
+        "job_status",
+        "delete_job",
+        "job_downloaded",
+        "get_upload",
+        "list_parts",
+        "complete_upload",
+        "abort_upload",
+    ];
+    let link = |id: &str| json!({"operationId": id, "parameters": {"job_id": "$response.body#/job_id"}});
+    operations.into_iter().map(|id| (id.to_owned(), link(id))).collect::<Map<_, _>>().into()
 }
 
 /// What an operation of its own can end with, besides what all can.

@@ -51,6 +51,7 @@ pub(super) struct NewJob {
     #[schema(min_length = 1, max_length = 255)]
     file_name: String,
     /// Size of the file, in bytes. The upload must have it.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 5_497_558_138_880_i64)]
     size_bytes: u64,
     /// An extension that an engine writes, e.g. `dxf`, or an engine's own name for a
@@ -70,6 +71,16 @@ pub(super) struct NewJob {
     /// SHA-256 of the file, in hexadecimal.
     #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     checksum_sha256: Option<String>,
+}
+
+/// A number of bytes. JSON has one kind of number: `1000.0` is 1000 (JSON Schema Core
+/// 2020-12, 4.2.3), as long as it is exact, below 2 to the 53rd.
+fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..EXACT).contains(float));
+    let size = number.as_u64().or(float.map(|float| float as u64));
+    size.ok_or_else(|| serde::de::Error::custom("size_bytes is no whole number of bytes"))
 }
 
 /// A job that was made, or was there.
