@@ -4,7 +4,7 @@ use super::failpoint;
 use crate::digest::Digest;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Object, Order};
-use cadmill_core::ports::ObjectStore;
+use cadmill_core::ports::{ObjectStore, PortError};
 use futures_util::StreamExt;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -52,7 +52,16 @@ pub(super) fn fetch(
     let mut ranges = futures_util::stream::iter(starts.map(|start| {
         let (store, object) = (Arc::clone(store), object.clone());
         // A task of its own, so that it goes on while this thread writes.
-        let read = async move { store.read(&object, start..(start + RANGE).min(size)).await };
+        let end = (start + RANGE).min(size);
+        let read = async move {
+            let bytes = store.read(&object, start..end).await?;
+            // A short read would shift all that follows.
+            let whole = bytes.len() as u64 == end - start;
+            whole.then_some(bytes).ok_or_else(|| PortError::Unavailable {
+                operation: "reading the upload",
+                reason: "fewer bytes than were asked for".to_owned(),
+            })
+        };
         let task = runtime.spawn(read);
         async move { task.await }
     }))

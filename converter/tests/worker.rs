@@ -1,0 +1,231 @@
+//! The worker on stores that fail: whatever goes wrong with one call, the job ends
+//! once and right. The engine is real, and so are the stores behind the faults.
+
+use cadmill_converter::engines::Engines;
+use cadmill_converter::job::Setting;
+use cadmill_converter::supervisor::Supervisor;
+use cadmill_converter::worker::{Worker, WorkerSettings};
+use cadmill_converter::workspace::Place;
+use cadmill_core::adapters::aws::StaticCredentials;
+use cadmill_core::adapters::aws::s3::{S3Settings, S3Store};
+use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_core::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
+use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::job::{Job, Order, State};
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::state::Policy;
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::clock::SystemClock;
+use cadmill_core::ports::{EventQueue, JobStore, ObjectStore};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const LEASE: Duration = Duration::from_secs(5);
+
+/// Longest wait for anything, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Scripts for the three ports.
+#[derive(Default)]
+struct Scripts {
+    jobs: Script,
+    objects: Script,
+    queue: Script,
+}
+
+struct World {
+    jobs: Jobs,
+    objects: Arc<dyn ObjectStore>,
+    queue: Arc<dyn EventQueue>,
+    database: Database,
+    server: EmbeddedS3,
+    place: TempDir,
+    _data: TempDir,
+}
+
+/// A worker in this process.
+struct Running {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<bool>,
+}
+
+impl Running {
+    async fn end(self) {
+        self.stop.cancel();
+        assert!(self.task.await.unwrap(), "the worker ends in time");
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let place = tempfile::Builder::new().prefix("cadmill-test-").tempdir_in("/dev/shm").unwrap();
+        let database = Database::open(&data.path().join("cadmill.sqlite"), 100).unwrap();
+        let queue: Arc<dyn EventQueue> = Arc::new(database.queue());
+        let listen = ([127, 0, 0, 1], 0).into();
+        let server = EmbeddedS3::start(data.path(), listen, Arc::clone(&queue), &[]).await.unwrap();
+        let objects = S3Store::new(S3Settings {
+            bucket: server.bucket().to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(server.endpoint()),
+            public_endpoint: None,
+            credentials: Some(StaticCredentials {
+                access_key: server.credentials().access_key.clone(),
+                secret_key: server.credentials().secret_key.clone(),
+            }),
+            path_style: true,
+        })
+        .await;
+        let jobs = jobs(Arc::new(database.jobs()));
+        Self { jobs, objects: Arc::new(objects), queue, database, server, place, _data: data }
+    }
+
+    async fn submit(&self) -> JobId {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures/real/gis/naturalearth_lowres.zip");
+        let archive = std::fs::read(path).unwrap();
+        let id = JobId::random();
+        let order = Order {
+            owner: "tester".parse().unwrap(),
+            file_name: "plan.zip".parse().unwrap(),
+            size_bytes: archive.len() as u64,
+            sha256: None,
+            format: "dxf".to_owned(),
+            root: None,
+            options: Default::default(),
+        };
+        self.jobs.create(id, order).await.unwrap();
+        let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
+        self.objects.put(&key, archive.into()).await.unwrap();
+        id
+    }
+
+    /// A worker on stores that fail by these scripts.
+    fn start(&self, scripts: Scripts) -> Running {
+        let settings = WorkerSettings {
+            name: "worker".to_owned(),
+            bucket: self.server.bucket().to_owned(),
+            concurrency: 1,
+            memory_bytes: 8 << 30,
+            stop_within: Duration::from_secs(10),
+            caps: Caps::default(),
+            archive: ArchiveLimits::default(),
+        };
+        let setting = Setting {
+            engines: Engines::default(),
+            place: Place::new(self.place.path().to_owned(), false),
+            supervisor: Supervisor::new(env!("CARGO_BIN_EXE_cadmill-engine-host").into()),
+        };
+        let stop = CancellationToken::new();
+        let worker = Worker::new(
+            settings,
+            setting,
+            jobs(Arc::new(FaultyJobs::new(Arc::new(self.database.jobs()), scripts.jobs))),
+            Arc::new(FaultyObjects::new(Arc::clone(&self.objects), scripts.objects)),
+            Arc::new(FaultyQueue::new(Arc::clone(&self.queue), scripts.queue)),
+            stop.clone(),
+        );
+        Running { stop, task: tokio::spawn(async move { worker.run().await }) }
+    }
+
+    async fn ended(&self, id: JobId) -> Job {
+        let since = Instant::now();
+        loop {
+            let job = self.jobs.store().get(id).await.unwrap().unwrap();
+            if job.state.is_terminal() {
+                return job;
+            }
+            assert!(since.elapsed() < PATIENCE, "it never ended: {job:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Works by these scripts until the job is COMPLETED, with a result that is one.
+    async fn work(&self, id: JobId, scripts: Scripts) -> Job {
+        let worker = self.start(scripts);
+        let job = self.ended(id).await;
+        worker.end().await;
+        assert_eq!(std::fs::read_dir(self.place.path()).unwrap().count(), 0, "nothing is left");
+        assert_eq!(job.state, State::Completed, "{job:?}");
+        let output = job.output.as_ref().unwrap();
+        let dxf = self.objects.read(output, 0..output.size_bytes).await.unwrap();
+        assert!(dxf.ends_with(b"EOF\n"));
+        job
+    }
+}
+
+fn jobs(store: Arc<dyn JobStore>) -> Jobs {
+    let lease = u64::try_from(LEASE.as_millis()).unwrap();
+    Jobs::new(store, Arc::new(SystemClock), Policy { lease, ..Policy::default() })
+}
+
+/// The reply to any one write of the record is lost: upload, claim, times, end. The
+/// worker recognises its own write and goes on; nobody else is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_to_any_write_costs_no_attempt() {
+    let world = World::new().await;
+    for call in 1..=4 {
+        let id = world.submit().await;
+        let script = Script::new().on("replace", call, Fault::DropReply);
+        let job = world.work(id, Scripts { jobs: script.clone(), ..Scripts::default() }).await;
+        assert!(script.calls("replace") >= 4, "the claim and the end are among the first four writes");
+        assert_eq!(job.attempt, 1, "after a lost reply to write {call}");
+    }
+}
+
+/// A write that a client makes twice by itself, because it waited too long for the reply.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_made_twice_costs_no_attempt() {
+    let world = World::new().await;
+    for call in 1..=4 {
+        let id = world.submit().await;
+        let script = Script::new().on("replace", call, Fault::Twice);
+        let job = world.work(id, Scripts { jobs: script, ..Scripts::default() }).await;
+        assert_eq!(job.attempt, 1, "after write {call} twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_to_the_upload_of_the_result_costs_no_attempt() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    let script = Script::new().on("put", 1, Fault::DropReply);
+    let job = world.work(id, Scripts { objects: script.clone(), ..Scripts::default() }).await;
+    assert_eq!(script.calls("put"), 2, "it is tried again and finds its own");
+    assert_eq!(job.attempt, 1);
+}
+
+/// A download that breaks or ends early is our fault, not the file's: it is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_download_is_another_attempt() {
+    let world = World::new().await;
+    // The first read is of the archive's directory, before the claim; it is small
+    // enough for one.
+    for fault in [Fault::Fail, Fault::Truncate(1000)] {
+        let id = world.submit().await;
+        let script = Script::new().on("read", 2, fault);
+        let job = world.work(id, Scripts { objects: script, ..Scripts::default() }).await;
+        assert_eq!(job.attempt, 2, "{job:?}");
+    }
+}
+
+/// The message could not be deleted: it comes again, and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_deleted_changes_nothing() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    let script = Script::new().on("delete", 1, Fault::Fail);
+    let worker = world.start(Scripts { queue: script.clone(), ..Scripts::default() });
+    let job = world.ended(id).await;
+    let since = Instant::now();
+    while script.calls("delete") < 2 {
+        assert!(since.elapsed() < PATIENCE, "it never came again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    worker.end().await;
+    let after = world.ended(id).await;
+    assert_eq!((after.attempt, after.output), (1, job.output));
+}
