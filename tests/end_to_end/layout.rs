@@ -68,7 +68,8 @@ fn only_the_aws_adapters_name_the_aws_sdk() {
     for name in ["aws_sdk_", "aws_config"] {
         let named = files_with(name);
         assert!(!named.is_empty(), "the search finds nothing at all");
-        for file in named {
+        // A test of a server may be one of its clients.
+        for file in named.iter().filter(|file| !file.contains("/tests/")) {
             assert!(file.starts_with("src/adapters/aws/"), "{file} names {name}");
         }
     }
