@@ -45,8 +45,9 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure against unzip and ogr2ogr, in turn; about half an hour
-	$(CARGO) build --release --locked -p cadmill-cli --example big-shapefile
+bench: build ## Measure the API under load, then conversions against unzip and ogr2ogr; about half an hour
+	$(CARGO) build --release --locked -p cadmill-cli --examples
+	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
 
 image: build ## Build the container image with buildah, podman or docker
