@@ -208,7 +208,7 @@ async fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(state.settings.limits.request_time)
+        .header_read_timeout(state.settings.limits.idle_time)
         .max_buf_size(state.settings.limits.header_bytes);
     let service = router.map_request(move |request: axum::http::Request<_>| {
         let mut request: Request = request.map(Body::new);

@@ -51,8 +51,12 @@ pub struct ApiLimits {
     pub body_bytes: usize,
     /// Largest request line and headers together, in bytes; at least 8192.
     pub header_bytes: usize,
-    /// Longest time for one request, and for a client to send its headers.
+    /// Longest time for one request, from the end of its headers.
     pub request_time: Duration,
+    /// Longest time from one request of a connection to the end of the next one's
+    /// headers. Must be longer than a load balancer keeps idle connections, or it
+    /// would send requests into ones that this server has closed.
+    pub idle_time: Duration,
     /// Requests that a caller may make in one second, on average.
     pub requests_per_second: u32,
     /// Requests that a caller may make at once after a pause.
@@ -95,6 +99,7 @@ impl Default for ApiLimits {
             body_bytes: 64 << 10,
             header_bytes: 16 << 10,
             request_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(75),
             requests_per_second: 50,
             burst: 200,
             connections: 4096,

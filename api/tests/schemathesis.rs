@@ -9,7 +9,7 @@ mod shelf;
 use cadmill_api::auth::{Auth, Tokens};
 use cadmill_api::server::{Server, serve};
 use cadmill_api::settings::ApiSettings;
-use cadmill_core::adapters::embedded::sqlite::Database;
+use cadmill_core::adapters::embedded::Database;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;

@@ -6,6 +6,8 @@ mod document;
 mod identity;
 mod lifecycle;
 mod limits;
+mod logs;
+mod objects;
 mod refusals;
 mod shelf;
 mod support;

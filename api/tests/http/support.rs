@@ -8,15 +8,15 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use cadmill_api::auth::{Auth, Tokens};
 use cadmill_api::server::{ApiState, Server, router};
 use cadmill_api::settings::ApiSettings;
-use cadmill_core::adapters::embedded::sqlite::Database;
+use cadmill_core::adapters::embedded::Database;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::{Job, JobFailure, Millis, Object, Stage};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
-use cadmill_core::ports::Clock;
+use cadmill_core::ports::{Clock, ObjectStore};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use tower::ServiceExt;
 
 pub const ANN: &str = "ann-has-a-token-of-forty-characters-1234";
@@ -59,19 +59,34 @@ pub fn world() -> World {
 pub fn world_with(change: impl FnOnce(&mut ApiSettings)) -> World {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(&directory.path().join("jobs.db"), 5).unwrap();
+    let shelf = Arc::new(Shelf::default());
+    let mut world = over(directory, database, shelf.clone(), change);
+    world.shelf = shelf;
+    world
+}
+
+/// A server over these objects; its shelf is another one, and empty.
+pub fn over(
+    directory: tempfile::TempDir,
+    database: Database,
+    objects: Arc<dyn ObjectStore>,
+    change: impl FnOnce(&mut ApiSettings),
+) -> World {
     let clock = Arc::new(Stopped(AtomicU64::new(START)));
     let jobs = Jobs::new(Arc::new(database.jobs()), clock.clone(), Policy::default());
-    let shelf = Arc::new(Shelf::default());
     let mut settings = ApiSettings { auth: tokens(), ..ApiSettings::default() };
     change(&mut settings);
-    let state = Server::new(settings, shelf.clone(), jobs.clone(), Arc::new(database.queue())).unwrap();
-    World { router: router(state.clone()), state, jobs, shelf, clock, _directory: directory }
+    let state = Server::new(settings, objects, jobs.clone(), Arc::new(database.queue())).unwrap();
+    let router = router(state.clone());
+    World { router, state, jobs, shelf: Arc::default(), clock, _directory: directory }
 }
 
 impl World {
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
+        assert_described(&method, &path, parts.status);
         let bytes = to_bytes(body, 64 << 20).await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes).into_owned()));
@@ -126,6 +141,25 @@ impl World {
         let id = self.processing().await;
         self.happen(id, Event::Failed { attempt: 1, failure }).await;
         id
+    }
+}
+
+/// Whether the description of the API has this status for the operation, if it has
+/// the operation.
+fn assert_described(method: &str, path: &str, status: StatusCode) {
+    static DOCUMENT: LazyLock<Value> =
+        LazyLock::new(|| serde_json::from_str(&cadmill_api::openapi::document().text()).unwrap());
+    let parts: Vec<&str> = path.split('/').collect();
+    let fits = |template: &str| {
+        let template: Vec<&str> = template.split('/').collect();
+        let same = |(named, part): (&&str, &&str)| named == part || named.starts_with('{');
+        template.len() == parts.len() && template.iter().zip(&parts).all(same)
+    };
+    for (template, item) in DOCUMENT["paths"].as_object().unwrap() {
+        if let Some(operation) = item.get(method.to_ascii_lowercase()).filter(|_| fits(template)) {
+            let known = operation["responses"].get(status.as_str()).is_some();
+            assert!(known, "{method} {template} answered {status}, which is not described");
+        }
     }
 }
 

@@ -1,0 +1,73 @@
+//! What the log says of requests, and what it never says.
+
+use crate::support::{ANN, order, world};
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::job::JobFailure;
+use serde_json::json;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tracing_subscriber::fmt::MakeWriter;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_requests_and_no_secrets() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(lines.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = world();
+    world.new_job(json!({"file_name": "secret/name.zip", "size_bytes": 1, "target_format": "dxf"})).await;
+    world.new_job(order()).await;
+    let waiting = world.processing().await;
+    let message = "secret.dwg is broken".to_owned();
+    let failed = world.failed(JobFailure { code: FailureCode::EngineRejected, message, at: None }).await;
+    let done = world.completed().await;
+    for id in [waiting, failed, done] {
+        world.call(ANN, "GET", &format!("/api/jobs/{id}/status?secret=1"), None).await;
+    }
+    world.call("secret-token-of-nobody-0123456789abcdef", "GET", "/secret/path?secret=2", None).await;
+    world.call(ANN, "GET", "/api/jobs?page=secret", None).await;
+    world.shelf.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.call(ANN, "DELETE", &format!("/api/jobs/{done}"), None).await;
+    world.call("", "GET", "/readyz", None).await;
+    world.state.sweep(Instant::now() + Duration::from_secs(60)).await;
+
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for never in ["secret", "town", "signature", ANN, "127.0.0.1:9"] {
+        assert!(!text.contains(never), "{never} is in the log:\n{text}");
+    }
+    let has = |parts: &[&str]| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    let job = format!("\"job.id\":\"{waiting}\"");
+    let route = "\"http.route\":\"/api/jobs/{job_id}/status\"";
+    assert!(has(&[route, &job, "\"owner\":\"ann\"", "\"http.status\":200", "\"request.id\":"]), "{text}");
+    assert!(has(&["\"http.route\":\"none\"", "\"http.status\":404"]), "{text}");
+    assert!(has(&["\"message\":\"poll\"", &job, "\"state\":\"PROCESSING\"", "\"poll.n\":1"]), "{text}");
+    assert!(has(&["the client gave up", &job]), "{text}");
+    assert!(!has(&["the client gave up", &failed.to_string()]), "{text}");
+    assert!(has(&["objects stay until the cleanup", "SlowDown"]), "{text}");
+}
