@@ -7,7 +7,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod domain;
 pub mod jobs;
 pub mod ports;

@@ -1,12 +1,21 @@
 //! The HTTP API.
 //!
 //! It owns no file and no engine: it depends on the core only, and never on
-//! `native-sys`. What it can say so far: that it lives, which failures there
-//! are, and which engine serves which format.
+//! `native-sys` or the converter. It hands out states, reasons and presigned requests;
+//! files go between the client and the object store.
 //!
 //! Errors are problem details (RFC 9457) with the stable code of the failure.
 
 #![forbid(unsafe_code)]
 
+pub mod auth;
+pub mod extract;
+pub mod limits;
+pub mod observe;
+pub mod openapi;
+pub mod polling;
 pub mod problem;
-pub mod router;
+pub mod routes;
+pub mod server;
+pub mod settings;
+pub mod throughput;

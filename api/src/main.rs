@@ -1,17 +1,14 @@
-//! `cadmill-api`: serves the routes of [`cadmill_api::router`] until it is told to stop.
+//! `cadmill-api`: serves [`cadmill_api::router`] until it is told to stop.
 //!
-//! There is no authentication yet, so it listens on loopback only.
+//! Without configured stores it serves what needs none: that it lives, the failures,
+//! the formats and the description of the API. It listens on loopback only.
 
 #![forbid(unsafe_code)]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use cadmill_api::settings::ApiSettings;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Environment variable that names the port.
-const PORT_VARIABLE: &str = "CADMILL_API_PORT";
-const DEFAULT_PORT: u16 = 8080;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,18 +22,12 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), String> {
-    let port = match std::env::var(PORT_VARIABLE) {
-        Ok(text) => {
-            text.parse().map_err(|_| format!("{PORT_VARIABLE} must be a port number, not '{text}'"))?
-        }
-        Err(_) => DEFAULT_PORT,
-    };
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let settings = ApiSettings::default();
+    let address = settings.listen;
     let listener =
         TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}"))?;
-    let bound = listener.local_addr().map_err(|e| e.to_string())?;
-    eprintln!("listening on http://{bound}");
-    axum::serve(listener, cadmill_api::router::router())
+    eprintln!("listening on http://{}", listener.local_addr().map_err(|e| e.to_string())?);
+    axum::serve(listener, cadmill_api::server::catalogue_router(&settings.engines))
         .with_graceful_shutdown(stopped())
         .await
         .map_err(|e| e.to_string())

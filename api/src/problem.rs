@@ -1,78 +1,151 @@
 //! Failures as problem details for HTTP APIs (RFC 9457): the one place where a
 //! failure becomes an HTTP status.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::failure::{Detail, Failure, FailureCode, Fault};
+use cadmill_core::ports::PortError;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// A failure on its way to the client.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    body: Body,
+    body: Box<ProblemBody>,
+    /// Seconds.
+    retry_after: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Body {
-    /// RFC 9457, 3.1.1. A relative reference into the list of failures.
+/// Problem details (RFC 9457). Further members are facts about this failure, e.g.
+/// `limit_bytes`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// A relative reference into the list of failures.
     r#type: String,
+    /// What the code means.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// What happened this time.
     detail: String,
+    /// The stable code.
     code: &'static str,
+    /// Who has to act.
+    #[schema(value_type = crate::routes::catalogue::FaultName)]
     fault: Fault,
+    /// Whether the same request can succeed later.
     retryable: bool,
+    /// What to do.
     hint: &'static str,
     #[serde(flatten)]
+    #[schema(ignore)]
     details: BTreeMap<&'static str, Detail>,
 }
 
-impl From<Failure> for Problem {
+impl From<Failure> for ProblemBody {
     fn from(failure: Failure) -> Self {
-        let status = status_of(failure.code);
-        let body = Body {
+        Self {
             r#type: format!("/api/failures#{}", failure.code),
             title: failure.code.meaning(),
-            status: status.as_u16(),
+            status: status_of(failure.code).as_u16(),
             detail: failure.message,
             code: failure.code.as_str(),
             fault: failure.code.fault(),
             retryable: failure.code.retryable(),
             hint: failure.code.hint(),
             details: failure.details.into_iter().collect(),
-        };
-        Self { status, body }
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self { status: status_of(failure.code), body: Box::new(failure.into()), retry_after: None }
+    }
+}
+
+impl From<PortError> for Problem {
+    /// The text of a port's error is for the log; the client learns the code.
+    fn from(error: PortError) -> Self {
+        tracing::warn!(error = %error, "a store failed");
+        let failure = Failure::from(error);
+        Failure::new(failure.code, "a service that the server depends on failed").into()
     }
 }
 
 impl Problem {
-    /// There is nothing at this path.
-    pub fn no_such_path() -> Self {
-        let failure = Failure::new(FailureCode::UsageInvalid, "there is nothing at this path");
-        let mut problem = Self::from(failure);
-        problem.status = StatusCode::NOT_FOUND;
-        problem.body.status = StatusCode::NOT_FOUND.as_u16();
-        problem
+    /// A failure with this message.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Failure::new(code, message).into()
+    }
+
+    /// The same problem, which also says when to come again, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.body.code
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = axum::Json(self.body);
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let challenge = challenge(&self.body);
+        let mut response = (self.status, axum::Json(self.body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
-/// By whose fault it is: the client's are 4xx, the server's 5xx.
-fn status_of(code: FailureCode) -> StatusCode {
-    match code.fault() {
-        Fault::Usage => StatusCode::BAD_REQUEST,
-        Fault::Input | Fault::Engine | Fault::Limit => StatusCode::UNPROCESSABLE_ENTITY,
-        Fault::System if code.retryable() => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::System => StatusCode::INTERNAL_SERVER_ERROR,
-        Fault::Nobody => StatusCode::CONFLICT,
+/// What a 401 asks for (RFC 6750, 3).
+fn challenge(body: &ProblemBody) -> Option<&'static str> {
+    match body.status {
+        401 if body.code == FailureCode::AuthRequired.as_str() => Some("Bearer"),
+        401 => Some("Bearer error=\"invalid_token\""),
+        _ => None,
+    }
+}
+
+/// The HTTP status of a code. By default it says whose fault it is: the client's are
+/// 4xx, the server's 5xx.
+pub fn status_of(code: FailureCode) -> StatusCode {
+    use FailureCode as C;
+    match code {
+        C::AuthRequired | C::AuthInvalid | C::AuthExpired | C::AuthAudience => StatusCode::UNAUTHORIZED,
+        C::JobNotFound | C::RequestNotFound => StatusCode::NOT_FOUND,
+        C::RequestMethod => StatusCode::METHOD_NOT_ALLOWED,
+        C::JobConflict | C::JobEnded | C::JobNotCompleted | C::UploadNotExpected | C::UploadIncomplete => {
+            StatusCode::CONFLICT
+        }
+        C::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        C::RequestMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        // Well-formed, and yet nothing that can be done.
+        C::UploadFileName | C::FormatUnknown => StatusCode::UNPROCESSABLE_ENTITY,
+        C::RequestRateLimited => StatusCode::TOO_MANY_REQUESTS,
+        _ => match code.fault() {
+            Fault::Usage => StatusCode::BAD_REQUEST,
+            Fault::Input | Fault::Engine | Fault::Limit => StatusCode::UNPROCESSABLE_ENTITY,
+            Fault::System if code.retryable() => StatusCode::SERVICE_UNAVAILABLE,
+            Fault::System => StatusCode::INTERNAL_SERVER_ERROR,
+            Fault::Nobody => StatusCode::CONFLICT,
+        },
     }
 }
 
@@ -88,5 +161,13 @@ mod tests {
             assert_eq!(status.is_server_error(), ours, "{code}: {status}");
             assert_eq!(status.is_client_error(), !ours, "{code}: {status}");
         }
+    }
+
+    #[test]
+    fn what_a_store_says_stays_in_the_log() {
+        let error = PortError::Refused { operation: "reading a job", reason: "AccessDenied".to_owned() };
+        let problem = Problem::from(error);
+        assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!serde_json::to_string(&problem.body).unwrap().contains("AccessDenied"));
     }
 }

@@ -1,13 +1,18 @@
-//! The routes, through the router and without a socket.
+//! The routes that need no store, through the router and without a socket.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt;
 
+fn router() -> axum::Router {
+    let settings = cadmill_api::settings::ApiSettings::default();
+    cadmill_api::server::catalogue_router(&settings.engines)
+}
+
 async fn get(path: &str) -> (StatusCode, String, Value) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let response = cadmill_api::router::router().oneshot(request).await.unwrap();
+    let response = router().oneshot(request).await.unwrap();
     let status = response.status();
     let kind = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
     let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -40,5 +45,5 @@ async fn an_unknown_path_is_a_problem() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(kind, "application/problem+json");
     assert_eq!(body["status"], 404);
-    assert_eq!(body["code"], "usage.invalid");
+    assert_eq!(body["code"], "request.not_found");
 }

@@ -156,6 +156,51 @@ failure_codes! {
     Superseded = "infra.superseded", System, 20, false, "Nothing is to be done: the job goes on elsewhere.";
     /// The job was cancelled before it was done.
     Cancelled = "job.cancelled", Nobody, 130, true, "Start it again when you want the result.";
+
+    /// The request is malformed: its path, query, headers or body.
+    RequestInvalid = "request.invalid", Usage, 2, false, "Correct what the detail names; /openapi.json describes every request.";
+    /// The body or the header of the request is larger than any request of this API.
+    RequestTooLarge = "request.too_large", Usage, 2, false, "Files go to the upload URL, not to this server.";
+    /// There is nothing at this path.
+    RequestNotFound = "request.not_found", Usage, 22, false, "See /openapi.json for the paths.";
+    /// The path exists, but not with this method.
+    RequestMethod = "request.method", Usage, 2, false, "See the Allow header of the answer for the methods.";
+    /// The body is not declared as JSON.
+    RequestMediaType = "request.media_type", Usage, 2, false, "Send JSON with `Content-Type: application/json`.";
+    /// The caller made more requests than allowed in this time.
+    RequestRateLimited = "request.rate_limited", Limit, 24, true, "Wait as long as the Retry-After header says.";
+    /// The server did not finish the request in time.
+    RequestTimeout = "request.timeout", System, 24, true, "Make the same request again; each can be repeated.";
+    /// The server cannot be reached, or is not ready.
+    ServerUnavailable = "server.unavailable", System, 24, true, "Try again in a minute; if it stays so, tell the operator.";
+    /// The server failed in a way that it does not know.
+    ServerInternal = "server.internal", System, 20, false, "Tell the operator the request id; the server's log says more.";
+    /// The request says nothing of who makes it.
+    AuthRequired = "auth.required", Usage, 21, false, "Send `Authorization: Bearer TOKEN`.";
+    /// The token is not one that this server accepts.
+    AuthInvalid = "auth.invalid", Usage, 21, false, "Check the token and where it comes from.";
+    /// The token was good, but is no more.
+    AuthExpired = "auth.expired", Usage, 21, false, "Get a new token.";
+    /// The token was made for another service.
+    AuthAudience = "auth.audience", Usage, 21, false, "Get a token for the audience of this server.";
+    /// The keys that tokens are checked with cannot be fetched.
+    AuthUnavailable = "auth.unavailable", System, 24, true, "Try again in a minute; if it stays so, see whether the identity provider is up.";
+    /// There is no such job, or it is not the caller's.
+    JobNotFound = "job.not_found", Usage, 22, false, "Check the job id; records are deleted some days after the end of a job.";
+    /// The job id is taken by another order.
+    JobConflict = "job.conflict", Usage, 23, false, "Choose another job_id, or leave it out.";
+    /// The job has ended.
+    JobEnded = "job.ended", Usage, 23, false, "Create another job.";
+    /// The job has no result yet, or never will.
+    JobNotCompleted = "job.not_completed", Usage, 23, false, "Ask for the job's status.";
+    /// The name of the file is not one that can be stored.
+    UploadFileName = "upload.file_name", Usage, 2, false, "Send the file's own name, without directories and control characters.";
+    /// The job no longer waits for an upload.
+    UploadNotExpected = "upload.not_expected", Usage, 23, false, "Ask for the job's status.";
+    /// What has arrived is not the whole file.
+    UploadIncomplete = "upload.incomplete", Usage, 23, false, "Upload what the details name as missing, then complete again.";
+    /// The file is larger than this server accepts.
+    UploadTooLarge = "upload.too_large", Limit, 16, false, "Split the file; the details name the limit.";
 }
 
 impl fmt::Display for FailureCode {
@@ -279,11 +324,14 @@ mod tests {
             assert!(code.hint().ends_with('.'), "{code}: the hint is a sentence");
             assert!(code.meaning().ends_with('.'), "{code}: the meaning is a sentence");
             let class_exits: &[u8] = match code.fault() {
-                Fault::Usage => &[2, 11],
+                // What the API refuses: who asks (21), what is not there (22), what the
+                // job's state forbids (23).
+                Fault::Usage => &[2, 11, 21, 22, 23],
                 Fault::Input => &[10, 11],
                 Fault::Engine => &[14, 15, 17],
-                Fault::Limit => &[12, 13, 16],
-                Fault::System => &[11, 20],
+                Fault::Limit => &[12, 13, 16, 24],
+                // 24: the server, not the job; asking again later may help.
+                Fault::System => &[11, 20, 24],
                 Fault::Nobody => &[130],
             };
             assert!(class_exits.contains(&code.exit_code()), "{code}: exit {}", code.exit_code());

@@ -5,5 +5,6 @@ pub mod format;
 pub mod ids;
 pub mod job;
 pub mod limits;
+pub mod notice;
 pub mod route;
 pub mod state;

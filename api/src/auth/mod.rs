@@ -1,0 +1,68 @@
+//! Who calls: every request to the jobs bears a token, and the token names an owner.
+//!
+//! What is refused is told by one of four codes and never by more: which token was
+//! near, which key was tried and what a claim said stay here.
+
+pub mod oidc;
+pub mod tokens;
+
+use crate::problem::Problem;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::Owner;
+pub use oidc::{Oidc, OidcSettings};
+pub use tokens::Tokens;
+
+/// How callers show who they are.
+pub enum Auth {
+    /// They do not: for one machine, on loopback only. Everybody is [`LOCAL_OWNER`].
+    None,
+    /// Random tokens that the operator handed out.
+    Tokens(Tokens),
+    /// Tokens (JWT) of an identity provider.
+    Oidc(Oidc),
+}
+
+/// Who owns the jobs of a server without authentication.
+pub const LOCAL_OWNER: &str = "local";
+
+/// Longest token that is looked at, in bytes; larger ones are no token of anybody.
+const MAX_TOKEN_BYTES: usize = 8 << 10;
+
+impl Auth {
+    /// Who calls.
+    ///
+    /// # Errors
+    /// `auth.required`, `auth.invalid`, `auth.expired`, `auth.audience`, and
+    /// `auth.unavailable` when the keys cannot be fetched.
+    pub async fn owner(&self, headers: &HeaderMap) -> Result<Owner, Problem> {
+        match self {
+            Self::None => LOCAL_OWNER.parse().map_err(|_| invalid()),
+            Self::Tokens(tokens) => tokens.owner(bearer(headers)?).ok_or_else(invalid),
+            Self::Oidc(oidc) => oidc.owner(bearer(headers)?).await,
+        }
+    }
+}
+
+/// The token of the request.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Err(Problem::new(FailureCode::AuthRequired, "the request has no Authorization header"));
+    };
+    let token = value.to_str().ok().filter(|_| values.next().is_none()).and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+    });
+    let token = token.ok_or_else(|| {
+        Problem::new(FailureCode::AuthRequired, "the Authorization header is not `Bearer TOKEN`")
+    })?;
+    let good =
+        !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
+    if good { Ok(token) } else { Err(invalid()) }
+}
+
+fn invalid() -> Problem {
+    Problem::new(FailureCode::AuthInvalid, "the token is not one that this server accepts")
+}

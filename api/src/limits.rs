@@ -1,0 +1,167 @@
+//! How many requests a caller may make, and for how long one may take.
+//!
+//! A caller is an owner, or a peer's address while it is not known whose the request
+//! is. Behind a proxy every such request has the proxy's address: what a header says
+//! of another is not believed, so the proxy must limit those itself.
+
+use crate::problem::Problem;
+use crate::server::ApiState;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::Owner;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Callers that are remembered before those at rest are forgotten.
+const MAX_CALLERS: usize = 50_000;
+
+/// Counts the requests of each caller.
+pub struct RateLimits(DefaultKeyedRateLimiter<Caller>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Caller {
+    Owner(Owner),
+    Peer(IpAddr),
+    /// No address: the router is called without a socket.
+    Nobody,
+}
+
+impl RateLimits {
+    /// So many requests a second on average, so many at once after a pause. Zero counts as one.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst));
+        Self(DefaultKeyedRateLimiter::keyed(quota))
+    }
+
+    /// Counts a request of this owner.
+    ///
+    /// # Errors
+    /// `request.rate_limited`, with the seconds to wait.
+    pub fn owner(&self, owner: &Owner) -> Result<(), Problem> {
+        self.check(Caller::Owner(owner.clone()))
+    }
+
+    /// Counts a request of this address. Addresses of one IPv6 network of 64 bits
+    /// count together: whoever has one has them all.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn peer(&self, address: Option<IpAddr>) -> Result<(), Problem> {
+        self.check(match address {
+            Some(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
+                Some(v4) => Caller::Peer(IpAddr::V4(v4)),
+                None => Caller::Peer(IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64))),
+            },
+            Some(v4) => Caller::Peer(v4),
+            None => Caller::Nobody,
+        })
+    }
+
+    fn check(&self, caller: Caller) -> Result<(), Problem> {
+        if self.0.len() > MAX_CALLERS {
+            self.forget();
+        }
+        self.0.check_key(&caller).map(drop).map_err(|until| {
+            let wait = until.wait_time_from(DefaultClock::default().now());
+            let message = "there were more requests than allowed in this time";
+            Problem::new(FailureCode::RequestRateLimited, message).retry_after(whole_seconds(wait))
+        })
+    }
+
+    /// Forgets the callers that have their whole burst again.
+    pub fn forget(&self) {
+        self.0.retain_recent();
+        self.0.shrink_to_fit();
+    }
+}
+
+/// Seconds for a `Retry-After`, rounded up; at least one.
+pub fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
+}
+
+/// The peer's address, where there is a socket.
+pub fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+}
+
+/// Middleware: counts requests to open routes by the peer's address.
+pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    match state.rates.peer(peer(&request)) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Middleware: finds out whose the request is and counts it. What is
+/// refused counts for the peer's address, so that guessing has a limit too.
+pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let peer = peer(&request);
+    let owner = match state.settings.auth.owner(request.headers()).await {
+        Ok(owner) => owner,
+        Err(problem) => {
+            return state.rates.peer(peer).map_or_else(|limited| limited, |()| problem).into_response();
+        }
+    };
+    if let Err(problem) = state.rates.owner(&owner) {
+        return problem.into_response();
+    }
+    request.extensions_mut().insert(owner.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(owner);
+    response
+}
+
+/// Middleware: gives up on a request that takes too long. Its work stops at the next
+/// point where it waits; each request can be made again.
+pub async fn time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(state.settings.limits.request_time, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = "the server did not finish the request in time";
+            Problem::new(FailureCode::RequestTimeout, message).retry_after(1).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_counted_apart() {
+        let rates = RateLimits::new(1, 2);
+        let (ann, bob): (Owner, Owner) = ("ann".parse().unwrap(), "bob".parse().unwrap());
+        assert!(rates.owner(&ann).is_ok() && rates.owner(&ann).is_ok());
+        assert_eq!(rates.owner(&ann).unwrap_err().code(), "request.rate_limited");
+        assert!(rates.owner(&bob).is_ok());
+        let address = |text: &str| Some(text.parse().unwrap());
+        assert!(rates.peer(address("2001:db8::1")).is_ok() && rates.peer(address("2001:db8::2")).is_ok());
+        assert!(rates.peer(address("2001:db8::3")).is_err());
+        assert!(rates.peer(address("2001:db8:0:1::3")).is_ok());
+    }
+
+    #[test]
+    fn callers_at_rest_are_forgotten() {
+        let rates = RateLimits::new(u32::MAX, 1);
+        for number in 0..=(MAX_CALLERS as u32) {
+            assert!(rates.peer(Some(IpAddr::V4(number.into()))).is_ok());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(rates.peer(None).is_ok());
+        assert!(rates.0.len() < MAX_CALLERS);
+    }
+
+    #[test]
+    fn waits_are_rounded_up() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+}

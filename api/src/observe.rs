@@ -1,0 +1,107 @@
+//! What every answer carries, and the one line that the log has of each request.
+//!
+//! The line names the route's template, never the path or the query: they have ids
+//! and page marks of owners, and what strangers send. Who adds TLS, the proxy, adds
+//! `Strict-Transport-Security`: this server speaks plain HTTP, where it means nothing.
+
+use crate::problem::Problem;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::{JobId, Owner};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+/// The header that carries the request's name, in the request and in the answer.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// In an answer's extensions: the job that the request was about.
+#[derive(Clone, Copy)]
+pub struct About(pub JobId);
+
+/// Middleware, the outermost: names the request, turns a panic into a problem, adds
+/// the headers, writes the line.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let template = request.extensions().get::<MatchedPath>().cloned();
+    let id = request_id(request.headers());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answer.unwrap_or_else(|_| {
+        // The panic's text is in the log already; it may hold anything.
+        tracing::error!(request.id = id, "a request panicked");
+        Problem::new(FailureCode::ServerInternal, "the server failed").into_response()
+    });
+    add_headers(response.headers_mut(), &id);
+    let about = response.extensions().get::<About>().map(|About(job)| job.to_string());
+    let owner = response.extensions().get::<Owner>().map(Owner::as_str);
+    let route = template.as_ref().map_or("none", MatchedPath::as_str);
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        target: "cadmill_api::access",
+        { http.method = shown(&method), http.route = route, http.status = response.status().as_u16(), millis,
+          request.id = id, owner, job.id = about },
+        "request"
+    );
+    response
+}
+
+/// A method by its name, if it is one that is known: others are a stranger's text.
+fn shown(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The name that the client gave the request, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let sane = |text: &&str| {
+        (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    given.filter(sane).map_or_else(|| JobId::random().to_string(), str::to_owned)
+}
+
+fn add_headers(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let fixed = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_name_for_a_request_is_kept_if_it_is_one() {
+        let named = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_static(text));
+            request_id(&headers)
+        };
+        assert_eq!(named("Trace-01"), "Trace-01");
+        for bad in ["", "a b", "a\tb", "x=1"] {
+            assert_eq!(named(bad).len(), 36, "{bad:?}");
+        }
+        assert_eq!(request_id(&HeaderMap::new()).len(), 36);
+    }
+}

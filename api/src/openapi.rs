@@ -1,0 +1,197 @@
+//! The description of the API, made from the code: paths and bodies by the routes'
+//! attributes, and here what they have in common: the problems that each can end
+//! with, by code, and who may call.
+
+use crate::problem::{MEDIA_TYPE, ProblemBody, status_of};
+use crate::routes;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+use utoipa::{OpenApi, PartialSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+/// The description, as it is served.
+#[derive(Clone)]
+pub struct Document(Arc<str>);
+
+impl Document {
+    /// JSON, indented.
+    pub fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// The description of this version.
+pub fn document() -> Document {
+    static DOCUMENT: LazyLock<Arc<str>> = LazyLock::new(|| {
+        let mut text = serde_json::to_string_pretty(&described()).unwrap_or_default();
+        text.push('\n');
+        text.into()
+    });
+    Document(DOCUMENT.clone())
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "cadmill",
+    description = "Converts large design files. A job is made, its file goes straight to the object store, a worker \
+                   converts it, and the result is fetched from the store. Each request can be repeated. Errors are \
+                   problem details (RFC 9457) with a stable code."
+))]
+struct Head;
+
+/// Whom an operation asks for a token.
+#[derive(Clone, Copy, PartialEq)]
+enum Caller {
+    Anyone,
+    Owner,
+}
+
+fn described() -> Value {
+    let routes = |router: OpenApiRouter<_>| router.into_openapi();
+    let mut api = Head::openapi();
+    api.merge(routes(routes::open()));
+    let open = api.paths.paths.keys().cloned().collect::<Vec<_>>();
+    api.merge(routes(routes::owned()));
+    let mut document = serde_json::to_value(&api).unwrap_or_default();
+    document["components"]["schemas"]["Problem"] =
+        serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
+    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "A token of the operator, or a JWT of the identity provider."}});
+    // What the derive cannot say: names of options, and what is no file name.
+    let new_job = &mut document["components"]["schemas"]["NewJob"]["properties"];
+    new_job["options"]["propertyNames"] = json!({"pattern": "^[A-Za-z0-9._:-]{1,64}$"});
+    new_job["options"]["maxProperties"] = json!(32);
+    new_job["options"]["additionalProperties"] =
+        json!({"type": "string", "maxLength": 1024, "pattern": NO_CONTROL});
+    new_job["file_name"]["pattern"] = json!("^[^/\\\\\\x00-\\x1f\\x7f-\\x9f]*$");
+    new_job["file_name"]["not"] = json!({"enum": [".", ".."]});
+    new_job["target_format"]["pattern"] = json!(NO_CONTROL);
+    for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        if !["NewJob", "StageMillis"].contains(&name.as_str()) {
+            require_all(schema);
+        }
+    }
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for (path, item) in paths {
+            let caller = if open.contains(path) { Caller::Anyone } else { Caller::Owner };
+            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                finish(operation, caller);
+            }
+        }
+    }
+    document
+}
+
+/// Answers have all their fields: what is not there is null.
+fn require_all(schema: &mut Value) {
+    if let Some(properties) = schema["properties"].as_object() {
+        let names: Vec<&String> = properties.keys().collect();
+        let names = json!(names);
+        schema["required"] = names;
+    }
+}
+
+const NO_CONTROL: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
+
+/// Adds the problems of an operation, and the headers that every answer has.
+fn finish(operation: &mut Value, caller: Caller) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let mut codes = particular(&id).to_vec();
+    codes.extend([FailureCode::RequestRateLimited, FailureCode::RequestTimeout, FailureCode::ServerInternal]);
+    if caller == Caller::Owner {
+        use FailureCode as C;
+        codes.extend([C::AuthRequired, C::AuthInvalid, C::AuthExpired, C::AuthAudience, C::AuthUnavailable]);
+        codes.extend([C::StoreUnavailable, C::StoreRefused]);
+        operation["security"] = json!([{"token": []}]);
+    }
+    if id == "create_job" {
+        for status in ["200", "201"] {
+            operation["responses"][status]["links"] = links();
+        }
+    }
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["in"] == "header" {
+            parameter["schema"] = json!({"type": "string"});
+        }
+    }
+    let mut by_status: BTreeMap<u16, Vec<FailureCode>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(status_of(code).as_u16()).or_default().push(code);
+    }
+    for (status, codes) in by_status {
+        operation["responses"][status.to_string()] = response(status, &codes);
+    }
+    for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        response["headers"]["x-request-id"] =
+            json!({"description": "The request's name in the server's log.", "schema": {"type": "string"}});
+    }
+}
+
+/// Where the id of a new job can be used.
+fn links() -> Value {
+    let operations = [
+        "job_status",
+        "delete_job",
+        "job_downloaded",
+        "get_upload",
+        "list_parts",
+        "complete_upload",
+        "abort_upload",
+    ];
+    let link = |id: &str| json!({"operationId": id, "parameters": {"job_id": "$response.body#/job_id"}});
+    operations.into_iter().map(|id| (id.to_owned(), link(id))).collect::<Map<_, _>>().into()
+}
+
+/// What an operation of its own can end with, besides what all can.
+fn particular(operation: &str) -> &'static [FailureCode] {
+    use FailureCode as C;
+    match operation {
+        "readyz" => &[C::ServerUnavailable],
+        "create_job" => &[
+            C::RequestInvalid,
+            C::RequestTooLarge,
+            C::RequestMediaType,
+            C::UploadFileName,
+            C::UploadTooLarge,
+            C::FormatUnknown,
+            C::JobConflict,
+            C::JobNotFound,
+        ],
+        "list_jobs" => &[C::RequestInvalid],
+        "job_status" | "delete_job" => &[C::JobNotFound],
+        "job_downloaded" => &[C::JobNotFound, C::JobNotCompleted],
+        "get_upload" => &[C::JobNotFound, C::UploadNotExpected, C::JobEnded],
+        "list_parts" => &[C::RequestInvalid, C::JobNotFound, C::UploadNotExpected, C::JobEnded],
+        "complete_upload" => &[C::JobNotFound, C::UploadIncomplete, C::JobEnded],
+        "abort_upload" => &[C::JobNotFound, C::UploadNotExpected],
+        _ => &[],
+    }
+}
+
+/// A response of problems that share a status.
+fn response(status: u16, codes: &[FailureCode]) -> Value {
+    let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    let examples: Map<String, Value> = codes.iter().map(|&code| (code.to_string(), example(code))).collect();
+    let schema = json!({
+        "allOf": [{"$ref": "#/components/schemas/Problem"}],
+        "properties": {"status": {"const": status}, "code": {"enum": names}},
+    });
+    let mut response = json!({
+        "description": codes.iter().map(|code| format!("`{code}`: {}", code.meaning())).collect::<Vec<_>>().join("\n\n"),
+        "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
+    });
+    if matches!(status, 429 | 503) {
+        response["headers"]["Retry-After"] = json!({"description": "Seconds to wait, where they are known.", "schema": {"type": "integer", "minimum": 0}});
+    }
+    if status == 401 {
+        response["headers"]["WWW-Authenticate"] =
+            json!({"description": "What is asked for.", "schema": {"type": "string"}});
+    }
+    response
+}
+
+fn example(code: FailureCode) -> Value {
+    let body = ProblemBody::from(Failure::new(code, code.meaning()));
+    json!({"value": body})
+}

@@ -1,0 +1,109 @@
+//! What does not change while the server runs: failures, formats, and the description
+//! of the API itself.
+
+use crate::openapi::Document;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use cadmill_core::domain::failure::{FailureCode, Fault};
+use cadmill_core::domain::format::EngineFormats;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// What [`formats`] answers with.
+#[derive(Clone)]
+pub(crate) struct Formats(pub(crate) Arc<[EngineFormats]>);
+
+/// Who has to act.
+#[derive(ToSchema)]
+#[schema(as = Fault, rename_all = "snake_case")]
+#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
+pub enum FaultName {
+    /// Whoever makes the request.
+    Usage,
+    /// Whoever made the file.
+    Input,
+    /// The engine's maintainers.
+    Engine,
+    /// Whoever sets the caps.
+    Limit,
+    /// The operator.
+    System,
+    /// Nobody.
+    Nobody,
+}
+
+/// One way to fail.
+#[derive(Serialize, ToSchema)]
+pub struct FailureEntry {
+    /// The stable code.
+    #[schema(value_type = String)]
+    code: FailureCode,
+    /// Who has to act.
+    #[schema(value_type = FaultName)]
+    fault: Fault,
+    /// Whether the same job or request can succeed when it is tried again unchanged.
+    retryable: bool,
+    /// One sentence.
+    meaning: &'static str,
+    /// What to do, in one sentence.
+    hint: &'static str,
+}
+
+/// What one engine reads and writes.
+#[derive(Serialize, ToSchema)]
+pub struct Engine {
+    /// The engine's name.
+    engine: String,
+    /// Extensions of the files that it reads, in lower case, without a dot.
+    inputs: Vec<String>,
+    /// Formats that it writes; of those that share an extension the first is meant by it.
+    outputs: Vec<Output>,
+}
+
+/// A format that an engine writes.
+#[derive(Serialize, ToSchema)]
+pub struct Output {
+    /// The engine's own name for it.
+    id: String,
+    /// Its extension, in lower case, without a dot.
+    extension: String,
+}
+
+/// All failures that a job or a request can end with.
+#[utoipa::path(get, path = "/api/failures", tag = "catalogue",
+    responses((status = 200, description = "Every failure code.", body = Vec<FailureEntry>)))]
+pub(super) async fn failures() -> Json<Vec<FailureEntry>> {
+    let entry = |&code: &FailureCode| FailureEntry {
+        code,
+        fault: code.fault(),
+        retryable: code.retryable(),
+        meaning: code.meaning(),
+        hint: code.hint(),
+    };
+    Json(FailureCode::ALL.iter().map(entry).collect())
+}
+
+/// What each engine reads and writes.
+#[utoipa::path(get, path = "/api/formats", tag = "catalogue",
+    responses((status = 200, description = "Every engine, in the order in which one is chosen.", body = Vec<Engine>)))]
+pub(super) async fn formats(Extension(Formats(engines)): Extension<Formats>) -> Json<Vec<Engine>> {
+    let engine = |known: &EngineFormats| Engine {
+        engine: known.engine.clone(),
+        inputs: known.inputs.clone(),
+        outputs: known
+            .outputs
+            .iter()
+            .map(|output| Output { id: output.id.clone(), extension: output.extension.clone() })
+            .collect(),
+    };
+    Json(engines.iter().map(engine).collect())
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "catalogue",
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object, content_type = "application/json")))]
+pub(super) async fn openapi_json(Extension(document): Extension<Document>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document.text())
+}

@@ -1,0 +1,312 @@
+//! Making, listing and ending jobs.
+//!
+//! A job is made in this order: everything is checked, the record is written, and only
+//! then is there a way to upload. So nobody can upload what has no record, and a
+//! process that dies in between leaves a record that expires.
+
+use crate::extract::{JobPath, Json, Query, no_such_job};
+use crate::observe::About;
+use crate::problem::Problem;
+use crate::routes::status::{self, StatusBody};
+use crate::routes::uploads::{self, Upload};
+use crate::server::ApiState;
+use crate::settings::ApiSettings;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ids::{JobId, Owner, Role};
+use cadmill_core::domain::job::{Job, Order, State as JobState};
+use cadmill_core::domain::limits::display_size;
+use cadmill_core::domain::route;
+use cadmill_core::domain::state::Event;
+use cadmill_core::jobs::Change;
+use cadmill_core::ports::PortError;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+
+/// Options of one job.
+const MAX_OPTIONS: usize = 32;
+/// Length of an option's name, in characters.
+const MAX_OPTION_NAME: usize = 64;
+/// Length of an option's value, of a root and of a format, in characters.
+const MAX_OPTION_VALUE: usize = 1024;
+const MAX_ROOT: usize = 1024;
+const MAX_FORMAT: usize = 64;
+/// Jobs on a page, unless the request says otherwise, and at most.
+const PAGE: u32 = 20;
+const MAX_PAGE: u32 = 100;
+
+/// An order for a conversion.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewJob, example = json!({
+    "file_name": "town.zip", "size_bytes": 1_610_612_736_u64, "target_format": "dxf", "root": "town/roads.shp"
+}))]
+pub(super) struct NewJob {
+    /// The file's name: 255 bytes of UTF-8 at most, without `/`, `\` and control
+    /// characters, and neither `.` nor `..`.
+    #[schema(min_length = 1, max_length = 255)]
+    file_name: String,
+    /// Size of the file, in bytes. The upload must have it.
+    #[serde(deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 5_497_558_138_880_i64)]
+    size_bytes: u64,
+    /// An extension that an engine writes, e.g. `dxf`, or an engine's own name for a
+    /// format. See `/api/formats`.
+    #[schema(min_length = 1, max_length = 64)]
+    target_format: String,
+    /// Options for the engine.
+    #[serde(default)]
+    options: Option<BTreeMap<String, String>>,
+    /// The file to convert, by its path in the archive.
+    #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
+    root: Option<String>,
+    /// A name for the job: a UUID in lower case. Sending the same order with the same
+    /// name again makes no second job.
+    #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+    job_id: Option<String>,
+    /// SHA-256 of the file, in hexadecimal.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    checksum_sha256: Option<String>,
+}
+
+/// A number of bytes. JSON has one kind of number: `1000.0` is 1000 (JSON Schema Core
+/// 2020-12, 4.2.3), as long as it is exact, below 2 to the 53rd.
+fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..EXACT).contains(float));
+    let size = number.as_u64().or(float.map(|float| float as u64));
+    size.ok_or_else(|| serde::de::Error::custom("size_bytes is no whole number of bytes"))
+}
+
+/// A job that was made, or was there.
+#[derive(Serialize, ToSchema)]
+pub(super) struct JobCreated {
+    /// The job.
+    #[schema(format = "uuid")]
+    job_id: String,
+    /// Where it stands.
+    #[schema(value_type = crate::routes::status::StateName)]
+    state: JobState,
+    /// Where to ask for it.
+    status_url: String,
+    /// How to upload the file; null when the job no longer waits for it.
+    upload: Option<Upload>,
+}
+
+/// One page of jobs, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct JobPage {
+    /// The jobs, without their downloads.
+    jobs: Vec<StatusBody>,
+    /// What `page` has to be for the next page; null when this is the last.
+    next_page: Option<String>,
+}
+
+/// Which page of jobs.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Jobs on a page.
+    #[param(minimum = 1, maximum = 100, default = 20, nullable = false)]
+    limit: Option<u32>,
+    /// The `next_page` of an earlier answer.
+    #[param(min_length = 1, max_length = 2048, nullable = false)]
+    page: Option<String>,
+}
+
+/// Make a job. The answer says how to upload the file.
+///
+/// With a `job_id` the request can be repeated: the same order answers 200 with fresh
+/// URLs, another one 409.
+#[utoipa::path(post, path = "/api/jobs", tag = "jobs", request_body = NewJob,
+    responses(
+        (status = 201, description = "It is made.", body = JobCreated,
+            headers(("Location" = String, description = "Where to ask for it."))),
+        (status = 200, description = "It was made before, by the same order.", body = JobCreated,
+            headers(("Location" = String, description = "Where to ask for it.")))))]
+pub(super) async fn create_job(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    Json(new): Json<NewJob>,
+) -> Result<Response, Problem> {
+    let (id, order) = checked(new, owner, &state.settings)?;
+    let (job, is_new) = state.jobs.create(id, order.clone()).await?;
+    if job.order != order {
+        return Err(Problem::new(FailureCode::JobConflict, "the job_id is taken by another order"));
+    }
+    let (job, upload) = uploads::open(&state, job).await?;
+    let status_url = format!("/api/jobs/{id}/status");
+    let location = HeaderValue::from_str(&status_url);
+    let body = JobCreated { job_id: id.to_string(), state: job.state, status_url, upload };
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, axum::Json(body)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response.extensions_mut().insert(About(id));
+    Ok(response)
+}
+
+/// The order that a request means, if everything about it is right.
+fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, Order), Problem> {
+    let file_name = new
+        .file_name
+        .parse()
+        .map_err(|error| Problem::new(FailureCode::UploadFileName, format!("file_name: {error}")))?;
+    check_size(new.size_bytes, settings.upload.max_bytes)?;
+    check_text("target_format", &new.target_format, MAX_FORMAT)?;
+    route::targets(&new.target_format, None, &settings.engines)?;
+    let options = new.options.unwrap_or_default();
+    check_options(&options)?;
+    if let Some(root) = &new.root {
+        check_text("root", root, MAX_ROOT)?;
+        if root.is_empty() {
+            return Err(invalid("root: it is empty; leave it out instead"));
+        }
+    }
+    let sha256 = new.checksum_sha256.map(|text| text.to_ascii_lowercase());
+    if sha256.as_ref().is_some_and(|text| text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Err(invalid("checksum_sha256: a SHA-256 has 64 hexadecimal digits"));
+    }
+    let id = match new.job_id {
+        Some(text) => text.parse().map_err(|error| invalid(format!("job_id: {error}")))?,
+        None => JobId::random(),
+    };
+    let (size_bytes, format, root) = (new.size_bytes, new.target_format, new.root);
+    Ok((id, Order { owner, file_name, size_bytes, sha256, format, root, options }))
+}
+
+fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {
+    if size_bytes == 0 {
+        return Err(invalid("size_bytes: a file has 1 byte at least"));
+    }
+    if size_bytes > max_bytes {
+        let (size, max) = (display_size(size_bytes), display_size(max_bytes));
+        let message = format!("the file has {size}, and this server takes {max} at most");
+        let failure = Failure::new(FailureCode::UploadTooLarge, message);
+        return Err(failure.with("limit_bytes", max_bytes).with("size_bytes", size_bytes).into());
+    }
+    Ok(())
+}
+
+fn check_options(options: &BTreeMap<String, String>) -> Result<(), Problem> {
+    if options.len() > MAX_OPTIONS {
+        return Err(invalid(format!(
+            "options: there are {}, and {MAX_OPTIONS} at most may be",
+            options.len()
+        )));
+    }
+    for (name, value) in options {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+        if name.is_empty() || name.len() > MAX_OPTION_NAME || !name.bytes().all(good) {
+            return Err(invalid(format!(
+                "options: a name has 1 to {MAX_OPTION_NAME} of the characters A-Z a-z 0-9 . _ : -"
+            )));
+        }
+        check_text("options: a value", value, MAX_OPTION_VALUE)?;
+    }
+    Ok(())
+}
+
+/// A text for an engine or a path in an archive: of bounded length, without control characters.
+fn check_text(what: &str, text: &str, max: usize) -> Result<(), Problem> {
+    if text.chars().count() > max || text.contains(char::is_control) {
+        return Err(invalid(format!(
+            "{what}: it has {max} characters at most, none of them a control character"
+        )));
+    }
+    Ok(())
+}
+
+fn invalid(message: impl Into<String>) -> Problem {
+    Problem::new(FailureCode::RequestInvalid, message)
+}
+
+/// The caller's jobs, the newest first.
+#[utoipa::path(get, path = "/api/jobs", tag = "jobs", params(ListQuery),
+    responses((status = 200, description = "One page of them.", body = JobPage)))]
+pub(super) async fn list_jobs(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(invalid(format!("limit: a page has 1 to {MAX_PAGE} jobs")));
+    }
+    let page =
+        state.jobs.store().list(&owner, query.page.as_deref(), limit).await.map_err(|error| match error {
+            PortError::NotFound(_) => invalid("page: no earlier answer gave this"),
+            other => other.into(),
+        })?;
+    let now = state.jobs.clock().now();
+    let jobs = page.jobs.iter().map(|job| status::describe(job, state.throughput.pause(job, now))).collect();
+    Ok(axum::Json(JobPage { jobs, next_page: page.next }).into_response())
+}
+
+/// End a job. One that waits or is worked on is cancelled; one that has ended is
+/// dismissed: its result is not wanted. Either way its files are deleted. Can be repeated.
+#[utoipa::path(delete, path = "/api/jobs/{job_id}", tag = "jobs",
+    params(("job_id" = String, Path, description = "The job.", format = "uuid")),
+    responses((status = 200, description = "The job after that.", body = StatusBody)))]
+pub(super) async fn delete_job(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    JobPath(id): JobPath,
+) -> Result<Response, Problem> {
+    status::owned(&state, id, &owner).await?;
+    let mut change = state.jobs.send(id, &Event::Cancelled).await?;
+    if let Change::Denied(..) = change {
+        change = state.jobs.send(id, &Event::Dismissed).await?;
+    }
+    let job = of(change)?;
+    purge(&state, id).await;
+    status::answer(&state, &job).await
+}
+
+/// Say that the result was fetched and is not needed any more. Its files are deleted
+/// at once instead of some time later. Can be repeated.
+#[utoipa::path(post, path = "/api/jobs/{job_id}/downloaded", tag = "jobs",
+    params(("job_id" = String, Path, description = "The job.", format = "uuid")),
+    responses((status = 204, description = "The files are gone, or soon will be.")))]
+pub(super) async fn job_downloaded(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    JobPath(id): JobPath,
+) -> Result<Response, Problem> {
+    let job = status::owned(&state, id, &owner).await?;
+    if job.state != JobState::Completed {
+        let message = format!("the job is {}, so there is nothing that was downloaded", job.state.as_str());
+        return Err(Problem::new(FailureCode::JobNotCompleted, message));
+    }
+    of(state.jobs.send(id, &Event::Dismissed).await?)?;
+    purge(&state, id).await;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.extensions_mut().insert(About(id));
+    Ok(response)
+}
+
+/// The job after an event, whether it changed anything.
+fn of(change: Change) -> Result<Job, Problem> {
+    match change {
+        Change::Done(job) | Change::Ignored(_, job) | Change::Denied(_, job) => Ok(*job),
+        Change::Missing => Err(no_such_job()),
+    }
+}
+
+/// Deletes the objects of a job that has ended, as far as the store lets it. The record
+/// is not told: it stays due, so that the cleanup deletes them again, what a URL that was
+/// still good has brought since among them.
+async fn purge(state: &ApiState, id: JobId) {
+    let (uploads, processed) =
+        tokio::join!(state.objects.purge(Role::Upload, id), state.objects.purge(Role::Processed, id));
+    for error in [uploads.err(), processed.err()].into_iter().flatten() {
+        tracing::warn!(job.id = %id, error = %error, "objects stay until the cleanup");
+    }
+}

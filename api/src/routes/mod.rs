@@ -1,0 +1,38 @@
+//! The routes: those that are open to all, and those of jobs, which have an owner.
+
+pub mod catalogue;
+pub mod health;
+pub mod jobs;
+pub mod status;
+pub mod uploads;
+
+use crate::server::ApiState;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Routes that need neither a token nor a store.
+pub fn constant<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(catalogue::failures))
+        .routes(routes!(catalogue::formats))
+        .routes(routes!(catalogue::openapi_json))
+}
+
+/// Routes that need no token.
+pub fn open() -> OpenApiRouter<ApiState> {
+    constant().routes(routes!(health::readyz))
+}
+
+/// Routes that need a token.
+pub fn owned() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(jobs::create_job, jobs::list_jobs))
+        .routes(routes!(jobs::delete_job))
+        .routes(routes!(jobs::job_downloaded))
+        .routes(routes!(status::job_status))
+        .routes(routes!(uploads::get_upload))
+        .routes(routes!(uploads::list_parts))
+        .routes(routes!(uploads::complete_upload))
+        .routes(routes!(uploads::abort_upload))
+}

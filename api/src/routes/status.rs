@@ -1,0 +1,363 @@
+//! Where a job stands: one read of the store per request, and one line in the log.
+
+use crate::extract::{JobPath, no_such_job};
+use crate::limits::whole_seconds;
+use crate::observe::About;
+use crate::problem::Problem;
+use crate::routes::catalogue::FaultName;
+use crate::server::ApiState;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use cadmill_core::domain::failure::{FailureCode, Fault};
+use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::{Job, Millis, Object, Stage, State as JobState};
+use cadmill_core::domain::state::Event;
+use cadmill_core::ports::PortResult;
+use cadmill_core::ports::object_store::Presigned;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+use utoipa::ToSchema;
+
+/// Where a job stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Status)]
+pub struct StatusBody {
+    /// The job.
+    #[schema(format = "uuid", pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+    pub job_id: String,
+    /// Where it stands.
+    #[schema(value_type = StateName)]
+    pub state: JobState,
+    /// What is being done, or was last.
+    #[schema(value_type = Option<StageName>)]
+    pub stage: Option<Stage>,
+    /// How much of the stage is done; 1 when the job is completed.
+    #[schema(minimum = 0, maximum = 1)]
+    pub progress: f64,
+    /// Times that a worker began it.
+    pub attempt: u32,
+    /// The file's name.
+    pub file_name: String,
+    /// The format asked for.
+    pub target_format: String,
+    /// Size of the file, in bytes.
+    pub size_bytes: u64,
+    /// When it was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When its upload was seen.
+    #[schema(format = DateTime)]
+    pub uploaded_at: Option<String>,
+    /// When the latest attempt began.
+    #[schema(format = DateTime)]
+    pub claimed_at: Option<String>,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub ended_at: Option<String>,
+    /// What each finished stage of the latest attempt took, in milliseconds.
+    #[schema(value_type = StageMillis)]
+    pub stage_millis: BTreeMap<Stage, u64>,
+    /// Why it failed.
+    pub failure: Option<FailureBody>,
+    /// When to ask again, in milliseconds; null when the job has ended.
+    pub poll_after_ms: Option<u64>,
+    /// How to fetch the result; null when there is none, or none any more.
+    pub download: Option<Download>,
+}
+
+/// States of a job.
+#[derive(ToSchema)]
+#[schema(as = State, rename_all = "UPPERCASE")]
+#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
+pub enum StateName {
+    /// It waits: for the upload, or for a worker.
+    Pending,
+    /// A worker has it.
+    Processing,
+    /// The result is there.
+    Completed,
+    /// It ended without a result.
+    Failed,
+    /// Its owner ended it.
+    Cancelled,
+    /// The upload did not come in time.
+    Expired,
+}
+
+/// Parts of the work, in their order.
+#[derive(ToSchema)]
+#[schema(as = Stage, rename_all = "lowercase")]
+#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
+pub enum StageName {
+    /// The file is read.
+    Fetch,
+    /// The archive is expanded.
+    Unpack,
+    /// The engine works.
+    Convert,
+    /// The result is stored.
+    Publish,
+    /// Temporary files are destroyed.
+    Wipe,
+}
+
+/// What each stage took, in milliseconds; stages that did not finish are absent.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "it describes a map, which is what is sent")]
+pub struct StageMillis {
+    #[schema(nullable = false)]
+    fetch: Option<u64>,
+    #[schema(nullable = false)]
+    unpack: Option<u64>,
+    #[schema(nullable = false)]
+    convert: Option<u64>,
+    #[schema(nullable = false)]
+    publish: Option<u64>,
+    #[schema(nullable = false)]
+    wipe: Option<u64>,
+}
+
+/// Why a job failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobFailure)]
+pub struct FailureBody {
+    /// The stable code.
+    #[schema(value_type = String)]
+    pub code: FailureCode,
+    /// What happened, for the owner of the job.
+    pub message: String,
+    /// The stage in which it failed.
+    #[schema(value_type = Option<StageName>)]
+    pub stage: Option<Stage>,
+    /// Who has to act.
+    #[schema(value_type = FaultName)]
+    pub fault: Fault,
+    /// Whether the same job can succeed when it is tried again.
+    pub retryable: bool,
+    /// What to do.
+    pub hint: String,
+}
+
+/// How to fetch the result: one request to the store.
+#[derive(Serialize, ToSchema)]
+pub struct Download {
+    /// The method.
+    #[schema(pattern = "^GET$")]
+    pub method: String,
+    /// The URL. Whoever has it has the file.
+    #[schema(format = "uri")]
+    pub url: String,
+    /// Headers to send as they are.
+    pub headers: BTreeMap<String, String>,
+    /// When the URL stops to be good.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// Size of the result, in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the result, in hexadecimal, where it is known.
+    pub sha256: Option<String>,
+    /// Its name.
+    pub file_name: String,
+}
+
+/// Where a job stands. Ask again after `poll_after_ms`; with `If-None-Match` an answer
+/// that says nothing new is short. The tag also changes when it is time for a new
+/// download URL.
+#[utoipa::path(get, path = "/api/jobs/{job_id}/status", tag = "jobs",
+    params(
+        ("job_id" = String, Path, description = "The job.", format = "uuid"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer.")),
+    responses(
+        (status = 200, description = "Where it stands.", body = StatusBody, headers(
+            ("ETag" = String, description = "Changes when the answer does."),
+            ("Retry-After" = u64, description = "Seconds until the next request is worth it, while the job has not ended."))),
+        (status = 304, description = "As the earlier answer said.", headers(
+            ("ETag" = String, description = "The same."),
+            ("Retry-After" = u64, description = "The same.")))))]
+pub(super) async fn job_status(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    JobPath(id): JobPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let job = owned(&state, id, &owner).await?;
+    let now = state.jobs.clock().now();
+    let pause = state.throughput.pause(&job, now);
+    note_poll(&state, &job, pause);
+    let mut body = describe(&job, pause);
+    let tag = tag(&body, downloadable(&job).is_some(), now, state.settings.download_url_lifetime);
+    let mut response = if none_match(&headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        body.download = download(&state, &job).await?;
+        Json(body).into_response()
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    if let Some(pause) = pause {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
+    }
+    response.extensions_mut().insert(About(id));
+    Ok(response)
+}
+
+/// The owner's job.
+///
+/// # Errors
+/// The same for a job that is not there and for another's.
+pub(super) async fn owned(state: &ApiState, id: JobId, owner: &Owner) -> Result<Job, Problem> {
+    let job = state.jobs.store().get(id).await?;
+    job.filter(|job| job.order.owner == *owner).ok_or_else(no_such_job)
+}
+
+/// An answer with the whole status of a job.
+pub(super) async fn answer(state: &ApiState, job: &Job) -> Result<Response, Problem> {
+    let mut body = describe(job, state.throughput.pause(job, state.jobs.clock().now()));
+    body.download = download(state, job).await?;
+    let mut response = Json(body).into_response();
+    response.extensions_mut().insert(About(job.id));
+    Ok(response)
+}
+
+/// What the record says, without a download.
+pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
+    let progress = match job.state {
+        JobState::Completed => 1.0,
+        _ => f64::from(job.progress.min(1000)) / 1000.0,
+    };
+    let failure = job.failure.as_ref().map(|failure| FailureBody {
+        code: failure.code,
+        message: failure.message.clone(),
+        stage: failure.at,
+        fault: failure.code.fault(),
+        retryable: failure.code.retryable(),
+        hint: failure.code.hint().to_owned(),
+    });
+    StatusBody {
+        job_id: job.id.to_string(),
+        state: job.state,
+        stage: job.stage,
+        progress,
+        attempt: job.attempt,
+        file_name: job.order.file_name.as_str().to_owned(),
+        target_format: job.order.format.clone(),
+        size_bytes: job.order.size_bytes,
+        created_at: timestamp(job.times.created),
+        uploaded_at: job.times.uploaded.map(timestamp),
+        claimed_at: job.times.claimed.map(timestamp),
+        ended_at: job.times.ended.map(timestamp),
+        stage_millis: job.stage_millis.clone(),
+        failure,
+        poll_after_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        download: None,
+    }
+}
+
+/// The result, while it is there and wanted.
+fn downloadable(job: &Job) -> Option<&Object> {
+    let gone = job.times.dismissed.is_some() || job.times.purged.is_some();
+    job.output.as_ref().filter(|_| job.state == JobState::Completed && !gone)
+}
+
+async fn download(state: &ApiState, job: &Job) -> PortResult<Option<Download>> {
+    let Some(object) = downloadable(job) else { return Ok(None) };
+    let lifetime = state.settings.download_url_lifetime;
+    let Presigned { method, url, headers, expires } =
+        state.objects.presign_get(object, object.key.file(), lifetime).await?;
+    Ok(Some(Download {
+        method: method.to_owned(),
+        url,
+        headers: headers.into_iter().collect(),
+        expires_at: timestamp(expires),
+        size_bytes: object.size_bytes,
+        sha256: object.sha256.clone(),
+        file_name: object.key.file().as_str().to_owned(),
+    }))
+}
+
+/// RFC 3339, UTC, with milliseconds. Times after the year 9999 are its end.
+pub(super) fn timestamp(millis: Millis) -> String {
+    const LAST: Millis = 253_402_300_799_999;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(LAST));
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// A weak tag: two answers of one tag say the same, but their URLs may differ. While
+/// there is a result the tag also changes twice in a URL's lifetime, so that a client
+/// that gets 304 has a URL that is good for half of it at least.
+fn tag(body: &StatusBody, downloadable: bool, now: Millis, lifetime: Duration) -> String {
+    let half = u64::try_from(lifetime.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+    let turn = if downloadable { Some(now / half) } else { None };
+    let mut said = serde_json::to_value(body).unwrap_or_default();
+    // Changes with the load and says nothing of the job.
+    said["poll_after_ms"] = serde_json::Value::Null;
+    said["download"] = serde_json::json!(turn);
+    let digest = Sha256::digest(said.to_string().as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("W/\"{hex}\"")
+}
+
+/// Whether the request has this tag already (RFC 9110, 13.1.2: the weak comparison).
+fn none_match(headers: &HeaderMap, tag: &str) -> bool {
+    let opaque = |text: &str| text.trim().trim_start_matches("W/").to_owned();
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        // Our tags have no comma in them.
+        value.trim() == "*" || value.split(',').any(|known| opaque(known) == opaque(tag))
+    })
+}
+
+/// Writes the line of a poll, and adds the polls to the record when the end was seen.
+/// That write is not waited for: the answer does not depend on it.
+fn note_poll(state: &ApiState, job: &Job, pause: Option<Duration>) {
+    let polled = state.pollers.polled(job.id, job.state, pause, Instant::now());
+    tracing::info!(
+        job.id = %job.id,
+        state = job.state.as_str(),
+        poll.n = polled.polls,
+        poll.since_seconds = polled.since.map(|since| since.as_secs_f64()),
+        "poll"
+    );
+    if polled.saw_end {
+        state.throughput.saw(job);
+        let (jobs, id, times) = (state.jobs.clone(), job.id, polled.count);
+        tokio::spawn(async move {
+            if let Err(error) = jobs.send(id, &Event::Polled { times }).await {
+                tracing::debug!(job.id = %id, error = %error, "polls are not counted");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly_and_in_lists() {
+        let with = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::IF_NONE_MATCH, HeaderValue::from_str(value).unwrap());
+            }
+            none_match(&headers, "W/\"a1\"")
+        };
+        for good in [&["W/\"a1\""][..], &["\"a1\""], &["*"], &["\"x\", W/\"a1\""], &["\"x\"", "\"a1\""]] {
+            assert!(with(good), "{good:?}");
+        }
+        for bad in [&[][..], &[""], &["a1"], &["\"a\""], &["\"a1"], &["W/"]] {
+            assert!(!with(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn times_have_milliseconds_and_an_end() {
+        assert_eq!(timestamp(1), "1970-01-01T00:00:00.001Z");
+        assert_eq!(timestamp(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+}

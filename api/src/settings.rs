@@ -1,0 +1,172 @@
+//! What an operator may choose about the server. Whoever reads configuration fills
+//! these in; nothing here reads a file or the environment.
+
+use crate::auth::Auth;
+use cadmill_core::domain::format::{EngineFormats, EngineKind};
+use cadmill_core::ports::object_store::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Largest file that can be stored at all, in bytes: 5 TiB (Amazon S3 User Guide,
+/// "Amazon S3 objects overview"), which 10 000 parts of 5 GiB reach.
+const MAX_OBJECT_BYTES: u64 = 5 << 40;
+
+/// All settings of the server.
+pub struct ApiSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Who may call.
+    pub auth: Auth,
+    /// Origins whose pages may call, e.g. `https://app.example.com`. None by default.
+    pub cors_origins: Vec<String>,
+    /// What a caller may use up.
+    pub limits: ApiLimits,
+    /// How files come in.
+    pub upload: UploadSettings,
+    /// For how long a download URL is good; at least 10 s.
+    pub download_url_lifetime: Duration,
+    /// What the workers' engines read and write.
+    pub engines: Vec<EngineFormats>,
+}
+
+/// How files come in.
+#[derive(Debug, Clone)]
+pub struct UploadSettings {
+    /// For how long an upload URL is good. Together with the policy's upload window it
+    /// bounds how late an object can appear.
+    pub url_lifetime: Duration,
+    /// Larger files come in parts, in bytes; at most 5 GiB.
+    pub multipart_threshold_bytes: u64,
+    /// Size of a part, in bytes; at least 5 MiB. Files of more than 10 000 such parts
+    /// have larger ones.
+    pub part_bytes: u64,
+    /// Largest file, in bytes.
+    pub max_bytes: u64,
+}
+
+/// What a caller may use up.
+#[derive(Debug, Clone)]
+pub struct ApiLimits {
+    /// Largest body, in bytes.
+    pub body_bytes: usize,
+    /// Largest request line and headers together, in bytes; at least 8192.
+    pub header_bytes: usize,
+    /// Longest time for one request, and for a client to send its headers.
+    pub request_time: Duration,
+    /// Requests that a caller may make in one second, on average.
+    pub requests_per_second: u32,
+    /// Requests that a caller may make at once after a pause.
+    pub burst: u32,
+    /// Connections open at once.
+    pub connections: usize,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            auth: Auth::None,
+            cors_origins: Vec::new(),
+            limits: ApiLimits::default(),
+            upload: UploadSettings::default(),
+            download_url_lifetime: Duration::from_secs(5 * 60),
+            engines: EngineKind::ALL
+                .iter()
+                .map(|&kind| EngineFormats::of_kind(kind.as_str(), kind))
+                .collect(),
+        }
+    }
+}
+
+impl Default for UploadSettings {
+    fn default() -> Self {
+        Self {
+            url_lifetime: Duration::from_secs(15 * 60),
+            multipart_threshold_bytes: 64 << 20,
+            part_bytes: 16 << 20,
+            max_bytes: 8 << 30,
+        }
+    }
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 << 10,
+            header_bytes: 16 << 10,
+            request_time: Duration::from_secs(10),
+            requests_per_second: 50,
+            burst: 200,
+            connections: 4096,
+        }
+    }
+}
+
+impl ApiSettings {
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// A sentence that names the setting, what it is and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if matches!(self.auth, Auth::None) && !self.listen.ip().is_loopback() {
+            return Err(format!(
+                "without authentication the server listens on loopback only, not on {}; configure tokens or \
+                 an identity provider",
+                self.listen.ip()
+            ));
+        }
+        let UploadSettings { url_lifetime, multipart_threshold_bytes, part_bytes, max_bytes } = &self.upload;
+        let rules = [
+            (*multipart_threshold_bytes <= MAX_PUT_BYTES, "the multipart threshold is at most 5 GiB"),
+            ((MIN_PART_BYTES..=MAX_PUT_BYTES).contains(part_bytes), "a part has 5 MiB to 5 GiB"),
+            ((1..=MAX_OBJECT_BYTES).contains(max_bytes), "the largest file has 1 byte to 5 TiB"),
+            (url_lifetime.as_secs() >= 10, "an upload URL is good for 10 s at least"),
+            (self.download_url_lifetime.as_secs() >= 10, "a download URL is good for 10 s at least"),
+            (self.limits.requests_per_second > 0, "a caller may make 1 request a second at least"),
+            (self.limits.burst > 0, "a caller may make 1 request at once at least"),
+            (self.limits.header_bytes >= 8192, "the header limit is at least 8192 bytes"),
+            (self.limits.connections > 0, "1 connection at least may be open"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err((*rule).to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl UploadSettings {
+    /// Size of the parts of a file of this size, in bytes: the configured one, or as
+    /// many MiB as keep the parts to 10 000.
+    pub fn part_bytes_for(&self, size_bytes: u64) -> u64 {
+        const MIB: u64 = 1 << 20;
+        let needed = size_bytes.div_ceil(u64::from(MAX_PARTS)).div_ceil(MIB) * MIB;
+        needed.max(self.part_bytes).max(MIN_PART_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_large_enough_and_not_too_many() {
+        let upload = UploadSettings::default();
+        for size in [1, 16 << 20, (160_000 << 20) - 1, 160_000 << 20, (160_000 << 20) + 1, MAX_OBJECT_BYTES] {
+            let part = upload.part_bytes_for(size);
+            assert!((MIN_PART_BYTES..=MAX_PUT_BYTES).contains(&part), "{size}: {part}");
+            assert!(size.div_ceil(part) <= u64::from(MAX_PARTS), "{size}: {part}");
+        }
+        assert_eq!(upload.part_bytes_for(160_000 << 20), 16 << 20);
+        assert_eq!(upload.part_bytes_for((160_000 << 20) + 1), 17 << 20);
+    }
+
+    #[test]
+    fn nobody_listens_to_the_world_without_authentication() {
+        let open = ApiSettings { listen: "0.0.0.0:80".parse().unwrap(), ..ApiSettings::default() };
+        assert!(open.check().unwrap_err().contains("loopback"));
+        assert_eq!(ApiSettings::default().check(), Ok(()));
+        let small = UploadSettings { part_bytes: (5 << 20) - 1, ..UploadSettings::default() };
+        let settings = ApiSettings { upload: small, ..ApiSettings::default() };
+        assert!(settings.check().unwrap_err().contains("5 MiB"));
+    }
+}

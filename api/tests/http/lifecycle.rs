@@ -1,0 +1,211 @@
+//! A job from its order to its end, as its owner sees it.
+
+use crate::support::{ANN, Answer, BOB, START, World, header, id_of, order, request, shown, snapshot, world};
+use axum::http::StatusCode;
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::{JobFailure, Stage, State};
+use cadmill_core::domain::state::Event;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+async fn status(world: &World, id: JobId) -> Answer {
+    world.call(ANN, "GET", &format!("/api/jobs/{id}/status"), None).await
+}
+
+async fn status_with(world: &World, id: JobId, tag: &str) -> Answer {
+    let mut request = request(ANN, "GET", &format!("/api/jobs/{id}/status"), None);
+    request.headers_mut().insert("if-none-match", tag.parse().unwrap());
+    world.send(request).await
+}
+
+#[tokio::test]
+async fn a_job_as_its_owner_sees_it() {
+    let world = world();
+    let made = world.new_job(order()).await;
+    snapshot!("job_made", made);
+    let id = id_of(&made);
+    assert_eq!(made.body["status_url"], json!(format!("/api/jobs/{id}/status")));
+    snapshot!("status_waiting_for_the_upload", status(&world, id).await);
+    let id = world.processing().await;
+    world.happen(id, Event::Progressed { attempt: 1, stage: Stage::Convert, progress: 250 }).await;
+    snapshot!("status_processing", status(&world, id).await);
+    snapshot!("status_completed", status(&world, world.completed().await).await);
+    let failure = JobFailure {
+        code: FailureCode::LimitMemory,
+        message: "the engine needed more than 4.00 GiB".to_owned(),
+        at: Some(Stage::Convert),
+    };
+    snapshot!("status_failed", status(&world, world.failed(failure).await).await);
+    let cancelled = world.processing().await;
+    snapshot!("job_cancelled", world.call(ANN, "DELETE", &format!("/api/jobs/{cancelled}"), None).await);
+}
+
+#[tokio::test]
+async fn the_same_order_makes_one_job() {
+    let world = world();
+    let mut named = order();
+    named["job_id"] = json!("0188a5eb-4c1d-7c3e-9a27-2f1d3c4b5a69");
+    named["checksum_sha256"] = json!("AB".repeat(32));
+    let first = world.new_job(named.clone()).await;
+    let again = world.new_job(named.clone()).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 200));
+    assert_eq!(shown(&first)["body"], shown(&again)["body"]);
+    // The URLs are fresh.
+    assert_ne!(first.body["upload"]["url"], again.body["upload"]["url"]);
+    world.happen(id_of(&first), Event::Cancelled).await;
+    let late = world.new_job(named).await;
+    assert_eq!((late.status.as_u16(), &late.body["upload"]), (200, &Value::Null));
+    assert_eq!(late.body["state"], "CANCELLED");
+}
+
+#[tokio::test]
+async fn a_tag_stands_for_what_is_said() {
+    let world = world();
+    let id = world.processing().await;
+    let first = status(&world, id).await;
+    let tag = header(&first, "etag").to_owned();
+    for known in [tag.clone(), "*".to_owned(), format!("\"other\", {tag}"), tag[2..].to_owned()] {
+        let same = status_with(&world, id, &known).await;
+        assert_eq!((same.status, &same.body), (StatusCode::NOT_MODIFIED, &json!("")), "{known}");
+        assert_eq!(header(&same, "etag"), tag);
+        assert_eq!(header(&same, "retry-after"), header(&first, "retry-after"));
+    }
+    assert_eq!(status_with(&world, id, "\"other\"").await.status, 200);
+    world.happen(id, Event::Progressed { attempt: 1, stage: Stage::Convert, progress: 1 }).await;
+    let changed = status_with(&world, id, &tag).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(header(&changed, "etag"), tag);
+}
+
+#[tokio::test]
+async fn a_tag_changes_before_the_url_it_hides_is_bad() {
+    let world = world();
+    let id = world.completed().await;
+    let first = status(&world, id).await;
+    let tag = header(&first, "etag").to_owned();
+    assert!(first.body["download"]["url"].is_string());
+    assert_eq!(status_with(&world, id, &tag).await.status, 304);
+    // URLs are good for 300 s; START is 50 s into a half of that.
+    assert_eq!(START / 1000 % 150, 50);
+    world.clock.0.fetch_add(99_999, Ordering::SeqCst);
+    assert_eq!(status_with(&world, id, &tag).await.status, 304);
+    world.clock.0.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(status_with(&world, id, &tag).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_result_that_was_fetched_is_deleted() {
+    let world = world();
+    let id = world.completed().await;
+    let downloaded = format!("/api/jobs/{id}/downloaded");
+    for _ in 0..2 {
+        assert_eq!(world.call(ANN, "POST", &downloaded, None).await.status, 204);
+    }
+    assert!(world.shelf.objects.lock().unwrap().is_empty());
+    let after = status(&world, id).await;
+    assert_eq!((&after.body["state"], &after.body["download"]), (&json!("COMPLETED"), &Value::Null));
+    let job = world.read(id).await;
+    // The cleanup deletes them again: a URL may still be good.
+    assert_eq!((job.times.dismissed, job.purges), (Some(START), 0));
+    assert!(job.due.unwrap() <= START);
+}
+
+#[tokio::test]
+async fn what_is_not_completed_was_not_downloaded() {
+    let world = world();
+    let id = world.processing().await;
+    snapshot!(
+        "downloaded_before_the_end",
+        world.call(ANN, "POST", &format!("/api/jobs/{id}/downloaded"), None).await
+    );
+    assert_eq!(world.call(BOB, "POST", &format!("/api/jobs/{id}/downloaded"), None).await.status, 404);
+    assert_eq!(world.read(id).await.state, State::Processing);
+}
+
+#[tokio::test]
+async fn a_job_is_ended_once_and_its_files_deleted() {
+    let world = world();
+    let id = world.processing().await;
+    for _ in 0..2 {
+        let answer = world.call(ANN, "DELETE", &format!("/api/jobs/{id}"), None).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["state"]), (200, &json!("CANCELLED")));
+    }
+    assert!(world.shelf.objects.lock().unwrap().is_empty());
+    assert_eq!(world.shelf.purges.load(Ordering::SeqCst), 4);
+    let done = world.completed().await;
+    let answer = world.call(ANN, "DELETE", &format!("/api/jobs/{done}"), None).await;
+    assert_eq!((&answer.body["state"], &answer.body["download"]), (&json!("COMPLETED"), &Value::Null));
+    assert!(world.read(done).await.times.dismissed.is_some());
+    assert!(world.shelf.objects.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn jobs_are_listed_by_pages_without_urls() {
+    let world = world();
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        world.clock.0.fetch_add(1000, Ordering::SeqCst);
+        made.push(world.completed().await.to_string());
+    }
+    made.reverse();
+    let mut listed = Vec::new();
+    let mut path = "/api/jobs?limit=2".to_owned();
+    loop {
+        let page = world.call(ANN, "GET", &path, None).await;
+        let jobs = page.body["jobs"].as_array().unwrap().clone();
+        assert!(jobs.len() <= 2 && jobs.iter().all(|job| job["download"].is_null()));
+        listed.extend(jobs.iter().map(|job| job["job_id"].as_str().unwrap().to_owned()));
+        match page.body["next_page"].as_str() {
+            Some(next) => path = format!("/api/jobs?limit=2&page={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, made);
+    // A page mark of one owner shows another nothing.
+    let next = world.call(ANN, "GET", "/api/jobs?limit=1", None).await.body["next_page"].clone();
+    let others = world.call(BOB, "GET", &format!("/api/jobs?page={}", next.as_str().unwrap()), None).await;
+    assert!(others.status == 400 || others.body["jobs"] == json!([]), "{}", others.body);
+}
+
+#[tokio::test]
+async fn polls_are_counted_in_the_record() {
+    let world = world();
+    let id = world.completed().await;
+    for _ in 0..3 {
+        status(&world, id).await;
+    }
+    // The first of them saw the end; its count is written beside the answer.
+    let counted = async || {
+        for _ in 0..500 {
+            if world.read(id).await.polls > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        world.read(id).await.polls
+    };
+    assert_eq!(counted().await, 1);
+    world.state.sweep(Instant::now() + Duration::from_secs(60)).await;
+    assert_eq!(world.read(id).await.polls, 3);
+    let waiting = world.processing().await;
+    status(&world, waiting).await;
+    world.state.sweep(Instant::now()).await;
+    assert_eq!(world.read(waiting).await.polls, 0);
+    world.state.sweep(Instant::now() + Duration::from_secs(60)).await;
+    assert_eq!(world.read(waiting).await.polls, 1);
+}
+
+#[tokio::test]
+async fn it_is_ready_when_all_stores_answer() {
+    let ready = world();
+    assert_eq!(ready.call("", "GET", "/readyz", None).await.status, 200);
+    // The answer is kept for a while: probes cost the stores little.
+    ready.shelf.down.store(true, Ordering::SeqCst);
+    assert_eq!(ready.call("", "GET", "/readyz", None).await.status, 200);
+    let stuck = world();
+    stuck.shelf.stuck.store(true, Ordering::SeqCst);
+    let answer = stuck.call("", "GET", "/readyz", None).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["missing"]), (503, &json!(["object store"])));
+}

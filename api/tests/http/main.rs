@@ -1,0 +1,12 @@
+//! The whole API through its router, without a socket.
+
+#![allow(unreachable_pub, reason = "a test has no outside")]
+
+mod document;
+mod identity;
+mod lifecycle;
+mod limits;
+mod refusals;
+mod shelf;
+mod support;
+mod uploads;

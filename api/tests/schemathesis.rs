@@ -1,0 +1,73 @@
+//! Requests that nobody thought of: schemathesis makes them from the description of
+//! the API and compares every answer with what the description promises.
+
+#![allow(unreachable_pub, reason = "a test has no outside")]
+
+#[path = "http/shelf.rs"]
+mod shelf;
+
+use cadmill_api::auth::{Auth, Tokens};
+use cadmill_api::server::{Server, serve};
+use cadmill_api::settings::ApiSettings;
+use cadmill_core::adapters::embedded::sqlite::Database;
+use cadmill_core::domain::state::Policy;
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::clock::SystemClock;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+const TOKEN: &str = "a-token-for-this-test-of-forty-characters";
+
+/// Whoever changes the number of examples or the seed may see other findings.
+const EXAMPLES: &str = "60";
+const SEED: &str = "20240229";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_description_holds_for_any_request() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let tool = root.join("target/tools/bin/schemathesis");
+    assert!(
+        tool.exists(),
+        "schemathesis is not installed; run `make setup`, which puts it into target/tools"
+    );
+
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("jobs.db"), 5).unwrap();
+    let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), Policy::default());
+    let tokens = Tokens::new([("ann".parse().unwrap(), Tokens::digest(TOKEN))]).unwrap();
+    let mut settings = ApiSettings { auth: Auth::Tokens(tokens), ..ApiSettings::default() };
+    // As many as it can make: what is looked for is not the rate limit.
+    settings.limits.requests_per_second = 1_000_000;
+    settings.limits.burst = 1_000_000;
+    // Small, so that some of its orders come in parts.
+    settings.upload.multipart_threshold_bytes = 1 << 20;
+    let objects = Arc::new(shelf::Shelf::default());
+    let state = Server::new(settings, objects, jobs, Arc::new(database.queue())).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(serve(listener, state, std::future::pending()));
+
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.toml");
+    let work = directory.path().to_owned();
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new(tool)
+            .arg("--config-file")
+            .arg(config)
+            .args(["run", &format!("http://{address}/openapi.json")])
+            .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
+            .args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED])
+            .args(["--continue-on-failure", "--no-color"])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // Its database of examples would make one run depend on another.
+            .current_dir(work)
+            .output()
+            .unwrap()
+    });
+    let output = output.await.unwrap();
+    server.abort();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    // A run that made no requests would have found nothing either.
+    assert!(text.contains("passed") || text.contains("No issues found"), "{text}");
+}

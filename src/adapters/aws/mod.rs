@@ -1,0 +1,80 @@
+//! The ports on AWS: S3, DynamoDB and SQS. The only user of the AWS SDK.
+//!
+//! Every client is made here, with the same retries and with time-outs that end
+//! each call. The SDK makes a call up to three times, so a write whose first reply
+//! was lost may find its own effect the second time; what each adapter answers
+//! then is written at the call.
+//!
+//! The SDK's own log lines (targets `aws_*`, `hyper*`) tell keys and URLs at DEBUG
+//! and below: they must stay off where logs are kept.
+
+mod error;
+pub mod s3;
+
+pub use s3::{S3Settings, S3Store};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use std::fmt;
+use std::time::Duration;
+
+/// A fixed pair of keys, for stores that are not AWS itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StaticCredentials {
+    /// The public half.
+    pub access_key: String,
+    /// The secret half.
+    pub secret_key: String,
+}
+
+impl fmt::Debug for StaticCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StaticCredentials(…)")
+    }
+}
+
+/// Where a service is and who asks.
+struct Connection<'a> {
+    region: &'a str,
+    endpoint: Option<&'a str>,
+    credentials: Option<&'a StaticCredentials>,
+    /// The longest that one try may take, and the whole call with its retries.
+    attempt: Duration,
+    operation: Duration,
+}
+
+/// Tries of one call.
+const TRIES: u32 = 3;
+
+impl Connection<'_> {
+    async fn config(&self) -> SdkConfig {
+        let times = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .read_timeout(self.attempt)
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.operation)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.to_owned()))
+            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+            .timeout_config(times)
+            // By default the SDK signs a CRC32 of what is not there yet into a
+            // presigned PUT, and asks for one in a presigned GET.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(endpoint) = self.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(keys) = self.credentials {
+            let (access, secret) = (&keys.access_key, &keys.secret_key);
+            loader =
+                loader.credentials_provider(Credentials::new(access, secret, None, None, "cadmill settings"));
+        }
+        loader.load().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

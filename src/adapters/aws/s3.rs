@@ -1,0 +1,327 @@
+//! Objects in Amazon S3, or in a server that speaks its protocol.
+//!
+//! An object is written once: every write carries `If-None-Match: *`, the presigned
+//! ones in their signature. A read carries the ETag that it wants, and the reply is
+//! compared with it once more, because not every server knows `If-Match`.
+//!
+//! Nothing is believed to lie under a prefix because the server listed it there: what
+//! is deleted was compared with the prefix here.
+
+mod presign;
+mod purge;
+
+use super::error::{Effect, corrupt, lost, port_error, refused};
+use super::{Connection, StaticCredentials};
+use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
+use crate::domain::job::Object;
+use crate::ports::object_store::{ObjectStore, Part, Presigned, Purged};
+use crate::ports::{PortError, PortResult};
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+use presign::{Window, attachment, base64_digest};
+use std::ops::Range;
+use std::time::Duration;
+
+/// Where the bucket is and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// Base URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Base URL under which clients reach the same server, where it is another one.
+    /// Presigned URLs are made for it.
+    pub public_endpoint: Option<String>,
+    /// Keys; without them those that AWS gives the task or the machine.
+    pub credentials: Option<StaticCredentials>,
+    /// The bucket's name is in the path of a URL, not in its host name.
+    pub path_style: bool,
+}
+
+/// Longest try: a part of 64 MiB at 0.6 MB/s, or the making of an object of
+/// thousands of parts.
+const ATTEMPT: Duration = Duration::from_secs(120);
+/// Longest call.
+const OPERATION: Duration = Duration::from_secs(300);
+
+/// The objects of one bucket.
+#[derive(Clone)]
+pub struct S3Store {
+    bucket: String,
+    client: Client,
+    /// The client that signs for others; it sends nothing.
+    signer: Client,
+}
+
+impl S3Store {
+    /// A store. Nothing is sent yet: [`ObjectStore::check`] tells whether it is there.
+    pub async fn new(settings: S3Settings) -> Self {
+        let client = |endpoint| client(&settings, endpoint);
+        let near = client(settings.endpoint.as_deref()).await;
+        let signer = match settings.public_endpoint.as_deref() {
+            Some(public) => client(Some(public)).await,
+            None => near.clone(),
+        };
+        Self { bucket: settings.bucket, client: near, signer }
+    }
+}
+
+async fn client(settings: &S3Settings, endpoint: Option<&str>) -> Client {
+    let connection = Connection {
+        region: &settings.region,
+        endpoint,
+        credentials: settings.credentials.as_ref(),
+        attempt: ATTEMPT,
+        operation: OPERATION,
+    };
+    let config = aws_sdk_s3::config::Builder::from(&connection.config().await);
+    Client::from_conf(config.force_path_style(settings.path_style).build())
+}
+
+/// A number of the port in the type that the SDK wants.
+fn number<T, U: TryFrom<T>>(operation: &'static str, value: T) -> PortResult<U> {
+    U::try_from(value).map_err(|_| refused(operation, "a number is out of range"))
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn presign_put(
+        &self,
+        key: &ObjectKey,
+        size_bytes: u64,
+        sha256: Option<&str>,
+        lifetime: Duration,
+    ) -> PortResult<Presigned> {
+        const OPERATION: &str = "signing an upload";
+        let window = Window::from_now(OPERATION, lifetime)?;
+        let digest = sha256.map(|hex| base64_digest(OPERATION, hex)).transpose()?;
+        let put = self
+            .signer
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .content_length(number(OPERATION, size_bytes)?)
+            .if_none_match("*")
+            .set_checksum_sha256(digest);
+        let request = put
+            .presigned(window.config.clone())
+            .await
+            .map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(window.presigned("PUT", &request))
+    }
+
+    async fn presign_part(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+        part: u32,
+        size_bytes: u64,
+        lifetime: Duration,
+    ) -> PortResult<Presigned> {
+        const OPERATION: &str = "signing a part";
+        let window = Window::from_now(OPERATION, lifetime)?;
+        let put = self
+            .signer
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .upload_id(upload_id)
+            .part_number(number(OPERATION, part)?)
+            .content_length(number(OPERATION, size_bytes)?);
+        let request = put
+            .presigned(window.config.clone())
+            .await
+            .map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(window.presigned("PUT", &request))
+    }
+
+    async fn presign_get(
+        &self,
+        object: &Object,
+        file_name: &FileName,
+        lifetime: Duration,
+    ) -> PortResult<Presigned> {
+        const OPERATION: &str = "signing a download";
+        let window = Window::from_now(OPERATION, lifetime)?;
+        let get = self
+            .signer
+            .get_object()
+            .bucket(&self.bucket)
+            .key(object.key.to_string())
+            .set_version_id(object.version.clone())
+            .response_content_disposition(attachment(file_name))
+            // Whatever it is, a browser must not show it under our host.
+            .response_content_type("application/octet-stream");
+        let request = get
+            .presigned(window.config.clone())
+            .await
+            .map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(window.presigned("GET", &request))
+    }
+
+    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
+        const OPERATION: &str = "beginning a multipart upload";
+        let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(key.to_string());
+        let reply = begin.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        reply.upload_id.ok_or_else(|| corrupt(OPERATION, "the reply has no upload id"))
+    }
+
+    async fn parts(&self, key: &ObjectKey, upload_id: &str) -> PortResult<Vec<Part>> {
+        const OPERATION: &str = "listing parts";
+        let mut parts = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let list = self
+                .client
+                .list_parts()
+                .bucket(&self.bucket)
+                .key(key.to_string())
+                .upload_id(upload_id)
+                .set_part_number_marker(marker.clone());
+            let page = list.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+            for part in page.parts() {
+                let known = part.part_number().and_then(|n| u32::try_from(n).ok());
+                let number = known.ok_or_else(|| corrupt(OPERATION, "a part has no number"))?;
+                let size_bytes = part.size().and_then(|size| u64::try_from(size).ok());
+                let size_bytes = size_bytes.ok_or_else(|| corrupt(OPERATION, "a part has no size"))?;
+                parts.push(Part { number, etag: part.e_tag().unwrap_or_default().to_owned(), size_bytes });
+            }
+            match page.next_part_number_marker {
+                Some(next) if page.is_truncated == Some(true) && Some(&next) != marker.as_ref() => {
+                    marker = Some(next);
+                }
+                _ if page.is_truncated == Some(true) => {
+                    return Err(corrupt(OPERATION, "the list does not end"));
+                }
+                _ => break,
+            }
+        }
+        parts.sort_by_key(|part| part.number);
+        Ok(parts)
+    }
+
+    async fn put_part(&self, key: &ObjectKey, upload_id: &str, part: u32, body: Bytes) -> PortResult<Part> {
+        const OPERATION: &str = "writing a part";
+        let size_bytes = number(OPERATION, body.len())?;
+        let put = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .upload_id(upload_id)
+            .part_number(number(OPERATION, part)?)
+            .body(ByteStream::from(body));
+        let reply = put.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        let etag = reply.e_tag.ok_or_else(|| corrupt(OPERATION, "the reply has no ETag"))?;
+        Ok(Part { number: part, etag, size_bytes })
+    }
+
+    /// When a reply was lost and the SDK tried again, this answers
+    /// [`PortError::NotFound`] or [`PortError::Precondition`] although the object was
+    /// made: [`ObjectStore::head`] tells.
+    async fn complete_multipart(&self, key: &ObjectKey, upload_id: &str, parts: &[Part]) -> PortResult<()> {
+        const OPERATION: &str = "completing a multipart upload";
+        let mut list = CompletedMultipartUpload::builder();
+        for part in parts {
+            let completed = CompletedPart::builder().part_number(number(OPERATION, part.number)?);
+            list = list.parts(completed.e_tag(&part.etag).build());
+        }
+        let complete = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .upload_id(upload_id)
+            .if_none_match("*")
+            .multipart_upload(list.build());
+        complete.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        Ok(())
+    }
+
+    async fn abort_multipart(&self, key: &ObjectKey, upload_id: &str) -> PortResult<()> {
+        self.abort(&key.to_string(), upload_id).await
+    }
+
+    /// When a reply was lost and the SDK tried again, this answers
+    /// [`PortError::Precondition`] although the object is the caller's own.
+    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
+        const OPERATION: &str = "writing an object";
+        let put = self.client.put_object().bucket(&self.bucket).key(key.to_string()).if_none_match("*");
+        let sent = put.body(ByteStream::from(body)).send().await;
+        sent.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        Ok(())
+    }
+
+    async fn head(&self, key: &ObjectKey) -> PortResult<Object> {
+        const OPERATION: &str = "asking for an object";
+        let head = self.client.head_object().bucket(&self.bucket).key(key.to_string());
+        let reply = head.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        let size = reply.content_length.and_then(|size| u64::try_from(size).ok());
+        Ok(Object {
+            key: key.clone(),
+            size_bytes: size.ok_or_else(|| corrupt(OPERATION, "the reply has no size"))?,
+            etag: reply.e_tag.ok_or_else(|| corrupt(OPERATION, "the reply has no ETag"))?,
+            version: reply.version_id,
+            sha256: None,
+        })
+    }
+
+    /// The whole range is held in memory; an empty one asks for nothing.
+    async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes> {
+        const OPERATION: &str = "reading an object";
+        if range.end > object.size_bytes || range.start > range.end {
+            return Err(refused(OPERATION, "the range is not within the object"));
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(object.key.to_string())
+            .set_version_id(object.version.clone())
+            .if_match(&object.etag)
+            .range(format!("bytes={}-{}", range.start, range.end - 1));
+        let reply = get.send().await.map_err(|e| match port_error(OPERATION, Effect::Read, &e) {
+            // 416: the object has become shorter, so it is another.
+            PortError::Refused { reason, .. } if reason == "InvalidRange" => {
+                PortError::Precondition(OPERATION)
+            }
+            other => other,
+        })?;
+        if reply.e_tag.as_deref() != Some(object.etag.as_str()) {
+            return Err(PortError::Precondition(OPERATION));
+        }
+        let wanted = range.end - range.start;
+        // A server that sends the whole object must not fill the memory.
+        if reply.content_length.and_then(|length| u64::try_from(length).ok()) != Some(wanted) {
+            return Err(corrupt(OPERATION, "the reply has another length than the range"));
+        }
+        let body = reply.body.collect().await;
+        let body = body.map_err(|_| lost(OPERATION, Effect::Read, "connection lost"))?.into_bytes();
+        if u64::try_from(body.len()) != Ok(wanted) {
+            return Err(lost(OPERATION, Effect::Read, "the reply was cut off"));
+        }
+        Ok(body)
+    }
+
+    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+        self.purge_prefix(&ObjectKey::prefix(role, job)).await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        const OPERATION: &str = "asking for the bucket";
+        let head = self.client.head_bucket().bucket(&self.bucket);
+        head.send().await.map_err(|e| match port_error(OPERATION, Effect::Read, &e) {
+            PortError::NotFound(_) => refused(OPERATION, "NoSuchBucket"),
+            other => other,
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! What objects, uploads and parts there are, and which files their bytes lie in.
+//!
+//! One connection, held exclusively: a second server on the same directory is
+//! refused. Each change is one transaction, and says which files it made useless;
+//! they are removed after it.
+
+mod uploads;
+
+pub(super) use uploads::{Completed, StoredPart};
+
+use super::super::sqlite::pool::{Fault, Pool, Schema, Sharing};
+use super::BUCKET;
+use super::blobs::Segment;
+use crate::domain::ids::{JobId, ObjectKey, Role};
+use crate::domain::job::{Millis, Object};
+use crate::domain::notice::object_created;
+use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::{PortError, PortResult};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// Tables of version 1. `outbox` has the events that the queue does not have yet.
+const SCHEMA: Schema = Schema {
+    application: 0x0cad_0002,
+    version: 1,
+    tables: "
+        CREATE TABLE objects(
+            key TEXT PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL);
+        CREATE TABLE segments(
+            key TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
+            PRIMARY KEY(key, number)) WITHOUT ROWID;
+        CREATE TABLE uploads(id TEXT PRIMARY KEY, key TEXT NOT NULL, begun INTEGER NOT NULL);
+        CREATE INDEX uploads_by_key ON uploads(key, id);
+        CREATE TABLE parts(
+            upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, etag TEXT NOT NULL,
+            size INTEGER NOT NULL, modified INTEGER NOT NULL, PRIMARY KEY(upload, number)) WITHOUT ROWID;
+        CREATE TABLE outbox(number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+        CREATE TABLE sequencer(latest INTEGER NOT NULL);
+        INSERT INTO sequencer VALUES(0);
+    ",
+};
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) key: String,
+    /// Without quotes.
+    pub(super) etag: String,
+    pub(super) size: u64,
+    pub(super) modified: Millis,
+}
+
+/// Answer to [`Index::put`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// The object is there; these files are useless.
+    Done { useless: Vec<String> },
+    /// There is one already, and there must not be.
+    Exists,
+}
+
+/// The index.
+pub(super) struct Index {
+    pool: Pool,
+}
+
+impl Index {
+    pub(super) fn open(path: &Path) -> PortResult<Self> {
+        Pool::open(path, &SCHEMA, Sharing::Nobody).map(|pool| Self { pool }).map_err(|error| match error {
+            PortError::Unavailable { reason, .. } => PortError::Unavailable {
+                operation: "opening the objects",
+                reason: format!("another process serves them ({reason})"),
+            },
+            other => other,
+        })
+    }
+
+    /// The names of all files that are in use.
+    pub(super) async fn blobs(&self) -> PortResult<HashSet<String>> {
+        self.pool
+            .read("listing files", |connection| {
+                let sql = "SELECT blob FROM segments UNION ALL SELECT blob FROM parts";
+                Ok(names(connection, sql, [])?.into_iter().collect())
+            })
+            .await
+    }
+
+    /// Makes an object of one file; with `exclusive` only if there is none of this key.
+    pub(super) async fn put(
+        &self,
+        key: ObjectKey,
+        etag: String,
+        segment: Segment,
+        exclusive: bool,
+    ) -> PortResult<Put> {
+        self.pool
+            .write("storing an object", move |connection| {
+                if exclusive && exists(connection, &key.to_string())? {
+                    return Ok(Put::Exists);
+                }
+                let useless = store(connection, &key, &etag, &[segment], "PutObject")?;
+                Ok(Put::Done { useless })
+            })
+            .await
+    }
+
+    /// The object and its files.
+    pub(super) async fn object(&self, key: String) -> PortResult<Option<(Stored, Vec<Segment>)>> {
+        self.pool
+            .read("reading an object's record", move |connection| {
+                let sql = "SELECT key, etag, size, modified FROM objects WHERE key = ?1";
+                let Some(stored) = connection.query_row(sql, [&key], stored).optional()? else {
+                    return Ok(None);
+                };
+                let sql = "SELECT blob, size FROM segments WHERE key = ?1 ORDER BY number";
+                let mut statement = connection.prepare(sql)?;
+                let segment = |row: &rusqlite::Row<'_>| {
+                    Ok(Segment { blob: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs() })
+                };
+                let segments = statement.query_map([&key], segment)?.collect::<Result<Vec<_>, _>>()?;
+                Ok(Some((stored, segments)))
+            })
+            .await
+    }
+
+    /// Deletes the object, if there is one, and answers with its files.
+    pub(super) async fn delete(&self, key: String) -> PortResult<Vec<String>> {
+        self.pool.write("deleting an object", move |connection| Ok(remove(connection, &key)?)).await
+    }
+
+    /// Objects whose keys begin with `prefix` and are greater than `after`, by key.
+    pub(super) async fn list(&self, prefix: String, after: String, limit: u32) -> PortResult<Vec<Stored>> {
+        self.pool
+            .read("listing objects", move |connection| {
+                let mut statement = connection.prepare(
+                    "SELECT key, etag, size, modified FROM objects
+                     WHERE key >= ?1 AND key > ?2 AND substr(key, 1, length(?1)) = ?1
+                     ORDER BY key LIMIT ?3",
+                )?;
+                let rows = statement.query_map(params![prefix, after, limit], stored)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// The oldest events that the queue does not have yet.
+    pub(super) async fn waiting(&self) -> PortResult<Vec<(i64, String)>> {
+        self.pool
+            .read("reading events", |connection| {
+                let sql = "SELECT number, body FROM outbox ORDER BY number LIMIT 100";
+                let mut statement = connection.prepare(sql)?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// The queue has this event.
+    pub(super) async fn sent(&self, number: i64) -> PortResult<()> {
+        self.pool
+            .write("forgetting an event", move |connection| {
+                connection.execute("DELETE FROM outbox WHERE number = ?1", [number])?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn exists(connection: &Connection, key: &str) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS(SELECT 1 FROM objects WHERE key = ?1)", [key], |row| row.get(0))
+}
+
+/// Puts an object in the place of one of the same key, with its event if it is an
+/// upload, and answers with the files of the old one.
+fn store(
+    connection: &Connection,
+    key: &ObjectKey,
+    etag: &str,
+    segments: &[Segment],
+    reason: &str,
+) -> Result<Vec<String>, Fault> {
+    let (name, now) = (key.to_string(), SystemClock.now());
+    let useless = remove(connection, &name)?;
+    let size: u64 = segments.iter().map(|segment| segment.size).sum();
+    connection.execute(
+        "INSERT INTO objects(key, etag, size, modified) VALUES(?1, ?2, ?3, ?4)",
+        params![name, etag, integer(size), integer(now)],
+    )?;
+    let mut statement =
+        connection.prepare("INSERT INTO segments(key, number, blob, size) VALUES(?1, ?2, ?3, ?4)")?;
+    for (number, segment) in (1i64..).zip(segments) {
+        statement.execute(params![name, number, segment.blob, integer(segment.size)])?;
+    }
+    if key.role() == Role::Upload {
+        // Greater than each before it, also if this index was made anew: the time in
+        // microseconds, or one more than the latest.
+        let sql = "UPDATE sequencer SET latest = max(latest + 1, ?1 * 1000) RETURNING latest";
+        let sequencer: i64 = connection.query_row(sql, [integer(now)], |row| row.get(0))?;
+        let object =
+            Object { key: key.clone(), size_bytes: size, etag: etag.to_owned(), version: None, sha256: None };
+        let id = JobId::random().to_string();
+        let event = object_created(BUCKET, &object, &format!("{sequencer:016X}"), reason, &id, now);
+        connection.execute("INSERT INTO outbox(body) VALUES(?1)", [event])?;
+    }
+    Ok(useless)
+}
+
+/// Deletes an object and answers with its files.
+fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
+    let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
+    connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;
+    Ok(useless)
+}
+
+fn names(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(sql)?.query_map(params, |row| row.get(0))?.collect()
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        key: row.get(0)?,
+        etag: row.get(1)?,
+        size: row.get::<_, i64>(2)?.unsigned_abs(),
+        modified: row.get::<_, i64>(3)?.unsigned_abs(),
+    })
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

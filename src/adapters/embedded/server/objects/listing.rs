@@ -1,0 +1,163 @@
+//! The operations that list, in pages.
+
+use super::{Objects, in_bucket, key, signed, supported, time, told};
+use crate::adapters::embedded::server::BUCKET;
+use crate::adapters::embedded::server::index::Stored;
+use s3s::dto::*;
+use s3s::{S3ErrorCode, S3Result};
+
+/// What a bucket without versions calls the only version of an object.
+pub(super) const ONLY_VERSION: &str = "null";
+/// Entries of a page at most.
+const PAGE: i32 = 1000;
+
+/// The size of a page that a client may have.
+fn page(asked: Option<i32>) -> S3Result<u32> {
+    let size = asked.unwrap_or(PAGE).min(PAGE);
+    u32::try_from(size).map_err(|_| S3ErrorCode::InvalidArgument.into())
+}
+
+/// Cuts the one entry off that was asked for to see whether there are more.
+fn cut<T>(mut entries: Vec<T>, page: u32) -> (Vec<T>, bool) {
+    let more = entries.len() > page as usize;
+    entries.truncate(page as usize);
+    (entries, more && page > 0)
+}
+
+impl Objects {
+    pub(super) async fn parts(&self, input: ListPartsInput) -> S3Result<ListPartsOutput> {
+        let key = key(&input.bucket, &input.key)?.to_string();
+        let (limit, after) = (page(input.max_parts)?, input.part_number_marker.unwrap_or(0));
+        let found = self.index.parts(input.upload_id.clone(), key, after, limit + 1).await.map_err(told)?;
+        let (found, more) = cut(found.ok_or(S3ErrorCode::NoSuchUpload)?, limit);
+        let part = |part: super::super::index::StoredPart| Part {
+            part_number: Some(part.number),
+            e_tag: Some(ETag::Strong(part.etag)),
+            size: Some(signed(part.size)),
+            last_modified: Some(time(part.modified)),
+            ..Default::default()
+        };
+        Ok(ListPartsOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            part_number_marker: input.part_number_marker,
+            next_part_number_marker: found.last().filter(|_| more).map(|part| part.number),
+            max_parts: input.max_parts,
+            is_truncated: Some(more),
+            parts: Some(found.into_iter().map(part).collect()),
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn uploads(
+        &self,
+        input: ListMultipartUploadsInput,
+    ) -> S3Result<ListMultipartUploadsOutput> {
+        in_bucket(&input.bucket)?;
+        supported(input.delimiter.is_none() && input.encoding_type.is_none())?;
+        let limit = page(input.max_uploads)?;
+        // A marker without an id is past all uploads of its key.
+        let after = match (input.key_marker.clone(), input.upload_id_marker.clone()) {
+            (Some(key), id) => (key, id.unwrap_or_else(|| "~".to_owned())),
+            (None, _) => Default::default(),
+        };
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let found = self.index.uploads(prefix, after, limit + 1).await.map_err(told)?;
+        let (found, more) = cut(found, limit);
+        let last = found.last().filter(|_| more);
+        Ok(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            prefix: input.prefix,
+            key_marker: input.key_marker,
+            upload_id_marker: input.upload_id_marker,
+            next_key_marker: last.map(|(key, _, _)| key.clone()),
+            next_upload_id_marker: last.map(|(_, id, _)| id.clone()),
+            max_uploads: input.max_uploads,
+            is_truncated: Some(more),
+            uploads: Some(
+                found
+                    .into_iter()
+                    .map(|(key, id, begun)| MultipartUpload {
+                        key: Some(key),
+                        upload_id: Some(id),
+                        initiated: Some(time(begun)),
+                        ..Default::default()
+                    })
+                    .collect(),
+            ),
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn objects(&self, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
+        in_bucket(&input.bucket)?;
+        supported(input.delimiter.is_none() && input.encoding_type.is_none())?;
+        // A page goes on after the last key of the one before; keys are their own tokens.
+        let after = input.continuation_token.clone().or_else(|| input.start_after.clone());
+        let (found, more) = self.page(input.prefix.as_deref(), after.as_deref(), input.max_keys).await?;
+        let object = |stored: Stored| Object {
+            key: Some(stored.key),
+            e_tag: Some(ETag::Strong(stored.etag)),
+            size: Some(signed(stored.size)),
+            last_modified: Some(time(stored.modified)),
+            ..Default::default()
+        };
+        Ok(ListObjectsV2Output {
+            name: Some(BUCKET.to_owned()),
+            prefix: input.prefix,
+            max_keys: input.max_keys,
+            key_count: i32::try_from(found.len()).ok(),
+            continuation_token: input.continuation_token,
+            start_after: input.start_after,
+            next_continuation_token: found.last().filter(|_| more).map(|last| last.key.clone()),
+            is_truncated: Some(more),
+            contents: Some(found.into_iter().map(object).collect()),
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn versions(
+        &self,
+        input: ListObjectVersionsInput,
+    ) -> S3Result<ListObjectVersionsOutput> {
+        in_bucket(&input.bucket)?;
+        supported(input.delimiter.is_none() && input.encoding_type.is_none())?;
+        let (found, more) =
+            self.page(input.prefix.as_deref(), input.key_marker.as_deref(), input.max_keys).await?;
+        let next = found.last().filter(|_| more).map(|last| last.key.clone());
+        let version = |stored: Stored| ObjectVersion {
+            key: Some(stored.key),
+            version_id: Some(ONLY_VERSION.to_owned()),
+            is_latest: Some(true),
+            e_tag: Some(ETag::Strong(stored.etag)),
+            size: Some(signed(stored.size)),
+            last_modified: Some(time(stored.modified)),
+            ..Default::default()
+        };
+        Ok(ListObjectVersionsOutput {
+            name: Some(BUCKET.to_owned()),
+            prefix: input.prefix,
+            key_marker: input.key_marker,
+            version_id_marker: input.version_id_marker,
+            next_version_id_marker: next.as_ref().map(|_| ONLY_VERSION.to_owned()),
+            next_key_marker: next,
+            max_keys: input.max_keys,
+            is_truncated: Some(more),
+            versions: Some(found.into_iter().map(version).collect()),
+            ..Default::default()
+        })
+    }
+
+    async fn page(
+        &self,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        asked: Option<i32>,
+    ) -> S3Result<(Vec<Stored>, bool)> {
+        let limit = page(asked)?;
+        let (prefix, after) = (prefix.unwrap_or_default().to_owned(), after.unwrap_or_default().to_owned());
+        let found = self.index.list(prefix, after, limit + 1).await.map_err(told)?;
+        Ok(cut(found, limit))
+    }
+}

@@ -1,0 +1,228 @@
+//! [`JobStore`] in SQLite: the record as JSON, and beside it what is searched for.
+
+use super::pool::{Fault, Pool};
+use crate::domain::ids::{JobId, Owner};
+use crate::domain::job::{Job, Millis};
+use crate::ports::job_store::{Created, JobStore, Page, Replaced};
+use crate::ports::{PortError, PortResult};
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// The jobs of a [`super::Database`]. Clones are cheap.
+#[derive(Clone)]
+pub struct SqliteJobs {
+    pool: Arc<Pool>,
+}
+
+impl SqliteJobs {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl JobStore for SqliteJobs {
+    async fn create(&self, job: &Job) -> PortResult<Created> {
+        const OPERATION: &str = "creating a job";
+        let row = Row::of(job, OPERATION)?;
+        self.pool
+            .write(OPERATION, move |connection| {
+                let stored = connection.execute(
+                    "INSERT INTO jobs(id, owner, created, state, version, due, record)
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                    params![row.id, row.owner, row.created, row.state, row.version, row.due, row.record],
+                )?;
+                if stored == 1 {
+                    return Ok(Created::New);
+                }
+                let there = find(connection, &row.id, OPERATION)?.ok_or_else(|| corrupt(OPERATION))?;
+                Ok(Created::Exists(Box::new(there)))
+            })
+            .await
+    }
+
+    async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
+        let id = id.to_string();
+        self.pool.read("reading a job", move |connection| find(connection, &id, "reading a job")).await
+    }
+
+    async fn replace(&self, next: &Job) -> PortResult<Replaced> {
+        const OPERATION: &str = "replacing a job";
+        let row = Row::of(next, OPERATION)?;
+        self.pool
+            .write(OPERATION, move |connection| {
+                let stored = connection.execute(
+                    "UPDATE jobs SET state = ?2, version = ?3, due = ?4, record = ?5
+                     WHERE id = ?1 AND version = ?3 - 1",
+                    params![row.id, row.state, row.version, row.due, row.record],
+                )?;
+                if stored == 1 {
+                    return Ok(Replaced::Done);
+                }
+                Ok(Replaced::Conflict(find(connection, &row.id, OPERATION)?.map(Box::new)))
+            })
+            .await
+    }
+
+    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+        let (id, version) = (id.to_string(), integer(version));
+        self.pool
+            .write("deleting a job", move |connection| {
+                let sql = "DELETE FROM jobs WHERE id = ?1 AND version = ?2";
+                Ok(connection.execute(sql, params![id, version])? == 1)
+            })
+            .await
+    }
+
+    async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {
+        const OPERATION: &str = "listing jobs";
+        if limit == 0 {
+            return Ok(Page::default());
+        }
+        let (owner, page) = (owner.as_str().to_owned(), page.map(str::to_owned));
+        self.pool
+            .read(OPERATION, move |connection| {
+                let key: Vec<u8> = connection.query_row(
+                    "SELECT value FROM settings WHERE name = 'page_key'",
+                    [],
+                    |row| row.get(0),
+                )?;
+                let (created, id) = match &page {
+                    None => (i64::MAX, "~".to_owned()),
+                    Some(token) => {
+                        read_token(&key, &owner, token).ok_or(PortError::NotFound("a page of a listing"))?
+                    }
+                };
+                let mut statement = connection.prepare(
+                    "SELECT record FROM jobs WHERE owner = ?1 AND (created, id) < (?2, ?3)
+                     ORDER BY created DESC, id DESC LIMIT ?4",
+                )?;
+                let mut rows = statement.query(params![owner, created, id, i64::from(limit) + 1])?;
+                let mut jobs = Vec::new();
+                while let Some(row) = rows.next()? {
+                    jobs.push(parse(row.get_ref(0)?.as_str().map_err(|_| corrupt(OPERATION))?, OPERATION)?);
+                }
+                let more = jobs.len() > limit as usize;
+                jobs.truncate(limit as usize);
+                let next = jobs.last().filter(|_| more).map(|last| token(&key, &owner, last));
+                Ok(Page { jobs, next })
+            })
+            .await
+    }
+
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Vec<Job>> {
+        const OPERATION: &str = "finding what is due";
+        let now = integer(now);
+        self.pool
+            .read(OPERATION, move |connection| {
+                let sql = "SELECT record FROM jobs WHERE due <= ?1 ORDER BY due, id LIMIT ?2";
+                let mut statement = connection.prepare(sql)?;
+                let mut rows = statement.query(params![now, limit])?;
+                let (mut jobs, mut unread) = (Vec::new(), None);
+                while let Some(row) = rows.next()? {
+                    let text = row.get_ref(0)?.as_str().map_err(|_| corrupt(OPERATION));
+                    match text.and_then(|text| parse(text, OPERATION)) {
+                        Ok(job) => jobs.push(job),
+                        Err(error) => unread = Some(error),
+                    }
+                }
+                // A record that cannot be read must not keep the others from being
+                // looked at: it is told of when it is alone, or asked for by its id.
+                match unread {
+                    Some(error) if jobs.is_empty() => Err(error.into()),
+                    _ => Ok(jobs),
+                }
+            })
+            .await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.pool
+            .read("checking the job store", |connection| {
+                connection.query_row("SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 1)", [], |_| Ok(()))?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// A job as its row.
+struct Row {
+    id: String,
+    owner: String,
+    created: i64,
+    state: &'static str,
+    version: i64,
+    due: Option<i64>,
+    record: String,
+}
+
+impl Row {
+    fn of(job: &Job, operation: &'static str) -> PortResult<Self> {
+        let record = serde_json::to_string(job)
+            .map_err(|_| PortError::Refused { operation, reason: "the record is no JSON".to_owned() })?;
+        Ok(Self {
+            id: job.id.to_string(),
+            owner: job.order.owner.as_str().to_owned(),
+            created: integer(job.times.created),
+            state: job.state.as_str(),
+            version: integer(job.version),
+            due: job.due.map(integer),
+            record,
+        })
+    }
+}
+
+/// SQLite's integers have a sign; no moment and no count gets near the end of them.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Option<Job>, Fault> {
+    let record: Option<String> =
+        connection.query_row("SELECT record FROM jobs WHERE id = ?1", [id], |row| row.get(0)).optional()?;
+    match record.map(|record| parse(&record, operation)).transpose()? {
+        Some(job) if job.id.to_string() != id => Err(corrupt(operation).into()),
+        job => Ok(job),
+    }
+}
+
+/// The parser's message is left out but for its place: it may quote the record.
+fn parse(record: &str, operation: &'static str) -> PortResult<Job> {
+    serde_json::from_str(record).map_err(|error| PortError::Corrupt {
+        operation,
+        reason: format!("a job's record is no valid JSON of a job, see its column {}", error.column()),
+    })
+}
+
+fn corrupt(operation: &'static str) -> PortError {
+    PortError::Corrupt { operation, reason: "a job's row and its record differ".to_owned() }
+}
+
+/// Where the page after this job begins: creation time, id, and a digest that only
+/// this store can make and that holds for this owner only.
+fn token(key: &[u8], owner: &str, last: &Job) -> String {
+    let place = format!("{:016x}{}", last.times.created, last.id);
+    let seal = seal(key, owner, &place);
+    place + &seal
+}
+
+fn read_token(key: &[u8], owner: &str, token: &str) -> Option<(i64, String)> {
+    let (place, sealed) = token.split_at_checked(16 + 36)?;
+    if seal(key, owner, place) != sealed {
+        return None;
+    }
+    let (created, id) = place.split_at_checked(16)?;
+    Some((integer(u64::from_str_radix(created, 16).ok()?), id.to_owned()))
+}
+
+fn seal(key: &[u8], owner: &str, place: &str) -> String {
+    let mut digest = Sha256::new();
+    digest.update(key);
+    digest.update((owner.len() as u64).to_be_bytes());
+    digest.update(owner.as_bytes());
+    digest.update(place.as_bytes());
+    digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}

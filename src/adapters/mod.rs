@@ -1,0 +1,4 @@
+//! The adapters: how the ports are served.
+
+pub mod aws;
+pub mod embedded;

@@ -1,0 +1,10 @@
+//! The contract of each port as one suite, which every adapter and wrapper runs.
+//!
+//! A suite panics where the contract does not hold. It uses names of its own in each
+//! run, so that stores may be shared and need not be empty.
+
+pub mod event_queue;
+pub mod http;
+pub mod job_store;
+pub mod moto;
+pub mod object_store;

@@ -1,0 +1,126 @@
+//! AWS on this machine: `moto_server`, which speaks S3, DynamoDB, SQS and
+//! EventBridge and carries an event from the first to the third.
+//!
+//! What it does otherwise than AWS: it verifies no signature and no checksum; the
+//! `id` of each event and its `sequencer` are constants, `reason` is
+//! `ObjectCreated`, the ETag's field is spelt `eTag`, and a multipart upload tells of
+//! its object twice.
+
+use super::http;
+use crate::adapters::aws::{S3Settings, StaticCredentials};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The region of everything here.
+const REGION: &str = "us-east-1";
+
+/// A running server; it ends with this value.
+pub struct Moto {
+    process: Child,
+    endpoint: String,
+}
+
+/// Settings for the adapters in one world: a bucket, whose events go through
+/// EventBridge to a queue, and a table.
+#[derive(Clone)]
+pub struct World {
+    /// The bucket.
+    pub objects: S3Settings,
+}
+
+impl Moto {
+    /// Starts a server on a free port of the loopback interface.
+    ///
+    /// # Panics
+    /// When it is not installed or does not start within a minute.
+    pub async fn start() -> Self {
+        let program = program();
+        let started = Command::new(&program)
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut process = started.unwrap_or_else(|error| {
+            panic!("{} cannot be started ({error}); `make setup` installs it", program.display())
+        });
+        let output = process.stderr.take().expect("it is piped");
+        let (found, told) = mpsc::channel();
+        // Reads to the end, so that the server never waits for a reader.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some((_, rest)) = line.split_once("Running on ") {
+                    let _ = found.send(rest.trim().to_owned());
+                }
+            }
+        });
+        // From here on a panic ends the server.
+        let mut server = Self { process, endpoint: String::new() };
+        let address = tokio::task::spawn_blocking(move || told.recv_timeout(Duration::from_secs(60))).await;
+        let address = address.expect("no panic").expect("the server tells its address within a minute");
+        server.endpoint = address.trim_end_matches('/').to_owned();
+        server
+    }
+
+    /// Its base URL.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Makes a world of its own.
+    pub async fn world(&self) -> World {
+        let name = format!("cadmill-{}", uuid::Uuid::new_v4());
+        self.make_bucket(&name).await;
+        World {
+            objects: S3Settings {
+                bucket: name,
+                region: REGION.to_owned(),
+                endpoint: Some(self.endpoint.clone()),
+                public_endpoint: None,
+                credentials: Some(keys()),
+                path_style: true,
+            },
+        }
+    }
+
+    async fn make_bucket(&self, name: &str) {
+        let url = format!("{}/{name}", self.endpoint);
+        self.call("s3", "PUT", &url, &[], String::new()).await;
+        let notify = "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>";
+        self.call("s3", "PUT", &format!("{url}?notification"), &[], notify.to_owned()).await;
+    }
+
+    /// One call of the HTTP API. The server looks at no signature, but at the
+    /// service that a signature names.
+    async fn call(&self, service: &str, method: &str, url: &str, headers: &[(&str, &str)], body: String) {
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=x"
+        );
+        let named = [("authorization", scope.as_str())].into_iter().chain(headers.iter().copied());
+        let headers: Vec<_> = named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let reply = http::send(method, url, &headers, body.into_bytes()).await;
+        assert_eq!(reply.status, 200, "{service}: {}", reply.text());
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Keys that the server takes, as it takes any.
+pub fn keys() -> StaticCredentials {
+    StaticCredentials { access_key: "test".to_owned(), secret_key: "test".to_owned() }
+}
+
+fn program() -> PathBuf {
+    match std::env::var_os("CADMILL_MOTO_SERVER") {
+        Some(path) => path.into(),
+        None => concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/bin/moto_server").into(),
+    }
+}

@@ -1,0 +1,181 @@
+//! What the store says when an object appears: the events of Amazon S3, as they come
+//! through EventBridge or straight from the bucket.
+//!
+//! An event is a hint and no order. Of its key only the job's id is believed, its size
+//! and ETag are not even read: the worker asks the store itself. Events of objects that
+//! are not uploads of cadmill are no notices, and no errors either, because a bucket
+//! may be used for more.
+
+use super::ids::{JobId, ObjectKey, Role};
+use super::job::{Millis, Object};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+/// An upload has appeared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The bucket that tells of it. Whether it is ours is for the reader to say.
+    pub bucket: String,
+    /// The job that the key names.
+    pub job: JobId,
+    /// Orders the events of one key, see [`super::state::is_newer`]; empty where the
+    /// store gives none.
+    pub sequencer: String,
+    /// How it was written: `PutObject`, `CompleteMultipartUpload`, or what the store says.
+    pub reason: String,
+}
+
+/// Why a text is no event. It does not repeat the text, which has names in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoticeError {
+    /// No JSON.
+    #[error("the message is no JSON object")]
+    Json,
+    /// JSON that is neither an event of EventBridge nor a notification of S3.
+    #[error("the message is no event of S3: {0}")]
+    Shape(&'static str),
+}
+
+/// Reads an event: the notices in it, none if it is about something else.
+///
+/// # Errors
+/// [`NoticeError`] for what is no event at all.
+pub fn parse(body: &str) -> Result<Vec<Notice>, NoticeError> {
+    let Ok(Value::Object(event)) = serde_json::from_str(body) else { return Err(NoticeError::Json) };
+    let text = |name: &str| event.get(name).and_then(Value::as_str);
+    if let Some(records) = event.get("Records") {
+        let records = records.as_array().ok_or(NoticeError::Shape("Records is no list"))?;
+        let notices: Result<Vec<_>, _> = records.iter().map(of_record).collect();
+        return Ok(notices?.into_iter().flatten().collect());
+    }
+    match (text("source"), text("detail-type"), event.get("detail")) {
+        (Some("aws.s3"), Some("Object Created"), Some(detail)) => {
+            Ok(of_detail(detail)?.into_iter().collect())
+        }
+        (Some(_), Some(_), Some(_)) => Ok(Vec::new()),
+        // What S3 sends once when notifications are set up.
+        _ if text("Event") == Some("s3:TestEvent") => Ok(Vec::new()),
+        _ => Err(NoticeError::Shape("it has neither Records nor detail")),
+    }
+}
+
+/// The event that EventBridge delivers for an object that was written, with this
+/// `id` (a UUID) at this time.
+pub fn object_created(
+    bucket: &str,
+    object: &Object,
+    sequencer: &str,
+    reason: &str,
+    id: &str,
+    time: Millis,
+) -> String {
+    let mut about = json!({
+        "key": object.key.to_string(),
+        "size": object.size_bytes,
+        "etag": object.etag.trim_matches('"'),
+        "sequencer": sequencer,
+    });
+    if let Some(version) = &object.version {
+        about["version-id"] = json!(version);
+    }
+    // humantime formats years up to 9999 only.
+    let time = Duration::from_millis(time.min(253_402_300_799_000));
+    json!({
+        "version": "0",
+        "id": id,
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "000000000000",
+        "time": humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + time).to_string(),
+        "region": "local",
+        "resources": [format!("arn:aws:s3:::{bucket}")],
+        "detail": { "version": "0", "bucket": { "name": bucket }, "object": about, "reason": reason },
+    })
+    .to_string()
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    bucket: Bucket,
+    object: Described,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Described {
+    key: String,
+    #[serde(default)]
+    sequencer: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    event_source: String,
+    event_name: String,
+    s3: Option<Described3>,
+}
+
+#[derive(Deserialize)]
+struct Described3 {
+    bucket: Bucket,
+    object: Described,
+}
+
+fn of_detail(detail: &Value) -> Result<Option<Notice>, NoticeError> {
+    let Detail { bucket, object, reason } =
+        Detail::deserialize(detail).map_err(|_| NoticeError::Shape("its detail lacks bucket or object"))?;
+    Ok(notice(bucket, &object.key, object.sequencer, reason))
+}
+
+fn of_record(record: &Value) -> Result<Option<Notice>, NoticeError> {
+    let record = Record::deserialize(record)
+        .map_err(|_| NoticeError::Shape("a record lacks its source, name, bucket or object"))?;
+    let kind = record.event_name.strip_prefix("ObjectCreated:");
+    let (Some(kind), "aws:s3") = (kind, record.event_source.as_str()) else { return Ok(None) };
+    let Described3 { bucket, object } =
+        record.s3.ok_or(NoticeError::Shape("a record lacks its bucket and object"))?;
+    let key = decoded(&object.key);
+    Ok(key.and_then(|key| notice(bucket, &key, object.sequencer, kind.to_owned())))
+}
+
+fn notice(bucket: Bucket, key: &str, sequencer: String, reason: String) -> Option<Notice> {
+    let key: ObjectKey = key.parse().ok()?;
+    let notice = Notice { bucket: bucket.name, job: key.job(), sequencer, reason };
+    (key.role() == Role::Upload).then_some(notice)
+}
+
+/// A key as a notification has it: percent-encoded, and `+` for a space (Amazon S3
+/// User Guide, "Event message structure"). None if it is not UTF-8 then.
+fn decoded(key: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let pair = match tail {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        match pair {
+            Some((high, low)) => {
+                bytes.push(high << 4 | low);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests;

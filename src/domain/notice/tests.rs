@@ -1,0 +1,179 @@
+use super::*;
+use proptest::prelude::*;
+
+const ID: &str = "0188a5eb-4c1d-7c3e-9a27-2f1d3c4b5a69";
+
+fn expected(reason: &str, sequencer: &str) -> Vec<Notice> {
+    vec![Notice {
+        bucket: "amzn-s3-demo-bucket1".to_owned(),
+        job: ID.parse().unwrap(),
+        sequencer: sequencer.to_owned(),
+        reason: reason.to_owned(),
+    }]
+}
+
+/// The sample of the Amazon S3 User Guide, "EventBridge event message structure".
+fn eventbridge(detail_type: &str, key: &str) -> String {
+    json!({
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": detail_type,
+        "source": "aws.s3",
+        "account": "111122223333",
+        "time": "2021-11-12T00:00:00Z",
+        "region": "ca-central-1",
+        "resources": ["arn:aws:s3:::amzn-s3-demo-bucket1"],
+        "detail": {
+            "version": "0",
+            "bucket": { "name": "amzn-s3-demo-bucket1" },
+            "object": {
+                "key": key,
+                "size": 5,
+                "etag": "b1946ac92492d2347c6235b4d2611184",
+                "version-id": "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+                "sequencer": "617f08299329d189"
+            },
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "1.2.3.4",
+            "reason": "PutObject"
+        }
+    })
+    .to_string()
+}
+
+/// The sample of the Amazon S3 User Guide, "Event message structure".
+fn notification(name: &str, key: &str) -> String {
+    json!({ "Records": [{
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-west-2",
+        "eventTime": "1970-01-01T00:00:00.000Z",
+        "eventName": name,
+        "userIdentity": { "principalId": "AIDAJDPLRKLG7UEXAMPLE" },
+        "requestParameters": { "sourceIPAddress": "127.0.0.1" },
+        "responseElements": { "x-amz-request-id": "C3D13FE58DE4C810" },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "testConfigRule",
+            "bucket": {
+                "name": "amzn-s3-demo-bucket1",
+                "ownerIdentity": { "principalId": "A3NL1KOZZKExample" },
+                "arn": "arn:aws:s3:::amzn-s3-demo-bucket1"
+            },
+            "object": {
+                "key": key,
+                "size": 1024,
+                "eTag": "d41d8cd98f00b204e9800998ecf8427e",
+                "versionId": "096fKKXTRTtl3on89fVO.nfljtsv6qko",
+                "sequencer": "0055AED6DCD90281E5"
+            }
+        }
+    }] })
+    .to_string()
+}
+
+#[test]
+fn events_of_eventbridge_are_read() {
+    let key = format!("uploads/{ID}/a+b%20c.zip");
+    assert_eq!(
+        parse(&eventbridge("Object Created", &key)),
+        Ok(expected("PutObject", "617f08299329d189")),
+        "the key is taken as it is"
+    );
+    assert_eq!(parse(&eventbridge("Object Deleted", &key)), Ok(vec![]));
+    let encoded = key.replace("uploads/", "uploads%2F");
+    assert_eq!(parse(&eventbridge("Object Created", &encoded)), Ok(vec![]), "these keys are not encoded");
+}
+
+/// It spells the ETag's name otherwise and has reasons of its own.
+#[test]
+fn events_of_moto_are_read() {
+    let event = eventbridge("Object Created", &format!("uploads/{ID}/a.zip"))
+        .replace("\"etag\"", "\"eTag\"")
+        .replace("\"PutObject\"", "\"ObjectCreated\"");
+    assert_eq!(parse(&event), Ok(expected("ObjectCreated", "617f08299329d189")));
+}
+
+#[test]
+fn notifications_of_a_bucket_are_read() {
+    for key in ["a.zip", "a+b%2B%C3%BC.zip", "100%25.zip", "%", "a%2"] {
+        let body = notification("ObjectCreated:Put", &format!("uploads/{ID}/{key}"));
+        assert_eq!(parse(&body), Ok(expected("Put", "0055AED6DCD90281E5")), "{key}");
+    }
+    let encoded = format!("uploads%2F{ID}%2Fa.zip");
+    assert_eq!(parse(&notification("ObjectCreated:Put", &encoded)).map(|n| n.len()), Ok(1));
+    let completed = notification("ObjectCreated:CompleteMultipartUpload", &encoded);
+    assert_eq!(parse(&completed), Ok(expected("CompleteMultipartUpload", "0055AED6DCD90281E5")));
+    for (name, key) in [
+        ("ObjectRemoved:Delete", encoded.as_str()),
+        ("ObjectCreated:Put", "processed%2Fx"),
+        ("ObjectCreated:Put", "uploads/%FF/a"),
+    ] {
+        assert_eq!(parse(&notification(name, key)), Ok(vec![]), "{name} {key}");
+    }
+    assert_eq!(parse("{\"Records\": []}"), Ok(vec![]));
+}
+
+#[test]
+fn a_test_event_and_others_objects_are_no_notices() {
+    let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2014-10-13T15:57:02.089Z",
+        "Bucket":"bucketname","RequestId":"5582815E1AEA5ADF","HostId":"8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR"}"#;
+    assert_eq!(parse(test), Ok(vec![]));
+    for key in [
+        &format!("processed/{ID}/1/a.dxf"),
+        "uploads/a.zip",
+        "reports/2021.pdf",
+        "",
+        &format!("uploads/{}/a.zip", ID.to_uppercase()),
+    ] {
+        assert_eq!(parse(&eventbridge("Object Created", key)), Ok(vec![]), "{key}");
+    }
+}
+
+#[test]
+fn what_is_no_event_is_an_error_that_quotes_nothing() {
+    for bad in ["", "{", "null", "[]", "\"secret.zip\"", "{\"Records\": [}"] {
+        assert_eq!(parse(bad), Err(NoticeError::Json), "{bad}");
+    }
+    for bad in [
+        "{}",
+        "{\"Records\": 1}",
+        "{\"Records\": [{\"s3\": \"secret.zip\"}]}",
+        "{\"Records\": [{\"eventSource\": \"aws:s3\", \"eventName\": \"ObjectCreated:Put\"}]}",
+        "{\"source\": \"aws.s3\", \"detail-type\": \"Object Created\", \"detail\": {}}",
+        "{\"key\": \"secret.zip\"}",
+    ] {
+        let error = parse(bad).unwrap_err();
+        assert!(matches!(error, NoticeError::Shape(_)), "{bad}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_judged_without_a_panic(text in any::<String>()) {
+        let _ = (parse(&text), decoded(&text));
+        let _ = parse(&notification("ObjectCreated:Put", &text));
+        let _ = parse(&eventbridge(&text, &text));
+    }
+
+    #[test]
+    fn what_is_made_is_read(
+        bytes in any::<[u8; 16]>(),
+        file in "[^/\\\\\\x00-\\x1f\\x7f-\\x9f]{1,60}",
+        sequencer in "[0-9A-F]{0,20}",
+        reason in "PutObject|CompleteMultipartUpload",
+        upload in any::<bool>(),
+        version in prop::option::of("[a-z]{3}"),
+        time in any::<Millis>(),
+    ) {
+        prop_assume!(file != "." && file != "..");
+        let (job, file) = (JobId::from_random_bytes(bytes), file.parse().unwrap());
+        let key = if upload { ObjectKey::upload(job, file) } else { ObjectKey::processed(job, 1, file) };
+        let object = Object { key, size_bytes: 1, etag: "\"e\"".to_owned(), version, sha256: None };
+        let made = object_created("cadmill", &object, &sequencer, &reason, ID, time);
+        let expected = Notice { bucket: "cadmill".to_owned(), job, sequencer, reason };
+        prop_assert_eq!(parse(&made), Ok(if upload { vec![expected] } else { vec![] }));
+    }
+}
