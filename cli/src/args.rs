@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Engines(EnginesArgs),
     /// Have a server convert one file, and fetch the result
     Submit(SubmitArgs),
+    /// Run the server, its stores and a worker on this machine
+    Serve(crate::serve::ServeArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ mod engines;
 mod fail;
 mod progress;
 mod say;
+mod serve;
 mod setting;
 mod submit;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     match args.command {
         Command::Convert(args) => convert::run(&args),
         Command::Engines(args) => engines::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Submit(args) => submit::run(&args),
     }
 }

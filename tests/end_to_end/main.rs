@@ -11,5 +11,6 @@ mod memory;
 mod misbehaviour;
 mod parity;
 mod refusals;
+mod serve;
 mod submit;
 mod support;
