@@ -22,7 +22,7 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
             let settings = OidcSettings {
                 issuer: oidc.issuer.clone(),
                 audience: oidc.audience.clone(),
-                jwks_url: Some(oidc.jwks_url.clone()),
+                jwks_url: oidc.jwks_url.clone(),
                 owner_claim: oidc.owner_claim.clone(),
             };
             Auth::Oidc(Oidc::new(settings).map_err(wrong)?)

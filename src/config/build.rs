@@ -62,7 +62,7 @@ fn api(get: Get<'_>) -> Api {
         "oidc" => Auth::Oidc(Oidc {
             issuer: get.word(Id::ApiOidcIssuer),
             audience: get.word(Id::ApiOidcAudience),
-            jwks_url: get.word(Id::ApiOidcJwksUrl),
+            jwks_url: get.text(Id::ApiOidcJwksUrl),
             owner_claim: get.word(Id::ApiOidcOwnerClaim),
         }),
         _ => Auth::None,

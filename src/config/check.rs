@@ -100,7 +100,7 @@ fn auth(check: &mut Check<'_>, config: &Config) {
         });
     }
     let oidc = matches!(config.api.auth, Auth::Oidc(_));
-    for id in [Id::ApiOidcIssuer, Id::ApiOidcAudience, Id::ApiOidcJwksUrl] {
+    for id in [Id::ApiOidcIssuer, Id::ApiOidcAudience] {
         check.needed(oidc, id, Id::ApiAuth, "api.auth is oidc");
     }
 }

@@ -133,7 +133,7 @@ keys! {
     ApiTokens = "api.tokens", Kind::Tokens, Value(""), API, "Bearer tokens: their owners and their SHA-256";
     ApiOidcIssuer = "api.oidc.issuer", Kind::Url, Unset("none"), API, "Issuer that tokens must name";
     ApiOidcAudience = "api.oidc.audience", Kind::Text, Unset("none"), API, "Audience that tokens must name";
-    ApiOidcJwksUrl = "api.oidc.jwks_url", Kind::Url, Unset("none"), API, "Where the issuer's keys are";
+    ApiOidcJwksUrl = "api.oidc.jwks_url", Kind::Url, Unset("as the issuer's discovery document says"), API, "Where the issuer's keys are";
     ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";

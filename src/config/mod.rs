@@ -142,6 +142,13 @@ pub struct Config {
     pub embedded_s3_listen: SocketAddr,
 }
 
+impl Config {
+    /// File of jobs and queue of the embedded backend.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("jobs.sqlite")
+    }
+}
+
 /// Where jobs, objects and events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -238,8 +245,8 @@ pub struct Oidc {
     pub issuer: String,
     /// `aud` that they must have.
     pub audience: String,
-    /// Where its keys are.
-    pub jwks_url: String,
+    /// Where its keys are; otherwise the issuer's discovery document says it.
+    pub jwks_url: Option<String>,
     /// Claim that names the owner of a job.
     pub owner_claim: String,
 }

@@ -110,7 +110,7 @@ fn contradictions_are_told_by_key() {
         ("api.auth = 'tokens'", "api.tokens"),
         (&format!("api.tokens = ['me:{DIGEST}']"), "api.auth"),
         (&format!("api.auth = 'tokens'\napi.tokens = ['me:{DIGEST}', 'you:{DIGEST}']"), "api.tokens"),
-        ("api.auth = 'oidc'\napi.oidc.issuer = 'https://a'\napi.oidc.audience = 'x'", "api.oidc.jwks_url"),
+        ("api.auth = 'oidc'\napi.oidc.issuer = 'https://a'", "api.oidc.audience"),
         ("api.rate_burst = 1", "api.rate_burst"),
         ("job.upload_window = '1m'", "job.upload_window"),
         ("job.linger = '1m'", "job.linger"),

@@ -13,5 +13,6 @@ mod misbehaviour;
 mod parity;
 mod pipeline;
 mod refusals;
+mod serve;
 mod submit;
 mod support;

@@ -134,7 +134,7 @@ impl Run<'_> {
             let message = "the result has the name of the input file; choose another path with -o";
             return Err(Failure::new(FailureCode::UsageInvalid, message));
         }
-        let fresh = || result_of(self.status(None)?.0.ok_or_else(gone)?);
+        let fresh = || result_of(self.status(None)?.status.ok_or_else(gone)?);
         let published = download::fetch(self.client, self.show, download, incoming, fresh)?;
         if !self.args.keep {
             self.acknowledge();
@@ -142,23 +142,18 @@ impl Run<'_> {
         Ok(published)
     }
 
-    /// The status, unless it is that of the validator; the validator; when to ask again.
-    fn status(
-        &self,
-        etag: Option<&str>,
-    ) -> Result<(Option<Status>, Option<String>, Option<Duration>), Failure> {
+    fn status(&self, etag: Option<&str>) -> Result<Polled, Failure> {
         let answer = self.client.get(&format!("{}/status", self.job), etag)?;
-        if answer.status == ureq::http::StatusCode::NOT_MODIFIED {
-            return Ok((None, answer.etag, answer.retry_after));
-        }
-        Ok((Some(answer.json()?), answer.etag, answer.retry_after))
+        let unchanged = answer.status == ureq::http::StatusCode::NOT_MODIFIED;
+        let status = if unchanged { None } else { Some(answer.json()?) };
+        Ok(Polled { status, etag: answer.etag, retry_after: answer.retry_after })
     }
 
     /// Waits for the end of the job and tells each change.
     fn wait(&self) -> Result<Status, Failure> {
         let (mut etag, mut told, mut poll) = (None::<String>, String::new(), POLL);
         loop {
-            let (status, next, retry_after) = self.status(etag.as_deref())?;
+            let Polled { status, etag: next, retry_after } = self.status(etag.as_deref())?;
             etag = next.or(etag);
             match status {
                 Some(status) => {
@@ -208,6 +203,15 @@ impl Run<'_> {
             self.show.note(&format!("note: the server keeps the result for a while: {}", failure.message));
         }
     }
+}
+
+/// An answer to the question where the job stands.
+struct Polled {
+    /// Nothing when it is that of the validator that was sent.
+    status: Option<Status>,
+    etag: Option<String>,
+    /// When to ask again.
+    retry_after: Option<Duration>,
 }
 
 /// How to fetch the result of a job that has ended, or why there is none.

@@ -1,0 +1,165 @@
+//! `cadmill serve`: one command starts the server, its stores and a worker, keeps the
+//! worker alive and stops all. The worker here is a script: what it does with jobs is
+//! another promise.
+
+use crate::support::{Bench, Run};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Dies once, and from then on runs until its standard input is closed.
+const WORKER: &str = r#"#!/bin/sh
+cd "$(dirname "$0")"
+env | grep '^CADMILL_' > environment
+echo "started $*" >> life
+test -e died || { : > died; exit 1; }
+cat > /dev/null
+echo stopped >> life
+"#;
+
+/// What it notes at each start.
+const STARTED: &str = "started worker --until-stdin-closes\n";
+
+/// An installation of `cadmill` with the scripted worker.
+struct Installation {
+    directory: TempDir,
+}
+
+/// A running `cadmill serve`; killed when the test ends early.
+struct Served {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Installation {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::copy(env!("CARGO_BIN_EXE_cadmill"), directory.path().join("cadmill")).unwrap();
+        let worker = directory.path().join("cadmill-converter");
+        std::fs::write(&worker, WORKER).unwrap();
+        std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.path("cadmill"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CADMILL_")) {
+                command.env_remove(name);
+            }
+        }
+        command.arg("serve").args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Served {
+        let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
+        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let url = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+        // It goes on logging; a pipe that nobody reads would hold it up.
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = url.unwrap_or_default();
+        let served = Served { child, url };
+        assert!(served.url.starts_with("http://127.0.0.1:"), "{:?}", served.url);
+        served
+    }
+}
+
+impl Served {
+    /// Sends a signal and waits for the end; the exit code.
+    fn stop(mut self, signal: rustix::process::Signal) -> Option<i32> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+/// Waits until a file has this text in it.
+fn wait_for(path: &Path, text: &str) {
+    let start = Instant::now();
+    while !std::fs::read_to_string(path).is_ok_and(|content| content.contains(text)) {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} never had {text:?}", path.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_worker_that_dies_is_started_again_and_stopped_with_the_rest() {
+    use rustix::process::Signal;
+    for signal in [Signal::TERM, Signal::INT] {
+        let installation = Installation::new();
+        let served = installation.serve(&["--job-lease", "9s"]);
+        wait_for(&installation.path("life"), &[STARTED, STARTED].concat());
+        let environment = std::fs::read_to_string(installation.path("environment")).unwrap();
+        for expected in [
+            "CADMILL_S3_ENDPOINT=http://127.0.0.1:",
+            "CADMILL_JOB_LEASE=9s",
+            "CADMILL_WORKER_NICE=10",
+            "CADMILL_DATA_DIR=data",
+        ] {
+            assert!(environment.contains(expected), "{expected}: {environment}");
+        }
+        assert_eq!(served.stop(signal), Some(0));
+        let life = std::fs::read_to_string(installation.path("life")).unwrap();
+        assert_eq!(life, [STARTED, STARTED, "stopped\n"].concat());
+    }
+}
+
+#[test]
+fn files_can_be_submitted_to_it() {
+    let installation = Installation::new();
+    // Parts of 5 MiB, so that both ways of uploading are gone.
+    let served = installation.serve(&["--api-multipart-threshold", "5M", "--api-part-size", "5M"]);
+    for size in [1000, 12 << 20] {
+        let bench = Bench::new();
+        let input = bench.path("in.dxf");
+        std::fs::write(&input, vec![7; size]).unwrap();
+        let arguments = ["submit", input.to_str().unwrap(), "--to", "dxf", "--server", &served.url];
+        let mut command = bench.command(&arguments);
+        for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "CADMILL_TOKEN"] {
+            command.env_remove(proxy);
+        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let uploaded = lines.by_ref().take_while(|line| !line.ends_with("PENDING")).collect::<Vec<_>>();
+        assert!(uploaded.iter().any(|line| line.ends_with(" s  uploaded")), "{uploaded:?}");
+        // Nobody converts it here.
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    }
+    assert_eq!(served.stop(rustix::process::Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_wrong_configuration_is_told_whole_and_a_right_one_printed() {
+    let installation = Installation::new();
+    let mut command = installation.command(&["--job-lease", "soon", "--listen", "0.0.0.0:0"]);
+    let run = Run::from(command.env("CADMILL_JOB_LEESE", "3s").output().unwrap());
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert_eq!(run.stderr.lines().count(), 3, "{run:?}");
+    assert!(run.stderr.contains("did you mean CADMILL_JOB_LEASE?"), "{run:?}");
+    let mut command = installation.command(&["--print-config"]);
+    let run = Run::from(
+        command.env("CADMILL_S3_SECRET_KEY", "hunter2").env("CADMILL_S3_ACCESS_KEY", "a").output().unwrap(),
+    );
+    let run = run.succeeded();
+    assert!(run.stdout.contains("job.lease = \"30s\"  # default\n"), "{run:?}");
+    assert!(run.stdout.contains("s3.access_key = \"a\"  # env CADMILL_S3_ACCESS_KEY\n"), "{run:?}");
+    assert!(!run.stdout.contains("hunter2") && !installation.path("life").exists(), "{run:?}");
+}
