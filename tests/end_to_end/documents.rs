@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/ARCHITECTURE.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
+    "docs/PIPELINE.md",
     "docs/SECURITY.md",
     "docs/adr/0001-process-per-conversion.md",
     "docs/adr/0002-zip-crate-for-local-archives.md",
@@ -21,6 +22,8 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0004-several-files-become-a-zip.md",
     "docs/adr/0005-memory-cap.md",
     "docs/adr/0006-dxf-through-our-own-files.md",
+    "docs/adr/0007-results-kept-apart-by-attempt.md",
+    "docs/adr/0008-embedded-object-server.md",
 ];
 
 fn read(path: &str) -> String {
