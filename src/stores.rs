@@ -18,9 +18,6 @@ use std::sync::Arc;
 /// other workers counts, so there are many; what makes a job fail is its attempts.
 pub const MAX_DELIVERIES: u32 = 100;
 
-/// Name of the database file in the data directory.
-pub const DATABASE: &str = "cadmill.sqlite";
-
 /// The stores of one configuration.
 #[derive(Clone)]
 pub struct Stores {
@@ -97,7 +94,7 @@ impl Stores {
             let message = "s3.endpoint is not set; `cadmill serve` sets it for the workers that it starts";
             return Err(Failure::new(FailureCode::UsageInvalid, message));
         };
-        let path = config.data_dir.join(DATABASE);
+        let path = config.database();
         let opened = tokio::task::spawn_blocking(move || Database::open(&path, MAX_DELIVERIES)).await;
         let database =
             opened.map_err(|_| Failure::new(FailureCode::StoreUnavailable, "opening the database"))??;

@@ -205,8 +205,7 @@ mod tests {
     /// The defaults that the help shows are the defaults of the limits.
     #[test]
     fn defaults_are_those_of_the_domain() {
-        use cadmill_core::config::{self, Binary};
-use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+        use cadmill_core::domain::limits::{ArchiveLimits, Caps};
         let args = Args::try_parse_from(["cadmill", "convert", "x", "--to", "dxf"]).unwrap();
         let Command::Convert(args) = args.command else { panic!("another command") };
         assert_eq!(args.memory, Caps::default().memory_bytes);

@@ -13,7 +13,7 @@ use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::{self, Backend, Binary, Config, Settings};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::logging;
-use cadmill_core::stores::{DATABASE, MAX_DELIVERIES, Stores};
+use cadmill_core::stores::{MAX_DELIVERIES, Stores};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
 
 async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {
     let stopped = stop_on_signals()?;
-    let database = Database::open(&config.data_dir.join(DATABASE), MAX_DELIVERIES)?;
+    let database = Database::open(&config.database(), MAX_DELIVERIES)?;
     let origins = &config.api.cors_origins;
     let queue = Arc::new(database.queue());
     let server = EmbeddedS3::start(&config.data_dir, config.embedded_s3_listen, queue, origins).await?;
@@ -90,16 +90,16 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     let keeper = tokio::spawn(keeper.keep());
     // Programs wait for this line; it says where, when the port was 0.
     say::note(&format!("listening on http://{bound}"));
-    let mut until = stopped;
-    let served = start::run(config, stores, listener, async move {
-        // The sender lives as long as the task that waits for the signals.
-        let _ = until.wait_for(|&stop| stop).await;
-    })
-    .await;
+    let served = start::run(config, stores, listener, told_to_stop(stopped)).await;
     // The worker gives its jobs back through the stores: they end last.
     let _ = keeper.await;
     server.stop().await;
     served
+}
+
+async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+    // The sender lives as long as the task that waits for the signals.
+    let _ = stopped.wait_for(|&stop| stop).await;
 }
 
 /// Keeps one worker running.
@@ -112,14 +112,19 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(self) {
-        let mut stopped = self.stopped.clone();
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
             match self.start() {
                 Ok(mut worker) => {
+                    // Waiting for a child closes its standard input, were it not taken.
+                    let input = worker.stdin.take();
                     tokio::select! {
-                        _ = stopped.wait_for(|&stop| stop) => return self.end(worker).await,
+                        () = told_to_stop(self.stopped.clone()) => {
+                            // This tells it to stop.
+                            drop(input);
+                            return self.end(worker).await;
+                        }
                         status = worker.wait() => {
                             let code = status.ok().and_then(|status| status.code());
                             tracing::error!(code, "the worker ended; another is started");
@@ -130,7 +135,7 @@ impl Keeper {
             }
             pause = if started.elapsed() >= HEALTHY { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             tokio::select! {
-                _ = stopped.wait_for(|&stop| stop) => return,
+                () = told_to_stop(self.stopped.clone()) => return,
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -146,9 +151,8 @@ impl Keeper {
             .spawn()
     }
 
-    /// Closing its standard input tells it to stop; what does not end in time is killed.
+    /// What does not end in time is killed.
     async fn end(&self, mut worker: Child) {
-        drop(worker.stdin.take());
         let within = self.stop_within + Duration::from_secs(2);
         if tokio::time::timeout(within, worker.wait()).await.is_err() {
             tracing::error!("the worker did not end in time and is killed");

@@ -142,10 +142,13 @@ pub struct Config {
     pub embedded_s3_listen: SocketAddr,
 }
 
+/// Name of the database file in the data directory.
+pub const DATABASE: &str = "jobs.sqlite";
+
 impl Config {
     /// File of jobs and queue of the embedded backend.
     pub fn database(&self) -> PathBuf {
-        self.data_dir.join("jobs.sqlite")
+        self.data_dir.join(DATABASE)
     }
 }
 

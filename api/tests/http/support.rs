@@ -128,7 +128,7 @@ impl World {
 
     pub async fn completed(&self) -> JobId {
         let id = self.processing().await;
-        let stage_ended = Event::StageEnded { attempt: 1, stage: Stage::Fetch, millis: 12 };
+        let stage_ended = Event::StagesEnded { attempt: 1, millis: [(Stage::Fetch, 12)].into() };
         self.happen(id, stage_ended).await;
         let mut output = object(ObjectKey::processed(id, 1, "town.dxf".parse().unwrap()), 77);
         output.sha256 = Some("ab".repeat(32));

@@ -460,10 +460,14 @@ impl Road<'_> {
                 }
                 Settle::Delete
             }
-            Some(_) => Settle::Delete,
-            None => {
-                tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the result came too late and is not published");
-                Settle::Return(self.shared.lease())
+            ended => {
+                tracing::warn!(
+                    job.id = %hold.id,
+                    attempt = hold.attempt,
+                    "the result came too late and is not published"
+                );
+                // Another's conversion still needs a message to fall back on.
+                if ended.is_some() { Settle::Delete } else { Settle::Return(self.shared.lease()) }
             }
         }
     }

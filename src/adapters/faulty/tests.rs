@@ -32,7 +32,7 @@ async fn nothing_goes_wrong_without_a_script() {
     conformance::event_queue::suite(&queue).await;
     let (_server, objects) = server(&directory).await;
     let objects = FaultyObjects::new(objects, Script::new());
-    let options = Options { verifies_signatures: true, verifies_checksums: true };
+    let options = Options::ALL;
     conformance::object_store::suite(&objects, options).await;
 }
 

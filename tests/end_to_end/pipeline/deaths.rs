@@ -10,7 +10,7 @@ use rustix::process::Signal;
 /// A job of several parts, and a worker that has stopped itself in it.
 async fn stopped_at(failpoint: &str) -> (World, JobId, Worker) {
     let world = World::new().await;
-    let id = world.submit(&large_archive(200_000), "dxf").await;
+    let id = world.submit(&large_archive(500_000), "dxf").await;
     let first = world.worker("first", Some(failpoint));
     first.stopped().await;
     (world, id, first)

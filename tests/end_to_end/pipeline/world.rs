@@ -4,14 +4,15 @@ use crate::support::repository;
 use cadmill_core::adapters::aws::StaticCredentials;
 use cadmill_core::adapters::aws::s3::{S3Settings, S3Store};
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_core::config::DATABASE;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::{Job, Object, Order, State};
 use cadmill_core::domain::notice;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
-use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
-use cadmill_core::stores::{DATABASE, MAX_DELIVERIES};
+use cadmill_core::ports::{Clock, EventQueue, ObjectStore};
+use cadmill_core::stores::MAX_DELIVERIES;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
@@ -166,7 +167,7 @@ impl World {
         let since = Instant::now();
         let connection = rusqlite::Connection::open(self.data.path().join(DATABASE)).expect("the database");
         loop {
-            let count: u64 =
+            let count: i64 =
                 connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).expect("a count");
             if count == 0 {
                 return;
