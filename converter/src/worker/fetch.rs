@@ -62,8 +62,7 @@ pub(super) fn fetch(
                 reason: "fewer bytes than were asked for".to_owned(),
             })
         };
-        let task = runtime.spawn(read);
-        async move { task.await }
+        runtime.spawn(read)
     }))
     .buffered(REQUESTS);
     let mut written = 0u64;
