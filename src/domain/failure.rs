@@ -77,7 +77,7 @@ failure_codes! {
     /// The uploaded object has another size than was declared.
     InputSizeMismatch = "input.size_mismatch", Input, 10, false, "Upload the file whose size was declared, whole.";
     /// The uploaded object has another SHA-256 than was declared.
-    InputDigestMismatch = "input.sha256_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
+    InputDigestMismatch = "input.digest_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
     /// The file begins as a zip archive but is not a whole, well-formed one.
     ArchiveInvalid = "input.archive.invalid", Input, 10, false, "The archive is truncated or damaged; make or transfer it again.";
     /// The archive contains no file.

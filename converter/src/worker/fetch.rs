@@ -23,7 +23,7 @@ const REQUESTS: usize = 4;
 /// Downloads the object to a new file and answers with its SHA-256.
 ///
 /// # Errors
-/// `input.size_mismatch` before the first byte, `input.sha256_mismatch`,
+/// `input.size_mismatch` before the first byte, `input.digest_mismatch`,
 /// `job.cancelled`, `infra.*`.
 pub(super) fn fetch(
     store: &Arc<dyn ObjectStore>,

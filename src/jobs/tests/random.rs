@@ -146,9 +146,6 @@ proptest! {
                 prop_assert!(*attempt <= job.attempt);
             }
         }
-        let unsure = told.iter().filter(|one| **one == Told::Unsure).count();
-        prop_assert!(winners.len() + unsure >= job.attempt as usize, "an attempt is somebody's: {:?} {:?}", job, told);
-
         let ends: Vec<&String> = told
             .iter()
             .filter_map(|one| match one { Told::Completed { worker } => Some(worker), _ => None })
