@@ -23,7 +23,8 @@ trap 'stop; rm -rf "$data"' EXIT
 "$cadmill" --version
 echo
 echo "+ cadmill serve --listen 127.0.0.1:0 --data $data/store"
-"$cadmill" serve --listen 127.0.0.1:0 --data "$data/store" 2>"$log" &
+: >"$log"
+"$cadmill" serve --listen 127.0.0.1:0 --data "$data/store" 2>>"$log" &
 server=$!
 for _ in $(seq 200); do
     url=$(sed -n 's/^listening on //p' "$log")

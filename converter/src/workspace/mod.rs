@@ -31,7 +31,13 @@ pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 const DEFAULT: &str = "/dev/shm";
 
 /// What the names of workspaces begin with.
-const PREFIX: &str = "cadmill-";
+const PREFIX: &str = "cadmill-workspace-";
+
+/// Letters and digits that follow.
+const RANDOM_CHARACTERS: usize = 16;
+
+/// The directories in a workspace.
+const LAYOUT: [&str; 4] = ["fetch", "in", "out", "tmp"];
 
 /// Where workspaces are made.
 #[derive(Debug, Clone)]
@@ -73,7 +79,7 @@ impl Place {
         let (root, lock) = loop {
             let root = tempfile::Builder::new()
                 .prefix(PREFIX)
-                .rand_bytes(16)
+                .rand_bytes(RANDOM_CHARACTERS)
                 .permissions(std::fs::Permissions::from_mode(0o700))
                 .tempdir_in(&real)
                 .map_err(|e| fail(format!("workspace {shown}: {e}")))?;
@@ -85,8 +91,9 @@ impl Place {
             }
         };
         let workspace = Workspace { root, _lock: lock };
-        for directory in [workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()] {
-            make_directory(&directory).map_err(|e| Failure::io("making the workspace", &e))?;
+        for name in LAYOUT {
+            make_directory(&workspace.root.path().join(name))
+                .map_err(|e| Failure::io("making the workspace", &e))?;
         }
         Ok(workspace)
     }

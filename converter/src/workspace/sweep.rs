@@ -1,6 +1,6 @@
 //! Removing what killed processes left.
 
-use super::{PREFIX, Place};
+use super::{PREFIX, Place, RANDOM_CHARACTERS};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
@@ -18,20 +18,22 @@ pub struct Swept {
 
 impl Place {
     /// Removes the workspaces whose processes are dead. Those of the living, here or
-    /// in another container that shares the place, are locked and stay.
+    /// in another container that shares the place, are locked and stay. The place may
+    /// be shared with anything else: what is not a workspace by its whole name, its
+    /// owner and its mode is not touched.
     ///
     /// # Errors
     /// When the place cannot be listed.
     pub fn sweep(&self) -> io::Result<Swept> {
         let mut swept = Swept::default();
         for entry in std::fs::read_dir(&self.directory)?.flatten() {
-            let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-            if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if !named_as_one(&entry.file_name().to_string_lossy()) {
                 continue;
             }
             match lock(&entry.path()) {
+                Ok(Some(held)) if !is_private(&held) => {}
                 // The lock is held until the directory is gone.
-                Ok(Some(_lock)) => match std::fs::remove_dir_all(entry.path()) {
+                Ok(Some(_held)) => match std::fs::remove_dir_all(entry.path()) {
                     Ok(()) => swept.removed += 1,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(_) => swept.left += 1,
@@ -46,12 +48,27 @@ impl Place {
     }
 }
 
+/// Whether a workspace could have this name.
+fn named_as_one(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| {
+        rest.len() == RANDOM_CHARACTERS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// Whether this directory is of a worker of this user, and for nobody else to look
+/// into. What is in it says nothing: an engine may have left anything there.
+fn is_private(directory: &OwnedFd) -> bool {
+    rustix::fs::fstat(directory).is_ok_and(|stat| {
+        stat.st_uid == rustix::process::geteuid().as_raw() && Mode::from_raw_mode(stat.st_mode) == Mode::RWXU
+    })
+}
+
 /// Locks a directory; nothing when another has the lock or the directory is gone.
 pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = match rustix::fs::open(directory, flags, Mode::empty()) {
         Ok(opened) => opened,
-        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive) {
@@ -65,24 +82,74 @@ pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{LAYOUT, Workspace};
     use super::*;
+    use std::os::unix::fs::DirBuilderExt;
+    use std::path::PathBuf;
+
+    /// Makes a directory with a file deep in it.
+    fn directory(place: &Path, name: &str, mode: u32, inside: &str) -> PathBuf {
+        let path = place.join(name);
+        std::fs::DirBuilder::new().mode(mode).create(&path).unwrap();
+        std::fs::create_dir_all(path.join(inside)).unwrap();
+        std::fs::write(path.join(inside).join("plan.dxf"), "plaintext").unwrap();
+        path
+    }
 
     #[test]
     fn the_living_stay_and_the_dead_go() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
         let at = Place::new(place.path().into(), false);
         let living = at.create().unwrap();
-        let dead = place.path().join("cadmill-of-a-killed-process");
-        std::fs::create_dir_all(dead.join("in/deep")).unwrap();
-        std::fs::write(dead.join("in/deep/plan.dxf"), "plaintext").unwrap();
-        let foreign = place.path().join("somebody-elses");
-        std::fs::create_dir(&foreign).unwrap();
+        let dead = directory(place.path(), "cadmill-workspace-0123456789abcdEF", 0o700, "in/deep");
         assert_eq!(at.sweep().unwrap(), Swept { removed: 1, left: 0 });
-        assert!(living.input().exists() && foreign.exists() && !dead.exists());
+        assert!(living.input().exists() && !dead.exists());
         assert_eq!(at.sweep().unwrap(), Swept::default());
-        // A process that ends without removing leaves no lock.
         let kept = living.input().parent().unwrap().to_owned();
         living.remove().unwrap();
         assert!(!kept.exists());
+    }
+
+    /// What a workspace is made of, and a process that was killed right then.
+    #[test]
+    fn the_remains_of_a_real_workspace_go_at_every_moment_of_its_making() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let at = Place::new(place.path().into(), false);
+        for made in 0..=LAYOUT.len() {
+            let workspace = at.create().unwrap();
+            for name in &LAYOUT[made..] {
+                std::fs::remove_dir(workspace.root.path().join(name)).unwrap();
+            }
+            let Workspace { root, _lock } = workspace;
+            let path = root.keep();
+            drop(_lock);
+            assert_eq!(at.sweep().unwrap(), Swept { removed: 1, left: 0 }, "{made} of it made");
+            assert!(!path.exists());
+        }
+    }
+
+    /// The place is shared with whatever else lies in memory: data of `cadmill serve`,
+    /// directories of scripts, other people's.
+    #[test]
+    fn what_is_no_workspace_stays() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let at = Place::new(place.path().into(), false);
+        let others = [
+            directory(place.path(), "somebody-elses", 0o700, "in"),
+            directory(place.path(), "cadmill-data", 0o700, "in"),
+            directory(place.path(), "cadmill-workspace-of-mine", 0o700, "in"),
+            directory(place.path(), "cadmill-workspace-0123456789abcde", 0o700, "in"),
+            directory(place.path(), "cadmill-workspace-0123456789abcd.F", 0o700, "in"),
+            directory(place.path(), "cadmill-workspace-open567890abcdef", 0o755, "in"),
+        ];
+        let file = place.path().join("cadmill-workspace-file567890abcdef");
+        std::fs::write(&file, "a file").unwrap();
+        let link = place.path().join("cadmill-workspace-link567890abcdef");
+        let target = directory(place.path(), "target", 0o700, "in");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert_eq!(at.sweep().unwrap(), Swept::default());
+        for path in others.iter().chain([&file, &link, &target]) {
+            assert!(path.exists(), "{} is gone", path.display());
+        }
     }
 }
