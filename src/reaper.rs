@@ -163,3 +163,6 @@ impl Reaper {
 pub fn upload_key(id: JobId, file: &FileName) -> ObjectKey {
     ObjectKey::upload(id, file.clone())
 }
+
+#[cfg(test)]
+mod tests;
