@@ -6,8 +6,7 @@ use cadmill_converter::job::Setting;
 use cadmill_converter::supervisor::Supervisor;
 use cadmill_converter::worker::{Worker, WorkerSettings};
 use cadmill_converter::workspace::Place;
-use cadmill_core::adapters::aws::StaticCredentials;
-use cadmill_core::adapters::aws::s3::{S3Settings, S3Store};
+use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -67,18 +66,7 @@ impl World {
         let queue: Arc<dyn EventQueue> = Arc::new(database.queue());
         let listen = ([127, 0, 0, 1], 0).into();
         let server = EmbeddedS3::start(data.path(), listen, Arc::clone(&queue), &[]).await.unwrap();
-        let objects = S3Store::new(S3Settings {
-            bucket: server.bucket().to_owned(),
-            region: "us-east-1".to_owned(),
-            endpoint: Some(server.endpoint()),
-            public_endpoint: None,
-            credentials: Some(StaticCredentials {
-                access_key: server.credentials().access_key.clone(),
-                secret_key: server.credentials().secret_key.clone(),
-            }),
-            path_style: true,
-        })
-        .await;
+        let objects = S3Store::new(server.settings()).await;
         let jobs = jobs(Arc::new(database.jobs()));
         Self { jobs, objects: Arc::new(objects), queue, database, server, place, _data: data }
     }
@@ -105,11 +93,15 @@ impl World {
 
     /// A worker on stores that fail by these scripts.
     fn start(&self, scripts: Scripts) -> Running {
+        self.start_with(scripts, 1, 8 << 30)
+    }
+
+    fn start_with(&self, scripts: Scripts, concurrency: u32, memory_bytes: u64) -> Running {
         let settings = WorkerSettings {
             name: "worker".to_owned(),
             bucket: self.server.bucket().to_owned(),
-            concurrency: 1,
-            memory_bytes: 8 << 30,
+            concurrency,
+            memory_bytes,
             stop_within: Duration::from_secs(10),
             caps: Caps::default(),
             archive: ArchiveLimits::default(),
@@ -220,12 +212,58 @@ async fn a_message_that_cannot_be_deleted_changes_nothing() {
     let script = Script::new().on("delete", 1, Fault::Fail);
     let worker = world.start(Scripts { queue: script.clone(), ..Scripts::default() });
     let job = world.ended(id).await;
-    let since = Instant::now();
-    while script.calls("delete") < 2 {
-        assert!(since.elapsed() < PATIENCE, "it never came again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(|| script.calls("delete") >= 2).await;
     worker.end().await;
     let after = world.ended(id).await;
     assert_eq!((after.attempt, after.output), (1, job.output));
+}
+
+/// Two jobs and two slots, but memory for one: the second waits, unclaimed, until the
+/// first gives its share back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_finds_no_room_waits_for_it() {
+    let world = World::new().await;
+    // The result of the first is uploaded so late that it is still there when the
+    // second has been looked at.
+    let objects = Script::new().on("put", 1, Fault::Delay(Duration::from_secs(8)));
+    let memory = Caps::default().memory_bytes + (64 << 20);
+    let first = world.submit().await;
+    let worker = world.start_with(Scripts { objects: objects.clone(), ..Scripts::default() }, 2, memory);
+    until(|| objects.calls("put") == 1).await;
+    let reads = objects.calls("read");
+    let second = world.submit().await;
+    // Its archive's directory has been read: it is asked for room.
+    until(|| objects.calls("read") > reads).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let get = async |id| world.jobs.store().get(id).await.unwrap().unwrap();
+    let (waits, works) = (get(second).await, get(first).await);
+    assert_eq!((works.state, works.attempt), (State::Processing, 1));
+    assert_eq!((waits.state, waits.attempt), (State::Pending, 0));
+    for id in [first, second] {
+        let job = world.ended(id).await;
+        assert_eq!((job.state, job.attempt), (State::Completed, 1), "{job:?}");
+    }
+    worker.end().await;
+}
+
+/// What would not fit if it were alone is refused, and nothing of it is fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_can_never_fit_is_refused_before_it_is_fetched() {
+    let world = World::new().await;
+    let objects = Script::new();
+    let id = world.submit().await;
+    let worker = world.start_with(Scripts { objects: objects.clone(), ..Scripts::default() }, 1, 64 << 20);
+    let job = world.ended(id).await;
+    worker.end().await;
+    let failure = job.failure.unwrap();
+    assert_eq!((job.state, failure.code.as_str()), (State::Failed, "limit.admission"));
+    assert_eq!(objects.calls("read"), 1, "the archive's directory, and no more");
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < PATIENCE, "it never came to that");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

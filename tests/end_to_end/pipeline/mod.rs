@@ -4,5 +4,6 @@
 mod deaths;
 mod duplicates;
 mod processes;
+mod task;
 mod whole;
 mod world;

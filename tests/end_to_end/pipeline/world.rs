@@ -1,8 +1,7 @@
 //! Embedded stores in this process, and workers as processes that use them.
 
 use crate::support::repository;
-use cadmill_core::adapters::aws::StaticCredentials;
-use cadmill_core::adapters::aws::s3::{S3Settings, S3Store};
+use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::DATABASE;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -44,19 +43,7 @@ impl World {
         let queue: Arc<dyn EventQueue> = Arc::new(database.queue());
         let listen = ([127, 0, 0, 1], 0).into();
         let server = EmbeddedS3::start(data.path(), listen, Arc::clone(&queue), &[]).await.expect("a server");
-        let keys = server.credentials();
-        let objects = S3Store::new(S3Settings {
-            bucket: server.bucket().to_owned(),
-            region: "us-east-1".to_owned(),
-            endpoint: Some(server.endpoint()),
-            public_endpoint: None,
-            credentials: Some(StaticCredentials {
-                access_key: keys.access_key.clone(),
-                secret_key: keys.secret_key.clone(),
-            }),
-            path_style: true,
-        })
-        .await;
+        let objects = S3Store::new(server.settings()).await;
         let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
         let policy = Policy { lease, ..Policy::default() };
         let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
@@ -65,6 +52,13 @@ impl World {
 
     /// Creates a job for this archive and uploads it; the store tells the queue.
     pub(crate) async fn submit(&self, archive: &[u8], format: &str) -> JobId {
+        let id = self.create(archive, format).await;
+        self.objects.put(&upload_key(id), archive.to_vec().into()).await.expect("the upload");
+        id
+    }
+
+    /// Creates a job for this archive.
+    pub(crate) async fn create(&self, archive: &[u8], format: &str) -> JobId {
         let id = JobId::random();
         let order = Order {
             owner: "tester".parse().expect("an owner"),
@@ -76,35 +70,51 @@ impl World {
             options: Default::default(),
         };
         self.jobs.create(id, order).await.expect("the job is created");
-        self.objects.put(&upload_key(id), archive.to_vec().into()).await.expect("the upload");
         id
     }
 
     /// Sends the event of a job's upload so many times more.
     pub(crate) async fn repeat_event(&self, id: JobId, times: usize) {
-        let object = self.objects.head(&upload_key(id)).await.expect("the upload is there");
-        let now = SystemClock.now();
-        for n in 0..times {
-            let event = notice::object_created(
-                self.server.bucket(),
-                &object,
-                "01",
-                "PutObject",
-                &JobId::random().to_string(),
-                now + n as u64,
-            );
-            self.queue.send(&event).await.expect("the event is sent");
+        for _ in 0..times {
+            self.queue.send(&self.event(id).await).await.expect("the event is sent");
         }
+    }
+
+    /// An event of a job's upload.
+    pub(crate) async fn event(&self, id: JobId) -> String {
+        let object = self.objects.head(&upload_key(id)).await.expect("the upload is there");
+        let (bucket, event) = (self.server.bucket(), JobId::random().to_string());
+        notice::object_created(bucket, &object, "01", "PutObject", &event, SystemClock.now())
     }
 
     /// Starts a worker. `failpoint` is where it stops itself.
     pub(crate) fn worker(&self, name: &str, failpoint: Option<&str>) -> Worker {
+        self.start(name, failpoint, |command| command.arg("worker").stdin(Stdio::null()))
+    }
+
+    /// Starts the task for one upload: this job's, or that of the event on its standard input.
+    pub(crate) fn task(&self, upload: Upload<'_>, failpoint: Option<&str>) -> Worker {
+        self.start(&format!("task-{}", JobId::random()), failpoint, |command| match upload {
+            Upload::Job(id) => command.arg("task").env("CADMILL_JOB", id.to_string()).stdin(Stdio::null()),
+            Upload::Event(event) => {
+                let path = self.data.path().join("event.json");
+                std::fs::write(&path, event).expect("a file for the event");
+                command.arg("task").stdin(std::fs::File::open(path).expect("the event"))
+            }
+        })
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        failpoint: Option<&str>,
+        mode: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Worker {
         let binary = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-converter");
         assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
         let log = self.data.path().join(format!("{name}.log"));
         let mut command = Command::new(binary);
-        command
-            .arg("worker")
+        mode(&mut command)
             .env("CADMILL_BACKEND", "embedded")
             .env("CADMILL_DATA_DIR", self.data.path())
             .env("CADMILL_S3_ENDPOINT", self.server.endpoint())
@@ -115,7 +125,6 @@ impl World {
             .env("CADMILL_JOB_LEASE", format!("{}s", LEASE.as_secs()))
             .env("CADMILL_LOG_FORMAT", "json")
             .current_dir(repository())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log file"));
         if let Some(failpoint) = failpoint {
@@ -219,6 +228,12 @@ fn upload_key(id: JobId) -> ObjectKey {
     ObjectKey::upload(id, "plan.zip".parse().expect("a file name"))
 }
 
+/// How a task is told what to serve.
+pub(crate) enum Upload<'a> {
+    Job(JobId),
+    Event(&'a str),
+}
+
 /// A worker process. Dropping it kills it.
 pub(crate) struct Worker {
     child: Child,
@@ -253,8 +268,13 @@ impl Worker {
     }
 
     /// Asks it to end, and tells its exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits for its end, and tells its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("its end").code()
     }
 }

@@ -1,0 +1,86 @@
+//! The worker as a task that is started for one upload and ends.
+
+use super::world::{Upload, World, large_archive};
+use crate::support::real;
+use cadmill_core::domain::job::State;
+use rustix::process::Signal;
+
+/// The exit code of a task whose job has not ended.
+const NOT_ENDED: Option<i32> = Some(75);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_of_an_event_is_served_once_however_it_is_named() {
+    let world = World::new().await;
+    let archive = std::fs::read(real("gis/naturalearth_lowres.zip")).unwrap();
+    let id = world.submit(&archive, "dxf").await;
+    let event = world.event(id).await;
+    assert_eq!(world.task(Upload::Event(&event), None).ended(), Some(0));
+    let (job, dxf) = world.completed(id).await;
+    assert_eq!(job.attempt, 1);
+    assert!(dxf.ends_with(b"EOF\n"));
+    // The event started a second task, and somebody a third by hand.
+    assert_eq!(world.task(Upload::Event(&event), None).ended(), Some(0));
+    assert_eq!(world.task(Upload::Job(id), None).ended(), Some(0));
+    assert_eq!(world.job(id).await, job);
+    world.workspace_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_named_a_job_serves_it() {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(1000), "dxf").await;
+    assert_eq!(world.task(Upload::Job(id), None).ended(), Some(0));
+    world.completed(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_refused_is_an_end_and_an_upload_that_is_missing_is_none() {
+    let world = World::new().await;
+    let refused = world.submit(b"no archive at all", "dxf").await;
+    assert_eq!(world.task(Upload::Job(refused), None).ended(), Some(0));
+    assert_eq!(world.job(refused).await.state, State::Failed);
+
+    let missing = world.create(b"not uploaded", "dxf").await;
+    assert_eq!(world.task(Upload::Job(missing), None).ended(), NOT_ENDED);
+    let job = world.job(missing).await;
+    assert_eq!((job.state, job.attempt), (State::Pending, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_is_refused() {
+    let world = World::new().await;
+    for rubbish in ["", "rubbish", "{}", "[]", "{\"detail\":7}"] {
+        assert_eq!(world.task(Upload::Event(rubbish), None).ended(), Some(2), "{rubbish}");
+    }
+}
+
+/// Two tasks for one upload, as a direct target of the event may start them: the
+/// second waits beside the first, and takes over when it dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_task_takes_over_from_a_dead_one() {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(1000), "dxf").await;
+    let first = world.task(Upload::Job(id), Some("converting"));
+    first.stopped().await;
+    let event = world.event(id).await;
+    let second = world.task(Upload::Event(&event), None);
+    first.kill();
+    assert_eq!(second.ended(), Some(0));
+    let (job, _) = world.completed(id).await;
+    assert_eq!(job.attempt, 2);
+    world.workspace_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_told_to_stop_gives_the_job_back() {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(500_000), "dxf").await;
+    let task = world.task(Upload::Job(id), Some("converting"));
+    task.stopped().await;
+    task.signal(Signal::TERM);
+    task.signal(Signal::CONT);
+    assert_eq!(task.ended(), NOT_ENDED);
+    let job = world.job(id).await;
+    assert_eq!((job.state, job.attempt, job.excused), (State::Pending, 1, 1));
+    world.workspace_is_empty().await;
+}
