@@ -39,7 +39,7 @@ echo
 submit() {
     local input=$1 format=$2 output=$3
     shift 3
-    echo "+ cadmill submit $input --to $format -o $output $*"
+    echo "+ cadmill submit $input --to $format -o $output${*:+ $*}"
     "$cadmill" submit "$input" --to "$format" -o "$output" "$@"
     echo
 }

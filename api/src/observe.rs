@@ -36,7 +36,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         Problem::new(FailureCode::ServerInternal, "the server failed").into_response()
     });
     add_headers(response.headers_mut(), &id);
-    let about = response.extensions().get::<About>().map(|About(job)| job.to_string());
+    let about = response.extensions().get::<About>().map(|About(job)| tracing::field::display(*job));
     let owner = response.extensions().get::<Owner>().map(Owner::as_str);
     let route = template.as_ref().map_or("none", MatchedPath::as_str);
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -6,6 +6,7 @@
 
 mod client;
 mod download;
+mod history;
 mod show;
 mod source;
 mod upload;
@@ -128,6 +129,9 @@ impl Run<'_> {
         }
         let status = self.wait()?;
         self.note(&status, facts);
+        for line in [history::states(&status), history::stages(&status)].into_iter().flatten() {
+            self.show.note(&line);
+        }
         let download = result_of(status)?;
         let incoming = destination.begin(&self.local_name(&download.file_name, file_name))?;
         if self.source.is_at(incoming.path()) {
@@ -136,6 +140,7 @@ impl Run<'_> {
         }
         let fresh = || result_of(self.status(None)?.status.ok_or_else(gone)?);
         let published = download::fetch(self.client, self.show, download, incoming, fresh)?;
+        self.show.event("downloaded and verified");
         if !self.args.keep {
             self.acknowledge();
         }

@@ -80,6 +80,11 @@ pub(super) struct Status {
     pub(super) progress: f64,
     #[serde(default)]
     pub(super) attempt: u32,
+    pub(super) created_at: Option<String>,
+    pub(super) uploaded_at: Option<String>,
+    /// When the latest attempt began.
+    pub(super) claimed_at: Option<String>,
+    pub(super) ended_at: Option<String>,
     #[serde(default)]
     pub(super) stage_millis: BTreeMap<String, u64>,
     pub(super) failure: Option<JobFailure>,
