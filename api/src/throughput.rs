@@ -95,6 +95,7 @@ mod tests {
             format: "dxf".to_owned(),
             root: None,
             options: Default::default(),
+            compress: Default::default(),
         };
         created(JobId::from_random_bytes([1; 16]), order, &Policy::default(), 0)
     }

@@ -1,7 +1,9 @@
 //! The command line.
 
 use cadmill_core::config::{self, Binary};
+use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,6 +83,11 @@ pub(crate) struct ConvertArgs {
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
 
+    /// Zip the output: auto does it for one large file of text. Several files are
+    /// always zipped
+    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress())]
+    pub(crate) compress: Compress,
+
     /// Memory that the engine may use
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = parse_size)]
     pub(crate) memory: u64,
@@ -157,6 +164,11 @@ pub(crate) struct SubmitArgs {
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
 
+    /// Zip the result: auto does it for one large file of text. Several files are
+    /// always zipped
+    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress())]
+    pub(crate) compress: Compress,
+
     /// Name of the job; with that of an earlier run and the same file and options, this one goes on where that one ended
     #[arg(long, value_name = "UUID")]
     pub(crate) job_id: Option<String>,
@@ -183,6 +195,11 @@ pub(crate) struct EnginesFileArg {
     /// TOML file that declares engines
     #[arg(long, value_name = "FILE", env = "CADMILL_ENGINES_FILE")]
     pub(crate) engines_file: Option<PathBuf>,
+}
+
+/// The values are shown by the help.
+fn parse_compress() -> impl TypedValueParser<Value = Compress> {
+    PossibleValuesParser::new(Compress::NAMES).map(|name| name.parse().unwrap_or_default())
 }
 
 fn parse_option(text: &str) -> Result<(String, String), String> {

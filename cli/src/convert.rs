@@ -45,11 +45,11 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
     let setting = setting::build(args.engines.engines_file.as_deref())?;
     let destination = Destination::new(args.output.as_deref())?;
     let order = Order {
-        input: args.input.clone(),
         format: args.to.clone(),
         engine: args.engine.clone(),
         root: args.root.clone(),
         options: args.options.clone(),
+        compress: args.compress,
         caps: Caps {
             memory_bytes: args.memory,
             time: args.timeout,
@@ -66,7 +66,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
     };
     let cancel = setting::cancel_on_signals()?;
     let mut progress = Progress::new();
-    let ended = job::run(&order, &destination, &setting, &cancel, &mut progress);
+    let ended = job::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);
     Ok(ended)
 }

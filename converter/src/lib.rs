@@ -12,6 +12,7 @@
 pub mod archive;
 pub mod digest;
 pub mod engines;
+pub mod intake;
 pub mod job;
 pub mod probe;
 pub mod protocol;

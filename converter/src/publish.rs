@@ -61,8 +61,10 @@ pub trait Sink {
     /// output into it, as in OBJ's reference to its materials.
     fn stem(&self, input_stem: &str, extension: &str) -> String;
 
-    /// Publishes the files. `main_name` is the one that the engine was told to
-    /// write; `workspace` is for what has to be made on the way.
+    /// Publishes the files, as one zip archive if they are to be `zipped`; several
+    /// always are. `main_name` is the one that the engine was told to write;
+    /// `workspace` is for what has to be made on the way, and the files may be gone
+    /// from it afterwards.
     ///
     /// # Errors
     /// [`Failure`]; nothing is published then.
@@ -70,6 +72,7 @@ pub trait Sink {
         &self,
         files: &[OutputFile],
         main_name: &str,
+        zipped: bool,
         workspace: &Workspace,
     ) -> Result<Self::Output, Failure>;
 }
@@ -93,9 +96,10 @@ impl Sink for Destination {
         &self,
         files: &[OutputFile],
         main_name: &str,
+        zipped: bool,
         _workspace: &Workspace,
     ) -> Result<Published, Failure> {
-        self.place(files, main_name)
+        self.place(files, main_name, zipped)
     }
 }
 
@@ -199,8 +203,8 @@ impl Destination {
     ///
     /// # Errors
     /// `infra.io`; nothing is left at the destination then but what was there before.
-    fn place(&self, files: &[OutputFile], main_name: &str) -> Result<Published, Failure> {
-        let (path, is_zip) = self.path(main_name, needs_archive(files, main_name));
+    fn place(&self, files: &[OutputFile], main_name: &str, zipped: bool) -> Result<Published, Failure> {
+        let (path, is_zip) = self.path(main_name, zipped);
         let fail = |e: io::Error| match e.kind() {
             // The workspace is not what is full here.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -212,7 +216,7 @@ impl Destination {
         let sha256 = match files {
             [one] if !is_zip => copy_and_digest(&one.path, staged.file()).map_err(fail)?,
             several => {
-                write_zip(several, staged.file_mut()).map_err(fail)?;
+                write_zip(several, staged.file_mut(), &mut |_| Ok(())).map_err(fail)?;
                 digest_of(staged.file()).map_err(fail)?
             }
         };
@@ -278,8 +282,12 @@ fn digest_of(file: &File) -> io::Result<String> {
 }
 
 /// One archive of several files. It has no times of its own, so that the same
-/// files give the same bytes.
-pub(crate) fn write_zip(files: &[OutputFile], target: &mut File) -> io::Result<()> {
+/// files give the same bytes. `written` hears of each file that is in the archive.
+pub(crate) fn write_zip(
+    files: &[OutputFile],
+    target: &mut File,
+    written: &mut dyn FnMut(&OutputFile) -> io::Result<()>,
+) -> io::Result<()> {
     let mut writer = zip::ZipWriter::new(BufWriter::with_capacity(256 << 10, target));
     for file in files {
         let mut source = File::open(&file.path)?;
@@ -291,6 +299,7 @@ pub(crate) fn write_zip(files: &[OutputFile], target: &mut File) -> io::Result<(
             .large_file(large);
         writer.start_file(file.name.as_str(), options).map_err(io::Error::other)?;
         io::copy(&mut source, &mut writer)?;
+        written(file)?;
     }
     writer.finish().map_err(io::Error::other)?.into_inner().map_err(io::IntoInnerError::into_error)?;
     Ok(())
@@ -387,7 +396,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let destination = Destination::new(Some(&path)).unwrap();
         assert_eq!(listing(target.path()), ["out.dxf"], "the probe leaves nothing");
-        let published = destination.place(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf").unwrap();
+        let published = destination.place(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf", false).unwrap();
         assert_eq!(published.path, path);
         assert_eq!(published.bytes, 3);
         assert_eq!(published.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -400,10 +409,10 @@ mod tests {
         let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let files = files(source.path(), &[("r.dbf", "1"), ("r.shp", "2")]);
         let into_directory = Destination::new(Some(target.path())).unwrap();
-        let first = into_directory.place(&files, "r.shp").unwrap();
+        let first = into_directory.place(&files, "r.shp", true).unwrap();
         assert_eq!(first.path, target.path().join("r.shp.zip"));
         let named = Destination::new(Some(&target.path().join("other.shp"))).unwrap();
-        let second = named.place(&files, "r.shp").unwrap();
+        let second = named.place(&files, "r.shp", true).unwrap();
         assert_eq!(second.path, target.path().join("other.shp.zip"));
         assert_eq!(first.sha256, second.sha256);
         let mut zip = zip::ZipArchive::new(File::open(&first.path).unwrap()).unwrap();
@@ -415,12 +424,12 @@ mod tests {
     fn a_name_that_ends_with_zip_gets_an_archive() {
         let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let destination = Destination::new(Some(&target.path().join("out.zip"))).unwrap();
-        let published = destination.place(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf").unwrap();
+        let published = destination.place(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf", false).unwrap();
         let zip = zip::ZipArchive::new(File::open(&published.path).unwrap()).unwrap();
         assert_eq!(zip.len(), 1);
         // And so does a file that is not the one that was asked for.
         let destination = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
-        let published = destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp").unwrap();
+        let published = destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp", true).unwrap();
         assert_eq!(published.path, target.path().join("out.shp.zip"));
     }
 
@@ -448,7 +457,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let gone = OutputFile { name: "x".into(), path: target.path().join("gone") };
         let destination = Destination::new(Some(&path)).unwrap();
-        assert_eq!(destination.place(&[gone], "x").unwrap_err().code, FailureCode::Io);
+        assert_eq!(destination.place(&[gone], "x", false).unwrap_err().code, FailureCode::Io);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(listing(target.path()), ["out.dxf"]);
     }
@@ -475,7 +484,7 @@ mod tests {
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let destination = Destination::new(Some(&link)).unwrap();
-        destination.place(&files(source.path(), &[("x", "new")]), "x").unwrap();
+        destination.place(&files(source.path(), &[("x", "new")]), "x", false).unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
     }

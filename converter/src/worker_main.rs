@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use cadmill_converter::engines::Engines;
+use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
@@ -141,6 +142,7 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
         stop_within: config.worker.stop_within,
         caps: config.caps,
         archive: config.archive,
+        flow: Flow::with_buffer(config.worker.fetch_buffer_bytes),
     }
 }
 

@@ -84,6 +84,7 @@ impl World {
             format: "dxf".to_owned(),
             root: None,
             options: Default::default(),
+            compress: Default::default(),
         };
         self.jobs.create(id, order).await.unwrap();
         let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());

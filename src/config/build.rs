@@ -101,6 +101,7 @@ fn worker(get: Get<'_>) -> Worker {
             Some(Value::Number(bytes)) => Some(*bytes),
             _ => None,
         },
+        fetch_buffer_bytes: get.number(Id::WorkerFetchBuffer),
         workspace: get.word(Id::WorkerWorkspace).into(),
         allow_disk: get.word(Id::WorkerAllowDisk) == DISK_WORDS,
         engines_file: get.text(Id::WorkerEnginesFile).map(Into::into),

@@ -155,6 +155,7 @@ keys! {
     WorkerName = "worker.name", Kind::Text, Machine("host name and random digits", machine::name), WORKER, "Name in leases and logs; no two workers may share one";
     WorkerConcurrency = "worker.concurrency", Kind::Count { min: 1, max: 1024 }, Machine("number of processors", machine::processors), WORKER, "Conversions at the same time";
     WorkerMemory = "worker.memory", Kind::SizeOrAuto { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("auto"), WORKER, "Memory for all conversions together, files in memory included; auto takes what the machine or the container has";
+    WorkerFetchBuffer = "worker.fetch_buffer", Kind::Size { min: 3 * MIB, max: TIB }, Value("48M"), WORKER, "Memory for parts of an upload that are on their way, for each conversion; parts are 8 MiB, or a third of this";
     WorkerWorkspace = "worker.workspace" @ "CADMILL_WORKSPACE", Kind::Path, Value("/dev/shm"), WORKER, "Memory-backed directory for the files of running jobs";
     WorkerAllowDisk = "worker.allow_disk" @ "CADMILL_ALLOW_DISK_WORKSPACE", Kind::Choice(&["no", DISK_WORDS]), Value("no"), WORKER, "Accept a workspace on a disk, where deleted plaintext may be found later";
     WorkerEnginesFile = "worker.engines_file" @ "CADMILL_ENGINES_FILE", Kind::Path, Unset("the built-in engines"), WORKER, "TOML file that declares engines";

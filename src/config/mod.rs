@@ -264,6 +264,8 @@ pub struct Worker {
     /// Memory for all conversions together, in bytes; what the machine or the
     /// container has when there is none.
     pub memory_bytes: Option<u64>,
+    /// Memory for the parts of an upload that are on their way, in bytes; for each conversion.
+    pub fetch_buffer_bytes: u64,
     /// Directory for the files of running jobs.
     pub workspace: PathBuf,
     /// Accept a workspace on a disk.

@@ -1,7 +1,7 @@
 //! The contract of [`JobStore`].
 
 use crate::domain::ids::{JobId, Owner};
-use crate::domain::job::{Job, Millis, Order, State};
+use crate::domain::job::{Compress, Job, Millis, Order, State};
 use crate::domain::state::{Policy, created};
 use crate::ports::job_store::{Created, Page, Replaced};
 use crate::ports::{JobStore, PortError};
@@ -33,6 +33,7 @@ pub fn new_job(owner: &Owner, now: Millis) -> Job {
         format: "dxf".to_owned(),
         root: Some("in/the/archive.shp".to_owned()),
         options: [("scale".to_owned(), "1,5 €".to_owned())].into(),
+        compress: Compress::Auto,
     };
     created(JobId::random(), order, &Policy::default(), now)
 }

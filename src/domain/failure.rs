@@ -78,6 +78,8 @@ failure_codes! {
     InputSizeMismatch = "input.size_mismatch", Input, 10, false, "Upload the file whose size was declared, whole.";
     /// The uploaded object has another SHA-256 than was declared.
     InputDigestMismatch = "input.digest_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
+    /// The object was replaced by another, or the file changed, while it was read.
+    InputReplaced = "input.replaced", Input, 10, false, "Upload the file once, and leave it alone until the job has ended.";
     /// The file begins as a zip archive but is not a whole, well-formed one.
     ArchiveInvalid = "input.archive.invalid", Input, 10, false, "The archive is truncated or damaged; make or transfer it again.";
     /// The archive contains no file.

@@ -80,6 +80,55 @@ impl Stage {
     }
 }
 
+/// Whether one output file is zipped. Several files always become one archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compress {
+    /// It is published as it is.
+    #[default]
+    Never,
+    /// It is zipped if it is text and large.
+    Auto,
+    /// It is zipped.
+    Always,
+}
+
+impl Compress {
+    /// Every value, by its name.
+    pub const NAMES: &'static [&'static str] = &["never", "auto", "always"];
+
+    /// Whether a file of this extension and of so many bytes is to be zipped.
+    pub fn wants(self, extension: &str, bytes: u64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Auto => bytes >= LARGE_BYTES && TEXT_OUTPUTS.contains(&extension),
+            Self::Always => true,
+        }
+    }
+}
+
+/// Below this, in bytes, zipping saves the client no time worth an unzipping.
+const LARGE_BYTES: u64 = 1 << 20;
+
+/// Extensions of formats that are text: they shrink to a fifth or a third.
+const TEXT_OUTPUTS: &[&str] = &[
+    "assxml", "csv", "dae", "dxf", "geojson", "gml", "gpx", "gltf", "iges", "igs", "itf", "json", "kml", "mif",
+    "obj", "off", "step", "stp", "svg", "wkt", "x", "x3d", "xml",
+];
+
+impl std::str::FromStr for Compress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "never" => Ok(Self::Never),
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            _ => Err(format!("'{text}' is not one of never, auto, always")),
+        }
+    }
+}
+
 /// What the client asked for. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -97,6 +146,9 @@ pub struct Order {
     pub root: Option<String>,
     /// Options for the engine.
     pub options: BTreeMap<String, String>,
+    /// Whether the result is zipped. Orders of before there was a choice say nothing.
+    #[serde(default)]
+    pub compress: Compress,
 }
 
 /// An object in the store.
@@ -238,5 +290,27 @@ impl Job {
             due: None,
             version: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_zipped_when_it_is_large_and_asked_for() {
+        let wants = |compress: Compress| [("dxf", LARGE_BYTES), ("dxf", LARGE_BYTES - 1), ("glb", LARGE_BYTES)].map(|(e, b)| compress.wants(e, b));
+        assert_eq!(wants(Compress::Never), [false; 3]);
+        assert_eq!(wants(Compress::Auto), [true, false, false]);
+        assert_eq!(wants(Compress::Always), [true; 3]);
+    }
+
+    #[test]
+    fn names_are_values() {
+        for name in Compress::NAMES {
+            let value: Compress = name.parse().unwrap();
+            assert_eq!(serde_json::to_string(&value).unwrap(), format!("\"{name}\""));
+        }
+        assert!("zip".parse::<Compress>().is_err());
     }
 }

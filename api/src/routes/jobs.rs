@@ -17,7 +17,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Owner, Role};
-use cadmill_core::domain::job::{Job, Order, State as JobState};
+use cadmill_core::domain::job::{Compress, Job, Order, State as JobState};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::route;
 use cadmill_core::domain::state::Event;
@@ -38,6 +38,29 @@ const MAX_FORMAT: usize = 64;
 /// Jobs on a page, unless the request says otherwise, and at most.
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100;
+
+/// Whether one output file is zipped.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Compress)]
+enum Zipping {
+    /// It is given as it is: the default.
+    Never,
+    /// It is zipped if it is text and large.
+    Auto,
+    /// It is zipped.
+    Always,
+}
+
+impl Zipping {
+    fn compress(self) -> Compress {
+        match self {
+            Self::Never => Compress::Never,
+            Self::Auto => Compress::Auto,
+            Self::Always => Compress::Always,
+        }
+    }
+}
 
 /// An order for a conversion.
 #[derive(Deserialize, ToSchema)]
@@ -64,6 +87,10 @@ pub(super) struct NewJob {
     /// The file to convert, by its path in the archive.
     #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     root: Option<String>,
+    /// Whether one output file is zipped: `auto` zips it if it is text and large. Several
+    /// files always become one zip archive.
+    #[serde(default)]
+    compress: Option<Zipping>,
     /// A name for the job: a UUID in lower case. Sending the same order with the same
     /// name again makes no second job.
     #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -178,8 +205,9 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
         Some(text) => text.parse().map_err(|error| invalid(format!("job_id: {error}")))?,
         None => JobId::random(),
     };
+    let compress = new.compress.map_or(Compress::Never, Zipping::compress);
     let (size_bytes, format, root) = (new.size_bytes, new.target_format, new.root);
-    Ok((id, Order { owner, file_name, size_bytes, sha256, format, root, options }))
+    Ok((id, Order { owner, file_name, size_bytes, sha256, format, root, options, compress }))
 }
 
 fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {

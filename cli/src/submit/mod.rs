@@ -17,6 +17,7 @@ use crate::{fail, say};
 use cadmill_converter::publish::{Destination, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{FileName, JobId};
+use cadmill_core::domain::job::Compress;
 use client::Client;
 use serde_json::{Map, Value, json};
 use show::Show;
@@ -115,6 +116,8 @@ impl Run<'_> {
             target_format: &self.args.to,
             options: &options,
             root: self.args.root.as_deref(),
+            // An older server knows no such field; it does not zip either.
+            compress: Some(self.args.compress).filter(|&compress| compress != Compress::Never),
             job_id: id.to_string(),
             checksum_sha256: checksum.as_deref(),
         };

@@ -1,6 +1,7 @@
 //! What the API says, as far as it is read here. What is new in an answer is ignored:
 //! the server may be newer than this program.
 
+use cadmill_core::domain::job::Compress;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ pub(super) struct NewJob<'a> {
     pub(super) options: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) root: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) compress: Option<Compress>,
     pub(super) job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checksum_sha256: Option<&'a str>,

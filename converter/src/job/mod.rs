@@ -2,24 +2,27 @@
 //!
 //! The order is that of the failures: what can be refused without work is
 //! refused first (destination, input, archive directory, route, room), then the
-//! work is done, and the workspace is removed on every path out.
+//! work is done, and the workspace is removed on every path out. The input may be a
+//! file of this machine or an object of a store: nothing of its body is read before
+//! all of that has held.
 
 mod describe;
 mod output;
 mod verdict;
 
-use crate::archive::{self, Archive};
+use crate::archive::Plan;
 use crate::engines::{Engine, Engines};
+use crate::intake::{Local, Source};
 use crate::protocol::{Request, Task, VERSION};
-use crate::publish::Sink;
+use crate::publish::{Sink, needs_archive};
 use crate::supervisor::{Cap, Event, Identity, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::{EngineFormats, ZIP_BASED_INPUTS, extension_of, stem_of};
+use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
+use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
 use output::output_files;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,8 +33,6 @@ pub use describe::{Description, describe};
 /// What is to be converted, to what, within which limits.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The input file, archive or not.
-    pub input: PathBuf,
     /// FORMAT: an extension or an engine's own format id.
     pub format: String,
     /// The only engine that may serve.
@@ -40,6 +41,8 @@ pub struct Order {
     pub root: Option<String>,
     /// Options for the engine.
     pub options: Vec<(String, String)>,
+    /// Whether one output file is zipped.
+    pub compress: Compress,
     /// Caps on the engine process.
     pub caps: Caps,
     /// Limits on the archive.
@@ -62,7 +65,7 @@ pub struct Setting {
 /// The part of a job that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The archive is judged and expanded.
+    /// The input is brought in and expanded.
     Unpack,
     /// The engine works.
     Convert,
@@ -113,7 +116,7 @@ pub struct Facts {
 /// Wall time per stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
-    /// Judging and expanding the archive.
+    /// Bringing the input in and expanding it.
     pub unpack: Duration,
     /// Starting the engine process and loading the library.
     pub load: Duration,
@@ -127,13 +130,15 @@ pub struct Times {
     pub total: Duration,
 }
 
-/// Runs an order to its end. The facts are told either way.
+/// Runs an order to its end on a file of this machine, archive or not. The facts are
+/// told either way.
 ///
 /// # Errors
 /// [`Failure`], in the result; the workspace is gone then too. Had it to stay,
 /// the failure says so.
 pub fn run<S: Sink>(
     order: &Order,
+    input: &Path,
     sink: &S,
     setting: &Setting,
     cancel: &AtomicBool,
@@ -141,19 +146,19 @@ pub fn run<S: Sink>(
 ) -> (Result<S::Output, Failure>, Facts) {
     let started = Instant::now();
     let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default() };
-    let result = job.run();
+    let result = job.run(input);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
     (result, facts)
 }
 
-/// The same in a workspace that the caller made and will remove. An input that lies
-/// in it, in [`Workspace::fetched`], is removed as soon as it is unpacked.
+/// The same on any input, in a workspace that the caller made and will remove.
 ///
 /// # Errors
 /// [`Failure`], in the result.
 pub fn run_in<S: Sink>(
     order: &Order,
+    input: &dyn Source,
     sink: &S,
     setting: &Setting,
     workspace: &Workspace,
@@ -162,7 +167,7 @@ pub fn run_in<S: Sink>(
 ) -> (Result<S::Output, Failure>, Facts) {
     let started = Instant::now();
     let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default() };
-    let result = open_input(&order.input).and_then(|file| job.run_in(&file, workspace));
+    let result = job.run_in(input, workspace);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
     (result, facts)
@@ -185,13 +190,15 @@ struct Root {
 }
 
 impl<S: Sink> Job<'_, S> {
-    fn run(&mut self) -> Result<S::Output, Failure> {
+    fn run(&mut self, input: &Path) -> Result<S::Output, Failure> {
         if self.order.caps.memory_bytes < MIN_MEMORY_BYTES {
             return Err(memory_too_small(self.order.caps.memory_bytes));
         }
-        let file = open_input(&self.order.input)?;
+        let opening = Instant::now();
+        let input = Local::open(input, &self.order.archive)?;
+        self.facts.times.unpack = opening.elapsed();
         let workspace = self.setting.place.create()?;
-        let result = self.run_in(&file, &workspace);
+        let result = self.run_in(&input, &workspace);
         let removing = Instant::now();
         let removed = workspace.remove();
         self.facts.times.remove = removing.elapsed();
@@ -206,19 +213,19 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    fn run_in(&mut self, file: &File, workspace: &Workspace) -> Result<S::Output, Failure> {
-        self.facts.input_bytes = file.metadata().map_err(|e| Failure::io("reading the input", &e))?.len();
-        let input_extension = extension_of(&self.order.input.to_string_lossy());
-        let whole = ZIP_BASED_INPUTS.contains(&input_extension.as_str());
-        let is_archive = !whole && archive::is_zip(file).map_err(|e| Failure::io("reading the input", &e))?;
-        let (root, target) = if is_archive { self.unpack(file, workspace)? } else { self.take_as_it_is()? };
+    fn run_in(&mut self, input: &dyn Source, workspace: &Workspace) -> Result<S::Output, Failure> {
+        self.facts.input_bytes = input.size_bytes();
+        let (root, target) = match input.plan() {
+            Some(plan) => self.unpack(input, plan, workspace)?,
+            None => self.take_as_it_is(input, workspace)?,
+        };
         self.facts.root = Some(root.name.clone());
         self.facts.target = Some(target.clone());
         let stem = self.sink.stem(stem_of(&root.name), &target.extension);
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
         self.convert_and_again(&root, &target, &main_name, workspace)?;
-        self.publish(&main_name, workspace)
+        self.publish(&main_name, &target.extension, workspace)
     }
 
     /// A crash may be chance: the state of a library with threads, a race, a bit.
@@ -247,52 +254,50 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    /// Judges the archive, finds root and route, and only then expands it.
-    fn unpack(&mut self, file: &File, workspace: &Workspace) -> Result<(Root, Target), Failure> {
+    /// Finds root and route, and only then expands the archive.
+    fn unpack(
+        &mut self,
+        input: &dyn Source,
+        plan: &Plan,
+        workspace: &Workspace,
+    ) -> Result<(Root, Target), Failure> {
         self.observer.stage(Stage::Unpack);
         let started = Instant::now();
-        let archive = Archive::open(file, &self.order.archive)?;
-        let names = archive.names();
+        let names = plan.names();
         let (formats, targets) = self.targets()?;
         let name = match &self.order.root {
             Some(root) => named_root(root, &names)?,
             None => route::choose_root(&names, &targets, &formats)?,
         };
         let target = self.target_for(&name, &formats, &targets)?;
-        let expanded = archive.expanded_bytes();
-        workspace.admit(expanded)?;
-        self.facts.unpacked_bytes = expanded;
-        self.facts.unpacked_files = archive.files();
+        workspace.admit(plan.expanded_bytes())?;
+        self.facts.unpacked_bytes = plan.expanded_bytes();
+        self.facts.unpacked_files = plan.files();
         let directory = workspace.input();
-        let observer = &mut *self.observer;
-        archive.unpack(&directory, self.cancel, &mut |bytes| {
-            observer.progress(bytes as f64 / expanded.max(1) as f64)
-        })?;
-        drop(archive);
-        if self.order.input.starts_with(workspace.fetched()) {
-            std::fs::remove_file(&self.order.input)
-                .map_err(|e| Failure::io("removing the unpacked archive", &e))?;
-        }
-        self.facts.times.unpack = started.elapsed();
+        input.expand(&directory, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
+        self.facts.times.unpack += started.elapsed();
         Ok((Root { path: directory.join(&name), directory, name }, target))
     }
 
-    /// A file that is no archive is read where it lies, with the files beside it:
-    /// a model's materials, a shapefile's attributes.
-    fn take_as_it_is(&mut self) -> Result<(Root, Target), Failure> {
+    /// A file that is no archive.
+    fn take_as_it_is(
+        &mut self,
+        input: &dyn Source,
+        workspace: &Workspace,
+    ) -> Result<(Root, Target), Failure> {
         if self.order.root.is_some() {
             let message = "--root names a file in an archive, but the input is no archive";
             return Err(Failure::new(FailureCode::RootMissing, message));
         }
-        let path =
-            std::fs::canonicalize(&self.order.input).map_err(|e| Failure::io("reading the input", &e))?;
-        let name = path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
-        let (Some(name), Some(directory), Some(_)) = (name, path.parent().map(Path::to_owned), path.to_str())
-        else {
-            return Err(Failure::new(FailureCode::UsageInvalid, "the input path is not valid UTF-8"));
-        };
+        let started = Instant::now();
+        let name = input.name().to_owned();
         let (formats, targets) = self.targets()?;
         let target = self.target_for(&name, &formats, &targets)?;
+        workspace.admit(input.needs_bytes())?;
+        let progress = &mut |fraction| self.observer.progress(fraction);
+        let path = input.place(&workspace.input(), self.cancel, progress)?;
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        self.facts.times.unpack += started.elapsed();
         Ok((Root { path, directory, name }, target))
     }
 
@@ -390,7 +395,12 @@ impl<S: Sink> Job<'_, S> {
         self.facts.warnings = report.warnings.iter().map(|line| workspace.hide(line)).collect();
     }
 
-    fn publish(&mut self, main_name: &str, workspace: &Workspace) -> Result<S::Output, Failure> {
+    fn publish(
+        &mut self,
+        main_name: &str,
+        extension: &str,
+        workspace: &Workspace,
+    ) -> Result<S::Output, Failure> {
         let files = output_files(&workspace.output())?;
         self.facts.output_files = files.len() as u64;
         if files.is_empty() {
@@ -408,7 +418,10 @@ impl<S: Sink> Job<'_, S> {
         }
         self.observer.stage(Stage::Publish);
         let started = Instant::now();
-        let published = self.sink.publish(&files, main_name, workspace)?;
+        // Nobody reads the input any more, and an archive of the output takes room.
+        workspace.clear_input()?;
+        let zipped = needs_archive(&files, main_name) || self.order.compress.wants(extension, bytes);
+        let published = self.sink.publish(&files, main_name, zipped, workspace)?;
         self.facts.times.publish = started.elapsed();
         Ok(published)
     }
@@ -455,25 +468,6 @@ fn blame_a_full_workspace(failure: Failure, workspace: &Workspace) -> Failure {
 
 /// A workspace with less room than this is full.
 const FULL_BYTES: u64 = 1 << 20;
-
-fn open_input(path: &Path) -> Result<File, Failure> {
-    let shown = path.display();
-    let unreadable = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            Failure::new(FailureCode::InputNotFound, format!("there is no file {shown}"))
-        }
-        _ => Failure::new(FailureCode::InputUnreadable, format!("cannot read {shown}: {e}")),
-    };
-    // Looked at before it is opened: opening a FIFO would wait for a writer.
-    let kind = std::fs::metadata(path).map_err(unreadable)?;
-    if !kind.is_file() {
-        return Err(Failure::new(FailureCode::InputNotAFile, format!("{shown} is not a regular file")));
-    }
-    if kind.len() == 0 {
-        return Err(Failure::new(FailureCode::InputEmpty, format!("{shown} is empty")));
-    }
-    File::open(path).map_err(unreadable)
-}
 
 fn named_root(root: &str, names: &[&str]) -> Result<String, Failure> {
     let wanted = root.trim_end_matches('/');

@@ -1,8 +1,9 @@
 //! Admission: whether a job fits this worker, before a byte of it is downloaded.
 //!
 //! tmpfs pages count against the same memory as processes do, so one budget covers
-//! all: the object, what it expands to, as much again for the output, and the
-//! engine. What does not fit now waits; what can never fit is refused.
+//! all: what the object expands to, as much again for the output, and the engine. The
+//! object itself is never stored. What does not fit now waits; what can never fit is
+//! refused.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{MIN_MEMORY_BYTES, display_size};
@@ -41,13 +42,13 @@ impl Budget {
         Self { total, used: Arc::default() }
     }
 
-    /// Room for an object of `object` bytes that expands to `expanded` bytes (to
-    /// itself when it is no archive) and an engine that may use up to `engine` bytes,
-    /// or less when there is no more.
-    pub fn admit(&self, object: u64, expanded: u64, engine: u64) -> Admission {
+    /// Room for an object that expands to `expanded` bytes (to itself when it is no
+    /// archive) and an engine that may use up to `engine` bytes, or less when there is
+    /// no more.
+    pub fn admit(&self, expanded: u64, engine: u64) -> Admission {
         // The output is as large as the input; an engine whose output is larger
         // meets a full workspace, and the job is told so.
-        let files = object.saturating_add(expanded.saturating_mul(2));
+        let files = expanded.saturating_mul(2);
         let needed = files.saturating_add(MIN_MEMORY_BYTES);
         if needed > self.total {
             let message = format!(
@@ -101,17 +102,17 @@ mod tests {
 
     #[test]
     fn what_fits_runs_and_what_does_not_waits() {
-        let budget = Budget::new(10 * GIB);
-        let Admission::Now(first) = budget.admit(GIB, 2 * GIB, GIB) else { panic!("it fits") };
+        let budget = Budget::new(9 * GIB);
+        let Admission::Now(first) = budget.admit(2 * GIB, GIB) else { panic!("it fits") };
         assert_eq!(first.engine_bytes, GIB);
-        assert!(matches!(budget.admit(GIB, 2 * GIB, GIB), Admission::Later));
+        assert!(matches!(budget.admit(2 * GIB, GIB), Admission::Later));
         drop(first);
-        assert!(matches!(budget.admit(GIB, 2 * GIB, GIB), Admission::Now(_)));
+        assert!(matches!(budget.admit(2 * GIB, GIB), Admission::Now(_)));
     }
 
     #[test]
     fn a_large_job_gets_what_is_left_for_its_engine() {
-        let Admission::Now(share) = Budget::new(10 * GIB).admit(GIB, 4 * GIB, 4 * GIB) else {
+        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB) else {
             panic!("it fits")
         };
         assert_eq!(share.engine_bytes, GIB);
@@ -119,13 +120,13 @@ mod tests {
 
     #[test]
     fn what_can_never_fit_is_refused_at_the_limit() {
-        let files = 3 * GIB;
+        let files = 2 * GIB;
         let at_limit = Budget::new(files + MIN_MEMORY_BYTES);
-        assert!(matches!(at_limit.admit(GIB, GIB, GIB), Admission::Now(_)));
+        assert!(matches!(at_limit.admit(GIB, GIB), Admission::Now(_)));
         let below = Budget::new(files + MIN_MEMORY_BYTES - 1);
-        let Admission::Never(failure) = below.admit(GIB, GIB, GIB) else { panic!("it cannot fit") };
+        let Admission::Never(failure) = below.admit(GIB, GIB) else { panic!("it cannot fit") };
         assert_eq!(failure.code, FailureCode::LimitAdmission);
-        assert!(matches!(below.admit(u64::MAX, u64::MAX, u64::MAX), Admission::Never(_)));
+        assert!(matches!(below.admit(u64::MAX, u64::MAX), Admission::Never(_)));
     }
 
     #[test]

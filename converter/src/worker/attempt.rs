@@ -1,12 +1,13 @@
-//! One attempt at a job, on a thread of its own: fetch, unpack, convert, publish, wipe.
+//! One attempt at a job, on a thread of its own: fetch, convert, publish, wipe. An
+//! archive is expanded while it is fetched, so that both are one stage.
 //!
 //! The thread lives as long as the engine process that it starts: the kernel ends
 //! that process with the thread. It touches the job's record not at all.
 
 use super::deliver::Store;
 use super::failpoint;
-use super::fetch::fetch;
 use super::hold::Hold;
+use crate::intake::{Remote, Source};
 use crate::job::{self, Facts, Observer, Setting};
 use crate::supervisor::Identity;
 use crate::workspace::Workspace;
@@ -21,7 +22,7 @@ use tokio::runtime::Handle;
 /// What an attempt works with.
 pub(super) struct Attempt {
     pub(super) job: Job,
-    pub(super) input: Object,
+    pub(super) input: Remote,
     pub(super) hold: Arc<Hold>,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) runtime: Handle,
@@ -54,26 +55,14 @@ impl Attempt {
     }
 
     fn work(&self, workspace: &Workspace) -> Result<Object, Failure> {
-        let fetching = Instant::now();
-        workspace.admit(self.input.size_bytes)?;
-        let path = workspace.fetched().join(self.job.order.file_name.as_str());
-        let progress = &mut |fraction| self.hold.progress(fraction);
-        fetch(
-            &self.objects,
-            &self.runtime,
-            &self.job.order,
-            &self.input,
-            &path,
-            &self.hold.cancel,
-            progress,
-        )?;
-        self.hold.took(Stage::Fetch, fetching.elapsed());
+        // As much again for the output as the input takes up: as admission reckons.
+        workspace.admit(self.input.needs_bytes().saturating_mul(2))?;
         let order = job::Order {
-            input: path,
             format: self.job.order.format.clone(),
             engine: None,
             root: self.job.order.root.clone(),
             options: self.job.order.options.clone().into_iter().collect(),
+            compress: self.job.order.compress,
             caps: self.caps,
             archive: self.archive,
             crash_retries: 1,
@@ -88,7 +77,7 @@ impl Attempt {
         };
         let mut watcher = Watcher { hold: &self.hold };
         let (result, facts) =
-            job::run_in(&order, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
+            job::run_in(&order, &self.input, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
         self.note(&facts);
         result.map_err(|failure| within(failure, workspace))
     }
@@ -96,7 +85,7 @@ impl Attempt {
     fn note(&self, facts: &Facts) {
         let times = &facts.times;
         let stages = [
-            (Stage::Unpack, times.unpack),
+            (Stage::Fetch, times.unpack),
             (Stage::Convert, times.load + times.convert),
             (Stage::Publish, times.publish),
         ];
@@ -130,7 +119,7 @@ struct Watcher<'a> {
 impl Observer for Watcher<'_> {
     fn stage(&mut self, stage: job::Stage) {
         let stage = match stage {
-            job::Stage::Unpack => Stage::Unpack,
+            job::Stage::Unpack => Stage::Fetch,
             job::Stage::Convert => {
                 failpoint::reached("unpacked");
                 Stage::Convert
@@ -141,6 +130,9 @@ impl Observer for Watcher<'_> {
     }
 
     fn progress(&mut self, fraction: f64) {
+        if fraction >= 0.5 && self.hold.current().0 == Stage::Fetch {
+            failpoint::reached("half-downloaded");
+        }
         self.hold.progress(fraction);
     }
 

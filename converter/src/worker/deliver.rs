@@ -7,8 +7,8 @@
 
 use super::failpoint;
 use crate::digest::Digest;
-use crate::publish::{OutputFile, Sink, needs_archive, write_zip};
-use crate::workspace::Workspace;
+use crate::publish::{OutputFile, Sink, write_zip};
+use crate::workspace::{Workspace, discard};
 use bytes::Bytes;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -17,6 +17,8 @@ use cadmill_core::ports::object_store::{MAX_PARTS, Part};
 use cadmill_core::ports::{ObjectStore, PortError};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,16 @@ const REQUESTS: usize = 4;
 const TRIES: u32 = 3;
 
 type Joined = Result<Result<Part, PortError>, tokio::task::JoinError>;
+
+/// An output that goes up in parts.
+struct Rising<'a> {
+    key: &'a ObjectKey,
+    upload: &'a str,
+    file: &'a File,
+    size: u64,
+    part_bytes: u64,
+    arrived: Vec<Part>,
+}
 
 /// Publishes to the object store.
 pub(super) struct Store<'a> {
@@ -57,11 +69,12 @@ impl Sink for Store<'_> {
         &self,
         files: &[OutputFile],
         main_name: &str,
+        zipped: bool,
         workspace: &Workspace,
     ) -> Result<Object, Failure> {
         failpoint::reached("converted");
         let (name, path) = match files {
-            [one] if !needs_archive(files, main_name) => (main_name.to_owned(), one.path.clone()),
+            [one] if !zipped => (main_name.to_owned(), one.path.clone()),
             _ => (format!("{main_name}.zip"), archive(files, workspace)?),
         };
         // An archive of the client's may hold a name that makes a bad one.
@@ -77,7 +90,9 @@ impl Sink for Store<'_> {
 
 fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<PathBuf, Failure> {
     let path = workspace.fetched().join("output.zip");
-    let made = File::create_new(&path).and_then(|mut file| write_zip(files, &mut file));
+    // What is in the archive need not lie beside it.
+    let made = File::create_new(&path)
+        .and_then(|mut file| write_zip(files, &mut file, &mut |written| discard::file(&written.path)));
     made.map_err(|e| Failure::io("writing the archive of the output to the workspace", &e))?;
     Ok(path)
 }
@@ -85,7 +100,8 @@ fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<PathBuf, Failu
 impl Store<'_> {
     fn upload(&self, key: &ObjectKey, path: &Path) -> Result<Object, Failure> {
         let fail = |e: io::Error| Failure::io("reading the output", &e);
-        let mut file = File::open(path).map_err(fail)?;
+        // To be written to as well: what has been uploaded is given up.
+        let mut file = File::options().read(true).write(true).open(path).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let mut digest = Digest::default();
         if size <= PART {
@@ -94,7 +110,7 @@ impl Store<'_> {
             digest.update(&body);
             self.put(key, body.into())?;
         } else {
-            self.put_parts(key, &mut file, size, &mut digest)?;
+            self.put_parts(key, &file, size, &mut digest)?;
         }
         let there = self.runtime.block_on(self.objects.head(key))?;
         if there.size_bytes != size {
@@ -119,12 +135,14 @@ impl Store<'_> {
     fn put_parts(
         &self,
         key: &ObjectKey,
-        file: &mut File,
+        file: &File,
         size: u64,
         digest: &mut Digest,
     ) -> Result<(), Failure> {
         let upload = self.runtime.block_on(self.objects.begin_multipart(key))?;
-        let result = self.send_parts(key, &upload, file, size, digest);
+        let part_bytes = PART.max(size.div_ceil(u64::from(MAX_PARTS)));
+        let rising = Rising { key, upload: &upload, file, size, part_bytes, arrived: Vec::new() };
+        let result = self.send_parts(rising, digest);
         if result.is_err() {
             // Unfinished uploads hold data that no listing shows. If this fails too, the
             // cleanup finds it.
@@ -133,50 +151,36 @@ impl Store<'_> {
         result
     }
 
-    fn send_parts(
-        &self,
-        key: &ObjectKey,
-        upload: &str,
-        file: &mut File,
-        size: u64,
-        digest: &mut Digest,
-    ) -> Result<(), Failure> {
-        let part_bytes = PART.max(size.div_ceil(u64::from(MAX_PARTS)));
-        let mut arrived = Vec::new();
-        let mut sent = 0u64;
+    fn send_parts(&self, mut rising: Rising<'_>, digest: &mut Digest) -> Result<(), Failure> {
         let mut tasks = JoinSet::new();
-        for number in 1.. {
-            if sent == size {
-                break;
-            }
+        for number in 1..=rising.count() {
             if self.cancelled() {
                 return Err(Failure::new(FailureCode::Cancelled, "cancelled while uploading"));
             }
             if tasks.len() >= REQUESTS
                 && let Some(joined) = self.runtime.block_on(tasks.join_next())
             {
-                self.arrive(joined, &mut arrived, size)?;
+                self.arrive(joined, &mut rising)?;
             }
-            let length = part_bytes.min(size - sent);
-            let mut body = vec![0; usize::try_from(length).unwrap_or(0)];
-            file.read_exact(&mut body).map_err(|e| Failure::io("reading the output", &e))?;
+            let body = rising.read(number)?;
             digest.update(&body);
-            sent += length;
-            let (objects, key, upload) = (Arc::clone(self.objects), key.clone(), upload.to_owned());
-            tasks.spawn_on(put_part(objects, key, upload, number, body.into()), self.runtime);
+            let (objects, key) = (Arc::clone(self.objects), rising.key.clone());
+            tasks.spawn_on(put_part(objects, key, rising.upload.to_owned(), number, body), self.runtime);
         }
         while let Some(joined) = self.runtime.block_on(tasks.join_next()) {
-            self.arrive(joined, &mut arrived, size)?;
+            self.arrive(joined, &mut rising)?;
         }
-        arrived.sort_by_key(|part| part.number);
-        self.complete(key, upload, &arrived)
+        rising.arrived.sort_by_key(|part| part.number);
+        self.complete(rising.key, rising.upload, &rising.arrived)
     }
 
-    fn arrive(&self, joined: Joined, arrived: &mut Vec<Part>, size: u64) -> Result<(), Failure> {
-        arrived.push(joined.map_err(|_| Failure::new(FailureCode::Io, "an upload task has panicked"))??);
-        let done = arrived.iter().map(|part| part.size_bytes).sum::<u64>();
-        (self.progress)(done as f64 / size as f64);
-        if done * 2 >= size {
+    fn arrive(&self, joined: Joined, rising: &mut Rising<'_>) -> Result<(), Failure> {
+        let part = joined.map_err(|_| Failure::new(FailureCode::Io, "an upload task has panicked"))??;
+        rising.discard(part.number)?;
+        rising.arrived.push(part);
+        let done = rising.arrived.iter().map(|part| part.size_bytes).sum::<u64>();
+        (self.progress)(done as f64 / rising.size as f64);
+        if done * 2 >= rising.size {
             failpoint::reached("half-uploaded");
         }
         Ok(())
@@ -197,6 +201,32 @@ impl Store<'_> {
 
     fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+impl Rising<'_> {
+    fn count(&self) -> u32 {
+        u32::try_from(self.size.div_ceil(self.part_bytes)).unwrap_or(MAX_PARTS)
+    }
+
+    /// Where part `number`, from 1, lies in the file.
+    fn range(&self, number: u32) -> Range<u64> {
+        let start = u64::from(number - 1) * self.part_bytes;
+        start..self.size.min(start + self.part_bytes)
+    }
+
+    fn read(&self, number: u32) -> Result<Bytes, Failure> {
+        let Range { start, end } = self.range(number);
+        let mut body = vec![0; usize::try_from(end - start).unwrap_or(0)];
+        self.file.read_exact_at(&mut body, start).map_err(|e| Failure::io("reading the output", &e))?;
+        Ok(body.into())
+    }
+
+    /// The store has it, and whoever tries the job again makes it anew: its memory can
+    /// serve others.
+    fn discard(&self, number: u32) -> Result<(), Failure> {
+        discard::range(self.file, self.range(number))
+            .map_err(|e| Failure::io("giving the uploaded output up", &e))
     }
 }
 

@@ -18,11 +18,10 @@ pub mod admission;
 mod attempt;
 mod deliver;
 pub mod failpoint;
-mod fetch;
 mod hold;
-mod remote;
 mod take;
 
+use crate::intake::Flow;
 use crate::job::Setting;
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
@@ -62,6 +61,8 @@ pub struct WorkerSettings {
     pub caps: Caps,
     /// Limits on an archive.
     pub archive: ArchiveLimits,
+    /// How an upload is read.
+    pub flow: Flow,
 }
 
 /// A worker.

@@ -6,9 +6,9 @@
 use super::admission::{Admission, Share};
 use super::attempt::{Attempt, panicked};
 use super::hold::{Hold, Keeper, Lost};
-use super::{Active, Shared, failpoint, random, remote};
+use super::{Active, Shared, failpoint, random};
+use crate::intake::{Remote, Source};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
 use cadmill_core::domain::ids::{JobId, Role};
 use cadmill_core::domain::job::{Job, JobFailure, Object, Stage, State};
 use cadmill_core::domain::limits::Caps;
@@ -187,6 +187,13 @@ struct Road<'a> {
     entered: Entered,
 }
 
+/// A job that may run: its input, of which the directory is known, and its share of
+/// the memory.
+struct Admitted {
+    input: Remote,
+    share: Share,
+}
+
 /// What watching another's lease ended with.
 enum Watched {
     /// It did not change for a whole lease.
@@ -235,7 +242,7 @@ impl Road<'_> {
                 Some(room) => room,
                 None => return Ok(Settle::Return(Duration::from_secs(1))),
             };
-            if let Some(settle) = self.claim(&job, dead, input, room).await? {
+            if let Some(settle) = self.claim(&job, dead, room).await? {
                 return Ok(settle);
             }
             dead = None;
@@ -296,15 +303,19 @@ impl Road<'_> {
         }
     }
 
-    /// Room for the job; a failure when it will never fit, nothing when others use
-    /// what it needs for too long.
-    async fn room(&self, job: &Job, input: &Object) -> PortResult<Option<Result<Share, Failure>>> {
-        let expanded = self.expanded_bytes(job, input).await?;
-        let engine = self.shared.settings.caps.memory_bytes;
+    /// The input, judged, and room for the job; a failure when it is refused or will
+    /// never fit, nothing when others use what it needs for too long.
+    async fn room(&self, job: &Job, input: &Object) -> PortResult<Option<Result<Admitted, Failure>>> {
+        let (objects, settings) = (Arc::clone(&self.shared.objects), &self.shared.settings);
+        let opened = Remote::open(objects, &job.order, input.clone(), &settings.archive, settings.flow);
+        let input = match opened.await? {
+            Ok(input) => input,
+            Err(failure) => return Ok(Some(Err(failure))),
+        };
         let since = Instant::now();
         loop {
-            match self.shared.budget.admit(input.size_bytes, expanded, engine) {
-                Admission::Now(share) => return Ok(Some(Ok(share))),
+            match self.shared.budget.admit(input.needs_bytes(), settings.caps.memory_bytes) {
+                Admission::Now(share) => return Ok(Some(Ok(Admitted { input, share }))),
                 Admission::Never(failure) => return Ok(Some(Err(failure))),
                 Admission::Later if since.elapsed() >= ROOM_WAIT => return Ok(None),
                 Admission::Later => {}
@@ -317,27 +328,12 @@ impl Road<'_> {
         }
     }
 
-    /// What the object expands to, by the directory of the archive; its own size when
-    /// it is none.
-    async fn expanded_bytes(&self, job: &Job, input: &Object) -> PortResult<u64> {
-        if ZIP_BASED_INPUTS.contains(&extension_of(job.order.file_name.as_str()).as_str()) {
-            return Ok(input.size_bytes);
-        }
-        let (objects, object) = (Arc::clone(&self.shared.objects), input.clone());
-        let runtime = tokio::runtime::Handle::current();
-        let read = tokio::task::spawn_blocking(move || remote::expanded_bytes(&objects, &runtime, &object));
-        let expanded = read.await.unwrap_or(Ok(None))?;
-        // The object itself is there while it is expanded.
-        Ok(expanded.unwrap_or(input.size_bytes))
-    }
-
     /// Claims the job and works on it; nothing when another was faster.
     async fn claim(
         &mut self,
         job: &Job,
         dead: Option<u64>,
-        input: Object,
-        room: Result<Share, Failure>,
+        room: Result<Admitted, Failure>,
     ) -> PortResult<Option<Settle>> {
         let shared = self.shared;
         let claimed = Instant::now();
@@ -350,7 +346,7 @@ impl Road<'_> {
             }
             Change::Ignored(..) | Change::Denied(..) | Change::Missing => return Ok(None),
         };
-        tracing::info!(job.id = %job.id, attempt = job.attempt, bytes = input.size_bytes, "claimed");
+        tracing::info!(job.id = %job.id, attempt = job.attempt, bytes = job.order.size_bytes, "claimed");
         failpoint::reached("claimed");
         let hold = Hold::new(job.id, job.attempt, self.letter.clone(), claimed);
         if let Some(active) = shared.active().get_mut(&self.entered.job) {
@@ -367,7 +363,7 @@ impl Road<'_> {
             tokio::spawn(async move { keeper.keep(&hold).await })
         };
         let result = match room {
-            Ok(share) => self.attempt(*job, input, &hold, &share).await,
+            Ok(admitted) => self.attempt(*job, admitted, &hold).await,
             Err(failure) => Err((failure, Stage::Fetch)),
         };
         let settle = self.conclude(&hold, result).await;
@@ -378,9 +374,8 @@ impl Road<'_> {
     async fn attempt(
         &self,
         job: Job,
-        input: Object,
+        Admitted { input, share }: Admitted,
         hold: &Arc<Hold>,
-        share: &Share,
     ) -> Result<Object, (Failure, Stage)> {
         let shared = self.shared;
         let attempt = Attempt {

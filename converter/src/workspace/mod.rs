@@ -9,6 +9,7 @@
 //! lock back when the process dies, however it dies. So a workspace without a lock is
 //! the remains of a killed process, and [`Place::sweep`] removes it.
 
+pub(crate) mod discard;
 mod sweep;
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -181,11 +182,21 @@ impl Workspace {
     /// `infra.io`.
     pub fn clear_output(&self) -> Result<(), Failure> {
         for directory in [self.output(), self.scratch()] {
-            std::fs::remove_dir_all(&directory)
+            discard::directory(&directory)
                 .and_then(|()| make_directory(&directory))
                 .map_err(|e| Failure::io("emptying the output of the workspace", &e))?;
         }
         Ok(())
+    }
+
+    /// Removes the input, when nobody reads it any more.
+    ///
+    /// # Errors
+    /// `infra.io`.
+    pub fn clear_input(&self) -> Result<(), Failure> {
+        discard::directory(&self.input())
+            .and_then(|()| make_directory(&self.input()))
+            .map_err(|e| Failure::io("removing the input from the workspace", &e))
     }
 
     /// Removes the workspace and everything in it.

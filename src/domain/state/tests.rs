@@ -33,6 +33,7 @@ fn new_job() -> Job {
         format: "dxf".to_owned(),
         root: None,
         options: Default::default(),
+        compress: Default::default(),
     };
     created(JobId::from_random_bytes([1; 16]), order, &policy(), 0)
 }

@@ -68,6 +68,7 @@ impl World {
             format: format.to_owned(),
             root: None,
             options: Default::default(),
+            compress: Default::default(),
         };
         self.jobs.create(id, order).await.expect("the job is created");
         id

@@ -1,0 +1,236 @@
+//! Pieces of the input become files, several at once.
+//!
+//! Pieces are begun in the order of their bytes. That keeps the bounded buffer of a
+//! download from standing still: the earliest piece that is not done is always in work,
+//! and the bytes that it waits for were asked for before all that is still held.
+
+use super::Piece;
+use super::write::{Spares, Target, Write, write_all};
+use crate::archive::{Decoder, Step};
+use crate::workspace::make_directory;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Threads that expand at once, at most. More do not help: they share the memory bus.
+const MAX_THREADS: usize = 4;
+
+/// How often progress is told and cancellation looked at.
+pub(super) const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The bytes of one piece, in order.
+pub(super) trait Chunks: Send {
+    /// The next ones; none at the end. They are given up when the next are asked for.
+    fn next(&mut self) -> Result<&[u8], Failure>;
+}
+
+/// A piece that can be begun.
+pub(super) struct Work<'a> {
+    pub(super) piece: &'a Piece<'a>,
+    pub(super) chunks: Box<dyn Chunks + 'a>,
+}
+
+/// What all threads see.
+pub(super) struct Shared<'a> {
+    pub(super) spares: Spares,
+    directory: &'a Path,
+    cancel: &'a AtomicBool,
+    total: u64,
+    taken: AtomicU64,
+    stop: AtomicBool,
+    failure: Mutex<Option<Failure>>,
+}
+
+/// Expands what `feed` sends. `feed` runs on this thread, and calls [`Shared::tick`] if
+/// it takes long. `progress` hears how much of `total` bytes has been taken up.
+///
+/// # Errors
+/// The first failure of anyone. All threads have ended then too.
+pub(super) fn run<'a>(
+    directory: &'a Path,
+    total: u64,
+    pieces: &'a [Piece<'a>],
+    cancel: &'a AtomicBool,
+    progress: &mut dyn FnMut(f64),
+    feed: impl FnOnce(&Shared<'a>, &Sender<Work<'a>>, &mut dyn FnMut(f64)),
+) -> Result<(), Failure> {
+    make_directories(directory, pieces)?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let shared = Shared {
+        spares: Spares::new(processors > 1),
+        directory,
+        cancel,
+        total,
+        taken: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        failure: Mutex::new(None),
+    };
+    let threads = processors.min(MAX_THREADS).min(pieces.len());
+    let (work_sender, work) = mpsc::channel();
+    let (write_sender, writes) = mpsc::channel();
+    let work = Mutex::new(work);
+    let left = AtomicUsize::new(threads);
+    let caller = std::thread::current();
+    std::thread::scope(|scope| {
+        let shared = &shared;
+        scope.spawn(move || write_all(shared, &writes));
+        for _ in 0..threads {
+            let (work, writes, left, caller) = (&work, write_sender.clone(), &left, &caller);
+            scope.spawn(move || {
+                let ended = Ended { left, caller };
+                shared.expand_all(work, &writes);
+                drop(ended);
+            });
+        }
+        drop(write_sender);
+        feed(shared, &work_sender, progress);
+        drop(work_sender);
+        while left.load(Ordering::Acquire) > 0 {
+            std::thread::park_timeout(INTERVAL);
+            shared.tick(progress);
+        }
+    });
+    match shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+/// Counts a thread down however it ends: the one that waits would wait for ever for a
+/// thread that panicked.
+struct Ended<'a> {
+    left: &'a AtomicUsize,
+    caller: &'a std::thread::Thread,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.left.fetch_sub(1, Ordering::Release);
+        self.caller.unpark();
+    }
+}
+
+impl Shared<'_> {
+    /// Keeps the first failure and stops everyone.
+    pub(super) fn fail(&self, failure: Failure) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody has failed.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Looks at the wish to cancel and tells progress.
+    pub(super) fn tick(&self, progress: &mut dyn FnMut(f64)) {
+        if self.cancel.load(Ordering::Relaxed) {
+            self.fail(Failure::new(FailureCode::Cancelled, "cancelled while the input was brought in"));
+        }
+        progress(self.taken.load(Ordering::Relaxed) as f64 / self.total.max(1) as f64);
+    }
+
+    fn expand_all(&self, work: &Mutex<Receiver<Work<'_>>>, writes: &Sender<Write>) {
+        let mut buffer = Vec::new();
+        loop {
+            let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Work { piece, mut chunks }) = next else { return };
+            if self.stopped() {
+                return;
+            }
+            if let Err(failure) = self.expand(piece, &mut *chunks, &mut buffer, writes) {
+                self.fail(failure);
+            }
+        }
+    }
+
+    fn expand(
+        &self,
+        piece: &Piece<'_>,
+        chunks: &mut dyn Chunks,
+        buffer: &mut Vec<u8>,
+        writes: &Sender<Write>,
+    ) -> Result<(), Failure> {
+        let mut content = piece.entry.map_or(Content::Plain, |entry| Content::Entry(Decoder::new(entry)));
+        let mut target = match piece.entry {
+            Some(entry) if entry.is_directory() => None,
+            _ => {
+                let path = self.directory.join(piece.path);
+                Some(Target::create(&path, piece.size_bytes, buffer, writes, &self.spares)?)
+            }
+        };
+        loop {
+            let mut input = chunks.next()?;
+            let length = input.len();
+            // Whoever feeds fails before it ends a piece early.
+            if self.stopped() {
+                return Ok(());
+            }
+            if length == 0 {
+                break;
+            }
+            loop {
+                // A directory has no content; its decoder says so where there is some.
+                let mut nothing = [0; 1];
+                let room = target.as_mut().map_or(&mut nothing[..], Target::room);
+                let step = content.step(input, room)?;
+                input = &input[step.consumed..];
+                if let Some(target) = &mut target {
+                    target.advance(step.produced)?;
+                }
+                if step.consumed == 0 && step.produced == 0 {
+                    break;
+                }
+                if self.stopped() {
+                    return Ok(());
+                }
+            }
+            self.taken.fetch_add(length as u64, Ordering::Relaxed);
+        }
+        content.finish()?;
+        target.map_or(Ok(()), |mut target| target.flush())
+    }
+}
+
+/// What the bytes of a piece are.
+enum Content {
+    Entry(Decoder),
+    Plain,
+}
+
+impl Content {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Failure> {
+        match self {
+            Self::Entry(decoder) => decoder.step(input, output),
+            Self::Plain => {
+                let length = input.len().min(output.len());
+                output[..length].copy_from_slice(&input[..length]);
+                Ok(Step { consumed: length, produced: length })
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Entry(decoder) => decoder.finish(),
+            Self::Plain => Ok(()),
+        }
+    }
+}
+
+fn make_directories(base: &Path, pieces: &[Piece<'_>]) -> Result<(), Failure> {
+    let mut directories: Vec<&str> = Vec::new();
+    for piece in pieces {
+        directories.extend(piece.path.match_indices('/').map(|(at, _)| &piece.path[..at]));
+    }
+    directories.sort_unstable();
+    directories.dedup();
+    for directory in directories {
+        make_directory(&base.join(directory))
+            .map_err(|e| Failure::io("making a directory in the workspace", &e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! One range of an object, whatever happens to the requests for it.
+//!
+//! A request that fails for a reason that may pass is made again, after a pause. One
+//! that takes much longer than others did gets a second one beside it, and the first
+//! answer counts: a connection that hangs would hold up all that is behind it.
+
+use super::Flow;
+use bytes::Bytes;
+use cadmill_core::domain::job::Object;
+use cadmill_core::ports::{ObjectStore, PortError, PortResult};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a request that is under way is compared with the others.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Times that are remembered.
+const REMEMBERED: usize = 16;
+
+/// A part is late that takes so many times as long as others.
+const TIMES_AS_LONG: u32 = 3;
+
+/// Reads ranges of one object. Clones share what they know of its pace.
+#[derive(Clone)]
+pub(super) struct Reader {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) object: Object,
+    pub(super) flow: Flow,
+    pub(super) pace: Arc<Pace>,
+}
+
+/// How long the latest parts took, and what was done about those that did not come.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    times: Mutex<Vec<Duration>>,
+    again: AtomicU64,
+    beside: AtomicU64,
+}
+
+impl Pace {
+    fn took(&self, time: Duration) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() == REMEMBERED {
+            times.remove(0);
+        }
+        times.push(time);
+    }
+
+    /// How long a part may take before it is late.
+    fn patience(&self, flow: &Flow) -> Duration {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        times.sort_unstable();
+        times.get(times.len() / 2).map_or(flow.late_alone, |median| flow.late.max(*median * TIMES_AS_LONG))
+    }
+
+    /// Requests that were made again after a failure, and beside one that was late.
+    pub(super) fn extra_requests(&self) -> (u64, u64) {
+        (self.again.load(Ordering::Relaxed), self.beside.load(Ordering::Relaxed))
+    }
+}
+
+impl Reader {
+    /// All bytes of the range, if the object is still the same.
+    pub(super) async fn read(&self, range: Range<u64>) -> PortResult<Bytes> {
+        let mut pause = self.flow.pause;
+        for _ in 1..self.flow.tries {
+            match self.hedged(range.clone()).await {
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(error = %error, "a part is asked for again");
+                    self.pace.again.fetch_add(1, Ordering::Relaxed);
+                }
+                other => return other,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.hedged(range).await
+    }
+
+    async fn hedged(&self, range: Range<u64>) -> PortResult<Bytes> {
+        let started = Instant::now();
+        let first = self.once(range.clone());
+        tokio::pin!(first);
+        while started.elapsed() < self.pace.patience(&self.flow) {
+            tokio::select! {
+                answer = &mut first => {
+                    self.pace.took(started.elapsed());
+                    return answer;
+                }
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        tracing::debug!("a part is late and is asked for beside the first request");
+        self.pace.beside.fetch_add(1, Ordering::Relaxed);
+        let second = self.once(range);
+        tokio::pin!(second);
+        // A failure of one leaves the other.
+        tokio::select! {
+            answer = &mut first => match answer {
+                Err(error) if error.is_transient() => second.await,
+                other => other,
+            },
+            answer = &mut second => match answer {
+                Err(error) if error.is_transient() => first.await,
+                other => other,
+            },
+        }
+    }
+
+    async fn once(&self, range: Range<u64>) -> PortResult<Bytes> {
+        let wanted = range.end - range.start;
+        let bytes = self.store.read(&self.object, range).await?;
+        // A short read would shift all that follows.
+        if bytes.len() as u64 == wanted {
+            return Ok(bytes);
+        }
+        let reason = "another number of bytes than was asked for".to_owned();
+        Err(PortError::Unavailable { operation: "reading the upload", reason })
+    }
+}

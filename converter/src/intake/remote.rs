@@ -1,0 +1,335 @@
+//! An object of the store: ranged requests, handed on in the order of their bytes.
+//!
+//! The bytes of a part are held until all that they are for have taken them, and a
+//! part is asked for only when there is room for it. Parts are given room in their
+//! order. So what the earliest unfinished entry waits for always has room, and nothing
+//! can stand still.
+
+use super::expand::{Chunks, INTERVAL, Shared, Work, run};
+use super::part::{Pace, Reader};
+use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
+use crate::archive::{Opening, Plan};
+use crate::digest::Digest;
+use bytes::Bytes;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
+use cadmill_core::domain::job::{Object, Order};
+use cadmill_core::domain::limits::ArchiveLimits;
+use cadmill_core::ports::{ObjectStore, PortError, PortResult};
+use futures_util::{Stream, StreamExt};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
+
+/// An object that was uploaded, judged. Nothing of its body has been read.
+pub struct Remote {
+    reader: Reader,
+    runtime: Handle,
+    name: String,
+    sha256: Option<String>,
+    plan: Option<Plan>,
+}
+
+impl Remote {
+    /// Looks at the object's size and, if it is an archive, reads and judges its
+    /// directory. The inner result is about the object, the outer one about the store.
+    ///
+    /// # Errors
+    /// Inside `input.size_mismatch`, `input.replaced` and `input.archive.*`.
+    pub async fn open(
+        store: Arc<dyn ObjectStore>,
+        order: &Order,
+        object: Object,
+        limits: &ArchiveLimits,
+        flow: Flow,
+    ) -> PortResult<Result<Self, Failure>> {
+        if let Err(failure) = same_size(order, &object) {
+            return Ok(Err(failure));
+        }
+        let reader = Reader { store, object, flow, pace: Arc::new(Pace::default()) };
+        let name = order.file_name.as_str().to_owned();
+        let whole = ZIP_BASED_INPUTS.contains(&extension_of(&name).as_str());
+        let plan = match if whole { Ok(Ok(None)) } else { plan_of(&reader, limits).await } {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(failure)) => return Ok(Err(failure)),
+            Err(PortError::Precondition(_)) => return Ok(Err(replaced())),
+            Err(error) => return Err(error),
+        };
+        let (sha256, runtime) = (order.sha256.clone(), Handle::current());
+        Ok(Ok(Self { reader, runtime, name, sha256, plan }))
+    }
+
+    fn bring(
+        &self,
+        pieces: &[Piece<'_>],
+        directory: &Path,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<(), Failure> {
+        let body = pieces.last().map_or(0, |piece| piece.segment.end);
+        let digester = self.sha256.as_ref().map(|_| Digester::start()).transpose()?;
+        // What no file is made of, the directory, is read once more for the digest.
+        let end = if digester.is_some() { self.reader.object.size_bytes } else { body };
+        let all = digester.as_ref().map(|digester| &digester.parts);
+        let result = run(directory, body, pieces, cancel, progress, |shared, work, progress| {
+            let parts = self.parts(end);
+            if let Err(failure) = self.hand_on(parts, pieces, shared, work, all, progress) {
+                shared.fail(failure);
+            }
+        });
+        self.tell();
+        let found = digester.map(Digester::finish).transpose();
+        result?;
+        match (found?, &self.sha256) {
+            (Some(found), Some(declared)) if !declared.eq_ignore_ascii_case(&found) => {
+                let message = "the SHA-256 of the uploaded object is not the one that was declared";
+                Err(Failure::new(FailureCode::InputDigestMismatch, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn tell(&self) {
+        let (again, beside) = self.reader.pace.extra_requests();
+        if again + beside > 0 {
+            tracing::info!(again, beside, "parts of the upload had to be asked for more than once");
+        }
+    }
+
+    /// The parts of the object up to `end`, in order. Each is a task of its own, so that
+    /// it goes on while this thread does other things; dropping the stream ends them.
+    fn parts(&self, end: u64) -> impl Stream<Item = Result<Bytes, Failure>> + Unpin + use<> {
+        let flow = self.reader.flow;
+        let room = Arc::new(Semaphore::new(flow.parts()));
+        let starts = (0..end).step_by(usize::try_from(flow.part_bytes).unwrap_or(usize::MAX));
+        let admitted = futures_util::stream::iter(starts).then(move |start| {
+            let room = Arc::clone(&room);
+            async move { (start, room.acquire_owned().await) }
+        });
+        let (reader, runtime) = (self.reader.clone(), self.runtime.clone());
+        let tasks = admitted.map(move |(start, permit)| {
+            let reader = reader.clone();
+            let read = async move {
+                let bytes = reader.read(start..end.min(start + flow.part_bytes)).await?;
+                // Nobody closes the semaphore.
+                Ok::<_, PortError>(permit.map_or(Bytes::new(), |permit| held(bytes, permit)))
+            };
+            AbortOnDropHandle::new(runtime.spawn(read))
+        });
+        Box::pin(tasks.buffered(flow.requests).map(|joined| match joined {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(PortError::Precondition(_))) => Err(replaced()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Failure::new(FailureCode::Io, "a download task has panicked")),
+        }))
+    }
+
+    /// Hands each part on to the pieces that it has bytes of, and to the digest.
+    fn hand_on<'a>(
+        &self,
+        mut parts: impl Stream<Item = Result<Bytes, Failure>> + Unpin,
+        pieces: &'a [Piece<'a>],
+        shared: &Shared<'_>,
+        work: &Sender<Work<'a>>,
+        all: Option<&Sender<Bytes>>,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<(), Failure> {
+        let mut hands = Hands { pieces, open: None, position: 0, work };
+        while !shared.stopped() {
+            // Made inside the runtime, where its timer is.
+            let next = self.runtime.block_on(async { tokio::time::timeout(INTERVAL, parts.next()).await });
+            shared.tick(progress);
+            match next {
+                Err(_) => {}
+                Ok(None) => return Ok(()),
+                Ok(Some(part)) => {
+                    let part = part?;
+                    if let Some(all) = all {
+                        // It fails when the digest's thread has panicked, which is seen at the end.
+                        let _ = all.send(part.clone());
+                    }
+                    hands.take(part)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for Remote {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.reader.object.size_bytes
+    }
+
+    fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    fn needs_bytes(&self) -> u64 {
+        self.plan.as_ref().map_or(self.reader.object.size_bytes, Plan::expanded_bytes)
+    }
+
+    fn expand(
+        &self,
+        directory: &Path,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<(), Failure> {
+        let pieces = self.plan.as_ref().map(pieces).unwrap_or_default();
+        self.bring(&pieces, directory, cancel, progress)
+    }
+
+    fn place(
+        &self,
+        directory: &Path,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<PathBuf, Failure> {
+        let size_bytes = self.size_bytes();
+        let piece = Piece { segment: 0..size_bytes, path: &self.name, size_bytes, entry: None };
+        self.bring(&[piece], directory, cancel, progress)?;
+        Ok(directory.join(&self.name))
+    }
+}
+
+fn same_size(order: &Order, object: &Object) -> Result<(), Failure> {
+    let (declared, uploaded) = (order.size_bytes, object.size_bytes);
+    if declared == uploaded {
+        return Ok(());
+    }
+    let message = format!("{declared} bytes were declared, {uploaded} were uploaded");
+    Err(Failure::new(FailureCode::InputSizeMismatch, message)
+        .with("declared_bytes", declared)
+        .with("uploaded_bytes", uploaded))
+}
+
+fn replaced() -> Failure {
+    Failure::new(FailureCode::InputReplaced, "the uploaded object is no longer the one that was announced")
+}
+
+/// The judged directory of what is an archive.
+async fn plan_of(reader: &Reader, limits: &ArchiveLimits) -> PortResult<Result<Option<Plan>, Failure>> {
+    let size = reader.object.size_bytes;
+    if !begins_as_zip(&reader.read(0..size.min(4)).await?) {
+        return Ok(Ok(None));
+    }
+    let mut opening = match Opening::new(size, limits) {
+        Ok(opening) => opening,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    while let Some(range) = wanted(&opening) {
+        if let Err(failure) = opening.feed(&reader.read(range).await?) {
+            return Ok(Err(failure));
+        }
+    }
+    Ok(opening.finish().map(Some))
+}
+
+/// Bytes that keep their room until nobody has any of them.
+fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Bytes {
+    struct Held {
+        bytes: Bytes,
+        _permit: OwnedSemaphorePermit,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Held { bytes, _permit: permit })
+}
+
+/// Cuts parts into what belongs to each piece.
+struct Hands<'a, 'w> {
+    /// Those that have not got all of their bytes.
+    pieces: &'a [Piece<'a>],
+    /// The way to the first of them, once it has begun.
+    open: Option<Sender<Bytes>>,
+    position: u64,
+    work: &'w Sender<Work<'a>>,
+}
+
+impl<'a> Hands<'a, '_> {
+    fn take(&mut self, mut part: Bytes) -> Result<(), Failure> {
+        while let [piece, rest @ ..] = self.pieces
+            && !part.is_empty()
+        {
+            let Range { start, end } = piece.segment;
+            if self.open.is_none() && start != self.position {
+                let message = "the entries of the archive do not follow one another";
+                return Err(Failure::new(FailureCode::ArchiveInconsistent, message));
+            }
+            let sender = self.open.get_or_insert_with(|| begin(piece, self.work));
+            let left = usize::try_from(end - self.position).unwrap_or(usize::MAX);
+            let slice = part.split_to(left.min(part.len()));
+            self.position += slice.len() as u64;
+            // It fails when the piece has failed, which was told.
+            let _ = sender.send(slice);
+            if self.position == end {
+                (self.pieces, self.open) = (rest, None);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn begin<'a>(piece: &'a Piece<'a>, work: &Sender<Work<'a>>) -> Sender<Bytes> {
+    let (sender, receiver) = channel();
+    let chunks = Box::new(Slices { receiver, current: Bytes::new() });
+    // It fails when every thread has ended, and they have said why.
+    let _ = work.send(Work { piece, chunks });
+    sender
+}
+
+struct Slices {
+    receiver: Receiver<Bytes>,
+    current: Bytes,
+}
+
+impl Chunks for Slices {
+    fn next(&mut self) -> Result<&[u8], Failure> {
+        // Before the wait, not after it: others may need the room.
+        self.current = Bytes::new();
+        self.current = self.receiver.recv().unwrap_or_default();
+        Ok(&self.current)
+    }
+}
+
+/// Digests parts on a thread of its own.
+struct Digester {
+    parts: Sender<Bytes>,
+    thread: JoinHandle<String>,
+}
+
+impl Digester {
+    fn start() -> Result<Self, Failure> {
+        let (parts, receiver) = channel::<Bytes>();
+        let digest = move || {
+            let mut digest = Digest::default();
+            while let Ok(part) = receiver.recv() {
+                digest.update(&part);
+            }
+            digest.finish()
+        };
+        let thread = std::thread::Builder::new()
+            .name("digest".to_owned())
+            .spawn(digest)
+            .map_err(|e| Failure::io("starting a thread", &e))?;
+        Ok(Self { parts, thread })
+    }
+
+    fn finish(self) -> Result<String, Failure> {
+        drop(self.parts);
+        self.thread.join().map_err(|_| Failure::new(FailureCode::Io, "the digesting thread has panicked"))
+    }
+}

@@ -1,0 +1,145 @@
+//! Files of the workspace that have their full size from the start, and a thread that
+//! writes to them, so that inflating does not wait for the memory to be filled.
+//!
+//! Written with pwrite and not through a mapping: docs/adr/0010.
+
+use super::expand::Shared;
+use cadmill_core::domain::failure::Failure;
+use rustix::fs::FallocateFlags;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes that are written at once. They are still in the processor's cache then.
+pub(super) const CHUNK: usize = 256 << 10;
+
+/// Chunks that wait to be written, at most. Whoever has one more writes it.
+const QUEUE: usize = 16;
+
+/// A chunk that waits.
+pub(super) struct Write {
+    file: Arc<File>,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+/// Spare buffers. There are as many as chunks may wait.
+pub(super) struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    /// For a writer's queue; without a writer everybody writes, and none is needed.
+    pub(super) fn new(writer: bool) -> Self {
+        let count = if writer { QUEUE } else { 0 };
+        Self(Mutex::new((0..count).map(|_| Vec::new()).collect()))
+    }
+
+    fn take(&self) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// Writes what comes until nobody can send any more.
+pub(super) fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
+    while let Ok(Write { file, offset, bytes }) = queue.recv() {
+        if !shared.stopped()
+            && let Err(error) = file.write_all_at(&bytes, offset)
+        {
+            shared.fail(failed(&error));
+        }
+        shared.spares.give(bytes);
+    }
+}
+
+fn failed(error: &io::Error) -> Failure {
+    Failure::io("writing to the workspace", error)
+}
+
+/// A file that is being filled from its beginning to its end.
+pub(super) struct Target<'a> {
+    file: Arc<File>,
+    offset: u64,
+    filled: usize,
+    buffer: &'a mut Vec<u8>,
+    queue: &'a Sender<Write>,
+    spares: &'a Spares,
+}
+
+impl<'a> Target<'a> {
+    /// Makes the file, mode 0600, with memory for so many bytes. `buffer` is kept from
+    /// one file to the next.
+    ///
+    /// # Errors
+    /// `infra.workspace_full`, `infra.io`.
+    pub(super) fn create(
+        path: &Path,
+        size_bytes: u64,
+        buffer: &'a mut Vec<u8>,
+        queue: &'a Sender<Write>,
+        spares: &'a Spares,
+    ) -> Result<Self, Failure> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| Failure::io("making a file in the workspace", &e))?;
+        reserve(&file, size_bytes)?;
+        buffer.resize(CHUNK, 0);
+        Ok(Self { file: Arc::new(file), offset: 0, filled: 0, buffer, queue, spares })
+    }
+
+    /// Where the next bytes of the content go; never empty.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.filled..]
+    }
+
+    /// So many bytes were put there.
+    ///
+    /// # Errors
+    /// `infra.*`, of writing.
+    pub(super) fn advance(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.filled += bytes;
+        if self.filled < self.buffer.len() {
+            return Ok(());
+        }
+        let Some(mut spare) = self.spares.take() else { return self.flush() };
+        spare.resize(CHUNK, 0);
+        let bytes = std::mem::replace(self.buffer, spare);
+        let write = Write { file: Arc::clone(&self.file), offset: self.offset, bytes };
+        self.offset += self.filled as u64;
+        self.filled = 0;
+        // The writer lives as long as anyone can send.
+        self.queue.send(write).map_err(|_| failed(&io::Error::other("the writing thread has ended")))
+    }
+
+    /// Writes what is left. Chunks may still wait.
+    ///
+    /// # Errors
+    /// `infra.*`, of writing.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.file.write_all_at(&self.buffer[..self.filled], self.offset).map_err(|e| failed(&e))?;
+        self.offset += self.filled as u64;
+        self.filled = 0;
+        Ok(())
+    }
+}
+
+/// Takes the memory of the whole file, so that a workspace that is too small is known
+/// at once, and not when the last chunk is written.
+fn reserve(file: &File, size_bytes: u64) -> Result<(), Failure> {
+    if size_bytes == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
+        // Some file systems cannot: the file grows as it is written then.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Err(error) => Err(Failure::io("reserving room in the workspace", &error.into())),
+    }
+}
