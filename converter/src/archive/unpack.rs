@@ -1,22 +1,24 @@
 //! Expanding the entries into a directory, several at once.
 
-use super::{Archive, Entry, Source, broken};
+use super::decoder::Decoder;
+use super::entry::Entry;
+use super::local::{self, Archive};
 use crate::workspace::make_directory;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use zip::read::ZipReadOptions;
 
 /// Threads that expand at once, at most. More do not help: they share the memory bus.
 const MAX_THREADS: usize = 4;
 
-/// Bytes that one thread holds of what it expands.
-const CHUNK: usize = 256 << 10;
+/// Bytes that one thread holds of what it reads, and of what it expands: they
+/// stay in the processor's cache.
+const CHUNK: usize = 128 << 10;
 
 /// How often progress is told.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -27,7 +29,7 @@ impl Archive<'_> {
     /// `progress` is called on this thread with the bytes expanded so far.
     ///
     /// # Errors
-    /// `input.archive.checksum` and its like for the first entry that does not
+    /// `input.archive.crc` and its like for the first entry that does not
     /// hold, `infra.*` when writing fails, `job.cancelled`. What was written so
     /// far stays; the workspace is removed as a whole.
     pub fn unpack(
@@ -37,20 +39,20 @@ impl Archive<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), Failure> {
         self.make_directories(directory)?;
-        let mut files: Vec<&Entry> = self.entries.iter().filter(|e| !e.is_directory).collect();
+        let mut entries: Vec<&Entry> = self.plan.entries().iter().collect();
         // The largest first: one that is begun last would be waited for alone.
-        files.sort_by_key(|e| std::cmp::Reverse(e.expanded_bytes));
+        entries.sort_by_key(|e| std::cmp::Reverse(e.expanded_bytes()));
         let shared = Shared {
             archive: self,
             directory,
-            files: &files,
+            entries: &entries,
             next: AtomicUsize::new(0),
             expanded: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),
         };
         let threads =
-            std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(files.len());
+            std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(entries.len());
         let caller = std::thread::current();
         let working = AtomicUsize::new(threads);
         std::thread::scope(|scope| {
@@ -77,8 +79,7 @@ impl Archive<'_> {
 
     fn make_directories(&self, base: &Path) -> Result<(), Failure> {
         let mut directories: Vec<&str> = Vec::new();
-        for entry in &self.entries {
-            let name = entry.name.as_str();
+        for name in self.plan.names() {
             directories.extend(name.match_indices('/').map(|(at, _)| &name[..at]));
         }
         directories.sort_unstable();
@@ -94,7 +95,7 @@ impl Archive<'_> {
 struct Shared<'a> {
     archive: &'a Archive<'a>,
     directory: &'a Path,
-    files: &'a [&'a Entry],
+    entries: &'a [&'a Entry],
     next: AtomicUsize,
     expanded: AtomicU64,
     stop: AtomicBool,
@@ -103,10 +104,10 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     fn work(&self) {
-        let mut buffer = vec![0; CHUNK];
+        let mut buffers = (vec![0; CHUNK], vec![0; CHUNK]);
         while !self.stop.load(Ordering::Relaxed) {
-            let Some(entry) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
-            if let Err(failure) = self.expand(entry, &mut buffer) {
+            let Some(entry) = self.entries.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
+            if let Err(failure) = self.expand(entry, &mut buffers.0, &mut buffers.1) {
                 self.fail(failure);
             }
         }
@@ -118,51 +119,49 @@ impl Shared<'_> {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    fn expand(&self, entry: &Entry, buffer: &mut [u8]) -> Result<(), Failure> {
-        let what = format!("entry '{}'", entry.name);
-        let mut source = Source::new(self.archive.file);
-        let data = self.archive.zip.by_index_data(entry.index).map_err(|e| broken(&e, &what))?;
-        let mut reader =
-            data.with_reader(&mut source, ZipReadOptions::new()).map_err(|e| broken(&e, &what))?;
-        let mut file = create(&self.directory.join(&entry.name))
-            .map_err(|e| Failure::io("making a file in the workspace", &e))?;
-        let mut written = 0u64;
-        while !self.stop.load(Ordering::Relaxed) {
-            let length = match reader.read(buffer) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(bad_content(entry, &error)),
-            };
-            written += length as u64;
-            // The directory's size was judged against the limits; more than that is a lie.
-            if written > entry.expanded_bytes {
-                return Err(wrong_size(entry));
-            }
-            file.write_all(&buffer[..length]).map_err(|e| Failure::io("writing to the workspace", &e))?;
-            self.expanded.fetch_add(length as u64, Ordering::Relaxed);
+    /// Expands a file into the workspace. Of a directory only the records are judged.
+    fn expand(&self, entry: &Entry, input: &mut [u8], output: &mut [u8]) -> Result<(), Failure> {
+        let mut file = match entry.is_directory() {
+            true => None,
+            false => Some(
+                create(&self.directory.join(entry.name()))
+                    .map_err(|e| Failure::io("making a file in the workspace", &e))?,
+            ),
+        };
+        let mut decoder = Decoder::new(entry);
+        let mut segment = entry.segment();
+        while !segment.is_empty() && !self.stop.load(Ordering::Relaxed) {
+            let length = (segment.end - segment.start).min(input.len() as u64);
+            let chunk = &mut input[..length as usize];
+            local::read(self.archive.file, chunk, segment.start)?;
+            segment.start += length;
+            self.decode(&mut decoder, chunk, output, file.as_mut())?;
         }
-        if written == entry.expanded_bytes || self.stop.load(Ordering::Relaxed) {
-            Ok(())
-        } else {
-            Err(wrong_size(entry))
+        if segment.is_empty() { decoder.finish() } else { Ok(()) }
+    }
+
+    fn decode(
+        &self,
+        decoder: &mut Decoder,
+        mut input: &[u8],
+        output: &mut [u8],
+        mut file: Option<&mut File>,
+    ) -> Result<(), Failure> {
+        loop {
+            let step = decoder.step(input, output)?;
+            input = &input[step.consumed..];
+            if let Some(file) = &mut file {
+                file.write_all(&output[..step.produced])
+                    .map_err(|e| Failure::io("writing to the workspace", &e))?;
+            }
+            self.expanded.fetch_add(step.produced as u64, Ordering::Relaxed);
+            if step.consumed == 0 && step.produced == 0 {
+                return Ok(());
+            }
         }
     }
 }
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn wrong_size(entry: &Entry) -> Failure {
-    let message = format!("entry '{}' does not have the size that the directory declares", entry.name);
-    Failure::new(FailureCode::ArchiveChecksum, message).with("entry", entry.name.as_str())
-}
-
-fn bad_content(entry: &Entry, error: &io::Error) -> Failure {
-    if error.raw_os_error().is_some() {
-        return Failure::io("reading the archive", error);
-    }
-    let message = format!("entry '{}' is damaged: its content does not match its checksum", entry.name);
-    Failure::new(FailureCode::ArchiveChecksum, message).with("entry", entry.name.as_str())
 }
