@@ -29,7 +29,7 @@ async fn failures_are_listed_with_their_codes() {
     let (status, _, body) = get("/api/failures").await;
     assert_eq!(status, StatusCode::OK);
     let codes: Vec<&str> = body.as_array().unwrap().iter().map(|f| f["code"].as_str().unwrap()).collect();
-    assert!(codes.contains(&"limit.memory") && codes.contains(&"input.archive.invalid"), "{codes:?}");
+    assert!(codes.contains(&"limit.memory") && codes.contains(&"input.archive.truncated"), "{codes:?}");
 }
 
 #[tokio::test]

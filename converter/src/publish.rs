@@ -396,7 +396,8 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let destination = Destination::new(Some(&path)).unwrap();
         assert_eq!(listing(target.path()), ["out.dxf"], "the probe leaves nothing");
-        let published = destination.place(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf", false).unwrap();
+        let published =
+            destination.place(&files(source.path(), &[("x.dxf", "abc")]), "x.dxf", false).unwrap();
         assert_eq!(published.path, path);
         assert_eq!(published.bytes, 3);
         assert_eq!(published.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -424,12 +425,14 @@ mod tests {
     fn a_name_that_ends_with_zip_gets_an_archive() {
         let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let destination = Destination::new(Some(&target.path().join("out.zip"))).unwrap();
-        let published = destination.place(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf", false).unwrap();
+        let published =
+            destination.place(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf", false).unwrap();
         let zip = zip::ZipArchive::new(File::open(&published.path).unwrap()).unwrap();
         assert_eq!(zip.len(), 1);
         // And so does a file that is not the one that was asked for.
         let destination = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
-        let published = destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp", true).unwrap();
+        let published =
+            destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp", true).unwrap();
         assert_eq!(published.path, target.path().join("out.shp.zip"));
     }
 

@@ -2,6 +2,7 @@
 //! once and right. The engine is real, and so are the stores behind the faults.
 
 use cadmill_converter::engines::Engines;
+use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
 use cadmill_converter::supervisor::Supervisor;
 use cadmill_converter::worker::{Worker, WorkerSettings};
@@ -9,10 +10,10 @@ use cadmill_converter::workspace::Place;
 use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
-use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::{Job, Order, State};
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
+use cadmill_core::domain::job::{Job, Order, Stage, State};
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
-use cadmill_core::domain::state::Policy;
+use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore};
@@ -106,6 +107,7 @@ impl World {
             stop_within: Duration::from_secs(10),
             caps: Caps::default(),
             archive: ArchiveLimits::default(),
+            flow: Flow::default(),
         };
         let setting = Setting {
             engines: Engines::default(),
@@ -191,18 +193,54 @@ async fn a_lost_reply_to_the_upload_of_the_result_costs_no_attempt() {
     assert_eq!(job.attempt, 1);
 }
 
-/// A download that breaks or ends early is our fault, not the file's: it is tried again.
+/// A read that breaks or ends early is made again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_download_is_another_attempt() {
+async fn a_broken_read_costs_no_attempt() {
     let world = World::new().await;
-    // The first read is of the archive's directory, before the claim; it is small
-    // enough for one.
-    for fault in [Fault::Fail, Fault::Truncate(1000)] {
-        let id = world.submit().await;
-        let script = Script::new().on("read", 2, fault);
-        let job = world.work(id, Scripts { objects: script, ..Scripts::default() }).await;
-        assert_eq!(job.attempt, 2, "{job:?}");
+    // The first two reads are of the archive's beginning and its directory, before the
+    // claim; the third is of the body.
+    for call in 1..=3 {
+        for fault in [Fault::Fail, Fault::Truncate(3)] {
+            let id = world.submit().await;
+            let script = Script::new().on("read", call, fault);
+            let job = world.work(id, Scripts { objects: script.clone(), ..Scripts::default() }).await;
+            assert_eq!(job.attempt, 1, "{job:?}");
+            assert_eq!(script.calls("read"), 4, "read {call}");
+        }
     }
+}
+
+/// A download that cannot be done is our fault, not the file's: it is another attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_fails_is_another_attempt() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    let script = (3..8).fold(Script::new(), |script, call| script.on("read", call, Fault::Fail));
+    let job = world.work(id, Scripts { objects: script, ..Scripts::default() }).await;
+    assert_eq!(job.attempt, 2, "{job:?}");
+}
+
+/// Another object lies under the key than the one that was announced: the job ends, with
+/// a reason of its own, and leaves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_upload_ends_the_job() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    // The upload is noted as it is now. Its event waits for a worker.
+    let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
+    let object = world.objects.head(&key).await.unwrap();
+    let event = Event::Uploaded { object: object.clone(), sequencer: "01".to_owned() };
+    world.jobs.send(id, &event).await.unwrap();
+    world.objects.purge(Role::Upload, id).await.unwrap();
+    let other = vec![b'x'; usize::try_from(object.size_bytes).unwrap()];
+    world.objects.put(&key, other.into()).await.unwrap();
+    let worker = world.start(Scripts::default());
+    let job = world.ended(id).await;
+    worker.end().await;
+    let failure = job.failure.unwrap();
+    assert_eq!((job.state, failure.code.as_str()), (State::Failed, "input.replaced"));
+    assert_eq!((job.attempt, failure.at), (1, Some(Stage::Fetch)));
+    assert_eq!(std::fs::read_dir(world.place.path()).unwrap().count(), 0, "nothing is left");
 }
 
 /// The message could not be deleted: it comes again, and changes nothing.
@@ -258,7 +296,7 @@ async fn a_job_that_can_never_fit_is_refused_before_it_is_fetched() {
     worker.end().await;
     let failure = job.failure.unwrap();
     assert_eq!((job.state, failure.code.as_str()), (State::Failed, "limit.admission"));
-    assert_eq!(objects.calls("read"), 1, "the archive's directory, and no more");
+    assert_eq!(objects.calls("read"), 2, "the archive's beginning and its directory, and no more");
 }
 
 async fn until(is_so: impl Fn() -> bool) {

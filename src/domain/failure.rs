@@ -80,8 +80,20 @@ failure_codes! {
     InputDigestMismatch = "input.digest_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
     /// The object was replaced by another, or the file changed, while it was read.
     InputReplaced = "input.replaced", Input, 10, false, "Upload the file once, and leave it alone until the job has ended.";
-    /// The file begins as a zip archive but is not a whole, well-formed one.
-    ArchiveInvalid = "input.archive.invalid", Input, 10, false, "The archive is truncated or damaged; make or transfer it again.";
+    /// The archive ends too early: its end record is missing, or an entry is cut short.
+    ArchiveTruncated = "input.archive.truncated", Input, 10, false, "The archive is not whole; make or transfer it again.";
+    /// Bytes that are not part of the archive lie before or after it.
+    ArchiveTrailingData = "input.archive.trailing_data", Input, 10, false, "Remove what was put before or after the archive, or make it again; self-extracting archives are not read.";
+    /// The archive's end can be read in more than one way.
+    ArchiveAmbiguousEnd = "input.archive.ambiguous_end", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// The archive is one part of several.
+    ArchiveMultiDisk = "input.archive.multi_disk", Input, 10, false, "Make one archive, not split into parts.";
+    /// The zip64 records contradict the others, are not whole, or are there without need.
+    ArchiveZip64 = "input.archive.zip64", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// The directory is damaged, or does not hold what the end record says.
+    ArchiveDirectory = "input.archive.directory", Input, 10, false, "The archive is damaged; make or transfer it again.";
+    /// The directory is larger than its number of entries needs.
+    ArchiveDirectorySize = "input.archive.directory_size", Input, 10, false, "Archive without comments and large extra fields.";
     /// The archive contains no file.
     ArchiveEmpty = "input.archive.empty", Input, 10, false, "Put the file to convert into the archive.";
     /// The archive has more entries than allowed.
@@ -90,20 +102,44 @@ failure_codes! {
     ArchiveExpandedSize = "input.archive.expanded_size", Input, 10, false, "Split the data, or raise --max-expanded if the machine has the memory.";
     /// An entry expands more than real design data does: it looks like a zip bomb.
     ArchiveRatio = "input.archive.ratio", Input, 10, false, "If the archive is genuine, raise --max-ratio.";
-    /// An entry's name is absolute, leaves the archive, or has bytes that no file name should.
-    ArchiveName = "input.archive.name", Input, 10, false, "Archive the files with relative names, without '..', backslashes or control characters.";
-    /// Two entries have the same name, or names that differ in case only.
+    /// An entry's name is too long or too deep, or has characters or parts that no file name should.
+    ArchiveName = "input.archive.name", Input, 10, false, "Archive the files with plain relative names, without '.', control characters or empty parts.";
+    /// An entry's name is absolute or leads out of the archive, here or on another system.
+    ArchivePathEscape = "input.archive.path_escape", Input, 10, false, "Archive the files with relative names, without '..', drives or backslashes.";
+    /// An entry's name is not in the encoding that it declares, or has two contradicting forms.
+    ArchiveNameEncoding = "input.archive.name_encoding", Input, 10, false, "Make the archive with a tool that writes names in UTF-8.";
+    /// Two entries have the same name, or names that differ in case or composition only.
     ArchiveDuplicateName = "input.archive.duplicate_name", Input, 10, false, "Rename one of the entries.";
-    /// An entry is a symbolic link or another special file.
-    ArchiveSpecialFile = "input.archive.special_file", Input, 10, false, "Archive the files themselves, not links to them.";
+    /// An entry is a symbolic link.
+    ArchiveSymlink = "input.archive.symlink", Input, 10, false, "Archive the files themselves, not links to them.";
+    /// An entry is a device, a pipe, a socket or a volume label.
+    ArchiveSpecialFile = "input.archive.special_file", Input, 10, false, "Archive regular files and directories only.";
+    /// An entry is a directory by its name or by its attributes but not by both, or one with content.
+    ArchiveTypeMismatch = "input.archive.type_mismatch", Input, 10, false, "Make the archive again with an ordinary zip tool.";
     /// An entry is encrypted.
     ArchiveEncrypted = "input.archive.encrypted", Input, 10, false, "Make the archive without a password.";
     /// An entry uses a compression method other than stored or deflate.
     ArchiveMethod = "input.archive.method", Input, 10, false, "Make the archive with the deflate method, the default of most tools.";
-    /// Two entries share bytes, or the headers contradict the directory.
-    ArchiveInconsistent = "input.archive.inconsistent", Input, 10, false, "Make the archive again with an ordinary zip tool.";
-    /// An entry's content does not match its checksum or its size.
-    ArchiveChecksum = "input.archive.checksum", Input, 10, false, "The archive is damaged; make or transfer it again.";
+    /// An entry needs a version of the format that is not read.
+    ArchiveVersion = "input.archive.version", Input, 10, false, "Make the archive with the deflate method, the default of most tools.";
+    /// An entry has flags that are reserved or change its meaning.
+    ArchiveFlags = "input.archive.flags", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// An entry has extra fields that do not parse, are there twice, or change its meaning.
+    ArchiveExtraField = "input.archive.extra_field", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// An entry is stored, and its local header does not say how long it is.
+    ArchiveStoredDescriptor = "input.archive.stored_descriptor", Input, 10, false, "Write the archive to a file, not to a pipe, or compress the entries.";
+    /// An entry's local header or data descriptor contradicts the directory.
+    ArchiveHeaderMismatch = "input.archive.header_mismatch", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// Two entries, or an entry and the directory, share bytes.
+    ArchiveOverlap = "input.archive.overlap", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// The archive has bytes that no record owns.
+    ArchiveUnownedBytes = "input.archive.unowned_bytes", Input, 10, false, "Make the archive again with an ordinary zip tool.";
+    /// An entry's content does not have the size that the directory declares.
+    ArchiveSizeMismatch = "input.archive.size_mismatch", Input, 10, false, "The archive is damaged; make or transfer it again.";
+    /// An entry's content does not match its checksum.
+    ArchiveCrc = "input.archive.crc", Input, 10, false, "The archive is damaged; make or transfer it again.";
+    /// An entry's compressed data is damaged.
+    ArchiveDamagedData = "input.archive.damaged_data", Input, 10, false, "The archive is damaged; make or transfer it again.";
     /// Several files in the archive could be the one to convert.
     RootAmbiguous = "input.root_ambiguous", Input, 10, false, "Name the file to convert with --root.";
     /// No file in the archive has a format that can be converted to the one asked for.

@@ -112,8 +112,8 @@ const LARGE_BYTES: u64 = 1 << 20;
 
 /// Extensions of formats that are text: they shrink to a fifth or a third.
 const TEXT_OUTPUTS: &[&str] = &[
-    "assxml", "csv", "dae", "dxf", "geojson", "gml", "gpx", "gltf", "iges", "igs", "itf", "json", "kml", "mif",
-    "obj", "off", "step", "stp", "svg", "wkt", "x", "x3d", "xml",
+    "assxml", "csv", "dae", "dxf", "geojson", "gml", "gpx", "gltf", "iges", "igs", "itf", "json", "kml",
+    "mif", "obj", "off", "step", "stp", "svg", "wkt", "x", "x3d", "xml",
 ];
 
 impl std::str::FromStr for Compress {
@@ -299,7 +299,10 @@ mod tests {
 
     #[test]
     fn text_is_zipped_when_it_is_large_and_asked_for() {
-        let wants = |compress: Compress| [("dxf", LARGE_BYTES), ("dxf", LARGE_BYTES - 1), ("glb", LARGE_BYTES)].map(|(e, b)| compress.wants(e, b));
+        let wants = |compress: Compress| {
+            [("dxf", LARGE_BYTES), ("dxf", LARGE_BYTES - 1), ("glb", LARGE_BYTES)]
+                .map(|(e, b)| compress.wants(e, b))
+        };
         assert_eq!(wants(Compress::Never), [false; 3]);
         assert_eq!(wants(Compress::Auto), [true, false, false]);
         assert_eq!(wants(Compress::Always), [true; 3]);

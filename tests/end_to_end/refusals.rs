@@ -72,12 +72,12 @@ fn a_truncated_archive() {
     let bytes = std::fs::read(countries()).unwrap();
     for keep in [4, 1000, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(bench.path("cut.zip"), &bytes[..keep]).unwrap();
-        convert(&bench, &bench.path("cut.zip"), &[]).failed(10, "input.archive.invalid");
+        convert(&bench, &bench.path("cut.zip"), &[]).failed(10, "input.archive.truncated");
     }
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 0xff;
     std::fs::write(bench.path("damaged.zip"), damaged).unwrap();
-    let json = convert(&bench, &bench.path("damaged.zip"), &[]).failed(10, "input.archive.checksum");
+    let json = convert(&bench, &bench.path("damaged.zip"), &[]).failed(10, "input.archive.crc");
     assert!(message(&json).contains("naturalearth_lowres."), "{json}");
 }
 
@@ -97,7 +97,7 @@ fn limits_of_the_archive() {
 fn an_archive_that_leads_out() {
     let bench = Bench::new();
     let path = archive(&bench, "slip.zip", &[("../escaped.shp", b"x")]);
-    let json = convert(&bench, &path, &[]).failed(10, "input.archive.name");
+    let json = convert(&bench, &path, &[]).failed(10, "input.archive.path_escape");
     assert_eq!(json["error"]["entry"], "../escaped.shp");
 }
 

@@ -175,7 +175,12 @@ fn read_some(file: &dyn ReadAt, buffer: &mut [u8], offset: u64) -> Result<usize,
     loop {
         match file.read_at(buffer, offset) {
             // It had this size when it was opened.
-            Ok(0) => return Err(Failure::new(FailureCode::InputReplaced, "the input became shorter while it was read")),
+            Ok(0) => {
+                return Err(Failure::new(
+                    FailureCode::InputReplaced,
+                    "the input became shorter while it was read",
+                ));
+            }
             Ok(read) => return Ok(read),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(unread(&error)),

@@ -27,6 +27,7 @@ pub use remote::Remote;
 
 use crate::archive::{Entry, Opening, Plan};
 use cadmill_core::domain::failure::Failure;
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -144,6 +145,20 @@ fn wanted(opening: &Opening) -> Option<Range<u64>> {
     opening.wants().map(|range| range.start..range.end.min(range.start + BLOCK))
 }
 
+/// Expands the archive in a local file into `directory`, which is empty.
+///
+/// # Errors
+/// As for [`Source::expand`].
+pub(crate) fn expand_file(
+    file: &File,
+    plan: &Plan,
+    directory: &Path,
+    cancel: &AtomicBool,
+    progress: &mut dyn FnMut(f64),
+) -> Result<(), Failure> {
+    local::expand(file, &pieces(plan), directory, cancel, progress)
+}
+
 /// A part of the input that becomes one file.
 struct Piece<'a> {
     /// Where its bytes lie in the input.
@@ -172,3 +187,6 @@ impl<'a> Piece<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,8 +266,8 @@ impl<'a> Hands<'a, '_> {
         {
             let Range { start, end } = piece.segment;
             if self.open.is_none() && start != self.position {
-                let message = "the entries of the archive do not follow one another";
-                return Err(Failure::new(FailureCode::ArchiveInconsistent, message));
+                let message = "the plan of the archive has a gap: a defect of this program";
+                return Err(Failure::new(FailureCode::Io, message));
             }
             let sender = self.open.get_or_insert_with(|| begin(piece, self.work));
             let left = usize::try_from(end - self.position).unwrap_or(usize::MAX);

@@ -112,9 +112,7 @@ mod tests {
 
     #[test]
     fn a_large_job_gets_what_is_left_for_its_engine() {
-        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB) else {
-            panic!("it fits")
-        };
+        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB) else { panic!("it fits") };
         assert_eq!(share.engine_bytes, GIB);
     }
 

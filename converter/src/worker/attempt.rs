@@ -76,8 +76,15 @@ impl Attempt {
             progress: &|fraction| self.hold.progress(fraction),
         };
         let mut watcher = Watcher { hold: &self.hold };
-        let (result, facts) =
-            job::run_in(&order, &self.input, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
+        let (result, facts) = job::run_in(
+            &order,
+            &self.input,
+            &store,
+            &self.setting,
+            workspace,
+            &self.hold.cancel,
+            &mut watcher,
+        );
         self.note(&facts);
         result.map_err(|failure| within(failure, workspace))
     }

@@ -132,13 +132,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    fn put_parts(
-        &self,
-        key: &ObjectKey,
-        file: &File,
-        size: u64,
-        digest: &mut Digest,
-    ) -> Result<(), Failure> {
+    fn put_parts(&self, key: &ObjectKey, file: &File, size: u64, digest: &mut Digest) -> Result<(), Failure> {
         let upload = self.runtime.block_on(self.objects.begin_multipart(key))?;
         let part_bytes = PART.max(size.div_ceil(u64::from(MAX_PARTS)));
         let rising = Rising { key, upload: &upload, file, size, part_bytes, arrived: Vec::new() };

@@ -181,7 +181,9 @@ async fn nothing_stands_still_however_small_the_buffer() {
     let world = World::new().await;
     let files = files(&[300_000, 1, 1, 1, 200_000, 0, 0, 100_000, 2, 3, 150_000, 150_000]);
     let bytes = archive(&files);
-    for (part_bytes, parts, requests) in [(1000, 2, 1), (1000, 2, 8), (4096, 3, 2), (100_000, 2, 4), (1 << 20, 2, 2)] {
+    for (part_bytes, parts, requests) in
+        [(1000, 2, 1), (1000, 2, 8), (4096, 3, 2), (100_000, 2, 4), (1 << 20, 2, 2)]
+    {
         let flow = Flow { part_bytes, buffer_bytes: part_bytes * parts, requests, ..FLOW };
         let (remote, _) = world.opened(&bytes, flow).await;
         same(&expand(remote).await.unwrap(), &files);
@@ -192,7 +194,8 @@ async fn nothing_stands_still_however_small_the_buffer() {
 async fn parts_of_one_byte_make_the_same_files() {
     let world = World::new().await;
     let files = files(&[900, 0, 1, 500]);
-    let (remote, _) = world.opened(&archive(&files), Flow { part_bytes: 1, buffer_bytes: 8, requests: 8, ..FLOW }).await;
+    let (remote, _) =
+        world.opened(&archive(&files), Flow { part_bytes: 1, buffer_bytes: 8, requests: 8, ..FLOW }).await;
     same(&expand(remote).await.unwrap(), &files);
 }
 
@@ -323,7 +326,8 @@ async fn a_request_that_hangs_gets_another_beside_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_directory_condemns_is_not_downloaded() {
     let world = World::new().await;
-    let mut files: Files = vec![("big.bin".to_owned(), drawing(1, 12 << 20)), ("road.shp".to_owned(), vec![1])];
+    let mut files: Files =
+        vec![("big.bin".to_owned(), drawing(1, 12 << 20)), ("road.shp".to_owned(), vec![1])];
     files.extend((0..3000).map(|n| (format!("dir/{n:060}.txt"), vec![b'x'])));
     files.push(("ROAD.SHP".to_owned(), vec![2]));
     let bytes = archive(&files);

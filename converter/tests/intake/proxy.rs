@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 /// What is done to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// It is answered.
     Pass,
     /// It is refused with this status, and the server never hears of it.
@@ -28,18 +28,18 @@ pub enum Act {
 
 /// A request for bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub range: Option<Range<u64>>,
+pub(crate) struct Seen {
+    pub(crate) range: Option<Range<u64>>,
     /// How often this range was asked for before.
-    pub before: usize,
+    pub(crate) before: usize,
     /// How many requests for bytes there were before.
-    pub number: usize,
+    pub(crate) number: usize,
 }
 
 type Rule = dyn Fn(&Seen) -> Act + Send + Sync;
 
 /// The proxy. Dropping it closes it.
-pub struct Proxy {
+pub(crate) struct Proxy {
     address: String,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -66,7 +66,7 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// Stands before the server at this base URL and lets everything pass.
-    pub async fn before(endpoint: &str) -> Self {
+    pub(crate) async fn before(endpoint: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let upstream = endpoint.strip_prefix("http://").unwrap().to_owned();
@@ -76,23 +76,23 @@ impl Proxy {
         Self { address, shared, task }
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// What is done to requests for bytes from now on; the counts begin anew.
-    pub fn rule(&self, rule: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
+    pub(crate) fn rule(&self, rule: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
         *self.shared.counts.lock().unwrap() = Counts::default();
         *self.shared.rule.lock().unwrap() = Arc::new(rule);
     }
 
     /// Bytes of bodies that the server has sent in answer to GET.
-    pub fn body_bytes(&self) -> u64 {
+    pub(crate) fn body_bytes(&self) -> u64 {
         self.shared.counts.lock().unwrap().body_bytes
     }
 
     /// Every request for bytes.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.counts.lock().unwrap().seen.clone()
     }
 }
@@ -218,7 +218,8 @@ async fn head(from: &mut BufReader<OwnedReadHalf>) -> io::Result<String> {
 }
 
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let line = head.lines().filter_map(|line| line.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case(name));
+    let line =
+        head.lines().filter_map(|line| line.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case(name));
     line.map(|(_, value)| value.trim())
 }
 

@@ -1,0 +1,164 @@
+//! One record of the directory, judged.
+
+use super::encoding;
+use super::entry::{FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Facts, Method};
+use super::extra::{Extra, Zip64};
+use super::format::{Central, Common, MAX32};
+use super::name;
+use super::refusal::Why;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::ArchiveLimits;
+
+/// Judges one record. `number` counts from one. The segment of the facts begins
+/// where the local header is and is empty until the whole directory is known.
+///
+/// # Errors
+/// `input.archive.*`, naming the entry.
+pub(super) fn judge(
+    central: &Central,
+    raw_name: &[u8],
+    extra: &[u8],
+    number: u64,
+    limits: &ArchiveLimits,
+) -> Result<Facts, Failure> {
+    let common = &central.common;
+    let fields = Extra::parse(extra);
+    // To name the entry, whatever is wrong with its fields.
+    let path = fields.as_ref().ok().and_then(|f| f.unicode_path);
+    let name = encoding::decode(raw_name, common.flags & FLAG_UTF8 != 0, path)
+        .map_err(|why| why.of_number(number))?;
+    let named = |why: Why| why.of(&name);
+    name::check(&name, limits).map_err(named)?;
+    let method = judge_method(common).map_err(named)?;
+    let fields = fields.map_err(named)?;
+    let (packed, expanded, local_at) = sizes(central, &fields).map_err(named)?;
+    judge_kind(central.attributes, &name, expanded).map_err(named)?;
+    judge_sizes(method, packed, expanded, common.crc, limits).map_err(named)?;
+    Ok(Facts {
+        name,
+        raw_name: raw_name.into(),
+        method,
+        flags: common.flags,
+        crc: common.crc,
+        packed,
+        expanded,
+        segment: local_at..local_at,
+    })
+}
+
+/// Whether the version that is needed to read is one that knows no more than we
+/// do: 1.0 to 4.5, in the lower byte (APPNOTE 4.4.3).
+pub(super) fn is_known_version(needs: u16) -> bool {
+    (10..=45).contains(&needs)
+}
+
+fn judge_method(common: &Common) -> Result<Method, Why> {
+    if common.flags & FLAGS_ENCRYPTED != 0 {
+        return Err(Why::new(FailureCode::ArchiveEncrypted, "is encrypted"));
+    }
+    let method = match common.method {
+        0 => Method::Stored,
+        8 => Method::Deflate,
+        other => {
+            let text = format!("uses compression method {other}; stored and deflate are read");
+            return Err(Why::new(FailureCode::ArchiveMethod, text));
+        }
+    };
+    if common.flags & !FLAGS_KNOWN != 0 {
+        return Err(Why::new(
+            FailureCode::ArchiveFlags,
+            "has flags that are reserved or that patch other data",
+        ));
+    }
+    if !is_known_version(common.needs) {
+        let text = format!("needs version {} of the format; 10 to 45 are read", common.needs);
+        return Err(Why::new(FailureCode::ArchiveVersion, text));
+    }
+    Ok(method)
+}
+
+/// Packed size, expanded size and offset, with the zip64 field (APPNOTE 4.5.3),
+/// which must hold what the record refers to and nothing else.
+fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), Why> {
+    if central.disk != 0 {
+        return Err(Why::new(FailureCode::ArchiveMultiDisk, "lies in another part of the archive"));
+    }
+    let refuse = |text: &'static str| Why::new(FailureCode::ArchiveZip64, text);
+    let refers = [central.common.expanded, central.common.packed, central.local_at].contains(&MAX32);
+    if fields.zip64.is_some() && !refers {
+        return Err(refuse("has a zip64 field that nothing refers to"));
+    }
+    let mut wide = Zip64::new(fields.zip64.unwrap_or_default());
+    let mut number = |narrow: u32| match narrow {
+        MAX32 => {
+            let value = wide.next().ok_or_else(|| refuse("refers to a zip64 field that is not there"))?;
+            if value < u64::from(MAX32) { Err(refuse("uses zip64 without need")) } else { Ok(value) }
+        }
+        _ => Ok(u64::from(narrow)),
+    };
+    let expanded = number(central.common.expanded)?;
+    let packed = number(central.common.packed)?;
+    let local_at = number(central.local_at)?;
+    if wide.is_spent() {
+        Ok((packed, expanded, local_at))
+    } else {
+        Err(refuse("has a zip64 field with more than the header refers to"))
+    }
+}
+
+/// A directory is one by its name, by its attributes, and by having no content.
+fn judge_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), Why> {
+    let is_directory = name.ends_with('/');
+    // The attributes of DOS, and st_mode of inode(7) above (APPNOTE 4.4.15); both
+    // whatever system is said to have made the entry.
+    const VOLUME_OR_DEVICE: u32 = 0x08 | 0x40;
+    const DIRECTORY: u32 = 0x10;
+    const REPARSE_POINT: u32 = 0x400;
+    let mode_kind = match attributes >> 16 & 0o170_000 {
+        0 => None,
+        0o100_000 => Some(false),
+        0o040_000 => Some(true),
+        // Info-ZIP gives what it reads from a pipe this name and the mode of the pipe.
+        0o010_000 if name == "-" => Some(false),
+        0o120_000 => return Err(Why::new(FailureCode::ArchiveSymlink, "is a symbolic link")),
+        _ => return Err(Why::new(FailureCode::ArchiveSpecialFile, "is a device, a pipe or a socket")),
+    };
+    if attributes & REPARSE_POINT != 0 {
+        return Err(Why::new(FailureCode::ArchiveSymlink, "is a link of Windows"));
+    }
+    if attributes & VOLUME_OR_DEVICE != 0 {
+        return Err(Why::new(FailureCode::ArchiveSpecialFile, "is a volume label or a device"));
+    }
+    let refuse = |text: &'static str| Err(Why::new(FailureCode::ArchiveTypeMismatch, text));
+    if mode_kind.is_some_and(|kind| kind != is_directory) || (attributes & DIRECTORY != 0 && !is_directory) {
+        return refuse("is a directory by its name or by its attributes, not by both");
+    }
+    if is_directory && expanded > 0 {
+        return refuse("is a directory with content");
+    }
+    Ok(())
+}
+
+fn judge_sizes(
+    method: Method,
+    packed: u64,
+    expanded: u64,
+    crc: u32,
+    limits: &ArchiveLimits,
+) -> Result<(), Why> {
+    let refuse = |text: &'static str| Err(Why::new(FailureCode::ArchiveSizeMismatch, text));
+    match method {
+        Method::Stored if packed != expanded => return refuse("is stored, but has two sizes"),
+        Method::Deflate if packed == 0 => return refuse("has no compressed data"),
+        _ => {}
+    }
+    if expanded == 0 && crc != 0 {
+        return Err(Why::new(FailureCode::ArchiveCrc, "is empty, but has the checksum of something"));
+    }
+    let ratio = expanded / packed.max(1);
+    if expanded > limits.ratio_exempt_bytes && ratio > limits.ratio {
+        let text = format!("expands {ratio} times, {} times are allowed", limits.ratio);
+        return Err(Why::new(FailureCode::ArchiveRatio, text));
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Expanding one entry, without I/O.
+
+use super::entry::{Entry, Facts, Method};
+use super::format::{Common, LOCAL_BYTES, parse_local};
+use super::local_header::{self, Descriptor, Remainder, mismatch};
+use super::refusal::Why;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use flate2::{Decompress, FlushDecompress, Status};
+use std::sync::Arc;
+
+/// Expands one entry. It is fed the bytes of the segment in order, in pieces of
+/// any size, and gives the content as it comes.
+///
+/// Nothing that it gave holds before [`Decoder::finish`] says so.
+#[derive(Debug)]
+pub struct Decoder {
+    facts: Arc<Facts>,
+    stage: Stage,
+    /// The record that is being read: fixed part and extra fields of the local
+    /// header, later the data descriptor.
+    record: Vec<u8>,
+    content: Content,
+    descriptor: Option<Descriptor>,
+}
+
+/// What one step did, in bytes. Neither: more input is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Step {
+    /// Taken from the front of the input.
+    pub consumed: usize,
+    /// Put at the front of the output.
+    pub produced: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// The fixed part of the local header.
+    Header,
+    /// Its name and extra fields.
+    Variable(Common, Remainder),
+    Data,
+    Descriptor(Descriptor),
+    Done,
+    Failed,
+}
+
+/// The content so far.
+#[derive(Debug)]
+struct Content {
+    /// Without it the content is stored.
+    inflater: Option<Decompress>,
+    crc: crc32fast::Hasher,
+    packed_left: u64,
+    expanded_left: u64,
+}
+
+impl Decoder {
+    /// For this entry; it owns what it needs.
+    pub fn new(entry: &Entry) -> Self {
+        let facts = Arc::clone(&entry.facts);
+        let content = Content {
+            inflater: (facts.method == Method::Deflate).then(|| Decompress::new(false)),
+            crc: crc32fast::Hasher::new(),
+            packed_left: facts.packed,
+            expanded_left: facts.expanded,
+        };
+        let record = Vec::with_capacity(LOCAL_BYTES);
+        Self { facts, stage: Stage::Header, record, content, descriptor: None }
+    }
+
+    /// Takes input and gives output, of each as much as there is and fits. The
+    /// output must have room for a byte at least.
+    ///
+    /// # Errors
+    /// `input.archive.*`, naming the entry. No step may follow.
+    pub fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Failure> {
+        self.advance(input, output).map_err(|why| {
+            self.stage = Stage::Failed;
+            why.of(&self.facts.name)
+        })
+    }
+
+    /// After the last byte of the segment: holds if header, content, CRC-32, sizes
+    /// and descriptor have held and no byte is left over.
+    ///
+    /// # Errors
+    /// `input.archive.*`, naming the entry.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        // A deflate stream may have ended in the last step without having told yet.
+        self.step(&[], &mut [0])?;
+        match self.stage {
+            Stage::Done => Ok(()),
+            _ => Err(Why::new(FailureCode::ArchiveTruncated, "ends too early").of(&self.facts.name)),
+        }
+    }
+
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Why> {
+        let mut step = Step::default();
+        loop {
+            let rest = &input[step.consumed..];
+            let is_through = match self.stage {
+                Stage::Data => self.content.expand(rest, output, &mut step)?,
+                Stage::Header => self.collect(rest, LOCAL_BYTES, &mut step),
+                Stage::Variable(_, remainder) => {
+                    self.collect(rest, self.facts.raw_name.len() + remainder.extra_bytes, &mut step)
+                }
+                Stage::Descriptor(form) => self.collect(rest, form.bytes(), &mut step),
+                Stage::Done if rest.is_empty() => false,
+                Stage::Done | Stage::Failed => {
+                    return Err(Why::new(FailureCode::ArchiveUnownedBytes, "is followed by more bytes"));
+                }
+            };
+            if !is_through {
+                return Ok(step);
+            }
+            self.stage = self.next_stage()?;
+            self.record.clear();
+        }
+    }
+
+    /// Adds input to the record until it has so many bytes; whether it has.
+    fn collect(&mut self, input: &[u8], bytes: usize, step: &mut Step) -> bool {
+        let taken = (bytes - self.record.len()).min(input.len());
+        self.record.extend_from_slice(&input[..taken]);
+        step.consumed += taken;
+        self.record.len() == bytes
+    }
+
+    /// Judges what the stage has read.
+    fn next_stage(&mut self) -> Result<Stage, Why> {
+        match self.stage {
+            Stage::Header => {
+                let header = self.record.first_chunk().and_then(parse_local);
+                let header = header.ok_or_else(|| mismatch("no local header"))?;
+                Ok(Stage::Variable(header, local_header::judge(&header, &self.facts)?))
+            }
+            Stage::Variable(header, remainder) => {
+                let (name, extra) = self.record.split_at(self.facts.raw_name.len());
+                if *name != *self.facts.raw_name {
+                    return Err(mismatch("a name"));
+                }
+                self.descriptor =
+                    local_header::judge_extra(&header, extra, remainder.descriptor_bytes, &self.facts)?;
+                Ok(Stage::Data)
+            }
+            Stage::Data => {
+                self.content.judge(&self.facts)?;
+                Ok(self.descriptor.map_or(Stage::Done, Stage::Descriptor))
+            }
+            Stage::Descriptor(form) => {
+                form.judge(&self.record, &self.facts)?;
+                Ok(Stage::Done)
+            }
+            Stage::Done | Stage::Failed => Ok(self.stage),
+        }
+    }
+}
+
+impl Content {
+    /// Expands on; whether the content is whole.
+    fn expand(&mut self, input: &[u8], output: &mut [u8], step: &mut Step) -> Result<bool, Why> {
+        let input = &input[..input.len().min(usize::try_from(self.packed_left).unwrap_or(usize::MAX))];
+        let output = &mut output[step.produced..];
+        let room = output.len().min(usize::try_from(self.expanded_left).unwrap_or(usize::MAX));
+        let output = &mut output[..room];
+        match &mut self.inflater {
+            None => {
+                let length = input.len().min(room);
+                output[..length].copy_from_slice(&input[..length]);
+                self.account(length, &output[..length], step);
+                Ok(self.packed_left == 0)
+            }
+            Some(_) => self.inflate(input, output, step),
+        }
+    }
+
+    fn inflate(&mut self, mut input: &[u8], mut output: &mut [u8], step: &mut Step) -> Result<bool, Why> {
+        loop {
+            // When all the content is there, the stream must end without more of it.
+            let is_full = self.expanded_left == 0;
+            if !is_full && output.is_empty() {
+                return Ok(false);
+            }
+            let mut surplus = [0];
+            let target = if is_full { &mut surplus } else { &mut *output };
+            let (status, taken, given) = self.inflate_once(input, target)?;
+            if is_full && given > 0 {
+                return Err(Why::new(
+                    FailureCode::ArchiveSizeMismatch,
+                    "expands to more than the directory declares",
+                ));
+            }
+            let (filled, rest) = output.split_at_mut(given);
+            self.account(taken, filled, step);
+            (input, output) = (&input[taken..], rest);
+            match status {
+                Status::StreamEnd => return Ok(true),
+                _ if taken == 0 && given == 0 => return self.stalled(),
+                _ => {}
+            }
+        }
+    }
+
+    fn inflate_once(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Status, usize, usize), Why> {
+        let damaged = || Why::new(FailureCode::ArchiveDamagedData, "has compressed data that is damaged");
+        let Some(inflater) = &mut self.inflater else { return Err(damaged()) };
+        let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
+        let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| damaged())?;
+        let taken = (inflater.total_in() - before_in) as usize;
+        let given = (inflater.total_out() - before_out) as usize;
+        Ok((status, taken, given))
+    }
+
+    /// Nothing moves although there is room: more input is needed, if there is any.
+    fn stalled(&self) -> Result<bool, Why> {
+        if self.packed_left > 0 {
+            return Ok(false);
+        }
+        Err(Why::new(FailureCode::ArchiveDamagedData, "has compressed data that does not end"))
+    }
+
+    fn account(&mut self, taken: usize, given: &[u8], step: &mut Step) {
+        self.crc.update(given);
+        self.packed_left -= taken as u64;
+        self.expanded_left -= given.len() as u64;
+        step.consumed += taken;
+        step.produced += given.len();
+    }
+
+    /// Judges the whole content.
+    fn judge(&self, facts: &Facts) -> Result<(), Why> {
+        let refuse = |code, text: &'static str| Err(Why::new(code, text));
+        if self.packed_left > 0 {
+            return refuse(
+                FailureCode::ArchiveSizeMismatch,
+                "has bytes after the end of its compressed data",
+            );
+        }
+        if self.expanded_left > 0 {
+            return refuse(FailureCode::ArchiveSizeMismatch, "expands to less than the directory declares");
+        }
+        if self.crc.clone().finalize() != facts.crc {
+            return refuse(FailureCode::ArchiveCrc, "is damaged: its content does not match its checksum");
+        }
+        Ok(())
+    }
+}

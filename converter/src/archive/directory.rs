@@ -1,0 +1,152 @@
+//! The directory, read record by record as its bytes arrive.
+//!
+//! What is held is one record and the entries so far: memory is bounded by
+//! [`ArchiveLimits`], whatever the directory claims.
+
+use super::central;
+use super::end::Ending;
+use super::entry::Facts;
+use super::format::{CENTRAL, CENTRAL_BYTES, Central};
+use super::name;
+use super::plan::Plan;
+use super::refusal::Why;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::{ArchiveLimits, display_size};
+use std::collections::HashSet;
+
+/// Bytes of a name in the archive for one byte of its composed UTF-8, at most:
+/// a Hangul syllable of three bytes may be written as three letters of three.
+const RAW_NAME_FACTOR: usize = 3;
+
+/// A directory that is being read.
+#[derive(Debug)]
+pub(super) struct Directory {
+    ending: Ending,
+    limits: ArchiveLimits,
+    /// The current record, without its comment.
+    record: Vec<u8>,
+    header: Option<Central>,
+    /// Bytes of the current comment that are still to come.
+    comment_left: usize,
+    entries: Vec<Facts>,
+    keys: HashSet<String>,
+    expanded: u64,
+}
+
+impl Directory {
+    pub(super) fn new(ending: Ending, limits: &ArchiveLimits) -> Self {
+        Self {
+            ending,
+            limits: *limits,
+            record: Vec::new(),
+            header: None,
+            comment_left: 0,
+            entries: Vec::new(),
+            keys: HashSet::new(),
+            expanded: 0,
+        }
+    }
+
+    /// The next bytes of the directory.
+    ///
+    /// # Errors
+    /// `input.archive.*`, naming the entry.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let skipped = self.comment_left.min(bytes.len());
+            self.comment_left -= skipped;
+            bytes = &bytes[skipped..];
+            let wanted = self.header.map_or(CENTRAL_BYTES, |h| h.before_comment()) - self.record.len();
+            let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.record.extend_from_slice(taken);
+            bytes = rest;
+            if taken.len() == wanted {
+                self.advance()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After the last byte: the plan.
+    ///
+    /// # Errors
+    /// `input.archive.directory` when a record is cut short or entries are
+    /// missing, `.empty`, `.duplicate_name`, `.overlap`, `.unowned_bytes`, `.trailing_data`.
+    pub(super) fn finish(self) -> Result<Plan, Failure> {
+        if !self.record.is_empty() || self.comment_left > 0 {
+            return Err(broken("the last record of the directory is cut short"));
+        }
+        if self.entries.len() as u64 != self.ending.entries {
+            return Err(broken("the directory has fewer entries than the end record says"));
+        }
+        self.no_file_as_directory()?;
+        Plan::new(self.entries, self.ending.directory.start, self.expanded)
+    }
+
+    fn advance(&mut self) -> Result<(), Failure> {
+        let Some(header) = self.header else {
+            let header = self.begin()?;
+            self.header = Some(header);
+            // A record without name and extra fields is whole already.
+            return if header.before_comment() == CENTRAL_BYTES { self.advance() } else { Ok(()) };
+        };
+        let (name, extra) = self.record[CENTRAL_BYTES..].split_at(usize::from(header.common.name_bytes));
+        let number = self.entries.len() as u64 + 1;
+        let facts = central::judge(&header, name, extra, number, &self.limits)?;
+        self.take(facts)?;
+        self.comment_left = header.record_bytes() - header.before_comment();
+        self.header = None;
+        self.record.clear();
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<Central, Failure> {
+        let number = self.entries.len() as u64 + 1;
+        if number > self.ending.entries {
+            return Err(broken("the directory has more entries than the end record says"));
+        }
+        let Some(header) = Central::parse(&self.record) else {
+            debug_assert!(!self.record.starts_with(&CENTRAL));
+            return Err(broken("a record of the directory does not begin as one"));
+        };
+        if usize::from(header.common.name_bytes) > self.limits.name_bytes.saturating_mul(RAW_NAME_FACTOR) {
+            return Err(Why::new(FailureCode::ArchiveName, "has a name that is too long").of_number(number));
+        }
+        Ok(header)
+    }
+
+    fn take(&mut self, facts: Facts) -> Result<(), Failure> {
+        if !self.keys.insert(name::key(&facts.name)) {
+            return Err(
+                Why::new(FailureCode::ArchiveDuplicateName, "has the name of another entry").of(&facts.name)
+            );
+        }
+        self.expanded = self.expanded.saturating_add(facts.expanded);
+        if self.expanded > self.limits.expanded_bytes {
+            let message =
+                format!("the archive expands to more than {}", display_size(self.limits.expanded_bytes));
+            return Err(Failure::new(FailureCode::ArchiveExpandedSize, message)
+                .with("limit_bytes", self.limits.expanded_bytes));
+        }
+        self.entries.push(facts);
+        Ok(())
+    }
+
+    /// An entry `a` that is a file and another `a/b` cannot both be made.
+    fn no_file_as_directory(&self) -> Result<(), Failure> {
+        let files: HashSet<String> =
+            self.entries.iter().filter(|f| !f.name.ends_with('/')).map(|f| name::key(&f.name)).collect();
+        for facts in &self.entries {
+            let key = name::key(&facts.name);
+            if key.match_indices('/').any(|(at, _)| files.contains(&key[..at])) {
+                let text = "lies inside another entry that is a file";
+                return Err(Why::new(FailureCode::ArchiveDuplicateName, text).of(&facts.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(message: &str) -> Failure {
+    Failure::new(FailureCode::ArchiveDirectory, message)
+}

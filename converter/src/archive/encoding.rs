@@ -1,0 +1,152 @@
+//! The bytes of a name as text.
+//!
+//! The rule, in this order:
+//!
+//! 1. With the UTF-8 flag (APPNOTE 4.4.4, bit 11) the name is UTF-8.
+//! 2. Without it, bytes that are UTF-8 are UTF-8. Info-ZIP and macOS write it so.
+//! 3. Else bytes that are CP949 throughout, with at least one pair of KS X 1001's
+//!    rows of Hangul (lead B0 to C8, trail A1 to FE), are CP949. Korean Windows
+//!    writes it so. In CP437 those leads are frames and shades, which no file
+//!    name has.
+//! 4. Else they are CP437 (APPNOTE D.1).
+//!
+//! A Unicode path field (APPNOTE 4.6.9) takes no part in the choice, but must say
+//! the same as one of the readings. The text is then brought to NFC.
+
+use super::extra;
+use super::refusal::Why;
+use cadmill_core::domain::failure::FailureCode;
+use encoding_rs::EUC_KR;
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+/// The name as text in NFC.
+///
+/// # Errors
+/// `input.archive.name_encoding`.
+pub(super) fn decode(raw: &[u8], is_utf8: bool, unicode_path: Option<&[u8]>) -> Result<String, Why> {
+    let utf8 = std::str::from_utf8(raw).ok();
+    if is_utf8 && utf8.is_none() {
+        return Err(refuse("has a name that is said to be UTF-8 and is not"));
+    }
+    let path = unicode_path.map(|data| extra::unicode_path(data, raw)).transpose()?;
+    let Some(path) = path else { return Ok(nfc(&chosen(raw, utf8))) };
+    let agrees = match utf8 {
+        Some(text) if is_utf8 || raw.is_ascii() => text == path,
+        _ => utf8 == Some(path) || cp949(raw).as_deref() == Some(path) || cp437(raw) == path,
+    };
+    if agrees { Ok(nfc(path)) } else { Err(refuse("has another name in its Unicode path field")) }
+}
+
+/// The text in Unicode's composed form.
+pub(super) fn nfc(text: &str) -> String {
+    ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
+}
+
+fn chosen(raw: &[u8], utf8: Option<&str>) -> String {
+    match utf8 {
+        Some(text) => text.to_owned(),
+        None => korean(raw).unwrap_or_else(|| cp437(raw)),
+    }
+}
+
+fn korean(raw: &[u8]) -> Option<String> {
+    cp949(raw).filter(|_| has_hangul_row(raw))
+}
+
+/// CP949, which the Encoding Standard calls EUC-KR.
+fn cp949(raw: &[u8]) -> Option<String> {
+    EUC_KR.decode_without_bom_handling_and_without_replacement(raw).map(Into::into)
+}
+
+/// Whether one of the pairs is of rows 16 to 40 of KS X 1001. The bytes are CP949.
+fn has_hangul_row(raw: &[u8]) -> bool {
+    let mut rest = raw;
+    while let Some((&lead, after)) = rest.split_first() {
+        rest = after;
+        if lead >= 0x80 {
+            let Some((&trail, after)) = rest.split_first() else { return false };
+            if (0xb0..=0xc8).contains(&lead) && (0xa1..=0xfe).contains(&trail) {
+                return true;
+            }
+            rest = after;
+        }
+    }
+    false
+}
+
+/// The upper half of CP437.
+const CP437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐\
+                     └┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
+
+fn cp437(raw: &[u8]) -> String {
+    let upper = |byte: u8| CP437.chars().nth(usize::from(byte & 0x7f)).unwrap_or('\u{fffd}');
+    raw.iter().map(|&byte| if byte < 0x80 { char::from(byte) } else { upper(byte) }).collect()
+}
+
+fn refuse(text: &'static str) -> Why {
+    Why::new(FailureCode::ArchiveNameEncoding, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legacy(raw: &[u8]) -> String {
+        decode(raw, false, None).unwrap()
+    }
+
+    #[test]
+    fn the_upper_half_of_cp437_has_128_characters() {
+        assert_eq!(CP437.chars().count(), 128);
+        assert_eq!(cp437(b"\x80\x81\x9b\xe1\xff"), "Çü¢ß\u{a0}");
+    }
+
+    #[test]
+    fn names_without_the_flag_are_read_by_the_rule() {
+        assert_eq!(legacy(b"plan.dxf"), "plan.dxf");
+        assert_eq!(legacy("도면.dxf".as_bytes()), "도면.dxf");
+        // "도면.dxf" and "가나다" in CP949.
+        assert_eq!(legacy(b"\xb5\xb5\xb8\xe9.dxf"), "도면.dxf");
+        assert_eq!(legacy(b"\xb0\xa1\xb3\xaa\xb4\xd9/a.shp"), "가나다/a.shp");
+        // 똠방 has a syllable beyond KS X 1001 beside one within.
+        assert_eq!(legacy(b"\x8c\x63\xb9\xe6.obj"), "똠방.obj");
+        assert_eq!(legacy(b"Gr\x81\xe1e.dxf"), "Grüße.dxf");
+        assert_eq!(legacy(b"Stra\xe1e.dxf"), "Straße.dxf");
+    }
+
+    #[test]
+    fn names_are_composed() {
+        assert_eq!(decode("e\u{301}.dxf".as_bytes(), true, None).unwrap(), "é.dxf");
+        assert_eq!(decode("한글".as_bytes(), false, None).unwrap(), "한글");
+    }
+
+    #[test]
+    fn what_is_said_to_be_utf8_is() {
+        assert!(decode(b"\xb5\xb5", true, None).is_err());
+        assert!(decode(b"\xc0\xaf", true, None).is_err(), "an overlong form");
+    }
+
+    #[test]
+    fn a_unicode_path_says_the_same_or_is_refused() {
+        let field = |version: u8, raw: &[u8], path: &[u8]| {
+            let mut data = vec![version];
+            data.extend(crc32fast::hash(raw).to_le_bytes());
+            data.extend(path);
+            data
+        };
+        let read = |raw: &[u8], data: &[u8]| decode(raw, false, Some(data)).ok();
+        let raw = b"\xb5\xb5\xb8\xe9.dxf";
+        assert_eq!(read(raw, &field(1, raw, "도면.dxf".as_bytes())).as_deref(), Some("도면.dxf"));
+        // It may settle what the rule would read otherwise: 뷁 alone.
+        assert_eq!(read(b"\x94\xee", &field(1, b"\x94\xee", "뷁".as_bytes())).as_deref(), Some("뷁"));
+        assert_eq!(
+            read(b"Stra\xe1e", &field(1, b"Stra\xe1e", "Straße".as_bytes())).as_deref(),
+            Some("Straße")
+        );
+        assert_eq!(read(b"a", &field(1, b"a", b"b")), None, "another name");
+        assert_eq!(read(b"a", &field(1, b"b", b"a")), None, "the CRC-32 of another name");
+        assert_eq!(read(b"a", &field(2, b"a", b"a")), None, "another version");
+        assert_eq!(read(b"\xff", &field(1, b"\xff", b"\xff")), None, "no UTF-8");
+        assert_eq!(read(b"a", &[1, 0, 0]), None, "cut short");
+    }
+}

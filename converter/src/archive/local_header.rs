@@ -1,0 +1,171 @@
+//! The local header and the data descriptor of an entry, held against the directory.
+//!
+//! A reader that streams believes these, a reader that seeks believes the
+//! directory: they must say the same (APPNOTE 4.3.7, 4.3.9).
+
+use super::central::is_known_version;
+use super::encoding;
+use super::entry::{FLAG_UTF8, Facts, Method};
+use super::extra::{Extra, Zip64};
+use super::format::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
+use super::refusal::Why;
+use cadmill_core::domain::failure::FailureCode;
+
+/// What the fixed part of a local header leaves to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remainder {
+    pub(super) extra_bytes: usize,
+    /// Between the data and the end of the segment.
+    pub(super) descriptor_bytes: u64,
+}
+
+/// Judges the fixed part.
+///
+/// # Errors
+/// `input.archive.header_mismatch`, `.version`, `.overlap`, `.unowned_bytes`.
+pub(super) fn judge(local: &Common, facts: &Facts) -> Result<Remainder, Why> {
+    if local.flags != facts.flags {
+        return Err(mismatch("flags"));
+    }
+    if local.method != facts.method.number() {
+        return Err(mismatch("a method"));
+    }
+    if usize::from(local.name_bytes) != facts.raw_name.len() {
+        return Err(mismatch("a name"));
+    }
+    if !is_known_version(local.needs) {
+        let text = format!("needs version {} of the format; 10 to 45 are read", local.needs);
+        return Err(Why::new(FailureCode::ArchiveVersion, text));
+    }
+    let before_data = LOCAL_BYTES as u64 + facts.raw_name.len() as u64 + u64::from(local.extra_bytes);
+    let length = facts.segment.end - facts.segment.start;
+    // Header, data and what is left for the descriptor: they are the whole segment.
+    let Some(descriptor_bytes) = length.checked_sub(before_data).and_then(|l| l.checked_sub(facts.packed))
+    else {
+        return Err(Why::new(FailureCode::ArchiveOverlap, "reaches into what follows it"));
+    };
+    Ok(Remainder { extra_bytes: local.extra_bytes.into(), descriptor_bytes })
+}
+
+/// Judges the rest, once the extra fields are there. The answer is the form of
+/// the data descriptor.
+///
+/// # Errors
+/// `input.archive.header_mismatch`, `.stored_descriptor`, `.extra_field`,
+/// `.zip64`, `.name_encoding`, `.overlap`, `.unowned_bytes`.
+pub(super) fn judge_extra(
+    local: &Common,
+    extra: &[u8],
+    descriptor_bytes: u64,
+    facts: &Facts,
+) -> Result<Option<Descriptor>, Why> {
+    let fields = Extra::parse(extra)?;
+    if fields.unicode_path.is_some() {
+        let name = encoding::decode(&facts.raw_name, facts.flags & FLAG_UTF8 != 0, fields.unicode_path)?;
+        if name != facts.name {
+            return Err(mismatch("a name"));
+        }
+    }
+    let (packed, expanded) = sizes(local, &fields)?;
+    // Where a descriptor follows, what was not known yet may be zero. Info-ZIP and
+    // libarchive write the sizes that they know all the same.
+    let same = |said: u64, is: u64| said == is || (facts.has_descriptor() && said == 0);
+    if !same(local.crc.into(), facts.crc.into()) {
+        return Err(mismatch("a checksum"));
+    }
+    if !same(packed, facts.packed) || !same(expanded, facts.expanded) {
+        return Err(mismatch("a size"));
+    }
+    if facts.has_descriptor() && facts.method == Method::Stored && packed != facts.packed {
+        let text = "is stored, but its local header does not say how long it is";
+        return Err(Why::new(FailureCode::ArchiveStoredDescriptor, text));
+    }
+    Descriptor::of(facts, fields.zip64.is_some(), descriptor_bytes)
+}
+
+/// Packed and expanded size. A local header refers to both of the zip64 field or
+/// to neither (APPNOTE 4.5.3). Whether there is need is not asked: what reads
+/// from a pipe cannot know.
+fn sizes(local: &Common, fields: &Extra<'_>) -> Result<(u64, u64), Why> {
+    let refuse = |text: &'static str| Why::new(FailureCode::ArchiveZip64, text);
+    match (local.packed, local.expanded, fields.zip64) {
+        (MAX32, MAX32, Some(data)) => {
+            let mut wide = Zip64::new(data);
+            let expanded = wide.next();
+            match (wide.next(), expanded) {
+                (Some(packed), Some(expanded)) if wide.is_spent() => Ok((packed, expanded)),
+                _ => Err(refuse("has a zip64 field in its local header that is not of two sizes")),
+            }
+        }
+        (MAX32, _, _) | (_, MAX32, _) => Err(refuse("has a local header that refers to one zip64 size")),
+        (_, _, Some(_)) => Err(refuse("has a zip64 field in its local header that nothing refers to")),
+        (packed, expanded, None) => Ok((packed.into(), expanded.into())),
+    }
+}
+
+/// The form of a data descriptor (APPNOTE 4.3.9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descriptor {
+    signed: bool,
+    wide: bool,
+}
+
+impl Descriptor {
+    /// By the bytes that are there for it. The sizes have 64 bits where the local
+    /// header has a zip64 field, or where they need them; Java and Go leave the
+    /// field out.
+    fn of(facts: &Facts, has_zip64: bool, bytes: u64) -> Result<Option<Self>, Why> {
+        if !facts.has_descriptor() {
+            return if bytes == 0 { Ok(None) } else { Err(unowned()) };
+        }
+        let wide = has_zip64 || facts.packed.max(facts.expanded) >= u64::from(MAX32);
+        let (unsigned, signed) = (Self { signed: false, wide }, Self { signed: true, wide });
+        match [unsigned, signed].into_iter().find(|form| form.bytes() as u64 == bytes) {
+            Some(form) => Ok(Some(form)),
+            None if bytes < unsigned.bytes() as u64 => Err(Why::new(
+                FailureCode::ArchiveOverlap,
+                "has no room for its data descriptor before what follows",
+            )),
+            None => Err(unowned()),
+        }
+    }
+
+    pub(super) fn bytes(self) -> usize {
+        match (self.signed, self.wide) {
+            (false, false) => 12,
+            (true, false) => 16,
+            (false, true) => 20,
+            (true, true) => 24,
+        }
+    }
+
+    /// Judges the descriptor. `bytes` are as many as [`Descriptor::bytes`] says.
+    ///
+    /// # Errors
+    /// `input.archive.header_mismatch`.
+    pub(super) fn judge(self, bytes: &[u8], facts: &Facts) -> Result<(), Why> {
+        let bytes = match self.signed {
+            true => bytes.strip_prefix(&DESCRIPTOR).ok_or_else(|| mismatch("a data descriptor"))?,
+            false => bytes,
+        };
+        let (packed, expanded) = match self.wide {
+            true => (u64_at(bytes, 4), u64_at(bytes, 12)),
+            false => (u32_at(bytes, 4).into(), u32_at(bytes, 8).into()),
+        };
+        if (u32_at(bytes, 0), packed, expanded) == (facts.crc, facts.packed, facts.expanded) {
+            Ok(())
+        } else {
+            Err(mismatch("a data descriptor"))
+        }
+    }
+}
+
+fn unowned() -> Why {
+    Why::new(FailureCode::ArchiveUnownedBytes, "is followed by bytes that no record owns")
+}
+
+/// Where header, descriptor and directory differ.
+pub(super) fn mismatch(what: &str) -> Why {
+    let text = format!("has {what} in the archive that contradicts the directory");
+    Why::new(FailureCode::ArchiveHeaderMismatch, text)
+}

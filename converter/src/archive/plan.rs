@@ -1,0 +1,108 @@
+//! A judged directory, as the plan by which the archive is read.
+
+use super::entry::{Entry, Facts};
+use super::format::{LOCAL_BYTES, MAX16};
+use super::refusal::{Why, shown};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes of a data descriptor: without signature and in 32 bits, with it and in 64 (APPNOTE 4.3.9).
+const DESCRIPTOR_LEAST: u64 = 12;
+const DESCRIPTOR_MOST: u64 = 24;
+
+/// The entries in offset order. Their segments tile the file from its first byte
+/// to the directory, without gap or overlap.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    entries: Vec<Entry>,
+    directory_at: u64,
+    expanded: u64,
+}
+
+impl Plan {
+    /// Puts the entries in order and gives each its segment.
+    ///
+    /// # Errors
+    /// `input.archive.empty`, `.overlap`, `.unowned_bytes`, `.trailing_data`.
+    pub(super) fn new(mut facts: Vec<Facts>, directory_at: u64, expanded: u64) -> Result<Self, Failure> {
+        facts.sort_by_key(|f| f.segment.start);
+        if facts.first().is_some_and(|first| first.segment.start > 0) {
+            let message = "bytes that are not part of the archive lie before its first entry";
+            return Err(Failure::new(FailureCode::ArchiveTrailingData, message));
+        }
+        if facts.is_empty() && directory_at > 0 {
+            let message = "bytes that no record owns lie before the directory";
+            return Err(Failure::new(FailureCode::ArchiveUnownedBytes, message));
+        }
+        tile(&mut facts, directory_at)?;
+        if facts.iter().all(|f| f.name.ends_with('/')) {
+            return Err(Failure::new(FailureCode::ArchiveEmpty, "the archive contains no file"));
+        }
+        let entries = facts.into_iter().map(|f| Entry { facts: Arc::new(f) }).collect();
+        Ok(Self { entries, directory_at, expanded })
+    }
+
+    /// The entries, in offset order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Names of the entries, in offset order; those of directories end with `/`.
+    pub fn names(&self) -> Vec<&str> {
+        self.entries.iter().map(Entry::name).collect()
+    }
+
+    /// Number of files.
+    pub fn files(&self) -> u64 {
+        self.entries.iter().filter(|e| !e.is_directory()).count() as u64
+    }
+
+    /// Sum of the expanded sizes that the directory declares, in bytes.
+    pub fn expanded_bytes(&self) -> u64 {
+        self.expanded
+    }
+
+    /// Where the segments lie: from the first byte to the directory.
+    pub fn body(&self) -> Range<u64> {
+        0..self.directory_at
+    }
+}
+
+/// Each segment ends where the next begins, the last where the directory does. The
+/// length must be one that header, data and descriptor can have; the local header
+/// then says exactly.
+fn tile(facts: &mut [Facts], directory_at: u64) -> Result<(), Failure> {
+    for at in 0..facts.len() {
+        let end = facts.get(at + 1).map_or(directory_at, |next| next.segment.start);
+        let this = &facts[at];
+        let lengths = lengths(this);
+        let why = match end.checked_sub(this.segment.start) {
+            Some(length) if lengths.contains(&length) => {
+                facts[at].segment.end = end;
+                continue;
+            }
+            Some(length) if length >= lengths.end => Why::new(
+                FailureCode::ArchiveUnownedBytes,
+                format!("is followed by bytes that no record owns, before {}", neighbour(facts, at)),
+            ),
+            _ => Why::new(FailureCode::ArchiveOverlap, format!("shares bytes with {}", neighbour(facts, at))),
+        };
+        return Err(why.of(&this.name));
+    }
+    Ok(())
+}
+
+fn neighbour(facts: &[Facts], at: usize) -> String {
+    facts.get(at + 1).map_or("the directory".to_owned(), |next| format!("entry '{}'", shown(&next.name)))
+}
+
+/// The lengths that the segment of an entry can have.
+fn lengths(facts: &Facts) -> Range<u64> {
+    let (least, most) = match facts.has_descriptor() {
+        true => (DESCRIPTOR_LEAST, DESCRIPTOR_MOST),
+        false => (0, 0),
+    };
+    let fixed = (LOCAL_BYTES as u64 + facts.raw_name.len() as u64).saturating_add(facts.packed);
+    fixed.saturating_add(least)..fixed.saturating_add(most + u64::from(MAX16) + 1)
+}
