@@ -15,7 +15,7 @@ BASE ?= debian:bookworm-slim
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with. Python for the programs that are no Debian
 # packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip libarchive-tools python3 python3-venv
 
 .PHONY: help setup build demo test lint deny bench image clean
 
@@ -45,9 +45,11 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load, then conversions against unzip and ogr2ogr; about half an hour
-	$(CARGO) build --release --locked -p cadmill-cli --examples
+bench: build ## Measure the API under load, the intake, then conversions; about three quarters of an hour
+	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
+	$(CARGO) build --release --locked -p cadmill-cli -p cadmill-converter --examples
 	python3 tests/bench/api.py --bin target/release
+	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
 
 image: build ## Build the container image with buildah, podman or docker

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Python programs of the tests into a virtual environment of their own,
-# target/tools. Quick and silent when what tests/requirements.txt names is there.
+# Installs Python programs into a virtual environment of their own: those of the tests
+# into target/tools, or those that the first argument names into the second. Quick and
+# silent when they are there.
 set -eu
 
 cd "$(dirname "$0")/.."
-requirements=tests/requirements.txt
-tools=target/tools
+requirements=${1:-tests/requirements.txt}
+tools=${2:-target/tools}
 stamp=$tools/requirements.sha256
 
 wanted=$(sha256sum <"$requirements")
