@@ -45,6 +45,16 @@ pub struct Part {
     pub size_bytes: u64,
 }
 
+/// A checksum of the whole content of an object, as the store keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// CRC-64/NVME: what S3 makes itself where the client sent none (Amazon S3 User
+    /// Guide, "Checking object integrity").
+    Crc64Nvme(u64),
+    /// SHA-256, which a client sent along with a single PUT.
+    Sha256([u8; 32]),
+}
+
 /// What [`ObjectStore::purge`] deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purged {
@@ -118,6 +128,13 @@ pub trait ObjectStore: Send + Sync {
     /// # Errors
     /// [`super::PortError::NotFound`].
     async fn head(&self, key: &ObjectKey) -> PortResult<Object>;
+
+    /// The checksum that the store keeps of the whole object, if it keeps one and the
+    /// object is still this one (its ETag).
+    ///
+    /// # Errors
+    /// As for [`ObjectStore::read`].
+    async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>>;
 
     /// The bytes of a range, all of them, if the object is still this one (its ETag).
     ///

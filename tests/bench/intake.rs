@@ -128,7 +128,12 @@ fn drawing(seed: u64, bytes: usize, target: &mut impl Write) -> std::io::Result<
         while text.len() < CHUNK {
             if left == 0 {
                 left = 4 + random() % 60;
-                let _ = write!(text, "  0\nPOLYLINE\n  5\n{:X}\n  8\nLAYER_{}\n 66\n1\n", random() >> 40, random() % 12);
+                let _ = write!(
+                    text,
+                    "  0\nPOLYLINE\n  5\n{:X}\n  8\nLAYER_{}\n 66\n1\n",
+                    random() >> 40,
+                    random() % 12
+                );
             }
             left -= 1;
             (x, y) = (x + random() % 40_000, y + random() % 40_000);
@@ -192,11 +197,7 @@ async fn put(data: &Path, endpoint: String, file: &Path) -> Outcome {
     Ok(json!({"bytes": bytes}))
 }
 
-async fn open(
-    data: &Path,
-    endpoint: String,
-    sha256: String,
-) -> Result<(Remote, Instant), Box<dyn Error>> {
+async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, Instant), Box<dyn Error>> {
     let store: Arc<dyn ObjectStore> = Arc::new(store(data, endpoint).await?);
     let started = Instant::now();
     let object = store.head(&key()).await?;
@@ -268,7 +269,12 @@ fn decode(entry: &Entry, file: &File, input: &mut [u8], output: &mut [u8]) -> Re
 }
 
 /// What any unzipping must do, and no more.
-fn bare_inflate(entry: &Entry, file: &File, input: &mut [u8], output: &mut [u8]) -> Result<(), Box<dyn Error>> {
+fn bare_inflate(
+    entry: &Entry,
+    file: &File,
+    input: &mut [u8],
+    output: &mut [u8],
+) -> Result<(), Box<dyn Error>> {
     let mut header = [0; 30];
     let segment = entry.segment();
     file.read_exact_at(&mut header, segment.start)?;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
-use cadmill_core::ports::object_store::{Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -132,6 +132,10 @@ impl ObjectStore for Shelf {
 
     async fn put(&self, _: &ObjectKey, _: Bytes) -> PortResult<()> {
         unreachable!("the API writes no objects")
+    }
+
+    async fn checksum(&self, _: &Object) -> PortResult<Option<Checksum>> {
+        Ok(None)
     }
 
     async fn head(&self, key: &ObjectKey) -> PortResult<Object> {

@@ -9,14 +9,17 @@ use super::expand::{Chunks, INTERVAL, Shared, Work, run};
 use super::part::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
 use crate::archive::{Opening, Plan};
-use crate::digest::Digest;
+use crate::digest::hex;
 use bytes::Bytes;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
 use cadmill_core::domain::job::{Object, Order};
 use cadmill_core::domain::limits::ArchiveLimits;
+use cadmill_core::ports::object_store::Checksum;
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
+use crc_fast::CrcAlgorithm;
 use futures_util::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,8 +35,17 @@ pub struct Remote {
     reader: Reader,
     runtime: Handle,
     name: String,
-    sha256: Option<String>,
+    expected: Expected,
     plan: Option<Plan>,
+}
+
+/// What is known of the whole content before it is read.
+#[derive(Default)]
+struct Expected {
+    /// The client declared it, in hexadecimal.
+    sha256: Option<String>,
+    /// The store keeps it.
+    kept: Option<Checksum>,
 }
 
 impl Remote {
@@ -55,14 +67,21 @@ impl Remote {
         let reader = Reader { store, object, flow, pace: Arc::new(Pace::default()) };
         let name = order.file_name.as_str().to_owned();
         let whole = ZIP_BASED_INPUTS.contains(&extension_of(&name).as_str());
-        let plan = match if whole { Ok(Ok(None)) } else { plan_of(&reader, limits).await } {
-            Ok(Ok(plan)) => plan,
+        let looked = async {
+            let plan = match if whole { Ok(None) } else { plan_of(&reader, limits).await? } {
+                Ok(plan) => plan,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            Ok(Ok((plan, reader.store.checksum(&reader.object).await?)))
+        };
+        let (plan, kept) = match looked.await {
+            Ok(Ok(known)) => known,
             Ok(Err(failure)) => return Ok(Err(failure)),
             Err(PortError::Precondition(_)) => return Ok(Err(replaced())),
             Err(error) => return Err(error),
         };
-        let (sha256, runtime) = (order.sha256.clone(), Handle::current());
-        Ok(Ok(Self { reader, runtime, name, sha256, plan }))
+        let expected = Expected { sha256: order.sha256.clone(), kept };
+        Ok(Ok(Self { reader, runtime: Handle::current(), name, expected, plan }))
     }
 
     fn bring(
@@ -73,7 +92,7 @@ impl Remote {
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
         let body = pieces.last().map_or(0, |piece| piece.segment.end);
-        let digester = self.sha256.as_ref().map(|_| Digester::start()).transpose()?;
+        let digester = self.expected.any().then(|| Digester::start(&self.expected)).transpose()?;
         // What no file is made of, the directory, is read once more for the digest.
         let end = if digester.is_some() { self.reader.object.size_bytes } else { body };
         let all = digester.as_ref().map(|digester| &digester.parts);
@@ -86,13 +105,7 @@ impl Remote {
         self.tell();
         let found = digester.map(Digester::finish).transpose();
         result?;
-        match (found?, &self.sha256) {
-            (Some(found), Some(declared)) if !declared.eq_ignore_ascii_case(&found) => {
-                let message = "the SHA-256 of the uploaded object is not the one that was declared";
-                Err(Failure::new(FailureCode::InputDigestMismatch, message))
-            }
-            _ => Ok(()),
-        }
+        found?.map_or(Ok(()), |found| self.expected.compare(&found))
     }
 
     fn tell(&self) {
@@ -305,21 +318,59 @@ impl Chunks for Slices {
     }
 }
 
+impl Expected {
+    fn any(&self) -> bool {
+        self.sha256.is_some() || self.kept.is_some()
+    }
+
+    fn compare(&self, found: &Found) -> Result<(), Failure> {
+        let declared = self.sha256.as_ref().zip(found.sha256.as_ref());
+        if declared.is_some_and(|(declared, found)| !declared.eq_ignore_ascii_case(&hex(found))) {
+            let message = "the SHA-256 of the uploaded object is not the one that was declared";
+            return Err(Failure::new(FailureCode::InputDigestMismatch, message));
+        }
+        let held = match self.kept {
+            None => true,
+            Some(Checksum::Sha256(kept)) => found.sha256 == Some(kept),
+            Some(Checksum::Crc64Nvme(kept)) => found.crc == Some(kept),
+        };
+        if held {
+            return Ok(());
+        }
+        // The store has other bytes than came: the same read may succeed.
+        let message = "the bytes that came do not have the checksum that the store keeps of the object";
+        Err(Failure::new(FailureCode::StoreUnavailable, message))
+    }
+}
+
+/// What was found of what is expected.
+struct Found {
+    sha256: Option<[u8; 32]>,
+    crc: Option<u64>,
+}
+
 /// Digests parts on a thread of its own.
 struct Digester {
     parts: Sender<Bytes>,
-    thread: JoinHandle<String>,
+    thread: JoinHandle<Found>,
 }
 
 impl Digester {
-    fn start() -> Result<Self, Failure> {
+    fn start(expected: &Expected) -> Result<Self, Failure> {
+        let wants_sha256 = expected.sha256.is_some() || matches!(expected.kept, Some(Checksum::Sha256(_)));
+        let mut sha256 = wants_sha256.then(Sha256::new);
+        let wants_crc = matches!(expected.kept, Some(Checksum::Crc64Nvme(_)));
+        let mut crc = wants_crc.then(|| crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme));
         let (parts, receiver) = channel::<Bytes>();
         let digest = move || {
-            let mut digest = Digest::default();
             while let Ok(part) = receiver.recv() {
-                digest.update(&part);
+                sha256.iter_mut().for_each(|sha256| sha256.update(&part));
+                crc.iter_mut().for_each(|crc| crc.update(&part));
             }
-            digest.finish()
+            Found {
+                sha256: sha256.map(|sha256| sha256.finalize().into()),
+                crc: crc.map(|crc| crc.finalize()),
+            }
         };
         let thread = std::thread::Builder::new()
             .name("digest".to_owned())
@@ -328,7 +379,7 @@ impl Digester {
         Ok(Self { parts, thread })
     }
 
-    fn finish(self) -> Result<String, Failure> {
+    fn finish(self) -> Result<Found, Failure> {
         drop(self.parts);
         self.thread.join().map_err(|_| Failure::new(FailureCode::Io, "the digesting thread has panicked"))
     }

@@ -217,7 +217,7 @@ async fn connections_that_break_are_made_again() {
     let (remote, _) = world.opened(&bytes, FLOW).await;
     // Each part breaks twice, at different places.
     world.proxy.rule(|seen| match seen.before {
-        0 => Act::Cut(seen.number * 7919 % 30_000),
+        0 => Act::Cut(seen.number * 7919 % 300),
         1 => Act::Cut(0),
         _ => Act::Pass,
     });
@@ -367,6 +367,22 @@ async fn another_digest_is_refused_when_all_has_been_read() {
     world.proxy.rule(|_| Act::Pass);
     expand(remote).await.unwrap();
     assert_eq!(world.proxy.body_bytes(), end);
+}
+
+/// S3 keeps a checksum of its own of every object. The one here is of the digits 1 to 9,
+/// the check value of the algorithm's definition.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_keeps_is_compared_with_what_came() {
+    let world = World::new().await;
+    world.proxy.tell_crc("rosUhgp5mIg=");
+    for (content, expected) in [(b"123456789", Ok(())), (b"123456780", Err(FailureCode::StoreUnavailable))] {
+        let (order, object) = world.upload(content, "plan.obj").await;
+        for sha256 in [order.sha256.clone(), None] {
+            let order = Order { sha256, ..order.clone() };
+            let remote = world.open(&order, &object, FLOW).await.unwrap();
+            assert_eq!(expand(remote).await.map(drop).map_err(|f| f.code), expected);
+        }
+    }
 }
 
 /// The first bad entry ends the download.

@@ -48,6 +48,8 @@ pub(crate) struct Proxy {
 struct Shared {
     upstream: String,
     rule: Mutex<Arc<Rule>>,
+    /// Lines that are added to answers to HEAD.
+    told: Mutex<String>,
     counts: Mutex<Counts>,
 }
 
@@ -71,7 +73,12 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let upstream = endpoint.strip_prefix("http://").unwrap().to_owned();
         let rule: Arc<Rule> = Arc::new(|_: &Seen| Act::Pass);
-        let shared = Arc::new(Shared { upstream, rule: Mutex::new(rule), counts: Mutex::default() });
+        let shared = Arc::new(Shared {
+            upstream,
+            rule: Mutex::new(rule),
+            told: Mutex::default(),
+            counts: Mutex::default(),
+        });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, task }
     }
@@ -84,6 +91,12 @@ impl Proxy {
     pub(crate) fn rule(&self, rule: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
         *self.shared.counts.lock().unwrap() = Counts::default();
         *self.shared.rule.lock().unwrap() = Arc::new(rule);
+    }
+
+    /// Tells of every object that it has this CRC-64/NVME, base64, as S3 does.
+    pub(crate) fn tell_crc(&self, base64: &str) {
+        *self.shared.told.lock().unwrap() =
+            format!("x-amz-checksum-crc64nvme: {base64}\r\nx-amz-checksum-type: FULL_OBJECT\r\n");
     }
 
     /// Bytes of bodies that the server has sent in answer to GET.
@@ -162,7 +175,10 @@ async fn answer(
     shared: &Shared,
 ) -> io::Result<()> {
     let answer = loop {
-        let answer = head(server).await?;
+        let mut answer = head(server).await?;
+        if request.starts_with("HEAD ") {
+            answer.insert_str(answer.len() - 2, &shared.told.lock().unwrap());
+        }
         client.write_all(answer.as_bytes()).await?;
         if !answer.starts_with("HTTP/1.1 1") {
             break answer;

@@ -14,14 +14,14 @@ use super::error::{Effect, corrupt, lost, port_error, refused};
 use super::{Connection, StaticCredentials};
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
 use crate::domain::job::Object;
-use crate::ports::object_store::{ObjectStore, Part, Presigned, Purged};
+use crate::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Purged};
 use crate::ports::{PortError, PortResult};
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use bytes::Bytes;
-use presign::{Window, attachment, base64_digest};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use bytes::{Bytes, BytesMut};
+use presign::{Window, attachment, base64_digest, decoded};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -271,6 +271,29 @@ impl ObjectStore for S3Store {
         })
     }
 
+    async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>> {
+        const OPERATION: &str = "asking for a checksum";
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(object.key.to_string())
+            .set_version_id(object.version.clone())
+            .if_match(&object.etag)
+            .checksum_mode(ChecksumMode::Enabled);
+        let reply = head.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        if reply.e_tag() != Some(object.etag.as_str()) {
+            return Err(PortError::Precondition(OPERATION));
+        }
+        // One of parts is a checksum of checksums, and says nothing of the whole.
+        if reply.checksum_type() != Some(&ChecksumType::FullObject) {
+            return Ok(None);
+        }
+        let crc = reply.checksum_crc64_nvme().and_then(decoded).map(u64::from_be_bytes);
+        let sha256 = reply.checksum_sha256().and_then(decoded);
+        Ok(sha256.map(Checksum::Sha256).or(crc.map(Checksum::Crc64Nvme)))
+    }
+
     /// The whole range is held in memory; an empty one asks for nothing.
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes> {
         const OPERATION: &str = "reading an object";
@@ -303,12 +326,20 @@ impl ObjectStore for S3Store {
         if reply.content_length.and_then(|length| u64::try_from(length).ok()) != Some(wanted) {
             return Err(corrupt(OPERATION, "the reply has another length than the range"));
         }
-        let body = reply.body.collect().await;
-        let body = body.map_err(|_| lost(OPERATION, Effect::Read, "connection lost"))?.into_bytes();
-        if u64::try_from(body.len()) != Ok(wanted) {
+        let length = number(OPERATION, wanted)?;
+        // Collected by hand: the stream's own way holds everything twice for a moment.
+        let (mut stream, mut body) = (reply.body, BytesMut::with_capacity(length));
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|_| lost(OPERATION, Effect::Read, "connection lost"))?;
+            if body.len() + piece.len() > length {
+                return Err(corrupt(OPERATION, "the reply is longer than it says"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        if body.len() != length {
             return Err(lost(OPERATION, Effect::Read, "the reply was cut off"));
         }
-        Ok(body)
+        Ok(body.freeze())
     }
 
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {

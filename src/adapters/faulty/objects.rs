@@ -4,7 +4,7 @@
 use super::{Fault, Script};
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
 use crate::domain::job::Object;
-use crate::ports::object_store::{Part, Presigned, Purged};
+use crate::ports::object_store::{Checksum, Part, Presigned, Purged};
 use crate::ports::{ObjectStore, PortResult};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -87,6 +87,10 @@ impl ObjectStore for FaultyObjects {
 
     async fn head(&self, key: &ObjectKey) -> PortResult<Object> {
         self.script.play("head", || self.inner.head(key)).await
+    }
+
+    async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>> {
+        self.script.play("checksum", || self.inner.checksum(object)).await
     }
 
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes> {

@@ -59,8 +59,23 @@ pub(super) fn base64_digest(operation: &'static str, hex: &str) -> PortResult<St
     }
 }
 
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// A digest of so many bytes, from base64; nothing if the text is none.
+pub(super) fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(N), 0u32, 0);
+    for character in text.trim_end_matches('=').bytes() {
+        let digit = DIGITS.iter().position(|&digit| digit == character)?;
+        (bits, count) = (bits << 6 | u32::try_from(digit).ok()?, count + 6);
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    bytes.try_into().ok()
+}
+
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let bits = (0..3).fold(0u32, |bits, at| bits << 8 | u32::from(group.get(at).copied().unwrap_or(0)));
@@ -114,6 +129,14 @@ mod tests {
         for bad in ["", "e3", &empty[1..], &empty.replace('e', "g"), &format!("{empty}00")] {
             assert!(base64_digest("x", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn digests_come_back_from_base64() {
+        let text = base64(&[0xfb, 0xff, 0x00, 0x80, 1, 2, 3, 4]);
+        assert_eq!(decoded(&text), Some([0xfb, 0xff, 0x00, 0x80, 1, 2, 3, 4]));
+        assert_eq!(decoded::<7>(&text), None);
+        assert_eq!(decoded::<8>("not base64!="), None);
     }
 
     #[test]
