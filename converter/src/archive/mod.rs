@@ -43,4 +43,6 @@ pub use opening::Opening;
 pub use plan::Plan;
 
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
