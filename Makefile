@@ -17,7 +17,7 @@ BASE ?= debian:bookworm-slim
 # packages: tests/requirements.txt.
 PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip
 
-.PHONY: help setup build demo test lint deny bench image clean
+.PHONY: help setup build demo test lint deny bench fuzz image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ bench: build ## Measure the API under load, then conversions against unzip and o
 	$(CARGO) build --release --locked -p cadmill-cli --examples
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
+
+fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
+	fuzz/run.sh
 
 image: build ## Build the container image with buildah, podman or docker
 	docker/image.sh target/release $(BASE)

@@ -13,8 +13,10 @@ Allowed to differ, because the readers differ by design:
 - `unzip` is told (`-V`) not to take `;1` at the end of a name for a version of VMS;
 - Debian's unzip 6.0 converts names with the UTF-8 flag that are said to be made
   on DOS, as Java does: their contents are compared, their names are not;
-- the same takes a data descriptor for an overlap when the local header has a
-  Unicode path field: it is not asked then;
+- the same takes data descriptors for overlaps when an entry before had a Unicode
+  path field: it is not asked then;
+- Java takes names and comments that are not UTF-8 with another charset only,
+  which is given to it; the names then differ;
 - `-` with the mode of a pipe, as Info-ZIP makes it: bsdtar makes a pipe of it.
 """
 
@@ -58,13 +60,13 @@ class Java:
         charset = "IBM437" if legacy else "UTF-8"
         self.process.stdin.write(f"{path}\t{charset}\n")
         self.process.stdin.flush()
-        found = []
-        while line := self.process.stdout.readline().strip():
-            digest, rest = line.split(" ", 1)
-            if digest == "error":
-                raise Disagreement(f"refuses it: {rest}")
-            found.append((bytes.fromhex(rest).decode(), digest))
-        return found
+        lines = []
+        while line := self.process.stdout.readline().strip("\n"):
+            lines.append(line.split(" ", 1))
+        refused = [rest for digest, rest in lines if digest == "error"]
+        if refused:
+            raise Disagreement(f"refuses it: {refused[0]}")
+        return [(bytes.fromhex(rest).decode(), digest) for digest, rest in lines]
 
 
 def read_python(path):
@@ -118,11 +120,12 @@ def compare(ours, theirs, legacy, extracted):
         raise Disagreement(f"reads {theirs} where we read {ours}")
 
 
-def is_streamed_with_path(content, info):
-    """Whether the entry has a data descriptor and, in its local header, a Unicode path field."""
-    at = info.header_offset
-    name, extra = (int.from_bytes(content[at + k : at + k + 2], "little") for k in (26, 28))
-    return bool(info.flag_bits & 8) and b"\x75\x70" in content[at + 30 + name : at + 30 + name + extra]
+def is_utf8(raw):
+    try:
+        raw.decode()
+        return True
+    except UnicodeDecodeError:
+        return False
 
 
 def confirm(path, java):
@@ -132,10 +135,10 @@ def confirm(path, java):
             infos = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         return f"python {error}"
-    content = path.read_bytes()
-    streamed = any(is_streamed_with_path(content, i) for i in infos)
+    streamed = any(i.flag_bits & 8 for i in infos) and b"\x75\x70" in path.read_bytes()
     converted = any(i.create_system == 0 and not i.orig_filename.isascii() for i in infos)
     legacy = any(not i.flag_bits & 0x800 and not i.orig_filename.isascii() for i in infos)
+    legacy = legacy or not all(is_utf8(i.comment) for i in infos)
     piped = any(i.external_attr >> 28 == 1 for i in infos)
     reader = None
     try:

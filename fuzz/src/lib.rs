@@ -29,7 +29,12 @@ use domain::limits::ArchiveLimits;
 
 /// Small, for speed.
 pub fn limits() -> ArchiveLimits {
-    ArchiveLimits { entries: 64, expanded_bytes: 1 << 20, ratio_exempt_bytes: 64 << 10, ..ArchiveLimits::default() }
+    ArchiveLimits {
+        entries: 64,
+        expanded_bytes: 1 << 20,
+        ratio_exempt_bytes: 64 << 10,
+        ..ArchiveLimits::default()
+    }
 }
 
 /// Name and content of every entry; `piece` bytes at a time, in and out.

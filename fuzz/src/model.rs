@@ -35,7 +35,8 @@ pub fn parse(bytes: &[u8]) -> Option<Zip> {
     let directory = at;
     let mut members = Vec::new();
     while bytes.get(at..at + 4)? == b"PK\x01\x02" && members.len() < 70 {
-        let (name, extra, comment) = (u16_at(bytes, at + 28)?, u16_at(bytes, at + 30)?, u16_at(bytes, at + 32)?);
+        let (name, extra, comment) =
+            (u16_at(bytes, at + 28)?, u16_at(bytes, at + 30)?, u16_at(bytes, at + 32)?);
         let central = header(bytes, at + 6, at + 46)?;
         let local_at = u32_at(bytes, at + 42)? as usize;
         let local = header(bytes, local_at.checked_add(4)?, local_at.checked_add(30)?)?;
@@ -100,7 +101,9 @@ pub fn mutate(zip: &mut Zip, dice: &mut Dice) {
     }
     match dice.below(16) {
         0 => zip.zip64 = dice.of(&[Zip64::Without, Zip64::Beside, Zip64::Instead]),
-        1 => zip.comment = dice.of(&[&b""[..], b"comment", b"PK\x05\x06", b"PK\x01\x02", b"\x00\xff"]).to_vec(),
+        1 => {
+            zip.comment = dice.of(&[&b""[..], b"comment", b"PK\x05\x06", b"PK\x01\x02", b"\x00\xff"]).to_vec()
+        }
         2 if dice.below(4) == 0 => zip.prefix = dice.of(&[&b""[..], b"PK\x03\x04", b"#!"]).to_vec(),
         3 if dice.below(4) == 0 => zip.suffix = dice.of(&[&b""[..], b"\0", b"PK\x05\x06"]).to_vec(),
         4 if dice.below(4) == 0 => zip.after_directory = dice.of(&[&b""[..], b"\0", b"PK\x06\x07"]).to_vec(),
@@ -117,9 +120,43 @@ pub fn mutate(zip: &mut Zip, dice: &mut Dice) {
 }
 
 const NAMES: &[&[u8]] = &[
-    b"a", b"A", b"a/", b"a/b", b"a/b/", b"-", b"b.obj", b"a b", b"~", b"a:b", b"ab:c", b"*", b"?", b"a.", b"a ", b" a",
-    b"\xea\xb0\x80", b"\xb0\xa1", b"Gr\x81\xe1e", b"e\xcc\x81", b"\xc3\xa9", b"con", b"-rf", b"--", b"@list", b"%s",
-    b"\"", b"'", b"a;1", b"...", b"..a", b"META-INF/MANIFEST.MF", b"\xef\xbb\xbfa", b"a\xff", b"[a]", b"$a", b"a/../b",
+    b"a",
+    b"A",
+    b"a/",
+    b"a/b",
+    b"a/b/",
+    b"-",
+    b"b.obj",
+    b"a b",
+    b"~",
+    b"a:b",
+    b"ab:c",
+    b"*",
+    b"?",
+    b"a.",
+    b"a ",
+    b" a",
+    b"\xea\xb0\x80",
+    b"\xb0\xa1",
+    b"Gr\x81\xe1e",
+    b"e\xcc\x81",
+    b"\xc3\xa9",
+    b"con",
+    b"-rf",
+    b"--",
+    b"@list",
+    b"%s",
+    b"\"",
+    b"'",
+    b"a;1",
+    b"...",
+    b"..a",
+    b"META-INF/MANIFEST.MF",
+    b"\xef\xbb\xbfa",
+    b"a\xff",
+    b"[a]",
+    b"$a",
+    b"a/../b",
 ];
 
 fn new_member(dice: &mut Dice) -> Member {
@@ -133,7 +170,20 @@ fn new_member(dice: &mut Dice) -> Member {
 
 fn mutate_member(member: &mut Member, dice: &mut Dice) {
     match dice.below(14) {
-        0 => member.attributes = dice.of(&[0, 0x10, 0x20, 0x8000, 0o100_644 << 16, 0o040_755 << 16 | 0x10, 0o010_600 << 16, 0o777 << 16, 0o104_755 << 16, 1 << 24]),
+        0 => {
+            member.attributes = dice.of(&[
+                0,
+                0x10,
+                0x20,
+                0x8000,
+                0o100_644 << 16,
+                0o040_755 << 16 | 0x10,
+                0o010_600 << 16,
+                0o777 << 16,
+                0o104_755 << 16,
+                1 << 24,
+            ])
+        }
         1 => member.comment = dice.of(&[&b""[..], b"c", b"PK\x05\x06"]).to_vec(),
         2 => {
             let content = dice.of(&[&b""[..], b"y", b"another content", &[0; 300]]);
@@ -146,7 +196,8 @@ fn mutate_member(member: &mut Member, dice: &mut Dice) {
             *member = plain.streamed(dice.below(2) == 0, dice.below(4) == 0);
         }
         4 => {
-            let (packed, expanded) = dice.of(&[(0, 0), (u64::from(member.central.packed), u64::from(member.central.expanded))]);
+            let (packed, expanded) =
+                dice.of(&[(0, 0), (u64::from(member.central.packed), u64::from(member.central.expanded))]);
             *member = member.clone().wide_local(packed, expanded);
         }
         5 if member.central.method == 0 => {
@@ -204,6 +255,9 @@ fn new_extra(name: &[u8], dice: &mut Dice) -> Vec<u8> {
         4 => extra(0x5455, &[3, 0, 0, 0, 0, 0, 0, 0, 0]),
         5 => extra(0x7875, &[1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 0]),
         6 => extra(dice.below(1 << 16) as u16, &[0; 4]),
-        _ => extra(dice.of(&[0x000a, 0x000d, 0x5855, 0x6375, 0x756e, 0x7855, 0xcafe, 0xd935, 0xe57a]), &[0; 12]),
+        _ => extra(
+            dice.of(&[0x000a, 0x000d, 0x5855, 0x6375, 0x756e, 0x7855, 0xcafe, 0xd935, 0xe57a]),
+            &[0; 12],
+        ),
     }
 }
