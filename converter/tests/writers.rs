@@ -5,7 +5,7 @@
 //! Go is kept as a file, with its source beside it.
 
 #[path = "../../tests/fixtures/archives/mod.rs"]
-#[allow(missing_docs, dead_code, unreachable_pub)]
+#[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
 mod archives;
 #[path = "writers/large.rs"]
 mod large;

@@ -1,7 +1,6 @@
 //! The table of docs/ARCHIVES.md: every generated archive, expected and got.
 
 use super::tests::{Feeding, read_all};
-use super::*;
 use crate::archive_fixtures::{Case, cases};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -43,7 +42,7 @@ fn every_case_has_the_right_verdict() {
 fn every_case_has_the_same_verdict_byte_by_byte() {
     for case in cases() {
         assert_eq!(
-            verdict(&case, Feeding::Bytes),
+            verdict(&case, Feeding::BYTES),
             verdict(&case, Feeding::Whole),
             "{}: {}",
             case.group,

@@ -24,11 +24,22 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// How the bytes come: as many as there are, or one at a time, in and out.
+/// How the bytes come: as many as there are, or so many at a time, in and out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Feeding {
     Whole,
-    Bytes,
+    Pieces(usize),
+}
+
+impl Feeding {
+    pub(super) const BYTES: Self = Self::Pieces(1);
+
+    fn of(self, length: usize) -> usize {
+        match self {
+            Self::Whole => length,
+            Self::Pieces(piece) => length.min(piece),
+        }
+    }
 }
 
 /// Name and content of every entry, read without a file.
@@ -40,7 +51,7 @@ pub(super) fn read_all(
     let mut opening = Opening::new(bytes.len() as u64, limits)?;
     while let Some(wanted) = opening.wants() {
         let wanted = &bytes[wanted.start as usize..wanted.end as usize];
-        opening.feed(if feeding == Feeding::Bytes { &wanted[..1] } else { wanted })?;
+        opening.feed(&wanted[..feeding.of(wanted.len())])?;
     }
     let plan = opening.finish()?;
     plan.entries()
@@ -53,10 +64,8 @@ fn content(bytes: &[u8], entry: &Entry, feeding: Feeding) -> Result<Vec<u8>, Fai
     let segment = &bytes[entry.segment().start as usize..entry.segment().end as usize];
     let mut decoder = Decoder::new(entry);
     let mut content = Vec::new();
-    let (piece, mut output) = match feeding {
-        Feeding::Whole => (segment.len().max(1), vec![0; 64 << 10]),
-        Feeding::Bytes => (1, vec![0]),
-    };
+    let piece = feeding.of(segment.len()).max(1);
+    let mut output = vec![0; feeding.of(64 << 10)];
     for mut input in segment.chunks(piece) {
         loop {
             let step = decoder.step(input, &mut output)?;
