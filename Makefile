@@ -15,9 +15,9 @@ BASE ?= debian:bookworm-slim
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with. Python for the programs that are no Debian
 # packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip libarchive-tools python3 python3-venv
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip
 
-.PHONY: help setup build demo test lint deny bench image clean
+.PHONY: help setup build demo test lint deny bench fuzz image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ bench: build ## Measure the API under load, the intake, then conversions; about 
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
+
+fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
+	fuzz/run.sh
 
 image: build ## Build the container image with buildah, podman or docker
 	docker/image.sh target/release $(BASE)

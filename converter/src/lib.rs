@@ -10,6 +10,10 @@
 #![deny(unsafe_code)]
 
 pub mod archive;
+#[cfg(test)]
+#[path = "../../tests/fixtures/archives/mod.rs"]
+#[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
+mod archive_fixtures;
 pub mod digest;
 pub mod engines;
 pub mod intake;

@@ -106,7 +106,7 @@ failure_codes! {
     ArchiveName = "input.archive.name", Input, 10, false, "Archive the files with plain relative names, without '.', control characters or empty parts.";
     /// An entry's name is absolute or leads out of the archive, here or on another system.
     ArchivePathEscape = "input.archive.path_escape", Input, 10, false, "Archive the files with relative names, without '..', drives or backslashes.";
-    /// An entry's name is not in the encoding that it declares, or has two contradicting forms.
+    /// An entry's name or comment is not in the encoding that it declares, or the name has two forms that contradict.
     ArchiveNameEncoding = "input.archive.name_encoding", Input, 10, false, "Make the archive with a tool that writes names in UTF-8.";
     /// Two entries have the same name, or names that differ in case or composition only.
     ArchiveDuplicateName = "input.archive.duplicate_name", Input, 10, false, "Rename one of the entries.";

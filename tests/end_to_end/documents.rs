@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
+    "docs/ARCHIVES.md",
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
@@ -25,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0006-dxf-through-our-own-files.md",
     "docs/adr/0007-results-kept-apart-by-attempt.md",
     "docs/adr/0008-embedded-object-server.md",
+    "docs/adr/0009-archive-reader.md",
 ];
 
 fn read(path: &str) -> String {

@@ -9,6 +9,13 @@ use super::refusal::Why;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 
+/// The parts of a record that have no fixed length.
+pub(super) struct Variable<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) extra: &'a [u8],
+    pub(super) comment: &'a [u8],
+}
+
 /// Judges one record. `number` counts from one. The segment of the facts begins
 /// where the local header is and is empty until the whole directory is known.
 ///
@@ -16,19 +23,23 @@ use cadmill_core::domain::limits::ArchiveLimits;
 /// `input.archive.*`, naming the entry.
 pub(super) fn judge(
     central: &Central,
-    raw_name: &[u8],
-    extra: &[u8],
+    variable: Variable<'_>,
     number: u64,
     limits: &ArchiveLimits,
 ) -> Result<Facts, Failure> {
     let common = &central.common;
-    let fields = Extra::parse(extra);
+    let (raw_name, is_utf8) = (variable.name, common.flags & FLAG_UTF8 != 0);
+    let fields = Extra::parse(variable.extra);
     // To name the entry, whatever is wrong with its fields.
     let path = fields.as_ref().ok().and_then(|f| f.unicode_path);
-    let name = encoding::decode(raw_name, common.flags & FLAG_UTF8 != 0, path)
-        .map_err(|why| why.of_number(number))?;
+    let name = encoding::decode(raw_name, is_utf8, path).map_err(|why| why.of_number(number))?;
     let named = |why: Why| why.of(&name);
     name::check(&name, limits).map_err(named)?;
+    // Nothing is done with it, but some readers refuse the whole archive then.
+    if is_utf8 && std::str::from_utf8(variable.comment).is_err() {
+        let text = "has a comment that is said to be UTF-8 and is not";
+        return Err(named(Why::new(FailureCode::ArchiveNameEncoding, text)));
+    }
     let method = judge_method(common).map_err(named)?;
     let fields = fields.map_err(named)?;
     let (packed, expanded, local_at) = sizes(central, &fields).map_err(named)?;

@@ -23,11 +23,9 @@ const RAW_NAME_FACTOR: usize = 3;
 pub(super) struct Directory {
     ending: Ending,
     limits: ArchiveLimits,
-    /// The current record, without its comment.
+    /// The current record.
     record: Vec<u8>,
     header: Option<Central>,
-    /// Bytes of the current comment that are still to come.
-    comment_left: usize,
     entries: Vec<Facts>,
     keys: HashSet<String>,
     expanded: u64,
@@ -40,7 +38,6 @@ impl Directory {
             limits: *limits,
             record: Vec::new(),
             header: None,
-            comment_left: 0,
             entries: Vec::new(),
             keys: HashSet::new(),
             expanded: 0,
@@ -53,10 +50,7 @@ impl Directory {
     /// `input.archive.*`, naming the entry.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {
-            let skipped = self.comment_left.min(bytes.len());
-            self.comment_left -= skipped;
-            bytes = &bytes[skipped..];
-            let wanted = self.header.map_or(CENTRAL_BYTES, |h| h.before_comment()) - self.record.len();
+            let wanted = self.header.map_or(CENTRAL_BYTES, |h| h.record_bytes()) - self.record.len();
             let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
             self.record.extend_from_slice(taken);
             bytes = rest;
@@ -73,7 +67,7 @@ impl Directory {
     /// `input.archive.directory` when a record is cut short or entries are
     /// missing, `.empty`, `.duplicate_name`, `.overlap`, `.unowned_bytes`, `.trailing_data`.
     pub(super) fn finish(self) -> Result<Plan, Failure> {
-        if !self.record.is_empty() || self.comment_left > 0 {
+        if !self.record.is_empty() {
             return Err(broken("the last record of the directory is cut short"));
         }
         if self.entries.len() as u64 != self.ending.entries {
@@ -87,14 +81,15 @@ impl Directory {
         let Some(header) = self.header else {
             let header = self.begin()?;
             self.header = Some(header);
-            // A record without name and extra fields is whole already.
-            return if header.before_comment() == CENTRAL_BYTES { self.advance() } else { Ok(()) };
+            // A record without name, extra fields and comment is whole already.
+            return if header.record_bytes() == CENTRAL_BYTES { self.advance() } else { Ok(()) };
         };
-        let (name, extra) = self.record[CENTRAL_BYTES..].split_at(usize::from(header.common.name_bytes));
         let number = self.entries.len() as u64 + 1;
-        let facts = central::judge(&header, name, extra, number, &self.limits)?;
+        let (name, rest) = self.record[CENTRAL_BYTES..].split_at(usize::from(header.common.name_bytes));
+        let (extra, comment) = rest.split_at(usize::from(header.common.extra_bytes));
+        let facts =
+            central::judge(&header, central::Variable { name, extra, comment }, number, &self.limits)?;
         self.take(facts)?;
-        self.comment_left = header.record_bytes() - header.before_comment();
         self.header = None;
         self.record.clear();
         Ok(())

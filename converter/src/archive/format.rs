@@ -154,12 +154,8 @@ impl Central {
 
     /// Bytes of the whole record.
     pub(super) fn record_bytes(&self) -> usize {
-        self.before_comment() + usize::from(self.comment_bytes)
-    }
-
-    /// Bytes of the record without its comment.
-    pub(super) fn before_comment(&self) -> usize {
-        CENTRAL_BYTES + usize::from(self.common.name_bytes) + usize::from(self.common.extra_bytes)
+        let variable = [self.common.name_bytes, self.common.extra_bytes, self.comment_bytes];
+        CENTRAL_BYTES + variable.into_iter().map(usize::from).sum::<usize>()
     }
 }
 

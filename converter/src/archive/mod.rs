@@ -43,4 +43,8 @@ pub use opening::Opening;
 pub use plan::Plan;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;

@@ -35,6 +35,10 @@ impl Plan {
             let message = "bytes that no record owns lie before the directory";
             return Err(Failure::new(FailureCode::ArchiveUnownedBytes, message));
         }
+        if let Some(last) = facts.last().filter(|last| last.segment.start >= directory_at) {
+            let text = "has its local header in the directory or behind it";
+            return Err(Why::new(FailureCode::ArchiveOverlap, text).of(&last.name));
+        }
         tile(&mut facts, directory_at)?;
         if facts.iter().all(|f| f.name.ends_with('/')) {
             return Err(Failure::new(FailureCode::ArchiveEmpty, "the archive contains no file"));

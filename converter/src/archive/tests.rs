@@ -1,7 +1,7 @@
 //! Archives at their limits and beyond, through the public interface.
 
 use super::*;
-use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::fs::File;
 use std::io;
@@ -22,6 +22,63 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
         }
     }
     writer.finish().unwrap().into_inner()
+}
+
+/// How the bytes come: as many as there are, or so many at a time, in and out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feeding {
+    Whole,
+    Pieces(usize),
+}
+
+impl Feeding {
+    pub(super) const BYTES: Self = Self::Pieces(1);
+
+    fn of(self, length: usize) -> usize {
+        match self {
+            Self::Whole => length,
+            Self::Pieces(piece) => length.min(piece),
+        }
+    }
+}
+
+/// Name and content of every entry, read without a file.
+pub(super) fn read_all(
+    bytes: &[u8],
+    limits: &ArchiveLimits,
+    feeding: Feeding,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut opening = Opening::new(bytes.len() as u64, limits)?;
+    while let Some(wanted) = opening.wants() {
+        let wanted = &bytes[wanted.start as usize..wanted.end as usize];
+        opening.feed(&wanted[..feeding.of(wanted.len())])?;
+    }
+    let plan = opening.finish()?;
+    plan.entries()
+        .iter()
+        .map(|entry| Ok((entry.name().to_owned(), content(bytes, entry, feeding)?)))
+        .collect()
+}
+
+fn content(bytes: &[u8], entry: &Entry, feeding: Feeding) -> Result<Vec<u8>, Failure> {
+    let segment = &bytes[entry.segment().start as usize..entry.segment().end as usize];
+    let mut decoder = Decoder::new(entry);
+    let mut content = Vec::new();
+    let piece = feeding.of(segment.len()).max(1);
+    let mut output = vec![0; feeding.of(64 << 10)];
+    for mut input in segment.chunks(piece) {
+        loop {
+            let step = decoder.step(input, &mut output)?;
+            input = &input[step.consumed..];
+            content.extend(&output[..step.produced]);
+            if step == Step::default() {
+                break;
+            }
+        }
+        assert!(input.is_empty(), "the decoder takes all input");
+    }
+    decoder.finish()?;
+    Ok(content)
 }
 
 fn file_of(bytes: &[u8]) -> File {

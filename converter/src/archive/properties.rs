@@ -1,0 +1,86 @@
+//! What holds for every input.
+
+use super::table::limits;
+use super::tests::{Feeding, read_all};
+use crate::archive_fixtures::{Member, Zip, Zip64, cases};
+use proptest::prelude::*;
+
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..3000),
+        (any::<u8>(), 0usize..30_000).prop_map(|(byte, length)| vec![byte; length]),
+    ]
+}
+
+/// A good entry of any of the forms that the generator knows.
+fn member(name: String) -> impl Strategy<Value = (String, Vec<u8>, Member)> {
+    (content(), 0..6).prop_map(move |(content, form)| {
+        let deflated = Member::deflated(&name, &content);
+        let packed = deflated.data.len() as u64;
+        let member = match form {
+            0 => Member::stored(&name, &content),
+            1 => deflated.streamed(true, false),
+            2 => deflated.streamed(false, false),
+            3 => deflated.streamed(true, true).wide_local(0, 0),
+            4 => deflated.wide_local(packed, content.len() as u64),
+            _ => deflated,
+        };
+        (name.clone(), content, member)
+    })
+}
+
+fn archive() -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
+    let members = (1usize..5)
+        .prop_flat_map(|count| (0..count).map(|n| member(format!("d/{n}.obj")).boxed()).collect::<Vec<_>>());
+    let zip64 = prop_oneof![Just(Zip64::Without), Just(Zip64::Beside), Just(Zip64::Instead)];
+    (members, zip64, "[a-z ]{0,40}").prop_map(|(members, zip64, comment)| {
+        let expected = members.iter().map(|(name, content, _)| (name.clone(), content.clone())).collect();
+        let members = members.into_iter().map(|(_, _, member)| member).collect();
+        (expected, Zip { members, zip64, comment: comment.into_bytes(), ..Zip::default() }.bytes())
+    })
+}
+
+proptest! {
+    /// What is written is what is read, in pieces of any size.
+    #[test]
+    fn good_archives_are_read_as_they_are((expected, bytes) in archive(), piece in 1usize..5000) {
+        prop_assert_eq!(&read_all(&bytes, &limits(), Feeding::Whole).unwrap(), &expected);
+        prop_assert_eq!(&read_all(&bytes, &limits(), Feeding::Pieces(piece)).unwrap(), &expected);
+    }
+
+    /// No bit of a good archive can be flipped so that other content comes out.
+    #[test]
+    fn a_flipped_bit_changes_no_content((expected, bytes) in archive(), at in any::<prop::sample::Index>(), bit in 0..8) {
+        let mut flipped = bytes.clone();
+        flipped[at.index(bytes.len())] ^= 1u8 << bit;
+        // Times, comments and the like may change without harm.
+        if let Ok(read) = read_all(&flipped, &limits(), Feeding::Whole) {
+            prop_assert_eq!(read, expected);
+        }
+    }
+
+    /// Every cut is noticed.
+    #[test]
+    fn no_prefix_is_an_archive((_, bytes) in archive(), at in any::<prop::sample::Index>()) {
+        prop_assert!(read_all(&bytes[..at.index(bytes.len())], &limits(), Feeding::Whole).is_err());
+    }
+
+    /// Bytes of any kind have a verdict, and the same in pieces.
+    #[test]
+    fn damaged_cases_have_one_verdict(
+        case in any::<prop::sample::Index>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        piece in 1usize..100,
+    ) {
+        let mut cases = cases();
+        let mut bytes = cases.swap_remove(case.index(cases.len())).bytes;
+        if !bytes.is_empty() {
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        let whole = read_all(&bytes, &limits(), Feeding::Whole).ok();
+        prop_assert_eq!(read_all(&bytes, &limits(), Feeding::Pieces(piece)).ok(), whole);
+    }
+}

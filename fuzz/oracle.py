@@ -1,0 +1,189 @@
+"""Has the readers of others confirm what the archive reader accepted.
+
+For each archive in RUN/accepted, `unzip`, `bsdtar`, Python's zipfile and Java's
+ZipFile must accept it too and give the same names and contents. Those that do
+not are moved to RUN/disagreed with the reason. Runs until RUN/done is there and
+nothing is left; fails if one disagreed or none was seen.
+
+Allowed to differ, because the readers differ by design:
+
+- names without the UTF-8 flag that are not ASCII: each reader has its own
+  encoding for them; contents are compared, names are not;
+- names are compared in NFC: ours are, others keep what they find;
+- `unzip` is told (`-V`) not to take `;1` at the end of a name for a version of VMS;
+- Debian's unzip 6.0 converts names with the UTF-8 flag that are said to be made
+  on DOS, as Java does: their contents are compared, their names are not;
+- the same takes data descriptors for overlaps when an entry before had a Unicode
+  path field: it is not asked then;
+- Java takes names and comments that are not UTF-8 with another charset only,
+  which is given to it; the names then differ;
+- `-` with the mode of a pipe, as Info-ZIP makes it: bsdtar makes a pipe of it.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+import zipfile
+import zlib
+
+RUN = pathlib.Path(sys.argv[1])
+ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
+READERS = ["python", "java", "unzip", "bsdtar"]
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def nfc(name):
+    return unicodedata.normalize("NFC", name)
+
+
+class Disagreement(Exception):
+    pass
+
+
+class Java:
+    def __init__(self, classes):
+        command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", classes, "Oracle"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def read(self, path, legacy):
+        charset = "IBM437" if legacy else "UTF-8"
+        self.process.stdin.write(f"{path}\t{charset}\n")
+        self.process.stdin.flush()
+        lines = []
+        while line := self.process.stdout.readline().strip("\n"):
+            lines.append(line.split(" ", 1))
+        refused = [rest for digest, rest in lines if digest == "error"]
+        if refused:
+            raise Disagreement(f"refuses it: {refused[0]}")
+        return [(bytes.fromhex(rest).decode(), digest) for digest, rest in lines]
+
+
+def read_python(path):
+    with zipfile.ZipFile(path) as archive:
+        return [(i.filename, sha256(archive.read(i))) for i in archive.infolist()]
+
+
+def read_command(command, path):
+    """Extracts with a program; directories end with a slash, as in archives."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        line = [part.format(path=path, directory=directory) for part in command]
+        run = subprocess.run(line, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True)
+        # 1 of unzip is a warning, and enough for us to look at.
+        if run.returncode != 0:
+            raise Disagreement(f"ends with {run.returncode}: {run.stderr + run.stdout}")
+        found = []
+        for root, directories, files in os.walk(directory):
+            for name in directories:
+                found.append((os.path.relpath(os.path.join(root, name), directory) + "/", sha256(b"")))
+            for name in files:
+                file = os.path.join(root, name)
+                if not stat.S_ISREG(os.lstat(file).st_mode):
+                    raise Disagreement("makes a special file")
+                content = pathlib.Path(file).read_bytes()
+                found.append((os.path.relpath(file, directory), sha256(content)))
+        return found
+
+
+def with_parents(listing):
+    """The directories that files imply, too: extraction makes them."""
+    names = dict(listing)
+    for name, _ in listing:
+        parts = name.rstrip("/").split("/")
+        for depth in range(1, len(parts)):
+            names.setdefault("/".join(parts[:depth]) + "/", sha256(b""))
+    return sorted(names.items())
+
+
+def compare(ours, theirs, legacy, extracted):
+    theirs = [(nfc(os.fsencode(name).decode("utf-8", "replace")), digest) for name, digest in theirs]
+    if legacy:
+        # Only the digests; of directories there may be more or fewer.
+        empty = sha256(b"")
+        ours, theirs = ([d for _, d in side if d != empty] for side in (ours, theirs))
+        same = sorted(ours) == sorted(theirs)
+    elif extracted:
+        same = with_parents(ours) == with_parents(theirs)
+    else:
+        same = sorted(ours) == sorted(theirs)
+    if not same:
+        raise Disagreement(f"reads {theirs} where we read {ours}")
+
+
+def is_utf8(raw):
+    try:
+        raw.decode()
+        return True
+    except UnicodeDecodeError:
+        return False
+
+
+def confirm(path, java):
+    ours = [tuple(entry) for entry in json.loads(path.with_suffix(".json").read_text())]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        return f"python {error}"
+    streamed = any(i.flag_bits & 8 for i in infos) and b"\x75\x70" in path.read_bytes()
+    converted = any(i.create_system == 0 and not i.orig_filename.isascii() for i in infos)
+    legacy = any(not i.flag_bits & 0x800 and not i.orig_filename.isascii() for i in infos)
+    legacy = legacy or not all(is_utf8(i.comment) for i in infos)
+    piped = any(i.external_attr >> 28 == 1 for i in infos)
+    reader = None
+    try:
+        for reader in READERS:
+            if reader == "python":
+                compare(ours, read_python(path), legacy, False)
+            elif reader == "java":
+                compare(ours, java.read(path, legacy), legacy, False)
+            elif reader == "unzip":
+                if not streamed:
+                    theirs = read_command(["unzip", "-qq", "-o", "-V", "{path}", "-d", "{directory}"], path)
+                    compare(ours, theirs, legacy or converted, True)
+            elif not piped:
+                theirs = read_command(["bsdtar", "-xf", "{path}", "-C", "{directory}"], path)
+                compare(ours, theirs, legacy, True)
+    except (Disagreement, zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        return f"{reader} {error}"
+    return None
+
+
+def main():
+    java = Java(sys.argv[2])
+    seen, disagreed = 0, 0
+    accepted = RUN / "accepted"
+    while True:
+        is_last = (RUN / "done").exists()
+        listings = sorted(accepted.glob("*.json"))
+        for listing in listings:
+            path = listing.with_suffix(".zip")
+            reason = confirm(path, java)
+            seen += 1
+            if reason:
+                disagreed += 1
+                shutil.move(path, RUN / "disagreed" / path.name)
+                (RUN / "disagreed" / f"{path.stem}.txt").write_text(reason + "\n")
+                print(f"oracle: {path.name}: {reason[:300]}", flush=True)
+            else:
+                path.unlink()
+            listing.unlink()
+        if is_last and not listings:
+            break
+        if not listings:
+            time.sleep(0.2)
+    print(f"oracle: {seen} accepted archives, {disagreed} with a disagreement", flush=True)
+    sys.exit(1 if disagreed or not seen else 0)
+
+
+main()

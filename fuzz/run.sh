@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Fuzzes the archive reader for FUZZ_SECONDS on one core, while the readers of
+# others confirm what it accepts. Fails on a crash, a disagreement, or when
+# nothing was accepted. Writes to the directory that is its first argument.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+out=$(realpath -m "${1:-target/fuzz-run}")
+seconds=${FUZZ_SECONDS:-1800}
+target=$(rustc -vV | sed -n 's/^host: //p')
+mkdir -p "$out"/{corpus,accepted,disagreed,crashes}
+
+# libFuzzer's instrumentation; what cargo-fuzz would pass, without a sanitizer:
+# the reader has no unsafe code of its own.
+passes="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+passes+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
+passes+=" -Cllvm-args=-sanitizer-coverage-pc-table"
+passes+=" -Cllvm-args=-sanitizer-coverage-trace-compares"
+CARGO_TARGET_DIR=target RUSTFLAGS="$passes --cfg fuzzing -Ccodegen-units=1" \
+    cargo +nightly build --release --locked --target "$target" 2>&1
+bin=target/$target/release
+
+mkdir -p target/java
+javac -d target/java Oracle.java
+python3 oracle.py "$out" target/java &
+oracle=$!
+trap 'kill $oracle 2>/dev/null || true' EXIT
+
+status=0
+CADMILL_FUZZ_ACCEPTED=$out/accepted CADMILL_FUZZ_CORPUS=$out/corpus "$bin/archive" -max_total_time="$seconds" -max_len=65536 -timeout=10 \
+    -print_final_stats=1 -artifact_prefix="$out/crashes/" "$out/corpus" || status=$?
+touch "$out/done"
+wait $oracle || status=1
+trap - EXIT
+exit $status

@@ -1,0 +1,86 @@
+//! The archive reader by itself, so that fuzzing it takes no engine, no SDK and
+//! no server: its own sources, with the two modules of the core that it uses.
+
+// The reader names the core by its crate's name.
+extern crate self as cadmill_core;
+
+pub mod domain;
+
+#[path = "../../converter/src/archive/mod.rs"]
+pub mod archive;
+
+#[path = "../../tests/fixtures/archives/mod.rs"]
+pub mod fixtures;
+
+pub mod model;
+
+mod workspace {
+    use std::{fs, io, path::Path};
+
+    /// The fuzzer unpacks nothing into a workspace.
+    pub fn make_directory(path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+}
+
+use archive::{Decoder, Entry, Opening, Plan, Step};
+use domain::failure::Failure;
+use domain::limits::ArchiveLimits;
+
+/// Small, for speed.
+pub fn limits() -> ArchiveLimits {
+    ArchiveLimits {
+        entries: 64,
+        expanded_bytes: 1 << 20,
+        ratio_exempt_bytes: 64 << 10,
+        ..ArchiveLimits::default()
+    }
+}
+
+/// Name and content of every entry; `piece` bytes at a time, in and out.
+pub fn read(bytes: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut opening = Opening::new(bytes.len() as u64, &limits())?;
+    while let Some(wanted) = opening.wants() {
+        let wanted = &bytes[wanted.start as usize..wanted.end as usize];
+        opening.feed(&wanted[..piece.min(wanted.len())])?;
+    }
+    let plan = opening.finish()?;
+    judge_plan(&plan);
+    plan.entries().iter().map(|e| Ok((e.name().to_owned(), content(bytes, e, piece)?))).collect()
+}
+
+/// What a plan promises.
+fn judge_plan(plan: &Plan) {
+    let mut at = 0;
+    for entry in plan.entries() {
+        assert_eq!(entry.segment().start, at, "the segments tile the file");
+        at = entry.segment().end;
+        let name = entry.name().strip_suffix('/').unwrap_or(entry.name());
+        assert!(name.split('/').all(|p| !p.is_empty() && p != "." && p != ".."), "{name:?}");
+        assert!(!name.contains(['\\', '\0']), "{name:?}");
+    }
+    assert_eq!(at, plan.body().end);
+    assert!(plan.expanded_bytes() <= limits().expanded_bytes);
+}
+
+fn content(bytes: &[u8], entry: &Entry, piece: usize) -> Result<Vec<u8>, Failure> {
+    let segment = &bytes[entry.segment().start as usize..entry.segment().end as usize];
+    let mut decoder = Decoder::new(entry);
+    let mut content = Vec::new();
+    let mut output = vec![0; piece.min(1 << 16)];
+    for mut input in segment.chunks(piece) {
+        loop {
+            let step = decoder.step(input, &mut output)?;
+            input = &input[step.consumed..];
+            content.extend(&output[..step.produced]);
+            assert!(content.len() as u64 <= entry.expanded_bytes(), "no more than declared");
+            if step == Step::default() {
+                break;
+            }
+        }
+        assert!(input.is_empty(), "the decoder takes all input");
+    }
+    decoder.finish()?;
+    assert_eq!(content.len() as u64, entry.expanded_bytes());
+    Ok(content)
+}
