@@ -2,10 +2,11 @@
 //!
 //! Each file is a promise: the output is the library's own (`parity`), nothing
 //! that an engine does harms anyone else (`misbehaviour`), bad input gets an
-//! answer that helps (`refusals`), a job ends once and right whatever dies on the way
+//! answer that helps (`refusals`), the output is zipped when asked (`compress`), a job ends once and right whatever dies on the way
 //! (`pipeline`), the documents tell the truth (`documents`).
 
 mod catalogue;
+mod compress;
 mod documents;
 mod layout;
 mod memory;
