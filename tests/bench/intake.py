@@ -193,7 +193,7 @@ def report(arguments, world, results):
     for name, runs in results.items():
         of_all = " ".join(f"{run['seconds']:.2f}" for run in runs)
         size = world.size if name == "bare gets" else expanded
-        print(f"| {name} | {median[name]:.2f} | {of_all} | {size / MIB / median[name]:.0f} |")
+        print(f"| {name.replace(chr(124), chr(92) + chr(124))} | {median[name]:.2f} | {of_all} | {size / MIB / median[name]:.0f} |")
     rows = [
         ("ours : aws, unzip", median["ours"] / median["aws, unzip"], 0.5, False),
         ("ours : aws \\| bsdtar", median["ours"] / median["aws | bsdtar"], 0.8, False),

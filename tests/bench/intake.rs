@@ -101,10 +101,12 @@ fn timed(started: Instant, bytes: u64) -> Value {
 /// One large drawing, a smaller one, and many small files, the same at every run.
 fn generate(file: &Path, bytes: usize) -> Outcome {
     let mut writer = zip::ZipWriter::new(BufWriter::new(File::create(file)?));
-    let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default()).large_file(true);
+    let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
     let small = 200;
     let sizes = [bytes / 20 * 11, bytes / 20 * 7].into_iter();
     for (n, size) in sizes.chain((0..small).map(|_| bytes / 10 / small)).enumerate() {
+        // Zip64 without need is refused.
+        let options = options.large_file(size + MIB >= u32::MAX as usize);
         writer.start_file(format!("plan/layer-{n}.dxf"), options)?;
         drawing(n as u64, size, &mut writer)?;
     }
@@ -121,30 +123,23 @@ fn drawing(seed: u64, bytes: usize, target: &mut impl Write) -> std::io::Result<
         state ^= state << 17;
         state
     };
-    let (mut x, mut y) = (3_500_000_000u64, 5_400_000_000u64);
+    let (mut x, mut y) = (3_500_000u64, 5_400_000u64);
     let (mut text, mut written, mut left) = (String::new(), 0, 0);
     while written < bytes {
         text.clear();
         while text.len() < CHUNK {
             if left == 0 {
                 left = 4 + random() % 60;
+                let (handle, layer) = (random() >> 40, random() % 12);
                 let _ = write!(
                     text,
-                    "  0\nPOLYLINE\n  5\n{:X}\n  8\nLAYER_{}\n 66\n1\n",
-                    random() >> 40,
-                    random() % 12
+                    "  0\nLWPOLYLINE\n  5\n{handle:X}\n100\nAcDbEntity\n  8\nLAYER_{layer}\n100\nAcDbPolyline\n 90\n{left}\n 70\n0\n"
                 );
             }
             left -= 1;
-            (x, y) = (x + random() % 40_000, y + random() % 40_000);
-            let _ = write!(
-                text,
-                "  0\nVERTEX\n  8\nLAYER_3\n 10\n{}.{:04}\n 20\n{}.{:04}\n 30\n0.0\n",
-                x / 10_000,
-                x % 10_000,
-                y / 10_000,
-                y % 10_000
-            );
+            (x, y) = (x + random() % 9, y + random() % 9);
+            let (part_x, part_y) = (random() % 1_000_000_000, random() % 1_000_000_000);
+            let _ = write!(text, " 10\n{x}.{part_x:09}\n 20\n{y}.{part_y:09}\n");
         }
         target.write_all(text.as_bytes())?;
         written += text.len();
