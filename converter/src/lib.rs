@@ -13,6 +13,7 @@ pub mod archive;
 pub mod digest;
 pub mod engines;
 pub mod job;
+pub mod posture;
 pub mod probe;
 pub mod protocol;
 pub mod publish;
