@@ -30,7 +30,10 @@ pub struct Engine {
 
 impl Engine {
     fn built_in(kind: EngineKind) -> Self {
-        Self { name: kind.as_str().to_owned(), library: Library { kind, path: None, sha256: None, data: Vec::new() } }
+        Self {
+            name: kind.as_str().to_owned(),
+            library: Library { kind, path: None, sha256: None, data: Vec::new() },
+        }
     }
 
     /// What the engine reads and writes, according to the table.
@@ -128,7 +131,9 @@ impl Entry {
             return Err(format!("engine '{name}': `library` must be an absolute path"));
         }
         if self.data.iter().any(|p| !p.is_absolute() || p.parent().is_none()) {
-            return Err(format!("engine '{name}': `data` must be absolute paths of directories below the root"));
+            return Err(format!(
+                "engine '{name}': `data` must be absolute paths of directories below the root"
+            ));
         }
         let sha256 = self.sha256.map(|s| s.to_ascii_lowercase());
         if let Some(pin) = &sha256 {

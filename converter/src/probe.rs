@@ -83,8 +83,12 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_kib() {
-        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nVmData:\t     512 kB\nThreads:\t3\n";
-        assert_eq!(parse(status), Memory { resident: 1 << 20, peak_resident: 2 << 20, data: 512 << 10, threads: 3 });
+        let status =
+            "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nVmData:\t     512 kB\nThreads:\t3\n";
+        assert_eq!(
+            parse(status),
+            Memory { resident: 1 << 20, peak_resident: 2 << 20, data: 512 << 10, threads: 3 }
+        );
         assert_eq!(parse("Name:\tzombie\n"), Memory::default());
     }
 

@@ -57,7 +57,14 @@ struct List {
 
 impl List {
     /// `needed` is the least level that asks for the guard; none when no level does.
-    fn add(&mut self, name: &'static str, good: bool, needed: Option<Level>, found: String, hint: &'static str) {
+    fn add(
+        &mut self,
+        name: &'static str,
+        good: bool,
+        needed: Option<Level>,
+        found: String,
+        hint: &'static str,
+    ) {
         let verdict = match needed {
             _ if good => Verdict::Ok,
             Some(level) if level <= self.minimum => Verdict::Missing,
@@ -68,7 +75,8 @@ impl List {
 
     fn add_calls(&mut self, engine: &InForce) {
         let syscalls = Some(Level::Syscalls);
-        let filter = engine.seccomp.as_ref().map_or_else(|| "none".to_owned(), |sha256| format!("filter {sha256}"));
+        let filter =
+            engine.seccomp.as_ref().map_or_else(|| "none".to_owned(), |sha256| format!("filter {sha256}"));
         self.add(
             "seccomp",
             engine.seccomp.is_some(),
@@ -77,10 +85,22 @@ impl List {
             "The kernel needs CONFIG_SECCOMP_FILTER, and the container's profile must allow seccomp.",
         );
         let privileges = if engine.no_new_privs { "none can be gained" } else { "can be gained" };
-        self.add("privileges", engine.no_new_privs, syscalls, privileges.to_owned(), "The kernel must allow no_new_privs.");
+        self.add(
+            "privileges",
+            engine.no_new_privs,
+            syscalls,
+            privileges.to_owned(),
+            "The kernel must allow no_new_privs.",
+        );
         let core = engine.limits.core_bytes == Some(0) && !engine.dumpable;
         let text = if core { "no core dump, not readable by others" } else { "core dumps are possible" };
-        self.add("memory", core, syscalls, text.to_owned(), "The engine host must be allowed to lower its limits.");
+        self.add(
+            "memory",
+            core,
+            syscalls,
+            text.to_owned(),
+            "The engine host must be allowed to lower its limits.",
+        );
         let limits = &engine.limits;
         let number = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |v| v.to_string());
         let size = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), display_size);
@@ -90,7 +110,13 @@ impl List {
             number(limits.descriptors)
         );
         let all = [limits.data_bytes, limits.file_bytes, limits.stack_bytes, limits.descriptors];
-        self.add("limits", all.iter().all(Option::is_some), syscalls, text, "The engine host must be allowed to lower its limits.");
+        self.add(
+            "limits",
+            all.iter().all(Option::is_some),
+            syscalls,
+            text,
+            "The engine host must be allowed to lower its limits.",
+        );
     }
 
     fn add_files(&mut self, engine: &InForce) {
@@ -117,7 +143,11 @@ impl List {
 
     fn add_tiers(&mut self, engine: &InForce) {
         let isolated = Some(Level::Isolated);
-        let found = if engine.network_namespace { "an empty namespace of its own" } else { "no namespace of its own" };
+        let found = if engine.network_namespace {
+            "an empty namespace of its own"
+        } else {
+            "no namespace of its own"
+        };
         let hint = "The host must allow namespaces: to root, or to everyone (user.max_user_namespaces).";
         self.add("network", engine.network_namespace, isolated, found.to_owned(), hint);
         let found = engine.own_uid.map_or_else(
@@ -128,7 +158,13 @@ impl List {
                     for workspaces that others may enter (mode 0711) and libraries that others may read.";
         self.add("user", engine.own_uid.is_some(), isolated, found, hint);
         let found = format!("{:#x}", engine.capabilities);
-        self.add("capabilities", engine.capabilities == 0, None, found, "Run cadmill as a user that is not root.");
+        self.add(
+            "capabilities",
+            engine.capabilities == 0,
+            None,
+            found,
+            "Run cadmill as a user that is not root.",
+        );
         let found = if engine.control_group { "a group of its own" } else { "none of its own" };
         let hint = "The host must let cadmill make control groups; without one the limits and the watchdog stand alone.";
         self.add("control group", engine.control_group, None, found.to_owned(), hint);
@@ -142,7 +178,13 @@ impl List {
             None => "unknown".to_owned(),
         };
         let safe = swap == Some(0) || machine.workspace_unswappable;
-        self.add("swap", safe, None, found, "Turn swap off, or mount the workspace's tmpfs with noswap: plaintext may reach a disk.");
+        self.add(
+            "swap",
+            safe,
+            None,
+            found,
+            "Turn swap off, or mount the workspace's tmpfs with noswap: plaintext may reach a disk.",
+        );
         let free = machine.workspace_free_bytes.map_or_else(|| "unknown".to_owned(), display_size);
         let memory = matches!(machine.workspace_kind.as_str(), "tmpfs" | "ramfs");
         let found = format!("{}, {free} free", machine.workspace_kind);
@@ -161,8 +203,12 @@ mod tests {
     #[test]
     fn what_the_minimum_asks_for_is_missing_and_the_rest_is_weak() {
         let of = |minimum: Level| {
-            let posture =
-                Posture { engine: InForce::default(), machine: Machine::default(), level: Level::None, minimum };
+            let posture = Posture {
+                engine: InForce::default(),
+                machine: Machine::default(),
+                level: Level::None,
+                minimum,
+            };
             checks(&posture)
         };
         let count = |minimum| of(minimum).iter().filter(|c| c.verdict == Verdict::Missing).count();

@@ -95,8 +95,7 @@ mod tests {
     fn swap_is_summed_up() {
         let head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
         assert_eq!(swap_bytes(head), 0);
-        let two =
-            format!("{head}/dev/sda2 partition 1024 0 -2\n/swap file\t\t2048\t\t0\t\t-3\n");
+        let two = format!("{head}/dev/sda2 partition 1024 0 -2\n/swap file\t\t2048\t\t0\t\t-3\n");
         assert_eq!(swap_bytes(&two), 3 << 20);
     }
 

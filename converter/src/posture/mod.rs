@@ -201,14 +201,7 @@ pub fn probe(setting: &Setting) -> Result<Posture, Failure> {
     // What is there is asked; whether it is enough is judged by the caller.
     let supervisor = setting.supervisor.clone().requiring(Level::None);
     let report = supervisor
-        .run(
-            &request,
-            &caps,
-            &workspace.scratch(),
-            &workspace.output(),
-            &AtomicBool::new(false),
-            &mut |_| {},
-        )
+        .run(&request, &caps, &workspace.scratch(), &workspace.output(), &AtomicBool::new(false), &mut |_| {})
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
     let machine = Machine::look(&workspace);
     workspace.remove()?;

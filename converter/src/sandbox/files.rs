@@ -33,7 +33,8 @@ const LOADER_DIRECTORY: &str = "/etc/ld.so.conf.d";
 const FILES: [&str; 3] = ["/etc/ld.so.cache", "/dev/urandom", "/sys/devices/system/cpu"];
 
 /// The tables of GDAL and PROJ.
-const GDAL_DATA: [&str; 4] = ["/usr/share/gdal", "/usr/share/proj", "/usr/local/share/gdal", "/usr/local/share/proj"];
+const GDAL_DATA: [&str; 4] =
+    ["/usr/share/gdal", "/usr/share/proj", "/usr/local/share/gdal", "/usr/local/share/proj"];
 
 /// Shared objects beside a library that are taken for its own.
 const MAX_BESIDE: usize = 1000;
@@ -177,7 +178,9 @@ mod tests {
             confinement: Confinement::default(),
         };
         let paths = readable(&request);
-        assert!(paths.contains(&PathBuf::from("/opt/share")) && paths.contains(&PathBuf::from("/opt/x/libx.so")));
+        assert!(
+            paths.contains(&PathBuf::from("/opt/share")) && paths.contains(&PathBuf::from("/opt/x/libx.so"))
+        );
         for path in ["/", "/etc", "/proc", "/usr", "/home", "/opt", "/dev", "/dev/shm", "/tmp"] {
             assert!(!paths.contains(&PathBuf::from(path)), "{path}");
         }

@@ -67,7 +67,8 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
     let step = |step: &'static str| move |error: io::Error| StepError { step, error };
     let own_uid = request.confinement.own_uid;
     environment::scrub();
-    limits::apply(request.memory_bytes, request.file_bytes, own_uid.is_some()).map_err(step("resource limits"))?;
+    limits::apply(request.memory_bytes, request.file_bytes, own_uid.is_some())
+        .map_err(step("resource limits"))?;
     let network_namespace = tiers::leave_network();
     own_uid.map_or(Ok(()), tiers::become_user).map_err(step("own user id"))?;
     tiers::drop_capabilities().map_err(step("capabilities"))?;
