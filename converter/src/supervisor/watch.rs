@@ -37,17 +37,17 @@ pub(super) struct Seen {
     pub(super) answer: Option<Answer>,
     pub(super) dying: Option<judge::Dying>,
     pub(super) violation: Option<i64>,
-    confinement: Option<InForce>,
+    pub(super) confinement: Option<InForce>,
     /// The kernel took it for want of memory.
     pub(super) out_of_memory: bool,
     /// Why we killed it.
     pub(super) killed: Option<Outcome>,
     pub(super) cancelled_at: Option<Instant>,
-    identity: Option<Identity>,
-    load_time: Option<Duration>,
-    warnings: Vec<String>,
-    noise_bytes: u64,
-    message_bytes: u64,
+    pub(super) identity: Option<Identity>,
+    pub(super) load_time: Option<Duration>,
+    pub(super) warnings: Vec<String>,
+    pub(super) noise_bytes: u64,
+    pub(super) message_bytes: u64,
     pub(super) peak_resident: u64,
     pub(super) peak_data: u64,
 }
