@@ -1,8 +1,12 @@
 //! What a running process uses: its memory from `/proc`, its files from the directory.
 
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::process::Pid;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Memory of a process, in bytes; zero when it cannot be read.
@@ -77,6 +81,54 @@ pub fn written(directory: &Path) -> Written {
     found
 }
 
+/// Makes what a dead engine left easy to remove, however it was made: directories that
+/// may not be entered are opened, and those in one another are put side by side. A
+/// removal that calls itself for each level would need a descriptor and stack for each.
+///
+/// Takes one descriptor at a time, whatever the depth. Nobody must use the directory.
+///
+/// # Errors
+/// The system's.
+pub fn flatten(directory: &Path) -> std::io::Result<()> {
+    let top = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(directory)?;
+    let mut pending = subdirectories(top.as_fd())?;
+    let mut moved = 0u64;
+    while let Some(name) = pending.pop() {
+        rustix::fs::chmodat(&top, &name, Mode::RWXU, AtFlags::empty())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&top, &name, flags, Mode::empty())?;
+        for inner in subdirectories(opened.as_fd())? {
+            // A name that is taken is an error, and then the next one is not.
+            let flat = loop {
+                moved += 1;
+                let flat = CString::new(format!("flat-{moved}")).map_err(std::io::Error::other)?;
+                match rustix::fs::renameat_with(&opened, &inner, &top, &flat, RenameFlags::NOREPLACE) {
+                    Ok(()) => break flat,
+                    Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            pending.push(flat);
+        }
+    }
+    Ok(())
+}
+
+fn subdirectories(directory: BorrowedFd<'_>) -> std::io::Result<Vec<CString>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
+            found.push(name.to_owned());
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +142,22 @@ mod tests {
             Memory { resident: 1 << 20, peak_resident: 2 << 20, data: 512 << 10, threads: 3 }
         );
         assert_eq!(parse("Name:\tzombie\n"), Memory::default());
+    }
+
+    #[test]
+    fn a_deep_tree_is_laid_flat() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let mut path = directory.path().to_owned();
+        for _ in 0..100 {
+            path.push("d");
+            std::fs::create_dir(&path).unwrap();
+        }
+        std::fs::write(path.join("file"), "x").unwrap();
+        std::fs::create_dir(directory.path().join("flat-1")).unwrap();
+        std::os::unix::fs::symlink("/etc", directory.path().join("link")).unwrap();
+        flatten(directory.path()).unwrap();
+        let flat = written(directory.path());
+        assert_eq!(flat, Written { bytes: 1, entries: 103, depth: 2 });
     }
 
     #[test]

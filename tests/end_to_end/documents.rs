@@ -25,6 +25,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0006-dxf-through-our-own-files.md",
     "docs/adr/0007-results-kept-apart-by-attempt.md",
     "docs/adr/0008-embedded-object-server.md",
+    "docs/adr/0011-confinement-without-namespaces.md",
 ];
 
 fn read(path: &str) -> String {
@@ -99,10 +100,16 @@ fn is_path(word: &str) -> bool {
 fn help() -> String {
     let bench = Bench::new();
     // Of the flags of `serve` the short help has those that are typed; each key has one.
-    [vec!["convert", "--help"], vec!["engines", "--help"], vec!["submit", "--help"], vec!["serve", "-h"]]
-        .iter()
-        .map(|arguments| bench.run(arguments).succeeded().stdout)
-        .collect()
+    [
+        vec!["convert", "--help"],
+        vec!["engines", "--help"],
+        vec!["doctor", "--help"],
+        vec!["submit", "--help"],
+        vec!["serve", "-h"],
+    ]
+    .iter()
+    .map(|arguments| bench.run(arguments).succeeded().stdout)
+    .collect()
 }
 
 /// Names of options, `--like-this`, in a text.

@@ -237,6 +237,20 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// What was written counts as it lies there when nobody writes any more.
+    fn look_once_more(&mut self) -> io::Result<()> {
+        if let Some(cap) = self.exceeded_on_disk() {
+            self.seen.killed.get_or_insert(Outcome::Cap(cap));
+        }
+        // What is no output is removed, and must be removable.
+        if self.seen.killed.is_some() {
+            for directory in self.written {
+                probe::flatten(directory)?;
+            }
+        }
+        Ok(())
+    }
+
     /// After the end of the process: its last words, its whole group, its remains.
     pub(super) fn bury(mut self) -> io::Result<Report> {
         // The group first: what the process started must not write on, and must
@@ -252,6 +266,7 @@ impl<'a> Watch<'a> {
         }
         let remains = self.process.reap()?;
         self.seen.out_of_memory = self.group.has_run_out();
+        self.look_once_more()?;
         let wall_time = self.started.elapsed();
         let seen = self.seen;
         // A child's ru_maxrss begins with the size of the process that started

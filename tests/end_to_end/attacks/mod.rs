@@ -68,5 +68,46 @@ fn what_landlock_alone_stops_is_told() {
         ATTACKS.iter().filter(|attack| attack.without_landlock.is_some()).map(|attack| attack.name).collect();
     told.sort_unstable();
     alone.sort_unstable();
+    alone.dedup();
+    told.dedup();
     assert_eq!(told, alone);
+}
+
+/// Each promise of docs/SECURITY.md names tests that exist, and each attack stands for
+/// a promise.
+#[test]
+fn promises_are_tested() {
+    let repository = crate::support::repository();
+    let security = std::fs::read_to_string(repository.join("docs/SECURITY.md")).unwrap();
+    let (_, rest) = security.split_once("<!-- promises -->").expect("the part of docs/SECURITY.md");
+    let rows: Vec<&str> = rest
+        .split("<!-- end -->")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    let mut named = Vec::new();
+    for row in rows {
+        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let tests: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "nothing shows that {row}");
+        for test in tests {
+            if let Some(name) = test.strip_prefix("attack:") {
+                assert!(ATTACKS.iter().any(|attack| attack.name == name), "no attack {name}");
+                named.push(name);
+            } else {
+                let (file, function) = test.split_once("::").expect("a file and a function");
+                let source = std::fs::read_to_string(repository.join(file)).unwrap();
+                assert!(
+                    source.contains(&format!("#[test]\nfn {function}()")),
+                    "{file} has no test {function}"
+                );
+            }
+        }
+    }
+    let unnamed: Vec<&str> = ATTACKS.iter().map(|a| a.name).filter(|name| !named.contains(name)).collect();
+    assert!(unnamed.is_empty(), "no promise stands behind {unnamed:?}");
 }

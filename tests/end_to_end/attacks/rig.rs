@@ -8,6 +8,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// What the attacks are after.
@@ -36,7 +37,12 @@ impl Mode {
 
 /// Builds with the C compiler, unless the result is newer than every source. So the
 /// tests can run where there is no compiler, on what was built elsewhere.
+///
+/// One at a time: a library that is replaced while an engine starts is not the file that
+/// its Landlock rules allow.
 pub(super) fn built(name: &str, arguments: &[&str], source: &str) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let doubles = repository().join("tests/fixtures/doubles");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("attacks").join(name);
     let changed = |path: &Path| path.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -112,6 +118,7 @@ impl Rig {
         let (mut secret, mut server) = (None, None);
         let parameter = match attack.given {
             Given::Nothing => String::new(),
+            Given::Input => bench.path("input.obj").display().to_string(),
             Given::Text(text) => text.to_owned(),
             Given::Secret => {
                 // As the workspace of another job: another directory of the same place.

@@ -24,6 +24,8 @@ pub(super) enum Given {
     Nothing,
     /// This text.
     Text(&'static str),
+    /// The path of the input itself.
+    Input,
     /// The path of a file of another job, which holds a secret.
     Secret,
     /// The path of a link beside the input that leads to `/etc/passwd`.
@@ -75,7 +77,7 @@ impl Attack {
 }
 
 use End::{Failure, Refused, Violation, Works, WorksOrKernelRefuses};
-use Given::{Abstract, Effect, Elsewhere, Link, Nothing, Port, Secret, Socket, Text};
+use Given::{Abstract, Effect, Elsewhere, Input, Link, Nothing, Port, Secret, Socket, Text};
 
 const DENIED: End = Refused("Permission denied");
 const CAPPED: &[&str] = &["--memory", "128M", "--timeout", "60s"];
@@ -95,14 +97,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "list_processes", Nothing, DENIED, Works).landlock_alone(Works),
     attack("files", "read_given", Secret, DENIED, Works).landlock_alone(Works),
     attack("files", "read_given", Link, DENIED, Works).landlock_alone(Works),
-    attack("files", "write_input", Nothing, DENIED, Works).landlock_alone(Works),
-    attack("files", "empty_input", Nothing, DENIED, Works).landlock_alone(Works),
-    attack("files", "empty_input_for_reading", Nothing, DENIED, Works).landlock_alone(Works),
-    attack("files", "truncate_input", Nothing, Violation("truncate"), Works),
-    attack("files", "rename_input", Nothing, DENIED, Works).landlock_alone(Works),
-    attack("files", "remove_input", Nothing, DENIED, Works).landlock_alone(Works),
-    attack("files", "chmod_input", Nothing, Violation("chmod"), Works),
-    attack("files", "fchmod_input", Nothing, Refused("Operation not permitted"), Works),
+    attack("files", "write_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "empty_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "empty_input_for_reading", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "truncate_input", Input, Violation("truncate"), Works),
+    attack("files", "rename_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "remove_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "chmod_input", Input, Violation("chmod"), Works),
+    attack("files", "fchmod_input", Input, Refused("Operation not permitted"), Works),
     attack("files", "create_elsewhere", Elsewhere, DENIED, Works).landlock_alone(Works),
     attack("files", "rename_across", Nothing, Refused("Invalid cross-device link"), Works)
         .landlock_alone(Works),
@@ -167,6 +169,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "thread_bomb", Nothing, Failure(16, "limit.threads"), Failure(16, "limit.threads")),
     attack("resources", "file_bomb", Nothing, OUTPUT, OUTPUT),
     attack("resources", "deep_bomb", Nothing, OUTPUT, OUTPUT),
+    attack("resources", "locked_directory", Nothing, Works, Works),
     attack("resources", "sparse_bomb", Nothing, OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("resources", "sparse_bomb", Nothing, Works, Works).flags(&["--max-output", "2T"]),
     attack("resources", "busy_loop", Text("0"), TIME, TIME).flags(ONE_SECOND),

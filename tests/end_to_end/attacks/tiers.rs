@@ -38,6 +38,7 @@ fn an_own_user_keeps_other_jobs_apart_without_landlock() {
         return;
     }
     let other = tempfile::Builder::new().prefix("cadmill-other-").tempdir_in("/dev/shm").unwrap();
+    std::fs::set_permissions(other.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let secret = other.path().join("model.obj");
     std::fs::write(&secret, "secret").unwrap();
     let input = archive(&bench, &format!("{}\n", secret.display()));
