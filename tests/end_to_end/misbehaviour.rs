@@ -33,7 +33,12 @@ fn compile(name: &str, macros: &[&str]) -> PathBuf {
 
 pub(crate) fn double() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| compile("double", &[]))
+    LIBRARY.get_or_init(|| {
+        // Where there is no compiler, as in a container, the one that was built elsewhere.
+        let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("double.so");
+        let compiler = Command::new("cc").arg("--version").output().is_ok();
+        if !compiler && there.is_file() { there } else { compile("double", &[]) }
+    })
 }
 
 /// An engines file that declares a library as the engine `double`.

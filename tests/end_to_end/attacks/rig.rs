@@ -72,6 +72,23 @@ fn unique() -> String {
     format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// The library of an attack.
+pub(super) fn library_of(attack: &Attack) -> PathBuf {
+    let name = format!("{}-{}.so", attack.family, attack.name);
+    let chosen = format!("-DATTACK={}", attack.name);
+    built(&name, &["-shared", "-fPIC", &chosen], &format!("attacks/{}.c", attack.family))
+}
+
+/// By itself it builds what a container without a compiler needs.
+#[test]
+fn every_attack_is_built() {
+    for attack in super::ATTACKS {
+        assert!(library_of(attack).is_file());
+    }
+    assert!(without_landlock().is_file() && unlimited_stack().is_file());
+    assert!(crate::misbehaviour::double().is_file());
+}
+
 /// The host without its confinement: an example of the package, which a plain build of
 /// the tests makes.
 pub(super) fn unconfined_host() -> PathBuf {
@@ -149,10 +166,7 @@ impl Rig {
 
     pub(super) fn run(&self) -> Run {
         let attack = self.attack;
-        let macro_argument = format!("-DATTACK={}", attack.name);
-        let source = format!("attacks/{}.c", attack.family);
-        let name = format!("{}-{}.so", attack.family, attack.name);
-        let library = built(&name, &["-shared", "-fPIC", &macro_argument], &source);
+        let library = library_of(attack);
         let engines = crate::misbehaviour::engines_file(&self.bench, &library, "");
         let mut arguments =
             vec!["convert", self.input.to_str().unwrap(), "--to", "stl", "--engine", "double"];
@@ -171,7 +185,7 @@ impl Rig {
         }
         if attack.name == "stack_bomb" {
             // The stack may grow as far as the host lets it.
-            let shell = built_shell();
+            let shell = unlimited_stack();
             command = wrapped(&shell, &command);
         }
         let run = Run::from(command.output().expect("cadmill starts"));
@@ -270,7 +284,7 @@ impl Rig {
 }
 
 /// A shell script that lifts the limit on the stack and goes on.
-fn built_shell() -> PathBuf {
+fn unlimited_stack() -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("attacks/unlimited-stack.sh");
     if !path.exists() {
         let fresh = path.with_extension(unique());

@@ -1,7 +1,7 @@
 //! The second locks, where the host gives them. Each test first sees whether it does:
 //! in a container without privileges there is nothing to show.
 
-use super::rig::{built, without_landlock, wrapped};
+use super::rig::{library_of, without_landlock, wrapped};
 use crate::support::{Bench, Run, real};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -42,8 +42,8 @@ fn an_own_user_keeps_other_jobs_apart_without_landlock() {
     let secret = other.path().join("model.obj");
     std::fs::write(&secret, "secret").unwrap();
     let input = archive(&bench, &format!("{}\n", secret.display()));
-    let library =
-        built("files-read_given.so", &["-shared", "-fPIC", "-DATTACK=read_given"], "attacks/files.c");
+    let attack = super::ATTACKS.iter().find(|attack| attack.name == "read_given").unwrap();
+    let library = library_of(attack);
     // The id may read what others may.
     let readable = bench.place().join("library.so");
     std::fs::copy(&library, &readable).unwrap();
