@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// List the engines, what they read and write, and which one serves a format
     Engines(EnginesArgs),
+    /// Tell how engines are confined here, and what would better it
+    Doctor(DoctorArgs),
     /// Have a server convert one file, and fetch the result
     Submit(SubmitArgs),
     /// Serve the API and convert what is submitted, all on this machine
@@ -125,6 +127,13 @@ pub(crate) struct EnginesArgs {
     #[command(flatten)]
     pub(crate) engines: EnginesFileArg,
 
+    /// Print a JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
     /// Print a JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,7 @@
 
 mod args;
 mod convert;
+mod doctor;
 mod engines;
 mod fail;
 mod progress;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     match args.command {
         Command::Convert(args) => convert::run(&args),
         Command::Engines(args) => engines::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Serve(args) => serve::run(&args),
     }

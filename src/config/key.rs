@@ -162,6 +162,7 @@ keys! {
     WorkerEngineHost = "worker.engine_host" @ "CADMILL_ENGINE_HOST", Kind::Path, Unset("beside the program"), WORKER, "The cadmill-engine-host binary";
     WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or give back all jobs when told to stop";
     WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; `cadmill serve` takes 10 unless told otherwise";
+    WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Least confinement of engines that is accepted; `cadmill doctor` tells what there is";
 
     LimitsMemory = "limits.memory", Kind::Size { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("4G"), WORKER, "Memory that the engine may use for one conversion";
     LimitsTimeout = "limits.timeout", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), WORKER, "Time that the engine may take for one conversion";

@@ -276,6 +276,8 @@ pub struct Worker {
     pub engine_host: Option<PathBuf>,
     /// Time to finish or give back all jobs when told to stop.
     pub stop_within: Duration,
+    /// Least confinement of engines, by the word of its level.
+    pub min_posture: String,
     /// Niceness of conversions, 0 to 19.
     pub nice: u8,
 }

@@ -156,6 +156,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "api.tokens" => format!("a:b:{DIGEST},c:{}", DIGEST.replace('b', "c")),
             "api.cors_origins" => "https://a.example,http://b.example:81".to_owned(),
             "worker.allow_disk" => super::key::DISK_WORDS.to_owned(),
+            "worker.min_posture" => "isolated".to_owned(),
             "worker.concurrency" | "worker.nice" => "7".to_owned(),
             "worker.memory" | "limits.memory" => "5G".to_owned(),
             "s3.path_style" => "true".to_owned(),

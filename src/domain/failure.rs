@@ -173,6 +173,11 @@ failure_codes! {
     /// The engine printed more text than any sane library does.
     LimitMessages = "limit.messages", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
 
+    /// The engine started more threads than any sane library does.
+    LimitThreads = "limit.threads", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
+    /// The machine or the container ran out of memory, and the kernel ended the engine.
+    LimitMachineMemory = "limit.machine_memory", Limit, 12, true, "Give the machine or the container more memory, or convert fewer files at once.";
+
     /// The job needs more memory than any worker has to give.
     LimitAdmission = "limit.admission", Limit, 12, false, "Convert a smaller file, or give the workers more memory.";
 
@@ -180,6 +185,8 @@ failure_codes! {
     EngineCrashed = "engine.crashed", Engine, 14, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
     /// The engine ended by itself without an answer.
     EngineNoAnswer = "engine.no_answer", Engine, 17, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
+    /// The engine tried what no conversion needs: a forbidden system call.
+    EngineViolation = "engine.violation", Engine, 18, false, "Take the file for hostile and keep it for whoever looks into it; if it is not, the engine's version needs a rule more.";
     /// The engine read the file and refused it.
     EngineRejected = "engine.rejected", Engine, 15, false, "Check the file with the program that made it; the message is the engine's own.";
 
@@ -189,6 +196,8 @@ failure_codes! {
     WorkspaceFull = "infra.workspace_full", System, 20, true, "Give the tmpfs more room, or convert fewer files at once.";
     /// The engine host could not be found, started or understood.
     EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host beside cadmill, of the same version.";
+    /// The engine would be confined less than the configuration requires.
+    Confinement = "infra.confinement", System, 19, false, "See `cadmill doctor` for what is missing; CADMILL_MIN_POSTURE sets the least that is accepted.";
     /// The job store, the object store or the queue does not answer.
     StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if it stays so, see whether the services that the message names are up.";
     /// The job store, the object store or the queue refuses what is asked of it.
@@ -373,10 +382,10 @@ mod tests {
                 // job's state forbids (23).
                 Fault::Usage => &[2, 11, 21, 22, 23],
                 Fault::Input => &[10, 11],
-                Fault::Engine => &[14, 15, 17],
+                Fault::Engine => &[14, 15, 17, 18],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server, not the job; asking again later may help.
-                Fault::System => &[11, 20, 24],
+                Fault::System => &[11, 19, 20, 24],
                 Fault::Nobody => &[130],
             };
             assert!(class_exits.contains(&code.exit_code()), "{code}: exit {}", code.exit_code());

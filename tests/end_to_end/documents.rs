@@ -27,6 +27,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0007-results-kept-apart-by-attempt.md",
     "docs/adr/0008-embedded-object-server.md",
     "docs/adr/0009-archive-reader.md",
+    "docs/adr/0011-confinement-without-namespaces.md",
 ];
 
 fn read(path: &str) -> String {
@@ -101,10 +102,16 @@ fn is_path(word: &str) -> bool {
 fn help() -> String {
     let bench = Bench::new();
     // Of the flags of `serve` the short help has those that are typed; each key has one.
-    [vec!["convert", "--help"], vec!["engines", "--help"], vec!["submit", "--help"], vec!["serve", "-h"]]
-        .iter()
-        .map(|arguments| bench.run(arguments).succeeded().stdout)
-        .collect()
+    [
+        vec!["convert", "--help"],
+        vec!["engines", "--help"],
+        vec!["doctor", "--help"],
+        vec!["submit", "--help"],
+        vec!["serve", "-h"],
+    ]
+    .iter()
+    .map(|arguments| bench.run(arguments).succeeded().stdout)
+    .collect()
 }
 
 /// Names of options, `--like-this`, in a text.

@@ -1,10 +1,11 @@
 //! End-to-end tests: the `cadmill` binary, real libraries, real files.
 //!
 //! Each file is a promise: the output is the library's own (`parity`), nothing
-//! that an engine does harms anyone else (`misbehaviour`), bad input gets an
+//! that an engine does harms anyone else (`misbehaviour`, `attacks`), bad input gets an
 //! answer that helps (`refusals`), a job ends once and right whatever dies on the way
 //! (`pipeline`), the documents tell the truth (`documents`).
 
+mod attacks;
 mod catalogue;
 mod documents;
 mod layout;
