@@ -7,8 +7,10 @@
 //! once with `infra.audit`. Destroying is never held up: a poisoned ledger lets it
 //! happen, counts it as unrecorded, and is never closed, so that it stays INCOMPLETE.
 
+mod open;
 mod sign;
 
+pub use open::{Auditing, S3_PREFIX};
 pub use sign::LocalSigner;
 
 use crate::domain::audit::chain::{Chain, ContentDigest, NameKey};
@@ -273,7 +275,8 @@ impl Ledger {
     /// # Errors
     /// `infra.audit`.
     pub fn sweep(&self, ledger: LedgerId, lines: Option<&[u8]>) -> Result<(), Failure> {
-        let whole = lines.and_then(|lines| lines.iter().rposition(|byte| *byte == b'\n').map(|at| &lines[..=at]));
+        let whole =
+            lines.and_then(|lines| lines.iter().rposition(|byte| *byte == b'\n').map(|at| &lines[..=at]));
         let (last_seq, last_hash) = match whole {
             None => (0, chain::ZERO_HASH.to_owned()),
             Some(whole) => {

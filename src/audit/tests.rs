@@ -130,7 +130,8 @@ fn a_sink_that_fails_at_any_write_fails_the_job_and_spares_no_file() {
             let sink = FaultyAudit::new(bench.sink.clone(), script.clone());
             let opened = bench.open_on(&sink, id);
             let ended = opened.map_err(|f| vec![f]).and_then(|ledger| {
-                let lives: Vec<_> = names.iter().filter_map(|name| live(&ledger, name, &acts).err()).collect();
+                let lives: Vec<_> =
+                    names.iter().filter_map(|name| live(&ledger, name, &acts).err()).collect();
                 let closed = ledger.close("completed");
                 assert!(is_audit(closed.as_ref().unwrap_err()), "{n}: closed all the same");
                 Err::<(), _>([lives, vec![closed.unwrap_err()]].concat())
@@ -201,8 +202,7 @@ impl Signer for Mute {
 fn a_signature_that_is_none_gives_no_head() {
     let (bench, id) = (bench(), new_id());
     let mute = Arc::new(Mute(bench.signer.public_key()));
-    let ledger =
-        Ledger::open(bench.sink.as_ref(), Some(mute), Arc::new(SystemClock), opening(id)).unwrap();
+    let ledger = Ledger::open(bench.sink.as_ref(), Some(mute), Arc::new(SystemClock), opening(id)).unwrap();
     assert!(is_audit(&ledger.close("completed").unwrap_err()));
     assert!(bench.sink.read_head(id).is_err());
 }
@@ -229,8 +229,7 @@ impl Clock for Stepping {
 fn a_clock_that_is_set_back_is_noticed_and_named() {
     let (bench, id, acts) = (bench(), new_id(), AtomicU64::new(0));
     let clock = Arc::new(Stepping(AtomicU64::new(0)));
-    let ledger =
-        Ledger::open(bench.sink.as_ref(), Some(bench.signer.clone()), clock, opening(id)).unwrap();
+    let ledger = Ledger::open(bench.sink.as_ref(), Some(bench.signer.clone()), clock, opening(id)).unwrap();
     live(&ledger, b"a", &acts).unwrap();
     ledger.close("completed").unwrap();
     let audit = bench.audit(id);

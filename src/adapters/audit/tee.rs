@@ -24,7 +24,8 @@ impl TeeAudit {
     }
 
     fn first<T>(&self, read: impl Fn(&dyn AuditSink) -> PortResult<T>) -> PortResult<T> {
-        let mut last = PortError::Refused { operation: "reading a ledger", reason: "no sink can be read".to_owned() };
+        let mut last =
+            PortError::Refused { operation: "reading a ledger", reason: "no sink can be read".to_owned() };
         for sink in &self.sinks {
             match read(sink.as_ref()) {
                 Ok(value) => return Ok(value),

@@ -146,10 +146,8 @@ impl Shared {
         self.blocking.run(operation, async move {
             let reply = get.send().await.map_err(|error| port_error(operation, Effect::Read, &error))?;
             let body = reply.body.collect().await;
-            body.map(|bytes| bytes.to_vec()).map_err(|_| PortError::Unavailable {
-                operation,
-                reason: "the reply broke off".to_owned(),
-            })
+            body.map(|bytes| bytes.to_vec())
+                .map_err(|_| PortError::Unavailable { operation, reason: "the reply broke off".to_owned() })
         })
     }
 }
@@ -202,7 +200,10 @@ impl AuditLog for S3Log {
     fn sync(&mut self) -> PortResult<()> {
         const OPERATION: &str = "writing a part of a ledger";
         if self.failed {
-            return Err(PortError::Refused { operation: OPERATION, reason: "an earlier one failed".to_owned() });
+            return Err(PortError::Refused {
+                operation: OPERATION,
+                reason: "an earlier one failed".to_owned(),
+            });
         }
         if self.pending.is_empty() {
             return Ok(());

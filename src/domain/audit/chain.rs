@@ -42,8 +42,7 @@ impl Chain {
 
     /// The line of the next record. Nothing changes until [`Chain::push`].
     pub fn line(&self, record: &Record, at_ms: Millis, mono_ms: Millis) -> String {
-        let header =
-            Header { ledger: self.ledger, seq: self.seq, prev: self.prev.clone(), at_ms, mono_ms };
+        let header = Header { ledger: self.ledger, seq: self.seq, prev: self.prev.clone(), at_ms, mono_ms };
         line::encode(&record.fields(&header))
     }
 

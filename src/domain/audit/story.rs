@@ -225,7 +225,8 @@ impl Story {
             return Err(format!("file {file} is not there"));
         }
         let directory = life.birth.kind == Kind::Directory;
-        if matches!(act, Act::Write | Act::Wipe | Act::Unlink) && directory || act == Act::Rmdir && !directory {
+        if matches!(act, Act::Write | Act::Wipe | Act::Unlink) && directory || act == Act::Rmdir && !directory
+        {
             return Err(format!("{} is nothing to do with file {file}, by its kind", act.as_str()));
         }
         self.open.insert(seq, (file, act, method));

@@ -131,7 +131,10 @@ fn a_genuine_ledger_is_valid_and_tells_what_happened() {
     assert_eq!(audit.signed_by, Some(Key::new(1).public.id()));
     let life = &audit.story.lives[&2];
     assert_eq!((life.bytes, life.wiped, life.lifetime()), (Some(1000), Some(13_000), Some(10_000)));
-    assert_eq!((audit.story.worker.as_str(), audit.story.outcome.as_deref()), ("wörker 1", Some("completed")));
+    assert_eq!(
+        (audit.story.worker.as_str(), audit.story.outcome.as_deref()),
+        ("wörker 1", Some("completed"))
+    );
     assert_eq!(audit.story.stages, [(Stage::Fetch, 1000, Some(8000))]);
     assert!(audit.story.lives[&3].found && !life.found);
 }
@@ -144,7 +147,8 @@ fn a_flipped_byte_is_named_by_its_record() {
     // In the hash of the record before, it is this record that was changed.
     let mut lines = self::lines();
     let prev = line_hash(lines[6].as_bytes());
-    lines[7] = lines[7].replace(&prev, &prev.replace(&prev[..1], if prev.starts_with('0') { "1" } else { "0" }));
+    lines[7] =
+        lines[7].replace(&prev, &prev.replace(&prev[..1], if prev.starts_with('0') { "1" } else { "0" }));
     assert_tampered(&lines, &[Finding::Changed { seq: 7 }]);
     // Where it leaves no record.
     let mut lines = self::lines();
@@ -218,7 +222,11 @@ fn a_cut_and_continued_tail_is_named() {
     let mut more = lines();
     let mut chain = Chain::new(ledger(1));
     more.iter().for_each(|line| chain.push(line));
-    more.push(chain.line(&Record::Stage { stage: Stage::Wipe, mark: Mark::Begin }, 1_700_000_060_000, 60_000));
+    more.push(chain.line(
+        &Record::Stage { stage: Stage::Wipe, mark: Mark::Begin },
+        1_700_000_060_000,
+        60_000,
+    ));
     let found = judge(&more).findings;
     assert_eq!(found.last(), Some(&Finding::TailAdded { last: 21, signed: 20 }), "{found:?}");
     assert_eq!(codes(&judge(&more)), ["record.contradiction", "head.tail_added"]);
@@ -270,7 +278,9 @@ fn another_keys_signature_is_named_and_none_at_all_is_unsigned() {
     assert_eq!(audit.findings, [Finding::BadSignature]);
 
     let unsigned = SignedHead { head, signature: None };
-    for (head, key) in [(Some(&unsigned), Some(&mine.public)), (None, Some(&mine.public)), (Some(&signed), None)] {
+    for (head, key) in
+        [(Some(&unsigned), Some(&mine.public)), (None, Some(&mine.public)), (Some(&signed), None)]
+    {
         let audit = verify(text.as_bytes(), head, key);
         assert_eq!((audit.verdict, audit.findings.len()), (Verdict::Unsigned, 0));
         assert_eq!(audit.remarks.len(), 1, "{:?}", audit.remarks);
@@ -326,12 +336,21 @@ fn contradictions_are_named_whoever_signed_them() {
         ("another act", change(7, done(2, 6, Effect::Unlink))),
         ("another file", change(7, done(1, 6, Effect::Write { bytes: 1, content: String::new() }))),
         ("a file twice", change(9, intent(2, Intent::Create(birth(Kind::File, FileRole::Input, 1, "x"))))),
-        ("no such parent", change(9, Record::Found { file: 3, birth: birth(Kind::File, FileRole::Output, 9, "x"), bytes: 1 })),
+        (
+            "no such parent",
+            change(
+                9,
+                Record::Found { file: 3, birth: birth(Kind::File, FileRole::Output, 9, "x"), bytes: 1 },
+            ),
+        ),
         ("a directory is filled", change(6, intent(1, Intent::Write))),
         ("opened twice", change(8, records()[0].clone())),
         ("never opened", change(0, records()[1].clone())),
         ("a stage ends twice", change(9, records()[8].clone())),
-        ("false counts", change(20, Record::Close { outcome: "completed".to_owned(), counts: Counts::default() })),
+        (
+            "false counts",
+            change(20, Record::Close { outcome: "completed".to_owned(), counts: Counts::default() }),
+        ),
         ("filled after its end", change(18, intent(2, Intent::Write))),
     ];
     for (what, audit) in wrong {
@@ -381,13 +400,7 @@ fn records_are_read_strictly() {
     records.push(Record::Incident { code: "x".to_owned(), file: 0, note: "ä".to_owned() });
     records.push(Record::Sweep { ledger: ledger(3), last_seq: 4, last_hash: "0".repeat(64) });
     for record in records {
-        let header = Header {
-            ledger: ledger(1),
-            seq: 3,
-            prev: "a".repeat(64),
-            at_ms: 1,
-            mono_ms: 2,
-        };
+        let header = Header { ledger: ledger(1), seq: 3, prev: "a".repeat(64), at_ms: 1, mono_ms: 2 };
         let fields = record.fields(&header);
         assert_eq!(Record::read(fields.clone()), Ok((header, record.clone())));
         for name in fields.keys() {
@@ -427,7 +440,14 @@ fn ledger_ids_have_one_form() {
     let id = LedgerId { part: 3, attempt: 12, ..ledger(1) };
     assert_eq!(id.to_string().parse(), Ok(id));
     let job = id.job;
-    for bad in ["", "x/1/0", &format!("{job}/1"), &format!("{job}/01/0"), &format!("{job}/1/0/"), &format!("{job}/+1/0")] {
+    for bad in [
+        "",
+        "x/1/0",
+        &format!("{job}/1"),
+        &format!("{job}/01/0"),
+        &format!("{job}/1/0/"),
+        &format!("{job}/+1/0"),
+    ] {
         assert!(bad.parse::<LedgerId>().is_err(), "{bad}");
     }
 }
