@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod audit;
 mod convert;
 mod engines;
 mod fail;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Engines(args) => engines::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Audit(args) => audit::run(&args),
     }
 }
 
