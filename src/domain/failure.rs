@@ -347,7 +347,8 @@ mod tests {
                 // What the API refuses: who asks (21), what is not there (22), what the
                 // job's state forbids (23).
                 Fault::Usage => &[2, 11, 21, 22, 23],
-                Fault::Input => &[10, 11],
+                // 30 to 33: the verdicts on a ledger.
+                Fault::Input => &[10, 11, 30, 31, 32, 33],
                 Fault::Engine => &[14, 15, 17],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server, not the job; asking again later may help.

@@ -119,7 +119,8 @@ fn the_documented_check_holds_for_a_genuine_ledger_and_fails_for_others() {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let other = archive.write("w");
     let others = std::fs::read(archive.sink.path(other)).unwrap();
-    let foreign = Archive::new(&Bench::new());
+    let elsewhere = Bench::new();
+    let foreign = Archive::new(&elsewhere);
     let mut swapped = lines.clone();
     swapped.swap(3, 4);
     let cases: Vec<(&str, Vec<u8>, String)> = vec![
@@ -169,7 +170,8 @@ fn verify_has_an_exit_code_for_each_verdict() {
     assert_eq!(cut.code, Some(30));
     assert!(cut.stdout.contains("[head.tail_cut]"), "{}", cut.stdout);
     assert_eq!(verify(&half, &["--key", &key]).code, Some(31), "nothing says that it was longer");
-    let other = Archive::new(&Bench::new());
+    let elsewhere = Bench::new();
+    let other = Archive::new(&elsewhere);
     let foreign = verify(&path, &["--key", &other.key()]);
     assert_eq!(foreign.code, Some(30));
     assert!(foreign.stdout.contains("[signature.another_key]"), "{}", foreign.stdout);

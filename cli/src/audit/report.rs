@@ -108,7 +108,9 @@ fn ledger(page: &mut String, Checked { audit, .. }: &Checked) {
     }
     if !audit.remarks.is_empty() {
         page.push_str("<ul>");
-        audit.remarks.iter().for_each(|remark| drop(write!(page, "<li>{}", escape(remark))));
+        for remark in &audit.remarks {
+            let _ = write!(page, "<li>{}", escape(remark));
+        }
         page.push_str("</ul>\n");
     }
     picture::draw(page, &audit.story, MAX_ROWS);

@@ -18,7 +18,7 @@ use crate::ports::clock::SystemClock;
 use crate::ports::{AuditLog, AuditSink, Clock, PortError, PortResult};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::ObjectLockMode;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockMode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
@@ -112,7 +112,9 @@ impl Shared {
             .key(&key)
             .if_none_match("*")
             .content_type("application/x-ndjson")
-            // Object Lock asks for a checksum; and a ledger deserves one.
+            // Object Lock asks for a checksum and for the header that names it (Amazon S3
+            // API Reference, "PutObject"); and a ledger deserves one.
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(BASE64.encode(Sha256::digest(body)))
             .body(ByteStream::from(body.to_vec()));
         let put = match self.lock {
