@@ -206,10 +206,23 @@ failure_codes! {
     WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
     /// Reading or writing failed for a reason outside the job.
     Io = "infra.io", System, 20, true, "See the message for the operation and the system's reason.";
+    /// The ledger cannot be written, so that no plaintext may be made.
+    Audit = "infra.audit", System, 20, true, "See that the audit sink can be written to and that the signing key can be used; the message names which.";
     /// Another worker has the job, or it has ended; this one's work is void.
     Superseded = "infra.superseded", System, 20, false, "Nothing is to be done: the job goes on elsewhere.";
     /// The job was cancelled before it was done.
     Cancelled = "job.cancelled", Nobody, 130, true, "Start it again when you want the result.";
+
+    /// The ledger is not what was written: it was changed, cut or put together.
+    AuditTampered = "audit.tampered", Input, 30, false, "Get the ledger from where the worker wrote it, and its head from the job's record; if they still differ, treat it as an incident.";
+    /// The ledger has no end: its worker died or could not record any more.
+    AuditIncomplete = "audit.incomplete", Input, 31, false, "Look for the ledger of the sweep that followed: the same attempt, the next part.";
+    /// The ledger holds, but nothing shows who wrote it.
+    AuditUnsigned = "audit.unsigned", Input, 32, false, "Give the public key of the workers with --key, and the signed head with --head.";
+    /// The ledger is genuine and says that something was not destroyed as it should.
+    AuditUnclean = "audit.unclean", Input, 33, false, "See the remarks: files that were left, removed without being overwritten, or incidents.";
+    /// A key or a head is not what it should be.
+    AuditKey = "audit.key", Usage, 2, false, "Give an Ed25519 public key in PEM, as `openssl pkey -pubout` writes it, and a head as the worker or the API gives it.";
 
     /// The request is malformed: its path, query, headers or body.
     RequestInvalid = "request.invalid", Usage, 2, false, "Correct what the detail names; /openapi.json describes every request.";
@@ -381,7 +394,8 @@ mod tests {
                 // What the API refuses: who asks (21), what is not there (22), what the
                 // job's state forbids (23).
                 Fault::Usage => &[2, 11, 21, 22, 23],
-                Fault::Input => &[10, 11],
+                // 30 to 33: the verdicts on a ledger.
+                Fault::Input => &[10, 11, 30, 31, 32, 33],
                 Fault::Engine => &[14, 15, 17, 18],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server, not the job; asking again later may help.

@@ -13,6 +13,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
     "docs/ARCHIVES.md",
+    "docs/AUDIT.md",
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
@@ -102,6 +103,7 @@ fn is_path(word: &str) -> bool {
 fn help() -> String {
     let bench = Bench::new();
     // Of the flags of `serve` the short help has those that are typed; each key has one.
+    let audit = ["verify", "show", "report"].map(|command| vec!["audit", command, "--help"]);
     [
         vec!["convert", "--help"],
         vec!["engines", "--help"],
@@ -110,6 +112,7 @@ fn help() -> String {
         vec!["serve", "-h"],
     ]
     .iter()
+    .chain(&audit)
     .map(|arguments| bench.run(arguments).succeeded().stdout)
     .collect()
 }
@@ -130,7 +133,8 @@ fn options_named_exist() {
     let known = flags(&help());
     assert!(known.contains("--to") && known.contains("--max-ratio"), "{known:?}");
     let mut named = BTreeSet::new();
-    for path in ["README.md", "docs/ENGINES.md", "docs/ARCHITECTURE.md", "docs/SECURITY.md"] {
+    for path in ["README.md", "docs/AUDIT.md", "docs/ENGINES.md", "docs/ARCHITECTURE.md", "docs/SECURITY.md"]
+    {
         let text = read(path).replace("<!--", "").replace("-->", "");
         // Other programs have options too.
         let ours: Vec<&str> = text.lines().filter(|line| !line.contains("cargo ")).collect();
