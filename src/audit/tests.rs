@@ -316,3 +316,32 @@ fn keys_are_those_of_openssl_and_openssl_verifies() {
     }
     assert!(!format!("{signer:?}").contains("PRIVATE"));
 }
+
+#[test]
+fn what_a_configuration_names_is_opened() {
+    use crate::config::{Binary, parse};
+    let directory = tempfile::tempdir().unwrap();
+    let (key, ledgers) = (directory.path().join("key.pem"), directory.path().join("ledgers"));
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap();
+    let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref()));
+    std::fs::write(&key, &pem).unwrap();
+    let open = |signing: &str| {
+        let text = format!("audit.directory = '{}'\n{signing}", ledgers.display());
+        Auditing::open(&parse(&text, Binary::Serve).unwrap().0)
+    };
+    for signing in [
+        format!("audit.sign_with = 'key'\naudit.key_file = '{}'", key.display()),
+        format!("audit.sign_with = 'key'\naudit.key = '''{pem}'''"),
+    ] {
+        let Auditing { sink, signer } = open(&signing).unwrap();
+        let (id, public) = (new_id(), signer.as_ref().unwrap().public_key());
+        let ledger = Ledger::open(sink.as_ref(), signer, Arc::new(SystemClock), opening(id)).unwrap();
+        let head = ledger.close("completed").unwrap();
+        let audit = verify(&sink.read(id).unwrap(), Some(&head), Some(&public));
+        assert_eq!(audit.verdict, Verdict::Valid);
+        assert!(ledgers.join(id.job.to_string()).join("1-0.jsonl").is_file());
+    }
+    assert!(open("").unwrap().signer.is_none());
+    let missing = open("audit.sign_with = 'key'\naudit.key_file = '/nonexistent'").err().unwrap();
+    assert!(is_audit(&missing) && missing.message.contains("/nonexistent"), "{}", missing.message);
+}

@@ -43,7 +43,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 fn page(checked: &[Checked]) -> String {
     let mut page = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
     page.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n");
-    let _ = write!(page, "<title>Ledgers of temporary files</title><style>{STYLE}</style></head><body>\n");
+    let _ = writeln!(page, "<title>Ledgers of temporary files</title><style>{STYLE}</style></head><body>");
     page.push_str("<h1>Ledgers of temporary files</h1>\n");
     let made = humantime::format_rfc3339_seconds(SystemTime::now());
     let _ = writeln!(page, "<p class=\"note\">Made {made} by cadmill {}.</p>", escape(cadmill_core::BUILD));

@@ -1,7 +1,7 @@
 //! Pieces of the input become files, several at once.
 //!
-//! Pieces are begun in the order of their bytes. That keeps the bounded buffer of a
-//! download from standing still: the earliest piece that is not done is always in work,
+//! A download sends its pieces in the order of their bytes, and they are begun in the order
+//! in which they are sent. That keeps its bounded buffer from standing still: the earliest piece that is not done is always in work,
 //! and the bytes that it waits for were asked for before all that is still held.
 
 use super::Piece;
@@ -154,7 +154,7 @@ impl Shared<'_> {
         buffer: &mut Vec<u8>,
         writes: &Sender<Write>,
     ) -> Result<(), Failure> {
-        let mut content = piece.entry.map_or(Content::Plain, |entry| Content::Entry(Decoder::new(entry)));
+        let mut content = Content(piece.entry.map(Decoder::new));
         let mut target = match piece.entry {
             Some(entry) if entry.is_directory() => None,
             _ => {
@@ -195,29 +195,21 @@ impl Shared<'_> {
     }
 }
 
-/// What the bytes of a piece are.
-enum Content {
-    Entry(Decoder),
-    Plain,
-}
+/// What the bytes of a piece are: an entry's, or the content itself.
+struct Content(Option<Decoder>);
 
 impl Content {
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Failure> {
-        match self {
-            Self::Entry(decoder) => decoder.step(input, output),
-            Self::Plain => {
-                let length = input.len().min(output.len());
-                output[..length].copy_from_slice(&input[..length]);
-                Ok(Step { consumed: length, produced: length })
-            }
+        if let Some(decoder) = &mut self.0 {
+            return decoder.step(input, output);
         }
+        let length = input.len().min(output.len());
+        output[..length].copy_from_slice(&input[..length]);
+        Ok(Step { consumed: length, produced: length })
     }
 
     fn finish(self) -> Result<(), Failure> {
-        match self {
-            Self::Entry(decoder) => decoder.finish(),
-            Self::Plain => Ok(()),
-        }
+        self.0.map_or(Ok(()), Decoder::finish)
     }
 }
 
