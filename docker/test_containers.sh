@@ -30,7 +30,7 @@ binary=$(cargo test --workspace --test end_to_end --no-run --locked --message-fo
 
 # shellcheck disable=SC2086
 exec "${podman[@]}" run --rm --network none --read-only --user 65534:65534 --cap-drop ALL \
-    --security-opt no-new-privileges --ulimit nofile=20000:20000 --ulimit nproc=20000:20000 --cgroups=disabled \
+    --security-opt no-new-privileges --ulimit nofile=20000:20000 --ulimit nproc=20000:20000 \
     --tmpfs /tmp:rw,mode=1777 --tmpfs /dev/shm:rw,mode=1777,size=4g \
     --volume "$PWD:$PWD:ro" --workdir "$PWD/cli" --env RUST_BACKTRACE=0 \
     "$image" "$binary" $filters

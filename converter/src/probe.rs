@@ -59,6 +59,8 @@ pub struct Written {
     pub entries: u64,
     /// Directories in one another, the deepest.
     pub depth: u64,
+    /// Directories that cannot be looked into.
+    pub closed: u64,
 }
 
 /// Looks through a directory. Links are not followed. What vanishes meanwhile does
@@ -68,7 +70,13 @@ pub fn written(directory: &Path) -> Written {
     let mut pending = vec![(directory.to_owned(), 1)];
     while let Some((directory, depth)) = pending.pop() {
         found.depth = found.depth.max(depth);
-        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) => {
+                found.closed += u64::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                continue;
+            }
+        };
         for entry in entries.flatten() {
             found.entries += 1;
             match entry.file_type() {
@@ -157,7 +165,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc", directory.path().join("link")).unwrap();
         flatten(directory.path()).unwrap();
         let flat = written(directory.path());
-        assert_eq!(flat, Written { bytes: 1, entries: 103, depth: 2 });
+        assert_eq!(flat, Written { bytes: 1, entries: 103, depth: 2, closed: 0 });
     }
 
     #[test]
@@ -176,6 +184,6 @@ mod tests {
         std::fs::write(directory.path().join("a"), [0; 10]).unwrap();
         std::fs::write(directory.path().join("sub/b"), [0; 5]).unwrap();
         std::os::unix::fs::symlink("/etc", directory.path().join("c")).unwrap();
-        assert_eq!(written(directory.path()), Written { bytes: 15, entries: 4, depth: 2 });
+        assert_eq!(written(directory.path()), Written { bytes: 15, entries: 4, depth: 2, closed: 0 });
     }
 }

@@ -384,7 +384,7 @@ mod tests {
         for code in FailureCode::ALL {
             assert!(seen.insert(code.as_str()), "{code} is listed twice");
             assert!(
-                code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'_'),
+                code.as_str().bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_')),
                 "{code}"
             );
             assert!(code.as_str().contains('.'), "{code}");

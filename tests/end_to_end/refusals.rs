@@ -77,7 +77,8 @@ fn a_truncated_archive() {
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 0xff;
     std::fs::write(bench.path("damaged.zip"), damaged).unwrap();
-    let json = convert(&bench, &bench.path("damaged.zip"), &[]).failed(10, "input.archive.crc");
+    // What a byte does to a deflate stream is chance; here it ends too early.
+    let json = convert(&bench, &bench.path("damaged.zip"), &[]).failed(10, "input.archive.size_mismatch");
     assert!(message(&json).contains("naturalearth_lowres."), "{json}");
 }
 

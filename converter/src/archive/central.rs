@@ -48,6 +48,7 @@ pub(super) fn judge(
     Ok(Facts {
         name,
         raw_name: raw_name.into(),
+        has_unicode_path: fields.unicode_path.is_some(),
         method,
         flags: common.flags,
         crc: common.crc,

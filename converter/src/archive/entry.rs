@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) name: String,
     /// The name as its bytes are in the archive.
     pub(super) raw_name: Box<[u8]>,
+    /// Whether the directory has a Unicode path field for it.
+    pub(super) has_unicode_path: bool,
     pub(super) method: Method,
     /// The general purpose flags (APPNOTE 4.4.4).
     pub(super) flags: u16,

@@ -60,6 +60,9 @@ pub(super) fn judge_extra(
     facts: &Facts,
 ) -> Result<Option<Descriptor>, Why> {
     let fields = Extra::parse(extra)?;
+    if fields.unicode_path.is_some() != facts.has_unicode_path {
+        return Err(mismatch("a Unicode path field"));
+    }
     if fields.unicode_path.is_some() {
         let name = encoding::decode(&facts.raw_name, facts.flags & FLAG_UTF8 != 0, fields.unicode_path)?;
         if name != facts.name {

@@ -242,11 +242,15 @@ impl<'a> Watch<'a> {
         if let Some(cap) = self.exceeded_on_disk() {
             self.seen.killed.get_or_insert(Outcome::Cap(cap));
         }
+        let [work, output] = self.written;
+        if probe::written(output).closed > 0 {
+            // Nobody can say what is in there.
+            self.seen.killed.get_or_insert(Outcome::NoAnswer { exit: 0 });
+        }
         // What is no output is removed, and must be removable.
+        probe::flatten(work)?;
         if self.seen.killed.is_some() {
-            for directory in self.written {
-                probe::flatten(directory)?;
-            }
+            probe::flatten(output)?;
         }
         Ok(())
     }
