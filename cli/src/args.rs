@@ -87,9 +87,9 @@ pub(crate) struct ConvertArgs {
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
 
-    /// Zip the output: auto does it for one large file of text. Several files are
-    /// always zipped
-    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress())]
+    /// Zip the output: never, always, or auto for one large file of text; several files
+    /// are always zipped
+    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress(), hide_possible_values = true)]
     pub(crate) compress: Compress,
 
     /// Memory that the engine may use
@@ -175,9 +175,9 @@ pub(crate) struct SubmitArgs {
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
 
-    /// Zip the result: auto does it for one large file of text. Several files are
-    /// always zipped
-    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress())]
+    /// Zip the result: never, always, or auto for one large file of text; several files
+    /// are always zipped
+    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress(), hide_possible_values = true)]
     pub(crate) compress: Compress,
 
     /// Name of the job; with that of an earlier run and the same file and options, this one goes on where that one ended
@@ -277,7 +277,7 @@ pub(crate) struct EnginesFileArg {
     pub(crate) engines_file: Option<PathBuf>,
 }
 
-/// The values are shown by the help.
+/// One of a few words; the error lists them.
 fn parse_compress() -> impl TypedValueParser<Value = Compress> {
     PossibleValuesParser::new(Compress::NAMES).map(|name| name.parse().unwrap_or_default())
 }

@@ -28,6 +28,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0007-results-kept-apart-by-attempt.md",
     "docs/adr/0008-embedded-object-server.md",
     "docs/adr/0009-archive-reader.md",
+    "docs/adr/0010-unzip-while-downloading.md",
     "docs/adr/0011-confinement-without-namespaces.md",
 ];
 
