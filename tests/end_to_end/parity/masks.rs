@@ -19,7 +19,10 @@ struct Mask {
 const MASKS: &[Mask] = &[
     // GeoPackage: `last_change` of gpkg_contents, and `timestamp` of
     // gpkg_metadata_reference if the layer has metadata: 2026-01-31T23:59:59.999Z.
-    Mask { extension: "gpkg", spots: 1..=2, find: |b| shapes(b, b"0000-00-00T00:00:00.000Z") },
+    // And how many transactions changed the file, twice in its header: SQLite does not
+    // write a row over itself, so the update of `last_change` at the end counts only when
+    // a millisecond has passed since the layer was made.
+    Mask { extension: "gpkg", spots: 3..=4, find: geopackage },
     // Shapefile: bytes 1 to 3 of the .dbf are the date of its last update.
     Mask {
         extension: "dbf",
@@ -94,6 +97,17 @@ fn after(bytes: &[u8], text: &[u8], shape: &[u8]) -> Vec<Range<usize>> {
         .collect()
 }
 
+/// The times, and the change counter with its copy in the "version-valid-for number":
+/// offsets 24 and 92 of the header, SQLite's database file format, section 1.3.
+fn geopackage(bytes: &[u8]) -> Vec<Range<usize>> {
+    let counters = [24..28, 92..96].into_iter().filter(|r| r.end <= bytes.len() && is_sqlite(bytes));
+    counters.chain(shapes(bytes, b"0000-00-00T00:00:00.000Z")).collect()
+}
+
+fn is_sqlite(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"SQLite format 3\0")
+}
+
 fn fbx_creation_time(bytes: &[u8]) -> Vec<Range<usize>> {
     // A record begins with the length of its name and the name; its end, which
     // precedes them, is not needed: the seven numbers follow each other closely.
@@ -129,7 +143,15 @@ fn zip_times(bytes: &[u8]) -> Vec<Range<usize>> {
 
 /// Samples of what each mask is for: the time is the digits that differ.
 const SAMPLES: &[(&str, &[u8], &[u8])] = &[
-    ("out.gpkg", b"\x00main2026-01-31T23:59:59.999Z\xff", b"\x00main2027-12-01T00:00:00.000Z\xff"),
+    (
+        "out.gpkg",
+        b"SQLite format 3\0\x10\x00\x01\x01\x00@  \0\0\0\x09....\
+          ............................................................\0\0\0\x09\
+          main2026-01-31T23:59:59.999Z\xff",
+        b"SQLite format 3\0\x10\x00\x01\x01\x00@  \0\0\0\x0a....\
+          ............................................................\0\0\0\x0a\
+          main2027-12-01T00:00:00.000Z\xff",
+    ),
     ("out.dbf", b"\x03\x7e\x01\x1f\x05\x00\x00\x00", b"\x03\x7f\x0c\x01\x05\x00\x00\x00"),
     (
         "out.dae",
