@@ -86,17 +86,17 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
     let setting = setting(config)?;
-    // A place that cannot be used, and a confinement that is not enough, are told now
-    // and not by each job.
-    let posture = posture::require(&setting)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Failure::io("starting the runtime", &e))?;
     runtime.block_on(async {
-        let stores = Stores::open(config).await?;
         let stop = stop_on_signals()?;
+        // A place that cannot be used, and a confinement that is not enough, are told
+        // now and not by each job.
+        let posture = posture::require(&setting)?;
+        let stores = Stores::open(config).await?;
         let settings = settings(config, &stores);
         tracing::info!(
             worker = settings.name,

@@ -67,8 +67,9 @@ def main():
     parser.add_argument("--runs", type=int, default=50, help="runs of the tiny file, each way")
     parser.add_argument("--large-runs", type=int, default=3, help="runs of the large file, each way")
     arguments = parser.parse_args()
-    cadmill = os.path.join(arguments.bin, "cadmill")
-    unconfined = os.path.join(arguments.bin, "examples", "engine-host-unconfined")
+    binaries = os.path.abspath(arguments.bin)
+    cadmill = os.path.join(binaries, "cadmill")
+    unconfined = os.path.join(binaries, "examples", "engine-host-unconfined")
     for program in (cadmill, unconfined):
         if not os.path.isfile(program):
             sys.exit(f"{program} is missing: cargo build --release --workspace --bins --examples")

@@ -13,8 +13,8 @@
 //! 6. [`parent`]: die with the supervisor; no terminal
 //! 7. [`privileges`]: none can be gained, nobody may look inside
 //! 8. [`crash`] and [`violation`]: say what happened when it dies
-//! 9. [`files`]: Landlock
-//! 10. [`syscalls`]: seccomp
+//! 9. Landlock ([`files`]): which files may be opened
+//! 10. seccomp ([`syscalls`]): which calls may be made
 //!
 //! Steps 4, 9 and 10 depend on the kernel and the container. What they put in force
 //! is told ([`InForce`]), and judged against the minimum before a library is loaded.
