@@ -11,7 +11,7 @@ use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
-use cadmill_core::domain::job::{Job, Order, Stage, State};
+use cadmill_core::domain::job::{Compress, Job, Order, Stage, State};
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::Jobs;
@@ -73,6 +73,10 @@ impl World {
     }
 
     async fn submit(&self) -> JobId {
+        self.submit_with(Compress::Never).await
+    }
+
+    async fn submit_with(&self, compress: Compress) -> JobId {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../tests/fixtures/real/gis/naturalearth_lowres.zip");
         let archive = std::fs::read(path).unwrap();
@@ -85,7 +89,7 @@ impl World {
             format: "dxf".to_owned(),
             root: None,
             options: Default::default(),
-            compress: Default::default(),
+            compress,
         };
         self.jobs.create(id, order).await.unwrap();
         let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
@@ -191,6 +195,23 @@ async fn a_lost_reply_to_the_upload_of_the_result_costs_no_attempt() {
     let job = world.work(id, Scripts { objects: script.clone(), ..Scripts::default() }).await;
     assert_eq!(script.calls("put"), 2, "it is tried again and finds its own");
     assert_eq!(job.attempt, 1);
+}
+
+/// The result of an order that wants it zipped is an archive of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_zipped_when_the_order_says_so() {
+    let world = World::new().await;
+    let id = world.submit_with(Compress::Always).await;
+    let worker = world.start(Scripts::default());
+    let job = world.ended(id).await;
+    worker.end().await;
+    let output = job.output.expect("a result");
+    assert!(output.key.file().as_str().ends_with(".dxf.zip"), "{output:?}");
+    let bytes = world.objects.read(&output, 0..output.size_bytes).await.unwrap();
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+    let dxf = std::io::read_to_string(zip.by_index(0).unwrap()).unwrap();
+    assert!(zip.len() == 1 && dxf.ends_with("EOF\n"));
+    assert_eq!(std::fs::read_dir(world.place.path()).unwrap().count(), 0, "nothing is left");
 }
 
 /// A read that breaks or ends early is made again.

@@ -166,7 +166,7 @@ fn defaults_named_are_those_of_the_help() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 8, "options with a default in the tables of README.md");
+    assert_eq!(checked, 9, "options with a default in the tables of README.md");
 }
 
 #[test]
