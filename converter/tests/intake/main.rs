@@ -385,6 +385,21 @@ async fn what_the_store_keeps_is_compared_with_what_came() {
     }
 }
 
+/// Every part of a result carries the digest of its bytes, and the store compares.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_on_its_way_up_is_refused() {
+    let world = World::new().await;
+    let key = ObjectKey::processed(JobId::random(), 1, "out.dxf".parse().unwrap());
+    let upload = world.store.begin_multipart(&key).await.unwrap();
+    let body = drawing(3, 6 << 20);
+    let part = world.store.put_part(&key, &upload, 1, body.clone().into()).await.unwrap();
+    world.proxy.spoil_uploads();
+    world.store.put_part(&key, &upload, 2, body.clone().into()).await.unwrap_err();
+    world.store.put(&key, body.into()).await.unwrap_err();
+    assert_eq!(world.direct.parts(&key, &upload).await.unwrap(), [part]);
+    assert!(matches!(world.direct.head(&key).await, Err(PortError::NotFound(_))));
+}
+
 /// The first bad entry ends the download.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_ends_the_download() {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -50,6 +51,8 @@ struct Shared {
     rule: Mutex<Arc<Rule>>,
     /// Lines that are added to answers to HEAD.
     told: Mutex<String>,
+    /// Whether a byte of each body of a PUT is changed on its way.
+    spoil: AtomicBool,
     counts: Mutex<Counts>,
 }
 
@@ -77,6 +80,7 @@ impl Proxy {
             upstream,
             rule: Mutex::new(rule),
             told: Mutex::default(),
+            spoil: AtomicBool::new(false),
             counts: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -97,6 +101,11 @@ impl Proxy {
     pub(crate) fn tell_crc(&self, base64: &str) {
         *self.shared.told.lock().unwrap() =
             format!("x-amz-checksum-crc64nvme: {base64}\r\nx-amz-checksum-type: FULL_OBJECT\r\n");
+    }
+
+    /// Changes the last byte of each upload from now on.
+    pub(crate) fn spoil_uploads(&self) {
+        self.shared.spoil.store(true, Ordering::Relaxed);
     }
 
     /// Bytes of bodies that the server has sent in answer to GET.
@@ -139,7 +148,7 @@ async fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
         }
         server.write_all(request.as_bytes()).await?;
         let (sent, answered) = tokio::join!(
-            copy(&mut client_read, &mut server, length(&request)),
+            copy(&mut client_read, &mut server, length(&request), shared.spoil.load(Ordering::Relaxed)),
             answer(&mut server_read, &mut client, &request, act, shared)
         );
         sent?;
@@ -218,8 +227,18 @@ async fn answer(
     Ok(())
 }
 
-async fn copy(from: &mut BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, length: usize) -> io::Result<()> {
-    tokio::io::copy(&mut from.take(length as u64), to).await.map(drop)
+async fn copy(
+    from: &mut BufReader<OwnedReadHalf>,
+    to: &mut OwnedWriteHalf,
+    length: usize,
+    spoil: bool,
+) -> io::Result<()> {
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).await?;
+    if let (Some(last), true) = (body.last_mut(), spoil) {
+        *last ^= 1;
+    }
+    to.write_all(&body).await
 }
 
 /// A head, with the empty line at its end.
