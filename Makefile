@@ -15,12 +15,12 @@ BASE ?= debian:bookworm-slim
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with. Python for the programs that are no Debian
 # packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl
 
-.PHONY: help setup build demo test lint deny bench fuzz image clean
+.PHONY: help setup build demo test test-containers lint deny bench fuzz image clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
@@ -37,6 +37,12 @@ test: setup lint ## Check the format, lint, and run every test
 	$(CARGO) build --workspace --bins --tests --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
 
+test-containers: setup ## Attack the engine process inside a container without privileges
+	@docker/setup.sh podman runc buildah mmdebstrap
+	$(CARGO) build --workspace --bins --examples --locked
+	$(CARGO) test --workspace --test end_to_end --no-run --locked
+	docker/test_containers.sh
+
 lint: setup ## Check format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -45,11 +51,12 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load, the intake, then conversions; about three quarters of an hour
+bench: build ## Measure the API under load, the intake, the confinement, then conversions; about an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
 	$(CARGO) build --release --locked -p cadmill-cli -p cadmill-converter --examples
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
+	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod audit;
 pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;

@@ -141,7 +141,7 @@ impl Stores {
 }
 
 /// The region as ECS and the AWS tools say it.
-fn region_of_environment() -> Option<String> {
+pub(crate) fn region_of_environment() -> Option<String> {
     ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok())
 }
 

@@ -103,15 +103,17 @@ pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -
 /// refused counts for the peer's address, so that guessing has a limit too.
 pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let peer = peer(&request);
-    let owner = match state.settings.auth.owner(request.headers()).await {
-        Ok(owner) => owner,
+    let caller = match state.settings.auth.caller(request.headers()).await {
+        Ok(caller) => caller,
         Err(problem) => {
             return state.rates.peer(peer).map_or_else(|limited| limited, |()| problem).into_response();
         }
     };
+    let owner = caller.owner.clone();
     if let Err(problem) = state.rates.owner(&owner) {
         return problem.into_response();
     }
+    request.extensions_mut().insert(caller);
     request.extensions_mut().insert(owner.clone());
     let mut response = next.run(request).await;
     response.extensions_mut().insert(owner);

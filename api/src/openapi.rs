@@ -132,6 +132,7 @@ fn finish(operation: &mut Value, caller: Caller) {
 fn links() -> Value {
     let operations = [
         "job_status",
+        "job_audit",
         "delete_job",
         "job_downloaded",
         "get_upload",
@@ -159,7 +160,7 @@ fn particular(operation: &str) -> &'static [FailureCode] {
             C::JobNotFound,
         ],
         "list_jobs" => &[C::RequestInvalid],
-        "job_status" | "delete_job" => &[C::JobNotFound],
+        "job_status" | "job_audit" | "delete_job" => &[C::JobNotFound],
         "job_downloaded" => &[C::JobNotFound, C::JobNotCompleted],
         "get_upload" => &[C::JobNotFound, C::UploadNotExpected, C::JobEnded],
         "list_parts" => &[C::RequestInvalid, C::JobNotFound, C::UploadNotExpected, C::JobEnded],

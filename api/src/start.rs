@@ -1,6 +1,6 @@
 //! From the configuration to a running server, with the reaper beside it.
 
-use crate::auth::{Auth, Oidc, OidcSettings, Tokens};
+use crate::auth::{Auth, Entry, Oidc, OidcSettings, Tokens};
 use crate::server::{Server, serve};
 use crate::settings::{ApiLimits, ApiSettings, UploadSettings};
 use cadmill_core::config::{self, Config};
@@ -17,13 +17,21 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
     let api = &config.api;
     let auth = match &api.auth {
         config::Auth::None => Auth::None,
-        config::Auth::Tokens(tokens) => Auth::Tokens(Tokens::new(tokens.iter().cloned()).map_err(wrong)?),
+        config::Auth::Tokens(tokens) => {
+            let entry = |token: &config::Token| Entry {
+                owner: token.owner.clone(),
+                sha256: token.sha256.clone(),
+                auditor: token.auditor,
+            };
+            Auth::Tokens(Tokens::new(tokens.iter().map(entry)).map_err(wrong)?)
+        }
         config::Auth::Oidc(oidc) => {
             let settings = OidcSettings {
                 issuer: oidc.issuer.clone(),
                 audience: oidc.audience.clone(),
                 jwks_url: oidc.jwks_url.clone(),
                 owner_claim: oidc.owner_claim.clone(),
+                role_claim: oidc.role_claim.clone(),
             };
             Auth::Oidc(Oidc::new(settings).map_err(wrong)?)
         }

@@ -57,6 +57,8 @@ async fn the_description_holds_for_any_request() {
             .args(["run", &format!("http://{address}/openapi.json")])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
             .args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED])
+            // `--checks all` takes this one in again, whatever the file says of it.
+            .args(["--exclude-checks", "use_after_free"])
             .args(["--continue-on-failure", "--no-color"])
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // Its database of examples would make one run depend on another.

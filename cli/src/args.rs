@@ -22,10 +22,14 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// List the engines, what they read and write, and which one serves a format
     Engines(EnginesArgs),
+    /// Tell how engines are confined here, and what would better it
+    Doctor(DoctorArgs),
     /// Have a server convert one file, and fetch the result
     Submit(SubmitArgs),
     /// Serve the API and convert what is submitted, all on this machine
     Serve(ServeArgs),
+    /// Check the ledgers of temporary files, show them, and report on them
+    Audit(AuditArgs),
 }
 
 /// The flags of the configuration: every key has one.
@@ -131,6 +135,13 @@ pub(crate) struct EnginesArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// Print a JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "The token comes from CADMILL_TOKEN or --token-file. There is no flag for the token itself: \
     everybody on a machine can read the arguments of a process."
@@ -188,6 +199,75 @@ pub(crate) struct SubmitArgs {
     /// Print a JSON object on standard output, for failures too
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Say whether ledgers are what was written, and whether everything was destroyed
+    #[command(
+        after_help = "Exit codes: 0 valid, 30 tampered with, 31 incomplete, 32 unsigned, 33 not everything \
+        was destroyed; of several ledgers that of the first kind in this order that there is."
+    )]
+    Verify(VerifyArgs),
+    /// Show each file of a ledger, from its beginning to its end
+    Show(ShowArgs),
+    /// Write a report on ledgers as one HTML page
+    Report(ReportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Ledgers
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) proof: ProofArgs,
+
+    /// Print a JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Ledger
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) proof: ProofArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Ledgers
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The page
+    #[arg(short, long, value_name = "HTML")]
+    pub(crate) output: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) proof: ProofArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProofArgs {
+    /// Public key of the workers: PEM, as `openssl pkey -pubout` writes it
+    #[arg(long, value_name = "PEM")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Signed heads: a head file, or what /api/jobs/JOB/audit answers [default: the head file beside each ledger]
+    #[arg(long, value_name = "JSON")]
+    pub(crate) head: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod audit;
 mod convert;
+mod doctor;
 mod engines;
 mod fail;
 mod progress;
@@ -28,8 +30,10 @@ fn main() -> ExitCode {
     match args.command {
         Command::Convert(args) => convert::run(&args),
         Command::Engines(args) => engines::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Audit(args) => audit::run(&args),
     }
 }
 

@@ -8,6 +8,11 @@
 use crate::args::ServeArgs;
 use crate::{fail, say};
 use cadmill_api::start;
+use cadmill_converter::engines::Engines;
+use cadmill_converter::job::Setting;
+use cadmill_converter::posture;
+use cadmill_converter::supervisor::{Supervisor, engine_host};
+use cadmill_converter::workspace::Place;
 use cadmill_core::adapters::aws::StaticCredentials;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::{self, Backend, Binary, Config, Settings};
@@ -57,12 +62,25 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     }
     let worker = beside_us(WORKER)?;
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    confinement(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Failure::io("starting the runtime", &e))?;
     runtime.block_on(serve_until_stopped(config, settings, &worker))
+}
+
+/// The worker would refuse to start where engines cannot be confined enough. It is told
+/// now, before anybody submits a job that nobody would take.
+fn confinement(config: &Config) -> Result<(), Failure> {
+    let host = engine_host(config.worker.engine_host.as_deref())?;
+    let setting = Setting {
+        engines: Engines::default(),
+        place: Place::new(config.worker.workspace.clone(), config.worker.allow_disk),
+        supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
+    };
+    posture::require(&setting).map(drop)
 }
 
 async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use cadmill_converter::engines::Engines;
 use cadmill_converter::job::Setting;
+use cadmill_converter::posture::Level;
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{HOST_VARIABLE, Supervisor, engine_host};
 use cadmill_converter::workspace::Place;
@@ -31,5 +32,6 @@ pub(crate) fn build(engines_file: Option<&Path>) -> Result<Setting, Failure> {
         None => Engines::default(),
     };
     let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;
-    Ok(Setting { engines, place: Place::from_environment(), supervisor: Supervisor::new(host) })
+    let supervisor = Supervisor::new(host).requiring(Level::from_environment()?);
+    Ok(Setting { engines, place: Place::from_environment(), supervisor })
 }

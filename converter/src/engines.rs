@@ -7,6 +7,7 @@
 //! kind = "gdal"
 //! library = "/opt/gdal/lib/libgdal.so.35"
 //! sha256 = "…"                        # optional; checked before the file is loaded
+//! data = ["/opt/gdal/share"]          # optional; directories that the library may read
 //! ```
 
 use crate::protocol::Library;
@@ -29,7 +30,10 @@ pub struct Engine {
 
 impl Engine {
     fn built_in(kind: EngineKind) -> Self {
-        Self { name: kind.as_str().to_owned(), library: Library { kind, path: None, sha256: None } }
+        Self {
+            name: kind.as_str().to_owned(),
+            library: Library { kind, path: None, sha256: None, data: Vec::new() },
+        }
     }
 
     /// What the engine reads and writes, according to the table.
@@ -64,6 +68,8 @@ struct Entry {
     kind: EngineKind,
     library: Option<PathBuf>,
     sha256: Option<String>,
+    #[serde(default)]
+    data: Vec<PathBuf>,
 }
 
 impl Engines {
@@ -124,6 +130,11 @@ impl Entry {
         if self.library.as_ref().is_some_and(|p| !p.is_absolute()) {
             return Err(format!("engine '{name}': `library` must be an absolute path"));
         }
+        if self.data.iter().any(|p| !p.is_absolute() || p.parent().is_none()) {
+            return Err(format!(
+                "engine '{name}': `data` must be absolute paths of directories below the root"
+            ));
+        }
         let sha256 = self.sha256.map(|s| s.to_ascii_lowercase());
         if let Some(pin) = &sha256 {
             if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -135,7 +146,7 @@ impl Entry {
                 ));
             }
         }
-        let library = Library { kind: self.kind, path: self.library, sha256 };
+        let library = Library { kind: self.kind, path: self.library, sha256, data: self.data };
         Ok(Engine { name: self.name, library })
     }
 }
@@ -168,6 +179,8 @@ mod tests {
             ("[[engine]]\nname='X y'\nkind='gdal'", "lower-case"),
             ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='x.so'", "absolute"),
             ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='/x.so'\nsha256='12'", "64"),
+            ("[[engine]]\nname='x'\nkind='gdal'\ndata=['share']", "absolute"),
+            ("[[engine]]\nname='x'\nkind='gdal'\ndata=['/']", "below the root"),
             ("[[engine]]\nname='x'\nkind='gdal'\n[[engine]]\nname='x'\nkind='gdal'", "twice"),
             (
                 "[[engine]]\nname='x'\nkind='gdal'\nsha256='0000000000000000000000000000000000000000000000000000000000000000'",

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod engines;
 pub mod intake;
 pub mod job;
+pub mod posture;
 pub mod probe;
 pub mod protocol;
 pub mod publish;

@@ -1,6 +1,12 @@
 //! What a running process uses: its memory from `/proc`, its files from the directory.
 
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::process::Pid;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Memory of a process, in bytes; zero when it cannot be read.
@@ -12,6 +18,8 @@ pub struct Memory {
     pub peak_resident: u64,
     /// `VmData`, what `RLIMIT_DATA` caps.
     pub data: u64,
+    /// Threads, which is no memory, but stands beside it.
+    pub threads: u64,
 }
 
 /// What a process uses now.
@@ -20,27 +28,113 @@ pub fn memory(pid: Pid) -> Memory {
     status.map_or_else(|_| Memory::default(), |text| parse(&text))
 }
 
+/// The same, from an open `/proc/PID/status`.
+pub fn memory_of(mut status: &File) -> Memory {
+    let mut text = String::new();
+    let read = status.rewind().and_then(|()| status.read_to_string(&mut text));
+    read.map_or_else(|_| Memory::default(), |_| parse(&text))
+}
+
 fn parse(status: &str) -> Memory {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
-        number.unwrap_or(0) * 1024
+        number.unwrap_or(0)
     };
-    Memory { resident: field("VmRSS:"), peak_resident: field("VmHWM:"), data: field("VmData:") }
+    let bytes = |name| field(name) * 1024;
+    Memory {
+        resident: bytes("VmRSS:"),
+        peak_resident: bytes("VmHWM:"),
+        data: bytes("VmData:"),
+        threads: field("Threads:"),
+    }
 }
 
-/// Sum of the sizes of the files in a directory and below, in bytes. Links are
-/// not followed. Files that vanish while it looks do not count.
-pub fn directory_bytes(directory: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_dir() => directory_bytes(&entry.path()),
-            Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |m| m.len()),
-            _ => 0,
-        })
-        .sum()
+/// What lies in a directory and below.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Sum of the sizes of the files, in bytes.
+    pub bytes: u64,
+    /// Files, directories and everything else.
+    pub entries: u64,
+    /// Directories in one another, the deepest.
+    pub depth: u64,
+    /// Directories that cannot be looked into.
+    pub closed: u64,
+}
+
+/// Looks through a directory. Links are not followed. What vanishes meanwhile does
+/// not count.
+pub fn written(directory: &Path) -> Written {
+    let mut found = Written::default();
+    let mut pending = vec![(directory.to_owned(), 1)];
+    while let Some((directory, depth)) = pending.pop() {
+        found.depth = found.depth.max(depth);
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) => {
+                found.closed += u64::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            found.entries += 1;
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push((entry.path(), depth + 1)),
+                Ok(kind) if kind.is_file() => found.bytes += entry.metadata().map_or(0, |m| m.len()),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Makes what a dead engine left easy to remove, however it was made: directories that
+/// may not be entered are opened, and those in one another are put side by side. A
+/// removal that calls itself for each level would need a descriptor and stack for each.
+///
+/// Takes one descriptor at a time, whatever the depth. Nobody must use the directory.
+///
+/// # Errors
+/// The system's.
+pub fn flatten(directory: &Path) -> std::io::Result<()> {
+    let top = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(directory)?;
+    let mut pending = subdirectories(top.as_fd())?;
+    let mut moved = 0u64;
+    while let Some(name) = pending.pop() {
+        rustix::fs::chmodat(&top, &name, Mode::RWXU, AtFlags::empty())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&top, &name, flags, Mode::empty())?;
+        for inner in subdirectories(opened.as_fd())? {
+            // A name that is taken is an error, and then the next one is not.
+            let flat = loop {
+                moved += 1;
+                let flat = CString::new(format!("flat-{moved}")).map_err(std::io::Error::other)?;
+                match rustix::fs::renameat_with(&opened, &inner, &top, &flat, RenameFlags::NOREPLACE) {
+                    Ok(()) => break flat,
+                    Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            pending.push(flat);
+        }
+    }
+    Ok(())
+}
+
+fn subdirectories(directory: BorrowedFd<'_>) -> std::io::Result<Vec<CString>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
+            found.push(name.to_owned());
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -49,9 +143,29 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_kib() {
-        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nVmData:\t     512 kB\n";
-        assert_eq!(parse(status), Memory { resident: 1 << 20, peak_resident: 2 << 20, data: 512 << 10 });
+        let status =
+            "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nVmData:\t     512 kB\nThreads:\t3\n";
+        assert_eq!(
+            parse(status),
+            Memory { resident: 1 << 20, peak_resident: 2 << 20, data: 512 << 10, threads: 3 }
+        );
         assert_eq!(parse("Name:\tzombie\n"), Memory::default());
+    }
+
+    #[test]
+    fn a_deep_tree_is_laid_flat() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let mut path = directory.path().to_owned();
+        for _ in 0..100 {
+            path.push("d");
+            std::fs::create_dir(&path).unwrap();
+        }
+        std::fs::write(path.join("file"), "x").unwrap();
+        std::fs::create_dir(directory.path().join("flat-1")).unwrap();
+        std::os::unix::fs::symlink("/etc", directory.path().join("link")).unwrap();
+        flatten(directory.path()).unwrap();
+        let flat = written(directory.path());
+        assert_eq!(flat, Written { bytes: 1, entries: 103, depth: 2, closed: 0 });
     }
 
     #[test]
@@ -70,6 +184,6 @@ mod tests {
         std::fs::write(directory.path().join("a"), [0; 10]).unwrap();
         std::fs::write(directory.path().join("sub/b"), [0; 5]).unwrap();
         std::os::unix::fs::symlink("/etc", directory.path().join("c")).unwrap();
-        assert_eq!(directory_bytes(directory.path()), 15);
+        assert_eq!(written(directory.path()), Written { bytes: 15, entries: 4, depth: 2, closed: 0 });
     }
 }

@@ -9,13 +9,14 @@
 //! What comes up is untrusted: it is bounded in size, decoded strictly, and its
 //! text is cleaned before it is shown.
 
+use crate::posture::{InForce, Level};
 use cadmill_core::domain::format::EngineKind;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// Raised with each change of a message; the two binaries must agree.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so that a command never
 /// blocks the supervisor, whatever the host does.
@@ -47,6 +48,20 @@ pub struct Request {
     pub memory_bytes: u64,
     /// Cap on the size of one file, in bytes (`RLIMIT_FSIZE`).
     pub file_bytes: u64,
+    /// How the host is to confine itself; filled in by the supervisor.
+    pub confinement: Confinement,
+}
+
+/// How the host is to confine itself beyond what it always does.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confinement {
+    /// Below this level no library is loaded.
+    pub minimum: Level,
+    /// The user id, and group id, to take; the job's directories are its own.
+    pub own_uid: Option<u32>,
+    /// Whether the supervisor has put the process into a control group of its own.
+    pub control_group: bool,
 }
 
 /// A library to load.
@@ -59,12 +74,28 @@ pub struct Library {
     pub path: Option<PathBuf>,
     /// SHA-256 that the file must have, in hexadecimal.
     pub sha256: Option<String>,
+    /// Directories that it reads besides its file, e.g. its tables of projections.
+    pub data: Vec<PathBuf>,
+}
+
+impl Library {
+    /// What stands for the library where none is loaded.
+    pub fn of_nothing() -> Self {
+        Self { kind: EngineKind::Assimp, path: None, sha256: None, data: Vec::new() }
+    }
 }
 
 /// The work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
+    /// Confine yourself and load nothing.
+    Probe {
+        /// The only directory to read from.
+        input_dir: PathBuf,
+        /// The only directory to write to.
+        output_dir: PathBuf,
+    },
     /// Tell what the library is and can do.
     Describe,
     /// Convert one file.
@@ -88,6 +119,8 @@ pub enum Task {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
+    /// The host has confined itself, so well; always first.
+    Confined(Box<InForce>),
     /// The library is loaded.
     Loaded {
         /// The library's name.
@@ -118,6 +151,14 @@ pub enum Message {
         /// Private data at that moment (`VmData`), in bytes.
         data_bytes: u64,
     },
+    /// The process made a system call that the filter forbids, and is about to die
+    /// of it. Written by the signal handler.
+    Violation {
+        /// The call's number.
+        syscall: i64,
+        /// The architecture that it was made for (`AUDIT_ARCH_*`).
+        arch: u32,
+    },
     /// The answer; always last.
     Done {
         /// How the work ended.
@@ -132,6 +173,8 @@ pub enum Message {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
+    /// To [`Task::Probe`]: nothing was loaded.
+    Probed,
     /// To [`Task::Describe`].
     Described {
         /// Extensions that are read.

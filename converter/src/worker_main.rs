@@ -8,6 +8,7 @@
 use cadmill_converter::engines::Engines;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
+use cadmill_converter::posture;
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
 use cadmill_converter::worker::{Worker, WorkerSettings, admission};
@@ -85,22 +86,27 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
     let setting = setting(config)?;
-    // A place that cannot be used is told now, and not by each job.
-    setting.place.create()?.remove()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Failure::io("starting the runtime", &e))?;
     runtime.block_on(async {
-        let stores = Stores::open(config).await?;
         let stop = stop_on_signals()?;
+        // A place that cannot be used, and a confinement that is not enough, are told
+        // now and not by each job.
+        let posture = posture::require(&setting)?;
+        let stores = Stores::open(config).await?;
         let settings = settings(config, &stores);
         tracing::info!(
             worker = settings.name,
             concurrency = settings.concurrency,
             memory_bytes = settings.memory_bytes,
             build = cadmill_core::BUILD,
+            confinement = posture.level.as_str(),
+            landlock = posture.engine.landlock.abi,
+            seccomp = posture.engine.seccomp,
+            own_uid = posture.engine.own_uid.is_some(),
             "ready"
         );
         let Stores { objects, jobs, queue, bucket } = stores;
@@ -130,7 +136,8 @@ fn setting(config: &Config) -> Result<Setting, Failure> {
     };
     let place = Place::new(config.worker.workspace.clone(), config.worker.allow_disk);
     let host = engine_host(config.worker.engine_host.as_deref())?;
-    Ok(Setting { engines, place, supervisor: Supervisor::new(host) })
+    let supervisor = Supervisor::new(host).requiring(config.worker.min_posture.parse()?);
+    Ok(Setting { engines, place, supervisor })
 }
 
 fn settings(config: &Config, stores: &Stores) -> WorkerSettings {

@@ -4,10 +4,12 @@
 //! What is behind a wrapper is the real thing, so that a test sees the state that a
 //! failure leaves. Operations are named as the methods of the ports.
 
+mod audit;
 mod jobs;
 mod objects;
 mod queue;
 
+pub use audit::FaultyAudit;
 pub use jobs::FaultyJobs;
 pub use objects::FaultyObjects;
 pub use queue::FaultyQueue;
@@ -75,6 +77,35 @@ impl Script {
             *calls += 1;
             state.faults.get(&(operation, *calls)).copied()
         })
+    }
+
+    /// What will go wrong with the next call.
+    fn peek(&self, operation: &'static str) -> Option<Fault> {
+        self.with(|state| {
+            let next = state.calls.get(operation).map_or(1, |calls| calls + 1);
+            state.faults.get(&(operation, next)).copied()
+        })
+    }
+
+    /// Makes a call that blocks, or what the script makes of it.
+    fn act<T>(&self, operation: &'static str, mut call: impl FnMut() -> PortResult<T>) -> PortResult<T> {
+        let reason = || "by the script".to_owned();
+        match self.next(operation) {
+            None | Some(Fault::Truncate(_)) => call(),
+            Some(Fault::Fail) => Err(PortError::Unavailable { operation, reason: reason() }),
+            Some(Fault::DropReply) => {
+                let _ = call();
+                Err(PortError::Unknown { operation, reason: reason() })
+            }
+            Some(Fault::Delay(time)) => {
+                std::thread::sleep(time);
+                call()
+            }
+            Some(Fault::Twice) => {
+                let _ = call();
+                call()
+            }
+        }
     }
 
     /// Makes the call, or what the script makes of it.

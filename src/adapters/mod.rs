@@ -1,5 +1,6 @@
 //! The adapters: the world as the ports want it.
 
+pub mod audit;
 pub mod aws;
 pub mod embedded;
 #[cfg(any(test, feature = "testing"))]

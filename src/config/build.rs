@@ -3,7 +3,8 @@
 use super::key::{DISK_WORDS, Id};
 use super::kind::{Value, split_token};
 use super::settings::Settings;
-use super::{Api, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, Sqs, Worker};
+use super::{Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker};
+use crate::adapters::aws::ObjectLock;
 use crate::domain::job::Millis;
 use crate::domain::limits::{ArchiveLimits, Caps};
 use crate::domain::state::Policy;
@@ -32,6 +33,7 @@ pub(super) fn build(settings: &Settings) -> Config {
         api: api(get),
         policy: policy(get),
         worker: worker(get),
+        audit: audit(get),
         caps: Caps {
             memory_bytes: get.number(Id::LimitsMemory),
             time: get.duration(Id::LimitsTimeout),
@@ -51,19 +53,14 @@ pub(super) fn build(settings: &Settings) -> Config {
 fn api(get: Get<'_>) -> Api {
     let auth = match get.word(Id::ApiAuth).as_str() {
         "tokens" => {
-            let tokens = get.list(Id::ApiTokens).iter();
-            Auth::Tokens(
-                tokens
-                    .filter_map(|t| split_token(t))
-                    .map(|(owner, digest)| (owner, digest.to_owned()))
-                    .collect(),
-            )
+            Auth::Tokens(get.list(Id::ApiTokens).iter().filter_map(|token| split_token(token)).collect())
         }
         "oidc" => Auth::Oidc(Oidc {
             issuer: get.word(Id::ApiOidcIssuer),
             audience: get.word(Id::ApiOidcAudience),
             jwks_url: get.text(Id::ApiOidcJwksUrl),
             owner_claim: get.word(Id::ApiOidcOwnerClaim),
+            role_claim: get.text(Id::ApiOidcRoleClaim),
         }),
         _ => Auth::None,
     };
@@ -107,7 +104,39 @@ fn worker(get: Get<'_>) -> Worker {
         engines_file: get.text(Id::WorkerEnginesFile).map(Into::into),
         engine_host: get.text(Id::WorkerEngineHost).map(Into::into),
         stop_within: get.duration(Id::WorkerStopWithin),
+        min_posture: get.word(Id::WorkerMinPosture),
         nice: u8::try_from(get.number(Id::WorkerNice)).unwrap_or_default(),
+    }
+}
+
+fn audit(get: Get<'_>) -> Audit {
+    let data_dir = || std::path::PathBuf::from(get.word(Id::DataDir)).join("audit");
+    let lock = |compliance| Some(ObjectLock { compliance, retention: get.duration(Id::AuditLockFor) });
+    Audit {
+        sinks: get
+            .list(Id::AuditSinks)
+            .iter()
+            .map(|word| match word.as_str() {
+                "s3" => SinkKind::S3,
+                "stdout" => SinkKind::Stdout,
+                _ => SinkKind::File,
+            })
+            .collect(),
+        directory: get.text(Id::AuditDirectory).map_or_else(data_dir, Into::into),
+        bucket: get.text(Id::AuditBucket).or_else(|| get.text(Id::S3Bucket)),
+        lock: match get.word(Id::AuditLock).as_str() {
+            "governance" => lock(false),
+            "compliance" => lock(true),
+            _ => None,
+        },
+        sign_with: match get.word(Id::AuditSignWith).as_str() {
+            "key" => match get.text(Id::AuditKeyFile) {
+                Some(path) => SignWith::File(path.into()),
+                None => SignWith::Pem(Secret(get.word(Id::AuditKey))),
+            },
+            "kms" => SignWith::Kms(get.word(Id::AuditKmsKey)),
+            _ => SignWith::Nothing,
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use super::key::Id;
 use super::kind::Value;
 use super::problem::Problem;
 use super::settings::Settings;
-use super::{Auth, Backend, Binary, Config};
+use super::{Auth, Backend, Binary, Config, SinkKind};
 use crate::domain::limits::display_size;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub(super) fn contradictions(config: &Config, settings: &Settings) -> Vec<Proble
     auth(&mut check, config);
     rates(&mut check, config);
     times(&mut check, config);
+    audit(&mut check, config);
     let budget = config.worker.memory_bytes.unwrap_or(u64::MAX);
     check.that(budget >= config.caps.memory_bytes, &[Id::WorkerMemory, Id::LimitsMemory], || {
         format!(
@@ -92,7 +93,7 @@ fn auth(check: &mut Check<'_>, config: &Config) {
         check.that(!tokens.is_empty(), &[Id::ApiTokens, Id::ApiAuth], || {
             "found no token, expected at least one, because api.auth is tokens".to_owned()
         });
-        let mut digests: Vec<&String> = tokens.iter().map(|(_, digest)| digest).collect();
+        let mut digests: Vec<&String> = tokens.iter().map(|token| &token.sha256).collect();
         digests.sort();
         let twice = digests.windows(2).any(|pair| pair[0] == pair[1]);
         check.that(!twice, &[Id::ApiTokens, Id::ApiAuth], || {
@@ -102,6 +103,27 @@ fn auth(check: &mut Check<'_>, config: &Config) {
     let oidc = matches!(config.api.auth, Auth::Oidc(_));
     for id in [Id::ApiOidcIssuer, Id::ApiOidcAudience] {
         check.needed(oidc, id, Id::ApiAuth, "api.auth is oidc");
+    }
+}
+
+fn audit(check: &mut Check<'_>, config: &Config) {
+    let s3 = config.audit.sinks.contains(&SinkKind::S3);
+    let bucket = config.audit.bucket.is_some();
+    check.needed(s3 && !bucket, Id::AuditBucket, Id::AuditSinks, "audit.sinks has s3");
+    check.that(s3 || config.audit.lock.is_none(), &[Id::AuditLock, Id::AuditSinks], || {
+        "found a lock, expected none, because audit.sinks has no s3".to_owned()
+    });
+    let signs =
+        |word: &str| matches!(check.settings.value(Id::AuditSignWith), Some(Value::Text(t)) if t == word);
+    let (key, kms) = (signs("key"), signs("kms"));
+    let given = check.given(Id::AuditKey);
+    check.needed(key && !given, Id::AuditKeyFile, Id::AuditSignWith, "audit.sign_with is key");
+    check.needed(kms, Id::AuditKmsKey, Id::AuditSignWith, "audit.sign_with is kms");
+    for id in [Id::AuditKeyFile, Id::AuditKey] {
+        let idle = check.given(id) && !key && !kms;
+        check.that(!idle, &[id, Id::AuditSignWith], || {
+            "found a key, expected none, because audit.sign_with is nothing".to_owned()
+        });
     }
 }
 

@@ -130,11 +130,12 @@ keys! {
 
     ApiListen = "api.listen", Kind::Address, Value("127.0.0.1:8080"), API, "Address and port of the API";
     ApiAuth = "api.auth", Kind::Choice(&["none", "tokens", "oidc"]), Value("none"), API, "How callers prove who they are; none is for loopback only";
-    ApiTokens = "api.tokens", Kind::Tokens, Value(""), API, "Bearer tokens: their owners and their SHA-256";
+    ApiTokens = "api.tokens", Kind::Tokens, Value(""), API, "Bearer tokens: their owners and their SHA-256; with :auditor behind it a token may read the audit of every job";
     ApiOidcIssuer = "api.oidc.issuer", Kind::Url, Unset("none"), API, "Issuer that tokens must name";
     ApiOidcAudience = "api.oidc.audience", Kind::Text, Unset("none"), API, "Audience that tokens must name";
     ApiOidcJwksUrl = "api.oidc.jwks_url", Kind::Url, Unset("as the issuer's discovery document says"), API, "Where the issuer's keys are";
     ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
+    ApiOidcRoleClaim = "api.oidc.role_claim", Kind::Text, Unset("no caller is an auditor"), API, "Claim that makes a caller an auditor, if it is, or has among its words, cadmill.auditor";
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
     ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
@@ -162,6 +163,17 @@ keys! {
     WorkerEngineHost = "worker.engine_host" @ "CADMILL_ENGINE_HOST", Kind::Path, Unset("beside the program"), WORKER, "The cadmill-engine-host binary";
     WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or give back all jobs when told to stop";
     WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; `cadmill serve` takes 10 unless told otherwise";
+    WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Least confinement of engines that is accepted; `cadmill doctor` tells what there is";
+
+    AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout"]), Value("file"), WORKER, "Where ledgers are kept; each of them has to take every record";
+    AuditDirectory = "audit.directory", Kind::Path, Unset("audit in data_dir"), WORKER, "Directory of the ledgers of the sink file";
+    AuditBucket = "audit.bucket", Kind::Text, Unset("s3.bucket"), WORKER, "Bucket of the ledgers of the sink s3, below audit/";
+    AuditLock = "audit.lock", Kind::Choice(&["none", "governance", "compliance"]), Value("none"), WORKER, "Object Lock of the ledgers in S3; the bucket must have been made with it";
+    AuditLockFor = "audit.lock_for", Kind::Duration { min: DAY, max: 36_500 * DAY }, Value("365d"), WORKER, "How long a locked ledger cannot be deleted";
+    AuditSignWith = "audit.sign_with", Kind::Choice(&["nothing", "key", "kms"]), Value("nothing"), WORKER, "What signs the heads of ledgers; unsigned they prove nothing";
+    AuditKeyFile = "audit.key_file", Kind::Path, Unset("none"), WORKER, "File of the Ed25519 signing key, PKCS#8 in PEM";
+    AuditKey = "audit.key", Kind::Pem, Unset("none"), WORKER, "The signing key itself, where there is no audit.key_file; from a file or the environment only";
+    AuditKmsKey = "audit.kms_key", Kind::Text, Unset("none"), WORKER, "Id, ARN or alias of the signing key in AWS KMS, of the spec ECC_NIST_EDWARDS25519";
 
     LimitsMemory = "limits.memory", Kind::Size { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("4G"), WORKER, "Memory that the engine may use for one conversion";
     LimitsTimeout = "limits.timeout", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), WORKER, "Time that the engine may take for one conversion";

@@ -1,6 +1,6 @@
 //! Kinds of values: what is accepted, how it is written, what is expected instead.
 
-use crate::domain::ids::Owner;
+use super::Token;
 use crate::domain::limits::{display_size, parse_duration, parse_size};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,8 +36,12 @@ pub(super) enum Kind {
     Url,
     /// List of URLs without path.
     Origins,
-    /// List of `owner:sha256`.
+    /// List of `owner:sha256` and `owner:sha256:auditor`.
     Tokens,
+    /// List of some of these words, one at least, each once.
+    Words(&'static [&'static str]),
+    /// A private key in PEM, which is never shown.
+    Pem,
 }
 
 /// A value of some [`Kind`]. A `Debug` would show secrets, so there is none.
@@ -53,7 +57,7 @@ pub(super) enum Value {
 
 impl Kind {
     pub(super) fn is_secret(self) -> bool {
-        self == Self::Secret
+        matches!(self, Self::Secret | Self::Pem)
     }
 
     /// Reads a text, as it stands in a variable or a flag; lists with commas.
@@ -74,7 +78,8 @@ impl Kind {
             }
             Self::Address => text.parse::<SocketAddr>().ok().map(|address| Value::Text(address.to_string())),
             Self::Url => is_url(text).then(|| Value::Text(text.to_owned())),
-            Self::Origins | Self::Tokens => {
+            Self::Pem => is_pem(text).then(|| Value::Text(text.to_owned())),
+            Self::Origins | Self::Tokens | Self::Words(_) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 self.list(items.map(str::to_owned).collect())
             }
@@ -86,13 +91,17 @@ impl Kind {
         let good = match self {
             Self::Origins => items.iter().all(|item| is_origin(item)),
             Self::Tokens => items.iter().all(|item| split_token(item).is_some()),
+            Self::Words(words) => {
+                let once = |item: &String| items.iter().filter(|other| *other == item).count() == 1;
+                !items.is_empty() && items.iter().all(|item| words.contains(&item.as_str()) && once(item))
+            }
             _ => false,
         };
         good.then_some(Value::List(items))
     }
 
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Tokens)
+        matches!(self, Self::Origins | Self::Tokens | Self::Words(_))
     }
 
     /// What is expected, to follow "expected".
@@ -117,16 +126,18 @@ impl Kind {
             Self::Url => "an http or https URL without user name, query and fragment".to_owned(),
             Self::Origins => "a list of origins such as https://example.org".to_owned(),
             Self::Tokens => {
-                "a list of OWNER:SHA256, the SHA-256 of the token in 64 lower-case hexadecimal digits"
+                "a list of OWNER:SHA256 or OWNER:SHA256:auditor, the SHA-256 of the token in 64 lower-case hexadecimal digits"
                     .to_owned()
             }
+            Self::Words(words) => format!("a list of some of {}, each once", words.join(", ")),
+            Self::Pem => "a private key in PEM, as `openssl genpkey -algorithm ed25519` makes it".to_owned(),
         }
     }
 
     /// What stands for the value in the help of a flag.
     pub(super) fn placeholder(self) -> &'static str {
         match self {
-            Self::Text | Self::Secret => "TEXT",
+            Self::Text | Self::Secret | Self::Pem => "TEXT",
             Self::Path => "PATH",
             Self::Choice(_) => "WORD",
             Self::Flag => "BOOL",
@@ -135,7 +146,7 @@ impl Kind {
             Self::Duration { .. } => "DUR",
             Self::Address => "ADDR",
             Self::Url => "URL",
-            Self::Origins | Self::Tokens => "LIST",
+            Self::Origins | Self::Tokens | Self::Words(_) => "LIST",
         }
     }
 
@@ -144,7 +155,7 @@ impl Kind {
     /// and a password in a URL.
     pub(super) fn shown(self, text: &str) -> String {
         let hidden = match self {
-            Self::Secret | Self::Tokens => true,
+            Self::Secret | Self::Tokens | Self::Pem => true,
             Self::Url | Self::Origins => text.contains(['@', '?', '#']),
             _ => false,
         };
@@ -189,11 +200,15 @@ impl Value {
     }
 }
 
-/// Owner and SHA-256 of a token.
-pub(super) fn split_token(item: &str) -> Option<(Owner, &str)> {
+/// A token.
+pub(super) fn split_token(item: &str) -> Option<Token> {
+    let (item, auditor) = match item.strip_suffix(":auditor") {
+        Some(item) => (item, true),
+        None => (item, false),
+    };
     let (owner, digest) = item.rsplit_once(':')?;
     let is_digest = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    is_digest.then_some((owner.parse().ok()?, digest))
+    is_digest.then_some(Token { owner: owner.parse().ok()?, sha256: digest.to_owned(), auditor })
 }
 
 /// A TOML basic string.
@@ -216,6 +231,12 @@ fn within(number: u64, min: u64, max: u64) -> Option<u64> {
 
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= 4096 && !text.contains(char::is_control)
+}
+
+/// Whether it could be a private key; whether it is one, its reader says.
+fn is_pem(text: &str) -> bool {
+    let good = |c: char| matches!(c, ' '..='~' | '\n' | '\r');
+    text.starts_with("-----BEGIN PRIVATE KEY-----") && text.len() <= 4096 && text.chars().all(good)
 }
 
 fn is_url(text: &str) -> bool {

@@ -27,6 +27,7 @@ pub use flags::{augment, wants_print};
 pub use problem::{Origin, Problem, Problems};
 pub use settings::Settings;
 
+use crate::adapters::aws::ObjectLock;
 use crate::domain::ids::Owner;
 use crate::domain::limits::{ArchiveLimits, Caps};
 use crate::domain::state::Policy;
@@ -134,6 +135,8 @@ pub struct Config {
     pub policy: Policy,
     /// The worker.
     pub worker: Worker,
+    /// Ledgers.
+    pub audit: Audit,
     /// Caps on the engine of one conversion.
     pub caps: Caps,
     /// Limits on an archive.
@@ -234,11 +237,21 @@ pub struct Api {
 pub enum Auth {
     /// Not at all; on loopback only.
     None,
-    /// By one of these bearer tokens: owner, and SHA-256 of the token in
-    /// lower-case hexadecimal.
-    Tokens(Vec<(Owner, String)>),
+    /// By one of these bearer tokens.
+    Tokens(Vec<Token>),
     /// By a token of an OpenID provider.
     Oidc(Oidc),
+}
+
+/// A bearer token, as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+    /// It may read the audit of every job.
+    pub auditor: bool,
 }
 
 /// An OpenID provider.
@@ -252,6 +265,8 @@ pub struct Oidc {
     pub jwks_url: Option<String>,
     /// Claim that names the owner of a job.
     pub owner_claim: String,
+    /// Claim that makes a caller an auditor; none when nobody is.
+    pub role_claim: Option<String>,
 }
 
 /// The worker.
@@ -276,8 +291,49 @@ pub struct Worker {
     pub engine_host: Option<PathBuf>,
     /// Time to finish or give back all jobs when told to stop.
     pub stop_within: Duration,
+    /// Least confinement of engines, by the word of its level.
+    pub min_posture: String,
     /// Niceness of conversions, 0 to 19.
     pub nice: u8,
+}
+
+/// Ledgers: where they are kept and what signs their heads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Each of them has to take every record.
+    pub sinks: Vec<SinkKind>,
+    /// Directory of [`SinkKind::File`].
+    pub directory: PathBuf,
+    /// Bucket of [`SinkKind::S3`]; there with it.
+    pub bucket: Option<String>,
+    /// Object Lock of [`SinkKind::S3`].
+    pub lock: Option<ObjectLock>,
+    /// What signs.
+    pub sign_with: SignWith,
+}
+
+/// A place for ledgers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkKind {
+    /// Files in a directory.
+    File,
+    /// Objects in a bucket.
+    S3,
+    /// Lines of the standard output.
+    Stdout,
+}
+
+/// What signs the heads of ledgers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignWith {
+    /// Nothing: they prove nothing.
+    Nothing,
+    /// The Ed25519 key in this PEM file.
+    File(PathBuf),
+    /// This key, in PEM.
+    Pem(Secret),
+    /// This key of AWS KMS.
+    Kms(String),
 }
 
 /// A text that is never shown.

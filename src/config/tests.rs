@@ -39,6 +39,7 @@ fn problems(binary: Binary, text: &str, variables: &[(&str, &str)], flags: &[&st
     problems.into_iter().map(cut).collect()
 }
 
+const PEM: &str = "-----BEGIN PRIVATE KEY-----\n";
 const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 #[test]
@@ -116,6 +117,15 @@ fn contradictions_are_told_by_key() {
         ("job.linger = '1m'", "job.linger"),
         ("job.record = '40m'", "job.record"),
         ("worker.memory = '1G'", "worker.memory"),
+        ("audit.sinks = ['file', 's3']", "audit.bucket"),
+        ("audit.lock = 'compliance'", "audit.lock"),
+        ("audit.sign_with = 'key'", "audit.key_file"),
+        ("audit.sign_with = 'kms'", "audit.kms_key"),
+        ("audit.key_file = '/k'", "audit.key_file"),
+        (&format!("audit.key = '''{PEM}'''"), "audit.key"),
+        ("audit.sinks = []", "audit.sinks"),
+        ("audit.sinks = ['file', 'file']", "audit.sinks"),
+        ("audit.sinks = ['floppy']", "audit.sinks"),
         ("sqs.queue_url = 'http://q'\nsqs.dead_letter_url = 'http://q'", "sqs.dead_letter_url"),
     ] {
         let found = problems(Binary::Serve, text, &[], &[]);
@@ -153,11 +163,17 @@ fn other_values() -> Vec<(&'static str, String)> {
             "log.level" => "debug".to_owned(),
             "api.listen" | "embedded.s3_listen" => "[::1]:81".to_owned(),
             "api.auth" => "tokens".to_owned(),
-            "api.tokens" => format!("a:b:{DIGEST},c:{}", DIGEST.replace('b', "c")),
+            "api.tokens" => format!("a:b:{DIGEST},c:{}:auditor", DIGEST.replace('b', "c")),
             "api.cors_origins" => "https://a.example,http://b.example:81".to_owned(),
             "worker.allow_disk" => super::key::DISK_WORDS.to_owned(),
+            "worker.min_posture" => "isolated".to_owned(),
             "worker.concurrency" | "worker.nice" => "7".to_owned(),
             "worker.memory" | "limits.memory" => "5G".to_owned(),
+            "audit.sinks" => "stdout,s3".to_owned(),
+            "audit.lock" => "compliance".to_owned(),
+            "audit.lock_for" => "9d".to_owned(),
+            "audit.sign_with" => "key".to_owned(),
+            "audit.key" => format!("{PEM}abc\n"),
             "s3.path_style" => "true".to_owned(),
             "job.record" => "8d".to_owned(),
             "job.lease" => "1500ms".to_owned(),
@@ -229,12 +245,18 @@ fn secrets_are_never_shown() {
     assert_eq!(config.s3.keys.as_ref().unwrap().1.expose(), "hunter2");
     let printed = settings.to_toml();
     assert!(printed.contains("# s3.secret_key = \"(set)\"  # "), "{printed}");
+    let text = format!("audit.sign_with = 'key'\naudit.key = '''{PEM}hunter2'''");
+    let (with_key, key_settings) = serve(&text, &[], &[]);
+    let SignWith::Pem(pem) = &with_key.audit.sign_with else { panic!("{:?}", with_key.audit) };
+    assert!(pem.expose().ends_with("hunter2"));
+    let printed = printed + &key_settings.to_toml() + &format!("{with_key:?}{key_settings:?}");
     let wrong = problems(
         Binary::Serve,
         "s3.secret_key = ['hunter2']\n[s3.secret_kee]\nhunter = 'hunter2'",
         &[
             ("CADMILL_S3_SECRET_KEY", "hunter2\n"),
             ("CADMILL_SECRET", "hunter2"),
+            ("CADMILL_AUDIT_KEY", "hunter2"),
             ("CADMILL_API_TOKENS", "me:hunter2"),
         ],
         &[],
@@ -307,6 +329,10 @@ fn word(kind: Kind) -> String {
         Kind::Address => "address".to_owned(),
         Kind::Url => "URL".to_owned(),
         Kind::Origins => "list of origins".to_owned(),
-        Kind::Tokens => "list of OWNER:SHA256".to_owned(),
+        Kind::Tokens => "list of OWNER:SHA256 or OWNER:SHA256:auditor".to_owned(),
+        Kind::Words(words) => {
+            format!("list of {}", words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "))
+        }
+        Kind::Pem => "PEM, secret".to_owned(),
     }
 }

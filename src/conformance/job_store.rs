@@ -1,5 +1,6 @@
 //! The contract of [`JobStore`].
 
+use crate::domain::audit::LedgerId;
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Compress, Job, Millis, Order, State};
 use crate::domain::state::{Policy, created};
@@ -45,7 +46,10 @@ pub fn new_owner() -> Owner {
 
 /// The job after one change.
 fn changed(job: &Job) -> Job {
-    Job { version: job.version + 1, polls: job.polls + 1, ..job.clone() }
+    let ledger = LedgerId::of_attempt(job.id, 1);
+    let lines = ["{\"a\":1}\n"];
+    let audit = vec![super::audit_sink::head_of(ledger, &lines)];
+    Job { version: job.version + 1, polls: job.polls + 1, audit, ..job.clone() }
 }
 
 async fn creates_once(store: &dyn JobStore) {

@@ -3,6 +3,7 @@
 //! A suite panics where the contract does not hold. It uses names of its own in each
 //! run, so that stores may be shared and need not be empty.
 
+pub mod audit_sink;
 pub mod event_queue;
 pub mod http;
 pub mod job_store;

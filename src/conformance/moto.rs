@@ -107,6 +107,14 @@ impl Moto {
         }
     }
 
+    /// A bucket that was made with Object Lock, which tells no events.
+    pub async fn locked_bucket(&self) -> S3Settings {
+        let bucket = format!("cadmill-{}", uuid::Uuid::new_v4());
+        let locked = [("x-amz-bucket-object-lock-enabled", "true")];
+        self.call("s3", "PUT", &format!("{}/{bucket}", self.endpoint), &locked, String::new()).await;
+        S3Settings { bucket, ..self.world().await.objects }
+    }
+
     /// Lets the world's bucket keep every version of an object.
     pub async fn keep_versions(&self, world: &World) {
         let url = format!("{}/{}?versioning", self.endpoint, world.objects.bucket);

@@ -173,6 +173,11 @@ failure_codes! {
     /// The engine printed more text than any sane library does.
     LimitMessages = "limit.messages", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
 
+    /// The engine started more threads than any sane library does.
+    LimitThreads = "limit.threads", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
+    /// The machine or the container ran out of memory, and the kernel ended the engine.
+    LimitMachineMemory = "limit.machine_memory", Limit, 12, true, "Give the machine or the container more memory, or convert fewer files at once.";
+
     /// The job needs more memory than any worker has to give.
     LimitAdmission = "limit.admission", Limit, 12, false, "Convert a smaller file, or give the workers more memory.";
 
@@ -180,6 +185,8 @@ failure_codes! {
     EngineCrashed = "engine.crashed", Engine, 14, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
     /// The engine ended by itself without an answer.
     EngineNoAnswer = "engine.no_answer", Engine, 17, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
+    /// The engine tried what no conversion needs: a forbidden system call.
+    EngineViolation = "engine.violation", Engine, 18, false, "Take the file for hostile and keep it for whoever looks into it; if it is not, the engine's version needs a rule more.";
     /// The engine read the file and refused it.
     EngineRejected = "engine.rejected", Engine, 15, false, "Check the file with the program that made it; the message is the engine's own.";
 
@@ -189,6 +196,8 @@ failure_codes! {
     WorkspaceFull = "infra.workspace_full", System, 20, true, "Give the tmpfs more room, or convert fewer files at once.";
     /// The engine host could not be found, started or understood.
     EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host beside cadmill, of the same version.";
+    /// The engine would be confined less than the configuration requires.
+    Confinement = "infra.confinement", System, 19, false, "See `cadmill doctor` for what is missing; CADMILL_MIN_POSTURE sets the least that is accepted.";
     /// The job store, the object store or the queue does not answer.
     StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if it stays so, see whether the services that the message names are up.";
     /// The job store, the object store or the queue refuses what is asked of it.
@@ -197,10 +206,23 @@ failure_codes! {
     WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
     /// Reading or writing failed for a reason outside the job.
     Io = "infra.io", System, 20, true, "See the message for the operation and the system's reason.";
+    /// The ledger cannot be written, so that no plaintext may be made.
+    Audit = "infra.audit", System, 20, true, "See that the audit sink can be written to and that the signing key can be used; the message names which.";
     /// Another worker has the job, or it has ended; this one's work is void.
     Superseded = "infra.superseded", System, 20, false, "Nothing is to be done: the job goes on elsewhere.";
     /// The job was cancelled before it was done.
     Cancelled = "job.cancelled", Nobody, 130, true, "Start it again when you want the result.";
+
+    /// The ledger is not what was written: it was changed, cut or put together.
+    AuditTampered = "audit.tampered", Input, 30, false, "Get the ledger from where the worker wrote it, and its head from the job's record; if they still differ, treat it as an incident.";
+    /// The ledger has no end: its worker died or could not record any more.
+    AuditIncomplete = "audit.incomplete", Input, 31, false, "Look for the ledger of the sweep that followed: the same attempt, the next part.";
+    /// The ledger holds, but nothing shows who wrote it.
+    AuditUnsigned = "audit.unsigned", Input, 32, false, "Give the public key of the workers with --key, and the signed head with --head.";
+    /// The ledger is genuine and says that something was not destroyed as it should.
+    AuditUnclean = "audit.unclean", Input, 33, false, "See the remarks: files that were left, removed without being overwritten, or incidents.";
+    /// A key or a head is not what it should be.
+    AuditKey = "audit.key", Usage, 2, false, "Give an Ed25519 public key in PEM, as `openssl pkey -pubout` writes it, and a head as the worker or the API gives it.";
 
     /// The request is malformed: its path, query, headers or body.
     RequestInvalid = "request.invalid", Usage, 2, false, "Correct what the detail names; /openapi.json describes every request.";
@@ -372,11 +394,12 @@ mod tests {
                 // What the API refuses: who asks (21), what is not there (22), what the
                 // job's state forbids (23).
                 Fault::Usage => &[2, 11, 21, 22, 23],
-                Fault::Input => &[10, 11],
-                Fault::Engine => &[14, 15, 17],
+                // 30 to 33: the verdicts on a ledger.
+                Fault::Input => &[10, 11, 30, 31, 32, 33],
+                Fault::Engine => &[14, 15, 17, 18],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server, not the job; asking again later may help.
-                Fault::System => &[11, 20, 24],
+                Fault::System => &[11, 19, 20, 24],
                 Fault::Nobody => &[130],
             };
             assert!(class_exits.contains(&code.exit_code()), "{code}: exit {}", code.exit_code());

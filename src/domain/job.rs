@@ -2,6 +2,7 @@
 //!
 //! It is what a job store keeps. It changes by [`super::state::apply`] only.
 
+use super::audit::SignedHead;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
 use serde::{Deserialize, Serialize};
@@ -215,6 +216,11 @@ pub struct Multipart {
     pub part_bytes: u64,
 }
 
+/// Most heads of ledgers in a record. Attempts that were given back do not count
+/// towards their limit, so it is not the number of attempts that bounds them; a head
+/// has some 600 bytes, and a record must not outgrow its store.
+pub const MAX_HEADS: usize = 64;
+
 /// A job.
 ///
 /// - `lease` is there in PROCESSING and in no other state.
@@ -260,6 +266,12 @@ pub struct Job {
     pub polls: u64,
     /// Times that its objects were deleted after its end.
     pub purges: u8,
+    /// Heads of the ledgers of its attempts, as they came; [`MAX_HEADS`] at most.
+    #[serde(default)]
+    pub audit: Vec<SignedHead>,
+    /// Heads that had to make room: the oldest. Their ledgers are where they were.
+    #[serde(default)]
+    pub audit_dropped: u32,
     /// When to look at it again.
     pub due: Option<Millis>,
     /// Changes so far.
@@ -287,6 +299,8 @@ impl Job {
             stage_millis: BTreeMap::new(),
             polls: 0,
             purges: 0,
+            audit: Vec::new(),
+            audit_dropped: 0,
             due: None,
             version: 0,
         }

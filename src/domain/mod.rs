@@ -1,5 +1,6 @@
 //! The domain: pure values and decisions. No file, socket or clock is touched here.
 
+pub mod audit;
 pub mod failure;
 pub mod format;
 pub mod ids;

@@ -23,13 +23,15 @@
 //! sent it must stop. A store writes what was accepted over the very version
 //! that was judged, so that of two that judge at once one loses and judges again.
 //!
-//! No event leads out of an end. Three are noted there: that the owner has no more
-//! use for the result (Dismissed), that the objects are deleted (Purged), and how
-//! often the state was asked for (Polled).
+//! No event leads out of an end. Four are noted there: that the owner has no more
+//! use for the result (Dismissed), that the objects are deleted (Purged), how often
+//! the state was asked for (Polled), and how a ledger ends (Audited): a worker that
+//! was superseded has destroyed its files all the same.
 
+use super::audit::SignedHead;
 use super::failure::FailureCode;
 use super::ids::JobId;
-use super::job::{Job, JobFailure, Lease, Millis, Multipart, Object, Order, Stage, State};
+use super::job::{Job, JobFailure, Lease, MAX_HEADS, Millis, Multipart, Object, Order, Stage, State};
 use std::collections::BTreeMap;
 
 /// What the life of a job is measured by. All times are in milliseconds.
@@ -172,6 +174,16 @@ pub enum Event {
         /// Why.
         failure: JobFailure,
     },
+    /// A ledger of one of its attempts is closed. With `end`, the attempt ends so, in
+    /// the same write: there is no end without its ledger's head, and no head of an
+    /// attempt that did not end.
+    Audited {
+        /// The ledger's head.
+        head: Box<SignedHead>,
+        /// How the attempt ends: Completed, Failed or Released; none for what is noted
+        /// afterwards, the ledger of a worker that lost the job, or of a sweep.
+        end: Option<Box<Event>>,
+    },
     /// The owner does not want it any more.
     Cancelled,
     /// The time for the upload is over.
@@ -238,6 +250,9 @@ pub enum Denied {
     NotUploaded,
     /// The object is not the job's.
     ForeignObject,
+    /// The ledger is not one of this job's attempts, not that of the attempt that is
+    /// to end, or another than was told before.
+    ForeignLedger,
 }
 
 /// Judges an event.
@@ -264,6 +279,7 @@ fn judge(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::StagesEnded { attempt, millis } => stages_ended(job, *attempt, millis),
         Event::Completed { attempt, output } => completed(job, *attempt, output, now),
         Event::Failed { attempt, failure } => failed(job, *attempt, failure, now),
+        Event::Audited { head, end } => audited(job, head, end.as_deref(), policy, now),
         Event::Cancelled => cancelled(job, now),
         Event::Expired => expired(job, now),
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
@@ -465,6 +481,46 @@ fn failed(job: &Job, attempt: u32, failure: &JobFailure, now: Millis) -> Decisio
     }
     let same = job.state == State::Failed && job.attempt == attempt && job.failure.as_ref() == Some(failure);
     if same { Decision::Ignore(Ignored::Duplicate) } else { Decision::Deny(Denied::Superseded) }
+}
+
+fn audited(job: &Job, head: &SignedHead, end: Option<&Event>, policy: &Policy, now: Millis) -> Decision {
+    let ledger = head.head.ledger;
+    let ours = ledger.job == job.id && (1..=job.attempt).contains(&ledger.attempt);
+    let fits = end.is_none_or(|end| ended_attempt(end) == Some(ledger.attempt));
+    let known = job.audit.iter().find(|known| known.head.ledger == ledger);
+    if !ours || !fits || known.is_some_and(|known| known != head) {
+        return Decision::Deny(Denied::ForeignLedger);
+    }
+    let new = known.is_none();
+    match end.map(|end| judge(job, end, policy, now)) {
+        Some(Decision::Accept(mut next)) => {
+            if new {
+                note_head(&mut next, head);
+            }
+            Decision::Accept(next)
+        }
+        None | Some(Decision::Ignore(Ignored::Duplicate)) if new => accept(job, |next| note_head(next, head)),
+        None => Decision::Ignore(Ignored::Duplicate),
+        Some(other) => other,
+    }
+}
+
+/// The attempt that an event ends; none for other events.
+fn ended_attempt(event: &Event) -> Option<u32> {
+    match event {
+        Event::Completed { attempt, .. }
+        | Event::Failed { attempt, .. }
+        | Event::Released { attempt, .. } => Some(*attempt),
+        _ => None,
+    }
+}
+
+fn note_head(job: &mut Job, head: &SignedHead) {
+    if job.audit.len() >= MAX_HEADS {
+        job.audit.remove(0);
+        job.audit_dropped = job.audit_dropped.saturating_add(1);
+    }
+    job.audit.push(head.clone());
 }
 
 fn cancelled(job: &Job, now: Millis) -> Decision {

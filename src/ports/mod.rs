@@ -4,15 +4,19 @@
 //! that both run, and a wrapper that fails on purpose. A port's error says what
 //! is known about the effect, because that decides what may be done next.
 
+pub mod audit_sink;
 pub mod clock;
 pub mod event_queue;
 pub mod job_store;
 pub mod object_store;
+pub mod signer;
 
+pub use audit_sink::{AuditLog, AuditSink};
 pub use clock::Clock;
 pub use event_queue::EventQueue;
 pub use job_store::JobStore;
 pub use object_store::ObjectStore;
+pub use signer::Signer;
 
 use crate::domain::failure::{Failure, FailureCode};
 

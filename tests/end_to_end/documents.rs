@@ -13,6 +13,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
     "docs/ARCHIVES.md",
+    "docs/AUDIT.md",
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
@@ -28,6 +29,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0008-embedded-object-server.md",
     "docs/adr/0009-archive-reader.md",
     "docs/adr/0010-unzip-while-downloading.md",
+    "docs/adr/0011-confinement-without-namespaces.md",
 ];
 
 fn read(path: &str) -> String {
@@ -102,10 +104,18 @@ fn is_path(word: &str) -> bool {
 fn help() -> String {
     let bench = Bench::new();
     // Of the flags of `serve` the short help has those that are typed; each key has one.
-    [vec!["convert", "--help"], vec!["engines", "--help"], vec!["submit", "--help"], vec!["serve", "-h"]]
-        .iter()
-        .map(|arguments| bench.run(arguments).succeeded().stdout)
-        .collect()
+    let audit = ["verify", "show", "report"].map(|command| vec!["audit", command, "--help"]);
+    [
+        vec!["convert", "--help"],
+        vec!["engines", "--help"],
+        vec!["doctor", "--help"],
+        vec!["submit", "--help"],
+        vec!["serve", "-h"],
+    ]
+    .iter()
+    .chain(&audit)
+    .map(|arguments| bench.run(arguments).succeeded().stdout)
+    .collect()
 }
 
 /// Names of options, `--like-this`, in a text.
@@ -124,7 +134,8 @@ fn options_named_exist() {
     let known = flags(&help());
     assert!(known.contains("--to") && known.contains("--max-ratio"), "{known:?}");
     let mut named = BTreeSet::new();
-    for path in ["README.md", "docs/ENGINES.md", "docs/ARCHITECTURE.md", "docs/SECURITY.md"] {
+    for path in ["README.md", "docs/AUDIT.md", "docs/ENGINES.md", "docs/ARCHITECTURE.md", "docs/SECURITY.md"]
+    {
         let text = read(path).replace("<!--", "").replace("-->", "");
         // Other programs have options too.
         let ours: Vec<&str> = text.lines().filter(|line| !line.contains("cargo ")).collect();

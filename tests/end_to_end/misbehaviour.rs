@@ -33,7 +33,12 @@ fn compile(name: &str, macros: &[&str]) -> PathBuf {
 
 pub(crate) fn double() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| compile("double", &[]))
+    LIBRARY.get_or_init(|| {
+        // Where there is no compiler, as in a container, the one that was built elsewhere.
+        let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("double.so");
+        let compiler = Command::new("cc").arg("--version").output().is_ok();
+        if !compiler && there.is_file() { there } else { compile("double", &[]) }
+    })
 }
 
 /// An engines file that declares a library as the engine `double`.
@@ -211,13 +216,14 @@ fn endless_output_hits_the_output_cap() {
 
 #[test]
 fn an_output_that_is_no_regular_file_is_refused() {
-    watch("link", &[]).run.failed(17, "engine.no_answer");
-    watch("fifo", &[]).run.failed(17, "engine.no_answer");
+    // The engine is ended when it tries; `attacks` shows what comes after that.
+    watch("link", &[]).run.failed(18, "engine.violation");
+    watch("fifo", &[]).run.failed(18, "engine.violation");
 }
 
 #[test]
-fn processes_that_the_engine_started_die_with_it() {
-    watch("orphan", &[]).run.failed(14, "engine.crashed");
+fn an_engine_starts_no_process() {
+    watch("orphan", &[]).run.failed(18, "engine.violation");
 }
 
 #[test]
@@ -342,12 +348,13 @@ fn a_library_that_is_missing_incomplete_or_of_another_version_is_named() {
 #[test]
 fn a_real_library_that_crashes_on_a_real_file_is_an_outcome() {
     let bench = Bench::new();
-    // Assimp 5.2 frees twice here, after it has written a complete-looking output.
+    // Assimp 5.2 frees twice here, after it has written a complete-looking output. Where
+    // that is noticed depends on what else lies in memory: SIGABRT or SIGSEGV.
     let input = real("hostile/moon_aborts_assimp.3mf");
     let json = bench
         .run(&["convert", input.to_str().unwrap(), "--to", "glb", "-o", "out.glb", "--json"])
         .failed(14, "engine.crashed");
-    assert_eq!(json["error"]["signal"], 6);
+    assert!(json["error"]["signal"] == 6 || json["error"]["signal"] == 11, "{json}");
     assert!(!bench.path("out.glb").exists());
     // And here it dereferences a null pointer.
     let input = real("mesh/gear_scene.dae");

@@ -44,7 +44,11 @@ impl Drop for Served {
 impl Installation {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_cadmill"), directory.path().join("cadmill")).unwrap();
+        let built = Path::new(env!("CARGO_BIN_EXE_cadmill"));
+        // The engine host too: what it is confined by is looked at first.
+        for program in ["cadmill", "cadmill-engine-host"] {
+            std::fs::copy(built.with_file_name(program), directory.path().join(program)).unwrap();
+        }
         let worker = directory.path().join("cadmill-converter");
         std::fs::write(&worker, WORKER).unwrap();
         std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -70,12 +74,17 @@ impl Installation {
         let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let url = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+        let mut before = Vec::new();
+        let url = lines.find_map(|line| {
+            let url = line.strip_prefix("listening on ").map(str::to_owned);
+            before.push(line);
+            url
+        });
         // It goes on logging; a pipe that nobody reads would hold it up.
         std::thread::spawn(move || lines.for_each(drop));
         let url = url.unwrap_or_default();
         let served = Served { child, url };
-        assert!(served.url.starts_with("http://127.0.0.1:"), "{:?}", served.url);
+        assert!(served.url.starts_with("http://127.0.0.1:"), "{before:?}");
         served
     }
 }

@@ -12,7 +12,16 @@ use axum::http::header::AUTHORIZATION;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::Owner;
 pub use oidc::{Oidc, OidcSettings};
-pub use tokens::Tokens;
+pub use tokens::{Entry, Tokens};
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose jobs are the caller's.
+    pub owner: Owner,
+    /// May read the audit of every job, and nothing else of others' jobs.
+    pub auditor: bool,
+}
 
 /// How callers show who they are.
 pub enum Auth {
@@ -36,11 +45,15 @@ impl Auth {
     /// # Errors
     /// `auth.required`, `auth.invalid`, `auth.expired`, `auth.audience`, and
     /// `auth.unavailable` when the keys cannot be fetched.
-    pub async fn owner(&self, headers: &HeaderMap) -> Result<Owner, Problem> {
+    pub async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         match self {
-            Self::None => LOCAL_OWNER.parse().map_err(|_| invalid()),
-            Self::Tokens(tokens) => tokens.owner(bearer(headers)?).ok_or_else(invalid),
-            Self::Oidc(oidc) => oidc.owner(bearer(headers)?).await,
+            // Every job is the caller's anyway.
+            Self::None => match LOCAL_OWNER.parse() {
+                Ok(owner) => Ok(Caller { owner, auditor: false }),
+                Err(_) => Err(invalid()),
+            },
+            Self::Tokens(tokens) => tokens.caller(bearer(headers)?).ok_or_else(invalid),
+            Self::Oidc(oidc) => oidc.caller(bearer(headers)?).await,
         }
     }
 }

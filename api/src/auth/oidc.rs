@@ -11,9 +11,9 @@
 //! made-up key names costs one request a minute and no more. Every quarter of an hour
 //! they are fetched anew; while the provider does not answer, the known ones stay good.
 
+use super::Caller;
 use crate::problem::Problem;
 use cadmill_core::domain::failure::FailureCode;
-use cadmill_core::domain::ids::Owner;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -45,7 +45,13 @@ pub struct OidcSettings {
     pub jwks_url: Option<String>,
     /// The claim that names the owner. `sub` in most installations.
     pub owner_claim: String,
+    /// The claim whose word, or one of whose words, `cadmill.auditor` makes an auditor.
+    /// None: nobody is one.
+    pub role_claim: Option<String>,
 }
+
+/// The word that makes a caller an auditor.
+const AUDITOR: &str = "cadmill.auditor";
 
 /// Checks tokens of one identity provider.
 pub struct Oidc {
@@ -80,7 +86,7 @@ impl Oidc {
     }
 
     /// Whose token this is.
-    pub(super) async fn owner(&self, token: &str) -> Result<Owner, Problem> {
+    pub(super) async fn caller(&self, token: &str) -> Result<Caller, Problem> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| super::invalid())?;
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
             return Err(super::invalid());
@@ -88,7 +94,9 @@ impl Oidc {
         let key = self.key(header.kid.as_deref(), header.alg).await?;
         let claims = verify(token, &key, header.alg, &self.settings)?;
         let owner = claims.get(&self.settings.owner_claim).and_then(Value::as_str);
-        owner.and_then(|text| text.parse().ok()).ok_or_else(super::invalid)
+        let owner = owner.and_then(|text| text.parse().ok()).ok_or_else(super::invalid)?;
+        let role = self.settings.role_claim.as_ref().and_then(|name| claims.get(name));
+        Ok(Caller { owner, auditor: role.is_some_and(has_auditor) })
     }
 
     /// The key of this name for this algorithm. A token without a key name is good
@@ -140,6 +148,16 @@ impl Oidc {
 
     fn remember(&self, known: Known) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}
+
+/// Whether the claim is the word, a list that has it, or words with spaces between, as
+/// `scope` has them (RFC 8693, 4.2).
+fn has_auditor(claim: &Value) -> bool {
+    match claim {
+        Value::String(words) => words.split(' ').any(|word| word == AUDITOR),
+        Value::Array(items) => items.iter().any(|item| item == AUDITOR),
+        _ => false,
     }
 }
 

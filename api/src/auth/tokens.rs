@@ -5,31 +5,49 @@
 //! not even from the digest. A password that a person chose must not be used; tokens
 //! that are shorter are never accepted, whatever the table says.
 
+use super::Caller;
 use cadmill_core::domain::ids::Owner;
 use sha2::{Digest, Sha256};
 
 /// Shortest token, in characters.
 pub const MIN_TOKEN_LENGTH: usize = 32;
 
+/// A token that is accepted.
+pub struct Entry {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Whether it is an auditor's too.
+    pub auditor: bool,
+}
+
+impl From<(Owner, String)> for Entry {
+    fn from((owner, sha256): (Owner, String)) -> Self {
+        Self { owner, sha256, auditor: false }
+    }
+}
+
 /// The digests of the tokens and whose each is. One owner may have several.
 #[derive(Clone, Default)]
-pub struct Tokens(Vec<([u8; 32], Owner)>);
+pub struct Tokens(Vec<([u8; 32], Caller)>);
 
 impl Tokens {
-    /// Accepts the tokens with these digests: SHA-256 in hexadecimal.
+    /// Accepts these tokens.
     ///
     /// # Errors
     /// A sentence, for a digest that is none or is listed twice, and for an empty list.
-    pub fn new(entries: impl IntoIterator<Item = (Owner, String)>) -> Result<Self, String> {
-        let mut known: Vec<([u8; 32], Owner)> = Vec::new();
-        for (owner, hex) in entries {
-            let digest = from_hex(&hex).ok_or_else(|| {
+    pub fn new(entries: impl IntoIterator<Item = impl Into<Entry>>) -> Result<Self, String> {
+        let mut known: Vec<([u8; 32], Caller)> = Vec::new();
+        for entry in entries {
+            let Entry { owner, sha256, auditor } = entry.into();
+            let digest = from_hex(&sha256).ok_or_else(|| {
                 format!("the token of {}: its SHA-256 has 64 hexadecimal digits", owner.as_str())
             })?;
             if known.iter().any(|(there, _)| *there == digest) {
                 return Err(format!("the token of {}: it is listed twice", owner.as_str()));
             }
-            known.push((digest, owner));
+            known.push((digest, Caller { owner, auditor }));
         }
         if known.is_empty() {
             return Err("there are no tokens, so nobody could call".to_owned());
@@ -44,13 +62,13 @@ impl Tokens {
 
     /// Whose token this is. Takes as long for every token of a length: each digest is
     /// compared to its end, and so is each after a match.
-    pub(super) fn owner(&self, token: &str) -> Option<Owner> {
+    pub(super) fn caller(&self, token: &str) -> Option<Caller> {
         let presented: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let mut found = None;
-        for (digest, owner) in &self.0 {
+        for (digest, caller) in &self.0 {
             let difference = digest.iter().zip(&presented).fold(0u8, |sum, (a, b)| sum | (a ^ b));
             if std::hint::black_box(difference) == 0 {
-                found = Some(owner);
+                found = Some(caller);
             }
         }
         found.filter(|_| token.len() >= MIN_TOKEN_LENGTH).cloned()
@@ -77,17 +95,18 @@ mod tests {
         let (long, other, short) = ("a".repeat(32), "b".repeat(40), "short");
         let entry = |owner: &str, token: &str| (owner.parse().unwrap(), Tokens::digest(token));
         let tokens = Tokens::new([entry("ann", &long), entry("bob", &other), entry("eve", short)]).unwrap();
-        assert_eq!(tokens.owner(&long).unwrap().as_str(), "ann");
-        assert_eq!(tokens.owner(&other).unwrap().as_str(), "bob");
+        assert_eq!(tokens.caller(&long).unwrap().owner.as_str(), "ann");
+        assert_eq!(tokens.caller(&other).unwrap().owner.as_str(), "bob");
+        assert!(!tokens.caller(&long).unwrap().auditor);
         // Listed, but a token that short can be guessed.
-        assert_eq!(tokens.owner(short), None);
-        assert_eq!(tokens.owner(&"c".repeat(32)), None);
+        assert_eq!(tokens.caller(short), None);
+        assert_eq!(tokens.caller(&"c".repeat(32)), None);
     }
 
     #[test]
     fn a_list_that_cannot_be_meant_is_refused() {
         let owner = || "ann".parse().unwrap();
-        assert!(Tokens::new([]).is_err());
+        assert!(Tokens::new(Vec::<Entry>::new()).is_err());
         assert!(Tokens::new([(owner(), "zz".to_owned())]).is_err());
         assert!(Tokens::new([(owner(), "é".repeat(32))]).is_err());
         let digest = Tokens::digest("x");

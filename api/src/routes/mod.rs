@@ -1,5 +1,6 @@
 //! The routes: those that are open to all, and those of jobs, which have an owner.
 
+pub mod audit;
 pub mod catalogue;
 pub mod health;
 pub mod jobs;
@@ -29,6 +30,7 @@ pub fn owned() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(jobs::create_job, jobs::list_jobs))
         .routes(routes!(jobs::delete_job))
+        .routes(routes!(audit::job_audit))
         .routes(routes!(jobs::job_downloaded))
         .routes(routes!(status::job_status))
         .routes(routes!(uploads::get_upload))

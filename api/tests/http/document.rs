@@ -33,5 +33,5 @@ fn every_operation_has_a_name_and_says_how_it_fails() {
             assert!(operation["responses"].get("429").is_some(), "{path}");
         }
     }
-    assert_eq!(names.len(), 14, "{names:?}");
+    assert_eq!(names.len(), 15, "{names:?}");
 }

@@ -71,6 +71,7 @@ fn server(provider: &Provider) -> World {
         audience: AUDIENCE.to_owned(),
         jwks_url: None,
         owner_claim: "sub".to_owned(),
+        role_claim: Some("roles".to_owned()),
     };
     world_with(|api| api.auth = Auth::Oidc(Oidc::new(settings).unwrap()))
 }
@@ -216,4 +217,30 @@ async fn without_keys_nobody_is_let_in() {
     *provider.keys.lock().unwrap() = large;
     let world = server(&provider);
     assert_eq!(call(&world, &rsa(&provider.claims())).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_claim_makes_an_auditor() {
+    let provider = provider();
+    let world = server(&provider);
+    let job = world.call(&rsa(&provider.claims()), "POST", "/api/jobs", Some(crate::support::order())).await;
+    let path = format!("/api/jobs/{}/audit", crate::support::id_of(&job));
+    let rows = [
+        (json!("cadmill.auditor"), 200),
+        (json!("read cadmill.auditor"), 200),
+        (json!(["read", "cadmill.auditor"]), 200),
+        (json!("auditor"), 404),
+        (json!("cadmill.auditors"), 404),
+        (json!({"cadmill.auditor": true}), 404),
+        (json!([["cadmill.auditor"]]), 404),
+        (Value::Null, 404),
+    ];
+    for (roles, status) in rows {
+        let mut claims = provider.with("sub", json!("someone.else"));
+        if roles != Value::Null {
+            claims["roles"] = roles.clone();
+        }
+        let answer = world.call(&rsa(&claims), "GET", &path, None).await;
+        assert_eq!(answer.status.as_u16(), status, "{roles}");
+    }
 }

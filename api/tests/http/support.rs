@@ -5,7 +5,7 @@ use crate::shelf::Shelf;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use cadmill_api::auth::{Auth, Tokens};
+use cadmill_api::auth::{Auth, Entry, Tokens};
 use cadmill_api::server::{ApiState, Server, router};
 use cadmill_api::settings::ApiSettings;
 use cadmill_core::adapters::embedded::Database;
@@ -20,6 +20,8 @@ use std::sync::{Arc, LazyLock};
 use tower::ServiceExt;
 
 pub const ANN: &str = "ann-has-a-token-of-forty-characters-1234";
+/// An auditor.
+pub const EVE: &str = "eve-has-a-token-of-forty-characters-1234";
 pub const BOB: &str = "bob-has-a-token-of-forty-characters-1234";
 /// 2023-11-14T22:13:20Z.
 pub const START: Millis = 1_700_000_000_000;
@@ -49,7 +51,12 @@ pub struct Answer {
 
 pub fn tokens() -> Auth {
     let entry = |owner: &str, token: &str| (owner.parse().unwrap(), Tokens::digest(token));
-    Auth::Tokens(Tokens::new([entry("ann", ANN), entry("bob", BOB)]).unwrap())
+    let entry = |owner: &str, token: &str, auditor| {
+        let (owner, sha256) = entry(owner, token);
+        Entry { owner, sha256, auditor }
+    };
+    let entries = [entry("ann", ANN, false), entry("bob", BOB, false), entry("eve", EVE, true)];
+    Auth::Tokens(Tokens::new(entries).unwrap())
 }
 
 pub fn world() -> World {

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
+    if matches!(request.task, Task::Probe { .. }) {
+        return Answer::Probed;
+    }
     let engine = match load(&request.library) {
         Ok(engine) => engine,
         Err((reason, message)) => return Answer::Unavailable { reason, message },
@@ -22,6 +25,7 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
         path: description.path.clone(),
     });
     match &request.task {
+        Task::Probe { .. } => Answer::Probed,
         Task::Describe => Answer::Described {
             inputs: description.inputs,
             outputs: description.outputs.into_iter().map(|o| (o.id, o.extension)).collect(),

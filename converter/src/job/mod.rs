@@ -435,6 +435,7 @@ fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
         task,
         memory_bytes: caps.memory_bytes,
         file_bytes: caps.output_bytes,
+        confinement: crate::protocol::Confinement::default(),
     }
 }
 

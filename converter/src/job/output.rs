@@ -3,6 +3,7 @@
 
 use crate::publish::OutputFile;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Files that one conversion may give.
@@ -24,6 +25,10 @@ pub(super) fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure>
             if kind.is_dir() {
                 pending.push((entry.path(), format!("{name}/")));
             } else if kind.is_file() {
+                // Another name of the file may lie anywhere, and change it later.
+                if entry.metadata().map_err(|e| fail(&e))?.nlink() != 1 {
+                    return Err(strange_output("a file with a second name"));
+                }
                 files.push(OutputFile { name, path: entry.path() });
                 if files.len() > MAX_OUTPUT_FILES {
                     let message = format!("the engine wrote more than {MAX_OUTPUT_FILES} files");

@@ -1,7 +1,9 @@
 //! What an outcome means to the owner of the job: the failure, in words.
 
 use super::millis;
+use crate::posture;
 use crate::protocol::{Answer, Unavailable};
+use crate::sandbox::syscalls;
 use crate::supervisor::{Cap, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, display_size};
@@ -10,7 +12,7 @@ use cadmill_core::domain::limits::{Caps, display_size};
 pub(super) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
     let fail = |code, text: String| Err(Failure::new(code, text).with("engine", engine));
     match outcome {
-        Outcome::Answered(Answer::Converted { .. } | Answer::Described { .. }) => Ok(()),
+        Outcome::Answered(Answer::Converted { .. } | Answer::Described { .. } | Answer::Probed) => Ok(()),
         Outcome::Answered(Answer::Rejected(text)) => {
             fail(FailureCode::EngineRejected, format!("{engine} refused the input: {}", clean(&text)))
         }
@@ -35,6 +37,20 @@ pub(super) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
             let failure = cap_failure(cap);
             Err(failure.with("engine", engine))
         }
+        Outcome::Violation { syscall } => {
+            let call = syscall.map_or_else(|| "of another architecture".to_owned(), syscalls::name);
+            let text = format!("{engine} made a forbidden system call ({call}) and was ended");
+            Err(Failure::new(FailureCode::EngineViolation, text).with("engine", engine).with("syscall", call))
+        }
+        Outcome::OutOfMemory { observed } => {
+            let shown = display_size(observed);
+            let text =
+                format!("the machine ran out of memory and the kernel ended {engine}, which used {shown}");
+            Err(Failure::new(FailureCode::LimitMachineMemory, text)
+                .with("engine", engine)
+                .with("observed_bytes", observed))
+        }
+        Outcome::TooWeak { level, minimum } => Err(posture::too_weak(level, minimum)),
         Outcome::Crashed { signal } => {
             let text = format!("{engine} crashed: {}", signal_text(signal));
             Err(Failure::new(FailureCode::EngineCrashed, text)
@@ -85,6 +101,21 @@ pub(super) fn cap_failure(cap: Cap) -> Failure {
         }
         Cap::Output { limit, observed } => {
             bytes(FailureCode::LimitOutput, "the engine hit the output cap", limit, observed)
+        }
+        Cap::Files { limit, observed } => {
+            let text = format!(
+                "the engine wrote too many files, or too deep in one another: the cap is {limit} files, {observed} were seen"
+            );
+            Failure::new(FailureCode::LimitOutput, text)
+                .with("limit_files", limit)
+                .with("observed_files", observed)
+        }
+        Cap::Threads { limit, observed } => {
+            let text =
+                format!("the engine started too many threads: the cap is {limit}, {observed} were seen");
+            Failure::new(FailureCode::LimitThreads, text)
+                .with("limit_threads", limit)
+                .with("observed_threads", observed)
         }
         Cap::Messages { limit, observed } => {
             bytes(FailureCode::LimitMessages, "the engine printed too much text", limit, observed)

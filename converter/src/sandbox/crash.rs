@@ -1,4 +1,4 @@
-//! Step 7: a crash leaves a note.
+//! Step 8: a crash leaves a note.
 //!
 //! Many libraries do not check an allocation: they crash on the null pointer.
 //! To the supervisor that is a `SIGSEGV` like any other, unless it learns that
@@ -8,25 +8,31 @@
 //! its work.
 //!
 //! The handler runs in a broken process: it uses only async-signal-safe calls
-//! (`open`, `read`, `write`, `sigaction`, `raise`), no allocation and no lock,
-//! and its own stack, because the usual one may have overflowed.
+//! (`pread`, `write`, `raise`), no allocation and no lock, and its own stack,
+//! because the usual one may have overflowed. The file that tells the memory was
+//! opened before access to files was restricted.
 
+use super::note::{self, Note};
+use std::fs::File;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 const SIGNALS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
 
-static MESSAGES: AtomicI32 = AtomicI32::new(-1);
+/// `/proc/self/status`, open.
+static STATUS: AtomicI32 = AtomicI32::new(-1);
 
 const STACK_BYTES: usize = 64 << 10;
 
-/// Installs the handlers for this process. Notes go to `messages`.
+/// Installs the handlers for this process. Notes go to `messages`; `status` is this
+/// process's `/proc/self/status`.
 ///
 /// # Errors
 /// The system's.
-pub fn install(messages: RawFd) -> io::Result<()> {
-    MESSAGES.store(messages, Ordering::SeqCst);
+pub fn install(messages: RawFd, status: &File) -> io::Result<()> {
+    note::go_to(messages);
+    STATUS.store(status.as_raw_fd(), Ordering::SeqCst);
     let stack = Box::leak(vec![0u8; STACK_BYTES].into_boxed_slice());
     let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK_BYTES };
     // SAFETY: the stack was leaked, so it is valid for ever and used by nothing
@@ -54,7 +60,7 @@ extern "C" fn on_signal(signal: i32) {
     // First of all: the calls below change it.
     // SAFETY: the address of the calling thread's errno is always valid.
     let errno = unsafe { *libc::__errno_location() };
-    let mut note = Note::default();
+    let mut note = Note::new();
     note.text(b"{\"dying\":{\"signal\":");
     note.number(signal.unsigned_abs().into());
     note.text(b",\"errno\":");
@@ -62,77 +68,23 @@ extern "C" fn on_signal(signal: i32) {
     note.text(b",\"data_bytes\":");
     note.number(data_bytes());
     note.text(b"}}");
-    let bytes = note.frame();
-    // SAFETY: `bytes` is readable; a descriptor that is closed gives an error that
-    // there is nobody to tell.
-    unsafe { libc::write(MESSAGES.load(Ordering::SeqCst), bytes.as_ptr().cast(), bytes.len()) };
+    note.send();
     // The handler is reset; let the signal end the process.
     // SAFETY: `raise` is async-signal-safe.
     unsafe { libc::raise(signal) };
 }
 
-/// The process's private data, from `/proc/self/statm`: its sixth number, in pages.
+/// The process's private data, in bytes: `VmData` of its status.
 fn data_bytes() -> u64 {
-    let mut buffer = [0u8; 128];
-    // SAFETY: a C string; plain flags.
-    let fd = unsafe { libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return 0;
-    }
-    // SAFETY: the buffer is writable for its whole length.
-    let length = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
-    // SAFETY: opened above, closed once.
-    unsafe { libc::close(fd) };
-    let mut fields = buffer[..usize::try_from(length).unwrap_or(0)].split(|&b| b == b' ');
-    let digits = fields.nth(5).unwrap_or(&[]);
-    let pages =
-        digits.iter().take_while(|b| b.is_ascii_digit()).fold(0u64, |n, &b| n * 10 + u64::from(b - b'0'));
-    // SAFETY: async-signal-safe, no arguments to go wrong.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    pages * u64::try_from(page).unwrap_or(4096)
-}
-
-/// A frame built without allocation.
-struct Note {
-    bytes: [u8; 128],
-    length: usize,
-}
-
-impl Default for Note {
-    fn default() -> Self {
-        Self { bytes: [0; 128], length: 4 }
-    }
-}
-
-impl Note {
-    fn text(&mut self, text: &[u8]) {
-        for &byte in text {
-            if let Some(place) = self.bytes.get_mut(self.length) {
-                *place = byte;
-                self.length += 1;
-            }
-        }
-    }
-
-    fn number(&mut self, mut number: u64) {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.text(&digits[at..]);
-    }
-
-    fn frame(&mut self) -> &[u8] {
-        let length = (self.length - 4) as u32;
-        self.bytes[..4].copy_from_slice(&length.to_le_bytes());
-        &self.bytes[..self.length]
-    }
+    let mut buffer = [0u8; 2048];
+    let fd = STATUS.load(Ordering::SeqCst);
+    // SAFETY: the buffer is writable for its whole length; `pread` is
+    // async-signal-safe, and a descriptor that was closed gives an error.
+    let length = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    let mut lines = buffer[..usize::try_from(length).unwrap_or(0)].split(|&b| b == b'\n');
+    let field = lines.find_map(|line| line.strip_prefix(b"VmData:")).unwrap_or(&[]);
+    let digits = field.iter().filter(|b| b.is_ascii_digit());
+    digits.fold(0u64, |n, &b| n * 10 + u64::from(b - b'0')) * 1024
 }
 
 #[cfg(test)]
@@ -142,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_note_is_a_message() {
-        let mut note = Note::default();
+        let mut note = Note::new();
         note.text(b"{\"dying\":{\"signal\":");
         note.number(11);
         note.text(b",\"errno\":");
@@ -158,6 +110,8 @@ mod tests {
 
     #[test]
     fn data_is_measured() {
+        let status = File::open("/proc/self/status").unwrap();
+        STATUS.store(status.as_raw_fd(), Ordering::SeqCst);
         assert!(data_bytes() > 64 << 10);
     }
 }

@@ -7,24 +7,38 @@
 //!
 //! 1. [`descriptors`]: take the two pipes out of the library's reach, close the rest
 //! 2. [`environment`]: empty but for three names
-//! 3. [`parent`]: die with the supervisor
-//! 4. [`limits`]: memory, file size, no core dump
-//! 5. [`privileges`]: none can be gained, nobody may look inside
-//! 6. file system and system calls: their place is here, after the limits are set
-//!    and before [`crash`], which needs one handler only
-//! 7. [`crash`]: say what happened when the library crashes
+//! 3. [`limits`]: memory, file size, stack, descriptors, no core dump
+//! 4. [`tiers`]: a network namespace, where the host allows it
+//! 5. [`tiers`]: a user id of its own, where the supervisor gave one; no capability
+//! 6. [`parent`]: die with the supervisor; no terminal
+//! 7. [`privileges`]: none can be gained, nobody may look inside
+//! 8. [`crash`] and [`violation`]: say what happened when it dies
+//! 9. Landlock ([`files`]): which files may be opened
+//! 10. seccomp ([`syscalls`]): which calls may be made
+//!
+//! Steps 4, 9 and 10 depend on the kernel and the container. What they put in force
+//! is told ([`InForce`]), and judged against the minimum before a library is loaded.
+//! Any other step that fails ends the job.
 //!
 //! This module is also the only place of unsafe code outside `native-sys`.
 
 pub mod crash;
 pub mod descriptors;
 pub mod environment;
+pub mod files;
 pub mod limits;
+mod note;
 pub mod parent;
 pub mod privileges;
 pub mod reap;
+pub mod syscalls;
+pub mod tiers;
+pub mod violation;
 
+use crate::posture::{self, InForce};
 use crate::protocol::Request;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 
 /// A step that could not be put in force. The engine must not run then.
 #[derive(Debug, thiserror::Error)]
@@ -33,21 +47,68 @@ pub struct StepError {
     /// The step's name.
     pub step: &'static str,
     /// The system's reason.
-    pub error: std::io::Error,
+    pub error: io::Error,
 }
 
-/// Steps 2 to 7. Step 1 came before the request could be read.
+/// A process after its confinement.
+#[derive(Debug)]
+pub struct Confined {
+    /// What it has got.
+    pub in_force: InForce,
+    /// Its own `/proc/self/status`, which it could not open any more.
+    pub status: File,
+}
+
+/// Steps 2 to 10. Step 1 came before the request could be read.
 ///
 /// # Errors
 /// The step that failed. Nothing is left out in silence.
-pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<(), StepError> {
-    let step = |step: &'static str| move |error: std::io::Error| StepError { step, error };
+pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confined, StepError> {
+    let step = |step: &'static str| move |error: io::Error| StepError { step, error };
+    let own_uid = request.confinement.own_uid;
     environment::scrub();
+    limits::apply(request.memory_bytes, request.file_bytes, own_uid.is_some())
+        .map_err(step("resource limits"))?;
+    let network_namespace = tiers::leave_network();
+    own_uid.map_or(Ok(()), tiers::become_user).map_err(step("own user id"))?;
+    tiers::drop_capabilities().map_err(step("capabilities"))?;
     parent::die_with(request.supervisor).map_err(step("die with the supervisor"))?;
-    limits::apply(request.memory_bytes, request.file_bytes).map_err(step("resource limits"))?;
+    parent::leave_terminal();
     privileges::drop_all().map_err(step("privileges"))?;
-    crash::install(channel.messages_fd()).map_err(step("crash handlers"))?;
-    Ok(())
+    // The last call that the filter would not let pass.
+    let dumpable = privileges::is_dumpable();
+    let status = File::open("/proc/self/status").map_err(step("own status"))?;
+    crash::install(channel.messages_fd(), &status).map_err(step("crash handlers"))?;
+    violation::install().map_err(step("violation handler"))?;
+    let landlock = files::restrict(request).map_err(step("landlock"))?;
+    let filter = syscalls::compile().map_err(step("filter of system calls"))?;
+    // A kernel without seccomp refuses; the level says so.
+    let filtered = syscalls::restrict(&filter).is_ok();
+    let told = InForce {
+        landlock,
+        seccomp: filtered.then_some(filter.sha256),
+        limits: limits::in_force(),
+        dumpable,
+        network_namespace,
+        own_uid,
+        control_group: request.confinement.control_group,
+        ..InForce::default()
+    };
+    read_back(told, status).map_err(step("own status"))
+}
+
+/// What the kernel shows of it is taken from the kernel.
+fn read_back(mut in_force: InForce, mut status: File) -> io::Result<Confined> {
+    let mut text = String::new();
+    status.rewind()?;
+    status.read_to_string(&mut text)?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    in_force.no_new_privs = field("NoNewPrivs:") == Some("1");
+    if field("Seccomp:") != Some("2") {
+        in_force.seccomp = None;
+    }
+    in_force.capabilities = posture::capabilities(&text).unwrap_or(u64::MAX);
+    Ok(Confined { in_force, status })
 }
 
 /// Ends the process at once with code 0, without running the destructors of the

@@ -1,4 +1,4 @@
-//! Step 5: no privilege can be gained, and no other process may look inside.
+//! Step 7: no privilege can be gained, and no other process may look inside.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::io;
@@ -13,6 +13,12 @@ pub fn no_core_dump() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+/// Whether a crash would leave a core dump and others may look inside. What cannot be
+/// asked counts as yes.
+pub fn is_dumpable() -> bool {
+    !matches!(rustix::process::dumpable_behavior(), Ok(DumpableBehavior::NotDumpable))
 }
 
 /// Sets `no_new_privs`, leaves no core dump, and makes new files private.

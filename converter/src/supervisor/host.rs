@@ -15,7 +15,8 @@ const HOST_NAME: &str = "cadmill-engine-host";
 pub fn engine_host(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return if path.is_file() {
-            Ok(path.to_owned())
+            // It is started in another directory.
+            std::path::absolute(path).map_err(|e| Failure::io("finding the engine host", &e))
         } else {
             let message = format!("{HOST_VARIABLE} names {}, which is no file", path.display());
             Err(Failure::new(FailureCode::EngineHost, message))

@@ -1,6 +1,7 @@
 //! How a dead process ended: a pure decision over what was seen of it.
 
-use super::{Cap, Outcome, Seen};
+use super::watch::Seen;
+use super::{Cap, Outcome};
 use crate::protocol::Answer;
 use crate::sandbox::reap::Reaped;
 use cadmill_core::domain::limits::Caps;
@@ -15,6 +16,8 @@ pub(super) struct Dying {
 
 /// Linux numbers, the same on every architecture that cadmill is built for.
 const SIGXFSZ: i32 = 25;
+const SIGSYS: i32 = 31;
+const SIGKILL: i32 = 9;
 const ENOMEM: i32 = 12;
 
 /// The order is the order of certainty: what we did ourselves, what the kernel
@@ -28,6 +31,16 @@ pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
         // it and may have touched its output.
         if signal == SIGXFSZ {
             return Outcome::Cap(Cap::Output { limit: caps.output_bytes, observed: caps.output_bytes });
+        }
+        if signal == SIGSYS {
+            tracing::error!(
+                syscall = seen.violation.map(crate::sandbox::syscalls::name),
+                "an engine made a forbidden system call and was ended"
+            );
+            return Outcome::Violation { syscall: seen.violation };
+        }
+        if signal == SIGKILL && seen.out_of_memory {
+            return Outcome::OutOfMemory { observed: seen.peak_resident };
         }
         return match starved(seen, caps) {
             Some(observed) => Outcome::Cap(Cap::Memory { limit: caps.memory_bytes, observed }),
@@ -116,6 +129,25 @@ mod tests {
     fn a_file_beyond_its_limit_is_the_output_cap() {
         let outcome = judge(&Seen::default(), &remains(None, Some(SIGXFSZ)), &caps());
         assert!(matches!(outcome, Outcome::Cap(Cap::Output { .. })));
+    }
+
+    #[test]
+    fn a_forbidden_call_is_told_apart_from_a_crash() {
+        let seen = Seen { violation: Some(41), answer: Some(Answer::Probed), ..Seen::default() };
+        let killed = remains(None, Some(SIGSYS));
+        assert_eq!(judge(&seen, &killed, &caps()), Outcome::Violation { syscall: Some(41) });
+        assert_eq!(judge(&Seen::default(), &killed, &caps()), Outcome::Violation { syscall: None });
+        // Its word alone is nothing: a library can write it.
+        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(Answer::Probed));
+    }
+
+    #[test]
+    fn the_kernels_want_of_memory_is_told_apart_from_a_crash() {
+        let seen = Seen { out_of_memory: true, peak_resident: MIB, ..Seen::default() };
+        let killed = remains(None, Some(SIGKILL));
+        assert_eq!(judge(&seen, &killed, &caps()), Outcome::OutOfMemory { observed: MIB });
+        assert_eq!(judge(&Seen::default(), &killed, &caps()), Outcome::Crashed { signal: SIGKILL });
+        assert_eq!(judge(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
     }
 
     #[test]

@@ -16,11 +16,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A host that runs, or is dead and not yet reaped. Dropping it kills and reaps it.
 pub(super) struct Process {
     pid: Pid,
+    started: Instant,
     handle: OwnedFd,
     commands: ChildStdin,
     messages: Option<std::process::ChildStdout>,
@@ -48,6 +49,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -59,8 +61,15 @@ impl Process {
             return Err(io::Error::other("the engine host cannot be watched"));
         };
         // From here on, dropping the value ends the process.
-        let process =
-            Self { pid, handle, commands, messages: Some(messages), noise: Some(noise), reaped: false };
+        let process = Self {
+            pid,
+            started,
+            handle,
+            commands,
+            messages: Some(messages),
+            noise: Some(noise),
+            reaped: false,
+        };
         // The loop reads what is there and never waits for one pipe.
         if let (Some(messages), Some(noise)) = (&process.messages, &process.noise) {
             rustix::io::ioctl_fionbio(messages, true)?;
@@ -71,6 +80,11 @@ impl Process {
 
     pub(super) fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// When it was started.
+    pub(super) fn started(&self) -> Instant {
+        self.started
     }
 
     /// Sends a command. A frame fits the empty pipe, so this does not block for

@@ -1,6 +1,6 @@
 //! Removing what killed processes left.
 
-use super::{PREFIX, Place, RANDOM_CHARACTERS};
+use super::{LAYOUT, PREFIX, Place, RANDOM_CHARACTERS};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
@@ -33,7 +33,7 @@ impl Place {
             match lock(&entry.path()) {
                 Ok(Some(held)) if !is_private(&held) => {}
                 // The lock is held until the directory is gone.
-                Ok(Some(_held)) => match std::fs::remove_dir_all(entry.path()) {
+                Ok(Some(_held)) => match remove(&entry.path()) {
                     Ok(()) => swept.removed += 1,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(_) => swept.left += 1,
@@ -55,11 +55,22 @@ fn named_as_one(name: &str) -> bool {
     })
 }
 
+/// Removes a workspace, however an engine that died with its worker left it.
+fn remove(workspace: &Path) -> io::Result<()> {
+    for name in LAYOUT {
+        // What cannot be laid flat may be removable all the same.
+        let _ = crate::probe::flatten(&workspace.join(name));
+    }
+    std::fs::remove_dir_all(workspace)
+}
+
 /// Whether this directory is of a worker of this user, and for nobody else to look
-/// into. What is in it says nothing: an engine may have left anything there.
+/// into. An engine with a user id of its own may pass through it (mode 0711). What is
+/// in it says nothing: an engine may have left anything there.
 fn is_private(directory: &OwnedFd) -> bool {
     rustix::fs::fstat(directory).is_ok_and(|stat| {
-        stat.st_uid == rustix::process::geteuid().as_raw() && Mode::from_raw_mode(stat.st_mode) == Mode::RWXU
+        let mode = Mode::from_raw_mode(stat.st_mode) - (Mode::XGRP | Mode::XOTH);
+        stat.st_uid == rustix::process::geteuid().as_raw() && mode == Mode::RWXU
     })
 }
 
@@ -82,7 +93,7 @@ pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LAYOUT, Workspace};
+    use super::super::Workspace;
     use super::*;
     use std::os::unix::fs::DirBuilderExt;
     use std::path::PathBuf;
@@ -102,7 +113,10 @@ mod tests {
         let at = Place::new(place.path().into(), false);
         let living = at.create().unwrap();
         let dead = directory(place.path(), "cadmill-workspace-0123456789abcdEF", 0o700, "in/deep");
-        assert_eq!(at.sweep().unwrap(), Swept { removed: 1, left: 0 });
+        // One whose engine had a user id of its own.
+        let entered = directory(place.path(), "cadmill-workspace-0123456789abcdEG", 0o711, "out/deep");
+        assert_eq!(at.sweep().unwrap(), Swept { removed: 2, left: 0 });
+        assert!(!entered.exists());
         assert!(living.input().exists() && !dead.exists());
         assert_eq!(at.sweep().unwrap(), Swept::default());
         let kept = living.input().parent().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The ports on AWS: S3, DynamoDB and SQS. The only user of the AWS SDK.
+//! The ports on AWS: S3, DynamoDB, SQS and KMS. The only user of the AWS SDK.
 //!
 //! Every client is made here, with the same retries and with time-outs that end
 //! each call. The SDK makes a call up to three times, so a write whose first reply
@@ -8,13 +8,18 @@
 //! The SDK's own log lines (targets `aws_*`, `hyper*`) tell keys and URLs at DEBUG
 //! and below: they must stay off where logs are kept.
 
+mod blocking;
 pub mod dynamodb;
 mod error;
+pub mod kms;
 pub mod s3;
+pub mod s3_audit;
 pub mod sqs;
 
 pub use dynamodb::{DynamoSettings, DynamoStore};
+pub use kms::{KmsSettings, KmsSigner};
 pub use s3::{S3Settings, S3Store};
+pub use s3_audit::{ObjectLock, S3Audit, S3AuditSettings};
 pub use sqs::{SqsQueue, SqsSettings};
 
 use aws_config::retry::RetryConfig;

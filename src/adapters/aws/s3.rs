@@ -71,7 +71,7 @@ impl S3Store {
     }
 }
 
-async fn client(settings: &S3Settings, endpoint: Option<&str>) -> Client {
+pub(super) async fn client(settings: &S3Settings, endpoint: Option<&str>) -> Client {
     let connection = Connection {
         region: &settings.region,
         endpoint,

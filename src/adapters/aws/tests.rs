@@ -1,5 +1,7 @@
 //! The adapters against a server that speaks the services' protocols.
 
+mod audit;
+
 use super::*;
 use crate::conformance::moto::{Moto, World};
 use crate::conformance::{event_queue, job_store, object_store};

@@ -1,10 +1,11 @@
 //! Random sequences of events, as several workers, a reaper, a client and a store
 //! that repeats itself would send them.
 
+use super::super::audit::{Head, LedgerId, chain::ZERO_HASH};
 use super::super::ids::{JobId, ObjectKey};
 use super::*;
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const MAX_ATTEMPTS: u32 = 3;
 
@@ -42,7 +43,30 @@ fn failure() -> JobFailure {
     JobFailure { code: FailureCode::EngineRejected, message: "no".to_owned(), at: Some(Stage::Convert) }
 }
 
+fn head(attempt: u32, part: u32, last_seq: u64) -> Box<SignedHead> {
+    let ledger = LedgerId { job: JobId::from_random_bytes([1; 16]), attempt, part };
+    Box::new(SignedHead { head: Head::new(ledger, last_seq, ZERO_HASH), signature: None })
+}
+
+/// The head of a ledger, with or without the end of its attempt.
+fn audited() -> impl Strategy<Value = Event> {
+    let end = prop::sample::select(vec![0, 1, 2, 3]);
+    (0u32..5, 0u32..2, 1u64..3, end).prop_map(|(attempt, part, last_seq, end)| {
+        let end = match end {
+            0 => None,
+            1 => Some(Event::Completed { attempt, output: processed_object("a") }),
+            2 => Some(Event::Failed { attempt, failure: failure() }),
+            _ => Some(release(attempt, false)),
+        };
+        Event::Audited { head: head(attempt, part, last_seq), end: end.map(Box::new) }
+    })
+}
+
 fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![4 => plain_event(), 1 => audited()]
+}
+
+fn plain_event() -> impl Strategy<Value = Event> {
     let attempt = 0u32..5;
     let revision = 0u64..6;
     let stage =
@@ -112,7 +136,8 @@ proptest! {
             prop_assert_eq!(next.version, job.version + u64::from(changed));
             if job.state.is_terminal() {
                 prop_assert_eq!(next.state, job.state, "by {:?}", event);
-                prop_assert!(!changed || matches!(event, Event::Dismissed | Event::Purged { .. }), "{event:?}");
+                let noted = matches!(event, Event::Dismissed | Event::Purged { .. } | Event::Audited { .. });
+                prop_assert!(!changed || noted, "{event:?}");
                 prop_assert!(next.output == job.output && next.failure == job.failure);
             }
             // Attempts are raised by claims only, one at a time, one winner each.
@@ -121,6 +146,12 @@ proptest! {
                 let Event::Claimed { worker, .. } = &event else { panic!("attempt raised by {event:?}") };
                 prop_assert!(winners.insert(next.attempt, worker.clone()).is_none());
             }
+            // Heads are added one at a time, by Audited only, and never change.
+            prop_assert!(next.audit.starts_with(&job.audit));
+            let added = next.audit.len() - job.audit.len();
+            prop_assert!(added == 0 || added == 1 && matches!(event, Event::Audited { .. }), "{event:?}");
+            let ledgers: HashSet<_> = next.audit.iter().map(|head| head.head.ledger).collect();
+            prop_assert_eq!(ledgers.len(), next.audit.len());
             // The same event once more changes nothing.
             let counts = matches!(event, Event::Announced);
             prop_assert!(counts || !step(&next, &event).1 || !changed, "twice: {event:?}");
@@ -171,6 +202,64 @@ fn the_straight_way() {
         Event::Completed { attempt: 1, output: output.clone() },
     ]);
     assert_eq!((job.state, job.attempt, job.output), (State::Completed, 1, Some(output)));
+}
+
+#[test]
+fn an_attempt_ends_with_its_ledgers_head_in_one_write() {
+    let job = after(&[upload(), claim("w1", 10, None)]);
+    let completed = Event::Completed { attempt: 1, output: processed_object("o") };
+    let event = |part, end: Option<&Event>| Event::Audited {
+        head: head(1, part, 9),
+        end: end.cloned().map(Box::new),
+    };
+    let (ended, _) = step(&job, &event(0, Some(&completed)));
+    assert_eq!((ended.state, ended.version, ended.audit.len()), (State::Completed, job.version + 1, 1));
+    // The reply was lost, and it is sent again.
+    let again = apply(&ended, &event(0, Some(&completed)), &policy(), 1);
+    assert_eq!(again, Decision::Ignore(Ignored::Duplicate));
+    // What a sweep found afterwards is noted at the end.
+    let (swept, _) = step(&ended, &event(1, None));
+    assert_eq!((swept.state, swept.audit.len()), (State::Completed, 2));
+
+    // A worker that lost the job learns it, and may say how its ledger ended.
+    let taken = step(&job, &claim("w2", 20, Some(10))).0;
+    let refused = apply(&taken, &event(0, Some(&completed)), &policy(), 1);
+    assert_eq!(refused, Decision::Deny(Denied::Superseded));
+    let noted = step(&taken, &event(0, None)).0;
+    assert_eq!((noted.state, noted.attempt, noted.audit.len()), (State::Processing, 2, 1));
+}
+
+#[test]
+fn a_head_of_another_ledger_is_refused() {
+    let job = after(&[upload(), claim("w1", 10, None)]);
+    let foreign = Decision::Deny(Denied::ForeignLedger);
+    let audited = |head: Box<SignedHead>, end: Option<Event>| Event::Audited { head, end: end.map(Box::new) };
+    let mut other = head(1, 0, 9);
+    other.head.ledger.job = JobId::from_random_bytes([2; 16]);
+    for event in [
+        audited(other, None),
+        audited(head(0, 0, 9), None),
+        audited(head(2, 0, 9), None),
+        audited(head(1, 0, 9), Some(Event::Failed { attempt: 2, failure: failure() })),
+        audited(head(1, 0, 9), Some(Event::Cancelled)),
+    ] {
+        assert_eq!(apply(&job, &event, &policy(), 1), foreign, "{event:?}");
+    }
+    // A second story of the same ledger.
+    let told = step(&job, &audited(head(1, 0, 9), None)).0;
+    assert_eq!(apply(&told, &audited(head(1, 0, 10), None), &policy(), 1), foreign);
+}
+
+#[test]
+fn heads_are_bounded_and_those_that_went_are_counted() {
+    let mut job = after(&[upload(), claim("w1", 10, None)]);
+    let most = u32::try_from(MAX_HEADS).unwrap();
+    for part in 0..most + 3 {
+        job = step(&job, &Event::Audited { head: head(1, part, 9), end: None }).0;
+    }
+    assert_eq!((job.audit.len(), job.audit_dropped), (MAX_HEADS, 3));
+    assert_eq!(job.audit[0].head.ledger.part, 3);
+    assert!(serde_json::to_string(&job).unwrap().len() < 60 << 10);
 }
 
 #[test]

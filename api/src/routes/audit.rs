@@ -1,0 +1,106 @@
+//! How the ledgers of a job end: what an auditor compares the ledgers themselves with.
+//!
+//! Heads name no file and no content. They are answered as the workers wrote them: this
+//! server has no key, and whoever relies on one verifies it, with a public key that
+//! does not come from here.
+
+use crate::auth::Caller;
+use crate::extract::{JobPath, no_such_job};
+use crate::observe::About;
+use crate::problem::Problem;
+use crate::server::ApiState;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use cadmill_core::domain::audit::SignedHead;
+use cadmill_core::domain::job::Job;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How the ledgers of a job end.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobAudit)]
+pub(super) struct AuditBody {
+    /// The job.
+    #[schema(format = "uuid")]
+    job_id: String,
+    /// Attempts so far. One without an entry below has not ended yet, or its worker died.
+    attempts_made: u32,
+    /// Entries that had to make room for newer ones.
+    dropped: u32,
+    /// The ends of the ledgers, as they came.
+    attempts: Vec<AuditedAttempt>,
+}
+
+/// How one ledger ends.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditedAttempt {
+    /// The attempt.
+    attempt: u32,
+    /// 0 for the attempt itself; what a killed worker left is destroyed in parts 1, 2, ….
+    part: u32,
+    /// What is signed: this object with sorted keys and without spaces.
+    head: HeadBody,
+    /// The Ed25519 signature of the head, in base64; null when the worker had no key.
+    signature: Option<String>,
+    /// Name of the key: SHA-256 of its SubjectPublicKeyInfo (DER).
+    key_id: Option<String>,
+    /// The SubjectPublicKeyInfo (DER) in base64. A hint: get the key from the operator.
+    public_key: Option<String>,
+}
+
+/// The end of a ledger.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerHead)]
+pub(super) struct HeadBody {
+    /// Name of the format.
+    format: String,
+    /// SHA-256 of the last line with its LF.
+    last_hash: String,
+    /// Number of the last record, from 0.
+    last_seq: u64,
+    /// The ledger: job, attempt and part.
+    ledger: String,
+}
+
+/// How the ledgers of a job end: for its owner, and for auditors.
+#[utoipa::path(get, path = "/api/jobs/{job_id}/audit", tag = "jobs",
+    params(("job_id" = String, Path, description = "The job.", format = "uuid")),
+    responses((status = 200, description = "The heads of its ledgers.", body = AuditBody)))]
+pub(super) async fn job_audit(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    JobPath(id): JobPath,
+) -> Result<Response, Problem> {
+    let job = state.jobs.store().get(id).await?;
+    let job = job.filter(|job| caller.auditor || job.order.owner == caller.owner).ok_or_else(no_such_job)?;
+    let mut response = Json(describe(&job)).into_response();
+    response.extensions_mut().insert(About(id));
+    Ok(response)
+}
+
+fn describe(job: &Job) -> AuditBody {
+    AuditBody {
+        job_id: job.id.to_string(),
+        attempts_made: job.attempt,
+        dropped: job.audit_dropped,
+        attempts: job.audit.iter().map(attempt).collect(),
+    }
+}
+
+fn attempt(SignedHead { head, signature }: &SignedHead) -> AuditedAttempt {
+    let signature = signature.as_ref();
+    AuditedAttempt {
+        attempt: head.ledger.attempt,
+        part: head.ledger.part,
+        head: HeadBody {
+            format: head.format.clone(),
+            last_hash: head.last_hash.clone(),
+            last_seq: head.last_seq,
+            ledger: head.ledger.to_string(),
+        },
+        signature: signature.map(|s| s.signature.clone()),
+        key_id: signature.map(|s| s.key_id.clone()),
+        public_key: signature.map(|s| s.public_key.clone()),
+    }
+}

@@ -1,0 +1,188 @@
+//! Step 9: which files may be opened, by Landlock.
+//!
+//! Everything is denied but what the list below allows: to read the libraries and
+//! what they need to load, to read the job's input, to read and write the job's output
+//! and scratch directories. Nothing may be executed, and no link, pipe, socket or
+//! device may be made. TCP, signals and abstract sockets are denied where the kernel
+//! knows how.
+//!
+//! Landlock judges the opening. What is open stays open, and `stat` tells of any
+//! file that it exists. Each kernel knows a part of it; what came to be in force is told.
+
+use crate::posture::Landlock;
+use crate::protocol::{Request, Task};
+use cadmill_core::domain::format::EngineKind;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The newest rights that this was written for; older kernels know fewer.
+const NEWEST: ABI = ABI::V6;
+
+/// Where the dynamic loader looks on any distribution.
+const LIBRARIES: [&str; 5] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib"];
+
+/// Where it is told to look elsewhere.
+const LOADER_DIRECTORY: &str = "/etc/ld.so.conf.d";
+
+/// Files that are read besides: the loader's list; randomness for SQLite, which
+/// asks the device; processors, for libraries that count them.
+const FILES: [&str; 3] = ["/etc/ld.so.cache", "/dev/urandom", "/sys/devices/system/cpu"];
+
+/// The tables of GDAL and PROJ.
+const GDAL_DATA: [&str; 4] =
+    ["/usr/share/gdal", "/usr/share/proj", "/usr/local/share/gdal", "/usr/local/share/proj"];
+
+/// Shared objects beside a library that are taken for its own.
+const MAX_BESIDE: usize = 1000;
+
+/// Puts it in force. Where the kernel has no Landlock, the answer says so.
+///
+/// # Errors
+/// A directory of the job that cannot be opened, and the system's.
+pub fn restrict(request: &Request) -> io::Result<Landlock> {
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|r| r.handle_access(AccessNet::from_all(NEWEST)))
+        .and_then(|r| r.scope(Scope::from_all(NEWEST)))
+        .and_then(Ruleset::create)
+        .map_err(io::Error::other)?;
+    for path in readable(request) {
+        // What is not installed need not be allowed.
+        if path.exists() {
+            ruleset = allow(ruleset, &path, AccessFs::ReadFile.into())?;
+        }
+    }
+    ruleset = allow(ruleset, Path::new("/dev/null"), AccessFs::ReadFile | AccessFs::WriteFile)?;
+    let (input, outputs) = directories(&request.task);
+    if let Some(input) = input {
+        ruleset = allow(ruleset, input, AccessFs::ReadFile | AccessFs::ReadDir)?;
+    }
+    // The current directory is the job's scratch.
+    for output in outputs.into_iter().chain([Path::new(".")]) {
+        ruleset = allow(ruleset, output, written())?;
+    }
+    let status = ruleset.restrict_self().map_err(io::Error::other)?;
+    let abi = match (status.ruleset, status.landlock) {
+        (RulesetStatus::NotEnforced, _) => 0,
+        (_, LandlockStatus::Available { effective_abi, .. }) => effective_abi as u32,
+        _ => 0,
+    };
+    Ok(Landlock { abi, network: abi >= ABI::V4 as u32, scopes: abi >= ABI::V6 as u32 })
+}
+
+/// To read, write, make, empty and remove files and directories. Not to make anything
+/// else, and not to link or move from one directory of the list to another (`Refer`).
+fn written() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+}
+
+fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
+    let handle = PathFd::new(path).map_err(io::Error::other)?;
+    ruleset.add_rule(PathBeneath::new(handle, access)).map_err(io::Error::other)
+}
+
+fn directories(task: &Task) -> (Option<&Path>, Option<&Path>) {
+    match task {
+        Task::Describe => (None, None),
+        Task::Probe { input_dir, output_dir } | Task::Convert { input_dir, output_dir, .. } => {
+            (Some(input_dir), Some(output_dir))
+        }
+    }
+}
+
+/// What may be read besides the job's own.
+fn readable(request: &Request) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = LIBRARIES.into_iter().chain(FILES).map(PathBuf::from).collect();
+    paths.extend(loader_directories());
+    if request.library.kind == EngineKind::Gdal {
+        paths.extend(GDAL_DATA.map(PathBuf::from));
+    }
+    paths.extend(request.library.data.iter().cloned());
+    if let Some(library) = &request.library.path {
+        paths.push(library.clone());
+        paths.extend(objects_beside(library));
+    }
+    paths
+}
+
+/// The directories that the loader's configuration names, one a line.
+fn loader_directories() -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(LOADER_DIRECTORY) else { return Vec::new() };
+    let texts = entries.flatten().filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+    texts
+        .flat_map(|text| text.lines().map(str::trim).map(PathBuf::from).collect::<Vec<_>>())
+        .filter(|path| path.is_absolute() && path.parent().is_some())
+        .filter(|path| !LIBRARIES.iter().any(|known| path.starts_with(known)))
+        .collect()
+}
+
+/// Shared objects in the directory of a declared library: it may need them. Its other
+/// neighbours are nobody's business, and the directory may be anyone's.
+fn objects_beside(library: &Path) -> Vec<PathBuf> {
+    let Some(directory) = library.parent() else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let is_object = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".so") || name.contains(".so.")
+    };
+    entries.flatten().map(|entry| entry.path()).filter(is_object).take(MAX_BESIDE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Confinement, Library, VERSION};
+
+    #[test]
+    fn a_declared_library_brings_the_objects_beside_it_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["libx.so.5", "liby.so", "secret.txt", "notes.so.txt.bak"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let library = directory.path().join("libx.so.5");
+        let mut found: Vec<String> = objects_beside(&library)
+            .into_iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        found.sort();
+        assert_eq!(found, ["libx.so.5", "liby.so", "notes.so.txt.bak"]);
+    }
+
+    #[test]
+    fn no_list_holds_the_whole_system() {
+        let library = Library {
+            kind: EngineKind::Gdal,
+            path: Some("/opt/x/libx.so".into()),
+            sha256: None,
+            data: vec!["/opt/share".into()],
+        };
+        let request = Request {
+            version: VERSION,
+            supervisor: 1,
+            library,
+            task: Task::Describe,
+            memory_bytes: 1,
+            file_bytes: 1,
+            confinement: Confinement::default(),
+        };
+        let paths = readable(&request);
+        assert!(
+            paths.contains(&PathBuf::from("/opt/share")) && paths.contains(&PathBuf::from("/opt/x/libx.so"))
+        );
+        for path in ["/", "/etc", "/proc", "/usr", "/home", "/opt", "/dev", "/dev/shm", "/tmp"] {
+            assert!(!paths.contains(&PathBuf::from(path)), "{path}");
+        }
+    }
+}

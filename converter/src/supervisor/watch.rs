@@ -1,0 +1,292 @@
+//! Watching one process until it is dead and buried: what it says, what it uses.
+
+use super::group::Group;
+use super::process::Process;
+use super::{Cap, Event, Identity, Outcome, Report, clean, judge};
+use crate::posture::{InForce, Level};
+use crate::probe;
+use crate::protocol::{Answer, Command, Decoder, Message};
+use cadmill_core::domain::limits::Caps;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the caps are looked at: at first, when most that goes wrong goes
+/// wrong at once, and later, when looking has its price.
+fn tick(elapsed: Duration) -> Duration {
+    Duration::from_millis(if elapsed < Duration::from_secs(2) { 20 } else { 50 })
+}
+
+/// How long a cancelled engine may take to stop by itself.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// Warnings that are kept for the report.
+const MAX_WARNINGS: usize = 20;
+
+/// Threads that an engine may have.
+const MAX_THREADS: u64 = 256;
+
+/// Files and directories that an engine may write, and how deep in one another.
+const MAX_WRITTEN: u64 = 10_000;
+const MAX_DEPTH: u64 = 64;
+
+/// What was observed of a process, for the judgement.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) answer: Option<Answer>,
+    pub(super) dying: Option<judge::Dying>,
+    pub(super) violation: Option<i64>,
+    pub(super) confinement: Option<InForce>,
+    /// The kernel took it for want of memory.
+    pub(super) out_of_memory: bool,
+    /// Why we killed it.
+    pub(super) killed: Option<Outcome>,
+    pub(super) cancelled_at: Option<Instant>,
+    pub(super) identity: Option<Identity>,
+    pub(super) load_time: Option<Duration>,
+    pub(super) warnings: Vec<String>,
+    pub(super) noise_bytes: u64,
+    pub(super) message_bytes: u64,
+    pub(super) peak_resident: u64,
+    pub(super) peak_data: u64,
+}
+
+pub(super) struct Watch<'a> {
+    caps: Caps,
+    written: [&'a Path; 2],
+    minimum: Level,
+    started: Instant,
+    process: Process,
+    group: Group,
+    decoder: Decoder,
+    seen: Seen,
+    events: &'a mut dyn FnMut(Event),
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        process: Process,
+        group: Group,
+        caps: Caps,
+        written: [&'a Path; 2],
+        minimum: Level,
+        events: &'a mut dyn FnMut(Event),
+    ) -> Self {
+        let (decoder, seen) = (Decoder::default(), Seen::default());
+        let started = process.started();
+        Self { caps, written, minimum, started, process, group, decoder, seen, events }
+    }
+
+    pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
+        self.process.send(command)
+    }
+
+    pub(super) fn until_death(&mut self, cancel: &AtomicBool) -> io::Result<()> {
+        let mut next_look = Instant::now();
+        loop {
+            let ready = self.process.wait(next_look.saturating_duration_since(Instant::now()))?;
+            if ready.messages {
+                self.take_messages()?;
+            }
+            if ready.noise {
+                self.take_noise()?;
+            }
+            if ready.ended {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now >= next_look {
+                next_look = now + tick(now - self.started);
+                self.look(cancel, now)?;
+            }
+        }
+    }
+
+    /// Looks at every cap and at the wish to cancel.
+    fn look(&mut self, cancel: &AtomicBool, now: Instant) -> io::Result<()> {
+        if self.seen.killed.is_some() {
+            // Death is on its way; SIGKILL cannot be refused.
+            return Ok(());
+        }
+        if let Some(cap) = self.exceeded(now) {
+            return self.kill(Outcome::Cap(cap));
+        }
+        if cancel.load(Ordering::Relaxed) {
+            match self.seen.cancelled_at {
+                None => {
+                    self.seen.cancelled_at = Some(now);
+                    // A host that is gone or does not listen is killed in a moment.
+                    let _ = self.process.send(&Command::Cancel);
+                }
+                Some(since) if now - since > GRACE => return self.kill(Outcome::Cancelled),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The cap that is exceeded, if one is.
+    fn exceeded(&mut self, now: Instant) -> Option<Cap> {
+        let usage = probe::memory(self.process.pid());
+        self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
+        self.seen.peak_data = self.seen.peak_data.max(usage.data);
+        let elapsed = now - self.started;
+        let printed = self.seen.noise_bytes + self.seen.message_bytes;
+        let caps = &self.caps;
+        if usage.resident > caps.memory_bytes {
+            return Some(Cap::Memory { limit: caps.memory_bytes, observed: usage.resident });
+        }
+        if elapsed > caps.time {
+            return Some(Cap::Time { limit: caps.time, observed: elapsed });
+        }
+        if printed > caps.message_bytes {
+            return Some(Cap::Messages { limit: caps.message_bytes, observed: printed });
+        }
+        if usage.threads > MAX_THREADS {
+            return Some(Cap::Threads { limit: MAX_THREADS, observed: usage.threads });
+        }
+        self.exceeded_on_disk()
+    }
+
+    fn exceeded_on_disk(&self) -> Option<Cap> {
+        let [work, output] = self.written.map(probe::written);
+        let (bytes, entries) = (work.bytes + output.bytes, work.entries + output.entries);
+        let depth = work.depth.max(output.depth);
+        if bytes > self.caps.output_bytes {
+            return Some(Cap::Output { limit: self.caps.output_bytes, observed: bytes });
+        }
+        if entries > MAX_WRITTEN || depth > MAX_DEPTH {
+            return Some(Cap::Files { limit: MAX_WRITTEN, observed: entries });
+        }
+        None
+    }
+
+    fn kill(&mut self, why: Outcome) -> io::Result<()> {
+        self.seen.killed.get_or_insert(why);
+        self.process.kill_group()
+    }
+
+    fn take_messages(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        let length = self.process.read_messages(&mut buffer)?;
+        self.seen.message_bytes += length as u64;
+        self.decoder.push(&buffer[..length]);
+        loop {
+            match self.decoder.next::<Message>() {
+                Ok(Some(message)) => self.take(message),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.process.close_messages();
+                    return self.kill(Outcome::Protocol(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Confined(in_force) => self.take_confinement(*in_force),
+            Message::Violation { syscall, .. } => self.seen.violation = Some(syscall),
+            Message::Loaded { library, version, path } => {
+                let identity = Identity { library: clean(&library), version: clean(&version), path };
+                self.seen.load_time = Some(self.started.elapsed());
+                self.seen.identity = Some(identity.clone());
+                (self.events)(Event::Loaded(identity));
+            }
+            Message::Progress { fraction } if fraction.is_finite() => {
+                (self.events)(Event::Progress(fraction.clamp(0.0, 1.0)));
+            }
+            Message::Progress { .. } => {}
+            Message::Log { error, line } => {
+                let line = clean(&line);
+                if self.seen.warnings.len() < MAX_WARNINGS {
+                    self.seen.warnings.push(line.clone());
+                }
+                (self.events)(Event::Log { error, line });
+            }
+            Message::Dying { signal, errno, data_bytes } => {
+                self.seen.dying = Some(judge::Dying { signal, errno, data_bytes });
+            }
+            // The first answer counts: a host that answers twice is confused.
+            Message::Done { answer, peak_memory_bytes } => {
+                self.seen.answer.get_or_insert(answer);
+                // Its own word, for the report; the cap looks from outside.
+                self.seen.peak_resident = self.seen.peak_resident.max(peak_memory_bytes);
+            }
+        }
+    }
+
+    /// The first word counts. It is the host's own, from before it loaded a library.
+    fn take_confinement(&mut self, in_force: InForce) {
+        if self.seen.confinement.is_some() {
+            return;
+        }
+        let (level, minimum) = (in_force.level(), self.minimum);
+        self.seen.confinement = Some(in_force);
+        if level < minimum {
+            // An error of the kill is one of the next look too.
+            let _ = self.kill(Outcome::TooWeak { level, minimum });
+        }
+    }
+
+    fn take_noise(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 64 << 10];
+        let length = self.process.read_noise(&mut buffer)?;
+        self.seen.noise_bytes += length as u64;
+        Ok(())
+    }
+
+    /// What was written counts as it lies there when nobody writes any more.
+    fn look_once_more(&mut self) -> io::Result<()> {
+        if let Some(cap) = self.exceeded_on_disk() {
+            self.seen.killed.get_or_insert(Outcome::Cap(cap));
+        }
+        let [work, output] = self.written;
+        if probe::written(output).closed > 0 {
+            // Nobody can say what is in there.
+            self.seen.killed.get_or_insert(Outcome::NoAnswer { exit: 0 });
+        }
+        // What is no output is removed, and must be removable.
+        probe::flatten(work)?;
+        if self.seen.killed.is_some() {
+            probe::flatten(output)?;
+        }
+        Ok(())
+    }
+
+    /// After the end of the process: its last words, its whole group, its remains.
+    pub(super) fn bury(mut self) -> io::Result<Report> {
+        // The group first: what the process started must not write on, and must
+        // not hold the pipe open.
+        self.process.kill_group()?;
+        // A full pipe is read in four pieces; more would come from a process that
+        // escaped the group, and is nobody's last word.
+        for _ in 0..8 {
+            if !self.process.has_messages()? {
+                break;
+            }
+            self.take_messages()?;
+        }
+        let remains = self.process.reap()?;
+        self.seen.out_of_memory = self.group.has_run_out();
+        self.look_once_more()?;
+        let wall_time = self.started.elapsed();
+        let seen = self.seen;
+        // A child's ru_maxrss begins with the size of the process that started
+        // it, so it says something only when it is larger than ours.
+        let ours = probe::memory(rustix::process::getpid()).peak_resident;
+        let reaped_peak = if remains.peak_resident_bytes > ours { remains.peak_resident_bytes } else { 0 };
+        Ok(Report {
+            outcome: judge::judge(&seen, &remains, &self.caps),
+            confinement: seen.confinement,
+            load_time: seen.load_time,
+            wall_time,
+            processor_time: remains.processor_time,
+            peak_memory_bytes: seen.peak_resident.max(reaped_peak),
+            identity: seen.identity,
+            warnings: seen.warnings,
+            noise_bytes: seen.noise_bytes,
+        })
+    }
+}

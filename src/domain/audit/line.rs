@@ -1,0 +1,163 @@
+//! The line of a record: a JSON object in its one canonical form.
+//!
+//! - The keys are sorted by their bytes, nothing stands between tokens, LF ends it.
+//! - ASCII only. `"` and `\` are escaped by `\`; control characters, DEL and all that
+//!   is not ASCII by `\uXXXX` in lower case, beyond U+FFFF as two of them.
+//! - Values are strings and whole numbers from 0 to 2^53 - 1, which every reader of
+//!   JSON keeps exact (RFC 8259, section 6). No null, no true, no fraction, no list.
+//!
+//! A line that says the same in another form is refused: what is hashed is bytes, and
+//! two readers must not see two things in them.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Largest number: 2^53 - 1.
+pub const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// Longest line, in bytes, its LF included. An `open` record with its posture is the
+/// longest that is written and stays far below.
+pub const MAX_LINE_BYTES: usize = 64 << 10;
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Field {
+    /// A whole number.
+    Number(u64),
+    /// A string.
+    Text(String),
+}
+
+/// The members of an object, sorted by their keys.
+pub type Fields = BTreeMap<String, Field>;
+
+/// Why a line is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// It has a byte that is no printable ASCII.
+    #[error("it has bytes that are no printable ASCII")]
+    NotAscii,
+    /// It is longer than [`MAX_LINE_BYTES`].
+    #[error("it is longer than any record")]
+    TooLong,
+    /// It is no JSON object of strings and whole numbers.
+    #[error("it is no JSON object of strings and whole numbers")]
+    NotAnObject,
+    /// It is not written in the canonical form.
+    #[error("it is not in the canonical form")]
+    NotCanonical,
+}
+
+/// The line, with its LF.
+pub fn encode(fields: &Fields) -> String {
+    let mut line = String::with_capacity(256);
+    let mut separator = '{';
+    for (key, value) in fields {
+        line.push(separator);
+        separator = ',';
+        quote(&mut line, key);
+        line.push(':');
+        match value {
+            Field::Number(number) => drop(write!(line, "{number}")),
+            Field::Text(text) => quote(&mut line, text),
+        }
+    }
+    line.push_str(if fields.is_empty() { "{}\n" } else { "}\n" });
+    line
+}
+
+/// The members of a line, given without its LF.
+///
+/// # Errors
+/// [`LineError`], for whatever [`encode`] would not have written.
+pub fn parse(line: &[u8]) -> Result<Fields, LineError> {
+    if line.len() >= MAX_LINE_BYTES {
+        return Err(LineError::TooLong);
+    }
+    if !line.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
+        return Err(LineError::NotAscii);
+    }
+    let fields: Fields = serde_json::from_slice(line).map_err(|_| LineError::NotAnObject)?;
+    let exact = |value: &Field| !matches!(value, Field::Number(number) if *number > MAX_NUMBER);
+    if !fields.values().all(exact) {
+        return Err(LineError::NotAnObject);
+    }
+    // Repeated keys, other escapes, spaces, another order: all of it shows here.
+    if encode(&fields).as_bytes().strip_suffix(b"\n") == Some(line) {
+        Ok(fields)
+    } else {
+        Err(LineError::NotCanonical)
+    }
+}
+
+fn quote(line: &mut String, text: &str) {
+    line.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => line.extend(['\\', c]),
+            ' '..='~' => line.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    line.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn field() -> impl Strategy<Value = Field> {
+        prop_oneof![(0..=MAX_NUMBER).prop_map(Field::Number), any::<String>().prop_map(Field::Text)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(fields in prop::collection::btree_map(any::<String>(), field(), 0..9)) {
+            let line = encode(&fields);
+            prop_assert!(line.is_ascii());
+            prop_assert_eq!(parse(line.trim_end_matches('\n').as_bytes()), Ok(fields.clone()));
+            // It is JSON to others too.
+            let other: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(other.as_object().unwrap().len(), fields.len());
+        }
+
+        #[test]
+        fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..99)) {
+            let _ = parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn there_is_one_form() {
+        let good = r#"{"a":1,"b":"\u00e4\ud83d\ude00\u000a\"\\/"}"#;
+        let fields = parse(good.as_bytes()).unwrap();
+        assert_eq!(fields["b"], Field::Text("ä😀\n\"\\/".to_owned()));
+        let rows: &[(&str, LineError)] = &[
+            (r#"{"b":1,"a":2}"#, LineError::NotCanonical),
+            (r#"{"a":1,"a":1}"#, LineError::NotCanonical),
+            (r#"{"a": 1}"#, LineError::NotCanonical),
+            (r#"{"a":"\n"}"#, LineError::NotCanonical),
+            (r#"{"a":"\u00E4"}"#, LineError::NotCanonical),
+            (r#"{"a":"\/"}"#, LineError::NotCanonical),
+            ("{\"a\":\"\u{e4}\"}", LineError::NotAscii),
+            (r#"{"a":1.0}"#, LineError::NotAnObject),
+            (r#"{"a":-1}"#, LineError::NotAnObject),
+            (r#"{"a":null}"#, LineError::NotAnObject),
+            (r#"{"a":true}"#, LineError::NotAnObject),
+            (r#"{"a":[]}"#, LineError::NotAnObject),
+            (r#"{"a":9007199254740992}"#, LineError::NotAnObject),
+            (r#"[1]"#, LineError::NotAnObject),
+            ("", LineError::NotAnObject),
+        ];
+        for (line, error) in rows {
+            assert_eq!(parse(line.as_bytes()), Err(*error), "{line}");
+        }
+        assert_eq!(parse(&vec![b' '; MAX_LINE_BYTES]), Err(LineError::TooLong));
+    }
+}

@@ -1,0 +1,158 @@
+//! Reading a record: each member is taken out of the line, so that what is left over
+//! is what does not belong there.
+
+use super::super::FORMAT;
+use super::{
+    Act, Birth, Counts, Effect, Field, Fields, FileRole, Header, Intent, Kind, Mark, POSTURE, Record,
+    posture_digest,
+};
+use crate::domain::job::Stage;
+use std::collections::BTreeMap;
+
+/// The members that were not taken yet.
+pub(super) struct Take(pub(super) Fields);
+
+impl Take {
+    pub(super) fn number(&mut self, name: &str) -> Result<u64, String> {
+        match self.0.remove(name) {
+            Some(Field::Number(number)) => Ok(number),
+            Some(Field::Text(_)) => Err(format!("{name} is no number")),
+            None => Err(format!("{name} is missing")),
+        }
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<String, String> {
+        match self.0.remove(name) {
+            Some(Field::Text(text)) => Ok(text),
+            Some(Field::Number(_)) => Err(format!("{name} is no text")),
+            None => Err(format!("{name} is missing")),
+        }
+    }
+
+    fn word<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        read(&self.text(name)?).ok_or_else(|| format!("{name} has a word that is not known"))
+    }
+
+    pub(super) fn hash(&mut self, name: &str) -> Result<String, String> {
+        let text = self.text(name)?;
+        let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() == 64 && digits { Ok(text) } else { Err(format!("{name} is no SHA-256")) }
+    }
+
+    fn birth(&mut self) -> Result<Birth, String> {
+        Ok(Birth {
+            kind: self.word("kind", Kind::read)?,
+            role: self.word("role", FileRole::read)?,
+            parent: self.number("parent")?,
+            name: self.hash("name")?,
+        })
+    }
+
+    pub(super) fn record(&mut self, kind: &str, header: &Header) -> Result<Record, String> {
+        Ok(match kind {
+            "open" => self.open(header)?,
+            "intent" => Record::Intent { file: self.number("file")?, intent: self.intent()? },
+            "done" => Record::Done {
+                file: self.number("file")?,
+                intent: self.number("intent")?,
+                ok: self.word("result", flag("failed", "ok"))?,
+                effect: self.effect()?,
+            },
+            "found" => Record::Found {
+                file: self.number("file")?,
+                bytes: self.number("bytes")?,
+                birth: self.birth()?,
+            },
+            "stage" => Record::Stage {
+                stage: self.word("stage", |t| Stage::ALL.iter().copied().find(|s| s.as_str() == t))?,
+                mark: self.word("mark", Mark::read)?,
+            },
+            "incident" => Record::Incident {
+                code: self.text("code")?,
+                file: self.number("file")?,
+                note: self.text("note")?,
+            },
+            "sweep" => Record::Sweep {
+                ledger: self.word("of_ledger", |text| text.parse().ok())?,
+                last_seq: self.number("of_last_seq")?,
+                last_hash: self.hash("of_last_hash")?,
+            },
+            "close" => Record::Close {
+                outcome: self.text("outcome")?,
+                counts: Counts {
+                    created: self.number("created")?,
+                    destroyed: self.number("destroyed")?,
+                    residual: self.number("residual")?,
+                    unfinished: self.number("unfinished")?,
+                    incidents: self.number("incidents")?,
+                },
+            },
+            _ => return Err("type has a word that is not known".to_owned()),
+        })
+    }
+
+    fn open(&mut self, header: &Header) -> Result<Record, String> {
+        if self.text("format")? != FORMAT {
+            return Err(format!("format is not {FORMAT}; another version of cadmill wrote it"));
+        }
+        let id = &header.ledger;
+        let named = (self.text("job")?, self.number("attempt")?, self.number("part")?);
+        if named != (id.job.to_string(), id.attempt.into(), id.part.into()) {
+            return Err("job, attempt and part are not those of ledger".to_owned());
+        }
+        let (worker, build, digest) =
+            (self.text("worker")?, self.text("build")?, self.hash("posture_digest")?);
+        let names: Vec<String> = self.0.keys().filter(|name| name.starts_with(POSTURE)).cloned().collect();
+        let mut posture = BTreeMap::new();
+        for name in names {
+            let value = self.text(&name)?;
+            posture.insert(name[POSTURE.len()..].to_owned(), value);
+        }
+        if posture_digest(&posture) != digest {
+            return Err("posture_digest is not that of the posture".to_owned());
+        }
+        Ok(Record::Open { worker, build, posture })
+    }
+
+    fn intent(&mut self) -> Result<Intent, String> {
+        Ok(match self.word("act", Act::read)? {
+            Act::Create => Intent::Create(self.birth()?),
+            Act::Write => Intent::Write,
+            Act::Wipe => Intent::Wipe { method: self.text("method")? },
+            Act::Unlink => Intent::Unlink,
+            Act::Rmdir => Intent::Rmdir,
+        })
+    }
+
+    fn effect(&mut self) -> Result<Effect, String> {
+        Ok(match self.word("act", Act::read)? {
+            Act::Create => Effect::Create,
+            Act::Write => Effect::Write { bytes: self.number("bytes")?, content: self.content()? },
+            Act::Wipe => Effect::Wipe {
+                bytes: self.number("bytes")?,
+                verified: match self.number("verified")? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err("verified is neither 0 nor 1".to_owned()),
+                },
+            },
+            Act::Unlink => Effect::Unlink,
+            Act::Rmdir => Effect::Rmdir,
+        })
+    }
+
+    fn content(&mut self) -> Result<String, String> {
+        if self.0.get("content") == Some(&Field::Text(String::new())) {
+            return self.text("content");
+        }
+        self.hash("content")
+    }
+}
+
+fn flag(no: &'static str, yes: &'static str) -> impl Fn(&str) -> Option<bool> {
+    move |text| match text {
+        _ if text == yes => Some(true),
+        _ if text == no => Some(false),
+        _ => None,
+    }
+}

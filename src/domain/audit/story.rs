@@ -1,0 +1,283 @@
+//! What a ledger tells: each file from its appearance to its end, and the counts.
+//!
+//! It is told from any sequence of records, whole or broken, as far as they go. What
+//! contradicts itself is noted; whether the records are the ones that were written is
+//! not its matter.
+
+use super::LedgerId;
+use super::record::{Act, Birth, Counts, Effect, FileId, Header, Intent, Kind, Mark, Record};
+use crate::domain::job::{Millis, Stage};
+use std::collections::BTreeMap;
+
+/// A file or directory. Times are those of the ledger's own clock, in milliseconds
+/// since it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// What was known of it at first.
+    pub birth: Birth,
+    /// Whether another made it, and it was found.
+    pub found: bool,
+    /// When it appeared, or was found.
+    pub created: Millis,
+    /// Its size in bytes, once known.
+    pub bytes: Option<u64>,
+    /// HMAC of its content; empty when it was not computed.
+    pub content: String,
+    /// When it was overwritten and read back, whole.
+    pub wiped: Option<Millis>,
+    /// How.
+    pub method: String,
+    /// When its name was removed.
+    pub gone: Option<Millis>,
+}
+
+impl Life {
+    /// For how long it was there, in milliseconds; none while it is.
+    pub fn lifetime(&self) -> Option<Millis> {
+        self.gone.map(|gone| gone.saturating_sub(self.created))
+    }
+
+    /// A file that went without having been overwritten.
+    fn unwiped(&self) -> bool {
+        self.birth.kind == Kind::File && self.gone.is_some() && self.wiped.is_none() && self.bytes != Some(0)
+    }
+}
+
+/// Something that should not be, as the ledger itself tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// When, by the ledger's own clock.
+    pub at: Millis,
+    /// Its word.
+    pub code: String,
+    /// The file; 0 for none.
+    pub file: FileId,
+    /// The sentence.
+    pub note: String,
+}
+
+/// A ledger of another worker, whose leftovers this one destroys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Which.
+    pub ledger: LedgerId,
+    /// Its last record, as far as the sweeper saw.
+    pub last_seq: u64,
+    /// Hash of its last line.
+    pub last_hash: String,
+}
+
+/// What a ledger tells.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// Name of the worker.
+    pub worker: String,
+    /// Version of the program.
+    pub build: String,
+    /// The guards in force.
+    pub posture: BTreeMap<String, String>,
+    /// Wall clock at the first record.
+    pub opened_at: Millis,
+    /// The ledger's own clock at the last record.
+    pub length: Millis,
+    /// Every file and directory, by its number.
+    pub lives: BTreeMap<FileId, Life>,
+    /// Stages: which, beginning, end.
+    pub stages: Vec<(Stage, Millis, Option<Millis>)>,
+    /// Incidents.
+    pub incidents: Vec<Incident>,
+    /// Ledgers that this one ends.
+    pub sweeps: Vec<Predecessor>,
+    /// How it ended; none without a `close`.
+    pub outcome: Option<String>,
+    open: BTreeMap<u64, (FileId, Act, String)>,
+    destroyed: u64,
+}
+
+impl Story {
+    /// Tells one more record.
+    ///
+    /// # Errors
+    /// How it contradicts what was told before.
+    pub fn tell(&mut self, header: &Header, record: &Record) -> Result<(), String> {
+        let now = header.mono_ms;
+        self.length = self.length.max(now);
+        if self.outcome.is_some() {
+            return Err("it comes after the close".to_owned());
+        }
+        match record {
+            Record::Open { worker, build, posture } => {
+                if header.seq != 0 {
+                    return Err("a ledger is opened once, by its first record".to_owned());
+                }
+                self.opened_at = header.at_ms;
+                (self.worker, self.build, self.posture) = (worker.clone(), build.clone(), posture.clone());
+                Ok(())
+            }
+            _ if header.seq == 0 => Err("the first record of a ledger is an open".to_owned()),
+            Record::Intent { file, intent } => self.intent(header.seq, *file, intent, now),
+            Record::Done { file, intent, ok, effect } => self.done(*file, *intent, *ok, effect, now),
+            Record::Found { file, birth, bytes } => self.found(*file, birth, *bytes, now),
+            Record::Stage { stage, mark } => self.stage(*stage, *mark, now),
+            Record::Incident { code, file, note } => {
+                self.known(*file, true)?;
+                let (code, note) = (code.clone(), note.clone());
+                self.incidents.push(Incident { at: now, code, file: *file, note });
+                Ok(())
+            }
+            Record::Sweep { ledger, last_seq, last_hash } => {
+                let (last_seq, last_hash) = (*last_seq, last_hash.clone());
+                self.sweeps.push(Predecessor { ledger: *ledger, last_seq, last_hash });
+                Ok(())
+            }
+            Record::Close { outcome, counts } => {
+                let recounted = self.counts();
+                self.outcome = Some(outcome.clone());
+                if *counts == recounted {
+                    Ok(())
+                } else {
+                    Err(format!("the counts of the close are not those of the records: {recounted:?}"))
+                }
+            }
+        }
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> Counts {
+        let created = self.lives.values().filter(|life| life.created != NEVER).count() as u64;
+        Counts {
+            created,
+            destroyed: self.destroyed,
+            residual: created - self.destroyed,
+            unfinished: self.open.len() as u64,
+            incidents: self.incidents.len() as u64,
+        }
+    }
+
+    /// Files that are there, or were when the records end.
+    pub fn residual(&self) -> impl Iterator<Item = FileId> {
+        self.lives.iter().filter(|(_, life)| life.created != NEVER && life.gone.is_none()).map(|(id, _)| *id)
+    }
+
+    /// Files that went without having been overwritten whole.
+    pub fn unwiped(&self) -> impl Iterator<Item = FileId> {
+        self.lives.iter().filter(|(_, life)| life.unwiped()).map(|(id, _)| *id)
+    }
+
+    /// Acts that were begun and whose end is not told.
+    pub fn unfinished(&self) -> impl Iterator<Item = (FileId, Act)> {
+        self.open.values().map(|(file, act, _)| (*file, *act))
+    }
+
+    /// Files that were made, or found.
+    pub fn made(&self) -> impl Iterator<Item = (FileId, &Life)> {
+        self.lives.iter().filter(|(_, life)| life.created != NEVER).map(|(id, life)| (*id, life))
+    }
+
+    fn known(&self, file: FileId, or_none: bool) -> Result<(), String> {
+        let there = self.lives.contains_key(&file) || or_none && file == 0;
+        if there { Ok(()) } else { Err(format!("there is no file {file}")) }
+    }
+
+    fn born(&mut self, file: FileId, birth: &Birth, found: bool, now: Millis) -> Result<(), String> {
+        self.known(birth.parent, true)?;
+        if file == 0 || self.lives.contains_key(&file) {
+            return Err(format!("file {file} was there before"));
+        }
+        let (content, method) = (String::new(), String::new());
+        let life = Life {
+            birth: birth.clone(),
+            found,
+            created: now,
+            bytes: None,
+            content,
+            wiped: None,
+            method,
+            gone: None,
+        };
+        self.lives.insert(file, life);
+        Ok(())
+    }
+
+    fn found(&mut self, file: FileId, birth: &Birth, bytes: u64, now: Millis) -> Result<(), String> {
+        self.born(file, birth, true, now)?;
+        if let Some(life) = self.lives.get_mut(&file) {
+            life.bytes = Some(bytes);
+        }
+        Ok(())
+    }
+
+    fn intent(&mut self, seq: u64, file: FileId, intent: &Intent, now: Millis) -> Result<(), String> {
+        let act = intent.act();
+        let mut method = String::new();
+        match intent {
+            // Not there before it is done.
+            Intent::Create(birth) => {
+                self.born(file, birth, false, now)?;
+                self.lives.entry(file).and_modify(|life| life.created = NEVER);
+            }
+            Intent::Wipe { method: way } => method.clone_from(way),
+            Intent::Write | Intent::Unlink | Intent::Rmdir => {}
+        }
+        self.known(file, false)?;
+        let life = &self.lives[&file];
+        if act != Act::Create && (life.created == NEVER || life.gone.is_some()) {
+            return Err(format!("file {file} is not there"));
+        }
+        let directory = life.birth.kind == Kind::Directory;
+        if matches!(act, Act::Write | Act::Wipe | Act::Unlink) && directory || act == Act::Rmdir && !directory
+        {
+            return Err(format!("{} is nothing to do with file {file}, by its kind", act.as_str()));
+        }
+        self.open.insert(seq, (file, act, method));
+        Ok(())
+    }
+
+    fn done(
+        &mut self,
+        file: FileId,
+        intent: u64,
+        ok: bool,
+        effect: &Effect,
+        now: Millis,
+    ) -> Result<(), String> {
+        match self.open.get(&intent) {
+            Some((of, act, _)) if *of == file && *act == effect.act() => {}
+            _ => return Err(format!("record {intent} is no open intent of this act on this file")),
+        }
+        let (_, _, method) = self.open.remove(&intent).unwrap_or((0, Act::Create, String::new()));
+        let Some(life) = self.lives.get_mut(&file) else { return Ok(()) };
+        match effect {
+            Effect::Write { bytes, content } => {
+                // What was filled has to be wiped (again), also when filling it failed.
+                (life.bytes, life.content, life.wiped) = (Some(*bytes), content.clone(), None);
+            }
+            _ if !ok => {}
+            Effect::Create => life.created = now,
+            Effect::Wipe { bytes, verified } => {
+                life.bytes = Some((*bytes).max(life.bytes.unwrap_or(0)));
+                let whole = life.bytes == Some(*bytes);
+                life.wiped = (*verified && whole).then_some(now);
+                life.method = method;
+            }
+            Effect::Unlink | Effect::Rmdir => {
+                life.gone = Some(now);
+                self.destroyed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, stage: Stage, mark: Mark, now: Millis) -> Result<(), String> {
+        let open = self.stages.iter_mut().rev().find(|(of, _, end)| *of == stage && end.is_none());
+        match (mark, open) {
+            (Mark::Begin, None) => self.stages.push((stage, now, None)),
+            (Mark::End, Some((_, _, end))) => *end = Some(now),
+            _ => return Err(format!("stage {} does not alternate", stage.as_str())),
+        }
+        Ok(())
+    }
+}
+
+/// Stands for the creation of what was intended only.
+const NEVER: Millis = Millis::MAX;

@@ -1,0 +1,474 @@
+//! Whether a ledger is what was written, the whole of it, and by whom.
+//!
+//! Bytes first: each line in its one form, each hash, each number. Then what the
+//! records say: no end without a beginning, counts that are true, clocks that do not
+//! go back. Then the head: without it a ledger that was cut, or edited and hashed
+//! again, looks whole. What is wrong is told by name, all of it where that makes sense;
+//! records are judged by their meaning only while their chain holds.
+
+use super::chain::{ZERO_HASH, line_hash};
+use super::line;
+use super::record::{CLOCK_STEPPED_BACK, Header, Record};
+use super::story::Story;
+use super::{LedgerId, PublicKey, SignedHead};
+use crate::domain::failure::FailureCode;
+use crate::domain::job::Millis;
+use std::collections::HashMap;
+use std::fmt;
+
+/// The answer in one word; the first that fits, from the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not what was written.
+    Tampered,
+    /// It has no `close`: its worker died, or could not write any more.
+    Incomplete,
+    /// It holds, but nothing shows who wrote it.
+    Unsigned,
+    /// It is what was written, and it says that something was not destroyed as it should.
+    Unclean,
+    /// It is what was written, and everything was destroyed.
+    Valid,
+}
+
+impl Verdict {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tampered => "TAMPERED",
+            Self::Incomplete => "INCOMPLETE",
+            Self::Unsigned => "UNSIGNED",
+            Self::Unclean => "UNCLEAN",
+            Self::Valid => "VALID",
+        }
+    }
+
+    /// The failure that it is; none for a valid ledger.
+    pub fn failure(self) -> Option<FailureCode> {
+        match self {
+            Self::Tampered => Some(FailureCode::AuditTampered),
+            Self::Incomplete => Some(FailureCode::AuditIncomplete),
+            Self::Unsigned => Some(FailureCode::AuditUnsigned),
+            Self::Unclean => Some(FailureCode::AuditUnclean),
+            Self::Valid => None,
+        }
+    }
+}
+
+/// What makes a ledger no longer the one that was written. Records are told by their
+/// numbers, lines (from 1) where a record has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// There is nothing in the file.
+    Empty,
+    /// A line is no record.
+    Damaged {
+        /// The line.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The hash that the next record names is not this record's.
+    Changed {
+        /// The record.
+        seq: u64,
+    },
+    /// Records are missing.
+    Dropped {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Records are not in their order.
+    Reordered {
+        /// The record that is found.
+        seq: u64,
+        /// The one that should be there.
+        expected: u64,
+    },
+    /// A record is there twice.
+    Duplicated {
+        /// The record.
+        seq: u64,
+    },
+    /// A record of another ledger.
+    Spliced {
+        /// The line.
+        line: u64,
+        /// The other ledger.
+        of: LedgerId,
+    },
+    /// A record contradicts those before it.
+    Contradiction {
+        /// The record.
+        seq: u64,
+        /// How.
+        why: String,
+    },
+    /// The wall clock went back, and no incident says so.
+    ClockSteppedBack {
+        /// The record.
+        seq: u64,
+        /// By how much, in milliseconds.
+        by_ms: Millis,
+    },
+    /// The clock that cannot be set went back.
+    MonotonicBack {
+        /// The record.
+        seq: u64,
+    },
+    /// The head is another ledger's.
+    HeadOfAnother {
+        /// That ledger.
+        of: LedgerId,
+    },
+    /// Records at the end are missing.
+    TailCut {
+        /// The last that is there.
+        last: u64,
+        /// The last that was signed.
+        signed: u64,
+    },
+    /// There are records behind the last that was signed.
+    TailAdded {
+        /// The last that is there.
+        last: u64,
+        /// The last that was signed.
+        signed: u64,
+    },
+    /// The chain holds by itself but does not lead to the head.
+    NotTheHead {
+        /// The last record.
+        seq: u64,
+    },
+    /// The signature is none of this head.
+    BadSignature,
+    /// Another key than the given one has signed.
+    AnotherKey {
+        /// That key's name.
+        key_id: String,
+    },
+}
+
+impl Finding {
+    /// A word for it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Damaged { .. } => "line.damaged",
+            Self::Changed { .. } => "chain.changed",
+            Self::Dropped { .. } => "chain.dropped",
+            Self::Reordered { .. } => "chain.reordered",
+            Self::Duplicated { .. } => "chain.duplicated",
+            Self::Spliced { .. } => "chain.spliced",
+            Self::Contradiction { .. } => "record.contradiction",
+            Self::ClockSteppedBack { .. } => "clock.stepped_back",
+            Self::MonotonicBack { .. } => "clock.monotonic_back",
+            Self::HeadOfAnother { .. } => "head.of_another",
+            Self::TailCut { .. } => "head.tail_cut",
+            Self::TailAdded { .. } => "head.tail_added",
+            Self::NotTheHead { .. } => "head.mismatch",
+            Self::BadSignature => "signature.bad",
+            Self::AnotherKey { .. } => "signature.another_key",
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("there is no record"),
+            Self::Damaged { line, why } => write!(f, "line {line} is no record: {why}"),
+            Self::Changed { seq } => {
+                write!(f, "record {seq} was changed, or the hash of it that record {} names", seq + 1)
+            }
+            Self::Dropped { from, to } if from == to => write!(f, "record {from} is missing"),
+            Self::Dropped { from, to } => write!(f, "records {from} to {to} are missing"),
+            Self::Reordered { seq, expected } => {
+                write!(f, "record {seq} stands where record {expected} should")
+            }
+            Self::Duplicated { seq } => write!(f, "record {seq} is there twice"),
+            Self::Spliced { line, of } => write!(f, "line {line} is of another ledger, {of}"),
+            Self::Contradiction { seq, why } => write!(f, "record {seq}: {why}"),
+            Self::ClockSteppedBack { seq, by_ms } => {
+                write!(f, "record {seq}: the wall clock went back by {by_ms} ms and no incident says so")
+            }
+            Self::MonotonicBack { seq } => write!(f, "record {seq}: the clock that cannot be set went back"),
+            Self::HeadOfAnother { of } => write!(f, "the head is that of another ledger, {of}"),
+            Self::TailCut { last, signed } => {
+                write!(f, "the end was cut off: record {last} is the last, the head was signed at {signed}")
+            }
+            Self::TailAdded { last, signed } => {
+                write!(f, "records were added: record {last} is the last, the head was signed at {signed}")
+            }
+            Self::NotTheHead { seq } => write!(
+                f,
+                "the records up to {seq} are not those whose head was kept: the ledger was edited, or cut and \
+                 continued, and hashed again"
+            ),
+            Self::BadSignature => f.write_str("the signature is not one of this head"),
+            Self::AnotherKey { key_id } => write!(f, "another key has signed: {key_id}"),
+        }
+    }
+}
+
+/// What was found out about a ledger.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Which ledger it says it is; none when no line tells.
+    pub ledger: Option<LedgerId>,
+    /// Lines.
+    pub records: u64,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+    /// What the reader should know besides.
+    pub remarks: Vec<String>,
+    /// What it tells.
+    pub story: Story,
+    /// Name of the key that has signed, if the signature was checked with a given key.
+    pub signed_by: Option<String>,
+}
+
+/// Checks a ledger: its bytes, its head, and the key that must have signed it. Without
+/// a key it is at best [`Verdict::Unsigned`].
+pub fn verify(bytes: &[u8], head: Option<&SignedHead>, key: Option<&PublicKey>) -> Audit {
+    let lines = Lines::split(bytes);
+    let mut audit = Audit {
+        verdict: Verdict::Tampered,
+        ledger: lines.ledger(),
+        records: lines.whole.len() as u64,
+        findings: Vec::new(),
+        remarks: Vec::new(),
+        story: Story::default(),
+        signed_by: None,
+    };
+    if lines.whole.is_empty() {
+        audit.findings.push(Finding::Empty);
+    }
+    lines.check_chain(&mut audit);
+    lines.tell(&mut audit);
+    if let Some(torn) = lines.torn {
+        let why = "it does not end with an LF".to_owned();
+        if audit.story.outcome.is_some() {
+            audit.findings.push(Finding::Damaged { line: audit.records + 1, why });
+        } else {
+            audit.remarks.push(format!("the last {torn} bytes are the beginning of a record"));
+        }
+    }
+    check_head(&lines, head, key, &mut audit);
+    tell_what_is_left(&mut audit);
+    audit.verdict = verdict(&audit);
+    audit
+}
+
+fn verdict(audit: &Audit) -> Verdict {
+    let counts = audit.story.counts();
+    let incident = audit.story.incidents.iter().any(|incident| incident.code != CLOCK_STEPPED_BACK);
+    let unclean = counts.residual + counts.unfinished > 0 || incident;
+    if !audit.findings.is_empty() {
+        Verdict::Tampered
+    } else if audit.story.outcome.is_none() {
+        Verdict::Incomplete
+    } else if audit.signed_by.is_none() {
+        Verdict::Unsigned
+    } else if unclean || audit.story.unwiped().next().is_some() {
+        Verdict::Unclean
+    } else {
+        Verdict::Valid
+    }
+}
+
+/// A line that ended with LF.
+struct Line<'a> {
+    raw: &'a [u8],
+    hash: String,
+    record: Result<(Header, Record), String>,
+}
+
+struct Lines<'a> {
+    whole: Vec<Line<'a>>,
+    /// Bytes after the last LF.
+    torn: Option<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn split(bytes: &'a [u8]) -> Self {
+        let mut whole = Vec::new();
+        let mut torn = None;
+        for raw in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match raw.strip_suffix(b"\n") {
+                Some(text) => {
+                    let fields = line::parse(text).map_err(|error| error.to_string());
+                    whole.push(Line { raw, hash: line_hash(raw), record: fields.and_then(Record::read) });
+                }
+                None => torn = Some(raw.len()),
+            }
+        }
+        Self { whole, torn }
+    }
+
+    fn ledger(&self) -> Option<LedgerId> {
+        self.whole.iter().find_map(|line| line.record.as_ref().ok()).map(|(header, _)| header.ledger)
+    }
+
+    /// Numbers and hashes. After each break the chain is taken up again where the
+    /// line is, so that one break is told once.
+    fn check_chain(&self, audit: &mut Audit) {
+        let later = |seq: u64, from: usize| {
+            self.whole[from..].iter().any(|line| matches!(&line.record, Ok((header, _)) if header.seq == seq))
+        };
+        let mut seen: HashMap<u64, &[u8]> = HashMap::new();
+        let (mut expected, mut prev, mut sure) = (0, ZERO_HASH, true);
+        for (at, line) in self.whole.iter().enumerate() {
+            let number = at as u64 + 1;
+            match &line.record {
+                Err(why) => {
+                    audit.findings.push(Finding::Damaged { line: number, why: why.clone() });
+                    (expected, sure) = (expected + 1, false);
+                }
+                Ok((header, _)) if Some(header.ledger) != audit.ledger => {
+                    audit.findings.push(Finding::Spliced { line: number, of: header.ledger });
+                    sure = false;
+                }
+                Ok((header, _)) => {
+                    let seq = header.seq;
+                    if seen.get(&seq) == Some(&line.raw) {
+                        audit.findings.push(Finding::Duplicated { seq });
+                    } else if seq > expected && !later(expected, at) {
+                        audit.findings.push(Finding::Dropped { from: expected, to: seq - 1 });
+                    } else if seq != expected {
+                        audit.findings.push(Finding::Reordered { seq, expected });
+                    } else if sure && header.prev != prev {
+                        let changed = Finding::Changed { seq: seq.saturating_sub(1) };
+                        // It is this record that was changed, its `prev` included, if
+                        // the one before complains of it too.
+                        let this = Finding::Changed { seq: seq.saturating_sub(2) };
+                        audit.findings.retain(|finding| *finding != this);
+                        audit.findings.push(changed);
+                    }
+                    seen.insert(seq, line.raw);
+                    // What was told of the order need not be told by its hashes too.
+                    (expected, sure) = (expected.max(seq + 1), seq >= expected);
+                }
+            }
+            prev = &line.hash;
+        }
+    }
+
+    /// The meaning of the records, and their clocks.
+    fn tell(&self, audit: &mut Audit) {
+        let whole = audit.findings.is_empty();
+        let mut last: Option<&Header> = None;
+        for (header, record) in self.whole.iter().filter_map(|line| line.record.as_ref().ok()) {
+            let told = audit.story.tell(header, record);
+            if !whole {
+                continue;
+            }
+            let seq = header.seq;
+            if let Err(why) = told {
+                audit.findings.push(Finding::Contradiction { seq, why });
+            }
+            if let Some(last) = last {
+                let named = matches!(record, Record::Incident { code, .. } if code == CLOCK_STEPPED_BACK);
+                if header.mono_ms < last.mono_ms {
+                    audit.findings.push(Finding::MonotonicBack { seq });
+                }
+                if let Some(by_ms) = stepped_back(last, header).filter(|_| !named) {
+                    audit.findings.push(Finding::ClockSteppedBack { seq, by_ms });
+                }
+            }
+            last = Some(header);
+        }
+    }
+
+    fn last(&self) -> Option<(u64, &str)> {
+        let line = self.whole.last()?;
+        let seq = line.record.as_ref().map_or(self.whole.len() as u64 - 1, |(header, _)| header.seq);
+        Some((seq, &line.hash))
+    }
+}
+
+/// By how much the wall clock fell behind the other between two records, in
+/// milliseconds; none when it did not, or by less than a second: a clock that is
+/// disciplined is slowed down, not set back.
+pub fn stepped_back(before: &Header, after: &Header) -> Option<Millis> {
+    const TOLERANCE: Millis = 1000;
+    let due = before.at_ms + after.mono_ms.saturating_sub(before.mono_ms);
+    let behind = due.saturating_sub(after.at_ms);
+    (after.at_ms < before.at_ms || behind > TOLERANCE).then_some(behind)
+}
+
+fn check_head(lines: &Lines<'_>, head: Option<&SignedHead>, key: Option<&PublicKey>, audit: &mut Audit) {
+    let Some(SignedHead { head, signature }) = head else {
+        audit.remarks.push("there is no head: whether the end was cut off cannot be seen".to_owned());
+        return;
+    };
+    let message = head.message();
+    match (signature, key) {
+        (None, _) => audit.remarks.push("the head is not signed".to_owned()),
+        (Some(signature), Some(key)) if signature.key_id != key.id() => {
+            audit.findings.push(Finding::AnotherKey { key_id: signature.key_id.clone() });
+        }
+        (Some(signature), Some(key)) if signature.is_good(key, &message) => audit.signed_by = Some(key.id()),
+        (Some(signature), None)
+            if signature.hinted_key().is_some_and(|key| signature.is_good(&key, &message)) =>
+        {
+            audit.remarks.push(format!(
+                "the head is signed by the key {}; give that key to make sure that it is yours",
+                signature.key_id
+            ));
+        }
+        (Some(_), _) => audit.findings.push(Finding::BadSignature),
+    }
+    if head.format != super::HEAD_FORMAT {
+        audit.findings.push(Finding::BadSignature);
+    }
+    if audit.ledger.is_some_and(|ledger| ledger != head.ledger) {
+        audit.findings.push(Finding::HeadOfAnother { of: head.ledger });
+        return;
+    }
+    let Some((last, hash)) = lines.last() else { return };
+    let signed = head.last_seq;
+    match last.cmp(&signed) {
+        std::cmp::Ordering::Less => audit.findings.push(Finding::TailCut { last, signed }),
+        std::cmp::Ordering::Greater => audit.findings.push(Finding::TailAdded { last, signed }),
+        // Where the chain is broken, that is told already.
+        std::cmp::Ordering::Equal if hash != head.last_hash && audit.findings.is_empty() => {
+            audit.findings.push(Finding::NotTheHead { seq: last });
+        }
+        std::cmp::Ordering::Equal => {}
+    }
+}
+
+/// What is not as it should be by the ledger's own account.
+fn tell_what_is_left(audit: &mut Audit) {
+    let story = &audit.story;
+    let list = |files: Vec<u64>| {
+        let shown: Vec<String> = files.iter().take(20).map(u64::to_string).collect();
+        let more = if files.len() > shown.len() { ", …" } else { "" };
+        format!("{}{more}", shown.join(", "))
+    };
+    let mut remarks = Vec::new();
+    let residual: Vec<u64> = story.residual().collect();
+    if !residual.is_empty() {
+        let when = if story.outcome.is_some() { "at its end" } else { "where it breaks off" };
+        remarks.push(format!("files that were there {when}: {}", list(residual)));
+    }
+    let unwiped: Vec<u64> = story.unwiped().collect();
+    if !unwiped.is_empty() {
+        remarks.push(format!("files removed without a verified overwrite: {}", list(unwiped)));
+    }
+    for (file, act) in story.unfinished() {
+        remarks.push(format!("file {file}: {} was begun and its end is not recorded", act.as_str()));
+    }
+    for incident in &story.incidents {
+        remarks.push(format!("incident {}: {}", incident.code, incident.note));
+    }
+    if story.outcome.is_none() && audit.findings.is_empty() {
+        remarks.push("there is no close record: its worker died or could not record any more".to_owned());
+    }
+    audit.remarks.extend(remarks);
+}

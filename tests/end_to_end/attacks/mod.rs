@@ -1,0 +1,113 @@
+//! What the engine process cannot do: one attack, one library, one typed outcome.
+//!
+//! The libraries are `tests/fixtures/doubles/attacks/*.c`, one attack each; each tells
+//! by its own effect whether it worked. The same libraries run three times: confined,
+//! where each must end as the table says; in a host without its confinement, where each
+//! must work, lest the first proves nothing; and without Landlock, which shows what it
+//! alone holds back.
+
+mod posture;
+mod rig;
+mod table;
+mod tiers;
+
+use rig::{Mode, Rig};
+use table::{ATTACKS, Attack};
+
+/// Runs the attacks of a family and reports all that ended otherwise.
+fn run(family: &str, mode: Mode) {
+    let attacks: Vec<&Attack> = ATTACKS.iter().filter(|attack| attack.family == family).collect();
+    assert!(!attacks.is_empty(), "no attack of {family}");
+    let wrong: Vec<String> = attacks
+        .iter()
+        .filter_map(|attack| {
+            let rig = Rig::new(attack, mode);
+            let run = rig.run();
+            let expected = mode.expected(attack);
+            rig.judge(&run, &expected)
+                .err()
+                .map(|text| format!("{} {mode:?}: expected {expected:?}: {text}\n  {run:?}", attack.name))
+        })
+        .collect();
+    println!("{family} {mode:?}: {} attacks, {} wrong", attacks.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+macro_rules! families {
+    ($($family:ident),+) => { $(
+        mod $family {
+            use super::{Mode, run};
+
+            #[test]
+            fn confined_each_attack_fails() {
+                run(stringify!($family), Mode::Confined);
+            }
+
+            #[test]
+            fn unconfined_each_attack_works() {
+                run(stringify!($family), Mode::Unconfined);
+            }
+
+            #[test]
+            fn without_landlock_only_those_work_that_it_alone_stops() {
+                run(stringify!($family), Mode::WithoutLandlock);
+            }
+        }
+    )+ };
+}
+
+families!(files, network, processes, kernel, resources, output);
+
+#[test]
+fn what_landlock_alone_stops_is_told() {
+    let security = std::fs::read_to_string(crate::support::repository().join("docs/SECURITY.md")).unwrap();
+    let (_, rest) = security.split_once("<!-- landlock alone -->").expect("the part of docs/SECURITY.md");
+    let part = rest.split("<!-- end -->").next().unwrap();
+    let mut told: Vec<&str> = part.split('`').skip(1).step_by(2).collect();
+    let mut alone: Vec<&str> =
+        ATTACKS.iter().filter(|attack| attack.without_landlock.is_some()).map(|attack| attack.name).collect();
+    told.sort_unstable();
+    alone.sort_unstable();
+    alone.dedup();
+    told.dedup();
+    assert_eq!(told, alone);
+}
+
+/// Each promise of docs/SECURITY.md names tests that exist, and each attack stands for
+/// a promise.
+#[test]
+fn promises_are_tested() {
+    let repository = crate::support::repository();
+    let security = std::fs::read_to_string(repository.join("docs/SECURITY.md")).unwrap();
+    let (_, rest) = security.split_once("<!-- promises -->").expect("the part of docs/SECURITY.md");
+    let rows: Vec<&str> = rest
+        .split("<!-- end -->")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    let mut named = Vec::new();
+    for row in rows {
+        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let tests: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "nothing shows that {row}");
+        for test in tests {
+            if let Some(name) = test.strip_prefix("attack:") {
+                assert!(ATTACKS.iter().any(|attack| attack.name == name), "no attack {name}");
+                named.push(name);
+            } else {
+                let (file, function) = test.split_once("::").expect("a file and a function");
+                let source = std::fs::read_to_string(repository.join(file)).unwrap();
+                assert!(
+                    source.contains(&format!("#[test]\nfn {function}()")),
+                    "{file} has no test {function}"
+                );
+            }
+        }
+    }
+    let unnamed: Vec<&str> = ATTACKS.iter().map(|a| a.name).filter(|name| !named.contains(name)).collect();
+    assert!(unnamed.is_empty(), "no promise stands behind {unnamed:?}");
+}

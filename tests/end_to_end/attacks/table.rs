@@ -1,0 +1,191 @@
+//! The table of attacks: what each is given, and how it ends.
+
+/// How an attack ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum End {
+    /// It worked: its effect is there.
+    Works,
+    /// The engine was ended for this system call; `""` for one without a name.
+    Violation(&'static str),
+    /// The system refused it with one of these reasons, and the engine said so.
+    Refused(&'static str),
+    /// It is a failure of this exit code and code.
+    Failure(i32, &'static str),
+    /// It works, or the kernel or the container refuses it by itself: it takes a
+    /// privilege, or a kernel that has it. As root on a bare machine it must work,
+    /// unless the kernel does not know it.
+    WorksOrKernelRefuses,
+}
+
+/// What stands in the input's first line.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Given {
+    /// Nothing.
+    Nothing,
+    /// This text.
+    Text(&'static str),
+    /// The path of the input itself.
+    Input,
+    /// The path of a file of another job, which holds a secret.
+    Secret,
+    /// The path of a link beside the input that leads to `/etc/passwd`.
+    Link,
+    /// A path where nothing is, outside of the job.
+    Elsewhere,
+    /// The same; the file that appears there is the effect.
+    Effect,
+    /// The port of a server that answers with a secret.
+    Port,
+    /// The path of a socket behind which a server does.
+    Socket,
+    /// The name of such a socket in the abstract namespace.
+    Abstract,
+}
+
+/// One attack.
+#[derive(Debug)]
+pub(super) struct Attack {
+    pub(super) family: &'static str,
+    pub(super) name: &'static str,
+    pub(super) given: Given,
+    /// Flags of `cadmill convert`.
+    pub(super) flags: &'static [&'static str],
+    pub(super) confined: End,
+    pub(super) unconfined: End,
+    /// Where Landlock alone stops it: how it ends without.
+    pub(super) without_landlock: Option<End>,
+}
+
+const fn attack(
+    family: &'static str,
+    name: &'static str,
+    given: Given,
+    confined: End,
+    unconfined: End,
+) -> Attack {
+    Attack { family, name, given, flags: &[], confined, unconfined, without_landlock: None }
+}
+
+impl Attack {
+    const fn landlock_alone(self, end: End) -> Self {
+        Self { without_landlock: Some(end), ..self }
+    }
+
+    const fn flags(self, flags: &'static [&'static str]) -> Self {
+        Self { flags, ..self }
+    }
+}
+
+use End::{Failure, Refused, Violation, Works, WorksOrKernelRefuses};
+use Given::{Abstract, Effect, Elsewhere, Input, Link, Nothing, Port, Secret, Socket, Text};
+
+const DENIED: End = Refused("Permission denied");
+const CAPPED: &[&str] = &["--memory", "128M", "--timeout", "60s"];
+const ONE_SECOND: &[&str] = &["--timeout", "1s"];
+const SMALL_OUTPUT: &[&str] = &["--max-output", "64M", "--timeout", "60s"];
+const TIME: End = Failure(13, "limit.time");
+const OUTPUT: End = Failure(16, "limit.output");
+const NO_ANSWER: End = Failure(17, "engine.no_answer");
+
+pub(super) const ATTACKS: &[Attack] = &[
+    attack("files", "read_passwd", Nothing, DENIED, Works).landlock_alone(Works),
+    // Root may; others may not, because the process is not dumpable.
+    attack("files", "read_own_environ", Nothing, DENIED, Works).landlock_alone(WorksOrKernelRefuses),
+    // `cadmill` is not dumpable either, so that it takes a privilege.
+    attack("files", "read_parent_environ", Nothing, DENIED, WorksOrKernelRefuses),
+    attack("files", "read_parent_memory", Nothing, DENIED, WorksOrKernelRefuses),
+    attack("files", "list_processes", Nothing, DENIED, Works).landlock_alone(Works),
+    attack("files", "read_given", Secret, DENIED, Works).landlock_alone(Works),
+    attack("files", "read_given", Link, DENIED, Works).landlock_alone(Works),
+    attack("files", "write_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "empty_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "empty_input_for_reading", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "truncate_input", Input, Violation("truncate"), Works),
+    attack("files", "rename_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "remove_input", Input, DENIED, Works).landlock_alone(Works),
+    attack("files", "chmod_input", Input, Violation("chmod"), Works),
+    attack("files", "fchmod_input", Input, Refused("Operation not permitted"), Works),
+    attack("files", "create_elsewhere", Elsewhere, DENIED, Works).landlock_alone(Works),
+    attack("files", "rename_across", Nothing, Refused("Invalid cross-device link"), Works)
+        .landlock_alone(Works),
+    attack("files", "link_across", Nothing, Violation("link"), Works),
+    attack("files", "make_socket_file", Nothing, Violation("mknodat"), Works),
+    attack("network", "tcp", Port, Violation("socket"), Works),
+    attack("network", "tcp_listen", Port, Violation("socket"), Works),
+    attack("network", "udp", Port, Violation("socket"), Works),
+    attack("network", "unix_path", Socket, Violation("socket"), Works),
+    attack("network", "unix_abstract", Abstract, Violation("socket"), Works),
+    attack("network", "netlink", Nothing, Violation("socket"), Works),
+    attack("network", "raw", Nothing, Violation("socket"), WorksOrKernelRefuses),
+    attack("network", "pair", Nothing, Violation("socketpair"), Works),
+    attack("processes", "fork_of_libc", Nothing, Violation("clone"), Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("processes", "fork_raw", Nothing, Violation("fork"), Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("processes", "vfork_raw", Nothing, Violation("vfork"), Works),
+    attack("processes", "clone_raw", Nothing, Violation("clone"), Works),
+    attack("processes", "clone_thread_with_namespace", Nothing, Violation("clone"), WorksOrKernelRefuses),
+    attack("processes", "clone3_raw", Nothing, Refused("Function not implemented"), WorksOrKernelRefuses),
+    attack("processes", "exec_shell", Effect, Violation("execve"), Works),
+    attack("processes", "exec_descriptor", Effect, Violation("execveat"), Works),
+    attack("processes", "exec_memory", Effect, Violation("memfd_create"), Works),
+    attack("processes", "ptrace_parent", Nothing, Violation("ptrace"), WorksOrKernelRefuses),
+    attack("processes", "read_parent", Nothing, Violation("process_vm_readv"), WorksOrKernelRefuses),
+    attack("processes", "kill_parent", Nothing, Violation("kill"), Works),
+    attack("processes", "tgkill_parent", Nothing, Violation("tgkill"), Works),
+    attack("processes", "pidfd_parent", Nothing, Violation("pidfd_open"), Works),
+    attack("processes", "limits_of_parent", Nothing, Violation("prlimit64"), Works),
+    attack("processes", "limits_of_itself", Nothing, Violation("prlimit64"), Works),
+    attack("processes", "daemonize", Effect, Violation("clone"), Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("processes", "int80", Nothing, Violation(""), WorksOrKernelRefuses),
+    #[cfg(target_arch = "x86_64")]
+    attack("processes", "x32", Nothing, Violation("1073741863"), WorksOrKernelRefuses),
+    attack("processes", "handle_sigsys", Nothing, Violation("rt_sigaction"), Works),
+    attack("processes", "block_sigsys", Nothing, Violation(""), Works),
+    // A note without the call is nothing: the conversion goes on.
+    attack("processes", "forge_violation", Nothing, Works, Works),
+    attack("kernel", "io_uring", Nothing, Violation("io_uring_setup"), WorksOrKernelRefuses),
+    attack("kernel", "userfaultfd", Nothing, Violation("userfaultfd"), WorksOrKernelRefuses),
+    attack("kernel", "bpf", Nothing, Violation("bpf"), WorksOrKernelRefuses),
+    attack("kernel", "perf_event", Nothing, Violation("perf_event_open"), WorksOrKernelRefuses),
+    attack("kernel", "keyctl", Nothing, Violation("keyctl"), WorksOrKernelRefuses),
+    attack("kernel", "mount_tmpfs", Nothing, Violation("mount"), WorksOrKernelRefuses),
+    attack("kernel", "unshare_names", Nothing, Violation("unshare"), WorksOrKernelRefuses),
+    attack("kernel", "enter_namespace", Nothing, Violation("setns"), WorksOrKernelRefuses),
+    attack("kernel", "change_root", Nothing, Violation("chroot"), WorksOrKernelRefuses),
+    attack("kernel", "open_by_handle", Nothing, Violation("name_to_handle_at"), WorksOrKernelRefuses),
+    attack("kernel", "memory_file", Nothing, Violation("memfd_create"), Works),
+    attack("kernel", "shared_memory", Nothing, Violation("shmget"), WorksOrKernelRefuses),
+    attack("resources", "malloc_bomb", Text("128"), Refused("Cannot allocate memory"), Works).flags(CAPPED),
+    attack("resources", "mmap_bomb", Text("128"), Refused("Cannot allocate memory"), Works).flags(CAPPED),
+    attack("resources", "stack_bomb", Nothing, Failure(14, "engine.crashed"), Works),
+    attack("resources", "descriptor_bomb", Nothing, Refused("Too many open files"), Works),
+    // From here on it is the supervisor that ends them, whoever the host is. The same
+    // libraries work when they are moderate, or the cap is higher.
+    attack("resources", "shared_bomb", Text("128"), Failure(12, "limit.memory"), Failure(12, "limit.memory"))
+        .flags(CAPPED),
+    attack("resources", "shared_bomb", Text("16"), Works, Works).flags(CAPPED),
+    attack("resources", "thread_bomb", Nothing, Failure(16, "limit.threads"), Failure(16, "limit.threads")),
+    attack("resources", "file_bomb", Nothing, OUTPUT, OUTPUT),
+    attack("resources", "deep_bomb", Nothing, OUTPUT, OUTPUT),
+    attack("resources", "locked_directory", Nothing, Works, Works),
+    attack("resources", "sparse_bomb", Nothing, OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("resources", "sparse_bomb", Nothing, Works, Works).flags(&["--max-output", "2T"]),
+    attack("resources", "busy_loop", Text("0"), TIME, TIME).flags(ONE_SECOND),
+    attack("resources", "busy_loop", Text("100"), Works, Works),
+    attack("resources", "sleep_loop", Text("0"), TIME, TIME).flags(ONE_SECOND),
+    attack("resources", "sleep_loop", Text("100"), Works, Works),
+    attack("resources", "deaf_loop", Text("0"), TIME, TIME).flags(ONE_SECOND),
+    attack("resources", "flood", Text("0"), Failure(16, "limit.messages"), Failure(16, "limit.messages")),
+    attack("resources", "flood", Text("16"), Works, Works),
+    attack("resources", "escapes", Nothing, Refused("forged: line"), Refused("forged: line")),
+    attack("output", "leave_silently", Nothing, NO_ANSWER, NO_ANSWER),
+    // With the confinement off the attack itself works, and what it made is refused.
+    attack("output", "as_link", Nothing, Violation("symlink"), NO_ANSWER),
+    attack("output", "as_fifo", Nothing, Violation("mknodat"), NO_ANSWER),
+    attack("output", "with_second_name", Nothing, Violation("link"), NO_ANSWER),
+    // What is handed out is what lay there when the process was dead.
+    attack("output", "answer_first", Nothing, Works, Works),
+    attack("output", "change_later", Nothing, Violation("clone"), Works),
+];

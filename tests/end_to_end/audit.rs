@@ -1,0 +1,267 @@
+//! Ledgers, as a reviewer has them: files that are checked without a server, by
+//! `cadmill audit` and by the lines of docs/AUDIT.md.
+
+use crate::support::{Bench, repository};
+use cadmill_core::adapters::audit::FileAudit;
+use cadmill_core::audit::{Ledger, NewFile, Opening};
+use cadmill_core::conformance::audit_sink::signer;
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::audit::record::{FileId, FileRole, Kind, Mark};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::Stage;
+use cadmill_core::ports::Signer;
+use cadmill_core::ports::clock::SystemClock;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+/// Ledgers in a directory, and the key that signed them.
+struct Archive {
+    sink: FileAudit,
+    signer: Arc<dyn Signer>,
+    directory: PathBuf,
+}
+
+impl Archive {
+    fn new(bench: &Bench) -> Self {
+        let directory = bench.path("ledgers");
+        let signer: Arc<dyn Signer> = Arc::new(signer());
+        let sink = FileAudit::new(&directory).unwrap();
+        std::fs::write(directory.join("pub.pem"), signer.public_key().to_pem()).unwrap();
+        Self { sink, signer, directory }
+    }
+
+    fn open(&self, worker: &str) -> Ledger {
+        let posture = [("landlock", "version 6"), ("swap", "off")];
+        let posture = posture.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let ledger = LedgerId::of_attempt(JobId::random(), 1);
+        let opening = Opening { ledger, worker: worker.to_owned(), posture };
+        Ledger::open(&self.sink, Some(self.signer.clone()), Arc::new(SystemClock), opening).unwrap()
+    }
+
+    /// A job of a directory and some files, all destroyed.
+    fn write(&self, worker: &str) -> LedgerId {
+        let ledger = self.open(worker);
+        ledger.stage(Stage::Unpack, Mark::Begin).unwrap();
+        let token = ledger.create(file(Kind::Directory, FileRole::Workspace, 0, b"in")).unwrap();
+        let directory = ledger.created(token, true).unwrap();
+        let files: Vec<FileId> = (0..4).map(|n| fill(&ledger, directory, n)).collect();
+        ledger.stage(Stage::Unpack, Mark::End).unwrap();
+        let found = ledger.found(file(Kind::File, FileRole::Output, directory, b"secret-out.dxf"), 7);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        for (file, bytes) in files.into_iter().zip(0u64..).chain([(found, 7)]) {
+            let token = ledger.wipe(file, "zeros-1");
+            ledger.wiped(token, true, bytes, true);
+            let token = ledger.unlink(file);
+            ledger.unlinked(token, true);
+        }
+        let token = ledger.rmdir(directory);
+        ledger.rmdired(token, true);
+        ledger.close("completed").unwrap();
+        ledger.id()
+    }
+
+    fn path(&self, ledger: LedgerId) -> String {
+        self.sink.path(ledger).to_str().unwrap().to_owned()
+    }
+
+    fn key(&self) -> String {
+        self.directory.join("pub.pem").to_str().unwrap().to_owned()
+    }
+}
+
+fn file(kind: Kind, role: FileRole, parent: FileId, name: &[u8]) -> NewFile<'_> {
+    NewFile { kind, role, parent, name }
+}
+
+fn fill(ledger: &Ledger, directory: FileId, bytes: u64) -> FileId {
+    let token = ledger.create(file(Kind::File, FileRole::Input, directory, b"secret.shp")).unwrap();
+    let id = ledger.created(token, true).unwrap();
+    let token = ledger.write(id).unwrap();
+    ledger.written(token, true, bytes, Some(ledger.content())).unwrap();
+    id
+}
+
+/// The first block of shell in docs/AUDIT.md.
+fn documented_check() -> String {
+    let text = std::fs::read_to_string(repository().join("docs/AUDIT.md")).unwrap();
+    let (_, rest) = text.split_once("```sh\n").expect("a block of shell");
+    rest.split_once("```").expect("its end").0.to_owned()
+}
+
+/// Runs the documented lines on a ledger and its head, as they lie there.
+fn by_hand(directory: &Path, ledger: &[u8], head: &[u8], key: &str) -> Output {
+    std::fs::create_dir_all(directory).unwrap();
+    std::fs::write(directory.join("ledger.jsonl"), ledger).unwrap();
+    std::fs::write(directory.join("head.json"), head).unwrap();
+    std::fs::copy(key, directory.join("pub.pem")).unwrap();
+    Command::new("bash").arg("-c").arg(documented_check()).current_dir(directory).output().unwrap()
+}
+
+#[test]
+fn the_documented_check_holds_for_a_genuine_ledger_and_fails_for_others() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let id = archive.write("w\u{f6}rker \"1\"\n");
+    let ledger = std::fs::read(archive.sink.path(id)).unwrap();
+    let head = std::fs::read(archive.sink.head_path(id)).unwrap();
+    let place = bench.path("by-hand");
+    let check = |ledger: &[u8], head: &[u8], key: &str| by_hand(&place, ledger, head, key);
+
+    let done = check(&ledger, &head, &archive.key());
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("Signature Verified Successfully"), "{said}");
+    assert!(said.contains(r#""created":6,"destroyed":6,"residual":0"#), "{said}");
+    assert_eq!(said.lines().filter(|line| line.contains("\tunlink\tok\t")).count(), 5, "{said}");
+
+    let text = String::from_utf8(ledger.clone()).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let other = archive.write("w");
+    let others = std::fs::read(archive.sink.path(other)).unwrap();
+    let elsewhere = Bench::new();
+    let foreign = Archive::new(&elsewhere);
+    let mut swapped = lines.clone();
+    swapped.swap(3, 4);
+    let cases: Vec<(&str, Vec<u8>, String)> = vec![
+        ("a byte flipped", text.replacen("\"bytes\":3", "\"bytes\":4", 1).into_bytes(), archive.key()),
+        ("a record dropped", [&lines[..3], &lines[4..]].concat().concat().into_bytes(), archive.key()),
+        ("two records swapped", swapped.concat().into_bytes(), archive.key()),
+        ("the tail cut", lines[..lines.len() - 2].concat().into_bytes(), archive.key()),
+        ("the last LF cut", ledger[..ledger.len() - 1].to_vec(), archive.key()),
+        ("another ledger", others, archive.key()),
+        ("another key", ledger.clone(), foreign.key()),
+    ];
+    for (what, bytes, key) in cases {
+        assert_ne!(bytes == ledger, key == archive.key(), "{what}: nothing was changed");
+        assert!(!check(&bytes, &head, &key).status.success(), "{what}");
+    }
+}
+
+#[test]
+fn verify_has_an_exit_code_for_each_verdict() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let (id, key) = (archive.write("w"), archive.key());
+    let path = archive.path(id);
+    let verify = |path: &str, rest: &[&str]| {
+        let run = bench.run(&[&["audit", "verify", path], rest].concat());
+        assert!(!run.stdout.contains("secret"), "{}", run.stdout);
+        run
+    };
+    let good = verify(&path, &["--key", &key]);
+    assert_eq!(good.code, Some(0), "{}{}", good.stdout, good.stderr);
+    assert!(
+        good.stdout.contains("VALID") && good.stdout.contains("6 created, 6 destroyed"),
+        "{}",
+        good.stdout
+    );
+    assert_eq!(verify(&path, &[]).code, Some(32));
+
+    let copy = |name: &str, bytes: &[u8]| {
+        let path = bench.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let bytes = std::fs::read(&path).unwrap();
+    let head = archive.sink.head_path(id).to_str().unwrap().to_owned();
+    let half = copy("half.jsonl", &bytes[..bytes.len() / 2]);
+    let cut = verify(&half, &["--key", &key, "--head", &head]);
+    assert_eq!(cut.code, Some(30));
+    assert!(cut.stdout.contains("[head.tail_cut]"), "{}", cut.stdout);
+    assert_eq!(verify(&half, &["--key", &key]).code, Some(31), "nothing says that it was longer");
+    let elsewhere = Bench::new();
+    let other = Archive::new(&elsewhere);
+    let foreign = verify(&path, &["--key", &other.key()]);
+    assert_eq!(foreign.code, Some(30));
+    assert!(foreign.stdout.contains("[signature.another_key]"), "{}", foreign.stdout);
+
+    let left = archive.open("w");
+    fill(&left, 0, 3);
+    left.close("engine.crashed").unwrap();
+    let unclean = verify(&archive.path(left.id()), &["--key", &key]);
+    assert_eq!(unclean.code, Some(33));
+    assert!(unclean.stdout.contains("files that were there at its end: 1"), "{}", unclean.stdout);
+    // Of several the worst.
+    let several = bench.run(&["audit", "verify", &path, &archive.path(left.id()), &half, "--key", &key]);
+    assert_eq!(several.code, Some(31), "{}", several.stdout);
+
+    assert_eq!(verify(&path, &["--key", &path]).code, Some(2));
+    assert_eq!(verify(&path, &["--head", &key]).code, Some(2));
+    assert_eq!(verify("/nonexistent", &[]).code, Some(10));
+    assert_eq!(bench.run(&["audit", "verify"]).code, Some(2));
+}
+
+#[test]
+fn verify_takes_the_heads_as_the_api_answers_them() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let (id, other) = (archive.write("w"), archive.write("w"));
+    let attempts: Vec<serde_json::Value> = [other, id]
+        .into_iter()
+        .map(|id| {
+            let head = std::fs::read(archive.sink.head_path(id)).unwrap();
+            let head: serde_json::Value = serde_json::from_slice(&head).unwrap();
+            let mut attempt = head["signature"].clone();
+            attempt["head"] = head["head"].clone();
+            attempt["attempt"] = 1.into();
+            attempt
+        })
+        .collect();
+    let answer = bench.path("answer.json");
+    std::fs::write(&answer, serde_json::json!({"attempts": attempts}).to_string()).unwrap();
+    std::fs::remove_file(archive.sink.head_path(id)).unwrap();
+    let (path, key) = (archive.path(id), archive.key());
+    let arguments = ["audit", "verify", &path, "--key", &key, "--head", answer.to_str().unwrap(), "--json"];
+    let run = bench.run(&arguments).succeeded();
+    let object = run.json();
+    assert_eq!(
+        (object["verdict"].as_str(), object["ledgers"][0]["records"].as_u64()),
+        (Some("VALID"), Some(45))
+    );
+    assert_eq!(bench.run(&arguments[..5]).code, Some(32), "without its head");
+}
+
+#[test]
+fn a_ledger_is_shown_file_by_file() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let id = archive.write("w");
+    let shown = bench.run(&["audit", "show", &archive.path(id), "--key", &archive.key()]).succeeded().stdout;
+    let rows: Vec<&str> = shown.lines().filter(|line| line.contains("  file  ")).collect();
+    assert_eq!(rows.len(), 5, "{shown}");
+    assert!(rows.iter().all(|row| row.contains('=')), "each has its life line: {shown}");
+    assert!(
+        shown.contains("posture landlock: version 6") && shown.contains("directory  workspace"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_report_loads_nothing_and_escapes_everything() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let ledgers = [archive.write("<script>alert(1)</script>"), archive.write("b")];
+    let page = bench.path("report.html");
+    let mut arguments = vec!["audit".to_owned(), "report".to_owned()];
+    arguments.extend(ledgers.iter().map(|id| archive.path(*id)));
+    arguments.extend(["-o".to_owned(), page.to_str().unwrap().to_owned(), "--key".to_owned(), archive.key()]);
+    bench.run(&arguments).succeeded();
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(!text.contains("<script") && text.contains("&lt;script&gt;alert(1)"), "{text}");
+    for outside in ["http:", "https:", "//", "src=", "href=", "@import", "url(\"", "<link", "secret"] {
+        assert!(!text.contains(outside), "{outside}");
+    }
+    assert!(text.contains("default-src 'none'"));
+    for id in ledgers {
+        assert!(text.contains(&id.job.to_string()));
+    }
+    assert_eq!(text.matches("<svg").count(), 2);
+    assert_eq!(text.matches("class=\"v VALID\"").count(), 4);
+    // Every element that is opened is closed, where HTML wants that.
+    for element in ["svg", "table", "details", "defs", "pattern", "h2", "h3", "body", "html"] {
+        let opened =
+            text.matches(&format!("<{element}>")).count() + text.matches(&format!("<{element} ")).count();
+        assert_eq!(opened, text.matches(&format!("</{element}>")).count(), "{element}");
+    }
+}
