@@ -97,10 +97,12 @@ impl Remote {
         let end = if digester.is_some() { self.reader.object.size_bytes } else { body };
         let all = digester.as_ref().map(|digester| &digester.parts);
         let result = run(directory, body, pieces, cancel, progress, |shared, work, progress| {
-            let parts = self.parts(end);
-            if let Err(failure) = self.hand_on(parts, pieces, shared, work, all, progress) {
+            let mut hands = Hands { pieces, open: None, position: 0, work };
+            if let Err(failure) = self.hand_on(self.parts(end), &mut hands, shared, all, progress) {
                 shared.fail(failure);
             }
+            // Not before: a piece that ends early would be taken for a damaged archive.
+            drop(hands);
         });
         self.tell();
         let found = digester.map(Digester::finish).transpose();
@@ -144,16 +146,14 @@ impl Remote {
     }
 
     /// Hands each part on to the pieces that it has bytes of, and to the digest.
-    fn hand_on<'a>(
+    fn hand_on(
         &self,
         mut parts: impl Stream<Item = Result<Bytes, Failure>> + Unpin,
-        pieces: &'a [Piece<'a>],
+        hands: &mut Hands<'_, '_>,
         shared: &Shared<'_>,
-        work: &Sender<Work<'a>>,
         all: Option<&Sender<Bytes>>,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
-        let mut hands = Hands { pieces, open: None, position: 0, work };
         while !shared.stopped() {
             // Made inside the runtime, where its timer is.
             let next = self.runtime.block_on(async { tokio::time::timeout(INTERVAL, parts.next()).await });

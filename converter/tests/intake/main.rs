@@ -289,6 +289,25 @@ async fn an_object_that_is_replaced_is_noticed() {
     assert!(world.proxy.seen().len() > 5);
 }
 
+/// The failure of the download is told, and not what it does to the entry that it cuts
+/// off. The two are found at the same moment, so it is tried often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_fails_is_not_taken_for_a_damaged_archive() {
+    let world = World::new().await;
+    let bytes = archive(&files(&[400_000]));
+    // Many requests that have to be called off.
+    let flow = Flow { tries: 1, part_bytes: 1000, buffer_bytes: 200_000, requests: 100, ..FLOW };
+    let (order, object) = world.upload(&bytes, "plan.zip").await;
+    for _ in 0..50 {
+        let remote = world.open(&order, &object, flow).await.unwrap();
+        world.proxy.rule(|seen| {
+            if seen.range.as_ref().is_some_and(|r| r.start == 0) { Act::Pass } else { Act::Cut(0) }
+        });
+        assert_eq!(expand(remote).await.unwrap_err().code, FailureCode::StoreUnavailable);
+        world.proxy.rule(|_| Act::Pass);
+    }
+}
+
 /// It may also happen between the announcement and the first read.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_was_replaced_before_is_noticed() {
