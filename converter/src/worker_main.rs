@@ -8,11 +8,12 @@
 use cadmill_converter::engines::Engines;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
-use cadmill_converter::posture;
+use cadmill_converter::posture::{self, Machine, Posture};
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
-use cadmill_converter::worker::{Worker, WorkerSettings, admission};
+use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
 use cadmill_converter::workspace::Place;
+use cadmill_core::audit::Auditing;
 use cadmill_core::config::{self, Binary, Config};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
@@ -96,6 +97,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         // A place that cannot be used, and a confinement that is not enough, are told
         // now and not by each job.
         let posture = posture::require(&setting)?;
+        let auditing = auditing(config)?;
+        warn_of_weaknesses(&posture, &auditing);
         let stores = Stores::open(config).await?;
         let settings = settings(config, &stores);
         tracing::info!(
@@ -109,11 +112,12 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
             own_uid = posture.engine.own_uid.is_some(),
             "ready"
         );
+        let recording = Recording { auditing, worker: settings.name.clone(), posture: told(&posture) };
         let Stores { objects, jobs, queue, bucket } = stores;
         if mode == "worker" && matches.get_flag(UNTIL) {
             stop_at_end_of_stdin(stop.clone())?;
         }
-        let worker = Worker::new(settings, setting, jobs, objects, queue, stop);
+        let worker = Worker::new(settings, setting, recording, jobs, objects, queue, stop);
         let done = if mode == "task" {
             let notices = match matches.get_one::<JobId>("job") {
                 Some(&job) => {
@@ -150,6 +154,23 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
         caps: config.caps,
         archive: config.archive,
         flow: Flow::with_buffer(config.worker.fetch_buffer_bytes),
+    }
+}
+
+/// On a thread of its own: it blocks, and brings runtimes of its own.
+fn auditing(config: &Config) -> Result<Auditing, Failure> {
+    std::thread::scope(|scope| scope.spawn(|| Auditing::open(config)).join())
+        .unwrap_or_else(|_| Err(Failure::new(FailureCode::Audit, "opening the audit sinks met a defect")))
+}
+
+/// What is allowed, and should not be.
+fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
+    let Machine { swap_bytes, workspace_unswappable, .. } = posture.machine;
+    if swap_bytes != Some(0) && !workspace_unswappable {
+        tracing::warn!(swap_bytes, "swap is on, or not known to be off: plaintext may reach a disk");
+    }
+    if auditing.signer.is_none() {
+        tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");
     }
 }
 

@@ -58,6 +58,7 @@ killed! {
     killed_when_converted = "converted", 2;
     killed_half_uploaded = "half-uploaded", 2;
     killed_when_uploaded_but_not_recorded = "uploaded", 2;
+    killed_when_about_to_wipe = "wiping", 2;
     killed_when_recorded_but_not_acknowledged = "recorded", 1;
 }
 
