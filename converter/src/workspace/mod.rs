@@ -10,6 +10,7 @@
 //! the remains of a killed process, and [`Place::sweep`] removes it.
 
 pub(crate) mod discard;
+mod private;
 mod sweep;
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -19,6 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+pub use private::{Privacy, Private};
 pub use sweep::Swept;
 
 /// Environment variable that names the directory to make workspaces in.
@@ -45,6 +47,9 @@ const LAYOUT: [&str; 4] = ["fetch", "in", "out", "tmp"];
 pub struct Place {
     directory: PathBuf,
     disk_allowed: bool,
+    /// Where workspaces were made before the place became private: others may have
+    /// left theirs there.
+    shared: Option<PathBuf>,
 }
 
 impl Place {
@@ -53,12 +58,13 @@ impl Place {
         Self {
             directory: std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from),
             disk_allowed: std::env::var_os(DISK_VARIABLE).is_some_and(|v| v == DISK_WORDS),
+            shared: None,
         }
     }
 
     /// A place for workspaces; `disk_allowed` accepts one that is no memory.
     pub fn new(directory: PathBuf, disk_allowed: bool) -> Self {
-        Self { directory, disk_allowed }
+        Self { directory, disk_allowed, shared: None }
     }
 
     /// Makes a workspace.
@@ -91,7 +97,7 @@ impl Place {
                 break (root, lock);
             }
         };
-        let workspace = Workspace { root, _lock: lock };
+        let workspace = Workspace { root, _lock: lock, private: self.is_private() };
         for name in LAYOUT {
             make_directory(&workspace.root.path().join(name))
                 .map_err(|e| Failure::io("making the workspace", &e))?;
@@ -116,6 +122,7 @@ pub(crate) fn make_directory(path: &Path) -> std::io::Result<()> {
 pub struct Workspace {
     root: TempDir,
     _lock: OwnedFd,
+    private: bool,
 }
 
 impl Workspace {
@@ -145,6 +152,11 @@ impl Workspace {
         [self.fetched(), self.input(), self.output(), self.scratch()]
             .iter()
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
+    }
+
+    /// Whether nobody else can open what lies in it by a path.
+    pub fn is_private(&self) -> bool {
+        self.private
     }
 
     /// Bytes that can still be written.

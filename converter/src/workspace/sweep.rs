@@ -26,8 +26,9 @@ impl Place {
     /// When the place cannot be listed.
     pub fn sweep(&self) -> io::Result<Swept> {
         let mut swept = Swept::default();
-        for entry in std::fs::read_dir(&self.directory)?.flatten() {
-            if !named_as_one(&entry.file_name().to_string_lossy()) {
+        let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
+        for entry in std::fs::read_dir(&self.directory)?.chain(shared.into_iter().flatten()).flatten() {
+            if !is_named(&entry.file_name().to_string_lossy(), PREFIX) {
                 continue;
             }
             match lock(&entry.path()) {
@@ -48,9 +49,9 @@ impl Place {
     }
 }
 
-/// Whether a workspace could have this name.
-fn named_as_one(name: &str) -> bool {
-    name.strip_prefix(PREFIX).is_some_and(|rest| {
+/// Whether this is the whole name of a directory that we would make.
+pub(super) fn is_named(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| {
         rest.len() == RANDOM_CHARACTERS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
@@ -134,7 +135,7 @@ mod tests {
             for name in &LAYOUT[made..] {
                 std::fs::remove_dir(workspace.root.path().join(name)).unwrap();
             }
-            let Workspace { root, _lock } = workspace;
+            let Workspace { root, _lock, .. } = workspace;
             let path = root.keep();
             drop(_lock);
             assert_eq!(at.sweep().unwrap(), Swept { removed: 1, left: 0 }, "{made} of it made");
