@@ -83,10 +83,14 @@ fn command() -> Command {
 
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    let mut setting = setting(config)?;
+    // While there is one thread, and before the process cannot be looked into: that is
+    // what user namespaces ask for. It is taken away when all else has ended.
+    let privacy = config.worker.private_workspace.parse()?;
+    let _private = setting.place.make_private(privacy, memory_bytes(config))?;
     // This process holds plaintext in its buffers: it must not end in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
-    let setting = setting(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -110,6 +114,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
             landlock = posture.engine.landlock.abi,
             seccomp = posture.engine.seccomp,
             own_uid = posture.engine.own_uid.is_some(),
+            private_workspace = posture.machine.workspace_private,
             "ready"
         );
         let recording = Recording { auditing, worker: settings.name.clone(), posture: told(&posture) };
@@ -149,7 +154,7 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
         name: config.worker.name.clone(),
         bucket: stores.bucket.clone(),
         concurrency: u32::try_from(config.worker.concurrency).unwrap_or(u32::MAX),
-        memory_bytes: config.worker.memory_bytes.unwrap_or_else(admission::available_bytes),
+        memory_bytes: memory_bytes(config),
         stop_within: config.worker.stop_within,
         caps: config.caps,
         archive: config.archive,
@@ -172,6 +177,11 @@ fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
     if auditing.signer.is_none() {
         tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");
     }
+}
+
+/// What the jobs may use together.
+fn memory_bytes(config: &Config) -> u64 {
+    config.worker.memory_bytes.unwrap_or_else(admission::available_bytes)
 }
 
 /// A token that SIGTERM, which ECS sends, and SIGINT cancel.

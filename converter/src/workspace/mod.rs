@@ -18,6 +18,7 @@ mod account;
 pub(crate) mod discard;
 mod folder;
 mod name;
+mod private;
 mod sweep;
 mod wipe;
 
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 pub(crate) use folder::Filling;
 pub use folder::Folder;
+pub use private::{Privacy, Private};
 pub use sweep::{Recorder, Swept};
 
 /// Environment variable that names the directory to make workspaces in.
@@ -66,6 +68,9 @@ const LAYOUT: [(&str, FileRole); 4] = [
 pub struct Place {
     directory: PathBuf,
     disk_allowed: bool,
+    /// Where workspaces were made before the place became private: others may have
+    /// left theirs there.
+    shared: Option<PathBuf>,
 }
 
 impl Place {
@@ -74,12 +79,13 @@ impl Place {
         Self {
             directory: std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from),
             disk_allowed: std::env::var_os(DISK_VARIABLE).is_some_and(|v| v == DISK_WORDS),
+            shared: None,
         }
     }
 
     /// A place for workspaces; `disk_allowed` accepts one that is no memory.
     pub fn new(directory: PathBuf, disk_allowed: bool) -> Self {
-        Self { directory, disk_allowed }
+        Self { directory, disk_allowed, shared: None }
     }
 
     /// Makes a workspace of which nothing is recorded.
@@ -112,7 +118,7 @@ impl Place {
             _ => failure,
         })?;
         let root = lock.path.clone();
-        let workspace = Workspace { root, lock, id, account, gone: false };
+        let workspace = Workspace { root, lock, id, account, gone: false, private: self.is_private() };
         for (name, role) in LAYOUT {
             workspace.make_directory(name, role)?;
         }
@@ -175,6 +181,7 @@ pub struct Workspace {
     id: FileId,
     account: Account,
     gone: bool,
+    private: bool,
 }
 
 impl Workspace {
@@ -204,6 +211,11 @@ impl Workspace {
         [self.fetched(), self.input(), self.output(), self.scratch()]
             .iter()
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
+    }
+
+    /// Whether nobody else can open what lies in it by a path.
+    pub fn is_private(&self) -> bool {
+        self.private
     }
 
     /// Bytes that can still be written.

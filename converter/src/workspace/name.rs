@@ -12,7 +12,7 @@ use std::str::FromStr;
 const PREFIX: &str = "cadmill-workspace-";
 
 /// Letters and digits that follow.
-const RANDOM: usize = 16;
+pub(super) const RANDOM: usize = 16;
 
 /// A name: the prefix, 16 letters and digits by chance, and for the workspace of an
 /// attempt `.JOB.ATTEMPT`.
@@ -54,6 +54,12 @@ impl fmt::Display for Name {
         write!(f, "{PREFIX}{}", self.random)?;
         self.ledger.map_or(Ok(()), |ledger| write!(f, ".{}.{}", ledger.job, ledger.attempt))
     }
+}
+
+/// Whether this is the whole name of a directory with this prefix that we would make.
+pub(super) fn is_named(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix)
+        .is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// The text is no name of a workspace.

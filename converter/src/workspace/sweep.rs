@@ -44,7 +44,8 @@ impl Place {
     /// When the place cannot be listed.
     pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<Swept> {
         let mut swept = Swept::default();
-        for entry in std::fs::read_dir(&self.directory)?.flatten() {
+        let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
+        for entry in std::fs::read_dir(&self.directory)?.chain(shared.into_iter().flatten()).flatten() {
             let Ok(name) = entry.file_name().to_string_lossy().parse::<Name>() else { continue };
             match lock(&entry.path()) {
                 Ok(Some(held)) if !is_private(&held) => {}

@@ -3,6 +3,7 @@
 
 mod deaths;
 mod duplicates;
+mod private;
 mod processes;
 mod task;
 mod whole;

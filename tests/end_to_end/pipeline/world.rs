@@ -33,6 +33,8 @@ pub(crate) struct World {
     server: EmbeddedS3,
     data: TempDir,
     place: TempDir,
+    /// Whether workers make their workspaces where this process cannot see them.
+    private: &'static str,
 }
 
 impl World {
@@ -47,7 +49,17 @@ impl World {
         let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
         let policy = Policy { lease, ..Policy::default() };
         let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
-        Self { jobs, queue, objects: Arc::new(objects), server, data, place }
+        Self { jobs, queue, objects: Arc::new(objects), server, data, place, private: "no" }
+    }
+
+    /// One whose workers must have private workspaces.
+    pub(crate) async fn with_private_workspaces() -> Self {
+        Self { private: "required", ..Self::new().await }
+    }
+
+    /// Where the workers make their workspaces.
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
     }
 
     /// Creates a job for this archive and uploads it; the store tells the queue.
@@ -120,6 +132,7 @@ impl World {
             .env("CADMILL_DATA_DIR", self.data.path())
             .env("CADMILL_S3_ENDPOINT", self.server.endpoint())
             .env("CADMILL_WORKSPACE", self.place.path())
+            .env("CADMILL_PRIVATE_WORKSPACE", self.private)
             .env("CADMILL_WORKER_NAME", name)
             .env("CADMILL_WORKER_CONCURRENCY", "2")
             .env("CADMILL_WORKER_MEMORY", "8G")
@@ -242,6 +255,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("the worker is there");
