@@ -15,7 +15,7 @@ BASE ?= debian:bookworm-slim
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with. Python for the programs that are no Debian
 # packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven
 
 .PHONY: help setup build demo test test-containers lint deny bench fuzz image clean
 
@@ -25,6 +25,7 @@ help: ## List the targets
 setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
 	@docker/python_tools.sh
+	@native-sys/java/build.sh
 
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked

@@ -69,7 +69,7 @@ impl Assimp {
 impl Engine for Assimp {
     fn describe(&self) -> Description {
         Description {
-            library: WANTED.library,
+            library: WANTED.library.to_owned(),
             version: self.version.clone(),
             path: self.path.clone(),
             inputs: self.inputs(),
