@@ -112,6 +112,7 @@ fn readable(request: &Request) -> Vec<PathBuf> {
     paths.extend(request.library.data.iter().chain(&request.library.needs).cloned());
     if let Some(jvm) = &request.library.jvm {
         paths.extend(jvm.reads().cloned());
+        paths.push(PathBuf::from(JVM_RANDOM));
         paths.extend(jvm.home.iter().flat_map(|home| links_out_of(home)));
     }
     if let Some(library) = &request.library.path {
@@ -131,6 +132,10 @@ fn loader_directories() -> Vec<PathBuf> {
         .filter(|path| !LIBRARIES.iter().any(|known| path.starts_with(known)))
         .collect()
 }
+
+/// Java's secure random numbers come of this device and of `/dev/urandom`. Without either
+/// it makes some by threads that race for seconds.
+const JVM_RANDOM: &str = "/dev/random";
 
 /// Directories of a Java installation in which distributions put links to `/etc`.
 const LINKED: [&str; 4] = ["conf", "conf/security", "lib", "lib/security"];

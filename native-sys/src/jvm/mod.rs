@@ -135,13 +135,15 @@ fn described(answer: &Answer<'_>, setting: &JvmSetting) -> Result<Description, L
 }
 
 fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
+    // Whatever it says then, it was told to stop: an exception may come of that as well,
+    // and what was written is no output.
+    if events.cancelled() {
+        return Err(EngineError::Cancelled);
+    }
     match answer.kind {
-        // What was written before it stopped to listen is no output.
-        "converted" if events.cancelled() => Err(EngineError::Cancelled),
         "converted" => {
             Ok(Converted { warnings: answer.fields.first().and_then(|n| n.parse().ok()).unwrap_or_default() })
         }
-        "cancelled" if events.cancelled() => Err(EngineError::Cancelled),
         "cancelled" => Err(EngineError::Rejected("the converter stopped without being told to".to_owned())),
         "memory" => Err(EngineError::OutOfMemory(answer.text())),
         "option" => Err(EngineError::Option(answer.text())),

@@ -13,7 +13,7 @@ use std::ffi::CString;
 /// - One thread collects garbage, one compiles, and only as far as pays at once: a
 ///   converter lives for one file.
 /// - The limits of a container are not looked up: the cap of the process is smaller.
-/// - Texts and file names are UTF-8, whatever the locale.
+/// - Texts are UTF-8, whatever the locale; for file names [`super::vm`] sets it.
 const ALWAYS: &[&str] = &[
     "-Xrs",
     "-XX:-UsePerfData",
@@ -25,7 +25,6 @@ const ALWAYS: &[&str] = &[
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
     "-Dfile.encoding=UTF-8",
-    "-Dsun.jnu.encoding=UTF-8",
     "-Djava.awt.headless=true",
     // LWJGL, which is nobody else's business: the libraries lie where `librarypath` says,
     // and native memory comes from the C library, whose caps are known.

@@ -49,9 +49,14 @@ pub(super) struct Vm {
 
 impl Vm {
     pub(super) fn start(setting: &JvmSetting) -> Result<Self, LoadError> {
-        // SAFETY: there is one thread as yet. The JVM takes the encoding of file names from
-        // the locale in part; numbers are written as in C all the same.
-        unsafe { std::env::set_var("LC_ALL", "C.UTF-8") };
+        // The JVM takes the encoding of file names from the locale. Only that part of it is
+        // set: numbers stay as in C, and for messages glibc would open a directory, which is
+        // out of reach.
+        // SAFETY: there is one thread as yet, so none reads the environment.
+        unsafe {
+            std::env::remove_var("LC_ALL");
+            std::env::set_var("LC_CTYPE", "C.UTF-8");
+        }
         let (calls, to_do) = channel();
         let (done, answers) = channel();
         let (ready, is_ready) = channel();
