@@ -205,7 +205,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(),
-            ["gdal", "assimp", "assimp-6"]
+            ["gdal", "assimp", "assimp-jvm", "assimp-6"]
         );
         assert_eq!(engines.get("gdal").unwrap().library.sha256.as_deref(), Some(pin.to_lowercase().as_str()));
         assert_eq!(engines.get("assimp").unwrap().library.path, None);
@@ -221,6 +221,13 @@ mod tests {
             ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='x.so'", "absolute"),
             ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='/x.so'\nsha256='12'", "64"),
             ("[[engine]]\nname='x'\nkind='gdal'\ndata=['share']", "absolute"),
+            ("[[engine]]\nname='x'\nkind='gdal'\nneeds=['liby.so']", "absolute"),
+            ("[[engine]]\nname='x'\nkind='gdal'\n[engine.jvm]\nheap_mib=64", "kind jvm"),
+            ("[[engine]]\nname='x'\nkind='jvm'", "the jar"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nheap=64", "heap"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nheap_mib=1", "between"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nnatives='n'", "absolute"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x:y.jar'", "colon"),
             ("[[engine]]\nname='x'\nkind='gdal'\ndata=['/']", "below the root"),
             ("[[engine]]\nname='x'\nkind='gdal'\n[[engine]]\nname='x'\nkind='gdal'", "twice"),
             (

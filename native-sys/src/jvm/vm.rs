@@ -11,7 +11,7 @@ use jni::strings::JNIStr;
 use jni::sys::{JNI_OK, JNI_VERSION_10, JavaVMInitArgs, JavaVMOption, jboolean, jdouble, jint};
 use jni::{Env, EnvUnowned, JavaVM, NativeMethod, jni_sig, jni_str};
 use std::ffi::{CString, c_void};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -142,7 +142,7 @@ fn create(libjvm: &Path, options: &[CString]) -> Result<JavaVM, LoadError> {
         version: JNI_VERSION_10,
         nOptions: list.len() as jint,
         options: list.as_mut_ptr(),
-        ignoreUnrecognized: false.into(),
+        ignoreUnrecognized: false,
     };
     let (mut vm, mut env) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the arguments, their options and the texts of these live through the call,
@@ -158,7 +158,7 @@ fn create(libjvm: &Path, options: &[CString]) -> Result<JavaVM, LoadError> {
 }
 
 /// Why there is no JVM, by the numbers of the JNI specification.
-fn refused(path: &PathBuf, answer: jint) -> LoadError {
+fn refused(path: &Path, answer: jint) -> LoadError {
     let text = format!("the JVM of {} could not be made: error {answer}", path.display());
     match answer {
         jni::sys::JNI_ENOMEM => broken(Broken::Memory, text),
@@ -239,5 +239,5 @@ extern "system" fn on_warn<'local>(
 }
 
 extern "system" fn on_cancelled(_env: EnvUnowned<'_>, _class: JClass<'_>) -> jboolean {
-    events().is_some_and(|events| events.cancelled()).into()
+    events().is_some_and(|events| events.cancelled())
 }

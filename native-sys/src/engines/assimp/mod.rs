@@ -6,6 +6,8 @@
 //! that a material file named `../../etc/passwd` is not read.
 
 mod io;
+#[cfg(test)]
+mod layout;
 mod options;
 
 use crate::bindings::assimp as ffi;
