@@ -15,7 +15,7 @@ BASE ?= debian:bookworm-slim
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with. Python for the programs that are no Debian
 # packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven
 
 .PHONY: help setup build demo test test-containers lint deny bench fuzz image clean
 
@@ -25,6 +25,7 @@ help: ## List the targets
 setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
 	@docker/python_tools.sh
+	@native-sys/java/build.sh
 
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked
@@ -51,12 +52,13 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load, the intake, the confinement, then conversions; about an hour
+bench: build ## Measure the API under load, the intake, the confinement, the JVM, then conversions; about an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
 	$(CARGO) build --release --locked -p cadmill-cli -p cadmill-converter --examples
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
 	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
+	python3 tests/bench/jvm.py --bin target/release --java target/java
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly

@@ -54,10 +54,12 @@ fn defaults(engines: &[EngineFormats]) -> Vec<(String, String, String)> {
     let mut rows: Vec<(String, String, String)> = Vec::new();
     for formats in engines {
         for output in &formats.outputs {
-            let known = rows
+            let listed: Vec<&str> = rows
                 .iter()
-                .any(|(extension, engine, _)| *extension == output.extension && *engine == formats.engine);
-            if !known {
+                .filter(|(extension, ..)| *extension == output.extension)
+                .map(|(_, engine, _)| engine.as_str())
+                .collect();
+            if serves(formats, &listed, engines) {
                 rows.push((output.extension.clone(), formats.engine.clone(), output.id.clone()));
             }
         }
@@ -65,6 +67,14 @@ fn defaults(engines: &[EngineFormats]) -> Vec<(String, String, String)> {
     // Stable: of two engines for one extension, the preferred one stays first.
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     rows
+}
+
+/// Whether an engine is chosen for something once the listed ones had the choice: it must
+/// read what none of them does.
+fn serves(formats: &EngineFormats, listed: &[&str], engines: &[EngineFormats]) -> bool {
+    let others: Vec<&EngineFormats> =
+        engines.iter().filter(|other| listed.contains(&other.engine.as_str())).collect();
+    formats.inputs.iter().any(|input| !others.iter().any(|other| other.reads(input)))
 }
 
 /// The extensions that the library reads: those that choose the engine by

@@ -8,8 +8,16 @@
 //! library = "/opt/gdal/lib/libgdal.so.35"
 //! sha256 = "…"                        # optional; checked before the file is loaded
 //! data = ["/opt/gdal/share"]          # optional; directories that the library may read
+//!
+//! [[engine]]
+//! name = "vendor"
+//! kind = "jvm"
+//! library = "/opt/vendor/converter.jar"
+//! [engine.jvm]                        # optional; see `jvm::Keys`
+//! class_path = ["/opt/vendor/lib/formats.jar"]
 //! ```
 
+use crate::jvm;
 use crate::protocol::Library;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, EngineKind};
@@ -26,19 +34,31 @@ pub struct Engine {
     pub name: String,
     /// The library behind it.
     pub library: Library,
+    /// What a converter in Java reads and writes: the table cannot know.
+    declared: Option<EngineFormats>,
 }
 
 impl Engine {
     fn built_in(kind: EngineKind) -> Self {
         Self {
             name: kind.as_str().to_owned(),
-            library: Library { kind, path: None, sha256: None, data: Vec::new() },
+            library: Library { kind, ..Library::of_nothing() },
+            declared: None,
         }
+    }
+
+    /// Assimp once more, through its jar. It serves when it is named.
+    fn assimp_jvm() -> Self {
+        let (library, formats) = jvm::assimp();
+        Self { name: jvm::ASSIMP.to_owned(), library, declared: Some(formats) }
     }
 
     /// What the engine reads and writes, according to the table.
     pub fn formats(&self) -> EngineFormats {
-        EngineFormats::of_kind(&self.name, self.library.kind)
+        match &self.declared {
+            Some(formats) => EngineFormats { engine: self.name.clone(), ..formats.clone() },
+            None => EngineFormats::of_kind(&self.name, self.library.kind),
+        }
     }
 }
 
@@ -50,7 +70,8 @@ pub struct Engines {
 
 impl Default for Engines {
     fn default() -> Self {
-        Self { engines: EngineKind::ALL.iter().map(|&kind| Engine::built_in(kind)).collect() }
+        let native = EngineKind::ALL.iter().map(|&kind| Engine::built_in(kind));
+        Self { engines: native.chain([Engine::assimp_jvm()]).collect() }
     }
 }
 
@@ -70,6 +91,9 @@ struct Entry {
     sha256: Option<String>,
     #[serde(default)]
     data: Vec<PathBuf>,
+    #[serde(default)]
+    needs: Vec<PathBuf>,
+    jvm: Option<jvm::Keys>,
 }
 
 impl Engines {
@@ -130,6 +154,9 @@ impl Entry {
         if self.library.as_ref().is_some_and(|p| !p.is_absolute()) {
             return Err(format!("engine '{name}': `library` must be an absolute path"));
         }
+        if self.needs.iter().any(|p| !p.is_absolute()) {
+            return Err(format!("engine '{name}': `needs` must be absolute paths of libraries"));
+        }
         if self.data.iter().any(|p| !p.is_absolute() || p.parent().is_none()) {
             return Err(format!(
                 "engine '{name}': `data` must be absolute paths of directories below the root"
@@ -146,8 +173,22 @@ impl Entry {
                 ));
             }
         }
-        let library = Library { kind: self.kind, path: self.library, sha256, data: self.data };
-        Ok(Engine { name: self.name, library })
+        let fail = |text: &str| Err(format!("engine '{name}': {text}"));
+        let (jvm, declared) = match (self.kind, &self.library) {
+            (EngineKind::Jvm, library) => {
+                let keys = self.jvm.unwrap_or_default();
+                if let Some(mistake) = keys.mistake(library.as_deref()) {
+                    return fail(&mistake);
+                }
+                let (jvm, formats) = keys.into_jvm(library.as_deref().unwrap_or(Path::new("")));
+                (Some(Box::new(jvm)), Some(formats))
+            }
+            _ if self.jvm.is_some() => return fail("only the kind jvm has a part `jvm`"),
+            _ => (None, None),
+        };
+        let library =
+            Library { kind: self.kind, path: self.library, sha256, data: self.data, needs: self.needs, jvm };
+        Ok(Engine { name: self.name, library, declared })
     }
 }
 
@@ -164,7 +205,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(),
-            ["gdal", "assimp", "assimp-6"]
+            ["gdal", "assimp", "assimp-jvm", "assimp-6"]
         );
         assert_eq!(engines.get("gdal").unwrap().library.sha256.as_deref(), Some(pin.to_lowercase().as_str()));
         assert_eq!(engines.get("assimp").unwrap().library.path, None);
@@ -180,6 +221,13 @@ mod tests {
             ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='x.so'", "absolute"),
             ("[[engine]]\nname='x'\nkind='gdal'\nlibrary='/x.so'\nsha256='12'", "64"),
             ("[[engine]]\nname='x'\nkind='gdal'\ndata=['share']", "absolute"),
+            ("[[engine]]\nname='x'\nkind='gdal'\nneeds=['liby.so']", "absolute"),
+            ("[[engine]]\nname='x'\nkind='gdal'\n[engine.jvm]\nheap_mib=64", "kind jvm"),
+            ("[[engine]]\nname='x'\nkind='jvm'", "the jar"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nheap=64", "heap"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nheap_mib=1", "between"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nnatives='n'", "absolute"),
+            ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x:y.jar'", "colon"),
             ("[[engine]]\nname='x'\nkind='gdal'\ndata=['/']", "below the root"),
             ("[[engine]]\nname='x'\nkind='gdal'\n[[engine]]\nname='x'\nkind='gdal'", "twice"),
             (

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod engines;
 pub mod intake;
 pub mod job;
+pub mod jvm;
 pub mod posture;
 pub mod probe;
 pub mod protocol;

@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// Raised with each change of a message; the two binaries must agree.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so that a command never
 /// blocks the supervisor, whatever the host does.
@@ -76,12 +76,50 @@ pub struct Library {
     pub sha256: Option<String>,
     /// Directories that it reads besides its file, e.g. its tables of projections.
     pub data: Vec<PathBuf>,
+    /// Libraries that it needs and the linker does not find; loaded before it.
+    pub needs: Vec<PathBuf>,
+    /// What a converter in Java needs besides; only such an engine has it.
+    pub jvm: Option<Box<Jvm>>,
+}
+
+/// What a converter in Java needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jvm {
+    /// The Java installation.
+    pub home: Option<PathBuf>,
+    /// Jars and directories of classes: the bridge, then the library, then others.
+    pub class_path: Vec<PathBuf>,
+    /// Directory of native libraries that the classes load.
+    pub natives: Option<PathBuf>,
+    /// The converter's class, where the class path has several.
+    pub converter: Option<String>,
+    /// Cap on the heap, in bytes; derived from the cap on memory without it.
+    pub heap_bytes: Option<u64>,
+    /// Archive of classes, for a faster start.
+    pub archive: Option<PathBuf>,
+    /// Why it cannot be used, as was found out before.
+    pub problem: Option<String>,
+}
+
+impl Jvm {
+    /// Files and directories that the JVM reads, the installation included.
+    pub fn reads(&self) -> impl Iterator<Item = &PathBuf> {
+        self.home.iter().chain(&self.class_path).chain(&self.natives).chain(&self.archive)
+    }
 }
 
 impl Library {
     /// What stands for the library where none is loaded.
     pub fn of_nothing() -> Self {
-        Self { kind: EngineKind::Assimp, path: None, sha256: None, data: Vec::new() }
+        Self {
+            kind: EngineKind::Assimp,
+            path: None,
+            sha256: None,
+            data: Vec::new(),
+            needs: Vec::new(),
+            jvm: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one face of all engines.
 
+use crate::library::LoadError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub trait Engine {
 #[derive(Debug, Clone)]
 pub struct Description {
     /// The library's own name, e.g. `GDAL`.
-    pub library: &'static str,
+    pub library: String,
     /// Its version, e.g. `3.6.2`.
     pub version: String,
     /// The file that was loaded.
@@ -113,4 +114,7 @@ pub enum EngineError {
     /// [`Events::cancelled`] answered yes.
     #[error("cancelled")]
     Cancelled,
+    /// The engine turned out to be incomplete only now: a JVM loads classes when they are used.
+    #[error(transparent)]
+    Unusable(LoadError),
 }

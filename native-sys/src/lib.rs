@@ -16,12 +16,16 @@ mod bindings;
 mod engine;
 mod engines;
 mod files;
+#[cfg(feature = "jvm")]
+mod jvm;
 mod library;
 
 pub use engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
-pub use library::LoadError;
+#[cfg(feature = "jvm")]
+pub use jvm::JvmSetting;
+pub use library::{Broken, LoadError};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The kinds of library that can be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +36,25 @@ pub enum Kind {
     Assimp,
 }
 
-/// Loads a library of this kind: `path`, or the system's when there is none.
+/// Loads a library of this kind: `path`, or the system's when there is none. The libraries
+/// that it `needs` are loaded before, in their order: out of a jar they lie where the
+/// dynamic linker does not look.
 ///
 /// # Errors
 /// [`LoadError`] names the file, what it lacks and what to do.
-pub fn load(kind: Kind, path: Option<&Path>) -> Result<Box<dyn Engine>, LoadError> {
+pub fn load(kind: Kind, path: Option<&Path>, needs: &[PathBuf]) -> Result<Box<dyn Engine>, LoadError> {
+    library::load_before(needs)?;
     Ok(match kind {
         Kind::Gdal => Box::new(engines::gdal::Gdal::load(path)?),
         Kind::Assimp => Box::new(engines::assimp::Assimp::load(path)?),
     })
+}
+
+/// Starts a JVM and finds the converter on its class path. Once a process.
+///
+/// # Errors
+/// [`LoadError`] names what is missing and what to do.
+#[cfg(feature = "jvm")]
+pub fn load_jvm(setting: &JvmSetting) -> Result<Box<dyn Engine>, LoadError> {
+    jvm::load(setting)
 }

@@ -41,6 +41,27 @@ pub enum LoadError {
         /// Versions that are supported.
         supported: &'static str,
     },
+    /// A class path, or the JVM, cannot be used.
+    #[error("{text}")]
+    Broken {
+        /// In which way.
+        how: Broken,
+        /// In words.
+        text: String,
+    },
+}
+
+/// In which way a class path, or the JVM, cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// Something is not there, or cannot be loaded.
+    Missing,
+    /// A class, or a part of one, is not there.
+    Symbol,
+    /// Something has a version that is not supported.
+    Version,
+    /// There is too little memory to start.
+    Memory,
 }
 
 /// A library to open.
@@ -50,6 +71,21 @@ pub(crate) struct Wanted {
     pub(crate) names: &'static [&'static str],
     pub(crate) functions: &'static [&'static str],
     pub(crate) supported: &'static str,
+}
+
+/// Loads libraries that another one needs, for good. The linker takes what is loaded
+/// under the same name (`DT_SONAME`) and looks no further.
+pub(crate) fn load_before(needs: &[PathBuf]) -> Result<(), LoadError> {
+    for path in needs {
+        // SAFETY: as in `open`: the vendor's initialisers run, and nothing else loads.
+        let library = unsafe { libloading::Library::new(path) }.map_err(|error| LoadError::Missing {
+            library: "a needed library",
+            tried: vec![path.display().to_string()],
+            reason: error_text(&error),
+        })?;
+        std::mem::forget(library);
+    }
+    Ok(())
 }
 
 /// Opens the library and checks that every function is there.

@@ -156,7 +156,7 @@ failure_codes! {
     /// No engine has this name.
     EngineUnknown = "engine.unknown", Usage, 11, false, "See `cadmill engines` for the names.";
     /// The engine's library cannot be found or loaded.
-    EngineLibraryMissing = "engine.library_missing", System, 11, false, "Install the engine's package (Debian: libassimp5 or libgdal32), or set its path in the engines file.";
+    EngineLibraryMissing = "engine.library_missing", System, 11, false, "Install the engine's package (Debian: libassimp5, libgdal32, default-jre-headless for Java), or set its path in the engines file.";
     /// The engine's library lacks a function that is called.
     EngineSymbolMissing = "engine.symbol_missing", System, 11, false, "The file is another library or another major version; install the one that the message names.";
     /// The engine's library has a version that is not supported.

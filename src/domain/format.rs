@@ -18,10 +18,13 @@ pub enum EngineKind {
     Gdal,
     /// Assimp through its C API: meshes and scenes.
     Assimp,
+    /// A converter in Java, in a JVM.
+    Jvm,
 }
 
 impl EngineKind {
-    /// Every kind, in the order in which a default engine is chosen.
+    /// Every kind of which an engine of the same name is built in, in the order in which a
+    /// default engine is chosen.
     pub const ALL: &'static [EngineKind] = &[Self::Gdal, Self::Assimp];
 
     /// The kind's name, which is also the name of the built-in engine of this kind.
@@ -29,6 +32,7 @@ impl EngineKind {
         match self {
             Self::Gdal => "gdal",
             Self::Assimp => "assimp",
+            Self::Jvm => "jvm",
         }
     }
 }
@@ -69,6 +73,8 @@ impl EngineFormats {
         let (inputs, outputs): (&[&str], &[(&str, &str)]) = match kind {
             EngineKind::Gdal => (GDAL_INPUTS, GDAL_OUTPUTS),
             EngineKind::Assimp => (ASSIMP_INPUTS, ASSIMP_OUTPUTS),
+            // Every converter is another; the engines file may say, or it is asked.
+            EngineKind::Jvm => (&[], &[]),
         };
         Self {
             engine: name.to_owned(),

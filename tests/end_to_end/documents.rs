@@ -17,6 +17,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
+    "docs/FROM-JAR-TO-FFI.md",
     "docs/PIPELINE.md",
     "docs/SECURITY.md",
     "docs/adr/0001-process-per-conversion.md",
@@ -31,6 +32,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0010-unzip-while-downloading.md",
     "docs/adr/0011-confinement-without-namespaces.md",
     "docs/adr/0012-every-temporary-file-on-record.md",
+    "docs/adr/0013-a-jvm-per-conversion.md",
     "docs/adr/0014-private-workspace.md",
 ];
 

@@ -109,7 +109,7 @@ fn watch(behaviour: &str, more: &[&str]) -> Watched {
     Watched { run, elapsed }
 }
 
-fn descendants(parent: u32) -> Vec<u32> {
+pub(crate) fn descendants(parent: u32) -> Vec<u32> {
     let mut found = children_of(parent);
     let mut at = 0;
     while at < found.len() {
@@ -122,7 +122,7 @@ fn descendants(parent: u32) -> Vec<u32> {
 
 /// Whether a process can still do something. A zombie cannot: it waits for the
 /// init process, which got it when its parent died.
-fn is_alive(process: u32) -> bool {
+pub(crate) fn is_alive(process: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 

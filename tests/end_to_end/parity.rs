@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Files by name.
-type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// A vendor's command line tool.
 #[derive(Debug, Clone, Copy)]
@@ -356,16 +356,21 @@ fn run_cadmill(
     let json = run.json();
     assert_eq!(json["engine"]["name"], tool.engine(), "{run:?}");
     assert_eq!(json["engine"]["format_id"], id, "{run:?}");
+    Ok(read_output(bench, &json, &name))
+}
+
+/// The files of an output that was to have this name, by what `--json` tells of it.
+pub(crate) fn read_output(bench: &Bench, json: &serde_json::Value, name: &str) -> Files {
     let path = bench.path(json["output"]["path"].as_str().expect("a path"));
     let files = if json["output"]["engine_files"] == 1 {
         assert_eq!(name_of(&path), name);
-        BTreeMap::from([(name, std::fs::read(&path).expect("a readable output"))])
+        BTreeMap::from([(name.to_owned(), std::fs::read(&path).expect("a readable output"))])
     } else {
         assert_eq!(name_of(&path), format!("{name}.zip"));
         read_zip(&path)
     };
-    assert_eq!(json["output"]["engine_files"], files.len(), "{run:?}");
-    Ok(files)
+    assert_eq!(json["output"]["engine_files"], files.len(), "{json}");
+    files
 }
 
 fn name_of(path: &Path) -> String {
@@ -389,7 +394,7 @@ fn read_zip(path: &Path) -> Files {
 }
 
 /// Compares two sets of files after masking; tells where they differ first.
-fn differences(mut ours: Files, mut theirs: Files) -> Result<(), String> {
+pub(crate) fn differences(mut ours: Files, mut theirs: Files) -> Result<(), String> {
     if !ours.keys().eq(theirs.keys()) {
         return Err(format!("cadmill wrote {:?}, the tool {:?}", ours.keys(), theirs.keys()));
     }

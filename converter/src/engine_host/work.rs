@@ -1,10 +1,11 @@
 //! Loads the library and does the one task.
 
 use crate::events::Reporter;
+use crate::jvm;
 use cadmill_converter::digest;
 use cadmill_converter::protocol::{Answer, Library, Message, Request, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
-use cadmill_native_sys::{self as native_sys, Engine, EngineError, Events, Kind, LoadError};
+use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
         return Answer::Probed;
     }
-    let engine = match load(&request.library) {
+    let engine = match load(&request.library, request.memory_bytes) {
         Ok(engine) => engine,
-        Err((reason, message)) => return Answer::Unavailable { reason, message },
+        Err(answer) => return answer,
     };
     let description = engine.describe();
     reporter.send(&Message::Loaded {
-        library: description.library.to_owned(),
+        library: description.library.clone(),
         version: description.version.clone(),
         path: description.path.clone(),
     });
@@ -39,6 +40,7 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
                 Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
                 Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
                 Err(EngineError::Cancelled) => Answer::Cancelled,
+                Err(EngineError::Unusable(error)) => unusable(&error),
             }
         }
     }
@@ -49,26 +51,32 @@ fn short(message: &str) -> String {
     message.chars().take(4000).collect()
 }
 
-fn load(library: &Library) -> Result<Box<dyn Engine>, (Unavailable, String)> {
-    let kind = match library.kind {
-        EngineKind::Gdal => Kind::Gdal,
-        EngineKind::Assimp => Kind::Assimp,
-    };
+fn load(library: &Library, memory_bytes: u64) -> Result<Box<dyn Engine>, Answer> {
+    let unavailable = |(reason, message)| Answer::Unavailable { reason, message };
     let pinned = match (&library.path, &library.sha256) {
-        (Some(path), Some(pin)) => Some(open_pinned(path, pin)?),
+        (Some(path), Some(pin)) => Some(open_pinned(path, pin).map_err(unavailable)?),
         _ => None,
     };
     let by_descriptor =
         pinned.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
     let path = by_descriptor.as_deref().or(library.path.as_deref());
-    native_sys::load(kind, path).map_err(|error| {
-        let reason = match error {
-            LoadError::Missing { .. } => Unavailable::Missing,
-            LoadError::Symbols { .. } => Unavailable::Symbol,
-            LoadError::Version { .. } => Unavailable::Version,
-        };
-        (reason, short(&error.to_string()))
-    })
+    let loaded = match library.kind {
+        EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs),
+        EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs),
+        EngineKind::Jvm => return jvm::load(library, memory_bytes).map_err(|e| unusable(&e)),
+    };
+    loaded.map_err(|error| unusable(&error))
+}
+
+/// The answer of an engine that cannot be used.
+fn unusable(error: &LoadError) -> Answer {
+    let reason = match error {
+        LoadError::Missing { .. } | LoadError::Broken { how: Broken::Missing, .. } => Unavailable::Missing,
+        LoadError::Symbols { .. } | LoadError::Broken { how: Broken::Symbol, .. } => Unavailable::Symbol,
+        LoadError::Version { .. } | LoadError::Broken { how: Broken::Version, .. } => Unavailable::Version,
+        LoadError::Broken { how: Broken::Memory, text } => return Answer::OutOfMemory(short(text)),
+    };
+    Answer::Unavailable { reason, message: short(&error.to_string()) }
 }
 
 /// The file, if it is the pinned one. It is loaded through this very descriptor,

@@ -18,7 +18,10 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-const SIGNALS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
+/// The last one comes of a file that is too large. It ends a process by itself, but not
+/// one with a JVM in it, which ignores it unless there was a handler before.
+const SIGNALS: [i32; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL, libc::SIGXFSZ];
 
 /// `/proc/self/status`, open.
 static STATUS: AtomicI32 = AtomicI32::new(-1);
@@ -69,9 +72,13 @@ extern "C" fn on_signal(signal: i32) {
     note.number(data_bytes());
     note.text(b"}}");
     note.send();
-    // The handler is reset; let the signal end the process.
-    // SAFETY: `raise` is async-signal-safe.
-    unsafe { libc::raise(signal) };
+    // Let the signal end the process. The handler is reset, unless a JVM has put its own in
+    // front and called this one: then it must not get the signal again.
+    // SAFETY: `signal` and `raise` are async-signal-safe.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
 }
 
 /// The process's private data, in bytes: `VmData` of its status.

@@ -109,7 +109,12 @@ fn readable(request: &Request) -> Vec<PathBuf> {
     if request.library.kind == EngineKind::Gdal {
         paths.extend(GDAL_DATA.map(PathBuf::from));
     }
-    paths.extend(request.library.data.iter().cloned());
+    paths.extend(request.library.data.iter().chain(&request.library.needs).cloned());
+    if let Some(jvm) = &request.library.jvm {
+        paths.extend(jvm.reads().cloned());
+        paths.push(PathBuf::from(JVM_RANDOM));
+        paths.extend(jvm.home.iter().flat_map(|home| links_out_of(home)));
+    }
     if let Some(library) = &request.library.path {
         paths.push(library.clone());
         paths.extend(objects_beside(library));
@@ -126,6 +131,21 @@ fn loader_directories() -> Vec<PathBuf> {
         .filter(|path| path.is_absolute() && path.parent().is_some())
         .filter(|path| !LIBRARIES.iter().any(|known| path.starts_with(known)))
         .collect()
+}
+
+/// Java's secure random numbers come of this device and of `/dev/urandom`. Without either
+/// it makes some by threads that race for seconds.
+const JVM_RANDOM: &str = "/dev/random";
+
+/// Directories of a Java installation in which distributions put links to `/etc`.
+const LINKED: [&str; 4] = ["conf", "conf/security", "lib", "lib/security"];
+
+/// What the links of a Java installation lead to, as Debian's settings do.
+fn links_out_of(home: &Path) -> Vec<PathBuf> {
+    let directories = LINKED.iter().filter_map(|name| std::fs::read_dir(home.join(name)).ok());
+    let entries = directories.flat_map(|entries| entries.flatten().map(|entry| entry.path()));
+    let links = entries.filter(|path| path.is_symlink()).filter_map(|path| path.canonicalize().ok());
+    links.filter(|target| target.is_file() && !target.starts_with(home)).collect()
 }
 
 /// Shared objects in the directory of a declared library: it may need them. Its other
@@ -165,8 +185,8 @@ mod tests {
         let library = Library {
             kind: EngineKind::Gdal,
             path: Some("/opt/x/libx.so".into()),
-            sha256: None,
             data: vec!["/opt/share".into()],
+            ..Library::of_nothing()
         };
         let request = Request {
             version: VERSION,

@@ -7,11 +7,15 @@
 //! architecture, such as the 32-bit calls of x86-64, ends the process at once.
 
 use crate::digest::Digest;
+use cadmill_core::domain::format::EngineKind;
 use seccompiler::{BpfProgram, TargetArch};
 use std::io;
 
 /// The filter for native libraries.
 const NATIVE: &str = include_str!("filters/native.json");
+
+/// The filter for converters in Java: wider, by what a JVM needs to start.
+const JVM: &str = include_str!("filters/jvm.json");
 
 /// Stands in a filter file for the process's own id.
 const SELF: &str = "\"SELF\"";
@@ -32,13 +36,14 @@ pub struct Filter {
     pub sha256: String,
 }
 
-/// Compiles the filter for this process.
+/// Compiles the filter for this process, which is to load an engine of this kind.
 ///
 /// # Errors
 /// A mistake in the filter file, which a test would have found.
-pub fn compile() -> io::Result<Filter> {
+pub fn compile(kind: EngineKind) -> io::Result<Filter> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    let mut programs = programs(NATIVE, arch)?;
+    let file = if kind == EngineKind::Jvm { JVM } else { NATIVE };
+    let mut programs = programs(file, arch)?;
     let sha256 = digest(&programs);
     for instruction in programs.iter_mut().flatten().filter(|i| i.k == ANYBODY) {
         instruction.k = std::process::id();
@@ -206,10 +211,6 @@ const OLDER: &[(i64, &str)] = &[];
 mod tests {
     use super::*;
 
-    /// The filter of a converter that runs in a JVM. No engine of that kind exists
-    /// yet; it is kept whole by these tests.
-    const JVM: &str = include_str!("filters/jvm.json");
-
     const ARCHITECTURES: [TargetArch; 2] = [TargetArch::x86_64, TargetArch::aarch64];
 
     #[test]
@@ -241,7 +242,8 @@ mod tests {
         assert_ne!(digest(&native), digest(&programs(JVM, arch).unwrap()));
         assert_ne!(digest(&native), digest(&programs(NATIVE, TargetArch::aarch64).unwrap()));
         assert_eq!(native.iter().flatten().filter(|i| i.k == ANYBODY).count(), 1);
-        let filter = compile().unwrap();
+        let filter = compile(EngineKind::Assimp).unwrap();
+        assert_ne!(filter.sha256, compile(EngineKind::Jvm).unwrap().sha256);
         assert_eq!(filter.sha256.len(), 64);
         let named = filter.programs.iter().flatten().filter(|i| i.k == std::process::id()).count();
         assert!(named >= 1 && !filter.programs.iter().flatten().any(|i| i.k == ANYBODY));

@@ -28,9 +28,10 @@ pub(super) fn give(pid: Pid, request: &Request, work: &Path, output: &Path) -> i
         Task::Convert { input_dir, .. } | Task::Probe { input_dir, .. } => Some(input_dir.as_path()),
         Task::Describe => None,
     };
-    let library = request.library.path.as_deref();
+    let jvm = request.library.jvm.iter().flat_map(|jvm| jvm.reads().map(|path| path.as_path()));
+    let mut library = request.library.path.as_deref().into_iter().chain(jvm);
     let apart = input.is_none_or(|input| input.starts_with(workspace)) && output.starts_with(workspace);
-    if !apart || !may_give() || !workspace.parent().is_some_and(is_open) || !library.is_none_or(is_readable) {
+    if !apart || !may_give() || !workspace.parent().is_some_and(is_open) || !library.all(is_readable) {
         return Ok(None);
     }
     let id = FIRST + pid.as_raw_nonzero().get().unsigned_abs();

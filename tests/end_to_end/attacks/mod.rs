@@ -11,6 +11,7 @@ mod rig;
 mod table;
 mod tiers;
 
+pub(crate) use rig::unconfined_host;
 use rig::{Mode, Rig};
 use table::{ATTACKS, Attack};
 

@@ -91,7 +91,7 @@ fn every_attack_is_built() {
 
 /// The host without its confinement: an example of the package, which a plain build of
 /// the tests makes.
-pub(super) fn unconfined_host() -> PathBuf {
+pub(crate) fn unconfined_host() -> PathBuf {
     let examples = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("examples");
     let host = examples.join("engine-host-unconfined");
     assert!(host.is_file(), "{} is missing: run `cargo test --workspace --no-run` first", host.display());

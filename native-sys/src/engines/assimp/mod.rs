@@ -6,6 +6,8 @@
 //! that a material file named `../../etc/passwd` is not read.
 
 mod io;
+#[cfg(test)]
+mod layout;
 mod options;
 
 use crate::bindings::assimp as ffi;
@@ -69,7 +71,7 @@ impl Assimp {
 impl Engine for Assimp {
     fn describe(&self) -> Description {
         Description {
-            library: WANTED.library,
+            library: WANTED.library.to_owned(),
             version: self.version.clone(),
             path: self.path.clone(),
             inputs: self.inputs(),

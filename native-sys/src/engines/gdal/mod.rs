@@ -176,7 +176,7 @@ impl Engine for Gdal {
         inputs.sort();
         inputs.dedup();
         Description {
-            library: WANTED.library,
+            library: WANTED.library.to_owned(),
             version: self.version.clone(),
             path: self.path.clone(),
             inputs,

@@ -1,0 +1,38 @@
+//! What the host makes of an engine in Java: the setting of its JVM.
+
+use cadmill_converter::protocol::Library;
+use cadmill_native_sys::{Broken, Engine, LoadError};
+
+#[cfg(feature = "jvm")]
+pub(crate) fn load(library: &Library, memory_bytes: u64) -> Result<Box<dyn Engine>, LoadError> {
+    use cadmill_native_sys::{JvmSetting, load_jvm};
+    let missing = |text: &str| LoadError::Broken { how: Broken::Missing, text: text.to_owned() };
+    let jvm = library.jvm.as_deref().ok_or_else(|| missing("the engine says nothing of its class path"))?;
+    if let Some(problem) = &jvm.problem {
+        return Err(missing(problem));
+    }
+    let home = jvm.home.clone().ok_or_else(|| missing("there is no Java"))?;
+    let scratch = std::env::current_dir().map_err(|e| missing(&format!("no place for temporaries: {e}")))?;
+    load_jvm(&JvmSetting {
+        home,
+        class_path: jvm.class_path.clone(),
+        natives: jvm.natives.clone(),
+        converter: jvm.converter.clone(),
+        heap_bytes: jvm.heap_bytes.unwrap_or_else(|| default_heap(memory_bytes)),
+        archive: jvm.archive.clone(),
+        scratch,
+    })
+}
+
+/// Half of the cap: the other half is for the library below and for the JVM itself. The
+/// heap takes what it uses, so that a library may have more if the heap has less.
+#[cfg(feature = "jvm")]
+fn default_heap(memory_bytes: u64) -> u64 {
+    memory_bytes / 2
+}
+
+#[cfg(not(feature = "jvm"))]
+pub(crate) fn load(_library: &Library, _memory_bytes: u64) -> Result<Box<dyn Engine>, LoadError> {
+    let text = "this cadmill was built without the JVM bridge: build it with the feature `jvm`";
+    Err(LoadError::Broken { how: Broken::Missing, text: text.to_owned() })
+}

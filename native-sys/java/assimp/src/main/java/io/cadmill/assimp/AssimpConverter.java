@@ -1,0 +1,140 @@
+package io.cadmill.assimp;
+
+import static org.lwjgl.assimp.Assimp.*;
+
+import io.cadmill.CancelledException;
+import io.cadmill.ConversionException;
+import io.cadmill.Converter;
+import io.cadmill.Description;
+import io.cadmill.Format;
+import io.cadmill.Job;
+import io.cadmill.OptionException;
+import io.cadmill.RejectedException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import org.lwjgl.assimp.AIExportFormatDesc;
+import org.lwjgl.assimp.AIPropertyStore;
+import org.lwjgl.assimp.AIScene;
+import org.lwjgl.assimp.AIString;
+
+/**
+ * Assimp, in the steps of cadmill's own binding (native-sys/src/engines/assimp): the same calls with
+ * the same paths, options and file callbacks, so that the same library writes the same bytes.
+ */
+public final class AssimpConverter implements Converter {
+    /** Writers that put the path into the file, or take its directories for part of the name. */
+    private static final Set<String> BARE = Set.of("pbrt", "assbin", "assxml");
+
+    /** For the service loader. */
+    public AssimpConverter() {}
+
+    @Override
+    public Description describe() {
+        String version = aiGetVersionMajor() + "." + aiGetVersionMinor() + "." + aiGetVersionPatch();
+        return new Description("Assimp", version, inputs(), outputs());
+    }
+
+    @Override
+    public void convert(Job job) throws ConversionException, IOException {
+        if (outputs().stream().noneMatch(format -> format.id().equals(job.format()))) {
+            throw new OptionException("Assimp writes no format '" + job.format() + "'");
+        }
+        Options options = Options.parse(job.options());
+        try (Log log = Log.attach(job)) {
+            AIScene scene = read(job, options);
+            try {
+                write(job, scene);
+            } finally {
+                aiReleaseImport(scene);
+            }
+            log.rethrow();
+        }
+        job.progress(1.0);
+    }
+
+    private static List<String> inputs() {
+        try (AIString list = AIString.calloc()) {
+            aiGetExtensionList(list);
+            List<String> extensions = new ArrayList<>();
+            for (String pattern : list.dataString().split(";")) {
+                if (pattern.startsWith("*.")) {
+                    extensions.add(pattern.substring(2).toLowerCase(Locale.ROOT));
+                }
+            }
+            return extensions;
+        }
+    }
+
+    private static List<Format> outputs() {
+        List<Format> formats = new ArrayList<>();
+        for (long index = 0; index < aiGetExportFormatCount(); index++) {
+            AIExportFormatDesc description = aiGetExportFormatDescription(index);
+            if (description != null) {
+                String extension = description.fileExtensionString().toLowerCase(Locale.ROOT);
+                formats.add(new Format(description.idString(), extension));
+                aiReleaseExportFormatDescription(description);
+            }
+        }
+        return formats;
+    }
+
+    private static AIScene read(Job job, Options options) throws ConversionException, IOException {
+        // Relative to the directory that the files are opened in: some readers put the path into the
+        // scene, and a directory of this machine is nobody's business.
+        String name = job.inputDirectory().relativize(job.input()).toString();
+        AIPropertyStore properties = options.store();
+        try (JobFiles files = JobFiles.reading(job, Files.size(job.input()))) {
+            AIScene scene = aiImportFileExWithProperties(name, options.steps(), files.callbacks(), properties);
+            files.rethrow();
+            if (job.cancelled()) {
+                // Reads answered "end of file" from then on: whatever came of it is no scene.
+                if (scene != null) {
+                    aiReleaseImport(scene);
+                }
+                throw new CancelledException();
+            }
+            if (scene == null) {
+                throw failure("Assimp gave no reason");
+            }
+            return scene;
+        } finally {
+            aiReleasePropertyStore(properties);
+        }
+    }
+
+    private static void write(Job job, AIScene scene) throws ConversionException, IOException {
+        Path file = job.output().getFileName();
+        String name = (BARE.contains(job.format()) ? file : job.output()).toString();
+        try (JobFiles files = JobFiles.writing(job)) {
+            int answer = aiExportSceneEx(scene, job.format(), name, files.callbacks(), 0);
+            files.rethrow();
+            job.checkCancelled();
+            if (answer == aiReturn_OUTOFMEMORY) {
+                throw new OutOfMemoryError("while exporting");
+            }
+            if (answer != aiReturn_SUCCESS) {
+                throw failure("Assimp could not export the scene");
+            }
+        }
+    }
+
+    /**
+     * What the library's last error means. It has no error numbers; a failed allocation is the text
+     * of the C++ exception.
+     */
+    private static RejectedException failure(String otherwise) {
+        String reason = aiGetErrorString();
+        if (reason == null || reason.isEmpty()) {
+            return new RejectedException(otherwise);
+        }
+        if (reason.equals("std::bad_alloc") || reason.equals("bad allocation")) {
+            throw new OutOfMemoryError(reason);
+        }
+        return new RejectedException(reason.stripTrailing());
+    }
+}

@@ -1,0 +1,2 @@
+/** What calls converters: the native side of cadmill, and {@code main} by hand. */
+package io.cadmill.bridge;

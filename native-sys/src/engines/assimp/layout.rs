@@ -1,0 +1,79 @@
+//! The binding fits the library out of LWJGL's jar, which is of another version than the
+//! headers: LWJGL's own binding of that version tells layouts and flags.
+
+use crate::bindings::assimp as ffi;
+use std::collections::BTreeMap;
+use std::mem::{offset_of, size_of};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The directory that java/build.sh makes.
+fn jars() -> PathBuf {
+    // target/PROFILE/build/PACKAGE/out
+    let target = Path::new(env!("OUT_DIR")).ancestors().nth(4).expect("the target directory");
+    let jars = target.join("java");
+    assert!(
+        jars.join("stamp").is_file(),
+        "{} is not built: run `make setup` or native-sys/java/build.sh first",
+        jars.display()
+    );
+    jars
+}
+
+/// What LWJGL says, by name.
+fn told() -> BTreeMap<String, u64> {
+    let (jars, root) = (jars(), Path::new(env!("CARGO_MANIFEST_DIR")));
+    let natives = jars.join("assimp/natives");
+    let output = Command::new("java")
+        .arg(format!("-Dorg.lwjgl.librarypath={}", natives.display()))
+        .arg("-cp")
+        .arg(jars.join("assimp/*"))
+        .arg(root.join("../tests/fixtures/doubles/java/Layout.java"))
+        .output()
+        .expect("a JDK: run `make setup`");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+        .collect()
+}
+
+#[test]
+fn structures_and_flags_are_those_of_the_library_in_the_jar() {
+    let mut expected = BTreeMap::new();
+    let mut row = |name: &str, value: usize| {
+        expected.insert(name.to_owned(), value as u64);
+    };
+    row("file", size_of::<ffi::aiFile>());
+    row("file.read", offset_of!(ffi::aiFile, ReadProc));
+    row("file.write", offset_of!(ffi::aiFile, WriteProc));
+    row("file.tell", offset_of!(ffi::aiFile, TellProc));
+    row("file.size", offset_of!(ffi::aiFile, FileSizeProc));
+    row("file.seek", offset_of!(ffi::aiFile, SeekProc));
+    row("file.flush", offset_of!(ffi::aiFile, FlushProc));
+    row("file.user", offset_of!(ffi::aiFile, UserData));
+    row("io", size_of::<ffi::aiFileIO>());
+    row("io.open", offset_of!(ffi::aiFileIO, OpenProc));
+    row("io.close", offset_of!(ffi::aiFileIO, CloseProc));
+    row("io.user", offset_of!(ffi::aiFileIO, UserData));
+    row("log", size_of::<ffi::aiLogStream>());
+    row("log.callback", offset_of!(ffi::aiLogStream, callback));
+    row("log.user", offset_of!(ffi::aiLogStream, user));
+    row("string", size_of::<ffi::aiString>());
+    row("string.length", offset_of!(ffi::aiString, length));
+    row("string.data", offset_of!(ffi::aiString, data));
+    row("format", size_of::<ffi::aiExportFormatDesc>());
+    row("format.id", offset_of!(ffi::aiExportFormatDesc, id));
+    row("format.extension", offset_of!(ffi::aiExportFormatDesc, fileExtension));
+    row("triangulate", ffi::aiPostProcessSteps_aiProcess_Triangulate as usize);
+    row("drop-normals", ffi::aiPostProcessSteps_aiProcess_DropNormals as usize);
+    row("global-scale", ffi::aiPostProcessSteps_aiProcess_GlobalScale as usize);
+    row("embed-textures", ffi::aiPostProcessSteps_aiProcess_EmbedTextures as usize);
+    row("flip-uv", ffi::aiPostProcessSteps_aiProcess_FlipUVs as usize);
+    row("set", ffi::aiOrigin_aiOrigin_SET as usize);
+    row("end", ffi::aiOrigin_aiOrigin_END as usize);
+    row("success", ffi::aiReturn_aiReturn_SUCCESS as usize);
+    let told = told();
+    assert_eq!(told, expected);
+}

@@ -1,0 +1,221 @@
+//! Converters in Java: a JVM in this process, and the bridge (`java/bridge`) in it.
+//!
+//! libjvm is opened at run time, from the Java installation that the setting names.
+//! One thread makes the JVM and makes every call into it; requests and answers cross as
+//! bytes ([`vm`]). What a converter throws is an answer of the bridge; no exception
+//! reaches this side, and no stack trace.
+//!
+//! It refuses: a Java older than 17, a class path with something missing, and a class
+//! path without exactly one converter. It confines nothing: the engine host has done
+//! that before.
+
+mod options;
+mod vm;
+
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Output, Request};
+use crate::library::{Broken, LoadError};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vm::{Call, Vm};
+
+/// How to start the JVM, and with what.
+#[derive(Debug, Clone)]
+pub struct JvmSetting {
+    /// The Java installation, 17 or later.
+    pub home: PathBuf,
+    /// Jars and directories of classes, the bridge first. All must exist.
+    pub class_path: Vec<PathBuf>,
+    /// Directory of native libraries that the classes load; all of it is `java.library.path`.
+    pub natives: Option<PathBuf>,
+    /// The class to use when the class path has several converters.
+    pub converter: Option<String>,
+    /// Cap on the heap, in bytes.
+    pub heap_bytes: u64,
+    /// Archive of classes (AppCDS). One that does not fit is ignored by the JVM.
+    pub archive: Option<PathBuf>,
+    /// For `java.io.tmpdir`.
+    pub scratch: PathBuf,
+}
+
+/// A converter in a JVM.
+struct Jvm {
+    vm: Vm,
+    description: Description,
+}
+
+/// Starts a JVM and finds the converter.
+pub(crate) fn load(setting: &JvmSetting) -> Result<Box<dyn Engine>, LoadError> {
+    if let Some(missing) = setting.class_path.iter().find(|path| !path.exists()) {
+        let text = format!("cannot load {}: No such file or directory", missing.display());
+        return Err(broken(Broken::Missing, text));
+    }
+    let vm = Vm::start(setting)?;
+    let wanted = setting.converter.as_deref().unwrap_or_default();
+    let answer = vm.call(Call::Open, wanted.as_bytes().to_vec()).map_err(|e| broken(Broken::Missing, e))?;
+    let description = described(&Answer::parse(&answer), setting)?;
+    Ok(Box::new(Jvm { vm, description }))
+}
+
+fn broken(how: Broken, text: String) -> LoadError {
+    LoadError::Broken { how, text }
+}
+
+impl Engine for Jvm {
+    fn describe(&self) -> Description {
+        self.description.clone()
+    }
+
+    fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
+        let request = encode(request)?;
+        vm::tell(Arc::clone(events));
+        let answer = self.vm.call(Call::Convert, request).map_err(EngineError::Rejected)?;
+        converted(&Answer::parse(&answer), events)
+    }
+}
+
+/// The fields of a conversion, as the bridge takes them.
+fn encode(request: &Request<'_>) -> Result<Vec<u8>, EngineError> {
+    let mut fields: Vec<&[u8]> = Vec::new();
+    for path in [request.input, request.input_dir, request.output, request.output_dir] {
+        let name = path.to_str().ok_or_else(|| {
+            EngineError::Rejected("the file's name is not UTF-8, which Java needs".to_owned())
+        })?;
+        fields.push(name.as_bytes());
+    }
+    fields.push(request.format_id.as_bytes());
+    for (name, value) in request.options {
+        fields.extend([name.as_bytes(), value.as_bytes()]);
+    }
+    if fields.iter().any(|field| field.contains(&0)) {
+        return Err(EngineError::Option("a name or an option contains a NUL character".to_owned()));
+    }
+    Ok(fields.join(&0))
+}
+
+/// An answer of the bridge: a kind and its fields.
+struct Answer<'a> {
+    kind: &'a str,
+    fields: Vec<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    /// The bridge writes UTF-8; a vendor's class that forges it gets an unknown kind.
+    fn parse(bytes: &'a [u8]) -> Self {
+        let mut fields = std::str::from_utf8(bytes).unwrap_or_default().split('\0');
+        Self { kind: fields.next().unwrap_or_default(), fields: fields.collect() }
+    }
+
+    fn text(&self) -> String {
+        let text = self.fields.first().copied().unwrap_or_default();
+        if text.is_empty() { "the converter gave no reason".to_owned() } else { text.to_owned() }
+    }
+}
+
+fn described(answer: &Answer<'_>, setting: &JvmSetting) -> Result<Description, LoadError> {
+    if let Some(error) = unusable(answer) {
+        return Err(error);
+    }
+    let [library, version, inputs, outputs @ ..] = answer.fields.as_slice() else {
+        return Err(broken(Broken::Missing, format!("the converter cannot be used: {}", answer.text())));
+    };
+    if answer.kind != "described" {
+        return Err(broken(Broken::Missing, format!("the converter cannot be used: {}", answer.text())));
+    }
+    let outputs =
+        outputs.chunks_exact(2).map(|pair| Output { id: pair[0].to_owned(), extension: pair[1].to_owned() });
+    Ok(Description {
+        library: (*library).to_owned(),
+        version: (*version).to_owned(),
+        // The bridge is ours; the next one is the converter's own.
+        path: setting.class_path.get(1).cloned().unwrap_or_default(),
+        inputs: inputs.split(',').filter(|input| !input.is_empty()).map(str::to_owned).collect(),
+        outputs: outputs.collect(),
+    })
+}
+
+fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
+    // Whatever it says then, it was told to stop: an exception may come of that as well,
+    // and what was written is no output.
+    if events.cancelled() {
+        return Err(EngineError::Cancelled);
+    }
+    match answer.kind {
+        "converted" => {
+            Ok(Converted { warnings: answer.fields.first().and_then(|n| n.parse().ok()).unwrap_or_default() })
+        }
+        "cancelled" => Err(EngineError::Rejected("the converter stopped without being told to".to_owned())),
+        "memory" => Err(EngineError::OutOfMemory(answer.text())),
+        "option" => Err(EngineError::Option(answer.text())),
+        _ => match unusable(answer) {
+            Some(error) => Err(EngineError::Unusable(error)),
+            None => Err(EngineError::Rejected(answer.text())),
+        },
+    }
+}
+
+/// The answers that are about the class path and not about the input.
+fn unusable(answer: &Answer<'_>) -> Option<LoadError> {
+    let how = match answer.kind {
+        "missing" => Broken::Missing,
+        "symbol" => Broken::Symbol,
+        "version" => Broken::Version,
+        "memory" => Broken::Memory,
+        _ => return None,
+    };
+    Some(broken(how, answer.text()))
+}
+
+/// A path as the value of an option of the JVM.
+fn option(name: &str, path: &Path) -> Vec<u8> {
+    [name.as_bytes(), path.as_os_str().as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Level, Stage};
+
+    struct Silent;
+    impl Events for Silent {
+        fn progress(&self, _: Stage, _: f64) {}
+        fn log(&self, _: Level, _: &str) {}
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    fn end(bytes: &[u8]) -> Result<Converted, EngineError> {
+        let events: Arc<dyn Events> = Arc::new(Silent);
+        converted(&Answer::parse(bytes), &events)
+    }
+
+    #[test]
+    fn answers_have_their_kinds() {
+        assert_eq!(end(b"converted\x003").unwrap(), Converted { warnings: 3 });
+        assert!(matches!(end(b"rejected\0x.Y: z"), Err(EngineError::Rejected(text)) if text == "x.Y: z"));
+        assert!(matches!(end(b"memory\0heap"), Err(EngineError::OutOfMemory(_))));
+        assert!(matches!(end(b"option\0no"), Err(EngineError::Option(_))));
+        assert!(matches!(end(b"missing\0libx"), Err(EngineError::Unusable(LoadError::Broken { .. }))));
+        // Nobody told it to stop, and what is forged is no success.
+        for forged in [&b"cancelled\0"[..], b"", b"\xff\xfe", b"CONVERTED", b"described\0x"] {
+            assert!(matches!(end(forged), Err(EngineError::Rejected(_))), "{forged:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_fields_without_nul() {
+        let options = [("a".to_owned(), "b\0c".to_owned())];
+        let path = Path::new("/x");
+        let request = |options| Request {
+            input: path,
+            input_dir: path,
+            output: path,
+            output_dir: path,
+            format_id: "f",
+            options,
+        };
+        assert_eq!(encode(&request(&[])).unwrap(), b"/x\0/x\0/x\0/x\0f");
+        assert!(matches!(encode(&request(&options)), Err(EngineError::Option(_))));
+    }
+}

@@ -1,0 +1,97 @@
+//! The options of the JVM: what is always the same, and what the setting says.
+
+use super::{JvmSetting, option};
+use std::ffi::CString;
+
+/// What holds for every converter.
+///
+/// - Nothing is written beside the job: no `hs_err` file, no core dump, no performance
+///   data in `/tmp`, which would have the name of the main class.
+/// - Nobody attaches, and no signal asks for a dump of the threads.
+/// - The heap begins small. A sixty-fourth of the machine's memory, the default, would
+///   count against the cap of the process before anything is done.
+/// - One thread collects garbage, one compiles, and only as far as pays at once: a
+///   converter lives for one file.
+/// - The limits of a container are not looked up: the cap of the process is smaller.
+/// - Texts are UTF-8, whatever the locale; for file names [`super::vm`] sets it.
+const ALWAYS: &[&str] = &[
+    "-Xrs",
+    "-XX:-UsePerfData",
+    "-XX:ErrorFile=/dev/null",
+    "-XX:-CreateCoredumpOnCrash",
+    "-XX:+DisableAttachMechanism",
+    "-XX:-UseContainerSupport",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-Dfile.encoding=UTF-8",
+    "-Djava.awt.headless=true",
+    // LWJGL, which is nobody else's business: the libraries lie where `librarypath` says,
+    // and native memory comes from the C library, whose caps are known.
+    "-Dorg.lwjgl.system.allocator=system",
+];
+
+/// The heap that a JVM begins with, in bytes.
+const FIRST_HEAP_BYTES: u64 = 8 << 20;
+
+/// Every option, in the form that the JVM takes.
+pub(super) fn list(setting: &JvmSetting) -> Vec<CString> {
+    let mut options: Vec<Vec<u8>> = ALWAYS.iter().map(|option| option.as_bytes().to_vec()).collect();
+    let heap = setting.heap_bytes;
+    options.push(format!("-Xmx{}k", heap >> 10).into_bytes());
+    options.push(format!("-Xms{}k", heap.min(FIRST_HEAP_BYTES) >> 10).into_bytes());
+    options.push(option("-Djava.io.tmpdir=", &setting.scratch));
+    if let Some(natives) = &setting.natives {
+        options.push(option("-Djava.library.path=", natives));
+        options.push(option("-Dorg.lwjgl.librarypath=", natives));
+    }
+    if let Some(archive) = &setting.archive {
+        options.push(option("-XX:SharedArchiveFile=", archive));
+    }
+    let mut class_path = b"-Djava.class.path=".to_vec();
+    for (index, path) in setting.class_path.iter().enumerate() {
+        if index > 0 {
+            class_path.push(b':');
+        }
+        class_path.extend(option("", path));
+    }
+    options.push(class_path);
+    // A path cannot contain NUL.
+    options.into_iter().filter_map(|option| CString::new(option).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_setting_is_in_the_options() {
+        let setting = JvmSetting {
+            home: PathBuf::from("/jdk"),
+            class_path: vec![PathBuf::from("/a.jar"), PathBuf::from("/b")],
+            natives: Some(PathBuf::from("/n")),
+            converter: None,
+            heap_bytes: 64 << 20,
+            archive: Some(PathBuf::from("/c.jsa")),
+            scratch: PathBuf::from("/job/work"),
+        };
+        let options = list(&setting);
+        let has = |text: &str| options.iter().any(|option| option.to_str() == Ok(text));
+        for expected in [
+            "-Xmx65536k",
+            "-Xms8192k",
+            "-Djava.io.tmpdir=/job/work",
+            "-Djava.class.path=/a.jar:/b",
+            "-Djava.library.path=/n",
+            "-XX:SharedArchiveFile=/c.jsa",
+            "-XX:-UsePerfData",
+            "-XX:ErrorFile=/dev/null",
+        ] {
+            assert!(has(expected), "{expected}: {options:?}");
+        }
+        let small = list(&JvmSetting { heap_bytes: 4 << 20, natives: None, ..setting });
+        assert!(small.iter().any(|option| option.to_str() == Ok("-Xms4096k")));
+        assert!(!small.iter().any(|option| option.to_string_lossy().contains("librarypath")));
+    }
+}

@@ -1,0 +1,243 @@
+//! The JVM itself: made by one thread, which makes every call into it.
+//!
+//! Not by the first thread of the process: the JVM would look for the bounds of its
+//! stack in `/proc/self/maps`, which is out of reach then.
+
+use super::{JvmSetting, broken, options};
+use crate::engine::{Events, Level, Stage};
+use crate::library::{self, Broken, LoadError, Wanted};
+use jni::objects::{JByteArray, JClass, JObject, JValue};
+use jni::strings::JNIStr;
+use jni::sys::{JNI_OK, JNI_VERSION_10, JavaVMInitArgs, JavaVMOption, jboolean, jdouble, jint};
+use jni::{Env, EnvUnowned, JavaVM, NativeMethod, jni_sig, jni_str};
+use std::ffi::{CString, c_void};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const BRIDGE: &JNIStr = jni_str!("io/cadmill/bridge/Bridge");
+
+const WANTED: Wanted = Wanted {
+    library: "Java",
+    names: &["libjvm.so"],
+    functions: &["JNI_CreateJavaVM"],
+    supported: "17 and later",
+};
+
+/// Where libjvm lies in a Java installation.
+const LIBJVM: &str = "lib/server/libjvm.so";
+
+/// As much as the first thread of a process has.
+const STACK_BYTES: usize = 8 << 20;
+
+/// A method of the bridge.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Call {
+    /// Finds the converter.
+    Open,
+    /// Converts.
+    Convert,
+}
+
+type Answered = Result<Vec<u8>, String>;
+
+/// A JVM that lives as long as the process.
+pub(super) struct Vm {
+    calls: Sender<(Call, Vec<u8>)>,
+    answers: Receiver<Answered>,
+}
+
+impl Vm {
+    pub(super) fn start(setting: &JvmSetting) -> Result<Self, LoadError> {
+        // The JVM takes the encoding of file names from the locale. Only that part of it is
+        // set: numbers stay as in C, and for messages glibc would open a directory, which is
+        // out of reach.
+        // SAFETY: there is one thread as yet, so none reads the environment.
+        unsafe {
+            std::env::remove_var("LC_ALL");
+            std::env::set_var("LC_CTYPE", "C.UTF-8");
+        }
+        let (calls, to_do) = channel();
+        let (done, answers) = channel();
+        let (ready, is_ready) = channel();
+        let libjvm = setting.home.join(LIBJVM);
+        let options = options::list(setting);
+        std::thread::Builder::new()
+            .name("jvm".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || serve(&libjvm, &options, &ready, &to_do, &done))
+            .map_err(|e| broken(Broken::Memory, format!("no thread for the JVM: {e}")))?;
+        is_ready.recv().unwrap_or_else(|_| Err(broken(Broken::Missing, "the JVM ended".to_owned())))?;
+        Ok(Self { calls, answers })
+    }
+
+    /// Calls the bridge and waits.
+    pub(super) fn call(&self, call: Call, request: Vec<u8>) -> Answered {
+        let gone = || "the thread of the JVM ended".to_owned();
+        self.calls.send((call, request)).map_err(|_| gone())?;
+        self.answers.recv().map_err(|_| gone())?
+    }
+}
+
+/// The life of the thread. It never detaches: the process ends with `_exit`.
+fn serve(
+    libjvm: &Path,
+    options: &[CString],
+    ready: &Sender<Result<(), LoadError>>,
+    calls: &Receiver<(Call, Vec<u8>)>,
+    answers: &Sender<Answered>,
+) {
+    let vm = match create(libjvm, options) {
+        Ok(vm) => vm,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let served: Result<(), jni::errors::Error> = vm.attach_current_thread(|env| {
+        let class = match prepare(env) {
+            Ok(class) => class,
+            Err(error) => {
+                let found = "an older Java, or has another bridge";
+                let text = format!("{} is {found}: {error}; 17 or later is needed", libjvm.display());
+                let _ = ready.send(Err(broken(Broken::Version, text)));
+                return Ok(());
+            }
+        };
+        let _ = ready.send(Ok(()));
+        for (call, request) in calls {
+            // The bridge throws nothing but what ends it: an error of JNI itself.
+            let answer = invoke(env, &class, call, &request).map_err(|e| format!("the bridge failed: {e}"));
+            if answers.send(answer).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    drop(served);
+}
+
+type CreateJavaVm =
+    unsafe extern "system" fn(*mut *mut jni::sys::JavaVM, *mut *mut c_void, *mut c_void) -> jint;
+
+fn create(libjvm: &Path, options: &[CString]) -> Result<JavaVM, LoadError> {
+    let (library, path) = library::open(&WANTED, Some(libjvm))?;
+    // SAFETY: the symbol was just found; its type is that of the JNI specification,
+    // "The Invocation API", since version 1.2.
+    let create = unsafe { library.get::<CreateJavaVm>("JNI_CreateJavaVM") }.map_err(|error| {
+        broken(Broken::Symbol, format!("{} lacks JNI_CreateJavaVM: {error}", path.display()))
+    })?;
+    let mut list: Vec<JavaVMOption> = options
+        .iter()
+        .map(|option| JavaVMOption {
+            optionString: option.as_ptr().cast_mut(),
+            extraInfo: std::ptr::null_mut(),
+        })
+        .collect();
+    list.push(JavaVMOption {
+        optionString: c"abort".as_ptr().cast_mut(),
+        extraInfo: on_abort as *mut c_void,
+    });
+    let mut arguments = JavaVMInitArgs {
+        version: JNI_VERSION_10,
+        nOptions: list.len() as jint,
+        options: list.as_mut_ptr(),
+        ignoreUnrecognized: false,
+    };
+    let (mut vm, mut env) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the arguments, their options and the texts of these live through the call,
+    // which copies them; the two pointers are valid for writes.
+    let answer = unsafe { create(&mut vm, &mut env, (&raw mut arguments).cast()) };
+    // The library stays loaded for ever: a JVM cannot be unloaded.
+    std::mem::forget(library);
+    if answer != JNI_OK || vm.is_null() {
+        return Err(refused(&path, answer));
+    }
+    // SAFETY: `vm` is the JVM that was just made.
+    Ok(unsafe { JavaVM::from_raw(vm) })
+}
+
+/// Why there is no JVM, by the numbers of the JNI specification.
+fn refused(path: &Path, answer: jint) -> LoadError {
+    let text = format!("the JVM of {} could not be made: error {answer}", path.display());
+    match answer {
+        jni::sys::JNI_ENOMEM => broken(Broken::Memory, text),
+        jni::sys::JNI_EVERSION => broken(Broken::Version, text),
+        _ => broken(Broken::Missing, text),
+    }
+}
+
+/// The JVM gives up, for want of memory most of the time. A death by this signal is
+/// looked into; an exit code would say nothing.
+extern "C" fn on_abort() {
+    std::process::abort();
+}
+
+/// Finds the bridge and gives it its native methods.
+fn prepare<'local>(env: &mut Env<'local>) -> Result<JClass<'local>, jni::errors::Error> {
+    let class = env.find_class(BRIDGE)?;
+    // SAFETY: static methods of the bridge; each function has the type of its signature,
+    // with the class as its second parameter.
+    unsafe {
+        let methods = [
+            NativeMethod::from_raw_parts(jni_str!("progress"), jni_str!("(D)V"), on_progress as *mut c_void),
+            NativeMethod::from_raw_parts(jni_str!("warn"), jni_str!("([B)V"), on_warn as *mut c_void),
+            NativeMethod::from_raw_parts(jni_str!("cancelled"), jni_str!("()Z"), on_cancelled as *mut c_void),
+        ];
+        env.register_native_methods(&class, &methods)?;
+    }
+    Ok(class)
+}
+
+fn invoke(
+    env: &mut Env<'_>,
+    class: &JClass<'_>,
+    call: Call,
+    request: &[u8],
+) -> Result<Vec<u8>, jni::errors::Error> {
+    let name = match call {
+        Call::Open => jni_str!("open"),
+        Call::Convert => jni_str!("convert"),
+    };
+    env.with_local_frame(8, |env| {
+        let request = env.byte_array_from_slice(request)?;
+        let request = JObject::from(request);
+        let signature = jni_sig!("([B)[B");
+        let answer =
+            env.call_static_method(class, name, signature, &[JValue::Object(&request)])?.into_object()?;
+        let answer = env.cast_local::<JByteArray<'_>>(answer)?;
+        env.convert_byte_array(answer)
+    })
+}
+
+/// Who hears of the conversion. A process has one.
+static EVENTS: Mutex<Option<Arc<dyn Events>>> = Mutex::new(None);
+
+pub(super) fn tell(events: Arc<dyn Events>) {
+    *EVENTS.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
+}
+
+fn events() -> Option<Arc<dyn Events>> {
+    EVENTS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+extern "system" fn on_progress(_env: EnvUnowned<'_>, _class: JClass<'_>, fraction: jdouble) {
+    if let Some(events) = events() {
+        events.progress(Stage::Translate, fraction);
+    }
+}
+
+extern "system" fn on_warn<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    line: JByteArray<'local>,
+) {
+    let outcome = env.with_env(|env| env.convert_byte_array(&line)).into_outcome();
+    if let (jni::Outcome::Ok(line), Some(events)) = (outcome, events()) {
+        events.log(Level::Warning, &String::from_utf8_lossy(&line));
+    }
+}
+
+extern "system" fn on_cancelled(_env: EnvUnowned<'_>, _class: JClass<'_>) -> jboolean {
+    events().is_some_and(|events| events.cancelled())
+}

@@ -1,0 +1,205 @@
+//! Engines in Java: the same bytes through the jar as through the library (`parity`), an
+//! outcome for whatever a converter does and nothing that it can reach (`attacks`), and
+//! answers that help where something is missing (`installation`).
+//!
+//! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
+//! does what its input says. The real one is `assimp-jvm`.
+
+mod attacks;
+mod installation;
+mod parity;
+
+use crate::misbehaviour::{descendants, is_alive};
+use crate::support::{Bench, Run, repository};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// What native-sys/java/build.sh made.
+fn jars() -> PathBuf {
+    let java = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("../java");
+    let stamp = java.join("stamp");
+    assert!(
+        stamp.is_file(),
+        "{} is missing: the jars are not built; run `make setup` or native-sys/java/build.sh first",
+        stamp.display()
+    );
+    java.canonicalize().unwrap()
+}
+
+/// The engines file that declares `assimp-ffi`, the library out of the jar.
+fn direct() -> PathBuf {
+    jars().join("engines.toml")
+}
+
+/// The classes of the double, compiled once a run.
+fn classes() -> &'static Path {
+    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
+    CLASSES.get_or_init(|| {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java");
+        let fresh = place.with_extension(std::process::id().to_string());
+        let sources = repository().join("tests/fixtures/doubles/java");
+        let names = ["Misbehaving.java", "Ordinary.java", "Newer.java"];
+        let output = Command::new("javac")
+            .args(["--release", "17", "-d"])
+            .arg(&fresh)
+            .arg("-cp")
+            .arg(jars().join("cadmill-bridge.jar"))
+            .args(names.map(|name| sources.join(name)))
+            .output()
+            .expect("a Java compiler: run `make setup`");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let services = fresh.join("META-INF/services");
+        std::fs::create_dir_all(&services).unwrap();
+        std::fs::write(services.join("io.cadmill.Converter"), "Misbehaving\n").unwrap();
+        std::fs::remove_file(fresh.join("Misbehaving$Absent.class")).unwrap();
+        // The major version of a class file is its bytes 6 and 7 (JVM specification, 4.1).
+        let newer = fresh.join("Newer.class");
+        let mut bytes = std::fs::read(&newer).unwrap();
+        bytes[6..8].copy_from_slice(&999u16.to_be_bytes());
+        std::fs::write(&newer, bytes).unwrap();
+        let _ = std::fs::remove_dir_all(&place);
+        std::fs::rename(&fresh, &place).unwrap();
+        place
+    })
+}
+
+/// A directory with the double's native library, which does this when it is called.
+fn natives(name: &str, crash: &str) -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java-natives").join(name);
+    std::fs::create_dir_all(&place).unwrap();
+    let library = place.join("libmisbehaving.so");
+    let fresh = library.with_extension(format!("{}.fresh", std::process::id()));
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-w", "-o"])
+        .arg(&fresh)
+        .arg(format!("-DCRASH={crash}"))
+        .arg(repository().join("tests/fixtures/doubles/java/misbehaving.c"))
+        .output()
+        .expect("a C compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&fresh, &library).unwrap();
+    place
+}
+
+/// One run of the double.
+struct Double {
+    bench: Bench,
+    flags: Vec<String>,
+    keys: String,
+    unconfined: bool,
+}
+
+/// How it ended.
+struct Watched {
+    run: Run,
+    elapsed: Duration,
+}
+
+impl Double {
+    fn new() -> Self {
+        Self { bench: Bench::new(), flags: Vec::new(), keys: String::new(), unconfined: false }
+    }
+
+    fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self
+    }
+
+    /// More lines of the part `jvm` of the engine.
+    fn keys(mut self, keys: impl Into<String>) -> Self {
+        self.keys = keys.into();
+        self
+    }
+
+    fn unconfined(mut self, unconfined: bool) -> Self {
+        self.unconfined = unconfined;
+        self
+    }
+
+    /// Declares the double and writes the input.
+    fn command(&self, behaviour: &str) -> Command {
+        let engines = self.bench.path("engines.toml");
+        let text = format!(
+            "[[engine]]\nname = \"double\"\nkind = \"jvm\"\nlibrary = {:?}\n[engine.jvm]\n\
+             inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}]\n{}",
+            classes(),
+            self.keys
+        );
+        std::fs::write(&engines, text).unwrap();
+        let input = self.bench.path("input.obj");
+        std::fs::write(&input, format!("{behaviour}\n")).unwrap();
+        let mut arguments = vec!["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double"];
+        arguments.extend(["--engines-file", engines.to_str().unwrap(), "-o", "out.stl", "--json"]);
+        arguments.extend(self.flags.iter().map(String::as_str));
+        let mut command = self.bench.command(&arguments);
+        if self.unconfined {
+            let host = crate::attacks::unconfined_host();
+            command.env("CADMILL_ENGINE_HOST", host).env("CADMILL_MIN_POSTURE", "none");
+        }
+        command
+    }
+
+    /// Runs it, and asserts that nothing is left: no process that was seen meanwhile, no
+    /// workspace, none of the files that a JVM leaves, no output unless it succeeded.
+    fn watch(&self, behaviour: &str) -> Watched {
+        let mut command = self.command(behaviour);
+        let started = Instant::now();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cadmill starts");
+        let pid = child.id();
+        let (finished, is_finished) = std::sync::mpsc::channel();
+        let watcher = std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            while is_finished.try_recv().is_err() {
+                for process in descendants(pid) {
+                    if !seen.contains(&process) {
+                        seen.push(process);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            seen
+        });
+        let run = Run::from(child.wait_with_output().unwrap());
+        let elapsed = started.elapsed();
+        finished.send(()).unwrap();
+        let seen = watcher.join().unwrap();
+        assert!(!seen.is_empty(), "no engine process was seen: {run:?}");
+        for process in seen {
+            assert!(!is_alive(process), "{behaviour}: process {process} is left: {run:?}");
+            let left = left_by(process, &self.bench);
+            assert!(left.is_empty(), "{behaviour}: the JVM left {left:?}");
+        }
+        self.bench.assert_no_plaintext_left();
+        assert_eq!(self.bench.path("out.stl").exists(), run.code == Some(0), "{behaviour}: {run:?}");
+        Watched { run, elapsed }
+    }
+
+    fn output(&self) -> String {
+        std::fs::read_to_string(self.bench.path("out.stl")).unwrap()
+    }
+}
+
+/// Files that a JVM makes beside its work: performance data, the socket that others
+/// attach to, the report of a crash, a core dump.
+fn left_by(process: u32, bench: &Bench) -> Vec<PathBuf> {
+    let mut suspects = Vec::new();
+    for directory in [PathBuf::from("/tmp"), std::env::temp_dir(), bench.path("."), bench.place().to_owned()]
+    {
+        for name in ["hs_err_pid{}.log", ".java_pid{}", ".attach_pid{}", "core.{}", "replay_pid{}.log"] {
+            suspects.push(directory.join(name.replace("{}", &process.to_string())));
+        }
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("hsperfdata_") {
+                suspects.push(entry.path().join(process.to_string()));
+            }
+        }
+    }
+    suspects.retain(|path| path.exists());
+    suspects
+}
+
+fn message(json: &serde_json::Value) -> &str {
+    json["error"]["message"].as_str().unwrap()
+}

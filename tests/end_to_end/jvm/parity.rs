@@ -1,0 +1,147 @@
+//! Through the jar and through the library: the same bytes, of the same `libassimp.so`,
+//! with the same options. What writers embed of the time is masked, as for the vendor's
+//! tools; warnings are compared as well.
+//!
+//! What is not compared, because the library does not give the same bytes twice, on
+//! either road: `x`, and `stp` of several nodes, which hold heap addresses; `assbin` and
+//! `assxml`, which hold the time and are not masked elsewhere either.
+
+use super::direct;
+use crate::parity::{Files, differences, read_output};
+use crate::support::{Bench, real};
+use std::collections::BTreeSet;
+
+const CASES: &[(&str, &str, &[&str])] = &[
+    ("obj", "mesh/rabbit.obj", &["glb2", "stlb", "x3d"]),
+    ("obj", "mesh/logo3d_obj.zip", &["glb2", "obj", "stl", "3ds"]),
+    ("obj", "mesh/earth_ball_obj.zip", &["gltf", "collada", "fbx"]),
+    ("ply", "mesh/cube_ascii.ply", &["glb2", "plyb", "stp"]),
+    ("ply", "mesh/cube_binary.ply", &["glb2", "ply", "stl"]),
+    ("ply", "mesh/wuson_ply.zip", &["glb2", "stlb"]),
+    ("stl", "mesh/moon_ascii.stl", &["stlb", "plyb", "3mf"]),
+    ("stl", "mesh/moon_binary.stl", &["stl", "glb2", "obj"]),
+    ("stl", "mesh/spider_binary.stl", &["glb2"]),
+    ("off", "mesh/teapot.off", &["stlb", "glb2", "ply"]),
+    ("off", "mesh/Wuson.off", &["glb2", "collada"]),
+    ("dae", "mesh/gear_scene.dae", &["glb2", "stl", "3ds"]),
+    ("3ds", "mesh/fels.3ds", &["gltf", "plyb"]),
+    ("3ds", "mesh/cubes_with_alpha.3DS", &["obj", "assjson"]),
+    ("gltf", "mesh/boxTexcoords_gltf.zip", &["gltf", "glb2", "obj"]),
+    ("gltf", "mesh/AnimatedMorphCube_gltf.zip", &["glb2", "fbx"]),
+    ("glb", "mesh/gear_scene.glb", &["gltf", "stlb"]),
+    ("x", "mesh/kwxport_test_cubewithvcolors.x", &["ply", "obj"]),
+    ("x3d", "mesh/ComputerKeyboard.x3d", &["glb2", "collada"]),
+    ("3mf", "mesh/box.3mf", &["3mf", "obj"]),
+];
+
+/// Post-processing, and options with a number.
+const WITH_OPTIONS: &[(&str, &str, &[&str])] = &[
+    ("mesh/logo3d_obj.zip", "glb2", &["postprocess=triangulate,join-identical-vertices"]),
+    ("mesh/cube_binary.ply", "ply", &["postprocess=triangulate, gen-smooth-normals"]),
+    ("mesh/gear_scene.dae", "stlb", &["postprocess=pretransform-vertices"]),
+    ("mesh/cubes_with_alpha.3DS", "obj", &["postprocess=left-handed"]),
+    ("mesh/rabbit.obj", "glb2", &["postprocess=global-scale", "prop.GLOBAL_SCALE_FACTOR=0.5"]),
+    ("mesh/moon_binary.stl", "plyb", &["postprocess=join-identical-vertices,improve-cache-locality"]),
+];
+
+fn extension(to: &str) -> &str {
+    match to {
+        "glb2" => "glb",
+        "stlb" => "stl",
+        "plyb" => "ply",
+        "collada" => "dae",
+        "assjson" => "json",
+        other => other,
+    }
+}
+
+fn convert(
+    engine: &str,
+    input: &str,
+    to: &str,
+    options: &[&str],
+) -> Result<(Files, serde_json::Value), String> {
+    let bench = Bench::new();
+    let (input, engines) = (real(input), direct());
+    let name = format!("out.{}", extension(to));
+    let mut arguments = vec!["convert", input.to_str().unwrap(), "--to", to, "-o", &name, "--json"];
+    arguments.extend(["--engine", engine, "--engines-file", engines.to_str().unwrap()]);
+    arguments.extend(options.iter().flat_map(|option| ["--opt", option]));
+    let run = bench.run(&arguments);
+    if run.code != Some(0) {
+        return Err(format!("{engine}: {run:?}"));
+    }
+    let json = run.json();
+    assert_eq!(json["engine"]["name"], engine);
+    Ok((read_output(&bench, &json, &name), json["warnings"].clone()))
+}
+
+fn compare(input: &str, to: &str, options: &[&str]) -> Result<(), String> {
+    let (ffi, ffi_warnings) = convert("assimp-ffi", input, to, options)?;
+    let (jvm, jvm_warnings) = convert("assimp-jvm", input, to, options)?;
+    if ffi_warnings != jvm_warnings {
+        return Err(format!("warnings: {ffi_warnings} and {jvm_warnings}"));
+    }
+    differences(jvm, ffi)
+}
+
+#[test]
+fn the_jar_writes_what_the_library_writes() {
+    let (mut inputs, mut outputs, mut wrong) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    for (kind, input, formats) in CASES {
+        for to in *formats {
+            match compare(input, to, &[]) {
+                Ok(()) => {
+                    inputs.insert(*kind);
+                    outputs.insert(*to);
+                }
+                Err(text) => wrong.push(format!("{input} to {to}: {text}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(CASES.len() >= 15 && inputs.len() >= 6 && outputs.len() >= 10, "{inputs:?} {outputs:?}");
+}
+
+#[test]
+fn options_mean_the_same_on_both_roads() {
+    let wrong: Vec<String> = WITH_OPTIONS
+        .iter()
+        .filter_map(|(input, to, options)| {
+            compare(input, to, options).err().map(|text| format!("{input} to {to} {options:?}: {text}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is refused is refused with the same code, exit and, but for the name of the
+/// engine, the same words.
+#[test]
+fn refusals_are_the_same_on_both_roads() {
+    for (input, option, code) in [
+        ("mesh/rabbit.obj", "postprocess=explode", "usage.option"),
+        ("mesh/rabbit.obj", "prop.lower=1", "usage.option"),
+        ("mesh/rabbit.obj", "prop.X=/etc/passwd", "usage.option"),
+        ("mesh/rabbit.obj", "flags=1", "usage.option"),
+    ] {
+        let refused = |engine: &str| {
+            let (bench, path, engines) = (Bench::new(), real(input), direct());
+            let arguments = ["convert", path.to_str().unwrap(), "--to", "stl", "--engine", engine, "--json"];
+            let more = ["--engines-file", engines.to_str().unwrap(), "--opt", option];
+            let json = bench.run(&[&arguments[..], &more[..]].concat()).failed(2, code);
+            json["error"]["message"].as_str().unwrap().replace(engine, "ENGINE")
+        };
+        assert_eq!(refused("assimp-ffi"), refused("assimp-jvm"), "{option}");
+    }
+    let broken = |engine: &str| {
+        let (bench, engines) = (Bench::new(), direct());
+        let path = bench.path("broken.glb");
+        std::fs::write(&path, b"glTF\x02\0\0\0\xff\xff\xff\x7f not a model").unwrap();
+        let arguments = ["convert", path.to_str().unwrap(), "--to", "stl", "--engine", engine, "--json"];
+        let json = bench
+            .run(&[&arguments[..], &["--engines-file", engines.to_str().unwrap()]].concat())
+            .failed(15, "engine.rejected");
+        json["error"]["message"].as_str().unwrap().replace(engine, "ENGINE")
+    };
+    assert_eq!(broken("assimp-ffi"), broken("assimp-jvm"));
+}
