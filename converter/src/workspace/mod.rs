@@ -112,10 +112,18 @@ impl Place {
         let last = name.as_ref().map(Name::to_string).unwrap_or_default();
         let new =
             NewFile { kind: Kind::Directory, role: FileRole::Workspace, parent: 0, name: last.as_bytes() };
-        let made = account.make(new, "making the workspace", || make_locked(&real, &last));
-        let (lock, id) = made.map_err(|failure| match failure.code {
-            FailureCode::Io => Failure::new(FailureCode::WorkspaceUnavailable, failure.message),
-            _ => failure,
+        let mut there = None;
+        let made = account.make(new, "making the workspace", || {
+            make_locked(&real, &last).inspect(|made| there = Some(made.path.clone()))
+        });
+        let (lock, id) = made.map_err(|failure| {
+            // Made, and that could not be recorded: nobody has it, and it is empty.
+            let left = there.is_some_and(|path| std::fs::remove_dir(path).is_err());
+            match failure.code {
+                _ if left => Failure::new(failure.code, format!("{}; it is left behind", failure.message)),
+                FailureCode::Io => Failure::new(FailureCode::WorkspaceUnavailable, failure.message),
+                _ => failure,
+            }
         })?;
         let root = lock.path.clone();
         let workspace = Workspace { root, lock, id, account, gone: false, private: self.is_private() };

@@ -80,8 +80,8 @@ fn whatever_an_engine_leaves_is_destroyed_and_told() {
     ledger.close("completed").unwrap();
     let audit = bench.audit(bench.id);
     assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
-    // Root and layout; the two of the layout anew; twice 71 + 8 of the mess.
-    assert_eq!(audit.story.counts().destroyed, 5 + 2 + 2 * (71 + 8));
+    // Root and layout; the two of the layout anew; twice 71 + 7 of the mess.
+    assert_eq!(audit.story.counts().destroyed, 5 + 2 + 2 * (71 + 7));
     assert_eq!(bench.left(), 0);
 }
 
