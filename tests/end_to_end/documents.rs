@@ -34,7 +34,6 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0012-every-temporary-file-on-record.md",
     "docs/adr/0013-a-jvm-per-conversion.md",
     "docs/adr/0014-private-workspace.md",
-    "docs/adr/0014-private-workspace.md",
 ];
 
 fn read(path: &str) -> String {
