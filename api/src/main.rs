@@ -11,6 +11,11 @@ use clap::Command;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() -> ExitCode {
     let command = Command::new("cadmill-api")
         .version(cadmill_core::BUILD)

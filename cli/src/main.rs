@@ -22,6 +22,11 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,

@@ -65,6 +65,11 @@ enum Mode {
     BareWrite { file: PathBuf, directory: PathBuf },
 }
 
+/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let answer = match Args::parse().mode {

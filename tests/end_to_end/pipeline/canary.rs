@@ -1,7 +1,8 @@
 //! A marker in the names and contents of the input, and the search for it afterwards.
 //!
 //! What is searched: the workspace, the stores, the queue, the ledgers and the logs, and
-//! whatever was written to `/tmp` and `/dev/shm` meanwhile, by whomever. The objects of the
+//! whatever was written to `/tmp` and `/dev/shm` meanwhile, by whomever; and the memory of
+//! the worker, where the user of the tests may look into it. The objects of the
 //! job are deleted first, as the reaper does. The reason of a failure may quote names; it
 //! is for the owner, and in the job's record alone.
 
@@ -11,6 +12,7 @@ use cadmill_core::domain::job::State;
 use cadmill_core::domain::state::Event;
 use rustix::process::Signal;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -89,6 +91,44 @@ impl Canary {
         read.is_ok() && memchr::memmem::find(&content, self.marker.as_bytes()).is_some()
     }
 
+    /// Whether the marker is in the memory of a process. None where this user may not look.
+    fn is_in_memory(&self, process: u32) -> Option<bool> {
+        let memory = std::fs::File::open(format!("/proc/{process}/mem")).ok()?;
+        let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).ok()?;
+        // proc(5): first and last address, then the rights.
+        let written = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|r| r.starts_with("rw")));
+        let ranges = written.filter_map(|line| {
+            let (from, to) = line.split(' ').next()?.split_once('-')?;
+            Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?, line))
+        });
+        for (from, to, line) in ranges {
+            let mut content = vec![0; usize::try_from(to - from).ok()?];
+            // Pages that cannot be read hold nothing.
+            if memory.read_exact_at(&mut content, from).is_err() {
+                continue;
+            }
+            let times = memchr::memmem::find_iter(&content, self.marker.as_bytes()).count();
+            if times > 0 {
+                println!("the marker is {times} times in {line}");
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// The worker goes on, and after a moment has nothing of the job in its memory.
+    fn assert_forgotten(&self, worker: &Worker) {
+        let deadline = SystemTime::now() + Duration::from_secs(20);
+        loop {
+            match self.is_in_memory(worker.id()) {
+                Some(false) => return,
+                None => return println!("skipped: this user may not look into the worker's memory"),
+                Some(true) => assert!(SystemTime::now() < deadline, "the marker is in the worker's memory"),
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     async fn assert_gone(&self, id: JobId) {
         self.world.workspace_is_empty().await;
         self.world.purge(id).await;
@@ -108,18 +148,20 @@ async fn the_search_finds_it_in_the_middle_of_a_job() {
     let marker = &canary.marker;
     assert!(ends(marker) && ends(&format!("{marker}.txt")) && ends("line.geojson"), "{found:?}");
     assert!(!canary.found(&[canary.world.data()]).is_empty(), "the object that was uploaded");
+    assert_ne!(canary.is_in_memory(worker.id()), Some(false), "names of the job under way");
     worker.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_a_job_that_completed() {
     let canary = Canary::new().await;
-    let _worker = canary.world.worker("first", None);
+    let worker = canary.world.worker("first", None);
     let id = canary.world.submit(&canary.good(), "dxf").await;
     let (_, dxf) = canary.world.completed(id).await;
     let layer = memchr::memmem::find(&dxf, canary.marker.as_bytes());
     assert!(layer.is_some(), "the marker is in the result, as it should be");
     canary.assert_gone(id).await;
+    canary.assert_forgotten(&worker);
 }
 
 /// Refused by the archive's directory, by its content, and by the engine.
@@ -138,7 +180,7 @@ async fn nothing_is_left_of_a_job_that_failed() {
             "input.archive.truncated" => archive.truncate(stored),
             _ => {}
         }
-        let _worker = canary.world.worker("first", None);
+        let worker = canary.world.worker("first", None);
         let id = canary.world.submit(&archive, "dxf").await;
         let job = canary.world.wait(id, "ended", |job| job.state.is_terminal()).await;
         let failure = job.failure.expect("a failure");
@@ -150,6 +192,10 @@ async fn nothing_is_left_of_a_job_that_failed() {
         // The record of the job quotes the name of the entry to its owner.
         left.retain(|path| !(quoted && path.to_string_lossy().contains("jobs.sqlite")));
         assert!(left.is_empty(), "{cause}: the marker is left in {left:?}");
+        // The database's own buffers, which are no memory of ours, keep what was in the record.
+        if !quoted {
+            canary.assert_forgotten(&worker);
+        }
     }
 }
 
@@ -162,6 +208,7 @@ async fn nothing_is_left_of_a_job_that_was_cancelled() {
     canary.world.queue_is_empty().await;
     assert_eq!(canary.world.job(id).await.state, State::Cancelled);
     canary.assert_gone(id).await;
+    canary.assert_forgotten(&worker);
 }
 
 #[tokio::test(flavor = "multi_thread")]
