@@ -1,16 +1,21 @@
 //! `cadmill doctor`: how engines are confined on this machine, line by line.
 //!
 //! It starts an engine process that confines itself and loads nothing, so that it
-//! tells what is in force and not what should be.
+//! tells what is in force and not what should be. Its workspace is one as a worker's:
+//! private where the host gives that.
 
 use crate::args::DoctorArgs;
 use crate::{fail, say, setting};
+use cadmill_converter::job::Setting;
 use cadmill_converter::posture::{self, Check, Posture};
+use cadmill_converter::worker::admission;
+use cadmill_converter::workspace::{Place, Privacy};
+use cadmill_core::domain::failure::Failure;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
-    let posture = match setting::build(None).and_then(|setting| posture::probe(&setting)) {
+    let posture = match look() {
         Ok(posture) => posture,
         Err(failure) => return fail::report(&failure, None, args.json),
     };
@@ -28,6 +33,15 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
         return ExitCode::from(failure.code.exit_code());
     }
     fail::report(&failure, None, false)
+}
+
+/// In the order of the worker: user namespaces are for processes that may be looked into.
+fn look() -> Result<Posture, Failure> {
+    let mut place = Place::from_environment();
+    let privacy = Privacy::from_environment()?;
+    let _private = place.make_private(privacy, admission::available_bytes())?;
+    let setting = Setting { place, ..setting::build(None)? };
+    posture::probe(&setting)
 }
 
 fn as_json(posture: &Posture, checks: &[Check]) -> Value {

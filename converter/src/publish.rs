@@ -12,11 +12,11 @@
 //! `.zip`: a result is one object everywhere.
 
 use crate::digest;
-use crate::workspace::Workspace;
+use crate::workspace::{Folder, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::File;
-use std::io::{self, BufWriter, Seek};
+use std::io::{self, BufWriter, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -44,12 +44,21 @@ pub struct Published {
 }
 
 /// One file that the engine wrote: its name inside the output, and the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct OutputFile {
     /// Relative, with `/` between the parts.
     pub name: String,
-    /// Where it lies in the workspace.
-    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The directory of the output.
+    pub folder: Folder,
+}
+
+impl OutputFile {
+    /// Opens it for reading.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        self.folder.open(&self.name)
+    }
 }
 
 /// Takes the output of a job to where it belongs.
@@ -214,7 +223,7 @@ impl Destination {
         };
         let mut staged = Staged::create(&self.directory).map_err(fail)?;
         let sha256 = match files {
-            [one] if !is_zip => copy_and_digest(&one.path, staged.file()).map_err(fail)?,
+            [one] if !is_zip => copy_and_digest(one, staged.file()).map_err(fail)?,
             several => {
                 write_zip(several, staged.file_mut(), &mut |_| Ok(())).map_err(fail)?;
                 digest_of(staged.file()).map_err(fail)?
@@ -261,12 +270,8 @@ impl Incoming {
 
 /// Copies and digests at once, on two processors: each reads the file, which is
 /// in memory, and neither waits for the other.
-fn copy_and_digest(source: &Path, target: &File) -> io::Result<String> {
-    let open = || {
-        rustix::fs::open(source, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-            .map(File::from)
-    };
-    let (to_copy, to_digest) = (open()?, open()?);
+fn copy_and_digest(source: &OutputFile, target: &File) -> io::Result<String> {
+    let (to_copy, to_digest) = (source.open()?, source.open()?);
     std::thread::scope(|scope| {
         let copy = scope.spawn(|| io::copy(&mut &to_copy, &mut &*target));
         let digest = digest::sha256(&to_digest)?;
@@ -285,12 +290,12 @@ fn digest_of(file: &File) -> io::Result<String> {
 /// files give the same bytes. `written` hears of each file that is in the archive.
 pub(crate) fn write_zip(
     files: &[OutputFile],
-    target: &mut File,
+    target: impl Write + Seek,
     written: &mut dyn FnMut(&OutputFile) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut writer = zip::ZipWriter::new(BufWriter::with_capacity(256 << 10, target));
     for file in files {
-        let mut source = File::open(&file.path)?;
+        let mut source = file.open()?;
         let large = source.metadata()?.len() >= u64::from(u32::MAX);
         let options = SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Deflated)
@@ -373,9 +378,9 @@ mod tests {
         contents
             .iter()
             .map(|(name, content)| {
-                let path = directory.join(name);
-                std::fs::write(&path, content).unwrap();
-                OutputFile { name: (*name).to_owned(), path }
+                std::fs::write(directory.join(name), content).unwrap();
+                let folder = Folder::unrecorded(directory).unwrap();
+                OutputFile { name: (*name).to_owned(), bytes: content.len() as u64, folder }
             })
             .collect()
     }
@@ -458,7 +463,8 @@ mod tests {
         let target = tempfile::tempdir().unwrap();
         let path = target.path().join("out.dxf");
         std::fs::write(&path, "old").unwrap();
-        let gone = OutputFile { name: "x".into(), path: target.path().join("gone") };
+        let gone =
+            OutputFile { name: "gone".into(), bytes: 1, folder: Folder::unrecorded(target.path()).unwrap() };
         let destination = Destination::new(Some(&path)).unwrap();
         assert_eq!(destination.place(&[gone], "x", false).unwrap_err().code, FailureCode::Io);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");

@@ -8,11 +8,12 @@
 use cadmill_converter::engines::Engines;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
-use cadmill_converter::posture;
+use cadmill_converter::posture::{self, Machine, Posture};
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
-use cadmill_converter::worker::{Worker, WorkerSettings, admission};
+use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
 use cadmill_converter::workspace::Place;
+use cadmill_core::audit::Auditing;
 use cadmill_core::config::{self, Binary, Config};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
@@ -82,10 +83,14 @@ fn command() -> Command {
 
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    let mut setting = setting(config)?;
+    // While there is one thread, and before the process cannot be looked into: that is
+    // what user namespaces ask for. It is taken away when all else has ended.
+    let privacy = config.worker.private_workspace.parse()?;
+    let _private = setting.place.make_private(privacy, memory_bytes(config))?;
     // This process holds plaintext in its buffers: it must not end in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
-    let setting = setting(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -96,6 +101,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         // A place that cannot be used, and a confinement that is not enough, are told
         // now and not by each job.
         let posture = posture::require(&setting)?;
+        let auditing = auditing(config)?;
+        warn_of_weaknesses(&posture, &auditing);
         let stores = Stores::open(config).await?;
         let settings = settings(config, &stores);
         tracing::info!(
@@ -107,13 +114,15 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
             landlock = posture.engine.landlock.abi,
             seccomp = posture.engine.seccomp,
             own_uid = posture.engine.own_uid.is_some(),
+            private_workspace = posture.machine.workspace_private,
             "ready"
         );
+        let recording = Recording { auditing, worker: settings.name.clone(), posture: told(&posture) };
         let Stores { objects, jobs, queue, bucket } = stores;
         if mode == "worker" && matches.get_flag(UNTIL) {
             stop_at_end_of_stdin(stop.clone())?;
         }
-        let worker = Worker::new(settings, setting, jobs, objects, queue, stop);
+        let worker = Worker::new(settings, setting, recording, jobs, objects, queue, stop);
         let done = if mode == "task" {
             let notices = match matches.get_one::<JobId>("job") {
                 Some(&job) => {
@@ -145,12 +154,34 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
         name: config.worker.name.clone(),
         bucket: stores.bucket.clone(),
         concurrency: u32::try_from(config.worker.concurrency).unwrap_or(u32::MAX),
-        memory_bytes: config.worker.memory_bytes.unwrap_or_else(admission::available_bytes),
+        memory_bytes: memory_bytes(config),
         stop_within: config.worker.stop_within,
         caps: config.caps,
         archive: config.archive,
         flow: Flow::with_buffer(config.worker.fetch_buffer_bytes),
     }
+}
+
+/// On a thread of its own: it blocks, and brings runtimes of its own.
+fn auditing(config: &Config) -> Result<Auditing, Failure> {
+    std::thread::scope(|scope| scope.spawn(|| Auditing::open(config)).join())
+        .unwrap_or_else(|_| Err(Failure::new(FailureCode::Audit, "opening the audit sinks met a defect")))
+}
+
+/// What is allowed, and should not be.
+fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
+    let Machine { swap_bytes, workspace_unswappable, .. } = posture.machine;
+    if swap_bytes != Some(0) && !workspace_unswappable {
+        tracing::warn!(swap_bytes, "swap is on, or not known to be off: plaintext may reach a disk");
+    }
+    if auditing.signer.is_none() {
+        tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");
+    }
+}
+
+/// What the jobs may use together.
+fn memory_bytes(config: &Config) -> u64 {
+    config.worker.memory_bytes.unwrap_or_else(admission::available_bytes)
 }
 
 /// A token that SIGTERM, which ECS sends, and SIGINT cancel.

@@ -101,6 +101,7 @@ fn worker(get: Get<'_>) -> Worker {
         fetch_buffer_bytes: get.number(Id::WorkerFetchBuffer),
         workspace: get.word(Id::WorkerWorkspace).into(),
         allow_disk: get.word(Id::WorkerAllowDisk) == DISK_WORDS,
+        private_workspace: get.word(Id::WorkerPrivateWorkspace),
         engines_file: get.text(Id::WorkerEnginesFile).map(Into::into),
         engine_host: get.text(Id::WorkerEngineHost).map(Into::into),
         stop_within: get.duration(Id::WorkerStopWithin),

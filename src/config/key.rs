@@ -159,6 +159,7 @@ keys! {
     WorkerFetchBuffer = "worker.fetch_buffer", Kind::Size { min: 3 * MIB, max: TIB }, Value("48M"), WORKER, "Memory for parts of an upload that are on their way, for each conversion; parts are 8 MiB, or a third of this";
     WorkerWorkspace = "worker.workspace" @ "CADMILL_WORKSPACE", Kind::Path, Value("/dev/shm"), WORKER, "Memory-backed directory for the files of running jobs";
     WorkerAllowDisk = "worker.allow_disk" @ "CADMILL_ALLOW_DISK_WORKSPACE", Kind::Choice(&["no", DISK_WORDS]), Value("no"), WORKER, "Accept a workspace on a disk, where deleted plaintext may be found later";
+    WorkerPrivateWorkspace = "worker.private_workspace" @ "CADMILL_PRIVATE_WORKSPACE", Kind::Choice(&["auto", "no", "required"]), Value("auto"), WORKER, "Memory in a mount namespace of the worker's own for the workspaces, as large as worker.memory: where the host gives it, or else no start";
     WorkerEnginesFile = "worker.engines_file" @ "CADMILL_ENGINES_FILE", Kind::Path, Unset("the built-in engines"), WORKER, "TOML file that declares engines";
     WorkerEngineHost = "worker.engine_host" @ "CADMILL_ENGINE_HOST", Kind::Path, Unset("beside the program"), WORKER, "The cadmill-engine-host binary";
     WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or give back all jobs when told to stop";

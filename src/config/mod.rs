@@ -285,6 +285,8 @@ pub struct Worker {
     pub workspace: PathBuf,
     /// Accept a workspace on a disk.
     pub allow_disk: bool,
+    /// Whether workspaces are made in memory of the worker's own: `auto`, `no`, `required`.
+    pub private_workspace: String,
     /// TOML file that declares engines; the built-in ones when there is none.
     pub engines_file: Option<PathBuf>,
     /// The engine host's binary; beside the program when there is none.

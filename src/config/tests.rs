@@ -167,6 +167,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "api.cors_origins" => "https://a.example,http://b.example:81".to_owned(),
             "worker.allow_disk" => super::key::DISK_WORDS.to_owned(),
             "worker.min_posture" => "isolated".to_owned(),
+            "worker.private_workspace" => "required".to_owned(),
             "worker.concurrency" | "worker.nice" => "7".to_owned(),
             "worker.memory" | "limits.memory" => "5G".to_owned(),
             "audit.sinks" => "stdout,s3".to_owned(),

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use cadmill_converter::archive::{Decoder, Entry, Plan};
 use cadmill_converter::intake::{Flow, Local, Remote, Source};
+use cadmill_converter::workspace::Folder;
 use cadmill_core::adapters::aws::S3Store;
 use cadmill_core::adapters::embedded::server::{Credentials, settings};
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
@@ -72,13 +73,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         Mode::Put { data, endpoint, file } => runtime.block_on(put(&data, endpoint, &file))?,
         Mode::Fetch { data, endpoint, sha256, directory } => {
             let (remote, started) = runtime.block_on(open(&data, endpoint, sha256))?;
-            remote.expand(&directory, &AtomicBool::new(false), &mut |_| {})?;
+            remote.expand(&Folder::unrecorded(&directory)?, &AtomicBool::new(false), &mut |_| {})?;
             timed(started, remote.plan().map_or(0, Plan::expanded_bytes))
         }
         Mode::Unpack { file, directory } => {
             let started = Instant::now();
             let local = Local::open(&file, &limits())?;
-            local.expand(&directory, &AtomicBool::new(false), &mut |_| {})?;
+            local.expand(&Folder::unrecorded(&directory)?, &AtomicBool::new(false), &mut |_| {})?;
             timed(started, local.plan().map_or(0, Plan::expanded_bytes))
         }
         Mode::BareGets { data, endpoint } => runtime.block_on(bare_gets(&data, endpoint))?,

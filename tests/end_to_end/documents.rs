@@ -31,7 +31,9 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0009-archive-reader.md",
     "docs/adr/0010-unzip-while-downloading.md",
     "docs/adr/0011-confinement-without-namespaces.md",
+    "docs/adr/0012-every-temporary-file-on-record.md",
     "docs/adr/0013-a-jvm-per-conversion.md",
+    "docs/adr/0014-private-workspace.md",
 ];
 
 fn read(path: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::local::Archive;
 use crate::intake::expand_file;
+use crate::workspace::Folder;
 use cadmill_core::domain::failure::Failure;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +23,8 @@ impl Archive<'_> {
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
-        expand_file(self.file, &self.plan, directory, cancel, progress)
+        let directory =
+            Folder::unrecorded(directory).map_err(|e| Failure::io("opening the directory", &e))?;
+        expand_file(self.file, &self.plan, &directory, cancel, progress)
     }
 }

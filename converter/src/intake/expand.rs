@@ -7,9 +7,8 @@
 use super::Piece;
 use super::write::{Spares, Target, Write, write_all};
 use crate::archive::{Decoder, Step};
-use crate::workspace::make_directory;
+use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -36,7 +35,7 @@ pub(super) struct Work<'a> {
 /// What all threads see.
 pub(super) struct Shared<'a> {
     pub(super) spares: Spares,
-    directory: &'a Path,
+    directory: &'a Folder,
     cancel: &'a AtomicBool,
     total: u64,
     taken: AtomicU64,
@@ -50,7 +49,7 @@ pub(super) struct Shared<'a> {
 /// # Errors
 /// The first failure of anyone. All threads have ended then too.
 pub(super) fn run<'a>(
-    directory: &'a Path,
+    directory: &'a Folder,
     total: u64,
     pieces: &'a [Piece<'a>],
     cancel: &'a AtomicBool,
@@ -158,8 +157,8 @@ impl Shared<'_> {
         let mut target = match piece.entry {
             Some(entry) if entry.is_directory() => None,
             _ => {
-                let path = self.directory.join(piece.path);
-                Some(Target::create(&path, piece.size_bytes, buffer, writes, &self.spares)?)
+                let (path, size) = (piece.path, piece.size_bytes);
+                Some(Target::create(self.directory, path, size, buffer, writes, &self.spares)?)
             }
         };
         loop {
@@ -191,7 +190,7 @@ impl Shared<'_> {
             self.taken.fetch_add(length as u64, Ordering::Relaxed);
         }
         content.finish()?;
-        target.map_or(Ok(()), |mut target| target.flush())
+        target.map_or(Ok(()), Target::finish)
     }
 }
 
@@ -213,7 +212,7 @@ impl Content {
     }
 }
 
-fn make_directories(base: &Path, pieces: &[Piece<'_>]) -> Result<(), Failure> {
+fn make_directories(base: &Folder, pieces: &[Piece<'_>]) -> Result<(), Failure> {
     let mut directories: Vec<&str> = Vec::new();
     for piece in pieces {
         directories.extend(piece.path.match_indices('/').map(|(at, _)| &piece.path[..at]));
@@ -221,8 +220,7 @@ fn make_directories(base: &Path, pieces: &[Piece<'_>]) -> Result<(), Failure> {
     directories.sort_unstable();
     directories.dedup();
     for directory in directories {
-        make_directory(&base.join(directory))
-            .map_err(|e| Failure::io("making a directory in the workspace", &e))?;
+        base.make_directory(directory)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use super::expand::{Chunks, Work, run};
 use super::{Piece, Source, begins_as_zip, pieces, wanted};
 use crate::archive::{Opening, Plan};
+use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -86,7 +87,7 @@ impl Source for Local {
 
     fn expand(
         &self,
-        directory: &Path,
+        directory: &Folder,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
@@ -96,7 +97,7 @@ impl Source for Local {
 
     /// It is read where it lies, with the files beside it: a model's materials, a
     /// shapefile's attributes.
-    fn place(&self, _: &Path, _: &AtomicBool, _: &mut dyn FnMut(f64)) -> Result<PathBuf, Failure> {
+    fn place(&self, _: &Folder, _: &AtomicBool, _: &mut dyn FnMut(f64)) -> Result<PathBuf, Failure> {
         Ok(self.path.clone())
     }
 }
@@ -126,7 +127,7 @@ pub(super) fn plan_of(
 pub(super) fn expand(
     file: &dyn ReadAt,
     pieces: &[Piece<'_>],
-    directory: &Path,
+    directory: &Folder,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(f64),
 ) -> Result<(), Failure> {

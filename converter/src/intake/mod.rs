@@ -26,10 +26,11 @@ pub use local::Local;
 pub use remote::Remote;
 
 use crate::archive::{Entry, Opening, Plan};
+use crate::workspace::Folder;
 use cadmill_core::domain::failure::Failure;
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ pub trait Source {
     /// `input.replaced`, `job.cancelled`, `infra.*`.
     fn expand(
         &self,
-        directory: &Path,
+        directory: &Folder,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure>;
@@ -128,7 +129,7 @@ pub trait Source {
     /// As for [`Source::expand`].
     fn place(
         &self,
-        directory: &Path,
+        directory: &Folder,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<PathBuf, Failure>;
@@ -152,7 +153,7 @@ fn wanted(opening: &Opening) -> Option<Range<u64>> {
 pub(crate) fn expand_file(
     file: &File,
     plan: &Plan,
-    directory: &Path,
+    directory: &Folder,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(f64),
 ) -> Result<(), Failure> {

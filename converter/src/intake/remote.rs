@@ -10,6 +10,7 @@ use super::part::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
 use crate::archive::{Opening, Plan};
 use crate::digest::hex;
+use crate::workspace::Folder;
 use bytes::Bytes;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
@@ -21,7 +22,7 @@ use crc_fast::CrcAlgorithm;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -87,7 +88,7 @@ impl Remote {
     fn bring(
         &self,
         pieces: &[Piece<'_>],
-        directory: &Path,
+        directory: &Folder,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
@@ -194,7 +195,7 @@ impl Source for Remote {
 
     fn expand(
         &self,
-        directory: &Path,
+        directory: &Folder,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
@@ -204,14 +205,14 @@ impl Source for Remote {
 
     fn place(
         &self,
-        directory: &Path,
+        directory: &Folder,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<PathBuf, Failure> {
         let size_bytes = self.size_bytes();
         let piece = Piece { segment: 0..size_bytes, path: &self.name, size_bytes, entry: None };
         self.bring(&[piece], directory, cancel, progress)?;
-        Ok(directory.join(&self.name))
+        Ok(directory.path().join(&self.name))
     }
 }
 

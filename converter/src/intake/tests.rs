@@ -56,7 +56,8 @@ fn unpack(file: &Short) -> Result<tempfile::TempDir, Failure> {
     let directory = tempfile::tempdir().unwrap();
     let mut told = 0.0;
     let progress = &mut |fraction| told = fraction;
-    expand(file, &pieces(&plan), directory.path(), &AtomicBool::new(false), progress)?;
+    let folder = Folder::unrecorded(directory.path()).unwrap();
+    expand(file, &pieces(&plan), &folder, &AtomicBool::new(false), progress)?;
     assert!(told > 0.99, "{told}");
     Ok(directory)
 }

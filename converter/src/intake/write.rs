@@ -4,12 +4,14 @@
 //! Written with pwrite and not through a mapping: docs/adr/0010.
 
 use super::expand::Shared;
+use crate::workspace::{Filling, Folder};
+use cadmill_core::domain::audit::chain::ContentDigest;
+use cadmill_core::domain::audit::record::FileRole;
 use cadmill_core::domain::failure::Failure;
 use rustix::fs::FallocateFlags;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +23,7 @@ const QUEUE: usize = 16;
 
 /// A chunk that waits.
 pub(super) struct Write {
-    file: Arc<File>,
+    file: Arc<Filling>,
     offset: u64,
     bytes: Vec<u8>,
 }
@@ -48,9 +50,10 @@ impl Spares {
 /// Writes what comes until nobody can send any more.
 pub(super) fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
     while let Ok(Write { file, offset, bytes }) = queue.recv() {
-        if !shared.stopped()
-            && let Err(error) = file.write_all_at(&bytes, offset)
-        {
+        if shared.stopped() {
+            file.fail();
+        } else if let Err(error) = file.file().write_all_at(&bytes, offset) {
+            file.fail();
             shared.fail(failed(&error));
         }
         shared.spares.give(bytes);
@@ -63,7 +66,8 @@ fn failed(error: &io::Error) -> Failure {
 
 /// A file that is being filled from its beginning to its end.
 pub(super) struct Target<'a> {
-    file: Arc<File>,
+    file: Arc<Filling>,
+    content: Option<ContentDigest>,
     offset: u64,
     filled: usize,
     buffer: &'a mut Vec<u8>,
@@ -72,27 +76,24 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Makes the file, mode 0600, with memory for so many bytes. `buffer` is kept from
-    /// one file to the next.
+    /// Makes the file with memory for so many bytes. `buffer` is kept from one file to
+    /// the next.
     ///
     /// # Errors
-    /// `infra.workspace_full`, `infra.io`.
+    /// `infra.workspace_full`, `infra.io`, `infra.audit`.
     pub(super) fn create(
-        path: &Path,
+        folder: &Folder,
+        path: &str,
         size_bytes: u64,
         buffer: &'a mut Vec<u8>,
         queue: &'a Sender<Write>,
         spares: &'a Spares,
     ) -> Result<Self, Failure> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|e| Failure::io("making a file in the workspace", &e))?;
-        reserve(&file, size_bytes)?;
+        let file = folder.create(path, FileRole::Input)?;
+        reserve(file.file(), size_bytes)?;
         buffer.resize(CHUNK, 0);
-        Ok(Self { file: Arc::new(file), offset: 0, filled: 0, buffer, queue, spares })
+        let content = file.content();
+        Ok(Self { file: Arc::new(file), content, offset: 0, filled: 0, buffer, queue, spares })
     }
 
     /// Where the next bytes of the content go; never empty.
@@ -110,6 +111,7 @@ impl<'a> Target<'a> {
             return Ok(());
         }
         let Some(mut spare) = self.spares.take() else { return self.flush() };
+        self.content.iter_mut().for_each(|content| content.update(self.buffer));
         spare.resize(CHUNK, 0);
         let bytes = std::mem::replace(self.buffer, spare);
         let write = Write { file: Arc::clone(&self.file), offset: self.offset, bytes };
@@ -119,12 +121,21 @@ impl<'a> Target<'a> {
         self.queue.send(write).map_err(|_| failed(&io::Error::other("the writing thread has ended")))
     }
 
-    /// Writes what is left. Chunks may still wait.
+    /// Writes what is left, and says that this is all. Chunks may still wait; the file is
+    /// filled when the last of them is written.
     ///
     /// # Errors
     /// `infra.*`, of writing.
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.file.write_all_at(&self.buffer[..self.filled], self.offset).map_err(|e| failed(&e))?;
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.flush()?;
+        self.file.complete(self.offset, self.content.take());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        let left = &self.buffer[..self.filled];
+        self.content.iter_mut().for_each(|content| content.update(left));
+        self.file.file().write_all_at(left, self.offset).map_err(|e| failed(&e))?;
         self.offset += self.filled as u64;
         self.filled = 0;
         Ok(())

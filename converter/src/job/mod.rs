@@ -273,8 +273,9 @@ impl<S: Sink> Job<'_, S> {
         workspace.admit(plan.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes();
         self.facts.unpacked_files = plan.files();
-        let directory = workspace.input();
-        input.expand(&directory, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
+        let folder = workspace.input_folder()?;
+        input.expand(&folder, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
+        let directory = folder.path().to_owned();
         self.facts.times.unpack += started.elapsed();
         Ok((Root { path: directory.join(&name), directory, name }, target))
     }
@@ -295,7 +296,7 @@ impl<S: Sink> Job<'_, S> {
         let target = self.target_for(&name, &formats, &targets)?;
         workspace.admit(input.needs_bytes())?;
         let progress = &mut |fraction| self.observer.progress(fraction);
-        let path = input.place(&workspace.input(), self.cancel, progress)?;
+        let path = input.place(&workspace.input_folder()?, self.cancel, progress)?;
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         self.facts.times.unpack += started.elapsed();
         Ok((Root { path, directory, name }, target))
@@ -366,6 +367,8 @@ impl<S: Sink> Job<'_, S> {
         if crate::protocol::encode(&crate::protocol::Command::Run(Box::new(request.clone()))).is_err() {
             return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
         }
+        // It makes files that nobody announces: that it starts must be on record.
+        workspace.check()?;
         let observer = &mut *self.observer;
         let report = self
             .setting
@@ -379,6 +382,7 @@ impl<S: Sink> Job<'_, S> {
             })
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
         self.note(&report, workspace);
+        workspace.take_stock()?;
         judge(&engine.name, report.outcome).map_err(|mut failure| {
             failure.message = workspace.hide(&failure.message);
             blame_a_full_workspace(failure, workspace)
@@ -401,13 +405,13 @@ impl<S: Sink> Job<'_, S> {
         extension: &str,
         workspace: &Workspace,
     ) -> Result<S::Output, Failure> {
-        let files = output_files(&workspace.output())?;
+        let files = output_files(&workspace.output_folder()?)?;
         self.facts.output_files = files.len() as u64;
         if files.is_empty() {
             let message = "the engine reported success, but wrote no file";
             return Err(Failure::new(FailureCode::EngineNoAnswer, message));
         }
-        let bytes: u64 = files.iter().map(|f| f.path.metadata().map_or(0, |m| m.len())).sum();
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         let limit = self.order.caps.output_bytes;
         if bytes > limit {
             return Err(cap_failure(Cap::Output { limit, observed: bytes }));
@@ -416,6 +420,7 @@ impl<S: Sink> Job<'_, S> {
         if self.cancel.load(Ordering::Relaxed) {
             return Err(cancelled());
         }
+        workspace.check()?;
         self.observer.stage(Stage::Publish);
         let started = Instant::now();
         // Nobody reads the input any more, and an archive of the output takes room.

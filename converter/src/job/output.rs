@@ -2,18 +2,18 @@
 //! with plain names, not too many of them, and nothing else.
 
 use crate::publish::OutputFile;
+use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// Files that one conversion may give.
 const MAX_OUTPUT_FILES: usize = 10_000;
 
 /// The regular files below the output directory, by name. Anything else that an
 /// engine may have left there, a link or a pipe, is refused: it could lead out.
-pub(super) fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure> {
+pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> {
     let mut files = Vec::new();
-    let mut pending = vec![(directory.to_owned(), String::new())];
+    let mut pending = vec![(folder.path().to_owned(), String::new())];
     let fail = |e: &std::io::Error| Failure::io("reading the engine's output", e);
     while let Some((directory, prefix)) = pending.pop() {
         for entry in std::fs::read_dir(&directory).map_err(|e| fail(&e))? {
@@ -26,10 +26,11 @@ pub(super) fn output_files(directory: &Path) -> Result<Vec<OutputFile>, Failure>
                 pending.push((entry.path(), format!("{name}/")));
             } else if kind.is_file() {
                 // Another name of the file may lie anywhere, and change it later.
-                if entry.metadata().map_err(|e| fail(&e))?.nlink() != 1 {
+                let metadata = entry.metadata().map_err(|e| fail(&e))?;
+                if metadata.nlink() != 1 {
                     return Err(strange_output("a file with a second name"));
                 }
-                files.push(OutputFile { name, path: entry.path() });
+                files.push(OutputFile { name, bytes: metadata.len(), folder: folder.clone() });
                 if files.len() > MAX_OUTPUT_FILES {
                     let message = format!("the engine wrote more than {MAX_OUTPUT_FILES} files");
                     return Err(Failure::new(FailureCode::LimitOutput, message));

@@ -189,6 +189,10 @@ impl List {
         let memory = matches!(machine.workspace_kind.as_str(), "tmpfs" | "ramfs");
         let found = format!("{}, {free} free", machine.workspace_kind);
         self.add("workspace", memory, None, found, "Mount a tmpfs and name it in CADMILL_WORKSPACE.");
+        let private = machine.workspace_private;
+        let found = if private { "in a mount namespace of its own" } else { "in the machine's file system" };
+        let hint = "Let the worker make mount namespaces (CAP_SYS_ADMIN, or user namespaces); without one, permissions guard its files, and the next worker removes what SIGKILL leaves.";
+        self.add("worker's files", private, None, found.to_owned(), hint);
         let pattern = machine.core_pattern.clone().unwrap_or_else(|| "unknown".to_owned());
         // Whatever it is: the processes that hold plaintext are not dumpable.
         self.add("core pattern", true, None, pattern, "");

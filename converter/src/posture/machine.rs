@@ -23,6 +23,8 @@ pub struct Machine {
     /// Whether the workspace is memory that is never swapped out (ramfs, tmpfs with
     /// `noswap`).
     pub workspace_unswappable: bool,
+    /// Whether the workspace lies in a mount namespace of the worker's own.
+    pub workspace_private: bool,
     /// Bytes that the workspace has room for.
     pub workspace_free_bytes: Option<u64>,
 }
@@ -40,6 +42,7 @@ impl Machine {
             core_pattern: read("/proc/sys/kernel/core_pattern"),
             workspace_unswappable: kind == "ramfs" || has_noswap(&scratch),
             workspace_kind: kind,
+            workspace_private: workspace.is_private(),
             workspace_free_bytes: workspace.free_bytes().ok(),
         }
     }

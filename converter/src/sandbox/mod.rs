@@ -27,6 +27,7 @@ pub mod descriptors;
 pub mod environment;
 pub mod files;
 pub mod limits;
+pub mod mounts;
 mod note;
 pub mod parent;
 pub mod privileges;

@@ -3,18 +3,25 @@
 //!
 //! The thread lives as long as the engine process that it starts: the kernel ends
 //! that process with the thread. It touches the job's record not at all.
+//!
+//! Its ledger is opened before there is any plaintext and closed when all of it is
+//! destroyed. Without either the attempt has failed.
 
 use super::deliver::Store;
 use super::failpoint;
 use super::hold::Hold;
+use super::recording::{Marks, Recording};
 use crate::intake::{Remote, Source};
 use crate::job::{self, Facts, Observer, Setting};
 use crate::supervisor::Identity;
 use crate::workspace::Workspace;
+use cadmill_core::audit::Ledger;
+use cadmill_core::domain::audit::SignedHead;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Job, Object, Stage};
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::ports::ObjectStore;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
@@ -22,27 +29,76 @@ use tokio::runtime::Handle;
 /// What an attempt works with.
 pub(super) struct Attempt {
     pub(super) job: Job,
-    pub(super) input: Remote,
+    /// The input, or why the job is refused.
+    pub(super) input: Result<Remote, Failure>,
     pub(super) hold: Arc<Hold>,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) runtime: Handle,
     pub(super) setting: Setting,
+    pub(super) recording: Recording,
     pub(super) caps: Caps,
     pub(super) archive: ArchiveLimits,
 }
 
+/// How an attempt ended.
+pub(super) struct Ended {
+    /// The output, or the failure and the stage that it happened in.
+    pub(super) result: Result<Object, (Failure, Stage)>,
+    /// The head of its ledger; none when that could not be written.
+    pub(super) head: Option<SignedHead>,
+}
+
+impl Ended {
+    /// A failure of the worker's own.
+    pub(super) fn unrecorded(failure: Failure, stage: Stage) -> Self {
+        Self { result: Err((failure, stage)), head: None }
+    }
+}
+
 impl Attempt {
     /// Runs to the end. Nothing of the job is left in the workspace when it returns.
-    ///
-    /// # Errors
-    /// [`Failure`] of the job and the stage that it happened in.
-    pub(super) fn run(&self) -> Result<Object, (Failure, Stage)> {
-        let workspace = self.setting.place.create().map_err(|failure| (failure, Stage::Fetch))?;
-        let result = self.work(&workspace).map_err(|failure| (failure, self.hold.current().0));
+    pub(super) fn run(&self) -> Ended {
+        let ledger = match self.recording.attempt(self.job.id, self.hold.attempt) {
+            Ok(ledger) => Arc::new(ledger),
+            Err(failure) => return Ended::unrecorded(failure, Stage::Fetch),
+        };
+        let result = match &self.input {
+            Ok(input) => self.in_workspace(input, &ledger),
+            Err(failure) => Err((failure.clone(), Stage::Fetch)),
+        };
+        let outcome = match &result {
+            Ok(_) => "completed",
+            Err((failure, _)) => failure.code.as_str(),
+        };
+        match (ledger.close(outcome), result) {
+            (Ok(head), result) => Ended { result, head: Some(head) },
+            // What cannot be shown to be destroyed is no success, and no end of the job.
+            (Err(_), Err((failure, stage))) if failure.code == FailureCode::Audit => {
+                Ended::unrecorded(failure, stage)
+            }
+            (Err(failure), _) => Ended::unrecorded(failure, Stage::Wipe),
+        }
+    }
+
+    fn in_workspace(&self, input: &Remote, ledger: &Arc<Ledger>) -> Result<Object, (Failure, Stage)> {
+        let marks = Marks::new(ledger);
+        marks.enter(Some(Stage::Fetch));
+        let workspace = self.setting.place.create_recorded(Arc::clone(ledger));
+        let workspace = workspace.map_err(|failure| (failure, Stage::Fetch))?;
+        // A defect must not keep the files, nor the ledger open.
+        let work = catch_unwind(AssertUnwindSafe(|| self.work(input, &workspace, &marks)));
+        let work = work.unwrap_or_else(|_| {
+            ledger.incident("worker.panicked", 0, "the worker met a defect of its own");
+            Err(panicked())
+        });
+        let result = work.map_err(|failure| (failure, self.hold.current().0));
         self.hold.stage(Stage::Wipe);
+        marks.enter(Some(Stage::Wipe));
+        failpoint::reached("wiping");
         let wiping = Instant::now();
         let removed = workspace.remove();
         self.hold.took(Stage::Wipe, wiping.elapsed());
+        marks.enter(None);
         // A result beside plaintext that could not be removed is no success.
         match (result, removed) {
             (result, Ok(())) => result,
@@ -54,9 +110,9 @@ impl Attempt {
         }
     }
 
-    fn work(&self, workspace: &Workspace) -> Result<Object, Failure> {
+    fn work(&self, input: &Remote, workspace: &Workspace, marks: &Marks<'_>) -> Result<Object, Failure> {
         // As much again for the output as the input takes up: as admission reckons.
-        workspace.admit(self.input.needs_bytes().saturating_mul(2))?;
+        workspace.admit(input.needs_bytes().saturating_mul(2))?;
         let order = job::Order {
             format: self.job.order.format.clone(),
             engine: None,
@@ -75,16 +131,9 @@ impl Attempt {
             cancel: &self.hold.cancel,
             progress: &|fraction| self.hold.progress(fraction),
         };
-        let mut watcher = Watcher { hold: &self.hold };
-        let (result, facts) = job::run_in(
-            &order,
-            &self.input,
-            &store,
-            &self.setting,
-            workspace,
-            &self.hold.cancel,
-            &mut watcher,
-        );
+        let mut watcher = Watcher { hold: &self.hold, marks };
+        let (result, facts) =
+            job::run_in(&order, input, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
         self.note(&facts);
         result.map_err(|failure| within(failure, workspace))
     }
@@ -121,6 +170,7 @@ fn within(mut failure: Failure, workspace: &Workspace) -> Failure {
 
 struct Watcher<'a> {
     hold: &'a Hold,
+    marks: &'a Marks<'a>,
 }
 
 impl Observer for Watcher<'_> {
@@ -134,6 +184,7 @@ impl Observer for Watcher<'_> {
             job::Stage::Publish => Stage::Publish,
         };
         self.hold.stage(stage);
+        self.marks.enter(Some(stage));
     }
 
     fn progress(&mut self, fraction: f64) {

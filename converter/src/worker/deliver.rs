@@ -8,8 +8,9 @@
 use super::failpoint;
 use crate::digest::Digest;
 use crate::publish::{OutputFile, Sink, write_zip};
-use crate::workspace::{Workspace, discard};
+use crate::workspace::{Folder, Workspace, discard};
 use bytes::Bytes;
+use cadmill_core::domain::audit::record::FileRole;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::Object;
@@ -19,7 +20,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
@@ -34,6 +34,9 @@ const REQUESTS: usize = 4;
 /// Writes of one part before the attempt fails. The client of the store repeats by
 /// itself what it knows to be safe; this is for what it gives up.
 const TRIES: u32 = 3;
+
+/// Name of the archive of an output of several files, in the workspace.
+const ARCHIVE: &str = "output.zip";
 
 type Joined = Result<Result<Part, PortError>, tokio::task::JoinError>;
 
@@ -73,35 +76,39 @@ impl Sink for Store<'_> {
         workspace: &Workspace,
     ) -> Result<Object, Failure> {
         failpoint::reached("converted");
-        let (name, path) = match files {
-            [one] if !zipped => (main_name.to_owned(), one.path.clone()),
-            _ => (format!("{main_name}.zip"), archive(files, workspace)?),
+        let (name, folder, file_name) = match files {
+            [one] if !zipped => (main_name.to_owned(), one.folder.clone(), one.name.as_str()),
+            _ => (format!("{main_name}.zip"), archive(files, workspace)?, ARCHIVE),
         };
         // An archive of the client's may hold a name that makes a bad one.
         let file = name.parse().or_else(|_| "output".parse()).map_err(|_| {
             Failure::new(FailureCode::EngineNoAnswer, "the output has no name that can be given")
         })?;
         let key = ObjectKey::processed(self.job, self.attempt, file);
-        let object = self.upload(&key, &path)?;
+        let object = self.upload(&key, &folder, file_name)?;
         failpoint::reached("uploaded");
         Ok(object)
     }
 }
 
-fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let path = workspace.fetched().join("output.zip");
+/// The directory of the archive, in which it is [`ARCHIVE`].
+fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failure> {
+    let fail = |e: io::Error| Failure::io("writing the archive of the output to the workspace", &e);
+    let folder = workspace.fetched_folder()?;
+    let archive = folder.create(ARCHIVE, FileRole::Output)?;
     // What is in the archive need not lie beside it.
-    let made = File::create_new(&path)
-        .and_then(|mut file| write_zip(files, &mut file, &mut |written| discard::file(&written.path)));
-    made.map_err(|e| Failure::io("writing the archive of the output to the workspace", &e))?;
-    Ok(path)
+    write_zip(files, archive.file(), &mut |written| written.folder.discard(&written.name)).map_err(fail)?;
+    let bytes = archive.file().metadata().map_err(fail)?.len();
+    // It was not written from its beginning to its end, so there is no digest of it.
+    archive.complete(bytes, None);
+    Ok(folder)
 }
 
 impl Store<'_> {
-    fn upload(&self, key: &ObjectKey, path: &Path) -> Result<Object, Failure> {
+    fn upload(&self, key: &ObjectKey, folder: &Folder, name: &str) -> Result<Object, Failure> {
         let fail = |e: io::Error| Failure::io("reading the output", &e);
         // To be written to as well: what has been uploaded is given up.
-        let mut file = File::options().read(true).write(true).open(path).map_err(fail)?;
+        let mut file = folder.open_to_give_up(name).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let mut digest = Digest::default();
         if size <= PART {

@@ -18,6 +18,7 @@ pub const ALL: &[&str] = &[
     "converted",
     "half-uploaded",
     "uploaded",
+    "wiping",
     "recorded",
 ];
 

@@ -19,18 +19,22 @@ mod attempt;
 mod deliver;
 pub mod failpoint;
 mod hold;
+mod recording;
 mod take;
 
 use crate::intake::Flow;
 use crate::job::Setting;
 use admission::Budget;
+use cadmill_core::domain::audit::SignedHead;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::domain::notice::Notice;
-use cadmill_core::jobs::Jobs;
+use cadmill_core::domain::state::Event;
+use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{EventQueue, ObjectStore};
 use hold::{Hold, Lost};
+pub use recording::{Recording, told};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,6 +78,7 @@ pub struct Worker {
 struct Shared {
     settings: WorkerSettings,
     setting: Setting,
+    recording: Recording,
     jobs: Jobs,
     objects: Arc<dyn ObjectStore>,
     queue: Arc<dyn EventQueue>,
@@ -96,6 +101,7 @@ impl Worker {
     pub fn new(
         settings: WorkerSettings,
         setting: Setting,
+        recording: Recording,
         jobs: Jobs,
         objects: Arc<dyn ObjectStore>,
         queue: Arc<dyn EventQueue>,
@@ -104,7 +110,8 @@ impl Worker {
         let budget = Budget::new(settings.memory_bytes);
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
-        let shared = Shared { settings, setting, jobs, objects, queue, budget, slots, stop, active };
+        let shared =
+            Shared { settings, setting, recording, jobs, objects, queue, budget, slots, stop, active };
         Self { shared: Arc::new(shared) }
     }
 
@@ -207,16 +214,39 @@ impl Shared {
 
     /// Removes what killed processes left in the workspace's place.
     async fn sweep(&self) {
-        let place = self.setting.place.clone();
-        match tokio::task::spawn_blocking(move || place.sweep()).await {
-            Ok(Ok(swept)) if swept != crate::workspace::Swept::default() => tracing::warn!(
+        let (place, recording) = (self.setting.place.clone(), self.recording.clone());
+        let swept = tokio::task::spawn_blocking(move || place.sweep(&|left| recording.sweep(left))).await;
+        let swept = match swept {
+            Ok(Ok(swept)) => swept,
+            Ok(Err(error)) => {
+                return tracing::error!(error = %error, "the workspace's place could not be swept");
+            }
+            Err(error) => return tracing::error!(error = %error, "sweeping failed"),
+        };
+        if swept != crate::workspace::Swept::default() {
+            tracing::warn!(
                 removed = swept.removed,
                 left = swept.left,
                 "a process died with workspaces; they were removed"
-            ),
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(error = %error, "the workspace's place could not be swept"),
-            Err(error) => tracing::error!(error = %error, "sweeping failed"),
+            );
+        }
+        for head in swept.heads {
+            self.note_head(head).await;
+        }
+    }
+
+    /// Keeps the head of a ledger in the job's record, beside whatever the job is by now.
+    /// If that fails, the head lies beside the ledger still.
+    async fn note_head(&self, head: SignedHead) {
+        let ledger = head.head.ledger;
+        match self.jobs.send(ledger.job, &Event::Audited { head: Box::new(head), end: None }).await {
+            Ok(Change::Done(_) | Change::Ignored(..)) => {}
+            Ok(Change::Denied(..) | Change::Missing) => {
+                tracing::warn!(job.id = %ledger.job, ledger = %ledger, "the job takes no head of this ledger");
+            }
+            Err(error) => {
+                tracing::warn!(job.id = %ledger.job, ledger = %ledger, error = %error, "the head of a ledger could not be kept in the job's record");
+            }
         }
     }
 }

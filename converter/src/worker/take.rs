@@ -4,10 +4,11 @@
 //! in doubt it stays in the queue.
 
 use super::admission::{Admission, Share};
-use super::attempt::{Attempt, panicked};
+use super::attempt::{Attempt, Ended, panicked};
 use super::hold::{Hold, Keeper, Lost};
 use super::{Active, Shared, failpoint, random};
 use crate::intake::{Remote, Source};
+use cadmill_core::domain::audit::SignedHead;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Role};
 use cadmill_core::domain::job::{Job, JobFailure, Object, Stage, State};
@@ -362,22 +363,21 @@ impl Road<'_> {
             let hold = Arc::clone(&hold);
             tokio::spawn(async move { keeper.keep(&hold).await })
         };
-        let result = match room {
-            Ok(admitted) => self.attempt(*job, admitted, &hold).await,
-            Err(failure) => Err((failure, Stage::Fetch)),
-        };
-        let settle = self.conclude(&hold, result).await;
+        let ended = self.attempt(*job, room, &hold).await;
+        let settle = self.conclude(&hold, ended).await;
         keeper.abort();
         Ok(Some(settle))
     }
 
-    async fn attempt(
-        &self,
-        job: Job,
-        Admitted { input, share }: Admitted,
-        hold: &Arc<Hold>,
-    ) -> Result<Object, (Failure, Stage)> {
+    /// Works on the job, or refuses it, on a thread of its own. Both are recorded.
+    async fn attempt(&self, job: Job, room: Result<Admitted, Failure>, hold: &Arc<Hold>) -> Ended {
         let shared = self.shared;
+        let (input, share) = match room {
+            Ok(Admitted { input, share }) => (Ok(input), Some(share)),
+            Err(failure) => (Err(failure), None),
+        };
+        let caps = shared.settings.caps;
+        let memory_bytes = share.as_ref().map_or(caps.memory_bytes, |share| share.engine_bytes);
         let attempt = Attempt {
             job,
             input,
@@ -385,7 +385,8 @@ impl Road<'_> {
             objects: Arc::clone(&shared.objects),
             runtime: tokio::runtime::Handle::current(),
             setting: shared.setting.clone(),
-            caps: Caps { memory_bytes: share.engine_bytes, ..shared.settings.caps },
+            recording: shared.recording.clone(),
+            caps: Caps { memory_bytes, ..caps },
             archive: shared.settings.archive,
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -394,29 +395,34 @@ impl Road<'_> {
             let _ = sender.send(attempt.run());
         });
         if let Err(error) = started {
-            return Err((Failure::io("starting a thread", &error), Stage::Fetch));
+            return Ended::unrecorded(Failure::io("starting a thread", &error), Stage::Fetch);
         }
         // The sender is dropped without a word when the thread panics.
-        receiver.await.unwrap_or_else(|_| Err((panicked(), hold.current().0)))
+        receiver.await.unwrap_or_else(|_| Ended::unrecorded(panicked(), hold.current().0))
     }
 
     /// Ends the job, or gives it back, and says what becomes of the message.
-    async fn conclude(&self, hold: &Arc<Hold>, result: Result<Object, (Failure, Stage)>) -> Settle {
+    async fn conclude(&self, hold: &Arc<Hold>, Ended { result, head }: Ended) -> Settle {
         let attempt = hold.attempt;
         let stages = Event::StagesEnded { attempt, millis: hold.current().2 };
         if let Err(error) = self.shared.jobs.send(hold.id, &stages).await {
             tracing::debug!(job.id = %hold.id, error = %error, "the times of the stages could not be written");
         }
         let (failure, stage) = match result {
-            Ok(output) => return self.complete(hold, output).await,
+            Ok(output) => return self.complete(hold, output, head).await,
             Err(failed) => failed,
         };
         let told =
             |failure: Failure| JobFailure { code: failure.code, message: failure.message, at: Some(stage) };
         let infra = failure.code.as_str().starts_with("infra.");
         let event = match hold.lost() {
-            Some(Lost::Ended) => return Settle::Delete,
-            Some(Lost::Superseded) => return Settle::Return(self.shared.lease()),
+            Some(lost @ (Lost::Ended | Lost::Superseded)) => {
+                self.note_head(head).await;
+                return match lost {
+                    Lost::Ended => Settle::Delete,
+                    _ => Settle::Return(self.shared.lease()),
+                };
+            }
             Some(Lost::Stopping) => Event::Released { attempt, failure: None },
             Some(Lost::Lapsed) => {
                 let failure = Failure::new(FailureCode::StoreUnavailable, "the lease could not be renewed");
@@ -431,7 +437,7 @@ impl Road<'_> {
                 Event::Failed { attempt, failure: told(failure) }
             }
         };
-        match self.end(hold, &event).await {
+        match self.end(hold, &event, head).await {
             Some(job) => match (job.state, &event) {
                 (State::Pending, Event::Released { failure: None, .. }) => Settle::Return(Duration::ZERO),
                 (State::Pending, _) => Settle::Return(backoff(attempt)),
@@ -442,10 +448,10 @@ impl Road<'_> {
         }
     }
 
-    async fn complete(&self, hold: &Arc<Hold>, output: Object) -> Settle {
+    async fn complete(&self, hold: &Arc<Hold>, output: Object, head: Option<SignedHead>) -> Settle {
         let bytes = output.size_bytes;
         let event = Event::Completed { attempt: hold.attempt, output };
-        match self.end(hold, &event).await {
+        match self.end(hold, &event, head).await {
             Some(job) if job.state == State::Completed && job.attempt == hold.attempt => {
                 tracing::info!(job.id = %hold.id, attempt = hold.attempt, bytes, "completed");
                 failpoint::reached("recorded");
@@ -467,14 +473,29 @@ impl Road<'_> {
         }
     }
 
-    /// Writes the end of the attempt, however long the store does not answer, until the
-    /// lease is over. The job after it, if it is ours or has ended.
-    async fn end(&self, hold: &Arc<Hold>, event: &Event) -> Option<Job> {
+    async fn note_head(&self, head: Option<SignedHead>) {
+        if let Some(head) = head {
+            self.shared.note_head(head).await;
+        }
+    }
+
+    /// Writes the end of the attempt with the head of its ledger, however long the store
+    /// does not answer, until the lease is over. The job after it, if it is ours or has
+    /// ended.
+    async fn end(&self, hold: &Arc<Hold>, end: &Event, head: Option<SignedHead>) -> Option<Job> {
+        let event = match head.clone() {
+            Some(head) => Event::Audited { head: Box::new(head), end: Some(Box::new(end.clone())) },
+            None => end.clone(),
+        };
         loop {
-            match self.shared.jobs.send(hold.id, event).await {
+            match self.shared.jobs.send(hold.id, &event).await {
                 Ok(Change::Done(job) | Change::Ignored(_, job)) => return Some(*job),
-                Ok(Change::Denied(_, job)) if job.state.is_terminal() => return Some(*job),
-                Ok(Change::Denied(..) | Change::Missing) => return None,
+                Ok(Change::Denied(_, job)) => {
+                    // The files were destroyed all the same.
+                    self.note_head(head).await;
+                    return job.state.is_terminal().then_some(*job);
+                }
+                Ok(Change::Missing) => return None,
                 Err(error) if hold.lapsed(self.shared.lease()) => {
                     tracing::error!(job.id = %hold.id, error = %error, "the end of the attempt could not be written");
                     return None;

@@ -1,18 +1,33 @@
-//! Giving up plaintext before the end of the job: files that are not needed any more,
-//! and ranges of a file that lie in the store by now.
+//! Giving up plaintext: whole directories, single files, and ranges of a file that lie
+//! in the store by now.
 //!
 //! All of it goes through here, so that whatever must happen to bytes before their
-//! memory is given back is done in one place. Today that is nothing: tmpfs gives the
-//! pages back to the kernel, which clears them before anyone else gets them.
+//! memory is given back is done in one place: they are overwritten and read back, and
+//! only then unlinked. Whatever fails, the rest is done all the same. A file that
+//! cannot be overwritten is tried once more, and is unlinked in the end: its memory goes
+//! back to the kernel, which clears it before anyone else gets it, and the ledger says
+//! that it was not overwritten.
 
-use rustix::fs::FallocateFlags;
+use super::account::Found;
+use super::folder::{Folder, open_file};
+use super::wipe;
+use cadmill_core::domain::audit::record::{FileId, Kind};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-/// Gives the memory of a range of the file back; it reads as zeros then. The file keeps
-/// its size. Where the file system cannot, the bytes stay until the file goes.
+/// Below so many files and bytes one thread is enough.
+const FEW_FILES: usize = 64;
+const FEW_BYTES: u64 = 4 << 20;
+
+/// Gives the memory of a range of the file back, overwritten; it reads as zeros then.
+/// The file keeps its size. Where the file system cannot give it back, it is overwritten
+/// only.
 ///
 /// # Errors
 /// The system's.
@@ -21,44 +36,208 @@ pub(crate) fn range(file: &File, range: Range<u64>) -> io::Result<()> {
     if range.is_empty() {
         return Ok(());
     }
+    wipe::range(file, range.clone())?;
     match rustix::fs::fallocate(file, flags, range.start, range.end - range.start) {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         result => Ok(result?),
     }
 }
 
-/// Removes one file.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn file(path: &Path) -> io::Result<()> {
-    std::fs::remove_file(path)
+/// Something in a folder.
+struct Item {
+    /// Below the folder.
+    name: PathBuf,
+    kind: ItemKind,
+    inode: u64,
+    bytes: u64,
+    names: u64,
 }
 
-/// Removes a directory with all that is in it.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn directory(path: &Path) -> io::Result<()> {
-    std::fs::remove_dir_all(path)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ItemKind {
+    Directory,
+    File,
+    /// A link, a pipe, a socket: a name without content.
+    Other,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::MetadataExt;
+impl Folder {
+    /// Destroys one file.
+    ///
+    /// # Errors
+    /// The system's, when it is still there.
+    pub(crate) fn discard(&self, name: impl AsRef<Path>) -> io::Result<()> {
+        let name = name.as_ref();
+        let item = Item::look(self, name.to_owned())?;
+        self.destroy(&item, self.number(&item, self.id()))
+    }
 
-    #[test]
-    fn a_range_takes_no_memory_any_more() {
-        let path = tempfile::Builder::new().tempfile_in("/dev/shm").unwrap().into_temp_path();
-        std::fs::write(&path, vec![7; 1 << 20]).unwrap();
-        let file = File::options().write(true).open(&path).unwrap();
-        let before = file.metadata().unwrap().blocks();
-        range(&file, 0..1 << 19).unwrap();
-        range(&file, 5..5).unwrap();
-        let after = file.metadata().unwrap();
-        assert_eq!((after.len(), after.blocks()), (1 << 20, before / 2));
-        let content = std::fs::read(&path).unwrap();
-        assert!(content[..1 << 19].iter().all(|&b| b == 0) && content[1 << 19..].iter().all(|&b| b == 7));
+    /// Records what an engine made, when it is dead: everything that is not on record.
+    ///
+    /// # Errors
+    /// The system's, when not everything could be seen.
+    pub(super) fn take_stock(&self) -> io::Result<()> {
+        if !self.account().is_kept() {
+            return Ok(());
+        }
+        let mut pending = vec![(PathBuf::new(), self.id())];
+        while let Some((directory, parent)) = pending.pop() {
+            for item in self.items(&directory)? {
+                let id = self.number(&item, parent);
+                if item.kind == ItemKind::Directory {
+                    pending.push((item.name, id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys all that is in it, however an engine left it.
+    ///
+    /// # Errors
+    /// The system's, for the first that is still there.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        // What cannot be laid flat may be removable all the same.
+        let _ = crate::probe::flatten(self.path());
+        let mut failed = None;
+        let mut note = |error: io::Error| {
+            failed.get_or_insert(error);
+        };
+        let (mut directories, mut files) = (Vec::new(), Vec::new());
+        let mut named = HashSet::new();
+        let mut pending = vec![(PathBuf::new(), self.id())];
+        while let Some((directory, parent)) = pending.pop() {
+            let items = self.items(&directory).unwrap_or_else(|error| {
+                note(error);
+                Vec::new()
+            });
+            for item in items {
+                let second = item.names > 1 && item.kind != ItemKind::Directory && !named.insert(item.inode);
+                let id = if second { self.find(&item, parent) } else { self.number(&item, parent) };
+                if item.kind == ItemKind::Directory {
+                    pending.push((item.name.clone(), id));
+                    directories.push((item, id));
+                } else {
+                    files.push((item, id));
+                }
+            }
+        }
+        self.look_for_other_names(&files);
+        if let Err(error) = self.destroy_all(&files) {
+            note(error);
+        }
+        // Those in others were found after them.
+        for (item, id) in directories.iter().rev() {
+            let remove = || Ok(rustix::fs::unlinkat(self.directory(), &item.name, AtFlags::REMOVEDIR)?);
+            if let Err(error) = self.account().rmdir(*id, item.inode, remove) {
+                note(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn destroy_all(&self, files: &[(Item, FileId)]) -> io::Result<()> {
+        let failed = Mutex::new(None);
+        let destroy = |(item, id): &(Item, FileId)| {
+            if let Err(error) = self.destroy(item, *id) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        };
+        // Large ones one after the other, each by several threads; the others side by side.
+        let (large, small): (Vec<_>, Vec<_>) = files.iter().partition(|(item, _)| item.bytes >= wipe::LARGE);
+        large.into_iter().for_each(destroy);
+        let bytes: u64 = small.iter().map(|(item, _)| item.bytes).sum();
+        if small.len() <= 1 || small.len() < FEW_FILES && bytes < FEW_BYTES {
+            small.into_iter().for_each(destroy);
+        } else {
+            wipe::in_parallel(small.len(), &|index| destroy(small[index]));
+        }
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn destroy(&self, item: &Item, id: FileId) -> io::Result<()> {
+        if item.kind == ItemKind::File && item.bytes > 0 {
+            self.overwrite(item, id);
+        }
+        let unlink = || Ok(rustix::fs::unlinkat(self.directory(), &item.name, AtFlags::empty())?);
+        self.account().unlink(id, item.inode, unlink)
+    }
+
+    fn overwrite(&self, item: &Item, id: FileId) {
+        self.account().wipe(id, || {
+            let first = self.overwrite_once(item);
+            let Some(error) = &first.error else { return first };
+            // Its kind only: the text of an error may hold a path.
+            self.account().incident("wipe.failed", id, &error.kind().to_string());
+            self.overwrite_once(item)
+        });
+    }
+
+    fn overwrite_once(&self, item: &Item) -> wipe::Overwritten {
+        match self.open_to_overwrite(&item.name) {
+            Ok(file) => wipe::file(&file),
+            Err(error) => wipe::Overwritten { bytes: item.bytes, error: Some(error) },
+        }
+    }
+
+    /// An engine may have taken the permission away, even from itself.
+    fn open_to_overwrite(&self, name: &Path) -> io::Result<File> {
+        match open_file(self.directory(), name, OFlags::RDWR) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                rustix::fs::chmodat(self.directory(), name, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+                open_file(self.directory(), name, OFlags::RDWR)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Its number in the ledger; what has none was made by another.
+    fn number(&self, item: &Item, parent: FileId) -> FileId {
+        self.account().number(item.inode).unwrap_or_else(|| self.find(item, parent))
+    }
+
+    fn find(&self, item: &Item, parent: FileId) -> FileId {
+        let name = self.full_name(&item.name);
+        self.account().found(&Found {
+            kind: if item.kind == ItemKind::Directory { Kind::Directory } else { Kind::File },
+            role: self.role(),
+            parent,
+            name: name.as_os_str().as_encoded_bytes(),
+            bytes: item.bytes,
+            inode: item.inode,
+        })
+    }
+
+    /// A file that has more names than were found is somewhere else too. It has no content
+    /// any more, but its name says something.
+    fn look_for_other_names(&self, files: &[(Item, FileId)]) {
+        let mut seen: HashMap<u64, (u64, u64, FileId)> = HashMap::new();
+        for (item, id) in files.iter().filter(|(item, _)| item.kind == ItemKind::File && item.names > 1) {
+            seen.entry(item.inode).or_insert((0, item.names, *id)).0 += 1;
+        }
+        for (found, names, id) in seen.into_values().filter(|(found, names, _)| found < names) {
+            let note = format!("the file has {} names beyond this directory", names - found);
+            self.account().incident("file.linked_elsewhere", id, &note);
+        }
+    }
+
+    fn items(&self, directory: &Path) -> io::Result<Vec<Item>> {
+        let entries = std::fs::read_dir(self.path().join(directory))?;
+        entries.map(|entry| Item::look(self, directory.join(entry?.file_name()))).collect()
+    }
+}
+
+impl Item {
+    fn look(folder: &Folder, name: PathBuf) -> io::Result<Self> {
+        let metadata = folder.path().join(&name).symlink_metadata()?;
+        let kind = if metadata.is_dir() {
+            ItemKind::Directory
+        } else if metadata.is_file() {
+            ItemKind::File
+        } else {
+            ItemKind::Other
+        };
+        let bytes = if kind == ItemKind::File { metadata.len() } else { 0 };
+        Ok(Self { name, kind, inode: metadata.ino(), bytes, names: metadata.nlink() })
     }
 }

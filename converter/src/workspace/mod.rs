@@ -5,21 +5,40 @@
 //! input, `out/` what the engine writes, `tmp/` its current directory and
 //! temporaries. A disk is refused: what was written to one may be found there later.
 //!
+//! Files and directories are made through a [`Folder`] only, which announces each in
+//! the attempt's ledger first. What an engine makes is looked for when the engine is
+//! dead. Removing is overwriting, reading back, unlinking, recorded as well.
+//!
 //! Whoever has a workspace holds a lock on its directory, and the kernel takes the
 //! lock back when the process dies, however it dies. So a workspace without a lock is
-//! the remains of a killed process, and [`Place::sweep`] removes it.
+//! the remains of a killed process, and [`Place::sweep`] removes it. Its name says to
+//! which ledger it belongs.
 
+mod account;
 pub(crate) mod discard;
+mod folder;
+mod name;
+mod private;
 mod sweep;
+mod wipe;
 
+use account::{Account, Found, inode};
+use cadmill_core::audit::{Ledger, NewFile};
+use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::display_size;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use name::Name;
+use rustix::fs::{AtFlags, Mode};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::sync::Arc;
+use std::time::Duration;
 
-pub use sweep::Swept;
+pub(crate) use folder::Filling;
+pub use folder::Folder;
+pub use private::{Privacy, Private};
+pub use sweep::{Recorder, Swept};
 
 /// Environment variable that names the directory to make workspaces in.
 pub const VARIABLE: &str = "CADMILL_WORKSPACE";
@@ -31,20 +50,27 @@ pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
 const DEFAULT: &str = "/dev/shm";
 
-/// What the names of workspaces begin with.
-const PREFIX: &str = "cadmill-workspace-";
+const FETCHED: &str = "fetch";
+const INPUT: &str = "in";
+const OUTPUT: &str = "out";
+const SCRATCH: &str = "tmp";
 
-/// Letters and digits that follow.
-const RANDOM_CHARACTERS: usize = 16;
-
-/// The directories in a workspace.
-const LAYOUT: [&str; 4] = ["fetch", "in", "out", "tmp"];
+/// The directories in a workspace, and what is in them.
+const LAYOUT: [(&str, FileRole); 4] = [
+    (INPUT, FileRole::Input),
+    (FETCHED, FileRole::Source),
+    (OUTPUT, FileRole::Output),
+    (SCRATCH, FileRole::Temporary),
+];
 
 /// Where workspaces are made.
 #[derive(Debug, Clone)]
 pub struct Place {
     directory: PathBuf,
     disk_allowed: bool,
+    /// Where workspaces were made before the place became private: others may have
+    /// left theirs there.
+    shared: Option<PathBuf>,
 }
 
 impl Place {
@@ -53,51 +79,100 @@ impl Place {
         Self {
             directory: std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from),
             disk_allowed: std::env::var_os(DISK_VARIABLE).is_some_and(|v| v == DISK_WORDS),
+            shared: None,
         }
     }
 
     /// A place for workspaces; `disk_allowed` accepts one that is no memory.
     pub fn new(directory: PathBuf, disk_allowed: bool) -> Self {
-        Self { directory, disk_allowed }
+        Self { directory, disk_allowed, shared: None }
     }
 
-    /// Makes a workspace.
+    /// Makes a workspace of which nothing is recorded.
     ///
     /// # Errors
     /// `infra.workspace_unavailable` when the place does not exist, cannot be
     /// written to, or is a disk.
     pub fn create(&self) -> Result<Workspace, Failure> {
+        self.make(Account::default(), None)
+    }
+
+    /// Makes the workspace of an attempt. All that is done in it is recorded in the
+    /// ledger.
+    ///
+    /// # Errors
+    /// Those of [`Place::create`], and `infra.audit`: then nothing was made.
+    pub fn create_recorded(&self, ledger: Arc<Ledger>) -> Result<Workspace, Failure> {
+        let id = ledger.id();
+        self.make(Account::new(ledger), Some(Name::of_ledger(id)?))
+    }
+
+    fn make(&self, account: Account, name: Option<Name>) -> Result<Workspace, Failure> {
+        let real = self.usable()?;
+        let last = name.as_ref().map(Name::to_string).unwrap_or_default();
+        let new =
+            NewFile { kind: Kind::Directory, role: FileRole::Workspace, parent: 0, name: last.as_bytes() };
+        let mut there = None;
+        let made = account.make(new, "making the workspace", || {
+            make_locked(&real, &last).inspect(|made| there = Some(made.path.clone()))
+        });
+        let (lock, id) = made.map_err(|failure| {
+            // Made, and that could not be recorded: nobody has it, and it is empty.
+            let left = there.is_some_and(|path| std::fs::remove_dir(path).is_err());
+            match failure.code {
+                _ if left => Failure::new(failure.code, format!("{}; it is left behind", failure.message)),
+                FailureCode::Io => Failure::new(FailureCode::WorkspaceUnavailable, failure.message),
+                _ => failure,
+            }
+        })?;
+        let root = lock.path.clone();
+        let workspace = Workspace { root, lock, id, account, gone: false, private: self.is_private() };
+        for (name, role) in LAYOUT {
+            workspace.make_directory(name, role)?;
+        }
+        Ok(workspace)
+    }
+
+    /// The real path of the place, if it is memory or the operator accepts a disk.
+    fn usable(&self) -> Result<PathBuf, Failure> {
         let shown = self.directory.display();
         let fail = |text: String| Failure::new(FailureCode::WorkspaceUnavailable, text);
         let real =
             std::fs::canonicalize(&self.directory).map_err(|e| fail(format!("workspace {shown}: {e}")))?;
         let kind = rustix::fs::statfs(&real).map_err(|e| fail(format!("workspace {shown}: {e}")))?.f_type;
-        if !is_memory(kind.cast_unsigned()) && !self.disk_allowed {
-            return Err(fail(format!(
-                "workspace {shown} is not on memory-backed storage (tmpfs); a disk is used only with {DISK_VARIABLE}={DISK_WORDS}"
-            )));
+        if is_memory(kind.cast_unsigned()) || self.disk_allowed {
+            return Ok(real);
         }
-        let (root, lock) = loop {
-            let root = tempfile::Builder::new()
-                .prefix(PREFIX)
-                .rand_bytes(RANDOM_CHARACTERS)
-                .permissions(std::fs::Permissions::from_mode(0o700))
-                .tempdir_in(&real)
-                .map_err(|e| fail(format!("workspace {shown}: {e}")))?;
-            // Between its making and its locking it looks like remains, and may be swept.
-            if let Some(lock) =
-                sweep::lock(root.path()).map_err(|e| fail(format!("workspace {shown}: {e}")))?
-            {
-                break (root, lock);
-            }
-        };
-        let workspace = Workspace { root, _lock: lock };
-        for name in LAYOUT {
-            make_directory(&workspace.root.path().join(name))
-                .map_err(|e| Failure::io("making the workspace", &e))?;
-        }
-        Ok(workspace)
+        Err(fail(format!(
+            "workspace {shown} is not on memory-backed storage (tmpfs); a disk is used only with {DISK_VARIABLE}={DISK_WORDS}"
+        )))
     }
+}
+
+/// A new directory, locked. It gets the name of its ledger, if it has one,
+/// when it is locked: before that it looks like remains, and may be swept.
+fn make_locked(place: &Path, last: &str) -> io::Result<Locked> {
+    loop {
+        let path = place.join(Name::random()?.to_string());
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Err(rustix::io::Errno::EXIST) => continue,
+            made => made?,
+        }
+        let Some(lock) = sweep::lock(&path)? else { continue };
+        if last.is_empty() {
+            return Ok(Locked { path, lock });
+        }
+        let named = place.join(last);
+        rustix::fs::rename(&path, &named)?;
+        return Ok(Locked { path: named, lock });
+    }
+}
+
+/// A directory that this process has a lock on.
+#[derive(Debug)]
+struct Locked {
+    path: PathBuf,
+    lock: OwnedFd,
 }
 
 /// tmpfs and ramfs, by the magic numbers of statfs(2).
@@ -105,38 +180,37 @@ fn is_memory(kind: u64) -> bool {
     matches!(kind & 0xffff_ffff, 0x0102_1994 | 0x8584_58f6)
 }
 
-/// Makes a directory, mode 0700.
-pub(crate) fn make_directory(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-/// One job's directory. Dropping it removes everything; [`Workspace::remove`]
+/// One job's directory. Dropping it destroys everything in it; [`Workspace::remove`]
 /// does the same and tells whether it succeeded.
 #[derive(Debug)]
 pub struct Workspace {
-    root: TempDir,
-    _lock: OwnedFd,
+    root: PathBuf,
+    lock: Locked,
+    id: FileId,
+    account: Account,
+    gone: bool,
+    private: bool,
 }
 
 impl Workspace {
-    /// Where the downloaded object lies, and an archive that is to be uploaded.
+    /// Where an archive that is to be uploaded lies.
     pub fn fetched(&self) -> PathBuf {
-        self.root.path().join("fetch")
+        self.root.join(FETCHED)
     }
 
     /// Where the unpacked input lies.
     pub fn input(&self) -> PathBuf {
-        self.root.path().join("in")
+        self.root.join(INPUT)
     }
 
     /// Where the engine writes its output.
     pub fn output(&self) -> PathBuf {
-        self.root.path().join("out")
+        self.root.join(OUTPUT)
     }
 
     /// The engine's current directory.
     pub fn scratch(&self) -> PathBuf {
-        self.root.path().join("tmp")
+        self.root.join(SCRATCH)
     }
 
     /// The text without the workspace's paths: engines quote the paths of the files
@@ -147,12 +221,17 @@ impl Workspace {
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
     }
 
+    /// Whether nobody else can open what lies in it by a path.
+    pub fn is_private(&self) -> bool {
+        self.private
+    }
+
     /// Bytes that can still be written.
     ///
     /// # Errors
     /// `infra.io` when the system does not tell.
     pub fn free_bytes(&self) -> Result<u64, Failure> {
-        let stat = rustix::fs::statvfs(self.root.path())
+        let stat = rustix::fs::statvfs(&self.root)
             .map_err(|e| Failure::io("asking for the room in the workspace", &e.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
@@ -176,98 +255,210 @@ impl Workspace {
             .with("free_bytes", free))
     }
 
+    /// Where the unpacked input is made.
+    ///
+    /// # Errors
+    /// `infra.io`.
+    pub(crate) fn input_folder(&self) -> Result<Folder, Failure> {
+        self.folder(INPUT, FileRole::Input)
+    }
+
+    /// What the engine wrote.
+    ///
+    /// # Errors
+    /// `infra.io`.
+    pub(crate) fn output_folder(&self) -> Result<Folder, Failure> {
+        self.folder(OUTPUT, FileRole::Output)
+    }
+
+    /// Where an archive that is to be uploaded is made.
+    ///
+    /// # Errors
+    /// `infra.io`.
+    pub(crate) fn fetched_folder(&self) -> Result<Folder, Failure> {
+        self.folder(FETCHED, FileRole::Source)
+    }
+
+    /// Whether everything so far is on record. Asked before an engine is started, which
+    /// makes files that nobody announces, and before anything leaves the workspace.
+    ///
+    /// # Errors
+    /// `infra.audit`.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.account.check()
+    }
+
+    /// Records what an engine made, when it is dead.
+    ///
+    /// # Errors
+    /// `infra.io`, `infra.audit`.
+    pub(crate) fn take_stock(&self) -> Result<(), Failure> {
+        for (name, role) in [(OUTPUT, FileRole::Output), (SCRATCH, FileRole::Temporary)] {
+            self.folder(name, role)?
+                .take_stock()
+                .map_err(|e| Failure::io("looking for what the engine made", &e))?;
+        }
+        self.check()
+    }
+
     /// Empties what the engine wrote to, for another run of it.
     ///
     /// # Errors
-    /// `infra.io`.
-    pub fn clear_output(&self) -> Result<(), Failure> {
-        for directory in [self.output(), self.scratch()] {
-            discard::directory(&directory)
-                .and_then(|()| make_directory(&directory))
-                .map_err(|e| Failure::io("emptying the output of the workspace", &e))?;
-        }
-        Ok(())
+    /// `infra.io`, `infra.audit`.
+    pub(crate) fn clear_output(&self) -> Result<(), Failure> {
+        self.renew(OUTPUT, FileRole::Output)?;
+        self.renew(SCRATCH, FileRole::Temporary)
     }
 
-    /// Removes the input, when nobody reads it any more.
+    /// Destroys the input, when nobody reads it any more.
     ///
     /// # Errors
-    /// `infra.io`.
-    pub fn clear_input(&self) -> Result<(), Failure> {
-        discard::directory(&self.input())
-            .and_then(|()| make_directory(&self.input()))
-            .map_err(|e| Failure::io("removing the input from the workspace", &e))
+    /// `infra.io`, `infra.audit`.
+    pub(crate) fn clear_input(&self) -> Result<(), Failure> {
+        self.renew(INPUT, FileRole::Input)
     }
 
-    /// Removes the workspace and everything in it.
+    /// Destroys the workspace and everything in it: overwrites, reads back, unlinks.
     ///
     /// # Errors
     /// `infra.io`: plaintext may be left, and the caller must say so.
-    pub fn remove(self) -> Result<(), Failure> {
-        let path = self.root.path().to_owned();
-        self.root.close().map_err(|e| {
-            Failure::io(format!("removing the workspace {}, where plaintext may be left", path.display()), &e)
+    pub fn remove(mut self) -> Result<(), Failure> {
+        self.destroy().map_err(|e| {
+            let shown = self.root.display();
+            Failure::io(format!("removing the workspace {shown}, where plaintext may be left"), &e)
         })
+    }
+
+    fn destroy(&mut self) -> io::Result<()> {
+        self.gone = true;
+        let roles = |name: &str| LAYOUT.iter().find(|(known, _)| *known == name).map(|(_, role)| *role);
+        let remains = Remains {
+            root: &self.root,
+            lock: self.lock.as_fd(),
+            id: self.id,
+            account: &self.account,
+            role: &|name| roles(name).unwrap_or(FileRole::Temporary),
+        };
+        remains.destroy()
+    }
+
+    fn folder(&self, name: &str, role: FileRole) -> Result<Folder, Failure> {
+        let directory = folder::open_directory(&self.lock, name)
+            .map_err(|e| Failure::io("opening a directory of the workspace", &e))?;
+        Ok(Folder::new(&self.root.join(name), directory, name, role, self.account.clone()))
+    }
+
+    fn make_directory(&self, name: &str, role: FileRole) -> Result<(), Failure> {
+        let new = NewFile { kind: Kind::Directory, role, parent: self.id, name: name.as_bytes() };
+        let make = || {
+            rustix::fs::mkdirat(&self.lock, name, Mode::RWXU)?;
+            folder::open_directory(&self.lock, name)
+        };
+        self.account.make(new, "making the workspace", make).map(drop)
+    }
+
+    /// Destroys a directory with all in it, and makes it anew.
+    fn renew(&self, name: &str, role: FileRole) -> Result<(), Failure> {
+        let folder = self.folder(name, role)?;
+        let cleared = folder.clear().and_then(|()| {
+            let remove = || Ok(rustix::fs::unlinkat(&self.lock, name, AtFlags::REMOVEDIR)?);
+            self.account.rmdir(folder.id(), folder.inode(), remove)
+        });
+        cleared.map_err(|e| Failure::io("destroying files of the workspace", &e))?;
+        self.make_directory(name, role)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if !self.gone && self.destroy().is_err() {
+            tracing::error!("a workspace could not be removed: plaintext may be left in it");
+        }
+    }
+}
+
+impl AsFd for Locked {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+}
+
+/// Times that a directory is emptied which somebody else still fills.
+const MAX_TRIES: u32 = 10;
+
+/// A workspace that goes.
+struct Remains<'a> {
+    root: &'a Path,
+    lock: BorrowedFd<'a>,
+    id: FileId,
+    account: &'a Account,
+    /// What the files of a directory are for.
+    role: &'a dyn Fn(&str) -> FileRole,
+}
+
+impl Remains<'_> {
+    /// Destroys it. Whatever fails, the rest is done all the same.
+    fn destroy(&self) -> io::Result<()> {
+        let mut failed = None;
+        for (name, _) in LAYOUT {
+            match self.destroy_part(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => drop(failed.get_or_insert(error)),
+                _ => {}
+            }
+        }
+        // Whatever else somebody put here.
+        let role = (self.role)("");
+        let rest = rustix::io::dup(self.lock)
+            .map_err(io::Error::from)
+            .and_then(|lock| Folder::new(self.root, lock, "", role, self.account.clone()).clear());
+        if let Err(error) = rest {
+            failed.get_or_insert(error);
+        }
+        let remove = || Ok(rustix::fs::rmdir(self.root)?);
+        if let Err(error) = self.account.rmdir(self.id, inode(&self.lock), remove) {
+            failed.get_or_insert(error);
+        }
+        self.tell_what_vanished(failed.is_none());
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn destroy_part(&self, name: &str) -> io::Result<()> {
+        let directory = folder::open_directory(self.lock, name)?;
+        let role = (self.role)(name);
+        let inode = inode(&directory);
+        let id = self.account.number(inode).unwrap_or_else(|| {
+            let (kind, name) = (Kind::Directory, name.as_bytes());
+            self.account.found(&Found { kind, role, parent: self.id, name, bytes: 0, inode })
+        });
+        let folder = Folder::new(&self.root.join(name), directory, name, role, self.account.clone());
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let cleared = folder.clear();
+            let remove = || Ok(rustix::fs::unlinkat(self.lock, name, AtFlags::REMOVEDIR)?);
+            match cleared.and(self.account.rmdir(id, inode, remove)) {
+                // An engine whose worker was killed may live for a moment longer.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < MAX_TRIES => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// What is on record and was not found again: an engine removed it, and nobody has
+    /// overwritten it.
+    fn tell_what_vanished(&self, all_gone: bool) {
+        const MAX_TOLD: usize = 20;
+        for id in self.account.left().into_iter().take(if all_gone { MAX_TOLD } else { 0 }) {
+            self.account.incident(
+                "file.vanished",
+                id,
+                "it was removed by another, without being overwritten",
+            );
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_workspace_is_private_and_goes_away() {
-        let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
-        let root = workspace.input().parent().unwrap().to_owned();
-        for directory in
-            [root.clone(), workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()]
-        {
-            assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
-        }
-        std::fs::write(workspace.output().join("x"), "plaintext").unwrap();
-        workspace.remove().unwrap();
-        assert!(!root.exists());
-    }
-
-    #[test]
-    fn dropping_removes_too() {
-        let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
-        let root = workspace.input().parent().unwrap().to_owned();
-        drop(workspace);
-        assert!(!root.exists());
-    }
-
-    #[test]
-    fn a_disk_is_refused_unless_allowed_in_words() {
-        // The build directory is on a disk, or at least on no tmpfs, everywhere we build.
-        let disk = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        if is_memory(rustix::fs::statfs(&disk).unwrap().f_type.cast_unsigned()) {
-            assert!(Place::new(disk, false).create().is_ok());
-            return;
-        }
-        let failure = Place::new(disk.clone(), false).create().unwrap_err();
-        assert_eq!(failure.code, FailureCode::WorkspaceUnavailable);
-        assert!(failure.message.contains(DISK_WORDS), "{failure}");
-        Place::new(disk, true).create().unwrap().remove().unwrap();
-    }
-
-    #[test]
-    fn paths_are_hidden() {
-        let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
-        let text = format!("cannot open {}", workspace.input().join("a/b.shp").display());
-        assert_eq!(workspace.hide(&text), "cannot open a/b.shp");
-    }
-
-    #[test]
-    fn a_missing_place_is_named() {
-        let failure = Place::new("/nonexistent/place".into(), false).create().unwrap_err();
-        assert!(failure.message.contains("/nonexistent/place"), "{failure}");
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
-        assert!(workspace.admit(1).is_ok());
-        assert_eq!(workspace.admit(u64::MAX).unwrap_err().code, FailureCode::WorkspaceFull);
-    }
-}
+mod tests;

@@ -1,20 +1,35 @@
-//! Removing what killed processes left.
+//! Removing what killed processes left, and recording it.
 
-use super::{LAYOUT, PREFIX, Place, RANDOM_CHARACTERS};
+use super::account::{Account, Found, inode};
+use super::name::Name;
+use super::{Place, Remains};
+use cadmill_core::audit::Ledger;
+use cadmill_core::domain::audit::record::{FileRole, Kind};
+use cadmill_core::domain::audit::{LedgerId, SignedHead};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
+
+/// How a sweep's ledger is closed.
+const OUTCOME: &str = "swept";
 
 /// What a sweep did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Swept {
     /// Workspaces of dead processes that were removed.
     pub removed: u64,
     /// Such workspaces that could not be removed; the next sweep tries again.
     pub left: u64,
+    /// The heads of the ledgers that were written on it.
+    pub heads: Vec<SignedHead>,
 }
+
+/// Opens the ledger for the sweep of what an attempt left, with the attempt's own ledger
+/// cited; nothing when it cannot be opened.
+pub type Recorder<'a> = &'a dyn Fn(LedgerId) -> Option<Ledger>;
 
 impl Place {
     /// Removes the workspaces whose processes are dead. Those of the living, here or
@@ -22,22 +37,20 @@ impl Place {
     /// be shared with anything else: what is not a workspace by its whole name, its
     /// owner and its mode is not touched.
     ///
+    /// What an attempt left is recorded in a ledger that `recorder` opens. Destroying is
+    /// not held up when there is none.
+    ///
     /// # Errors
     /// When the place cannot be listed.
-    pub fn sweep(&self) -> io::Result<Swept> {
+    pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<Swept> {
         let mut swept = Swept::default();
-        for entry in std::fs::read_dir(&self.directory)?.flatten() {
-            if !named_as_one(&entry.file_name().to_string_lossy()) {
-                continue;
-            }
+        let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
+        for entry in std::fs::read_dir(&self.directory)?.chain(shared.into_iter().flatten()).flatten() {
+            let Ok(name) = entry.file_name().to_string_lossy().parse::<Name>() else { continue };
             match lock(&entry.path()) {
                 Ok(Some(held)) if !is_private(&held) => {}
                 // The lock is held until the directory is gone.
-                Ok(Some(_held)) => match remove(&entry.path()) {
-                    Ok(()) => swept.removed += 1,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(_) => swept.left += 1,
-                },
+                Ok(Some(held)) => swept.destroy(&entry.path(), &name, &held, recorder),
                 Ok(None) => {}
                 // Another user's directory is not ours to judge.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
@@ -48,20 +61,38 @@ impl Place {
     }
 }
 
-/// Whether a workspace could have this name.
-fn named_as_one(name: &str) -> bool {
-    name.strip_prefix(PREFIX).is_some_and(|rest| {
-        rest.len() == RANDOM_CHARACTERS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
-}
-
-/// Removes a workspace, however an engine that died with its worker left it.
-fn remove(workspace: &Path) -> io::Result<()> {
-    for name in LAYOUT {
-        // What cannot be laid flat may be removable all the same.
-        let _ = crate::probe::flatten(&workspace.join(name));
+impl Swept {
+    fn destroy(&mut self, workspace: &Path, name: &Name, lock: &OwnedFd, recorder: Recorder<'_>) {
+        let ledger = name.ledger().and_then(recorder).map(Arc::new);
+        let account = ledger.as_ref().map_or_else(Account::default, |l| Account::new(Arc::clone(l)));
+        let id = account.found(&Found {
+            kind: Kind::Directory,
+            role: FileRole::Leftover,
+            parent: 0,
+            name: workspace.file_name().unwrap_or_default().as_encoded_bytes(),
+            bytes: 0,
+            inode: inode(lock),
+        });
+        let remains = Remains {
+            root: workspace,
+            lock: lock.as_fd(),
+            id,
+            account: &account,
+            role: &|_| FileRole::Leftover,
+        };
+        match remains.destroy() {
+            Ok(()) => self.removed += 1,
+            Err(_) => self.left += 1,
+        }
+        if let Some(ledger) = ledger {
+            match ledger.close(OUTCOME) {
+                Ok(head) => self.heads.push(head),
+                Err(failure) => {
+                    tracing::error!(ledger = %ledger.id(), code = %failure.code, "a sweep could not be recorded");
+                }
+            }
+        }
     }
-    std::fs::remove_dir_all(workspace)
 }
 
 /// Whether this directory is of a worker of this user, and for nobody else to look
@@ -93,10 +124,16 @@ pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Workspace;
+    use super::super::{LAYOUT, Workspace};
     use super::*;
     use std::os::unix::fs::DirBuilderExt;
     use std::path::PathBuf;
+
+    /// Leaves it as a process that was killed.
+    fn abandon(mut workspace: Workspace) -> PathBuf {
+        workspace.gone = true;
+        workspace.root.clone()
+    }
 
     /// Makes a directory with a file deep in it.
     fn directory(place: &Path, name: &str, mode: u32, inside: &str) -> PathBuf {
@@ -115,10 +152,10 @@ mod tests {
         let dead = directory(place.path(), "cadmill-workspace-0123456789abcdEF", 0o700, "in/deep");
         // One whose engine had a user id of its own.
         let entered = directory(place.path(), "cadmill-workspace-0123456789abcdEG", 0o711, "out/deep");
-        assert_eq!(at.sweep().unwrap(), Swept { removed: 2, left: 0 });
+        assert_eq!(at.sweep(&|_| None).unwrap(), Swept { removed: 2, ..Swept::default() });
         assert!(!entered.exists());
         assert!(living.input().exists() && !dead.exists());
-        assert_eq!(at.sweep().unwrap(), Swept::default());
+        assert_eq!(at.sweep(&|_| None).unwrap(), Swept::default());
         let kept = living.input().parent().unwrap().to_owned();
         living.remove().unwrap();
         assert!(!kept.exists());
@@ -131,13 +168,15 @@ mod tests {
         let at = Place::new(place.path().into(), false);
         for made in 0..=LAYOUT.len() {
             let workspace = at.create().unwrap();
-            for name in &LAYOUT[made..] {
-                std::fs::remove_dir(workspace.root.path().join(name)).unwrap();
+            for (name, _) in &LAYOUT[made..] {
+                std::fs::remove_dir(workspace.root.join(name)).unwrap();
             }
-            let Workspace { root, _lock } = workspace;
-            let path = root.keep();
-            drop(_lock);
-            assert_eq!(at.sweep().unwrap(), Swept { removed: 1, left: 0 }, "{made} of it made");
+            let path = abandon(workspace);
+            assert_eq!(
+                at.sweep(&|_| None).unwrap(),
+                Swept { removed: 1, ..Swept::default() },
+                "{made} of it made"
+            );
             assert!(!path.exists());
         }
     }
@@ -161,7 +200,7 @@ mod tests {
         let link = place.path().join("cadmill-workspace-link567890abcdef");
         let target = directory(place.path(), "target", 0o700, "in");
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert_eq!(at.sweep().unwrap(), Swept::default());
+        assert_eq!(at.sweep(&|_| None).unwrap(), Swept::default());
         for path in others.iter().chain([&file, &link, &target]) {
             assert!(path.exists(), "{} is gone", path.display());
         }

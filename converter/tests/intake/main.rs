@@ -4,6 +4,7 @@
 mod proxy;
 
 use cadmill_converter::intake::{Flow, Remote, Source};
+use cadmill_converter::workspace::Folder;
 use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -103,10 +104,11 @@ async fn expand_until(remote: Remote, cancel: Arc<AtomicBool>) -> Result<TempDir
             assert!((latest..=1.0).contains(&fraction), "{fraction} after {latest}");
             latest = fraction;
         };
+        let folder = Folder::unrecorded(directory.path()).unwrap();
         if remote.plan().is_some() {
-            remote.expand(directory.path(), &cancel, progress)?;
+            remote.expand(&folder, &cancel, progress)?;
         } else {
-            remote.place(directory.path(), &cancel, progress)?;
+            remote.place(&folder, &cancel, progress)?;
         }
         Ok(directory)
     });

@@ -151,6 +151,9 @@ async fn accept(listener: TcpListener, service: S3Service, cors: Arc<Cors>, mut 
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    // The head of an answer goes out before its body: held back, the body
+                    // would wait some 40 ms for the client's delayed acknowledgement.
+                    let _ = stream.set_nodelay(true);
                     connections.spawn(serve(stream, service.clone(), cors.clone(), stop.clone()));
                 }
                 // Out of descriptors, mostly: others must end first.

@@ -105,8 +105,13 @@ pub(super) fn without_landlock() -> PathBuf {
 
 /// Puts another program before a command.
 pub(super) fn wrapped(wrapper: &Path, command: &Command) -> Command {
-    let mut outer = Command::new(wrapper);
-    outer.arg(command.get_program()).args(command.get_args());
+    preceded(&[wrapper.to_str().unwrap()], command)
+}
+
+/// Puts another program with its arguments before a command.
+pub(super) fn preceded(before: &[&str], command: &Command) -> Command {
+    let mut outer = Command::new(before[0]);
+    outer.args(&before[1..]).arg(command.get_program()).args(command.get_args());
     outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(directory) = command.get_current_dir() {
         outer.current_dir(directory);
@@ -199,8 +204,13 @@ impl Rig {
         let verdict = match *expected {
             End::Works => worked.clone(),
             End::WorksOrKernelRefuses => worked.clone().or_else(|why| {
-                let unknown =
-                    ["Function not implemented", "Operation not supported", "Invalid argument", "No such"];
+                let unknown = [
+                    "Function not implemented",
+                    "Operation not supported",
+                    "not supported by protocol",
+                    "Invalid argument",
+                    "No such",
+                ];
                 let refused = said(run).is_some_and(|text| {
                     let by_rights =
                         text.contains("Operation not permitted") || text.contains("Permission denied");

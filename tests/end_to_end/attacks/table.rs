@@ -116,6 +116,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("network", "unix_path", Socket, Violation("socket"), Works),
     attack("network", "unix_abstract", Abstract, Violation("socket"), Works),
     attack("network", "netlink", Nothing, Violation("socket"), Works),
+    attack("network", "vsock", Nothing, Violation("socket"), WorksOrKernelRefuses),
     attack("network", "raw", Nothing, Violation("socket"), WorksOrKernelRefuses),
     attack("network", "pair", Nothing, Violation("socketpair"), Works),
     attack("processes", "fork_of_libc", Nothing, Violation("clone"), Works),

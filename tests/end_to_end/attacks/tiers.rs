@@ -1,11 +1,13 @@
 //! The second locks, where the host gives them. Each test first sees whether it does:
 //! in a container without privileges there is nothing to show.
 
-use super::rig::{library_of, without_landlock, wrapped};
+use super::rig::{library_of, preceded, without_landlock, wrapped};
 use crate::support::{Bench, Run, real};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// A bench whose place others may enter.
 fn open_bench() -> Bench {
@@ -85,4 +87,128 @@ fn an_input_of_the_user_is_read_as_the_user() {
     std::fs::copy(real("mesh/rabbit.obj"), &input).unwrap();
     std::fs::set_permissions(&input, std::fs::Permissions::from_mode(0o600)).unwrap();
     bench.run(&["convert", input.to_str().unwrap(), "--to", "stl", "-o", "out.stl"]).succeeded();
+}
+
+/// A control group of the test's own, which the machine may not give.
+struct SmallGroup(PathBuf);
+
+impl SmallGroup {
+    fn new(bytes: u64) -> Option<Self> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        // cgroups(7): number, controllers, path; version 2 has no controllers.
+        let below = |root: &str, controllers: &str| {
+            let found = groups.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(controllers));
+            Some(Path::new(root).join(found?.trim_start_matches('/')))
+        };
+        let parents = [
+            (below("/sys/fs/cgroup/memory", "memory:"), "memory.limit_in_bytes"),
+            (below("/sys/fs/cgroup", ":"), "memory.max"),
+        ];
+        let name = format!("cadmill-test-{}", std::process::id());
+        parents.into_iter().find_map(|(parent, limit)| {
+            let directory = parent?.join(&name);
+            std::fs::create_dir(&directory).ok()?;
+            let group = Self(directory);
+            std::fs::write(group.0.join(limit), bytes.to_string()).ok()?;
+            Some(group)
+        })
+    }
+
+    /// The command, in the group.
+    fn around(&self, command: &Command) -> Command {
+        let join = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+        preceded(&["sh", "-c", join, self.0.to_str().unwrap()], command)
+    }
+}
+
+impl Drop for SmallGroup {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// When the kernel runs out of memory it takes the engine and not the supervisor,
+/// which tells that from a crash and wipes.
+#[test]
+fn the_kernel_takes_the_engine_first_and_that_is_told() {
+    let bench = Bench::new();
+    let Some(group) = SmallGroup::new(128 << 20) else {
+        println!("skipped: this host gives no control group");
+        return;
+    };
+    let attack = super::ATTACKS.iter().find(|attack| attack.name == "shared_bomb").unwrap();
+    let engines = crate::misbehaviour::engines_file(&bench, &library_of(attack), "");
+    // Four times as much is taken: twice what the group has, and less than the cap.
+    let input = archive(&bench, "64\n");
+    let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "--json"];
+    let arguments =
+        [&arguments[..], &["--engines-file", engines.to_str().unwrap(), "-o", "out.stl"]].concat();
+    let run = Run::from(group.around(&bench.command(&arguments)).output().unwrap());
+    bench.assert_no_plaintext_left();
+    run.failed(12, "limit.machine_memory");
+}
+
+/// As a user without privileges, where no user namespace can be made: as on Fargate.
+/// The base holds, the tiers are told to be missing, and files are converted.
+#[test]
+fn without_any_namespace_the_base_holds() {
+    let bench = Bench::new();
+    // In a user namespace of the test's own, so that the machine's limit stays as it is.
+    let bare = |command: &Command| {
+        let limit = "echo 0 >/proc/sys/user/max_user_namespaces && \
+            exec setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all \"$@\"";
+        let before = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps"];
+        let before = [&before[..], &["sh", "-c", limit, "sh"]].concat();
+        Run::from(preceded(&before, command).output().unwrap())
+    };
+    let told = bare(&bench.command(&["doctor", "--json"]));
+    if !told.stderr.is_empty() && told.stdout.is_empty() {
+        println!("skipped: this host lets the test make no user namespace: {}", told.stderr);
+        return;
+    }
+    let json = told.succeeded().json();
+    assert_eq!(json["level"], "files", "{json}");
+    let engine = &json["engine"];
+    assert_eq!((&engine["own_uid"], &engine["network_namespace"]), (&serde_json::Value::Null, &false.into()));
+    assert_eq!((&json["machine"]["workspace_private"], &engine["capabilities"]), (&false.into(), &0.into()));
+    let input = archive(&bench, &std::fs::read_to_string(real("mesh/rabbit.obj")).unwrap());
+    bare(&bench.command(&["convert", input.to_str().unwrap(), "--to", "stl", "-o", "out.stl"])).succeeded();
+    bench.assert_no_plaintext_left();
+    let json =
+        bare(&bench.with("CADMILL_PRIVATE_WORKSPACE", "required").command(&["doctor", "--json"])).json();
+    assert_eq!(json["error"]["code"], "infra.workspace_unavailable", "{json}");
+}
+
+/// A user without privileges gets a private workspace where user namespaces are allowed.
+#[test]
+fn a_plain_user_gets_a_private_workspace_where_there_are_user_namespaces() {
+    const NOBODY: u32 = 65534;
+    let bench = Bench::new();
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let place = bench.place();
+    rustix::fs::chown(place, rustix::fs::Uid::from_raw(NOBODY).into(), None).unwrap();
+    let as_nobody = |command: &mut Command| {
+        command.uid(NOBODY).gid(NOBODY).current_dir(place).stdin(Stdio::null()).output()
+    };
+    let allowed =
+        as_nobody(Command::new("unshare").args(["--user", "--mount", "--map-current-user", "true"]));
+    let run = match as_nobody(&mut bench.command(&["doctor", "--json"])) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            println!("skipped: the programs lie where others may not go");
+            return;
+        }
+        output => Run::from(output.unwrap()),
+    };
+    let json = run.succeeded().json();
+    let allowed = allowed.is_ok_and(|output| output.status.success());
+    assert_eq!(json["machine"]["workspace_private"], allowed, "{json}");
+    bench.assert_no_plaintext_left();
 }

@@ -58,6 +58,7 @@ killed! {
     killed_when_converted = "converted", 2;
     killed_half_uploaded = "half-uploaded", 2;
     killed_when_uploaded_but_not_recorded = "uploaded", 2;
+    killed_when_about_to_wipe = "wiping", 2;
     killed_when_recorded_but_not_acknowledged = "recorded", 1;
 }
 
@@ -70,7 +71,10 @@ async fn a_paused_worker_cannot_publish() {
     assert_eq!(job.attempt, 2);
     first.signal(Signal::CONT);
     world.wait_until_said("too late and is not published").await;
-    assert_eq!(world.completed(id).await, (job, dxf));
+    // It has destroyed its files all the same, and its ledger says so.
+    let after = world.wait(id, "audited", |job| job.audit.len() == 2).await;
+    assert!(after.output == job.output && after.attempt == 2 && after.times == job.times, "{after:?}");
+    assert!(world.completed(id).await.1 == dxf);
     world.queue_is_empty().await;
     assert_eq!(first.terminate(), Some(0));
     world.workspace_is_empty().await;

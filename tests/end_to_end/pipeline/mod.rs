@@ -1,8 +1,11 @@
 //! The pipeline as it runs: stores, events, workers as processes of their own that
 //! are killed, paused and stopped.
 
+mod canary;
 mod deaths;
 mod duplicates;
+mod ledgers;
+mod private;
 mod processes;
 mod task;
 mod whole;

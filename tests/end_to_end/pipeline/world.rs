@@ -1,10 +1,12 @@
 //! Embedded stores in this process, and workers as processes that use them.
 
 use crate::support::repository;
+use cadmill_core::adapters::audit::FileAudit;
 use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::DATABASE;
-use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::audit::PublicKey;
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Job, Object, Order, State};
 use cadmill_core::domain::notice;
 use cadmill_core::domain::state::Policy;
@@ -14,7 +16,7 @@ use cadmill_core::ports::{Clock, EventQueue, ObjectStore};
 use cadmill_core::stores::MAX_DELIVERIES;
 use sha2::{Digest, Sha256};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +35,8 @@ pub(crate) struct World {
     server: EmbeddedS3,
     data: TempDir,
     place: TempDir,
+    /// Whether workers make their workspaces where this process cannot see them.
+    private: &'static str,
 }
 
 impl World {
@@ -47,7 +51,51 @@ impl World {
         let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
         let policy = Policy { lease, ..Policy::default() };
         let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
-        Self { jobs, queue, objects: Arc::new(objects), server, data, place }
+        Self { jobs, queue, objects: Arc::new(objects), server, data, place, private: "no" }
+    }
+
+    /// One whose workers must have private workspaces.
+    pub(crate) async fn with_private_workspaces() -> Self {
+        Self { private: "required", ..Self::new().await }
+    }
+
+    /// Makes a signing key for the ledgers of the workers that are started from now on.
+    pub(crate) fn sign(&self) -> PublicKey {
+        let key = self.signing_key();
+        let openssl = |arguments: &[&str]| {
+            let output = Command::new("openssl").args(arguments).output().expect("openssl starts");
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        let path = key.to_str().expect("a path in UTF-8");
+        openssl(&["genpkey", "-algorithm", "ed25519", "-out", path]);
+        PublicKey::from_pem(&openssl(&["pkey", "-in", path, "-pubout"])).expect("a public key")
+    }
+
+    fn signing_key(&self) -> PathBuf {
+        self.data.path().join("key.pem")
+    }
+
+    /// The ledgers that workers have written.
+    pub(crate) fn ledgers(&self) -> FileAudit {
+        FileAudit::new(&self.data.path().join("audit")).expect("the directory of the ledgers")
+    }
+
+    /// Where the stores, the ledgers and the logs lie.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Deletes the objects of a job, as the reaper does in time.
+    pub(crate) async fn purge(&self, id: JobId) {
+        for role in [Role::Upload, Role::Processed] {
+            self.objects.purge(role, id).await.expect("the objects are deleted");
+        }
+    }
+
+    /// Where the workers make their workspaces.
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
     }
 
     /// Creates a job for this archive and uploads it; the store tells the queue.
@@ -120,6 +168,7 @@ impl World {
             .env("CADMILL_DATA_DIR", self.data.path())
             .env("CADMILL_S3_ENDPOINT", self.server.endpoint())
             .env("CADMILL_WORKSPACE", self.place.path())
+            .env("CADMILL_PRIVATE_WORKSPACE", self.private)
             .env("CADMILL_WORKER_NAME", name)
             .env("CADMILL_WORKER_CONCURRENCY", "2")
             .env("CADMILL_WORKER_MEMORY", "8G")
@@ -128,6 +177,9 @@ impl World {
             .current_dir(repository())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log file"));
+        if self.signing_key().exists() {
+            command.env("CADMILL_AUDIT_SIGN_WITH", "key").env("CADMILL_AUDIT_KEY_FILE", self.signing_key());
+        }
         if let Some(failpoint) = failpoint {
             command.env(cadmill_converter::worker::failpoint::VARIABLE, failpoint);
         }
@@ -242,6 +294,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("the worker is there");

@@ -1,22 +1,27 @@
 //! The worker on stores that fail: whatever goes wrong with one call, the job ends
 //! once and right. The engine is real, and so are the stores behind the faults.
 
+mod ledger;
+
 use cadmill_converter::engines::Engines;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
 use cadmill_converter::supervisor::Supervisor;
-use cadmill_converter::worker::{Worker, WorkerSettings};
+use cadmill_converter::worker::{Recording, Worker, WorkerSettings};
 use cadmill_converter::workspace::Place;
+use cadmill_core::adapters::audit::FileAudit;
 use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
-use cadmill_core::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
+use cadmill_core::adapters::faulty::{Fault, FaultyAudit, FaultyJobs, FaultyObjects, FaultyQueue, Script};
+use cadmill_core::audit::{Auditing, LocalSigner};
+use cadmill_core::conformance::audit_sink::signer;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Compress, Job, Order, Stage, State};
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
-use cadmill_core::ports::{EventQueue, JobStore, ObjectStore};
+use cadmill_core::ports::{AuditSink, EventQueue, JobStore, ObjectStore, Signer};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +39,7 @@ struct Scripts {
     jobs: Script,
     objects: Script,
     queue: Script,
+    audit: Script,
 }
 
 struct World {
@@ -43,6 +49,8 @@ struct World {
     database: Database,
     server: EmbeddedS3,
     place: TempDir,
+    ledgers: Arc<FileAudit>,
+    signer: Arc<LocalSigner>,
     _data: TempDir,
 }
 
@@ -68,8 +76,20 @@ impl World {
         let listen = ([127, 0, 0, 1], 0).into();
         let server = EmbeddedS3::start(data.path(), listen, Arc::clone(&queue), &[]).await.unwrap();
         let objects = S3Store::new(server.settings()).await;
-        let jobs = jobs(Arc::new(database.jobs()));
-        Self { jobs, objects: Arc::new(objects), queue, database, server, place, _data: data }
+        let ledgers = Arc::new(FileAudit::new(&data.path().join("audit")).unwrap());
+        let signer = Arc::new(signer());
+        let jobs = jobs_of(Arc::new(database.jobs()), 3);
+        Self {
+            jobs,
+            objects: Arc::new(objects),
+            queue,
+            database,
+            server,
+            place,
+            ledgers,
+            signer,
+            _data: data,
+        }
     }
 
     async fn submit(&self) -> JobId {
@@ -79,7 +99,10 @@ impl World {
     async fn submit_with(&self, compress: Compress) -> JobId {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../tests/fixtures/real/gis/naturalearth_lowres.zip");
-        let archive = std::fs::read(path).unwrap();
+        self.submit_archive(std::fs::read(path).unwrap(), compress).await
+    }
+
+    async fn submit_archive(&self, archive: Vec<u8>, compress: Compress) -> JobId {
         let id = JobId::random();
         let order = Order {
             owner: "tester".parse().unwrap(),
@@ -103,6 +126,19 @@ impl World {
     }
 
     fn start_with(&self, scripts: Scripts, concurrency: u32, memory_bytes: u64) -> Running {
+        let sink = Arc::new(FaultyAudit::new(self.ledgers.clone(), scripts.audit.clone()));
+        let jobs = FaultyJobs::new(Arc::new(self.database.jobs()), scripts.jobs.clone());
+        self.start_on(sink, jobs_of(Arc::new(jobs), 3), scripts, concurrency, memory_bytes)
+    }
+
+    fn start_on(
+        &self,
+        sink: Arc<dyn AuditSink>,
+        jobs: Jobs,
+        scripts: Scripts,
+        concurrency: u32,
+        memory_bytes: u64,
+    ) -> Running {
         let settings = WorkerSettings {
             name: "worker".to_owned(),
             bucket: self.server.bucket().to_owned(),
@@ -118,11 +154,16 @@ impl World {
             place: Place::new(self.place.path().to_owned(), false),
             supervisor: Supervisor::new(env!("CARGO_BIN_EXE_cadmill-engine-host").into()),
         };
+        let posture = [("swap".to_owned(), "off".to_owned())].into();
+        let signer: Arc<dyn Signer> = self.signer.clone();
+        let auditing = Auditing { sink, signer: Some(signer) };
+        let recording = Recording { auditing, worker: "worker".to_owned(), posture };
         let stop = CancellationToken::new();
         let worker = Worker::new(
             settings,
             setting,
-            jobs(Arc::new(FaultyJobs::new(Arc::new(self.database.jobs()), scripts.jobs))),
+            recording,
+            jobs,
             Arc::new(FaultyObjects::new(Arc::clone(&self.objects), scripts.objects)),
             Arc::new(FaultyQueue::new(Arc::clone(&self.queue), scripts.queue)),
             stop.clone(),
@@ -156,9 +197,9 @@ impl World {
     }
 }
 
-fn jobs(store: Arc<dyn JobStore>) -> Jobs {
+fn jobs_of(store: Arc<dyn JobStore>, max_attempts: u32) -> Jobs {
     let lease = u64::try_from(LEASE.as_millis()).unwrap();
-    Jobs::new(store, Arc::new(SystemClock), Policy { lease, ..Policy::default() })
+    Jobs::new(store, Arc::new(SystemClock), Policy { lease, max_attempts, ..Policy::default() })
 }
 
 /// The reply to any one write of the record is lost: upload, claim, times, end. The

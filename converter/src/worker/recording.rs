@@ -1,0 +1,123 @@
+//! The worker's ledgers: one for each attempt, and one for each sweep of what a killed
+//! worker left of an attempt.
+
+use crate::posture::{self, Posture};
+use cadmill_core::audit::{Auditing, Ledger, Opening};
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::audit::record::Mark;
+use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::Stage;
+use cadmill_core::ports::clock::SystemClock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the worker's ledgers are opened with.
+#[derive(Clone)]
+pub struct Recording {
+    /// Where they go and what signs them.
+    pub auditing: Auditing,
+    /// Name of the worker.
+    pub worker: String,
+    /// The guards in force; see [`told`].
+    pub posture: BTreeMap<String, String>,
+}
+
+impl Recording {
+    /// The ledger of an attempt, opened.
+    ///
+    /// # Errors
+    /// `infra.audit`.
+    pub(super) fn attempt(&self, job: JobId, attempt: u32) -> Result<Ledger, Failure> {
+        let Auditing { sink, signer } = &self.auditing;
+        let opening = self.opening(LedgerId::of_attempt(job, attempt));
+        Ledger::open(sink.as_ref(), signer.clone(), Arc::new(SystemClock), opening)
+    }
+
+    /// The ledger of a sweep of what an attempt left. It cites the attempt's own, and
+    /// those of sweeps that were killed in their turn.
+    pub(super) fn sweep(&self, left: LedgerId) -> Option<Ledger> {
+        self.try_sweep(left)
+            .inspect_err(|failure| {
+                tracing::error!(job.id = %left.job, attempt = left.attempt, code = %failure.code, "a sweep goes unrecorded");
+            })
+            .ok()
+    }
+
+    fn try_sweep(&self, left: LedgerId) -> Result<Ledger, Failure> {
+        let Auditing { sink, signer } = &self.auditing;
+        let clock = Arc::new(SystemClock);
+        let ledger = Ledger::open_next_part(sink.as_ref(), signer.clone(), clock, self.opening(left))?;
+        let mut old = left;
+        while old.part < ledger.id().part {
+            if old == left || sink.read_head(old).is_err() {
+                ledger.sweep(old, sink.read(old).ok().as_deref())?;
+            }
+            old = old.next_part();
+        }
+        Ok(ledger)
+    }
+
+    fn opening(&self, ledger: LedgerId) -> Opening {
+        Opening { ledger, worker: self.worker.clone(), posture: self.posture.clone() }
+    }
+}
+
+/// The posture as the first record of a ledger has it: each guard with the verdict on it
+/// and what was found.
+pub fn told(posture: &Posture) -> BTreeMap<String, String> {
+    let word = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_lowercase();
+    let guards = posture::checks(posture)
+        .into_iter()
+        .map(|check| (word(check.name), format!("{}: {}", check.verdict.as_str(), check.found)));
+    let levels = [("level", posture.level), ("minimum", posture.minimum)];
+    guards.chain(levels.map(|(name, level)| (name.to_owned(), level.to_string()))).collect()
+}
+
+/// The stages in the ledger: one ends where the next begins.
+pub(super) struct Marks<'a> {
+    ledger: &'a Ledger,
+    current: Mutex<Option<Stage>>,
+}
+
+impl<'a> Marks<'a> {
+    pub(super) fn new(ledger: &'a Ledger) -> Self {
+        Self { ledger, current: Mutex::new(None) }
+    }
+
+    /// A stage begins; none for the end of the last one. What cannot be recorded is
+    /// told at the next use of the ledger.
+    pub(super) fn enter(&self, stage: Option<Stage>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == stage {
+            return;
+        }
+        let ended = current.map_or(Ok(()), |old| self.ledger.stage(old, Mark::End));
+        let begun = ended.and_then(|()| stage.map_or(Ok(()), |new| self.ledger.stage(new, Mark::Begin)));
+        if begun.is_ok() {
+            *current = stage;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::posture::{InForce, Level, Machine};
+
+    #[test]
+    fn the_posture_is_told_in_words_that_a_ledger_takes() {
+        let posture = Posture {
+            engine: InForce::default(),
+            machine: Machine::default(),
+            level: Level::None,
+            minimum: Level::Files,
+        };
+        let told = told(&posture);
+        assert_eq!((told["level"].as_str(), told["minimum"].as_str()), ("none", "files"));
+        assert_eq!(told["files"], "MISSING: none");
+        assert!(told.contains_key("swap") && told.len() > 10, "{told:?}");
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
+        assert!(told.keys().all(|name| name.chars().all(plain)), "{told:?}");
+    }
+}

@@ -1,0 +1,217 @@
+//! The workspace's side of the ledger: every act on plaintext is announced before it
+//! is done and told after it.
+//!
+//! What makes plaintext fails closed: when its intent cannot be recorded, it is not
+//! made. What destroys is never held up. Things are recognised by their inode, because
+//! an engine may have renamed them; a second name of a file is a file of its own here.
+//! Without a ledger, as with `cadmill convert`, the acts are the same and nothing is
+//! recorded.
+
+use super::wipe::Overwritten;
+use cadmill_core::audit::{Ledger, NewFile, Token};
+use cadmill_core::domain::audit::chain::ContentDigest;
+use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
+use cadmill_core::domain::failure::Failure;
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How files are overwritten, as the ledger calls it: once, with zeros.
+const METHOD: &str = "zeros-1";
+
+/// Where acts are recorded. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Account(Option<Arc<Book>>);
+
+struct Book {
+    ledger: Arc<Ledger>,
+    /// What is there, by its inode.
+    there: Mutex<HashMap<u64, FileId>>,
+}
+
+/// Something that another made.
+pub(super) struct Found<'a> {
+    pub(super) kind: Kind,
+    pub(super) role: FileRole,
+    pub(super) parent: FileId,
+    pub(super) name: &'a [u8],
+    pub(super) bytes: u64,
+    pub(super) inode: u64,
+}
+
+/// A file that is announced to be filled.
+pub(super) struct Pending {
+    token: Token,
+    book: Arc<Book>,
+}
+
+impl Account {
+    /// An account in this ledger.
+    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
+        Self(Some(Arc::new(Book { ledger, there: Mutex::default() })))
+    }
+
+    /// Whether anything is recorded.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether everything so far is on record.
+    ///
+    /// # Errors
+    /// `infra.audit`.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.0.as_ref().map_or(Ok(()), |book| book.ledger.check())
+    }
+
+    /// Makes a file or a directory, and gives its number.
+    ///
+    /// # Errors
+    /// `infra.audit`, and then it was not made, or is there to be destroyed; `infra.*`
+    /// of the system.
+    pub(super) fn make<T: AsFd>(
+        &self,
+        new: NewFile<'_>,
+        attempted: &str,
+        make: impl FnOnce() -> io::Result<T>,
+    ) -> Result<(T, FileId), Failure> {
+        let fail = |error: io::Error| Failure::io(attempted, &error);
+        let Some(book) = &self.0 else { return make().map(|made| (made, 0)).map_err(fail) };
+        let token = book.ledger.create(new)?;
+        match make() {
+            Ok(made) => {
+                book.there().insert(inode(&made), token.file());
+                let id = book.ledger.created(token, true)?;
+                Ok((made, id))
+            }
+            Err(error) => {
+                // The job fails either way; a poisoned ledger tells at its next use.
+                let _ = book.ledger.created(token, false);
+                Err(fail(error))
+            }
+        }
+    }
+
+    /// Announces that a file is filled.
+    ///
+    /// # Errors
+    /// `infra.audit`.
+    pub(super) fn fill(&self, file: FileId) -> Result<Option<Pending>, Failure> {
+        let Some(book) = &self.0 else { return Ok(None) };
+        Ok(Some(Pending { token: book.ledger.write(file)?, book: Arc::clone(book) }))
+    }
+
+    /// Records what another made. It has a number from now on.
+    pub(super) fn found(&self, found: &Found<'_>) -> FileId {
+        let Some(book) = &self.0 else { return 0 };
+        let Found { kind, role, parent, name, bytes, inode } = *found;
+        let id = book.ledger.found(NewFile { kind, role, parent, name }, bytes);
+        book.there().insert(inode, id);
+        id
+    }
+
+    /// The number of what is there, if it is on record.
+    pub(super) fn number(&self, inode: u64) -> Option<FileId> {
+        self.0.as_ref().and_then(|book| book.there().get(&inode).copied())
+    }
+
+    /// Overwrites a file.
+    pub(super) fn wipe(&self, file: FileId, act: impl FnOnce() -> Overwritten) -> Overwritten {
+        let Some(book) = &self.0 else { return act() };
+        let token = book.ledger.wipe(file, METHOD);
+        let done = act();
+        book.ledger.wiped(token, done.error.is_none(), done.bytes, done.error.is_none());
+        done
+    }
+
+    /// Removes the name of a file.
+    ///
+    /// # Errors
+    /// Of the act.
+    pub(super) fn unlink(
+        &self,
+        file: FileId,
+        inode: u64,
+        act: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(book) = &self.0 else { return act() };
+        let token = book.ledger.unlink(file);
+        let done = act();
+        book.ledger.unlinked(token, done.is_ok());
+        book.left(inode, &done);
+        done
+    }
+
+    /// Removes a directory.
+    ///
+    /// # Errors
+    /// Of the act.
+    pub(super) fn rmdir(
+        &self,
+        file: FileId,
+        inode: u64,
+        act: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(book) = &self.0 else { return act() };
+        let token = book.ledger.rmdir(file);
+        let done = act();
+        book.ledger.rmdired(token, done.is_ok());
+        book.left(inode, &done);
+        done
+    }
+
+    /// Tells what should not be, to the log and to the ledger. `note` names no file.
+    pub(super) fn incident(&self, code: &str, file: FileId, note: &str) {
+        let ledger = self.0.as_ref().map(|book| book.ledger.id().to_string()).unwrap_or_default();
+        tracing::error!(code, ledger, file, note, "an incident with a temporary file");
+        if let Some(book) = &self.0 {
+            book.ledger.incident(code, file, note);
+        }
+    }
+
+    /// What is still on record as being there.
+    pub(super) fn left(&self) -> Vec<FileId> {
+        let mut left: Vec<FileId> =
+            self.0.as_ref().map(|book| book.there().values().copied().collect()).unwrap_or_default();
+        left.sort_unstable();
+        left
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Account").field(&self.0.as_ref().map(|book| book.ledger.id())).finish()
+    }
+}
+
+impl Book {
+    fn there(&self) -> MutexGuard<'_, HashMap<u64, FileId>> {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self, inode: u64, done: &io::Result<()>) {
+        if done.is_ok() {
+            self.there().remove(&inode);
+        }
+    }
+}
+
+impl Pending {
+    /// Begins the digest of the content.
+    pub(super) fn content(&self) -> ContentDigest {
+        self.book.ledger.content()
+    }
+
+    /// Records the end. That it could not be recorded is told at the next use of the
+    /// ledger, and by [`Account::check`].
+    pub(super) fn end(self, ok: bool, bytes: u64, content: Option<ContentDigest>) {
+        let _ = self.book.ledger.written(self.token, ok, bytes, content);
+    }
+}
+
+/// The inode of an open file; on the file systems of workspaces it says which file it is.
+pub(super) fn inode(file: &impl AsFd) -> u64 {
+    rustix::fs::fstat(file).map_or(0, |stat| stat.st_ino)
+}

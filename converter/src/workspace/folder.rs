@@ -1,0 +1,291 @@
+//! A directory of the workspace, and the only way to make or open a file in it.
+//!
+//! Names come from archives and from engines. They are resolved by the kernel, below
+//! the directory and through no link (`openat2`, `RESOLVE_BENEATH` and
+//! `RESOLVE_NO_SYMLINKS`); a kernel or a container that does not have the call is an
+//! error, never a reason to resolve them otherwise. New files are new (`O_EXCL`), mode
+//! 0600, directories 0700, and no descriptor is passed on to an engine.
+
+use super::account::{Account, Pending, inode};
+use cadmill_core::audit::NewFile;
+use cadmill_core::domain::audit::chain::ContentDigest;
+use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
+use cadmill_core::domain::failure::Failure;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How every name is resolved.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A directory with what belongs to it. Clones are the same directory.
+#[derive(Debug, Clone)]
+pub struct Folder(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    directory: OwnedFd,
+    /// Its own name in the workspace, which stands before those of its files in the ledger.
+    name: String,
+    id: FileId,
+    role: FileRole,
+    account: Account,
+    /// The directories that were made in it, by their names.
+    made: Mutex<HashMap<String, FileId>>,
+}
+
+impl Folder {
+    /// A directory outside of any workspace. Nothing that is done in it is recorded.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn unrecorded(path: &Path) -> io::Result<Self> {
+        let directory = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
+        Ok(Self::new(path, directory, "", FileRole::Input, Account::default()))
+    }
+
+    pub(super) fn new(path: &Path, directory: OwnedFd, name: &str, role: FileRole, account: Account) -> Self {
+        let (path, name) = (path.to_owned(), name.to_owned());
+        let id = account.number(inode(&directory)).unwrap_or(0);
+        Self(Arc::new(Inner { path, directory, name, id, role, account, made: Mutex::default() }))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// What its files are for.
+    pub(super) fn role(&self) -> FileRole {
+        self.0.role
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    pub(super) fn id(&self) -> FileId {
+        self.0.id
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        inode(&self.0.directory)
+    }
+
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.0.directory.as_fd()
+    }
+
+    /// What the ledger digests as the name of something in it.
+    pub(super) fn full_name(&self, name: &Path) -> PathBuf {
+        Path::new(&self.0.name).join(name)
+    }
+
+    /// Makes a directory; the one that it is in is there.
+    ///
+    /// # Errors
+    /// `infra.audit`, and then it was not made; `infra.*`.
+    pub(crate) fn make_directory(&self, name: &str) -> Result<(), Failure> {
+        let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
+        let make = || {
+            let beside;
+            let parent = match parent {
+                "" => self.0.directory.as_fd(),
+                parent => {
+                    beside = open_in(&self.0.directory, parent, DIRECTORY, Mode::empty())?;
+                    beside.as_fd()
+                }
+            };
+            rustix::fs::mkdirat(parent, last, Mode::RWXU)?;
+            open_in(parent, last, DIRECTORY, Mode::empty())
+        };
+        let new = self.new_file(Kind::Directory, self.0.role, name);
+        let full = self.full_name(Path::new(name));
+        let new = NewFile { name: full.as_os_str().as_encoded_bytes(), ..new };
+        let (_, id) = self.0.account.make(new, "making a directory in the workspace", make)?;
+        self.made().insert(name.to_owned(), id);
+        Ok(())
+    }
+
+    /// Makes a file to be filled.
+    ///
+    /// # Errors
+    /// `infra.audit`, and then it was not made, or is empty; `infra.*`.
+    pub(crate) fn create(&self, name: &str, role: FileRole) -> Result<Filling, Failure> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let make = || open_in(&self.0.directory, name, flags, Mode::RUSR | Mode::WUSR).map(File::from);
+        let full = self.full_name(Path::new(name));
+        let new = self.new_file(Kind::File, role, name);
+        let new = NewFile { name: full.as_os_str().as_encoded_bytes(), ..new };
+        let (file, id) = self.0.account.make(new, "making a file in the workspace", make)?;
+        let pending = self.0.account.fill(id)?;
+        Ok(Filling { file, end: Mutex::new(End { pending, failed: false, whole: None }) })
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        open_file(&self.0.directory, name.as_ref(), OFlags::RDONLY)
+    }
+
+    /// Opens a file for reading and for giving it up bit by bit.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open_to_give_up(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        open_file(&self.0.directory, name.as_ref(), OFlags::RDWR)
+    }
+
+    fn new_file<'a>(&self, kind: Kind, role: FileRole, name: &'a str) -> NewFile<'a> {
+        let directory = name.rsplit_once('/').map(|(directory, _)| directory);
+        let parent = directory.and_then(|directory| self.made().get(directory).copied());
+        NewFile { kind, role, parent: parent.unwrap_or(self.0.id), name: name.as_bytes() }
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<String, FileId>> {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is being filled, by several threads perhaps. When the last of them lets
+/// go of it, the ledger hears what became of it.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    file: File,
+    end: Mutex<End>,
+}
+
+struct End {
+    pending: Option<Pending>,
+    failed: bool,
+    /// Its size and digest, once all of it was given to be written.
+    whole: Option<(u64, Option<ContentDigest>)>,
+}
+
+impl std::fmt::Debug for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("End").field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
+
+impl Filling {
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Begins the digest of the content, if one is recorded.
+    pub(crate) fn content(&self) -> Option<ContentDigest> {
+        self.end().pending.as_ref().map(Pending::content)
+    }
+
+    /// All of it was given to be written.
+    pub(crate) fn complete(&self, bytes: u64, content: Option<ContentDigest>) {
+        self.end().whole = Some((bytes, content));
+    }
+
+    /// A part of it could not be written.
+    pub(crate) fn fail(&self) {
+        self.end().failed = true;
+    }
+
+    fn end(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(pending) = end.pending.take() else { return };
+        match end.whole.take().filter(|_| !end.failed) {
+            Some((bytes, content)) => pending.end(true, bytes, content),
+            None => pending.end(false, self.file.metadata().map_or(0, |m| m.len()), None),
+        }
+    }
+}
+
+/// Opens a directory that is directly in another. An engine may have taken the permission
+/// away.
+pub(super) fn open_directory(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    match open_in(&parent, name, DIRECTORY, Mode::empty()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let known = open_in(&parent, name, flags, Mode::empty())?;
+            // By its descriptor, which is not led astray by what has the name now.
+            rustix::fs::chmod(format!("/proc/self/fd/{}", known.as_raw_fd()), Mode::RWXU)?;
+            open_in(&parent, name, DIRECTORY, Mode::empty())
+        }
+        opened => opened,
+    }
+}
+
+/// Opens a regular file, without waiting for whatever it may be instead.
+pub(super) fn open_file(directory: impl AsFd, name: &Path, access: OFlags) -> io::Result<File> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open_in(directory, name, flags, Mode::empty()).map(File::from)
+}
+
+/// Opens something below a directory.
+pub(super) fn open_in(
+    directory: impl AsFd,
+    name: impl AsRef<Path>,
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
+    loop {
+        match rustix::fs::openat2(directory.as_fd(), name.as_ref(), flags, mode, RESOLVE) {
+            // Somebody renamed something on this file system meanwhile (openat2(2)).
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_name_that_leads_out_is_refused() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let (inside, outside) = (place.path().join("in"), place.path().join("out"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        std::os::unix::fs::symlink("../out/secret", inside.join("file")).unwrap();
+        let folder = Folder::unrecorded(&inside).unwrap();
+        for name in ["../out/new", "link/new", "/dev/shm/new", "file"] {
+            assert!(folder.create(name, FileRole::Input).is_err(), "{name}");
+            assert!(folder.make_directory(name).is_err(), "{name}");
+        }
+        for name in ["../out/secret", "link/secret", "file"] {
+            assert!(folder.open(name).is_err() && folder.open_to_give_up(name).is_err(), "{name}");
+        }
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_made_is_new_and_private() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let folder = Folder::unrecorded(place.path()).unwrap();
+        folder.make_directory("a").unwrap();
+        folder.make_directory("a/b").unwrap();
+        folder.create("a/b/c", FileRole::Input).unwrap();
+        let mode = |name: &str| place.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode("a"), mode("a/b"), mode("a/b/c")], [0o700, 0o700, 0o600]);
+        assert!(folder.create("a/b/c", FileRole::Input).is_err(), "it is there");
+        assert!(folder.make_directory("a/b").is_err(), "it is there");
+    }
+}

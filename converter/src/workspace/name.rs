@@ -1,0 +1,121 @@
+//! Names of workspaces. They are what a worker recognises the remains of others by, so
+//! a name says to which ledger they belong: the name is there as soon as the directory is.
+//! It has nothing confidential: a job's id and the number of the attempt.
+
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::failure::Failure;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+/// What every name begins with.
+const PREFIX: &str = "cadmill-workspace-";
+
+/// Letters and digits that follow.
+pub(super) const RANDOM: usize = 16;
+
+/// A name: the prefix, 16 letters and digits by chance, and for the workspace of an
+/// attempt `.JOB.ATTEMPT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    random: String,
+    ledger: Option<LedgerId>,
+}
+
+impl Name {
+    /// The name of a workspace without a ledger.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub(super) fn random() -> io::Result<Self> {
+        let mut bytes = [0; RANDOM / 2];
+        getrandom::fill(&mut bytes).map_err(|_| io::Error::other("there is no randomness"))?;
+        let random = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { random, ledger: None })
+    }
+
+    /// The name of the workspace of an attempt.
+    ///
+    /// # Errors
+    /// `infra.io`, as for [`Name::random`].
+    pub(super) fn of_ledger(ledger: LedgerId) -> Result<Self, Failure> {
+        let name = Self::random().map_err(|e| Failure::io("naming a workspace", &e))?;
+        Ok(Self { ledger: Some(ledger), ..name })
+    }
+
+    /// The ledger of the attempt that it was made for.
+    pub(super) fn ledger(&self) -> Option<LedgerId> {
+        self.ledger
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", self.random)?;
+        self.ledger.map_or(Ok(()), |ledger| write!(f, ".{}.{}", ledger.job, ledger.attempt))
+    }
+}
+
+/// Whether this is the whole name of a directory with this prefix that we would make.
+pub(super) fn is_named(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix)
+        .is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// The text is no name of a workspace.
+#[derive(Debug)]
+pub(super) struct NoName;
+
+impl FromStr for Name {
+    type Err = NoName;
+
+    fn from_str(text: &str) -> Result<Self, NoName> {
+        let mut parts = text.strip_prefix(PREFIX).ok_or(NoName)?.split('.');
+        let random = parts.next().unwrap_or_default().to_owned();
+        let ledger = match (parts.next(), parts.next()) {
+            (None, _) => None,
+            (Some(job), Some(attempt)) => {
+                let job = job.parse().map_err(|_| NoName)?;
+                Some(LedgerId::of_attempt(job, attempt.parse().map_err(|_| NoName)?))
+            }
+            _ => return Err(NoName),
+        };
+        let name = Self { random, ledger };
+        let plain = name.random.len() == RANDOM && name.random.bytes().all(|b| b.is_ascii_alphanumeric());
+        // One way to write it.
+        if plain && name.to_string() == text { Ok(name) } else { Err(NoName) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cadmill_core::domain::ids::JobId;
+
+    #[test]
+    fn names_go_both_ways() {
+        let ledger = LedgerId::of_attempt(JobId::random(), 12);
+        for name in [Name::random().unwrap(), Name::of_ledger(ledger).unwrap()] {
+            assert_eq!(name.to_string().parse::<Name>().unwrap(), name);
+        }
+        assert_eq!(Name::of_ledger(ledger).unwrap().ledger(), Some(ledger));
+    }
+
+    #[test]
+    fn what_is_no_name_is_none() {
+        let job = JobId::random();
+        for text in [
+            "somebody-elses".to_owned(),
+            "cadmill-data".to_owned(),
+            "cadmill-workspace-of-mine".to_owned(),
+            "cadmill-workspace-0123456789abcde".to_owned(),
+            "cadmill-workspace-0123456789abcd.F".to_owned(),
+            format!("cadmill-workspace-0123456789abcdef.{job}"),
+            format!("cadmill-workspace-0123456789abcdef.{job}.01"),
+            format!("cadmill-workspace-0123456789abcdef.{job}.1.2"),
+            format!("cadmill-workspace-0123456789abcdef.{job}."),
+        ] {
+            assert!(text.parse::<Name>().is_err(), "{text}");
+        }
+    }
+}

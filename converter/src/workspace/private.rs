@@ -1,0 +1,186 @@
+//! Memory of the worker's own to make workspaces in: a tmpfs in its mount namespace.
+//!
+//! Nobody else on the machine can open it by a path, it holds no more than it may, and
+//! it is gone with the last process of the worker, even when SIGKILL leaves no time to
+//! wipe. It lies on an empty directory of the place, which is all that the machine
+//! sees and which the next worker removes.
+//!
+//! It is never counted on: where the host gives no mount namespace, workspaces are made
+//! in the place itself.
+
+use super::name::{RANDOM, is_named};
+use super::{Place, sweep};
+use crate::sandbox::mounts;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What the names of the directories begin with on which the memory is mounted.
+const PREFIX: &str = "cadmill-private-";
+
+/// Environment variable that says whether it is used.
+const PRIVATE_VARIABLE: &str = "CADMILL_PRIVATE_WORKSPACE";
+
+/// Whether private memory is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// Where the host gives it.
+    Auto,
+    /// Not at all.
+    Off,
+    /// Without it nothing starts.
+    Required,
+}
+
+impl Privacy {
+    /// What [`PRIVATE_VARIABLE`] says, or `auto`.
+    ///
+    /// # Errors
+    /// `usage.invalid` for another word.
+    pub fn from_environment() -> Result<Self, Failure> {
+        match std::env::var(PRIVATE_VARIABLE) {
+            Err(std::env::VarError::NotPresent) => Ok(Self::Auto),
+            Ok(word) => word.parse(),
+            Err(_) => "".parse(),
+        }
+    }
+}
+
+impl std::str::FromStr for Privacy {
+    type Err = Failure;
+
+    fn from_str(word: &str) -> Result<Self, Failure> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "no" => Ok(Self::Off),
+            "required" => Ok(Self::Required),
+            _ => {
+                let text = format!("{PRIVATE_VARIABLE} is none of auto, no, required");
+                Err(Failure::new(FailureCode::UsageInvalid, text))
+            }
+        }
+    }
+}
+
+/// The mount. Dropping it takes it away, with all that is in it.
+#[derive(Debug)]
+pub struct Private {
+    point: TempDir,
+    /// Keeps the directory below the mount from being taken for a dead worker's.
+    _lock: OwnedFd,
+}
+
+impl Place {
+    /// Turns the place into private memory of at most so many bytes, or leaves it as
+    /// it is. The answer must be kept for as long as the place is used.
+    ///
+    /// Call it before the process has a second thread.
+    ///
+    /// # Errors
+    /// `infra.workspace_unavailable` when it is required and the host does not give it,
+    /// when the place does not exist or cannot be written to, or when the host gives
+    /// only half of it.
+    pub fn make_private(&mut self, privacy: Privacy, bytes: u64) -> Result<Option<Private>, Failure> {
+        if privacy == Privacy::Off {
+            return Ok(None);
+        }
+        let fail = |text: String| Failure::new(FailureCode::WorkspaceUnavailable, text);
+        let entered = Private::enter(&self.directory, bytes)
+            .map_err(|e| fail(format!("a private workspace in {}: {e}", self.directory.display())))?;
+        if let Some(private) = &entered {
+            let directory = private.point.path().to_owned();
+            self.shared = Some(std::mem::replace(&mut self.directory, directory));
+        } else if privacy == Privacy::Required {
+            let text = "a private workspace is required, and this host gives the worker no mount namespace";
+            return Err(fail(text.to_owned()));
+        }
+        Ok(entered)
+    }
+
+    /// Whether nobody else can open what lies in it.
+    pub fn is_private(&self) -> bool {
+        self.shared.is_some()
+    }
+}
+
+impl Private {
+    fn enter(place: &Path, bytes: u64) -> io::Result<Option<Self>> {
+        let place = std::fs::canonicalize(place)?;
+        remove_dead(&place);
+        let (point, lock) = make_point(&place)?;
+        if !mounts::leave_mounts()? {
+            return Ok(None);
+        }
+        mounts::mount_memory(point.path(), bytes)?;
+        mounts::keep_mount_right_only()?;
+        Ok(Some(Self { point, _lock: lock }))
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        // What stays mounted goes with the process, and its directory with the next one.
+        if let Err(error) = mounts::unmount_memory(self.point.path()) {
+            tracing::warn!(error = %error, "the private workspace stays until the process is gone");
+        }
+    }
+}
+
+/// A directory that is locked, so that no other worker removes it.
+fn make_point(place: &Path) -> io::Result<(TempDir, OwnedFd)> {
+    loop {
+        let point = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .rand_bytes(RANDOM)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(place)?;
+        // Between its making and its locking another may have removed it.
+        if let Some(lock) = sweep::lock(point.path())? {
+            return Ok((point, lock));
+        }
+    }
+}
+
+/// Removes the directories of workers that are dead. They are empty: what was mounted
+/// on them was never seen here.
+fn remove_dead(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        if !is_named(&entry.file_name().to_string_lossy(), PREFIX) {
+            continue;
+        }
+        let path: PathBuf = entry.path();
+        if let Ok(Some(_held)) = sweep::lock(&path) {
+            let _ = std::fs::remove_dir(&path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_directories_of_the_dead_are_removed() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let dead = place.path().join("cadmill-private-0123456789abcdEF");
+        let kept = place.path().join("cadmill-private-of-somebody");
+        std::fs::create_dir(&dead).unwrap();
+        std::fs::create_dir(&kept).unwrap();
+        let (living, _lock) = make_point(place.path()).unwrap();
+        remove_dead(place.path());
+        assert!(!dead.exists() && kept.exists() && living.path().exists());
+    }
+
+    #[test]
+    fn a_full_directory_is_not_one_of_ours() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let full = place.path().join("cadmill-private-0123456789abcdEF");
+        std::fs::create_dir_all(full.join("work")).unwrap();
+        remove_dead(place.path());
+        assert!(full.join("work").exists());
+    }
+}

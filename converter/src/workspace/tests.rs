@@ -1,0 +1,209 @@
+//! Destroying what engines leave, and the record of it.
+
+use super::*;
+use cadmill_core::adapters::audit::FileAudit;
+use cadmill_core::audit::{LocalSigner, Opening};
+use cadmill_core::conformance::audit_sink::{new_id, signer};
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
+use cadmill_core::ports::clock::SystemClock;
+use cadmill_core::ports::{AuditSink, Signer};
+use std::os::unix::fs::PermissionsExt;
+
+struct Bench {
+    at: Place,
+    place: tempfile::TempDir,
+    sink: FileAudit,
+    signer: Arc<LocalSigner>,
+    id: LedgerId,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let sink = FileAudit::new(&place.path().join("audit")).unwrap();
+        let at = Place::new(place.path().into(), false);
+        Self { at, place, sink, signer: Arc::new(signer()), id: new_id() }
+    }
+
+    fn opening(&self) -> Opening {
+        Opening { ledger: self.id, worker: "w".to_owned(), posture: Default::default() }
+    }
+
+    fn open(&self) -> Arc<Ledger> {
+        let signer: Arc<dyn Signer> = self.signer.clone();
+        let clock = Arc::new(SystemClock);
+        Arc::new(Ledger::open(&self.sink, Some(signer), clock, self.opening()).unwrap())
+    }
+
+    fn audit(&self, id: LedgerId) -> Audit {
+        let head = self.sink.read_head(id).ok();
+        verify(&self.sink.read(id).unwrap(), head.as_ref(), Some(&self.signer.public_key()))
+    }
+
+    fn left(&self) -> usize {
+        std::fs::read_dir(self.place.path()).unwrap().count() - 1
+    }
+}
+
+/// Whatever an engine leaves: links, second names, taken permissions, holes, depth.
+fn make_a_mess(workspace: &Workspace) {
+    let (out, tmp) = (workspace.output(), workspace.scratch());
+    let mut deep = tmp.clone();
+    for _ in 0..70 {
+        deep.push("d");
+        std::fs::create_dir(&deep).unwrap();
+    }
+    std::fs::write(deep.join("file"), "deep").unwrap();
+    std::fs::write(out.join("first"), "with two names").unwrap();
+    std::fs::hard_link(out.join("first"), out.join("second")).unwrap();
+    std::fs::write(out.join("locked"), "read only").unwrap();
+    std::fs::set_permissions(out.join("locked"), PermissionsExt::from_mode(0o000)).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", out.join("link")).unwrap();
+    std::fs::create_dir(out.join("closed")).unwrap();
+    std::fs::set_permissions(out.join("closed"), PermissionsExt::from_mode(0o000)).unwrap();
+    let sparse = std::fs::File::create(out.join("sparse")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    std::fs::write(out.join("empty"), "").unwrap();
+}
+
+#[test]
+fn whatever_an_engine_leaves_is_destroyed_and_told() {
+    let bench = Bench::new();
+    let ledger = bench.open();
+    let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+    make_a_mess(&workspace);
+    workspace.take_stock().unwrap();
+    workspace.clear_output().unwrap();
+    make_a_mess(&workspace);
+    workspace.remove().unwrap();
+    ledger.close("completed").unwrap();
+    let audit = bench.audit(bench.id);
+    assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
+    // Root and layout; the two of the layout anew; twice 71 + 7 of the mess.
+    assert_eq!(audit.story.counts().destroyed, 5 + 2 + 2 * (71 + 7));
+    assert_eq!(bench.left(), 0);
+}
+
+/// A program that runs cannot be written to: a file that cannot be overwritten.
+#[test]
+fn a_file_that_cannot_be_overwritten_goes_and_is_an_incident() {
+    let bench = Bench::new();
+    let ledger = bench.open();
+    let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+    let program = workspace.output().join("program");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    let mut running = std::process::Command::new(&program).arg("60").spawn().unwrap();
+    workspace.remove().unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    ledger.close("completed").unwrap();
+    let audit = bench.audit(bench.id);
+    assert_eq!((audit.verdict, bench.left()), (Verdict::Unclean, 0), "{:?}", audit.findings);
+    assert_eq!(audit.story.incidents[0].code, "wipe.failed");
+    assert_eq!(audit.story.unwiped().count(), 1);
+}
+
+#[test]
+fn what_another_removed_and_what_is_linked_elsewhere_are_incidents() {
+    let bench = Bench::new();
+    let ledger = bench.open();
+    let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+    let elsewhere = bench.place.path().join("audit/elsewhere");
+    for name in ["gone", "linked"] {
+        std::fs::write(workspace.output().join(name), "plaintext").unwrap();
+    }
+    std::fs::hard_link(workspace.output().join("linked"), &elsewhere).unwrap();
+    workspace.take_stock().unwrap();
+    std::fs::remove_file(workspace.output().join("gone")).unwrap();
+    workspace.remove().unwrap();
+    ledger.close("completed").unwrap();
+    let audit = bench.audit(bench.id);
+    assert_eq!((audit.verdict, audit.findings), (Verdict::Unclean, vec![]));
+    let mut codes: Vec<&str> = audit.story.incidents.iter().map(|i| i.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["file.linked_elsewhere", "file.vanished"]);
+    assert!(std::fs::read(elsewhere).unwrap().iter().all(|&byte| byte == 0), "its content is gone");
+}
+
+#[test]
+fn a_sweep_is_told_in_a_ledger_that_cites_the_broken_one() {
+    let bench = Bench::new();
+    let ledger = bench.open();
+    let mut workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+    std::fs::write(workspace.output().join("a"), "plaintext").unwrap();
+    // Killed: nothing is destroyed, the lock is gone.
+    workspace.gone = true;
+    drop(workspace);
+    let recorder = |left: LedgerId| {
+        let signer: Arc<dyn Signer> = bench.signer.clone();
+        let opening = Opening { ledger: left, ..bench.opening() };
+        let ledger =
+            Ledger::open_next_part(&bench.sink, Some(signer), Arc::new(SystemClock), opening).unwrap();
+        ledger.sweep(left, bench.sink.read(left).ok().as_deref()).unwrap();
+        Some(ledger)
+    };
+    let swept = bench.at.sweep(&recorder).unwrap();
+    assert_eq!((swept.removed, swept.left, swept.heads.len()), (1, 0, 1));
+    assert_eq!(bench.audit(bench.id).verdict, Verdict::Incomplete);
+    let audit = bench.audit(bench.id.next_part());
+    assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
+    assert_eq!((audit.story.sweeps[0].ledger, audit.story.counts().destroyed), (bench.id, 6));
+    assert_eq!(bench.left(), 0);
+}
+
+#[test]
+fn a_workspace_is_private_and_goes_away() {
+    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let root = workspace.input().parent().unwrap().to_owned();
+    for directory in
+        [root.clone(), workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()]
+    {
+        assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    std::fs::write(workspace.output().join("x"), "plaintext").unwrap();
+    workspace.remove().unwrap();
+    assert!(!root.exists());
+}
+
+#[test]
+fn dropping_removes_too() {
+    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let root = workspace.input().parent().unwrap().to_owned();
+    drop(workspace);
+    assert!(!root.exists());
+}
+
+#[test]
+fn a_disk_is_refused_unless_allowed_in_words() {
+    // The build directory is on a disk, or at least on no tmpfs, everywhere we build.
+    let disk = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    if is_memory(rustix::fs::statfs(&disk).unwrap().f_type.cast_unsigned()) {
+        assert!(Place::new(disk, false).create().is_ok());
+        return;
+    }
+    let failure = Place::new(disk.clone(), false).create().unwrap_err();
+    assert_eq!(failure.code, FailureCode::WorkspaceUnavailable);
+    assert!(failure.message.contains(DISK_WORDS), "{failure}");
+    Place::new(disk, true).create().unwrap().remove().unwrap();
+}
+
+#[test]
+fn paths_are_hidden() {
+    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let text = format!("cannot open {}", workspace.input().join("a/b.shp").display());
+    assert_eq!(workspace.hide(&text), "cannot open a/b.shp");
+}
+
+#[test]
+fn a_missing_place_is_named() {
+    let failure = Place::new("/nonexistent/place".into(), false).create().unwrap_err();
+    assert!(failure.message.contains("/nonexistent/place"), "{failure}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    assert!(workspace.admit(1).is_ok());
+    assert_eq!(workspace.admit(u64::MAX).unwrap_err().code, FailureCode::WorkspaceFull);
+}

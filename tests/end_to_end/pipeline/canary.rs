@@ -1,0 +1,185 @@
+//! A marker in the names and contents of the input, and the search for it afterwards.
+//!
+//! What is searched: the workspace, the stores, the queue, the ledgers and the logs, and
+//! whatever was written to `/tmp` and `/dev/shm` meanwhile, by whomever. The objects of the
+//! job are deleted first, as the reaper does. The reason of a failure may quote names; it
+//! is for the owner, and in the job's record alone.
+
+use super::world::{Worker, World};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::State;
+use cadmill_core::domain::state::Event;
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Files that are larger are none of these tests' making.
+const MAX_FILE: u64 = 256 << 20;
+
+struct Canary {
+    world: World,
+    marker: String,
+    since: SystemTime,
+}
+
+impl Canary {
+    async fn new() -> Self {
+        let since = SystemTime::now() - Duration::from_secs(1);
+        let marker = JobId::random().to_string().replace('-', "");
+        assert_eq!(marker.len(), 32);
+        Self { world: World::new().await, marker, since }
+    }
+
+    /// An archive with the marker in two names and in its content; the file that is
+    /// converted has another name, because the result is named after it.
+    fn archive(&self, geometry: &str) -> Vec<u8> {
+        let marker = &self.marker;
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(format!("{marker}/line.geojson"), options).unwrap();
+        let feature =
+            format!(r#"{{"type":"Feature","properties":{{"Layer":"{marker}"}},"geometry":{geometry}}}"#);
+        let features = vec![feature; 2000].join(",");
+        write!(writer, r#"{{"type":"FeatureCollection","features":[{features}]}}"#).unwrap();
+        let stored = options.compression_method(zip::CompressionMethod::Stored);
+        writer.start_file(format!("{marker}.txt"), stored).unwrap();
+        writer.write_all(marker.repeat(100_000).as_bytes()).unwrap();
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn good(&self) -> Vec<u8> {
+        self.archive(r#"{"type":"LineString","coordinates":[[1,2],[3,4]]}"#)
+    }
+
+    /// A job whose worker has stopped itself while its engine works.
+    async fn converting(&self) -> (JobId, Worker) {
+        let id = self.world.submit(&self.good(), "dxf").await;
+        let worker = self.world.worker("first", Some("converting"));
+        worker.stopped().await;
+        (id, worker)
+    }
+
+    /// All files of these places that hold the marker, or have it in their names.
+    fn found(&self, places: &[&Path]) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut pending: Vec<PathBuf> = places.iter().map(|place| place.to_path_buf()).collect();
+        while let Some(path) = pending.pop() {
+            for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+                let Ok(meta) = entry.metadata() else { continue };
+                let named = entry.file_name().to_string_lossy().contains(&self.marker);
+                if named || meta.is_file() && self.is_in(&entry.path(), &meta) {
+                    found.push(entry.path());
+                }
+                if meta.is_dir() {
+                    pending.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+
+    fn is_in(&self, path: &Path, meta: &std::fs::Metadata) -> bool {
+        let recent = meta.modified().is_ok_and(|at| at >= self.since);
+        if !recent || meta.len() > MAX_FILE {
+            return false;
+        }
+        let mut content = Vec::new();
+        let read = std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut content));
+        read.is_ok() && memchr::memmem::find(&content, self.marker.as_bytes()).is_some()
+    }
+
+    async fn assert_gone(&self, id: JobId) {
+        self.world.workspace_is_empty().await;
+        self.world.purge(id).await;
+        let left = self.found(&[self.world.data(), Path::new("/tmp"), Path::new("/dev/shm")]);
+        assert!(left.is_empty(), "the marker is left in {left:?}");
+    }
+}
+
+/// The search finds it where it must be while the job runs: in the workspace, by name and
+/// by content, and in the object that was uploaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_search_finds_it_in_the_middle_of_a_job() {
+    let canary = Canary::new().await;
+    let (_, worker) = canary.converting().await;
+    let found = canary.found(&[canary.world.place()]);
+    let ends = |end: &str| found.iter().any(|path| path.to_string_lossy().ends_with(end));
+    let marker = &canary.marker;
+    assert!(ends(marker) && ends(&format!("{marker}.txt")) && ends("line.geojson"), "{found:?}");
+    assert!(!canary.found(&[canary.world.data()]).is_empty(), "the object that was uploaded");
+    worker.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_job_that_completed() {
+    let canary = Canary::new().await;
+    let _worker = canary.world.worker("first", None);
+    let id = canary.world.submit(&canary.good(), "dxf").await;
+    let (_, dxf) = canary.world.completed(id).await;
+    let layer = memchr::memmem::find(&dxf, canary.marker.as_bytes());
+    assert!(layer.is_some(), "the marker is in the result, as it should be");
+    canary.assert_gone(id).await;
+}
+
+/// Refused by the archive's directory, by its content, and by the engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_job_that_failed() {
+    for cause in ["input.archive.crc", "input.archive.truncated", "engine.rejected"] {
+        let canary = Canary::new().await;
+        let mut archive = match cause {
+            "engine.rejected" => canary.archive("][ no geometry"),
+            _ => canary.good(),
+        };
+        let stored = memchr::memmem::rfind(&archive, canary.marker.repeat(2).as_bytes()).unwrap();
+        match cause {
+            // The marker stays whole elsewhere in the entry.
+            "input.archive.crc" => archive[stored] ^= 1,
+            "input.archive.truncated" => archive.truncate(stored),
+            _ => {}
+        }
+        let _worker = canary.world.worker("first", None);
+        let id = canary.world.submit(&archive, "dxf").await;
+        let job = canary.world.wait(id, "ended", |job| job.state.is_terminal()).await;
+        let failure = job.failure.expect("a failure");
+        assert_eq!(failure.code.as_str(), cause, "{failure:?}");
+        let quoted = failure.message.contains(&canary.marker);
+        canary.world.workspace_is_empty().await;
+        canary.world.purge(id).await;
+        let mut left = canary.found(&[canary.world.data(), Path::new("/tmp"), Path::new("/dev/shm")]);
+        // The record of the job quotes the name of the entry to its owner.
+        left.retain(|path| !(quoted && path.to_string_lossy().contains("jobs.sqlite")));
+        assert!(left.is_empty(), "{cause}: the marker is left in {left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_job_that_was_cancelled() {
+    let canary = Canary::new().await;
+    let (id, worker) = canary.converting().await;
+    canary.world.jobs.send(id, &Event::Cancelled).await.unwrap();
+    worker.signal(Signal::CONT);
+    canary.world.queue_is_empty().await;
+    assert_eq!(canary.world.job(id).await.state, State::Cancelled);
+    canary.assert_gone(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_by_a_worker_that_was_told_to_stop() {
+    let canary = Canary::new().await;
+    let (id, worker) = canary.converting().await;
+    worker.signal(Signal::TERM);
+    worker.signal(Signal::CONT);
+    assert_eq!(worker.terminate(), Some(0));
+    canary.assert_gone(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_by_a_worker_that_was_killed_when_another_has_come() {
+    let canary = Canary::new().await;
+    let (id, worker) = canary.converting().await;
+    worker.kill();
+    let _second = canary.world.worker("second", None);
+    canary.world.completed(id).await;
+    canary.assert_gone(id).await;
+}

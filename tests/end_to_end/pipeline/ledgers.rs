@@ -1,0 +1,115 @@
+//! Ledgers of workers that are killed at any moment, as a reviewer finds them.
+
+use super::world::{World, large_archive};
+use cadmill_core::domain::audit::chain::line_hash;
+use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
+use cadmill_core::domain::audit::{LedgerId, PublicKey};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::State;
+use cadmill_core::ports::AuditSink;
+use std::time::{Duration, Instant};
+
+/// Workers that are killed, and how many of them at once.
+const KILLS: u32 = 20;
+const AT_ONCE: u32 = 4;
+
+/// What a kill left to a reviewer.
+#[derive(Debug, Default)]
+struct Seen {
+    broken: u32,
+    swept: u32,
+}
+
+/// A ledger by its file, and the head beside it.
+fn audit(world: &World, id: LedgerId, key: &PublicKey) -> Option<(Audit, Vec<u8>)> {
+    let bytes = world.ledgers().read(id).ok()?;
+    let head = world.ledgers().read_head(id).ok();
+    Some((verify(&bytes, head.as_ref(), Some(key)), bytes))
+}
+
+/// How long an attempt takes here from its claim to its end, when nobody disturbs it.
+async fn undisturbed() -> Duration {
+    let world = World::new().await;
+    let _worker = world.worker("undisturbed", None);
+    let id = world.submit(&large_archive(200_000), "dxf").await;
+    world.wait(id, "claimed", |job| job.state != State::Pending).await;
+    let since = Instant::now();
+    world.completed(id).await;
+    since.elapsed()
+}
+
+/// Kills a worker at this moment of its attempt, lets another end the job, and judges
+/// both ledgers and that of the sweep.
+async fn killed_after(moment: Duration) -> Seen {
+    let world = World::new().await;
+    let key = world.sign();
+    let first = world.worker("first", None);
+    let id = world.submit(&large_archive(200_000), "dxf").await;
+    world.wait(id, "claimed", |job| job.state != State::Pending).await;
+    tokio::time::sleep(moment).await;
+    first.kill();
+    let second = world.worker("second", None);
+    let (job, _) = world.completed(id).await;
+    world.queue_is_empty().await;
+    world.workspace_is_empty().await;
+    assert_eq!(second.terminate(), Some(0));
+
+    let last = audit(&world, LedgerId::of_attempt(id, job.attempt), &key).expect("a ledger");
+    assert_eq!((last.0.verdict, &last.0.findings), (Verdict::Valid, &vec![]), "{moment:?}");
+    let mut seen = Seen::default();
+    if job.attempt == 2 {
+        judge_the_killed(&world, id, &key, &mut seen, moment);
+    }
+    seen
+}
+
+fn judge_the_killed(world: &World, id: JobId, key: &PublicKey, seen: &mut Seen, moment: Duration) {
+    let old = LedgerId::of_attempt(id, 1);
+    // Killed before its ledger was opened, it had made nothing.
+    let Some((killed, bytes)) = audit(world, old, key) else { return };
+    // Between the close of the ledger and the end of the job everything is destroyed.
+    if killed.verdict == Verdict::Valid {
+        return;
+    }
+    assert_eq!(killed.verdict, Verdict::Incomplete, "{moment:?}: {killed:?}");
+    assert!(killed.findings.is_empty(), "{moment:?}: {:?}", killed.findings);
+    seen.broken += 1;
+    let Some((sweep, _)) = audit(world, old.next_part(), key) else {
+        // Nothing was left to sweep: what seems to be left was being removed, or the
+        // making of it had been announced and had not happened.
+        let unfinished: Vec<_> = killed.story.unfinished().map(|(file, _)| file).collect();
+        let left: Vec<_> = killed.story.residual().filter(|file| !unfinished.contains(file)).collect();
+        assert!(left.is_empty(), "{moment:?}: nobody tells of {left:?}");
+        return;
+    };
+    assert_eq!((sweep.verdict, &sweep.findings), (Verdict::Valid, &vec![]), "{moment:?}: {sweep:?}");
+    assert_eq!(sweep.story.residual().count(), 0);
+    let [cited] = sweep.story.sweeps.as_slice() else { panic!("{:?}", sweep.story.sweeps) };
+    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let last_line = bytes[..end].split_inclusive(|&byte| byte == b'\n').next_back().expect("a record");
+    assert_eq!((cited.ledger, cited.last_hash.as_str()), (old, line_hash(last_line).as_str()), "{moment:?}");
+    seen.swept += 1;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_twenty_moments_both_ledgers_hold_and_nothing_is_left() {
+    let whole = undisturbed().await;
+    let mut all = Seen::default();
+    for round in 0..KILLS / AT_ONCE {
+        let kills: Vec<_> = (0..AT_ONCE)
+            .map(|place| {
+                // Spread over the attempt, each somewhere in its share of it.
+                let chance = JobId::random().to_string().bytes().map(u32::from).sum::<u32>() % 100;
+                let share = (round * AT_ONCE + place) * 100 + chance;
+                tokio::spawn(killed_after(whole * share / (KILLS * 100)))
+            })
+            .collect();
+        for kill in kills {
+            let seen = kill.await.expect("a kill and its ledgers");
+            all.broken += seen.broken;
+            all.swept += seen.swept;
+        }
+    }
+    println!("{all:?} of {KILLS} kills in {whole:?}");
+    assert!(all.broken >= KILLS / 4 && all.swept >= KILLS / 5, "the kills came too late: {all:?}");
+}

@@ -1,0 +1,61 @@
+//! Workspaces in memory of the worker's own, where the host gives it.
+
+use super::world::{World, large_archive};
+use crate::support::Bench;
+use std::path::{Path, PathBuf};
+
+/// Whether a worker of this user would get one here.
+fn is_given() -> bool {
+    let bench = Bench::new();
+    let given = bench.run(&["doctor", "--json"]).json()["machine"]["workspace_private"] == true;
+    if !given {
+        println!("skipped: this host gives no mount namespace");
+    }
+    given
+}
+
+/// All below a directory.
+fn tree(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(path) = pending.pop() {
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                pending.push(entry.path());
+            }
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_sees_it_and_it_dies_with_the_worker() {
+    if !is_given() {
+        return;
+    }
+    let world = World::with_private_workspaces().await;
+    let id = world.submit(&large_archive(500_000), "dxf").await;
+    let first = world.worker("first", Some("converting"));
+    first.stopped().await;
+
+    let outside = tree(world.place());
+    assert_eq!(outside.len(), 1, "the mount point and nothing else: {outside:?}");
+    // The search is proven where the files are: in the worker's own namespace, which
+    // root may look into.
+    let inside = PathBuf::from(format!("/proc/{}/root", first.id()))
+        .join(world.place().strip_prefix("/").expect("an absolute place"));
+    if rustix::process::geteuid().is_root() {
+        let names: Vec<_> = tree(&inside);
+        assert!(names.iter().any(|path| path.ends_with("in/line.geojson")), "{names:?}");
+    }
+
+    first.kill();
+    let second = world.worker("second", None);
+    let (job, _) = world.completed(id).await;
+    assert_eq!(job.attempt, 2);
+    let outside = tree(world.place());
+    assert_eq!(outside.len(), 1, "the second worker has one, and removed the first one's: {outside:?}");
+    assert_eq!(second.terminate(), Some(0));
+    world.workspace_is_empty().await;
+}
