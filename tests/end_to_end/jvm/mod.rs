@@ -1,11 +1,11 @@
 //! Engines in Java: the same bytes through the jar as through the library (`parity`), an
-//! outcome for whatever a converter does and nothing that it can reach (`attacks`), and
+//! outcome for whatever a converter does and nothing that it can reach (`confined`), and
 //! answers that help where something is missing (`installation`).
 //!
 //! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
 //! does what its input says. The real one is `assimp-jvm`.
 
-mod attacks;
+mod confined;
 mod installation;
 mod parity;
 
