@@ -87,6 +87,7 @@ def main():
     parser.add_argument("--runs", type=int, default=20, help="runs of each file on each road")
     arguments = parser.parse_args()
     cadmill, java = (os.path.abspath(path) for path in (os.path.join(arguments.bin, "cadmill"), arguments.java))
+    os.environ["CADMILL_JARS"] = java
     for needed in (cadmill, os.path.join(java, "stamp")):
         if not os.path.isfile(needed):
             sys.exit(f"{needed} is missing: run `make build`")
