@@ -222,6 +222,31 @@ fn verify_takes_the_heads_as_the_api_answers_them() {
     assert_eq!(bench.run(&arguments[..5]).code, Some(32), "without its head");
 }
 
+/// The ledger of a real job in docs/example, by our program and by the documented lines.
+#[test]
+fn the_example_holds() {
+    let bench = Bench::new();
+    let example = repository().join("docs/example");
+    let path = |name: &str| example.join(name).to_str().unwrap().to_owned();
+    let (ledger, key) = (path("1-0.jsonl"), path("pub.pem"));
+    let verified = bench.run(&["audit", "verify", &ledger, "--key", &key, "--json"]).succeeded().json();
+    let id = verified["ledgers"][0]["ledger"].as_str().expect("its name").to_owned();
+    assert_eq!(verified["verdict"], "VALID", "{verified}");
+
+    let read = |name: &str| std::fs::read(example.join(name)).unwrap();
+    let done = by_hand(&bench.path("example"), &read("1-0.jsonl"), &read("1-0.head.json"), &key);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("Signature Verified Successfully"), "{said}");
+    assert!(said.contains(r#""created":12,"destroyed":12,"residual":0"#), "{said}");
+
+    let report = String::from_utf8(read("report.html")).unwrap();
+    let job = id.split('/').next().unwrap();
+    assert!(report.contains(job) && report.contains("VALID"), "the report is of another job");
+    let names = report.contains("countries") || report.contains("lowres") || report.contains(".shp");
+    assert!(!names, "the report names files of the job");
+}
+
 #[test]
 fn a_ledger_is_shown_file_by_file() {
     let bench = Bench::new();

@@ -34,6 +34,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0012-every-temporary-file-on-record.md",
     "docs/adr/0013-a-jvm-per-conversion.md",
     "docs/adr/0014-private-workspace.md",
+    "docs/example/README.md",
 ];
 
 fn read(path: &str) -> String {

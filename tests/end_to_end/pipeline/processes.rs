@@ -13,6 +13,8 @@ pub(crate) struct Service {
     child: Child,
     place: TempDir,
     log: tempfile::NamedTempFile,
+    /// Ledgers, of a worker.
+    _data: TempDir,
 }
 
 impl Service {
@@ -21,17 +23,19 @@ impl Service {
         assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
         let place = tempfile::Builder::new().prefix("cadmill-test-").tempdir_in("/dev/shm").expect("a place");
         let log = tempfile::NamedTempFile::new().expect("a log");
+        let data = tempfile::tempdir().expect("a directory");
         let child = Command::new(binary)
             .args(arguments)
             .envs(variables.iter().cloned())
             .env("CADMILL_WORKSPACE", place.path())
+            .env("CADMILL_DATA_DIR", data.path())
             .current_dir(repository())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.reopen().expect("the log"))
             .spawn()
             .expect("the program starts");
-        Self { child, place, log }
+        Self { child, place, log, _data: data }
     }
 
     pub(crate) fn worker(variables: &[(&str, String)]) -> Self {
