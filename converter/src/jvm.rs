@@ -78,10 +78,8 @@ impl Keys {
 
     /// What the engine host needs to know, and what the table of formats does.
     pub(crate) fn into_jvm(self, library: &Path) -> (Jvm, EngineFormats) {
-        let (bridge, bridge_problem) = match jars() {
-            Ok(jars) => (jars.join(BRIDGE), None),
-            Err(problem) => (PathBuf::from(BRIDGE), Some(problem)),
-        };
+        let (jars, bridge_problem) = split(jars());
+        let bridge = jars.unwrap_or_default().join(BRIDGE);
         let (home, home_problem) =
             split(java_home(self.java_home.as_deref(), &|name| std::env::var_os(name)));
         let jvm = Jvm {

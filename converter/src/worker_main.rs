@@ -8,7 +8,7 @@
 use cadmill_converter::engines::Engines;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
-use cadmill_converter::posture::{self, Machine, Posture};
+use cadmill_converter::posture::{self, Posture};
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
@@ -175,9 +175,12 @@ fn auditing(config: &Config) -> Result<Auditing, Failure> {
 
 /// What is allowed, and should not be.
 fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
-    let Machine { swap_bytes, workspace_unswappable, .. } = posture.machine;
-    if swap_bytes != Some(0) && !workspace_unswappable {
-        tracing::warn!(swap_bytes, "swap is on, or not known to be off: plaintext may reach a disk");
+    let machine = &posture.machine;
+    if machine.may_swap() {
+        tracing::warn!(
+            swap_bytes = machine.swap_bytes,
+            "swap is on, or not known to be off: plaintext may reach a disk"
+        );
     }
     if auditing.signer.is_none() {
         tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");

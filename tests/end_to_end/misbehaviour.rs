@@ -74,7 +74,19 @@ fn arguments(bench: &Bench, behaviour: &str, more: &[&str]) -> Vec<String> {
 /// while it ran, no workspace, and no output unless it succeeded.
 fn watch(behaviour: &str, more: &[&str]) -> Watched {
     let bench = Bench::new();
-    let mut command = bench.command(&arguments(&bench, behaviour, more));
+    let (run, elapsed, seen) = watched(bench.command(&arguments(&bench, behaviour, more)));
+    // An engine that ends at once is gone before anyone looks.
+    assert!(!seen.is_empty() || elapsed < SECOND / 2, "no engine process was seen: {run:?}");
+    for process in seen {
+        assert!(!is_alive(process), "{behaviour}: process {process} is left: {run:?}");
+    }
+    bench.assert_no_plaintext_left();
+    assert_eq!(bench.path("out.stl").exists(), run.code == Some(0), "{behaviour}: {run:?}");
+    Watched { run, elapsed }
+}
+
+/// Runs a command, and tells how long it took and which processes it had below it.
+pub(crate) fn watched(mut command: Command) -> (Run, Duration, Vec<u32>) {
     let started = Instant::now();
     let child = command
         .stdout(std::process::Stdio::piped())
@@ -98,15 +110,7 @@ fn watch(behaviour: &str, more: &[&str]) -> Watched {
     let run = Run::from(child.wait_with_output().unwrap());
     let elapsed = started.elapsed();
     finished.send(()).unwrap();
-    let seen = watcher.join().unwrap();
-    // An engine that ends at once is gone before anyone looks.
-    assert!(!seen.is_empty() || elapsed < SECOND / 2, "no engine process was seen: {run:?}");
-    for process in seen {
-        assert!(!is_alive(process), "{behaviour}: process {process} is left: {run:?}");
-    }
-    bench.assert_no_plaintext_left();
-    assert_eq!(bench.path("out.stl").exists(), run.code == Some(0), "{behaviour}: {run:?}");
-    Watched { run, elapsed }
+    (run, elapsed, watcher.join().unwrap())
 }
 
 pub(crate) fn descendants(parent: u32) -> Vec<u32> {

@@ -140,3 +140,18 @@ pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     }
     found
 }
+
+/// The paths of all below a directory; no link is followed.
+pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(path) = pending.pop() {
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                pending.push(entry.path());
+            }
+            found.push(entry.path());
+        }
+    }
+    found
+}

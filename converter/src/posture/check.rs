@@ -177,10 +177,9 @@ impl List {
             Some(bytes) => format!("{} on", display_size(bytes)),
             None => "unknown".to_owned(),
         };
-        let safe = swap == Some(0) || machine.workspace_unswappable;
         self.add(
             "swap",
-            safe,
+            !machine.may_swap(),
             None,
             found,
             "Turn swap off, or mount the workspace's tmpfs with noswap: plaintext may reach a disk.",

@@ -30,6 +30,12 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Whether plaintext in the workspace may reach a disk by way of the swap. What is
+    /// unknown may.
+    pub fn may_swap(&self) -> bool {
+        self.swap_bytes != Some(0) && !self.workspace_unswappable
+    }
+
     /// Looks.
     pub fn look(workspace: &Workspace) -> Self {
         let scratch = workspace.scratch();

@@ -416,12 +416,13 @@ impl Road<'_> {
             |failure: Failure| JobFailure { code: failure.code, message: failure.message, at: Some(stage) };
         let infra = failure.code.as_str().starts_with("infra.");
         let event = match hold.lost() {
-            Some(lost @ (Lost::Ended | Lost::Superseded)) => {
+            Some(Lost::Ended) => {
                 self.note_head(head).await;
-                return match lost {
-                    Lost::Ended => Settle::Delete,
-                    _ => Settle::Return(self.shared.lease()),
-                };
+                return Settle::Delete;
+            }
+            Some(Lost::Superseded) => {
+                self.note_head(head).await;
+                return Settle::Return(self.shared.lease());
             }
             Some(Lost::Stopping) => Event::Released { attempt, failure: None },
             Some(Lost::Lapsed) => {

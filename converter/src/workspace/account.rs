@@ -136,12 +136,7 @@ impl Account {
         inode: u64,
         act: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        let Some(book) = &self.0 else { return act() };
-        let token = book.ledger.unlink(file);
-        let done = act();
-        book.ledger.unlinked(token, done.is_ok());
-        book.left(inode, &done);
-        done
+        self.remove(inode, act, |ledger| ledger.unlink(file), Ledger::unlinked)
     }
 
     /// Removes a directory.
@@ -154,11 +149,23 @@ impl Account {
         inode: u64,
         act: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
+        self.remove(inode, act, |ledger| ledger.rmdir(file), Ledger::rmdired)
+    }
+
+    fn remove(
+        &self,
+        inode: u64,
+        act: impl FnOnce() -> io::Result<()>,
+        announce: impl FnOnce(&Ledger) -> Token,
+        tell: impl FnOnce(&Ledger, Token, bool),
+    ) -> io::Result<()> {
         let Some(book) = &self.0 else { return act() };
-        let token = book.ledger.rmdir(file);
+        let token = announce(&book.ledger);
         let done = act();
-        book.ledger.rmdired(token, done.is_ok());
-        book.left(inode, &done);
+        tell(&book.ledger, token, done.is_ok());
+        if done.is_ok() {
+            book.there().remove(&inode);
+        }
         done
     }
 
@@ -189,12 +196,6 @@ impl fmt::Debug for Account {
 impl Book {
     fn there(&self) -> MutexGuard<'_, HashMap<u64, FileId>> {
         self.there.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn left(&self, inode: u64, done: &io::Result<()>) {
-        if done.is_ok() {
-            self.there().remove(&inode);
-        }
     }
 }
 

@@ -106,10 +106,8 @@ impl Folder {
             rustix::fs::mkdirat(parent, last, Mode::RWXU)?;
             open_in(parent, last, DIRECTORY, Mode::empty())
         };
-        let new = self.new_file(Kind::Directory, self.0.role, name);
-        let full = self.full_name(Path::new(name));
-        let new = NewFile { name: full.as_os_str().as_encoded_bytes(), ..new };
-        let (_, id) = self.0.account.make(new, "making a directory in the workspace", make)?;
+        let doing = "making a directory in the workspace";
+        let (_, id) = self.make(Kind::Directory, self.0.role, name, doing, make)?;
         self.made().insert(name.to_owned(), id);
         Ok(())
     }
@@ -121,10 +119,7 @@ impl Folder {
     pub(crate) fn create(&self, name: &str, role: FileRole) -> Result<Filling, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let make = || open_in(&self.0.directory, name, flags, Mode::RUSR | Mode::WUSR).map(File::from);
-        let full = self.full_name(Path::new(name));
-        let new = self.new_file(Kind::File, role, name);
-        let new = NewFile { name: full.as_os_str().as_encoded_bytes(), ..new };
-        let (file, id) = self.0.account.make(new, "making a file in the workspace", make)?;
+        let (file, id) = self.make(Kind::File, role, name, "making a file in the workspace", make)?;
         let pending = self.0.account.fill(id)?;
         Ok(Filling { file, end: Mutex::new(End { pending, failed: false, whole: None }) })
     }
@@ -145,10 +140,20 @@ impl Folder {
         open_file(&self.0.directory, name.as_ref(), OFlags::RDWR)
     }
 
-    fn new_file<'a>(&self, kind: Kind, role: FileRole, name: &'a str) -> NewFile<'a> {
+    /// Makes something by its name, announced under its name in the workspace.
+    fn make<T: AsFd>(
+        &self,
+        kind: Kind,
+        role: FileRole,
+        name: &str,
+        doing: &str,
+        make: impl FnOnce() -> io::Result<T>,
+    ) -> Result<(T, FileId), Failure> {
         let directory = name.rsplit_once('/').map(|(directory, _)| directory);
         let parent = directory.and_then(|directory| self.made().get(directory).copied());
-        NewFile { kind, role, parent: parent.unwrap_or(self.0.id), name: name.as_bytes() }
+        let (parent, full) = (parent.unwrap_or(self.0.id), self.full_name(Path::new(name)));
+        let new = NewFile { kind, role, parent, name: full.as_os_str().as_encoded_bytes() };
+        self.0.account.make(new, doing, make)
     }
 
     fn made(&self) -> MutexGuard<'_, HashMap<String, FileId>> {

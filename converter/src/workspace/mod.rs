@@ -125,8 +125,7 @@ impl Place {
                 _ => failure,
             }
         })?;
-        let root = lock.path.clone();
-        let workspace = Workspace { root, lock, id, account, gone: false, private: self.is_private() };
+        let workspace = Workspace { root: lock, id, account, gone: false, private: self.is_private() };
         for (name, role) in LAYOUT {
             workspace.make_directory(name, role)?;
         }
@@ -152,20 +151,20 @@ impl Place {
 /// A new directory, locked. It gets the name of its ledger, if it has one,
 /// when it is locked: before that it looks like remains, and may be swept.
 fn make_locked(place: &Path, last: &str) -> io::Result<Locked> {
-    loop {
+    let make = || loop {
         let path = place.join(Name::random()?.to_string());
         match rustix::fs::mkdir(&path, Mode::RWXU) {
-            Err(rustix::io::Errno::EXIST) => continue,
-            made => made?,
+            Err(rustix::io::Errno::EXIST) => {}
+            made => return made.map(|()| path).map_err(io::Error::from),
         }
-        let Some(lock) = sweep::lock(&path)? else { continue };
-        if last.is_empty() {
-            return Ok(Locked { path, lock });
-        }
-        let named = place.join(last);
-        rustix::fs::rename(&path, &named)?;
-        return Ok(Locked { path: named, lock });
+    };
+    let (path, lock) = sweep::locked(make)?;
+    if last.is_empty() {
+        return Ok(Locked { path, lock });
     }
+    let named = place.join(last);
+    rustix::fs::rename(&path, &named)?;
+    Ok(Locked { path: named, lock })
 }
 
 /// A directory that this process has a lock on.
@@ -184,8 +183,7 @@ fn is_memory(kind: u64) -> bool {
 /// does the same and tells whether it succeeded.
 #[derive(Debug)]
 pub struct Workspace {
-    root: PathBuf,
-    lock: Locked,
+    root: Locked,
     id: FileId,
     account: Account,
     gone: bool,
@@ -195,22 +193,22 @@ pub struct Workspace {
 impl Workspace {
     /// Where an archive that is to be uploaded lies.
     pub fn fetched(&self) -> PathBuf {
-        self.root.join(FETCHED)
+        self.root.path.join(FETCHED)
     }
 
     /// Where the unpacked input lies.
     pub fn input(&self) -> PathBuf {
-        self.root.join(INPUT)
+        self.root.path.join(INPUT)
     }
 
     /// Where the engine writes its output.
     pub fn output(&self) -> PathBuf {
-        self.root.join(OUTPUT)
+        self.root.path.join(OUTPUT)
     }
 
     /// The engine's current directory.
     pub fn scratch(&self) -> PathBuf {
-        self.root.join(SCRATCH)
+        self.root.path.join(SCRATCH)
     }
 
     /// The text without the workspace's paths: engines quote the paths of the files
@@ -231,7 +229,7 @@ impl Workspace {
     /// # Errors
     /// `infra.io` when the system does not tell.
     pub fn free_bytes(&self) -> Result<u64, Failure> {
-        let stat = rustix::fs::statvfs(&self.root)
+        let stat = rustix::fs::statvfs(&self.root.path)
             .map_err(|e| Failure::io("asking for the room in the workspace", &e.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
@@ -324,35 +322,28 @@ impl Workspace {
     /// `infra.io`: plaintext may be left, and the caller must say so.
     pub fn remove(mut self) -> Result<(), Failure> {
         self.destroy().map_err(|e| {
-            let shown = self.root.display();
+            let shown = self.root.path.display();
             Failure::io(format!("removing the workspace {shown}, where plaintext may be left"), &e)
         })
     }
 
     fn destroy(&mut self) -> io::Result<()> {
         self.gone = true;
-        let roles = |name: &str| LAYOUT.iter().find(|(known, _)| *known == name).map(|(_, role)| *role);
-        let remains = Remains {
-            root: &self.root,
-            lock: self.lock.as_fd(),
-            id: self.id,
-            account: &self.account,
-            role: &|name| roles(name).unwrap_or(FileRole::Temporary),
-        };
-        remains.destroy()
+        let (root, lock) = (self.root.path.as_path(), self.root.as_fd());
+        Remains { root, lock, id: self.id, account: &self.account, leftover: false }.destroy()
     }
 
     fn folder(&self, name: &str, role: FileRole) -> Result<Folder, Failure> {
-        let directory = folder::open_directory(&self.lock, name)
+        let directory = folder::open_directory(&self.root, name)
             .map_err(|e| Failure::io("opening a directory of the workspace", &e))?;
-        Ok(Folder::new(&self.root.join(name), directory, name, role, self.account.clone()))
+        Ok(Folder::new(&self.root.path.join(name), directory, name, role, self.account.clone()))
     }
 
     fn make_directory(&self, name: &str, role: FileRole) -> Result<(), Failure> {
         let new = NewFile { kind: Kind::Directory, role, parent: self.id, name: name.as_bytes() };
         let make = || {
-            rustix::fs::mkdirat(&self.lock, name, Mode::RWXU)?;
-            folder::open_directory(&self.lock, name)
+            rustix::fs::mkdirat(&self.root, name, Mode::RWXU)?;
+            folder::open_directory(&self.root, name)
         };
         self.account.make(new, "making the workspace", make).map(drop)
     }
@@ -361,7 +352,7 @@ impl Workspace {
     fn renew(&self, name: &str, role: FileRole) -> Result<(), Failure> {
         let folder = self.folder(name, role)?;
         let cleared = folder.clear().and_then(|()| {
-            let remove = || Ok(rustix::fs::unlinkat(&self.lock, name, AtFlags::REMOVEDIR)?);
+            let remove = || Ok(rustix::fs::unlinkat(&self.root, name, AtFlags::REMOVEDIR)?);
             self.account.rmdir(folder.id(), folder.inode(), remove)
         });
         cleared.map_err(|e| Failure::io("destroying files of the workspace", &e))?;
@@ -392,22 +383,22 @@ struct Remains<'a> {
     lock: BorrowedFd<'a>,
     id: FileId,
     account: &'a Account,
-    /// What the files of a directory are for.
-    role: &'a dyn Fn(&str) -> FileRole,
+    /// Whether it is what a dead process left; what its files were for does not matter then.
+    leftover: bool,
 }
 
 impl Remains<'_> {
     /// Destroys it. Whatever fails, the rest is done all the same.
     fn destroy(&self) -> io::Result<()> {
         let mut failed = None;
-        for (name, _) in LAYOUT {
-            match self.destroy_part(name) {
+        for (name, role) in LAYOUT {
+            match self.destroy_part(name, self.role(role)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => drop(failed.get_or_insert(error)),
                 _ => {}
             }
         }
         // Whatever else somebody put here.
-        let role = (self.role)("");
+        let role = self.role(FileRole::Temporary);
         let rest = rustix::io::dup(self.lock)
             .map_err(io::Error::from)
             .and_then(|lock| Folder::new(self.root, lock, "", role, self.account.clone()).clear());
@@ -422,9 +413,12 @@ impl Remains<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    fn destroy_part(&self, name: &str) -> io::Result<()> {
+    fn role(&self, while_used: FileRole) -> FileRole {
+        if self.leftover { FileRole::Leftover } else { while_used }
+    }
+
+    fn destroy_part(&self, name: &str, role: FileRole) -> io::Result<()> {
         let directory = folder::open_directory(self.lock, name)?;
-        let role = (self.role)(name);
         let inode = inode(&directory);
         let id = self.account.number(inode).unwrap_or_else(|| {
             let (kind, name) = (Kind::Directory, name.as_bytes());

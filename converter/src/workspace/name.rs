@@ -58,8 +58,11 @@ impl fmt::Display for Name {
 
 /// Whether this is the whole name of a directory with this prefix that we would make.
 pub(super) fn is_named(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix)
-        .is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    name.strip_prefix(prefix).is_some_and(is_random)
+}
+
+fn is_random(text: &str) -> bool {
+    text.len() == RANDOM && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// The text is no name of a workspace.
@@ -81,9 +84,8 @@ impl FromStr for Name {
             _ => return Err(NoName),
         };
         let name = Self { random, ledger };
-        let plain = name.random.len() == RANDOM && name.random.bytes().all(|b| b.is_ascii_alphanumeric());
         // One way to write it.
-        if plain && name.to_string() == text { Ok(name) } else { Err(NoName) }
+        if is_random(&name.random) && name.to_string() == text { Ok(name) } else { Err(NoName) }
     }
 }
 

@@ -132,17 +132,13 @@ impl Drop for Private {
 
 /// A directory that is locked, so that no other worker removes it.
 fn make_point(place: &Path) -> io::Result<(TempDir, OwnedFd)> {
-    loop {
-        let point = tempfile::Builder::new()
+    sweep::locked(|| {
+        tempfile::Builder::new()
             .prefix(PREFIX)
             .rand_bytes(RANDOM)
             .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(place)?;
-        // Between its making and its locking another may have removed it.
-        if let Some(lock) = sweep::lock(point.path())? {
-            return Ok((point, lock));
-        }
-    }
+            .tempdir_in(place)
+    })
 }
 
 /// Removes the directories of workers that are dead. They are empty: what was mounted

@@ -73,13 +73,7 @@ impl Swept {
             bytes: 0,
             inode: inode(lock),
         });
-        let remains = Remains {
-            root: workspace,
-            lock: lock.as_fd(),
-            id,
-            account: &account,
-            role: &|_| FileRole::Leftover,
-        };
+        let remains = Remains { root: workspace, lock: lock.as_fd(), id, account: &account, leftover: true };
         match remains.destroy() {
             Ok(()) => self.removed += 1,
             Err(_) => self.left += 1,
@@ -103,6 +97,16 @@ fn is_private(directory: &OwnedFd) -> bool {
         let mode = Mode::from_raw_mode(stat.st_mode) - (Mode::XGRP | Mode::XOTH);
         stat.st_uid == rustix::process::geteuid().as_raw() && mode == Mode::RWXU
     })
+}
+
+/// Makes a directory and locks it: anew, when another has removed it before it was locked.
+pub(super) fn locked<T: AsRef<Path>>(make: impl Fn() -> io::Result<T>) -> io::Result<(T, OwnedFd)> {
+    loop {
+        let made = make()?;
+        if let Some(lock) = lock(made.as_ref())? {
+            return Ok((made, lock));
+        }
+    }
 }
 
 /// Locks a directory; nothing when another has the lock or the directory is gone.
@@ -132,7 +136,7 @@ mod tests {
     /// Leaves it as a process that was killed.
     fn abandon(mut workspace: Workspace) -> PathBuf {
         workspace.gone = true;
-        workspace.root.clone()
+        workspace.root.path.clone()
     }
 
     /// Makes a directory with a file deep in it.
@@ -169,7 +173,7 @@ mod tests {
         for made in 0..=LAYOUT.len() {
             let workspace = at.create().unwrap();
             for (name, _) in &LAYOUT[made..] {
-                std::fs::remove_dir(workspace.root.join(name)).unwrap();
+                std::fs::remove_dir(workspace.root.path.join(name)).unwrap();
             }
             let path = abandon(workspace);
             assert_eq!(

@@ -14,8 +14,7 @@ mod vm;
 
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Output, Request};
 use crate::library::{Broken, LoadError};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use vm::{Call, Vm};
 
@@ -116,12 +115,10 @@ fn described(answer: &Answer<'_>, setting: &JvmSetting) -> Result<Description, L
     if let Some(error) = unusable(answer) {
         return Err(error);
     }
-    let [library, version, inputs, outputs @ ..] = answer.fields.as_slice() else {
+    let ("described", [library, version, inputs, outputs @ ..]) = (answer.kind, answer.fields.as_slice())
+    else {
         return Err(broken(Broken::Missing, format!("the converter cannot be used: {}", answer.text())));
     };
-    if answer.kind != "described" {
-        return Err(broken(Broken::Missing, format!("the converter cannot be used: {}", answer.text())));
-    }
     let outputs =
         outputs.chunks_exact(2).map(|pair| Output { id: pair[0].to_owned(), extension: pair[1].to_owned() });
     Ok(Description {
@@ -166,15 +163,11 @@ fn unusable(answer: &Answer<'_>) -> Option<LoadError> {
     Some(broken(how, answer.text()))
 }
 
-/// A path as the value of an option of the JVM.
-fn option(name: &str, path: &Path) -> Vec<u8> {
-    [name.as_bytes(), path.as_os_str().as_bytes()].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{Level, Stage};
+    use std::path::Path;
 
     struct Silent;
     impl Events for Silent {

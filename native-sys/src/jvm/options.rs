@@ -1,7 +1,9 @@
 //! The options of the JVM: what is always the same, and what the setting says.
 
-use super::{JvmSetting, option};
+use super::JvmSetting;
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// What holds for every converter.
 ///
@@ -48,16 +50,15 @@ pub(super) fn list(setting: &JvmSetting) -> Vec<CString> {
     if let Some(archive) = &setting.archive {
         options.push(option("-XX:SharedArchiveFile=", archive));
     }
-    let mut class_path = b"-Djava.class.path=".to_vec();
-    for (index, path) in setting.class_path.iter().enumerate() {
-        if index > 0 {
-            class_path.push(b':');
-        }
-        class_path.extend(option("", path));
-    }
-    options.push(class_path);
+    let class_path: Vec<&[u8]> = setting.class_path.iter().map(|path| path.as_os_str().as_bytes()).collect();
+    options.push([&b"-Djava.class.path="[..], &class_path.join(&b':')].concat());
     // A path cannot contain NUL.
     options.into_iter().filter_map(|option| CString::new(option).ok()).collect()
+}
+
+/// A path as the value of an option of the JVM.
+fn option(name: &str, path: &Path) -> Vec<u8> {
+    [name.as_bytes(), path.as_os_str().as_bytes()].concat()
 }
 
 #[cfg(test)]

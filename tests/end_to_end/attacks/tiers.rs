@@ -30,6 +30,12 @@ fn archive(bench: &Bench, content: &str) -> PathBuf {
     path
 }
 
+/// A conversion by the engine `double` of an engines file.
+fn by_double(bench: &Bench, engines: &Path, input: &Path) -> Command {
+    let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "--json"];
+    bench.command(&[&arguments[..], &["--engines-file", engines.to_str().unwrap(), "-o", "out.stl"]].concat())
+}
+
 /// With a user id of its own the engine cannot read another job's files even where
 /// Landlock is missing.
 #[test]
@@ -51,10 +57,7 @@ fn an_own_user_keeps_other_jobs_apart_without_landlock() {
     std::fs::copy(&library, &readable).unwrap();
     std::fs::set_permissions(&readable, std::fs::Permissions::from_mode(0o644)).unwrap();
     let engines = crate::misbehaviour::engines_file(&bench, &readable, "");
-    let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "--json"];
-    let arguments =
-        [&arguments[..], &["--engines-file", engines.to_str().unwrap(), "-o", "out.stl"]].concat();
-    let run = Run::from(wrapped(&without_landlock(), &bench.command(&arguments)).output().unwrap());
+    let run = Run::from(wrapped(&without_landlock(), &by_double(&bench, &engines, &input)).output().unwrap());
     std::fs::remove_file(&readable).unwrap();
     bench.assert_no_plaintext_left();
     let json = run.failed(15, "engine.rejected");
@@ -145,10 +148,7 @@ fn the_kernel_takes_the_engine_first_and_that_is_told() {
     let engines = crate::misbehaviour::engines_file(&bench, &library_of(attack), "");
     // Four times as much is taken: twice what the group has, and less than the cap.
     let input = archive(&bench, "64\n");
-    let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "--json"];
-    let arguments =
-        [&arguments[..], &["--engines-file", engines.to_str().unwrap(), "-o", "out.stl"]].concat();
-    let run = Run::from(group.around(&bench.command(&arguments)).output().unwrap());
+    let run = Run::from(group.around(&by_double(&bench, &engines, &input)).output().unwrap());
     bench.assert_no_plaintext_left();
     run.failed(12, "limit.machine_memory");
 }

@@ -9,12 +9,12 @@ mod confined;
 mod installation;
 mod parity;
 
-use crate::misbehaviour::{descendants, is_alive};
+use crate::misbehaviour::{is_alive, watched};
 use crate::support::{Bench, Run, repository};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What native-sys/java/build.sh made.
 fn jars() -> PathBuf {
@@ -144,27 +144,7 @@ impl Double {
     /// Runs it, and asserts that nothing is left: no process that was seen meanwhile, no
     /// workspace, none of the files that a JVM leaves, no output unless it succeeded.
     fn watch(&self, behaviour: &str) -> Watched {
-        let mut command = self.command(behaviour);
-        let started = Instant::now();
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cadmill starts");
-        let pid = child.id();
-        let (finished, is_finished) = std::sync::mpsc::channel();
-        let watcher = std::thread::spawn(move || {
-            let mut seen = Vec::new();
-            while is_finished.try_recv().is_err() {
-                for process in descendants(pid) {
-                    if !seen.contains(&process) {
-                        seen.push(process);
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            seen
-        });
-        let run = Run::from(child.wait_with_output().unwrap());
-        let elapsed = started.elapsed();
-        finished.send(()).unwrap();
-        let seen = watcher.join().unwrap();
+        let (run, elapsed, seen) = watched(self.command(behaviour));
         assert!(!seen.is_empty(), "no engine process was seen: {run:?}");
         for process in seen {
             assert!(!is_alive(process), "{behaviour}: process {process} is left: {run:?}");

@@ -7,11 +7,12 @@
 //! is for the owner, and in the job's record alone.
 
 use super::world::{Worker, World};
+use crate::support::tree;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
 use cadmill_core::domain::state::Event;
 use rustix::process::Signal;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -62,33 +63,24 @@ impl Canary {
         (id, worker)
     }
 
-    /// All files of these places that hold the marker, or have it in their names.
+    /// All of these places that holds the marker, or has it in its name.
     fn found(&self, places: &[&Path]) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut pending: Vec<PathBuf> = places.iter().map(|place| place.to_path_buf()).collect();
-        while let Some(path) = pending.pop() {
-            for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-                let Ok(meta) = entry.metadata() else { continue };
-                let named = entry.file_name().to_string_lossy().contains(&self.marker);
-                if named || meta.is_file() && self.is_in(&entry.path(), &meta) {
-                    found.push(entry.path());
-                }
-                if meta.is_dir() {
-                    pending.push(entry.path());
-                }
-            }
-        }
+        let mut found: Vec<PathBuf> = places.iter().flat_map(|place| tree(place)).collect();
+        found.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.contains(&self.marker) || self.is_in(path)
+        });
         found
     }
 
-    fn is_in(&self, path: &Path, meta: &std::fs::Metadata) -> bool {
+    fn is_in(&self, path: &Path) -> bool {
+        let Ok(meta) = path.symlink_metadata() else { return false };
         let recent = meta.modified().is_ok_and(|at| at >= self.since);
-        if !recent || meta.len() > MAX_FILE {
+        if !meta.is_file() || !recent || meta.len() > MAX_FILE {
             return false;
         }
-        let mut content = Vec::new();
-        let read = std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut content));
-        read.is_ok() && memchr::memmem::find(&content, self.marker.as_bytes()).is_some()
+        let content = std::fs::read(path).unwrap_or_default();
+        memchr::memmem::find(&content, self.marker.as_bytes()).is_some()
     }
 
     /// Whether the marker is in the memory of a process. None where this user may not look.
@@ -99,17 +91,15 @@ impl Canary {
         let written = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|r| r.starts_with("rw")));
         let ranges = written.filter_map(|line| {
             let (from, to) = line.split(' ').next()?.split_once('-')?;
-            Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?, line))
+            Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
         });
-        for (from, to, line) in ranges {
+        for (from, to) in ranges {
             let mut content = vec![0; usize::try_from(to - from).ok()?];
             // Pages that cannot be read hold nothing.
             if memory.read_exact_at(&mut content, from).is_err() {
                 continue;
             }
-            let times = memchr::memmem::find_iter(&content, self.marker.as_bytes()).count();
-            if times > 0 {
-                println!("the marker is {times} times in {line}");
+            if memchr::memmem::find(&content, self.marker.as_bytes()).is_some() {
                 return Some(true);
             }
         }
@@ -130,10 +120,15 @@ impl Canary {
         }
     }
 
-    async fn assert_gone(&self, id: JobId) {
+    /// What is left of a job when its objects are deleted.
+    async fn left(&self, id: JobId) -> Vec<PathBuf> {
         self.world.workspace_is_empty().await;
         self.world.purge(id).await;
-        let left = self.found(&[self.world.data(), Path::new("/tmp"), Path::new("/dev/shm")]);
+        self.found(&[self.world.data(), Path::new("/tmp"), Path::new("/dev/shm")])
+    }
+
+    async fn assert_gone(&self, id: JobId) {
+        let left = self.left(id).await;
         assert!(left.is_empty(), "the marker is left in {left:?}");
     }
 }
@@ -187,9 +182,7 @@ async fn nothing_is_left_of_a_job_that_failed() {
         let failure = job.failure.expect("a failure");
         assert_eq!(failure.code.as_str(), cause, "{failure:?}");
         let quoted = failure.message.contains(&canary.marker);
-        canary.world.workspace_is_empty().await;
-        canary.world.purge(id).await;
-        let mut left = canary.found(&[canary.world.data(), Path::new("/tmp"), Path::new("/dev/shm")]);
+        let mut left = canary.left(id).await;
         // The record of the job quotes the name of the entry to its owner.
         left.retain(|path| !(quoted && path.to_string_lossy().contains("jobs.sqlite")));
         assert!(left.is_empty(), "{cause}: the marker is left in {left:?}");

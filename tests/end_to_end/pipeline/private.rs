@@ -1,8 +1,8 @@
 //! Workspaces in memory of the worker's own, where the host gives it.
 
 use super::world::{World, large_archive};
-use crate::support::Bench;
-use std::path::{Path, PathBuf};
+use crate::support::{Bench, tree};
+use std::path::PathBuf;
 
 /// Whether a worker of this user would get one here.
 fn is_given() -> bool {
@@ -12,21 +12,6 @@ fn is_given() -> bool {
         println!("skipped: this host gives no mount namespace");
     }
     given
-}
-
-/// All below a directory.
-fn tree(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(path) = pending.pop() {
-        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                pending.push(entry.path());
-            }
-            found.push(entry.path());
-        }
-    }
-    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +31,7 @@ async fn nobody_else_sees_it_and_it_dies_with_the_worker() {
     let inside = PathBuf::from(format!("/proc/{}/root", first.id()))
         .join(world.place().strip_prefix("/").expect("an absolute place"));
     if rustix::process::geteuid().is_root() {
-        let names: Vec<_> = tree(&inside);
+        let names = tree(&inside);
         assert!(names.iter().any(|path| path.ends_with("in/line.geojson")), "{names:?}");
     }
 
