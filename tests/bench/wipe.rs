@@ -50,7 +50,9 @@ fn round(args: &Args, threads: usize) -> Result<serde_json::Value, Box<dyn Error
         overwrite(&files, threads)?;
         let overwritten = started.elapsed().as_secs_f64();
         files.iter().try_for_each(std::fs::remove_file)?;
-        bare.push(json!({"threads": threads, "overwrite": overwritten, "whole": started.elapsed().as_secs_f64()}));
+        bare.push(
+            json!({"threads": threads, "overwrite": overwritten, "whole": started.elapsed().as_secs_f64()}),
+        );
     }
     Ok(json!({"ours": ours, "bare": bare}))
 }
