@@ -45,17 +45,16 @@ def main():
 
 
 def compare(arguments, work):
-    print("| content, files | ours | bare overwrite, 1 thread | as many threads as ours | ratio to the latter | the same with removal |")
+    print("| content, files | ours | bare, 1 thread | bare, as many threads as ours | ratio to 1 thread | ratio to as many |")
     print("|---|---|---|---|---|---|")
     for mib, files in SHAPES:
         command = [arguments.bin / "examples" / "wipe", work, str(mib), str(files), str(arguments.runs)]
         rounds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rounds"]
         ours = statistics.median(r["ours"] for r in rounds)
-        one, most = ([r["bare"][n] for r in rounds] for n in (0, 1))
-        alone, beside = (statistics.median(b["overwrite"] for b in bare) for bare in (one, most))
-        whole = statistics.median(b["whole"] for b in most)
-        print(f"| {mib} MiB, {files} | {ours * 1000:.0f} ms | {alone * 1000:.0f} ms | {beside * 1000:.0f} ms | "
-              f"{ours / beside:.2f} | {ours / whole:.2f} |", flush=True)
+        bare = [[statistics.median(r["bare"][n][what] for r in rounds) for what in ("overwrite", "whole")] for n in (0, 1)]
+        times = " | ".join(f"{overwrite * 1000:.0f} ms, {whole * 1000:.0f} ms with removal" for overwrite, whole in bare)
+        ratios = " | ".join(f"{ours / whole:.2f} ({ours / overwrite:.2f})" for overwrite, whole in bare)
+        print(f"| {mib} MiB, {files} | {ours * 1000:.0f} ms | {times} | {ratios} |", flush=True)
 
 
 def share(arguments, work):
