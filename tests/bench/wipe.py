@@ -45,16 +45,16 @@ def main():
 
 
 def compare(arguments, work):
-    print("| content, files | ours | bare, 1 thread | bare, as many threads as ours | ratio to 1 thread | ratio to as many |")
+    print("| content, files | | ours | bare, 1 thread | bare, as many threads as ours | ratios |")
     print("|---|---|---|---|---|---|")
     for mib, files in SHAPES:
         command = [arguments.bin / "examples" / "wipe", work, str(mib), str(files), str(arguments.runs)]
         rounds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rounds"]
-        ours = statistics.median(r["ours"] for r in rounds)
-        bare = [[statistics.median(r["bare"][n][what] for r in rounds) for what in ("overwrite", "whole")] for n in (0, 1)]
-        times = " | ".join(f"{overwrite * 1000:.0f} ms, {whole * 1000:.0f} ms with removal" for overwrite, whole in bare)
-        ratios = " | ".join(f"{ours / whole:.2f} ({ours / overwrite:.2f})" for overwrite, whole in bare)
-        print(f"| {mib} MiB, {files} | {ours * 1000:.0f} ms | {times} | {ratios} |", flush=True)
+        for what, mine, theirs in (("overwriting", "overwrite", "overwrite"), ("with removal", "ours", "whole")):
+            ours = statistics.median(r[mine] for r in rounds)
+            bare = [statistics.median(r["bare"][n][theirs] for r in rounds) for n in (0, 1)]
+            print(f"| {mib} MiB, {files} | {what} | {ours * 1000:.0f} ms | {bare[0] * 1000:.0f} ms | {bare[1] * 1000:.0f} ms | "
+                  f"{ours / bare[0]:.2f}, {ours / bare[1]:.2f} |", flush=True)
 
 
 def share(arguments, work):

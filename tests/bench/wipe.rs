@@ -1,15 +1,23 @@
 //! Destroying a workspace and nothing else, for `wipe.py`: the real removal of a workspace
-//! with files in it, and a bare overwrite of the same files, in alternation.
+//! with files in it, recorded in a ledger, and a bare overwrite of the same files, in alternation.
 //!
 //! Prints one JSON object on standard output, times in seconds.
 
 use cadmill_converter::workspace::Place;
+use cadmill_core::adapters::audit::FileAudit;
+use cadmill_core::audit::{Ledger, Opening};
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::ports::AuditSink;
+use cadmill_core::ports::clock::SystemClock;
 use clap::Parser;
 use serde_json::json;
+use std::collections::HashSet;
 use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -36,11 +44,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn round(args: &Args, threads: usize) -> Result<serde_json::Value, Box<dyn Error>> {
-    let workspace = Place::new(args.place.clone(), false).create()?;
+    let audit = tempfile::tempdir_in(&args.place)?;
+    let sink = FileAudit::new(audit.path())?;
+    let id = LedgerId::of_attempt(JobId::random(), 1);
+    let opening = Opening { ledger: id, worker: "bench".to_owned(), posture: Default::default() };
+    let ledger = Arc::new(Ledger::open(&sink, None, Arc::new(SystemClock), opening)?);
+    let workspace = Place::new(args.place.clone(), false).create_recorded(Arc::clone(&ledger))?;
     fill(&workspace.input(), args)?;
     let started = Instant::now();
     workspace.remove()?;
     let ours = started.elapsed().as_secs_f64();
+    ledger.close("completed")?;
+    let wiping = wiping(&sink.read(id)?)?;
 
     let mut bare = Vec::new();
     for threads in [1, threads] {
@@ -54,7 +69,25 @@ fn round(args: &Args, threads: usize) -> Result<serde_json::Value, Box<dyn Error
             json!({"threads": threads, "overwrite": overwritten, "whole": started.elapsed().as_secs_f64()}),
         );
     }
-    Ok(json!({"ours": ours, "bare": bare}))
+    Ok(json!({"ours": ours, "overwrite": wiping, "bare": bare}))
+}
+
+/// From the first announcement of an overwrite to the end of the last, by the ledger:
+/// seconds, to the millisecond.
+fn wiping(ledger: &[u8]) -> Result<f64, Box<dyn Error>> {
+    let mut first = None;
+    let (mut announced, mut last) = (HashSet::new(), 0);
+    for line in ledger.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let record: serde_json::Value = serde_json::from_slice(line)?;
+        let at = record["mono_ms"].as_u64().unwrap_or_default();
+        if record["type"] == "intent" && record["act"] == "wipe" {
+            first.get_or_insert(at);
+            announced.insert(record["seq"].as_u64());
+        } else if record["type"] == "done" && announced.contains(&record["intent"].as_u64()) {
+            last = at;
+        }
+    }
+    Ok((last - first.ok_or("nothing was overwritten")?) as f64 / 1000.0)
 }
 
 /// Files of equal size that are not zeros.
