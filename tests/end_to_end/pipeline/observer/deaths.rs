@@ -11,10 +11,12 @@ use std::time::Duration;
 
 const VALID: Verdict = Verdict::Valid;
 
-/// A job of several parts, and a worker that has stopped itself in it.
+/// A job, and a worker that has stopped itself in it.
 async fn stopped_at(failpoint: &str) -> Option<(Watch, JobId, Worker)> {
     let watch = Watch::new().await?;
-    let id = watch.world.submit(&large_archive(500_000), "dxf").await;
+    // Of several parts where half of them is to be seen.
+    let vertices = if failpoint.starts_with("half-") { 500_000 } else { 100_000 };
+    let id = watch.world.submit(&large_archive(vertices), "dxf").await;
     let first = watch.world.worker("first", Some(failpoint));
     first.stopped().await;
     Some((watch, id, first))
@@ -83,7 +85,7 @@ async fn private_workspaces_are_seen_as_well() {
         return;
     }
     let Some(mut watch) = Watch::of(World::with_private_workspaces().await) else { return };
-    let id = watch.world.submit(&large_archive(500_000), "dxf").await;
+    let id = watch.world.submit(&large_archive(100_000), "dxf").await;
     let first = watch.world.worker("first", Some("converting"));
     first.stopped().await;
     watch.kill(first, true);
