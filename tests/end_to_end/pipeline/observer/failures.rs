@@ -8,6 +8,7 @@ mod archives;
 use super::{Agreed, Verdict, Watch};
 use crate::misbehaviour::double;
 use crate::pipeline::world::World;
+use cadmill_core::domain::ids::ObjectKey;
 use std::io::Write;
 use std::path::Path;
 use zip::CompressionMethod::{self, Deflated, Stored};
@@ -122,9 +123,17 @@ async fn every_archive_that_is_refused() {
         let code = outcome(&watch, archive).await.unwrap_or("none");
         assert!(codes.contains(&code), "{code} is none of {codes:?}");
     }
+    // Not the bytes that were declared, but as many; known when all of them are expanded.
+    let id = watch.world.create(&archive("declared", Stored, b""), "stl").await;
+    let uploaded = archive("uploaded", Stored, b"");
+    let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
+    watch.world.objects.put(&key, uploaded.into()).await.unwrap();
+    let job = watch.world.wait(id, "ended", |job| job.state.is_terminal()).await;
+    assert_eq!(job.failure.unwrap().code.as_str(), "input.digest_mismatch");
+
     watch.world.queue_is_empty().await;
     watch.stop(worker);
-    let agreed = told(&watch, archives.len());
+    let agreed = told(&watch, archives.len() + 1);
     assert_eq!(agreed.found, 0, "no engine was started");
 }
 

@@ -23,7 +23,7 @@
 //! workspace in which a worker tries its engines when it starts has no ledger, and never a
 //! file.
 //!
-//! The observer has to be root: nobody else may look into processes that are not dumpable.
+//! Processes that hold plaintext are not dumpable: it takes CAP_SYS_PTRACE to look into them.
 
 mod compare;
 mod deaths;
@@ -40,7 +40,7 @@ use compare::{Agreed, Comparison, Watched};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use told::Told;
-use trace::{Event, Kind, What, Who};
+use trace::{Event, Kind, Observer, What, Who};
 
 /// A world whose workers are observed, and what was seen of those that are dead.
 struct Watch {
@@ -52,8 +52,8 @@ struct Watch {
 impl Watch {
     /// None where this user cannot observe.
     fn of(world: World) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root may look into processes that are not dumpable");
+        if !Observer::is_allowed() {
+            println!("skipped: this user may not look into processes that are not dumpable");
             return None;
         }
         let world = world.observed();

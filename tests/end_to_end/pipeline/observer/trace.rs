@@ -95,6 +95,7 @@ impl Observer {
         command
             .args([
                 "-D",
+                "-q",
                 "-f",
                 "--seccomp-bpf",
                 "-y",
@@ -107,6 +108,16 @@ impl Observer {
             .arg(log)
             .arg(program);
         command
+    }
+
+    /// Whether this user may look into processes that are not dumpable (ptrace(2)).
+    pub(crate) fn is_allowed() -> bool {
+        /// Its number in linux/capability.h.
+        const CAP_SYS_PTRACE: u32 = 19;
+        let status = std::fs::read_to_string("/proc/self/status").expect("this process");
+        let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let held = u64::from_str_radix(field.unwrap_or_default().trim(), 16).expect("capabilities");
+        held >> CAP_SYS_PTRACE & 1 == 1
     }
 
     /// The observer of a process that was started so.
