@@ -4,6 +4,8 @@
 use crate::publish::OutputFile;
 use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::EngineKind;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 /// Files that one conversion may give.
@@ -42,6 +44,25 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
+}
+
+/// Destroys what a writer made beside the output for itself and left, so that it is on
+/// record and overwritten: the second file of GDAL's DXF writer.
+pub(super) fn discard_second(
+    folder: &Folder,
+    kind: EngineKind,
+    format_id: &str,
+    main_name: &str,
+) -> Result<(), Failure> {
+    if kind != EngineKind::Gdal || format_id != "DXF" {
+        return Ok(());
+    }
+    match folder.discard(format!("{main_name}.tmp")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Failure::io("destroying a file that the engine made for itself", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn strange_output(what: &str) -> Failure {

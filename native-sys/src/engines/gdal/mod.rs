@@ -233,7 +233,7 @@ impl Gdal {
         let rejected = |error: String| EngineError::Rejected(format!("writing the output failed: {error}"));
         let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
         let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
-        match (vsi::end(name), outcome) {
+        match (vsi::end(), outcome) {
             (Some(error), Ok(())) => Err(rejected(error)),
             (_, outcome) => outcome,
         }

@@ -71,15 +71,13 @@ pub(super) fn begin(directory: &Path) -> io::Result<&'static str> {
     Ok("/vsicadmill/")
 }
 
-/// Closes it; tells the first write that failed. `main` is the output proper.
-pub(super) fn end(main: &OsStr) -> Option<String> {
-    let Output { directory, error } = output().take()?;
-    // The writer's second file. GDAL does not pass its removal on to handlers such
-    // as this one.
-    let mut second = main.to_owned();
-    second.push(".tmp");
-    let left = directory.remove(Path::new(&second)).err().filter(|e| e.kind() != io::ErrorKind::NotFound);
-    error.or(left.map(|e| e.to_string()))
+/// Closes it; tells the first write that failed.
+///
+/// The writer's second file, `OUTPUT.tmp`, stays: GDAL does not pass its removal on to
+/// handlers such as this one, and whoever started the conversion destroys it as it
+/// destroys other plaintext.
+pub(super) fn end() -> Option<String> {
+    output().take()?.error
 }
 
 fn note(error: &io::Error) {

@@ -171,7 +171,10 @@ async fn every_engine_that_misbehaves() {
     let worker = watch.world.worker("first", None);
     for (behaviour, code) in BEHAVIOURS {
         let archive = archive(behaviour, Deflated, b"nobody reads this");
-        assert_eq!(outcome(&watch, &archive).await, code, "{behaviour}");
+        let ended = outcome(&watch, &archive).await;
+        // A busy machine comes to the cap on time before another one.
+        let out_of_time = ended == Some("limit.time") && code.is_some_and(|code| code.starts_with("limit."));
+        assert!(ended == code || out_of_time, "{behaviour}: {ended:?}");
     }
     watch.world.queue_is_empty().await;
     watch.stop(worker);

@@ -12,7 +12,7 @@ const MESH_FORMATS: [&str; 13] =
     ["glb", "gltf", "stl", "obj", "ply", "3ds", "dae", "x3d", "fbx", "3mf", "stp", "assjson", "stlb"];
 
 /// What engines make and remove themselves: the end of its name.
-pub(super) const FLEETING: [&str; 4] = [".dxf.tmp", ".gpkg-journal", ".sqlite-journal", "_temp.fgb"];
+pub(super) const FLEETING: [&str; 3] = [".gpkg-journal", ".sqlite-journal", "_temp.fgb"];
 
 /// Each file of a folder with a format. Where there are fewer files than formats, they
 /// come again.
