@@ -37,6 +37,8 @@ pub(crate) struct World {
     place: TempDir,
     /// Whether workers make their workspaces where this process cannot see them.
     private: &'static str,
+    /// More variables of the workers.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl World {
@@ -51,12 +53,26 @@ impl World {
         let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
         let policy = Policy { lease, ..Policy::default() };
         let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
-        Self { jobs, queue, objects: Arc::new(objects), server, data, place, private: "no" }
+        Self {
+            jobs,
+            queue,
+            objects: Arc::new(objects),
+            server,
+            data,
+            place,
+            private: "no",
+            variables: Vec::new(),
+        }
     }
 
     /// One whose workers must have private workspaces.
     pub(crate) async fn with_private_workspaces() -> Self {
         Self { private: "required", ..Self::new().await }
+    }
+
+    /// One whose workers have these variables too.
+    pub(crate) async fn with_variables(variables: Vec<(&'static str, String)>) -> Self {
+        Self { variables, ..Self::new().await }
     }
 
     /// Makes a signing key for the ledgers of the workers that are started from now on.
@@ -174,6 +190,7 @@ impl World {
             .env("CADMILL_WORKER_MEMORY", "8G")
             .env("CADMILL_JOB_LEASE", format!("{}s", LEASE.as_secs()))
             .env("CADMILL_LOG_FORMAT", "json")
+            .envs(self.variables.iter().cloned())
             .current_dir(repository())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log file"));
