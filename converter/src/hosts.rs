@@ -20,8 +20,8 @@ use cadmill_core::domain::limits::Caps;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Memory that a waiting JVM takes, as the budget of a worker counts it, in bytes. Measured:
-/// see docs/adr/0013.
+/// Memory of a waiting JVM, as the budget of a worker counts it, in bytes: twice what one of
+/// `assimp-jvm` was seen to hold.
 pub const WAITING_BYTES: u64 = 96 << 20;
 
 /// The hosts of one worker.
@@ -184,4 +184,43 @@ fn start_in(
     supervisor
         .start_ahead(request, caps, &workspace.scratch(), &workspace.output())
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(names: &str) -> Result<Hosts, Failure> {
+        let place = Place::new("/dev/shm".into(), false);
+        let supervisor = Supervisor::new("/nonexistent".into());
+        Hosts::new(names, &Engines::default(), place, supervisor, Caps::default())
+    }
+
+    #[test]
+    fn names_are_of_engines_in_java() {
+        for (names, kept) in [("", 0), (" , ", 0), ("assimp-jvm", 1), ("assimp-jvm, assimp-jvm,", 2)] {
+            assert_eq!(hosts(names).unwrap().kept(), kept, "{names:?}");
+        }
+        for (names, why) in [("assimp-jvm,nope", "'nope', which is not there"), ("gdal", "not one in Java")] {
+            let failure = hosts(names).unwrap_err();
+            assert_eq!(failure.code, FailureCode::UsageInvalid);
+            assert!(failure.message.contains(why), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_started_leaves_nothing_behind() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let supervisor = Supervisor::new("/nonexistent".into());
+        let at = Place::new(place.path().into(), false);
+        let hosts =
+            Hosts::new("assimp-jvm", &Engines::default(), at.clone(), supervisor, Caps::default()).unwrap();
+        hosts.fill();
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        // The job goes on without.
+        let engine = Engines::default().get("assimp-jvm").unwrap().clone();
+        let workspace = at.create().unwrap();
+        assert!(hosts.hand_out(&engine, &Caps::default(), &workspace).unwrap().is_none());
+        workspace.remove().unwrap();
+    }
 }

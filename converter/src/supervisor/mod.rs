@@ -9,8 +9,9 @@
 //! the minimum.
 //!
 //! It waits in one `poll` for messages, noise and the end of the process, and
-//! wakes every 20 to 50 ms to look at the caps. It makes no thread, and its memory
-//! does not depend on what the engine says.
+//! wakes every 20 to 50 ms to look at the caps. Its memory does not depend on what the
+//! engine says. It makes no thread, but for a host that is started ahead of its work
+//! ([`Ahead`]), whose thread does the same.
 
 mod ahead;
 mod group;
