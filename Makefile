@@ -13,9 +13,9 @@ BASE ?= debian:bookworm-slim
 
 # Headers and libraries of the engines, libclang for bindgen, a C compiler for
 # the misbehaving engine of the tests, and the vendors' own command line tools,
-# whose output ours is compared with. Python for the programs that are no Debian
-# packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven
+# whose output ours is compared with. strace observes workers. Python for the
+# programs that are no Debian packages: tests/requirements.txt.
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven strace
 
 .PHONY: help setup build demo test test-containers lint deny bench fuzz image clean
 
@@ -52,11 +52,12 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load, the intake, the confinement, the JVM, then conversions; about an hour
+bench: build ## Measure the API under load, the intake, the wiping, the confinement, the JVM, then conversions; about an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
 	$(CARGO) build --release --locked -p cadmill-cli -p cadmill-converter --examples
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
+	python3 tests/bench/wipe.py --bin target/release
 	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
 	python3 tests/bench/jvm.py --bin target/release --java target/java
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)

@@ -2,7 +2,6 @@
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::process::Pid;
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -89,9 +88,14 @@ pub fn written(directory: &Path) -> Written {
     found
 }
 
+/// Longest path below a directory that is left as it is, in bytes: any name of an archive,
+/// and half of what the kernel takes (`PATH_MAX`), so that a path to the directory itself
+/// may stand before it.
+const LONG_PATH: usize = 2048;
+
 /// Makes what a dead engine left easy to remove, however it was made: directories that
-/// may not be entered are opened, and those in one another are put side by side. A
-/// removal that calls itself for each level would need a descriptor and stack for each.
+/// may not be entered are opened, and those whose paths would be too long for the kernel
+/// are put at the top, under other names. All others keep theirs.
 ///
 /// Takes one descriptor at a time, whatever the depth. Nobody must use the directory.
 ///
@@ -102,36 +106,54 @@ pub fn flatten(directory: &Path) -> std::io::Result<()> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
         .open(directory)?;
-    let mut pending = subdirectories(top.as_fd())?;
+    let mut pending: Vec<Vec<u8>> = subdirectories(top.as_fd())?;
     let mut moved = 0u64;
-    while let Some(name) = pending.pop() {
-        rustix::fs::chmodat(&top, &name, Mode::RWXU, AtFlags::empty())?;
+    while let Some(path) = pending.pop() {
+        rustix::fs::chmodat(&top, path.as_slice(), Mode::RWXU, AtFlags::empty())?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&top, &name, flags, Mode::empty())?;
+        let opened = rustix::fs::openat(&top, path.as_slice(), flags, Mode::empty())?;
         for inner in subdirectories(opened.as_fd())? {
-            // A name that is taken is an error, and then the next one is not.
-            let flat = loop {
-                moved += 1;
-                let flat = CString::new(format!("flat-{moved}")).map_err(std::io::Error::other)?;
-                match rustix::fs::renameat_with(&opened, &inner, &top, &flat, RenameFlags::NOREPLACE) {
-                    Ok(()) => break flat,
-                    Err(rustix::io::Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            };
-            pending.push(flat);
+            // With room for the names of what is in it.
+            let is_long = path.len() + inner.len() + 2 * NAME_MAX > LONG_PATH;
+            pending.push(if is_long {
+                move_up(opened.as_fd(), &inner, top.as_fd(), &mut moved)?
+            } else {
+                [path.as_slice(), b"/", &inner].concat()
+            });
         }
     }
     Ok(())
 }
 
-fn subdirectories(directory: BorrowedFd<'_>) -> std::io::Result<Vec<CString>> {
+/// Longest name of a file, in bytes, on every file system that workspaces lie on.
+const NAME_MAX: usize = 255;
+
+/// Moves a directory to the top, and tells its name there.
+fn move_up(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    top: BorrowedFd<'_>,
+    moved: &mut u64,
+) -> std::io::Result<Vec<u8>> {
+    // A name that is taken is an error, and then the next one is not.
+    loop {
+        *moved += 1;
+        let flat = format!("flat-{moved}").into_bytes();
+        match rustix::fs::renameat_with(from, name, top, flat.as_slice(), RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(flat),
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn subdirectories(directory: BorrowedFd<'_>) -> std::io::Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
-            found.push(name.to_owned());
+            found.push(name.to_bytes().to_vec());
         }
     }
     Ok(found)
@@ -152,20 +174,37 @@ mod tests {
         assert_eq!(parse("Name:\tzombie\n"), Memory::default());
     }
 
-    #[test]
-    fn a_deep_tree_is_laid_flat() {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let mut path = directory.path().to_owned();
-        for _ in 0..100 {
-            path.push("d");
+    /// Makes directories in one another, with a file in the innermost.
+    fn make_deep(directory: &Path, name: &str, depth: usize) {
+        let mut path = directory.to_owned();
+        for _ in 0..depth {
+            path.push(name);
             std::fs::create_dir(&path).unwrap();
         }
         std::fs::write(path.join("file"), "x").unwrap();
+    }
+
+    #[test]
+    fn a_deep_tree_keeps_its_names_as_long_as_they_fit() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        make_deep(directory.path(), "d", 100);
+        flatten(directory.path()).unwrap();
+        assert_eq!(written(directory.path()), Written { bytes: 1, entries: 101, depth: 101, closed: 0 });
+    }
+
+    #[test]
+    fn what_has_too_long_a_path_is_put_at_the_top() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let name = "n".repeat(NAME_MAX);
+        make_deep(directory.path(), &name, 12);
         std::fs::create_dir(directory.path().join("flat-1")).unwrap();
         std::os::unix::fs::symlink("/etc", directory.path().join("link")).unwrap();
         flatten(directory.path()).unwrap();
-        let flat = written(directory.path());
-        assert_eq!(flat, Written { bytes: 1, entries: 103, depth: 2, closed: 0 });
+        let found = written(directory.path());
+        assert_eq!((found.bytes, found.entries), (1, 12 + 3));
+        let longest = (found.depth as usize) * (NAME_MAX + 1) + "/file".len();
+        assert!(found.depth > 2 && longest <= LONG_PATH, "{found:?}");
+        assert!(directory.path().join("flat-2").is_dir(), "the first name was taken");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::audit::record::{FileId, FileRole, Kind, Mark};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::Stage;
-use cadmill_core::ports::Signer;
 use cadmill_core::ports::clock::SystemClock;
+use cadmill_core::ports::{AuditSink, Signer};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -58,6 +58,16 @@ impl Archive {
         let token = ledger.rmdir(directory);
         ledger.rmdired(token, true);
         ledger.close("completed").unwrap();
+        ledger.id()
+    }
+
+    /// The ledger of one who destroys what this one left.
+    fn sweep(&self, left: LedgerId) -> LedgerId {
+        let opening = Opening { ledger: left, worker: "second".to_owned(), posture: Default::default() };
+        let clock = Arc::new(SystemClock);
+        let ledger = Ledger::open_next_part(&self.sink, Some(self.signer.clone()), clock, opening).unwrap();
+        ledger.sweep(left, self.sink.read(left).ok().as_deref()).unwrap();
+        ledger.close("swept").unwrap();
         ledger.id()
     }
 
@@ -190,6 +200,29 @@ fn verify_has_an_exit_code_for_each_verdict() {
     assert_eq!(verify(&path, &["--head", &key]).code, Some(2));
     assert_eq!(verify("/nonexistent", &[]).code, Some(10));
     assert_eq!(bench.run(&["audit", "verify"]).code, Some(2));
+}
+
+/// What a killed worker left has no head; the sweep's ledger stands in for it.
+#[test]
+fn verify_compares_a_broken_ledger_with_its_sweep() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let key = archive.key();
+    let killed = archive.open("first");
+    fill(&killed, 0, 3);
+    let (old, sweep) = (killed.id(), archive.sweep(killed.id()));
+    let (path, sweep) = (archive.path(old), archive.path(sweep));
+    let verify = || bench.run(&["audit", "verify", &path, &sweep, "--key", &key]);
+    let both = verify();
+    assert_eq!(both.code, Some(31), "{}", both.stdout);
+    assert!(both.stdout.contains("saw the same last record, 4"), "{}", both.stdout);
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    let cut = text.trim_end().rfind('\n').unwrap() + 1;
+    std::fs::write(&path, &text[..cut]).unwrap();
+    let cut = verify();
+    assert_eq!(cut.code, Some(30), "{}", cut.stdout);
+    assert!(cut.stdout.contains("[sweep.mismatch]"), "{}", cut.stdout);
 }
 
 #[test]

@@ -23,15 +23,15 @@ echo stopped >> life
 /// What it notes at each start.
 const STARTED: &str = "started worker --until-stdin-closes\n";
 
-/// An installation of `cadmill` with the scripted worker.
-struct Installation {
+/// An installation of `cadmill`, with the scripted worker or the real one.
+pub(crate) struct Installation {
     directory: TempDir,
 }
 
 /// A running `cadmill serve`; killed when the test ends early.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Drop for Served {
@@ -42,13 +42,23 @@ impl Drop for Served {
 }
 
 impl Installation {
-    fn new() -> Self {
+    fn of(programs: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_cadmill"));
-        // The engine host too: what it is confined by is looked at first.
-        for program in ["cadmill", "cadmill-engine-host"] {
+        for program in programs {
             std::fs::copy(built.with_file_name(program), directory.path().join(program)).unwrap();
         }
+        Self { directory }
+    }
+
+    /// One with the real worker.
+    pub(crate) fn whole() -> Self {
+        Self::of(&["cadmill", "cadmill-engine-host", "cadmill-converter"])
+    }
+
+    fn new() -> Self {
+        // The engine host too: what it is confined by is looked at first.
+        let Self { directory } = Self::of(&["cadmill", "cadmill-engine-host"]);
         let worker = directory.path().join("cadmill-converter");
         std::fs::write(&worker, WORKER).unwrap();
         std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -70,7 +80,7 @@ impl Installation {
         command
     }
 
-    fn serve(&self, arguments: &[&str]) -> Served {
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Served {
         let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -90,6 +100,10 @@ impl Installation {
 }
 
 impl Served {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal and waits for the end; the exit code.
     fn stop(mut self, signal: rustix::process::Signal) -> Option<i32> {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();

@@ -24,8 +24,7 @@ pub(crate) fn run(args: &AuditArgs) -> ExitCode {
 }
 
 fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let proof = Proof::read(&args.proof)?;
-    let checked: Vec<Checked> = args.files.iter().map(|file| proof.check(file)).collect::<Result<_, _>>()?;
+    let checked = Proof::read(&args.proof)?.check_all(&args.files)?;
     if args.json {
         let ledgers: Vec<Value> = checked.iter().map(object).collect();
         say::result(&format!("{:#}", json!({"ledgers": ledgers, "verdict": worst(&checked).as_str()})));

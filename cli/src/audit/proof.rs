@@ -1,6 +1,7 @@
 //! What ledgers are checked with: the key, and the heads.
 
 use crate::args::ProofArgs;
+use cadmill_core::domain::audit::citation::compare;
 use cadmill_core::domain::audit::verify::{Audit, verify};
 use cadmill_core::domain::audit::{LedgerId, PublicKey, Signature, SignedHead, line, record};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -31,6 +32,14 @@ impl Proof {
         let key = args.key.as_deref().map(key).transpose()?;
         let heads = args.head.as_deref().map(|path| heads(path, &read(path, MAX_SMALL_BYTES)?));
         Ok(Self { key, heads: heads.transpose()? })
+    }
+
+    /// Checks ledgers, and the sweeps among them against those that they end.
+    pub(super) fn check_all(&self, files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
+        let mut checked = files.iter().map(|file| self.check(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut audits: Vec<&mut Audit> = checked.iter_mut().map(|checked| &mut checked.audit).collect();
+        compare(&mut audits);
+        Ok(checked)
     }
 
     /// Checks a ledger.

@@ -22,8 +22,7 @@ use std::time::{Duration, SystemTime};
 const MAX_ROWS: usize = 500;
 
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode, Failure> {
-    let proof = Proof::read(&args.proof)?;
-    let checked: Vec<Checked> = args.files.iter().map(|file| proof.check(file)).collect::<Result<_, _>>()?;
+    let checked = Proof::read(&args.proof)?.check_all(&args.files)?;
     std::fs::write(&args.output, page(&checked)).map_err(|error| {
         let message = format!("cannot write {}: {error}", args.output.display());
         Failure::new(FailureCode::OutputNotWritable, message)

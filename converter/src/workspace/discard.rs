@@ -69,7 +69,7 @@ impl Folder {
     pub(crate) fn discard(&self, name: impl AsRef<Path>) -> io::Result<()> {
         let name = name.as_ref();
         let item = Item::look(self, name.to_owned())?;
-        self.destroy(&item, self.number(&item, self.id()))
+        self.destroy(&item, self.number(&item, self.id()), item.bytes > wipe::LARGE)
     }
 
     /// Records what an engine made, when it is dead: everything that is not on record.
@@ -138,44 +138,50 @@ impl Folder {
 
     fn destroy_all(&self, files: &[(Item, FileId)]) -> io::Result<()> {
         let failed = Mutex::new(None);
-        let destroy = |(item, id): &(Item, FileId)| {
-            if let Err(error) = self.destroy(item, *id) {
+        let destroy = |item: &Item, id: FileId, split: bool| {
+            if let Err(error) = self.destroy(item, id, split) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         };
-        // Large ones one after the other, each by several threads; the others side by side.
-        let (large, small): (Vec<_>, Vec<_>) = files.iter().partition(|(item, _)| item.bytes >= wipe::LARGE);
-        large.into_iter().for_each(destroy);
-        let bytes: u64 = small.iter().map(|(item, _)| item.bytes).sum();
-        if small.len() <= 1 || small.len() < FEW_FILES && bytes < FEW_BYTES {
-            small.into_iter().for_each(destroy);
+        // Writers of one file wait for each other, so threads take files of their own; only
+        // what is more than one thread's share is split.
+        let bytes: u64 = files.iter().map(|(item, _)| item.bytes).sum();
+        let share = (bytes / wipe::threads() as u64).max(wipe::LARGE);
+        let (large, small): (Vec<_>, Vec<_>) = files.iter().partition(|(item, _)| item.bytes > share);
+        large.into_iter().for_each(|(item, id)| destroy(item, *id, true));
+        if small.len() < FEW_FILES && bytes < FEW_BYTES {
+            small.into_iter().for_each(|(item, id)| destroy(item, *id, false));
         } else {
-            wipe::in_parallel(small.len(), &|index| destroy(small[index]));
+            // The largest first, so that no thread is left with it in the end.
+            let mut small = small;
+            small.sort_by_key(|(item, _)| std::cmp::Reverse(item.bytes));
+            wipe::in_parallel(small.len(), &|index| destroy(&small[index].0, small[index].1, false));
         }
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn destroy(&self, item: &Item, id: FileId) -> io::Result<()> {
+    /// Destroys it; its content by several threads, if it is to be split.
+    fn destroy(&self, item: &Item, id: FileId, split: bool) -> io::Result<()> {
         if item.kind == ItemKind::File && item.bytes > 0 {
-            self.overwrite(item, id);
+            self.overwrite(item, id, split);
         }
         let unlink = || Ok(rustix::fs::unlinkat(self.directory(), &item.name, AtFlags::empty())?);
         self.account().unlink(id, item.inode, unlink)
     }
 
-    fn overwrite(&self, item: &Item, id: FileId) {
+    fn overwrite(&self, item: &Item, id: FileId, split: bool) {
         self.account().wipe(id, || {
-            let first = self.overwrite_once(item);
+            let first = self.overwrite_once(item, split);
             let Some(error) = &first.error else { return first };
             // Its kind only: the text of an error may hold a path.
             self.account().incident("wipe.failed", id, &error.kind().to_string());
-            self.overwrite_once(item)
+            self.overwrite_once(item, split)
         });
     }
 
-    fn overwrite_once(&self, item: &Item) -> wipe::Overwritten {
+    fn overwrite_once(&self, item: &Item, split: bool) -> wipe::Overwritten {
         match self.open_to_overwrite(&item.name) {
-            Ok(file) => wipe::file(&file),
+            Ok(file) => wipe::file(&file, split),
             Err(error) => wipe::Overwritten { bytes: item.bytes, error: Some(error) },
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Only ranges that hold data are written to. What was never written, or was given back
 //! after it had been overwritten, has no memory, and writing there would take some.
-//! Large files are split among threads, and so are many small ones by whoever calls.
+//! Whoever calls spreads files among threads, and says which file is to be split.
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -22,7 +22,7 @@ const PIECE: u64 = 16 << 20;
 /// Threads at once, at most: they share the memory bus.
 const MAX_THREADS: usize = 4;
 
-/// Files from this size on are split among threads.
+/// Files up to this size are not worth being split among threads.
 pub(super) const LARGE: u64 = 2 * PIECE;
 
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
@@ -36,13 +36,13 @@ pub(super) struct Overwritten {
     pub(super) error: Option<io::Error>,
 }
 
-/// Overwrites all data of the file, by several threads if it is large.
-pub(super) fn file(file: &File) -> Overwritten {
+/// Overwrites all data of the file; by several threads, if it is to be split.
+pub(super) fn file(file: &File, split: bool) -> Overwritten {
     let bytes = match file.metadata() {
         Ok(metadata) => metadata.len(),
         Err(error) => return Overwritten { bytes: 0, error: Some(error) },
     };
-    let done = data_of(file, 0..bytes).and_then(|data| pieces(file, &data, bytes >= LARGE));
+    let done = data_of(file, 0..bytes).and_then(|data| pieces(file, &data, split));
     Overwritten { bytes, error: done.err() }
 }
 
@@ -54,10 +54,14 @@ pub(super) fn range(file: &File, range: Range<u64>) -> io::Result<()> {
     pieces(file, &data_of(file, range)?, false)
 }
 
+/// Threads that overwrite at once.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
+}
+
 /// Runs the work of each index below `count` on as many threads as make sense, and on
 /// this one alone where that is one.
 pub(super) fn in_parallel(count: usize, work: &(dyn Fn(usize) + Sync)) {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let take = || {
         loop {
@@ -69,7 +73,7 @@ pub(super) fn in_parallel(count: usize, work: &(dyn Fn(usize) + Sync)) {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..processors.min(MAX_THREADS).min(count) {
+        for _ in 1..threads().min(count) {
             // A thread that cannot be started leaves its work to the others.
             let _ = std::thread::Builder::new().name("wipe".to_owned()).spawn_scoped(scope, take);
         }
@@ -154,10 +158,11 @@ mod tests {
 
     #[test]
     fn every_byte_becomes_zero_whatever_the_size() {
-        for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, PIECE as usize * 3 + 5] {
+        let sizes = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, PIECE as usize * 3 + 5];
+        for (size, split) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let target = in_memory();
             target.write_all_at(&vec![7; size], 0).unwrap();
-            let done = file(&target);
+            let done = file(&target, split);
             assert!(done.error.is_none() && done.bytes == size as u64, "{done:?}");
             assert!(is_zero(&target), "{size}");
         }
@@ -170,7 +175,7 @@ mod tests {
         target.write_all_at(&[7; 5000], 1 << 30).unwrap();
         target.set_len(1 << 40).unwrap();
         let before = target.metadata().unwrap().blocks();
-        let done = file(&target);
+        let done = file(&target, false);
         assert!(done.error.is_none() && done.bytes == 1 << 40, "{done:?}");
         assert_eq!(target.metadata().unwrap().blocks(), before);
         let mut content = [1; 5000];
@@ -196,6 +201,6 @@ mod tests {
         let path = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
         path.as_file().write_all_at(&[7; 10], 0).unwrap();
         let read_only = File::open(path.path()).unwrap();
-        assert!(file(&read_only).error.is_some());
+        assert!(file(&read_only, false).error.is_some());
     }
 }

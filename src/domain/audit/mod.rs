@@ -2,12 +2,14 @@
 //!
 //! Pure: what a record is ([`record`]), how it becomes a line ([`line`]), how lines
 //! are chained and names hidden ([`chain`]), what a head is and who signed it
-//! ([`head`], [`key`]), and whether a ledger holds ([`verify`]). `docs/AUDIT.md`
+//! ([`head`], [`key`]), whether a ledger holds ([`verify`]), and whether the sweeps that
+//! end others fit them ([`citation`]). `docs/AUDIT.md`
 //! describes the format for those who check it without this code. The format is
 //! fixed: what an older version wrote must verify for ever, so a change is a new
 //! [`FORMAT`].
 
 pub mod chain;
+pub mod citation;
 pub mod head;
 pub mod key;
 pub mod line;

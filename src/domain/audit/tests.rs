@@ -1,6 +1,7 @@
 //! Ledgers that somebody has tampered with, each named by what was done to it.
 
-use super::chain::{Chain, NameKey, line_hash};
+use super::chain::{Chain, NameKey, ZERO_HASH, line_hash};
+use super::citation::compare;
 use super::line::{self, Field};
 use super::record::*;
 use super::verify::{Audit, Finding, Verdict, verify};
@@ -391,6 +392,55 @@ fn what_was_not_destroyed_is_unclean() {
     let incident = Record::Incident { code: "wipe.failed".to_owned(), file: 2, note: "EIO".to_owned() };
     let told = with(&|r| r.insert(20, incident.clone()), Counts { incidents: 1, ..all });
     assert_eq!(told, "incident wipe.failed: EIO");
+}
+
+/// A ledger that breaks off, and the sweep that ends it, the sweep signed with this key.
+fn swept(end: usize, cited: (u64, String), key: &Key) -> (Audit, Audit) {
+    let broken = verify(lines()[..end].concat().as_bytes(), None, Some(&Key::new(1).public));
+    let id = ledger(1).next_part();
+    let opened = records().swap_remove(0);
+    let sweep = Record::Sweep { ledger: ledger(1), last_seq: cited.0, last_hash: cited.1 };
+    let close = Record::Close { outcome: "swept".to_owned(), counts: Counts::default() };
+    let lines = lines_of(id, &[opened, sweep, close], |_| (0, 0));
+    let head = key.sign(head_of(id, &lines));
+    (broken, verify(lines.concat().as_bytes(), Some(&head), Some(&Key::new(1).public)))
+}
+
+/// The sweep is the head of what it ends.
+#[test]
+fn a_broken_ledger_is_compared_with_the_sweep_that_ends_it() {
+    let hash = |seq: usize| line_hash(lines()[seq].as_bytes());
+    let compared = |end: usize, cited: (u64, String), key: u8| {
+        let (mut broken, mut sweep) = swept(end, cited, &Key::new(key));
+        compare(&mut [&mut broken, &mut sweep]);
+        (broken, sweep.verdict)
+    };
+    let (broken, sweep) = compared(9, (8, hash(8)), 1);
+    assert_eq!((broken.verdict, sweep), (Verdict::Incomplete, Verdict::Valid));
+    assert!(broken.remarks.last().unwrap().contains("saw the same last record, 8"), "{:?}", broken.remarks);
+
+    let by = ledger(1).next_part();
+    for (end, cited, last, seen) in [
+        (8, (8, hash(8)), 7, 8),         // cut since
+        (10, (8, hash(8)), 9, 8),        // continued since
+        (9, (8, "0f".repeat(32)), 8, 8), // edited and hashed again since
+    ] {
+        let (broken, sweep) = compared(end, cited, 1);
+        assert_eq!((broken.verdict, sweep), (Verdict::Tampered, Verdict::Valid));
+        assert_eq!(broken.findings, [Finding::NotAsSwept { by, last, seen }]);
+        assert_eq!(codes(&broken), ["sweep.mismatch"]);
+    }
+    // A sweep that could not read it, and one that is itself not what was written.
+    let (broken, _) = compared(9, (0, ZERO_HASH.to_owned()), 1);
+    assert_eq!((broken.verdict, broken.findings.len()), (Verdict::Incomplete, 0));
+    let (broken, sweep) = compared(8, (8, hash(8)), 2);
+    assert_eq!((broken.verdict, sweep), (Verdict::Incomplete, Verdict::Tampered));
+    assert_eq!(broken.remarks.last().unwrap(), "no sweep that ends it is among these");
+    // The sweep alone.
+    let (_, mut sweep) = swept(9, (8, hash(8)), &Key::new(1));
+    compare(&mut [&mut sweep]);
+    assert_eq!(sweep.verdict, Verdict::Valid);
+    assert!(sweep.remarks[0].ends_with("which is not among these"), "{:?}", sweep.remarks);
 }
 
 /// Every record reads back, and no member can be missing or added.

@@ -144,6 +144,15 @@ pub enum Finding {
     },
     /// The signature is none of this head.
     BadSignature,
+    /// A sweep that ends this ledger saw another last record.
+    NotAsSwept {
+        /// The sweep's ledger.
+        by: LedgerId,
+        /// The last record that is there.
+        last: u64,
+        /// The last that the sweep saw.
+        seen: u64,
+    },
     /// Another key than the given one has signed.
     AnotherKey {
         /// That key's name.
@@ -170,6 +179,7 @@ impl Finding {
             Self::TailAdded { .. } => "head.tail_added",
             Self::NotTheHead { .. } => "head.mismatch",
             Self::BadSignature => "signature.bad",
+            Self::NotAsSwept { .. } => "sweep.mismatch",
             Self::AnotherKey { .. } => "signature.another_key",
         }
     }
@@ -208,6 +218,12 @@ impl fmt::Display for Finding {
                  continued, and hashed again"
             ),
             Self::BadSignature => f.write_str("the signature is not one of this head"),
+            Self::NotAsSwept { by, last, seen } if last == seen => {
+                write!(f, "the sweep {by} saw another record {seen} at its end: it was edited since")
+            }
+            Self::NotAsSwept { by, last, seen } => {
+                write!(f, "record {last} is the last, the sweep {by} saw {seen}")
+            }
             Self::AnotherKey { key_id } => write!(f, "another key has signed: {key_id}"),
         }
     }
@@ -222,6 +238,8 @@ pub struct Audit {
     pub ledger: Option<LedgerId>,
     /// Lines.
     pub records: u64,
+    /// Number and hash of its last line.
+    pub last: Option<(u64, String)>,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
     /// What the reader should know besides.
@@ -240,6 +258,7 @@ pub fn verify(bytes: &[u8], head: Option<&SignedHead>, key: Option<&PublicKey>) 
         verdict: Verdict::Tampered,
         ledger: lines.ledger(),
         records: lines.whole.len() as u64,
+        last: lines.last().map(|(seq, hash)| (seq, hash.to_owned())),
         findings: Vec::new(),
         remarks: Vec::new(),
         story: Story::default(),

@@ -28,12 +28,11 @@ async fn world(library: &str, keys: &str, warm: &str) -> (World, tempfile::Named
          {{ id = \"glb2\", extension = \"glb\" }}]\n{keys}\n"
     )
     .unwrap();
-    let world = World::with_variables(vec![
-        ("CADMILL_ENGINES_FILE", file.path().to_str().unwrap().to_owned()),
-        ("CADMILL_WORKER_WARM", warm.to_owned()),
-        ("CADMILL_WORKER_CONCURRENCY", "1".to_owned()),
-    ]);
-    (world.await, file)
+    let mut world = World::new().await;
+    world.set("CADMILL_ENGINES_FILE", file.path().to_str().unwrap());
+    world.set("CADMILL_WORKER_WARM", warm);
+    world.set("CADMILL_WORKER_CONCURRENCY", "1");
+    (world, file)
 }
 
 async fn double() -> (World, tempfile::NamedTempFile) {

@@ -2,12 +2,14 @@
 //!
 //! What is searched: the workspace, the stores, the queue, the ledgers and the logs, and
 //! whatever was written to `/tmp` and `/dev/shm` meanwhile, by whomever; and the memory of
-//! the worker, where the user of the tests may look into it. The objects of the
+//! the worker and of the server, where the user of the tests may look into it. The objects of the
 //! job are deleted first, as the reaper does. The reason of a failure may quote names; it
 //! is for the owner, and in the job's record alone.
 
 use super::world::{Worker, World};
-use crate::support::tree;
+use crate::misbehaviour::double;
+use crate::serve::Installation;
+use crate::support::{Bench, tree};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
 use cadmill_core::domain::state::Event;
@@ -49,6 +51,30 @@ impl Canary {
         writer.start_file(format!("{marker}.txt"), stored).unwrap();
         writer.write_all(marker.repeat(100_000).as_bytes()).unwrap();
         writer.finish().unwrap().into_inner()
+    }
+
+    /// A model for the engine double, which does what the first word says.
+    fn model(&self, behaviour: &str) -> Vec<u8> {
+        let marker = &self.marker;
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(format!("{marker}/model.obj"), options).unwrap();
+        write!(writer, "{behaviour} \n# {}\n", marker.repeat(1000)).unwrap();
+        writer.start_file(format!("{marker}.txt"), options).unwrap();
+        writer.write_all(marker.repeat(100_000).as_bytes()).unwrap();
+        writer.finish().unwrap().into_inner()
+    }
+
+    /// Puts the engine double in the place of the engine that reads models, under caps.
+    fn with_double_and_caps(mut self) -> Self {
+        let engines = self.world.data().join("engines.toml");
+        let text = format!("[[engine]]\nname = \"assimp\"\nkind = \"assimp\"\nlibrary = {:?}\n", double());
+        std::fs::write(&engines, text).unwrap();
+        self.world.set("CADMILL_ENGINES_FILE", engines.to_str().unwrap());
+        self.world.set("CADMILL_LIMITS_TIMEOUT", "5s");
+        self.world.set("CADMILL_LIMITS_MEMORY", "256M");
+        self.world.set("CADMILL_LIMITS_MAX_OUTPUT", "16M");
+        self
     }
 
     fn good(&self) -> Vec<u8> {
@@ -106,15 +132,15 @@ impl Canary {
         Some(false)
     }
 
-    /// The worker goes on, and has nothing of the job in its memory; not even in the buffer
+    /// The process goes on, and has nothing of the job in its memory; not even in the buffer
     /// of a connection to the store, which is closed when it was idle for 30 s.
-    fn assert_forgotten(&self, worker: &Worker) {
+    fn assert_forgotten(&self, process: u32) {
         let deadline = SystemTime::now() + Duration::from_secs(120);
         loop {
-            match self.is_in_memory(worker.id()) {
+            match self.is_in_memory(process) {
                 Some(false) => return,
-                None => return println!("skipped: this user may not look into the worker's memory"),
-                Some(true) => assert!(SystemTime::now() < deadline, "the marker is in the worker's memory"),
+                None => return println!("skipped: this user may not look into the memory of others"),
+                Some(true) => assert!(SystemTime::now() < deadline, "the marker is in the memory"),
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -157,7 +183,7 @@ async fn nothing_is_left_of_a_job_that_completed() {
     let layer = memchr::memmem::find(&dxf, canary.marker.as_bytes());
     assert!(layer.is_some(), "the marker is in the result, as it should be");
     canary.assert_gone(id).await;
-    canary.assert_forgotten(&worker);
+    canary.assert_forgotten(worker.id());
 }
 
 /// Refused by the archive's directory, by its content, and by the engine.
@@ -188,9 +214,59 @@ async fn nothing_is_left_of_a_job_that_failed() {
         assert!(left.is_empty(), "{cause}: the marker is left in {left:?}");
         // The database's own buffers, which are no memory of ours, keep what was in the record.
         if !quoted {
-            canary.assert_forgotten(&worker);
+            canary.assert_forgotten(worker.id());
         }
     }
+}
+
+/// Ended by the caps on time, memory and output, and by a crash.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_jobs_whose_engine_was_ended() {
+    let causes = [
+        ("loop", "limit.time"),
+        ("allocate", "limit.memory"),
+        ("endless-file", "limit.output"),
+        ("segv", "engine.crashed"),
+    ];
+    let canary = Canary::new().await.with_double_and_caps();
+    let worker = canary.world.worker("first", None);
+    for (behaviour, cause) in causes {
+        let id = canary.world.submit(&canary.model(behaviour), "stl").await;
+        let job = canary.world.wait(id, "ended", |job| job.state.is_terminal()).await;
+        let failure = job.failure.expect("a failure");
+        assert_eq!(failure.code.as_str(), cause, "{failure:?}");
+        assert!(!failure.message.contains(&canary.marker), "{failure:?}");
+        canary.assert_gone(id).await;
+    }
+    canary.assert_forgotten(worker.id());
+}
+
+/// Everything in one process but the worker: the API, the stores, and the object server,
+/// through which the content went both ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_in_the_memory_of_the_server() {
+    let canary = Canary::new().await;
+    let installation = Installation::whole();
+    let served = installation.serve(&[]);
+    let bench = Bench::new();
+    let input = bench.path("plan.zip");
+    std::fs::write(&input, canary.good()).unwrap();
+    let (input, output) = (input.to_str().unwrap(), bench.path("out.dxf"));
+    let server = ["--server", &served.url, "-o", output.to_str().unwrap()];
+    bench.run(&[&["submit", input, "--to", "dxf"], &server[..]].concat()).succeeded();
+    assert!(memchr::memmem::find(&std::fs::read(output).unwrap(), canary.marker.as_bytes()).is_some());
+    canary.assert_forgotten(served.id());
+
+    // The search looks into this memory: a request that is not yet complete is found there.
+    let address = served.url.trim_start_matches("http://").trim_end_matches('/');
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    write!(client, "GET /api/health HTTP/1.1\r\nX-Marker: {}\r\n", canary.marker).unwrap();
+    let deadline = SystemTime::now() + Duration::from_secs(5);
+    while canary.is_in_memory(served.id()) == Some(false) {
+        assert!(SystemTime::now() < deadline, "what the server has just read is not found");
+    }
+    drop(client);
+    canary.assert_forgotten(served.id());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +278,7 @@ async fn nothing_is_left_of_a_job_that_was_cancelled() {
     canary.world.queue_is_empty().await;
     assert_eq!(canary.world.job(id).await.state, State::Cancelled);
     canary.assert_gone(id).await;
-    canary.assert_forgotten(&worker);
+    canary.assert_forgotten(worker.id());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod canary;
 mod deaths;
 mod duplicates;
 mod ledgers;
+mod observer;
 mod private;
 mod processes;
 mod task;

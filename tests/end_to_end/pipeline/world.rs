@@ -1,5 +1,6 @@
 //! Embedded stores in this process, and workers as processes that use them.
 
+use super::observer::trace::Observer;
 use crate::support::repository;
 use cadmill_core::adapters::audit::FileAudit;
 use cadmill_core::adapters::aws::s3::S3Store;
@@ -28,6 +29,9 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// Longest wait for anything to happen, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What the file of a job is called.
+const NAME: &str = "plan.zip";
+
 pub(crate) struct World {
     pub(crate) jobs: Jobs,
     pub(crate) queue: Arc<dyn EventQueue>,
@@ -37,8 +41,10 @@ pub(crate) struct World {
     place: TempDir,
     /// Whether workers make their workspaces where this process cannot see them.
     private: &'static str,
-    /// More variables of the workers.
-    variables: Vec<(&'static str, String)>,
+    /// Variables of the workers beside those that every worker here has.
+    more: Vec<(&'static str, String)>,
+    /// Whether workers are watched from their first instruction on.
+    observed: bool,
 }
 
 impl World {
@@ -53,16 +59,8 @@ impl World {
         let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
         let policy = Policy { lease, ..Policy::default() };
         let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
-        Self {
-            jobs,
-            queue,
-            objects: Arc::new(objects),
-            server,
-            data,
-            place,
-            private: "no",
-            variables: Vec::new(),
-        }
+        let (objects, more) = (Arc::new(objects), Vec::new());
+        Self { jobs, queue, objects, server, data, place, private: "no", more, observed: false }
     }
 
     /// One whose workers must have private workspaces.
@@ -70,9 +68,14 @@ impl World {
         Self { private: "required", ..Self::new().await }
     }
 
-    /// One whose workers have these variables too.
-    pub(crate) async fn with_variables(variables: Vec<(&'static str, String)>) -> Self {
-        Self { variables, ..Self::new().await }
+    /// One whose workers are watched by an observer, see [`super::observer`].
+    pub(crate) fn observed(self) -> Self {
+        Self { observed: true, ..self }
+    }
+
+    /// Sets a variable of the workers that are started from now on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.more.push((variable, value.into()));
     }
 
     /// Makes a signing key for the ledgers of the workers that are started from now on.
@@ -116,17 +119,27 @@ impl World {
 
     /// Creates a job for this archive and uploads it; the store tells the queue.
     pub(crate) async fn submit(&self, archive: &[u8], format: &str) -> JobId {
-        let id = self.create(archive, format).await;
-        self.objects.put(&upload_key(id), archive.to_vec().into()).await.expect("the upload");
+        self.submit_as(NAME, archive, format).await
+    }
+
+    /// The same of a file of this name, which may be no archive.
+    pub(crate) async fn submit_as(&self, name: &str, archive: &[u8], format: &str) -> JobId {
+        let id = self.create_as(name, archive, format).await;
+        let key = ObjectKey::upload(id, name.parse().expect("a file name"));
+        self.objects.put(&key, archive.to_vec().into()).await.expect("the upload");
         id
     }
 
     /// Creates a job for this archive.
     pub(crate) async fn create(&self, archive: &[u8], format: &str) -> JobId {
+        self.create_as(NAME, archive, format).await
+    }
+
+    async fn create_as(&self, name: &str, archive: &[u8], format: &str) -> JobId {
         let id = JobId::random();
         let order = Order {
             owner: "tester".parse().expect("an owner"),
-            file_name: "plan.zip".parse().expect("a file name"),
+            file_name: name.parse().expect("a file name"),
             size_bytes: archive.len() as u64,
             sha256: Some(sha256(archive)),
             format: format.to_owned(),
@@ -178,7 +191,9 @@ impl World {
         let binary = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-converter");
         assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
         let log = self.data.path().join(format!("{name}.log"));
-        let mut command = Command::new(binary);
+        let trace = self.data.path().join(format!("{name}.strace"));
+        let mut command =
+            if self.observed { Observer::command(&trace, &binary) } else { Command::new(binary) };
         mode(&mut command)
             .env("CADMILL_BACKEND", "embedded")
             .env("CADMILL_DATA_DIR", self.data.path())
@@ -190,7 +205,7 @@ impl World {
             .env("CADMILL_WORKER_MEMORY", "8G")
             .env("CADMILL_JOB_LEASE", format!("{}s", LEASE.as_secs()))
             .env("CADMILL_LOG_FORMAT", "json")
-            .envs(self.variables.iter().cloned())
+            .envs(self.more.iter().cloned())
             .current_dir(repository())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log file"));
@@ -200,7 +215,9 @@ impl World {
         if let Some(failpoint) = failpoint {
             command.env(cadmill_converter::worker::failpoint::VARIABLE, failpoint);
         }
-        Worker { child: command.spawn().expect("the worker starts"), log }
+        let child = command.spawn().expect("the worker starts");
+        let observer = self.observed.then(|| Observer::of(child.id(), trace));
+        Worker { child, log, observer }
     }
 
     pub(crate) async fn job(&self, id: JobId) -> Job {
@@ -295,7 +312,7 @@ impl World {
 }
 
 fn upload_key(id: JobId) -> ObjectKey {
-    ObjectKey::upload(id, "plan.zip".parse().expect("a file name"))
+    ObjectKey::upload(id, NAME.parse().expect("a file name"))
 }
 
 /// How a task is told what to serve.
@@ -308,9 +325,15 @@ pub(crate) enum Upload<'a> {
 pub(crate) struct Worker {
     child: Child,
     log: std::path::PathBuf,
+    observer: Option<Observer>,
 }
 
 impl Worker {
+    /// Who watches it, if anyone does.
+    pub(crate) fn observer(&self) -> Observer {
+        self.observer.clone().expect("an observer")
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -326,8 +349,11 @@ impl Worker {
         loop {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
             let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
-            if state == Some('T') {
-                return;
+            // Of a process that is traced the kernel says `t` at every call.
+            match &self.observer {
+                None if state == Some('T') => return,
+                Some(observer) if observer.saw_it_stop() => return,
+                _ => {}
             }
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             assert!(since.elapsed() < PATIENCE, "it never came to its failpoint: {state:?}\n{log}");

@@ -1,0 +1,61 @@
+//! What sweeps say of the ledgers that they end, compared with those ledgers.
+//!
+//! A worker that was killed left a ledger without a head, so by itself it could be cut or
+//! edited unseen. The sweep names the last record that was there, in a ledger that is
+//! signed: that is the head of the broken one. A sweep that is itself not what was
+//! written says nothing here.
+
+use super::LedgerId;
+use super::chain::ZERO_HASH;
+use super::story::Predecessor;
+use super::verify::{Audit, Finding, Verdict};
+
+/// A sweep, and what it says of one ledger.
+struct Citation {
+    by: LedgerId,
+    signed: bool,
+    of: Predecessor,
+}
+
+/// Compares ledgers that were checked with the sweeps among them. A ledger that a sweep
+/// saw otherwise becomes [`Verdict::Tampered`]; what fits, and what could not be compared,
+/// is remarked.
+pub fn compare(audits: &mut [&mut Audit]) {
+    let citations: Vec<Citation> = audits.iter().flat_map(|audit| citations(audit)).collect();
+    for Citation { by, signed, of } in &citations {
+        let mut cited = false;
+        for audit in audits.iter_mut().filter(|audit| audit.ledger == Some(of.ledger)) {
+            judge(audit, *by, *signed, of);
+            cited = true;
+        }
+        if !cited {
+            let remark = format!("it ends the ledger {}, which is not among these", of.ledger);
+            audits.iter_mut().filter(|a| a.ledger == Some(*by)).for_each(|a| a.remarks.push(remark.clone()));
+        }
+    }
+    let ended = |audit: &Audit| citations.iter().any(|citation| Some(citation.of.ledger) == audit.ledger);
+    for audit in audits.iter_mut().filter(|audit| audit.verdict == Verdict::Incomplete && !ended(audit)) {
+        audit.remarks.push("no sweep that ends it is among these".to_owned());
+    }
+}
+
+fn citations(audit: &Audit) -> Vec<Citation> {
+    let Some(by) = audit.ledger.filter(|_| audit.findings.is_empty()) else { return Vec::new() };
+    let signed = audit.signed_by.is_some();
+    audit.story.sweeps.iter().map(|of| Citation { by, signed, of: of.clone() }).collect()
+}
+
+fn judge(audit: &mut Audit, by: LedgerId, signed: bool, of: &Predecessor) {
+    if of.last_hash == ZERO_HASH {
+        audit.remarks.push(format!("the sweep {by} ends it and could not read it"));
+        return;
+    }
+    let Some((last, hash)) = &audit.last else { return };
+    if (*last, hash) == (of.last_seq, &of.last_hash) {
+        let proof = if signed { "" } else { "; that sweep is not signed" };
+        audit.remarks.push(format!("the sweep {by} ends it, and saw the same last record, {last}{proof}"));
+    } else {
+        audit.findings.push(Finding::NotAsSwept { by, last: *last, seen: of.last_seq });
+        audit.verdict = Verdict::Tampered;
+    }
+}

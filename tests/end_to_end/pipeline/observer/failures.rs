@@ -1,0 +1,181 @@
+//! Jobs that fail, each in its way, one after the other in one worker: archives that are
+//! refused before, while and after they are expanded, and an engine that misbehaves.
+
+#[path = "../../../fixtures/archives/mod.rs"]
+#[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
+mod archives;
+
+use super::{Agreed, Verdict, Watch};
+use crate::misbehaviour::double;
+use crate::pipeline::world::World;
+use cadmill_core::domain::ids::ObjectKey;
+use std::io::Write;
+use std::path::Path;
+use zip::CompressionMethod::{self, Deflated, Stored};
+
+/// What the double does, and how the job ends; none for a job that completes.
+const BEHAVIOURS: [(&str, Option<&str>); 17] = [
+    ("ok", None),
+    ("segv", Some("engine.crashed")),
+    ("abort", Some("engine.crashed")),
+    ("crash-after-writing", Some("engine.crashed")),
+    ("hide", Some("engine.rejected")),
+    ("exit-with-code", Some("engine.no_answer")),
+    ("no-output", Some("engine.no_answer")),
+    ("loop", Some("limit.time")),
+    ("stubborn", Some("limit.time")),
+    ("allocate", Some("limit.memory")),
+    ("bad-alloc", Some("limit.memory")),
+    ("flood", Some("limit.messages")),
+    ("endless-file", Some("limit.output")),
+    ("endless-files", Some("limit.output")),
+    ("link", Some("engine.violation")),
+    ("fifo", Some("engine.violation")),
+    ("orphan", Some("engine.violation")),
+];
+
+/// An archive of two files in a folder. The first says what the double does.
+fn archive(behaviour: &str, method: CompressionMethod, rest: &[u8]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    writer.start_file("parts/input.obj", options).unwrap();
+    writer.write_all(behaviour.as_bytes()).unwrap();
+    writer.write_all(b" \n").unwrap();
+    writer.start_file("parts/more/rest.bin", options).unwrap();
+    writer.write_all(rest).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// An archive that is damaged at a place in the content of its second file.
+fn damaged(method: CompressionMethod, by: impl Fn(&mut Vec<u8>, usize)) -> Vec<u8> {
+    let rest: Vec<u8> = (0..3 << 20).map(|n: u32| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let mut bytes = archive("ok", method, &rest);
+    let middle = bytes.len() / 2;
+    by(&mut bytes, middle);
+    bytes
+}
+
+/// Archives that are refused, and the codes that this may have.
+fn refused() -> Vec<(Vec<u8>, &'static [&'static str])> {
+    let flipped = |bytes: &mut Vec<u8>, middle: usize| bytes[middle] ^= 1;
+    let many = || {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for n in 0..101 {
+            writer.start_file(format!("{n}.obj"), zip::write::SimpleFileOptions::default()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    };
+    vec![
+        (damaged(Stored, flipped), &["input.archive.crc"]),
+        // What one bit does to packed data depends on what it means.
+        (
+            damaged(Deflated, flipped),
+            &["input.archive.damaged_data", "input.archive.size_mismatch", "input.archive.crc"],
+        ),
+        (damaged(Stored, |bytes, middle| bytes.truncate(middle)), &["input.archive.truncated"]),
+        // A bomb by its ratio, one by its size, one by its entries.
+        (archive("ok", Deflated, &vec![0; 65 << 20]), &["input.archive.ratio"]),
+        (archive("ok", Stored, &vec![0; 97 << 20]), &["input.archive.expanded_size"]),
+        (many(), &["input.archive.too_many_entries"]),
+    ]
+}
+
+/// A world whose engine is the double, with limits that are soon reached.
+async fn world(directory: &Path) -> World {
+    let engines = directory.join("engines.toml");
+    let text = format!("[[engine]]\nname = \"assimp\"\nkind = \"assimp\"\nlibrary = {:?}\n", double());
+    std::fs::write(&engines, text).unwrap();
+    let mut world = World::new().await;
+    for (variable, value) in [
+        ("CADMILL_ENGINES_FILE", engines.to_str().unwrap()),
+        ("CADMILL_LIMITS_MEMORY", "128M"),
+        ("CADMILL_LIMITS_TIMEOUT", "2s"),
+        ("CADMILL_LIMITS_MAX_OUTPUT", "16M"),
+        ("CADMILL_LIMITS_MAX_ENTRIES", "100"),
+        ("CADMILL_LIMITS_MAX_EXPANDED", "96M"),
+    ] {
+        world.set(variable, value);
+    }
+    world
+}
+
+/// How a job of this archive ends: the code of its failure, if it is one.
+async fn outcome(watch: &Watch, archive: &[u8]) -> Option<&'static str> {
+    let id = watch.world.submit(archive, "stl").await;
+    let job = watch.world.wait(id, "ended", |job| job.state.is_terminal()).await;
+    job.failure.map(|failure| failure.code.as_str())
+}
+
+fn told(watch: &Watch, jobs: usize) -> Agreed {
+    let (agreed, verdicts) = watch.agrees();
+    assert_eq!(verdicts, vec![(0, Verdict::Valid); jobs]);
+    assert!(agreed.fleeting.is_empty() && agreed.made > jobs, "{agreed:?}");
+    agreed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_archive_that_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(mut watch) = Watch::of(world(directory.path()).await) else { return };
+    let worker = watch.world.worker("first", None);
+    let archives = refused();
+    for (archive, codes) in &archives {
+        let code = outcome(&watch, archive).await.unwrap_or("none");
+        assert!(codes.contains(&code), "{code} is none of {codes:?}");
+    }
+    // Not the bytes that were declared, but as many; known when all of them are expanded.
+    let id = watch.world.create(&archive("declared", Stored, b""), "stl").await;
+    let uploaded = archive("uploaded", Stored, b"");
+    let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
+    watch.world.objects.put(&key, uploaded.into()).await.unwrap();
+    let job = watch.world.wait(id, "ended", |job| job.state.is_terminal()).await;
+    assert_eq!(job.failure.unwrap().code.as_str(), "input.digest_mismatch");
+
+    watch.world.queue_is_empty().await;
+    watch.stop(worker);
+    let agreed = told(&watch, archives.len() + 1);
+    assert_eq!(agreed.found, 0, "no engine was started");
+}
+
+/// The archives of docs/ARCHIVES.md, good and bad.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_archive_of_the_documents() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(mut watch) = Watch::of(world(directory.path()).await) else { return };
+    let worker = watch.world.worker("first", None);
+    let cases = archives::cases();
+    let mut jobs = Vec::new();
+    for case in &cases {
+        jobs.push(watch.world.submit(&case.bytes, "stl").await);
+    }
+    let (mut refused, mut completed) = (0, 0);
+    for id in jobs {
+        let job = watch.world.wait(id, "ended", |job| job.state.is_terminal()).await;
+        match job.failure {
+            Some(failure) if failure.code.as_str().starts_with("input.archive.") => refused += 1,
+            Some(_) => {}
+            None => completed += 1,
+        }
+    }
+    watch.world.queue_is_empty().await;
+    watch.stop(worker);
+    told(&watch, cases.len());
+    println!("{refused} refused, {completed} completed of {}", cases.len());
+    assert!(refused >= 100 && completed >= 10, "{refused} refused, {completed} completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_engine_that_misbehaves() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(mut watch) = Watch::of(world(directory.path()).await) else { return };
+    let worker = watch.world.worker("first", None);
+    for (behaviour, code) in BEHAVIOURS {
+        let archive = archive(behaviour, Deflated, b"nobody reads this");
+        assert_eq!(outcome(&watch, &archive).await, code, "{behaviour}");
+    }
+    watch.world.queue_is_empty().await;
+    watch.stop(worker);
+    let agreed = told(&watch, BEHAVIOURS.len());
+    // The whole output of two, one of them twice, and what two wrote before they were ended.
+    assert!(agreed.found >= 10, "{agreed:?}");
+}

@@ -1,0 +1,158 @@
+//! An observer that is none of ours sees what the ledgers tell: `strace`, beside workers
+//! that do all that workers do, and end in every way that workers end.
+//!
+//! **What is compared.** The observer's log has the calls that make, rename and remove
+//! names, and the lines that are written to ledgers, in one order, each with its thread.
+//! Of everything in a workspace:
+//!
+//! - a worker's thread makes or removes a name only between the lines that announce that
+//!   act and that tell its end, and does in there that one act and nothing else; what is
+//!   told as failed was not done;
+//! - a number in the ledger is one path from its beginning to its end, of the kind that is
+//!   told, in the directory that is told. The ledger has digests of names only: two names
+//!   have one digest where they are one name, and never otherwise;
+//! - what an engine made, and is still there when it is dead, is told as `found` after it
+//!   was made, and is removed like everything else;
+//! - every line of every ledger was seen being written, as it stands in the file; its
+//!   counts are those of what was seen; nothing is left;
+//! - workers and engines make nothing outside of workspaces, but for the worker's own
+//!   stores, ledgers and control groups.
+//!
+//! **What is not told.** What an engine made and removed itself is in no ledger
+//! (docs/AUDIT.md). It is counted, and must be in a list ([`fixtures::FLEETING`]). The
+//! workspace in which a worker tries its engines when it starts has no ledger, and never a
+//! file.
+//!
+//! Processes that hold plaintext are not dumpable: it takes CAP_SYS_PTRACE to look into them.
+
+mod compare;
+mod deaths;
+mod failures;
+mod fixtures;
+mod told;
+pub(crate) mod trace;
+
+use super::world::{Worker, World};
+use crate::support::real;
+use cadmill_core::domain::audit::PublicKey;
+use cadmill_core::domain::audit::verify::Verdict;
+use compare::{Agreed, Comparison, Watched};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use told::Told;
+use trace::{Event, Kind, Observer, What, Who};
+
+/// A world whose workers are observed, and what was seen of those that are dead.
+struct Watch {
+    world: World,
+    key: PublicKey,
+    seen: Vec<(Vec<Event>, bool)>,
+}
+
+impl Watch {
+    /// None where this user cannot observe.
+    fn of(world: World) -> Option<Self> {
+        if !Observer::is_allowed() {
+            println!("skipped: this user may not look into processes that are not dumpable");
+            return None;
+        }
+        let world = world.observed();
+        let key = world.sign();
+        Some(Self { world, key, seen: Vec::new() })
+    }
+
+    async fn new() -> Option<Self> {
+        Self::of(World::new().await)
+    }
+
+    /// Asks a worker to end, which it must do well.
+    fn stop(&mut self, worker: Worker) {
+        let observer = worker.observer();
+        assert_eq!(worker.terminate(), Some(0));
+        self.seen.push((observer.saw(), false));
+    }
+
+    /// Kills a worker. `lost` when its workspaces go with it.
+    fn kill(&mut self, worker: Worker, lost: bool) {
+        let observer = worker.observer();
+        worker.kill();
+        self.seen.push((observer.saw(), lost));
+    }
+
+    fn ledgers(&self) -> BTreeMap<PathBuf, Told> {
+        told::ledgers(&self.world.data().join("audit"), &self.world.ledgers(), &self.key)
+    }
+
+    fn compare(&self, ledgers: &BTreeMap<PathBuf, Told>) -> Result<Agreed, Vec<String>> {
+        let workers: Vec<_> =
+            self.seen.iter().map(|(events, lost)| Watched { events, lost: *lost }).collect();
+        Comparison::run((self.world.place(), self.world.data()), ledgers, &workers)
+    }
+
+    /// Everything that was seen is told, and the other way round.
+    fn agrees(&self) -> (Agreed, Vec<(u32, Verdict)>) {
+        let ledgers = self.ledgers();
+        match self.compare(&ledgers) {
+            Ok(agreed) => {
+                println!("{agreed:?}");
+                (agreed, ledgers.values().map(|told| (told.id.part, told.audit.verdict)).collect())
+            }
+            Err(wrong) => panic!("{} times:\n{}", wrong.len(), wrong.join("\n")),
+        }
+    }
+}
+
+/// The comparison is proven on a job in which something of everything happens: whatever is
+/// left out of what was seen, or added to it, it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thing_too_few_or_too_many_is_noticed() {
+    let Some(mut watch) = Watch::new().await else { return };
+    let worker = watch.world.worker("first", None);
+    let archive = std::fs::read(real("gis/nested_countries.zip")).unwrap();
+    let id = watch.world.submit(&archive, "dxf").await;
+    watch.world.completed(id).await;
+    watch.world.queue_is_empty().await;
+    watch.stop(worker);
+    let (agreed, verdicts) = watch.agrees();
+    assert_eq!(verdicts, [(0, Verdict::Valid)]);
+    assert_eq!((agreed.found, agreed.fleeting.len()), (1, 1), "{agreed:?}");
+    assert!(agreed.made > 10 && agreed.removed == agreed.made + 1, "{agreed:?}");
+
+    let ledgers = watch.ledgers();
+    let events = watch.seen[0].0.clone();
+    let place = watch.world.place().to_owned();
+    let matters = |event: &Event| match &event.what {
+        What::Make { path, .. } | What::Remove { path, .. } => path.starts_with(&place),
+        What::Rename { .. } | What::Record { .. } => true,
+    };
+    let (mut dropped, mut added) = (0, 0);
+    for at in (0..events.len()).filter(|at| matters(&events[*at])) {
+        let event = &events[at];
+        let mut fewer = events.clone();
+        fewer.remove(at);
+        watch.seen = vec![(fewer, false)];
+        assert!(watch.compare(&ledgers).is_err(), "nobody misses {event:?}");
+        dropped += 1;
+        for (who, extra) in extras(event) {
+            let mut more = events.clone();
+            more.insert(at + 1, Event { who, what: extra, ..event.clone() });
+            watch.seen = vec![(more, false)];
+            assert!(watch.compare(&ledgers).is_err(), "nobody sees what {who:?} does after {event:?}");
+            added += 1;
+        }
+    }
+    println!("{dropped} dropped, {added} added");
+    assert!(dropped > 100 && added > 60, "{dropped} dropped, {added} added");
+}
+
+/// What should not be there beside an event.
+fn extras(event: &Event) -> Vec<(Who, What)> {
+    let (What::Make { path, .. } | What::Remove { path, .. }) = &event.what else { return Vec::new() };
+    let beside = path.with_file_name("beside");
+    let make = |kind| What::Make { path: beside.clone(), kind, exclusive: true };
+    let again = What::Remove { path: path.clone(), directory: event.is_of_directory() };
+    let rename = What::Rename { from: path.clone(), to: beside.clone() };
+    let makers = [Who::Worker, Who::Engine, Who::Other].map(|who| (who, make(Kind::File)));
+    let others = [(Who::Worker, make(Kind::Directory)), (Who::Engine, again), (Who::Engine, rename)];
+    makers.into_iter().chain(others).collect()
+}
