@@ -79,6 +79,7 @@ fn confinement(config: &Config) -> Result<(), Failure> {
         engines: Engines::default(),
         place: Place::new(config.worker.workspace.clone(), config.worker.allow_disk),
         supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
+        hosts: None,
     };
     posture::require(&setting).map(drop)
 }

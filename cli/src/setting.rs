@@ -33,5 +33,5 @@ pub(crate) fn build(engines_file: Option<&Path>) -> Result<Setting, Failure> {
     };
     let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;
     let supervisor = Supervisor::new(host).requiring(Level::from_environment()?);
-    Ok(Setting { engines, place: Place::from_environment(), supervisor })
+    Ok(Setting { engines, place: Place::from_environment(), supervisor, hosts: None })
 }

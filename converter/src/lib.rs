@@ -16,6 +16,7 @@ pub mod archive;
 mod archive_fixtures;
 pub mod digest;
 pub mod engines;
+pub mod hosts;
 pub mod intake;
 pub mod job;
 pub mod jvm;

@@ -16,11 +16,14 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// Raised with each change of a message; the two binaries must agree.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so that a command never
 /// blocks the supervisor, whatever the host does.
 pub const MAX_FRAME: usize = 48 << 10;
+
+/// The current directory of a host that waits, by a path that stays true when it is moved.
+pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
 
 /// From the supervisor to the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub const MAX_FRAME: usize = 48 << 10;
 pub enum Command {
     /// The one request; always first.
     Run(Box<Request>),
+    /// The conversion that a host with [`Task::Await`] waits for; sent once.
+    Go(Box<Task>),
     /// Stop as soon as the library allows.
     Cancel,
 }
@@ -136,6 +141,14 @@ pub enum Task {
     },
     /// Tell what the library is and can do.
     Describe,
+    /// Load the library and wait for one conversion, which [`Command::Go`] brings. The
+    /// directories may be moved until then, so that their paths mean nothing after the start.
+    Await {
+        /// The only directory to read from.
+        input_dir: PathBuf,
+        /// The only directory to write to.
+        output_dir: PathBuf,
+    },
     /// Convert one file.
     Convert {
         /// The root file.
@@ -168,6 +181,8 @@ pub enum Message {
         /// The file that was loaded.
         path: PathBuf,
     },
+    /// A host that waited has got its conversion. Until it says so, it knows nothing of a job.
+    Began,
     /// So much of the work is done.
     Progress {
         /// From 0 to 1.

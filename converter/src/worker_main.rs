@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use cadmill_converter::engines::Engines;
+use cadmill_converter::hosts::Hosts;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
 use cadmill_converter::posture::{self, Posture};
@@ -23,6 +24,7 @@ use cadmill_core::stores::Stores;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::Read;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +95,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
     // what user namespaces ask for. It is taken away when all else has ended.
     let privacy = config.worker.private_workspace.parse()?;
     let _private = setting.place.make_private(privacy, memory_bytes(config))?;
+    // In the place as it is now.
+    setting.hosts = Some(Arc::new(hosts(config, &setting)?));
     // This process holds plaintext in its buffers: it must not end in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
@@ -151,7 +155,13 @@ fn setting(config: &Config) -> Result<Setting, Failure> {
     let place = Place::new(config.worker.workspace.clone(), config.worker.allow_disk);
     let host = engine_host(config.worker.engine_host.as_deref())?;
     let supervisor = Supervisor::new(host).requiring(config.worker.min_posture.parse()?);
-    Ok(Setting { engines, place, supervisor })
+    Ok(Setting { engines, place, supervisor, hosts: None })
+}
+
+fn hosts(config: &Config, setting: &Setting) -> Result<Hosts, Failure> {
+    let Setting { engines, place, supervisor, .. } = setting;
+    let names = config.worker.warm.as_deref().unwrap_or_default();
+    Hosts::new(names, engines, place.clone(), supervisor.clone(), config.caps)
 }
 
 fn settings(config: &Config, stores: &Stores) -> WorkerSettings {

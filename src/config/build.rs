@@ -104,6 +104,7 @@ fn worker(get: Get<'_>) -> Worker {
         private_workspace: get.word(Id::WorkerPrivateWorkspace),
         engines_file: get.text(Id::WorkerEnginesFile).map(Into::into),
         engine_host: get.text(Id::WorkerEngineHost).map(Into::into),
+        warm: get.text(Id::WorkerWarm),
         stop_within: get.duration(Id::WorkerStopWithin),
         min_posture: get.word(Id::WorkerMinPosture),
         nice: u8::try_from(get.number(Id::WorkerNice)).unwrap_or_default(),

@@ -291,6 +291,8 @@ pub struct Worker {
     pub engines_file: Option<PathBuf>,
     /// The engine host's binary; beside the program when there is none.
     pub engine_host: Option<PathBuf>,
+    /// Engines for which a process waits ahead of the next job, with commas between.
+    pub warm: Option<String>,
     /// Time to finish or give back all jobs when told to stop.
     pub stop_within: Duration,
     /// Least confinement of engines, by the word of its level.

@@ -10,7 +10,13 @@ Converts the same ten models on both roads to the same libassimp.so, in turn:
 
 and prints a Markdown table for each file and one of medians over all: the time from the
 start of the engine process to the loaded library, which is when the conversion begins;
-wall time of `cadmill convert`; peak memory of the engine process.
+wall time of `cadmill convert`; peak memory of the engine process. A second table has the
+time from the request to the end of the engine process, which is what a worker waits for,
+of these roads and of
+
+    jvm warm      through the jar, in a process that was started a second before
+
+The program of that table is the example `host`.
 
     jvm.py --bin target/release --java target/java
     jvm.py --bin target/release --java target/java --runs 3
@@ -19,11 +25,13 @@ wall time of `cadmill convert`; peak memory of the engine process.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 MESHES = "tests/fixtures/real/mesh"
 FILES = [
@@ -38,6 +46,7 @@ FILES = [
     ("fels.3ds", "plyb"),
     ("ComputerKeyboard.x3d", "glb2"),
 ]
+WAITED = [("ffi", "assimp-ffi", []), ("jvm", "jvm-archive", []), ("jvm warm", "jvm-archive", ["ahead"])]
 ROADS = [("ffi", "assimp-ffi"), ("ffi unpinned", "ffi-unpinned"), ("jvm cold", "jvm-cold"), ("jvm", "assimp-jvm")]
 
 
@@ -51,14 +60,21 @@ def engines_file(directory, java):
     jars = [os.path.join(java, "assimp", name) for name in jars]
     with open(path, "w", encoding="utf-8") as file:
         file.write(ffi + "\n" + unpinned.replace('"assimp-ffi"', '"ffi-unpinned"') + "\n")
-        file.write(
-            f'[[engine]]\nname = "jvm-cold"\nkind = "jvm"\nlibrary = {json.dumps(jars[0])}\n[engine.jvm]\n'
-            f"class_path = {json.dumps(jars[1:])}\nnatives = {json.dumps(os.path.join(java, 'assimp', 'natives'))}\n"
-            'inputs = ["ply", "obj", "stl", "off", "dae", "3ds", "x3d"]\n'
-            'outputs = [{ id = "glb2", extension = "glb" }, { id = "stlb", extension = "stl" },'
-            ' { id = "plyb", extension = "ply" }]\n'
-        )
+        for name, archive in [("jvm-cold", ""), ("jvm-archive", os.path.join(java, "assimp", "assimp.jsa"))]:
+            file.write(jvm_engine(name, archive, jars, java))
     return path
+
+
+def jvm_engine(name, archive, jars, java):
+    """The declaration of the jar, with an archive of classes or without."""
+    declared = (
+        f'[[engine]]\nname = "{name}"\nkind = "jvm"\nlibrary = {json.dumps(jars[0])}\n[engine.jvm]\n'
+        f"class_path = {json.dumps(jars[1:])}\nnatives = {json.dumps(os.path.join(java, 'assimp', 'natives'))}\n"
+        'inputs = ["ply", "obj", "stl", "off", "dae", "3ds", "x3d"]\n'
+        'outputs = [{ id = "glb2", extension = "glb" }, { id = "stlb", extension = "stl" },'
+        ' { id = "plyb", extension = "ply" }]\n'
+    )
+    return declared + (f"class_archive = {json.dumps(archive)}\n" if archive else "")
 
 
 def convert(cadmill, engines, directory, engine, name, to):
@@ -75,6 +91,47 @@ def convert(cadmill, engines, directory, engine, name, to):
     return told["timings_ms"]["load"], wall, told["peak_memory_bytes"]
 
 
+def unpacked(directory, name):
+    """A directory with the model alone, and the model's name in it."""
+    place = os.path.join(directory, name + ".d")
+    source = os.path.join(MESHES, name)
+    os.makedirs(place, exist_ok=True)
+    if not name.endswith(".zip"):
+        shutil.copy(source, place)
+        return place, name
+    with zipfile.ZipFile(source) as archive:
+        archive.extractall(place)
+    return place, next(entry for entry in sorted(os.listdir(place)) if entry.endswith(".obj"))
+
+
+def waited(program, engines, directory, engine, more, name, to):
+    """Milliseconds from the request to the end of the process, and bytes at the peak."""
+    place, file = unpacked(directory, name)
+    done = subprocess.run([program, engines, engine, place, file, to, "1", *more], stdout=subprocess.PIPE, check=True)
+    time_ms, peak = done.stdout.split()
+    return float(time_ms), int(peak)
+
+
+def table_of_waiting(program, engines, directory, runs):
+    samples = {(name, road): [] for name, _ in FILES for road, _, _ in WAITED}
+    for turn in range(-1, runs):
+        for name, to in FILES:
+            for road, engine, more in WAITED if turn % 2 == 0 else list(reversed(WAITED)):
+                sample = waited(program, engines, directory, engine, more, name, to)
+                if turn >= 0:
+                    samples[name, road].append(sample)
+    print(f"\nEach cell: from the request to the end of the process, peak memory; medians of {runs} runs.\n")
+    print("| file | " + " | ".join(road for road, _, _ in WAITED) + " |")
+    print("|---|" + "---|" * len(WAITED))
+    show = lambda each: "{:.0f} ms, {:.0f} MiB".format(
+        statistics.median(time_ms for time_ms, _ in each), statistics.median(peak for _, peak in each) / (1 << 20)
+    )
+    for name, to in FILES:
+        print(f"| `{name}` to {to} | " + " | ".join(show(samples[name, road]) for road, _, _ in WAITED) + " |")
+    over_all = [[s for name, _ in FILES for s in samples[name, road]] for road, _, _ in WAITED]
+    print("| all | " + " | ".join(show(each) for each in over_all) + " |")
+
+
 def cells(samples):
     load, wall, peak = (statistics.median(each) for each in zip(*samples))
     return f"{load:.0f} ms, {wall:.0f} ms, {peak / (1 << 20):.0f} MiB"
@@ -88,7 +145,9 @@ def main():
     arguments = parser.parse_args()
     cadmill, java = (os.path.abspath(path) for path in (os.path.join(arguments.bin, "cadmill"), arguments.java))
     os.environ["CADMILL_JARS"] = java
-    for needed in (cadmill, os.path.join(java, "stamp")):
+    program = os.path.abspath(os.path.join(arguments.bin, "examples", "host"))
+    os.environ["CADMILL_ENGINE_HOST"] = os.path.abspath(os.path.join(arguments.bin, "cadmill-engine-host"))
+    for needed in (cadmill, program, os.path.join(java, "stamp")):
         if not os.path.isfile(needed):
             sys.exit(f"{needed} is missing: run `make build`")
 
@@ -102,8 +161,12 @@ def main():
                     # The first round warms the caches of files.
                     if turn >= 0:
                         samples[name, road].append(sample)
+        print_table(samples, arguments.runs)
+        table_of_waiting(program, engines, directory, arguments.runs)
 
-    print(f"Each cell: to the loaded library, wall, peak memory; medians of {arguments.runs} runs.\n")
+
+def print_table(samples, runs):
+    print(f"Each cell: to the loaded library, wall, peak memory; medians of {runs} runs.\n")
     print("| file | " + " | ".join(road for road, _ in ROADS) + " |")
     print("|---|" + "---|" * len(ROADS))
     for name, to in FILES:

@@ -1,6 +1,6 @@
 //! The host's side of the conversation: messages up, the wish to cancel down.
 
-use cadmill_converter::protocol::{self, Command, MAX_FRAME, Message};
+use cadmill_converter::protocol::{self, Command, MAX_FRAME, Message, Task};
 use cadmill_converter::sandbox::descriptors::Channel;
 use cadmill_native_sys::{Events, Level, Stage};
 use std::fs::File;
@@ -46,6 +46,15 @@ impl Reporter {
     pub(crate) fn send(&self, message: &Message) {
         locked(&self.messages).send(message);
     }
+
+    /// Waits for what a host is to do that was started ahead of it; nothing when it is not
+    /// needed any more.
+    pub(crate) fn next_task(&self) -> Option<Task> {
+        match protocol::receive::<Command>(&mut locked(&self.commands).pipe) {
+            Ok(Some(Command::Go(task))) => Some(*task),
+            Ok(Some(Command::Run(_) | Command::Cancel) | None) | Err(_) => None,
+        }
+    }
 }
 
 /// A panic while it was held leaves whole values behind; go on with them.
@@ -62,7 +71,7 @@ impl Listener {
             return;
         }
         match protocol::receive::<Command>(&mut self.pipe) {
-            Ok(Some(Command::Run(_))) => {}
+            Ok(Some(Command::Run(_) | Command::Go(_))) => {}
             // Told to stop; or the supervisor has ended, and there is no one to work for.
             Ok(Some(Command::Cancel) | None) | Err(_) => self.cancelled = true,
         }

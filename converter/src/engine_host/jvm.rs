@@ -1,24 +1,32 @@
 //! What the host makes of an engine in Java: the setting of its JVM.
 
-use cadmill_converter::protocol::Library;
+use cadmill_converter::protocol::Request;
+#[cfg(feature = "jvm")]
+use cadmill_converter::protocol::{Task, WHEREVER_IT_IS};
 use cadmill_native_sys::{Broken, Engine, LoadError};
+#[cfg(feature = "jvm")]
+use std::path::PathBuf;
 
 #[cfg(feature = "jvm")]
-pub(crate) fn load(library: &Library, memory_bytes: u64) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(request: &Request) -> Result<Box<dyn Engine>, LoadError> {
     use cadmill_native_sys::{JvmSetting, load_jvm};
     let missing = |text: &str| LoadError::Broken { how: Broken::Missing, text: text.to_owned() };
-    let jvm = library.jvm.as_deref().ok_or_else(|| missing("the engine says nothing of its class path"))?;
+    let jvm =
+        request.library.jvm.as_deref().ok_or_else(|| missing("the engine says nothing of its class path"))?;
     if let Some(problem) = &jvm.problem {
         return Err(missing(problem));
     }
     let home = jvm.home.clone().ok_or_else(|| missing("there is no Java"))?;
-    let scratch = std::env::current_dir().map_err(|e| missing(&format!("no place for temporaries: {e}")))?;
+    let scratch = match &request.task {
+        Task::Await { .. } => PathBuf::from(WHEREVER_IT_IS),
+        _ => std::env::current_dir().map_err(|e| missing(&format!("no place for temporaries: {e}")))?,
+    };
     load_jvm(&JvmSetting {
         home,
         class_path: jvm.class_path.clone(),
         natives: jvm.natives.clone(),
         converter: jvm.converter.clone(),
-        heap_bytes: jvm.heap_bytes.unwrap_or_else(|| default_heap(memory_bytes)),
+        heap_bytes: jvm.heap_bytes.unwrap_or_else(|| default_heap(request.memory_bytes)),
         archive: jvm.archive.clone(),
         scratch,
     })
@@ -32,7 +40,7 @@ fn default_heap(memory_bytes: u64) -> u64 {
 }
 
 #[cfg(not(feature = "jvm"))]
-pub(crate) fn load(_library: &Library, _memory_bytes: u64) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(_request: &Request) -> Result<Box<dyn Engine>, LoadError> {
     let text = "this cadmill was built without the JVM bridge: build it with the feature `jvm`";
     Err(LoadError::Broken { how: Broken::Missing, text: text.to_owned() })
 }

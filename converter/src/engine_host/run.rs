@@ -20,7 +20,7 @@ pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) 
     let request = match protocol::receive::<Command>(&mut channel.commands) {
         Ok(Some(Command::Run(request))) => request,
         // Nobody is there to answer to.
-        Ok(None | Some(Command::Cancel)) | Err(_) => return ExitCode::from(71),
+        Ok(None | Some(Command::Cancel | Command::Go(_))) | Err(_) => return ExitCode::from(71),
     };
     let confined = if request.version == VERSION {
         enter(&request, &channel).map_err(|e| e.to_string())

@@ -3,7 +3,7 @@
 use crate::events::Reporter;
 use crate::jvm;
 use cadmill_converter::digest;
-use cadmill_converter::protocol::{Answer, Library, Message, Request, Task, Unavailable};
+use cadmill_converter::protocol::{Answer, Message, Request, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
 use std::fs::File;
@@ -15,7 +15,7 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
         return Answer::Probed;
     }
-    let engine = match load(&request.library, request.memory_bytes) {
+    let engine = match load(request) {
         Ok(engine) => engine,
         Err(answer) => return answer,
     };
@@ -27,22 +27,34 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     });
     match &request.task {
         Task::Probe { .. } => Answer::Probed,
+        Task::Await { .. } => match reporter.next_task() {
+            Some(task) => {
+                reporter.send(&Message::Began);
+                convert(engine.as_ref(), &task, reporter)
+            }
+            None => Answer::Cancelled,
+        },
         Task::Describe => Answer::Described {
             inputs: description.inputs,
             outputs: description.outputs.into_iter().map(|o| (o.id, o.extension)).collect(),
         },
-        Task::Convert { input, input_dir, output, output_dir, format_id, options } => {
-            let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
-            let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
-            match engine.convert(&request, &events) {
-                Ok(converted) => Answer::Converted { warnings: converted.warnings },
-                Err(EngineError::Rejected(message)) => Answer::Rejected(short(&message)),
-                Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
-                Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
-                Err(EngineError::Cancelled) => Answer::Cancelled,
-                Err(EngineError::Unusable(error)) => unusable(&error),
-            }
-        }
+        task @ Task::Convert { .. } => convert(engine.as_ref(), task, reporter),
+    }
+}
+
+fn convert(engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
+    let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
+        return Answer::Setup("it was to go on with something that is no conversion".to_owned());
+    };
+    let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
+    let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
+    match engine.convert(&request, &events) {
+        Ok(converted) => Answer::Converted { warnings: converted.warnings },
+        Err(EngineError::Rejected(message)) => Answer::Rejected(short(&message)),
+        Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
+        Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
+        Err(EngineError::Cancelled) => Answer::Cancelled,
+        Err(EngineError::Unusable(error)) => unusable(&error),
     }
 }
 
@@ -51,7 +63,8 @@ fn short(message: &str) -> String {
     message.chars().take(4000).collect()
 }
 
-fn load(library: &Library, memory_bytes: u64) -> Result<Box<dyn Engine>, Answer> {
+fn load(request: &Request) -> Result<Box<dyn Engine>, Answer> {
+    let library = &request.library;
     let unavailable = |(reason, message)| Answer::Unavailable { reason, message };
     let pinned = match (&library.path, &library.sha256) {
         (Some(path), Some(pin)) => Some(open_pinned(path, pin).map_err(unavailable)?),
@@ -63,7 +76,7 @@ fn load(library: &Library, memory_bytes: u64) -> Result<Box<dyn Engine>, Answer>
     let loaded = match library.kind {
         EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs),
         EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs),
-        EngineKind::Jvm => return jvm::load(library, memory_bytes).map_err(|e| unusable(&e)),
+        EngineKind::Jvm => return jvm::load(request).map_err(|e| unusable(&e)),
     };
     loaded.map_err(|error| unusable(&error))
 }

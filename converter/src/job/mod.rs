@@ -12,10 +12,11 @@ mod verdict;
 
 use crate::archive::Plan;
 use crate::engines::{Engine, Engines};
+use crate::hosts::Hosts;
 use crate::intake::{Local, Source};
 use crate::protocol::{Request, Task, VERSION};
 use crate::publish::{Sink, needs_archive};
-use crate::supervisor::{Cap, Event, Identity, Report, Supervisor, clean};
+use crate::supervisor::{Ahead, Cap, Event, Identity, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
@@ -24,6 +25,7 @@ use cadmill_core::domain::limits::{ArchiveLimits, Caps, MIN_MEMORY_BYTES, displa
 use cadmill_core::domain::route::{self, Target};
 use output::{discard_second, output_files};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use verdict::{cancelled, cap_failure, judge};
@@ -60,6 +62,9 @@ pub struct Setting {
     pub place: Place,
     /// Starts engine hosts.
     pub supervisor: Supervisor,
+    /// Hosts that are started before the input is there; none for one who converts files
+    /// of this machine where they lie.
+    pub hosts: Option<Arc<Hosts>>,
 }
 
 /// The part of a job that is under way.
@@ -145,7 +150,7 @@ pub fn run<S: Sink>(
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, Facts) {
     let started = Instant::now();
-    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default() };
+    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default(), ahead: None };
     let result = job.run(input);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
@@ -166,7 +171,7 @@ pub fn run_in<S: Sink>(
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, Facts) {
     let started = Instant::now();
-    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default() };
+    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default(), ahead: None };
     let result = job.run_in(input, workspace);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
@@ -180,6 +185,8 @@ struct Job<'a, S> {
     cancel: &'a AtomicBool,
     observer: &'a mut dyn Observer,
     facts: Facts,
+    /// A host that was started for it ahead, until it is used.
+    ahead: Option<Ahead>,
 }
 
 /// The file to convert and where it lies.
@@ -273,6 +280,7 @@ impl<S: Sink> Job<'_, S> {
         workspace.admit(plan.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes();
         self.facts.unpacked_files = plan.files();
+        self.start_ahead(&target, workspace)?;
         let folder = workspace.input_folder()?;
         input.expand(&folder, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
         let directory = folder.path().to_owned();
@@ -295,6 +303,7 @@ impl<S: Sink> Job<'_, S> {
         let (formats, targets) = self.targets()?;
         let target = self.target_for(&name, &formats, &targets)?;
         workspace.admit(input.needs_bytes())?;
+        self.start_ahead(&target, workspace)?;
         let progress = &mut |fraction| self.observer.progress(fraction);
         let path = input.place(&workspace.input_folder()?, self.cancel, progress)?;
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
@@ -369,18 +378,7 @@ impl<S: Sink> Job<'_, S> {
         }
         // It makes files that nobody announces: that it starts must be on record.
         workspace.check()?;
-        let observer = &mut *self.observer;
-        let report = self
-            .setting
-            .supervisor
-            .run(&request, &self.order.caps, &workspace.scratch(), &output_dir, self.cancel, &mut |event| {
-                match event {
-                    Event::Loaded(identity) => observer.engine(&engine.name, &identity),
-                    Event::Progress(fraction) => observer.progress(fraction),
-                    Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
-                }
-            })
-            .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
+        let report = self.report(&request, &engine.name, workspace)?;
         self.note(&report, workspace);
         workspace.take_stock()?;
         judge(&engine.name, report.outcome).map_err(|mut failure| {
@@ -388,6 +386,37 @@ impl<S: Sink> Job<'_, S> {
             blame_a_full_workspace(failure, workspace)
         })?;
         discard_second(&workspace.output_folder()?, engine.library.kind, &target.format_id, main_name)
+    }
+
+    /// By the host that waits for it, if there is one; or else by one that is started now.
+    fn report(&mut self, request: &Request, engine: &str, workspace: &Workspace) -> Result<Report, Failure> {
+        let observer = &mut *self.observer;
+        let hear = &mut |event| match event {
+            Event::Loaded(identity) => observer.engine(engine, &identity),
+            Event::Progress(fraction) => observer.progress(fraction),
+            Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
+        };
+        if let Some(ahead) = self.ahead.take() {
+            if let Some(report) = ahead.convert(&request.task, self.cancel, hear) {
+                return Ok(report);
+            }
+            tracing::warn!(engine, "a waiting engine host ended before its job; another is started");
+            workspace.take_stock()?;
+            workspace.clear_output()?;
+        }
+        let (caps, scratch, output) = (&self.order.caps, workspace.scratch(), workspace.output());
+        self.setting
+            .supervisor
+            .run(request, caps, &scratch, &output, self.cancel, hear)
+            .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
+    }
+
+    /// Where the setting has hosts: the JVM is made while the input is brought in.
+    fn start_ahead(&mut self, target: &Target, workspace: &Workspace) -> Result<(), Failure> {
+        if let (Some(hosts), Some(engine)) = (&self.setting.hosts, self.setting.engines.get(&target.engine)) {
+            self.ahead = hosts.hand_out(engine, &self.order.caps, workspace)?;
+        }
+        Ok(())
     }
 
     fn note(&mut self, report: &Report, workspace: &Workspace) {
@@ -433,7 +462,7 @@ impl<S: Sink> Job<'_, S> {
     }
 }
 
-fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
+pub(crate) fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
     Request {
         version: VERSION,
         supervisor: std::process::id(),

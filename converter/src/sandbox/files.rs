@@ -96,9 +96,9 @@ fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> io
 fn directories(task: &Task) -> (Option<&Path>, Option<&Path>) {
     match task {
         Task::Describe => (None, None),
-        Task::Probe { input_dir, output_dir } | Task::Convert { input_dir, output_dir, .. } => {
-            (Some(input_dir), Some(output_dir))
-        }
+        Task::Probe { input_dir, output_dir }
+        | Task::Await { input_dir, output_dir }
+        | Task::Convert { input_dir, output_dir, .. } => (Some(input_dir), Some(output_dir)),
     }
 }
 

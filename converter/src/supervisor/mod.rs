@@ -9,28 +9,34 @@
 //! the minimum.
 //!
 //! It waits in one `poll` for messages, noise and the end of the process, and
-//! wakes every 20 to 50 ms to look at the caps. It makes no thread, and its memory
-//! does not depend on what the engine says.
+//! wakes every 20 to 50 ms to look at the caps. Its memory does not depend on what the
+//! engine says. It makes no thread, but for a host that is started ahead of its work
+//! ([`Ahead`]), whose thread does the same.
 
+mod ahead;
 mod group;
 mod host;
 mod judge;
+mod orders;
 mod own_user;
 mod process;
 mod text;
 mod watch;
 
 use crate::posture::{InForce, Level};
-use crate::protocol::{Answer, Command, Confinement, Request};
+use crate::protocol::{Answer, Command, Confinement, Request, Task, WHEREVER_IT_IS};
 use cadmill_core::domain::limits::Caps;
 use group::Group;
+use orders::Orders;
 use process::Process;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use watch::Watch;
 
+pub use ahead::Ahead;
 pub use host::{HOST_VARIABLE, engine_host};
 pub use text::clean;
 
@@ -165,9 +171,12 @@ pub struct Report {
     pub confinement: Option<InForce>,
     /// The library, if it got that far.
     pub identity: Option<Identity>,
-    /// From the start to the loaded library.
+    /// Whether a host that was started ahead has got its conversion.
+    pub began: bool,
+    /// From the start to the loaded library; of a host that was started ahead, from the
+    /// moment that it got its conversion.
     pub load_time: Option<Duration>,
-    /// From the start to the end of the process.
+    /// From the same moment to the end of the process.
     pub wall_time: Duration,
     /// Processor time, user and system.
     pub processor_time: Duration,
@@ -214,14 +223,30 @@ impl Supervisor {
         cancel: &AtomicBool,
         events: &mut dyn FnMut(Event),
     ) -> io::Result<Report> {
-        let process = Process::start(&self.host, work)?;
-        // It waits for its request; until then it does nothing.
-        let group = Group::of(process.pid(), caps);
-        let own_uid = own_user::give(process.pid(), request, work, output)?;
-        let confinement = Confinement { minimum: self.minimum, own_uid, control_group: group.is_own() };
-        let mut watch = Watch::new(process, group, *caps, [work, output], self.minimum, events);
+        let orders = Arc::new(Orders::at_once(work, output));
+        let (mut watch, confinement) = self.begin(request, caps, orders, events)?;
         watch.send(&Command::Run(Box::new(Request { confinement, ..request.clone() })))?;
         watch.until_death(cancel)?;
         watch.bury()
+    }
+
+    /// Starts the process, which waits for its request and does nothing until then.
+    fn begin<'a>(
+        &self,
+        request: &Request,
+        caps: &Caps,
+        orders: Arc<Orders>,
+        events: &'a mut dyn FnMut(Event),
+    ) -> io::Result<(Watch<'a>, Confinement)> {
+        let [work, output] = orders.written();
+        let temporaries = match &request.task {
+            Task::Await { .. } => Path::new(WHEREVER_IT_IS),
+            _ => work.as_path(),
+        };
+        let process = Process::start(&self.host, &work, temporaries)?;
+        let group = Group::of(process.pid(), caps);
+        let own_uid = own_user::give(process.pid(), request, &work, &output)?;
+        let confinement = Confinement { minimum: self.minimum, own_uid, control_group: group.is_own() };
+        Ok((Watch::new(process, group, *caps, orders, self.minimum, events), confinement))
     }
 }

@@ -25,7 +25,9 @@ const FIRST: u32 = 0x6CAD_0000;
 pub(super) fn give(pid: Pid, request: &Request, work: &Path, output: &Path) -> io::Result<Option<u32>> {
     let Some(workspace) = work.parent() else { return Ok(None) };
     let input = match &request.task {
-        Task::Convert { input_dir, .. } | Task::Probe { input_dir, .. } => Some(input_dir.as_path()),
+        Task::Convert { input_dir, .. } | Task::Probe { input_dir, .. } | Task::Await { input_dir, .. } => {
+            Some(input_dir.as_path())
+        }
         Task::Describe => None,
     };
     let jvm = request.library.jvm.iter().flat_map(|jvm| jvm.reads().map(|path| path.as_path()));
@@ -62,7 +64,7 @@ fn is_readable(file: &Path) -> bool {
 }
 
 /// Gives a directory away with all in it. Links are given away themselves.
-fn hand_over(directory: &Path, id: u32) -> io::Result<()> {
+pub(super) fn hand_over(directory: &Path, id: u32) -> io::Result<()> {
     let owner = (Uid::from_raw(id), Gid::from_raw(id));
     let mut pending = vec![directory.to_owned()];
     while let Some(path) = pending.pop() {

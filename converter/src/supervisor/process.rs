@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
@@ -38,12 +38,14 @@ pub(super) struct Ready {
 }
 
 impl Process {
-    pub(super) fn start(host: &Path, work: &Path) -> io::Result<Self> {
+    /// Starts it in `work`, which it also gets as the place for temporaries, by the path
+    /// `temporaries`.
+    pub(super) fn start(host: &Path, work: &Path, temporaries: &Path) -> io::Result<Self> {
         let mut command = std::process::Command::new(host);
         command
             .env_clear()
             .envs(KEPT.iter().zip(["C", "2"]))
-            .env(KEPT[2], work)
+            .env(KEPT[2], temporaries)
             .current_dir(work)
             .process_group(0)
             .stdin(Stdio::piped())
@@ -80,6 +82,11 @@ impl Process {
 
     pub(super) fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Another end of the pipe of commands, and another handle of the process.
+    pub(super) fn reins(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        Ok((self.commands.as_fd().try_clone_to_owned()?, self.handle.try_clone()?))
     }
 
     /// When it was started.

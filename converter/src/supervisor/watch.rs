@@ -1,6 +1,7 @@
 //! Watching one process until it is dead and buried: what it says, what it uses.
 
 use super::group::Group;
+use super::orders::Orders;
 use super::process::Process;
 use super::{Cap, Event, Identity, Outcome, Report, clean, judge};
 use crate::posture::{InForce, Level};
@@ -8,15 +9,23 @@ use crate::probe;
 use crate::protocol::{Answer, Command, Decoder, Message};
 use cadmill_core::domain::limits::Caps;
 use std::io;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the caps are looked at: at first, when most that goes wrong goes
-/// wrong at once, and later, when looking has its price.
-fn tick(elapsed: Duration) -> Duration {
-    Duration::from_millis(if elapsed < Duration::from_secs(2) { 20 } else { 50 })
+/// wrong at once, and later, when looking has its price. A host that waits does nothing.
+fn tick(working: Option<Duration>) -> Duration {
+    Duration::from_millis(match working {
+        Some(elapsed) if elapsed < Duration::from_secs(2) => 20,
+        Some(_) => 50,
+        None => 250,
+    })
 }
+
+/// How long a host may wait for its conversion. Another takes its place then.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// How long a cancelled engine may take to stop by itself.
 const GRACE: Duration = Duration::from_millis(300);
@@ -44,7 +53,9 @@ pub(super) struct Seen {
     pub(super) killed: Option<Outcome>,
     pub(super) cancelled_at: Option<Instant>,
     pub(super) identity: Option<Identity>,
-    pub(super) load_time: Option<Duration>,
+    pub(super) loaded_at: Option<Instant>,
+    /// It waited, and has got its conversion.
+    pub(super) began: bool,
     pub(super) warnings: Vec<String>,
     pub(super) noise_bytes: u64,
     pub(super) message_bytes: u64,
@@ -54,7 +65,7 @@ pub(super) struct Seen {
 
 pub(super) struct Watch<'a> {
     caps: Caps,
-    written: [&'a Path; 2],
+    orders: Arc<Orders>,
     minimum: Level,
     started: Instant,
     process: Process,
@@ -69,13 +80,18 @@ impl<'a> Watch<'a> {
         process: Process,
         group: Group,
         caps: Caps,
-        written: [&'a Path; 2],
+        orders: Arc<Orders>,
         minimum: Level,
         events: &'a mut dyn FnMut(Event),
     ) -> Self {
         let (decoder, seen) = (Decoder::default(), Seen::default());
         let started = process.started();
-        Self { caps, written, minimum, started, process, group, decoder, seen, events }
+        Self { caps, orders, minimum, started, process, group, decoder, seen, events }
+    }
+
+    /// Another end of the pipe of commands, and another handle of the process.
+    pub(super) fn reins(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        self.process.reins()
     }
 
     pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
@@ -83,8 +99,9 @@ impl<'a> Watch<'a> {
     }
 
     pub(super) fn until_death(&mut self, cancel: &AtomicBool) -> io::Result<()> {
-        let mut next_look = Instant::now();
+        let mut last_look: Option<Instant> = None;
         loop {
+            let next_look = self.next_look(last_look);
             let ready = self.process.wait(next_look.saturating_duration_since(Instant::now()))?;
             if ready.messages {
                 self.take_messages()?;
@@ -96,11 +113,18 @@ impl<'a> Watch<'a> {
                 return Ok(());
             }
             let now = Instant::now();
-            if now >= next_look {
-                next_look = now + tick(now - self.started);
+            if now >= self.next_look(last_look) {
+                last_look = Some(now);
                 self.look(cancel, now)?;
             }
         }
+    }
+
+    /// By what is known now: a host that waited may have begun meanwhile.
+    fn next_look(&self, last: Option<Instant>) -> Instant {
+        last.map_or(self.started, |last| {
+            last + tick(self.orders.since().map(|since| last.saturating_duration_since(since)))
+        })
     }
 
     /// Looks at every cap and at the wish to cancel.
@@ -131,14 +155,16 @@ impl<'a> Watch<'a> {
         let usage = probe::memory(self.process.pid());
         self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
         self.seen.peak_data = self.seen.peak_data.max(usage.data);
-        let elapsed = now - self.started;
+        let since = self.orders.since();
+        let elapsed = now.saturating_duration_since(since.unwrap_or(self.started));
+        let longest = if since.is_some() { self.caps.time } else { MAX_WAIT };
         let printed = self.seen.noise_bytes + self.seen.message_bytes;
         let caps = &self.caps;
         if usage.resident > caps.memory_bytes {
             return Some(Cap::Memory { limit: caps.memory_bytes, observed: usage.resident });
         }
-        if elapsed > caps.time {
-            return Some(Cap::Time { limit: caps.time, observed: elapsed });
+        if elapsed > longest {
+            return Some(Cap::Time { limit: longest, observed: elapsed });
         }
         if printed > caps.message_bytes {
             return Some(Cap::Messages { limit: caps.message_bytes, observed: printed });
@@ -150,7 +176,7 @@ impl<'a> Watch<'a> {
     }
 
     fn exceeded_on_disk(&self) -> Option<Cap> {
-        let [work, output] = self.written.map(probe::written);
+        let [work, output] = self.orders.written().map(|directory| probe::written(&directory));
         let (bytes, entries) = (work.bytes + output.bytes, work.entries + output.entries);
         let depth = work.depth.max(output.depth);
         if bytes > self.caps.output_bytes {
@@ -190,10 +216,11 @@ impl<'a> Watch<'a> {
             Message::Violation { syscall, .. } => self.seen.violation = Some(syscall),
             Message::Loaded { library, version, path } => {
                 let identity = Identity { library: clean(&library), version: clean(&version), path };
-                self.seen.load_time = Some(self.started.elapsed());
+                self.seen.loaded_at = Some(Instant::now());
                 self.seen.identity = Some(identity.clone());
                 (self.events)(Event::Loaded(identity));
             }
+            Message::Began => self.seen.began = true,
             Message::Progress { fraction } if fraction.is_finite() => {
                 (self.events)(Event::Progress(fraction.clamp(0.0, 1.0)));
             }
@@ -242,15 +269,15 @@ impl<'a> Watch<'a> {
         if let Some(cap) = self.exceeded_on_disk() {
             self.seen.killed.get_or_insert(Outcome::Cap(cap));
         }
-        let [work, output] = self.written;
-        if probe::written(output).closed > 0 {
+        let [work, output] = self.orders.written();
+        if probe::written(&output).closed > 0 {
             // Nobody can say what is in there.
             self.seen.killed.get_or_insert(Outcome::NoAnswer { exit: 0 });
         }
         // What is no output is removed, and must be removable.
-        probe::flatten(work)?;
+        probe::flatten(&work)?;
         if self.seen.killed.is_some() {
-            probe::flatten(output)?;
+            probe::flatten(&output)?;
         }
         Ok(())
     }
@@ -271,7 +298,8 @@ impl<'a> Watch<'a> {
         let remains = self.process.reap()?;
         self.seen.out_of_memory = self.group.has_run_out();
         self.look_once_more()?;
-        let wall_time = self.started.elapsed();
+        let since = self.orders.since().unwrap_or(self.started);
+        let wall_time = since.elapsed();
         let seen = self.seen;
         // A child's ru_maxrss begins with the size of the process that started
         // it, so it says something only when it is larger than ours.
@@ -280,7 +308,8 @@ impl<'a> Watch<'a> {
         Ok(Report {
             outcome: judge::judge(&seen, &remains, &self.caps),
             confinement: seen.confinement,
-            load_time: seen.load_time,
+            load_time: seen.loaded_at.map(|at| at.saturating_duration_since(since)),
+            began: seen.began,
             wall_time,
             processor_time: remains.processor_time,
             peak_memory_bytes: seen.peak_resident.max(reaped_peak),

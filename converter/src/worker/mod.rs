@@ -22,6 +22,7 @@ mod hold;
 mod recording;
 mod take;
 
+use crate::hosts::{Hosts, WAITING_BYTES};
 use crate::intake::Flow;
 use crate::job::Setting;
 use admission::Budget;
@@ -107,7 +108,8 @@ impl Worker {
         queue: Arc<dyn EventQueue>,
         stop: CancellationToken,
     ) -> Self {
-        let budget = Budget::new(settings.memory_bytes);
+        let waiting = setting.hosts.as_ref().map_or(0, |hosts| hosts.kept().saturating_mul(WAITING_BYTES));
+        let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting));
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
         let shared =
@@ -129,6 +131,7 @@ impl Worker {
         sweeper.abort();
         tracing::info!(jobs = tasks.len(), "told to stop");
         shared.lose_all();
+        shared.with_hosts(|hosts| hosts.close()).await;
         tasks.close();
         // Part of the time is for the end of the process itself.
         let within = shared.settings.stop_within.saturating_sub(Duration::from_secs(1));
@@ -143,6 +146,8 @@ impl Worker {
     /// is started for one upload. Says whether every job has ended.
     pub async fn run_once(&self, notices: &[Notice]) -> bool {
         let shared = &self.shared;
+        // Nobody comes after them.
+        shared.with_hosts(|hosts| hosts.close()).await;
         shared.sweep().await;
         let stopper = {
             let shared = Arc::clone(shared);
@@ -207,8 +212,18 @@ impl Shared {
 
     async fn sweep_now_and_then(self: Arc<Self>) {
         loop {
+            self.with_hosts(|hosts| hosts.fill()).await;
             self.sweep().await;
             tokio::time::sleep(SWEEP_INTERVAL).await;
+        }
+    }
+
+    /// Does something with the hosts that wait for jobs, on a thread that may wait.
+    async fn with_hosts(&self, act: fn(&Hosts)) {
+        if let Some(hosts) = self.setting.hosts.clone()
+            && let Err(error) = tokio::task::spawn_blocking(move || act(&hosts)).await
+        {
+            tracing::error!(error = %error, "the waiting engine hosts could not be looked after");
         }
     }
 

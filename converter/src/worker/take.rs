@@ -365,6 +365,8 @@ impl Road<'_> {
         };
         let ended = self.attempt(*job, room, &hold).await;
         let settle = self.conclude(&hold, ended).await;
+        // One that was used has gone; the next job finds another.
+        shared.with_hosts(|hosts| hosts.fill()).await;
         keeper.abort();
         Ok(Some(settle))
     }

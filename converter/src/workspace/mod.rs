@@ -308,6 +308,38 @@ impl Workspace {
         self.renew(SCRATCH, FileRole::Temporary)
     }
 
+    /// Takes the directories of another workspace, to which an engine host has confined
+    /// itself, in place of its own. Both are empty of plaintext. Says whether it did: not
+    /// when something lies where only the job may put something.
+    ///
+    /// What was made for nobody joins the ledger here, as the making of a directory.
+    ///
+    /// # Errors
+    /// `infra.io`, `infra.audit`.
+    pub(crate) fn take_over(&self, other: &Self) -> Result<bool, Failure> {
+        let fail = |e: io::Error| Failure::io("taking over a workspace", &e);
+        for directory in [self.input(), other.input(), other.output()] {
+            if std::fs::read_dir(directory).map_err(fail)?.next().is_some() {
+                return Ok(false);
+            }
+        }
+        // A host with a user id of its own passes through it.
+        let mode = rustix::fs::fstat(&other.root).map_err(|e| fail(e.into()))?.st_mode;
+        rustix::fs::fchmod(&self.root, Mode::from_raw_mode(mode)).map_err(|e| fail(e.into()))?;
+        let mut all = true;
+        for (name, role) in LAYOUT.into_iter().filter(|(name, _)| *name != FETCHED) {
+            self.destroy_directory(name, role)?;
+            self.make_directory_by(name, role, || {
+                if rustix::fs::renameat(&other.root, name, &self.root, name).is_err() {
+                    all = false;
+                    rustix::fs::mkdirat(&self.root, name, Mode::RWXU)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(all)
+    }
+
     /// Destroys the input, when nobody reads it any more.
     ///
     /// # Errors
@@ -340,9 +372,18 @@ impl Workspace {
     }
 
     fn make_directory(&self, name: &str, role: FileRole) -> Result<(), Failure> {
+        self.make_directory_by(name, role, || Ok(rustix::fs::mkdirat(&self.root, name, Mode::RWXU)?))
+    }
+
+    fn make_directory_by(
+        &self,
+        name: &str,
+        role: FileRole,
+        make: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), Failure> {
         let new = NewFile { kind: Kind::Directory, role, parent: self.id, name: name.as_bytes() };
         let make = || {
-            rustix::fs::mkdirat(&self.root, name, Mode::RWXU)?;
+            make()?;
             folder::open_directory(&self.root, name)
         };
         self.account.make(new, "making the workspace", make).map(drop)
@@ -350,13 +391,17 @@ impl Workspace {
 
     /// Destroys a directory with all in it, and makes it anew.
     fn renew(&self, name: &str, role: FileRole) -> Result<(), Failure> {
+        self.destroy_directory(name, role)?;
+        self.make_directory(name, role)
+    }
+
+    fn destroy_directory(&self, name: &str, role: FileRole) -> Result<(), Failure> {
         let folder = self.folder(name, role)?;
         let cleared = folder.clear().and_then(|()| {
             let remove = || Ok(rustix::fs::unlinkat(&self.root, name, AtFlags::REMOVEDIR)?);
             self.account.rmdir(folder.id(), folder.inode(), remove)
         });
-        cleared.map_err(|e| Failure::io("destroying files of the workspace", &e))?;
-        self.make_directory(name, role)
+        cleared.map_err(|e| Failure::io("destroying files of the workspace", &e))
     }
 }
 

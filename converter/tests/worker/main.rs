@@ -153,6 +153,7 @@ impl World {
             engines: Engines::default(),
             place: Place::new(self.place.path().to_owned(), false),
             supervisor: Supervisor::new(env!("CARGO_BIN_EXE_cadmill-engine-host").into()),
+            hosts: None,
         };
         let posture = [("swap".to_owned(), "off".to_owned())].into();
         let signer: Arc<dyn Signer> = self.signer.clone();

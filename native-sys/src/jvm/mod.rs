@@ -33,7 +33,7 @@ pub struct JvmSetting {
     pub heap_bytes: u64,
     /// Archive of classes (AppCDS). One that does not fit is ignored by the JVM.
     pub archive: Option<PathBuf>,
-    /// For `java.io.tmpdir`.
+    /// The current directory, for `java.io.tmpdir` and `user.dir`.
     pub scratch: PathBuf,
 }
 

@@ -43,6 +43,9 @@ pub(super) fn list(setting: &JvmSetting) -> Vec<CString> {
     options.push(format!("-Xmx{}k", heap >> 10).into_bytes());
     options.push(format!("-Xms{}k", heap.min(FIRST_HEAP_BYTES) >> 10).into_bytes());
     options.push(option("-Djava.io.tmpdir=", &setting.scratch));
+    // The current directory. The JVM would ask the system once; this may be a path that
+    // stays true when the directory is moved.
+    options.push(option("-Duser.dir=", &setting.scratch));
     if let Some(natives) = &setting.natives {
         options.push(option("-Djava.library.path=", natives));
         options.push(option("-Dorg.lwjgl.librarypath=", natives));

@@ -1,6 +1,7 @@
 //! Engines in Java: the same bytes through the jar as through the library (`parity`), an
-//! outcome for whatever a converter does and nothing that it can reach (`confined`), and
-//! answers that help where something is missing (`installation`).
+//! outcome for whatever a converter does and nothing that it can reach (`confined`), answers
+//! that help where something is missing (`installation`), and all of that from a process that
+//! waited for its job (`warm`).
 //!
 //! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
 //! does what its input says. The real one is `assimp-jvm`.
@@ -8,6 +9,7 @@
 mod confined;
 mod installation;
 mod parity;
+mod warm;
 
 use crate::misbehaviour::{is_alive, watched};
 use crate::support::{Bench, Run, repository};

@@ -10,4 +10,4 @@ mod private;
 mod processes;
 mod task;
 mod whole;
-mod world;
+pub(crate) mod world;

@@ -1,0 +1,226 @@
+//! Engine hosts that are started ahead of their jobs, for engines in Java: making the JVM
+//! is most of what a short conversion by one costs.
+//!
+//! - [`Hosts::hand_out`] gives a job a host that waits, with the directories that it has
+//!   confined itself to; or else starts one in the job's own workspace, so that the JVM
+//!   is made while the input is brought in.
+//! - A host serves one job and ends. While it waits it has no file, no name and no secret
+//!   of any job, and its directories are in a workspace that is nobody's.
+//! - It refuses a job with other caps than the host was started with. Whatever fails here
+//!   is told in one line, and the job runs as if there were no host.
+
+use crate::engines::{Engine, Engines};
+use crate::job;
+use crate::protocol::Task;
+use crate::supervisor::{Ahead, Supervisor};
+use crate::workspace::{Place, Workspace};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::EngineKind;
+use cadmill_core::domain::limits::Caps;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Memory of a waiting JVM, as the budget of a worker counts it, in bytes: twice what one of
+/// `assimp-jvm` was seen to hold.
+pub const WAITING_BYTES: u64 = 96 << 20;
+
+/// The hosts of one worker.
+pub struct Hosts {
+    place: Place,
+    supervisor: Supervisor,
+    caps: Caps,
+    /// One host each; an engine may stand here more than once.
+    wanted: Vec<Engine>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    hosts: Vec<Host>,
+    closed: bool,
+}
+
+/// The host goes before its directories do.
+struct Host {
+    engine: String,
+    ahead: Ahead,
+    workspace: Workspace,
+}
+
+impl Hosts {
+    /// Keeps a host ready for each engine of `names`, a list with commas.
+    ///
+    /// # Errors
+    /// `usage.invalid`: there is no such engine, or it is not one in Java.
+    pub fn new(
+        names: &str,
+        engines: &Engines,
+        place: Place,
+        supervisor: Supervisor,
+        caps: Caps,
+    ) -> Result<Self, Failure> {
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let wanted = names.map(|name| wanted(name, engines)).collect::<Result<_, _>>()?;
+        Ok(Self { place, supervisor, caps, wanted, waiting: Mutex::default() })
+    }
+
+    /// How many are kept.
+    pub fn kept(&self) -> u64 {
+        self.wanted.len() as u64
+    }
+
+    /// Starts what is missing, and looks after what is there.
+    pub fn fill(&self) {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return;
+        }
+        waiting.hosts.retain(|host| {
+            let alive = host.ahead.is_alive();
+            if !alive {
+                tracing::warn!(engine = host.engine, "a waiting engine host has ended; another is started");
+            }
+            alive
+        });
+        for engine in missing(&self.wanted, &waiting.hosts) {
+            match self.start(engine) {
+                Ok(host) => waiting.hosts.push(host),
+                Err(failure) => {
+                    tracing::warn!(engine = engine.name, code = %failure.code, "no engine host could be started ahead");
+                }
+            }
+        }
+    }
+
+    /// Kills all that wait and removes their directories; no others are started.
+    pub fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.hosts.clear();
+    }
+
+    /// A host for this job, which has nothing in its workspace yet.
+    ///
+    /// # Errors
+    /// Of the workspace, which cannot be used then: `infra.io`, `infra.audit`.
+    pub(crate) fn hand_out(
+        &self,
+        engine: &Engine,
+        caps: &Caps,
+        workspace: &Workspace,
+    ) -> Result<Option<Ahead>, Failure> {
+        if engine.library.kind != EngineKind::Jvm {
+            return Ok(None);
+        }
+        if let Some(host) = self.take(&engine.name, caps)
+            && workspace.take_over(&host.workspace)?
+        {
+            host.ahead.moved(&workspace.scratch(), &workspace.output());
+            tracing::debug!(engine = engine.name, "a waiting engine host is used");
+            return Ok(Some(host.ahead));
+        }
+        // It makes files that nobody announces: that it starts must be on record.
+        workspace.check()?;
+        let started = start_in(workspace, engine, caps, &self.supervisor);
+        Ok(started.inspect_err(|failure| tracing::warn!(code = %failure.code, "no host ahead")).ok())
+    }
+
+    fn take(&self, engine: &str, caps: &Caps) -> Option<Host> {
+        let mut waiting = self.waiting();
+        let fits = |host: &Host| host.engine == engine && host.ahead.caps() == caps && host.ahead.is_alive();
+        let index = waiting.hosts.iter().position(fits)?;
+        Some(waiting.hosts.remove(index))
+    }
+
+    fn start(&self, engine: &Engine) -> Result<Host, Failure> {
+        let workspace = self.place.create()?;
+        let ahead = start_in(&workspace, engine, &self.caps, &self.supervisor)?;
+        Ok(Host { engine: engine.name.clone(), ahead, workspace })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hosts").field("kept", &self.kept()).finish_non_exhaustive()
+    }
+}
+
+fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
+    let fail = |why: &str| {
+        Err(Failure::new(FailureCode::UsageInvalid, format!("worker.warm names the engine '{name}', {why}")))
+    };
+    match engines.get(name) {
+        None => fail("which is not there"),
+        Some(engine) if engine.library.kind != EngineKind::Jvm => fail("which is not one in Java"),
+        Some(engine) => Ok(engine.clone()),
+    }
+}
+
+/// Each of the wanted for which no host waits.
+fn missing<'a>(wanted: &'a [Engine], there: &[Host]) -> Vec<&'a Engine> {
+    let mut there: Vec<&str> = there.iter().map(|host| host.engine.as_str()).collect();
+    let is_missing = |engine: &&Engine| match there.iter().position(|name| *name == engine.name) {
+        Some(index) => {
+            there.swap_remove(index);
+            false
+        }
+        None => true,
+    };
+    wanted.iter().filter(is_missing).collect()
+}
+
+fn start_in(
+    workspace: &Workspace,
+    engine: &Engine,
+    caps: &Caps,
+    supervisor: &Supervisor,
+) -> Result<Ahead, Failure> {
+    let task = Task::Await { input_dir: workspace.input(), output_dir: workspace.output() };
+    let request = job::request(engine, task, caps);
+    supervisor
+        .start_ahead(request, caps, &workspace.scratch(), &workspace.output())
+        .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(names: &str) -> Result<Hosts, Failure> {
+        let place = Place::new("/dev/shm".into(), false);
+        let supervisor = Supervisor::new("/nonexistent".into());
+        Hosts::new(names, &Engines::default(), place, supervisor, Caps::default())
+    }
+
+    #[test]
+    fn names_are_of_engines_in_java() {
+        for (names, kept) in [("", 0), (" , ", 0), ("assimp-jvm", 1), ("assimp-jvm, assimp-jvm,", 2)] {
+            assert_eq!(hosts(names).unwrap().kept(), kept, "{names:?}");
+        }
+        for (names, why) in [("assimp-jvm,nope", "'nope', which is not there"), ("gdal", "not one in Java")] {
+            let failure = hosts(names).unwrap_err();
+            assert_eq!(failure.code, FailureCode::UsageInvalid);
+            assert!(failure.message.contains(why), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_started_leaves_nothing_behind() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let supervisor = Supervisor::new("/nonexistent".into());
+        let at = Place::new(place.path().into(), false);
+        let hosts =
+            Hosts::new("assimp-jvm", &Engines::default(), at.clone(), supervisor, Caps::default()).unwrap();
+        hosts.fill();
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        // The job goes on without.
+        let engine = Engines::default().get("assimp-jvm").unwrap().clone();
+        let workspace = at.create().unwrap();
+        assert!(hosts.hand_out(&engine, &Caps::default(), &workspace).unwrap().is_none());
+        workspace.remove().unwrap();
+    }
+}

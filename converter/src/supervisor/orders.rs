@@ -1,0 +1,58 @@
+//! What a host that waits does not know at its start: when its work begins, and where the
+//! directories are by then. The thread that watches it asks at each look.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Shared by the one who watches the host and the one who has work for it.
+#[derive(Debug)]
+pub(super) struct Orders(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// The current directory of the host, and the one for its output.
+    written: [PathBuf; 2],
+    /// When its work began, if it has.
+    since: Option<Instant>,
+}
+
+impl Orders {
+    /// Of a host that works from its start.
+    pub(super) fn at_once(work: &Path, output: &Path) -> Self {
+        Self::new(work, output, Some(Instant::now()))
+    }
+
+    /// Of a host that waits first.
+    pub(super) fn later(work: &Path, output: &Path) -> Self {
+        Self::new(work, output, None)
+    }
+
+    fn new(work: &Path, output: &Path, since: Option<Instant>) -> Self {
+        Self(Mutex::new(State { written: [work.to_owned(), output.to_owned()], since }))
+    }
+
+    /// Where the process writes.
+    pub(super) fn written(&self) -> [PathBuf; 2] {
+        self.state().written.clone()
+    }
+
+    /// Since when it works.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.state().since
+    }
+
+    /// The directories were moved here.
+    pub(super) fn moved(&self, work: &Path, output: &Path) {
+        self.state().written = [work.to_owned(), output.to_owned()];
+    }
+
+    /// Its work begins.
+    pub(super) fn go(&self) {
+        self.state().since.get_or_insert_with(Instant::now);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,251 @@
+//! Processes that wait for a job: each serves one, a dead one costs nothing but time, and
+//! what holds for the others holds for them.
+
+use super::{classes, jars};
+use crate::misbehaviour::is_alive;
+use crate::pipeline::world::{Worker, World};
+use crate::support::{Bench, children_of, real};
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::audit::verify::{Verdict, verify};
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::State;
+use cadmill_core::ports::AuditSink;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A world whose workers convert OBJ by this library in Java, and keep `warm` processes.
+async fn world(library: &str, keys: &str, warm: &str) -> (World, tempfile::NamedTempFile) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(
+        file,
+        "[[engine]]\nname = \"assimp\"\nkind = \"jvm\"\nlibrary = {library:?}\n[engine.jvm]\n\
+         inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}, \
+         {{ id = \"glb2\", extension = \"glb\" }}]\n{keys}\n"
+    )
+    .unwrap();
+    let mut world = World::new().await;
+    world.set("CADMILL_ENGINES_FILE", file.path().to_str().unwrap());
+    world.set("CADMILL_WORKER_WARM", warm);
+    world.set("CADMILL_WORKER_CONCURRENCY", "1");
+    (world, file)
+}
+
+async fn double() -> (World, tempfile::NamedTempFile) {
+    world(classes().to_str().unwrap(), "", "assimp").await
+}
+
+/// The process that waits, when there is one and no other.
+async fn waiting(worker: &Worker) -> u32 {
+    let since = Instant::now();
+    loop {
+        match children_of(worker.id()).as_slice() {
+            [one] if is_alive(*one) => return *one,
+            others => assert!(since.elapsed() < PATIENCE, "no process waits: {others:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether the process has a user id that this one has not.
+fn is_another_user(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    let id: u32 = line.split_whitespace().next().unwrap().parse().unwrap();
+    id != rustix::process::getuid().as_raw()
+}
+
+/// An archive with an input of the double.
+fn archive(behaviour: &str) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    writer.start_file("input.obj", zip::write::SimpleFileOptions::default()).unwrap();
+    writer.write_all(behaviour.as_bytes()).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// The process that served the job, and how many it had served by then.
+async fn served(world: &World, id: JobId) -> (u32, u32) {
+    let text = String::from_utf8(world.completed(id).await.1).unwrap();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |after: &str| {
+        let index = words.iter().position(|word| *word == after).unwrap();
+        words[index + 1].parse().unwrap()
+    };
+    (number("process"), number("served"))
+}
+
+async fn stops_clean(world: &World, worker: Worker) {
+    let left = waiting(&worker).await;
+    assert_eq!(worker.terminate(), Some(0));
+    assert!(!is_alive(left), "a waiting process outlives its worker");
+    world.workspace_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
+    let (world, _engines) = double().await;
+    let key = world.sign();
+    let worker = world.worker("warm", None);
+    world.wait_until_said("ready").await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let waiting = waiting(&worker).await;
+        assert!(!seen.contains(&waiting), "it waits for a second job");
+        let id = world.submit(&archive("who"), "stl").await;
+        assert_eq!(served(&world, id).await, (waiting, 1));
+        let ledger = LedgerId::of_attempt(id, 1);
+        let (bytes, head) =
+            (world.ledgers().read(ledger).unwrap(), world.ledgers().read_head(ledger).unwrap());
+        let audit = verify(&bytes, Some(&head), Some(&key));
+        assert_eq!((audit.verdict, &audit.findings), (Verdict::Valid, &vec![]), "{audit:?}");
+        seen.push(waiting);
+    }
+    stops_clean(&world, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
+    let (world, _engines) = world(classes().to_str().unwrap(), "", "").await;
+    let worker = world.worker("cold", None);
+    world.wait_until_said("ready").await;
+    assert_eq!(children_of(worker.id()), [0u32; 0]);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let id = world.submit(&archive("who"), "stl").await;
+        let (process, count) = served(&world, id).await;
+        assert_eq!(count, 1);
+        assert!(!seen.contains(&process));
+        seen.push(process);
+    }
+    assert_eq!(worker.terminate(), Some(0));
+    world.workspace_is_empty().await;
+}
+
+/// Temporary files, the current directory, its absolute path: all of it was moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
+    let (world, _engines) = double().await;
+    let worker = world.worker("warm", None);
+    world.wait_until_said("ready").await;
+    waiting(&worker).await;
+    let id = world.submit(&archive("ordinary"), "stl").await;
+    assert_eq!(world.completed(id).await.1, b"converted\n");
+    stops_clean(&world, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_died_before_its_job_costs_the_job_nothing() {
+    let (world, _engines) = double().await;
+    let worker = world.worker("warm", None);
+    world.wait_until_said("ready").await;
+    let dead = waiting(&worker).await;
+    kill_process(Pid::from_raw(i32::try_from(dead).unwrap()).unwrap(), Signal::KILL).unwrap();
+    let id = world.submit(&archive("who"), "stl").await;
+    let (process, count) = served(&world, id).await;
+    assert!(process != dead && count == 1);
+    assert_eq!(world.job(id).await.attempt, 1);
+    stops_clean(&world, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
+    let (world, _engines) = double().await;
+    let worker = world.worker("warm", Some("unpacked"));
+    world.wait_until_said("ready").await;
+    let given_out = waiting(&worker).await;
+    let id = world.submit(&archive("who"), "stl").await;
+    worker.stopped().await;
+    kill_process(Pid::from_raw(i32::try_from(given_out).unwrap()).unwrap(), Signal::KILL).unwrap();
+    worker.signal(Signal::CONT);
+    let (process, count) = served(&world, id).await;
+    assert!(process != given_out && count == 1);
+    assert_eq!(world.job(id).await.attempt, 1);
+    assert_eq!(world.said("a waiting engine host ended before its job"), 1);
+    stops_clean(&world, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waited_is_confined_as_the_others_are() {
+    let (world, _engines) = double().await;
+    let worker = world.worker("warm", None);
+    world.wait_until_said("ready").await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let written = elsewhere.path().join("written");
+    for (behaviour, code) in [
+        ("read /etc/passwd".to_owned(), FailureCode::EngineRejected),
+        (format!("write {}", written.display()), FailureCode::EngineRejected),
+        (format!("exec {}", written.display()), FailureCode::EngineViolation),
+        ("exit".to_owned(), FailureCode::EngineNoAnswer),
+    ] {
+        waiting(&worker).await;
+        let id = world.submit(&archive(&behaviour), "stl").await;
+        let job = world.wait(id, "failed", |job| job.state.is_terminal()).await;
+        assert_eq!(job.state, State::Failed, "{behaviour}: {job:?}");
+        assert_eq!(job.failure.map(|failure| failure.code), Some(code), "{behaviour}");
+        assert!(!written.exists(), "{behaviour}: it left something");
+    }
+    stops_clean(&world, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
+    let (world, _engines) = double().await;
+    let worker = world.worker("first", None);
+    world.wait_until_said("ready").await;
+    let left = waiting(&worker).await;
+    worker.kill();
+    let since = Instant::now();
+    while is_alive(left) {
+        assert!(since.elapsed() < PATIENCE, "it outlives its worker");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let second = world.worker("second", None);
+    world.wait_until_said("they were removed").await;
+    stops_clean(&world, second).await;
+}
+
+/// Where the worker may give files away: the files come when the directories are given away.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
+    let (world, _engines) = double().await;
+    std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let worker = world.worker("warm", None);
+    world.wait_until_said("ready").await;
+    let process = waiting(&worker).await;
+    if !is_another_user(process) {
+        println!("skipped: this host gives no process a user id of its own");
+    }
+    for behaviour in ["ordinary", "ok"] {
+        waiting(&worker).await;
+        let id = world.submit(&archive(behaviour), "stl").await;
+        assert_eq!(world.completed(id).await.1, b"converted\n");
+    }
+    stops_clean(&world, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_converter_that_waited_gives_the_same_bytes() {
+    let jars = jars();
+    let jar = |name: &str| jars.join("assimp").join(name).to_str().unwrap().to_owned();
+    let others: Vec<String> = ["lwjgl-3.3.6.jar", "lwjgl-assimp-3.3.6.jar"].into_iter().map(jar).collect();
+    let keys = format!("class_path = {others:?}\nnatives = {:?}", jar("natives"));
+    let (world, _engines) = world(&jar("cadmill-assimp.jar"), &keys, "assimp").await;
+    let worker = world.worker("warm", None);
+    world.wait_until_said("ready").await;
+    let bench = Bench::new();
+    for name in ["mesh/logo3d_obj.zip", "mesh/earth_ball_obj.zip"] {
+        let input = real(name);
+        let output = format!("{}.glb", name.len());
+        waiting(&worker).await;
+        let id = world.submit(&std::fs::read(&input).unwrap(), "glb2").await;
+        let warm = world.completed(id).await.1;
+        let path = input.to_str().unwrap();
+        bench.run(&["convert", path, "--to", "glb2", "--engine", "assimp-jvm", "-o", &output]).succeeded();
+        assert!(warm == std::fs::read(bench.path(&output)).unwrap(), "{name}: other bytes");
+    }
+    stops_clean(&world, worker).await;
+}
