@@ -26,6 +26,7 @@ pub mod protocol;
 pub mod publish;
 #[allow(unsafe_code)]
 pub mod sandbox;
+mod stack;
 pub mod supervisor;
 pub mod worker;
 pub mod workspace;

@@ -7,6 +7,7 @@
 use super::Piece;
 use super::write::{Spares, Target, Write, write_all};
 use crate::archive::{Decoder, Step};
+use crate::stack;
 use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -75,12 +76,12 @@ pub(super) fn run<'a>(
     let caller = std::thread::current();
     std::thread::scope(|scope| {
         let shared = &shared;
-        scope.spawn(move || write_all(shared, &writes));
+        scope.spawn(move || stack::cleared(|| write_all(shared, &writes)));
         for _ in 0..threads {
             let (work, writes, left, caller) = (&work, write_sender.clone(), &left, &caller);
             scope.spawn(move || {
                 let ended = Ended { left, caller };
-                shared.expand_all(work, &writes);
+                stack::cleared(|| shared.expand_all(work, &writes));
                 drop(ended);
             });
         }

@@ -10,6 +10,7 @@ use super::part::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
 use crate::archive::{Opening, Plan};
 use crate::digest::hex;
+use crate::stack;
 use crate::workspace::Folder;
 use bytes::Bytes;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -359,11 +360,12 @@ struct Digester {
 impl Digester {
     fn start(expected: &Expected) -> Result<Self, Failure> {
         let wants_sha256 = expected.sha256.is_some() || matches!(expected.kept, Some(Checksum::Sha256(_)));
-        let mut sha256 = wants_sha256.then(Sha256::new);
         let wants_crc = matches!(expected.kept, Some(Checksum::Crc64Nvme(_)));
-        let mut crc = wants_crc.then(|| crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme));
         let (parts, receiver) = channel::<Bytes>();
         let digest = move || {
+            // They keep the last bytes in themselves.
+            let mut sha256 = wants_sha256.then(Sha256::new);
+            let mut crc = wants_crc.then(|| crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme));
             while let Ok(part) = receiver.recv() {
                 sha256.iter_mut().for_each(|sha256| sha256.update(&part));
                 crc.iter_mut().for_each(|crc| crc.update(&part));
@@ -375,7 +377,7 @@ impl Digester {
         };
         let thread = std::thread::Builder::new()
             .name("digest".to_owned())
-            .spawn(digest)
+            .spawn(|| stack::cleared(digest))
             .map_err(|e| Failure::io("starting a thread", &e))?;
         Ok(Self { parts, thread })
     }

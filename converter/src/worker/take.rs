@@ -8,6 +8,7 @@ use super::attempt::{Attempt, Ended, panicked};
 use super::hold::{Hold, Keeper, Lost};
 use super::{Active, Shared, failpoint, random};
 use crate::intake::{Remote, Source};
+use crate::stack;
 use cadmill_core::domain::audit::SignedHead;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Role};
@@ -394,7 +395,7 @@ impl Road<'_> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let started = std::thread::Builder::new().name("attempt".to_owned()).spawn(move || {
             // Nobody waits for it any more when the runtime is gone.
-            let _ = sender.send(attempt.run());
+            let _ = sender.send(stack::cleared(|| attempt.run()));
         });
         if let Err(error) = started {
             return Ended::unrecorded(Failure::io("starting a thread", &error), Stage::Fetch);
