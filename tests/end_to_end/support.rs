@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -154,4 +155,15 @@ pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// A zip archive of these entries, in memory: names, methods, contents.
+pub(crate) fn zipped(entries: &[(&str, zip::CompressionMethod, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, method, content) in entries {
+        let options = zip::write::SimpleFileOptions::default().compression_method(*method);
+        writer.start_file(*name, options).expect("an entry");
+        writer.write_all(content).expect("its content");
+    }
+    writer.finish().expect("an archive").into_inner()
 }

@@ -4,7 +4,7 @@
 use super::{classes, jars};
 use crate::misbehaviour::is_alive;
 use crate::pipeline::world::{Worker, World};
-use crate::support::{Bench, children_of, real};
+use crate::support::{Bench, children_of, real, zipped};
 use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::audit::verify::{Verdict, verify};
 use cadmill_core::domain::failure::FailureCode;
@@ -59,12 +59,21 @@ fn is_another_user(process: u32) -> bool {
     id != rustix::process::getuid().as_raw()
 }
 
+/// A worker that keeps a process of the double ready, and that process.
+async fn ready(world: &World, failpoint: Option<&str>) -> (Worker, u32) {
+    let worker = world.worker("warm", failpoint);
+    world.wait_until_said("ready").await;
+    let process = waiting(&worker).await;
+    (worker, process)
+}
+
+fn kill(process: u32) {
+    kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), Signal::KILL).unwrap();
+}
+
 /// An archive with an input of the double.
 fn archive(behaviour: &str) -> Vec<u8> {
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    writer.start_file("input.obj", zip::write::SimpleFileOptions::default()).unwrap();
-    writer.write_all(behaviour.as_bytes()).unwrap();
-    writer.finish().unwrap().into_inner()
+    zipped(&[("input.obj", zip::CompressionMethod::Deflated, behaviour.as_bytes())])
 }
 
 /// The process that served the job, and how many it had served by then.
@@ -129,9 +138,7 @@ async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
     let (world, _engines) = double().await;
-    let worker = world.worker("warm", None);
-    world.wait_until_said("ready").await;
-    waiting(&worker).await;
+    let (worker, _) = ready(&world, None).await;
     let id = world.submit(&archive("ordinary"), "stl").await;
     assert_eq!(world.completed(id).await.1, b"converted\n");
     stops_clean(&world, worker).await;
@@ -140,10 +147,8 @@ async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_died_before_its_job_costs_the_job_nothing() {
     let (world, _engines) = double().await;
-    let worker = world.worker("warm", None);
-    world.wait_until_said("ready").await;
-    let dead = waiting(&worker).await;
-    kill_process(Pid::from_raw(i32::try_from(dead).unwrap()).unwrap(), Signal::KILL).unwrap();
+    let (worker, dead) = ready(&world, None).await;
+    kill(dead);
     let id = world.submit(&archive("who"), "stl").await;
     let (process, count) = served(&world, id).await;
     assert!(process != dead && count == 1);
@@ -154,12 +159,10 @@ async fn one_that_died_before_its_job_costs_the_job_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
     let (world, _engines) = double().await;
-    let worker = world.worker("warm", Some("unpacked"));
-    world.wait_until_said("ready").await;
-    let given_out = waiting(&worker).await;
+    let (worker, given_out) = ready(&world, Some("unpacked")).await;
     let id = world.submit(&archive("who"), "stl").await;
     worker.stopped().await;
-    kill_process(Pid::from_raw(i32::try_from(given_out).unwrap()).unwrap(), Signal::KILL).unwrap();
+    kill(given_out);
     worker.signal(Signal::CONT);
     let (process, count) = served(&world, id).await;
     assert!(process != given_out && count == 1);
@@ -194,9 +197,7 @@ async fn one_that_waited_is_confined_as_the_others_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
     let (world, _engines) = double().await;
-    let worker = world.worker("first", None);
-    world.wait_until_said("ready").await;
-    let left = waiting(&worker).await;
+    let (worker, left) = ready(&world, None).await;
     worker.kill();
     let since = Instant::now();
     while is_alive(left) {
@@ -213,9 +214,7 @@ async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
 async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
     let (world, _engines) = double().await;
     std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let worker = world.worker("warm", None);
-    world.wait_until_said("ready").await;
-    let process = waiting(&worker).await;
+    let (worker, process) = ready(&world, None).await;
     if !is_another_user(process) {
         println!("skipped: this host gives no process a user id of its own");
     }

@@ -7,9 +7,8 @@
 //! is for the owner, and in the job's record alone.
 
 use super::world::{Worker, World};
-use crate::misbehaviour::double;
 use crate::serve::Installation;
-use crate::support::{Bench, tree};
+use crate::support::{Bench, tree, zipped};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
 use cadmill_core::domain::state::Event;
@@ -18,6 +17,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use zip::CompressionMethod::{self, Deflated, Stored};
 
 /// Files that are larger are none of these tests' making.
 const MAX_FILE: u64 = 256 << 20;
@@ -40,37 +40,30 @@ impl Canary {
     /// converted has another name, because the result is named after it.
     fn archive(&self, geometry: &str) -> Vec<u8> {
         let marker = &self.marker;
-        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default();
-        writer.start_file(format!("{marker}/line.geojson"), options).unwrap();
         let feature =
             format!(r#"{{"type":"Feature","properties":{{"Layer":"{marker}"}},"geometry":{geometry}}}"#);
         let features = vec![feature; 2000].join(",");
-        write!(writer, r#"{{"type":"FeatureCollection","features":[{features}]}}"#).unwrap();
-        let stored = options.compression_method(zip::CompressionMethod::Stored);
-        writer.start_file(format!("{marker}.txt"), stored).unwrap();
-        writer.write_all(marker.repeat(100_000).as_bytes()).unwrap();
-        writer.finish().unwrap().into_inner()
+        let line = format!(r#"{{"type":"FeatureCollection","features":[{features}]}}"#);
+        self.zipped("line.geojson", &line, Stored)
     }
 
     /// A model for the engine double, which does what the first word says.
     fn model(&self, behaviour: &str) -> Vec<u8> {
+        let model = format!("{behaviour} \n# {}\n", self.marker.repeat(1000));
+        self.zipped("model.obj", &model, Deflated)
+    }
+
+    /// The file that is converted, and one that is full of the marker.
+    fn zipped(&self, name: &str, content: &str, method: CompressionMethod) -> Vec<u8> {
         let marker = &self.marker;
-        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default();
-        writer.start_file(format!("{marker}/model.obj"), options).unwrap();
-        write!(writer, "{behaviour} \n# {}\n", marker.repeat(1000)).unwrap();
-        writer.start_file(format!("{marker}.txt"), options).unwrap();
-        writer.write_all(marker.repeat(100_000).as_bytes()).unwrap();
-        writer.finish().unwrap().into_inner()
+        let (root, rest) = (format!("{marker}/{name}"), format!("{marker}.txt"));
+        let full = marker.repeat(100_000);
+        zipped(&[(&root, Deflated, content.as_bytes()), (&rest, method, full.as_bytes())])
     }
 
     /// Puts the engine double in the place of the engine that reads models, under caps.
     fn with_double_and_caps(mut self) -> Self {
-        let engines = self.world.data().join("engines.toml");
-        let text = format!("[[engine]]\nname = \"assimp\"\nkind = \"assimp\"\nlibrary = {:?}\n", double());
-        std::fs::write(&engines, text).unwrap();
-        self.world.set("CADMILL_ENGINES_FILE", engines.to_str().unwrap());
+        self.world.use_double();
         self.world.set("CADMILL_LIMITS_TIMEOUT", "5s");
         self.world.set("CADMILL_LIMITS_MEMORY", "256M");
         self.world.set("CADMILL_LIMITS_MAX_OUTPUT", "16M");

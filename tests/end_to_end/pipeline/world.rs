@@ -1,7 +1,8 @@
 //! Embedded stores in this process, and workers as processes that use them.
 
 use super::observer::trace::Observer;
-use crate::support::repository;
+use crate::misbehaviour::double;
+use crate::support::{repository, zipped};
 use cadmill_core::adapters::audit::FileAudit;
 use cadmill_core::adapters::aws::s3::S3Store;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
@@ -16,12 +17,12 @@ use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{Clock, EventQueue, ObjectStore};
 use cadmill_core::stores::MAX_DELIVERIES;
 use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use zip::CompressionMethod::Stored;
 
 /// How long a lease is good in these tests.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
@@ -76,6 +77,14 @@ impl World {
     /// Sets a variable of the workers that are started from now on.
     pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         self.more.push((variable, value.into()));
+    }
+
+    /// Puts the engine double in the place of the engine that reads models.
+    pub(crate) fn use_double(&mut self) {
+        let engines = self.data.path().join("engines.toml");
+        let text = format!("[[engine]]\nname = \"assimp\"\nkind = \"assimp\"\nlibrary = {:?}\n", double());
+        std::fs::write(&engines, text).expect("an engines file");
+        self.set("CADMILL_ENGINES_FILE", engines.to_str().expect("a path in UTF-8"));
     }
 
     /// Makes a signing key for the ledgers of the workers that are started from now on.
@@ -401,11 +410,6 @@ pub(crate) fn large_archive(vertices: u32) -> Vec<u8> {
         geojson += &format!("{comma}[{}.{:03},{}.{:03}]", n / 1000, n % 1000, n % 77, n % 999);
     }
     geojson += "]}}]}";
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    writer.start_file("line.geojson", options).expect("an entry");
-    writer.write_all(geojson.as_bytes()).expect("its content");
-    writer.start_file("notes.txt", options).expect("an entry");
-    writer.write_all(&vec![b'.'; 12 << 20]).expect("its content");
-    writer.finish().expect("an archive").into_inner()
+    let notes = vec![b'.'; 12 << 20];
+    zipped(&[("line.geojson", Stored, geojson.as_bytes()), ("notes.txt", Stored, &notes)])
 }

@@ -6,11 +6,9 @@
 mod archives;
 
 use super::{Agreed, Verdict, Watch};
-use crate::misbehaviour::double;
 use crate::pipeline::world::World;
+use crate::support::zipped;
 use cadmill_core::domain::ids::ObjectKey;
-use std::io::Write;
-use std::path::Path;
 use zip::CompressionMethod::{self, Deflated, Stored};
 
 /// What the double does, and how the job ends; none for a job that completes.
@@ -36,14 +34,8 @@ const BEHAVIOURS: [(&str, Option<&str>); 17] = [
 
 /// An archive of two files in a folder. The first says what the double does.
 fn archive(behaviour: &str, method: CompressionMethod, rest: &[u8]) -> Vec<u8> {
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().compression_method(method);
-    writer.start_file("parts/input.obj", options).unwrap();
-    writer.write_all(behaviour.as_bytes()).unwrap();
-    writer.write_all(b" \n").unwrap();
-    writer.start_file("parts/more/rest.bin", options).unwrap();
-    writer.write_all(rest).unwrap();
-    writer.finish().unwrap().into_inner()
+    let input = format!("{behaviour} \n");
+    zipped(&[("parts/input.obj", method, input.as_bytes()), ("parts/more/rest.bin", method, rest)])
 }
 
 /// An archive that is damaged at a place in the content of its second file.
@@ -81,13 +73,10 @@ fn refused() -> Vec<(Vec<u8>, &'static [&'static str])> {
 }
 
 /// A world whose engine is the double, with limits that are soon reached.
-async fn world(directory: &Path) -> World {
-    let engines = directory.join("engines.toml");
-    let text = format!("[[engine]]\nname = \"assimp\"\nkind = \"assimp\"\nlibrary = {:?}\n", double());
-    std::fs::write(&engines, text).unwrap();
+async fn world() -> World {
     let mut world = World::new().await;
+    world.use_double();
     for (variable, value) in [
-        ("CADMILL_ENGINES_FILE", engines.to_str().unwrap()),
         ("CADMILL_LIMITS_MEMORY", "128M"),
         ("CADMILL_LIMITS_TIMEOUT", "2s"),
         ("CADMILL_LIMITS_MAX_OUTPUT", "16M"),
@@ -115,8 +104,7 @@ fn told(watch: &Watch, jobs: usize) -> Agreed {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_archive_that_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some(mut watch) = Watch::of(world(directory.path()).await) else { return };
+    let Some(mut watch) = Watch::of(world().await) else { return };
     let worker = watch.world.worker("first", None);
     let archives = refused();
     for (archive, codes) in &archives {
@@ -140,8 +128,7 @@ async fn every_archive_that_is_refused() {
 /// The archives of docs/ARCHIVES.md, good and bad.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_archive_of_the_documents() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some(mut watch) = Watch::of(world(directory.path()).await) else { return };
+    let Some(mut watch) = Watch::of(world().await) else { return };
     let worker = watch.world.worker("first", None);
     let cases = archives::cases();
     let mut jobs = Vec::new();
@@ -166,8 +153,7 @@ async fn every_archive_of_the_documents() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_engine_that_misbehaves() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some(mut watch) = Watch::of(world(directory.path()).await) else { return };
+    let Some(mut watch) = Watch::of(world().await) else { return };
     let worker = watch.world.worker("first", None);
     for (behaviour, code) in BEHAVIOURS {
         let archive = archive(behaviour, Deflated, b"nobody reads this");

@@ -33,14 +33,15 @@ mod told;
 pub(crate) mod trace;
 
 use super::world::{Worker, World};
+use crate::support::zipped;
 use cadmill_core::domain::audit::PublicKey;
 use cadmill_core::domain::audit::verify::Verdict;
 use compare::{Agreed, Comparison, Watched};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use told::Told;
 use trace::{Event, Kind, Observer, What, Who};
+use zip::CompressionMethod::Deflated;
 
 /// A world whose workers are observed, and what was seen of those that are dead.
 struct Watch {
@@ -150,15 +151,13 @@ async fn one_thing_too_few_or_too_many_is_noticed() {
 fn archive() -> Vec<u8> {
     let point = r#"{"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[1,2]}}"#;
     let points = [point; 3].join(",");
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default();
-    writer.start_file("data/points/points.geojson", options).unwrap();
-    write!(writer, r#"{{"type":"FeatureCollection","features":[{points}]}}"#).unwrap();
-    for name in ["data/points/notes.txt", "data/README.txt", "empty.txt"] {
-        writer.start_file(name, options).unwrap();
-        writer.write_all(name.replace("empty.txt", "").as_bytes()).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
+    let points = format!(r#"{{"type":"FeatureCollection","features":[{points}]}}"#);
+    zipped(&[
+        ("data/points/points.geojson", Deflated, points.as_bytes()),
+        ("data/points/notes.txt", Deflated, b"data/points/notes.txt"),
+        ("data/README.txt", Deflated, b"data/README.txt"),
+        ("empty.txt", Deflated, b""),
+    ])
 }
 
 /// What should not be there beside an event.

@@ -6,6 +6,7 @@
 //! and its end (`<... name resumed>`); what counts is the end. A call in the middle of
 //! which the process was killed has none: it may have happened, or not.
 
+use crate::misbehaviour::is_alive;
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -142,16 +143,12 @@ impl Observer {
     /// All that it saw, when everything that it watched is dead.
     pub(crate) fn saw(&self) -> Vec<Event> {
         let since = Instant::now();
-        while is_running(self.tracer) {
+        while is_alive(self.tracer) {
             assert!(since.elapsed() < PATIENCE, "strace does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
         read(&std::fs::read_to_string(&self.log).expect("the log of strace"))
     }
-}
-
-fn is_running(process: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// A call, as the log has it.
