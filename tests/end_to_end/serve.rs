@@ -46,7 +46,11 @@ impl Installation {
         let directory = tempfile::tempdir().unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_cadmill"));
         for program in programs {
-            std::fs::copy(built.with_file_name(program), directory.path().join(program)).unwrap();
+            let (built, installed) = (built.with_file_name(program), directory.path().join(program));
+            // A name of the same file where that can be had: a debug build is large.
+            if std::fs::hard_link(&built, &installed).is_err() {
+                std::fs::copy(&built, &installed).unwrap();
+            }
         }
         Self { directory }
     }
