@@ -1,13 +1,14 @@
 //! Engines in Java: the same bytes through the jar as through the library (`parity`), an
 //! outcome for whatever a converter does and nothing that it can reach (`confined`), answers
-//! that help where something is missing (`installation`), and all of that from a process that
-//! waited for its job (`warm`).
+//! that help where something is missing (`installation`) or was left out of the build
+//! (`not_built`), and all of that from a process that waited for its job (`warm`).
 //!
 //! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
 //! does what its input says. The real one is `assimp-jvm`.
 
 mod confined;
 mod installation;
+mod not_built;
 mod parity;
 mod warm;
 
