@@ -34,7 +34,7 @@ demo: build ## Serve, submit real files, and say where the results lie
 	@tests/demo.sh $(BIN) $(REAL) demo-out
 
 test: setup lint ## Check the format, lint, and run every test
-	@# First without engines in Java; what follows puts the usual programs back.
+	@# Programs without engines in Java, which are refused by them.
 	CARGO="$(CARGO)" tests/without_jvm.sh
 	@# The end-to-end tests start every program; cargo builds one of them for itself.
 	$(CARGO) build --workspace --bins --tests --locked

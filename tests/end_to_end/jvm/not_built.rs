@@ -11,7 +11,7 @@ use std::process::Command;
 /// What tests/without_jvm.sh made, of this revision.
 fn programs() -> PathBuf {
     let programs = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("../without-jvm");
-    let help = "run tests/without_jvm.sh, and then build again";
+    let help = "run tests/without_jvm.sh";
     assert!(programs.join("cadmill").is_file(), "{} is missing: {help}", programs.display());
     let version = |program: &Path| Command::new(program).arg("--version").output().unwrap().stdout;
     let (this, other) =
