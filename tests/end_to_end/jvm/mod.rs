@@ -13,7 +13,7 @@ mod installation;
 mod not_built;
 mod parity;
 mod tiers;
-mod warm;
+pub(crate) mod warm;
 
 use crate::misbehaviour::{is_alive, watched};
 use crate::support::{Bench, Run};

@@ -35,12 +35,13 @@ async fn world(library: &str, keys: &str, warm: &str) -> (World, tempfile::Named
     (world, file)
 }
 
-async fn double() -> (World, tempfile::NamedTempFile) {
-    world(classes().to_str().unwrap(), "", "assimp").await
+/// The same with the double.
+pub(crate) async fn double(warm: &str) -> (World, tempfile::NamedTempFile) {
+    world(classes().to_str().unwrap(), "", warm).await
 }
 
 /// The process that waits, when there is one and no other.
-async fn waiting(worker: &Worker) -> u32 {
+pub(crate) async fn waiting(worker: &Worker) -> u32 {
     let since = Instant::now();
     loop {
         match children_of(worker.id()).as_slice() {
@@ -72,7 +73,7 @@ fn kill(process: u32) {
 }
 
 /// An archive with an input of the double.
-fn archive(behaviour: &str) -> Vec<u8> {
+pub(crate) fn archive(behaviour: &str) -> Vec<u8> {
     zipped(&[("input.obj", zip::CompressionMethod::Deflated, behaviour.as_bytes())])
 }
 
@@ -96,7 +97,7 @@ async fn stops_clean(world: &World, worker: Worker) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let key = world.sign();
     let worker = world.worker("warm", None);
     world.wait_until_said("ready").await;
@@ -118,7 +119,7 @@ async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
-    let (world, _engines) = world(classes().to_str().unwrap(), "", "").await;
+    let (world, _engines) = double("").await;
     let worker = world.worker("cold", None);
     world.wait_until_said("ready").await;
     assert_eq!(children_of(worker.id()), [0u32; 0]);
@@ -137,7 +138,7 @@ async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
 /// Temporary files, the current directory, its absolute path: all of it was moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, _) = ready(&world, None).await;
     let id = world.submit(&archive("ordinary"), "stl").await;
     assert_eq!(world.completed(id).await.1, b"converted\n");
@@ -146,7 +147,7 @@ async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_died_before_its_job_costs_the_job_nothing() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, dead) = ready(&world, None).await;
     kill(dead);
     let id = world.submit(&archive("who"), "stl").await;
@@ -158,7 +159,7 @@ async fn one_that_died_before_its_job_costs_the_job_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, given_out) = ready(&world, Some("unpacked")).await;
     let id = world.submit(&archive("who"), "stl").await;
     worker.stopped().await;
@@ -173,7 +174,7 @@ async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_is_confined_as_the_others_are() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let worker = world.worker("warm", None);
     world.wait_until_said("ready").await;
     let elsewhere = tempfile::tempdir().unwrap();
@@ -196,7 +197,7 @@ async fn one_that_waited_is_confined_as_the_others_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, left) = ready(&world, None).await;
     worker.kill();
     let since = Instant::now();
@@ -212,7 +213,7 @@ async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
 /// Where the worker may give files away: the files come when the directories are given away.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (worker, process) = ready(&world, None).await;
     if !is_another_user(process) {
