@@ -3,7 +3,7 @@
 # whichever is there. Arguments: the directory of the binaries, the base image, and for
 # the second the directory that native-sys/java/build.sh made.
 #
-# CADMILL_IMAGE_TOOL names the tool, with flags of its own.
+# IMAGE_TOOL names the tool, with flags of its own.
 set -eu
 
 binaries=$1 base=$2 java=${3:-}
@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$here/..
 installed=/usr/local/lib/cadmill/java
 
-read -ra tool <<<"${CADMILL_IMAGE_TOOL:-}"
+read -ra tool <<<"${IMAGE_TOOL:-}"
 for name in buildah podman docker; do
     ((${#tool[@]})) && break
     ! command -v "$name" >/dev/null || tool=("$name")

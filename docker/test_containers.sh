@@ -28,7 +28,7 @@ if ! "${podman[@]}" image exists "$base"; then
 fi
 echo "test-containers: building the images (some minutes)" >&2
 # Packages that were installed once are taken from the storage.
-export CADMILL_IMAGE_TOOL="buildah ${storage[*]}" BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
+export IMAGE_TOOL="buildah ${storage[*]}" BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
 docker/image.sh target/debug "$base" >/dev/null
 docker/image.sh target/debug "$base" target/java >/dev/null
 

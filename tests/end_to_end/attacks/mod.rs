@@ -76,19 +76,30 @@ macro_rules! families {
 
 families!(files, network, processes, kernel, resources, output);
 
+/// The words in backquotes of a part of docs/SECURITY.md, each once.
+fn told(part: &str) -> Vec<String> {
+    let security = std::fs::read_to_string(crate::support::repository().join("docs/SECURITY.md")).unwrap();
+    let (_, rest) = security.split_once(&format!("<!-- {part} -->")).expect("the part of docs/SECURITY.md");
+    let words = rest.split("<!-- end -->").next().unwrap().split('`').skip(1).step_by(2);
+    sorted(words.collect())
+}
+
+fn sorted(mut names: Vec<&str>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
+}
+
 #[test]
 fn what_landlock_alone_stops_is_told() {
-    let security = std::fs::read_to_string(crate::support::repository().join("docs/SECURITY.md")).unwrap();
-    let (_, rest) = security.split_once("<!-- landlock alone -->").expect("the part of docs/SECURITY.md");
-    let part = rest.split("<!-- end -->").next().unwrap();
-    let mut told: Vec<&str> = part.split('`').skip(1).step_by(2).collect();
-    let mut alone: Vec<&str> =
-        ATTACKS.iter().filter(|attack| attack.without_landlock.is_some()).map(|attack| attack.name).collect();
-    told.sort_unstable();
-    alone.sort_unstable();
-    alone.dedup();
-    told.dedup();
-    assert_eq!(told, alone);
+    let alone = ATTACKS.iter().filter(|attack| attack.without_landlock.is_some()).map(|attack| attack.name);
+    assert_eq!(told("landlock alone"), sorted(alone.collect()));
+}
+
+#[test]
+fn what_ends_otherwise_below_java_is_told() {
+    let otherwise = ATTACKS.iter().filter(|attack| attack.in_java.is_some()).map(|attack| attack.name);
+    assert_eq!(told("below java"), sorted(otherwise.collect()));
 }
 
 /// Each promise of docs/SECURITY.md names tests that exist, and each attack stands for
