@@ -10,8 +10,7 @@
 //!   is told in one line, and the job runs as if there were no host.
 
 use crate::engines::{Engine, Engines};
-use crate::job;
-use crate::protocol::Task;
+use crate::protocol::{Request, Task};
 use crate::supervisor::{Ahead, Supervisor};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -109,7 +108,7 @@ impl Hosts {
         caps: &Caps,
         workspace: &Workspace,
     ) -> Result<Option<Ahead>, Failure> {
-        if engine.library.kind != EngineKind::Jvm {
+        if engine.kind != EngineKind::Jvm {
             return Ok(None);
         }
         if let Some(host) = self.take(&engine.name, caps)
@@ -155,7 +154,7 @@ fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
     };
     match engines.get(name) {
         None => fail("which is not there"),
-        Some(engine) if engine.library.kind != EngineKind::Jvm => fail("which is not one in Java"),
+        Some(engine) if engine.kind != EngineKind::Jvm => fail("which is not one in Java"),
         Some(engine) => Ok(engine.clone()),
     }
 }
@@ -180,7 +179,7 @@ fn start_in(
     supervisor: &Supervisor,
 ) -> Result<Ahead, Failure> {
     let task = Task::Await { input_dir: workspace.input(), output_dir: workspace.output() };
-    let request = job::request(engine, task, caps);
+    let request = Request::new(engine.library().clone(), task, caps);
     supervisor
         .start_ahead(request, caps, &workspace.scratch(), &workspace.output())
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))

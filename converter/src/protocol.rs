@@ -11,6 +11,7 @@
 
 use crate::posture::{InForce, Level};
 use cadmill_core::domain::format::EngineKind;
+use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -55,6 +56,21 @@ pub struct Request {
     pub file_bytes: u64,
     /// How the host is to confine itself; filled in by the supervisor.
     pub confinement: Confinement,
+}
+
+impl Request {
+    /// A request of this process. How the host is to confine itself is up to the supervisor.
+    pub fn new(library: Library, task: Task, caps: &Caps) -> Self {
+        Self {
+            version: VERSION,
+            supervisor: std::process::id(),
+            library,
+            task,
+            memory_bytes: caps.memory_bytes,
+            file_bytes: caps.output_bytes,
+            confinement: Confinement::default(),
+        }
+    }
 }
 
 /// How the host is to confine itself beyond what it always does.

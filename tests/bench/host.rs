@@ -10,7 +10,7 @@
 //! largest resident set in bytes, one run a line.
 
 use cadmill_converter::engines::Engines;
-use cadmill_converter::protocol::{Answer, Confinement, Request, Task, VERSION};
+use cadmill_converter::protocol::{Answer, Request, Task};
 use cadmill_converter::supervisor::{Outcome, Report, Supervisor, engine_host};
 use cadmill_converter::workspace::{Place, Workspace};
 use cadmill_core::domain::limits::Caps;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("it is called by tests/bench/jvm.py".into());
     };
     let engines = Engines::from_file(Path::new(engines))?;
-    let library = engines.get(engine).ok_or("no such engine")?.library.clone();
+    let library = engines.get(engine).ok_or("no such engine")?.library().clone();
     let host = std::env::var_os("CADMILL_ENGINE_HOST").map(PathBuf::from);
     let supervisor = Supervisor::new(engine_host(host.as_deref())?);
     for _ in 0..runs.parse::<u32>()? {
@@ -37,15 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let entry = entry?;
             std::fs::copy(entry.path(), workspace.input().join(entry.file_name()))?;
         }
-        let request = |task| Request {
-            version: VERSION,
-            supervisor: std::process::id(),
-            library: library.clone(),
-            task,
-            memory_bytes: Caps::default().memory_bytes,
-            file_bytes: Caps::default().output_bytes,
-            confinement: Confinement::default(),
-        };
+        let request = |task| Request::new(library.clone(), task, &Caps::default());
         let (time, report) = run(&supervisor, &request, &workspace, file, format, !ahead.is_empty())?;
         match report.outcome {
             Outcome::Answered(Answer::Converted { .. }) => {}

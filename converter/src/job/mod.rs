@@ -11,10 +11,10 @@ mod output;
 mod verdict;
 
 use crate::archive::Plan;
-use crate::engines::{Engine, Engines};
+use crate::engines::Engines;
 use crate::hosts::Hosts;
 use crate::intake::{Local, Source};
-use crate::protocol::{Request, Task, VERSION};
+use crate::protocol::{Request, Task};
 use crate::publish::{Sink, needs_archive};
 use crate::supervisor::{Ahead, Cap, Event, Identity, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
@@ -371,7 +371,7 @@ impl<S: Sink> Job<'_, S> {
             format_id: target.format_id.clone(),
             options: self.order.options.clone(),
         };
-        let request = request(engine, task, &self.order.caps);
+        let request = Request::new(engine.library().clone(), task, &self.order.caps);
         // A request that does not fit a frame is too many options: all else is short.
         if crate::protocol::encode(&crate::protocol::Command::Run(Box::new(request.clone()))).is_err() {
             return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
@@ -385,7 +385,7 @@ impl<S: Sink> Job<'_, S> {
             failure.message = workspace.hide(&failure.message);
             blame_a_full_workspace(failure, workspace)
         })?;
-        discard_second(&workspace.output_folder()?, engine.library.kind, &target.format_id, main_name)
+        discard_second(&workspace.output_folder()?, engine.kind, &target.format_id, main_name)
     }
 
     /// By the host that waits for it, if there is one; or else by one that is started now.
@@ -459,18 +459,6 @@ impl<S: Sink> Job<'_, S> {
         let published = self.sink.publish(&files, main_name, zipped, workspace)?;
         self.facts.times.publish = started.elapsed();
         Ok(published)
-    }
-}
-
-pub(crate) fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
-    Request {
-        version: VERSION,
-        supervisor: std::process::id(),
-        library: engine.library.clone(),
-        task,
-        memory_bytes: caps.memory_bytes,
-        file_bytes: caps.output_bytes,
-        confinement: crate::protocol::Confinement::default(),
     }
 }
 

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_setting_is_in_the_options() {
         let setting = JvmSetting {
-            home: PathBuf::from("/jdk"),
+            libjvm: PathBuf::from("/jdk/libjvm.so"),
             class_path: vec![PathBuf::from("/a.jar"), PathBuf::from("/b")],
             natives: Some(PathBuf::from("/n")),
             converter: None,
