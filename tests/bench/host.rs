@@ -76,6 +76,6 @@ fn run(
     let host = supervisor.start_ahead(waits, &caps, &scratch, &output_dir)?;
     std::thread::sleep(AHEAD);
     let started = Instant::now();
-    let report = host.convert(&task, &cancel, &mut |_| {}).ok_or("the host ended before its job")?;
+    let report = host.convert(&task, &cancel, &mut |_| {})?;
     Ok((started.elapsed(), report))
 }

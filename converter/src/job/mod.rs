@@ -28,7 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use verdict::{cancelled, cap_failure, judge};
+pub(crate) use verdict::judge;
+use verdict::{cancelled, cap_failure};
 
 pub use describe::{Description, describe};
 
@@ -397,10 +398,10 @@ impl<S: Sink> Job<'_, S> {
             Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
         };
         if let Some(ahead) = self.ahead.take() {
-            if let Some(report) = ahead.convert(&request.task, self.cancel, hear) {
-                return Ok(report);
+            match ahead.convert(&request.task, self.cancel, hear) {
+                Ok(report) => return Ok(report),
+                Err(unused) => tracing::warn!(engine, "{unused}; another is started"),
             }
-            tracing::warn!(engine, "a waiting engine host ended before its job; another is started");
             workspace.take_stock()?;
             workspace.clear_output()?;
         }

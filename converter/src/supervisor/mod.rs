@@ -36,7 +36,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use watch::Watch;
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, Unused};
 pub use host::{HOST_VARIABLE, engine_host};
 pub use text::clean;
 

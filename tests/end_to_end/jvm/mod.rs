@@ -1,7 +1,7 @@
 //! Engines in Java: the same bytes through the jar as through the library (`parity`), an
 //! outcome for whatever a converter does and nothing that it can reach (`confined`), answers
 //! that help where something is missing (`installation`), and all of that from a process that
-//! waited for its job (`warm`).
+//! waited for its job (`warm`), or did not serve it (`unused`).
 //!
 //! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
 //! does what its input says. The real one is `assimp-jvm`.
@@ -9,6 +9,7 @@
 mod confined;
 mod installation;
 mod parity;
+mod unused;
 mod warm;
 
 use crate::misbehaviour::{is_alive, watched};
