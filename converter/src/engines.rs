@@ -200,8 +200,15 @@ impl Entry {
             _ if self.jvm.is_some() => return fail("only the kind jvm has a part `jvm`"),
             _ => (None, None),
         };
-        let library =
-            Library { kind: self.kind, path: self.library, sha256, data: self.data, needs: self.needs, jvm };
+        let library = Library {
+            kind: self.kind,
+            path: self.library,
+            sha256,
+            seal: None,
+            data: self.data,
+            needs: self.needs,
+            jvm,
+        };
         Ok(Engine { name: self.name, kind: self.kind, library: library.into(), declared })
     }
 }

@@ -118,7 +118,7 @@ impl Life {
             self.supervisor.begin(&self.request, &self.caps, self.orders, &mut tell)?;
         let (commands, handle) = watch.reins()?;
         let reins = Reins { commands: File::from(commands), handle, own_uid: confinement.own_uid };
-        watch.send(&Command::Run(Box::new(Request { confinement, ..self.request })))?;
+        watch.send(&Command::Run(Box::new(self.supervisor.completed(self.request, confinement))))?;
         // One who does not wait for it any more lets the host be killed at once.
         if started.send(reins).is_ok() {
             watch.until_death(&self.cancel)?;

@@ -61,8 +61,9 @@ impl Observer for Nobody {
 /// The process that serves a job with these caps.
 fn serve(setting: &Setting, caps: Caps) -> u32 {
     let directory = tempfile::tempdir().unwrap();
-    let (input, output) = (directory.path().join("input.obj"), directory.path().join("out.stl"));
-    std::fs::write(&input, "who\n").unwrap();
+    // A host that waited reads nothing outside of its workspace, as a file of this machine is.
+    let (input, output) = (directory.path().join("input.zip"), directory.path().join("out.stl"));
+    std::fs::write(&input, archive("who")).unwrap();
     let order = Order {
         format: "stl".to_owned(),
         engine: Some("double".to_owned()),
@@ -141,6 +142,7 @@ async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
     let (mut world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp").await;
     // Longer than anybody waits here: the whole time must not go by.
     world.set("CADMILL_LIMITS_TIMEOUT", "1h");
+    world.set("CADMILL_LOG_LEVEL", "debug");
     let (worker, hung) = ready(&world, None).await;
     world.wait_until_said("a waiting engine host has loaded its engine").await;
     super::warm::signal(hung, Signal::STOP);
@@ -156,8 +158,7 @@ async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
 /// A world whose engine has a class path without a converter, and who counts its starts.
 async fn broken(warm: &str) -> (World, TempDir, tempfile::NamedTempFile, Counted) {
     let nothing = tempfile::tempdir().unwrap();
-    let (mut world, engines) =
-        world(World::new().await, nothing.path().to_str().unwrap(), "", warm).await;
+    let (mut world, engines) = world(World::new().await, nothing.path().to_str().unwrap(), "", warm).await;
     let counted = Counted::new();
     world.set("CADMILL_ENGINE_HOST", counted.program().to_str().unwrap());
     (world, nothing, engines, counted)
