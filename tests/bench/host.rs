@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Converts a file, with what lies beside it in its directory, so many times. With `ahead`
-//! the process has been started a second before the request. Prints milliseconds and the
-//! largest resident set in bytes, one run a line.
+//! the process has been started a second before the request. Prints milliseconds to the
+//! loaded library and to the end, and the largest resident set in bytes, one run a line.
 
 use cadmill_converter::engines::Engines;
 use cadmill_converter::protocol::{Answer, Request, Task};
@@ -43,7 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             Outcome::Answered(Answer::Converted { .. }) => {}
             other => return Err(format!("{engine} did not convert {file}: {other:?}").into()),
         }
-        println!("{:.3} {}", time.as_secs_f64() * 1000.0, report.peak_memory_bytes);
+        let load = report.load_time.unwrap_or_default();
+        let [load, time] = [load, time].map(|time| time.as_secs_f64() * 1000.0);
+        println!("{load:.3} {time:.3} {}", report.peak_memory_bytes);
         workspace.remove()?;
     }
     Ok(())
