@@ -145,6 +145,14 @@ fn a_good_engine_converts() {
 }
 
 #[test]
+fn an_engine_may_remove_what_it_made_and_nobody_gets_it() {
+    let watched = watch("tidy", &[]);
+    let json = watched.run.succeeded().json();
+    assert_eq!(json["output"]["engine_files"], 1, "{json}");
+    assert_eq!(json["output"]["bytes"], 10, "{json}");
+}
+
+#[test]
 fn a_crash_is_told_with_its_signal() {
     for (behaviour, signal) in [("segv", 11), ("abort", 6), ("divide", 8), ("recurse", 11)] {
         let json = watch(behaviour, &[]).run.failed(14, "engine.crashed");

@@ -23,7 +23,7 @@ use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
-use output::{discard_second, output_files};
+use output::output_files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -385,8 +385,7 @@ impl<S: Sink> Job<'_, S> {
         judge(&engine.name, report.outcome).map_err(|mut failure| {
             failure.message = workspace.hide(&failure.message);
             blame_a_full_workspace(failure, workspace)
-        })?;
-        discard_second(&workspace.output_folder()?, engine.kind, &target.format_id, main_name)
+        })
     }
 
     /// By the host that waits for it, if there is one; or else by one that is started now.

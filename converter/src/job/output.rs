@@ -2,17 +2,18 @@
 //! with plain names, not too many of them, and nothing else.
 
 use crate::publish::OutputFile;
+use crate::sandbox::removal::is_removed;
 use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::EngineKind;
-use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 /// Files that one conversion may give.
 const MAX_OUTPUT_FILES: usize = 10_000;
 
-/// The regular files below the output directory, by name. Anything else that an
-/// engine may have left there, a link or a pipe, is refused: it could lead out.
+/// The regular files below the output directory, by name, without those that the engine
+/// has removed. Anything else that an engine may have left there, a link or a pipe, is
+/// refused: it could lead out.
 pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> {
     let mut files = Vec::new();
     let mut pending = vec![(folder.path().to_owned(), String::new())];
@@ -20,6 +21,9 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
     while let Some((directory, prefix)) = pending.pop() {
         for entry in std::fs::read_dir(&directory).map_err(|e| fail(&e))? {
             let entry = entry.map_err(|e| fail(&e))?;
+            if is_removed(entry.file_name().as_bytes()) {
+                continue;
+            }
             let kind = entry.file_type().map_err(|e| fail(&e))?;
             let name =
                 entry.file_name().into_string().map_err(|_| strange_output("a name that is not UTF-8"))?;
@@ -44,25 +48,6 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
-}
-
-/// Destroys what a writer made beside the output for itself and left, so that it is on
-/// record and overwritten: the second file of GDAL's DXF writer.
-pub(super) fn discard_second(
-    folder: &Folder,
-    kind: EngineKind,
-    format_id: &str,
-    main_name: &str,
-) -> Result<(), Failure> {
-    if kind != EngineKind::Gdal || format_id != "DXF" {
-        return Ok(());
-    }
-    match folder.discard(format!("{main_name}.tmp")) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Failure::io("destroying a file that the engine made for itself", &error))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn strange_output(what: &str) -> Failure {

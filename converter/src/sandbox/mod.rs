@@ -12,7 +12,7 @@
 //! 5. [`tiers`]: a user id of its own, where the supervisor gave one; no capability
 //! 6. [`parent`]: die with the supervisor; no terminal
 //! 7. [`privileges`]: none can be gained, nobody may look inside
-//! 8. [`crash`] and [`violation`]: say what happened when it dies
+//! 8. [`crash`] and [`violation`]: say what happened when it dies; what it removes is moved aside ([`removal`])
 //! 9. Landlock ([`files`]): which files may be opened
 //! 10. seccomp ([`syscalls`]): which calls may be made
 //!
@@ -32,6 +32,7 @@ mod note;
 pub mod parent;
 pub mod privileges;
 pub mod reap;
+pub mod removal;
 pub mod syscalls;
 pub mod tiers;
 pub mod violation;

@@ -104,7 +104,8 @@ fn pieces(file: &File, data: &[Range<u64>], parallel: bool) -> io::Result<()> {
 }
 
 fn pass(file: &File, range: Range<u64>) -> io::Result<()> {
-    let mut read = vec![0xff; CHUNK];
+    // As small as may be: it is filled here, and cleared when it is given back.
+    let mut read = vec![0xff; usize::try_from(range.end - range.start).unwrap_or(CHUNK).min(CHUNK)];
     let mut start = range.start;
     while start < range.end {
         let length = usize::try_from(range.end - start).unwrap_or(CHUNK).min(CHUNK);

@@ -30,14 +30,14 @@ impl Head {
     /// The bytes that are signed: the head as a JSON object, its keys sorted, without
     /// spaces and without an LF. `jq -jcS .head` prints the same.
     pub fn message(&self) -> Vec<u8> {
-        let text = |value: &str| line::Field::Text(value.to_owned());
+        let text = |value: &str| line::Field::Text(value.to_owned().into());
         let fields = [
             ("format", text(&self.format)),
             ("last_hash", text(&self.last_hash)),
             ("last_seq", line::Field::Number(self.last_seq)),
             ("ledger", text(&self.ledger.to_string())),
         ];
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
         let mut message = line::encode(&fields).into_bytes();
         message.pop();
         message

@@ -12,6 +12,7 @@ use super::{FORMAT, LedgerId};
 use crate::domain::job::{Millis, Stage};
 use read::Take;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Number of a file or directory in its ledger: from 1, in the order of appearance.
@@ -311,7 +312,7 @@ impl Record {
         let mut put = Put(Fields::new());
         put.number("at_ms", header.at_ms).number("mono_ms", header.mono_ms).number("seq", header.seq);
         put.text("ledger", &header.ledger.to_string()).text("prev", &header.prev);
-        put.text("type", self.type_word());
+        put.word("type", self.type_word());
         self.put(&header.ledger, &mut put);
         put.0
     }
@@ -324,11 +325,11 @@ impl Record {
                 put.text("worker", worker).text("build", build);
                 put.text("posture_digest", &posture_digest(posture));
                 for (name, value) in posture {
-                    put.text(&format!("{POSTURE}{name}"), value);
+                    put.text(format!("{POSTURE}{name}"), value);
                 }
             }
             Self::Intent { file, intent } => {
-                put.number("file", *file).text("act", intent.act().as_str());
+                put.number("file", *file).word("act", intent.act().as_str());
                 match intent {
                     Intent::Create(birth) => put.birth(birth),
                     Intent::Wipe { method } => {
@@ -339,7 +340,7 @@ impl Record {
             }
             Self::Done { file, intent, ok, effect } => {
                 put.number("file", *file).number("intent", *intent);
-                put.text("act", effect.act().as_str()).text("result", if *ok { "ok" } else { "failed" });
+                put.word("act", effect.act().as_str()).word("result", if *ok { "ok" } else { "failed" });
                 match effect {
                     Effect::Write { bytes, content } => {
                         put.number("bytes", *bytes).text("content", content);
@@ -397,18 +398,23 @@ impl Record {
 struct Put(Fields);
 
 impl Put {
-    fn number(&mut self, name: &str, value: u64) -> &mut Self {
-        self.0.insert(name.to_owned(), Field::Number(value.min(super::line::MAX_NUMBER)));
+    fn number(&mut self, name: &'static str, value: u64) -> &mut Self {
+        self.0.insert(name.into(), Field::Number(value.min(super::line::MAX_NUMBER)));
         self
     }
 
-    fn text(&mut self, name: &str, value: &str) -> &mut Self {
-        self.0.insert(name.to_owned(), Field::Text(value.to_owned()));
+    fn text(&mut self, name: impl Into<Cow<'static, str>>, value: &str) -> &mut Self {
+        self.0.insert(name.into(), Field::Text(value.to_owned().into()));
+        self
+    }
+
+    fn word(&mut self, name: &'static str, value: &'static str) -> &mut Self {
+        self.0.insert(name.into(), Field::Text(value.into()));
         self
     }
 
     fn birth(&mut self, birth: &Birth) {
-        self.text("kind", birth.kind.as_str()).text("role", birth.role.as_str());
+        self.word("kind", birth.kind.as_str()).word("role", birth.role.as_str());
         self.number("parent", birth.parent).text("name", &birth.name);
     }
 }

@@ -459,14 +459,14 @@ fn records_are_read_strictly() {
             assert!(Record::read(less).is_err(), "{} without {name}", record.type_word());
             let mut other = fields.clone();
             let swapped = match &fields[name] {
-                Field::Number(_) => Field::Text("1".to_owned()),
+                Field::Number(_) => Field::Text("1".into()),
                 Field::Text(_) => Field::Number(1),
             };
             other.insert(name.clone(), swapped);
             assert!(Record::read(other).is_err(), "{} with another {name}", record.type_word());
         }
         let mut more = fields.clone();
-        more.insert("extra".to_owned(), Field::Number(1));
+        more.insert("extra".into(), Field::Number(1));
         assert!(Record::read(more).unwrap_err().contains("extra"));
     }
 }

@@ -10,7 +10,7 @@ mod confined;
 mod installation;
 mod parity;
 mod unused;
-mod warm;
+pub(crate) mod warm;
 
 use crate::misbehaviour::{is_alive, watched};
 use crate::support::{Bench, Run, repository};

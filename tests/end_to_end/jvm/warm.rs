@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A world whose workers convert OBJ by this library in Java, and keep `warm` processes.
-pub(super) async fn world(
+pub(crate) async fn world(
     mut world: World,
     library: &str,
     keys: &str,
@@ -39,12 +39,13 @@ pub(super) async fn world(
     (world, file)
 }
 
-async fn double() -> (World, tempfile::NamedTempFile) {
-    world(World::new().await, classes().to_str().unwrap(), "", "assimp").await
+/// The same with the double.
+pub(crate) async fn double(warm: &str) -> (World, tempfile::NamedTempFile) {
+    world(World::new().await, classes().to_str().unwrap(), "", warm).await
 }
 
 /// The process that waits, when there is one and no other.
-pub(super) async fn waiting(worker: &Worker) -> u32 {
+pub(crate) async fn waiting(worker: &Worker) -> u32 {
     let since = Instant::now();
     loop {
         match children_of(worker.id()).as_slice() {
@@ -64,28 +65,28 @@ fn is_another_user(process: u32) -> bool {
 }
 
 /// A worker that keeps a process of the double ready, and that process.
-pub(super) async fn ready(world: &World, failpoint: Option<&str>) -> (Worker, u32) {
+pub(crate) async fn ready(world: &World, failpoint: Option<&str>) -> (Worker, u32) {
     let worker = world.worker("warm", failpoint);
     world.wait_until_said("ready").await;
     let process = waiting(&worker).await;
     (worker, process)
 }
 
-pub(super) fn kill(process: u32) {
+pub(crate) fn kill(process: u32) {
     signal(process, Signal::KILL);
 }
 
-pub(super) fn signal(process: u32, signal: Signal) {
+pub(crate) fn signal(process: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal).unwrap();
 }
 
 /// An archive with an input of the double.
-pub(super) fn archive(behaviour: &str) -> Vec<u8> {
+pub(crate) fn archive(behaviour: &str) -> Vec<u8> {
     zipped(&[("input.obj", zip::CompressionMethod::Deflated, behaviour.as_bytes())])
 }
 
 /// The process that served the job, and how many it had served by then.
-pub(super) async fn served(world: &World, id: JobId) -> (u32, u32) {
+pub(crate) async fn served(world: &World, id: JobId) -> (u32, u32) {
     let text = String::from_utf8(world.completed(id).await.1).unwrap();
     let words: Vec<&str> = text.split_whitespace().collect();
     let number = |after: &str| {
@@ -95,7 +96,7 @@ pub(super) async fn served(world: &World, id: JobId) -> (u32, u32) {
     (number("process"), number("served"))
 }
 
-pub(super) async fn stops_clean(world: &World, worker: Worker) {
+pub(crate) async fn stops_clean(world: &World, worker: Worker) {
     let left = waiting(&worker).await;
     assert_eq!(worker.terminate(), Some(0));
     assert!(!is_alive(left), "a waiting process outlives its worker");
@@ -104,7 +105,7 @@ pub(super) async fn stops_clean(world: &World, worker: Worker) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let key = world.sign();
     let worker = world.worker("warm", None);
     world.wait_until_said("ready").await;
@@ -126,7 +127,7 @@ async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
-    let (world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "").await;
+    let (world, _engines) = double("").await;
     let worker = world.worker("cold", None);
     world.wait_until_said("ready").await;
     assert_eq!(children_of(worker.id()), [0u32; 0]);
@@ -145,7 +146,7 @@ async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
 /// Temporary files, the current directory, its absolute path: all of it was moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, _) = ready(&world, None).await;
     let id = world.submit(&archive("ordinary"), "stl").await;
     assert_eq!(world.completed(id).await.1, b"converted\n");
@@ -154,7 +155,7 @@ async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_died_before_its_job_costs_the_job_nothing() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, dead) = ready(&world, None).await;
     kill(dead);
     let id = world.submit(&archive("who"), "stl").await;
@@ -166,7 +167,7 @@ async fn one_that_died_before_its_job_costs_the_job_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, given_out) = ready(&world, Some("unpacked")).await;
     let id = world.submit(&archive("who"), "stl").await;
     worker.stopped().await;
@@ -181,7 +182,7 @@ async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_is_confined_as_the_others_are() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let worker = world.worker("warm", None);
     world.wait_until_said("ready").await;
     let elsewhere = tempfile::tempdir().unwrap();
@@ -204,7 +205,7 @@ async fn one_that_waited_is_confined_as_the_others_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     let (worker, left) = ready(&world, None).await;
     worker.kill();
     let since = Instant::now();
@@ -220,7 +221,7 @@ async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
 /// Where the worker may give files away: the files come when the directories are given away.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
-    let (world, _engines) = double().await;
+    let (world, _engines) = double("assimp").await;
     std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (worker, process) = ready(&world, None).await;
     if !is_another_user(process) {

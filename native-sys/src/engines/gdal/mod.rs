@@ -233,9 +233,11 @@ impl Gdal {
         let rejected = |error: String| EngineError::Rejected(format!("writing the output failed: {error}"));
         let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
         let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
-        match (vsi::end(), outcome) {
-            (Some(error), Ok(())) => Err(rejected(error)),
-            (_, outcome) => outcome,
+        match (vsi::end(request.output), outcome) {
+            (Ok(None), outcome) => outcome,
+            (_, Err(error)) => Err(error),
+            (Ok(Some(error)), Ok(())) => Err(rejected(error)),
+            (Err(error), Ok(())) => Err(rejected(error.to_string())),
         }
     }
 

@@ -71,13 +71,20 @@ pub(super) fn begin(directory: &Path) -> io::Result<&'static str> {
     Ok("/vsicadmill/")
 }
 
-/// Closes it; tells the first write that failed.
+/// Closes it, and removes what the writer made for itself beside `output`; tells the first
+/// write that failed.
 ///
-/// The writer's second file, `OUTPUT.tmp`, stays: GDAL does not pass its removal on to
-/// handlers such as this one, and whoever started the conversion destroys it as it
-/// destroys other plaintext.
-pub(super) fn end() -> Option<String> {
-    output().take()?.error
+/// # Errors
+/// The system's, of the removal.
+pub(super) fn end(output: &Path) -> io::Result<Option<String>> {
+    let error = self::output().take().and_then(|output| output.error);
+    // GDAL does not pass the removal on to handlers such as this one.
+    let mut second = output.as_os_str().to_owned();
+    second.push(".tmp");
+    match std::fs::remove_file(second) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(error),
+    }
 }
 
 fn note(error: &io::Error) {

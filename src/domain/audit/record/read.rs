@@ -23,7 +23,7 @@ impl Take {
 
     pub(super) fn text(&mut self, name: &str) -> Result<String, String> {
         match self.0.remove(name) {
-            Some(Field::Text(text)) => Ok(text),
+            Some(Field::Text(text)) => Ok(text.into_owned()),
             Some(Field::Number(_)) => Err(format!("{name} is no text")),
             None => Err(format!("{name} is missing")),
         }
@@ -102,7 +102,7 @@ impl Take {
         }
         let (worker, build, digest) =
             (self.text("worker")?, self.text("build")?, self.hash("posture_digest")?);
-        let names: Vec<String> = self.0.keys().filter(|name| name.starts_with(POSTURE)).cloned().collect();
+        let names: Vec<_> = self.0.keys().filter(|name| name.starts_with(POSTURE)).cloned().collect();
         let mut posture = BTreeMap::new();
         for name in names {
             let value = self.text(&name)?;
@@ -142,7 +142,7 @@ impl Take {
     }
 
     fn content(&mut self) -> Result<String, String> {
-        if self.0.get("content") == Some(&Field::Text(String::new())) {
+        if self.0.get("content") == Some(&Field::Text("".into())) {
             return self.text("content");
         }
         self.hash("content")

@@ -27,9 +27,6 @@ pub(crate) struct Agreed {
     pub(crate) removed: usize,
     /// Made by engines, and told as `found`.
     pub(crate) found: usize,
-    /// Made and removed by engines before anybody looked: paths within the workspace.
-    /// The ledger does not tell of them.
-    pub(crate) fleeting: Vec<String>,
     /// Directories of workspaces that belong to no job: a worker tries its engines when it
     /// starts, without any file.
     pub(crate) empty: usize,
@@ -270,7 +267,6 @@ impl<'a> Comparison<'a> {
         }
         match event.who {
             Who::Worker => self.in_act(event, path, Some(being)),
-            Who::Engine if being.maker == Who::Engine => self.fleeting(path),
             _ => self.wrong(format!("{:?} removed {}", event.who, path.display())),
         }
     }
@@ -301,13 +297,7 @@ impl<'a> Comparison<'a> {
             self.there.insert(moved, being);
         }
         if self.there.insert(to.to_owned(), being).is_some() {
-            self.fleeting(to);
-        }
-    }
-
-    fn fleeting(&mut self, path: &Path) {
-        if let Some((_, inner)) = self.workspace(path) {
-            self.agreed.fleeting.push(inner.display().to_string());
+            self.wrong(format!("{:?} renamed something over {}", event.who, to.display()));
         }
     }
 
@@ -339,6 +329,8 @@ impl<'a> Comparison<'a> {
                 "create",
                 [What::Make { path: first, kind: Kind::Directory, .. }, What::Rename { from, to }],
             ) if directory && act.record["role"] == "workspace" && first == from => to,
+            // Those of an engine that waited for the job, empty until then.
+            ("create", [What::Rename { from, to }]) if directory && self.is_empty(from) => to,
             ("create", [What::Make { path, kind, .. }])
                 if *kind == if directory { Kind::Directory } else { Kind::File } =>
             {

@@ -182,6 +182,13 @@ pub(super) fn read(log: &str) -> Vec<Event> {
         let empty = PathBuf::new();
         if let Some(what) = call.what(here.get(&process).unwrap_or(&empty)) {
             let sure = call.result != Ended::Never;
+            if let What::Rename { from, to } = &what {
+                for place in here.values_mut() {
+                    if let Ok(below) = place.strip_prefix(from) {
+                        *place = to.join(below).components().collect();
+                    }
+                }
+            }
             events.push(Event { thread: call.thread, who: processes.who(process), what, sure });
         }
     }
@@ -298,9 +305,9 @@ impl<'a> Call<'a> {
         let argument = |index: usize| self.arguments.get(index).map(String::as_str).unwrap_or_default();
         let at = |index: usize| {
             let base = shown_path(argument(index)).unwrap_or_else(|| here.to_owned());
-            joined(&base, &unquoted(argument(index + 1)))
+            joined(&base, &known(here, &unquoted(argument(index + 1))))
         };
-        let alone = |index: usize| joined(here, &unquoted(argument(index)));
+        let alone = |index: usize| joined(here, &known(here, &unquoted(argument(index))));
         let make = |path, kind| Some(What::Make { path, kind, exclusive: true });
         let remove = |path, directory| Some(What::Remove { path, directory });
         match self.name {
@@ -388,6 +395,15 @@ fn arguments(text: &str) -> (Vec<String>, usize) {
     (all, text.len())
 }
 
+/// A path without the kernel's own name for the current directory, which a JVM is given for
+/// its temporary files.
+fn known(here: &Path, path: &str) -> String {
+    match path.strip_prefix("/proc/self/cwd/") {
+        Some(rest) => joined(here, rest).display().to_string(),
+        None => path.to_owned(),
+    }
+}
+
 /// The path that strace shows behind a descriptor: `7</a/b>`.
 fn shown_path(text: &str) -> Option<PathBuf> {
     let (_, rest) = text.split_once('<')?;
@@ -451,7 +467,7 @@ fn a_log_is_read_as_strace_writes_it() {
 12 execve("/x/cadmill-engine-host", [], 0x7f /* 0 vars */) = 0
 10 <... vfork resumed>) = 12
 12 openat(AT_FDCWD</w/tmp>, "/lib/x", O_RDONLY) = 3</lib/x>
-12 rename("a", "../b")               = 0
+12 rename("a", "/proc/self/cwd/../b") = 0
 12 --- SIGSYS {si_signo=SIGSYS} ---
 12 unlink("../b" <unfinished ...>) = ?
 12 +++ killed by SIGKILL +++

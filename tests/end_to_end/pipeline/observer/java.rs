@@ -1,0 +1,55 @@
+//! Converters in Java, in processes of their own and in such that waited for their job.
+
+use super::{Verdict, Watch};
+use crate::jvm::warm::{archive, double, waiting};
+
+/// What the double does, and how the job ends; none for a job that completes.
+const BEHAVIOURS: [(&str, Option<&str>); 13] = [
+    ("ok", None),
+    ("ordinary", None),
+    ("hook", None),
+    ("exit", Some("engine.no_answer")),
+    ("halt", Some("engine.no_answer")),
+    ("loop", Some("limit.time")),
+    ("allocate", Some("limit.memory")),
+    ("allocate-outside", Some("limit.memory")),
+    ("threads", Some("limit.threads")),
+    ("endless-file", Some("limit.output")),
+    ("throw", Some("engine.rejected")),
+    ("exec", Some("engine.violation")),
+    ("missing-native", Some("engine.library_missing")),
+];
+
+async fn seen(warm: &str) {
+    let (mut world, _engines) = double(warm).await;
+    for (variable, value) in [("CADMILL_LIMITS_TIMEOUT", "10s"), ("CADMILL_LIMITS_MAX_OUTPUT", "16M")] {
+        world.set(variable, value);
+    }
+    let Some(mut watch) = Watch::of(world) else { return };
+    let worker = watch.world.worker("first", None);
+    watch.world.wait_until_said("ready").await;
+    for (behaviour, code) in BEHAVIOURS {
+        if !warm.is_empty() {
+            waiting(&worker).await;
+        }
+        let ended = watch.outcome(&archive(behaviour)).await;
+        // A busy machine comes to the cap on time before another one.
+        assert!(ended == code || ended == Some("limit.time"), "{behaviour}: {ended:?}");
+    }
+    watch.world.queue_is_empty().await;
+    watch.stop(worker);
+    let (agreed, verdicts) = watch.agrees();
+    assert_eq!(verdicts, [(0, Verdict::Valid); BEHAVIOURS.len()]);
+    // What three left, and what they and others had made and removed.
+    assert!(agreed.found >= 8, "{agreed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_converter_in_java_does() {
+    seen("").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_one_does_that_waited_for_its_job() {
+    seen("assimp").await;
+}
