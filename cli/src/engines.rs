@@ -92,7 +92,7 @@ fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value 
                 let (always, when_named) = reads(engine, description);
                 json!({
                     "name": engine.name,
-                    "kind": engine.library.kind,
+                    "kind": engine.kind,
                     "available": true,
                     "library": description.identity.library,
                     "version": description.identity.version,
@@ -105,7 +105,7 @@ fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value 
             }
             Err(failure) => json!({
                 "name": engine.name,
-                "kind": engine.library.kind,
+                "kind": engine.kind,
                 "available": false,
                 "error": fail::error_object(failure),
             }),

@@ -9,6 +9,7 @@ use crate::args::ServeArgs;
 use crate::{fail, say};
 use cadmill_api::start;
 use cadmill_converter::engines::Engines;
+use cadmill_converter::hosts::Hosts;
 use cadmill_converter::job::Setting;
 use cadmill_converter::posture;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
@@ -62,7 +63,9 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     }
     let worker = beside_us(WORKER)?;
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
-    confinement(config)?;
+    let engines = engines(config)?;
+    Hosts::check(config.worker.warm.as_deref().unwrap_or_default(), &engines)?;
+    confinement(config, engines)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -71,12 +74,17 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     runtime.block_on(serve_until_stopped(config, settings, &worker))
 }
 
+/// The engines of the worker. It reads the file itself; a mistake in it is told now.
+fn engines(config: &Config) -> Result<Engines, Failure> {
+    config.worker.engines_file.as_deref().map_or_else(|| Ok(Engines::default()), Engines::from_file)
+}
+
 /// The worker would refuse to start where engines cannot be confined enough. It is told
 /// now, before anybody submits a job that nobody would take.
-fn confinement(config: &Config) -> Result<(), Failure> {
+fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
     let host = engine_host(config.worker.engine_host.as_deref())?;
     let setting = Setting {
-        engines: Engines::default(),
+        engines,
         place: Place::new(config.worker.workspace.clone(), config.worker.allow_disk),
         supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
         hosts: None,

@@ -23,17 +23,21 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, EngineKind};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// One engine.
 ///
 /// - `name` has lower-case letters, digits and hyphens only.
-/// - `library.path`, when given, is absolute.
+/// - The path of the library, when given, is absolute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engine {
     /// The name that `--engine` takes.
     pub name: String,
-    /// The library behind it.
-    pub library: Library,
+    /// How it is bound.
+    pub kind: EngineKind,
+    /// The library behind it. That of `assimp-jvm` is looked for when it is asked for: few
+    /// who start need it.
+    library: OnceLock<Library>,
     /// What a converter in Java reads and writes: the table cannot know.
     declared: Option<EngineFormats>,
 }
@@ -42,22 +46,32 @@ impl Engine {
     fn built_in(kind: EngineKind) -> Self {
         Self {
             name: kind.as_str().to_owned(),
-            library: Library { kind, ..Library::of_nothing() },
+            kind,
+            library: Library { kind, ..Library::of_nothing() }.into(),
             declared: None,
         }
     }
 
     /// Assimp once more, through its jar. It serves when it is named.
     fn assimp_jvm() -> Self {
-        let (library, formats) = jvm::assimp();
-        Self { name: jvm::ASSIMP.to_owned(), library, declared: Some(formats) }
+        Self {
+            name: jvm::ASSIMP.to_owned(),
+            kind: EngineKind::Jvm,
+            library: OnceLock::new(),
+            declared: Some(EngineFormats::of_kind(jvm::ASSIMP, EngineKind::Assimp)),
+        }
+    }
+
+    /// The library behind it.
+    pub fn library(&self) -> &Library {
+        self.library.get_or_init(jvm::assimp)
     }
 
     /// What the engine reads and writes, according to the table.
     pub fn formats(&self) -> EngineFormats {
         match &self.declared {
             Some(formats) => EngineFormats { engine: self.name.clone(), ..formats.clone() },
-            None => EngineFormats::of_kind(&self.name, self.library.kind),
+            None => EngineFormats::of_kind(&self.name, self.kind),
         }
     }
 }
@@ -186,9 +200,16 @@ impl Entry {
             _ if self.jvm.is_some() => return fail("only the kind jvm has a part `jvm`"),
             _ => (None, None),
         };
-        let library =
-            Library { kind: self.kind, path: self.library, sha256, data: self.data, needs: self.needs, jvm };
-        Ok(Engine { name: self.name, library, declared })
+        let library = Library {
+            kind: self.kind,
+            path: self.library,
+            sha256,
+            seal: None,
+            data: self.data,
+            needs: self.needs,
+            jvm,
+        };
+        Ok(Engine { name: self.name, kind: self.kind, library: library.into(), declared })
     }
 }
 
@@ -207,8 +228,11 @@ mod tests {
             engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(),
             ["gdal", "assimp", "assimp-jvm", "assimp-6"]
         );
-        assert_eq!(engines.get("gdal").unwrap().library.sha256.as_deref(), Some(pin.to_lowercase().as_str()));
-        assert_eq!(engines.get("assimp").unwrap().library.path, None);
+        assert_eq!(
+            engines.get("gdal").unwrap().library().sha256.as_deref(),
+            Some(pin.to_lowercase().as_str())
+        );
+        assert_eq!(engines.get("assimp").unwrap().library().path, None);
     }
 
     #[test]

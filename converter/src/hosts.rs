@@ -10,8 +10,8 @@
 //!   is told in one line, and the job runs as if there were no host.
 
 use crate::engines::{Engine, Engines};
-use crate::job;
-use crate::protocol::Task;
+use crate::job::judge;
+use crate::protocol::{Request, Task};
 use crate::supervisor::{Ahead, Supervisor};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -37,6 +37,9 @@ pub struct Hosts {
 #[derive(Default)]
 struct Waiting {
     hosts: Vec<Host>,
+    /// Engines that cannot be loaded. No other host of them is started ahead: it would say
+    /// the same. A job for one still has its own, and is told why.
+    broken: Vec<String>,
     closed: bool,
 }
 
@@ -59,9 +62,16 @@ impl Hosts {
         supervisor: Supervisor,
         caps: Caps,
     ) -> Result<Self, Failure> {
-        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let wanted = names.map(|name| wanted(name, engines)).collect::<Result<_, _>>()?;
+        let wanted = all_wanted(names, engines)?;
         Ok(Self { place, supervisor, caps, wanted, waiting: Mutex::default() })
+    }
+
+    /// Whether `names` can be kept: for one who starts a worker and wants to know before.
+    ///
+    /// # Errors
+    /// As of [`Hosts::new`].
+    pub fn check(names: &str, engines: &Engines) -> Result<(), Failure> {
+        all_wanted(names, engines).map(drop)
     }
 
     /// How many are kept.
@@ -75,14 +85,16 @@ impl Hosts {
         if waiting.closed {
             return;
         }
-        waiting.hosts.retain(|host| {
-            let alive = host.ahead.is_alive();
-            if !alive {
-                tracing::warn!(engine = host.engine, "a waiting engine host has ended; another is started");
+        let (alive, dead) =
+            std::mem::take(&mut waiting.hosts).into_iter().partition(|host| host.ahead.is_alive());
+        waiting.hosts = alive;
+        for host in dead {
+            let engine = host.engine.clone();
+            if !may_be_chance(host) {
+                waiting.broken.push(engine);
             }
-            alive
-        });
-        for engine in missing(&self.wanted, &waiting.hosts) {
+        }
+        for engine in missing(&self.wanted, &waiting) {
             match self.start(engine) {
                 Ok(host) => waiting.hosts.push(host),
                 Err(failure) => {
@@ -109,7 +121,7 @@ impl Hosts {
         caps: &Caps,
         workspace: &Workspace,
     ) -> Result<Option<Ahead>, Failure> {
-        if engine.library.kind != EngineKind::Jvm {
+        if engine.kind != EngineKind::Jvm {
             return Ok(None);
         }
         if let Some(host) = self.take(&engine.name, caps)
@@ -149,20 +161,41 @@ impl fmt::Debug for Hosts {
     }
 }
 
+fn all_wanted(names: &str, engines: &Engines) -> Result<Vec<Engine>, Failure> {
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| wanted(name, engines)).collect()
+}
+
 fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
     let fail = |why: &str| {
         Err(Failure::new(FailureCode::UsageInvalid, format!("worker.warm names the engine '{name}', {why}")))
     };
     match engines.get(name) {
         None => fail("which is not there"),
-        Some(engine) if engine.library.kind != EngineKind::Jvm => fail("which is not one in Java"),
+        Some(engine) if engine.kind != EngineKind::Jvm => fail("which is not one in Java"),
         Some(engine) => Ok(engine.clone()),
     }
 }
 
+/// Says why a host that waited has ended, and whether the next one may fare better.
+fn may_be_chance(host: Host) -> bool {
+    let Host { engine, ahead, workspace } = host;
+    let why = ahead.unable().and_then(|outcome| judge(&engine, outcome).err());
+    match &why {
+        Some(failure) => tracing::error!(
+            engine,
+            code = %failure.code,
+            reason = workspace.hide(&failure.message),
+            "the engine cannot be loaded; no host of it is kept until this worker is started again"
+        ),
+        None => tracing::warn!(engine, "a waiting engine host has ended; another is started"),
+    }
+    why.is_none()
+}
+
 /// Each of the wanted for which no host waits.
-fn missing<'a>(wanted: &'a [Engine], there: &[Host]) -> Vec<&'a Engine> {
-    let mut there: Vec<&str> = there.iter().map(|host| host.engine.as_str()).collect();
+fn missing<'a>(wanted: &'a [Engine], waiting: &Waiting) -> Vec<&'a Engine> {
+    let mut there: Vec<&str> = waiting.hosts.iter().map(|host| host.engine.as_str()).collect();
     let is_missing = |engine: &&Engine| match there.iter().position(|name| *name == engine.name) {
         Some(index) => {
             there.swap_remove(index);
@@ -170,7 +203,8 @@ fn missing<'a>(wanted: &'a [Engine], there: &[Host]) -> Vec<&'a Engine> {
         }
         None => true,
     };
-    wanted.iter().filter(is_missing).collect()
+    let wanted = wanted.iter().filter(|engine| !waiting.broken.contains(&engine.name));
+    wanted.filter(is_missing).collect()
 }
 
 fn start_in(
@@ -180,7 +214,7 @@ fn start_in(
     supervisor: &Supervisor,
 ) -> Result<Ahead, Failure> {
     let task = Task::Await { input_dir: workspace.input(), output_dir: workspace.output() };
-    let request = job::request(engine, task, caps);
+    let request = Request::new(engine.library().clone(), task, caps);
     supervisor
         .start_ahead(request, caps, &workspace.scratch(), &workspace.output())
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))

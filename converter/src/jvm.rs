@@ -23,7 +23,7 @@ pub const ASSIMP: &str = "assimp-jvm";
 const BRIDGE: &str = "cadmill-bridge.jar";
 
 /// Where a Java installation has its JVM.
-const LIBJVM: &str = "lib/server/libjvm.so";
+pub const LIBJVM: &str = "lib/server/libjvm.so";
 
 /// Where distributions put Java installations.
 const INSTALLATIONS: &str = "/usr/lib/jvm";
@@ -100,8 +100,9 @@ fn has_colon(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().contains(&b':')
 }
 
-/// The built-in engine `assimp-jvm`: Assimp through the jars of LWJGL.
-pub(crate) fn assimp() -> (Library, EngineFormats) {
+/// What is behind the built-in engine `assimp-jvm`: Assimp through the jars of LWJGL. Asks
+/// the file system.
+pub(crate) fn assimp() -> Library {
     let (home, home_problem) = split(java_home(None, &|name| std::env::var_os(name)));
     let (jars, jars_problem) = split(jars());
     let directory = jars.as_ref().map(|jars| jars.join("assimp"));
@@ -115,13 +116,12 @@ pub(crate) fn assimp() -> (Library, EngineFormats) {
         archive: directory.map(|directory| directory.join("assimp.jsa")).filter(|archive| archive.is_file()),
         problem: home_problem.or(jars_problem),
     };
-    let library = Library {
+    Library {
         kind: EngineKind::Jvm,
         path: jvm.class_path.get(1).cloned(),
         jvm: Some(Box::new(jvm)),
         ..Library::of_nothing()
-    };
-    (library, EngineFormats::of_kind(ASSIMP, EngineKind::Assimp))
+    }
 }
 
 /// Jars of a directory by name, ours first: the order that the archive was built with.

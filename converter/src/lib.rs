@@ -20,6 +20,7 @@ pub mod hosts;
 pub mod intake;
 pub mod job;
 pub mod jvm;
+pub mod pin;
 pub mod posture;
 pub mod probe;
 pub mod protocol;

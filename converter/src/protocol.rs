@@ -9,14 +9,16 @@
 //! What comes up is untrusted: it is bounded in size, decoded strictly, and its
 //! text is cleaned before it is shown.
 
+use crate::pin::Seal;
 use crate::posture::{InForce, Level};
 use cadmill_core::domain::format::EngineKind;
+use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// Raised with each change of a message; the two binaries must agree.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so that a command never
 /// blocks the supervisor, whatever the host does.
@@ -57,6 +59,21 @@ pub struct Request {
     pub confinement: Confinement,
 }
 
+impl Request {
+    /// A request of this process. How the host is to confine itself is up to the supervisor.
+    pub fn new(library: Library, task: Task, caps: &Caps) -> Self {
+        Self {
+            version: VERSION,
+            supervisor: std::process::id(),
+            library,
+            task,
+            memory_bytes: caps.memory_bytes,
+            file_bytes: caps.output_bytes,
+            confinement: Confinement::default(),
+        }
+    }
+}
+
 /// How the host is to confine itself beyond what it always does.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +96,8 @@ pub struct Library {
     pub path: Option<PathBuf>,
     /// SHA-256 that the file must have, in hexadecimal.
     pub sha256: Option<String>,
+    /// What tells the file that had it, if it has been hashed before.
+    pub seal: Option<Seal>,
     /// Directories that it reads besides its file, e.g. its tables of projections.
     pub data: Vec<PathBuf>,
     /// Libraries that it needs and the linker does not find; loaded before it.
@@ -121,6 +140,7 @@ impl Library {
             kind: EngineKind::Assimp,
             path: None,
             sha256: None,
+            seal: None,
             data: Vec::new(),
             needs: Vec::new(),
             jvm: None,
@@ -316,13 +336,14 @@ pub fn send(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()>
 /// The reader's, and `InvalidData` for a frame that is refused.
 pub fn receive<M: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option<M>> {
     let mut decoder = Decoder::default();
-    let mut byte = [0; 1];
-    // Commands are few and short; one byte at a time never reads too far.
+    let mut buffer = [0; 4096];
+    // Never too far: what follows the frame is another's.
     loop {
-        match reader.read(&mut byte) {
+        let missing = decoder.missing().min(buffer.len());
+        match reader.read(&mut buffer[..missing]) {
             Ok(0) if decoder.is_empty() => return Ok(None),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => decoder.push(&byte),
+            Ok(length) => decoder.push(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         }
@@ -350,6 +371,16 @@ impl Decoder {
     /// Whether nothing is left of the stream so far.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
+    }
+
+    /// Bytes that the frame under way needs at least, at least 1: the rest of its length, or
+    /// of its content.
+    fn missing(&self) -> usize {
+        let whole = match self.buffer.first_chunk::<4>() {
+            Some(head) => 4 + (u32::from_le_bytes(*head) as usize).min(MAX_FRAME),
+            None => 4,
+        };
+        whole.saturating_sub(self.buffer.len()).max(1)
     }
 
     /// The next whole message, if there is one.
@@ -417,6 +448,35 @@ mod tests {
             decoder.push(&bytes);
             // No panic, and never more than was pushed.
             while let Ok(Some(_)) = decoder.next::<Message>() {}
+        }
+    }
+
+    /// Gives one byte at a time, or all that is asked for.
+    struct Pipe(std::collections::VecDeque<u8>, bool);
+
+    impl Read for Pipe {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = if self.1 { buffer.len().min(1) } else { buffer.len() };
+            self.0.read(&mut buffer[..length])
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_beyond_a_frame() {
+        let messages = [Command::Cancel, Command::Go(Box::new(Task::Describe))];
+        let stream: Vec<u8> = messages.iter().flat_map(|m| encode(m).unwrap()).collect();
+        for slow in [false, true] {
+            let mut pipe = Pipe(stream.iter().copied().collect(), slow);
+            for (left, message) in [encode(&messages[1]).unwrap().len(), 0].into_iter().zip(&messages) {
+                assert_eq!(receive::<Command>(&mut pipe).unwrap().as_ref(), Some(message));
+                assert_eq!(pipe.0.len(), left);
+            }
+            assert!(receive::<Command>(&mut pipe).unwrap().is_none());
+            pipe.0.extend([4, 0, 0]);
+            let cut = receive::<Command>(&mut pipe).unwrap_err();
+            assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
+            pipe.0.extend((MAX_FRAME as u32 + 1).to_le_bytes());
+            assert_eq!(receive::<Command>(&mut pipe).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
     }
 

@@ -127,15 +127,17 @@ fn checked(
     name: &str,
 ) -> Result<(libloading::Library, PathBuf), LoadError> {
     let mut missing = Vec::new();
-    let mut path = PathBuf::from(name);
+    let mut found = None;
     for function in wanted.functions {
         // SAFETY: the symbol is only looked up and its address taken; it is never
         // called through this type.
         match unsafe { library.get::<unsafe extern "C" fn()>(*function) } {
-            Ok(symbol) => path = file_of(*symbol as *mut c_void).unwrap_or(path),
+            Ok(symbol) => found = Some(*symbol as *mut c_void),
             Err(_) => missing.push((*function).to_owned()),
         }
     }
+    // Of one: the linker goes through all symbols of the library to answer.
+    let path = found.and_then(file_of).unwrap_or_else(|| PathBuf::from(name));
     if missing.is_empty() {
         Ok((library, path))
     } else {

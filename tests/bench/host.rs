@@ -6,11 +6,11 @@
 //! ```
 //!
 //! Converts a file, with what lies beside it in its directory, so many times. With `ahead`
-//! the process has been started a second before the request. Prints milliseconds and the
-//! largest resident set in bytes, one run a line.
+//! the process has been started a second before the request. Prints milliseconds to the
+//! loaded library and to the end, and the largest resident set in bytes, one run a line.
 
 use cadmill_converter::engines::Engines;
-use cadmill_converter::protocol::{Answer, Confinement, Request, Task, VERSION};
+use cadmill_converter::protocol::{Answer, Request, Task};
 use cadmill_converter::supervisor::{Outcome, Report, Supervisor, engine_host};
 use cadmill_converter::workspace::{Place, Workspace};
 use cadmill_core::domain::limits::Caps;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("it is called by tests/bench/jvm.py".into());
     };
     let engines = Engines::from_file(Path::new(engines))?;
-    let library = engines.get(engine).ok_or("no such engine")?.library.clone();
+    let library = engines.get(engine).ok_or("no such engine")?.library().clone();
     let host = std::env::var_os("CADMILL_ENGINE_HOST").map(PathBuf::from);
     let supervisor = Supervisor::new(engine_host(host.as_deref())?);
     for _ in 0..runs.parse::<u32>()? {
@@ -37,21 +37,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             let entry = entry?;
             std::fs::copy(entry.path(), workspace.input().join(entry.file_name()))?;
         }
-        let request = |task| Request {
-            version: VERSION,
-            supervisor: std::process::id(),
-            library: library.clone(),
-            task,
-            memory_bytes: Caps::default().memory_bytes,
-            file_bytes: Caps::default().output_bytes,
-            confinement: Confinement::default(),
-        };
+        let request = |task| Request::new(library.clone(), task, &Caps::default());
         let (time, report) = run(&supervisor, &request, &workspace, file, format, !ahead.is_empty())?;
         match report.outcome {
             Outcome::Answered(Answer::Converted { .. }) => {}
             other => return Err(format!("{engine} did not convert {file}: {other:?}").into()),
         }
-        println!("{:.3} {}", time.as_secs_f64() * 1000.0, report.peak_memory_bytes);
+        let load = report.load_time.unwrap_or_default();
+        let [load, time] = [load, time].map(|time| time.as_secs_f64() * 1000.0);
+        println!("{load:.3} {time:.3} {}", report.peak_memory_bytes);
         workspace.remove()?;
     }
     Ok(())
@@ -84,6 +78,6 @@ fn run(
     let host = supervisor.start_ahead(waits, &caps, &scratch, &output_dir)?;
     std::thread::sleep(AHEAD);
     let started = Instant::now();
-    let report = host.convert(&task, &cancel, &mut |_| {}).ok_or("the host ended before its job")?;
+    let report = host.convert(&task, &cancel, &mut |_| {})?;
     Ok((started.elapsed(), report))
 }

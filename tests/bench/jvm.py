@@ -10,19 +10,25 @@ Converts the same ten models on both roads to the same libassimp.so, in turn:
 
 and prints a Markdown table for each file and one of medians over all: the time from the
 start of the engine process to the loaded library, which is when the conversion begins;
-wall time of `cadmill convert`; peak memory of the engine process. A second table has the
-time from the request to the end of the engine process, which is what a worker waits for,
-of these roads and of
+wall time of `cadmill convert`; peak memory of the engine process.
+
+A second table is of a process that lives on, as a worker does, and has converted a file
+before: the time from the request to the loaded library, and to the end of the engine
+process, which is what a worker waits for; peak memory. It has these roads and
 
     jvm warm      through the jar, in a process that was started a second before
+    bare          the library in a process that has loaded it, with nothing around it: the
+                  time of reading, writing and releasing the scene
 
-The program of that table is the example `host`.
+The program is the example `host`; bare is this one with --bare. Last comes the fixed cost of
+each road: the time from the request to the end less the bare time, for the smallest file.
 
     jvm.py --bin target/release --java target/java
     jvm.py --bin target/release --java target/java --runs 3
 """
 
 import argparse
+import ctypes
 import json
 import os
 import shutil
@@ -46,7 +52,14 @@ FILES = [
     ("fels.3ds", "plyb"),
     ("ComputerKeyboard.x3d", "glb2"),
 ]
-WAITED = [("ffi", "assimp-ffi", []), ("jvm", "jvm-archive", []), ("jvm warm", "jvm-archive", ["ahead"])]
+SMALLEST = "cube_binary.ply"
+# The second of two runs counts where the first one costs little.
+WAITED = [
+    ("ffi", "assimp-ffi", 2, []),
+    ("jvm cold", "jvm-cold", 1, []),
+    ("jvm", "jvm-archive", 1, []),
+    ("jvm warm", "jvm-archive", 1, ["ahead"]),
+]
 ROADS = [("ffi", "assimp-ffi"), ("ffi unpinned", "ffi-unpinned"), ("jvm cold", "jvm-cold"), ("jvm", "assimp-jvm")]
 
 
@@ -104,40 +117,83 @@ def unpacked(directory, name):
     return place, next(entry for entry in sorted(os.listdir(place)) if entry.endswith(".obj"))
 
 
-def waited(program, engines, directory, engine, more, name, to):
-    """Milliseconds from the request to the end of the process, and bytes at the peak."""
+def waited(program, engines, directory, engine, runs, more, name, to):
+    """Milliseconds from the request to the loaded library and to the end of the process, and
+    bytes at the peak."""
     place, file = unpacked(directory, name)
-    done = subprocess.run([program, engines, engine, place, file, to, "1", *more], stdout=subprocess.PIPE, check=True)
-    time_ms, peak = done.stdout.split()
-    return float(time_ms), int(peak)
+    command = [program, engines, engine, place, file, to, str(runs), *more]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    load_ms, time_ms, peak = done.stdout.splitlines()[-1].split()
+    return float(load_ms), float(time_ms), int(peak)
 
 
-def table_of_waiting(program, engines, directory, runs):
-    samples = {(name, road): [] for name, _ in FILES for road, _, _ in WAITED}
+def bare(natives, directory, name, to):
+    """Milliseconds that the library itself takes, in a process of its own."""
+    place, file = unpacked(directory, name)
+    output = os.path.join(directory, "bare.bin")
+    command = [sys.executable, os.path.abspath(__file__), "--bare", natives, os.path.join(place, file), to, output]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def convert_bare(natives, file, to, output):
+    """Converts a file with the C interface of Assimp (cimport.h, cexport.h)."""
+    for library in ("libdraco.so", "libassimp.so"):
+        assimp = ctypes.CDLL(os.path.join(natives, library))
+    assimp.aiImportFile.restype = ctypes.c_void_p
+    text = lambda value: ctypes.c_char_p(value.encode())
+    started = time.perf_counter()
+    scene = ctypes.c_void_p(assimp.aiImportFile(text(file), 0))
+    failed = scene.value is None or assimp.aiExportScene(scene, text(to), text(output), 0)
+    assimp.aiReleaseImport(scene)
+    took = time.perf_counter() - started
+    if failed:
+        sys.exit(f"{file} was not converted to {to}")
+    print(took * 1000)
+
+
+def table_of_waiting(program, engines, directory, natives, runs):
+    roads = [road for road, *_ in WAITED]
+    samples = {(name, road): [] for name, _ in FILES for road in roads}
+    bares = {name: [] for name, _ in FILES}
     for turn in range(-1, runs):
         for name, to in FILES:
-            for road, engine, more in WAITED if turn % 2 == 0 else list(reversed(WAITED)):
-                sample = waited(program, engines, directory, engine, more, name, to)
+            alone = bare(natives, directory, name, to)
+            if turn >= 0:
+                bares[name].append(alone)
+            for road, engine, times, more in WAITED if turn % 2 == 0 else list(reversed(WAITED)):
+                sample = waited(program, engines, directory, engine, times, more, name, to)
                 if turn >= 0:
                     samples[name, road].append(sample)
-    print(f"\nEach cell: from the request to the end of the process, peak memory; medians of {runs} runs.\n")
-    print("| file | " + " | ".join(road for road, _, _ in WAITED) + " |")
-    print("|---|" + "---|" * len(WAITED))
-    show = lambda each: "{:.0f} ms, {:.0f} MiB".format(
-        statistics.median(time_ms for time_ms, _ in each), statistics.median(peak for _, peak in each) / (1 << 20)
-    )
+    print(f"\nEach cell: from the request to the loaded library, to the end, peak memory; medians of {runs} runs.\n")
+    print("| file | bare | " + " | ".join(roads) + " |")
+    print("|---|---|" + "---|" * len(roads))
     for name, to in FILES:
-        print(f"| `{name}` to {to} | " + " | ".join(show(samples[name, road]) for road, _, _ in WAITED) + " |")
-    over_all = [[s for name, _ in FILES for s in samples[name, road]] for road, _, _ in WAITED]
-    print("| all | " + " | ".join(show(each) for each in over_all) + " |")
+        alone = f"{statistics.median(bares[name]):.1f} ms"
+        print(f"| `{name}` to {to} | {alone} | " + " | ".join(cells(samples[name, road]) for road in roads) + " |")
+    over_all = [[s for name, _ in FILES for s in samples[name, road]] for road in roads]
+    alone = f"{statistics.median(each for name in bares for each in bares[name]):.1f} ms"
+    print(f"| all | {alone} | " + " | ".join(cells(each) for each in over_all) + " |")
+    print_fixed_cost(samples, bares, roads)
+
+
+def print_fixed_cost(samples, bares, roads):
+    """What remains of the smallest file: its time less the conversion itself."""
+    alone = statistics.median(bares[SMALLEST])
+    print(f"\nFixed cost: `{SMALLEST}` from the request to the end, less the {alone:.1f} ms of the library alone.\n")
+    print("| road | median | lowest | highest |\n|---|---|---|---|")
+    for road in roads:
+        times = sorted(end - alone for _, end, _ in samples[SMALLEST, road])
+        print(f"| {road} | {statistics.median(times):.1f} ms | {times[0]:.1f} ms | {times[-1]:.1f} ms |")
 
 
 def cells(samples):
     load, wall, peak = (statistics.median(each) for each in zip(*samples))
-    return f"{load:.0f} ms, {wall:.0f} ms, {peak / (1 << 20):.0f} MiB"
+    return f"{load:.1f} ms, {wall:.1f} ms, {peak / (1 << 20):.0f} MiB"
 
 
 def main():
+    if sys.argv[1:2] == ["--bare"]:
+        return convert_bare(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, help="directory of the release binaries")
     parser.add_argument("--java", required=True, help="directory that native-sys/java/build.sh made")
@@ -152,6 +208,7 @@ def main():
             sys.exit(f"{needed} is missing: run `make build`")
 
     samples = {(name, road): [] for name, _ in FILES for road, _ in ROADS}
+    load = os.getloadavg()
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="bench-jvm-") as directory:
         engines = engines_file(directory, java)
         for turn in range(-1, arguments.runs):
@@ -162,7 +219,9 @@ def main():
                     if turn >= 0:
                         samples[name, road].append(sample)
         print_table(samples, arguments.runs)
-        table_of_waiting(program, engines, directory, arguments.runs)
+        natives = os.path.join(java, "assimp", "natives")
+        table_of_waiting(program, engines, directory, natives, arguments.runs)
+        print(f"\nLoad of the machine at the start and at the end: {load[0]:.1f}, {os.getloadavg()[0]:.1f}.")
 
 
 def print_table(samples, runs):

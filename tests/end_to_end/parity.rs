@@ -16,7 +16,7 @@
 //! - `3mf` of drawings with lines, because it takes each face for a triangle and
 //!   reads past the end of a shorter one;
 //! - glTF 2 of skinned meshes (`testwuson_x.zip`), because its buffer has a hole
-//!   that is never written to;
+//!   that is never written to: `jvm/parity.rs` says why, and compares the rest;
 //! - formats that write the root's matrix (glTF, COLLADA, X3D), for `.x` input and
 //!   for left-handed output: `assimp export` multiplies that matrix by a rotation of
 //!   nothing, which turns the -0 that the change of hands leaves there into 0;

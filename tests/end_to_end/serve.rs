@@ -173,6 +173,26 @@ fn files_can_be_submitted_to_it() {
     assert_eq!(served.stop(rustix::process::Signal::TERM), Some(0));
 }
 
+/// The worker would end at each start, and be started again for ever.
+#[test]
+fn what_the_worker_would_refuse_is_told_at_the_start() {
+    let installation = Installation::new();
+    let no_file = installation.path("nowhere.toml");
+    let no_file = no_file.to_str().unwrap();
+    for (variable, value, code, told) in [
+        ("CADMILL_WORKER_WARM", "assimp-jwm", "usage.invalid", "'assimp-jwm', which is not there"),
+        ("CADMILL_WORKER_WARM", "assimp-jvm,gdal", "usage.invalid", "'gdal', which is not one in Java"),
+        ("CADMILL_ENGINES_FILE", no_file, "usage.engines_file", "nowhere.toml"),
+    ] {
+        let mut command = installation.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
+        let run = Run::from(command.env(variable, value).output().unwrap());
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(told) && run.stderr.contains(code), "{run:?}");
+        assert!(!run.stderr.contains("listening"), "{run:?}");
+        assert!(!installation.path("life").exists(), "a worker was started");
+    }
+}
+
 #[test]
 fn a_wrong_configuration_is_told_whole_and_a_right_one_printed() {
     let installation = Installation::new();

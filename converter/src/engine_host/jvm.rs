@@ -1,5 +1,7 @@
 //! What the host makes of an engine in Java: the setting of its JVM.
 
+#[cfg(feature = "jvm")]
+use cadmill_converter::jvm::LIBJVM;
 use cadmill_converter::protocol::Request;
 #[cfg(feature = "jvm")]
 use cadmill_converter::protocol::{Task, WHEREVER_IT_IS};
@@ -18,13 +20,13 @@ pub(crate) fn load(request: &Request) -> Result<Box<dyn Engine>, LoadError> {
     if let Some(problem) = &jvm.problem {
         return Err(missing(problem));
     }
-    let home = jvm.home.clone().ok_or_else(|| missing("there is no Java"))?;
+    let home = jvm.home.as_ref().ok_or_else(|| missing("there is no Java"))?;
     let scratch = match &request.task {
         Task::Await { .. } => PathBuf::from(WHEREVER_IT_IS),
         _ => std::env::current_dir().map_err(|e| missing(&format!("no place for temporaries: {e}")))?,
     };
     load_jvm(&JvmSetting {
-        home,
+        libjvm: home.join(LIBJVM),
         class_path: jvm.class_path.clone(),
         natives: jvm.natives.clone(),
         converter: jvm.converter.clone(),

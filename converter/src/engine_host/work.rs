@@ -2,13 +2,12 @@
 
 use crate::events::Reporter;
 use crate::jvm;
-use cadmill_converter::digest;
+use cadmill_converter::pin::{self, PinError};
 use cadmill_converter::protocol::{Answer, Message, Request, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
-use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
@@ -65,9 +64,10 @@ fn short(message: &str) -> String {
 
 fn load(request: &Request) -> Result<Box<dyn Engine>, Answer> {
     let library = &request.library;
-    let unavailable = |(reason, message)| Answer::Unavailable { reason, message };
+    // It is loaded through this very descriptor, so that it cannot be exchanged between the
+    // check and the use.
     let pinned = match (&library.path, &library.sha256) {
-        (Some(path), Some(pin)) => Some(open_pinned(path, pin).map_err(unavailable)?),
+        (Some(path), Some(sha256)) => Some(pin::open(path, sha256, library.seal).map_err(not_pinned)?),
         _ => None,
     };
     let by_descriptor =
@@ -81,6 +81,14 @@ fn load(request: &Request) -> Result<Box<dyn Engine>, Answer> {
     loaded.map_err(|error| unusable(&error))
 }
 
+fn not_pinned(error: PinError) -> Answer {
+    let (reason, message) = match error {
+        PinError::Missing(message) => (Unavailable::Missing, message),
+        PinError::Other(message) => (Unavailable::Pin, message),
+    };
+    Answer::Unavailable { reason, message }
+}
+
 /// The answer of an engine that cannot be used.
 fn unusable(error: &LoadError) -> Answer {
     let reason = match error {
@@ -91,16 +99,4 @@ fn unusable(error: &LoadError) -> Answer {
         LoadError::Broken { how: Broken::Memory, text } => return Answer::OutOfMemory(short(text)),
     };
     Answer::Unavailable { reason, message: short(&error.to_string()) }
-}
-
-/// The file, if it is the pinned one. It is loaded through this very descriptor,
-/// so that it cannot be exchanged between the check and the use.
-fn open_pinned(path: &Path, pin: &str) -> Result<File, (Unavailable, String)> {
-    let missing = |e: std::io::Error| (Unavailable::Missing, format!("cannot open {}: {e}", path.display()));
-    let file = File::open(path).map_err(missing)?;
-    let found = digest::sha256(&file).map_err(missing)?;
-    if found == pin {
-        return Ok(file);
-    }
-    Err((Unavailable::Pin, format!("{} has SHA-256 {found}, but {pin} is pinned", path.display())))
 }

@@ -1,9 +1,9 @@
 //! Asking an engine what it is and can do.
 
+use super::Setting;
 use super::verdict::judge;
-use super::{Setting, request};
 use crate::engines::Engine;
-use crate::protocol::{Answer, Task};
+use crate::protocol::{Answer, Request, Task};
 use crate::supervisor::{Identity, Outcome};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, OutputFormat};
@@ -48,7 +48,7 @@ impl Description {
 pub fn describe(engine: &Engine, setting: &Setting, cancel: &AtomicBool) -> Result<Description, Failure> {
     let workspace = setting.place.create()?;
     let caps = Caps { time: Duration::from_secs(60), ..Caps::default() };
-    let request = request(engine, Task::Describe, &caps);
+    let request = Request::new(engine.library().clone(), Task::Describe, &caps);
     let report = setting
         .supervisor
         .run(&request, &caps, &workspace.scratch(), &workspace.output(), cancel, &mut |_| {})

@@ -11,10 +11,10 @@ mod output;
 mod verdict;
 
 use crate::archive::Plan;
-use crate::engines::{Engine, Engines};
+use crate::engines::Engines;
 use crate::hosts::Hosts;
 use crate::intake::{Local, Source};
-use crate::protocol::{Request, Task, VERSION};
+use crate::protocol::{Request, Task};
 use crate::publish::{Sink, needs_archive};
 use crate::supervisor::{Ahead, Cap, Event, Identity, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
@@ -28,7 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use verdict::{cancelled, cap_failure, judge};
+pub(crate) use verdict::judge;
+use verdict::{cancelled, cap_failure};
 
 pub use describe::{Description, describe};
 
@@ -379,7 +380,7 @@ impl<S: Sink> Job<'_, S> {
             format_id: target.format_id.clone(),
             options: self.order.options.clone(),
         };
-        let request = request(engine, task, &self.order.caps);
+        let request = Request::new(engine.library().clone(), task, &self.order.caps);
         // A request that does not fit a frame is too many options: all else is short.
         if crate::protocol::encode(&crate::protocol::Command::Run(Box::new(request.clone()))).is_err() {
             return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
@@ -404,10 +405,10 @@ impl<S: Sink> Job<'_, S> {
             Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
         };
         if let Some(ahead) = self.ahead.take() {
-            if let Some(report) = ahead.convert(&request.task, self.cancel, hear) {
-                return Ok(report);
+            match ahead.convert(&request.task, self.cancel, hear) {
+                Ok(report) => return Ok(report),
+                Err(unused) => tracing::warn!(engine, "{unused}; another is started"),
             }
-            tracing::warn!(engine, "a waiting engine host ended before its job; another is started");
             workspace.take_stock()?;
             workspace.clear_output()?;
         }
@@ -466,18 +467,6 @@ impl<S: Sink> Job<'_, S> {
         let published = self.sink.publish(&files, main_name, zipped, workspace)?;
         self.facts.times.publish = started.elapsed();
         Ok(published)
-    }
-}
-
-pub(crate) fn request(engine: &Engine, task: Task, caps: &Caps) -> Request {
-    Request {
-        version: VERSION,
-        supervisor: std::process::id(),
-        library: engine.library.clone(),
-        task,
-        memory_bytes: caps.memory_bytes,
-        file_bytes: caps.output_bytes,
-        confinement: crate::protocol::Confinement::default(),
     }
 }
 

@@ -14,7 +14,7 @@ pub use machine::Machine;
 pub(crate) use machine::capabilities;
 
 use crate::job::Setting;
-use crate::protocol::{Answer, Confinement, Request, Task, VERSION};
+use crate::protocol::{Answer, Library, Request, Task};
 use crate::supervisor::Outcome;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES};
@@ -189,15 +189,7 @@ pub fn probe(setting: &Setting) -> Result<Posture, Failure> {
     let workspace = setting.place.create()?;
     let caps = Caps { time: Duration::from_secs(10), memory_bytes: MIN_MEMORY_BYTES, ..Caps::default() };
     let task = Task::Probe { input_dir: workspace.input(), output_dir: workspace.output() };
-    let request = Request {
-        version: VERSION,
-        supervisor: std::process::id(),
-        library: crate::protocol::Library::of_nothing(),
-        task,
-        memory_bytes: caps.memory_bytes,
-        file_bytes: caps.output_bytes,
-        confinement: Confinement::default(),
-    };
+    let request = Request::new(Library::of_nothing(), task, &caps);
     // What is there is asked; whether it is enough is judged by the caller.
     let supervisor = setting.supervisor.clone().requiring(Level::None);
     let report = supervisor

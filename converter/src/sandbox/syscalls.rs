@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use cadmill_core::domain::format::EngineKind;
 use seccompiler::{BpfProgram, TargetArch};
 use std::io;
+use std::sync::OnceLock;
 
 /// The filter for native libraries.
 const NATIVE: &str = include_str!("filters/native.json");
@@ -36,14 +37,30 @@ pub struct Filter {
     pub sha256: String,
 }
 
+/// The programs for native libraries, if they have been compiled ahead.
+static PREPARED: OnceLock<Vec<BpfProgram>> = OnceLock::new();
+
+/// Compiles what most engines need, in the time that a process waits for its request.
+pub fn prepare() {
+    if let Ok(programs) = architecture().and_then(|arch| programs(NATIVE, arch)) {
+        let _ = PREPARED.set(programs);
+    }
+}
+
+fn architecture() -> io::Result<TargetArch> {
+    TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)
+}
+
 /// Compiles the filter for this process, which is to load an engine of this kind.
 ///
 /// # Errors
 /// A mistake in the filter file, which a test would have found.
 pub fn compile(kind: EngineKind) -> io::Result<Filter> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    let file = if kind == EngineKind::Jvm { JVM } else { NATIVE };
-    let mut programs = programs(file, arch)?;
+    let mut programs = match (kind, PREPARED.get()) {
+        (EngineKind::Jvm, _) => programs(JVM, architecture()?)?,
+        (_, Some(prepared)) => prepared.clone(),
+        (_, None) => programs(NATIVE, architecture()?)?,
+    };
     let sha256 = digest(&programs);
     for instruction in programs.iter_mut().flatten().filter(|i| i.k == ANYBODY) {
         instruction.k = std::process::id();
@@ -243,6 +260,8 @@ mod tests {
         assert_ne!(digest(&native), digest(&programs(NATIVE, TargetArch::aarch64).unwrap()));
         assert_eq!(native.iter().flatten().filter(|i| i.k == ANYBODY).count(), 1);
         let filter = compile(EngineKind::Assimp).unwrap();
+        prepare();
+        assert_eq!(compile(EngineKind::Gdal).unwrap().sha256, filter.sha256, "ahead or not");
         assert_ne!(filter.sha256, compile(EngineKind::Jvm).unwrap().sha256);
         assert_eq!(filter.sha256.len(), 64);
         let named = filter.programs.iter().flatten().filter(|i| i.k == std::process::id()).count();

@@ -5,13 +5,14 @@
 //! kernel ends a host with the thread that started it. Whoever has the work sends it past
 //! that thread, which hears of it with the host's next message.
 //!
-//! What fails before the host has begun is no failure of the job: [`Ahead::convert`] gives
-//! no report then, and the job starts a host in the usual way. Dropping the value kills the
-//! host and waits for its end.
+//! A host that dies or hangs before it has begun is no failure of the job: [`Ahead::convert`]
+//! gives no report then, and the job starts a host in the usual way. That the engine cannot
+//! be loaded is one: the next host would say the same. Dropping the value kills the host and
+//! waits for its end.
 
 use super::orders::Orders;
-use super::{Event, Outcome, Report, Supervisor, own_user};
-use crate::protocol::{self, Command, Request, Task};
+use super::{Cap, Event, Outcome, Report, Supervisor, own_user};
+use crate::protocol::{self, Answer, Command, Request, Task};
 use cadmill_core::domain::limits::Caps;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::fs::File;
@@ -30,6 +31,17 @@ const EVENTS: usize = 256;
 
 /// How often the wish to cancel is passed on.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Why a host that waited was of no use to its job, which it had not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unused {
+    /// It was dead, or died before it had read what it was to do.
+    #[error("a waiting engine host ended before its job")]
+    Ended,
+    /// It did not read it within seconds, and was killed.
+    #[error("a waiting engine host did not take its job and was killed")]
+    Deaf,
+}
 
 /// A host that waits for its conversion.
 pub struct Ahead {
@@ -96,17 +108,42 @@ impl Supervisor {
 
 impl Life {
     fn live(self, started: &Sender<Reins>, told: &SyncSender<Event>) -> io::Result<Report> {
-        let mut tell = |event| drop(told.try_send(event));
+        let mut tell = |event| {
+            if matches!(event, Event::Loaded(_)) {
+                tracing::debug!("a waiting engine host has loaded its engine");
+            }
+            drop(told.try_send(event));
+        };
         let (mut watch, confinement) =
             self.supervisor.begin(&self.request, &self.caps, self.orders, &mut tell)?;
         let (commands, handle) = watch.reins()?;
         let reins = Reins { commands: File::from(commands), handle, own_uid: confinement.own_uid };
-        watch.send(&Command::Run(Box::new(Request { confinement, ..self.request })))?;
+        watch.send(&Command::Run(Box::new(self.supervisor.completed(self.request, confinement))))?;
         // One who does not wait for it any more lets the host be killed at once.
         if started.send(reins).is_ok() {
             watch.until_death(&self.cancel)?;
         }
         watch.bury()
+    }
+}
+
+impl Report {
+    /// Whether it tells that the engine cannot be loaded: every other host of it would end
+    /// in the same way. A crash, or an end without a word, may be chance.
+    fn cannot_load(&self, time: Duration) -> bool {
+        self.identity.is_none()
+            && match &self.outcome {
+                Outcome::Answered(answer) => *answer != Answer::Cancelled,
+                Outcome::Violation { .. } | Outcome::TooWeak { .. } => true,
+                // Not that it waited too long.
+                Outcome::Cap(Cap::Time { limit, .. }) => *limit == time,
+                Outcome::Cap(_) => true,
+                Outcome::OutOfMemory { .. }
+                | Outcome::Crashed { .. }
+                | Outcome::NoAnswer { .. }
+                | Outcome::Cancelled
+                | Outcome::Protocol(_) => false,
+            }
     }
 }
 
@@ -126,17 +163,21 @@ impl Ahead {
         self.orders.moved(work, output);
     }
 
-    /// Converts and ends. No report says that the host had not begun, and knew nothing of
-    /// the job: it was dead, or died before it had read what it was to do.
+    /// Converts and ends.
+    ///
+    /// # Errors
+    /// [`Unused`]: the host had not begun, and knew nothing of the job. Another one may do
+    /// better; where it would not, as when the engine cannot be loaded, the report says so.
     pub fn convert(
         mut self,
         task: &Task,
         cancel: &AtomicBool,
         events: &mut dyn FnMut(Event),
-    ) -> Option<Report> {
+    ) -> Result<Report, Unused> {
         if let Err(error) = self.send(task) {
             tracing::debug!(error = %error, "a waiting engine host could not be told what to do");
-            return None;
+            // It has died, or must not wait for what does not come.
+            let _ = pidfd_send_signal(&self.reins.handle, Signal::KILL);
         }
         loop {
             match self.events.recv_timeout(TICK) {
@@ -146,8 +187,26 @@ impl Ahead {
             }
             self.cancel.store(cancel.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        let report = self.thread.take()?.join().ok()?.ok()?;
-        (report.began || report.outcome == Outcome::Cancelled).then_some(report)
+        let time = self.caps.time;
+        let report = self.join().ok_or(Unused::Ended)?;
+        match &report.outcome {
+            _ if report.began => Ok(report),
+            Outcome::Cancelled => Ok(report),
+            _ if report.cannot_load(time) => Ok(report),
+            Outcome::Cap(Cap::Time { .. }) => Err(Unused::Deaf),
+            _ => Err(Unused::Ended),
+        }
+    }
+
+    /// Why the engine cannot be loaded, if this host has ended of that.
+    pub fn unable(mut self) -> Option<Outcome> {
+        let time = self.caps.time;
+        let report = if self.is_alive() { None } else { self.join() };
+        report.filter(|report| report.cannot_load(time)).map(|report| report.outcome)
+    }
+
+    fn join(&mut self) -> Option<Report> {
+        self.thread.take()?.join().ok()?.ok()
     }
 
     fn send(&mut self, task: &Task) -> io::Result<()> {

@@ -23,6 +23,7 @@ mod process;
 mod text;
 mod watch;
 
+use crate::pin::Pins;
 use crate::posture::{InForce, Level};
 use crate::protocol::{Answer, Command, Confinement, Request, Task, WHEREVER_IT_IS};
 use cadmill_core::domain::limits::Caps;
@@ -36,7 +37,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use watch::Watch;
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, Unused};
 pub use host::{HOST_VARIABLE, engine_host};
 pub use text::clean;
 
@@ -45,6 +46,8 @@ pub use text::clean;
 pub struct Supervisor {
     host: PathBuf,
     minimum: Level,
+    /// Shared by all clones.
+    pins: Pins,
 }
 
 /// What the engine says while it works.
@@ -192,7 +195,7 @@ pub struct Report {
 impl Supervisor {
     /// Starts hosts from this binary, and asks of them the default [`Level`].
     pub fn new(host: PathBuf) -> Self {
-        Self { host, minimum: Level::default() }
+        Self { host, minimum: Level::default(), pins: Pins::default() }
     }
 
     /// The same, asking for another level.
@@ -225,9 +228,19 @@ impl Supervisor {
     ) -> io::Result<Report> {
         let orders = Arc::new(Orders::at_once(work, output));
         let (mut watch, confinement) = self.begin(request, caps, orders, events)?;
-        watch.send(&Command::Run(Box::new(Request { confinement, ..request.clone() })))?;
+        watch.send(&Command::Run(Box::new(self.completed(request.clone(), confinement))))?;
         watch.until_death(cancel)?;
         watch.bury()
+    }
+
+    /// The request, with what the supervisor knows of the process and the library.
+    fn completed(&self, mut request: Request, confinement: Confinement) -> Request {
+        let library = &mut request.library;
+        library.seal = match (&library.path, &library.sha256) {
+            (Some(path), Some(sha256)) => self.pins.seal(path, sha256),
+            _ => None,
+        };
+        Request { confinement, ..request }
     }
 
     /// Starts the process, which waits for its request and does nothing until then.

@@ -15,21 +15,23 @@ struct State {
     written: [PathBuf; 2],
     /// When its work began, if it has.
     since: Option<Instant>,
+    /// Whether it waits for its work first, and says when it has got it.
+    waits: bool,
 }
 
 impl Orders {
     /// Of a host that works from its start.
     pub(super) fn at_once(work: &Path, output: &Path) -> Self {
-        Self::new(work, output, Some(Instant::now()))
+        Self::new(work, output, Some(Instant::now()), false)
     }
 
     /// Of a host that waits first.
     pub(super) fn later(work: &Path, output: &Path) -> Self {
-        Self::new(work, output, None)
+        Self::new(work, output, None, true)
     }
 
-    fn new(work: &Path, output: &Path, since: Option<Instant>) -> Self {
-        Self(Mutex::new(State { written: [work.to_owned(), output.to_owned()], since }))
+    fn new(work: &Path, output: &Path, since: Option<Instant>, waits: bool) -> Self {
+        Self(Mutex::new(State { written: [work.to_owned(), output.to_owned()], since, waits }))
     }
 
     /// Where the process writes.
@@ -40,6 +42,12 @@ impl Orders {
     /// Since when it works.
     pub(super) fn since(&self) -> Option<Instant> {
         self.state().since
+    }
+
+    /// Since when a host that waited has had its work before it, being loaded since `loaded`.
+    pub(super) fn handed_over(&self, loaded: Option<Instant>) -> Option<Instant> {
+        let state = self.state();
+        state.since.filter(|_| state.waits).zip(loaded).map(|(since, loaded)| since.max(loaded))
     }
 
     /// The directories were moved here.

@@ -27,6 +27,11 @@ fn tick(working: Option<Duration>) -> Duration {
 /// How long a host may wait for its conversion. Another takes its place then.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// How long a host that waits, loaded, may take to read its conversion and say so: a
+/// matter of a moment, even on a busy machine. One that hangs is killed then, and the job
+/// has lost these seconds and not its whole time.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
 /// How long a cancelled engine may take to stop by itself.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -165,6 +170,12 @@ impl<'a> Watch<'a> {
         }
         if elapsed > longest {
             return Some(Cap::Time { limit: longest, observed: elapsed });
+        }
+        if let Some(since) = self.orders.handed_over(self.seen.loaded_at)
+            && !self.seen.began
+            && now.saturating_duration_since(since) > HAND_OVER
+        {
+            return Some(Cap::Time { limit: HAND_OVER, observed: now.saturating_duration_since(since) });
         }
         if printed > caps.message_bytes {
             return Some(Cap::Messages { limit: caps.message_bytes, observed: printed });

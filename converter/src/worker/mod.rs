@@ -220,7 +220,8 @@ impl Shared {
 
     /// Does something with the hosts that wait for jobs, on a thread that may wait.
     async fn with_hosts(&self, act: fn(&Hosts)) {
-        if let Some(hosts) = self.setting.hosts.clone()
+        let hosts = self.setting.hosts.clone().filter(|hosts| hosts.kept() > 0);
+        if let Some(hosts) = hosts
             && let Err(error) = tokio::task::spawn_blocking(move || act(&hosts)).await
         {
             tracing::error!(error = %error, "the waiting engine hosts could not be looked after");

@@ -21,8 +21,8 @@ use vm::{Call, Vm};
 /// How to start the JVM, and with what.
 #[derive(Debug, Clone)]
 pub struct JvmSetting {
-    /// The Java installation, 17 or later.
-    pub home: PathBuf,
+    /// `libjvm.so` of a Java installation, 17 or later.
+    pub libjvm: PathBuf,
     /// Jars and directories of classes, the bridge first. All must exist.
     pub class_path: Vec<PathBuf>,
     /// Directory of native libraries that the classes load; all of it is `java.library.path`.

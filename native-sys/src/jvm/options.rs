@@ -31,6 +31,9 @@ const ALWAYS: &[&str] = &[
     // LWJGL, which is nobody else's business: the libraries lie where `librarypath` says,
     // and native memory comes from the C library, whose caps are known.
     "-Dorg.lwjgl.system.allocator=system",
+    // It would hash each library in Java, before that is compiled, to print a warning when
+    // jar and library are of different versions: most of the time of a start.
+    "-Dorg.lwjgl.util.NoHashChecks=true",
 ];
 
 /// The heap that a JVM begins with, in bytes.
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn the_setting_is_in_the_options() {
         let setting = JvmSetting {
-            home: PathBuf::from("/jdk"),
+            libjvm: PathBuf::from("/jdk/libjvm.so"),
             class_path: vec![PathBuf::from("/a.jar"), PathBuf::from("/b")],
             natives: Some(PathBuf::from("/n")),
             converter: None,

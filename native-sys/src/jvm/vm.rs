@@ -24,9 +24,6 @@ const WANTED: Wanted = Wanted {
     supported: "17 and later",
 };
 
-/// Where libjvm lies in a Java installation.
-const LIBJVM: &str = "lib/server/libjvm.so";
-
 /// As much as the first thread of a process has.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -60,7 +57,7 @@ impl Vm {
         let (calls, to_do) = channel();
         let (done, answers) = channel();
         let (ready, is_ready) = channel();
-        let libjvm = setting.home.join(LIBJVM);
+        let libjvm = setting.libjvm.clone();
         let options = options::list(setting);
         std::thread::Builder::new()
             .name("jvm".to_owned())

@@ -2,7 +2,8 @@
 //! outcome for whatever a converter does and nothing that it can reach (`confined`), also
 //! where the host gives less than usual, or more (`tiers`), answers
 //! that help where something is missing (`installation`) or was left out of the build
-//! (`not_built`), and all of that from a process that waited for its job (`warm`).
+//! (`not_built`), and all of that from a process that waited for its job (`warm`), or did
+//! not serve it (`unused`).
 //!
 //! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
 //! does what its input says. The real one is `assimp-jvm`.
@@ -13,6 +14,7 @@ mod installation;
 mod not_built;
 mod parity;
 mod tiers;
+mod unused;
 pub(crate) mod warm;
 
 use crate::misbehaviour::{is_alive, watched};

@@ -19,7 +19,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A world whose workers convert OBJ by this library in Java, and keep `warm` processes.
-async fn world(library: &str, keys: &str, warm: &str) -> (World, tempfile::NamedTempFile) {
+pub(crate) async fn world(
+    mut world: World,
+    library: &str,
+    keys: &str,
+    warm: &str,
+) -> (World, tempfile::NamedTempFile) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(
         file,
@@ -28,7 +33,6 @@ async fn world(library: &str, keys: &str, warm: &str) -> (World, tempfile::Named
          {{ id = \"glb2\", extension = \"glb\" }}]\n{keys}\n"
     )
     .unwrap();
-    let mut world = World::new().await;
     world.set("CADMILL_ENGINES_FILE", file.path().to_str().unwrap());
     world.set("CADMILL_WORKER_WARM", warm);
     world.set("CADMILL_WORKER_CONCURRENCY", "1");
@@ -37,7 +41,7 @@ async fn world(library: &str, keys: &str, warm: &str) -> (World, tempfile::Named
 
 /// The same with the double.
 pub(crate) async fn double(warm: &str) -> (World, tempfile::NamedTempFile) {
-    world(classes().to_str().unwrap(), "", warm).await
+    world(World::new().await, classes().to_str().unwrap(), "", warm).await
 }
 
 /// The process that waits, when there is one and no other.
@@ -61,15 +65,19 @@ fn is_another_user(process: u32) -> bool {
 }
 
 /// A worker that keeps a process of the double ready, and that process.
-async fn ready(world: &World, failpoint: Option<&str>) -> (Worker, u32) {
+pub(crate) async fn ready(world: &World, failpoint: Option<&str>) -> (Worker, u32) {
     let worker = world.worker("warm", failpoint);
     world.wait_until_said("ready").await;
     let process = waiting(&worker).await;
     (worker, process)
 }
 
-fn kill(process: u32) {
-    kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), Signal::KILL).unwrap();
+pub(crate) fn kill(process: u32) {
+    signal(process, Signal::KILL);
+}
+
+pub(crate) fn signal(process: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal).unwrap();
 }
 
 /// An archive with an input of the double.
@@ -78,7 +86,7 @@ pub(crate) fn archive(behaviour: &str) -> Vec<u8> {
 }
 
 /// The process that served the job, and how many it had served by then.
-async fn served(world: &World, id: JobId) -> (u32, u32) {
+pub(crate) async fn served(world: &World, id: JobId) -> (u32, u32) {
     let text = String::from_utf8(world.completed(id).await.1).unwrap();
     let words: Vec<&str> = text.split_whitespace().collect();
     let number = |after: &str| {
@@ -88,7 +96,7 @@ async fn served(world: &World, id: JobId) -> (u32, u32) {
     (number("process"), number("served"))
 }
 
-async fn stops_clean(world: &World, worker: Worker) {
+pub(crate) async fn stops_clean(world: &World, worker: Worker) {
     let left = waiting(&worker).await;
     assert_eq!(worker.terminate(), Some(0));
     assert!(!is_alive(left), "a waiting process outlives its worker");
@@ -233,7 +241,7 @@ async fn a_converter_that_waited_gives_the_same_bytes() {
     let jar = |name: &str| jars.join("assimp").join(name).to_str().unwrap().to_owned();
     let others: Vec<String> = ["lwjgl-3.3.6.jar", "lwjgl-assimp-3.3.6.jar"].into_iter().map(jar).collect();
     let keys = format!("class_path = {others:?}\nnatives = {:?}", jar("natives"));
-    let (world, _engines) = world(&jar("cadmill-assimp.jar"), &keys, "assimp").await;
+    let (world, _engines) = world(World::new().await, &jar("cadmill-assimp.jar"), &keys, "assimp").await;
     let worker = world.worker("warm", None);
     world.wait_until_said("ready").await;
     let bench = Bench::new();

@@ -6,7 +6,7 @@ mod deaths;
 mod duplicates;
 mod ledgers;
 mod observer;
-mod private;
+pub(crate) mod private;
 mod processes;
 mod task;
 mod whole;

@@ -5,7 +5,7 @@ use crate::support::{Bench, tree};
 use std::path::PathBuf;
 
 /// Whether a worker of this user would get one here.
-pub(super) fn is_given() -> bool {
+pub(crate) fn is_given() -> bool {
     let bench = Bench::new();
     let given = bench.run(&["doctor", "--json"]).json()["machine"]["workspace_private"] == true;
     if !given {

@@ -1,0 +1,246 @@
+//! Processes that wait for a job and do not serve it: because the job needs other caps,
+//! because they hang, or because the engine cannot be loaded. What the job gets then, and
+//! how often it is tried.
+
+use super::warm::{archive, kill, ready, served, stops_clean, waiting, world};
+use super::{classes, jars};
+use crate::pipeline::world::World;
+use cadmill_converter::engines::Engines;
+use cadmill_converter::hosts::Hosts;
+use cadmill_converter::job::{self, Observer, Order, Setting, Stage};
+use cadmill_converter::publish::Destination;
+use cadmill_converter::supervisor::{Identity, Supervisor};
+use cadmill_converter::workspace::Place;
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::State;
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tempfile::TempDir;
+use zip::CompressionMethod::Stored;
+
+/// An engine host that notes the processes that it is started as, then is the real one.
+struct Counted(TempDir);
+
+impl Counted {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let real = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-engine-host");
+        let script = format!("#!/bin/sh\necho $$ >> {:?}\nexec {real:?}\n", directory.path().join("starts"));
+        let counted = Self(directory);
+        std::fs::write(counted.program(), script).unwrap();
+        std::fs::set_permissions(counted.program(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        counted
+    }
+
+    fn program(&self) -> PathBuf {
+        self.0.path().join("host")
+    }
+
+    /// The processes, in their order.
+    fn starts(&self) -> Vec<u32> {
+        let text = std::fs::read_to_string(self.0.path().join("starts")).unwrap_or_default();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn stage(&mut self, _: Stage) {}
+    fn progress(&mut self, _: f64) {}
+    fn engine(&mut self, _: &str, _: &Identity) {}
+    fn warning(&mut self, _: &str) {}
+}
+
+/// The process that serves a job with these caps.
+fn serve(setting: &Setting, caps: Caps) -> u32 {
+    let directory = tempfile::tempdir().unwrap();
+    // A host that waited reads nothing outside of its workspace, as a file of this machine is.
+    let (input, output) = (directory.path().join("input.zip"), directory.path().join("out.stl"));
+    std::fs::write(&input, archive("who")).unwrap();
+    let order = Order {
+        format: "stl".to_owned(),
+        engine: Some("double".to_owned()),
+        root: None,
+        options: Vec::new(),
+        compress: Default::default(),
+        caps,
+        archive: ArchiveLimits::default(),
+        crash_retries: 0,
+    };
+    let destination = Destination::new(Some(&output)).unwrap();
+    let cancel = AtomicBool::new(false);
+    job::run(&order, &input, &destination, setting, &cancel, &mut Nobody).0.unwrap();
+    let text = std::fs::read_to_string(&output).unwrap();
+    assert!(text.ends_with(" served 1"), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words[words.iter().position(|word| *word == "process").unwrap() + 1].parse().unwrap()
+}
+
+#[test]
+fn a_job_with_other_caps_has_a_process_of_its_own() {
+    let (place, counted) = (tempfile::tempdir_in("/dev/shm").unwrap(), Counted::new());
+    let file = place.path().join("engines.toml");
+    let keys = "inputs = [\"obj\"]\noutputs = [{ id = \"stl\", extension = \"stl\" }]";
+    let text = format!(
+        "[[engine]]\nname = \"double\"\nkind = \"jvm\"\nlibrary = {:?}\n[engine.jvm]\n{keys}\n",
+        classes()
+    );
+    std::fs::write(&file, text).unwrap();
+    let engines = Engines::from_file(&file).unwrap();
+    let at = Place::new(place.path().to_owned(), false);
+    let supervisor = Supervisor::new(counted.program());
+    // The cap on memory decides the heap too.
+    let caps = Caps { memory_bytes: 1 << 30, ..Caps::default() };
+    let hosts = Hosts::new("double", &engines, at.clone(), supervisor.clone(), caps).unwrap();
+    hosts.fill();
+    let setting = Setting { engines, place: at, supervisor, hosts: Some(Arc::new(hosts)) };
+    let others = [
+        Caps { memory_bytes: caps.memory_bytes / 2, ..caps },
+        Caps { memory_bytes: caps.memory_bytes * 2, ..caps },
+        Caps { time: caps.time - Duration::from_secs(1), ..caps },
+        Caps { output_bytes: caps.output_bytes - 1, ..caps },
+        Caps { message_bytes: caps.message_bytes - 1, ..caps },
+    ];
+    for (index, other) in others.into_iter().enumerate() {
+        let served = serve(&setting, other);
+        assert_eq!(counted.starts().len(), 2 + index, "{other:?}");
+        assert_eq!(counted.starts()[1 + index], served, "{other:?}");
+    }
+    assert_eq!(serve(&setting, caps), counted.starts()[0], "the one that waited was not touched");
+    assert_eq!(counted.starts().len(), 1 + others.len());
+}
+
+/// As where memory is short: the files of a job leave less of it to the engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_leaves_less_memory_has_a_process_of_its_own_and_the_next_one_what_waits() {
+    let (mut world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp").await;
+    world.set("CADMILL_LIMITS_MEMORY", "1G");
+    // What a process that waits is reckoned to take, the engine, and files of 1 MiB.
+    world.set("CADMILL_WORKER_MEMORY", format!("{}", (96 << 20) + (1 << 30) + (1 << 20)));
+    let (worker, process) = ready(&world, None).await;
+    let more = vec![b'.'; 2 << 20];
+    let large = crate::support::zipped(&[("input.obj", Stored, b"who"), ("more.txt", Stored, &more)]);
+    let id = world.submit(&large, "stl").await;
+    let (other, count) = served(&world, id).await;
+    assert!(other != process && count == 1);
+    assert_eq!(waiting(&worker).await, process, "it waits on");
+    let id = world.submit(&archive("who"), "stl").await;
+    assert_eq!(served(&world, id).await, (process, 1));
+    stops_clean(&world, worker).await;
+}
+
+/// It is neither dead nor does it read what it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
+    let (mut world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp").await;
+    // Longer than anybody waits here: the whole time must not go by.
+    world.set("CADMILL_LIMITS_TIMEOUT", "1h");
+    world.set("CADMILL_LOG_LEVEL", "debug");
+    let (worker, hung) = ready(&world, None).await;
+    world.wait_until_said("a waiting engine host has loaded its engine").await;
+    super::warm::signal(hung, Signal::STOP);
+    let id = world.submit(&archive("who"), "stl").await;
+    let (process, count) = served(&world, id).await;
+    assert!(process != hung && count == 1);
+    assert_eq!(world.job(id).await.attempt, 1);
+    assert_eq!(world.said("a waiting engine host did not take its job and was killed"), 1);
+    assert!(!crate::misbehaviour::is_alive(hung));
+    stops_clean(&world, worker).await;
+}
+
+/// A world whose engine has a class path without a converter, and who counts its starts.
+async fn broken(warm: &str) -> (World, TempDir, tempfile::NamedTempFile, Counted) {
+    let nothing = tempfile::tempdir().unwrap();
+    let (mut world, engines) = world(World::new().await, nothing.path().to_str().unwrap(), "", warm).await;
+    let counted = Counted::new();
+    world.set("CADMILL_ENGINE_HOST", counted.program().to_str().unwrap());
+    (world, nothing, engines, counted)
+}
+
+async fn fails_clearly(world: &World, id: JobId) {
+    let job = world.wait(id, "failed", |job| job.state.is_terminal()).await;
+    assert_eq!((job.state, job.attempt), (State::Failed, 1), "{job:?}");
+    let failure = job.failure.unwrap();
+    assert_eq!(failure.code, FailureCode::EngineLibraryMissing, "{failure:?}");
+    assert!(failure.message.contains("io.cadmill.Converter"), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_cannot_be_loaded_is_tried_once_a_job() {
+    let (world, _nothing, _engines, counted) = broken("").await;
+    let worker = world.worker("broken", None);
+    world.wait_until_said("ready").await;
+    let before = counted.starts().len();
+    for jobs in 1..=2 {
+        let id = world.submit(&archive("who"), "stl").await;
+        fails_clearly(&world, id).await;
+        assert_eq!(counted.starts().len() - before, jobs);
+    }
+    assert_eq!(world.said("another is started"), 0);
+    assert_eq!(worker.terminate(), Some(0));
+    world.workspace_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_cannot_be_loaded_is_not_started_ahead_again_and_again() {
+    let (world, _nothing, _engines, counted) = broken("assimp").await;
+    let worker = world.worker("broken", None);
+    world.wait_until_said("ready").await;
+    // The end of a job looks after what waits.
+    for _ in 0..3 {
+        let id = world.submit(&archive("who"), "stl").await;
+        fails_clearly(&world, id).await;
+    }
+    world.wait_until_said("the engine cannot be loaded").await;
+    assert_eq!(world.said("engine.library_missing\",\"reason"), 1);
+    let settled = counted.starts().len();
+    let id = world.submit(&archive("who"), "stl").await;
+    fails_clearly(&world, id).await;
+    assert_eq!(counted.starts().len() - settled, 1, "the job's own");
+    assert_eq!(worker.terminate(), Some(0));
+    world.workspace_is_empty().await;
+}
+
+/// The directories of a process that waits are moved within the worker's own mount.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waits_in_a_private_workspace_serves_its_job() {
+    if !crate::pipeline::private::is_given() {
+        return;
+    }
+    let private = World::with_private_workspaces().await;
+    let (world, _engines) = world(private, classes().to_str().unwrap(), "", "assimp").await;
+    let (worker, first) = ready(&world, None).await;
+    let id = world.submit(&archive("who"), "stl").await;
+    assert_eq!(served(&world, id).await, (first, 1));
+    let second = waiting(&worker).await;
+    let id = world.submit(&archive("ordinary"), "stl").await;
+    assert_eq!(world.completed(id).await.1, b"converted\n");
+    assert!(!crate::misbehaviour::is_alive(second), "the second job was another's");
+    let outside = crate::support::tree(world.place());
+    assert_eq!(outside.len(), 1, "the mount point and nothing else: {outside:?}");
+    assert_eq!(world.said("another is started"), 0);
+    let killed = waiting(&worker).await;
+    kill(killed);
+    let id = world.submit(&archive("who"), "stl").await;
+    assert_ne!(served(&world, id).await.0, killed);
+    stops_clean(&world, worker).await;
+}
+
+/// The jar of another engine than the one that waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_another_engine_is_left_alone() {
+    let _ = jars();
+    let (world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp-jvm").await;
+    let (worker, process) = ready(&world, None).await;
+    let id = world.submit(&archive("who"), "stl").await;
+    assert_ne!(served(&world, id).await.0, process);
+    assert_eq!(waiting(&worker).await, process);
+    stops_clean(&world, worker).await;
+}
