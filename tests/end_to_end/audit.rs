@@ -271,7 +271,7 @@ fn the_example_holds() {
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
     assert!(said.contains("Signature Verified Successfully"), "{said}");
-    assert!(said.contains(r#""created":12,"destroyed":12,"residual":0"#), "{said}");
+    assert!(said.contains(r#""created":13,"destroyed":13,"residual":0"#), "{said}");
 
     let report = String::from_utf8(read("report.html")).unwrap();
     let job = id.split('/').next().unwrap();
