@@ -34,11 +34,13 @@ demo: build ## Serve, submit real files, and say where the results lie
 	@tests/demo.sh $(BIN) $(REAL) demo-out
 
 test: setup lint ## Check the format, lint, and run every test
+	@# Programs without engines in Java, which are refused by them.
+	CARGO="$(CARGO)" tests/without_jvm.sh
 	@# The end-to-end tests start every program; cargo builds one of them for itself.
 	$(CARGO) build --workspace --bins --tests --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
 
-test-containers: setup ## Attack the engine process inside a container without privileges
+test-containers: setup ## Build the images, convert in them, and attack the engine process there, without privileges
 	@docker/setup.sh podman runc buildah mmdebstrap
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
@@ -65,8 +67,8 @@ bench: build ## Measure the API under load, the intake, the wiping, the confinem
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
 	fuzz/run.sh
 
-image: build ## Build the container image with buildah, podman or docker
-	docker/image.sh target/release $(BASE)
+image: build ## Build the container image with buildah, podman or docker; with JAVA=1 one that has Java and assimp-jvm
+	docker/image.sh target/release $(BASE) $(if $(JAVA),target/java)
 
 clean: ## Remove what was built
 	$(CARGO) clean

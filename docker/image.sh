@@ -1,23 +1,49 @@
 #!/usr/bin/env bash
-# Builds the image `cadmill` from the release binaries, with buildah, podman or
-# docker, whichever is there. Arguments: the directory of the binaries, the base image.
+# Builds the image `cadmill`, or with jars `cadmill:jvm`, with buildah, podman or docker,
+# whichever is there. Arguments: the directory of the binaries, the base image, and for
+# the second the directory that native-sys/java/build.sh made.
+#
+# IMAGE_TOOL names the tool, with flags of its own.
 set -eu
 
-binaries=$1 base=$2
+binaries=$1 base=$2 java=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
+top=$here/..
+installed=/usr/local/lib/cadmill/java
 
-for tool in buildah podman docker; do
-    command -v "$tool" >/dev/null && break
-    tool=
+read -ra tool <<<"${IMAGE_TOOL:-}"
+for name in buildah podman docker; do
+    ((${#tool[@]})) && break
+    ! command -v "$name" >/dev/null || tool=("$name")
 done
-[[ -n $tool ]] || {
+((${#tool[@]})) || {
     echo "image: neither buildah, podman nor docker is there; install one, e.g. apt-get install buildah" >&2
     exit 1
 }
 
-# A context of three files, so that nothing else can get into the image.
+# A context of the named files, so that nothing else can get into the image.
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
-cp "$binaries/cadmill" "$binaries/cadmill-engine-host" "$here/Dockerfile" "$context/"
+cp "$binaries"/cadmill{,-engine-host,-converter} "$here/Dockerfile" "$context/"
 
-"$tool" build --build-arg "BASE=$base" --tag cadmill --file "$context/Dockerfile" "$context"
+# The jars, with the pins of all of them and of the libraries: those of others are the
+# ones of native-sys/java/SHA256SUMS. The paths in engines.toml are those in the image.
+take_jars() {
+    [[ -f $java/stamp ]] || {
+        echo "image: $java has no jars; run native-sys/java/build.sh first" >&2
+        exit 1
+    }
+    mkdir -p "$context/java/assimp" "$context/archive"
+    cp -p "$java/cadmill-bridge.jar" "$context/java/"
+    cp -pR "$java"/assimp/*.jar "$java/assimp/natives" "$context/java/assimp/"
+    (cd "$context/java/assimp" && sha256sum --quiet --check --ignore-missing --strict "$top/native-sys/java/SHA256SUMS")
+    sed "s|\"$(cd "$java" && pwd)/|\"$installed/|" "$java/engines.toml" >"$context/java/engines.toml"
+    (cd "$context/java" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum >SHA256SUMS)
+    chmod -R u=rwX,go=rX "$context/java"
+    cp "$top/native-sys/java/archive.sh" "$context/archive/"
+    cp "$top/tests/fixtures/real/mesh/cube_binary.ply" "$context/archive/mesh.ply"
+}
+
+stage=plain tag=cadmill
+[[ -z $java ]] || { take_jars; stage=jvm tag=cadmill:jvm; }
+"${tool[@]}" build --build-arg "BASE=$base" --target "$stage" --tag "$tag" --file "$context/Dockerfile" "$context"

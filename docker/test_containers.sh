@@ -1,36 +1,44 @@
 #!/usr/bin/env bash
-# Runs the attacks of the end-to-end tests inside a container: not root, no capability,
-# the engine's default seccomp profile, a read-only root. The tests are built on the
-# host, which has the same Debian, and mounted read-only at the same path.
+# Builds both images, converts with them, and runs the attacks and the misbehaviours of the
+# end-to-end tests inside the one that has Java: not root, no capability, the engine's
+# default seccomp profile, a read-only root, no network. The tests are built on the host,
+# which has the same Debian, and mounted read-only at the same path.
 #
 # The base image is made here by mmdebstrap, so that nothing is fetched but Debian
-# packages. Needs root, podman, runc and mmdebstrap.
+# packages. Needs root, podman, runc, buildah and mmdebstrap.
 set -eu
 
 cd "$(dirname "$0")/.."
-image=localhost/cadmill-attacks
-filters=${*:-attacks}
+base=localhost/cadmill-base
+filters=${*:-attacks jvm::confined jvm::installation jvm::tiers}
 # One storage for all calls, apart from what the machine's user has.
-podman=(podman --root /var/tmp/cadmill-containers/root --runroot /var/tmp/cadmill-containers/run
-    --storage-driver vfs --runtime runc --cgroup-manager cgroupfs --events-backend none)
-
-if ! "${podman[@]}" image exists "$image"; then
-    echo "test-containers: making the image (some minutes)" >&2
-    mmdebstrap --variant=minbase --include=libassimp5,libgdal32 bookworm - |
-        "${podman[@]}" import - "$image" >/dev/null
-fi
+storage=(--root /var/tmp/cadmill-containers/root --runroot /var/tmp/cadmill-containers/run --storage-driver vfs)
+podman=(podman "${storage[@]}" --runtime runc --cgroup-manager cgroupfs --events-backend none)
+run=("${podman[@]}" run --rm --network none --read-only --cap-drop ALL
+    --security-opt no-new-privileges --ulimit nofile=20000:20000 --ulimit nproc=20000:20000
+    --tmpfs /tmp:rw,mode=1777 --tmpfs /dev/shm:rw,mode=1777,size=4g)
 
 binary=$(cargo test --workspace --test end_to_end --no-run --locked --message-format json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*end_to_end-[^"]*\)".*/\1/p' | tail -1)
 [[ -x $binary ]] || { echo "test-containers: the tests are not built" >&2; exit 1; }
 
-# The libraries of the attacks are compiled on the host by a run of the tests; there is
-# no compiler in the container.
-"$binary" attacks::rig --quiet
+if ! "${podman[@]}" image exists "$base"; then
+    echo "test-containers: making the base image" >&2
+    mmdebstrap --variant=minbase bookworm - | "${podman[@]}" import - "$base" >/dev/null
+fi
+echo "test-containers: building the images (some minutes)" >&2
+# Packages that were installed once are taken from the storage.
+export IMAGE_TOOL="buildah ${storage[*]}" BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
+docker/image.sh target/debug "$base" >/dev/null
+docker/image.sh target/debug "$base" target/java >/dev/null
+
+docker/test_image.sh "$PWD/tests/fixtures/real" "${run[@]}"
+
+# The libraries and classes of the attacks are compiled on the host by a run of the
+# tests; there is no compiler in the container.
+"$binary" attacks::rig jvm::doubles --quiet
 
 # shellcheck disable=SC2086
-exec "${podman[@]}" run --rm --network none --read-only --user 65534:65534 --cap-drop ALL \
-    --security-opt no-new-privileges --ulimit nofile=20000:20000 --ulimit nproc=20000:20000 \
-    --tmpfs /tmp:rw,mode=1777 --tmpfs /dev/shm:rw,mode=1777,size=4g \
+exec "${run[@]}" --user 65534:65534 --entrypoint "$binary" \
     --volume "$PWD:$PWD:ro" --workdir "$PWD/cli" --env RUST_BACKTRACE=0 \
-    "$image" "$binary" $filters
+    localhost/cadmill:jvm $filters

@@ -334,7 +334,18 @@ impl Ledger {
         Ok(head)
     }
 
+    /// Threads that destroy many small files meet here at each record. Writing one takes
+    /// microseconds and waking a thread that sleeps takes tens of them, so it is waited for
+    /// a little before sleeping.
     fn lock(&self) -> MutexGuard<'_, State> {
+        const LOOKS: u32 = 100;
+        const PAUSES: u32 = 32;
+        for _ in 0..LOOKS {
+            if let Ok(state) = self.state.try_lock() {
+                return state;
+            }
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -291,6 +291,8 @@ pub enum Unavailable {
     Version,
     /// Not the pinned file.
     Pin,
+    /// Engines of its kind are not part of this build.
+    NotBuilt,
 }
 
 /// Why a frame was refused.

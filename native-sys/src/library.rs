@@ -41,6 +41,14 @@ pub enum LoadError {
         /// Versions that are supported.
         supported: &'static str,
     },
+    /// Engines of this kind are not part of this build.
+    #[error("this cadmill was built without the feature `{feature}`, which {what} need")]
+    NotBuilt {
+        /// The feature of the packages that brings them.
+        feature: &'static str,
+        /// The engines, in words.
+        what: &'static str,
+    },
     /// A class path, or the JVM, cannot be used.
     #[error("{text}")]
     Broken {

@@ -161,6 +161,8 @@ failure_codes! {
     EngineSymbolMissing = "engine.symbol_missing", System, 11, false, "The file is another library or another major version; install the one that the message names.";
     /// The engine's library has a version that is not supported.
     EngineVersion = "engine.version", System, 11, false, "Install a supported version, or set the path of one in the engines file.";
+    /// Engines of this kind are not part of this build of cadmill.
+    EngineNotBuilt = "engine.not_built", System, 11, false, "Install a build that has the feature, as default builds do, or choose another engine: `cadmill engines` shows them.";
     /// The library's SHA-256 is not the one pinned in the engines file.
     EnginePin = "engine.pin_mismatch", System, 11, false, "If the library was updated on purpose, pin its new SHA-256.";
 

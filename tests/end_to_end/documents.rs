@@ -17,6 +17,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
+    "docs/IMAGES.md",
     "docs/FROM-JAR-TO-FFI.md",
     "docs/PIPELINE.md",
     "docs/SECURITY.md",

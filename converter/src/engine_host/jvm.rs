@@ -5,7 +5,9 @@ use cadmill_converter::jvm::LIBJVM;
 use cadmill_converter::protocol::Request;
 #[cfg(feature = "jvm")]
 use cadmill_converter::protocol::{Task, WHEREVER_IT_IS};
-use cadmill_native_sys::{Broken, Engine, LoadError};
+#[cfg(feature = "jvm")]
+use cadmill_native_sys::Broken;
+use cadmill_native_sys::{Engine, LoadError};
 #[cfg(feature = "jvm")]
 use std::path::PathBuf;
 
@@ -41,8 +43,8 @@ fn default_heap(memory_bytes: u64) -> u64 {
     memory_bytes / 2
 }
 
+/// Refused before anything of Java is looked for: no installation would help.
 #[cfg(not(feature = "jvm"))]
 pub(crate) fn load(_request: &Request) -> Result<Box<dyn Engine>, LoadError> {
-    let text = "this cadmill was built without the JVM bridge: build it with the feature `jvm`";
-    Err(LoadError::Broken { how: Broken::Missing, text: text.to_owned() })
+    Err(LoadError::NotBuilt { feature: "jvm", what: "engines in Java" })
 }

@@ -95,6 +95,7 @@ fn unusable(error: &LoadError) -> Answer {
         LoadError::Missing { .. } | LoadError::Broken { how: Broken::Missing, .. } => Unavailable::Missing,
         LoadError::Symbols { .. } | LoadError::Broken { how: Broken::Symbol, .. } => Unavailable::Symbol,
         LoadError::Version { .. } | LoadError::Broken { how: Broken::Version, .. } => Unavailable::Version,
+        LoadError::NotBuilt { .. } => Unavailable::NotBuilt,
         LoadError::Broken { how: Broken::Memory, text } => return Answer::OutOfMemory(short(text)),
     };
     Answer::Unavailable { reason, message: short(&error.to_string()) }

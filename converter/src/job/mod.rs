@@ -313,30 +313,38 @@ impl<S: Sink> Job<'_, S> {
     }
 
     /// The targets that FORMAT can mean. When the table knows none, the engines
-    /// themselves are asked.
+    /// themselves are asked. One that was named and cannot answer is the reason then.
     fn targets(&self) -> Result<(Vec<EngineFormats>, Vec<Target>), Failure> {
         let (format, engine) = (self.order.format.as_str(), self.order.engine.as_deref());
         let formats = self.setting.engines.formats();
         match route::targets(format, engine, &formats) {
             Ok(targets) => Ok((formats, targets)),
             Err(failure) if failure.code == FailureCode::FormatUnknown => {
-                let formats = self.formats_of_engines(engine);
-                let targets = route::targets(format, engine, &formats)?;
-                Ok((formats, targets))
+                let (formats, silent) = self.formats_of_engines(engine);
+                match route::targets(format, engine, &formats) {
+                    Ok(targets) => Ok((formats, targets)),
+                    Err(unknown) => Err(silent.filter(|_| engine.is_some()).unwrap_or(unknown)),
+                }
             }
             Err(failure) => Err(failure),
         }
     }
 
-    /// What the engines say themselves; what the table says of one that does not answer.
-    fn formats_of_engines(&self, only: Option<&str>) -> Vec<EngineFormats> {
+    /// What the engines say themselves; what the table says of one that does not answer,
+    /// and why it does not.
+    fn formats_of_engines(&self, only: Option<&str>) -> (Vec<EngineFormats>, Option<Failure>) {
         let asked = self.setting.engines.iter().filter(|e| only.is_none_or(|name| name == e.name));
-        asked
+        let mut silent = None;
+        let formats = asked
             .map(|engine| match describe(engine, self.setting, self.cancel) {
                 Ok(description) => description.merged(engine),
-                Err(_) => engine.formats(),
+                Err(failure) => {
+                    silent = Some(failure);
+                    engine.formats()
+                }
             })
-            .collect()
+            .collect();
+        (formats, silent)
     }
 
     /// An engine that was named may try a file whose extension it is not known to read.

@@ -25,6 +25,7 @@ pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
                 Unavailable::Symbol => FailureCode::EngineSymbolMissing,
                 Unavailable::Version => FailureCode::EngineVersion,
                 Unavailable::Pin => FailureCode::EnginePin,
+                Unavailable::NotBuilt => FailureCode::EngineNotBuilt,
             };
             fail(code, clean(&message))
         }

@@ -4,54 +4,71 @@
 //! by its own effect whether it worked. The same libraries run three times: confined,
 //! where each must end as the table says; in a host without its confinement, where each
 //! must work, lest the first proves nothing; and without Landlock, which shows what it
-//! alone holds back.
+//! alone holds back. And all of that twice: loaded by the engine host, and by a converter
+//! in Java, for which the filter is another one.
 
 mod posture;
 mod rig;
 mod table;
 mod tiers;
 
-pub(crate) use rig::unconfined_host;
-use rig::{Mode, Rig};
+use rig::{Mode, Rig, Road};
+pub(crate) use rig::{preceded, unconfined_host, without_landlock};
 use table::{ATTACKS, Attack};
+pub(crate) use tiers::{BARE, SmallGroup, engine, open_bench};
 
 /// Runs the attacks of a family and reports all that ended otherwise.
-fn run(family: &str, mode: Mode) {
+fn run(family: &str, mode: Mode, road: Road) {
     let attacks: Vec<&Attack> = ATTACKS.iter().filter(|attack| attack.family == family).collect();
     assert!(!attacks.is_empty(), "no attack of {family}");
     let wrong: Vec<String> = attacks
         .iter()
         .filter_map(|attack| {
-            let rig = Rig::new(attack, mode);
+            let rig = Rig::new(attack, mode, road);
             let run = rig.run();
-            let expected = mode.expected(attack);
-            rig.judge(&run, &expected)
-                .err()
-                .map(|text| format!("{} {mode:?}: expected {expected:?}: {text}\n  {run:?}", attack.name))
+            let expected = mode.expected(attack, road);
+            rig.judge(&run, &expected).err().map(|text| {
+                format!("{} {mode:?} {road:?}: expected {expected:?}: {text}\n  {run:?}", attack.name)
+            })
         })
         .collect();
-    println!("{family} {mode:?}: {} attacks, {} wrong", attacks.len(), wrong.len());
+    println!("{family} {mode:?} {road:?}: {} attacks, {} wrong", attacks.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 macro_rules! families {
     ($($family:ident),+) => { $(
         mod $family {
-            use super::{Mode, run};
+            use super::{Mode, Road, run};
 
             #[test]
             fn confined_each_attack_fails() {
-                run(stringify!($family), Mode::Confined);
+                run(stringify!($family), Mode::Confined, Road::Native);
             }
 
             #[test]
             fn unconfined_each_attack_works() {
-                run(stringify!($family), Mode::Unconfined);
+                run(stringify!($family), Mode::Unconfined, Road::Native);
             }
 
             #[test]
             fn without_landlock_only_those_work_that_it_alone_stops() {
-                run(stringify!($family), Mode::WithoutLandlock);
+                run(stringify!($family), Mode::WithoutLandlock, Road::Native);
+            }
+
+            #[test]
+            fn confined_each_attack_below_java_fails() {
+                run(stringify!($family), Mode::Confined, Road::Java);
+            }
+
+            #[test]
+            fn unconfined_each_attack_below_java_works() {
+                run(stringify!($family), Mode::Unconfined, Road::Java);
+            }
+
+            #[test]
+            fn without_landlock_only_those_below_java_work_that_it_alone_stops() {
+                run(stringify!($family), Mode::WithoutLandlock, Road::Java);
             }
         }
     )+ };
@@ -59,19 +76,30 @@ macro_rules! families {
 
 families!(files, network, processes, kernel, resources, output);
 
+/// The words in backquotes of a part of docs/SECURITY.md, each once.
+fn told(part: &str) -> Vec<String> {
+    let security = std::fs::read_to_string(crate::support::repository().join("docs/SECURITY.md")).unwrap();
+    let (_, rest) = security.split_once(&format!("<!-- {part} -->")).expect("the part of docs/SECURITY.md");
+    let words = rest.split("<!-- end -->").next().unwrap().split('`').skip(1).step_by(2);
+    sorted(words.collect())
+}
+
+fn sorted(mut names: Vec<&str>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
+}
+
 #[test]
 fn what_landlock_alone_stops_is_told() {
-    let security = std::fs::read_to_string(crate::support::repository().join("docs/SECURITY.md")).unwrap();
-    let (_, rest) = security.split_once("<!-- landlock alone -->").expect("the part of docs/SECURITY.md");
-    let part = rest.split("<!-- end -->").next().unwrap();
-    let mut told: Vec<&str> = part.split('`').skip(1).step_by(2).collect();
-    let mut alone: Vec<&str> =
-        ATTACKS.iter().filter(|attack| attack.without_landlock.is_some()).map(|attack| attack.name).collect();
-    told.sort_unstable();
-    alone.sort_unstable();
-    alone.dedup();
-    told.dedup();
-    assert_eq!(told, alone);
+    let alone = ATTACKS.iter().filter(|attack| attack.without_landlock.is_some()).map(|attack| attack.name);
+    assert_eq!(told("landlock alone"), sorted(alone.collect()));
+}
+
+#[test]
+fn what_ends_otherwise_below_java_is_told() {
+    let otherwise = ATTACKS.iter().filter(|attack| attack.in_java.is_some()).map(|attack| attack.name);
+    assert_eq!(told("below java"), sorted(otherwise.collect()));
 }
 
 /// Each promise of docs/SECURITY.md names tests that exist, and each attack stands for
@@ -111,10 +139,9 @@ fn promises_are_tested() {
 }
 
 fn has_test(source: &str, function: &str) -> bool {
-    let waits = format!("async fn {function}() {{");
-    source.contains(&format!("#[test]\nfn {function}() {{"))
-        || source
-            .lines()
-            .zip(source.lines().skip(1))
-            .any(|(attribute, line)| attribute.starts_with("#[tokio::test") && line == waits)
+    let (plain, waits) = (format!("fn {function}() {{"), format!("async fn {function}() {{"));
+    let lines = || source.lines().map(str::trim_start);
+    lines().zip(lines().skip(1)).any(|(attribute, line)| {
+        (attribute == "#[test]" && line == plain) || (attribute.starts_with("#[tokio::test") && line == waits)
+    })
 }

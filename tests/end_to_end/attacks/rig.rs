@@ -26,13 +26,27 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) fn expected(self, attack: &Attack) -> End {
+    pub(super) fn expected(self, attack: &Attack, road: Road) -> End {
+        let confined = match road {
+            Road::Native => attack.confined,
+            Road::Java => attack.in_java.unwrap_or(attack.confined),
+        };
         match self {
-            Self::Confined => attack.confined,
+            Self::Confined => confined,
+            Self::Unconfined if road == Road::Java => attack.unconfined_in_java.unwrap_or(attack.unconfined),
             Self::Unconfined => attack.unconfined,
-            Self::WithoutLandlock => attack.without_landlock.unwrap_or(attack.confined),
+            Self::WithoutLandlock => attack.without_landlock.unwrap_or(confined),
         }
     }
+}
+
+/// Who loads the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Road {
+    /// The engine host, as it loads Assimp.
+    Native,
+    /// A converter in Java, in a JVM.
+    Java,
 }
 
 /// Builds with the C compiler, unless the result is newer than every source. So the
@@ -99,7 +113,7 @@ pub(crate) fn unconfined_host() -> PathBuf {
 }
 
 /// Runs what follows where the kernel seems to have no Landlock.
-pub(super) fn without_landlock() -> PathBuf {
+pub(crate) fn without_landlock() -> PathBuf {
     built("without_landlock", &[], "without_landlock.c")
 }
 
@@ -109,7 +123,7 @@ pub(super) fn wrapped(wrapper: &Path, command: &Command) -> Command {
 }
 
 /// Puts another program with its arguments before a command.
-pub(super) fn preceded(before: &[&str], command: &Command) -> Command {
+pub(crate) fn preceded(before: &[&str], command: &Command) -> Command {
     let mut outer = Command::new(before[0]);
     outer.args(&before[1..]).arg(command.get_program()).args(command.get_args());
     outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -124,6 +138,7 @@ pub(super) struct Rig {
     bench: Bench,
     attack: &'static Attack,
     mode: Mode,
+    road: Road,
     input: PathBuf,
     /// What the input holds before the attack.
     content: String,
@@ -134,7 +149,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn new(attack: &'static Attack, mode: Mode) -> Self {
+    pub(super) fn new(attack: &'static Attack, mode: Mode, road: Road) -> Self {
         let bench = Bench::new();
         let effect = std::env::temp_dir().join(format!("cadmill-attack-effect-{}", unique()));
         let (mut secret, mut server) = (None, None);
@@ -166,17 +181,24 @@ impl Rig {
         let content = format!("{parameter}\n");
         let input = bench.path("input.obj");
         std::fs::write(&input, &content).unwrap();
-        Self { bench, attack, mode, input, content, effect, _secret: secret, _server: server }
+        Self { bench, attack, mode, road, input, content, effect, _secret: secret, _server: server }
     }
 
     pub(super) fn run(&self) -> Run {
         let attack = self.attack;
         let library = library_of(attack);
-        let engines = crate::misbehaviour::engines_file(&self.bench, &library, "");
+        let engines = match self.road {
+            Road::Native => crate::misbehaviour::engines_file(&self.bench, &library, ""),
+            Road::Java => engine_in_java(&self.bench, &library),
+        };
+        let named = format!("library={}", library.file_name().unwrap().to_str().unwrap());
         let mut arguments =
             vec!["convert", self.input.to_str().unwrap(), "--to", "stl", "--engine", "double"];
         arguments.extend(["--engines-file", engines.to_str().unwrap(), "-o", "out.stl", "--json"]);
         arguments.extend(attack.flags);
+        if self.road == Road::Java {
+            arguments.extend(["--opt", &named]);
+        }
         let mut command = self.bench.command(&arguments);
         match self.mode {
             Mode::Confined => {}
@@ -291,6 +313,19 @@ impl Rig {
         }
         Ok(())
     }
+}
+
+/// An engines file that declares the converter that loads such libraries as `double`.
+fn engine_in_java(bench: &Bench, library: &Path) -> PathBuf {
+    let file = bench.path("engines.toml");
+    let text = format!(
+        "[[engine]]\nname = \"double\"\nkind = \"jvm\"\nlibrary = {:?}\n[engine.jvm]\nnatives = {:?}\n\
+         inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}]\n",
+        crate::jvm::attacking(),
+        library.parent().unwrap()
+    );
+    std::fs::write(&file, text).unwrap();
+    file
 }
 
 /// A shell script that lifts the limit on the stack and goes on.

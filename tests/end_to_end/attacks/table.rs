@@ -54,6 +54,10 @@ pub(super) struct Attack {
     pub(super) unconfined: End,
     /// Where Landlock alone stops it: how it ends without.
     pub(super) without_landlock: Option<End>,
+    /// Where the rules for a JVM differ: how it ends below a converter in Java.
+    pub(super) in_java: Option<End>,
+    /// Where a JVM is by itself in the way: how it ends there when nothing confines it.
+    pub(super) unconfined_in_java: Option<End>,
 }
 
 const fn attack(
@@ -63,12 +67,30 @@ const fn attack(
     confined: End,
     unconfined: End,
 ) -> Attack {
-    Attack { family, name, given, flags: &[], confined, unconfined, without_landlock: None }
+    Attack {
+        family,
+        name,
+        given,
+        flags: &[],
+        confined,
+        unconfined,
+        without_landlock: None,
+        in_java: None,
+        unconfined_in_java: None,
+    }
 }
 
 impl Attack {
     const fn landlock_alone(self, end: End) -> Self {
         Self { without_landlock: Some(end), ..self }
+    }
+
+    const fn in_java(self, end: End) -> Self {
+        Self { in_java: Some(end), ..self }
+    }
+
+    const fn unconfined_in_java(self, end: End) -> Self {
+        Self { unconfined_in_java: Some(end), ..self }
     }
 
     const fn flags(self, flags: &'static [&'static str]) -> Self {
@@ -80,6 +102,7 @@ use End::{Failure, Refused, Violation, Works, WorksOrKernelRefuses};
 use Given::{Abstract, Effect, Elsewhere, Input, Link, Nothing, Port, Secret, Socket, Text};
 
 const DENIED: End = Refused("Permission denied");
+const NOT_PERMITTED: End = Refused("Operation not permitted");
 const CAPPED: &[&str] = &["--memory", "128M", "--timeout", "60s"];
 const ONE_SECOND: &[&str] = &["--timeout", "1s"];
 const SMALL_OUTPUT: &[&str] = &["--max-output", "64M", "--timeout", "60s"];
@@ -110,15 +133,20 @@ pub(super) const ATTACKS: &[Attack] = &[
         .landlock_alone(Works),
     attack("files", "link_across", Nothing, Violation("link"), Works),
     attack("files", "make_socket_file", Nothing, Violation("mknodat"), Works),
-    attack("network", "tcp", Port, Violation("socket"), Works),
-    attack("network", "tcp_listen", Port, Violation("socket"), Works),
-    attack("network", "udp", Port, Violation("socket"), Works),
-    attack("network", "unix_path", Socket, Violation("socket"), Works),
-    attack("network", "unix_abstract", Abstract, Violation("socket"), Works),
-    attack("network", "netlink", Nothing, Violation("socket"), Works),
-    attack("network", "vsock", Nothing, Violation("socket"), WorksOrKernelRefuses),
-    attack("network", "raw", Nothing, Violation("socket"), WorksOrKernelRefuses),
-    attack("network", "pair", Nothing, Violation("socketpair"), Works),
+    attack("network", "tcp", Port, Violation("socket"), Works).in_java(NOT_PERMITTED),
+    attack("network", "tcp_listen", Port, Violation("socket"), Works).in_java(NOT_PERMITTED),
+    attack("network", "udp", Port, Violation("socket"), Works).in_java(NOT_PERMITTED),
+    attack("network", "unix_path", Socket, Violation("socket"), Works).in_java(NOT_PERMITTED),
+    attack("network", "unix_abstract", Abstract, Violation("socket"), Works).in_java(NOT_PERMITTED),
+    attack("network", "netlink", Nothing, Violation("socket"), Works).in_java(NOT_PERMITTED),
+    attack("network", "vsock", Nothing, Violation("socket"), WorksOrKernelRefuses).in_java(NOT_PERMITTED),
+    attack("network", "raw", Nothing, Violation("socket"), WorksOrKernelRefuses).in_java(NOT_PERMITTED),
+    // A JVM needs a pair, both ends its own, and can connect neither to anything.
+    attack("network", "pair", Nothing, Violation("socketpair"), Works).in_java(Works),
+    attack("network", "pair_of_internet", Nothing, Violation("socketpair"), WorksOrKernelRefuses)
+        .in_java(NOT_PERMITTED),
+    attack("network", "pair_connects", Nothing, Violation("socketpair"), Works).in_java(Violation("connect")),
+    attack("network", "pair_sends", Nothing, Violation("socketpair"), Works).in_java(Violation("sendmsg")),
     attack("processes", "fork_of_libc", Nothing, Violation("clone"), Works),
     #[cfg(target_arch = "x86_64")]
     attack("processes", "fork_raw", Nothing, Violation("fork"), Works),
@@ -136,7 +164,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("processes", "tgkill_parent", Nothing, Violation("tgkill"), Works),
     attack("processes", "pidfd_parent", Nothing, Violation("pidfd_open"), Works),
     attack("processes", "limits_of_parent", Nothing, Violation("prlimit64"), Works),
-    attack("processes", "limits_of_itself", Nothing, Violation("prlimit64"), Works),
+    // A JVM sets its limit on descriptors, to what it is; more than that takes a privilege.
+    attack("processes", "limits_of_itself", Nothing, Violation("prlimit64"), Works).in_java(Works),
+    attack("processes", "more_descriptors", Nothing, Violation("prlimit64"), WorksOrKernelRefuses)
+        .in_java(NOT_PERMITTED),
     attack("processes", "daemonize", Effect, Violation("clone"), Works),
     #[cfg(target_arch = "x86_64")]
     attack("processes", "int80", Nothing, Violation(""), WorksOrKernelRefuses),
@@ -160,7 +191,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("kernel", "shared_memory", Nothing, Violation("shmget"), WorksOrKernelRefuses),
     attack("resources", "malloc_bomb", Text("128"), Refused("Cannot allocate memory"), Works).flags(CAPPED),
     attack("resources", "mmap_bomb", Text("128"), Refused("Cannot allocate memory"), Works).flags(CAPPED),
-    attack("resources", "stack_bomb", Nothing, Failure(14, "engine.crashed"), Works),
+    // The threads of a JVM have stacks of a fixed size, whatever the limit is.
+    attack("resources", "stack_bomb", Nothing, Failure(14, "engine.crashed"), Works)
+        .unconfined_in_java(Failure(14, "engine.crashed")),
     attack("resources", "descriptor_bomb", Nothing, Refused("Too many open files"), Works),
     // From here on it is the supervisor that ends them, whoever the host is. The same
     // libraries work when they are moderate, or the cap is higher.

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A bench whose place others may enter.
-fn open_bench() -> Bench {
+pub(crate) fn open_bench() -> Bench {
     let bench = Bench::new().with("CADMILL_MIN_POSTURE", "syscalls");
     std::fs::set_permissions(bench.place(), std::fs::Permissions::from_mode(0o711)).unwrap();
     bench
 }
 
-fn engine(bench: &Bench) -> serde_json::Value {
+pub(crate) fn engine(bench: &Bench) -> serde_json::Value {
     bench.run(&["doctor", "--json"]).succeeded().json()["engine"].clone()
 }
 
@@ -93,10 +93,10 @@ fn an_input_of_the_user_is_read_as_the_user() {
 }
 
 /// A control group of the test's own, which the machine may not give.
-struct SmallGroup(PathBuf);
+pub(crate) struct SmallGroup(PathBuf);
 
 impl SmallGroup {
-    fn new(bytes: u64) -> Option<Self> {
+    pub(crate) fn new(bytes: u64) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         // cgroups(7): number, controllers, path; version 2 has no controllers.
         let below = |root: &str, controllers: &str| {
@@ -107,7 +107,7 @@ impl SmallGroup {
             (below("/sys/fs/cgroup/memory", "memory:"), "memory.limit_in_bytes"),
             (below("/sys/fs/cgroup", ":"), "memory.max"),
         ];
-        let name = format!("cadmill-test-{}", std::process::id());
+        let name = format!("cadmill-test-{}-{bytes}", std::process::id());
         parents.into_iter().find_map(|(parent, limit)| {
             let directory = parent?.join(&name);
             std::fs::create_dir(&directory).ok()?;
@@ -118,7 +118,7 @@ impl SmallGroup {
     }
 
     /// The command, in the group.
-    fn around(&self, command: &Command) -> Command {
+    pub(crate) fn around(&self, command: &Command) -> Command {
         let join = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
         preceded(&["sh", "-c", join, self.0.to_str().unwrap()], command)
     }
@@ -153,19 +153,27 @@ fn the_kernel_takes_the_engine_first_and_that_is_told() {
     run.failed(12, "limit.machine_memory");
 }
 
+/// What comes before a command that is to have no privilege and to make no namespace, in a
+/// user namespace of its own, so that the machine's limit stays as it is.
+pub(crate) const BARE: [&str; 9] = [
+    "unshare",
+    "--user",
+    "--map-user=1000",
+    "--map-group=1000",
+    "--keep-caps",
+    "sh",
+    "-c",
+    "echo 0 >/proc/sys/user/max_user_namespaces && \
+        exec setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all \"$@\"",
+    "sh",
+];
+
 /// As a user without privileges, where no user namespace can be made: as on Fargate.
 /// The base holds, the tiers are told to be missing, and files are converted.
 #[test]
 fn without_any_namespace_the_base_holds() {
     let bench = Bench::new();
-    // In a user namespace of the test's own, so that the machine's limit stays as it is.
-    let bare = |command: &Command| {
-        let limit = "echo 0 >/proc/sys/user/max_user_namespaces && \
-            exec setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all \"$@\"";
-        let before = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps"];
-        let before = [&before[..], &["sh", "-c", limit, "sh"]].concat();
-        Run::from(preceded(&before, command).output().unwrap())
-    };
+    let bare = |command: &Command| Run::from(preceded(&BARE, command).output().unwrap());
     let told = bare(&bench.command(&["doctor", "--json"]));
     if !told.stderr.is_empty() && told.stdout.is_empty() {
         println!("skipped: this host lets the test make no user namespace: {}", told.stderr);

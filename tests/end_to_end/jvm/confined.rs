@@ -74,10 +74,8 @@ fn memory_of_the_heap_and_beside_it_hits_the_memory_cap() {
 
 #[test]
 fn a_crash_in_native_code_is_told_with_its_signal() {
-    for (name, crash, signal) in
-        [("segv", "*(volatile int *)0 = 1", 11), ("abort", "abort()", 6), ("trap", "__builtin_trap()", 4)]
-    {
-        let keys = format!("natives = {:?}", natives(name, crash));
+    for (name, signal) in [("segv", 11), ("abort", 6), ("trap", 4)] {
+        let keys = format!("natives = {:?}", natives(name));
         let json = Double::new().keys(keys).watch(name).run.failed(14, "engine.crashed");
         assert_eq!(json["error"]["signal"], signal, "{name}");
     }
@@ -85,7 +83,7 @@ fn a_crash_in_native_code_is_told_with_its_signal() {
 
 #[test]
 fn native_code_that_leaves_is_no_answer() {
-    let keys = format!("natives = {:?}", natives("leave", "_exit(7)"));
+    let keys = format!("natives = {:?}", natives("leave"));
     let json = Double::new().keys(keys).watch("leave").run.failed(17, "engine.no_answer");
     assert_eq!(json["error"]["process_exit"], 7);
 }

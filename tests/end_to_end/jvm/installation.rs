@@ -62,6 +62,21 @@ fn without_the_jars_the_answer_says_what_to_run() {
     assert!(message(&json).contains("/nonexistent/jars"), "{json}");
 }
 
+/// An engine whose formats are not declared is asked for them, and what it cannot answer
+/// for is the reason, not that it writes no such format.
+#[test]
+fn an_engine_that_cannot_be_asked_says_why() {
+    let bench = Bench::new().with("CADMILL_JAVA_HOME", "/nonexistent/jdk");
+    let (engines, input) = (bench.path("engines.toml"), real("mesh/cube_binary.ply"));
+    std::fs::write(&engines, "[[engine]]\nname = 'vendor'\nkind = 'jvm'\nlibrary = '/opt/vendor.jar'\n")
+        .unwrap();
+    let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "vendor", "--json"];
+    let json = bench
+        .run(&[&arguments[..], &["--engines-file", engines.to_str().unwrap()]].concat())
+        .failed(11, "engine.library_missing");
+    assert!(message(&json).contains("/nonexistent/jdk"), "{json}");
+}
+
 #[test]
 fn a_class_path_without_a_converter_is_told() {
     let double = Double::new().keys("converter = \"com.example.Absent\"");

@@ -1,22 +1,28 @@
 //! Engines in Java: the same bytes through the jar as through the library (`parity`), an
-//! outcome for whatever a converter does and nothing that it can reach (`confined`), answers
-//! that help where something is missing (`installation`), and all of that from a process that
-//! waited for its job (`warm`), or did not serve it (`unused`).
+//! outcome for whatever a converter does and nothing that it can reach (`confined`), also
+//! where the host gives less than usual, or more (`tiers`), answers
+//! that help where something is missing (`installation`) or was left out of the build
+//! (`not_built`), and all of that from a process that waited for its job (`warm`), or did
+//! not serve it (`unused`).
 //!
 //! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
 //! does what its input says. The real one is `assimp-jvm`.
 
 mod confined;
+mod doubles;
 mod installation;
+mod not_built;
 mod parity;
+mod tiers;
 mod unused;
 pub(crate) mod warm;
 
 use crate::misbehaviour::{is_alive, watched};
-use crate::support::{Bench, Run, repository};
+use crate::support::{Bench, Run};
+pub(crate) use doubles::attacking;
+use doubles::{classes, natives};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What native-sys/java/build.sh made.
@@ -36,62 +42,13 @@ fn direct() -> PathBuf {
     jars().join("engines.toml")
 }
 
-/// The classes of the double, compiled once a run.
-fn classes() -> &'static Path {
-    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
-    CLASSES.get_or_init(|| {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java");
-        let fresh = place.with_extension(std::process::id().to_string());
-        let sources = repository().join("tests/fixtures/doubles/java");
-        let names = ["Misbehaving.java", "Ordinary.java", "Newer.java"];
-        let output = Command::new("javac")
-            .args(["--release", "17", "-d"])
-            .arg(&fresh)
-            .arg("-cp")
-            .arg(jars().join("cadmill-bridge.jar"))
-            .args(names.map(|name| sources.join(name)))
-            .output()
-            .expect("a Java compiler: run `make setup`");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let services = fresh.join("META-INF/services");
-        std::fs::create_dir_all(&services).unwrap();
-        std::fs::write(services.join("io.cadmill.Converter"), "Misbehaving\n").unwrap();
-        std::fs::remove_file(fresh.join("Misbehaving$Absent.class")).unwrap();
-        // The major version of a class file is its bytes 6 and 7 (JVM specification, 4.1).
-        let newer = fresh.join("Newer.class");
-        let mut bytes = std::fs::read(&newer).unwrap();
-        bytes[6..8].copy_from_slice(&999u16.to_be_bytes());
-        std::fs::write(&newer, bytes).unwrap();
-        let _ = std::fs::remove_dir_all(&place);
-        std::fs::rename(&fresh, &place).unwrap();
-        place
-    })
-}
-
-/// A directory with the double's native library, which does this when it is called.
-fn natives(name: &str, crash: &str) -> PathBuf {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java-natives").join(name);
-    std::fs::create_dir_all(&place).unwrap();
-    let library = place.join("libmisbehaving.so");
-    let fresh = library.with_extension(format!("{}.fresh", std::process::id()));
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-w", "-o"])
-        .arg(&fresh)
-        .arg(format!("-DCRASH={crash}"))
-        .arg(repository().join("tests/fixtures/doubles/java/misbehaving.c"))
-        .output()
-        .expect("a C compiler");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::rename(&fresh, &library).unwrap();
-    place
-}
-
 /// One run of the double.
 struct Double {
     bench: Bench,
     flags: Vec<String>,
     keys: String,
     unconfined: bool,
+    before: Vec<String>,
 }
 
 /// How it ended.
@@ -102,7 +59,13 @@ struct Watched {
 
 impl Double {
     fn new() -> Self {
-        Self { bench: Bench::new(), flags: Vec::new(), keys: String::new(), unconfined: false }
+        Self {
+            bench: Bench::new(),
+            flags: Vec::new(),
+            keys: String::new(),
+            unconfined: false,
+            before: Vec::new(),
+        }
     }
 
     fn flags(mut self, flags: &[&str]) -> Self {
@@ -118,6 +81,18 @@ impl Double {
 
     fn unconfined(mut self, unconfined: bool) -> Self {
         self.unconfined = unconfined;
+        self
+    }
+
+    /// In a place of the test's choice.
+    fn bench(mut self, bench: Bench) -> Self {
+        self.bench = bench;
+        self
+    }
+
+    /// Another program that starts `cadmill`, with its arguments.
+    fn before(mut self, before: &[&str]) -> Self {
+        self.before = before.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -141,7 +116,11 @@ impl Double {
             let host = crate::attacks::unconfined_host();
             command.env("CADMILL_ENGINE_HOST", host).env("CADMILL_MIN_POSTURE", "none");
         }
-        command
+        if self.before.is_empty() {
+            return command;
+        }
+        let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
+        crate::attacks::preceded(&before, &command)
     }
 
     /// Runs it, and asserts that nothing is left: no process that was seen meanwhile, no

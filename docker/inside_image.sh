@@ -1,0 +1,33 @@
+# Runs inside a container, by /bin/sh: converts, and leaves answers and digests in /results
+# for test_image.sh to judge. There is neither jq nor bash. The argument is the image's kind.
+set -u
+cd /tmp || exit 1
+java=/usr/local/lib/cadmill/java
+
+id -u >/results/user
+# What it may not look into it may not change either.
+find / -xdev -user "$(id -u)" -not -path '/results*' >/results/owned 2>/dev/null
+touch /usr/local/bin/written 2>/results/read-only
+cadmill doctor --json >/results/doctor.json
+cadmill-converter --version >/results/worker
+cadmill convert /in/gis/naturalearth_lowres.zip --to dxf -o out.dxf --json >/results/gdal.json 2>/dev/null
+
+for name in rabbit.obj wuson_ply.zip; do
+    for engine in assimp-jvm assimp-ffi; do
+        file= result=/results/$name-$engine
+        [ $engine = assimp-jvm ] || file=--engines-file=$java/engines.toml
+        cadmill convert /in/mesh/$name --to glb2 --engine $engine $file -o out.glb --json >"$result.json" 2>/dev/null
+        sha256sum out.glb >"$result.sha256" 2>/dev/null
+        rm -f out.glb
+    done
+done
+
+[ "$1" = jvm ] || exit 0
+(cd $java && sha256sum --quiet --check --strict SHA256SUMS) >/results/pins 2>&1
+# With `on` a JVM that cannot use the archive does not start. The class path is that of
+# converter/src/jvm.rs.
+classes=$java/cadmill-bridge.jar
+for jar in $java/assimp/*.jar; do classes=$classes:$jar; done
+java -Xshare:on -XX:SharedArchiveFile=$java/assimp/assimp.jsa -XX:+UseSerialGC \
+    -Djava.library.path=$java/assimp/natives -Dorg.lwjgl.librarypath=$java/assimp/natives \
+    -cp "$classes" io.cadmill.bridge.Main describe >/results/archive 2>&1 && echo used >>/results/archive

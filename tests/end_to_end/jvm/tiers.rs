@@ -1,0 +1,140 @@
+//! Engines in Java where the host gives less than usual: no Landlock, or no namespace and no
+//! privilege, as on Fargate. Whatever a converter does has the same outcome there, or is
+//! refused by the minimum. And where it gives more: a user id and a control group.
+
+use super::{Double, message, natives};
+use crate::attacks::{BARE, SmallGroup, engine, open_bench, preceded, without_landlock};
+use crate::support::{Bench, Run, real};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+/// A behaviour of the double, flags, and how it ends: exit code and failure code. Those of
+/// native code have a library of that name.
+type Row = (&'static str, &'static [&'static str], i32, &'static str);
+
+const MISBEHAVIOURS: &[Row] = &[
+    ("exit", &[], 17, "engine.no_answer"),
+    ("halt", &[], 17, "engine.no_answer"),
+    ("exit-and-sleep", &["--timeout", "3s"], 13, "limit.time"),
+    ("loop", &["--timeout", "3s"], 13, "limit.time"),
+    ("allocate", &["--memory", "256M", "--timeout", "60s"], 12, "limit.memory"),
+    ("allocate-outside", &["--memory", "256M", "--timeout", "60s"], 12, "limit.memory"),
+    ("recurse", &[], 15, "engine.rejected"),
+    ("segv", &[], 14, "engine.crashed"),
+    ("abort", &[], 14, "engine.crashed"),
+    ("trap", &[], 14, "engine.crashed"),
+    ("leave", &[], 17, "engine.no_answer"),
+    ("threads", &[], 16, "limit.threads"),
+    ("flood", &["--timeout", "60s"], 16, "limit.messages"),
+    ("endless-file", &["--max-output", "16M", "--timeout", "60s"], 16, "limit.output"),
+    ("throw", &[], 15, "engine.rejected"),
+    ("newer-class", &[], 11, "engine.version"),
+    ("missing-class", &[], 11, "engine.symbol_missing"),
+    ("missing-native", &[], 11, "engine.library_missing"),
+    ("exec /dev/shm/cadmill-ran", &[], 18, "engine.violation"),
+    ("socket 1", &[], 15, "engine.rejected"),
+];
+
+/// Runs all of them behind another program; nothing is left, which [`Double::watch`] sees.
+fn each_ends_as_usual(before: &[&str], posture: &str) {
+    let double = || Double::new().bench(Bench::new().with("CADMILL_MIN_POSTURE", posture)).before(before);
+    for behaviour in ["ok", "ordinary", "hook"] {
+        double().watch(behaviour).run.succeeded();
+    }
+    for (behaviour, flags, exit, code) in MISBEHAVIOURS {
+        let native = super::doubles::NATIVES.iter().any(|(name, _)| name == behaviour);
+        let keys = if native { format!("natives = {:?}", natives(behaviour)) } else { String::new() };
+        let json = double().flags(flags).keys(keys).watch(behaviour).run.failed(*exit, code);
+        assert!(!message(&json).contains(char::is_control), "{behaviour}: {json}");
+    }
+    assert!(!Path::new("/dev/shm/cadmill-ran").exists(), "another program ran");
+}
+
+#[test]
+fn without_landlock_whatever_a_converter_does_ends_as_usual() {
+    each_ends_as_usual(&[without_landlock().to_str().unwrap()], "syscalls");
+}
+
+/// These two are what it alone holds back, as for native libraries.
+#[test]
+fn without_landlock_a_converter_reads_and_writes_what_the_user_may() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let written = elsewhere.path().join("written");
+    for (behaviour, got) in
+        [("read /etc/passwd".to_owned(), "root:"), (format!("write {}", written.display()), "")]
+    {
+        let bench = Bench::new().with("CADMILL_MIN_POSTURE", "syscalls");
+        let double = Double::new().bench(bench).before(&[without_landlock().to_str().unwrap()]);
+        double.watch(&behaviour).run.succeeded();
+        assert!(double.output().starts_with("ATTACK SUCCEEDED") && double.output().contains(got));
+    }
+    assert!(written.exists());
+}
+
+/// Less than the minimum is refused before there is a JVM.
+#[test]
+fn without_landlock_the_usual_minimum_refuses_engines_in_java() {
+    let double = Double::new().before(&[without_landlock().to_str().unwrap()]);
+    let json = double.watch("ok").run.failed(19, "infra.confinement");
+    assert_eq!((&json["error"]["level"], &json["error"]["minimum"]), (&"syscalls".into(), &"files".into()));
+    assert!(json["engine"]["version"].is_null(), "a converter was asked: {json}");
+}
+
+/// As on Fargate: `files` is reached, and holds.
+#[test]
+fn without_any_namespace_whatever_a_converter_does_ends_as_usual() {
+    let probe = preceded(&BARE, &Command::new("true")).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this host lets the test make no user namespace");
+        return;
+    }
+    each_ends_as_usual(&BARE, "files");
+    let double = || Double::new().before(&BARE);
+    let json = double().watch("read /etc/passwd").run.failed(15, "engine.rejected");
+    assert!(message(&json).contains("/etc/passwd"), "{json}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let written = elsewhere.path().join("written");
+    double().watch(&format!("write {}", written.display())).run.failed(15, "engine.rejected");
+    assert!(!written.exists());
+}
+
+/// Jars that lie where others may read them.
+fn readable_jars(to: &Path) {
+    let output = Command::new("cp").arg("-R").arg(super::jars()).arg(to).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let output = Command::new("chmod").args(["-R", "a+rX"]).arg(to).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// A JVM starts and converts under a user id that owns nothing.
+#[test]
+fn an_own_user_converts_in_java() {
+    let bench = open_bench();
+    if engine(&bench)["own_uid"].is_null() {
+        println!("skipped: this host gives no user id");
+        return;
+    }
+    let readable = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(readable.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let jars = readable.path().join("java");
+    readable_jars(&jars);
+    let bench = bench.with("CADMILL_MIN_POSTURE", "isolated").with("CADMILL_JARS", &jars);
+    let input = real("mesh/wuson_ply.zip");
+    let arguments = ["convert", input.to_str().unwrap(), "--to", "glb2", "--engine", "assimp-jvm"];
+    bench.run(&[&arguments[..], &["-o", "out.glb"]].concat()).succeeded();
+    assert!(bench.path("out.glb").metadata().unwrap().len() > 1000);
+}
+
+/// When the kernel runs out of memory it takes the JVM, which is told from a crash.
+#[test]
+fn the_kernel_takes_the_jvm_first_and_that_is_told() {
+    let Some(group) = SmallGroup::new(160 << 20) else {
+        println!("skipped: this host gives no control group");
+        return;
+    };
+    let double = Double::new();
+    let run = Run::from(group.around(&double.command("allocate-outside")).output().unwrap());
+    double.bench.assert_no_plaintext_left();
+    run.failed(12, "limit.machine_memory");
+}
