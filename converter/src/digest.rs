@@ -1,7 +1,6 @@
 //! SHA-256 of files, as lower-case hexadecimal.
 
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::io::{self, Read};
 
 /// A SHA-256 under way.
@@ -16,16 +15,8 @@ impl Digest {
 
     /// The digest of all bytes so far.
     pub fn finish(self) -> String {
-        hex(&self.0.finalize())
+        hex::encode(self.0.finalize())
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// SHA-256 of all that the reader yields.

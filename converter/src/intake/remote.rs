@@ -9,7 +9,6 @@ use super::expand::{Chunks, INTERVAL, Shared, Work, run};
 use super::part::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
 use crate::archive::{Opening, Plan};
-use crate::digest::hex;
 use crate::stack;
 use crate::workspace::Folder;
 use bytes::Bytes;
@@ -327,7 +326,7 @@ impl Expected {
 
     fn compare(&self, found: &Found) -> Result<(), Failure> {
         let declared = self.sha256.as_ref().zip(found.sha256.as_ref());
-        if declared.is_some_and(|(declared, found)| !declared.eq_ignore_ascii_case(&hex(found))) {
+        if declared.is_some_and(|(declared, found)| !declared.eq_ignore_ascii_case(&hex::encode(found))) {
             let message = "the SHA-256 of the uploaded object is not the one that was declared";
             return Err(Failure::new(FailureCode::InputDigestMismatch, message));
         }

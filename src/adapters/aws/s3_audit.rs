@@ -170,7 +170,7 @@ impl AuditSink for S3Audit {
             reason: "there is no randomness".to_owned(),
         })?;
         // Random, so that our own object is recognised after a lost reply.
-        let body = crate::domain::audit::hex(&mark);
+        let body = hex::encode(mark);
         shared.put_own(OPERATION_BEGIN, format!("{}/begun", shared.directory(ledger)), body.as_bytes())?;
         Ok(Box::new(S3Log { shared, ledger, segment: 0, pending: Vec::new(), failed: false }))
     }

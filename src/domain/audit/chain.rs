@@ -2,7 +2,7 @@
 //! names and contents are told apart without being told.
 
 use super::record::{Header, Record};
-use super::{LedgerId, hex, line};
+use super::{LedgerId, line};
 use crate::domain::job::Millis;
 use aws_lc_rs::hmac;
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ pub const ZERO_HASH: &str = "000000000000000000000000000000000000000000000000000
 
 /// SHA-256 of a line with its LF, in hexadecimal.
 pub fn line_hash(line: &[u8]) -> String {
-    hex(&Sha256::digest(line))
+    hex::encode(Sha256::digest(line))
 }
 
 /// The end of a chain that grows.
@@ -72,7 +72,7 @@ impl NameKey {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(b"name\0");
         context.update(name);
-        hex(context.sign().as_ref())
+        hex::encode(context.sign())
     }
 
     /// Begins the digest of a content: HMAC-SHA-256 over `content`, a zero byte and
@@ -104,6 +104,6 @@ impl ContentDigest {
 
     /// The digest, in hexadecimal.
     pub fn finish(self) -> String {
-        hex(self.context.sign().as_ref())
+        hex::encode(self.context.sign())
     }
 }

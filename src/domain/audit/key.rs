@@ -1,6 +1,5 @@
 //! Ed25519 public keys, as `openssl pkey -pubout` writes them.
 
-use super::hex;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -64,7 +63,7 @@ impl PublicKey {
 
     /// The key's name: SHA-256 of the SubjectPublicKeyInfo (DER), in hexadecimal.
     pub fn id(self) -> String {
-        hex(&Sha256::digest(self.to_der()))
+        hex::encode(Sha256::digest(self.to_der()))
     }
 
     /// Whether the signature is this key's, of this message.

@@ -286,7 +286,7 @@ pub fn posture_digest(posture: &BTreeMap<String, String>) -> String {
     for (name, value) in posture {
         digest.update(format!("{name}={value}\n"));
     }
-    super::hex(&digest.finalize())
+    hex::encode(digest.finalize())
 }
 
 /// Prefix of the members that hold the posture.

@@ -4,7 +4,7 @@
 //! again. What the index does not name, because the process died in between, is
 //! removed at the next start, before anything is served.
 
-use super::credentials::hex;
+use super::credentials::random_name;
 use crate::ports::{PortError, PortResult};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{Stream, try_unfold};
@@ -56,7 +56,7 @@ impl Blobs {
 
     /// Begins a file.
     pub(super) async fn create(&self) -> io::Result<Unfinished> {
-        let name = hex::<16>().map_err(|_| io::Error::other("no random bytes"))?;
+        let name = random_name::<16>().map_err(|_| io::Error::other("no random bytes"))?;
         let path = self.directory.join(&name);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).await?;
         let directory = self.directory.clone();

@@ -43,7 +43,8 @@ impl Credentials {
             Err(PortError::NotFound(_)) => {}
             known => return known,
         }
-        let made = Self { access_key: format!("CADMILL{}", hex::<8>()?), secret_key: hex::<32>()? };
+        let made =
+            Self { access_key: format!("CADMILL{}", random_name::<8>()?), secret_key: random_name::<32>()? };
         made.write(data_dir).map_err(|error| PortError::Refused {
             operation: "writing the object server's keys",
             reason: error.kind().to_string(),
@@ -64,11 +65,11 @@ impl Credentials {
 }
 
 /// `N` random bytes in upper-case hexadecimal.
-pub(super) fn hex<const N: usize>() -> PortResult<String> {
+pub(super) fn random_name<const N: usize>() -> PortResult<String> {
     let mut bytes = [0u8; N];
     getrandom::fill(&mut bytes).map_err(|_| PortError::Unavailable {
         operation: "making a name",
         reason: "no random bytes".to_owned(),
     })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02X}")).collect())
+    Ok(hex::encode_upper(bytes))
 }

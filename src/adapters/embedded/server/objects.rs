@@ -256,7 +256,7 @@ impl S3 for Objects {
 /// The ends of writes. They run to their own end, whoever still waits for them.
 impl Objects {
     async fn commit(&self, key: ObjectKey, taken: Taken, exclusive: bool) -> S3Result<String> {
-        let (etag, blob) = (hex(&taken.md5), taken.segment.blob.clone());
+        let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
         match self.index.put(key, etag.clone(), taken.segment, exclusive).await {
             Ok(Put::Done { useless }) => {
                 self.made.notify_one();
@@ -270,7 +270,7 @@ impl Objects {
     }
 
     async fn commit_part(&self, id: String, key: String, number: i32, taken: Taken) -> S3Result<String> {
-        let (etag, blob) = (hex(&taken.md5), taken.segment.blob.clone());
+        let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
         match self.index.put_part(id, key, number, etag.clone(), taken.segment).await {
             Ok(Some(useless)) => {
                 self.blobs.remove(useless).await;
@@ -359,10 +359,6 @@ fn told(error: PortError) -> S3Error {
             S3ErrorCode::InternalError.into()
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn signed(size: u64) -> i64 {

@@ -207,8 +207,7 @@ fn combined(wanted: &[(i32, String)]) -> String {
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         digest.update(&digits.filter_map(byte).collect::<Vec<u8>>());
     }
-    let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}-{}", wanted.len())
+    format!("{}-{}", hex::encode(digest.finalize()), wanted.len())
 }
 
 fn parts(connection: &Connection, id: &str, after: i32, limit: u32) -> rusqlite::Result<Vec<StoredPart>> {
