@@ -63,7 +63,8 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     }
     let worker = beside_us(WORKER)?;
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
-    let engines = engines(config)?;
+    // The worker reads the file itself; a mistake in it is told now.
+    let engines = Engines::with(config.worker.engines_file.as_deref())?;
     Hosts::check(config.worker.warm.as_deref().unwrap_or_default(), &engines)?;
     confinement(config, engines)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,11 +73,6 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
         .build()
         .map_err(|e| Failure::io("starting the runtime", &e))?;
     runtime.block_on(serve_until_stopped(config, settings, &worker))
-}
-
-/// The engines of the worker. It reads the file itself; a mistake in it is told now.
-fn engines(config: &Config) -> Result<Engines, Failure> {
-    config.worker.engines_file.as_deref().map_or_else(|| Ok(Engines::default()), Engines::from_file)
 }
 
 /// The worker would refuse to start where engines cannot be confined enough. It is told

@@ -27,10 +27,7 @@ pub(crate) fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
 pub(crate) fn build(engines_file: Option<&Path>) -> Result<Setting, Failure> {
     // This process holds plaintext in its buffers: it must not end in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
-    let engines = match engines_file {
-        Some(path) => Engines::from_file(path)?,
-        None => Engines::default(),
-    };
+    let engines = Engines::with(engines_file)?;
     let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;
     let supervisor = Supervisor::new(host).requiring(Level::from_environment()?);
     Ok(Setting { engines, place: Place::from_environment(), supervisor, hosts: None })

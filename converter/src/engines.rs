@@ -111,6 +111,14 @@ struct Entry {
 }
 
 impl Engines {
+    /// The built-in engines, and those of the file if there is one.
+    ///
+    /// # Errors
+    /// As of [`Engines::from_file`].
+    pub fn with(file: Option<&Path>) -> Result<Self, Failure> {
+        file.map_or_else(|| Ok(Self::default()), Self::from_file)
+    }
+
     /// The built-in engines and those of the file.
     ///
     /// # Errors

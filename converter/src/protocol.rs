@@ -15,7 +15,7 @@ use cadmill_core::domain::format::EngineKind;
 use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Raised with each change of a message; the two binaries must agree.
 pub const VERSION: u32 = 5;
@@ -184,6 +184,19 @@ pub enum Task {
         /// Options: name and value.
         options: Vec<(String, String)>,
     },
+}
+
+impl Task {
+    /// The only directory to read from, and the only one to write to besides the host's
+    /// current directory; none for a task without files.
+    pub fn directories(&self) -> Option<[&Path; 2]> {
+        match self {
+            Self::Describe => None,
+            Self::Probe { input_dir, output_dir }
+            | Self::Await { input_dir, output_dir }
+            | Self::Convert { input_dir, output_dir, .. } => Some([input_dir, output_dir]),
+        }
+    }
 }
 
 /// From the host to the supervisor.

@@ -148,10 +148,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
 }
 
 fn setting(config: &Config) -> Result<Setting, Failure> {
-    let engines = match &config.worker.engines_file {
-        Some(path) => Engines::from_file(path)?,
-        None => Engines::default(),
-    };
+    let engines = Engines::with(config.worker.engines_file.as_deref())?;
     let place = Place::new(config.worker.workspace.clone(), config.worker.allow_disk);
     let host = engine_host(config.worker.engine_host.as_deref())?;
     let supervisor = Supervisor::new(host).requiring(config.worker.min_posture.parse()?);

@@ -10,7 +10,7 @@
 //! file that it exists. Each kernel knows a part of it; what came to be in force is told.
 
 use crate::posture::Landlock;
-use crate::protocol::{Request, Task};
+use crate::protocol::Request;
 use cadmill_core::domain::format::EngineKind;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
@@ -58,14 +58,12 @@ pub fn restrict(request: &Request) -> io::Result<Landlock> {
         }
     }
     ruleset = allow(ruleset, Path::new("/dev/null"), AccessFs::ReadFile | AccessFs::WriteFile)?;
-    let (input, outputs) = directories(&request.task);
-    if let Some(input) = input {
+    if let Some([input, output]) = request.task.directories() {
         ruleset = allow(ruleset, input, AccessFs::ReadFile | AccessFs::ReadDir)?;
-    }
-    // The current directory is the job's scratch.
-    for output in outputs.into_iter().chain([Path::new(".")]) {
         ruleset = allow(ruleset, output, written())?;
     }
+    // The current directory is the job's scratch.
+    ruleset = allow(ruleset, Path::new("."), written())?;
     let status = ruleset.restrict_self().map_err(io::Error::other)?;
     let abi = match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => 0,
@@ -91,15 +89,6 @@ fn written() -> BitFlags<AccessFs> {
 fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
     let handle = PathFd::new(path).map_err(io::Error::other)?;
     ruleset.add_rule(PathBeneath::new(handle, access)).map_err(io::Error::other)
-}
-
-fn directories(task: &Task) -> (Option<&Path>, Option<&Path>) {
-    match task {
-        Task::Describe => (None, None),
-        Task::Probe { input_dir, output_dir }
-        | Task::Await { input_dir, output_dir }
-        | Task::Convert { input_dir, output_dir, .. } => (Some(input_dir), Some(output_dir)),
-    }
 }
 
 /// What may be read besides the job's own.
@@ -163,7 +152,8 @@ fn objects_beside(library: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Confinement, Library, VERSION};
+    use crate::protocol::{Library, Task};
+    use cadmill_core::domain::limits::Caps;
 
     #[test]
     fn a_declared_library_brings_the_objects_beside_it_and_nothing_else() {
@@ -188,15 +178,7 @@ mod tests {
             data: vec!["/opt/share".into()],
             ..Library::of_nothing()
         };
-        let request = Request {
-            version: VERSION,
-            supervisor: 1,
-            library,
-            task: Task::Describe,
-            memory_bytes: 1,
-            file_bytes: 1,
-            confinement: Confinement::default(),
-        };
+        let request = Request::new(library, Task::Describe, &Caps::default());
         let paths = readable(&request);
         assert!(
             paths.contains(&PathBuf::from("/opt/share")) && paths.contains(&PathBuf::from("/opt/x/libx.so"))

@@ -30,18 +30,8 @@ impl Note {
         }
     }
 
-    pub(super) fn number(&mut self, mut number: u64) {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.text(&digits[at..]);
+    pub(super) fn number(&mut self, number: u64) {
+        self.text(decimal(number, &mut [0; DIGITS]));
     }
 
     pub(super) fn frame(&mut self) -> &[u8] {
@@ -56,5 +46,21 @@ impl Note {
         // SAFETY: `bytes` is readable for its whole length; `write` is
         // async-signal-safe.
         unsafe { libc::write(MESSAGES.load(Ordering::SeqCst), bytes.as_ptr().cast(), bytes.len()) };
+    }
+}
+
+/// Digits of the largest number.
+pub(super) const DIGITS: usize = 20;
+
+/// The digits of a number.
+pub(super) fn decimal(mut number: u64, digits: &mut [u8; DIGITS]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! This runs in a signal handler: no allocation, no lock, and no call that the filter
 //! answers with a signal.
 
+use super::note::{DIGITS, decimal};
 use libc::{AT_FDCWD, AT_REMOVEDIR, RENAME_NOREPLACE, c_int, c_long, c_uint};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,9 +35,8 @@ pub fn is_removed(name: &[u8]) -> bool {
 /// Bytes of a path with its NUL, as the kernel has it (`limits.h`).
 const PATH_BYTES: usize = libc::PATH_MAX as usize;
 
-/// Bytes of the digits of a number, and of a name with two of them.
-const DIGITS: usize = 10;
-const NAME_BYTES: usize = PREFIX.len() + 2 * DIGITS + 1;
+/// Bytes of a name with two numbers of 32 bits, at most.
+const NAME_BYTES: usize = PREFIX.len() + 2 * 10 + 1;
 
 /// Tries to find a name that is free. Only an engine that makes such names itself, in
 /// order to be in the way, needs the second.
@@ -213,18 +213,8 @@ impl Path {
         self.bytes[self.length] = 0;
     }
 
-    fn number(&mut self, mut number: u32) {
-        let mut digits = [0; DIGITS];
-        let mut first = DIGITS;
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.push(&digits[first..]);
+    fn number(&mut self, number: u32) {
+        self.push(decimal(number.into(), &mut [0; DIGITS]));
     }
 
     fn as_text(&self) -> &CStr {

@@ -5,7 +5,7 @@
 //! job reads and writes lies in the workspace, and where the way there is open to
 //! others. A job that reads the user's own files keeps the user's id.
 
-use crate::protocol::{Request, Task};
+use crate::protocol::Request;
 use rustix::fs::{Gid, Uid};
 use rustix::process::Pid;
 use rustix::thread::CapabilitySet;
@@ -24,12 +24,7 @@ const FIRST: u32 = 0x6CAD_0000;
 /// The system's, when giving away began and did not end.
 pub(super) fn give(pid: Pid, request: &Request, work: &Path, output: &Path) -> io::Result<Option<u32>> {
     let Some(workspace) = work.parent() else { return Ok(None) };
-    let input = match &request.task {
-        Task::Convert { input_dir, .. } | Task::Probe { input_dir, .. } | Task::Await { input_dir, .. } => {
-            Some(input_dir.as_path())
-        }
-        Task::Describe => None,
-    };
+    let input = request.task.directories().map(|[input, _]| input);
     let jvm = request.library.jvm.iter().flat_map(|jvm| jvm.reads().map(|path| path.as_path()));
     let mut library = request.library.path.as_deref().into_iter().chain(jvm);
     let apart = input.is_none_or(|input| input.starts_with(workspace)) && output.starts_with(workspace);

@@ -104,11 +104,12 @@ fn pieces(file: &File, data: &[Range<u64>], parallel: bool) -> io::Result<()> {
 }
 
 fn pass(file: &File, range: Range<u64>) -> io::Result<()> {
+    let chunk = |start: u64| usize::try_from(range.end - start).unwrap_or(CHUNK).min(CHUNK);
     // As small as may be: it is filled here, and cleared when it is given back.
-    let mut read = vec![0xff; usize::try_from(range.end - range.start).unwrap_or(CHUNK).min(CHUNK)];
+    let mut read = vec![0xff; chunk(range.start)];
     let mut start = range.start;
     while start < range.end {
-        let length = usize::try_from(range.end - start).unwrap_or(CHUNK).min(CHUNK);
+        let length = chunk(start);
         file.write_all_at(&ZEROS[..length], start)?;
         let read = &mut read[..length];
         file.read_exact_at(read, start)?;
