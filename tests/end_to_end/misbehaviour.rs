@@ -5,7 +5,7 @@
 //! the real library and does what the input file says; two tests at the end use
 //! real libraries that crash on real files.
 
-use crate::support::{Bench, Run, children_of, real, repository};
+use crate::support::{Bench, Run, children_of, compile_c, has, real};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,18 +16,8 @@ use std::time::{Duration, Instant};
 /// Compiles the engine double, once for each set of macros.
 fn compile(name: &str, macros: &[&str]) -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
-    let source = repository().join("tests/fixtures/doubles/engine_double.c");
-    // Another run of the tests may be using the library: replace it as a whole.
-    let fresh = library.with_extension(format!("{}.so", std::process::id()));
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wno-infinite-recursion", "-o"])
-        .arg(&fresh)
-        .args(macros)
-        .arg(&source)
-        .output()
-        .expect("a C compiler");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::rename(&fresh, &library).expect("the library is in its place");
+    let usual = ["-shared", "-fPIC", "-O1", "-Wall", "-Wno-infinite-recursion"];
+    compile_c(&library, &[&usual[..], macros].concat(), "engine_double.c");
     library
 }
 
@@ -36,8 +26,7 @@ pub(crate) fn double() -> &'static Path {
     LIBRARY.get_or_init(|| {
         // Where there is no compiler, as in a container, the one that was built elsewhere.
         let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("double.so");
-        let compiler = Command::new("cc").arg("--version").output().is_ok();
-        if !compiler && there.is_file() { there } else { compile("double", &[]) }
+        if !has("cc") && there.is_file() { there } else { compile("double", &[]) }
     })
 }
 

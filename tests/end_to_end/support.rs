@@ -157,6 +157,31 @@ pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// A part of names that no other test and no other run has.
+pub(crate) fn unique() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whether there is this compiler.
+pub(crate) fn has(compiler: &str) -> bool {
+    Command::new(compiler).arg("--version").output().is_ok()
+}
+
+/// Compiles a C source of the doubles. Another test or run may be using the result: it is
+/// replaced as a whole.
+pub(crate) fn compile_c(result: &Path, arguments: &[&str], source: &str) {
+    std::fs::create_dir_all(result.parent().expect("a file in a directory")).unwrap();
+    let fresh = result.with_extension(format!("{}.fresh", unique()));
+    let source = repository().join("tests/fixtures/doubles").join(source);
+    let mut command = Command::new("cc");
+    command.args(arguments).arg("-o").arg(&fresh).arg(source).arg("-lpthread");
+    let output = command.output().expect("a C compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&fresh, result).expect("the result is in its place");
+}
+
 /// A zip archive of these entries, in memory: names, methods, contents.
 pub(crate) fn zipped(entries: &[(&str, zip::CompressionMethod, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));

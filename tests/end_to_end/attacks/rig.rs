@@ -1,7 +1,7 @@
 //! One attack in the making: its library, what it is given, the run, the judgement.
 
 use super::table::{Attack, End, Given};
-use crate::support::{Bench, Run, repository};
+use crate::support::{Bench, Run, compile_c, repository, unique};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -64,26 +64,8 @@ pub(super) fn built(name: &str, arguments: &[&str], source: &str) -> PathBuf {
     if sources.iter().all(|source| changed(source) < changed(&target)) {
         return target;
     }
-    std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-    let fresh = target.with_extension(format!("{}.fresh", unique()));
-    let output = Command::new("cc")
-        .args(["-O1", "-w", "-o"])
-        .arg(&fresh)
-        .args(arguments)
-        .arg(&sources[0])
-        .arg("-lpthread")
-        .output()
-        .expect("a C compiler");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // Another test may be using it: replace it as a whole.
-    std::fs::rename(&fresh, &target).unwrap();
+    compile_c(&target, &[&["-O1", "-w"], arguments].concat(), source);
     target
-}
-
-fn unique() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The library of an attack.
@@ -318,13 +300,8 @@ impl Rig {
 /// An engines file that declares the converter that loads such libraries as `double`.
 fn engine_in_java(bench: &Bench, library: &Path) -> PathBuf {
     let file = bench.path("engines.toml");
-    let text = format!(
-        "[[engine]]\nname = \"double\"\nkind = \"jvm\"\nlibrary = {:?}\n[engine.jvm]\nnatives = {:?}\n\
-         inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}]\n",
-        crate::jvm::attacking(),
-        library.parent().unwrap()
-    );
-    std::fs::write(&file, text).unwrap();
+    let keys = format!("natives = {:?}", library.parent().unwrap());
+    std::fs::write(&file, crate::jvm::declared("double", crate::jvm::attacking(), &keys)).unwrap();
     file
 }
 

@@ -2,7 +2,7 @@
 //! compiler, as in a container, those that a run elsewhere has left.
 
 use super::jars;
-use crate::support::repository;
+use crate::support::{compile_c, has, repository};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -50,8 +50,13 @@ fn compiled(name: &str, converter: &str, sources: &[&str], change: impl FnOnce(&
     place
 }
 
-fn has(compiler: &str) -> bool {
-    Command::new(compiler).arg("-version").output().is_ok()
+/// An engine in Java for an engines file, with more lines of its part `jvm`.
+pub(crate) fn declared(name: &str, library: &Path, keys: &str) -> String {
+    format!(
+        "[[engine]]\nname = {name:?}\nkind = \"jvm\"\nlibrary = {library:?}\n[engine.jvm]\n\
+         inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}, \
+         {{ id = \"glb2\", extension = \"glb\" }}]\n{keys}\n"
+    )
 }
 
 /// What the double's native library can do when it is called.
@@ -70,24 +75,9 @@ pub(super) fn natives(name: &str) -> PathBuf {
     if !has("cc") && library.is_file() {
         return place;
     }
-    std::fs::create_dir_all(&place).unwrap();
-    let fresh = library.with_extension(format!("{}.fresh", unique()));
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-w", "-o"])
-        .arg(&fresh)
-        .arg(format!("-DCRASH={crash}"))
-        .arg(repository().join("tests/fixtures/doubles/java/misbehaving.c"))
-        .output()
-        .expect("a C compiler");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::rename(&fresh, &library).unwrap();
+    let does = format!("-DCRASH={crash}");
+    compile_c(&library, &["-shared", "-fPIC", "-w", &does], "java/misbehaving.c");
     place
-}
-
-fn unique() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// By itself it builds what a container without compilers needs.

@@ -19,7 +19,7 @@ pub(crate) mod warm;
 
 use crate::misbehaviour::{is_alive, watched};
 use crate::support::{Bench, Run};
-pub(crate) use doubles::attacking;
+pub(crate) use doubles::{attacking, declared};
 use doubles::{classes, natives};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,13 +99,7 @@ impl Double {
     /// Declares the double and writes the input.
     fn command(&self, behaviour: &str) -> Command {
         let engines = self.bench.path("engines.toml");
-        let text = format!(
-            "[[engine]]\nname = \"double\"\nkind = \"jvm\"\nlibrary = {:?}\n[engine.jvm]\n\
-             inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}]\n{}",
-            classes(),
-            self.keys
-        );
-        std::fs::write(&engines, text).unwrap();
+        std::fs::write(&engines, declared("double", classes(), &self.keys)).unwrap();
         let input = self.bench.path("input.obj");
         std::fs::write(&input, format!("{behaviour}\n")).unwrap();
         let mut arguments = vec!["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double"];

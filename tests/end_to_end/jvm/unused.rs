@@ -2,8 +2,8 @@
 //! because they hang, or because the engine cannot be loaded. What the job gets then, and
 //! how often it is tried.
 
-use super::warm::{archive, kill, ready, served, stops_clean, waiting, world};
-use super::{classes, jars};
+use super::warm::{archive, kill, ready, served, stops_clean, waiting, who, world};
+use super::{classes, declared, jars};
 use crate::pipeline::world::World;
 use cadmill_converter::engines::Engines;
 use cadmill_converter::hosts::Hosts;
@@ -77,22 +77,16 @@ fn serve(setting: &Setting, caps: Caps) -> u32 {
     let destination = Destination::new(Some(&output)).unwrap();
     let cancel = AtomicBool::new(false);
     job::run(&order, &input, &destination, setting, &cancel, &mut Nobody).0.unwrap();
-    let text = std::fs::read_to_string(&output).unwrap();
-    assert!(text.ends_with(" served 1"), "{text}");
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words[words.iter().position(|word| *word == "process").unwrap() + 1].parse().unwrap()
+    let (process, count) = who(&std::fs::read_to_string(&output).unwrap());
+    assert_eq!(count, 1);
+    process
 }
 
 #[test]
 fn a_job_with_other_caps_has_a_process_of_its_own() {
     let (place, counted) = (tempfile::tempdir_in("/dev/shm").unwrap(), Counted::new());
     let file = place.path().join("engines.toml");
-    let keys = "inputs = [\"obj\"]\noutputs = [{ id = \"stl\", extension = \"stl\" }]";
-    let text = format!(
-        "[[engine]]\nname = \"double\"\nkind = \"jvm\"\nlibrary = {:?}\n[engine.jvm]\n{keys}\n",
-        classes()
-    );
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, declared("double", classes(), "")).unwrap();
     let engines = Engines::from_file(&file).unwrap();
     let at = Place::new(place.path().to_owned(), false);
     let supervisor = Supervisor::new(counted.program());
@@ -120,7 +114,7 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
 /// As where memory is short: the files of a job leave less of it to the engine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_leaves_less_memory_has_a_process_of_its_own_and_the_next_one_what_waits() {
-    let (mut world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp").await;
+    let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
     world.set("CADMILL_LIMITS_MEMORY", "1G");
     // What a process that waits is reckoned to take, the engine, and files of 1 MiB.
     world.set("CADMILL_WORKER_MEMORY", format!("{}", (96 << 20) + (1 << 30) + (1 << 20)));
@@ -139,7 +133,7 @@ async fn a_job_that_leaves_less_memory_has_a_process_of_its_own_and_the_next_one
 /// It is neither dead nor does it read what it is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
-    let (mut world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp").await;
+    let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
     // Longer than anybody waits here: the whole time must not go by.
     world.set("CADMILL_LIMITS_TIMEOUT", "1h");
     world.set("CADMILL_LOG_LEVEL", "debug");
@@ -158,7 +152,7 @@ async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
 /// A world whose engine has a class path without a converter, and who counts its starts.
 async fn broken(warm: &str) -> (World, TempDir, tempfile::NamedTempFile, Counted) {
     let nothing = tempfile::tempdir().unwrap();
-    let (mut world, engines) = world(World::new().await, nothing.path().to_str().unwrap(), "", warm).await;
+    let (mut world, engines) = world(World::new().await, nothing.path(), "", warm).await;
     let counted = Counted::new();
     world.set("CADMILL_ENGINE_HOST", counted.program().to_str().unwrap());
     (world, nothing, engines, counted)
@@ -215,7 +209,7 @@ async fn one_that_waits_in_a_private_workspace_serves_its_job() {
         return;
     }
     let private = World::with_private_workspaces().await;
-    let (world, _engines) = world(private, classes().to_str().unwrap(), "", "assimp").await;
+    let (world, _engines) = world(private, classes(), "", "assimp").await;
     let (worker, first) = ready(&world, None).await;
     let id = world.submit(&archive("who"), "stl").await;
     assert_eq!(served(&world, id).await, (first, 1));
@@ -237,7 +231,7 @@ async fn one_that_waits_in_a_private_workspace_serves_its_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_another_engine_is_left_alone() {
     let _ = jars();
-    let (world, _engines) = world(World::new().await, classes().to_str().unwrap(), "", "assimp-jvm").await;
+    let (world, _engines) = world(World::new().await, classes(), "", "assimp-jvm").await;
     let (worker, process) = ready(&world, None).await;
     let id = world.submit(&archive("who"), "stl").await;
     assert_ne!(served(&world, id).await.0, process);

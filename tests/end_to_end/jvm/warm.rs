@@ -1,7 +1,7 @@
 //! Processes that wait for a job: each serves one, a dead one costs nothing but time, and
 //! what holds for the others holds for them.
 
-use super::{classes, jars};
+use super::{classes, declared, jars};
 use crate::misbehaviour::is_alive;
 use crate::pipeline::world::{Worker, World};
 use crate::support::{Bench, children_of, real, zipped};
@@ -12,8 +12,8 @@ use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
 use cadmill_core::ports::AuditSink;
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,18 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A world whose workers convert OBJ by this library in Java, and keep `warm` processes.
 pub(crate) async fn world(
     mut world: World,
-    library: &str,
+    library: &Path,
     keys: &str,
     warm: &str,
 ) -> (World, tempfile::NamedTempFile) {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    write!(
-        file,
-        "[[engine]]\nname = \"assimp\"\nkind = \"jvm\"\nlibrary = {library:?}\n[engine.jvm]\n\
-         inputs = [\"obj\"]\noutputs = [{{ id = \"stl\", extension = \"stl\" }}, \
-         {{ id = \"glb2\", extension = \"glb\" }}]\n{keys}\n"
-    )
-    .unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), declared("assimp", library, keys)).unwrap();
     world.set("CADMILL_ENGINES_FILE", file.path().to_str().unwrap());
     world.set("CADMILL_WORKER_WARM", warm);
     world.set("CADMILL_WORKER_CONCURRENCY", "1");
@@ -41,7 +35,7 @@ pub(crate) async fn world(
 
 /// The same with the double.
 pub(crate) async fn double(warm: &str) -> (World, tempfile::NamedTempFile) {
-    world(World::new().await, classes().to_str().unwrap(), "", warm).await
+    world(World::new().await, classes(), "", warm).await
 }
 
 /// The process that waits, when there is one and no other.
@@ -87,8 +81,12 @@ pub(crate) fn archive(behaviour: &str) -> Vec<u8> {
 
 /// The process that served the job, and how many it had served by then.
 pub(crate) async fn served(world: &World, id: JobId) -> (u32, u32) {
-    let text = String::from_utf8(world.completed(id).await.1).unwrap();
-    let words: Vec<&str> = text.split_whitespace().collect();
+    who(&String::from_utf8(world.completed(id).await.1).unwrap())
+}
+
+/// The same, of the output of `who`.
+pub(crate) fn who(output: &str) -> (u32, u32) {
+    let words: Vec<&str> = output.split_whitespace().collect();
     let number = |after: &str| {
         let index = words.iter().position(|word| *word == after).unwrap();
         words[index + 1].parse().unwrap()
@@ -107,8 +105,7 @@ pub(crate) async fn stops_clean(world: &World, worker: Worker) {
 async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
     let (world, _engines) = double("assimp").await;
     let key = world.sign();
-    let worker = world.worker("warm", None);
-    world.wait_until_said("ready").await;
+    let (worker, _) = ready(&world, None).await;
     let mut seen = Vec::new();
     for _ in 0..3 {
         let waiting = waiting(&worker).await;
@@ -183,8 +180,7 @@ async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_is_confined_as_the_others_are() {
     let (world, _engines) = double("assimp").await;
-    let worker = world.worker("warm", None);
-    world.wait_until_said("ready").await;
+    let (worker, _) = ready(&world, None).await;
     let elsewhere = tempfile::tempdir().unwrap();
     let written = elsewhere.path().join("written");
     for (behaviour, code) in [
@@ -241,9 +237,9 @@ async fn a_converter_that_waited_gives_the_same_bytes() {
     let jar = |name: &str| jars.join("assimp").join(name).to_str().unwrap().to_owned();
     let others: Vec<String> = ["lwjgl-3.3.6.jar", "lwjgl-assimp-3.3.6.jar"].into_iter().map(jar).collect();
     let keys = format!("class_path = {others:?}\nnatives = {:?}", jar("natives"));
-    let (world, _engines) = world(World::new().await, &jar("cadmill-assimp.jar"), &keys, "assimp").await;
-    let worker = world.worker("warm", None);
-    world.wait_until_said("ready").await;
+    let (world, _engines) =
+        world(World::new().await, Path::new(&jar("cadmill-assimp.jar")), &keys, "assimp").await;
+    let (worker, _) = ready(&world, None).await;
     let bench = Bench::new();
     for name in ["mesh/logo3d_obj.zip", "mesh/earth_ball_obj.zip"] {
         let input = real(name);
