@@ -69,7 +69,8 @@ impl Folder {
     pub(crate) fn discard(&self, name: impl AsRef<Path>) -> io::Result<()> {
         let name = name.as_ref();
         let item = Item::look(self, name.to_owned())?;
-        self.destroy(&item, self.number(&item, self.id()), item.bytes > wipe::LARGE)
+        let id = self.number(&item, self.id());
+        self.destroy_all(&[(item, id)])
     }
 
     /// Records what an engine made, when it is dead: everything that is not on record.
@@ -136,35 +137,33 @@ impl Folder {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Overwrites all before the first is removed: what is killed in the middle leaves the
+    /// least plaintext so.
     fn destroy_all(&self, files: &[(Item, FileId)]) -> io::Result<()> {
+        let bytes = files.iter().map(|(item, _)| item.bytes).sum();
+        self.overwrite_all(files, bytes);
         let failed = Mutex::new(None);
-        let destroy = |item: &Item, id: FileId, split: bool| {
-            if let Err(error) = self.destroy(item, id, split) {
+        each(files.len(), bytes, &|index| {
+            if let Err(error) = self.remove(&files[index].0, files[index].1) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
-        };
-        // Writers of one file wait for each other, so threads take files of their own; only
-        // what is more than one thread's share is split.
-        let bytes: u64 = files.iter().map(|(item, _)| item.bytes).sum();
-        let share = (bytes / wipe::threads() as u64).max(wipe::LARGE);
-        let (large, small): (Vec<_>, Vec<_>) = files.iter().partition(|(item, _)| item.bytes > share);
-        large.into_iter().for_each(|(item, id)| destroy(item, *id, true));
-        if small.len() < FEW_FILES && bytes < FEW_BYTES {
-            small.into_iter().for_each(|(item, id)| destroy(item, *id, false));
-        } else {
-            // The largest first, so that no thread is left with it in the end.
-            let mut small = small;
-            small.sort_by_key(|(item, _)| std::cmp::Reverse(item.bytes));
-            wipe::in_parallel(small.len(), &|index| destroy(&small[index].0, small[index].1, false));
-        }
+        });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Destroys it; its content by several threads, if it is to be split.
-    fn destroy(&self, item: &Item, id: FileId, split: bool) -> io::Result<()> {
-        if item.kind == ItemKind::File && item.bytes > 0 {
-            self.overwrite(item, id, split);
-        }
+    /// Writers of one file wait for each other, so threads take files of their own; only
+    /// what is more than one thread's share is split.
+    fn overwrite_all(&self, files: &[(Item, FileId)], bytes: u64) {
+        let share = (bytes / wipe::threads() as u64).max(wipe::LARGE);
+        let full = files.iter().filter(|(item, _)| item.kind == ItemKind::File && item.bytes > 0);
+        let (large, mut small): (Vec<_>, Vec<_>) = full.partition(|(item, _)| item.bytes > share);
+        large.into_iter().for_each(|(item, id)| self.overwrite(item, *id, true));
+        // The largest first, so that no thread is left with it in the end.
+        small.sort_by_key(|(item, _)| std::cmp::Reverse(item.bytes));
+        each(small.len(), bytes, &|index| self.overwrite(&small[index].0, small[index].1, false));
+    }
+
+    fn remove(&self, item: &Item, id: FileId) -> io::Result<()> {
         let unlink = || Ok(rustix::fs::unlinkat(self.directory(), &item.name, AtFlags::empty())?);
         self.account().unlink(id, item.inode, unlink)
     }
@@ -230,6 +229,15 @@ impl Folder {
     fn items(&self, directory: &Path) -> io::Result<Vec<Item>> {
         let entries = std::fs::read_dir(self.path().join(directory))?;
         entries.map(|entry| Item::look(self, directory.join(entry?.file_name()))).collect()
+    }
+}
+
+/// Does the work of each index below `count`, on several threads where it is worth that.
+fn each(count: usize, bytes: u64, work: &(dyn Fn(usize) + Sync)) {
+    if count < FEW_FILES && bytes < FEW_BYTES {
+        (0..count).for_each(work);
+    } else {
+        wipe::in_parallel(count, work);
     }
 }
 
