@@ -1,9 +1,10 @@
-//! Engine hosts that are started ahead of their jobs, for engines in Java: making the JVM
-//! is most of what a short conversion by one costs.
+//! Engine hosts that are started ahead of their jobs: the new process, its confinement and
+//! the loading of a library are most of what a short conversion costs, and for an engine in
+//! Java all but a tenth of it.
 //!
 //! - [`Hosts::hand_out`] gives a job a host that waits, with the directories that it has
-//!   confined itself to; or else starts one in the job's own workspace, so that the JVM
-//!   is made while the input is brought in.
+//!   confined itself to; or else starts one in the job's own workspace, so that the library
+//!   is loaded while the input is brought in.
 //! - A host serves one job and ends. While it waits it has no file, no name and no secret
 //!   of any job, and its directories are in a workspace that is nobody's.
 //! - It refuses a job with other caps than the host was started with. Whatever fails here
@@ -15,13 +16,12 @@ use crate::protocol::{Request, Task};
 use crate::supervisor::{Ahead, Supervisor};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::EngineKind;
 use cadmill_core::domain::limits::Caps;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Memory of a waiting JVM, as the budget of a worker counts it, in bytes: twice what one of
-/// `assimp-jvm` was seen to hold.
+/// Memory of a waiting host, as the budget of a worker counts it, in bytes: twice what one of
+/// `assimp-jvm` was seen to hold, which holds more than one of a native library.
 pub const WAITING_BYTES: u64 = 96 << 20;
 
 /// The hosts of one worker.
@@ -54,7 +54,7 @@ impl Hosts {
     /// Keeps a host ready for each engine of `names`, a list with commas.
     ///
     /// # Errors
-    /// `usage.invalid`: there is no such engine, or it is not one in Java.
+    /// `usage.invalid`: there is no such engine.
     pub fn new(
         names: &str,
         engines: &Engines,
@@ -121,9 +121,6 @@ impl Hosts {
         caps: &Caps,
         workspace: &Workspace,
     ) -> Result<Option<Ahead>, Failure> {
-        if engine.kind != EngineKind::Jvm {
-            return Ok(None);
-        }
         if let Some(host) = self.take(&engine.name, caps)
             && workspace.take_over(&host.workspace)?
         {
@@ -167,14 +164,10 @@ fn all_wanted(names: &str, engines: &Engines) -> Result<Vec<Engine>, Failure> {
 }
 
 fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
-    let fail = |why: &str| {
-        Err(Failure::new(FailureCode::UsageInvalid, format!("worker.warm names the engine '{name}', {why}")))
-    };
-    match engines.get(name) {
-        None => fail("which is not there"),
-        Some(engine) if engine.kind != EngineKind::Jvm => fail("which is not one in Java"),
-        Some(engine) => Ok(engine.clone()),
-    }
+    engines.get(name).cloned().ok_or_else(|| {
+        let text = format!("worker.warm names the engine '{name}', which is not there");
+        Failure::new(FailureCode::UsageInvalid, text)
+    })
 }
 
 /// Says why a host that waited has ended, and whether the next one may fare better.
@@ -231,15 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn names_are_of_engines_in_java() {
-        for (names, kept) in [("", 0), (" , ", 0), ("assimp-jvm", 1), ("assimp-jvm, assimp-jvm,", 2)] {
+    fn names_are_of_engines() {
+        for (names, kept) in [("", 0), (" , ", 0), ("gdal", 1), ("assimp-jvm, assimp, assimp-jvm,", 3)] {
             assert_eq!(hosts(names).unwrap().kept(), kept, "{names:?}");
         }
-        for (names, why) in [("assimp-jvm,nope", "'nope', which is not there"), ("gdal", "not one in Java")] {
-            let failure = hosts(names).unwrap_err();
-            assert_eq!(failure.code, FailureCode::UsageInvalid);
-            assert!(failure.message.contains(why), "{}", failure.message);
-        }
+        let failure = hosts("assimp-jvm,nope").unwrap_err();
+        assert_eq!(failure.code, FailureCode::UsageInvalid);
+        assert!(failure.message.contains("'nope', which is not there"), "{}", failure.message);
     }
 
     #[test]

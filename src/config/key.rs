@@ -162,7 +162,7 @@ keys! {
     WorkerPrivateWorkspace = "worker.private_workspace" @ "CADMILL_PRIVATE_WORKSPACE", Kind::Choice(&["auto", "no", "required"]), Value("auto"), WORKER, "Memory in a mount namespace of the worker's own for the workspaces, as large as worker.memory: where the host gives it, or else no start";
     WorkerEnginesFile = "worker.engines_file" @ "CADMILL_ENGINES_FILE", Kind::Path, Unset("the built-in engines"), WORKER, "TOML file that declares engines";
     WorkerEngineHost = "worker.engine_host" @ "CADMILL_ENGINE_HOST", Kind::Path, Unset("beside the program"), WORKER, "The cadmill-engine-host binary";
-    WorkerWarm = "worker.warm", Kind::Text, Unset("none"), WORKER, "Engines in Java, by name with commas between, for which a process waits ahead of the next job; each takes 96 MiB of worker.memory";
+    WorkerWarm = "worker.warm", Kind::Text, Unset("none"), WORKER, "Engines, by name with commas between, for which a process waits ahead of the next job; each takes 96 MiB of worker.memory";
     WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or give back all jobs when told to stop";
     WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; `cadmill serve` takes 10 unless told otherwise";
     WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Least confinement of engines that is accepted; `cadmill doctor` tells what there is";

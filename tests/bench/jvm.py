@@ -16,7 +16,8 @@ A second table is of a process that lives on, as a worker does, and has converte
 before: the time from the request to the loaded library, and to the end of the engine
 process, which is what a worker waits for; peak memory. It has these roads and
 
-    jvm warm      through the jar, in a process that was started a second before
+    ffi warm      bound directly, in a process that was started a second before
+    jvm warm      through the jar, in the same way
     bare          the library in a process that has loaded it, with nothing around it: the
                   time of reading, writing and releasing the scene
 
@@ -58,6 +59,7 @@ WAITED = [
     ("ffi", "assimp-ffi", 2, []),
     ("jvm cold", "jvm-cold", 1, []),
     ("jvm", "jvm-archive", 1, []),
+    ("ffi warm", "assimp-ffi", 1, ["ahead"]),
     ("jvm warm", "jvm-archive", 1, ["ahead"]),
 ]
 ROADS = [("ffi", "assimp-ffi"), ("ffi unpinned", "ffi-unpinned"), ("jvm cold", "jvm-cold"), ("jvm", "assimp-jvm")]

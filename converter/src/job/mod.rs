@@ -419,7 +419,7 @@ impl<S: Sink> Job<'_, S> {
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
     }
 
-    /// Where the setting has hosts: the JVM is made while the input is brought in.
+    /// Where the setting has hosts: the library is loaded while the input is brought in.
     fn start_ahead(&mut self, target: &Target, workspace: &Workspace) -> Result<(), Failure> {
         if let (Some(hosts), Some(engine)) = (&self.setting.hosts, self.setting.engines.get(&target.engine)) {
             self.ahead = hosts.hand_out(engine, &self.order.caps, workspace)?;

@@ -5,17 +5,28 @@
 //! `cgroup-v1/memory.rst` and `cgroup-v2.rst`). A group of version 2 that has
 //! processes of its own cannot hand controllers down, so that one works as a rule for
 //! the root of a container or of the machine only.
+//!
+//! Moving another process makes the kernel wait for a moment in which no process is made
+//! and none ends, which takes milliseconds. A thread that moves itself does not wait. So,
+//! in version 1, the thread that starts the process goes into the group for as long as that
+//! takes, and the process begins its life there. Version 2 lets no thread into a group with
+//! limits of its own, and the process is moved.
 
+use super::process::Process;
 use cadmill_core::domain::limits::Caps;
 use rustix::process::Pid;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Threads in the group. More than the watchdog allows, which tells of them.
 const MAX_PROCESSES: u64 = 1024;
 
 /// What the kernel itself keeps for a process, page tables and such, in bytes.
 const OVERHEAD_BYTES: u64 = 128 << 20;
+
+/// Tells the groups of this process apart.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// The group of one process.
 #[derive(Debug, Default)]
@@ -29,30 +40,44 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Moves the process into a group of its own, or into none.
+    /// Starts a process in a group of its own, or in none.
     ///
     /// The group's memory has room for the engine and all that it may write to memory:
     /// it stops what the limit on private data and the watchdog do not see.
-    pub(super) fn of(pid: Pid, caps: &Caps) -> Self {
+    ///
+    /// # Errors
+    /// Of `start`; and the system's, if this thread could not leave the group again.
+    pub(super) fn start(
+        caps: &Caps,
+        start: impl FnOnce() -> io::Result<Process>,
+    ) -> io::Result<(Self, Process)> {
         let bytes = caps.memory_bytes.saturating_add(caps.output_bytes).saturating_add(OVERHEAD_BYTES);
-        let name = format!("cadmill-engine-{}", pid.as_raw_nonzero());
+        let name = format!("cadmill-engine-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let mut group = Self::default();
         let parents = Parents::find();
+        let memory = parents.memory.as_deref().zip(Some(("memory.limit_in_bytes", bytes)));
+        let pids = parents.pids.as_deref().zip(Some(("pids.max", MAX_PROCESSES)));
+        let mut entered = Vec::new();
+        for (parent, limit) in memory.into_iter().chain(pids) {
+            if let Some(directory) = group.make(parent, &name, &[limit], enter) {
+                entered.push(parent);
+                group.made.push(directory);
+            }
+        }
+        let started = start();
+        entered.into_iter().try_for_each(enter)?;
+        let process = started?;
         if let Some(parent) = &parents.unified {
-            group.join(parent, &name, pid, &[("memory.max", bytes), ("pids.max", MAX_PROCESSES)]);
-        }
-        if let Some(parent) = &parents.memory {
-            group.join(parent, &name, pid, &[("memory.limit_in_bytes", bytes)]);
-        }
-        if let Some(parent) = &parents.pids {
-            group.join(parent, &name, pid, &[("pids.max", MAX_PROCESSES)]);
+            let limits = [("memory.max", bytes), ("pids.max", MAX_PROCESSES)];
+            let made = group.make(parent, &name, &limits, |group| take(group, process.pid()));
+            group.made.extend(made);
         }
         // Where there is no group of its own, the count of ours will do.
         let own = group.made.iter().find_map(|made| counter_of(made));
         let ours = || [parents.unified, parents.memory].iter().flatten().find_map(|p| counter_of(p));
         group.counter = own.or_else(ours);
         group.before = group.count();
-        group
+        Ok((group, process))
     }
 
     /// Whether the process has a group with a limit of its own.
@@ -60,20 +85,28 @@ impl Group {
         !self.made.is_empty()
     }
 
-    fn join(&mut self, parent: &Path, name: &str, pid: Pid, limits: &[(&str, u64)]) {
+    /// Makes one with these limits, and has somebody join it.
+    fn make(
+        &self,
+        parent: &Path,
+        name: &str,
+        limits: &[(&str, u64)],
+        join: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Option<PathBuf> {
         let directory = parent.join(name);
         // One of the same number that a killed supervisor left is empty.
         let _ = std::fs::remove_dir(&directory);
-        if std::fs::create_dir(&directory).is_err() {
-            return;
-        }
+        std::fs::create_dir(&directory).ok()?;
         let joined = limits
             .iter()
             .try_for_each(|(file, value)| std::fs::write(directory.join(file), value.to_string()))
-            .and_then(|()| std::fs::write(directory.join("cgroup.procs"), pid.to_string()));
+            .and_then(|()| join(&directory));
         match joined {
-            Ok(()) => self.made.push(directory),
-            Err(_) => drop(std::fs::remove_dir(&directory)),
+            Ok(()) => Some(directory),
+            Err(_) => {
+                drop(std::fs::remove_dir(&directory));
+                None
+            }
         }
     }
 
@@ -95,6 +128,16 @@ impl Drop for Group {
             }
         }
     }
+}
+
+/// Moves this thread into a group of version 1; those that it starts begin there.
+fn enter(group: &Path) -> io::Result<()> {
+    std::fs::write(group.join("tasks"), "0")
+}
+
+/// Moves a process into a group.
+fn take(group: &Path, pid: Pid) -> io::Result<()> {
+    std::fs::write(group.join("cgroup.procs"), pid.to_string())
 }
 
 /// The kernel takes a moment to see that the last process is gone.
@@ -169,6 +212,48 @@ fn group_of(controller: &str, groups: &str, mounts: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The groups with limits that a process or thread is in, by version 1.
+    fn groups_of(who: &str) -> Vec<String> {
+        let groups = std::fs::read_to_string(format!("/proc/{who}/cgroup")).unwrap();
+        let limited = |line: &&str| line.contains(":memory:") || line.contains(":pids:");
+        groups.lines().filter(limited).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_process_begins_in_its_group_and_the_thread_that_starts_it_stays_where_it_was() {
+        let before = groups_of("thread-self");
+        let parents = Parents::find();
+        let refuse = || Err(io::ErrorKind::NotFound.into());
+        assert_eq!(Group::start(&Caps::default(), refuse).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(groups_of("thread-self"), before);
+        let name = format!("cadmill-engine-{}-", std::process::id());
+        for parent in [&parents.memory, &parents.pids, &parents.unified].into_iter().flatten() {
+            let entries = std::fs::read_dir(parent).unwrap().flatten();
+            let mut left = entries.filter(|e| e.file_name().to_string_lossy().starts_with(&name));
+            assert!(left.next().is_none(), "a process that was not started leaves a group");
+        }
+        let start = || Process::start(Path::new("/bin/cat"), Path::new("/"), Path::new("/"));
+        let (group, process) = Group::start(&Caps::default(), start).unwrap();
+        assert_eq!(groups_of("thread-self"), before);
+        let made: Vec<&Path> = [&parents.memory, &parents.pids]
+            .into_iter()
+            .flatten()
+            .map(|parent| parent.as_path())
+            .filter(|parent| group.made.iter().any(|made| made.starts_with(parent)))
+            .collect();
+        if made.is_empty() {
+            println!("skipped: no group of version 1 can be made here");
+            return;
+        }
+        let groups = groups_of(&process.pid().to_string());
+        let inside = groups.iter().filter(|line| line.contains("cadmill-engine-")).count();
+        assert_eq!(inside, made.len(), "{groups:?}");
+        let directories = group.made.clone();
+        drop(process);
+        drop(group);
+        assert!(directories.iter().all(|directory| !directory.exists()));
+    }
 
     const MOUNTS: &str = "\
 31 25 0:27 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw

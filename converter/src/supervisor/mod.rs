@@ -4,8 +4,8 @@
 //! judgement of how the process ended. Whatever the engine does, [`Supervisor::run`]
 //! returns within the time cap plus a moment, and the process group is dead then.
 //!
-//! The process is put into what the host allows, a control group and a user id of its
-//! own, before it reads its request; what it says of its confinement is held against
+//! The process has what the host allows, a control group and a user id of its own, before
+//! it reads its request; what it says of its confinement is held against
 //! the minimum.
 //!
 //! It waits in one `poll` for messages, noise and the end of the process, and
@@ -256,8 +256,7 @@ impl Supervisor {
             Task::Await { .. } => Path::new(WHEREVER_IT_IS),
             _ => work.as_path(),
         };
-        let process = Process::start(&self.host, &work, temporaries)?;
-        let group = Group::of(process.pid(), caps);
+        let (group, process) = Group::start(caps, || Process::start(&self.host, &work, temporaries))?;
         let own_uid = own_user::give(process.pid(), request, &work, &output)?;
         let confinement = Confinement { minimum: self.minimum, own_uid, control_group: group.is_own() };
         Ok((Watch::new(process, group, *caps, orders, self.minimum, events), confinement))

@@ -19,6 +19,7 @@ use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
 /// A host that runs, or is dead and not yet reaped. Dropping it kills and reaps it.
+#[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
     started: Instant,

@@ -49,6 +49,10 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How often the remains of dead processes are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20);
 
+/// When it is done a second time: an engine of `worker.warm` that cannot be loaded has said
+/// so by then, and who has just started the worker still looks at its log.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
 /// What a worker is told.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
@@ -211,10 +215,12 @@ impl Shared {
     }
 
     async fn sweep_now_and_then(self: Arc<Self>) {
+        let mut pause = FIRST_LOOK;
         loop {
             self.with_hosts(|hosts| hosts.fill()).await;
             self.sweep().await;
-            tokio::time::sleep(SWEEP_INTERVAL).await;
+            tokio::time::sleep(pause).await;
+            pause = SWEEP_INTERVAL;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Processes that wait for a job: each serves one, a dead one costs nothing but time, and
-//! what holds for the others holds for them.
+//! what holds for the others holds for them. What is the same for native engines is tried
+//! with one in `pipeline/ahead.rs` too.
 
 use super::{classes, declared, jars};
 use crate::misbehaviour::is_alive;
@@ -28,9 +29,14 @@ pub(crate) async fn world(
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), declared("assimp", library, keys)).unwrap();
     world.set("CADMILL_ENGINES_FILE", file.path().to_str().unwrap());
+    keep(&mut world, warm);
+    (world, file)
+}
+
+/// Workers of this world keep these processes, and serve one job after the other.
+pub(crate) fn keep(world: &mut World, warm: &str) {
     world.set("CADMILL_WORKER_WARM", warm);
     world.set("CADMILL_WORKER_CONCURRENCY", "1");
-    (world, file)
 }
 
 /// The same with the double.
@@ -104,14 +110,19 @@ pub(crate) async fn stops_clean(world: &World, worker: Worker) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
     let (world, _engines) = double("assimp").await;
+    each_serves_one(&world).await;
+}
+
+/// Three jobs, each by the process that waits, and told by its ledger.
+pub(crate) async fn each_serves_one(world: &World) {
     let key = world.sign();
-    let (worker, _) = ready(&world, None).await;
+    let (worker, _) = ready(world, None).await;
     let mut seen = Vec::new();
     for _ in 0..3 {
         let waiting = waiting(&worker).await;
         assert!(!seen.contains(&waiting), "it waits for a second job");
         let id = world.submit(&archive("who"), "stl").await;
-        assert_eq!(served(&world, id).await, (waiting, 1));
+        assert_eq!(served(world, id).await, (waiting, 1));
         let ledger = LedgerId::of_attempt(id, 1);
         let (bytes, head) =
             (world.ledgers().read(ledger).unwrap(), world.ledgers().read_head(ledger).unwrap());
@@ -119,7 +130,7 @@ async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
         assert_eq!((audit.verdict, &audit.findings), (Verdict::Valid, &vec![]), "{audit:?}");
         seen.push(waiting);
     }
-    stops_clean(&world, worker).await;
+    stops_clean(world, worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,28 +164,38 @@ async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_died_before_its_job_costs_the_job_nothing() {
     let (world, _engines) = double("assimp").await;
-    let (worker, dead) = ready(&world, None).await;
+    another_serves_for_a_dead_one(&world).await;
+}
+
+/// The process that waits is killed before there is a job.
+pub(crate) async fn another_serves_for_a_dead_one(world: &World) {
+    let (worker, dead) = ready(world, None).await;
     kill(dead);
     let id = world.submit(&archive("who"), "stl").await;
-    let (process, count) = served(&world, id).await;
+    let (process, count) = served(world, id).await;
     assert!(process != dead && count == 1);
     assert_eq!(world.job(id).await.attempt, 1);
-    stops_clean(&world, worker).await;
+    stops_clean(world, worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
     let (world, _engines) = double("assimp").await;
-    let (worker, given_out) = ready(&world, Some("unpacked")).await;
+    another_serves_for_one_that_dies_with_the_job(&world).await;
+}
+
+/// The process that waited is killed when the job has it, and before it has the job.
+pub(crate) async fn another_serves_for_one_that_dies_with_the_job(world: &World) {
+    let (worker, given_out) = ready(world, Some("unpacked")).await;
     let id = world.submit(&archive("who"), "stl").await;
     worker.stopped().await;
     kill(given_out);
     worker.signal(Signal::CONT);
-    let (process, count) = served(&world, id).await;
+    let (process, count) = served(world, id).await;
     assert!(process != given_out && count == 1);
     assert_eq!(world.job(id).await.attempt, 1);
     assert_eq!(world.said("a waiting engine host ended before its job"), 1);
-    stops_clean(&world, worker).await;
+    stops_clean(world, worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,17 +239,22 @@ async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
     let (world, _engines) = double("assimp").await;
+    another_user_serves(&world, ["ordinary", "ok"]).await;
+}
+
+/// These behaviours, by processes with a user id that this one has not.
+pub(crate) async fn another_user_serves(world: &World, behaviours: [&str; 2]) {
     std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (worker, process) = ready(&world, None).await;
+    let (worker, process) = ready(world, None).await;
     if !is_another_user(process) {
         println!("skipped: this host gives no process a user id of its own");
     }
-    for behaviour in ["ordinary", "ok"] {
+    for behaviour in behaviours {
         waiting(&worker).await;
         let id = world.submit(&archive(behaviour), "stl").await;
         assert_eq!(world.completed(id).await.1, b"converted\n");
     }
-    stops_clean(&world, worker).await;
+    stops_clean(world, worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

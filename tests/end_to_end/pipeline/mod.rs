@@ -1,6 +1,7 @@
 //! The pipeline as it runs: stores, events, workers as processes of their own that
 //! are killed, paused and stopped.
 
+mod ahead;
 mod canary;
 mod deaths;
 mod duplicates;
