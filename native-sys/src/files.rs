@@ -151,7 +151,9 @@ impl Stream {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        self.ahead.resize(BUFFER, 0);
+        // No more than there is: memory that is not touched costs nothing.
+        let left = self.file.metadata()?.len().saturating_sub(self.position);
+        self.ahead.resize(usize::try_from(left).unwrap_or(BUFFER).clamp(1, BUFFER), 0);
         let read = self.file.read_at(&mut self.ahead, self.position);
         self.ahead.truncate(*read.as_ref().unwrap_or(&0));
         self.ahead_at = self.position;

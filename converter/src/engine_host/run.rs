@@ -17,7 +17,6 @@ pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) 
         return ExitCode::from(2);
     }
     let Ok(mut channel) = Channel::take() else { return ExitCode::from(70) };
-    sandbox::syscalls::prepare();
     let request = match protocol::receive::<Command>(&mut channel.commands) {
         Ok(Some(Command::Run(request))) => request,
         // Nobody is there to answer to.

@@ -83,7 +83,7 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
     crash::install(channel.messages_fd(), &status).map_err(step("crash handlers"))?;
     violation::install().map_err(step("violation handler"))?;
     let landlock = files::restrict(request).map_err(step("landlock"))?;
-    let filter = syscalls::compile(request.library.kind).map_err(step("filter of system calls"))?;
+    let filter = syscalls::filter(request.library.kind);
     // A kernel without seccomp refuses; the level says so.
     let filtered = syscalls::restrict(&filter).is_ok();
     let told = InForce {

@@ -1,35 +1,30 @@
 //! Step 10, the last: which system calls may be made, by seccomp.
 //!
 //! The filters are data, `filters/*.json`, in the form of the crate `seccompiler`, each
-//! rule with a comment that says who needs it. A call that is not on the list is not
+//! rule with a comment that says who needs it. They are compiled when the program is built:
+//! a process for one conversion has no time for it. A call that is not on the list is not
 //! made: the process gets `SIGSYS`, tells the number ([`super::violation`]) and ends. A
 //! few that harmless libraries try get an error instead. A call for another
 //! architecture, such as the 32-bit calls of x86-64, ends the process at once.
 
 use crate::digest::Digest;
 use cadmill_core::domain::format::EngineKind;
-use seccompiler::{BpfProgram, TargetArch};
+use filter_file::ANYBODY;
+use seccompiler::{BpfProgram, sock_filter};
 use std::io;
-use std::sync::OnceLock;
 
-/// The filter for native libraries.
-const NATIVE: &str = include_str!("filters/native.json");
+#[cfg_attr(not(test), allow(dead_code, reason = "the build script uses the rest"))]
+mod filter_file;
 
-/// The filter for converters in Java: wider, by what a JVM needs to start.
-const JVM: &str = include_str!("filters/jvm.json");
+/// What converter/build.rs compiled: for native libraries, and for converters in Java, which
+/// get more, by what a JVM needs to start.
+mod compiled {
+    use super::sock_filter;
 
-/// Stands in a filter file for the process's own id.
-const SELF: &str = "\"SELF\"";
+    include!(concat!(env!("OUT_DIR"), "/filters.rs"));
+}
 
-/// Stands in a compiled filter for it, until the process is known. No process has this
-/// id (it is larger than any), and no other rule this number; a test counts.
-const ANYBODY: u32 = 0x5E1F_5E1F;
-
-/// The parts of a filter file, in the order in which they are put in force; each is
-/// a program of its own, and the strictest answer counts.
-const PARTS: [&str; 3] = ["enosys", "eperm", "allow"];
-
-/// Compiled filters.
+/// Filters for one process.
 #[derive(Debug)]
 pub struct Filter {
     programs: Vec<BpfProgram>,
@@ -37,35 +32,18 @@ pub struct Filter {
     pub sha256: String,
 }
 
-/// The programs for native libraries, if they have been compiled ahead.
-static PREPARED: OnceLock<Vec<BpfProgram>> = OnceLock::new();
-
-/// Compiles what most engines need, in the time that a process waits for its request.
-pub fn prepare() {
-    if let Ok(programs) = architecture().and_then(|arch| programs(NATIVE, arch)) {
-        let _ = PREPARED.set(programs);
-    }
-}
-
-fn architecture() -> io::Result<TargetArch> {
-    TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)
-}
-
-/// Compiles the filter for this process, which is to load an engine of this kind.
-///
-/// # Errors
-/// A mistake in the filter file, which a test would have found.
-pub fn compile(kind: EngineKind) -> io::Result<Filter> {
-    let mut programs = match (kind, PREPARED.get()) {
-        (EngineKind::Jvm, _) => programs(JVM, architecture()?)?,
-        (_, Some(prepared)) => prepared.clone(),
-        (_, None) => programs(NATIVE, architecture()?)?,
+/// The filter for this process, which is to load an engine of this kind.
+pub fn filter(kind: EngineKind) -> Filter {
+    let programs = match kind {
+        EngineKind::Jvm => compiled::JVM,
+        EngineKind::Gdal | EngineKind::Assimp => compiled::NATIVE,
     };
+    let mut programs = programs.map(<[sock_filter]>::to_vec).to_vec();
     let sha256 = digest(&programs);
     for instruction in programs.iter_mut().flatten().filter(|i| i.k == ANYBODY) {
         instruction.k = std::process::id();
     }
-    Ok(Filter { programs, sha256 })
+    Filter { programs, sha256 }
 }
 
 /// Puts it in force for this thread and those that it makes, for ever.
@@ -77,28 +55,6 @@ pub fn restrict(filter: &Filter) -> io::Result<()> {
         seccompiler::apply_filter(program).map_err(io::Error::other)?;
     }
     Ok(())
-}
-
-/// The programs of a filter file for an architecture, for [`ANYBODY`].
-fn programs(file: &str, arch: TargetArch) -> io::Result<Vec<BpfProgram>> {
-    let text = file.replace(SELF, &ANYBODY.to_string());
-    let mut parts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
-    let older = parts.remove("allow_x86_64");
-    if let (TargetArch::x86_64, Some(older)) = (arch, older) {
-        append(&mut parts, "allow", &older);
-    }
-    let text = serde_json::to_vec(&parts)?;
-    let mut compiled = seccompiler::compile_from_json(text.as_slice(), arch).map_err(io::Error::other)?;
-    let missing = |part: &str| io::Error::other(format!("the filter has no part '{part}'"));
-    PARTS.iter().map(|part| compiled.remove(*part).ok_or_else(|| missing(part))).collect()
-}
-
-/// Adds the rules of one part to another.
-fn append(parts: &mut serde_json::Map<String, serde_json::Value>, to: &str, from: &serde_json::Value) {
-    let rules = from.get("filter").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
-    if let Some(there) = parts.get_mut(to).and_then(|p| p.get_mut("filter")).and_then(|f| f.as_array_mut()) {
-        there.extend(rules);
-    }
 }
 
 fn digest(programs: &[BpfProgram]) -> String {
@@ -228,6 +184,11 @@ const OLDER: &[(i64, &str)] = &[];
 mod tests {
     use super::*;
 
+    use filter_file::{PARTS, programs};
+    use seccompiler::TargetArch;
+
+    const NATIVE: &str = include_str!("filters/native.json");
+    const JVM: &str = include_str!("filters/jvm.json");
     const ARCHITECTURES: [TargetArch; 2] = [TargetArch::x86_64, TargetArch::aarch64];
 
     #[test]
@@ -238,6 +199,18 @@ mod tests {
                 assert_eq!(programs.len(), PARTS.len());
                 assert!(programs.iter().all(|p| p.len() > 4 && p.len() < 4096), "{arch:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_built_in_is_what_the_files_say() {
+        let here = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+        for (file, kind) in [(NATIVE, EngineKind::Assimp), (NATIVE, EngineKind::Gdal), (JVM, EngineKind::Jvm)]
+        {
+            let programs = programs(file, here).unwrap();
+            assert_eq!(filter(kind).sha256, digest(&programs), "{kind:?}");
+            let lengths = |programs: &[BpfProgram]| programs.iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!(lengths(&filter(kind).programs), lengths(&programs), "{kind:?}");
         }
     }
 
@@ -259,10 +232,7 @@ mod tests {
         assert_ne!(digest(&native), digest(&programs(JVM, arch).unwrap()));
         assert_ne!(digest(&native), digest(&programs(NATIVE, TargetArch::aarch64).unwrap()));
         assert_eq!(native.iter().flatten().filter(|i| i.k == ANYBODY).count(), 1);
-        let filter = compile(EngineKind::Assimp).unwrap();
-        prepare();
-        assert_eq!(compile(EngineKind::Gdal).unwrap().sha256, filter.sha256, "ahead or not");
-        assert_ne!(filter.sha256, compile(EngineKind::Jvm).unwrap().sha256);
+        let filter = filter(EngineKind::Assimp);
         assert_eq!(filter.sha256.len(), 64);
         let named = filter.programs.iter().flatten().filter(|i| i.k == std::process::id()).count();
         assert!(named >= 1 && !filter.programs.iter().flatten().any(|i| i.k == ANYBODY));
