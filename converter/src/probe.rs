@@ -21,6 +21,9 @@ pub struct Memory {
     pub threads: u64,
 }
 
+/// More than `/proc/PID/status` has, so that it is read at once.
+pub(crate) const STATUS_BYTES: usize = 4096;
+
 /// What a process uses now.
 pub fn memory(pid: Pid) -> Memory {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
@@ -29,7 +32,7 @@ pub fn memory(pid: Pid) -> Memory {
 
 /// The same, from an open `/proc/PID/status`.
 pub fn memory_of(mut status: &File) -> Memory {
-    let mut text = String::new();
+    let mut text = String::with_capacity(STATUS_BYTES);
     let read = status.rewind().and_then(|()| status.read_to_string(&mut text));
     read.map_or_else(|_| Memory::default(), |_| parse(&text))
 }

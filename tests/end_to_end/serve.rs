@@ -181,7 +181,7 @@ fn what_the_worker_would_refuse_is_told_at_the_start() {
     let no_file = no_file.to_str().unwrap();
     for (variable, value, code, told) in [
         ("CADMILL_WORKER_WARM", "assimp-jwm", "usage.invalid", "'assimp-jwm', which is not there"),
-        ("CADMILL_WORKER_WARM", "assimp-jvm,gdal", "usage.invalid", "'gdal', which is not one in Java"),
+        ("CADMILL_WORKER_WARM", "assimp-jvm,gdal,java", "usage.invalid", "'java', which is not there"),
         ("CADMILL_ENGINES_FILE", no_file, "usage.engines_file", "nowhere.toml"),
     ] {
         let mut command = installation.command(&["--listen", "127.0.0.1:0", "--data", "data"]);

@@ -38,6 +38,7 @@ pub mod tiers;
 pub mod violation;
 
 use crate::posture::{self, InForce};
+use crate::probe::STATUS_BYTES;
 use crate::protocol::Request;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -101,7 +102,7 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
 
 /// What the kernel shows of it is taken from the kernel.
 fn read_back(mut in_force: InForce, mut status: File) -> io::Result<Confined> {
-    let mut text = String::new();
+    let mut text = String::with_capacity(STATUS_BYTES);
     status.rewind()?;
     status.read_to_string(&mut text)?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);

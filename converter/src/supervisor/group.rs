@@ -67,7 +67,7 @@ impl Group {
         let started = start();
         entered.into_iter().try_for_each(enter)?;
         let process = started?;
-        if let Some(parent) = &parents.unified {
+        if let Some(parent) = parents.unified.as_deref().filter(|parent| hands_down(parent)) {
             let limits = [("memory.max", bytes), ("pids.max", MAX_PROCESSES)];
             let made = group.make(parent, &name, &limits, |group| take(group, process.pid()));
             group.made.extend(made);
@@ -128,6 +128,12 @@ impl Drop for Group {
             }
         }
     }
+}
+
+/// Whether groups below this one of version 2 have limits on memory and on processes.
+fn hands_down(parent: &Path) -> bool {
+    let controllers = std::fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
+    ["memory", "pids"].iter().all(|wanted| controllers.split_whitespace().any(|there| there == *wanted))
 }
 
 /// Moves this thread into a group of version 1; those that it starts begin there.

@@ -202,6 +202,16 @@ async fn an_engine_that_cannot_be_loaded_is_not_started_ahead_again_and_again() 
     world.workspace_is_empty().await;
 }
 
+/// Who starts a worker reads it, and not who waits for the first job.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_cannot_be_loaded_is_told_before_there_is_a_job() {
+    let (world, _nothing, _engines, _counted) = broken("assimp").await;
+    let worker = world.worker("broken", None);
+    world.wait_until_said("the engine cannot be loaded").await;
+    assert_eq!(worker.terminate(), Some(0));
+    world.workspace_is_empty().await;
+}
+
 /// The directories of a process that waits are moved within the worker's own mount.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waits_in_a_private_workspace_serves_its_job() {
