@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Memory of a waiting host, as the budget of a worker counts it, in bytes: twice what one of
-/// `assimp-jvm` was seen to hold, which holds more than one of a native library.
+/// `assimp-jvm` or of GDAL was seen to hold.
 pub const WAITING_BYTES: u64 = 96 << 20;
 
 /// The hosts of one worker.
