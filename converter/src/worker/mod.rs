@@ -113,7 +113,16 @@ impl Worker {
         stop: CancellationToken,
     ) -> Self {
         let waiting = setting.hosts.as_ref().map_or(0, |hosts| hosts.kept().saturating_mul(WAITING_BYTES));
-        let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting));
+        let room = settings.memory_bytes.saturating_sub(waiting);
+        if waiting > 0 && room <= settings.caps.memory_bytes {
+            // The files of a job leave its engine less than the cap that a waiting one has.
+            tracing::warn!(
+                room_bytes = room,
+                limit_bytes = settings.caps.memory_bytes,
+                "no job is served by a process of worker.warm: worker.memory leaves less than limits.memory beside the files of a job"
+            );
+        }
+        let budget = Budget::new(room);
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
         let shared =

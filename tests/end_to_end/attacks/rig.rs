@@ -130,6 +130,13 @@ pub(super) struct Rig {
     _server: Option<Server>,
 }
 
+/// The effect of an attack that works is not left on the machine.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.effect).or_else(|_| std::fs::remove_dir(&self.effect));
+    }
+}
+
 impl Rig {
     pub(super) fn new(attack: &'static Attack, mode: Mode, road: Road) -> Self {
         let bench = Bench::new();

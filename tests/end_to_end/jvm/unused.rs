@@ -124,9 +124,23 @@ async fn a_job_that_leaves_less_memory_has_a_process_of_its_own_and_the_next_one
     let id = world.submit(&large, "stl").await;
     let (other, count) = served(&world, id).await;
     assert!(other != process && count == 1);
+    assert_eq!(world.said("no job is served by a process of worker.warm"), 0);
     assert_eq!(waiting(&worker).await, process, "it waits on");
     let id = world.submit(&archive("who"), "stl").await;
     assert_eq!(served(&world, id).await, (process, 1));
+    stops_clean(&world, worker).await;
+}
+
+/// What waits has its memory reckoned off, so that each file of a job leaves too little.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_job_can_have_what_waits_the_worker_says_so() {
+    let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
+    world.set("CADMILL_LIMITS_MEMORY", "1G");
+    world.set("CADMILL_WORKER_MEMORY", format!("{}", (96 << 20) + (1 << 30)));
+    let (worker, process) = ready(&world, None).await;
+    world.wait_until_said("no job is served by a process of worker.warm").await;
+    let id = world.submit(&archive("who"), "stl").await;
+    assert_ne!(served(&world, id).await.0, process);
     stops_clean(&world, worker).await;
 }
 
