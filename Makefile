@@ -56,7 +56,7 @@ deny: ## Check licences, sources and duplicates of the dependencies
 
 bench: build ## Measure the API under load, the intake, the wiping, the confinement, the JVM, then conversions; about an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
-	$(CARGO) build --release --locked -p cadmill-cli -p cadmill-converter --examples
+	$(CARGO) build --release --workspace --examples --locked
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
 	python3 tests/bench/wipe.py --bin target/release

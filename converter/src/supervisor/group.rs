@@ -284,6 +284,21 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_version_2_are_made_where_they_can_have_both_limits() {
+        let parent = tempfile::tempdir().unwrap();
+        assert!(!hands_down(parent.path()), "there is no list");
+        for (list, both) in [
+            ("", false),
+            ("cpu memory\n", false),
+            ("pids\n", false),
+            ("cpuset cpu io memory hugetlb pids\n", true),
+        ] {
+            std::fs::write(parent.path().join("cgroup.subtree_control"), list).unwrap();
+            assert_eq!(hands_down(parent.path()), both, "{list:?}");
+        }
+    }
+
+    #[test]
     fn the_kernels_count_is_read_in_either_version() {
         assert_eq!(killed_in("low 0\nmax 3\noom 1\noom_kill 2\noom_group_kill 5\n"), Some(2));
         assert_eq!(killed_in("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), Some(7));
