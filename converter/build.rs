@@ -13,6 +13,7 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn Error>> {
     let arch = TargetArch::try_from(std::env::var("CARGO_CFG_TARGET_ARCH")?.as_str())?;
     let mut code = String::new();
+    writeln!(code, "pub(super) const ANYBODY: u32 = {ANYBODY};")?;
     for (name, file) in [("NATIVE", "native.json"), ("JVM", "jvm.json")] {
         let file = Path::new("src/sandbox/filters").join(file);
         println!("cargo:rerun-if-changed={}", file.display());

@@ -9,17 +9,13 @@
 
 use crate::digest::Digest;
 use cadmill_core::domain::format::EngineKind;
-use filter_file::ANYBODY;
 use seccompiler::{BpfProgram, sock_filter};
 use std::io;
-
-#[cfg_attr(not(test), allow(dead_code, reason = "the build script uses the rest"))]
-mod filter_file;
 
 /// What converter/build.rs compiled: for native libraries, and for converters in Java, which
 /// get more, by what a JVM needs to start.
 mod compiled {
-    use super::sock_filter;
+    use seccompiler::sock_filter;
 
     include!(concat!(env!("OUT_DIR"), "/filters.rs"));
 }
@@ -40,7 +36,7 @@ pub fn filter(kind: EngineKind) -> Filter {
     };
     let mut programs = programs.map(<[sock_filter]>::to_vec).to_vec();
     let sha256 = digest(&programs);
-    for instruction in programs.iter_mut().flatten().filter(|i| i.k == ANYBODY) {
+    for instruction in programs.iter_mut().flatten().filter(|i| i.k == compiled::ANYBODY) {
         instruction.k = std::process::id();
     }
     Filter { programs, sha256 }
@@ -180,11 +176,15 @@ const OLDER: &[(i64, &str)] = names![
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[(i64, &str)] = &[];
 
+/// What the build script compiles with; the tests do the same for each architecture.
+#[cfg(test)]
+mod filter_file;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use filter_file::{PARTS, programs};
+    use filter_file::{ANYBODY, PARTS, programs};
     use seccompiler::TargetArch;
 
     const NATIVE: &str = include_str!("filters/native.json");
