@@ -94,6 +94,11 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
     let caps = Caps { memory_bytes: 1 << 30, ..Caps::default() };
     let hosts = Hosts::new("double", &engines, at.clone(), supervisor.clone(), caps).unwrap();
     hosts.fill();
+    let since = std::time::Instant::now();
+    while counted.starts().is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(60), "none was started");
+        std::thread::sleep(Duration::from_millis(2));
+    }
     let setting = Setting { engines, place: at, supervisor, hosts: Some(Arc::new(hosts)) };
     let others = [
         Caps { memory_bytes: caps.memory_bytes / 2, ..caps },
