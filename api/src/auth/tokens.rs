@@ -76,13 +76,8 @@ impl Tokens {
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut digest = [0u8; 32];
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
+    let mut digest = [0; 32];
+    hex::decode_to_slice(text, &mut digest).ok()?;
     Some(digest)
 }
 
