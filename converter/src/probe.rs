@@ -3,7 +3,7 @@
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::process::Pid;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -21,9 +21,6 @@ pub struct Memory {
     pub threads: u64,
 }
 
-/// More than `/proc/PID/status` has, so that it is read at once.
-pub(crate) const STATUS_BYTES: usize = 4096;
-
 /// What a process uses now.
 pub fn memory(pid: Pid) -> Memory {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
@@ -31,10 +28,17 @@ pub fn memory(pid: Pid) -> Memory {
 }
 
 /// The same, from an open `/proc/PID/status`.
-pub fn memory_of(mut status: &File) -> Memory {
-    let mut text = String::with_capacity(STATUS_BYTES);
-    let read = status.rewind().and_then(|()| status.read_to_string(&mut text));
-    read.map_or_else(|_| Memory::default(), |_| parse(&text))
+pub fn memory_of(status: &File) -> Memory {
+    status_text(status).map_or_else(|_| Memory::default(), |text| parse(&text))
+}
+
+/// What an open `/proc/PID/status` says now.
+pub(crate) fn status_text(mut status: &File) -> io::Result<String> {
+    // More than there is, so that it is read at once.
+    let mut text = String::with_capacity(4096);
+    status.rewind()?;
+    status.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn parse(status: &str) -> Memory {

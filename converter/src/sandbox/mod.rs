@@ -38,10 +38,10 @@ pub mod tiers;
 pub mod violation;
 
 use crate::posture::{self, InForce};
-use crate::probe::STATUS_BYTES;
+use crate::probe::status_text;
 use crate::protocol::Request;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 
 /// A step that could not be put in force. The engine must not run then.
 #[derive(Debug, thiserror::Error)]
@@ -101,10 +101,8 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
 }
 
 /// What the kernel shows of it is taken from the kernel.
-fn read_back(mut in_force: InForce, mut status: File) -> io::Result<Confined> {
-    let mut text = String::with_capacity(STATUS_BYTES);
-    status.rewind()?;
-    status.read_to_string(&mut text)?;
+fn read_back(mut in_force: InForce, status: File) -> io::Result<Confined> {
+    let text = status_text(&status)?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     in_force.no_new_privs = field("NoNewPrivs:") == Some("1");
     if field("Seccomp:") != Some("2") {

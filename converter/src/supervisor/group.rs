@@ -55,21 +55,18 @@ impl Group {
         let name = format!("cadmill-engine-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let mut group = Self::default();
         let parents = Parents::find();
-        let memory = parents.memory.as_deref().zip(Some(("memory.limit_in_bytes", bytes)));
-        let pids = parents.pids.as_deref().zip(Some(("pids.max", MAX_PROCESSES)));
-        let mut entered = Vec::new();
-        for (parent, limit) in memory.into_iter().chain(pids) {
-            if let Some(directory) = group.make(parent, &name, &[limit], enter) {
-                entered.push(parent);
-                group.made.push(directory);
-            }
+        for (parent, limit) in [
+            (&parents.memory, ("memory.limit_in_bytes", bytes)),
+            (&parents.pids, ("pids.max", MAX_PROCESSES)),
+        ] {
+            group.made.extend(parent.as_ref().and_then(|parent| make(&parent.join(&name), &[limit], enter)));
         }
         let started = start();
-        entered.into_iter().try_for_each(enter)?;
+        group.made.iter().filter_map(|made| made.parent()).try_for_each(enter)?;
         let process = started?;
         if let Some(parent) = parents.unified.as_deref().filter(|parent| hands_down(parent)) {
             let limits = [("memory.max", bytes), ("pids.max", MAX_PROCESSES)];
-            let made = group.make(parent, &name, &limits, |group| take(group, process.pid()));
+            let made = make(&parent.join(&name), &limits, |group| take(group, process.pid()));
             group.made.extend(made);
         }
         // Where there is no group of its own, the count of ours will do.
@@ -83,31 +80,6 @@ impl Group {
     /// Whether the process has a group with a limit of its own.
     pub(super) fn is_own(&self) -> bool {
         !self.made.is_empty()
-    }
-
-    /// Makes one with these limits, and has somebody join it.
-    fn make(
-        &self,
-        parent: &Path,
-        name: &str,
-        limits: &[(&str, u64)],
-        join: impl FnOnce(&Path) -> io::Result<()>,
-    ) -> Option<PathBuf> {
-        let directory = parent.join(name);
-        // One of the same number that a killed supervisor left is empty.
-        let _ = std::fs::remove_dir(&directory);
-        std::fs::create_dir(&directory).ok()?;
-        let joined = limits
-            .iter()
-            .try_for_each(|(file, value)| std::fs::write(directory.join(file), value.to_string()))
-            .and_then(|()| join(&directory));
-        match joined {
-            Ok(()) => Some(directory),
-            Err(_) => {
-                drop(std::fs::remove_dir(&directory));
-                None
-            }
-        }
     }
 
     fn count(&self) -> u64 {
@@ -128,6 +100,25 @@ impl Drop for Group {
             }
         }
     }
+}
+
+/// Makes one with these limits, and has somebody join it. None where that cannot be.
+fn make(
+    directory: &Path,
+    limits: &[(&str, u64)],
+    join: impl FnOnce(&Path) -> io::Result<()>,
+) -> Option<PathBuf> {
+    // One of the same number that a killed supervisor left is empty.
+    let _ = std::fs::remove_dir(directory);
+    std::fs::create_dir(directory).ok()?;
+    let joined = limits
+        .iter()
+        .try_for_each(|(file, value)| std::fs::write(directory.join(file), value.to_string()))
+        .and_then(|()| join(directory));
+    if joined.is_err() {
+        let _ = std::fs::remove_dir(directory);
+    }
+    joined.ok().map(|()| directory.to_owned())
 }
 
 /// Whether groups below this one of version 2 have limits on memory and on processes.

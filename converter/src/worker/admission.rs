@@ -42,6 +42,11 @@ impl Budget {
         Self { total, used: Arc::default() }
     }
 
+    /// All of it, in bytes.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Room for an object that expands to `expanded` bytes (to itself when it is no
     /// archive) and an engine that may use up to `engine` bytes, or less when there is
     /// no more.

@@ -113,16 +113,7 @@ impl Worker {
         stop: CancellationToken,
     ) -> Self {
         let waiting = setting.hosts.as_ref().map_or(0, |hosts| hosts.kept().saturating_mul(WAITING_BYTES));
-        let room = settings.memory_bytes.saturating_sub(waiting);
-        if waiting > 0 && room <= settings.caps.memory_bytes {
-            // The files of a job leave its engine less than the cap that a waiting one has.
-            tracing::warn!(
-                room_bytes = room,
-                limit_bytes = settings.caps.memory_bytes,
-                "no job is served by a process of worker.warm: worker.memory leaves less than limits.memory beside the files of a job"
-            );
-        }
-        let budget = Budget::new(room);
+        let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting));
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
         let shared =
@@ -135,6 +126,7 @@ impl Worker {
     /// all was done in that time.
     pub async fn run(&self) -> bool {
         let shared = &self.shared;
+        shared.warn_of_idle_hosts();
         let tasks = TaskTracker::new();
         let sweeper = tokio::spawn(Arc::clone(shared).sweep_now_and_then());
         while let Some((message, permit)) = shared.next().await {
@@ -220,6 +212,18 @@ impl Shared {
             if let Some(hold) = &active.hold {
                 hold.lose(Lost::Stopping);
             }
+        }
+    }
+
+    /// Where the files of any job leave its engine less than the cap that a waiting one has.
+    fn warn_of_idle_hosts(&self) {
+        let (room, limit) = (self.budget.total(), self.settings.caps.memory_bytes);
+        if self.setting.hosts.as_ref().is_some_and(|hosts| hosts.kept() > 0) && room <= limit {
+            tracing::warn!(
+                room_bytes = room,
+                limit_bytes = limit,
+                "no job is served by a process of worker.warm: worker.memory leaves less than limits.memory beside the files of a job"
+            );
         }
     }
 
