@@ -46,12 +46,18 @@ pub(crate) async fn double(warm: &str) -> (World, tempfile::NamedTempFile) {
 
 /// The process that waits, when there is one and no other.
 pub(crate) async fn waiting(worker: &Worker) -> u32 {
+    all_waiting(worker, 1).await[0]
+}
+
+/// The processes that wait, when there are so many and no other.
+pub(crate) async fn all_waiting(worker: &Worker, count: usize) -> Vec<u32> {
     let since = Instant::now();
     loop {
-        match children_of(worker.id()).as_slice() {
-            [one] if is_alive(*one) => return *one,
-            others => assert!(since.elapsed() < PATIENCE, "no process waits: {others:?}"),
+        let processes = children_of(worker.id());
+        if processes.len() == count && processes.iter().all(|&process| is_alive(process)) {
+            return processes;
         }
+        assert!(since.elapsed() < PATIENCE, "{count} are to wait: {processes:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -4,9 +4,10 @@
 
 use super::world::World;
 use crate::jvm::warm::{
-    another_serves_for_a_dead_one, another_serves_for_one_that_dies_with_the_job, another_user_serves,
-    archive, each_serves_one, keep, ready, served, stops_clean, waiting,
+    all_waiting, another_serves_for_a_dead_one, another_serves_for_one_that_dies_with_the_job,
+    another_user_serves, archive, each_serves_one, keep, ready, served, stops_clean, waiting,
 };
+use crate::misbehaviour::is_alive;
 use crate::support::{Bench, children_of, real};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::job::State;
@@ -97,29 +98,17 @@ async fn engines_that_waited_give_the_same_bytes() {
         ("mesh/teapot.off", "stlb"),
     ] {
         let input = real(name);
-        let before = both_wait(worker.id()).await;
+        let before = all_waiting(&worker, 2).await;
         let file = input.file_name().unwrap().to_str().unwrap();
         let id = world.submit_as(file, &std::fs::read(&input).unwrap(), format).await;
         let warm = world.completed(id).await.1;
         let output = format!("{format}.out");
         bench.run(&["convert", input.to_str().unwrap(), "--to", format, "-o", &output]).succeeded();
         assert!(warm == std::fs::read(bench.path(&output)).unwrap(), "{name} to {format}: other bytes");
-        let used = before.iter().filter(|&&process| !crate::misbehaviour::is_alive(process)).count();
+        let used = before.iter().filter(|&&process| !is_alive(process)).count();
         assert_eq!(used, 1, "{name} to {format}: not by one that waited");
     }
-    both_wait(worker.id()).await;
+    all_waiting(&worker, 2).await;
     assert_eq!(worker.terminate(), Some(0));
     world.workspace_is_empty().await;
-}
-
-/// The two processes that wait, when there are two.
-async fn both_wait(worker: u32) -> Vec<u32> {
-    for _ in 0..3000 {
-        let processes = children_of(worker);
-        if processes.len() == 2 && processes.iter().all(|&process| crate::misbehaviour::is_alive(process)) {
-            return processes;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("two processes do not wait: {:?}", children_of(worker));
 }
