@@ -8,6 +8,8 @@
 //! Any number of reapers may run at once, and each may die between any two acts:
 //! every act can be repeated. It owns no job; it only sends events.
 
+pub mod orphans;
+
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
 use crate::domain::job::{Job, Object, State};
 use crate::domain::notice;

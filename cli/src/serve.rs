@@ -19,7 +19,8 @@ use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::{self, Backend, Binary, Config, Settings};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::logging;
-use cadmill_core::stores::{MAX_DELIVERIES, Stores};
+use cadmill_core::reaper::orphans::Orphans;
+use cadmill_core::stores::{MAX_DELIVERIES, Server, Stores};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -98,7 +99,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
         access_key: server.credentials().access_key.clone(),
         secret_key: server.credentials().secret_key.clone(),
     };
-    let stores = Stores::of_embedded(&database, server.endpoint(), keys, config).await;
+    let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
     let listener = start::bind(config).await?;
     let bound = listener.local_addr().map_err(|e| Failure::io("asking for the own address", &e))?;
 
@@ -113,11 +114,19 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     let keeper = tokio::spawn(keeper.keep());
     // Programs wait for this line; it says where, when the port was 0.
     say::note(&format!("listening on http://{bound}"));
+    let orphans = tokio::spawn(orphans(config, &stores).run(server.jobs()));
     let served = start::run(config, stores, listener, told_to_stop(stopped)).await;
+    orphans.abort();
     // The worker gives its jobs back through the stores: they end last.
     let _ = keeper.await;
     server.stop().await;
     served
+}
+
+/// Whatever a URL or a late worker could still write has come by then.
+fn orphans(config: &Config, stores: &Stores) -> Orphans {
+    let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
+    Orphans::new(stores.jobs.clone(), Arc::clone(&stores.objects), grace)
 }
 
 async fn told_to_stop(mut stopped: watch::Receiver<bool>) {

@@ -204,6 +204,8 @@ failure_codes! {
     StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if it stays so, see whether the services that the message names are up.";
     /// The job store, the object store or the queue refuses what is asked of it.
     StoreRefused = "infra.store_refused", System, 20, false, "Check the names, the credentials and the permissions in the configuration.";
+    /// A file of the data directory is missing, cut or not what it was.
+    DataDirectory = "infra.data_directory", System, 25, false, "See the message for the file, what is lost and how to go on; docs/PIPELINE.md says how to copy a data directory.";
     /// A worker died with the job in hand, as often as a job may be tried.
     WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
     /// Reading or writing failed for a reason outside the job.
@@ -400,8 +402,8 @@ mod tests {
                 Fault::Input => &[10, 11, 30, 31, 32, 33],
                 Fault::Engine => &[14, 15, 17, 18],
                 Fault::Limit => &[12, 13, 16, 24],
-                // 24: the server, not the job; asking again later may help.
-                Fault::System => &[11, 19, 20, 24],
+                // 24: the server, not the job; asking again later may help. 25: its files.
+                Fault::System => &[11, 19, 20, 24, 25],
                 Fault::Nobody => &[130],
             };
             assert!(class_exits.contains(&code.exit_code()), "{code}: exit {}", code.exit_code());

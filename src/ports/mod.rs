@@ -55,6 +55,15 @@ pub enum PortError {
         /// The service's error code.
         reason: String,
     },
+    /// A file of the data directory is lost, cut or not what it was. The text is for
+    /// operators, at the start: it has the path and what to do.
+    #[error("{file}: {reason}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it, what that means, and how to go on.
+        reason: String,
+    },
     /// What is stored cannot be understood.
     #[error("{operation}: what is stored is not understood ({reason})")]
     Corrupt {
@@ -76,6 +85,7 @@ impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
         let code = match error {
             PortError::Refused { .. } | PortError::Corrupt { .. } => FailureCode::StoreRefused,
+            PortError::Damaged { .. } => FailureCode::DataDirectory,
             _ => FailureCode::StoreUnavailable,
         };
         Self::new(code, error.to_string())

@@ -329,3 +329,38 @@ async fn two_reapers_at_once_do_no_harm() {
     assert_eq!(due.len(), 5);
     assert!(due.iter().all(|job| job.state == State::Expired), "{due:?}");
 }
+
+/// Objects without a record are deleted when their time is over, and those of a job that
+/// has one, or gets it back, are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_are_deleted_after_their_time() {
+    use super::orphans::{Orphaned, Orphans};
+    use std::time::Instant;
+    let world = World::new().await;
+    let (kept, lost) = (world.create().await, world.create().await);
+    for job in [&kept, &lost] {
+        world.put(&upload_key(job.id, &job.order.file_name)).await;
+        world.put(&ObjectKey::processed(job.id, 1, "plan.dxf".parse().unwrap())).await;
+    }
+    let begun = ObjectKey::upload(JobId::random(), "parts.zip".parse().unwrap());
+    world.objects.begin_multipart(&begun).await.unwrap();
+    let store = world.jobs(Script::new());
+    assert!(store.store().delete(lost.id, lost.version).await.unwrap());
+
+    let list = world.server.jobs();
+    let present = list().await.unwrap();
+    assert_eq!(present.len(), 3, "{present:?}");
+    let objects: Arc<dyn ObjectStore> = world.objects.clone();
+    let mut orphans = Orphans::new(store, objects, Duration::from_secs(100));
+    let start = Instant::now();
+    let mut round = async |seconds| {
+        let present = list().await.unwrap();
+        orphans.round(&present, start + Duration::from_secs(seconds)).await.unwrap()
+    };
+    assert_eq!(round(0).await, Orphaned { found: 2, deleted: 0 });
+    assert_eq!(round(99).await, Orphaned::default());
+    assert_eq!(round(100).await, Orphaned { found: 0, deleted: 2 });
+    assert_eq!(round(300).await, Orphaned::default());
+    assert_eq!(list().await.unwrap(), [kept.id]);
+    world.objects.head(&upload_key(kept.id, &kept.order.file_name)).await.unwrap();
+}

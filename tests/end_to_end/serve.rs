@@ -210,3 +210,26 @@ fn a_wrong_configuration_is_told_whole_and_a_right_one_printed() {
     assert!(run.stdout.contains("s3.access_key = \"a\"  # env CADMILL_S3_ACCESS_KEY\n"), "{run:?}");
     assert!(!run.stdout.contains("hunter2") && !installation.path("life").exists(), "{run:?}");
 }
+
+/// A damaged file of the data directory has a code and an exit of its own.
+#[test]
+fn a_damaged_data_directory_is_told_with_its_file_and_the_way_on() {
+    for damaged in ["jobs.sqlite", "objects.sqlite"] {
+        let installation = Installation::new();
+        let served = installation.serve(&[]);
+        assert_eq!(served.stop(rustix::process::Signal::TERM), Some(0));
+        let path = installation.path("data").join(damaged);
+        assert!(path.is_file());
+        // Where the log is still there, it has the pages too.
+        let _ = std::fs::remove_file(path.with_extension("sqlite-wal"));
+        let _ = std::fs::remove_file(path.with_extension("sqlite-shm"));
+        std::fs::write(&path, "rubbish".repeat(2000)).unwrap();
+        let mut command = installation.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
+        let run = Run::from(command.output().unwrap());
+        assert_eq!(run.code, Some(25), "{run:?}");
+        for told in ["[infra.data_directory]", &format!("data/{damaged}: "), "Put back", "move"] {
+            assert!(run.stderr.contains(told), "{told}: {run:?}");
+        }
+        assert!(!run.stderr.contains("listening"), "{run:?}");
+    }
+}

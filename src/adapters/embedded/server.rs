@@ -18,15 +18,18 @@ mod body;
 mod cors;
 mod courier;
 mod credentials;
+mod date;
+mod directory;
 mod index;
 mod objects;
 
 pub use credentials::Credentials;
 
 use crate::adapters::aws::{S3Settings, StaticCredentials};
+use crate::domain::ids::JobId;
 use crate::ports::{EventQueue, PortError, PortResult};
-use blobs::Blobs;
 use cors::Cors;
+use futures_util::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -55,6 +58,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct EmbeddedS3 {
     address: SocketAddr,
     credentials: Credentials,
+    index: Arc<Index>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -75,9 +79,8 @@ impl EmbeddedS3 {
         origins: &[String],
     ) -> PortResult<Self> {
         // The index comes first: it can be open once only, so it is the lock of all.
-        let index = Index::open(&data_dir.join("objects.sqlite"))?;
+        let (index, blobs) = directory::open(data_dir).await?;
         let credentials = Credentials::read_or_make(data_dir)?;
-        let blobs = Blobs::open(&data_dir.join("blobs"), &index.blobs().await?)?;
         let (listener, address) = bind(listen).await.map_err(|error| PortError::Unavailable {
             operation: "starting the object server",
             reason: error.kind().to_string(),
@@ -93,9 +96,10 @@ impl EmbeddedS3 {
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let index = objects.index();
         tasks.spawn(courier::run(objects.index(), queue, objects.made(), stopping.clone()));
         tasks.spawn(accept(listener, service, Arc::new(Cors::new(origins)), stopping));
-        Ok(Self { address, credentials, stop, tasks })
+        Ok(Self { address, credentials, index, stop, tasks })
     }
 
     /// Base URL; the bucket's name is in the path of requests.
@@ -122,6 +126,18 @@ impl EmbeddedS3 {
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        if let Err(error) = self.index.closed().await {
+            tracing::warn!(error = %error, "The index of objects was not closed well");
+        }
+    }
+
+    /// Tells which jobs it has objects, or unfinished uploads, of.
+    pub fn jobs(&self) -> impl Fn() -> BoxFuture<'static, PortResult<Vec<JobId>>> + Send + Sync + use<> {
+        let index = self.index.clone();
+        move || {
+            let index = index.clone();
+            Box::pin(async move { index.jobs().await })
+        }
     }
 }
 
@@ -174,9 +190,10 @@ async fn accept(listener: TcpListener, service: S3Service, cors: Arc<Cors>, mut 
 async fn serve(stream: TcpStream, service: S3Service, cors: Arc<Cors>, mut stop: watch::Receiver<bool>) {
     let answer = service_fn(move |request| {
         let (service, cors) = (service.clone(), cors.clone());
-        async move { cors.answer(request, &service).await }
+        async move { cors.answer(request, &service).await.map(date::dated) }
     });
     let mut http = http1::Builder::new();
+    http.auto_date_header(false);
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
     let connection = http.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);

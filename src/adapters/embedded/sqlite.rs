@@ -12,14 +12,15 @@ mod queue;
 pub use jobs::SqliteJobs;
 pub use queue::SqliteQueue;
 
-use crate::ports::PortResult;
+use crate::ports::{PortError, PortResult};
 use pool::{Pool, Schema};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// Tables of version 1. `record` is the job as JSON; the columns beside it are what
-/// is searched for. `visible_at` and `due` are milliseconds since 1970.
+/// is searched for. `due` is in milliseconds since 1970, `visible_at` since the machine
+/// started.
 const SCHEMA: Schema = Schema {
     application: 0x0cad_0001,
     version: 1,
@@ -38,6 +39,7 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE dead_letters(
             id TEXT PRIMARY KEY, body TEXT NOT NULL, deliveries INTEGER NOT NULL, buried_at INTEGER NOT NULL);
     ",
+    begin: queue::begin,
 };
 
 /// An open database file. Clones share its connections.
@@ -56,9 +58,10 @@ impl Database {
     /// # Errors
     /// [`crate::ports::PortError::Refused`] for a file that cannot be opened, belongs
     /// to another application, or was made by a newer version;
-    /// [`crate::ports::PortError::Corrupt`] for one that is no database.
+    /// [`crate::ports::PortError::Damaged`] for one that is not a database, or not whole.
     pub fn open(path: &Path, max_deliveries: u32) -> PortResult<Self> {
-        let pool = Pool::open(path, &SCHEMA, pool::Sharing::Processes)?;
+        let opened = Pool::open(path, &SCHEMA, pool::Sharing::Processes, pool::Make::IfEmpty);
+        let pool = opened.map_err(|error| advise(path, error))?;
         Ok(Self {
             pool: Arc::new(pool),
             sent: Arc::new(Notify::new()),
@@ -74,6 +77,21 @@ impl Database {
     /// The queue in it.
     pub fn queue(&self) -> SqliteQueue {
         SqliteQueue::new(self.pool.clone(), self.sent.clone(), self.max_deliveries)
+    }
+}
+
+/// Says what is lost, and how to go on.
+fn advise(path: &Path, error: PortError) -> PortError {
+    let PortError::Damaged { file, reason } = error else { return error };
+    let path = path.display();
+    PortError::Damaged {
+        file,
+        reason: format!(
+            "{reason}. It has the records of all jobs, and their queue. Put back a copy, with its -wal file if there \
+             was one; or give the jobs up: move {path}, {path}-wal and {path}-shm to another directory and start \
+             again. The objects of jobs that are lost are reported then, and deleted after \
+             api.upload_url_lifetime and job.linger"
+        ),
     }
 }
 

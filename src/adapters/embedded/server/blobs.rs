@@ -28,6 +28,39 @@ pub(super) struct Segment {
     pub(super) size: u64,
 }
 
+/// The names of our files in the directory; none if there is no directory. What has
+/// another name or is not a file, such as `lost+found`, is not ours and stays.
+pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
+    let list = || {
+        let entries = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+            entries => entries?,
+        };
+        let mut names = HashSet::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().filter(|name| is_ours(name));
+            if let Some(name) = name
+                && entry.file_type()?.is_file()
+            {
+                names.insert(name);
+            }
+        }
+        Ok(names)
+    };
+    list().map_err(|error| unusable(directory, &error))
+}
+
+/// Whether it is 16 bytes in upper-case hexadecimal.
+fn is_ours(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+}
+
+fn unusable(directory: &Path, error: &io::Error) -> PortError {
+    let reason = format!("{}: {}", directory.display(), error.kind());
+    PortError::Refused { operation: "opening the directory of objects", reason }
+}
+
 /// The directory of files.
 #[derive(Clone)]
 pub(super) struct Blobs {
@@ -35,22 +68,13 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// Opens or makes the directory (mode 0700) and removes what is not among `known`.
-    pub(super) fn open(directory: &Path, known: &HashSet<String>) -> PortResult<Self> {
+    /// Opens or makes the directory (mode 0700) and removes these files.
+    pub(super) fn open(directory: &Path, left: Vec<String>) -> PortResult<Self> {
         let sweep = || {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            for entry in fs::read_dir(directory)? {
-                let entry = entry?;
-                if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
-                    fs::remove_file(entry.path())?;
-                }
-            }
-            Ok(())
+            left.iter().try_for_each(|name| fs::remove_file(directory.join(name)))
         };
-        sweep().map_err(|error: io::Error| PortError::Refused {
-            operation: "opening the directory of objects",
-            reason: error.kind().to_string(),
-        })?;
+        sweep().map_err(|error| unusable(directory, &error))?;
         Ok(Self { directory: directory.into() })
     }
 

@@ -4,11 +4,12 @@
 //! refused. Each change is one transaction, and says which files it made useless;
 //! they are removed after it.
 
+mod range;
 mod uploads;
 
 pub(super) use uploads::{Completed, StoredPart};
 
-use super::super::sqlite::pool::{Fault, Pool, Schema, Sharing};
+use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing};
 use super::BUCKET;
 use super::blobs::Segment;
 use crate::domain::ids::{JobId, ObjectKey, Role};
@@ -16,6 +17,7 @@ use crate::domain::job::{Millis, Object};
 use crate::domain::notice::object_created;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::{PortError, PortResult};
+use range::Range;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashSet;
 use std::path::Path;
@@ -39,7 +41,21 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE sequencer(latest INTEGER NOT NULL);
         INSERT INTO sequencer VALUES(0);
     ",
+    // Whether a server has it open: with that, and without its log, it is not whole.
+    begin: |connection| {
+        connection.execute_batch(
+            "CREATE TABLE IF NOT EXISTS state(open INTEGER NOT NULL);
+             INSERT INTO state SELECT 0 WHERE NOT EXISTS(SELECT 1 FROM state);",
+        )
+    },
 };
+
+/// Objects of a range of keys, by key.
+const LIST: &str =
+    "SELECT key, etag, size, modified FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+/// Open uploads of a range of keys, after a key and an id, by key and id.
+const LIST_UPLOADS: &str = "SELECT key, id, begun FROM uploads
+     WHERE (key, id) > (?1, ?2) AND key < ?3 ORDER BY key, id LIMIT ?4";
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,17 +79,67 @@ pub(super) enum Put {
 /// The index.
 pub(super) struct Index {
     pool: Pool,
+    /// There was a write-ahead log beside it.
+    log: bool,
 }
 
 impl Index {
-    pub(super) fn open(path: &Path) -> PortResult<Self> {
-        Pool::open(path, &SCHEMA, Sharing::Nobody).map(|pool| Self { pool }).map_err(|error| match error {
+    /// Opens the index, or makes it where nothing says that there was one.
+    pub(super) fn open(path: &Path, make: Make) -> PortResult<Self> {
+        // Opening makes one.
+        let log = path.with_extension("sqlite-wal").exists();
+        let pool = Pool::open(path, &SCHEMA, Sharing::Nobody, make).map_err(|error| match error {
             PortError::Unavailable { reason, .. } => PortError::Unavailable {
                 operation: "opening the objects",
                 reason: format!("another process serves them ({reason})"),
             },
             other => other,
-        })
+        })?;
+        Ok(Self { pool, log })
+    }
+
+    /// Whether a server had it open and never closed it, and the log of what that server
+    /// wrote last is not there.
+    pub(super) async fn lost_its_log(&self) -> PortResult<bool> {
+        let open = self.pool.read("reading the state of the index", |connection| {
+            Ok(connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0))?)
+        });
+        Ok(open.await? && !self.log)
+    }
+
+    /// Notes in the file itself, not in its log, that it is open.
+    pub(super) async fn opened(&self) -> PortResult<()> {
+        self.note(true).await?;
+        self.pool
+            .read("noting that the index is open", |connection| {
+                Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+            })
+            .await
+    }
+
+    /// Notes that it is whole without its log: closing writes the log into the file.
+    pub(super) async fn closed(&self) -> PortResult<()> {
+        self.note(false).await
+    }
+
+    async fn note(&self, open: bool) -> PortResult<()> {
+        self.pool
+            .write("noting the state of the index", move |connection| {
+                connection.execute("UPDATE state SET open = ?1", [open])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The jobs that objects, or uploads under way, are of.
+    pub(super) async fn jobs(&self) -> PortResult<Vec<JobId>> {
+        let keys = self.pool.read("listing jobs", |connection| {
+            // A key is a role, the id in 36 characters, and the rest.
+            let sql = "SELECT substr(key, instr(key, '/') + 1, 36) FROM objects
+                       UNION SELECT substr(key, instr(key, '/') + 1, 36) FROM uploads";
+            Ok(names(connection, sql, [])?)
+        });
+        Ok(keys.await?.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
     /// The names of all files that are in use.
@@ -133,12 +199,9 @@ impl Index {
     pub(super) async fn list(&self, prefix: String, after: String, limit: u32) -> PortResult<Vec<Stored>> {
         self.pool
             .read("listing objects", move |connection| {
-                let mut statement = connection.prepare(
-                    "SELECT key, etag, size, modified FROM objects
-                     WHERE key >= ?1 AND key > ?2 AND substr(key, 1, length(?1)) = ?1
-                     ORDER BY key LIMIT ?3",
-                )?;
-                let rows = statement.query_map(params![prefix, after, limit], stored)?;
+                let Range { lower, upper } = Range::new(&prefix, &after);
+                let mut statement = connection.prepare(LIST)?;
+                let rows = statement.query_map(params![lower, upper, limit], stored)?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
             .await

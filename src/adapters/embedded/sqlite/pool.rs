@@ -26,6 +26,11 @@ const BUSY: Duration = Duration::from_secs(5);
 const HANDOVER: Duration = Duration::from_secs(2);
 /// Connections that read.
 const READERS: usize = 2;
+/// Files of this size at most are read through when they are opened, in bytes: that takes
+/// less than a second.
+const CHECKED_BYTES: u64 = 64 << 20;
+
+const OPENING: &str = "opening the database";
 
 /// What a file of this kind has in it.
 pub(in crate::adapters::embedded) struct Schema {
@@ -35,6 +40,17 @@ pub(in crate::adapters::embedded) struct Schema {
     pub(in crate::adapters::embedded) version: i64,
     /// Makes the tables in an empty file.
     pub(in crate::adapters::embedded) tables: &'static str,
+    /// Is done at each opening, in the transaction that looks at the tables.
+    pub(in crate::adapters::embedded) begin: fn(&Connection) -> rusqlite::Result<()>,
+}
+
+/// Whether a file without tables is made one of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::adapters::embedded) enum Make {
+    /// It is.
+    IfEmpty,
+    /// It is damaged: what belongs to it says that it had tables.
+    Never,
 }
 
 /// Who may open the file at the same time.
@@ -78,11 +94,18 @@ impl Pool {
         path: &Path,
         schema: &Schema,
         sharing: Sharing,
+        make: Make,
     ) -> PortResult<Self> {
+        if make == Make::Never && !path.exists() {
+            return Err(damaged(path, "it is not there"));
+        }
         create_private(path)?;
-        let open = || connect(path, sharing).map_err(|e| port_error("opening the database", &e, false));
+        let open = || connect(path, sharing).map_err(|e| opening(path, port_error(OPENING, &e, false)));
         let mut first = open()?;
-        prepare(&mut first, schema)?;
+        prepare(&mut first, schema, make).map_err(|error| opening(path, error))?;
+        if path.metadata().is_ok_and(|file| file.len() <= CHECKED_BYTES) {
+            check(&first).map_err(|error| opening(path, error))?;
+        }
         if sharing == Sharing::Nobody {
             let writer = start(vec![first])?;
             return Ok(Self { readers: writer.clone(), writer });
@@ -92,7 +115,7 @@ impl Pool {
             let reader = open()?;
             reader
                 .execute_batch("PRAGMA query_only = ON")
-                .map_err(|e| port_error("opening the database", &e, false))?;
+                .map_err(|e| opening(path, port_error(OPENING, &e, false)))?;
             readers.push(reader);
         }
         Ok(Self { writer: start(vec![first])?, readers: start(readers)? })
@@ -180,14 +203,54 @@ fn create_private(path: &Path) -> PortResult<()> {
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         }
+        // Of a pipe an opening would wait for another end.
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            return Ok(false);
+        }
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        file.set_permissions(Permissions::from_mode(0o600))
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(true)
     };
-    make().map_err(|error: std::io::Error| PortError::Refused {
-        operation: "opening the database",
-        reason: error.kind().to_string(),
-    })
+    match make() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(damaged(path, "it is not a regular file")),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+/// A file that cannot be opened or written; it may hold all that it should.
+fn unusable(path: &Path, error: &std::io::Error) -> PortError {
+    PortError::Refused { operation: OPENING, reason: format!("{}: {}", path.display(), error.kind()) }
+}
+
+/// A file that is not what it was.
+pub(in crate::adapters::embedded) fn damaged(path: &Path, reason: &str) -> PortError {
+    PortError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
+}
+
+/// The error of an opening, with the name of the file.
+fn opening(path: &Path, error: PortError) -> PortError {
+    match error {
+        PortError::Corrupt { reason, .. } => damaged(path, &reason),
+        PortError::Refused { operation, reason } => {
+            PortError::Refused { operation, reason: format!("{}: {reason}", path.display()) }
+        }
+        other => other,
+    }
+}
+
+/// Reads the whole file: what is damaged is reported at the start, not by some request.
+fn check(connection: &Connection) -> PortResult<()> {
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(_) => Err(PortError::Corrupt {
+            operation: OPENING,
+            reason: "its pages contradict one another (PRAGMA quick_check)".to_owned(),
+        }),
+        Err(error) => Err(port_error(OPENING, &error, false)),
+    }
 }
 
 fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
@@ -210,9 +273,10 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
 }
 
 /// Makes the tables, or sees that they are those of this version.
-fn prepare(connection: &mut Connection, schema: &Schema) -> PortResult<()> {
-    const OPERATION: &str = "opening the database";
-    let refused = |reason: String| Err(Fault::Port(PortError::Refused { operation: OPERATION, reason }));
+fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResult<()> {
+    let refused = |reason: String| Err(Fault::Port(PortError::Refused { operation: OPENING, reason }));
+    let corrupt =
+        |reason: &str| Err(Fault::Port(PortError::Corrupt { operation: OPENING, reason: reason.to_owned() }));
     let mut inner = || {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let pragma = |name: &str| transaction.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
@@ -230,16 +294,23 @@ fn prepare(connection: &mut Connection, schema: &Schema) -> PortResult<()> {
             ));
         }
         if version == 0 {
+            if make == Make::Never {
+                return corrupt("it is empty; its write-ahead log (-wal) may be missing");
+            }
             transaction.execute_batch(schema.tables)?;
             transaction.execute_batch(&format!(
                 "PRAGMA application_id = {}; PRAGMA user_version = {};",
                 schema.application, schema.version
             ))?;
         }
+        if ours && tables == 0 {
+            return corrupt("it has no tables");
+        }
+        (schema.begin)(&transaction)?;
         transaction.commit()?;
         Ok(())
     };
-    inner().map_err(|fault| told(OPERATION, fault, false))
+    inner().map_err(|fault| told(OPENING, fault, false))
 }
 
 fn told(operation: &'static str, fault: Fault, writing: bool) -> PortError {

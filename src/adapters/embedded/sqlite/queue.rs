@@ -1,10 +1,11 @@
 //! [`EventQueue`] in SQLite.
 //!
-//! Time is the machine's clock, which all processes that share the file have in
-//! common. If it is set back, hidden messages stay hidden for longer by as much.
+//! Time is that since the machine started, which all processes that share the file have
+//! in common and which nobody sets. After another start of the machine, or on another
+//! machine, every message is visible: whoever had it received is no more.
 
 use super::pool::Pool;
-use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::clock::{Clock, SystemClock, uptime};
 use crate::ports::event_queue::{EventQueue, Message};
 use crate::ports::{PortError, PortResult};
 use async_trait::async_trait;
@@ -101,7 +102,7 @@ fn entomb(connection: &Connection, id: &str) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT OR REPLACE INTO dead_letters(id, body, deliveries, buried_at)
          SELECT id, body, deliveries, ?2 FROM messages WHERE id = ?1",
-        params![id, now()],
+        params![id, integer(SystemClock.now())],
     )?;
     connection.execute("DELETE FROM messages WHERE id = ?1", [id])?;
     Ok(())
@@ -202,9 +203,34 @@ impl EventQueue for SqliteQueue {
     }
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since the machine started.
 fn now() -> i64 {
-    i64::try_from(SystemClock.now()).unwrap_or(i64::MAX)
+    integer(uptime())
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Makes every message visible whose time is that of another start of the machine.
+pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    let boot = boot();
+    let sql = "SELECT value = ?1 FROM settings WHERE name = 'boot'";
+    let known: Option<bool> = connection.query_row(sql, [boot.as_bytes()], |row| row.get(0)).optional()?;
+    if known != Some(true) {
+        connection.execute("UPDATE messages SET visible_at = 0", [])?;
+        let sql = "INSERT OR REPLACE INTO settings VALUES('boot', ?1)";
+        connection.execute(sql, [boot.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Names this start of the machine.
+fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    // Where the kernel does not tell, each process that opens the file makes messages
+    // visible: one may come twice then, which events may.
+    id.map(|id| id.trim().to_owned()).unwrap_or_else(|_| crate::domain::ids::JobId::random().to_string())
 }
 
 fn after(now: i64, hidden: Duration) -> i64 {

@@ -174,8 +174,8 @@ fn a_file_of_a_newer_version_or_of_others_is_refused() {
     let text = directory.path().join("text");
     std::fs::write(&text, "no database ".repeat(500)).unwrap();
     let error = Database::open(&text, 1).err().unwrap();
-    assert!(matches!(error, PortError::Corrupt { .. }), "{error}");
-    assert!(matches!(Database::open(directory.path(), 1), Err(PortError::Refused { .. })));
+    assert!(matches!(error, PortError::Damaged { .. }), "{error}");
+    assert!(matches!(Database::open(directory.path(), 1), Err(PortError::Damaged { .. })));
 }
 
 #[tokio::test]
@@ -210,4 +210,60 @@ async fn many_clients_can_poll() {
     let took = began.elapsed();
     println!("10000 reads in {took:?}");
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+/// Messages are hidden by the time since the machine started, which nobody sets; after
+/// another start all are visible.
+#[tokio::test]
+async fn a_message_is_hidden_whatever_the_clock_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory, 5);
+    database.queue().send("one").await.unwrap();
+    let hidden = Duration::from_secs(3600);
+    assert_eq!(database.queue().receive(1, SECOND, hidden).await.unwrap().len(), 1);
+    let file = rusqlite::Connection::open(directory.path().join("state/jobs.sqlite")).unwrap();
+    let visible: i64 = file.query_row("SELECT visible_at FROM messages", [], |row| row.get(0)).unwrap();
+    let up = std::fs::read_to_string("/proc/uptime").unwrap();
+    let up: f64 = up.split(' ').next().unwrap().parse().unwrap();
+    assert!((visible as f64 / 1000.0 - up - 3600.0).abs() < 60.0, "{visible} at {up}");
+    // The same start of the machine: still hidden.
+    assert!(open(&directory, 5).queue().receive(1, Duration::ZERO, SECOND).await.unwrap().is_empty());
+    file.execute("UPDATE settings SET value = x'00' WHERE name = 'boot'", []).unwrap();
+    assert_eq!(open(&directory, 5).queue().receive(1, SECOND, SECOND).await.unwrap().len(), 1);
+}
+
+#[test]
+fn a_damaged_file_is_named_with_the_way_on() {
+    let damages: [(&str, fn(&Path)); 4] = [
+        ("NotADatabase", |path| std::fs::write(path, [7; 8192]).unwrap()),
+        ("SQLite", |path| {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2 / 4096 * 4096).unwrap();
+        }),
+        ("quick_check", |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let last = bytes.len() - 4096;
+            bytes[last..].fill(0xff);
+            std::fs::write(path, bytes).unwrap();
+        }),
+        ("not a regular file", |path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::create_dir(path).unwrap();
+        }),
+    ];
+    for (told, damage) in damages {
+        let directory = tempfile::tempdir().unwrap();
+        drop(open(&directory, 5));
+        let path = directory.path().join("state/jobs.sqlite");
+        // The threads of the connections close the file on their own time.
+        while path.with_extension("sqlite-wal").exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        damage(&path);
+        let error = Database::open(&path, 5).map(drop).unwrap_err();
+        assert!(matches!(error, PortError::Damaged { .. }), "{told}: {error:?}");
+        let text = error.to_string();
+        assert!(text.contains(told) && text.contains("give the jobs up: move"), "{told}: {text}");
+        assert!(text.starts_with(path.to_str().unwrap()), "{text}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Multipart uploads in the index. Completing one moves its parts' files to the
 //! object: no byte is copied, whatever the size.
 
-use super::{Index, exists, integer, names, store};
+use super::range::upper;
+use super::{Index, LIST_UPLOADS, exists, integer, names, store};
 use crate::adapters::embedded::server::blobs::Segment;
 use crate::domain::ids::{JobId, ObjectKey};
 use crate::domain::job::Millis;
@@ -167,15 +168,13 @@ impl Index {
     ) -> PortResult<Vec<(String, String, Millis)>> {
         self.pool
             .read("listing uploads", move |connection| {
-                let mut statement = connection.prepare(
-                    "SELECT key, id, begun FROM uploads
-                     WHERE key >= ?1 AND (key, id) > (?2, ?3) AND substr(key, 1, length(?1)) = ?1
-                     ORDER BY key, id LIMIT ?4",
-                )?;
+                // An id is never empty, so this marker is before all uploads of its key.
+                let (key, id) = if after.0 < prefix { (prefix.clone(), String::new()) } else { after };
+                let mut statement = connection.prepare(LIST_UPLOADS)?;
                 let row = |row: &rusqlite::Row<'_>| {
                     Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs()))
                 };
-                let rows = statement.query_map(params![prefix, after.0, after.1, limit], row)?;
+                let rows = statement.query_map(params![key, id, upper(&prefix), limit], row)?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
             .await

@@ -10,7 +10,8 @@ async fn a_restart_keeps_what_was_answered_for_and_removes_the_rest() {
     let (keys, key) = (world.server.credentials().clone(), upload("part.zip"));
     world.put(&key, b"kept").await.unwrap();
     // What a killed process leaves: a file that no transaction named.
-    std::fs::write(data(&world.directory).join("blobs/0123"), b"half an upload").unwrap();
+    std::fs::write(data(&world.directory).join("blobs/0123456789ABCDEF0123456789ABCDEF"), b"half an upload")
+        .unwrap();
     assert_eq!(world.files(), 2);
     let world = world.again().await;
     assert_eq!(world.files(), 1);
