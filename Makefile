@@ -15,7 +15,7 @@ BASE ?= debian:bookworm-slim
 # the misbehaving engine of the tests, and the vendors' own command line tools,
 # whose output ours is compared with. strace observes workers. Python for the
 # programs that are no Debian packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven strace
+PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven strace faketime
 
 .PHONY: help setup build demo test test-containers lint deny bench fuzz image clean
 

@@ -9,14 +9,22 @@ use crate::adapters::embedded::server::{BUCKET, Credentials, REGION};
 use crate::config::{Backend, Config};
 use crate::domain::failure::{Failure, FailureCode};
 use crate::jobs::Jobs;
-use crate::ports::clock::SystemClock;
-use crate::ports::{EventQueue, JobStore, ObjectStore};
+use crate::ports::{Clock, EventQueue, JobStore, ObjectStore};
 use crate::reaper::Reaper;
 use std::sync::Arc;
 
 /// Deliveries of an event before it is a dead letter. Waiting for room and for
 /// other workers counts, so there are many; what makes a job fail is its attempts.
 pub const MAX_DELIVERIES: u32 = 100;
+
+/// Which process serves the embedded objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// This one.
+    Here,
+    /// Another.
+    Elsewhere,
+}
 
 /// The stores of one configuration.
 #[derive(Clone)]
@@ -85,7 +93,7 @@ impl Stores {
             credentials: None,
         })
         .await;
-        Ok(Self::of(Arc::new(objects), Arc::new(jobs), Arc::new(queue), bucket, config))
+        Ok(Self::of(objects, Arc::new(jobs), Arc::new(queue), bucket, config))
     }
 
     /// The stores of the server that `cadmill serve` is, which must run.
@@ -105,7 +113,7 @@ impl Stores {
                 StaticCredentials { access_key: keys.access_key, secret_key: keys.secret_key }
             }
         };
-        Ok(Self::of_embedded(&database, endpoint, credentials, config).await)
+        Ok(Self::of_embedded(&database, endpoint, credentials, config, Server::Elsewhere).await)
     }
 
     /// The stores of an embedded server at this endpoint.
@@ -114,6 +122,7 @@ impl Stores {
         endpoint: String,
         credentials: StaticCredentials,
         config: &Config,
+        server: Server,
     ) -> Self {
         let objects = S3Store::new(S3Settings {
             bucket: BUCKET.to_owned(),
@@ -124,19 +133,21 @@ impl Stores {
             path_style: true,
         })
         .await;
+        let objects = if server == Server::Here { objects.served_here() } else { objects };
         let (jobs, queue) = (database.jobs(), database.queue());
-        Self::of(Arc::new(objects), Arc::new(jobs), Arc::new(queue), BUCKET.to_owned(), config)
+        Self::of(objects, Arc::new(jobs), Arc::new(queue), BUCKET.to_owned(), config)
     }
 
     fn of(
-        objects: Arc<dyn ObjectStore>,
+        objects: S3Store,
         jobs: Arc<dyn JobStore>,
         queue: Arc<dyn EventQueue>,
         bucket: String,
         config: &Config,
     ) -> Self {
-        let jobs = Jobs::new(jobs, Arc::new(SystemClock), config.policy);
-        Self { objects, jobs, queue, bucket }
+        let clock: Arc<dyn Clock> = Arc::new(objects.clock());
+        let jobs = Jobs::new(jobs, clock, config.policy);
+        Self { objects: Arc::new(objects), jobs, queue, bucket }
     }
 }
 

@@ -13,7 +13,7 @@ use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, Owner};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// The header that carries the request's name, in the request and in the answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,6 +73,10 @@ fn request_id(headers: &HeaderMap) -> String {
 }
 
 fn add_headers(headers: &mut HeaderMap, id: &str) {
+    // Here and not by hyper, whose own date stands still while the clock is set back.
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
+        headers.insert(header::DATE, date);
+    }
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -207,6 +207,7 @@ async fn connection(
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
+        .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(state.settings.limits.idle_time)
         .max_buf_size(state.settings.limits.header_bytes);

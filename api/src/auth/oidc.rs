@@ -14,6 +14,8 @@
 use super::Caller;
 use crate::problem::Problem;
 use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::ports::Clock;
+use cadmill_core::ports::clock::{SteadyClock, SystemClock};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -194,19 +196,40 @@ fn verify(
 ) -> Result<Map<String, Value>, Problem> {
     let key = DecodingKey::from_jwk(key).map_err(|_| super::invalid())?;
     let mut validation = Validation::new(algorithm);
-    validation.leeway = LEEWAY_SECONDS;
-    validation.validate_nbf = true;
+    // Below, by two clocks.
+    validation.validate_exp = false;
     validation.set_issuer(&[&settings.issuer]);
     validation.set_audience(&[&settings.audience]);
     validation.set_required_spec_claims(&["exp", "iss", "aud"]);
     let refused = |error: jsonwebtoken::errors::Error| match error.kind() {
-        ErrorKind::ExpiredSignature => Problem::new(FailureCode::AuthExpired, "the token has expired"),
         ErrorKind::InvalidAudience => {
             Problem::new(FailureCode::AuthAudience, "the token was made for another service")
         }
         _ => super::invalid(),
     };
-    jsonwebtoken::decode(token, &key, &validation).map(|data| data.claims).map_err(refused)
+    let claims: Map<String, Value> =
+        jsonwebtoken::decode(token, &key, &validation).map(|data| data.claims).map_err(refused)?;
+    // The machine's clock may have stepped, and may have been wrong before: a token that is
+    // good by either clock is good.
+    in_time(&claims, SteadyClock.now() / 1000).or_else(|_| in_time(&claims, SystemClock.now() / 1000))?;
+    Ok(claims)
+}
+
+/// Whether the token is good at this time, in seconds since 1970. A NumericDate may have
+/// a fraction (RFC 7519, 2).
+fn in_time(claims: &Map<String, Value>, now: u64) -> Result<(), Problem> {
+    let now = now as f64;
+    let leeway = LEEWAY_SECONDS as f64;
+    let date =
+        |name: &str| claims.get(name).map(|value| value.as_f64().ok_or_else(super::invalid)).transpose();
+    let expires = date("exp")?.ok_or_else(super::invalid)?;
+    if expires + leeway < now {
+        return Err(Problem::new(FailureCode::AuthExpired, "the token has expired"));
+    }
+    match date("nbf")? {
+        Some(begins) if begins - leeway > now => Err(super::invalid()),
+        _ => Ok(()),
+    }
 }
 
 /// The provider's keys. Blocks. Reasons name the step, not what was sent.
@@ -269,6 +292,27 @@ fn check_url(url: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_has_its_time() {
+        let judge = |text: &str| in_time(&serde_json::from_str(text).unwrap(), 1000).is_ok();
+        let late = 1000 - LEEWAY_SECONDS;
+        let early = 1000 + LEEWAY_SECONDS;
+        for good in ["{\"exp\":1001}".to_owned(), format!("{{\"exp\":{late}.5,\"nbf\":{early}}}")] {
+            assert!(judge(&good), "{good}");
+        }
+        let past = late - 1;
+        let future = early + 1;
+        for bad in [
+            "{}".to_owned(),
+            "{\"exp\":\"soon\"}".to_owned(),
+            format!("{{\"exp\":{past}}}"),
+            format!("{{\"exp\":1001,\"nbf\":{future}}}"),
+            "{\"exp\":1001,\"nbf\":null}".to_owned(),
+        ] {
+            assert!(!judge(&bad), "{bad}");
+        }
+    }
 
     #[test]
     fn keys_come_over_https_or_from_this_machine() {

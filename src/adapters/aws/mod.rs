@@ -9,6 +9,7 @@
 //! and below: they must stay off where logs are kept.
 
 mod blocking;
+mod clock;
 pub mod dynamodb;
 mod error;
 pub mod kms;
@@ -16,6 +17,7 @@ pub mod s3;
 pub mod s3_audit;
 pub mod sqs;
 
+pub use clock::StoreClock;
 pub use dynamodb::{DynamoSettings, DynamoStore};
 pub use kms::{KmsSettings, KmsSigner};
 pub use s3::{S3Settings, S3Store};
@@ -69,6 +71,7 @@ impl Connection<'_> {
             .region(Region::new(self.region.to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(times)
+            .time_source(clock::SteadyTime)
             // By default the SDK signs a CRC32 of what is not there yet into a
             // presigned PUT, and asks for one in a presigned GET.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

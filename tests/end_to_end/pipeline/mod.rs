@@ -1,8 +1,11 @@
 //! The pipeline as it runs: stores, events, workers as processes of their own that
 //! are killed, paused and stopped.
 
+mod afterwards;
 mod ahead;
 mod canary;
+mod client;
+mod clock;
 mod deaths;
 mod duplicates;
 mod ledgers;

@@ -18,7 +18,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    fn start(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> Self {
+    /// A program beside `cadmill`, or at a path.
+    pub(crate) fn start(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let binary = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name(program);
         assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
         let place = tempfile::Builder::new().prefix("cadmill-test-").tempdir_in("/dev/shm").expect("a place");
@@ -26,9 +27,9 @@ impl Service {
         let data = tempfile::tempdir().expect("a directory");
         let child = Command::new(binary)
             .args(arguments)
-            .envs(variables.iter().cloned())
             .env("CADMILL_WORKSPACE", place.path())
             .env("CADMILL_DATA_DIR", data.path())
+            .envs(variables.iter().cloned())
             .current_dir(repository())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -42,12 +43,12 @@ impl Service {
         Self::start("cadmill-converter", &["worker"], variables)
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
     /// Waits for a line of the log, and tells what follows in it.
-    fn wait_for(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let since = Instant::now();
         loop {
             let log = self.log();

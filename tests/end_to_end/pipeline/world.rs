@@ -126,6 +126,16 @@ impl World {
         self.place.path()
     }
 
+    /// What another process needs to use these stores.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let path = self.data.path().to_str().expect("a path in UTF-8").to_owned();
+        vec![
+            ("CADMILL_BACKEND", "embedded".to_owned()),
+            ("CADMILL_DATA_DIR", path),
+            ("CADMILL_S3_ENDPOINT", self.server.endpoint()),
+        ]
+    }
+
     /// Creates a job for this archive and uploads it; the store tells the queue.
     pub(crate) async fn submit(&self, archive: &[u8], format: &str) -> JobId {
         self.submit_as(NAME, archive, format).await

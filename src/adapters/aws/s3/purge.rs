@@ -34,7 +34,7 @@ impl S3Store {
             None => self.objects(prefix).await?,
         };
         for one in doomed {
-            self.delete(&one).await?;
+            self.delete_version(&one.key, one.version.as_deref()).await?;
             purged.objects += u64::from(!one.is_mark);
         }
         Ok(purged)
@@ -155,10 +155,10 @@ impl S3Store {
         }
     }
 
-    async fn delete(&self, doomed: &Doomed) -> PortResult<()> {
+    pub(super) async fn delete_version(&self, key: &str, version: Option<&str>) -> PortResult<()> {
         const OPERATION: &str = "deleting an object";
-        let delete = self.client.delete_object().bucket(&self.bucket).key(&doomed.key);
-        let sent = delete.set_version_id(doomed.version.clone()).send().await;
+        let delete = self.client.delete_object().bucket(&self.bucket).key(key);
+        let sent = delete.set_version_id(version.map(str::to_owned)).send().await;
         match sent.map_err(|e| port_error(OPERATION, Effect::Write, &e)) {
             Ok(_) | Err(PortError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),

@@ -1,0 +1,263 @@
+//! After the end of a job its presigned requests bring nothing back: what they write is
+//! deleted at once, also while every worker is busy. On the embedded stores, and on an
+//! emulator of AWS that carries the events as AWS does.
+
+use super::client::{Client, PATIENCE, Signed};
+use super::processes::Service;
+use super::world::large_archive;
+use crate::support::real;
+use cadmill_core::adapters::aws::{DynamoStore, S3Store};
+use cadmill_core::adapters::embedded::server::{Credentials, settings};
+use cadmill_core::conformance::http;
+use cadmill_core::conformance::moto::{Moto, World, keys};
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
+use cadmill_core::ports::object_store::Purged;
+use cadmill_core::ports::{JobStore, ObjectStore, PortError};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What every pipeline here is started with: one conversion at a time, uploads of more
+/// than 6 MB in parts, and a wait for uploads that a test can sit out.
+const VARIABLES: [(&str, &str); 6] = [
+    ("CADMILL_WORKER_CONCURRENCY", "1"),
+    ("CADMILL_API_MULTIPART_THRESHOLD", "6M"),
+    ("CADMILL_API_PART_SIZE", "5M"),
+    ("CADMILL_API_UPLOAD_URL_LIFETIME", "20s"),
+    ("CADMILL_JOB_UPLOAD_WINDOW", "20s"),
+    ("CADMILL_WORKER_MEMORY", "8G"),
+];
+
+/// A pipeline, and a look behind it.
+struct Pipeline {
+    client: Client,
+    objects: S3Store,
+    services: Vec<Service>,
+    moto: Option<(Moto, World)>,
+    _data: TempDir,
+}
+
+impl Pipeline {
+    async fn embedded() -> Self {
+        let data = tempfile::tempdir().expect("a directory");
+        let path = data.path().to_str().expect("UTF-8").to_owned();
+        let mut variables = VARIABLES.map(|(name, value)| (name, value.to_owned())).to_vec();
+        variables.push(("CADMILL_DATA_DIR", path));
+        variables.push(("CADMILL_EMBEDDED_S3_LISTEN", "127.0.0.1:0".to_owned()));
+        let mut service = Service::start("cadmill", &["serve", "--listen", "127.0.0.1:0"], &variables);
+        let client = Client { url: service.wait_for("listening on ") };
+        service.wait_for("ready");
+        // Any presigned request says where the objects are.
+        let (job, upload) = client.create("a.zip", 1).await;
+        let endpoint = upload["url"].as_str().expect("a URL").split("/cadmill/").next().expect("a URL");
+        let keys = Credentials::read(data.path()).expect("keys");
+        let objects = S3Store::new(settings(endpoint.to_owned(), keys)).await;
+        client.call("DELETE", &format!("/api/jobs/{job}"), None).await;
+        Self { client, objects, services: vec![service], moto: None, _data: data }
+    }
+
+    async fn on_aws(versions: bool) -> Self {
+        let moto = Moto::start().await;
+        let world = moto.world().await;
+        if versions {
+            moto.keep_versions(&world).await;
+        }
+        let keys = keys();
+        let mut variables = VARIABLES.map(|(name, value)| (name, value.to_owned())).to_vec();
+        variables.extend([
+            ("CADMILL_BACKEND", "aws".to_owned()),
+            ("CADMILL_AWS_REGION", world.objects.region.clone()),
+            ("CADMILL_AWS_ENDPOINT", world.objects.endpoint.clone().expect("an endpoint")),
+            ("CADMILL_S3_BUCKET", world.objects.bucket.clone()),
+            ("CADMILL_S3_PATH_STYLE", "true".to_owned()),
+            ("CADMILL_DYNAMODB_TABLE", world.jobs.table.clone()),
+            ("CADMILL_SQS_QUEUE_URL", world.queue.queue_url.clone()),
+            ("CADMILL_SQS_DEAD_LETTER_URL", world.queue.dead_letter_url.clone().expect("dead letters")),
+            ("AWS_ACCESS_KEY_ID", keys.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret_key.clone()),
+            ("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()),
+        ]);
+        let mut api = Service::start("cadmill-api", &[], &variables);
+        let client = Client { url: api.wait_for("listening on ") };
+        let mut worker = Service::worker(&variables);
+        worker.wait_for("ready");
+        let objects = S3Store::new(world.objects.clone()).await;
+        let data = tempfile::tempdir().expect("a directory");
+        Self { client, objects, services: vec![api, worker], moto: Some((moto, world)), _data: data }
+    }
+
+    fn logs(&self) -> String {
+        self.services.iter().map(Service::log).collect()
+    }
+
+    async fn wait(&self, job: &str, state: &str) {
+        self.client.wait(job, state, &self.services.iter().collect::<Vec<_>>()).await;
+    }
+
+    /// Waits until there is no object under the key.
+    async fn gone(&self, key: &ObjectKey, what: &str) {
+        let since = Instant::now();
+        loop {
+            match self.objects.head(key).await {
+                Err(PortError::NotFound(_)) => break,
+                Err(error) => assert!(error.is_transient(), "{error}"),
+                Ok(_) => {}
+            }
+            assert!(since.elapsed() < PATIENCE, "{what}: the object is still there\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        eprintln!("{what}: gone after {} ms", since.elapsed().as_millis());
+    }
+
+    /// Sends the request again, and sees that what it wrote goes.
+    async fn again(&self, job: &str, signed: &Signed, body: &[u8], what: &str) {
+        let key = ObjectKey::upload(id(job), "plan.zip".parse().expect("a name"));
+        self.gone(&key, &format!("{what}, before")).await;
+        let reply = signed.put(body).await;
+        assert_eq!(reply.status, 200, "{what}: {}", reply.text());
+        self.gone(&key, what).await;
+        // In none of its versions.
+        let left = self.objects.purge(Role::Upload, id(job)).await.expect("a purge");
+        assert_eq!(left, Purged::default(), "{what}");
+    }
+
+    /// A request to upload the job's file that is good for longer than the job waits.
+    async fn signed_for_long(&self, job: &str, bytes: usize) -> Signed {
+        let key = ObjectKey::upload(id(job), "plan.zip".parse().expect("a name"));
+        let bytes = bytes as u64;
+        let signed = self.objects.presign_put(&key, bytes, None, Duration::from_secs(600)).await;
+        let signed = signed.expect("a request");
+        let headers: serde_json::Map<_, _> =
+            signed.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        Signed::of(&serde_json::json!({"url": signed.url, "headers": headers}))
+    }
+}
+
+fn id(job: &str) -> JobId {
+    job.parse().expect("an id")
+}
+
+fn archive() -> Vec<u8> {
+    std::fs::read(real("gis/naturalearth_lowres.zip")).expect("a fixture")
+}
+
+/// The ends of a job one after the other, and the upload's request again after each.
+async fn nothing_comes_back(pipeline: &Pipeline) {
+    let (client, archive) = (&pipeline.client, archive());
+    // This one waits for an upload that does not come.
+    let (expiring, _) = client.create("plan.zip", archive.len()).await;
+
+    let (job, _) = client.create("plan.zip", archive.len()).await;
+    let signed = pipeline.signed_for_long(&job, archive.len()).await;
+    assert_eq!(signed.put(&archive).await.status, 200);
+    pipeline.wait(&job, "COMPLETED").await;
+    pipeline.again(&job, &signed, &archive, "after COMPLETED").await;
+    // The result is where it was.
+    let url = client.status(&job).await["download"]["url"].as_str().expect("a download").to_owned();
+    assert_eq!(http::send("GET", &url, &[], Vec::new()).await.status, 200);
+    let (status, _) = client.call("POST", &format!("/api/jobs/{job}/downloaded"), None).await;
+    assert_eq!(status, 204);
+    pipeline.again(&job, &signed, &archive, "after downloaded").await;
+
+    let (job, _) = client.create("plan.zip", 7).await;
+    let signed = pipeline.signed_for_long(&job, 7).await;
+    assert_eq!(signed.put(b"rubbish").await.status, 200);
+    pipeline.wait(&job, "FAILED").await;
+    pipeline.again(&job, &signed, b"rubbish", "after FAILED").await;
+
+    let (job, _) = client.create("plan.zip", archive.len()).await;
+    let signed = pipeline.signed_for_long(&job, archive.len()).await;
+    client.call("DELETE", &format!("/api/jobs/{job}"), None).await;
+    pipeline.again(&job, &signed, &archive, "after cancel").await;
+
+    let nobody = JobId::random().to_string();
+    let signed = pipeline.signed_for_long(&nobody, 7).await;
+    pipeline.again(&nobody, &signed, b"nobody!", "of a job that never was").await;
+
+    pipeline.wait(&expiring, "EXPIRED").await;
+    let signed = pipeline.signed_for_long(&expiring, archive.len()).await;
+    pipeline.again(&expiring, &signed, &archive, "after EXPIRED").await;
+
+    parts_come_too_late(pipeline).await;
+    no_slot_is_needed(pipeline).await;
+}
+
+/// Parts of an upload that was completed, and of one that was given up by a cancel.
+async fn parts_come_too_late(pipeline: &Pipeline) {
+    let client = &pipeline.client;
+    let archive = large_archive(1000);
+    for completed in [true, false] {
+        let (job, upload) = client.create("plan.zip", archive.len()).await;
+        let parts: Vec<Signed> = upload["parts"].as_array().expect("parts").iter().map(Signed::of).collect();
+        let pieces: Vec<&[u8]> = archive.chunks(5 << 20).collect();
+        assert_eq!(parts.len(), pieces.len());
+        for (part, piece) in parts.iter().zip(&pieces) {
+            assert_eq!(part.put(piece).await.status, 200);
+        }
+        if completed {
+            let (status, body) =
+                client.call("POST", &format!("/api/jobs/{job}/uploads/complete"), None).await;
+            assert_eq!(status, 200, "{body}");
+            pipeline.wait(&job, "COMPLETED").await;
+        } else {
+            client.call("DELETE", &format!("/api/jobs/{job}"), None).await;
+        }
+        // A store may refuse before it has read the body, and close.
+        if let Ok(reply) = parts[0].try_put(pieces[0]).await {
+            assert!(reply.status >= 400, "completed: {completed}: {}", reply.text());
+        }
+        let key = ObjectKey::upload(id(&job), "plan.zip".parse().expect("a name"));
+        pipeline.gone(&key, "after parts").await;
+        let left = pipeline.objects.purge(Role::Upload, id(&job)).await.expect("a purge");
+        assert_eq!(left, Purged::default(), "completed: {completed}");
+    }
+}
+
+/// The only slot is taken and other jobs wait for it: what comes too late is deleted all
+/// the same, and the jobs that wait lose nothing.
+async fn no_slot_is_needed(pipeline: &Pipeline) {
+    let (client, archive, large) = (&pipeline.client, archive(), large_archive(900_000));
+    let (ended, _) = client.create("plan.zip", archive.len()).await;
+    let signed = pipeline.signed_for_long(&ended, archive.len()).await;
+    client.call("DELETE", &format!("/api/jobs/{ended}"), None).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let (job, _) = client.create("plan.zip", large.len()).await;
+        let key = ObjectKey::upload(id(&job), "plan.zip".parse().expect("a name"));
+        pipeline.objects.put(&key, large.clone().into()).await.expect("an upload");
+        waiting.push(job);
+    }
+    let since = Instant::now();
+    while client.status(&waiting[0]).await["state"] == "PENDING"
+        && client.status(&waiting[1]).await["state"] == "PENDING"
+    {
+        assert!(since.elapsed() < PATIENCE, "nothing was begun\n{}", pipeline.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    pipeline.again(&ended, &signed, &archive, "while all slots are taken").await;
+    let mut ended = 0;
+    for job in &waiting {
+        ended += u32::from(client.status(job).await["state"] == "COMPLETED");
+    }
+    assert!(ended < 2, "the slot was never taken for long enough");
+    for job in &waiting {
+        pipeline.wait(job, "COMPLETED").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_comes_back_on_one_machine() {
+    nothing_comes_back(&Pipeline::embedded().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_comes_back_on_aws_services() {
+    let pipeline = Pipeline::on_aws(false).await;
+    nothing_comes_back(&pipeline).await;
+    let (_moto, world) = pipeline.moto.as_ref().expect("the services");
+    DynamoStore::new(world.jobs.clone()).await.check().await.expect("the table is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_comes_back_in_a_bucket_that_keeps_versions() {
+    nothing_comes_back(&Pipeline::on_aws(true).await).await;
+}
