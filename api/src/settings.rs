@@ -32,9 +32,12 @@ pub struct ApiSettings {
 /// How files come in.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
-    /// For how long an upload URL is good. Together with the policy's upload window it
-    /// bounds how late an object can appear.
+    /// For how long an upload URL is good at most. Together with the policy's upload
+    /// window it bounds how late an object can appear.
     pub url_lifetime: Duration,
+    /// Bytes a second that a client sends at least: the more there is to send, the longer
+    /// a URL is good, see [`UploadSettings::lifetime`].
+    pub min_rate: u64,
     /// Larger files come in parts, in bytes; at most 5 GiB.
     pub multipart_threshold_bytes: u64,
     /// Size of a part, in bytes; at least 5 MiB. Files of more than 10 000 such parts
@@ -86,6 +89,7 @@ impl Default for UploadSettings {
     fn default() -> Self {
         Self {
             url_lifetime: Duration::from_secs(15 * 60),
+            min_rate: 256 << 10,
             multipart_threshold_bytes: 64 << 20,
             part_bytes: 16 << 20,
             max_bytes: 8 << 30,
@@ -120,11 +124,13 @@ impl ApiSettings {
                 self.listen.ip()
             ));
         }
-        let UploadSettings { url_lifetime, multipart_threshold_bytes, part_bytes, max_bytes } = &self.upload;
+        let UploadSettings { url_lifetime, min_rate, multipart_threshold_bytes, part_bytes, max_bytes } =
+            &self.upload;
         let rules = [
             (*multipart_threshold_bytes <= MAX_PUT_BYTES, "the multipart threshold is at most 5 GiB"),
             ((MIN_PART_BYTES..=MAX_PUT_BYTES).contains(part_bytes), "a part has 5 MiB to 5 GiB"),
             ((1..=MAX_OBJECT_BYTES).contains(max_bytes), "the largest file has 1 byte to 5 TiB"),
+            (*min_rate > 0, "a client sends 1 byte a second at least"),
             (url_lifetime.as_secs() >= 10, "an upload URL is good for 10 s at least"),
             (self.download_url_lifetime.as_secs() >= 10, "a download URL is good for 10 s at least"),
             (self.limits.requests_per_second > 0, "a caller may make 1 request a second at least"),
@@ -139,7 +145,19 @@ impl ApiSettings {
     }
 }
 
+/// For how long any upload URL is good beside the time that the bytes take: a client may
+/// have to find its file, or to wait for a connection.
+const GRACE: Duration = Duration::from_secs(60);
+
 impl UploadSettings {
+    /// For how long a URL is good that is given out with `bytes` to send up to the end of
+    /// its own: as short as that allows, because after the end of a job it is good for
+    /// nothing but harm.
+    pub fn lifetime(&self, bytes: u64) -> Duration {
+        let sending = Duration::from_secs(bytes.div_ceil(self.min_rate.max(1)));
+        GRACE.saturating_add(sending).min(self.url_lifetime)
+    }
+
     /// Size of the parts of a file of this size, in bytes: the configured one, or as
     /// many MiB as keep the parts to 10 000.
     pub fn part_bytes_for(&self, size_bytes: u64) -> u64 {
@@ -163,6 +181,18 @@ mod tests {
         }
         assert_eq!(upload.part_bytes_for(160_000 << 20), 16 << 20);
         assert_eq!(upload.part_bytes_for((160_000 << 20) + 1), 17 << 20);
+    }
+
+    #[test]
+    fn a_url_lives_as_long_as_its_bytes_take() {
+        let upload = UploadSettings::default();
+        for (bytes, seconds) in
+            [(0, 60), (1, 61), (1 << 20, 64), (64 << 20, 316), (1 << 40, 900), (u64::MAX, 900)]
+        {
+            assert_eq!(upload.lifetime(bytes), Duration::from_secs(seconds), "{bytes}");
+        }
+        let short = UploadSettings { url_lifetime: Duration::from_secs(10), ..upload };
+        assert_eq!(short.lifetime(1), Duration::from_secs(10));
     }
 
     #[test]

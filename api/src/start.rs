@@ -47,6 +47,7 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
         },
         upload: UploadSettings {
             url_lifetime: api.upload_url_lifetime,
+            min_rate: api.upload_min_rate,
             multipart_threshold_bytes: api.multipart_threshold_bytes,
             part_bytes: api.part_size_bytes,
             max_bytes: api.max_upload_bytes,

@@ -135,7 +135,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let done = if mode == "task" {
             let notices = match matches.get_one::<JobId>("job") {
                 Some(&job) => {
-                    vec![Notice { bucket, job, sequencer: "00".to_owned(), reason: "Given".to_owned() }]
+                    vec![Notice::of_job(bucket, job)]
                 }
                 None => event_from_stdin()?,
             };

@@ -71,6 +71,7 @@ fn api(get: Get<'_>) -> Api {
         rate_per_second: get.small(Id::ApiRatePerSecond),
         rate_burst: get.small(Id::ApiRateBurst),
         upload_url_lifetime: get.duration(Id::ApiUploadUrlLifetime),
+        upload_min_rate: get.number(Id::ApiUploadMinRate),
         download_url_lifetime: get.duration(Id::ApiDownloadUrlLifetime),
         multipart_threshold_bytes: get.number(Id::ApiMultipartThreshold),
         part_size_bytes: get.number(Id::ApiPartSize),

@@ -92,6 +92,7 @@ const API: &[Binary] = &[Binary::Api, Binary::Serve];
 const WORKER: &[Binary] = &[Binary::Worker, Binary::Serve];
 const SERVE: &[Binary] = &[Binary::Serve];
 
+const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
@@ -139,7 +140,8 @@ keys! {
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
     ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
-    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "How long an upload URL is good";
+    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "How long an upload URL is good at most";
+    ApiUploadMinRate = "api.upload_min_rate", Kind::Size { min: KIB, max: TIB }, Value("256K"), API, "Bytes that a client uploads in a second at least; a URL is good for a minute and as long as its bytes take at this rate";
     ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "How long a download URL is good";
     ApiMultipartThreshold = "api.multipart_threshold", Kind::Size { min: 1, max: 5 * GIB }, Value("64M"), API, "Uploads larger than this are made in parts";
     ApiPartSize = "api.part_size", Kind::Size { min: 5 * MIB, max: 5 * GIB }, Value("16M"), API, "Size of a part, 5 MiB to 5 GiB; larger where a file would have more than 10000 parts";

@@ -221,6 +221,8 @@ pub struct Api {
     pub rate_burst: u32,
     /// How long an upload URL is good.
     pub upload_url_lifetime: Duration,
+    /// Bytes a second that a client sends at least.
+    pub upload_min_rate: u64,
     /// How long a download URL is good.
     pub download_url_lifetime: Duration,
     /// Uploads of more bytes are made in parts.

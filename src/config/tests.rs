@@ -55,6 +55,7 @@ fn defaults_are_those_of_the_domain() {
         rate_per_second: 50,
         rate_burst: 200,
         upload_url_lifetime: Duration::from_secs(900),
+        upload_min_rate: 256 << 10,
         download_url_lifetime: Duration::from_secs(300),
         multipart_threshold_bytes: 64 << 20,
         part_size_bytes: 16 << 20,

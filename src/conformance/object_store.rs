@@ -49,6 +49,7 @@ pub async fn suite(store: &dyn ObjectStore, options: Options) {
     parts_become_an_object(store).await;
     parts_replace_nothing(store).await;
     an_aborted_upload_is_gone(store, options).await;
+    an_object_is_deleted_and_no_other(store).await;
     a_purge_takes_one_role_of_one_job(store).await;
     lifetimes_have_limits(store).await;
 }
@@ -292,6 +293,22 @@ async fn an_aborted_upload_is_gone(store: &dyn ObjectStore, options: Options) {
         assert_not_found(late);
     }
     assert_not_found(store.head(&key).await);
+}
+
+async fn an_object_is_deleted_and_no_other(store: &dyn ObjectStore) {
+    let (key, other) = (upload_key("a.bin"), upload_key("a.bin"));
+    for key in [&key, &other] {
+        store.put(key, Bytes::from_static(b"x")).await.expect("put");
+    }
+    let object = store.head(&key).await.expect("head");
+    store.delete(&key, object.version.as_deref()).await.expect("delete");
+    assert_not_found(store.head(&key).await);
+    store.delete(&key, object.version.as_deref()).await.expect("delete again");
+    store.head(&other).await.expect("the other is there");
+    // Its place is free again, and nothing of it is left.
+    store.put(&key, Bytes::from_static(b"y")).await.expect("put");
+    assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged { objects: 1, uploads: 0 }));
+    store.purge(Role::Upload, other.job()).await.expect("purge");
 }
 
 async fn a_purge_takes_one_role_of_one_job(store: &dyn ObjectStore) {

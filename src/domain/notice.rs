@@ -1,8 +1,9 @@
 //! What the store says when an object appears: the events of Amazon S3, as they come
 //! through EventBridge or straight from the bucket.
 //!
-//! An event is a hint and no order. Of its key only the job's id is believed, its size
-//! and ETag are not even read: the worker asks the store itself. Events of objects that
+//! An event is a hint and no order. Of its key the job's id is believed, its size and
+//! ETag are not even read: the worker asks the store itself. The whole key and the version
+//! say what to delete if the job has ended. Events of objects that
 //! are not uploads of cadmill are no notices, and no errors either, because a bucket
 //! may be used for more.
 
@@ -19,11 +20,24 @@ pub struct Notice {
     pub bucket: String,
     /// The job that the key names.
     pub job: JobId,
+    /// The object, where it is told.
+    pub key: Option<ObjectKey>,
+    /// Its version, in a bucket that has versions.
+    pub version: Option<String>,
     /// Orders the events of one key, see [`super::state::is_newer`]; empty where the
     /// store gives none.
     pub sequencer: String,
     /// How it was written: `PutObject`, `CompleteMultipartUpload`, or what the store says.
     pub reason: String,
+}
+
+impl Notice {
+    /// A notice of a job's upload that no event told of.
+    pub fn of_job(bucket: String, job: JobId) -> Self {
+        // Older than every real event, so that it never outranks one.
+        let (sequencer, reason) = ("00".to_owned(), "Given".to_owned());
+        Self { bucket, job, key: None, version: None, sequencer, reason }
+    }
 }
 
 /// Why a text is no event. It does not repeat the text, which has names in it.
@@ -113,6 +127,9 @@ struct Described {
     key: String,
     #[serde(default)]
     sequencer: String,
+    /// As EventBridge spells it, and as a notification does.
+    #[serde(default, rename = "version-id", alias = "versionId")]
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -132,7 +149,8 @@ struct Described3 {
 fn of_detail(detail: &Value) -> Result<Option<Notice>, NoticeError> {
     let Detail { bucket, object, reason } =
         Detail::deserialize(detail).map_err(|_| NoticeError::Shape("its detail lacks bucket or object"))?;
-    Ok(notice(bucket, &object.key, object.sequencer, reason))
+    let key = object.key.clone();
+    Ok(notice(bucket, &key, object, reason))
 }
 
 fn of_record(record: &Value) -> Result<Option<Notice>, NoticeError> {
@@ -143,13 +161,16 @@ fn of_record(record: &Value) -> Result<Option<Notice>, NoticeError> {
     let Described3 { bucket, object } =
         record.s3.ok_or(NoticeError::Shape("a record lacks its bucket and object"))?;
     let key = decoded(&object.key);
-    Ok(key.and_then(|key| notice(bucket, &key, object.sequencer, kind.to_owned())))
+    Ok(key.and_then(|key| notice(bucket, &key, object, kind.to_owned())))
 }
 
-fn notice(bucket: Bucket, key: &str, sequencer: String, reason: String) -> Option<Notice> {
+fn notice(bucket: Bucket, key: &str, object: Described, reason: String) -> Option<Notice> {
     let key: ObjectKey = key.parse().ok()?;
-    let notice = Notice { bucket: bucket.name, job: key.job(), sequencer, reason };
-    (key.role() == Role::Upload).then_some(notice)
+    let is_upload = key.role() == Role::Upload;
+    let Described { sequencer, version, .. } = object;
+    let version = version.filter(|version| !version.is_empty());
+    let notice = Notice { bucket: bucket.name, job: key.job(), key: Some(key), version, sequencer, reason };
+    is_upload.then_some(notice)
 }
 
 /// A key as a notification has it: percent-encoded, and `+` for a space (Amazon S3

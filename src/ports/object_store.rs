@@ -143,6 +143,10 @@ pub trait ObjectStore: Send + Sync {
     /// [`super::PortError::NotFound`] when there is none.
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes>;
 
+    /// Deletes this version of an object; without a version, the object of a bucket that
+    /// has none. What is not there is deleted already.
+    async fn delete(&self, key: &ObjectKey, version: Option<&str>) -> PortResult<()>;
+
     /// Deletes every object under the job's prefix for this role, in each of its
     /// versions, and gives up every unfinished upload there. Deleting nothing is no error.
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged>;

@@ -233,7 +233,7 @@ pub(super) async fn open(state: &ApiState, job: Job) -> Result<(Job, Option<Uplo
     if job.multipart.is_none() && job.order.size_bytes <= settings.multipart_threshold_bytes {
         let (size, sha256) = (job.order.size_bytes, job.order.sha256.as_deref());
         let Presigned { method, url, headers, expires } =
-            state.objects.presign_put(&key(&job), size, sha256, settings.url_lifetime).await?;
+            state.objects.presign_put(&key(&job), size, sha256, settings.lifetime(size)).await?;
         let headers = headers.into_iter().collect();
         let single = Single { method: method.to_owned(), url, headers, expires_at: timestamp(expires) };
         return Ok((job, Some(Upload::Single(single))));
@@ -354,10 +354,13 @@ async fn batch(
 ) -> PortResult<(Vec<PartRequest>, Option<u32>)> {
     let count = part_count(job, multipart);
     let last = count.min(from.saturating_add(BATCH - 1));
-    let (key, lifetime) = (key(job), state.settings.upload.url_lifetime);
-    let mut parts = Vec::new();
+    let key = key(job);
+    let (mut parts, mut bytes) = (Vec::new(), 0u64);
     for part_number in from..=last {
         let size_bytes = part_size(job, multipart, part_number);
+        // A client may send them one after the other.
+        bytes = bytes.saturating_add(size_bytes);
+        let lifetime = state.settings.upload.lifetime(bytes);
         let Presigned { method, url, headers, expires } =
             state.objects.presign_part(&key, &multipart.upload_id, part_number, size_bytes, lifetime).await?;
         let (method, headers) = (method.to_owned(), headers.into_iter().collect());

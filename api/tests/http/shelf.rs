@@ -149,6 +149,10 @@ impl ObjectStore for Shelf {
         unreachable!("the API reads no objects")
     }
 
+    async fn delete(&self, _: &ObjectKey, _: Option<&str>) -> PortResult<()> {
+        unreachable!("the API deletes all objects of a job")
+    }
+
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
         self.answer("deleting objects").await?;
         self.purges.fetch_add(1, Ordering::SeqCst);

@@ -19,6 +19,7 @@ mod attempt;
 mod deliver;
 pub mod failpoint;
 mod hold;
+mod late;
 mod recording;
 mod take;
 
@@ -37,6 +38,7 @@ use cadmill_core::ports::{EventQueue, ObjectStore};
 use hold::{Hold, Lost};
 pub use recording::{Recording, told};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -89,6 +91,8 @@ struct Shared {
     queue: Arc<dyn EventQueue>,
     budget: Budget,
     slots: Arc<Semaphore>,
+    /// A slot is free, and the next message is waited for.
+    receiving: AtomicBool,
     stop: CancellationToken,
     /// Jobs that this worker has in hand or waits for, and the message that is kept for each.
     active: Mutex<HashMap<JobId, Active>>,
@@ -116,8 +120,20 @@ impl Worker {
         let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting));
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
-        let shared =
-            Shared { settings, setting, recording, jobs, objects, queue, budget, slots, stop, active };
+        let receiving = AtomicBool::new(false);
+        let shared = Shared {
+            settings,
+            setting,
+            recording,
+            jobs,
+            objects,
+            queue,
+            budget,
+            slots,
+            receiving,
+            stop,
+            active,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -129,10 +145,12 @@ impl Worker {
         shared.warn_of_idle_hosts();
         let tasks = TaskTracker::new();
         let sweeper = tokio::spawn(Arc::clone(shared).sweep_now_and_then());
+        let late = tokio::spawn(Arc::clone(shared).look_for_late_ones(tasks.clone()));
         while let Some((message, permit)) = shared.next().await {
             let shared = Arc::clone(shared);
-            tasks.spawn(async move { shared.take(message, permit).await });
+            tasks.spawn(async move { shared.take(message, Some(permit)).await });
         }
+        late.abort();
         sweeper.abort();
         tracing::info!(jobs = tasks.len(), "told to stop");
         shared.lose_all();
@@ -177,7 +195,10 @@ impl Shared {
             let work = async {
                 let permit = Arc::clone(&self.slots).acquire_owned().await.ok()?;
                 let lease = self.lease();
-                match self.queue.receive(1, WAIT, lease).await {
+                self.receiving.store(true, Ordering::Relaxed);
+                let received = self.queue.receive(1, WAIT, lease).await;
+                self.receiving.store(false, Ordering::Relaxed);
+                match received {
                     Ok(messages) => Some(messages.into_iter().next().map(|message| (message, permit))),
                     Err(error) => {
                         tracing::warn!(error = %error, "no message could be received");

@@ -27,7 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settle {
-    /// Its job has ended, or it says nothing.
+    /// Its job has ended, and what it tells of is deleted; or it says nothing.
     Delete,
     /// It can never be served, or its job ended by our fault: for people to look at.
     Bury,
@@ -83,7 +83,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 impl Shared {
     /// Takes a message to its end.
-    pub(super) async fn take(self: Arc<Self>, message: Message, permit: OwnedSemaphorePermit) {
+    pub(super) async fn take(self: Arc<Self>, message: Message, permit: Option<OwnedSemaphorePermit>) {
         let notices = match notice::parse(&message.body) {
             Ok(notices) => notices,
             Err(error) => {
@@ -92,7 +92,7 @@ impl Shared {
             }
         };
         let mut settle = Settle::Delete;
-        let mut permit = Some(permit);
+        let mut permit = permit;
         let letter = Letter::of(message);
         for notice in &notices {
             match self.take_notice(notice, &letter, permit.take()).await {
@@ -130,7 +130,7 @@ impl Shared {
             return Settle::Bury;
         }
         let Some(entered) = self.enter(notice.job, letter) else {
-            return self.already_here(notice.job, letter);
+            return self.already_here(notice.job, letter).await;
         };
         let mut road = Road { shared: self, notice, letter, permit, entered };
         match road.go().await {
@@ -153,15 +153,21 @@ impl Shared {
 
     /// The message of a job that another task of this worker has: a copy may go, for
     /// that task's own message stays until the job has ended.
-    fn already_here(&self, job: JobId, letter: &Letter) -> Settle {
-        let (Some(message), Some(active)) =
-            (letter.message(), self.active().get(&job).map(|a| a.letter.clone()))
-        else {
+    async fn already_here(&self, job: JobId, letter: &Letter) -> Settle {
+        let active = self.active().get(&job).map(|active| active.letter.clone());
+        let (Some(message), Some(active)) = (letter.message(), active) else {
             return Settle::Keep;
         };
         // Without a message of its own, that task is not what brings the job back.
         if matches!(active, Letter::None) || active.renew(&message) {
             return Settle::Keep;
+        }
+        // Of a job that has just ended it tells of an object that is to be deleted, when
+        // that task is through.
+        let live =
+            self.jobs.store().get(job).await.map(|job| job.is_some_and(|job| !job.state.is_terminal()));
+        if live != Ok(true) {
+            return Settle::Return(Duration::from_secs(1));
         }
         tracing::info!(job.id = %job, "a duplicate event is ignored");
         Settle::Delete
@@ -215,12 +221,15 @@ impl Road<'_> {
                 return Ok(Settle::Return(Duration::ZERO));
             }
             let Some(job) = self.shared.jobs.store().get(id).await? else {
-                tracing::info!(job.id = %id, "an event for a job that is not there is ignored");
-                return Ok(Settle::Delete);
+                // A slot is for work.
+                self.permit = None;
+                if self.shared.is_unknown(id).await? {
+                    return self.shared.delete_late(self.notice, None).await;
+                }
+                continue;
             };
             if job.state.is_terminal() {
-                tracing::info!(job.id = %id, state = job.state.as_str(), "an event for an ended job is ignored");
-                return Ok(Settle::Delete);
+                return self.shared.delete_late(self.notice, Some(&job)).await;
             }
             let Some(input) = job.input.clone() else {
                 if let Some(settle) = self.look_for_upload(&job).await? {

@@ -1,6 +1,7 @@
 //! The worker on stores that fail: whatever goes wrong with one call, the job ends
 //! once and right. The engine is real, and so are the stores behind the faults.
 
+mod late;
 mod ledger;
 
 use cadmill_converter::engines::Engines;

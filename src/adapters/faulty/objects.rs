@@ -103,6 +103,10 @@ impl ObjectStore for FaultyObjects {
         }
     }
 
+    async fn delete(&self, key: &ObjectKey, version: Option<&str>) -> PortResult<()> {
+        self.script.play("delete", || self.inner.delete(key, version)).await
+    }
+
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
         self.script.play("purge", || self.inner.purge(role, job)).await
     }

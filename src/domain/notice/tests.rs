@@ -3,10 +3,22 @@ use proptest::prelude::*;
 
 const ID: &str = "0188a5eb-4c1d-7c3e-9a27-2f1d3c4b5a69";
 
+/// What is read, without the object, which a test of its own looks at.
+fn parse(body: &str) -> Result<Vec<Notice>, NoticeError> {
+    let mut notices = super::parse(body)?;
+    for notice in &mut notices {
+        assert!(notice.key.as_ref().is_some_and(|key| key.job() == notice.job));
+        (notice.key, notice.version) = (None, None);
+    }
+    Ok(notices)
+}
+
 fn expected(reason: &str, sequencer: &str) -> Vec<Notice> {
     vec![Notice {
         bucket: "amzn-s3-demo-bucket1".to_owned(),
         job: ID.parse().unwrap(),
+        key: None,
+        version: None,
         sequencer: sequencer.to_owned(),
         reason: reason.to_owned(),
     }]
@@ -116,6 +128,25 @@ fn notifications_of_a_bucket_are_read() {
 }
 
 #[test]
+fn the_object_is_told_with_its_version() {
+    let read = |body: &str| {
+        let notice = super::parse(body).unwrap().pop().unwrap();
+        (notice.key.unwrap().to_string(), notice.version)
+    };
+    let key = format!("uploads/{ID}/a b.zip");
+    let version = Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e".to_owned());
+    let event = eventbridge("Object Created", &key);
+    assert_eq!(read(&event), (key.clone(), version));
+    let notified = notification("ObjectCreated:Put", &format!("uploads/{ID}/a+b.zip"));
+    assert_eq!(read(&notified), (key.clone(), Some("096fKKXTRTtl3on89fVO.nfljtsv6qko".to_owned())));
+    // A bucket without versions.
+    for none in ["\"version-id\":null", "\"version-id\":\"\"", "\"other\":\"x\""] {
+        let event = event.replace("\"version-id\":\"IYV3p45BT0ac8hjHg1houSdS1a.Mro8e\"", none);
+        assert_eq!(read(&event), (key.clone(), None), "{none}");
+    }
+}
+
+#[test]
 fn a_test_event_and_others_objects_are_no_notices() {
     let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2014-10-13T15:57:02.089Z",
         "Bucket":"bucketname","RequestId":"5582815E1AEA5ADF","HostId":"8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR"}"#;
@@ -173,7 +204,8 @@ proptest! {
         let key = if upload { ObjectKey::upload(job, file) } else { ObjectKey::processed(job, 1, file) };
         let object = Object { key, size_bytes: 1, etag: "\"e\"".to_owned(), version, sha256: None };
         let made = object_created("cadmill", &object, &sequencer, &reason, ID, time);
-        let expected = Notice { bucket: "cadmill".to_owned(), job, sequencer, reason };
-        prop_assert_eq!(parse(&made), Ok(if upload { vec![expected] } else { vec![] }));
+        let (key, version) = (Some(object.key), object.version);
+        let expected = Notice { bucket: "cadmill".to_owned(), job, key, version, sequencer, reason };
+        prop_assert_eq!(super::parse(&made), Ok(if upload { vec![expected] } else { vec![] }));
     }
 }

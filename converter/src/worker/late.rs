@@ -1,0 +1,151 @@
+//! Events that come after the end.
+//!
+//! A presigned request is good until it expires, also when the job that it was made for
+//! has ended and its upload was deleted: whoever has it can write the object once more.
+//! The event of that object says so, and it is deleted at once, by key and version. If
+//! the event is lost, the second purge of the job does it (`job.linger`).
+//!
+//! Such an event must not wait behind conversions. While every slot is taken, the queue
+//! is looked through: late events are served, all others go back.
+
+use super::take::Settle;
+use super::{Shared, random};
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
+use cadmill_core::domain::job::Job;
+use cadmill_core::domain::notice::{self, Notice};
+use cadmill_core::ports::PortResult;
+use cadmill_core::ports::event_queue::Message;
+use cadmill_core::reaper::upload_key;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+/// How long a job must be unknown before its objects are deleted. Records are made before
+/// anything can be uploaded; this is for a store that is being restored or replicated.
+const UNKNOWN: Duration = Duration::from_secs(2);
+
+/// From one look through the queue to the next.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Calls of one look, each for ten messages.
+const CALLS: usize = 20;
+
+/// For how long the messages of a look are hidden from others, if this worker dies.
+const HIDDEN: Duration = Duration::from_secs(10);
+
+/// After so many deliveries a message that goes back is sent anew, so that being looked
+/// at does not make it a dead letter.
+const DELIVERIES: u32 = 3;
+
+/// Messages that are known to be of live jobs; more are forgotten.
+const KNOWN: usize = 20_000;
+
+impl Shared {
+    /// Whether there is still no record of the job after a while.
+    pub(super) async fn is_unknown(&self, id: JobId) -> PortResult<bool> {
+        tokio::time::sleep(UNKNOWN).await;
+        Ok(self.jobs.store().get(id).await?.is_none())
+    }
+
+    /// Deletes the object of a job that has ended or that there is no record of. The
+    /// bucket of the notice is ours.
+    pub(super) async fn delete_late(&self, notice: &Notice, job: Option<&Job>) -> PortResult<Settle> {
+        let state = job.map_or("none", |job| job.state.as_str());
+        let named = notice.key.clone().filter(|key| is_upload_of(key, notice.job));
+        // A notice that no event told of names no object.
+        let Some(key) = named.or_else(|| job.map(|job| upload_key(job.id, &job.order.file_name))) else {
+            tracing::info!(job.id = %notice.job, state, "an event for a job that is not there is ignored");
+            return Ok(Settle::Delete);
+        };
+        self.objects.delete(&key, notice.version.as_deref()).await?;
+        tracing::info!(job.id = %notice.job, state, "an event came after the end; its object is deleted");
+        Ok(Settle::Delete)
+    }
+
+    /// Looks through the queue now and then while every slot is taken.
+    pub(super) async fn look_for_late_ones(self: Arc<Self>, tasks: TaskTracker) {
+        let mut known = HashSet::new();
+        loop {
+            // Not all workers at the same moment.
+            tokio::time::sleep(PAUSE + Duration::from_millis(random() % 500)).await;
+            if self.is_busy() {
+                self.look_through(&tasks, &mut known).await;
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.slots.available_permits() == 0 && !self.receiving.load(Ordering::Relaxed)
+    }
+
+    async fn look_through(self: &Arc<Self>, tasks: &TaskTracker, known: &mut HashSet<String>) {
+        let mut back: Vec<Message> = Vec::new();
+        for _ in 0..CALLS {
+            let received = match self.queue.receive(10, Duration::ZERO, HIDDEN).await {
+                Ok(received) => received,
+                Err(error) => {
+                    tracing::debug!(error = %error, "the queue could not be looked through");
+                    break;
+                }
+            };
+            let none = received.is_empty();
+            for message in received {
+                if !known.contains(&message.id) && self.is_late(&message).await {
+                    let shared = Arc::clone(self);
+                    tasks.spawn(async move { shared.take(message, None).await });
+                } else {
+                    back.push(message);
+                }
+            }
+            // A slot is free: it may want one of those that are held here.
+            if none || !self.is_busy() {
+                break;
+            }
+        }
+        if known.len() > KNOWN {
+            known.clear();
+        }
+        for message in back {
+            known.insert(message.id.clone());
+            self.give_back(&message).await;
+        }
+    }
+
+    /// Whether all that the message tells of is over. What cannot be judged now is judged
+    /// when its turn comes.
+    async fn is_late(&self, message: &Message) -> bool {
+        let Ok(notices) = notice::parse(&message.body) else { return false };
+        for notice in &notices {
+            let job = self.jobs.store().get(notice.job).await;
+            let over = job.is_ok_and(|job| job.is_none_or(|job| job.state.is_terminal()));
+            if !over || notice.bucket != self.settings.bucket {
+                return false;
+            }
+        }
+        !notices.is_empty()
+    }
+
+    async fn give_back(&self, message: &Message) {
+        let given = if message.deliveries > DELIVERIES {
+            // First the copy: a message that is there twice does no harm.
+            match self.queue.send(&message.body).await {
+                Ok(()) => self.queue.delete(message).await,
+                Err(error) => Err(error),
+            }
+        } else {
+            self.queue.hide(message, Duration::ZERO).await
+        };
+        // It comes back by itself.
+        if let Err(error) = given {
+            tracing::debug!(message.id = %message.id, error = %error, "a message could not be given back");
+        }
+    }
+}
+
+/// Whether the key is that of an upload of this job: nothing else is deleted on an
+/// event's word.
+fn is_upload_of(key: &ObjectKey, job: JobId) -> bool {
+    key.role() == Role::Upload && key.job() == job
+}

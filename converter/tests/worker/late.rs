@@ -1,0 +1,118 @@
+//! Events that come after the end, or before the record.
+
+use super::*;
+use cadmill_core::domain::notice;
+use cadmill_core::ports::{Clock, PortError};
+
+fn key(id: JobId) -> ObjectKey {
+    ObjectKey::upload(id, "plan.zip".parse().unwrap())
+}
+
+/// Sends the event of an object in a bucket.
+async fn tell(world: &World, bucket: &str, key: &ObjectKey) {
+    let object = world.objects.head(key).await.unwrap();
+    let id = JobId::random().to_string();
+    let event = notice::object_created(bucket, &object, "07", "PutObject", &id, SystemClock.now());
+    world.queue.send(&event).await.unwrap();
+}
+
+async fn is_gone(world: &World, key: &ObjectKey) -> bool {
+    match world.objects.head(key).await {
+        Err(PortError::NotFound(_)) => true,
+        other => other.map(|_| false).unwrap(),
+    }
+}
+
+async fn until_gone(world: &World, key: &ObjectKey) {
+    let since = Instant::now();
+    while !is_gone(world, key).await {
+        assert!(since.elapsed() < PATIENCE, "the object is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A deletion that fails is made again: the message stays until it is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_object_is_deleted_also_at_the_second_try() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    world.jobs.send(id, &Event::Cancelled).await.unwrap();
+    let objects = Script::new().on("delete", 1, Fault::Fail);
+    let worker = world.start(Scripts { objects: objects.clone(), ..Scripts::default() });
+    until_gone(&world, &key(id)).await;
+    assert_eq!(objects.calls("delete"), 2);
+    worker.end().await;
+    let job = world.ended(id).await;
+    assert_eq!((job.state, job.attempt), (State::Cancelled, 0));
+}
+
+/// An event is believed in nothing but the upload that it names, in our bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_deletes_its_own_upload_only() {
+    let world = World::new().await;
+    let (ended, unknown, named) = (world.submit().await, JobId::random(), JobId::random());
+    world.jobs.send(ended, &Event::Cancelled).await.unwrap();
+    // Results of jobs that nobody knows, and of the ended one.
+    let results = [ended, unknown].map(|id| ObjectKey::processed(id, 1, "plan.dxf".parse().unwrap()));
+    for result in &results {
+        world.objects.put(result, b"result".as_slice().into()).await.unwrap();
+        tell(&world, world.server.bucket(), result).await;
+    }
+    // One of another bucket, of the same key.
+    world.objects.put(&key(named), b"upload".as_slice().into()).await.unwrap();
+    let queue = &world.queue;
+    let wait = Duration::from_secs(10);
+    let mut own = Vec::new();
+    while own.len() < 2 {
+        own.extend(
+            queue
+                .receive(10, wait, Duration::from_secs(600))
+                .await
+                .unwrap()
+                .into_iter()
+                .filter(|m| m.body.contains("uploads/")),
+        );
+    }
+    for message in own.iter().filter(|message| message.body.contains(&named.to_string())) {
+        queue.delete(message).await.unwrap();
+    }
+    for message in own.iter().filter(|message| !message.body.contains(&named.to_string())) {
+        queue.hide(message, Duration::ZERO).await.unwrap();
+    }
+    tell(&world, "another", &key(named)).await;
+    let worker = world.start(Scripts::default());
+    until_gone(&world, &key(ended)).await;
+    let since = Instant::now();
+    while queue.dead_letters().await.unwrap() == 0 {
+        assert!(since.elapsed() < PATIENCE, "the event of another bucket is not buried");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    worker.end().await;
+    assert!(!is_gone(&world, &key(named)).await, "an event of another bucket deletes nothing");
+    for result in &results {
+        assert!(!is_gone(&world, result).await, "a result is not an upload");
+    }
+}
+
+/// A record that is not to be seen yet: its upload is kept, and converted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_record_comes_late_keeps_its_upload() {
+    let world = World::new().await;
+    let known = world.submit().await;
+    let order = world.jobs.store().get(known).await.unwrap().unwrap().order;
+    world.jobs.send(known, &Event::Cancelled).await.unwrap();
+    let content = {
+        let object = world.objects.head(&key(known)).await.unwrap();
+        world.objects.read(&object, 0..object.size_bytes).await.unwrap()
+    };
+    let id = JobId::random();
+    world.objects.put(&key(id), content).await.unwrap();
+    let jobs = Script::new();
+    let worker = world.start(Scripts { jobs: jobs.clone(), ..Scripts::default() });
+    // Both events have been judged: one of them without a record.
+    until(|| jobs.calls("get") >= 2).await;
+    world.jobs.create(id, order).await.unwrap();
+    let job = world.ended(id).await;
+    worker.end().await;
+    assert_eq!((job.state, job.attempt), (State::Completed, 1), "{job:?}");
+}
