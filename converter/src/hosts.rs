@@ -7,7 +7,8 @@
 //!   is loaded while the input is brought in.
 //! - A host serves one job and ends. While it waits it has no file, no name and no secret
 //!   of any job, and its directories are in a workspace that is nobody's.
-//! - It refuses a job with other caps than the host was started with. Whatever fails here
+//! - It refuses a job with other caps than the host was started with, but for one that may
+//!   write less. Whatever fails here
 //!   is told in one line, and the job runs as if there were no host.
 
 use crate::engines::{Engine, Engines};
@@ -125,6 +126,7 @@ impl Hosts {
             && workspace.take_over(&host.workspace)?
         {
             host.ahead.moved(&workspace.scratch(), &workspace.output());
+            host.ahead.limit_output(caps.output_bytes);
             tracing::debug!(engine = engine.name, "a waiting engine host is used");
             return Ok(Some(host.ahead));
         }
@@ -136,7 +138,7 @@ impl Hosts {
 
     fn take(&self, engine: &str, caps: &Caps) -> Option<Host> {
         let mut waiting = self.waiting();
-        let fits = |host: &Host| host.engine == engine && host.ahead.caps() == caps && host.ahead.is_alive();
+        let fits = |host: &Host| host.engine == engine && serves(host.ahead.caps(), caps) && host.ahead.is_alive();
         let index = waiting.hosts.iter().position(fits)?;
         Some(waiting.hosts.remove(index))
     }
@@ -168,6 +170,12 @@ fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
         let text = format!("worker.warm names the engine '{name}', which is not there");
         Failure::new(FailureCode::UsageInvalid, text)
     })
+}
+
+/// Whether a host with these caps may serve a job with those. What a job may write is watched
+/// from outside, and may be less.
+fn serves(host: &Caps, job: &Caps) -> bool {
+    job.output_bytes <= host.output_bytes && Caps { output_bytes: host.output_bytes, ..*job } == *host
 }
 
 /// Says why a host that waited has ended, and whether the next one may fare better.

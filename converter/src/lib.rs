@@ -29,5 +29,6 @@ pub mod publish;
 pub mod sandbox;
 mod stack;
 pub mod supervisor;
+pub mod tally;
 pub mod worker;
 pub mod workspace;

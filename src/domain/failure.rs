@@ -172,6 +172,8 @@ failure_codes! {
     LimitTime = "limit.time", Limit, 13, false, "Raise --timeout, or convert a smaller file.";
     /// The engine wrote more output than the cap allows.
     LimitOutput = "limit.output", Limit, 16, false, "Raise --max-output, or convert a smaller file.";
+    /// The engine wrote more files and directories than the cap allows, or too deep in one another, or where they cannot be counted.
+    LimitFiles = "limit.files", Limit, 16, false, "Convert to a format with fewer files, or a smaller file.";
     /// The engine printed more text than any sane library does.
     LimitMessages = "limit.messages", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
 

@@ -9,6 +9,12 @@ use std::time::Duration;
 /// The least memory cap that is accepted: loading GDAL alone takes about half of it.
 pub const MIN_MEMORY_BYTES: u64 = 64 << 20;
 
+/// Files and directories that an engine may write.
+pub const MAX_WRITTEN_FILES: u64 = 10_000;
+
+/// How deep the directories that it makes may be in one another.
+pub const MAX_WRITTEN_DEPTH: u64 = 64;
+
 /// Caps on the engine process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {

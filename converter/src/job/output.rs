@@ -5,11 +5,9 @@ use crate::publish::OutputFile;
 use crate::sandbox::removal::is_removed;
 use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-
-/// Files that one conversion may give.
-const MAX_OUTPUT_FILES: usize = 10_000;
 
 /// The regular files below the output directory, by name, without those that the engine
 /// has removed. Anything else that an engine may have left there, a link or a pipe, is
@@ -37,9 +35,9 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
                     return Err(strange_output("a file with a second name"));
                 }
                 files.push(OutputFile { name, bytes: metadata.len(), folder: folder.clone() });
-                if files.len() > MAX_OUTPUT_FILES {
-                    let message = format!("the engine wrote more than {MAX_OUTPUT_FILES} files");
-                    return Err(Failure::new(FailureCode::LimitOutput, message));
+                if files.len() as u64 > MAX_WRITTEN_FILES {
+                    let message = format!("the engine wrote more than {MAX_WRITTEN_FILES} files");
+                    return Err(Failure::new(FailureCode::LimitFiles, message));
                 }
             } else {
                 return Err(strange_output("something that is no regular file"));

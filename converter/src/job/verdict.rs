@@ -105,9 +105,9 @@ pub(super) fn cap_failure(cap: Cap) -> Failure {
         }
         Cap::Files { limit, observed } => {
             let text = format!(
-                "the engine wrote too many files, or too deep in one another: the cap is {limit} files, {observed} were seen"
+                "the engine wrote too many files, too deep in one another, or with names too long: the cap is {limit} files, {observed} were seen"
             );
-            Failure::new(FailureCode::LimitOutput, text)
+            Failure::new(FailureCode::LimitFiles, text)
                 .with("limit_files", limit)
                 .with("observed_files", observed)
         }

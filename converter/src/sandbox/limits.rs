@@ -14,6 +14,10 @@ const STACK_BYTES: u64 = 8 << 20;
 /// Open descriptors: what programs get everywhere, so that libraries live with it.
 const DESCRIPTORS: u64 = 1024;
 
+/// How much nicer the engine is than its supervisor, which must get its turn at once beside any
+/// number of its threads: it ends what exceeds a cap.
+const NICER: i32 = 5;
+
 /// Threads and processes of a user id that only this process has. More than the
 /// watchdog allows, so that the watchdog tells of a flood.
 const PROCESSES: u64 = 1024;
@@ -38,6 +42,7 @@ pub fn apply(memory_bytes: u64, file_bytes: u64, alone: bool) -> io::Result<()> 
         let value = getrlimit(resource).maximum.map_or(value, |there| there.min(value));
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
     }
+    rustix::process::nice(NICER)?;
     // When memory runs out the kernel takes this process, and the supervisor
     // lives to clean up. Raising the score needs no privilege.
     std::fs::write("/proc/self/oom_score_adj", "1000")

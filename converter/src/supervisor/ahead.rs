@@ -158,6 +158,11 @@ impl Ahead {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
+    /// Its work may write so much, in bytes, if that is less than its cap.
+    pub fn limit_output(&self, bytes: u64) {
+        self.orders.limit_output(bytes);
+    }
+
     /// Its directories were moved here.
     pub fn moved(&self, work: &Path, output: &Path) {
         self.orders.moved(work, output);

@@ -20,6 +20,7 @@ mod judge;
 mod orders;
 mod own_user;
 mod process;
+mod room;
 mod text;
 mod watch;
 

@@ -17,6 +17,8 @@ struct State {
     since: Option<Instant>,
     /// Whether it waits for its work first, and says when it has got it.
     waits: bool,
+    /// What its work may write, in bytes, where that is less than its cap.
+    output_bytes: u64,
 }
 
 impl Orders {
@@ -31,7 +33,8 @@ impl Orders {
     }
 
     fn new(work: &Path, output: &Path, since: Option<Instant>, waits: bool) -> Self {
-        Self(Mutex::new(State { written: [work.to_owned(), output.to_owned()], since, waits }))
+        let written = [work.to_owned(), output.to_owned()];
+        Self(Mutex::new(State { written, since, waits, output_bytes: u64::MAX }))
     }
 
     /// Where the process writes.
@@ -53,6 +56,16 @@ impl Orders {
     /// The directories were moved here.
     pub(super) fn moved(&self, work: &Path, output: &Path) {
         self.state().written = [work.to_owned(), output.to_owned()];
+    }
+
+    /// Its work may write so much, in bytes.
+    pub(super) fn limit_output(&self, bytes: u64) {
+        self.state().output_bytes = bytes;
+    }
+
+    /// What its work may write, in bytes, where that is less than its cap.
+    pub(super) fn output_bytes(&self) -> u64 {
+        self.state().output_bytes
     }
 
     /// Its work begins.

@@ -151,8 +151,23 @@ impl Process {
 
     /// Kills the process and every process of its group.
     pub(super) fn kill_group(&self) -> io::Result<()> {
+        self.signal_group(Signal::KILL)
+    }
+
+    /// Stops the group for a moment, in which nothing new is begun. [`Process::go_on`] must
+    /// follow.
+    pub(super) fn stop_group(&self) -> io::Result<()> {
+        self.signal_group(Signal::STOP)
+    }
+
+    /// Lets a group that was stopped go on.
+    pub(super) fn go_on(&self) -> io::Result<()> {
+        self.signal_group(Signal::CONT)
+    }
+
+    fn signal_group(&self, signal: Signal) -> io::Result<()> {
         debug_assert!(!self.reaped, "the number of a reaped process may be another's");
-        match rustix::process::kill_process_group(self.pid, Signal::KILL) {
+        match rustix::process::kill_process_group(self.pid, signal) {
             // Nobody is left.
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),

@@ -3,6 +3,7 @@
 use super::group::Group;
 use super::orders::Orders;
 use super::process::Process;
+use super::room::Room;
 use super::{Cap, Event, Identity, Outcome, Report, clean, judge};
 use crate::posture::{InForce, Level};
 use crate::probe;
@@ -41,10 +42,6 @@ const MAX_WARNINGS: usize = 20;
 /// Threads that an engine may have.
 const MAX_THREADS: u64 = 256;
 
-/// Files and directories that an engine may write, and how deep in one another.
-const MAX_WRITTEN: u64 = 10_000;
-const MAX_DEPTH: u64 = 64;
-
 /// What was observed of a process, for the judgement.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -76,6 +73,7 @@ pub(super) struct Watch<'a> {
     process: Process,
     group: Group,
     decoder: Decoder,
+    room: Room,
     seen: Seen,
     events: &'a mut dyn FnMut(Event),
 }
@@ -91,7 +89,8 @@ impl<'a> Watch<'a> {
     ) -> Self {
         let (decoder, seen) = (Decoder::default(), Seen::default());
         let started = process.started();
-        Self { caps, orders, minimum, started, process, group, decoder, seen, events }
+        let room = Room::new(caps.output_bytes);
+        Self { caps, orders, minimum, started, process, group, decoder, room, seen, events }
     }
 
     /// Another end of the pipe of commands, and another handle of the process.
@@ -106,8 +105,8 @@ impl<'a> Watch<'a> {
     pub(super) fn until_death(&mut self, cancel: &AtomicBool) -> io::Result<()> {
         let mut last_look: Option<Instant> = None;
         loop {
-            let next_look = self.next_look(last_look);
-            let ready = self.process.wait(next_look.saturating_duration_since(Instant::now()))?;
+            let until_look = self.next_look(last_look).saturating_duration_since(Instant::now());
+            let ready = self.process.wait(until_look.min(self.until_glance()))?;
             if ready.messages {
                 self.take_messages()?;
             }
@@ -121,6 +120,8 @@ impl<'a> Watch<'a> {
             if now >= self.next_look(last_look) {
                 last_look = Some(now);
                 self.look(cancel, now)?;
+            } else {
+                self.glance()?;
             }
         }
     }
@@ -132,6 +133,23 @@ impl<'a> Watch<'a> {
         })
     }
 
+    /// A host that waits for its work writes nothing yet, and one that was killed no more.
+    fn until_glance(&self) -> Duration {
+        if self.orders.since().is_some() && self.seen.killed.is_none() { self.room.pause() } else { MAX_WAIT }
+    }
+
+    /// Looks at the room alone, which is used up faster than anything else.
+    fn glance(&mut self) -> io::Result<()> {
+        if self.seen.killed.is_some() {
+            return Ok(());
+        }
+        self.room.limit(self.orders.output_bytes());
+        match self.room.glance(&self.orders.written(), &self.process)? {
+            Some(cap) => self.kill(Outcome::Cap(cap)),
+            None => Ok(()),
+        }
+    }
+
     /// Looks at every cap and at the wish to cancel.
     fn look(&mut self, cancel: &AtomicBool, now: Instant) -> io::Result<()> {
         if self.seen.killed.is_some() {
@@ -139,6 +157,10 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         if let Some(cap) = self.exceeded(now) {
+            return self.kill(Outcome::Cap(cap));
+        }
+        self.room.limit(self.orders.output_bytes());
+        if let Some(cap) = self.room.walk(&self.orders.written(), &self.process)? {
             return self.kill(Outcome::Cap(cap));
         }
         if cancel.load(Ordering::Relaxed) {
@@ -155,7 +177,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// The cap that is exceeded, if one is.
+    /// The cap that is exceeded, if one is, but for what it wrote.
     fn exceeded(&mut self, now: Instant) -> Option<Cap> {
         let usage = probe::memory(self.process.pid());
         self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
@@ -182,19 +204,6 @@ impl<'a> Watch<'a> {
         }
         if usage.threads > MAX_THREADS {
             return Some(Cap::Threads { limit: MAX_THREADS, observed: usage.threads });
-        }
-        self.exceeded_on_disk()
-    }
-
-    fn exceeded_on_disk(&self) -> Option<Cap> {
-        let [work, output] = self.orders.written().map(|directory| probe::written(&directory));
-        let (bytes, entries) = (work.bytes + output.bytes, work.entries + output.entries);
-        let depth = work.depth.max(output.depth);
-        if bytes > self.caps.output_bytes {
-            return Some(Cap::Output { limit: self.caps.output_bytes, observed: bytes });
-        }
-        if entries > MAX_WRITTEN || depth > MAX_DEPTH {
-            return Some(Cap::Files { limit: MAX_WRITTEN, observed: entries });
         }
         None
     }
@@ -277,14 +286,12 @@ impl<'a> Watch<'a> {
 
     /// What was written counts as it lies there when nobody writes any more.
     fn look_once_more(&mut self) -> io::Result<()> {
-        if let Some(cap) = self.exceeded_on_disk() {
+        self.room.limit(self.orders.output_bytes());
+        let directories = self.orders.written();
+        if let Some(cap) = self.room.last_walk(&directories)? {
             self.seen.killed.get_or_insert(Outcome::Cap(cap));
         }
-        let [work, output] = self.orders.written();
-        if probe::written(&output).closed > 0 {
-            // Nobody can say what is in there.
-            self.seen.killed.get_or_insert(Outcome::NoAnswer { exit: 0 });
-        }
+        let [work, output] = directories;
         // What is no output is removed, and must be removable.
         probe::flatten(&work)?;
         if self.seen.killed.is_some() {

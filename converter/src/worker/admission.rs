@@ -4,6 +4,9 @@
 //! all: what the object expands to, as much again for the output, and the engine. The
 //! object itself is never stored. What does not fit now waits; what can never fit is
 //! refused.
+//!
+//! What a job may write is a part of its share, and the shares together fit the workspace:
+//! one job that writes until it is ended takes nothing from another.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{MIN_MEMORY_BYTES, display_size};
@@ -13,16 +16,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone)]
 pub struct Budget {
     total: u64,
-    used: Arc<Mutex<u64>>,
+    /// What the workspace holds, in bytes, and how many jobs are to fit in it at once.
+    place: u64,
+    jobs: u64,
+    used: Arc<Mutex<Used>>,
+}
+
+/// What the shares of jobs make up, in bytes.
+#[derive(Debug, Default)]
+struct Used {
+    memory: u64,
+    place: u64,
 }
 
 /// A job's share. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Share {
-    bytes: u64,
+    bytes: Used,
     /// What is left of it for the engine, in bytes.
     pub engine_bytes: u64,
-    used: Arc<Mutex<u64>>,
+    /// What the engine may write of it, in bytes.
+    pub output_bytes: u64,
+    used: Arc<Mutex<Used>>,
 }
 
 /// The answer to a job that asks for room.
@@ -39,7 +54,13 @@ pub enum Admission {
 impl Budget {
     /// A budget of this many bytes.
     pub fn new(total: u64) -> Self {
-        Self { total, used: Arc::default() }
+        Self { total, place: u64::MAX, jobs: 1, used: Arc::default() }
+    }
+
+    /// The same, for a workspace that holds so many bytes, in which so many jobs are to fit.
+    #[must_use]
+    pub fn in_place(self, bytes: u64, jobs: u32) -> Self {
+        Self { place: bytes, jobs: u64::from(jobs.max(1)), ..self }
     }
 
     /// All of it, in bytes.
@@ -48,11 +69,11 @@ impl Budget {
     }
 
     /// Room for an object that expands to `expanded` bytes (to itself when it is no
-    /// archive) and an engine that may use up to `engine` bytes, or less when there is
-    /// no more.
-    pub fn admit(&self, expanded: u64, engine: u64) -> Admission {
-        // The output is as large as the input; an engine whose output is larger
-        // meets a full workspace, and the job is told so.
+    /// archive) and an engine that may use up to `engine` bytes and write up to `output`
+    /// bytes, or less when there is no more.
+    pub fn admit(&self, expanded: u64, engine: u64, output: u64) -> Admission {
+        // The output may be as large as the input, and larger by half of what the engine
+        // has: when that is dead, an archive of the output takes as much as the output.
         let files = expanded.saturating_mul(2);
         let needed = files.saturating_add(MIN_MEMORY_BYTES);
         if needed > self.total {
@@ -69,19 +90,27 @@ impl Budget {
             );
         }
         let engine_bytes = engine.min(self.total - files);
-        let bytes = files + engine_bytes;
+        let fair = expanded.max(self.place / self.jobs / 2);
+        let output_bytes = output.min(expanded + engine_bytes / 2).min(fair);
+        // The archive takes the place of the input. A job that does not fit alone hears of it
+        // when it makes its workspace.
+        let place = (expanded.max(output_bytes) + output_bytes).min(self.place);
+        let bytes = Used { memory: files + engine_bytes, place };
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if *used + bytes > self.total {
+        if used.memory + bytes.memory > self.total || used.place + bytes.place > self.place {
             return Admission::Later;
         }
-        *used += bytes;
-        Admission::Now(Share { bytes, engine_bytes, used: Arc::clone(&self.used) })
+        used.memory += bytes.memory;
+        used.place += bytes.place;
+        Admission::Now(Share { bytes, engine_bytes, output_bytes, used: Arc::clone(&self.used) })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.memory -= self.bytes.memory;
+        used.place -= self.bytes.place;
     }
 }
 
@@ -108,16 +137,16 @@ mod tests {
     #[test]
     fn what_fits_runs_and_what_does_not_waits() {
         let budget = Budget::new(9 * GIB);
-        let Admission::Now(first) = budget.admit(2 * GIB, GIB) else { panic!("it fits") };
+        let Admission::Now(first) = budget.admit(2 * GIB, GIB, GIB) else { panic!("it fits") };
         assert_eq!(first.engine_bytes, GIB);
-        assert!(matches!(budget.admit(2 * GIB, GIB), Admission::Later));
+        assert!(matches!(budget.admit(2 * GIB, GIB, GIB), Admission::Later));
         drop(first);
-        assert!(matches!(budget.admit(2 * GIB, GIB), Admission::Now(_)));
+        assert!(matches!(budget.admit(2 * GIB, GIB, GIB), Admission::Now(_)));
     }
 
     #[test]
     fn a_large_job_gets_what_is_left_for_its_engine() {
-        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB) else { panic!("it fits") };
+        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB, GIB) else { panic!("it fits") };
         assert_eq!(share.engine_bytes, GIB);
     }
 
@@ -125,11 +154,36 @@ mod tests {
     fn what_can_never_fit_is_refused_at_the_limit() {
         let files = 2 * GIB;
         let at_limit = Budget::new(files + MIN_MEMORY_BYTES);
-        assert!(matches!(at_limit.admit(GIB, GIB), Admission::Now(_)));
+        assert!(matches!(at_limit.admit(GIB, GIB, GIB), Admission::Now(_)));
         let below = Budget::new(files + MIN_MEMORY_BYTES - 1);
-        let Admission::Never(failure) = below.admit(GIB, GIB) else { panic!("it cannot fit") };
+        let Admission::Never(failure) = below.admit(GIB, GIB, GIB) else { panic!("it cannot fit") };
         assert_eq!(failure.code, FailureCode::LimitAdmission);
-        assert!(matches!(below.admit(u64::MAX, u64::MAX), Admission::Never(_)));
+        assert!(matches!(below.admit(u64::MAX, u64::MAX, u64::MAX), Admission::Never(_)));
+    }
+
+    /// Whatever each of them writes, with an archive of it beside it, all fit.
+    #[test]
+    fn what_jobs_may_write_fits_the_workspace_together() {
+        let budget = Budget::new(64 * GIB).in_place(8 * GIB, 4);
+        let mut shares = Vec::new();
+        while let Admission::Now(share) = budget.admit(GIB / 4, 4 * GIB, 16 * GIB) {
+            shares.push(share);
+        }
+        assert_eq!(shares.len(), 4);
+        assert!(shares.iter().all(|share| share.output_bytes == GIB), "{shares:?}");
+        // A large one is never given less than its own size, and waits for it.
+        assert!(matches!(budget.admit(2 * GIB, GIB, 16 * GIB), Admission::Later));
+        shares.clear();
+        let Admission::Now(large) = budget.admit(3 * GIB, GIB, 16 * GIB) else { panic!("it fits alone") };
+        assert_eq!(large.output_bytes, 3 * GIB);
+        let Admission::Now(small) = budget.admit(GIB, GIB, GIB / 2) else { panic!("it fits beside it") };
+        assert_eq!(small.output_bytes, GIB / 2);
+    }
+
+    #[test]
+    fn a_job_may_write_by_its_share_of_memory_too() {
+        let Admission::Now(share) = Budget::new(9 * GIB).admit(GIB, 2 * GIB, 16 * GIB) else { panic!("it fits") };
+        assert_eq!(share.output_bytes, 2 * GIB);
     }
 
     #[test]

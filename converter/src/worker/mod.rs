@@ -117,7 +117,8 @@ impl Worker {
         stop: CancellationToken,
     ) -> Self {
         let waiting = setting.hosts.as_ref().map_or(0, |hosts| hosts.kept().saturating_mul(WAITING_BYTES));
-        let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting));
+        let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting))
+            .in_place(setting.place.size_bytes(), settings.concurrency);
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
         let receiving = AtomicBool::new(false);

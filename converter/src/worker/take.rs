@@ -325,7 +325,7 @@ impl Road<'_> {
         };
         let since = Instant::now();
         loop {
-            match self.shared.budget.admit(input.needs_bytes(), settings.caps.memory_bytes) {
+            match self.shared.budget.admit(input.needs_bytes(), settings.caps.memory_bytes, settings.caps.output_bytes) {
                 Admission::Now(share) => return Ok(Some(Ok(Admitted { input, share }))),
                 Admission::Never(failure) => return Ok(Some(Err(failure))),
                 Admission::Later if since.elapsed() >= ROOM_WAIT => return Ok(None),
@@ -389,7 +389,8 @@ impl Road<'_> {
             Err(failure) => (Err(failure), None),
         };
         let caps = shared.settings.caps;
-        let memory_bytes = share.as_ref().map_or(caps.memory_bytes, |share| share.engine_bytes);
+        let own = share.as_ref().map(|share| (share.engine_bytes, share.output_bytes));
+        let (memory_bytes, output_bytes) = own.unwrap_or((caps.memory_bytes, caps.output_bytes));
         let attempt = Attempt {
             job,
             input,
@@ -398,7 +399,7 @@ impl Road<'_> {
             runtime: tokio::runtime::Handle::current(),
             setting: shared.setting.clone(),
             recording: shared.recording.clone(),
-            caps: Caps { memory_bytes, ..caps },
+            caps: Caps { memory_bytes, output_bytes, ..caps },
             archive: shared.settings.archive,
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();

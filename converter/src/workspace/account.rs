@@ -11,15 +11,21 @@ use super::wipe::Overwritten;
 use cadmill_core::audit::{Ledger, NewFile, Token};
 use cadmill_core::domain::audit::chain::ContentDigest;
 use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
-use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How files are overwritten, as the ledger calls it: once, with zeros.
 const METHOD: &str = "zeros-1";
+
+/// Things of another's making that have a record each: what two runs of an engine may make,
+/// and some that it makes until it is killed for that.
+const MAX_FOUND: u64 = 2 * MAX_WRITTEN_FILES + 1000;
 
 /// Where acts are recorded. Clones share it.
 #[derive(Clone, Default)]
@@ -29,7 +35,18 @@ struct Book {
     ledger: Arc<Ledger>,
     /// What is there, by its inode.
     there: Mutex<HashMap<u64, FileId>>,
+    /// Things that were found, those without a record included.
+    found: AtomicU64,
+    /// Things without a record that were destroyed, and tries of it that failed.
+    destroyed: AtomicU64,
+    failed: AtomicU64,
 }
+
+/// The number of what has no record. It is destroyed like all else.
+const UNLISTED: FileId = 0;
+
+/// The incident that tells of all that have none.
+const UNLISTED_CODE: &str = "file.unlisted";
 
 /// Something that another made.
 pub(super) struct Found<'a> {
@@ -50,7 +67,13 @@ pub(super) struct Pending {
 impl Account {
     /// An account in this ledger.
     pub(super) fn new(ledger: Arc<Ledger>) -> Self {
-        Self(Some(Arc::new(Book { ledger, there: Mutex::default() })))
+        Self(Some(Arc::new(Book {
+            ledger,
+            there: Mutex::default(),
+            found: AtomicU64::new(0),
+            destroyed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        })))
     }
 
     /// Whether anything is recorded.
@@ -103,9 +126,13 @@ impl Account {
         Ok(Some(Pending { token: book.ledger.write(file)?, book: Arc::clone(book) }))
     }
 
-    /// Records what another made. It has a number from now on.
+    /// Records what another made. It has a number from now on, unless there are too many of
+    /// its kind: a ledger has a bound, whatever an engine does.
     pub(super) fn found(&self, found: &Found<'_>) -> FileId {
-        let Some(book) = &self.0 else { return 0 };
+        let Some(book) = &self.0 else { return UNLISTED };
+        if book.found.fetch_add(1, Ordering::Relaxed) >= MAX_FOUND {
+            return UNLISTED;
+        }
         let Found { kind, role, parent, name, bytes, inode } = *found;
         let id = book.ledger.found(NewFile { kind, role, parent, name }, bytes);
         book.there().insert(inode, id);
@@ -120,6 +147,11 @@ impl Account {
     /// Overwrites a file.
     pub(super) fn wipe(&self, file: FileId, act: impl FnOnce() -> Overwritten) -> Overwritten {
         let Some(book) = &self.0 else { return act() };
+        if file == UNLISTED {
+            let done = act();
+            book.failed.fetch_add(done.error.is_some().into(), Ordering::Relaxed);
+            return done;
+        }
         let token = book.ledger.wipe(file, METHOD);
         let done = act();
         book.ledger.wiped(token, done.error.is_none(), done.bytes, done.error.is_none());
@@ -136,7 +168,7 @@ impl Account {
         inode: u64,
         act: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        self.remove(inode, act, |ledger| ledger.unlink(file), Ledger::unlinked)
+        self.remove(file, inode, act, |ledger| ledger.unlink(file), Ledger::unlinked)
     }
 
     /// Removes a directory.
@@ -149,17 +181,24 @@ impl Account {
         inode: u64,
         act: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        self.remove(inode, act, |ledger| ledger.rmdir(file), Ledger::rmdired)
+        self.remove(file, inode, act, |ledger| ledger.rmdir(file), Ledger::rmdired)
     }
 
     fn remove(
         &self,
+        file: FileId,
         inode: u64,
         act: impl FnOnce() -> io::Result<()>,
         announce: impl FnOnce(&Ledger) -> Token,
         tell: impl FnOnce(&Ledger, Token, bool),
     ) -> io::Result<()> {
         let Some(book) = &self.0 else { return act() };
+        if file == UNLISTED {
+            let done = act();
+            let count = if done.is_ok() { &book.destroyed } else { &book.failed };
+            count.fetch_add(1, Ordering::Relaxed);
+            return done;
+        }
         let token = announce(&book.ledger);
         let done = act();
         tell(&book.ledger, token, done.is_ok());
@@ -171,10 +210,40 @@ impl Account {
 
     /// Tells what should not be, to the log and to the ledger. `note` names no file.
     pub(super) fn incident(&self, code: &str, file: FileId, note: &str) {
+        if file == UNLISTED && code != UNLISTED_CODE && self.0.is_some() {
+            // Of those there may be any number, and their sum is told.
+            return;
+        }
         let ledger = self.0.as_ref().map(|book| book.ledger.id().to_string()).unwrap_or_default();
         tracing::error!(code, ledger, file, note, "an incident with a temporary file");
         if let Some(book) = &self.0 {
             book.ledger.incident(code, file, note);
+        }
+    }
+
+    /// Whether all that was found has a record.
+    ///
+    /// # Errors
+    /// `limit.files`.
+    pub(super) fn check_found(&self) -> Result<(), Failure> {
+        let found = self.0.as_ref().map_or(0, |book| book.found.load(Ordering::Relaxed));
+        if found <= MAX_FOUND {
+            return Ok(());
+        }
+        let text = format!("the engine made {found} files and directories; {MAX_FOUND} can be recorded");
+        Err(Failure::new(FailureCode::LimitFiles, text)
+            .with("limit_files", MAX_FOUND)
+            .with("observed_files", found))
+    }
+
+    /// Tells how many things without a record there were, if there were any.
+    pub(super) fn tell_unlisted(&self) {
+        let Some(book) = &self.0 else { return };
+        let [destroyed, failed] =
+            [&book.destroyed, &book.failed].map(|count| count.swap(0, Ordering::Relaxed));
+        if destroyed + failed > 0 {
+            let note = format!("{destroyed} more files and directories were destroyed without a record of each, {failed} tries failed");
+            self.incident(UNLISTED_CODE, UNLISTED, &note);
         }
     }
 

@@ -88,6 +88,14 @@ impl Place {
         Self { directory, disk_allowed, shared: None }
     }
 
+    /// Bytes that it holds when it is empty; all there are where the system sets no bound or
+    /// does not tell.
+    pub fn size_bytes(&self) -> u64 {
+        let told = rustix::fs::statvfs(&self.directory);
+        let size = told.map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize));
+        if size == 0 { u64::MAX } else { size }
+    }
+
     /// Makes a workspace of which nothing is recorded.
     ///
     /// # Errors
@@ -289,13 +297,14 @@ impl Workspace {
     /// Records what an engine made, when it is dead.
     ///
     /// # Errors
-    /// `infra.io`, `infra.audit`.
+    /// `infra.io`, `infra.audit`; `limit.files` when it is more than a ledger takes.
     pub(crate) fn take_stock(&self) -> Result<(), Failure> {
         for (name, role) in [(OUTPUT, FileRole::Output), (SCRATCH, FileRole::Temporary)] {
             self.folder(name, role)?
                 .take_stock()
                 .map_err(|e| Failure::io("looking for what the engine made", &e))?;
         }
+        self.account.check_found()?;
         self.check()
     }
 
@@ -454,6 +463,7 @@ impl Remains<'_> {
         if let Err(error) = self.account.rmdir(self.id, inode(&self.lock), remove) {
             failed.get_or_insert(error);
         }
+        self.account.tell_unlisted();
         self.tell_what_vanished(failed.is_none());
         failed.map_or(Ok(()), Err)
     }

@@ -116,6 +116,35 @@ fn a_file_that_cannot_be_overwritten_goes_and_is_an_incident() {
     assert_eq!(audit.story.unwiped().count(), 1);
 }
 
+/// A ledger has a bound. What is beyond it is destroyed all the same, and its number is told.
+#[test]
+fn more_than_a_ledger_takes_is_a_cap_and_goes() {
+    const MADE: usize = 30_000;
+    let bench = Bench::new();
+    let ledger = bench.open();
+    let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+    for number in 0..MADE {
+        std::fs::File::create(workspace.scratch().join(number.to_string())).unwrap();
+    }
+    std::fs::write(workspace.output().join("plain"), "plaintext").unwrap();
+    let failure = workspace.take_stock().unwrap_err();
+    assert_eq!(failure.code, FailureCode::LimitFiles);
+    workspace.remove().unwrap();
+    ledger.close(failure.code.as_str()).unwrap();
+    assert_eq!(bench.left(), 0);
+    let text = bench.sink.read(bench.id).unwrap();
+    let records = text.iter().filter(|byte| **byte == b'\n').count();
+    assert!(records < 3 * 21_100, "{records} records");
+    let audit = bench.audit(bench.id);
+    assert_eq!((audit.verdict, audit.findings.len()), (Verdict::Unclean, 0), "{:?}", audit.findings);
+    let counts = audit.story.counts();
+    assert_eq!((counts.created, counts.destroyed), (5 + 21_000, 5 + 21_000));
+    assert_eq!(audit.story.incidents.len(), 1, "{:?}", audit.story.incidents);
+    let incident = &audit.story.incidents[0];
+    assert_eq!((incident.code.as_str(), incident.file), ("file.unlisted", 0));
+    assert!(incident.note.starts_with("9001 more files"), "{}", incident.note);
+}
+
 #[test]
 fn what_another_removed_and_what_is_linked_elsewhere_are_incidents() {
     let bench = Bench::new();

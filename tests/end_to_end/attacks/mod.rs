@@ -7,6 +7,7 @@
 //! alone holds back. And all of that twice: loaded by the engine host, and by a converter
 //! in Java, for which the filter is another one.
 
+mod outside;
 mod posture;
 mod rig;
 mod table;
@@ -74,7 +75,7 @@ macro_rules! families {
     )+ };
 }
 
-families!(files, network, processes, kernel, resources, output);
+families!(files, network, processes, kernel, resources, output, storage);
 
 /// The words in backquotes of a part of docs/SECURITY.md, each once.
 fn told(part: &str) -> Vec<String> {

@@ -108,6 +108,7 @@ const ONE_SECOND: &[&str] = &["--timeout", "1s"];
 const SMALL_OUTPUT: &[&str] = &["--max-output", "64M", "--timeout", "60s"];
 const TIME: End = Failure(13, "limit.time");
 const OUTPUT: End = Failure(16, "limit.output");
+const FILES: End = Failure(16, "limit.files");
 const NO_ANSWER: End = Failure(17, "engine.no_answer");
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -201,8 +202,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         .flags(CAPPED),
     attack("resources", "shared_bomb", Text("16"), Works, Works).flags(CAPPED),
     attack("resources", "thread_bomb", Nothing, Failure(16, "limit.threads"), Failure(16, "limit.threads")),
-    attack("resources", "file_bomb", Nothing, OUTPUT, OUTPUT),
-    attack("resources", "deep_bomb", Nothing, OUTPUT, OUTPUT),
+    attack("resources", "file_bomb", Nothing, FILES, FILES),
+    attack("resources", "deep_bomb", Nothing, FILES, FILES),
     attack("resources", "locked_directory", Nothing, Works, Works),
     attack("resources", "sparse_bomb", Nothing, OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("resources", "sparse_bomb", Nothing, Works, Works).flags(&["--max-output", "2T"]),
@@ -222,4 +223,46 @@ pub(super) const ATTACKS: &[Attack] = &[
     // What is handed out is what lay there when the process was dead.
     attack("output", "answer_first", Nothing, Works, Works),
     attack("output", "change_later", Nothing, Violation("clone"), Works),
+    // Three times the cap, or ten times; and what is far below it, which works.
+    attack("storage", "unreadable_directory", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "unreadable_directory", Text("20"), Works, Works),
+    attack("storage", "masked_directory", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "masked_directory", Text("20"), Works, Works),
+    attack("storage", "readable_below_unreadable", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "readable_below_unreadable", Text("20"), Works, Works),
+    // No path leads there, whatever its size is.
+    attack("storage", "long_path", Text("200"), FILES, FILES).flags(SMALL_OUTPUT),
+    attack("storage", "long_path", Text("1"), FILES, FILES),
+    attack("storage", "long_path_of_a_file", Text("200"), FILES, FILES).flags(SMALL_OUTPUT),
+    attack("storage", "long_path_of_a_file", Text("1"), FILES, FILES),
+    // Allowed is only what the length shows.
+    attack("storage", "kept_size", Text("200"), NOT_PERMITTED, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "kept_size", Text("20"), NOT_PERMITTED, Works),
+    attack("storage", "punched", Text("0"), NOT_PERMITTED, Works),
+    attack("storage", "allocated", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "allocated", Text("20"), Works, Works),
+    attack("storage", "mapped", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "mapped", Text("20"), Works, Works),
+    attack("storage", "copied", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "copied", Text("20"), Works, Works),
+    attack("storage", "sent", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "sent", Text("20"), Works, Works),
+    attack("storage", "many_writers", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "many_writers", Text("20"), Works, Works),
+    attack("storage", "shuffled", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "shuffled", Text("20"), Works, Works),
+    // What is removed is moved aside; unconfined, it is out of sight and only open.
+    attack("storage", "cut_off", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "cut_off", Text("4"), Works, Works),
+    attack("storage", "removed_files", Text("200"), OUTPUT, Works).flags(SMALL_OUTPUT),
+    attack("storage", "removed_files", Text("20"), Works, Works),
+    attack("storage", "replaced_files", Text("200"), OUTPUT, Works).flags(SMALL_OUTPUT),
+    attack("storage", "replaced_files", Text("20"), Works, Works),
+    attack("storage", "empty_files", Text("100000"), FILES, FILES),
+    attack("storage", "empty_files", Text("500"), Works, Works),
+    attack("storage", "empty_directories", Text("100000"), FILES, FILES),
+    attack("storage", "empty_directories", Text("500"), Works, Works),
+    attack("storage", "unreadable_files", Text("100000"), FILES, FILES),
+    attack("storage", "unreadable_files", Text("500"), Works, Works),
+    attack("storage", "attribute", Text("0"), Violation("fsetxattr"), WorksOrKernelRefuses),
 ];

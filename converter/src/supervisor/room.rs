@@ -1,0 +1,182 @@
+//! How much of its room a process has used, and when to look again.
+//!
+//! A walk of what it wrote is exact and costs milliseconds where there are many files. In
+//! between, the file system tells in a microsecond how much it holds; when its growth could
+//! be the rest of the room, a walk is due at once. So the looks come the faster the less room
+//! is left: what can be written between two of them is less than the slack of a cap.
+//!
+//! The growth may be that of others, so a walk decides. The process is stopped meanwhile: it
+//! could move its directories about, or write on while its files are counted.
+
+use super::Cap;
+use super::process::Process;
+use crate::tally::{Bounds, Held, Written, written};
+use cadmill_core::domain::limits::{MAX_WRITTEN_DEPTH, MAX_WRITTEN_FILES};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a process can write to memory and make there in a second, on fast machines.
+const BYTES_PER_SECOND: u64 = 4 << 30;
+const ENTRIES_PER_SECOND: u64 = 500_000;
+
+/// The shortest time between two looks, and the longest.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// The room of one process.
+#[derive(Debug)]
+pub(super) struct Room {
+    bounds: Bounds,
+    /// Where the latest walk went.
+    directories: [PathBuf; 2],
+    /// One of them, to ask its file system.
+    file_system: Option<File>,
+    /// What the latest walk found, and what the file system held before it.
+    found: Written,
+    held: Held,
+    /// What it may be by now.
+    could_be: Written,
+}
+
+impl Room {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self {
+            bounds: Bounds { bytes, entries: MAX_WRITTEN_FILES, depth: MAX_WRITTEN_DEPTH },
+            directories: Default::default(),
+            file_system: None,
+            found: Written::default(),
+            held: Held::default(),
+            could_be: Written::default(),
+        }
+    }
+
+    /// It may be less than was said.
+    pub(super) fn limit(&mut self, bytes: u64) {
+        self.bounds.bytes = self.bounds.bytes.min(bytes);
+    }
+
+    /// When to glance again, from now.
+    pub(super) fn pause(&self) -> Duration {
+        let left = |bound: u64, used: u64, per_second: u64| {
+            Duration::from_secs_f64(bound.saturating_sub(used) as f64 / per_second as f64)
+        };
+        let bytes = left(self.bounds.bytes, self.could_be.bytes, BYTES_PER_SECOND);
+        let entries = left(self.bounds.entries, self.could_be.entries, ENTRIES_PER_SECOND);
+        bytes.min(entries).clamp(SHORTEST, LONGEST)
+    }
+
+    /// Asks the file system, and walks when it has grown by as much as is left.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn glance(&mut self, directories: &[PathBuf; 2], process: &Process) -> io::Result<Option<Cap>> {
+        let come = self.come()?;
+        self.could_be.bytes = self.found.bytes.saturating_add(come.bytes);
+        self.could_be.entries = self.found.entries.saturating_add(come.entries);
+        if !self.could_be.exceeds(&self.bounds) {
+            return Ok(None);
+        }
+        process.stop_group()?;
+        let cap = self.count(directories, &|_| false);
+        // One that is to be killed stays as it is until then.
+        if !matches!(cap, Ok(Some(_))) {
+            process.go_on()?;
+        }
+        cap
+    }
+
+    /// Glances, and walks in any case.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn walk(&mut self, directories: &[PathBuf; 2], process: &Process) -> io::Result<Option<Cap>> {
+        let (found, bounds) = (self.found, self.bounds);
+        let is_beyond = |come: Held| {
+            found.bytes.saturating_add(come.bytes) > bounds.bytes
+                || found.entries.saturating_add(come.entries) > bounds.entries
+        };
+        if let Some(cap) = self.glance(directories, process)? {
+            return Ok(Some(cap));
+        }
+        let cap = self.count(directories, &is_beyond)?;
+        if cap.is_none() { self.glance(directories, process) } else { Ok(cap) }
+    }
+
+    /// Walks once more, when nobody writes any more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn last_walk(&mut self, directories: &[PathBuf; 2]) -> io::Result<Option<Cap>> {
+        self.count(directories, &|_| false)
+    }
+
+    /// What has come since the latest walk, whoever made it.
+    fn come(&self) -> io::Result<Held> {
+        let now = self.file_system.as_ref().map(Held::by).transpose()?;
+        Ok(now.map(|now| now.since(&self.held)).unwrap_or_default())
+    }
+
+    /// Walks, and tells the cap that is exceeded. It is given up when `is_enough` says so of
+    /// what has come meanwhile, and then it counts as not begun.
+    fn count(&mut self, directories: &[PathBuf; 2], is_enough: &dyn Fn(Held) -> bool) -> io::Result<Option<Cap>> {
+        if self.file_system.is_none() || self.directories != *directories {
+            self.file_system = File::open(&directories[0]).ok();
+            self.directories.clone_from(directories);
+            self.held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
+        }
+        // Before the walk: what comes meanwhile counts twice rather than not at all.
+        let held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
+        let mut given_up = std::cell::Cell::new(false);
+        let enough = || {
+            given_up.set(is_enough(self.come()?));
+            Ok(given_up.get())
+        };
+        let [work, output] = directories;
+        let found = written(&[work.as_path(), output.as_path()], &self.bounds, &enough)?;
+        if !*given_up.get_mut() {
+            (self.found, self.could_be, self.held) = (found, found, held);
+        }
+        Ok(self.exceeded())
+    }
+
+    fn exceeded(&self) -> Option<Cap> {
+        let (bounds, found) = (&self.bounds, &self.found);
+        if found.bytes > bounds.bytes {
+            return Some(Cap::Output { limit: bounds.bytes, observed: found.bytes });
+        }
+        found.exceeds(bounds).then_some(Cap::Files { limit: bounds.entries, observed: found.entries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_come_faster_when_little_is_left() {
+        let mut room = Room::new(16 << 30);
+        assert_eq!(room.pause(), Duration::from_millis(20), "10,000 files at their speed");
+        room.could_be.bytes = (16 << 30) - (16 << 20);
+        assert_eq!(room.pause().as_millis(), 3);
+        room.could_be.bytes = 20 << 30;
+        assert_eq!(room.pause(), SHORTEST);
+        assert_eq!(Room::new(64 << 20).pause().as_millis(), 15);
+    }
+
+    #[test]
+    fn a_walk_tells_which_cap_it_is() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directories = ["work", "output"].map(|name| place.path().join(name));
+        directories.iter().for_each(|directory| std::fs::create_dir(directory).unwrap());
+        let mut room = Room::new(8192);
+        std::fs::write(directories[0].join("a"), [0; 8192]).unwrap();
+        assert_eq!(room.last_walk(&directories).unwrap(), None);
+        std::fs::write(directories[1].join("b"), [0; 1]).unwrap();
+        assert!(matches!(room.last_walk(&directories).unwrap(), Some(Cap::Output { limit: 8192, .. })));
+        let deep = directories[1].join("d/".repeat(70));
+        std::fs::create_dir_all(deep).unwrap();
+        assert!(matches!(Room::new(1 << 20).last_walk(&directories).unwrap(), Some(Cap::Files { .. })));
+    }
+}

@@ -1,0 +1,338 @@
+//! Counting what a running process writes: its files by a walk of its directories, and, in
+//! between, the growth of the file system that they lie on.
+//!
+//! The walk goes by descriptors, one directory after the other from its parent, so that no
+//! path is too long for it, and opens what its owner may not read. What it cannot look into
+//! all the same is counted as such, and it is for the caller to take that for too much. A
+//! walk ends when it has seen more than the bounds allow.
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, StatVfs};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// Longest path below a directory that is taken, in bytes: any name of an archive, and half
+/// of what the kernel takes (`PATH_MAX`), so that a path to the directory itself may stand
+/// before it.
+pub const LONG_PATH: usize = 2048;
+
+/// Bytes of a block in `st_blocks`, whatever the file system has (stat(2)).
+const BLOCK: u64 = 512;
+
+/// How much may lie in a directory and below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Sum of the sizes of the files, in bytes.
+    pub bytes: u64,
+    /// Files, directories and everything else.
+    pub entries: u64,
+    /// Directories in one another.
+    pub depth: u64,
+}
+
+/// What lies in a directory and below. When it is beyond the bounds, it is what was seen
+/// until then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Sum of the sizes of the files, in bytes: of each its length, or what is allocated to
+    /// it, if that is more.
+    pub bytes: u64,
+    /// Files, directories and everything else.
+    pub entries: u64,
+    /// Directories in one another, the deepest.
+    pub depth: u64,
+    /// Directories that cannot be looked into, and paths longer than [`LONG_PATH`].
+    pub closed: u64,
+}
+
+impl Written {
+    /// Whether it is more than may be there.
+    #[must_use]
+    pub fn exceeds(&self, bounds: &Bounds) -> bool {
+        self.bytes > bounds.bytes
+            || self.entries > bounds.entries
+            || self.depth > bounds.depth
+            || self.closed > 0
+    }
+}
+
+/// A directory whose entries were read, and those of them that are still to be entered.
+struct Level {
+    directory: OwnedFd,
+    inner: Vec<CString>,
+    /// Bytes of its path below the top.
+    path: usize,
+}
+
+/// Looks through directories, as if they were one. Links are not followed. What vanishes
+/// meanwhile does not count. `is_enough` is asked now and then, and ends it: one who makes
+/// files without end makes others wait for the directory.
+///
+/// # Errors
+/// The system's, that are not about what lies there: no descriptors, no memory.
+pub fn written(
+    directories: &[&Path],
+    bounds: &Bounds,
+    is_enough: &dyn Fn() -> io::Result<bool>,
+) -> io::Result<Written> {
+    let mut walk = Walk { bounds, is_enough, found: Written::default(), buffer: Vec::new() };
+    walk.buffer.resize(BUFFER, MaybeUninit::uninit());
+    for directory in directories {
+        let top = open(rustix::fs::CWD, directory.as_os_str().as_encoded_bytes(), &mut walk.found)?;
+        let Some(top) = top else { continue };
+        if !walk.through(top)? {
+            break;
+        }
+    }
+    Ok(walk.found)
+}
+
+/// Bytes for entries that the kernel gives at once: a thousand of them.
+const BUFFER: usize = 32 << 10;
+
+struct Walk<'a> {
+    bounds: &'a Bounds,
+    is_enough: &'a dyn Fn() -> io::Result<bool>,
+    found: Written,
+    buffer: Vec<MaybeUninit<u8>>,
+}
+
+impl Walk<'_> {
+    /// Whether it came to the end.
+    fn through(&mut self, top: OwnedFd) -> io::Result<bool> {
+        let Some(level) = self.read(top, 0)? else { return Ok(false) };
+        let mut levels = vec![level];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.inner.pop() else {
+                levels.pop();
+                continue;
+            };
+            let path = level.path + name.to_bytes().len() + 1;
+            let Some(inner) = open(&level.directory, name.to_bytes(), &mut self.found)? else { continue };
+            self.found.depth = self.found.depth.max(levels.len() as u64);
+            match self.read(inner, path)? {
+                Some(level) if !self.found.exceeds(self.bounds) => levels.push(level),
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counts what is in a directory; nothing when that is enough.
+    fn read(&mut self, directory: OwnedFd, path: usize) -> io::Result<Option<Level>> {
+        let found = &mut self.found;
+        let mut inner = Vec::new();
+        let mut entries = RawDir::new(&directory, &mut self.buffer);
+        loop {
+            if entries.is_buffer_empty() && (self.is_enough)()? {
+                return Ok(None);
+            }
+            let entry = match entries.next() {
+                None => break,
+                // Removed while it is read.
+                Some(Err(Errno::NOENT)) => break,
+                Some(entry) => entry?,
+            };
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            found.entries += 1;
+            found.closed += u64::from(path + name.to_bytes().len() + 1 > LONG_PATH);
+            if entry.file_type() == FileType::Directory {
+                inner.push(name.to_owned());
+            } else if let Some(stat) = status(directory.as_fd(), name, found)? {
+                let allocated = stat.st_blocks.unsigned_abs().saturating_mul(BLOCK);
+                let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+                let length = if is_file { stat.st_size.unsigned_abs() } else { 0 };
+                found.bytes = found.bytes.saturating_add(allocated.max(length));
+                // Where the file system does not say what an entry is.
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    inner.push(name.to_owned());
+                }
+            }
+            if found.exceeds(self.bounds) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Level { directory, inner, path }))
+    }
+}
+
+/// What is known of an entry; nothing when it is gone or cannot be looked at.
+fn status(directory: BorrowedFd<'_>, name: &CStr, found: &mut Written) -> io::Result<Option<Stat>> {
+    let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    let stat = match look() {
+        // Its owner may list the directory and not enter it.
+        Err(Errno::ACCESS) => {
+            let _ = rustix::fs::fchmod(directory, Mode::RWXU);
+            look()
+        }
+        other => other,
+    };
+    judged(stat, found)
+}
+
+/// Opens a directory, if need be against its owner's permissions; nothing when it is gone or
+/// cannot be opened.
+fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::openat(&parent, name, flags | OFlags::RDONLY, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            rustix::fs::openat(&parent, name, flags | OFlags::PATH, Mode::empty()).and_then(|known| {
+                // By its descriptor, which is not led astray by what has the name now.
+                rustix::fs::chmod(format!("/proc/self/fd/{}", known.as_raw_fd()), Mode::RWXU)?;
+                rustix::fs::openat(&known, c".", flags | OFlags::RDONLY, Mode::empty())
+            })
+        }
+        other => other,
+    };
+    judged(opened, found)
+}
+
+fn judged<T>(answer: Result<T, Errno>, found: &mut Written) -> io::Result<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        // Moved away or replaced meanwhile.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(Errno::ACCESS | Errno::PERM) => {
+            found.closed += 1;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a file system holds, whoever wrote it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes that are allocated.
+    pub bytes: u64,
+    /// Files, directories and everything else.
+    pub entries: u64,
+}
+
+impl Held {
+    /// Of the file system that this lies on. Costs a microsecond.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn by(file_system: impl AsFd) -> io::Result<Self> {
+        let StatVfs { f_blocks, f_bfree, f_frsize, f_files, f_ffree, .. } =
+            rustix::fs::fstatvfs(file_system)?;
+        let bytes = f_blocks.saturating_sub(f_bfree).saturating_mul(f_frsize);
+        Ok(Self { bytes, entries: f_files.saturating_sub(f_ffree) })
+    }
+
+    /// What has come since.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(before.bytes),
+            entries: self.entries.saturating_sub(before.entries),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const WIDE: Bounds = Bounds { bytes: u64::MAX, entries: u64::MAX, depth: 64 };
+
+    fn count(directories: &[&Path], bounds: &Bounds) -> Written {
+        written(directories, bounds, &|| Ok(false)).unwrap()
+    }
+
+    fn place() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap()
+    }
+
+    #[test]
+    fn files_below_count_and_links_do_not() {
+        let (first, second) = (place(), place());
+        std::fs::create_dir(first.path().join("sub")).unwrap();
+        std::fs::write(first.path().join("sub/b"), [0; 5000]).unwrap();
+        std::os::unix::fs::symlink("/etc", first.path().join("c")).unwrap();
+        std::fs::File::create(second.path().join("sparse")).unwrap().set_len(1 << 40).unwrap();
+        let found = count(&[first.path(), second.path()], &WIDE);
+        // Whole pages of memory.
+        let expected = Written { bytes: (1 << 40) + 8192, entries: 4, depth: 1, closed: 0 };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_allocated_behind_the_end_counts() {
+        let place = place();
+        let file = std::fs::File::create(place.path().join("kept")).unwrap();
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 1 << 20).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert_eq!(count(&[place.path()], &WIDE).bytes, 1 << 20);
+    }
+
+    /// As root every directory can be read; the test that runs as another user shows more.
+    #[test]
+    fn neither_modes_nor_long_names_hide_anything() {
+        let place = place();
+        let (closed, inner) = (place.path().join("closed"), place.path().join("closed/inner"));
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::write(inner.join("file"), [0; 4096]).unwrap();
+        for (path, mode) in [(&inner, 0o400), (&closed, 0o300)] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let found = count(&[place.path()], &WIDE);
+        assert_eq!((found.bytes, found.entries, found.closed), (4096, 3, 0), "{found:?}");
+
+        let mut here = rustix::fs::open(place.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let name = "n".repeat(250);
+        for _ in 0..20 {
+            rustix::fs::mkdirat(&here, &name, Mode::RWXU).unwrap();
+            here = rustix::fs::openat(&here, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let found = count(&[place.path()], &WIDE);
+        assert_eq!((found.closed, found.exceeds(&WIDE)), (1, true), "{found:?}");
+        crate::probe::flatten(place.path()).unwrap();
+        let found = count(&[place.path()], &WIDE);
+        assert_eq!((found.closed, found.entries), (0, 3 + 20), "{found:?}");
+    }
+
+    #[test]
+    fn a_walk_ends_at_the_bounds() {
+        let place = place();
+        for number in 0..100 {
+            std::fs::write(place.path().join(format!("{number}")), [0; 4096]).unwrap();
+        }
+        let few = Bounds { entries: 10, ..WIDE };
+        assert_eq!(count(&[place.path()], &few).entries, 11);
+        let small = Bounds { bytes: 10 * 4096, ..WIDE };
+        assert_eq!(count(&[place.path()], &small).bytes, 11 * 4096);
+        let deep = place.path().join("d/".repeat(70));
+        std::fs::create_dir_all(deep).unwrap();
+        assert_eq!(count(&[place.path()], &WIDE).depth, 65);
+    }
+
+    #[test]
+    fn a_walk_ends_when_it_is_told_to() {
+        let place = place();
+        std::fs::write(place.path().join("file"), "x").unwrap();
+        assert_eq!(written(&[place.path()], &WIDE, &|| Ok(true)).unwrap(), Written::default());
+    }
+
+    #[test]
+    fn what_is_gone_is_nothing() {
+        assert_eq!(count(&[Path::new("/nonexistent")], &WIDE), Written::default());
+    }
+
+    #[test]
+    fn a_file_system_tells_what_it_holds() {
+        let place = place();
+        let directory = std::fs::File::open(place.path()).unwrap();
+        let before = Held::by(&directory).unwrap();
+        assert_eq!(before.since(&Held { bytes: u64::MAX, entries: u64::MAX }), Held::default());
+        assert!(before.bytes > 0 && before.entries > 0);
+    }
+}
