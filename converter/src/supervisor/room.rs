@@ -128,14 +128,14 @@ impl Room {
         }
         // Before the walk: what comes meanwhile counts twice rather than not at all.
         let held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
-        let mut given_up = std::cell::Cell::new(false);
-        let enough = || {
+        let given_up = std::cell::Cell::new(false);
+        let enough = || -> io::Result<bool> {
             given_up.set(is_enough(self.come()?));
             Ok(given_up.get())
         };
         let [work, output] = directories;
         let found = written(&[work.as_path(), output.as_path()], &self.bounds, &enough)?;
-        if !*given_up.get_mut() {
+        if !given_up.get() {
             (self.found, self.could_be, self.held) = (found, found, held);
         }
         Ok(self.exceeded())
