@@ -138,7 +138,8 @@ impl Hosts {
 
     fn take(&self, engine: &str, caps: &Caps) -> Option<Host> {
         let mut waiting = self.waiting();
-        let fits = |host: &Host| host.engine == engine && serves(host.ahead.caps(), caps) && host.ahead.is_alive();
+        let fits =
+            |host: &Host| host.engine == engine && serves(host.ahead.caps(), caps) && host.ahead.is_alive();
         let index = waiting.hosts.iter().position(fits)?;
         Some(waiting.hosts.remove(index))
     }

@@ -71,7 +71,11 @@ impl Room {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn glance(&mut self, directories: &[PathBuf; 2], process: &Process) -> io::Result<Option<Cap>> {
+    pub(super) fn glance(
+        &mut self,
+        directories: &[PathBuf; 2],
+        process: &Process,
+    ) -> io::Result<Option<Cap>> {
         let come = self.come()?;
         self.could_be.bytes = self.found.bytes.saturating_add(come.bytes);
         self.could_be.entries = self.found.entries.saturating_add(come.entries);
@@ -120,7 +124,11 @@ impl Room {
 
     /// Walks, and tells the cap that is exceeded. It is given up when `is_enough` says so of
     /// what has come meanwhile, and then it counts as not begun.
-    fn count(&mut self, directories: &[PathBuf; 2], is_enough: &dyn Fn(Held) -> bool) -> io::Result<Option<Cap>> {
+    fn count(
+        &mut self,
+        directories: &[PathBuf; 2],
+        is_enough: &dyn Fn(Held) -> bool,
+    ) -> io::Result<Option<Cap>> {
         if self.file_system.is_none() || self.directories != *directories {
             self.file_system = File::open(&directories[0]).ok();
             self.directories.clone_from(directories);

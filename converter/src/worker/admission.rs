@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn a_large_job_gets_what_is_left_for_its_engine() {
-        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB, GIB) else { panic!("it fits") };
+        let Admission::Now(share) = Budget::new(9 * GIB).admit(4 * GIB, 4 * GIB, GIB) else {
+            panic!("it fits")
+        };
         assert_eq!(share.engine_bytes, GIB);
     }
 
@@ -182,7 +184,9 @@ mod tests {
 
     #[test]
     fn a_job_may_write_by_its_share_of_memory_too() {
-        let Admission::Now(share) = Budget::new(9 * GIB).admit(GIB, 2 * GIB, 16 * GIB) else { panic!("it fits") };
+        let Admission::Now(share) = Budget::new(9 * GIB).admit(GIB, 2 * GIB, 16 * GIB) else {
+            panic!("it fits")
+        };
         assert_eq!(share.output_bytes, 2 * GIB);
     }
 

@@ -325,7 +325,11 @@ impl Road<'_> {
         };
         let since = Instant::now();
         loop {
-            match self.shared.budget.admit(input.needs_bytes(), settings.caps.memory_bytes, settings.caps.output_bytes) {
+            match self.shared.budget.admit(
+                input.needs_bytes(),
+                settings.caps.memory_bytes,
+                settings.caps.output_bytes,
+            ) {
                 Admission::Now(share) => return Ok(Some(Ok(Admitted { input, share }))),
                 Admission::Never(failure) => return Ok(Some(Err(failure))),
                 Admission::Later if since.elapsed() >= ROOM_WAIT => return Ok(None),

@@ -242,7 +242,9 @@ impl Account {
         let [destroyed, failed] =
             [&book.destroyed, &book.failed].map(|count| count.swap(0, Ordering::Relaxed));
         if destroyed + failed > 0 {
-            let note = format!("{destroyed} more files and directories were destroyed without a record of each, {failed} tries failed");
+            let note = format!(
+                "{destroyed} more files and directories were destroyed without a record of each, {failed} tries failed"
+            );
             self.incident(UNLISTED_CODE, UNLISTED, &note);
         }
     }

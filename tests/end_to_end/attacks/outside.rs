@@ -147,7 +147,10 @@ fn a_neighbour_is_unharmed() {
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let attack_begins = arguments.iter().position(|a| a == env!("CARGO_BIN_EXE_cadmill")).unwrap();
         let mut whole = Command::new(command.get_program());
-        whole.args(&arguments[..attack_begins]).args(["sh", "-c", script, "sh"]).args(&arguments[attack_begins..]);
+        whole
+            .args(&arguments[..attack_begins])
+            .args(["sh", "-c", script, "sh"])
+            .args(&arguments[attack_begins..]);
         whole.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         whole.env("CADMILL", env!("CARGO_BIN_EXE_cadmill")).env("NEIGHBOUR", real("mesh/rabbit.obj"));
         let run = Run::from(whole.current_dir(bench.path("")).stdin(Stdio::null()).output().unwrap());
