@@ -1,4 +1,4 @@
-# Targets that the README names: setup, demo, test, lint, bench.
+# Targets that the README names: setup, demo, test, nightly, lint, bench.
 # Everything they need is installed by `setup`, which does nothing when it is there.
 
 SHELL := /bin/bash
@@ -17,7 +17,10 @@ BASE ?= debian:bookworm-slim
 # programs that are no Debian packages: tests/requirements.txt.
 PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven strace faketime
 
-.PHONY: help setup build demo test test-containers lint deny bench fuzz image clean
+# What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
+NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
+
+.PHONY: help setup build demo test test-containers nightly lint deny bench fuzz image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +48,12 @@ test-containers: setup ## Build the images, convert in them, and attack the engi
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	docker/test_containers.sh
+
+nightly: setup ## Attack the engine process on Debian 12's own kernel, 6.1, in qemu; needs root, at most an hour
+	@docker/setup.sh $(NIGHTLY_PACKAGES)
+	$(CARGO) build --workspace --bins --examples --locked
+	$(CARGO) test --workspace --test end_to_end --no-run --locked
+	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh
 
 lint: setup ## Check format and lints
 	$(CARGO) fmt --all --check

@@ -1,7 +1,7 @@
 //! Ledgers, as a reviewer has them: files that are checked without a server, by
 //! `cadmill audit` and by the lines of docs/AUDIT.md.
 
-use crate::support::{Bench, repository};
+use crate::support::{Bench, Run, repository};
 use cadmill_core::adapters::audit::FileAudit;
 use cadmill_core::audit::{Ledger, NewFile, Opening};
 use cadmill_core::conformance::audit_sink::signer;
@@ -323,5 +323,96 @@ fn the_report_loads_nothing_and_escapes_everything() {
         let opened =
             text.matches(&format!("<{element}>")).count() + text.matches(&format!("<{element} ")).count();
         assert_eq!(opened, text.matches(&format!("</{element}>")).count(), "{element}");
+    }
+}
+
+/// A reviewer may be given a directory by the one who is reviewed: whatever is in it, it
+/// is an error in words at once, and takes no memory.
+#[test]
+fn only_regular_files_of_a_bounded_size_are_read() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let genuine = archive.path(archive.write("first"));
+    let odd = bench.path("odd");
+    std::fs::create_dir(&odd).unwrap();
+    let make = |name: &str, make: &dyn Fn(&Path)| {
+        let path = odd.join(name);
+        make(&path);
+        path.to_str().unwrap().to_owned()
+    };
+    let link = |target: &'static str| move |path: &Path| std::os::unix::fs::symlink(target, path).unwrap();
+    let fifo = make("fifo", &|path| {
+        let made = Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    });
+    let socket = make("socket", &|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()));
+    let huge = make("huge", &|path| std::fs::File::create(path).unwrap().set_len(1 << 40).unwrap());
+    let large = make("large", &|path| std::fs::File::create(path).unwrap().set_len(3 << 30).unwrap());
+    let odd_files = [
+        ("a fifo", fifo),
+        ("a socket", socket),
+        ("a directory", make("directory", &|path| std::fs::create_dir(path).unwrap())),
+        ("a device", "/dev/zero".to_owned()),
+        ("a link to a device", make("zero", &link("/dev/zero"))),
+        ("a link to a fifo", make("to-fifo", &link("fifo"))),
+        ("a terminal", "/dev/tty".to_owned()),
+        ("a terabyte", huge),
+        ("3 GiB", large),
+        ("a link to itself", make("loop", &link("loop"))),
+        ("a file without an end", "/proc/kmsg".to_owned()),
+    ];
+    let output = bench.path("report.html");
+    let output = output.to_str().unwrap();
+    let mut wrong = Vec::new();
+    for (kind, path) in &odd_files {
+        // As a ledger, as the key, as the heads, and as what lies beside a ledger.
+        let beside = bench.path("beside.jsonl");
+        std::fs::copy(&genuine, &beside).unwrap();
+        let head = beside.with_extension("head.json");
+        let _ = std::fs::remove_file(&head);
+        std::os::unix::fs::symlink(path, &head).unwrap();
+        let uses: [&[&str]; 7] = [
+            &["verify", path],
+            &["verify", &genuine, path],
+            &["verify", "--key", path, &genuine],
+            &["verify", "--head", path, &genuine],
+            &["verify", beside.to_str().unwrap()],
+            &["show", path],
+            &["report", path, "-o", output],
+        ];
+        for arguments in uses {
+            let command = bench.command(&[&["audit"], arguments].concat());
+            // Neither time nor memory: what does not answer is ended, with a shell's code.
+            let limits = ["sh", "-c", "ulimit -v 2000000; exec timeout 20 \"$@\"", "sh"];
+            let run = Run::from(crate::attacks::preceded(&limits, &command).output().unwrap());
+            let said = run.stderr.contains("cannot read") && run.stderr.contains("[input.unreadable]");
+            if run.code != Some(10) || !said || std::fs::exists(output).unwrap() {
+                wrong.push(format!("{kind}: {arguments:?}: {:?} {}{}", run.code, run.stdout, run.stderr));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), odd_files.len() * 7, wrong.join("\n"));
+    // A link to a ledger is one.
+    let linked = make("ledger.jsonl", &|path| std::os::unix::fs::symlink(&genuine, path).unwrap());
+    let head = Path::new(&genuine).with_extension("head.json");
+    make("ledger.head.json", &|path| std::os::unix::fs::symlink(&head, path).unwrap());
+    bench.run(&["audit", "verify", "--key", &archive.key(), &linked]).succeeded();
+}
+
+/// The names of files come from the one who is reviewed, too.
+#[test]
+fn names_of_ledgers_cannot_act_on_the_terminal() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let genuine = archive.path(archive.write("first"));
+    let hostile = bench.path("red\u{1b}[31m\u{202e}\nforged: VALID.jsonl");
+    std::fs::copy(&genuine, &hostile).unwrap();
+    let missing = bench.path("gone\u{1b}[31m\n.jsonl");
+    for path in [&hostile, &missing] {
+        for command in ["verify", "show"] {
+            let run = bench.run(&["audit", command, path.to_str().unwrap()]);
+            let shown = run.stdout + &run.stderr;
+            assert!(!shown.contains(['\u{1b}', '\u{202e}']) && !shown.contains("\nforged"), "{shown:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod jvm;
 mod layout;
 mod memory;
 mod misbehaviour;
+mod naming;
 mod parity;
 mod pipeline;
 mod refusals;

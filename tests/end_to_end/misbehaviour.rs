@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Compiles the engine double, once for each set of macros.
-fn compile(name: &str, macros: &[&str]) -> PathBuf {
+pub(crate) fn compile(name: &str, macros: &[&str]) -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
     let usual = ["-shared", "-fPIC", "-O1", "-Wall", "-Wno-infinite-recursion"];
     compile_c(&library, &[&usual[..], macros].concat(), "engine_double.c");

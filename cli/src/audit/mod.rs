@@ -11,6 +11,7 @@ use cadmill_core::domain::audit::verify::{Audit, Verdict};
 use cadmill_core::domain::failure::Failure;
 use proof::{Checked, Proof};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the command.
@@ -31,7 +32,7 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         return Ok(exit(worst(&checked)));
     }
     for Checked { file, audit } in &checked {
-        say::result(&format!("{}: {}", file.display(), sentence(audit)));
+        say::result(&format!("{}: {}", shown(file), sentence(audit)));
         for finding in &audit.findings {
             say::result(&format!("  {finding} [{}]", finding.code()));
         }
@@ -98,5 +99,15 @@ fn object(Checked { file, audit }: &Checked) -> Value {
 
 /// A text of a ledger on a terminal: whoever wrote it may not be who he should be.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    // Controls, and what turns the direction of the text around it.
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The name of a file on a terminal, which may come from the same hand.
+fn shown(path: &Path) -> String {
+    plain(&path.to_string_lossy())
 }

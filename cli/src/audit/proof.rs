@@ -1,16 +1,20 @@
 //! What ledgers are checked with: the key, and the heads.
 
+use super::shown;
 use crate::args::ProofArgs;
 use cadmill_core::domain::audit::citation::compare;
 use cadmill_core::domain::audit::verify::{Audit, verify};
 use cadmill_core::domain::audit::{LedgerId, PublicKey, Signature, SignedHead, line, record};
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::display_size;
 use serde_json::Value;
+use std::fs::Metadata;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Largest ledger that is read: some millions of records.
-const MAX_LEDGER_BYTES: u64 = 4 << 30;
+/// Largest ledger that is read: more than half a million records. It is held in memory.
+const MAX_LEDGER_BYTES: u64 = 256 << 20;
 /// Largest file of a key or of heads.
 const MAX_SMALL_BYTES: u64 = 4 << 20;
 
@@ -70,13 +74,14 @@ fn ledger(bytes: &[u8]) -> Option<LedgerId> {
 
 fn key(path: &Path) -> Result<PublicKey, Failure> {
     PublicKey::from_pem(&read(path, MAX_SMALL_BYTES)?)
-        .map_err(|why| Failure::new(FailureCode::AuditKey, format!("{}: {why}", path.display())))
+        .map_err(|why| Failure::new(FailureCode::AuditKey, format!("{}: {why}", shown(path))))
 }
 
 /// The head file that a worker keeps beside a ledger, if there is one.
 fn heads_beside(file: &Path) -> Result<Vec<SignedHead>, Failure> {
     let path = file.with_extension("head.json");
-    if path == file || !path.is_file() {
+    // Whatever lies there stands for a head; what cannot be read must not pass for none.
+    if path == file || path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(Vec::new());
     }
     heads(&path, &read(&path, MAX_SMALL_BYTES)?)
@@ -97,10 +102,7 @@ fn heads(path: &Path, text: &[u8]) -> Result<Vec<SignedHead>, Failure> {
         }
     }
     if heads.is_empty() {
-        return Err(Failure::new(
-            FailureCode::AuditKey,
-            format!("{}: there is no head in it", path.display()),
-        ));
+        return Err(Failure::new(FailureCode::AuditKey, format!("{}: there is no head in it", shown(path))));
     }
     Ok(heads)
 }
@@ -117,19 +119,40 @@ fn of_answer(attempt: &Value) -> Option<SignedHead> {
     Some(SignedHead { head: serde_json::from_value(attempt.get("head")?.clone()).ok()?, signature })
 }
 
+/// The whole of a regular file, which may be named by a link. A reviewer may have got the
+/// directory from the one who is reviewed: what is no file, has no end or is too large is
+/// refused before anything is read or waited for.
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let unread = |error: io::Error| {
         let code = match error.kind() {
             io::ErrorKind::NotFound => FailureCode::InputNotFound,
             _ => FailureCode::InputUnreadable,
         };
-        Failure::new(code, format!("cannot read {}: {error}", path.display()))
+        Failure::new(code, format!("cannot read {}: {error}", shown(path)))
     };
+    // Opening a device may already do something; what is there then is asked of the
+    // descriptor, in case that it was exchanged.
+    regular(&path.metadata().map_err(unread)?, limit).map_err(unread)?;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = file.map_err(unread)?;
+    regular(&file.metadata().map_err(unread)?, limit).map_err(unread)?;
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unread)?;
+    // It may grow meanwhile, or have a size that is not the kernel's to know, as in /proc.
     file.take(limit + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() as u64 > limit {
-        return Err(unread(io::Error::other("it is larger than anything that is read here")));
+        return Err(unread(too_large(limit)));
     }
     Ok(bytes)
+}
+
+fn regular(found: &Metadata, limit: u64) -> io::Result<()> {
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if found.len() > limit { Err(too_large(limit)) } else { Ok(()) }
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::other(format!("it is larger than {}, the most that is read", display_size(limit)))
 }

@@ -39,6 +39,7 @@ mod unpack;
 pub use decoder::{Decoder, Step};
 pub use entry::Entry;
 pub use local::{Archive, is_zip};
+pub(crate) use name::{Names, fit};
 pub use opening::Opening;
 pub use plan::Plan;
 

@@ -5,6 +5,7 @@ use super::refusal::Why;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
 use icu_casemap::CaseMapperBorrowed;
+use std::collections::HashMap;
 
 /// Judges a decoded name, which may then be made in the workspace.
 ///
@@ -45,6 +46,53 @@ pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), Why> {
         return refuse("has a part of more than 255 bytes in its name");
     }
     Ok(())
+}
+
+/// The names of an archive that is to be written, by the rules for those that are read:
+/// what cadmill hands out, cadmill takes, and so does every other reader.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    limits: ArchiveLimits,
+    /// The files and the directories above them, by [`key`]: the name as it is written,
+    /// and whether it is a file.
+    taken: HashMap<String, (String, bool)>,
+}
+
+impl Names {
+    /// Takes the name of one more file.
+    ///
+    /// # Errors
+    /// Why it cannot be in the archive, to follow "a file that".
+    pub(crate) fn take(&mut self, name: &str) -> Result<(), String> {
+        check(name, &self.limits).map_err(|why| why.text().to_owned())?;
+        if name.ends_with('/') {
+            return Err("has the name of a directory".to_owned());
+        }
+        // Each directory, too: one system's `A/x` and `a/y` are two directories, another's one.
+        let ends = name.match_indices('/').map(|(at, _)| at);
+        for directory in ends.map(|at| &name[..at]) {
+            let there = self.taken.entry(key(directory)).or_insert_with(|| (directory.to_owned(), false));
+            if there.1 || there.0 != directory {
+                return Err(
+                    "lies in a directory that some systems take for another file or directory".to_owned()
+                );
+            }
+        }
+        match self.taken.insert(key(name), (name.to_owned(), true)) {
+            None => Ok(()),
+            Some(_) => Err("has a name that some systems take for that of another file".to_owned()),
+        }
+    }
+}
+
+/// The name, with a low line for whatever a part of a name in an archive may not have.
+/// The rest stays as it is, so that a name that is fit is not changed.
+pub(crate) fn fit(part: &str) -> String {
+    let is_drive = part.as_bytes().get(1) == Some(&b':') && part.as_bytes()[0].is_ascii_alphabetic();
+    let unfit = |(at, c): (usize, char)| {
+        c == '/' || c == '\\' || c.is_control() || reorders(c) || (at == 1 && is_drive)
+    };
+    part.char_indices().map(|(at, c)| if unfit((at, c)) { '_' } else { c }).collect()
 }
 
 /// The form of a name in which two names that some system takes for one are
@@ -118,5 +166,52 @@ mod tests {
             assert_eq!(key(&nfc(a)), key(&nfc(b)), "{a} {b}");
         }
         assert_ne!(key("a"), key("á"));
+    }
+
+    fn taken(names: &[&str]) -> Result<(), String> {
+        let mut all = Names::default();
+        names.iter().try_for_each(|name| all.take(name))
+    }
+
+    #[test]
+    fn names_that_are_written_obey_the_rules_for_those_that_are_read() {
+        for names in
+            [&["a", "b", "d/a", "d/b", "d/e/f"][..], &["Straße", "d/Straße"], &["e\u{301}"], &["a:b"]]
+        {
+            assert_eq!(taken(names), Ok(()), "{names:?}");
+        }
+        for names in [
+            &["a\\b"][..],
+            &["C:x"],
+            &["/x"],
+            &["../x"],
+            &["d/../x"],
+            &["./x"],
+            &["a\nb"],
+            &["d\x1b/b"],
+            &["a\u{202e}b"],
+            &["x/"],
+            &[""],
+            &["a", "a"],
+            &["a", "A"],
+            &["é", "e\u{301}"],
+            &["a", "A/b"],
+            &["A/b", "a"],
+            &["D/a", "d/b"],
+            &["d/E/x", "d/e/y"],
+        ] {
+            assert!(taken(names).is_err(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_fit_stays_as_it_is_and_others_become_so() {
+        for part in ["a", "Straße.shp", "고객", "a b'c", "ab:c", "..a", "-"] {
+            assert_eq!(fit(part), part);
+        }
+        let strange = ["a\\b", "C:x", "c:", "a\nb", "\x1b[0m", "a\u{202e}b", "a/b", "\u{feff}"];
+        for part in strange {
+            assert!(taken(&[&fit(part)]).is_ok() && fit(part) != part, "{part:?}");
+        }
     }
 }

@@ -15,6 +15,11 @@ impl Why {
         Self { code, text: text.into() }
     }
 
+    /// What goes on after the name.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The failure of the entry of this name.
     pub(super) fn of(self, name: &str) -> Failure {
         let shown = shown(name);

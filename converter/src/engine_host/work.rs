@@ -22,7 +22,8 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     reporter.send(&Message::Loaded {
         library: description.library.clone(),
         version: description.version.clone(),
-        path: description.path.clone(),
+        // A message is text, and a path need not be.
+        path: description.path.to_string_lossy().into_owned().into(),
     });
     match &request.task {
         Task::Probe { .. } => Answer::Probed,

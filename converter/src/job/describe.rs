@@ -4,7 +4,7 @@ use super::Setting;
 use super::verdict::judge;
 use crate::engines::Engine;
 use crate::protocol::{Answer, Request, Task};
-use crate::supervisor::{Identity, Outcome};
+use crate::supervisor::{Identity, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, OutputFormat};
 use cadmill_core::domain::limits::Caps;
@@ -56,11 +56,45 @@ pub fn describe(engine: &Engine, setting: &Setting, cancel: &AtomicBool) -> Resu
     workspace.remove()?;
     match (report.outcome, report.identity) {
         (Outcome::Answered(Answer::Described { inputs, outputs }), Some(identity)) => {
-            Ok(Description { identity, inputs, outputs })
+            Ok(Description { identity, inputs: words(inputs), outputs: formats(outputs) })
         }
         (outcome, _) => match judge(&engine.name, outcome) {
             Err(failure) => Err(failure),
             Ok(()) => Err(Failure::new(FailureCode::EngineHost, "the engine host answered another question")),
         },
+    }
+}
+
+/// The extensions that are words. They are what a library says, and become file names and
+/// lines on a terminal.
+fn words(extensions: Vec<String>) -> Vec<String> {
+    extensions.into_iter().filter(|text| !text.is_empty() && is_word(text)).collect()
+}
+
+/// The formats that can be named. Of some formats the files have no extension.
+fn formats(formats: Vec<(String, String)>) -> Vec<(String, String)> {
+    let can_be_named = |id: &str| !id.is_empty() && id.len() <= 64 && clean(id) == id;
+    formats.into_iter().filter(|(id, extension)| can_be_named(id) && is_word(extension)).collect()
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= 32
+        && !text.starts_with('.')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_word_is_no_extension() {
+        let inputs = ["obj", "shp.zip", "E00", "", "../x", "a/b", "a\\b", ".x", "a\x1b", "a b", "ä"];
+        assert_eq!(words(inputs.map(str::to_owned).into()), ["obj", "shp.zip", "E00"]);
+        let outputs =
+            [("ESRI Shapefile", "shp"), ("dir", ""), ("", "x"), ("a\x1b[0m", "x"), ("evil", "../x")];
+        let outputs = outputs.map(|(id, extension)| (id.to_owned(), extension.to_owned())).into();
+        let names: Vec<String> = formats(outputs).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(names, ["ESRI Shapefile", "dir"]);
     }
 }

@@ -10,7 +10,7 @@ mod describe;
 mod output;
 mod verdict;
 
-use crate::archive::Plan;
+use crate::archive::{Plan, fit};
 use crate::engines::Engines;
 use crate::hosts::Hosts;
 use crate::intake::{Local, Source};
@@ -229,7 +229,8 @@ impl<S: Sink> Job<'_, S> {
         };
         self.facts.root = Some(root.name.clone());
         self.facts.target = Some(target.clone());
-        let stem = self.sink.stem(stem_of(&root.name), &target.extension);
+        // The name of a file of the user may be anything; the engine's files are named after it.
+        let stem = fit(&self.sink.stem(stem_of(&root.name), &target.extension));
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
         self.convert_and_again(&root, &target, &main_name, workspace)?;

@@ -1,6 +1,7 @@
 //! What the engine left in its output directory. It is untrusted: regular files
 //! with plain names, not too many of them, and nothing else.
 
+use crate::archive::Names;
 use crate::publish::OutputFile;
 use crate::sandbox::removal::is_removed;
 use crate::workspace::Folder;
@@ -45,7 +46,18 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
         }
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
+    fit_for_an_archive(&files)?;
     Ok(files)
+}
+
+/// The names are the engine's, and become those of an archive that other programs expand
+/// elsewhere. One that does not obey the rules is refused and not changed: files refer to
+/// each other by name, and two names must not become one.
+fn fit_for_an_archive(files: &[OutputFile]) -> Result<(), Failure> {
+    let mut names = Names::default();
+    files.iter().try_for_each(|file| {
+        names.take(&file.name).map_err(|why| strange_output(&format!("a file that {why}")))
+    })
 }
 
 fn strange_output(what: &str) -> Failure {

@@ -6,7 +6,7 @@
 //! and those that it makes.
 //!
 //! 1. [`descriptors`]: take the two pipes out of the library's reach, close the rest
-//! 2. [`environment`]: empty but for three names
+//! 2. [`environment`]: empty but for three names; [`label`]: what others see of the process
 //! 3. [`limits`]: memory, file size, stack, descriptors, no core dump
 //! 4. [`tiers`]: a network namespace, where the host allows it
 //! 5. [`tiers`]: a user id of its own, where the supervisor gave one; no capability
@@ -26,6 +26,7 @@ pub mod crash;
 pub mod descriptors;
 pub mod environment;
 pub mod files;
+pub mod label;
 pub mod limits;
 pub mod mounts;
 mod note;
@@ -70,6 +71,7 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
     let step = |step: &'static str| move |error: io::Error| StepError { step, error };
     let own_uid = request.confinement.own_uid;
     environment::scrub();
+    label::reset().map_err(step("name"))?;
     limits::apply(request.memory_bytes, request.file_bytes, own_uid.is_some())
         .map_err(step("resource limits"))?;
     let network_namespace = tiers::leave_network();

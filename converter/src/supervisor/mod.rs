@@ -74,7 +74,8 @@ pub struct Identity {
     pub library: String,
     /// Its version.
     pub version: String,
-    /// The file that was loaded.
+    /// The file that was loaded, fit to be shown: it is what the engine process says, and
+    /// not opened again.
     pub path: PathBuf,
 }
 

@@ -235,6 +235,7 @@ impl<'a> Watch<'a> {
             Message::Confined(in_force) => self.take_confinement(*in_force),
             Message::Violation { syscall, .. } => self.seen.violation = Some(syscall),
             Message::Loaded { library, version, path } => {
+                let path = clean(&path.to_string_lossy()).into();
                 let identity = Identity { library: clean(&library), version: clean(&version), path };
                 self.seen.loaded_at = Some(Instant::now());
                 self.seen.identity = Some(identity.clone());

@@ -1,9 +1,11 @@
 //! What is in force is told, and what is not enough is refused.
 
-use super::rig::{unconfined_host, without_landlock, wrapped};
+use super::rig::{Mode, Rig, Road, unconfined_host, without_landlock, wrapped};
+use super::table::{ATTACKS, Attack, End, Given};
 use crate::support::{Bench, Run, children_of, real};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn doctor(bench: &Bench, wrapper: Option<&Path>) -> Run {
@@ -140,4 +142,54 @@ fn is_confined(process: u32) -> bool {
     !statuses.is_empty()
         && score.trim() == "1000"
         && statuses.iter().all(|s| has(s, "NoNewPrivs:\t1") && has(s, "Seccomp:\t2"))
+}
+
+/// The names of threads and the command line are open to every user. An engine can put
+/// nothing there, and another that nothing confines can.
+#[test]
+fn an_engine_cannot_write_into_the_list_of_processes() {
+    let cases = [
+        (Mode::Confined, Road::Native, "told-confined"),
+        (Mode::Confined, Road::Java, "told-confined-j"),
+        (Mode::Unconfined, Road::Native, "told-freely"),
+        (Mode::Unconfined, Road::Java, "told-freely-j"),
+    ];
+    for (mode, road, label) in cases {
+        let attack = ATTACKS.iter().find(|attack| attack.name == "label_process").unwrap();
+        let attack: &'static Attack = Box::leak(Box::new(Attack { given: Given::Text(label), ..*attack }));
+        let over = AtomicBool::new(false);
+        let (run, shown) = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut shown = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    shown.extend(labels().into_iter().filter(|text| text.contains(label)));
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                shown
+            });
+            let rig = Rig::new(attack, mode, road);
+            let run = rig.run();
+            over.store(true, Ordering::Relaxed);
+            (run, watcher.join().unwrap())
+        });
+        let free = mode == Mode::Unconfined;
+        let expected = if free { End::Works } else { End::Violation("kill") };
+        assert_eq!(mode.expected(attack, road), expected);
+        assert_eq!(run.code, Some(if free { 0 } else { 18 }), "{mode:?} {road:?}: {run:?}");
+        assert_eq!(!shown.is_empty(), free, "{mode:?} {road:?}: {shown:?}");
+    }
+}
+
+/// What `ps` shows of all processes and their threads.
+fn labels() -> Vec<String> {
+    let read = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    };
+    let mut texts = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
+        let Ok(threads) = std::fs::read_dir(process.join("task")) else { continue };
+        texts.push(read(process.join("cmdline")));
+        texts.extend(threads.flatten().map(|thread| read(thread.path().join("comm"))));
+    }
+    texts
 }

@@ -43,7 +43,7 @@ pub(super) enum Given {
 }
 
 /// One attack.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Attack {
     pub(super) family: &'static str,
     pub(super) name: &'static str,
@@ -178,6 +178,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("processes", "block_sigsys", Nothing, Violation(""), Works),
     // A note without the call is nothing: the conversion goes on.
     attack("processes", "forge_violation", Nothing, Works, Works),
+    // What every user can read of the process; `posture.rs` looks from outside.
+    attack("processes", "name_thread", Nothing, Refused("the thread keeps its name"), Works),
+    attack("processes", "name_thread_by_file", Nothing, DENIED, Works).landlock_alone(WorksOrKernelRefuses),
+    attack("processes", "name_memory", Nothing, Refused("the mapping has no name"), WorksOrKernelRefuses),
+    attack("processes", "label_process", Text("labelled"), Violation("kill"), Works),
     attack("kernel", "io_uring", Nothing, Violation("io_uring_setup"), WorksOrKernelRefuses),
     attack("kernel", "userfaultfd", Nothing, Violation("userfaultfd"), WorksOrKernelRefuses),
     attack("kernel", "bpf", Nothing, Violation("bpf"), WorksOrKernelRefuses),

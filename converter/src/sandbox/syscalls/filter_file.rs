@@ -13,7 +13,7 @@ pub(crate) const ANYBODY: u32 = 0x5E1F_5E1F;
 
 /// The parts of a filter file, in the order in which they are put in force; each is
 /// a program of its own, and the strictest answer counts.
-pub(crate) const PARTS: [&str; 3] = ["enosys", "eperm", "allow"];
+pub(crate) const PARTS: [&str; 4] = ["enosys", "eperm", "pretend", "allow"];
 
 /// The programs of a filter file for an architecture, for [`ANYBODY`].
 ///
