@@ -30,6 +30,7 @@ pub mod label;
 pub mod limits;
 pub mod mounts;
 mod note;
+pub mod outsider;
 pub mod parent;
 pub mod privileges;
 pub mod reap;

@@ -75,7 +75,7 @@ macro_rules! families {
     )+ };
 }
 
-families!(files, network, processes, kernel, resources, output, storage);
+families!(files, network, processes, kernel, resources, output, storage, words);
 
 /// The words in backquotes of a part of docs/SECURITY.md, each once.
 fn told(part: &str) -> Vec<String> {
