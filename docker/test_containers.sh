@@ -6,7 +6,7 @@
 #
 # The base image is made here by mmdebstrap, so that nothing is fetched but Debian
 # packages. Needs root, podman, runc, buildah and mmdebstrap.
-set -eu
+set -euo pipefail
 
 cd "$(dirname "$0")/.."
 base=localhost/cadmill-base
@@ -19,7 +19,7 @@ run=("${podman[@]}" run --rm --network none --read-only --cap-drop ALL
     --tmpfs /tmp:rw,mode=1777 --tmpfs /dev/shm:rw,mode=1777,size=4g)
 
 binary=$(cargo test --workspace --test end_to_end --no-run --locked --message-format json 2>/dev/null |
-    sed -n 's/.*"executable":"\([^"]*end_to_end-[^"]*\)".*/\1/p' | tail -1)
+    sed -n 's/.*"executable":"\([^"]*end_to_end-[^"]*\)".*/\1/p' | tail -1 || true)
 [[ -x $binary ]] || { echo "test-containers: the tests are not built" >&2; exit 1; }
 
 if ! "${podman[@]}" image exists "$base"; then
@@ -38,7 +38,19 @@ docker/test_image.sh "$PWD/tests/fixtures/real" "${run[@]}"
 # tests; there is no compiler in the container.
 "$binary" attacks::rig jvm::doubles --quiet
 
+told=$(mktemp)
+trap 'rm -f "$told"' EXIT
 # shellcheck disable=SC2086
-exec "${run[@]}" --user 65534:65534 --entrypoint "$binary" \
+"${run[@]}" --user 65534:65534 --entrypoint "$binary" \
     --volume "$PWD:$PWD:ro" --workdir "$PWD/cli" --env RUST_BACKTRACE=0 \
-    localhost/cadmill:jvm $filters
+    localhost/cadmill:jvm $filters --show-output | tee "$told"
+
+# A test that finds nothing to show here says so and passes: that is listed. None of those
+# that run the table of attacks may: each tells how many attacks it made.
+grep -E '^skipped: ' "$told" | sort | uniq -c || true
+if [[ $# -eq 0 ]]; then
+    made=$(grep -cE '^[a-z]+ (Confined|LandlockAbi2|Unconfined|WithoutLandlock) (Native|Java): [1-9][0-9]* attacks, 0 wrong$' "$told")
+    wanted=$("$binary" --list attacks:: | grep -cE '(each_attack|only_those)_[a-z0-9_]*: test$')
+    echo "test-containers: the table of attacks in $made of $wanted modes"
+    [[ $made -eq $wanted && $wanted -ge 48 ]]
+fi

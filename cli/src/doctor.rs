@@ -52,6 +52,7 @@ fn as_json(posture: &Posture, checks: &[Check]) -> Value {
         "minimum": posture.minimum,
         "sufficient": posture.level >= posture.minimum,
         "checks": checks,
+        "landlock_lacks": posture::lacks(posture.engine.landlock.abi),
         "engine": posture.engine,
         "machine": posture.machine,
         "cadmill": cadmill_core::BUILD,

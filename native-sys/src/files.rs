@@ -1,17 +1,21 @@
 //! Files that engines read and write through our callbacks.
 //!
-//! A [`Directory`] opens files beneath itself only, whatever path it is given:
-//! `openat2` with `RESOLVE_BENEATH`, so that `..` and links that lead out fail in
-//! the kernel, not in a comparison of strings. A [`Stream`] is such a file with
+//! A [`Directory`] opens files beneath itself only, whatever path it is given. It
+//! follows the path itself, a name at a time, each in the directory that is open and
+//! through no link that it has not read: `openat2` with `RESOLVE_BENEATH` would do
+//! that, but the filter of system calls cannot see its flags and answers `ENOSYS`.
+//! A [`Stream`] is such a file with
 //! the manners of C's `FILE`, but it knows its position without asking the
 //! kernel: libraries ask for it with every line.
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// The only directory that files are opened in.
 #[derive(Debug)]
@@ -32,29 +36,73 @@ impl Directory {
         let relative = self.relative(path)?;
         let flags = flags | OFlags::CLOEXEC;
         let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let opened = match rustix::fs::openat2(self.handle.as_fd(), relative, flags, mode, resolve) {
-            // Kernels before 5.6, and some sandboxes, have no openat2: without it
-            // a path with `..` or a link is refused altogether.
-            Err(rustix::io::Errno::NOSYS) => {
-                let plain =
-                    relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-                let real = std::fs::canonicalize(self.base.join(relative).parent().unwrap_or(&self.base))?;
-                if !plain || !real.starts_with(std::fs::canonicalize(&self.base)?) {
-                    return Err(io::ErrorKind::PermissionDenied.into());
-                }
-                rustix::fs::openat(self.handle.as_fd(), relative, flags | OFlags::NOFOLLOW, mode)
-            }
-            other => other,
-        };
-        let file = File::from(opened?);
+        let file = File::from(self.follow(relative, flags, mode)?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+
+    /// Opens what a path leads to. Links are followed as long as they stay beneath: an absolute
+    /// one, and `..` above the directory, are `EXDEV` as with `RESOLVE_BENEATH`. Whoever changes
+    /// directories meanwhile cannot lead it out: it goes back by the descriptors that it holds.
+    fn follow(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let mut entered: Vec<OwnedFd> = Vec::new();
+        let mut left = Vec::new();
+        push(&mut left, path.as_os_str().as_bytes())?;
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            match name.as_slice() {
+                b"." => continue,
+                b".." => {
+                    entered.pop().ok_or(Errno::XDEV)?;
+                    continue;
+                }
+                _ => {}
+            }
+            let here = entered.last().map_or(self.handle.as_fd(), AsFd::as_fd);
+            let is_last = left.is_empty();
+            let opened = if is_last {
+                rustix::fs::openat(here, name.as_slice(), flags | OFlags::NOFOLLOW, mode)
+            } else {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(here, name.as_slice(), flags, Mode::empty())
+            };
+            match opened {
+                Ok(opened) if is_last => return Ok(opened),
+                Ok(opened) => entered.push(opened),
+                // What the kernel answers for a link: the first for `O_NOFOLLOW` alone, the second
+                // with `O_DIRECTORY`.
+                Err(error @ (Errno::LOOP | Errno::NOTDIR)) => {
+                    let target =
+                        rustix::fs::readlinkat(here, name.as_slice(), Vec::new()).map_err(|_| error)?;
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    push(&mut left, target.as_bytes())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // It ends in a directory.
+        Err(Errno::ISDIR.into())
     }
 
     fn relative<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
         let relative = path.strip_prefix(&self.base).unwrap_or(path);
         if relative.is_absolute() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(relative) }
     }
+}
+
+/// Links in one path, as in the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Puts the names of a path before those that are left, of which the last is the next.
+fn push(left: &mut Vec<Vec<u8>>, path: &[u8]) -> io::Result<()> {
+    if path.starts_with(b"/") {
+        return Err(Errno::XDEV.into());
+    }
+    let names = path.rsplit(|&byte| byte == b'/');
+    left.extend(names.map(|name| if name.is_empty() { b".".to_vec() } else { name.to_vec() }));
+    Ok(())
 }
 
 /// Bytes that a stream holds of what is read, and of what is to be written.
@@ -323,6 +371,104 @@ mod tests {
             assert!(open(path).is_err(), "{}", path.display());
         }
         assert!(open(Path::new(".")).is_err(), "a directory is no file");
+    }
+
+    /// Whatever the tree and the path: it opens what `openat2` with `RESOLVE_BENEATH` opens, and
+    /// nothing where that opens nothing.
+    fn as_the_kernel_does(tree: &[(u8, &str, &str)], paths: &[String]) {
+        let place = tempfile::tempdir().unwrap();
+        let base = place.path().join("base");
+        std::fs::create_dir(&base).unwrap();
+        std::fs::write(place.path().join("a"), "outside").unwrap();
+        for (kind, name, target) in tree {
+            let at = base.join(name);
+            // What does not fit what is there already is left out.
+            let _ = match kind {
+                0 => std::fs::create_dir_all(&at),
+                1 => std::fs::write(&at, name),
+                _ => std::os::unix::fs::symlink(target.replace("BASE", base.to_str().unwrap()), &at),
+            };
+        }
+        let directory = Directory::open(&base).unwrap();
+        for path in paths {
+            let resolve = rustix::fs::ResolveFlags::BENEATH | rustix::fs::ResolveFlags::NO_MAGICLINKS;
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let read = |file: File| {
+                let is_file = file.metadata().unwrap().is_file();
+                is_file.then(|| io::read_to_string(file).unwrap())
+            };
+            let theirs = rustix::fs::openat2(&directory.handle, path, flags, Mode::empty(), resolve);
+            let theirs = theirs.ok().map(File::from).and_then(read);
+            let ours = directory.open_file(Path::new(path), OFlags::RDONLY).ok().and_then(read);
+            assert_eq!(ours, theirs, "{path} in {tree:?}");
+        }
+    }
+
+    fn name() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["a", "b", "d", "d/a", "d/b", "d/e", "d/e/a", "d/e/b"])
+    }
+
+    fn target() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "a",
+            "b",
+            "d",
+            "e",
+            "d/a",
+            "..",
+            "../a",
+            "../b",
+            "../d/a",
+            "../../a",
+            "../..",
+            ".",
+            "./d/../b",
+            "BASE/a",
+            "/etc/passwd",
+            "d/e/..",
+            "nowhere",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_leads_where_the_kernel_says(
+            tree in prop::collection::vec((0u8..3, name(), target()), 0..10),
+            paths in prop::collection::vec(prop::collection::vec(target(), 1..4), 1..8),
+        ) {
+            let paths: Vec<String> = paths.iter().map(|parts| parts.join("/").replace("BASE/", "")).collect();
+            as_the_kernel_does(&tree, &paths);
+        }
+    }
+
+    #[test]
+    fn links_without_end_and_files_taken_for_directories_are_errors() {
+        let place = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("loop", place.path().join("loop")).unwrap();
+        std::fs::write(place.path().join("file"), "x").unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        let error = |path: &str| directory.open_file(Path::new(path), OFlags::RDONLY).unwrap_err();
+        assert_eq!(error("loop").raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+        assert_eq!(error("loop/x").raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+        assert_eq!(error("file/x").raw_os_error(), Some(Errno::NOTDIR.raw_os_error()));
+        assert_eq!(error("").raw_os_error(), Some(Errno::ISDIR.raw_os_error()));
+    }
+
+    /// A new file through a link that leads out is made nowhere.
+    #[test]
+    fn nothing_is_made_through_a_link_that_leads_out() {
+        let place = tempfile::tempdir().unwrap();
+        let inner = place.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        for (link, target) in [("file", "../made"), ("directory", ".."), ("absolute", "/tmp/cadmill-made")] {
+            std::os::unix::fs::symlink(target, inner.join(link)).unwrap();
+        }
+        let directory = Directory::open(&inner).unwrap();
+        for path in ["file", "directory/made", "absolute", "../made", "x/../../made"] {
+            assert!(Stream::open(&directory, Path::new(path), "wb").is_err(), "{path}");
+        }
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+        assert!(!Path::new("/tmp/cadmill-made").exists());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The posture line by line: a verdict on each guard, and what would better it.
 
-use super::{InForce, LEAST_LANDLOCK, Level, Machine, Posture};
+use super::{InForce, KernelLandlock, Level, Machine, Posture, lacks, landlock};
 use cadmill_core::domain::limits::display_size;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// How good one guard is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,14 +38,14 @@ pub struct Check {
     /// What was found.
     pub found: String,
     /// What would better it; empty when nothing need be done.
-    pub hint: &'static str,
+    pub hint: Cow<'static, str>,
 }
 
 /// Every line.
 pub fn checks(posture: &Posture) -> Vec<Check> {
     let mut list = List { minimum: posture.minimum, checks: Vec::new() };
     list.add_calls(&posture.engine);
-    list.add_files(&posture.engine);
+    list.add_files(&posture.engine, &posture.machine.landlock);
     list.add_tiers(&posture.engine);
     list.add_machine(&posture.machine);
     list.checks
@@ -63,14 +64,15 @@ impl List {
         good: bool,
         needed: Option<Level>,
         found: String,
-        hint: &'static str,
+        hint: impl Into<Cow<'static, str>>,
     ) {
         let verdict = match needed {
             _ if good => Verdict::Ok,
             Some(level) if level <= self.minimum => Verdict::Missing,
             _ => Verdict::Weak,
         };
-        self.checks.push(Check { name, verdict, found, hint: if good { "" } else { hint } });
+        let hint = if good { Cow::Borrowed("") } else { hint.into() };
+        self.checks.push(Check { name, verdict, found, hint });
     }
 
     fn add_calls(&mut self, engine: &InForce) {
@@ -119,19 +121,14 @@ impl List {
         );
     }
 
-    fn add_files(&mut self, engine: &InForce) {
+    fn add_files(&mut self, engine: &InForce, kernel: &KernelLandlock) {
         let landlock = &engine.landlock;
         let found = match landlock.abi {
-            0 => "none".to_owned(),
-            abi => format!("Landlock ABI {abi}"),
+            0 => kernel.why_none().to_owned(),
+            abi => of_abi(abi),
         };
-        self.add(
-            "files",
-            landlock.abi >= LEAST_LANDLOCK,
-            Some(Level::Files),
-            found,
-            "Use a kernel of 6.2 or later with Landlock among its lsm=, and a container profile that allows it.",
-        );
+        let good = landlock.abi >= landlock::LEAST;
+        self.add("files", good, Some(Level::Files), found, kernel.hint());
         let found = match (landlock.network, landlock.scopes) {
             (true, true) => "TCP, signals and abstract sockets denied twice",
             (true, false) => "TCP denied twice; signals and abstract sockets by the filter of calls alone",
@@ -207,9 +204,32 @@ impl List {
     }
 }
 
+/// The ABI, and what it lacks.
+fn of_abi(abi: u32) -> String {
+    let lacks: Vec<String> =
+        lacks(abi).iter().map(|lack| format!("{} (ABI {})", lack.what, lack.abi)).collect();
+    match lacks.as_slice() {
+        [] => format!("Landlock ABI {abi}"),
+        lacks => format!(
+            "Landlock ABI {abi}, which does not judge {}; what is not judged is denied otherwise",
+            lacks.join(", ")
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_abi_lacks_stands_beside_it() {
+        assert_eq!((of_abi(6), of_abi(9)), ("Landlock ABI 6".to_owned(), "Landlock ABI 9".to_owned()));
+        let text = of_abi(2);
+        assert!(
+            text.starts_with("Landlock ABI 2, which does not judge truncation (ABI 3), TCP (ABI 4)"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn what_the_minimum_asks_for_is_missing_and_the_rest_is_weak() {

@@ -1,6 +1,7 @@
 //! What surrounds the engine process: facts of this process and of the machine.
 //! What cannot be read is unknown, and never taken for good.
 
+use super::KernelLandlock;
 use crate::workspace::Workspace;
 use serde::Serialize;
 use std::path::Path;
@@ -30,6 +31,8 @@ pub struct Machine {
     pub workspace_entered: Option<Vec<&'static str>>,
     /// Bytes that the workspace has room for.
     pub workspace_free_bytes: Option<u64>,
+    /// The kernel's Landlock.
+    pub landlock: KernelLandlock,
 }
 
 impl Machine {
@@ -43,8 +46,10 @@ impl Machine {
     pub fn look(workspace: &Workspace, entered: Option<Vec<&'static str>>) -> Self {
         let scratch = workspace.scratch();
         let kind = kind_of(&scratch);
+        let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
-            kernel: read("/proc/sys/kernel/osrelease").unwrap_or_default(),
+            landlock: KernelLandlock::look(&kernel),
+            kernel,
             uid: rustix::process::getuid().as_raw(),
             capabilities: read("/proc/self/status").and_then(|status| capabilities(&status)),
             swap_bytes: read("/proc/swaps").map(|text| swap_bytes(&text)),
@@ -125,6 +130,10 @@ mod tests {
         assert_eq!(machine.workspace_kind, "tmpfs");
         assert!(!machine.workspace_private, "nobody tried to get in: {machine:?}");
         assert!(machine.kernel.starts_with(|c: char| c.is_ascii_digit()), "{machine:?}");
+        assert_eq!(
+            machine.landlock.abi.is_some(),
+            machine.landlock.support == crate::posture::Support::Enabled
+        );
         assert!(machine.swap_bytes.is_some() && machine.core_pattern.is_some(), "{machine:?}");
     }
 }

@@ -7,9 +7,11 @@
 //! loaded. Nothing here puts anything in force; [`crate::sandbox`] does.
 
 mod check;
+mod landlock;
 mod machine;
 
 pub use check::{Check, Verdict, checks};
+pub use landlock::{KernelLandlock, Lack, Support, lacks};
 pub use machine::Machine;
 pub(crate) use machine::capabilities;
 
@@ -37,7 +39,7 @@ pub enum Level {
     /// The filter of system calls, the resource limits and `no_new_privs`: no
     /// network, no new process, no other process touched.
     Syscalls,
-    /// And Landlock, ABI 3 or later: no file but the job's and the libraries'.
+    /// And Landlock, ABI 2 or later: no file but the job's and the libraries'.
     #[default]
     Files,
     /// And a network namespace and a user id of its own.
@@ -144,10 +146,6 @@ pub struct InForce {
     pub control_group: bool,
 }
 
-/// ABI of Landlock that denies truncating, without which an input that may be read
-/// may be emptied.
-const LEAST_LANDLOCK: u32 = 3;
-
 impl InForce {
     /// The level that this amounts to.
     pub fn level(&self) -> Level {
@@ -158,7 +156,7 @@ impl InForce {
                 .all(Option::is_some);
         if self.seccomp.is_none() || !self.no_new_privs || self.dumpable || !limited {
             Level::None
-        } else if self.landlock.abi < LEAST_LANDLOCK {
+        } else if self.landlock.abi < landlock::LEAST {
             Level::Syscalls
         } else if !self.network_namespace || self.own_uid.is_none() {
             Level::Files
@@ -286,8 +284,8 @@ mod tests {
             (|f| f.control_group = false, Level::Isolated),
             (|f| f.own_uid = None, Level::Files),
             (|f| f.network_namespace = false, Level::Files),
-            (|f| f.landlock.abi = 3, Level::Isolated),
-            (|f| f.landlock.abi = 2, Level::Syscalls),
+            (|f| f.landlock.abi = 2, Level::Isolated),
+            (|f| f.landlock.abi = 1, Level::Syscalls),
             (|f| f.seccomp = None, Level::None),
             (|f| f.no_new_privs = false, Level::None),
             (|f| f.dumpable = true, Level::None),

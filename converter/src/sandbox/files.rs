@@ -8,6 +8,8 @@
 //!
 //! Landlock judges the opening. What is open stays open, and `stat` tells of any
 //! file that it exists. Each kernel knows a part of it; what came to be in force is told.
+//! ABI 2 is enough: truncation, which ABI 3 judges, is denied by the filter of calls
+//! unless the file is opened for writing, which every ABI judges (docs/adr/0015).
 
 use crate::posture::Landlock;
 use crate::protocol::Request;
@@ -71,6 +73,19 @@ pub fn restrict(request: &Request) -> io::Result<Landlock> {
         _ => 0,
     };
     Ok(Landlock { abi, network: abi >= ABI::V4 as u32, scopes: abi >= ABI::V6 as u32 })
+}
+
+/// The ABI of the kernel's Landlock, or the number of its error.
+///
+/// # Errors
+/// `EOPNOTSUPP` of a kernel that was booted without, `ENOSYS` of one that was built without.
+pub fn kernel_abi() -> Result<u32, i32> {
+    /// `LANDLOCK_CREATE_RULESET_VERSION` of linux/landlock.h.
+    const VERSION: libc::c_uint = 1;
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag it takes no attributes, and makes nothing.
+    let answer = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, VERSION) };
+    u32::try_from(answer).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
 
 /// To read, write, make, empty and remove files and directories. Not to make anything

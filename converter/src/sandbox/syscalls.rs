@@ -131,6 +131,8 @@ const KNOWN: &[(i64, &str)] = names![
     SYS_pidfd_getfd,
     SYS_pidfd_send_signal,
     SYS_process_madvise,
+    SYS_openat,
+    SYS_openat2,
     SYS_open_by_handle_at,
     SYS_name_to_handle_at,
     SYS_inotify_init1,
@@ -167,6 +169,8 @@ const OLDER: &[(i64, &str)] = names![
     SYS_symlink,
     SYS_link,
     SYS_mknod,
+    SYS_open,
+    SYS_creat,
     SYS_chmod,
     SYS_chown,
     SYS_iopl,
@@ -184,7 +188,7 @@ mod filter_file;
 mod tests {
     use super::*;
 
-    use filter_file::{ANYBODY, PARTS, programs};
+    use filter_file::{ANYBODY, PARTS, X86_64, programs};
     use seccompiler::TargetArch;
 
     const NATIVE: &str = include_str!("filters/native.json");
@@ -218,7 +222,8 @@ mod tests {
     fn every_rule_says_who_needs_it() {
         for file in [NATIVE, JVM] {
             let parts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(file).unwrap();
-            assert_eq!(parts.len(), PARTS.len() + 1);
+            let known = |name: &String| PARTS.contains(&name.strip_suffix(X86_64).unwrap_or(name));
+            assert!(parts.keys().all(known), "{:?}", parts.keys());
             for rule in parts.values().flat_map(|part| part["filter"].as_array().unwrap()) {
                 assert!(rule["comment"].as_str().is_some_and(|text| text.len() > 3), "{rule}");
             }

@@ -4,7 +4,9 @@
 //! the directory and through no link (`openat2`, `RESOLVE_BENEATH` and
 //! `RESOLVE_NO_SYMLINKS`); a kernel or a container that does not have the call is an
 //! error, never a reason to resolve them otherwise. New files are new (`O_EXCL`), mode
-//! 0600, directories 0700, and no descriptor is passed on to an engine.
+//! 0600, or 0400 if an engine is to read them: it could not write to them where nothing
+//! else forbade it. Directories have mode 0700, and no descriptor is passed on to an
+//! engine.
 
 use super::account::{Account, Pending, inode};
 use cadmill_core::audit::NewFile;
@@ -118,7 +120,12 @@ impl Folder {
     /// `infra.audit`, and then it was not made, or is empty; `infra.*`.
     pub(crate) fn create(&self, name: &str, role: FileRole) -> Result<Filling, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let make = || open_in(&self.0.directory, name, flags, Mode::RUSR | Mode::WUSR).map(File::from);
+        let mode = match role {
+            // The mode is for those who open it later; this descriptor writes.
+            FileRole::Input => Mode::RUSR,
+            _ => Mode::RUSR | Mode::WUSR,
+        };
+        let make = || open_in(&self.0.directory, name, flags, mode).map(File::from);
         let (file, id) = self.make(Kind::File, role, name, "making a file in the workspace", make)?;
         let pending = self.0.account.fill(id)?;
         Ok(Filling { file, end: Mutex::new(End { pending, failed: false, whole: None }) })
@@ -288,8 +295,10 @@ mod tests {
         folder.make_directory("a").unwrap();
         folder.make_directory("a/b").unwrap();
         folder.create("a/b/c", FileRole::Input).unwrap();
+        folder.create("a/b/d", FileRole::Output).unwrap();
         let mode = |name: &str| place.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!([mode("a"), mode("a/b"), mode("a/b/c")], [0o700, 0o700, 0o600]);
+        let modes = [mode("a"), mode("a/b"), mode("a/b/c"), mode("a/b/d")];
+        assert_eq!(modes, [0o700, 0o700, 0o400, 0o600]);
         assert!(folder.create("a/b/c", FileRole::Input).is_err(), "it is there");
         assert!(folder.make_directory("a/b").is_err(), "it is there");
     }

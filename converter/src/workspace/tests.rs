@@ -8,7 +8,7 @@ use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{AuditSink, Signer};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 struct Bench {
     at: Place,
@@ -95,6 +95,58 @@ fn whatever_an_engine_leaves_is_destroyed_and_told() {
     // Root and layout; the two of the layout anew; twice 71 + 7 of the mess.
     assert_eq!(audit.story.counts().destroyed, 5 + 2 + 2 * (71 + 7));
     assert_eq!(bench.left(), 0);
+}
+
+/// Leaves behind what passes permissions, for this thread and those that it starts: as any user.
+fn give_up_privileges() {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let passes = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+    let held = capabilities(None).unwrap();
+    let left = |set: CapabilitySet| set - passes;
+    let (effective, permitted) = (left(held.effective), left(held.permitted));
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() })
+        .unwrap();
+}
+
+/// Input files are read-only, for the worker too where it is not root. They are overwritten
+/// all the same, by it and by the next one when it was killed.
+#[test]
+fn read_only_inputs_are_overwritten_by_any_user() {
+    let filled = |workspace: &Workspace| {
+        let filling = workspace.input_folder().unwrap().create("model.obj", FileRole::Input).unwrap();
+        filling.file().write_all_at(b"plaintext", 0).unwrap();
+        filling.complete(9, filling.content());
+        drop(filling);
+        let path = workspace.input().join("model.obj");
+        assert!(std::fs::File::options().write(true).open(&path).is_err(), "its mode forbids that");
+        std::fs::File::open(&path).unwrap()
+    };
+    let content = |held: &std::fs::File| {
+        let mut left = [1; 9];
+        held.read_exact_at(&mut left, 0).unwrap();
+        left
+    };
+    let done = std::thread::spawn(move || {
+        give_up_privileges();
+        let bench = Bench::new();
+        let ledger = bench.open();
+        let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+        let held = filled(&workspace);
+        assert_eq!(&content(&held), b"plaintext");
+        workspace.remove().unwrap();
+        assert_eq!(content(&held), [0; 9]);
+        ledger.close("completed").unwrap();
+        let audit = bench.audit(bench.id);
+        assert_eq!((audit.verdict, audit.findings), (Verdict::Valid, vec![]));
+
+        let mut workspace = bench.at.create().unwrap();
+        let held = filled(&workspace);
+        workspace.gone = true;
+        drop(workspace);
+        assert_eq!(swept(&bench.at, &|_| None), Swept { removed: 1, ..Swept::default() });
+        assert_eq!(content(&held), [0; 9]);
+    });
+    done.join().unwrap();
 }
 
 /// A program that runs cannot be written to: a file that cannot be overwritten.

@@ -1,9 +1,10 @@
 //! What the engine process cannot do: one attack, one library, one typed outcome.
 //!
 //! The libraries are `tests/fixtures/doubles/attacks/*.c`, one attack each; each tells
-//! by its own effect whether it worked. The same libraries run three times: confined,
-//! where each must end as the table says; in a host without its confinement, where each
-//! must work, lest the first proves nothing; and without Landlock, which shows what it
+//! by its own effect whether it worked. The same libraries run four times: confined,
+//! where each must end as the table says; with Landlock of the least ABI that the usual
+//! minimum accepts, where each must end likewise; in a host without its confinement, where
+//! each must work, lest the others prove nothing; and without Landlock, which shows what it
 //! alone holds back. And all of that twice: loaded by the engine host, and by a converter
 //! in Java, for which the filter is another one.
 
@@ -14,7 +15,7 @@ mod table;
 mod tiers;
 
 use rig::{Mode, Rig, Road};
-pub(crate) use rig::{preceded, unconfined_host, without_landlock};
+pub(crate) use rig::{landlock_abi_2, preceded, unconfined_host, without_landlock};
 use table::{ATTACKS, Attack};
 pub(crate) use tiers::{BARE, SmallGroup, engine, open_bench};
 
@@ -55,6 +56,16 @@ macro_rules! families {
             #[test]
             fn without_landlock_only_those_work_that_it_alone_stops() {
                 run(stringify!($family), Mode::WithoutLandlock, Road::Native);
+            }
+
+            #[test]
+            fn with_landlock_of_abi_2_each_attack_fails() {
+                run(stringify!($family), Mode::LandlockAbi2, Road::Native);
+            }
+
+            #[test]
+            fn with_landlock_of_abi_2_each_attack_below_java_fails() {
+                run(stringify!($family), Mode::LandlockAbi2, Road::Java);
             }
 
             #[test]

@@ -1,6 +1,8 @@
 //! What is in force is told, and what is not enough is refused.
 
-use super::rig::{Mode, Rig, Road, unconfined_host, without_landlock, wrapped};
+use super::rig::{
+    Mode, Rig, Road, landlock_abi_2, landlock_not_enabled, unconfined_host, without_landlock, wrapped,
+};
 use super::table::{ATTACKS, Attack, End, Given};
 use crate::support::{Bench, Run, children_of, real};
 use std::path::Path;
@@ -26,7 +28,7 @@ fn the_doctor_tells_what_is_in_force() {
     assert_eq!(json["sufficient"], true);
     assert!(["files", "isolated"].contains(&json["level"].as_str().unwrap()), "{json}");
     let engine = &json["engine"];
-    assert!(engine["landlock"]["abi"].as_u64().unwrap() >= 3, "{json}");
+    assert!(engine["landlock"]["abi"].as_u64().unwrap() >= 2, "{json}");
     assert_eq!(engine["seccomp"].as_str().unwrap().len(), 64);
     assert_eq!((&engine["no_new_privs"], &engine["dumpable"]), (&true.into(), &false.into()));
     assert_eq!(engine["limits"]["core_bytes"], 0);
@@ -46,6 +48,54 @@ fn without_landlock_the_minimum_refuses_and_a_lower_one_accepts() {
         json["checks"].as_array().unwrap().iter().filter(|c| c["verdict"] == "missing").collect();
     assert!(missing.len() == 1 && missing[0]["name"] == "files", "{missing:?}");
     doctor(&Bench::new().with("CADMILL_MIN_POSTURE", "syscalls"), Some(&wrapper)).succeeded();
+}
+
+/// As on Linux 6.1: the usual minimum is reached, files are converted, and what the ABI lacks is
+/// told.
+#[test]
+fn landlock_of_abi_2_is_enough() {
+    let wrapper = landlock_abi_2();
+    let json = doctor(&Bench::new(), Some(&wrapper)).succeeded().json();
+    assert_eq!((&json["minimum"], &json["sufficient"]), (&"files".into(), &true.into()));
+    assert!(["files", "isolated"].contains(&json["level"].as_str().unwrap()), "{json}");
+    let landlock = &json["engine"]["landlock"];
+    assert_eq!(landlock, &serde_json::json!({"abi": 2, "network": false, "scopes": false}));
+    assert_eq!(json["machine"]["landlock"]["support"], "enabled");
+    assert_eq!(json["machine"]["landlock"]["abi"], 2);
+    let lacks: Vec<_> =
+        json["landlock_lacks"].as_array().unwrap().iter().map(|lack| lack["abi"].as_u64().unwrap()).collect();
+    assert_eq!(lacks, [3, 4, 5, 6]);
+    let check = |name: &str| json["checks"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap();
+    assert_eq!(check("files")["verdict"], "ok");
+    assert!(check("files")["found"].as_str().unwrap().contains("truncation (ABI 3)"), "{json}");
+    assert_eq!(check("files and more")["verdict"], "weak");
+    let bench = Bench::new();
+    let input = real("mesh/rabbit.obj");
+    let convert = bench.command(&["convert", input.to_str().unwrap(), "--to", "stl", "-o", "out.stl"]);
+    Run::from(wrapped(&wrapper, &convert).output().unwrap()).succeeded();
+    assert!(bench.path("out.stl").metadata().unwrap().len() > 1000);
+    bench.assert_no_plaintext_left();
+}
+
+/// Whether the kernel lacks it or was booted without it is told, and what to do.
+#[test]
+fn why_there_is_no_landlock_is_told() {
+    for (wrapper, support, hint) in [
+        (landlock_not_enabled(), "not_enabled", "lsm=landlock,"),
+        (without_landlock(), "not_built", "CONFIG_SECURITY_LANDLOCK"),
+    ] {
+        let refused = doctor(&Bench::new(), Some(&wrapper));
+        assert_eq!(refused.code, Some(19), "{refused:?}");
+        let json = refused.json();
+        assert_eq!(json["machine"]["landlock"]["support"], support, "{json}");
+        // Which modules the machine has else is not known everywhere.
+        let parameter = &json["machine"]["landlock"]["boot_with"];
+        assert!(parameter.is_null() || support == "not_enabled", "{json}");
+        let bench = Bench::new();
+        let command = wrapped(&wrapper, &bench.command(&["doctor"]));
+        let run = Run::from({ command }.output().unwrap());
+        assert!(run.stdout.contains(hint) && run.stdout.contains("MISSING files"), "{run:?}");
+    }
 }
 
 /// Conversions, descriptions, the server and the worker refuse alike.

@@ -23,6 +23,8 @@ pub(super) enum Mode {
     Unconfined,
     /// Everything but Landlock, which the kernel seems not to have.
     WithoutLandlock,
+    /// Everything, with Landlock of ABI 2, as the kernel seems to have it.
+    LandlockAbi2,
 }
 
 impl Mode {
@@ -32,7 +34,7 @@ impl Mode {
             Road::Java => attack.in_java.unwrap_or(attack.confined),
         };
         match self {
-            Self::Confined => confined,
+            Self::Confined | Self::LandlockAbi2 => confined,
             Self::Unconfined if road == Road::Java => attack.unconfined_in_java.unwrap_or(attack.unconfined),
             Self::Unconfined => attack.unconfined,
             Self::WithoutLandlock => attack.without_landlock.unwrap_or(confined),
@@ -81,7 +83,8 @@ fn every_attack_is_built() {
     for attack in super::ATTACKS {
         assert!(library_of(attack).is_file());
     }
-    assert!(without_landlock().is_file() && unlimited_stack().is_file());
+    let wrappers = [without_landlock(), landlock_not_enabled(), landlock_abi_2(), unlimited_stack()];
+    assert!(wrappers.iter().all(|wrapper| wrapper.is_file()));
     assert!(crate::misbehaviour::double().is_file());
 }
 
@@ -97,6 +100,17 @@ pub(crate) fn unconfined_host() -> PathBuf {
 /// Runs what follows where the kernel seems to have no Landlock.
 pub(crate) fn without_landlock() -> PathBuf {
     built("without_landlock", &[], "without_landlock.c")
+}
+
+/// Runs what follows where the kernel seems to have Landlock, but not to have enabled it.
+pub(super) fn landlock_not_enabled() -> PathBuf {
+    built("landlock_not_enabled", &["-DANSWER=EOPNOTSUPP"], "without_landlock.c")
+}
+
+/// Runs what follows where the kernel seems to have Landlock of ABI 2. No ruleset has a right
+/// of a later one then.
+pub(crate) fn landlock_abi_2() -> PathBuf {
+    built("landlock_abi_2", &[], "landlock_abi_2.c")
 }
 
 /// Puts another program before a command.
@@ -123,7 +137,7 @@ pub(super) struct Rig {
     road: Road,
     input: PathBuf,
     /// What the input holds before the attack.
-    content: String,
+    content: Vec<u8>,
     /// A path outside of the job, where the effect appears.
     effect: PathBuf,
     _secret: Option<tempfile::TempDir>,
@@ -143,7 +157,7 @@ impl Rig {
         let effect = std::env::temp_dir().join(format!("cadmill-attack-effect-{}", unique()));
         let (mut secret, mut server) = (None, None);
         let parameter = match attack.given {
-            Given::Nothing => String::new(),
+            Given::Nothing | Given::Unpacked => String::new(),
             Given::Input => bench.path("input.obj").display().to_string(),
             Given::Text(text) => text.to_owned(),
             Given::Secret => {
@@ -168,7 +182,10 @@ impl Rig {
             }
         };
         let content = format!("{parameter}\n");
-        let input = bench.path("input.obj");
+        let (input, content) = match attack.given {
+            Given::Unpacked => (bench.path("input.zip"), archive_of(&content)),
+            _ => (bench.path("input.obj"), content.into_bytes()),
+        };
         std::fs::write(&input, &content).unwrap();
         Self { bench, attack, mode, road, input, content, effect, _secret: secret, _server: server }
     }
@@ -198,6 +215,8 @@ impl Rig {
                 command.env("CADMILL_MIN_POSTURE", "syscalls");
                 command = wrapped(&without_landlock(), &command);
             }
+            // By the usual minimum.
+            Mode::LandlockAbi2 => command = wrapped(&landlock_abi_2(), &command),
         }
         if attack.name == "stack_bomb" {
             // The stack may grow as far as the host lets it.
@@ -286,7 +305,7 @@ impl Rig {
     }
 
     fn nothing_happened(&self, run: &Run) -> Result<(), String> {
-        let content = std::fs::read_to_string(&self.input).unwrap_or_default();
+        let content = std::fs::read(&self.input).unwrap_or_default();
         if content != self.content {
             return Err("the input was changed".to_owned());
         }
@@ -302,6 +321,14 @@ impl Rig {
         }
         Ok(())
     }
+}
+
+/// An archive that holds one file.
+pub(super) fn archive_of(content: &str) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    writer.start_file("model.obj", zip::write::SimpleFileOptions::default()).unwrap();
+    writer.write_all(content.as_bytes()).unwrap();
+    writer.finish().unwrap().into_inner()
 }
 
 /// An engines file that declares the converter that loads such libraries as `double`.

@@ -26,6 +26,8 @@ pub(super) enum Given {
     Text(&'static str),
     /// The path of the input itself.
     Input,
+    /// Nothing, in an archive: the engine reads what was unpacked of it.
+    Unpacked,
     /// The path of a file of another job, which holds a secret.
     Secret,
     /// The path of a link beside the input that leads to `/etc/passwd`.
@@ -99,10 +101,12 @@ impl Attack {
 }
 
 use End::{Failure, Refused, Violation, Works, WorksOrKernelRefuses};
-use Given::{Abstract, Effect, Elsewhere, Input, Link, Nothing, Port, Secret, Socket, Text};
+use Given::{Abstract, Effect, Elsewhere, Input, Link, Nothing, Port, Secret, Socket, Text, Unpacked};
 
 const DENIED: End = Refused("Permission denied");
 const NOT_PERMITTED: End = Refused("Operation not permitted");
+const UNSUPPORTED: End = Refused("Operation not supported");
+const UNKNOWN_CALL: End = Refused("Function not implemented");
 const CAPPED: &[&str] = &["--memory", "128M", "--timeout", "60s"];
 const ONE_SECOND: &[&str] = &["--timeout", "1s"];
 const SMALL_OUTPUT: &[&str] = &["--max-output", "64M", "--timeout", "60s"];
@@ -114,6 +118,8 @@ const MISBEHAVED: End = Failure(17, "engine.misbehaved");
 
 pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "read_passwd", Nothing, DENIED, Works).landlock_alone(Works),
+    // No Landlock judges that. It takes the permission to write.
+    attack("files", "open_for_neither", Nothing, Violation("openat"), WorksOrKernelRefuses),
     // Root may; others may not, because the process is not dumpable.
     attack("files", "read_own_environ", Nothing, DENIED, Works).landlock_alone(WorksOrKernelRefuses),
     // `cadmill` is not dumpable either, so that it takes a privilege.
@@ -124,8 +130,22 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "read_given", Link, DENIED, Works).landlock_alone(Works),
     attack("files", "write_input", Input, DENIED, Works).landlock_alone(Works),
     attack("files", "empty_input", Input, DENIED, Works).landlock_alone(Works),
-    attack("files", "empty_input_for_reading", Input, DENIED, Works).landlock_alone(Works),
+    // Landlock before ABI 3 does not judge these.
+    attack("files", "empty_input_for_reading", Input, Violation("openat"), Works),
+    attack("files", "empty_input_for_neither", Input, Violation("openat"), Works),
+    attack("files", "empty_input_and_create", Input, Violation("openat"), Works),
+    attack("files", "empty_input_by_wide_flags", Input, Violation("openat"), Works),
+    attack("files", "empty_input_by_openat2", Input, UNKNOWN_CALL, Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("files", "empty_input_by_open", Input, Violation("open"), Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("files", "empty_input_by_creat", Input, Violation("creat"), Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("files", "empty_input_by_x32", Input, Violation("1073742081"), WorksOrKernelRefuses),
     attack("files", "truncate_input", Input, Violation("truncate"), Works),
+    // Their mode is a second lock: 0400. Root passes it, which no engine is.
+    attack("files", "write_own_input", Unpacked, DENIED, WorksOrKernelRefuses),
+    attack("files", "empty_own_input", Unpacked, DENIED, WorksOrKernelRefuses),
     attack("files", "rename_input", Input, DENIED, Works).landlock_alone(Works),
     attack("files", "remove_input", Input, DENIED, Works).landlock_alone(Works),
     attack("files", "chmod_input", Input, Violation("chmod"), Works),
@@ -135,6 +155,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         .landlock_alone(Works),
     attack("files", "link_across", Nothing, Violation("link"), Works),
     attack("files", "make_socket_file", Nothing, Violation("mknodat"), Works),
+    attack("files", "unnamed_file", Nothing, UNSUPPORTED, Works),
+    attack("files", "unnamed_output", Nothing, UNSUPPORTED, Works),
+    attack("files", "unnamed_by_openat2", Nothing, UNKNOWN_CALL, Works),
+    #[cfg(target_arch = "x86_64")]
+    attack("files", "unnamed_by_open", Nothing, UNSUPPORTED, Works),
     attack("network", "tcp", Port, Violation("socket"), Works).in_java(NOT_PERMITTED),
     attack("network", "tcp_listen", Port, Violation("socket"), Works).in_java(NOT_PERMITTED),
     attack("network", "udp", Port, Violation("socket"), Works).in_java(NOT_PERMITTED),

@@ -1,9 +1,8 @@
 //! The second locks, where the host gives them. Each test first sees whether it does:
 //! in a container without privileges there is nothing to show.
 
-use super::rig::{library_of, preceded, without_landlock, wrapped};
+use super::rig::{archive_of, library_of, preceded, without_landlock, wrapped};
 use crate::support::{Bench, Run, real};
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +22,7 @@ pub(crate) fn engine(bench: &Bench) -> serde_json::Value {
 /// An archive that holds one file.
 fn archive(bench: &Bench, content: &str) -> PathBuf {
     let path = bench.path("input.zip");
-    let mut writer = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
-    writer.start_file("model.obj", zip::write::SimpleFileOptions::default()).unwrap();
-    writer.write_all(content.as_bytes()).unwrap();
-    writer.finish().unwrap();
+    std::fs::write(&path, archive_of(content)).unwrap();
     path
 }
 

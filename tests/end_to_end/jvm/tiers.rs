@@ -3,7 +3,7 @@
 //! refused by the minimum. And where it gives more: a user id and a control group.
 
 use super::{Double, message, natives};
-use crate::attacks::{BARE, SmallGroup, engine, open_bench, preceded, without_landlock};
+use crate::attacks::{BARE, SmallGroup, engine, landlock_abi_2, open_bench, preceded, without_landlock};
 use crate::support::{Bench, Run, real};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -54,6 +54,12 @@ fn each_ends_as_usual(before: &[&str], posture: &str) {
 #[test]
 fn without_landlock_whatever_a_converter_does_ends_as_usual() {
     each_ends_as_usual(&[without_landlock().to_str().unwrap()], "syscalls");
+}
+
+/// By the usual minimum.
+#[test]
+fn with_landlock_of_abi_2_whatever_a_converter_does_ends_as_usual() {
+    each_ends_as_usual(&[landlock_abi_2().to_str().unwrap()], "files");
 }
 
 /// These two are what it alone holds back, as for native libraries.

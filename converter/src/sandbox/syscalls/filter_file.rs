@@ -13,7 +13,11 @@ pub(crate) const ANYBODY: u32 = 0x5E1F_5E1F;
 
 /// The parts of a filter file, in the order in which they are put in force; each is
 /// a program of its own, and the strictest answer counts.
-pub(crate) const PARTS: [&str; 4] = ["enosys", "eperm", "pretend", "allow"];
+pub(crate) const PARTS: [&str; 5] = ["enosys", "eopnotsupp", "eperm", "pretend", "allow"];
+
+/// What the name of a part ends with whose rules are of a part of that name, and for x86-64
+/// only: calls that other architectures never had.
+pub(crate) const X86_64: &str = "_x86_64";
 
 /// The programs of a filter file for an architecture, for [`ANYBODY`].
 ///
@@ -22,9 +26,11 @@ pub(crate) const PARTS: [&str; 4] = ["enosys", "eperm", "pretend", "allow"];
 pub(crate) fn programs(file: &str, arch: TargetArch) -> io::Result<Vec<BpfProgram>> {
     let text = file.replace(SELF, &ANYBODY.to_string());
     let mut parts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
-    let older = parts.remove("allow_x86_64");
-    if let (TargetArch::x86_64, Some(older)) = (arch, older) {
-        append(&mut parts, "allow", &older);
+    for part in PARTS {
+        let older = parts.remove(&format!("{part}{X86_64}"));
+        if let (TargetArch::x86_64, Some(older)) = (arch, older) {
+            append(&mut parts, part, &older);
+        }
     }
     let text = serde_json::to_vec(&parts)?;
     let mut compiled = seccompiler::compile_from_json(text.as_slice(), arch).map_err(io::Error::other)?;
