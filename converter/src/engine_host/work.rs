@@ -12,18 +12,9 @@ use std::sync::Arc;
 
 pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
-        reporter.wait();
         return Answer::Probed;
     }
-    // Whatever blames another than the engine is said before any code of it runs.
-    if let Some(answer) = refused_options(request) {
-        return answer;
-    }
-    let mut before = |doubts: &[Broken]| {
-        let doubts = doubts.iter().copied().filter_map(unavailable).collect();
-        reporter.send(&Message::Loading { doubts });
-    };
-    let engine = match load(request, &mut before) {
+    let engine = match load(request) {
         Ok(engine) => engine,
         Err(answer) => return answer,
     };
@@ -51,20 +42,9 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     }
 }
 
-/// Options that no engine of the kind takes. A host that waits does not know them yet.
-fn refused_options(request: &Request) -> Option<Answer> {
-    let Task::Convert { options, .. } = &request.task else { return None };
-    let kind = match request.library.kind {
-        EngineKind::Gdal => Kind::Gdal,
-        EngineKind::Assimp => Kind::Assimp,
-        EngineKind::Jvm => return None,
-    };
-    native_sys::check_options(kind, options).err().map(|text| Answer::BadOption(short(&text)))
-}
-
 fn convert(engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
     let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
-        return Answer::Rejected("it was to go on with something that is no conversion".to_owned());
+        return Answer::Setup("it was to go on with something that is no conversion".to_owned());
     };
     let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
@@ -74,12 +54,7 @@ fn convert(engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer
         Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
         Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
         Err(EngineError::Cancelled) => Answer::Cancelled,
-        // What a converter in Java lacks only now, a class, a library of its own, is its
-        // failure on this input, as its other exceptions are.
-        Err(EngineError::Unusable(LoadError::Broken { how: Broken::Memory, text })) => {
-            Answer::OutOfMemory(short(&text))
-        }
-        Err(EngineError::Unusable(error)) => Answer::Rejected(short(&error.to_string())),
+        Err(EngineError::Unusable(error)) => unusable(&error),
     }
 }
 
@@ -88,7 +63,7 @@ fn short(message: &str) -> String {
     message.chars().take(4000).collect()
 }
 
-fn load(request: &Request, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
+fn load(request: &Request) -> Result<Box<dyn Engine>, Answer> {
     let library = &request.library;
     // It is loaded through this very descriptor, so that it cannot be exchanged between the
     // check and the use.
@@ -100,9 +75,9 @@ fn load(request: &Request, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn 
         pinned.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
     let path = by_descriptor.as_deref().or(library.path.as_deref());
     let loaded = match library.kind {
-        EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs, before),
-        EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs, before),
-        EngineKind::Jvm => return jvm::load(request, &mut || before(&[])).map_err(|e| unusable(&e)),
+        EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs),
+        EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs),
+        EngineKind::Jvm => return jvm::load(request).map_err(|e| unusable(&e)),
     };
     loaded.map_err(|error| unusable(&error))
 }
@@ -113,16 +88,6 @@ fn not_pinned(error: PinError) -> Answer {
         PinError::Other(message) => (Unavailable::Pin, message),
     };
     Answer::Unavailable { reason, message }
-}
-
-/// What a doubt of a library's file is as an answer; none for a want of memory.
-fn unavailable(how: Broken) -> Option<Unavailable> {
-    match how {
-        Broken::Missing => Some(Unavailable::Missing),
-        Broken::Symbol => Some(Unavailable::Symbol),
-        Broken::Version => Some(Unavailable::Version),
-        Broken::Memory => None,
-    }
 }
 
 /// The answer of an engine that cannot be used.

@@ -64,9 +64,6 @@ pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
                 .with("engine", engine)
                 .with("process_exit", u64::from(exit.unsigned_abs())))
         }
-        Outcome::Misbehaved(text) => {
-            fail(FailureCode::EngineMisbehaved, format!("{engine} misbehaved: {}", clean(&text)))
-        }
         Outcome::Protocol(text) => {
             fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))
         }

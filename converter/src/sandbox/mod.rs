@@ -30,7 +30,6 @@ pub mod label;
 pub mod limits;
 pub mod mounts;
 mod note;
-pub mod outsider;
 pub mod parent;
 pub mod privileges;
 pub mod reap;

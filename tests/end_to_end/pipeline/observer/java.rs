@@ -17,7 +17,7 @@ const BEHAVIOURS: [(&str, Option<&str>); 13] = [
     ("endless-file", Some("limit.output")),
     ("throw", Some("engine.rejected")),
     ("exec", Some("engine.violation")),
-    ("missing-native", Some("engine.rejected")),
+    ("missing-native", Some("engine.library_missing")),
 ];
 
 async fn seen(warm: &str) {
