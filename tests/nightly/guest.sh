@@ -18,6 +18,8 @@ as() {
     esac
 }
 
+failures=0
+
 # step NAME COMMAND...: says how it went, and how long it took.
 step() {
     local name=$1 begun=$SECONDS
@@ -27,6 +29,7 @@ step() {
         echo "nightly: passed $name, $((SECONDS - begun)) s"
     else
         echo "nightly: failed $name, status $?, $((SECONDS - begun)) s"
+        failures=$((failures + 1))
     fi
 }
 
@@ -82,6 +85,6 @@ without_landlock)
     step "advice of doctor" advice
     ;;
 esac
-echo "nightly: done"
+if ((failures)); then echo "nightly: $failures failed"; else echo "nightly: done, all passed"; fi
 sleep 1
 /bin/busybox poweroff -f
