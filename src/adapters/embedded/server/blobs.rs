@@ -12,7 +12,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::fs::File;
@@ -51,6 +51,15 @@ pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
     list().map_err(|error| unusable(directory, &error))
 }
 
+/// The file that says how often the directory was opened.
+const OPENINGS: &str = "openings";
+
+/// How often the directory was opened, as far as is known.
+pub(super) fn openings(directory: &Path) -> u64 {
+    let text = fs::read_to_string(directory.join(OPENINGS)).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
 /// Whether it is 16 bytes in upper-case hexadecimal.
 fn is_ours(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
@@ -76,6 +85,19 @@ impl Blobs {
         };
         sweep().map_err(|error| unusable(directory, &error))?;
         Ok(Self { directory: directory.into() })
+    }
+
+    /// Notes how often the directory was opened.
+    pub(super) fn opened(&self, number: u64) -> PortResult<()> {
+        let write = || {
+            let aside = self.directory.join("openings.new");
+            let mut file = fs::File::options();
+            let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+            io::Write::write_all(&mut file, format!("{number}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(aside, self.directory.join(OPENINGS))
+        };
+        write().map_err(|error| unusable(&self.directory, &error))
     }
 
     /// Begins a file.

@@ -31,11 +31,23 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
         );
         return Err(advise(data_dir, files.len(), damaged(&path, &reason)));
     }
+    let (known, openings) = (index.openings().await?, blobs::openings(&directory));
+    if !left.is_empty() && openings > known {
+        let reason = format!(
+            "it is a copy that is older than blobs: it was opened {known} times, and blobs {openings} times; it \
+             does not name {} files there",
+            left.len()
+        );
+        return Err(advise(data_dir, files.len(), damaged(&path, &reason)));
+    }
     if !left.is_empty() {
         tracing::info!(files = left.len(), "Files of uploads that a dead process did not finish are removed");
     }
     let blobs = Blobs::open(&directory, left)?;
-    index.opened().await?;
+    // The index first: of a process that dies in between blobs is not the newer one.
+    let number = known.max(openings) + 1;
+    index.opened(number).await?;
+    blobs.opened(number)?;
     Ok((index, blobs))
 }
 

@@ -41,11 +41,12 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE sequencer(latest INTEGER NOT NULL);
         INSERT INTO sequencer VALUES(0);
     ",
-    // Whether a server has it open: with that, and without its log, it is not whole.
+    // Whether a server has it open: with that, and without its log, it is not whole. And how
+    // often it was opened, which an older copy of it does not know.
     begin: |connection| {
         connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS state(open INTEGER NOT NULL);
-             INSERT INTO state SELECT 0 WHERE NOT EXISTS(SELECT 1 FROM state);",
+            "CREATE TABLE IF NOT EXISTS state(open INTEGER NOT NULL, openings INTEGER NOT NULL);
+             INSERT INTO state SELECT 0, 0 WHERE NOT EXISTS(SELECT 1 FROM state);",
         )
     },
 };
@@ -107,9 +108,20 @@ impl Index {
         Ok(open.await? && !self.log)
     }
 
-    /// Notes in the file itself, not in its log, that it is open.
-    pub(super) async fn opened(&self) -> PortResult<()> {
-        self.note(true).await?;
+    /// How often it was opened.
+    pub(super) async fn openings(&self) -> PortResult<u64> {
+        self.pool
+            .read("reading the state of the index", |connection| {
+                let openings: i64 =
+                    connection.query_row("SELECT openings FROM state", [], |row| row.get(0))?;
+                Ok(openings.unsigned_abs())
+            })
+            .await
+    }
+
+    /// Notes in the file itself, not in its log, that it is open, for the time of this number.
+    pub(super) async fn opened(&self, number: u64) -> PortResult<()> {
+        self.note(true, number).await?;
         self.pool
             .read("noting that the index is open", |connection| {
                 Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
@@ -119,13 +131,15 @@ impl Index {
 
     /// Notes that it is whole without its log: closing writes the log into the file.
     pub(super) async fn closed(&self) -> PortResult<()> {
-        self.note(false).await
+        let number = self.openings().await?;
+        self.note(false, number).await
     }
 
-    async fn note(&self, open: bool) -> PortResult<()> {
+    async fn note(&self, open: bool, number: u64) -> PortResult<()> {
         self.pool
             .write("noting the state of the index", move |connection| {
-                connection.execute("UPDATE state SET open = ?1", [open])?;
+                connection
+                    .execute("UPDATE state SET open = ?1, openings = ?2", params![open, integer(number)])?;
                 Ok(())
             })
             .await

@@ -39,6 +39,18 @@ async fn start(directory: &TempDir) -> PortResult<EmbeddedS3> {
     EmbeddedS3::start(&data(directory), loopback(), Arc::new(database.queue()), &[]).await
 }
 
+/// Waits until the index is closed: the thread of its connection does that on its own time.
+async fn closed(directory: &TempDir) {
+    let log = data(directory).join("objects.sqlite-wal");
+    for _ in 0..3000 {
+        if !log.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the index is never closed");
+}
+
 /// What happened to a directory.
 type Damage = fn(&Path);
 
@@ -86,8 +98,8 @@ const DAMAGES: [(&str, &str, Damage); 13] = [
     }),
     ("no files", "2 of 2 files", |data| fs::remove_dir_all(data.join("blobs")).unwrap()),
     ("a file too few", "1 of 2 files", |data| {
-        let file = fs::read_dir(data.join("blobs")).unwrap().next().unwrap().unwrap();
-        fs::remove_file(file.path()).unwrap();
+        let mut files = fs::read_dir(data.join("blobs")).unwrap().map(|file| file.unwrap().path());
+        fs::remove_file(files.find(|file| !file.ends_with("openings")).unwrap()).unwrap();
     }),
     ("another's index", "another application", |data| {
         let other = rusqlite::Connection::open(data.join("objects.sqlite")).unwrap();
@@ -123,6 +135,29 @@ async fn a_damaged_directory_is_refused_and_loses_nothing() {
     }
 }
 
+/// An index of before, which was closed well: it knows nothing of the files since.
+#[tokio::test]
+async fn an_older_copy_of_the_index_is_refused() {
+    let world = world().await;
+    world.put(&upload("old"), b"confidential").await.unwrap();
+    let copy = killed(&world);
+    start(&copy).await.unwrap().stop().await;
+    let index = data(&copy).join("objects.sqlite");
+    closed(&copy).await;
+    let old = fs::read(&index).unwrap();
+    let server = start(&copy).await.unwrap();
+    let s3 = client(&server, &server.credentials().secret_key);
+    let put = s3.put_object().bucket(BUCKET).key(upload("new").to_string());
+    put.body(aws_sdk_s3::primitives::ByteStream::from_static(b"confidential")).send().await.unwrap();
+    server.stop().await;
+    closed(&copy).await;
+    fs::write(&index, old).unwrap();
+    let before = blobs(&copy);
+    let error = start(&copy).await.err().expect("it starts");
+    assert!(error.to_string().contains("a copy that is older than blobs"), "{error}");
+    assert_eq!(blobs(&copy), before);
+}
+
 /// What a killed or a stopped server leaves is whole, and a copy of it too.
 #[tokio::test]
 async fn a_directory_that_is_whole_is_served() {
@@ -143,10 +178,8 @@ async fn a_directory_that_is_whole_is_served() {
         assert!(!ours.exists() && others.is_dir());
         server.stop().await;
     }
-    // Closed, it needs no log. The thread of the connection closes it on its own time.
-    while data(&copy).join("objects.sqlite-wal").exists() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // Closed, it needs no log.
+    closed(&copy).await;
     // Dropped without a stop, as after an error at the start, it is closed by SQLite.
     drop(start(&copy).await.unwrap());
     start(&copy).await.unwrap().stop().await;
