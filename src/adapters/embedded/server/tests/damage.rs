@@ -182,6 +182,7 @@ async fn a_directory_that_is_whole_is_served() {
     closed(&copy).await;
     // Dropped without a stop, as after an error at the start, it is closed by SQLite.
     drop(start(&copy).await.unwrap());
+    closed(&copy).await;
     start(&copy).await.unwrap().stop().await;
 }
 
