@@ -215,7 +215,7 @@ async fn parts_come_too_late(pipeline: &Pipeline) {
 /// The only slot is taken and other jobs wait for it: what comes too late is deleted all
 /// the same, and the jobs that wait lose nothing.
 async fn no_slot_is_needed(pipeline: &Pipeline) {
-    let (client, archive, large) = (&pipeline.client, archive(), large_archive(900_000));
+    let (client, archive, large) = (&pipeline.client, archive(), large_archive(400_000));
     let (ended, _) = client.create("plan.zip", archive.len()).await;
     let signed = pipeline.signed_for_long(&ended, archive.len()).await;
     client.call("DELETE", &format!("/api/jobs/{ended}"), None).await;
