@@ -388,6 +388,7 @@ impl<S: Sink> Job<'_, S> {
         }
         // It makes files that nobody announces: that it starts must be on record.
         workspace.check()?;
+        workspace.bound(self.order.caps.output_bytes);
         let report = self.report(&request, &engine.name, workspace)?;
         self.note(&report, workspace);
         workspace.take_stock()?;

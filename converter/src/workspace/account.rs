@@ -2,7 +2,7 @@
 //! is done and told after it.
 //!
 //! What makes plaintext fails closed: when its intent cannot be recorded, it is not
-//! made. What destroys is never held up. Things are recognised by their inode, because
+//! made. What destroys is never held up. Things are recognised by their [`Inode`], because
 //! an engine may have renamed them; a second name of a file is a file of its own here.
 //! Without a ledger, as with `cadmill convert`, the acts are the same and nothing is
 //! recorded.
@@ -34,7 +34,7 @@ pub(super) struct Account(Option<Arc<Book>>);
 struct Book {
     ledger: Arc<Ledger>,
     /// What is there, by its inode.
-    there: Mutex<HashMap<u64, FileId>>,
+    there: Mutex<HashMap<Inode, FileId>>,
     /// Things that were found, those without a record included.
     found: AtomicU64,
     /// Things without a record that were destroyed, and tries of it that failed.
@@ -55,7 +55,7 @@ pub(super) struct Found<'a> {
     pub(super) parent: FileId,
     pub(super) name: &'a [u8],
     pub(super) bytes: u64,
-    pub(super) inode: u64,
+    pub(super) inode: Inode,
 }
 
 /// A file that is announced to be filled.
@@ -140,7 +140,7 @@ impl Account {
     }
 
     /// The number of what is there, if it is on record.
-    pub(super) fn number(&self, inode: u64) -> Option<FileId> {
+    pub(super) fn number(&self, inode: Inode) -> Option<FileId> {
         self.0.as_ref().and_then(|book| book.there().get(&inode).copied())
     }
 
@@ -165,7 +165,7 @@ impl Account {
     pub(super) fn unlink(
         &self,
         file: FileId,
-        inode: u64,
+        inode: Inode,
         act: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
         self.remove(file, inode, act, |ledger| ledger.unlink(file), Ledger::unlinked)
@@ -178,7 +178,7 @@ impl Account {
     pub(super) fn rmdir(
         &self,
         file: FileId,
-        inode: u64,
+        inode: Inode,
         act: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
         self.remove(file, inode, act, |ledger| ledger.rmdir(file), Ledger::rmdired)
@@ -187,7 +187,7 @@ impl Account {
     fn remove(
         &self,
         file: FileId,
-        inode: u64,
+        inode: Inode,
         act: impl FnOnce() -> io::Result<()>,
         announce: impl FnOnce(&Ledger) -> Token,
         tell: impl FnOnce(&Ledger, Token, bool),
@@ -265,7 +265,7 @@ impl fmt::Debug for Account {
 }
 
 impl Book {
-    fn there(&self) -> MutexGuard<'_, HashMap<u64, FileId>> {
+    fn there(&self) -> MutexGuard<'_, HashMap<Inode, FileId>> {
         self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -283,7 +283,10 @@ impl Pending {
     }
 }
 
-/// The inode of an open file; on the file systems of workspaces it says which file it is.
-pub(super) fn inode(file: &impl AsFd) -> u64 {
-    rustix::fs::fstat(file).map_or(0, |stat| stat.st_ino)
+/// Which file it is: the device and the inode. A workspace may lie on two file systems.
+pub(super) type Inode = (u64, u64);
+
+/// Which file an open one is.
+pub(super) fn inode(file: &impl AsFd) -> Inode {
+    rustix::fs::fstat(file).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
 }

@@ -8,7 +8,7 @@
 //! back to the kernel, which clears it before anyone else gets it, and the ledger says
 //! that it was not overwritten.
 
-use super::account::Found;
+use super::account::{Found, Inode};
 use super::folder::{Folder, open_file};
 use super::wipe;
 use cadmill_core::domain::audit::record::{FileId, Kind};
@@ -48,7 +48,7 @@ struct Item {
     /// Below the folder.
     name: PathBuf,
     kind: ItemKind,
-    inode: u64,
+    inode: Inode,
     bytes: u64,
     names: u64,
 }
@@ -216,7 +216,7 @@ impl Folder {
     /// A file that has more names than were found is somewhere else too. It has no content
     /// any more, but its name says something.
     fn look_for_other_names(&self, files: &[(Item, FileId)]) {
-        let mut seen: HashMap<u64, (u64, u64, FileId)> = HashMap::new();
+        let mut seen: HashMap<Inode, (u64, u64, FileId)> = HashMap::new();
         for (item, id) in files.iter().filter(|(item, _)| item.kind == ItemKind::File && item.names > 1) {
             seen.entry(item.inode).or_insert((0, item.names, *id)).0 += 1;
         }
@@ -252,6 +252,6 @@ impl Item {
             ItemKind::Other
         };
         let bytes = if kind == ItemKind::File { metadata.len() } else { 0 };
-        Ok(Self { name, kind, inode: metadata.ino(), bytes, names: metadata.nlink() })
+        Ok(Self { name, kind, inode: (metadata.dev(), metadata.ino()), bytes, names: metadata.nlink() })
     }
 }

@@ -8,7 +8,7 @@
 //! else forbade it. Directories have mode 0700, and no descriptor is passed on to an
 //! engine.
 
-use super::account::{Account, Pending, inode};
+use super::account::{Account, Inode, Pending, inode};
 use cadmill_core::audit::NewFile;
 use cadmill_core::domain::audit::chain::ContentDigest;
 use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
@@ -77,7 +77,7 @@ impl Folder {
         self.0.id
     }
 
-    pub(super) fn inode(&self) -> u64 {
+    pub(super) fn inode(&self) -> Inode {
         inode(&self.0.directory)
     }
 

@@ -15,6 +15,7 @@
 //! which ledger it belongs.
 
 mod account;
+mod bounded;
 pub(crate) mod discard;
 mod folder;
 mod name;
@@ -23,6 +24,7 @@ mod sweep;
 mod wipe;
 
 use account::{Account, Found, inode};
+use bounded::{Bounded, is_bounded};
 use cadmill_core::audit::{Ledger, NewFile};
 use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -134,9 +136,18 @@ impl Place {
             }
         })?;
         let workspace = Workspace { root: lock, id, account, gone: false, private: self.is_private() };
+        let bounded = self.is_private().then(|| Bounded::mount(&workspace.root.path));
+        let bounded = bounded.transpose().unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "a job has no memory of its own; what its engine writes is counted");
+            None
+        });
         for (name, role) in LAYOUT {
-            workspace.make_directory(name, role)?;
+            workspace.make_directory_by(name, role, || {
+                rustix::fs::mkdirat(&workspace.root, name, Mode::RWXU)?;
+                bounded.as_ref().map_or(Ok(()), |bounded| bounded.attach(name))
+            })?;
         }
+        drop(bounded);
         Ok(workspace)
     }
 
@@ -225,6 +236,16 @@ impl Workspace {
         [self.fetched(), self.input(), self.output(), self.scratch()]
             .iter()
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
+    }
+
+    /// Has the kernel bound what an engine writes, where it can: to this cap in bytes and to the
+    /// files that it may make. No engine is at work yet.
+    pub(crate) fn bound(&self, bytes: u64) {
+        if is_bounded(&self.root, OUTPUT)
+            && let Err(error) = bounded::resize(&self.output(), bytes)
+        {
+            tracing::warn!(error = %error, "the memory of a job keeps its size; what its engine writes is counted");
+        }
     }
 
     /// Whether nobody else can open what lies in it by a path.
@@ -339,7 +360,11 @@ impl Workspace {
         for (name, role) in LAYOUT.into_iter().filter(|(name, _)| *name != FETCHED) {
             self.destroy_directory(name, role)?;
             self.make_directory_by(name, role, || {
-                if rustix::fs::renameat(&other.root, name, &self.root, name).is_err() {
+                if is_bounded(&other.root, name) {
+                    rustix::fs::mkdirat(&self.root, name, Mode::RWXU)?;
+                    all &=
+                        bounded::hand_over(&other.root.path.join(name), &self.root.path.join(name)).is_ok();
+                } else if rustix::fs::renameat(&other.root, name, &self.root, name).is_err() {
                     all = false;
                     rustix::fs::mkdirat(&self.root, name, Mode::RWXU)?;
                 }
@@ -400,6 +425,11 @@ impl Workspace {
 
     /// Destroys a directory with all in it, and makes it anew.
     fn renew(&self, name: &str, role: FileRole) -> Result<(), Failure> {
+        if is_bounded(&self.root, name) {
+            // It stays where it is, with its bound.
+            let cleared = self.folder(name, role)?.clear();
+            return cleared.map_err(|e| Failure::io("destroying files of the workspace", &e));
+        }
         self.destroy_directory(name, role)?;
         self.make_directory(name, role)
     }
@@ -407,7 +437,7 @@ impl Workspace {
     fn destroy_directory(&self, name: &str, role: FileRole) -> Result<(), Failure> {
         let folder = self.folder(name, role)?;
         let cleared = folder.clear().and_then(|()| {
-            let remove = || Ok(rustix::fs::unlinkat(&self.root, name, AtFlags::REMOVEDIR)?);
+            let remove = || remove_directory(&self.root.path, self.root.as_fd(), name);
             self.account.rmdir(folder.id(), folder.inode(), remove)
         });
         cleared.map_err(|e| Failure::io("destroying files of the workspace", &e))
@@ -430,6 +460,18 @@ impl AsFd for Locked {
 
 /// Times that a directory is emptied which somebody else still fills.
 const MAX_TRIES: u32 = 10;
+
+/// Removes an empty directory of the layout, and the memory that is mounted on it.
+fn remove_directory(root: &Path, lock: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    if is_bounded(lock, name) {
+        // As removing it would answer, without the memory.
+        if std::fs::read_dir(root.join(name))?.next().is_some() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        bounded::release(&root.join(name))?;
+    }
+    Ok(rustix::fs::unlinkat(lock, name, AtFlags::REMOVEDIR)?)
+}
 
 /// A workspace that goes.
 struct Remains<'a> {
@@ -484,7 +526,7 @@ impl Remains<'_> {
         loop {
             tries += 1;
             let cleared = folder.clear();
-            let remove = || Ok(rustix::fs::unlinkat(self.lock, name, AtFlags::REMOVEDIR)?);
+            let remove = || remove_directory(self.root, self.lock, name);
             match cleared.and(self.account.rmdir(id, inode, remove)) {
                 // An engine whose worker was killed may live for a moment longer.
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < MAX_TRIES => {

@@ -10,16 +10,16 @@ use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{AuditSink, Signer};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
-struct Bench {
-    at: Place,
+pub(super) struct Bench {
+    pub(super) at: Place,
     place: tempfile::TempDir,
     sink: FileAudit,
     signer: Arc<LocalSigner>,
-    id: LedgerId,
+    pub(super) id: LedgerId,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
         let sink = FileAudit::new(&place.path().join("audit")).unwrap();
         let at = Place::new(place.path().into(), false);
@@ -30,13 +30,13 @@ impl Bench {
         Opening { ledger: self.id, worker: "w".to_owned(), posture: Default::default() }
     }
 
-    fn open(&self) -> Arc<Ledger> {
+    pub(super) fn open(&self) -> Arc<Ledger> {
         let signer: Arc<dyn Signer> = self.signer.clone();
         let clock = Arc::new(SystemClock);
         Arc::new(Ledger::open(&self.sink, Some(signer), clock, self.opening()).unwrap())
     }
 
-    fn audit(&self, id: LedgerId) -> Audit {
+    pub(super) fn audit(&self, id: LedgerId) -> Audit {
         let head = self.sink.read_head(id).ok();
         verify(&self.sink.read(id).unwrap(), head.as_ref(), Some(&self.signer.public_key()))
     }
