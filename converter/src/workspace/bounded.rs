@@ -185,7 +185,7 @@ mod tests {
             ledger.close("limit.files").unwrap();
             let audit = bench.audit(bench.id);
             assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
-            assert_eq!(audit.story.counts().residual(), 0);
+            assert_eq!(audit.story.counts().residual, 0);
             assert_eq!(mounts(), before);
         });
     }
