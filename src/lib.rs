@@ -12,6 +12,7 @@ pub mod audit;
 pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+pub mod connections;
 pub mod domain;
 pub mod jobs;
 pub mod logging;

@@ -10,16 +10,22 @@
 
 pub mod orphans;
 
+use crate::domain::failure::FailureCode;
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
-use crate::domain::job::{Job, Object, State};
+use crate::domain::job::{Job, Millis, Object, State};
 use crate::domain::notice;
 use crate::domain::state::Event;
 use crate::jobs::Jobs;
+use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
 use std::sync::Arc;
 
 /// Jobs that one round takes.
 const BATCH: u32 = 100;
+
+/// For how long an unreadable record is not asked for again: another version may be able
+/// to read it by then, or somebody may have mended it.
+const SET_ASIDE: Millis = 60 * 60 * 1000;
 
 /// From the end of a round to the next: how late, at most, anything due is done that
 /// can be done at once.
@@ -49,6 +55,8 @@ pub struct Round {
     pub records: u64,
     /// Jobs for which it could not be done; they stay due.
     pub failed: u64,
+    /// Records that cannot be read; they are due again an hour later.
+    pub unreadable: u64,
 }
 
 impl Reaper {
@@ -73,6 +81,7 @@ impl Reaper {
                     uploads = round.uploads,
                     records = round.records,
                     failed = round.failed,
+                    unreadable = round.unreadable,
                     "did what was due"
                 ),
                 Ok(_) => {}
@@ -90,13 +99,36 @@ impl Reaper {
     pub async fn round(&self) -> PortResult<Round> {
         let mut round = Round::default();
         let due = self.jobs.store().due(self.jobs.clock().now(), BATCH).await?;
-        for job in due {
+        self.set_aside(&due.unreadable, &mut round).await;
+        for job in due.jobs {
             if let Err(error) = self.serve(&job, &mut round).await {
                 round.failed += 1;
                 tracing::warn!(job.id = %job.id, error = %error, "what is due for a job could not be done");
             }
         }
         Ok(round)
+    }
+
+    /// Nothing can be done for a job whose record cannot be read. It is reported, and
+    /// must not take the place of others.
+    async fn set_aside(&self, records: &[Unreadable], round: &mut Round) {
+        let Some(first) = records.first() else { return };
+        tracing::error!(
+            code = FailureCode::RecordUnreadable.as_str(),
+            records = records.len(),
+            job.id = %first.id,
+            "records of jobs cannot be read; their files are not deleted, and they are asked for again in an hour"
+        );
+        let until = self.jobs.clock().now() + SET_ASIDE;
+        for record in records {
+            match self.jobs.store().set_aside(record, until).await {
+                Ok(()) => round.unreadable += 1,
+                Err(error) => {
+                    round.failed += 1;
+                    tracing::warn!(job.id = %record.id, error = %error, "an unreadable record could not be set aside");
+                }
+            }
+        }
     }
 
     async fn serve(&self, job: &Job, round: &mut Round) -> PortResult<()> {

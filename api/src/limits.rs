@@ -1,19 +1,21 @@
 //! How many requests a caller may make, and for how long one may take.
 //!
-//! A caller is an owner, or a peer's address while it is not known whose the request
-//! is. Behind a proxy every such request has the proxy's address: what a header says
-//! of another is not believed, so the proxy must limit those itself.
+//! A caller is an owner, or the client's address while it is not known whose the
+//! request is; see [`crate::client`] for what that is behind a proxy. Health checks
+//! count in no limit: a stranger's requests must not take the server out of service.
 
+use crate::client;
 use crate::problem::Problem;
 use crate::server::ApiState;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cadmill_core::connections::networks;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::Owner;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -53,14 +55,7 @@ impl RateLimits {
     /// # Errors
     /// The same.
     pub fn peer(&self, address: Option<IpAddr>) -> Result<(), Problem> {
-        self.check(match address {
-            Some(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
-                Some(v4) => Caller::Peer(IpAddr::V4(v4)),
-                None => Caller::Peer(IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64))),
-            },
-            Some(v4) => Caller::Peer(v4),
-            None => Caller::Nobody,
-        })
+        self.check(address.map_or(Caller::Nobody, |address| Caller::Peer(networks::client(address))))
     }
 
     fn check(&self, caller: Caller) -> Result<(), Problem> {
@@ -86,23 +81,18 @@ pub fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
 }
 
-/// The peer's address, where there is a socket.
-pub fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
-}
-
-/// Middleware: counts requests to open routes by the peer's address.
+/// Middleware: counts requests to open routes by the client's address.
 pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    match state.rates.peer(peer(&request)) {
+    match state.rates.peer(client::address(&request, &state.settings.trusted_proxies)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
 /// Middleware: finds out whose the request is and counts it. What is
-/// refused counts for the peer's address, so that guessing has a limit too.
+/// refused counts for the client's address, so that guessing has a limit too.
 pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let peer = peer(&request);
+    let peer = client::address(&request, &state.settings.trusted_proxies);
     let caller = match state.settings.auth.caller(request.headers()).await {
         Ok(caller) => caller,
         Err(problem) => {

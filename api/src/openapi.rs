@@ -51,7 +51,8 @@ enum Caller {
 fn described() -> Value {
     let routes = |router: OpenApiRouter<_>| router.into_openapi();
     let mut api = Head::openapi();
-    api.merge(routes(routes::open()));
+    api.merge(routes(routes::health()));
+    api.merge(routes(routes::constant()));
     let open = api.paths.paths.keys().cloned().collect::<Vec<_>>();
     api.merge(routes(routes::owned()));
     let mut document = serde_json::to_value(&api).unwrap_or_default();
@@ -99,6 +100,10 @@ fn finish(operation: &mut Value, caller: Caller) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let mut codes = particular(&id).to_vec();
     codes.extend([FailureCode::RequestRateLimited, FailureCode::RequestTimeout, FailureCode::ServerInternal]);
+    // Beyond the limits on connections only health checks are served.
+    if !["healthz", "readyz"].contains(&&*id) {
+        codes.push(FailureCode::ServerUnavailable);
+    }
     if caller == Caller::Owner {
         use FailureCode as C;
         codes.extend([C::AuthRequired, C::AuthInvalid, C::AuthExpired, C::AuthAudience, C::AuthUnavailable]);

@@ -14,20 +14,19 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
+use cadmill_core::connections::{self, Door, Http, Inward, Seat};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::format::EngineFormats;
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{EventQueue, ObjectStore};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -49,6 +48,7 @@ pub struct Server {
     pub(crate) pollers: Pollers,
     pub(crate) throughput: Throughput,
     pub(crate) readiness: Readiness,
+    pub(crate) door: Door,
 }
 
 impl Server {
@@ -65,7 +65,9 @@ impl Server {
     ) -> Result<ApiState, String> {
         settings.check()?;
         let rates = RateLimits::new(settings.limits.requests_per_second, settings.limits.burst);
+        let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
+            door,
             settings,
             objects,
             jobs,
@@ -75,6 +77,11 @@ impl Server {
             throughput: Throughput::default(),
             readiness: Readiness::default(),
         }))
+    }
+
+    /// The way in: how many connections are open, and whether descriptors ran out.
+    pub fn door(&self) -> &Door {
+        &self.door
     }
 
     /// Looks for clients that stopped asking: logs those that gave up, and adds the
@@ -97,8 +104,8 @@ impl Server {
 /// Every route, with all that stands before it.
 pub fn router(state: ApiState) -> Router {
     let owned = routes::owned().route_layer(from_fn_with_state(state.clone(), limits::owned));
-    let open = routes::open().route_layer(from_fn_with_state(state.clone(), limits::open));
-    let (router, _) = open.merge(owned).split_for_parts();
+    let open = routes::constant().route_layer(from_fn_with_state(state.clone(), limits::open));
+    let (router, _) = routes::health().merge(open).merge(owned).split_for_parts();
     with_constants(router, &state.settings.engines)
         .layer(DefaultBodyLimit::max(state.settings.limits.body_bytes))
         .layer(from_fn_with_state(state.clone(), limits::time))
@@ -107,10 +114,23 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
+/// What is served from the reserve, to connections beyond the limits.
+fn reserve_router(state: ApiState) -> Router {
+    let (router, _) = routes::health().split_for_parts();
+    router
+        .fallback(|| async {
+            let message = "the server has as many connections as it takes";
+            Problem::new(FailureCode::ServerUnavailable, message).retry_after(1)
+        })
+        .layer(from_fn_with_state(state.clone(), limits::time))
+        .layer(from_fn(observe::observe))
+        .with_state(state)
+}
+
 /// The routes that need no store, for a server that has none: no job, no token, and
 /// none of the limits of [`router`].
 pub fn catalogue_router(engines: &[EngineFormats]) -> Router {
-    let (router, _) = routes::constant().split_for_parts();
+    let (router, _) = routes::alive().merge(routes::constant()).split_for_parts();
     with_constants(router, engines).layer(from_fn(observe::observe))
 }
 
@@ -143,8 +163,9 @@ fn cors(origins: &[String]) -> CorsLayer {
 /// Serves until `shutdown` ends, then lets open requests finish, for 15 s at most.
 ///
 /// Each connection has the limits of the settings: its headers have to come in time
-/// and in so many bytes (else the connection ends with 431 or without an answer), and
-/// so many connections are open at once; further ones wait.
+/// and in so many bytes (else the connection ends with 431 or without an answer), its
+/// body and the reading of its answer have a least rate, and so many connections are
+/// open at once. Further ones are answered with 503, and health checks as ever.
 ///
 /// # Errors
 /// When the listener's address cannot be told, or the server has no authentication and
@@ -159,35 +180,16 @@ pub async fn serve(
         return Err(std::io::Error::other("without authentication the server listens on loopback only"));
     }
     let sweeper = tokio::spawn(sweep_on(Arc::downgrade(&state)));
-    let open = Arc::new(Semaphore::new(state.settings.limits.connections));
     let (stop, stopped) = watch::channel(());
-    let router = router(state.clone());
+    let routers = [router(state.clone()), reserve_router(state.clone())];
     tokio::pin!(shutdown);
     loop {
-        let accepted = async {
-            // The semaphore is never closed.
-            let permit = open.clone().acquire_owned().await.ok();
-            (listener.accept().await, permit)
-        };
-        let (stream, peer, permit) = tokio::select! {
-            (accepted, permit) = accepted => match accepted {
-                Ok((stream, peer)) => (stream, peer, permit),
-                Err(error) => {
-                    // Out of descriptors, or the peer is gone already; others may come.
-                    tracing::warn!(error = %error.kind(), "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let (stream, peer, seat) = tokio::select! {
+            accepted = state.door.accept(&listener) => accepted,
             () = &mut shutdown => break,
         };
-        // Without it small answers wait for the peer's acknowledgement; failing changes nothing.
-        let _ = stream.set_nodelay(true);
-        let connection = connection(stream, peer, router.clone(), state.clone(), stopped.clone());
-        tokio::spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        let router = routers[usize::from(seat.is_reserved())].clone();
+        tokio::spawn(connection(stream, peer, seat, router, state.clone(), stopped.clone()));
     }
     drop((listener, stopped));
     // Told to all; those who listen have ended when the channel is closed.
@@ -200,30 +202,23 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    seat: Seat,
     router: Router,
     state: ApiState,
     mut stopped: watch::Receiver<()>,
 ) {
-    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .auto_date_header(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(state.settings.limits.idle_time)
-        .max_buf_size(state.settings.limits.header_bytes);
-    let service = router.map_request(move |request: axum::http::Request<_>| {
+    let service = router.map_request(move |request: axum::http::Request<Inward>| {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    tokio::select! {
-        // How a connection ends is the peer's affair.
-        _ = connection.as_mut() => return,
-        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
+    let times = state.settings.times(seat.is_proxy());
+    let http = Http { times, head_bytes: Some(state.settings.limits.header_bytes) };
+    let service = TowerToHyperService::new(service);
+    connections::serve(stream, Arc::new(seat), http, service, async move {
+        let _ = stopped.changed().await;
+    })
+    .await;
 }
 
 async fn sweep_on(state: std::sync::Weak<Server>) {

@@ -2,6 +2,7 @@
 //! these in; nothing here reads a file or the environment.
 
 use crate::auth::Auth;
+use cadmill_core::connections::{Limits, Networks, Times};
 use cadmill_core::domain::format::{EngineFormats, EngineKind};
 use cadmill_core::ports::object_store::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,8 @@ pub struct ApiSettings {
     pub auth: Auth,
     /// Origins whose pages may call, e.g. `https://app.example.com`. None by default.
     pub cors_origins: Vec<String>,
+    /// Proxies before the server, whose word on a client's address is taken.
+    pub trusted_proxies: Networks,
     /// What a caller may use up.
     pub limits: ApiLimits,
     /// How files come in.
@@ -54,19 +57,31 @@ pub struct ApiLimits {
     pub body_bytes: usize,
     /// Largest request line and headers together, in bytes; at least 8192.
     pub header_bytes: usize,
-    /// Longest time for one request, from the end of its headers.
+    /// Longest time for one request, from the end of its headers; its body, which is
+    /// small, included.
     pub request_time: Duration,
-    /// Longest time from one request of a connection to the end of the next one's
-    /// headers. Must be longer than a load balancer keeps idle connections, or it
-    /// would send requests into ones that this server has closed.
+    /// Longest time from the first byte of a request to the end of its headers.
+    pub header_time: Duration,
+    /// Longest time from one request of a connection to the first byte of the next.
     pub idle_time: Duration,
+    /// The same for a connection of a trusted proxy. Must be longer than a load
+    /// balancer keeps idle connections, or it would send requests into ones that this
+    /// server has closed.
+    pub proxy_idle_time: Duration,
     /// Requests that a caller may make in one second, on average.
     pub requests_per_second: u32,
     /// Requests that a caller may make at once after a pause.
     pub burst: u32,
     /// Connections open at once.
     pub connections: usize,
+    /// Connections of one client open at once; trusted proxies have the total only.
+    pub connections_per_client: usize,
 }
+
+/// Longest rest of a body or of the reader of an answer, and the least rate: bodies and
+/// answers are small.
+const REST: Duration = Duration::from_secs(10);
+const BYTES_PER_SECOND: u64 = 4 << 10;
 
 impl Default for ApiSettings {
     fn default() -> Self {
@@ -74,6 +89,7 @@ impl Default for ApiSettings {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             auth: Auth::None,
             cors_origins: Vec::new(),
+            trusted_proxies: Networks::default(),
             limits: ApiLimits::default(),
             upload: UploadSettings::default(),
             download_url_lifetime: Duration::from_secs(5 * 60),
@@ -103,10 +119,13 @@ impl Default for ApiLimits {
             body_bytes: 64 << 10,
             header_bytes: 16 << 10,
             request_time: Duration::from_secs(10),
-            idle_time: Duration::from_secs(75),
+            header_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(15),
+            proxy_idle_time: Duration::from_secs(75),
             requests_per_second: 50,
             burst: 200,
             connections: 4096,
+            connections_per_client: 256,
         }
     }
 }
@@ -137,10 +156,33 @@ impl ApiSettings {
             (self.limits.burst > 0, "a caller may make 1 request at once at least"),
             (self.limits.header_bytes >= 8192, "the header limit is at least 8192 bytes"),
             (self.limits.connections > 0, "1 connection at least may be open"),
+            (self.limits.connections_per_client > 0, "1 connection of a client at least may be open"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err((*rule).to_owned()),
             None => Ok(()),
+        }
+    }
+}
+
+impl ApiSettings {
+    /// How many connections may be open.
+    pub(crate) fn connections(&self) -> Limits {
+        Limits {
+            total: self.limits.connections,
+            per_client: self.limits.connections_per_client,
+            proxies: self.trusted_proxies.clone(),
+        }
+    }
+
+    /// What a client, or a proxy, may take.
+    pub(crate) fn times(&self, proxy: bool) -> Times {
+        let ApiLimits { header_time, idle_time, proxy_idle_time, .. } = self.limits;
+        Times {
+            head: header_time,
+            idle: if proxy { proxy_idle_time } else { idle_time },
+            rest: REST,
+            bytes_per_second: BYTES_PER_SECOND,
         }
     }
 }

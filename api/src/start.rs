@@ -4,17 +4,20 @@ use crate::auth::{Auth, Entry, Oidc, OidcSettings, Tokens};
 use crate::server::{Server, serve};
 use crate::settings::{ApiLimits, ApiSettings, UploadSettings};
 use cadmill_core::config::{self, Config};
+use cadmill_core::connections::descriptors;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::stores::Stores;
 use std::future::Future;
 use tokio::net::TcpListener;
 
-/// The server's part of the configuration.
+/// The server's part of the configuration. Connections are as many as fit below the
+/// limit on descriptors, which is raised as far as the machine lets it.
 ///
 /// # Errors
 /// `usage.invalid`, with the sentence of the setting that is wrong.
 pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
     let api = &config.api;
+    let [connections, _] = connections(config)?;
     let auth = match &api.auth {
         config::Auth::None => Auth::None,
         config::Auth::Tokens(tokens) => {
@@ -40,7 +43,13 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
         listen: api.listen,
         auth,
         cors_origins: api.cors_origins.clone(),
+        trusted_proxies: api.trusted_proxies.clone(),
         limits: ApiLimits {
+            header_time: api.header_time,
+            idle_time: api.idle_time,
+            proxy_idle_time: api.proxy_idle_time,
+            connections,
+            connections_per_client: api.connections_per_client,
             requests_per_second: api.rate_per_second,
             burst: api.rate_burst,
             ..ApiLimits::default()
@@ -55,6 +64,19 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
         download_url_lifetime: api.download_url_lifetime,
         ..ApiSettings::default()
     })
+}
+
+/// How many connections the API and the embedded object server keep open, as far as
+/// this process may have descriptors for them.
+///
+/// # Errors
+/// `usage.invalid` when it may have too few to serve anybody.
+pub fn connections(config: &Config) -> Result<[usize; 2], Failure> {
+    let objects = match config.backend {
+        config::Backend::Embedded => config.embedded_s3_connections,
+        config::Backend::Aws => 0,
+    };
+    descriptors::fit(descriptors::raise(), [config.api.connections, objects])
 }
 
 /// Binds the address that the configuration names.

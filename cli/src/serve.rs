@@ -15,8 +15,10 @@ use cadmill_converter::posture;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
 use cadmill_converter::workspace::Place;
 use cadmill_core::adapters::aws::StaticCredentials;
+use cadmill_core::adapters::embedded::server::Capacity;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::{self, Backend, Binary, Config, Settings};
+use cadmill_core::connections::{Limits, Times};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::logging;
 use cadmill_core::reaper::orphans::Orphans;
@@ -94,7 +96,9 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     let database = Database::open(&config.database(), MAX_DELIVERIES)?;
     let origins = &config.api.cors_origins;
     let queue = Arc::new(database.queue());
-    let server = EmbeddedS3::start(&config.data_dir, config.embedded_s3_listen, queue, origins).await?;
+    let capacity = capacity(config)?;
+    let server =
+        EmbeddedS3::start_with(&config.data_dir, config.embedded_s3_listen, queue, origins, capacity).await?;
     let keys = StaticCredentials {
         access_key: server.credentials().access_key.clone(),
         secret_key: server.credentials().secret_key.clone(),
@@ -127,6 +131,18 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
 fn orphans(config: &Config, stores: &Stores) -> Orphans {
     let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
     Orphans::new(stores.jobs.clone(), Arc::clone(&stores.objects), grace)
+}
+
+/// What clients may take of the object server.
+fn capacity(config: &Config) -> Result<Capacity, Failure> {
+    let times = Capacity::default().times;
+    let [_, total] = start::connections(config)?;
+    let per_client = config.embedded_s3_connections_per_client;
+    let proxies = config.api.trusted_proxies.clone();
+    Ok(Capacity {
+        limits: Limits { total, per_client, proxies },
+        times: Times { bytes_per_second: config.embedded_s3_min_rate, ..times },
+    })
 }
 
 async fn told_to_stop(mut stopped: watch::Receiver<bool>) {

@@ -5,6 +5,7 @@ use super::kind::{Value, split_token};
 use super::settings::Settings;
 use super::{Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker};
 use crate::adapters::aws::ObjectLock;
+use crate::connections::Networks;
 use crate::domain::job::Millis;
 use crate::domain::limits::{ArchiveLimits, Caps};
 use crate::domain::state::Policy;
@@ -47,6 +48,9 @@ pub(super) fn build(settings: &Settings) -> Config {
             ..ArchiveLimits::default()
         },
         embedded_s3_listen: get.address(Id::EmbeddedS3Listen),
+        embedded_s3_connections: get.count(Id::EmbeddedS3Connections),
+        embedded_s3_connections_per_client: get.count(Id::EmbeddedS3ConnectionsPerClient),
+        embedded_s3_min_rate: get.number(Id::EmbeddedS3MinRate),
     }
 }
 
@@ -68,6 +72,14 @@ fn api(get: Get<'_>) -> Api {
         listen: get.address(Id::ApiListen),
         auth,
         cors_origins: get.list(Id::ApiCorsOrigins).to_vec(),
+        trusted_proxies: Networks(
+            get.list(Id::ApiTrustedProxies).iter().filter_map(|text| text.parse().ok()).collect(),
+        ),
+        connections: get.count(Id::ApiConnections),
+        connections_per_client: get.count(Id::ApiConnectionsPerClient),
+        header_time: get.duration(Id::ApiHeaderTime),
+        idle_time: get.duration(Id::ApiIdleTime),
+        proxy_idle_time: get.duration(Id::ApiProxyIdleTime),
         rate_per_second: get.small(Id::ApiRatePerSecond),
         rate_burst: get.small(Id::ApiRateBurst),
         upload_url_lifetime: get.duration(Id::ApiUploadUrlLifetime),
@@ -169,6 +181,10 @@ impl<'a> Get<'a> {
 
     fn small(self, id: Id) -> u32 {
         u32::try_from(self.number(id)).unwrap_or(u32::MAX)
+    }
+
+    fn count(self, id: Id) -> usize {
+        usize::try_from(self.number(id)).unwrap_or(usize::MAX).max(1)
     }
 
     fn flag(self, id: Id) -> bool {

@@ -4,6 +4,7 @@ use super::key::Id;
 use super::kind::Value;
 use super::problem::Problem;
 use super::settings::Settings;
+use super::weak;
 use super::{Auth, Backend, Binary, Config, SinkKind};
 use crate::domain::limits::display_size;
 use std::time::Duration;
@@ -95,6 +96,18 @@ fn auth(check: &mut Check<'_>, config: &Config) {
         });
         let mut digests: Vec<&String> = tokens.iter().map(|token| &token.sha256).collect();
         digests.sort();
+        let owned: Vec<(&str, &str)> =
+            tokens.iter().map(|token| (token.owner.as_str(), token.sha256.as_str())).collect();
+        // The search takes a moment: only where the tokens are used.
+        let judged = Id::ApiTokens.key().uses.contains(&check.settings.binary());
+        let weak = judged.then(|| weak::find(&owned)).flatten();
+        check.that(weak.is_none(), &[Id::ApiTokens, Id::ApiAuth], || {
+            let (number, length) = weak.unwrap_or_default();
+            format!(
+                "found the SHA-256 of a token of {length} characters as item {}, expected a random token of at least 32",
+                number + 1
+            )
+        });
         let twice = digests.windows(2).any(|pair| pair[0] == pair[1]);
         check.that(!twice, &[Id::ApiTokens, Id::ApiAuth], || {
             "found one SHA-256 twice, expected each once, because a token has one owner".to_owned()
@@ -129,6 +142,21 @@ fn audit(check: &mut Check<'_>, config: &Config) {
 
 fn rates(check: &mut Check<'_>, config: &Config) {
     let (rate, burst) = (config.api.rate_per_second, config.api.rate_burst);
+    let pairs = [
+        (Id::ApiConnectionsPerClient, Id::ApiConnections, "api.connections"),
+        (Id::EmbeddedS3ConnectionsPerClient, Id::EmbeddedS3Connections, "embedded.s3_connections"),
+    ];
+    for (one, all, name) in pairs {
+        let number = |id| match check.settings.value(id) {
+            Some(Value::Number(number)) => *number,
+            _ => 0,
+        };
+        let (found, most) = (number(one), number(all));
+        // A default gives way to a small total.
+        check.that(!check.settings.is_set(one) || found <= most, &[one, all], || {
+            format!("found {found}, expected at most {name}, which is {most}")
+        });
+    }
     check.that(burst >= rate, &[Id::ApiRateBurst, Id::ApiRatePerSecond], || {
         format!("found {burst}, expected at least api.rate_per_second, which is {rate}")
     });

@@ -103,6 +103,9 @@ const DAY: u64 = 24 * HOUR;
 /// S3 signs URLs for seven days at most.
 const URL_LIFETIME: Kind = Kind::Duration { min: 10 * SECOND, max: 7 * DAY };
 
+const CONNECTIONS: Kind = Kind::Count { min: 1, max: 1_000_000 };
+const CONNECTION_TIME: Kind = Kind::Duration { min: SECOND, max: HOUR };
+
 /// The words that allow a workspace on a disk.
 pub(super) const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
@@ -138,6 +141,12 @@ keys! {
     ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
     ApiOidcRoleClaim = "api.oidc.role_claim", Kind::Text, Unset("no caller is an auditor"), API, "Claim that makes a caller an auditor, if it is, or has among its words, cadmill.auditor";
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
+    ApiTrustedProxies = "api.trusted_proxies", Kind::Networks, Value(""), API, "Networks of the proxies before this server, such as 10.0.0.0/16; from them the client's address is taken from X-Forwarded-For, and only the total limits their connections";
+    ApiConnections = "api.connections", CONNECTIONS, Value("4096"), API, "Connections that the API keeps open; fewer where RLIMIT_NOFILE leaves room for fewer";
+    ApiConnectionsPerClient = "api.connections_per_client", CONNECTIONS, Value("256"), API, "Connections of one client, which is an IPv4 address or an IPv6 network of 64 bits";
+    ApiHeaderTime = "api.header_time", CONNECTION_TIME, Value("10s"), API, "How long a client may take for the head of a request";
+    ApiIdleTime = "api.idle_time", CONNECTION_TIME, Value("15s"), API, "How long a connection is kept without a request";
+    ApiProxyIdleTime = "api.proxy_idle_time", CONNECTION_TIME, Value("75s"), API, "The same for a connection of api.trusted_proxies; longer than the proxy keeps an idle connection";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
     ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
     ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "How long an upload URL is good at most";
@@ -187,6 +196,9 @@ keys! {
     LimitsMaxRatio = "limits.max_ratio", Kind::Count { min: 1, max: 100_000 }, Value("250"), WORKER, "Times that one entry of more than 64 MiB may expand";
 
     EmbeddedS3Listen = "embedded.s3_listen", Kind::Address, Value("127.0.0.1:0"), SERVE, "Address and port of the embedded S3 server; port 0 takes a free one";
+    EmbeddedS3Connections = "embedded.s3_connections", CONNECTIONS, Value("1024"), SERVE, "Connections of clients that the embedded S3 server keeps open; fewer where RLIMIT_NOFILE leaves room for fewer";
+    EmbeddedS3ConnectionsPerClient = "embedded.s3_connections_per_client", CONNECTIONS, Value("256"), SERVE, "Those of one client, which is an IPv4 address or an IPv6 network of 64 bits; api.trusted_proxies are not counted";
+    EmbeddedS3MinRate = "embedded.s3_min_rate", Kind::Size { min: 1, max: GIB }, Value("8K"), SERVE, "Bytes a second that an upload or download makes on average at least; it may also rest for up to 60 s at a time";
 }
 
 /// Variables that begin with `CADMILL_` and are no keys; `*` stands for any ending.

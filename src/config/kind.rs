@@ -1,6 +1,7 @@
 //! Kinds of values: what is accepted, how it is written, what is expected instead.
 
 use super::Token;
+use crate::connections::Network;
 use crate::domain::limits::{display_size, parse_duration, parse_size};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(super) enum Kind {
     Url,
     /// List of URLs without path.
     Origins,
+    /// List of networks in CIDR notation.
+    Networks,
     /// List of `owner:sha256` and `owner:sha256:auditor`.
     Tokens,
     /// List of some of these words, one at least, each once.
@@ -79,7 +82,7 @@ impl Kind {
             Self::Address => text.parse::<SocketAddr>().ok().map(|address| Value::Text(address.to_string())),
             Self::Url => is_url(text).then(|| Value::Text(text.to_owned())),
             Self::Pem => is_pem(text).then(|| Value::Text(text.to_owned())),
-            Self::Origins | Self::Tokens | Self::Words(_) => {
+            Self::Origins | Self::Networks | Self::Tokens | Self::Words(_) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 self.list(items.map(str::to_owned).collect())
             }
@@ -90,6 +93,7 @@ impl Kind {
     pub(super) fn list(self, items: Vec<String>) -> Option<Value> {
         let good = match self {
             Self::Origins => items.iter().all(|item| is_origin(item)),
+            Self::Networks => items.iter().all(|item| item.parse::<Network>().is_ok()),
             Self::Tokens => items.iter().all(|item| split_token(item).is_some()),
             Self::Words(words) => {
                 let once = |item: &String| items.iter().filter(|other| *other == item).count() == 1;
@@ -101,7 +105,7 @@ impl Kind {
     }
 
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Tokens | Self::Words(_))
+        matches!(self, Self::Origins | Self::Networks | Self::Tokens | Self::Words(_))
     }
 
     /// What is expected, to follow "expected".
@@ -125,6 +129,10 @@ impl Kind {
             Self::Address => "an IP address and a port such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
             Self::Url => "an http or https URL without user name, query and fragment".to_owned(),
             Self::Origins => "a list of origins such as https://example.org".to_owned(),
+            Self::Networks => {
+                "a list of networks such as 10.0.0.0/8 or 2001:db8::/32, no bit set behind the prefix, and not all addresses"
+                    .to_owned()
+            }
             Self::Tokens => {
                 "a list of OWNER:SHA256 or OWNER:SHA256:auditor, the SHA-256 of the token in 64 lower-case hexadecimal digits"
                     .to_owned()
@@ -146,7 +154,7 @@ impl Kind {
             Self::Duration { .. } => "DUR",
             Self::Address => "ADDR",
             Self::Url => "URL",
-            Self::Origins | Self::Tokens | Self::Words(_) => "LIST",
+            Self::Origins | Self::Networks | Self::Tokens | Self::Words(_) => "LIST",
         }
     }
 

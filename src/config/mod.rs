@@ -22,12 +22,14 @@ mod problem;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod weak;
 
 pub use flags::{augment, wants_print};
 pub use problem::{Origin, Problem, Problems};
 pub use settings::Settings;
 
 use crate::adapters::aws::ObjectLock;
+use crate::connections::Networks;
 use crate::domain::ids::Owner;
 use crate::domain::limits::{ArchiveLimits, Caps};
 use crate::domain::state::Policy;
@@ -143,6 +145,12 @@ pub struct Config {
     pub archive: ArchiveLimits,
     /// Address and port of the embedded S3 server; port 0 takes a free one.
     pub embedded_s3_listen: SocketAddr,
+    /// Connections of clients that it keeps open; at least 1.
+    pub embedded_s3_connections: usize,
+    /// Those of one client; at least 1.
+    pub embedded_s3_connections_per_client: usize,
+    /// Bytes a second that an upload or download makes at least; at least 1.
+    pub embedded_s3_min_rate: u64,
 }
 
 /// Name of the database file in the data directory.
@@ -215,6 +223,18 @@ pub struct Api {
     pub auth: Auth,
     /// Web origins whose pages may call.
     pub cors_origins: Vec<String>,
+    /// Proxies before the server.
+    pub trusted_proxies: Networks,
+    /// Connections that are kept open; at least 1.
+    pub connections: usize,
+    /// Those of one client; at least 1.
+    pub connections_per_client: usize,
+    /// How long a client may take for the head of a request.
+    pub header_time: Duration,
+    /// How long a connection is kept without a request.
+    pub idle_time: Duration,
+    /// The same for a connection of a proxy.
+    pub proxy_idle_time: Duration,
     /// Requests a second of one owner, in the long run; at least 1.
     pub rate_per_second: u32,
     /// Requests of one owner at once; at least 1.

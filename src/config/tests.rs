@@ -40,7 +40,9 @@ fn problems(binary: Binary, text: &str, variables: &[(&str, &str)], flags: &[&st
 }
 
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n";
-const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+/// Of the token `abc`.
+const SHORT: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const DIGEST: &str = "eba91913073d8dcb902eb61fbc41c3d9aa40d976cd9861864b5a5f5f45afe16f";
 
 #[test]
 fn defaults_are_those_of_the_domain() {
@@ -52,6 +54,12 @@ fn defaults_are_those_of_the_domain() {
         listen: "127.0.0.1:8080".parse().unwrap(),
         auth: Auth::None,
         cors_origins: vec![],
+        trusted_proxies: Networks::default(),
+        connections: 4096,
+        connections_per_client: 256,
+        header_time: Duration::from_secs(10),
+        idle_time: Duration::from_secs(15),
+        proxy_idle_time: Duration::from_secs(75),
         rate_per_second: 50,
         rate_burst: 200,
         upload_url_lifetime: Duration::from_secs(900),
@@ -112,8 +120,13 @@ fn contradictions_are_told_by_key() {
         ("api.auth = 'tokens'", "api.tokens"),
         (&format!("api.tokens = ['me:{DIGEST}']"), "api.auth"),
         (&format!("api.auth = 'tokens'\napi.tokens = ['me:{DIGEST}', 'you:{DIGEST}']"), "api.tokens"),
+        (&format!("api.auth = 'tokens'\napi.tokens = ['me:{DIGEST}', 'you:{SHORT}']"), "api.tokens"),
         ("api.auth = 'oidc'\napi.oidc.issuer = 'https://a'", "api.oidc.audience"),
         ("api.rate_burst = 1", "api.rate_burst"),
+        ("api.connections_per_client = 5000", "api.connections_per_client"),
+        ("embedded.s3_connections_per_client = 2000", "embedded.s3_connections_per_client"),
+        ("api.trusted_proxies = ['0.0.0.0/0']", "api.trusted_proxies"),
+        ("api.trusted_proxies = ['10.0.0.0/8', '10.0.0.1/8']", "api.trusted_proxies"),
         ("job.upload_window = '1m'", "job.upload_window"),
         ("job.linger = '1m'", "job.linger"),
         ("job.record = '40m'", "job.record"),
@@ -180,6 +193,9 @@ fn other_values() -> Vec<(&'static str, String)> {
             "job.record" => "8d".to_owned(),
             "job.lease" => "1500ms".to_owned(),
             "job.max_attempts" | "limits.max_entries" | "limits.max_ratio" => "77".to_owned(),
+            "api.trusted_proxies" => "10.0.0.0/8,2001:db8::/32".to_owned(),
+            "api.connections" | "embedded.s3_connections" => "900".to_owned(),
+            "api.connections_per_client" | "embedded.s3_connections_per_client" => "90".to_owned(),
             "api.rate_per_second" => "76".to_owned(),
             "api.rate_burst" => "78".to_owned(),
             "data_dir" | "worker.workspace" => "/tmp/\"quoted\\ \u{fc}\"".to_owned(),
@@ -331,6 +347,7 @@ fn word(kind: Kind) -> String {
         Kind::Address => "address".to_owned(),
         Kind::Url => "URL".to_owned(),
         Kind::Origins => "list of origins".to_owned(),
+        Kind::Networks => "list of networks".to_owned(),
         Kind::Tokens => "list of OWNER:SHA256 or OWNER:SHA256:auditor".to_owned(),
         Kind::Words(words) => {
             format!("list of {}", words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "))

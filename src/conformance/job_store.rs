@@ -4,7 +4,7 @@ use crate::domain::audit::LedgerId;
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Compress, Job, Millis, Order, State};
 use crate::domain::state::{Policy, created};
-use crate::ports::job_store::{Created, Page, Replaced};
+use crate::ports::job_store::{Created, Due, Page, Replaced};
 use crate::ports::{JobStore, PortError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 /// Where the store does not keep it.
 pub async fn suite(store: &dyn JobStore) {
     store.check().await.expect("the store answers");
+    store.can_write().await.expect("the store takes writes");
     creates_once(store).await;
     replaces_the_judged_version_only(store).await;
     one_of_many_writers_wins(store).await;
@@ -204,15 +205,18 @@ async fn tells_what_is_due(store: &dyn JobStore) {
         store.create(&job).await.expect("created");
         jobs.push(job);
     }
-    let own = |due: &Vec<Job>| -> Vec<Millis> {
-        due.iter().filter(|job| job.order.owner == owner).filter_map(|job| job.due).collect()
+    let own = |due: &Due| -> Vec<Millis> {
+        due.jobs.iter().filter(|job| job.order.owner == owner).filter_map(|job| job.due).collect()
     };
     let due = eventually("three due jobs", || store.due(40, 100), |due| own(due).len() == 3).await;
     assert_eq!(own(&due), [10, 20, 30], "the most overdue first, none that is not due");
-    assert!(due.iter().all(|job| job.due.is_some_and(|time| time <= 40)));
-    assert!(due.iter().filter(|job| job.order.owner == owner).all(|job| jobs.contains(job)), "whole records");
+    assert!(due.jobs.iter().all(|job| job.due.is_some_and(|time| time <= 40)));
+    assert!(
+        due.jobs.iter().filter(|job| job.order.owner == owner).all(|job| jobs.contains(job)),
+        "whole records"
+    );
     assert!(own(&store.due(30, 100).await.expect("due")).contains(&30), "at its very time");
-    assert_eq!(store.due(40, 2).await.expect("due").len(), 2, "at most the limit");
+    assert_eq!(store.due(40, 2).await.expect("due").jobs.len(), 2, "at most the limit");
 
     // What is no longer due, or gone, is not told.
     store.replace(&Job { due: None, ..changed(&jobs[0]) }).await.expect("replaced");
@@ -224,6 +228,70 @@ async fn tells_what_is_due(store: &dyn JobStore) {
             store.delete(job.id, job.version).await.expect("deleted");
         }
     }
+}
+
+/// The contract for records that cannot be read. `spoil` makes one of the job's, which
+/// no port can do.
+///
+/// # Panics
+/// Where the store does not keep it.
+pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
+    store: &dyn JobStore,
+    spoil: impl Fn(JobId, &'static str) -> F,
+) {
+    let owner = new_owner();
+    let mut jobs = Vec::new();
+    for number in 1..=6 {
+        let job = Job { due: Some(number), ..new_job(&owner, number) };
+        store.create(&job).await.expect("created");
+        jobs.push(job);
+    }
+    let records = ["", "{", "{\"id\":\"a\"}", "null"];
+    for (job, record) in jobs.iter().zip(records) {
+        spoil(job.id, record).await;
+        let answer = store.get(job.id).await;
+        assert!(matches!(answer, Err(PortError::Corrupt { .. })), "asked for by its id: {answer:?}");
+    }
+    let good = [&jobs[5], &jobs[4]].map(|job| job.id);
+    let ids = |page: &Page| page.jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+    let settled = |page: &Page| ids(page) == good && page.unreadable == 4;
+    let page = eventually("a list without them", || store.list(&owner, None, 10), settled).await;
+    assert_eq!(page.next, None);
+    for limit in 1..=6 {
+        let (mut found, mut unreadable, mut page) = (Vec::new(), 0, None);
+        loop {
+            let answer = store.list(&owner, page.as_deref(), limit).await.expect("a page");
+            assert!(answer.jobs.len() + answer.unreadable as usize <= limit as usize, "at most the limit");
+            found.extend(ids(&answer));
+            unreadable += answer.unreadable;
+            assert!(unreadable <= 4, "a listing has an end");
+            match answer.next {
+                Some(next) => page = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!((&found[..], unreadable), (&good[..], 4), "pages of {limit}");
+    }
+
+    let of = |due: &Due| -> Vec<String> {
+        let own = |id: &&String| jobs.iter().any(|job| job.id.to_string() == **id);
+        due.unreadable.iter().map(|record| &record.id).filter(own).cloned().collect()
+    };
+    let due = eventually("what is due", || store.due(6, 100), |due| of(due).len() == 4).await;
+    assert_eq!(due.jobs.iter().filter(|job| job.order.owner == owner).count(), 2, "the others beside them");
+    for record in &due.unreadable {
+        store.set_aside(record, 1_000).await.expect("set aside");
+    }
+    eventually("none is due", || store.due(999, 100), |due| of(due).is_empty()).await;
+    eventually("they are due again", || store.due(1_000, 100), |due| of(due).len() == 4).await;
+    // What a newer version writes meanwhile counts, and an older aside does not.
+    store.set_aside(&due.unreadable[0], 500).await.expect("set aside");
+    eventually("still not due", || store.due(999, 100), |due| of(due).is_empty()).await;
+    for job in &jobs {
+        store.delete(job.id, job.version).await.expect("deleted");
+    }
+    store.set_aside(&due.unreadable[0], 2_000).await.expect("one that is gone");
+    assert_eq!(store.get(jobs[0].id).await, Ok(None), "nothing is made by it");
 }
 
 /// Asks until the answer is as wanted: listings may lag behind writes.

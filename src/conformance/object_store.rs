@@ -38,6 +38,7 @@ impl Options {
 /// Where the store does not keep it.
 pub async fn suite(store: &dyn ObjectStore, options: Options) {
     store.check().await.expect("the store answers");
+    store.can_write().await.expect("the store takes writes");
     an_object_is_written_once(store).await;
     a_range_is_read_whole(store).await;
     a_read_wants_its_own_object(store).await;

@@ -208,6 +208,8 @@ failure_codes! {
     StoreRefused = "infra.store_refused", System, 20, false, "Check the names, the credentials and the permissions in the configuration.";
     /// A file of the data directory is missing, cut or not what it was.
     DataDirectory = "infra.data_directory", System, 25, false, "See the message for the file, what is lost and how to go on; docs/PIPELINE.md says how to copy a data directory.";
+    /// The record of a job cannot be read: it is damaged, or a newer version wrote it.
+    RecordUnreadable = "infra.record_unreadable", System, 20, false, "Use the version that wrote it, or mend or delete the record in the job store; the job's files stay until then.";
     /// A worker died with the job in hand, as often as a job may be tried.
     WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
     /// Reading or writing failed for a reason outside the job.

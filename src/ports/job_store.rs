@@ -32,9 +32,29 @@ pub enum Replaced {
 pub struct Page {
     /// Newest first.
     pub jobs: Vec<Job>,
+    /// Records of the page that cannot be read; they take the place of jobs.
+    pub unreadable: u32,
     /// Where the next page begins; none when this is the last. Opaque, and safe
     /// in a URL.
     pub next: Option<String>,
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Due {
+    /// The most overdue first.
+    pub jobs: Vec<Job>,
+    /// Records that are due and cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A record that cannot be read: damaged, or written by a newer version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The job's id, as the store has it.
+    pub id: String,
+    /// What the store finds the record by.
+    pub place: String,
 }
 
 /// Keeps the records of jobs.
@@ -42,6 +62,8 @@ pub struct Page {
 /// - A write is atomic and durable when the call returns.
 /// - A read after a write sees it ([`JobStore::list`] and [`JobStore::due`] may lag).
 /// - [`super::PortError::Unknown`] is for a write that may have happened.
+/// - A record that cannot be read is [`super::PortError::Corrupt`] where it is asked for by
+///   its id, and hides no other.
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Stores a new job.
@@ -63,9 +85,17 @@ pub trait JobStore: Send + Sync {
     /// [`super::PortError::NotFound`] for a `page` that this store did not give.
     async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page>;
 
-    /// Jobs whose `due` is `now` or earlier, the most overdue first, at most `limit`.
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Vec<Job>>;
+    /// Jobs whose `due` is `now` or earlier, the most overdue first, at most `limit`,
+    /// and beside them the unreadable records that were found on the way.
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due>;
+
+    /// Keeps an unreadable record from being due before `until`. The record itself
+    /// stays as it is.
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()>;
 
     /// Whether the store answers.
     async fn check(&self) -> PortResult<()>;
+
+    /// Whether the store takes writes: makes one that leaves nothing behind.
+    async fn can_write(&self) -> PortResult<()>;
 }

@@ -153,4 +153,8 @@ pub trait ObjectStore: Send + Sync {
 
     /// Whether the store answers and the bucket is there.
     async fn check(&self) -> PortResult<()>;
+
+    /// Whether the store takes writes, as far as it says so without being given one: an
+    /// object would be an upload, and not every caller may write one itself.
+    async fn can_write(&self) -> PortResult<()>;
 }

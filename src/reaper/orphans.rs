@@ -6,7 +6,7 @@
 
 use crate::domain::ids::{JobId, Role};
 use crate::jobs::Jobs;
-use crate::ports::{ObjectStore, PortResult};
+use crate::ports::{ObjectStore, PortError, PortResult};
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -80,7 +80,12 @@ impl Orphans {
         self.seen.retain(|id, _| present.contains(id));
         let mut round = Orphaned::default();
         for &id in jobs {
-            if self.jobs.store().get(id).await?.is_some() {
+            let there = match self.jobs.store().get(id).await {
+                // A record that cannot be read is one all the same, and stops nothing.
+                Err(PortError::Corrupt { .. }) => true,
+                found => found?.is_some(),
+            };
+            if there {
                 self.seen.remove(&id);
                 continue;
             }

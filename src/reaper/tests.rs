@@ -169,7 +169,8 @@ fn no_writes() -> Script {
     (1..=20).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail))
 }
 
-const NOTHING: Round = Round { expired: 0, announced: 0, objects: 0, uploads: 0, records: 0, failed: 0 };
+const NOTHING: Round =
+    Round { expired: 0, announced: 0, objects: 0, uploads: 0, records: 0, failed: 0, unreadable: 0 };
 
 #[tokio::test]
 async fn a_job_without_upload_expires_and_is_forgotten() {
@@ -326,8 +327,36 @@ async fn two_reapers_at_once_do_no_harm() {
     let (one, two) = futures_util::future::join(world.round(), world.round()).await;
     assert_eq!((one.failed, two.failed), (0, 0));
     let due = world.jobs(Script::new()).store().due(world.clock.now(), 100).await.unwrap();
-    assert_eq!(due.len(), 5);
-    assert!(due.iter().all(|job| job.state == State::Expired), "{due:?}");
+    assert_eq!(due.jobs.len(), 5);
+    assert!(due.jobs.iter().all(|job| job.state == State::Expired), "{due:?}");
+}
+
+/// More unreadable records than a round takes, all of them due before the good ones.
+#[tokio::test]
+async fn unreadable_records_keep_nothing_else_from_being_deleted() {
+    let world = World::new().await;
+    let mut spoilt = Vec::new();
+    for _ in 0..u64::from(BATCH) + 50 {
+        spoilt.push(world.create().await.id);
+    }
+    let path = world._data.path().join("jobs.sqlite");
+    let raw = rusqlite::Connection::open(path).unwrap();
+    for id in &spoilt {
+        raw.execute("UPDATE jobs SET record = '{}', due = 1 WHERE id = ?1", [id.to_string()]).unwrap();
+    }
+    let (job, key) = world.completed().await;
+    world.send(job, Event::Dismissed).await;
+    world.pass(POLICY.linger);
+    let round = world.round().await;
+    assert_eq!((round.unreadable, round.objects, round.failed), (150, 2, 0), "{round:?}");
+    assert!(matches!(world.objects.head(&key).await, Err(PortError::NotFound(_))));
+    // They are left alone for an hour, and nothing of them is lost.
+    assert_eq!(world.round().await.unreadable, 0);
+    world.pass(SET_ASIDE);
+    assert_eq!(world.round().await.unreadable, 150);
+    let count: i64 =
+        raw.query_row("SELECT count(*) FROM jobs WHERE record = '{}'", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 150);
 }
 
 /// Objects without a record are deleted when their time is over, and those of a job that

@@ -11,6 +11,7 @@ mod audit;
 mod catalogue;
 mod compress;
 mod documents;
+mod door;
 mod jvm;
 mod layout;
 mod memory;

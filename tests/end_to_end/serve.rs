@@ -60,7 +60,8 @@ impl Installation {
         Self::of(&["cadmill", "cadmill-engine-host", "cadmill-converter"])
     }
 
-    fn new() -> Self {
+    /// One with the scripted worker.
+    pub(crate) fn new() -> Self {
         // The engine host too: what it is confined by is looked at first.
         let Self { directory } = Self::of(&["cadmill", "cadmill-engine-host"]);
         let worker = directory.path().join("cadmill-converter");
@@ -73,7 +74,7 @@ impl Installation {
         self.directory.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path("cadmill"));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("CADMILL_")) {

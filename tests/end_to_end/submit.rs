@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-const TOKEN: &str = "a-token-that-nobody-sees";
+const TOKEN: &str = "a-token-that-nobody-sees-in-any-output";
 const ID: &str = "0188a5eb-4c1d-4c3e-9a27-2f1d3c4b5a69";
 
 /// A file of four parts, and the command that submits it.
@@ -192,5 +192,9 @@ fn a_token_on_the_command_line_is_refused() {
     let run =
         Run::from(prepare(&Bench::new(), &server, &[]).env("CADMILL_TOKEN", "two words").output().unwrap());
     assert!(run.code == Some(2) && !run.stderr.contains("two words"), "{run:?}");
+    let short = "x".repeat(31);
+    let run = Run::from(prepare(&Bench::new(), &server, &[]).env("CADMILL_TOKEN", &short).output().unwrap());
+    assert!(run.code == Some(2) && run.stderr.contains("31 characters"), "{run:?}");
+    assert!(!run.stderr.contains(&short), "{run:?}");
     assert_eq!(server.seen().creates, 0);
 }

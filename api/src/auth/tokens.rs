@@ -71,7 +71,16 @@ impl Tokens {
                 found = Some(caller);
             }
         }
-        found.filter(|_| token.len() >= MIN_TOKEN_LENGTH).cloned()
+        let caller = found?;
+        if token.len() < MIN_TOKEN_LENGTH {
+            tracing::error!(
+                owner = caller.owner.as_str(),
+                length = token.len(),
+                "a configured token is shorter than 32 characters and is not accepted; replace it"
+            );
+            return None;
+        }
+        Some(caller.clone())
     }
 }
 

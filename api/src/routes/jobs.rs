@@ -130,6 +130,8 @@ pub(super) struct JobCreated {
 pub(super) struct JobPage {
     /// The jobs, without their downloads.
     jobs: Vec<StatusBody>,
+    /// Jobs of this page whose records cannot be read; the operator has to act.
+    unreadable: u32,
     /// What `page` has to be for the next page; null when this is the last.
     next_page: Option<String>,
 }
@@ -275,7 +277,14 @@ pub(super) async fn list_jobs(
         })?;
     let now = state.jobs.clock().now();
     let jobs = page.jobs.iter().map(|job| status::describe(job, state.throughput.pause(job, now))).collect();
-    Ok(axum::Json(JobPage { jobs, next_page: page.next }).into_response())
+    if page.unreadable > 0 {
+        tracing::error!(
+            code = FailureCode::RecordUnreadable.as_str(),
+            records = page.unreadable,
+            "records of jobs cannot be read and are missing from a list"
+        );
+    }
+    Ok(axum::Json(JobPage { jobs, unreadable: page.unreadable, next_page: page.next }).into_response())
 }
 
 /// End a job. One that waits or is worked on is cancelled; one that has ended is

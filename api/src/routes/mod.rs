@@ -11,18 +11,22 @@ use crate::server::ApiState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Routes that need neither a token nor a store.
+/// The routes of health checks. They are served whatever limit is reached.
+pub fn health() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
+}
+
+/// Whether the server lives, which needs no store.
+pub fn alive<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    OpenApiRouter::new().routes(routes!(health::healthz))
+}
+
+/// Routes that need neither a token nor a store, beside [`alive`].
 pub fn constant<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
-        .routes(routes!(health::healthz))
         .routes(routes!(catalogue::failures))
         .routes(routes!(catalogue::formats))
         .routes(routes!(catalogue::openapi_json))
-}
-
-/// Routes that need no token.
-pub fn open() -> OpenApiRouter<ApiState> {
-    constant().routes(routes!(health::readyz))
 }
 
 /// Routes that need a token.

@@ -76,7 +76,7 @@ async fn only_listed_origins_may_call() {
 /// Over a socket: a stranger's headers, a good request, and the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_served_connection_has_limits_and_ends() {
-    let world = world_with(|settings| settings.limits.idle_time = Duration::from_millis(300));
+    let world = world_with(|settings| settings.limits.header_time = Duration::from_millis(300));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

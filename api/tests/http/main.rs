@@ -4,6 +4,7 @@
 
 mod audit;
 mod document;
+mod door;
 mod identity;
 mod lifecycle;
 mod limits;

@@ -23,6 +23,8 @@ pub struct Shelf {
     pub uploads: Mutex<BTreeMap<String, Begun>>,
     /// The next completion happens, and its reply is lost.
     pub lose_reply: AtomicBool,
+    /// Nothing can be written.
+    pub full: AtomicBool,
     /// Nothing answers.
     pub down: AtomicBool,
     /// Answers take for ever.
@@ -164,5 +166,13 @@ impl ObjectStore for Shelf {
 
     async fn check(&self) -> PortResult<()> {
         self.answer("checking the bucket").await
+    }
+
+    async fn can_write(&self) -> PortResult<()> {
+        self.answer("asking whether the bucket takes writes").await?;
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(PortError::Unavailable { operation: "writing", reason: "disk full".to_owned() }),
+            false => Ok(()),
+        }
     }
 }

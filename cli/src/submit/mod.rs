@@ -32,6 +32,9 @@ use wire::{Created, Download, NewJob, Status};
 /// Environment variable with the token.
 const TOKEN_VARIABLE: &str = "CADMILL_TOKEN";
 
+/// Shortest token, in characters.
+const MIN_TOKEN: usize = cadmill_api::auth::tokens::MIN_TOKEN_LENGTH;
+
 /// Longest token, in bytes.
 const MAX_TOKEN: u64 = 64 << 10;
 
@@ -272,6 +275,11 @@ fn token(args: &SubmitArgs) -> Result<Option<String>, Failure> {
     let token = text.trim();
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
         let message = "the token is one word of ASCII characters; it is not shown here";
+        return Err(Failure::new(FailureCode::UsageInvalid, message));
+    }
+    // No server takes one that is shorter, and what is sent to it can be guessed.
+    if token.len() < MIN_TOKEN {
+        let message = format!("the token has {} characters, expected at least {MIN_TOKEN}", token.len());
         return Err(Failure::new(FailureCode::UsageInvalid, message));
     }
     Ok(Some(token.to_owned()))

@@ -12,7 +12,7 @@ use super::error::{Effect, port_error};
 use super::{Connection, StaticCredentials};
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
-use crate::ports::job_store::{Created, JobStore, Page, Replaced};
+use crate::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
 use crate::ports::{PortError, PortResult};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -45,7 +45,7 @@ const OPERATION: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct DynamoStore {
     table: String,
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl DynamoStore {
@@ -222,14 +222,15 @@ impl JobStore for DynamoStore {
             })
             .await?;
         let more = items.len() > limit;
-        let jobs: PortResult<Vec<Job>> =
-            items.iter().take(limit).map(|item| item::job(OPERATION, item)).collect();
-        let jobs = jobs?;
-        let next = jobs.last().filter(|_| more).map(|last| item::token(owner, last));
-        Ok(Page { jobs, next })
+        let items = &items[..items.len().min(limit)];
+        let next = items.last().filter(|_| more).and_then(|last| item::token(owner, last));
+        let own = |job: &Job| job.order.owner == *owner;
+        let jobs: Vec<Job> = items.iter().filter_map(item::readable).filter(own).collect();
+        let unreadable = u32::try_from(items.len() - jobs.len()).unwrap_or(u32::MAX);
+        Ok(Page { jobs, unreadable, next })
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Vec<Job>> {
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "listing what is due";
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
         let shards: Vec<String> = item::shards().collect();
@@ -244,16 +245,63 @@ impl JobStore for DynamoStore {
             })
         });
         let found = futures_util::future::try_join_all(queries).await?;
-        let jobs: PortResult<Vec<Job>> =
-            found.iter().flatten().map(|item| item::job(OPERATION, item)).collect();
-        let mut jobs = jobs?;
-        jobs.sort_by_key(|job| job.due);
-        jobs.truncate(limit);
-        Ok(jobs)
+        let mut due = Due::default();
+        for item in found.iter().flatten() {
+            match item::readable(item) {
+                Some(job) => due.jobs.push(job),
+                None => {
+                    let id = item::id(item).unwrap_or_default().to_owned();
+                    due.unreadable.push(Unreadable { place: id.clone(), id });
+                }
+            }
+        }
+        due.jobs.sort_by_key(|job| job.due);
+        due.jobs.truncate(limit);
+        Ok(due)
+    }
+
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
+        const OPERATION: &str = "setting a record aside";
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(item::ID, AttributeValue::S(record.place.clone()))
+            .update_expression("SET #due = :until")
+            .condition_expression("#due < :until")
+            .expression_attribute_names("#due", item::DUE)
+            .expression_attribute_values(":until", item::number(until));
+        match update.send().await {
+            Err(error) => match error.as_service_error() {
+                // It is gone, or is not due any more.
+                Some(service) if service.is_conditional_check_failed_exception() => Ok(()),
+                _ => Err(port_error(OPERATION, Effect::Write, &error)),
+            },
+            Ok(_) => Ok(()),
+        }
     }
 
     async fn check(&self) -> PortResult<()> {
         self.ready().await.map(|_| ())
+    }
+
+    /// A write on a condition that cannot hold: it needs what a write needs, and leaves
+    /// nothing behind.
+    async fn can_write(&self) -> PortResult<()> {
+        const OPERATION: &str = "writing to the job store";
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(item::ID, AttributeValue::S(JobId::random().to_string()))
+            .condition_expression("attribute_exists(id)");
+        match put.send().await {
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            Err(error) => Err(port_error(OPERATION, Effect::Write, &error)),
+            Ok(_) => Ok(()),
+        }
     }
 }
 

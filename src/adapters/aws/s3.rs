@@ -124,6 +124,9 @@ fn number<T, U: TryFrom<T>>(operation: &'static str, value: T) -> PortResult<U> 
     U::try_from(value).map_err(|_| refused(operation, "a number is out of range"))
 }
 
+/// Header of a request for the bucket: asks whether it takes writes.
+pub(in crate::adapters) const CAN_WRITE: &str = "x-cadmill-can-write";
+
 #[async_trait]
 impl ObjectStore for S3Store {
     async fn presign_put(
@@ -405,6 +408,18 @@ impl ObjectStore for S3Store {
             PortError::NotFound(_) => refused(OPERATION, "NoSuchBucket"),
             other => other,
         })?;
+        Ok(())
+    }
+
+    /// The embedded server answers this with an error when its disk is full or cannot be
+    /// written. S3 itself passes over the header, and is never full.
+    async fn can_write(&self) -> PortResult<()> {
+        const OPERATION: &str = "asking whether the bucket takes writes";
+        let head = self.client.head_bucket().bucket(&self.bucket).customize();
+        let head = head.mutate_request(|request| {
+            request.headers_mut().insert(CAN_WRITE, "1");
+        });
+        head.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::ids::{JobId, ObjectKey, Role};
 use crate::domain::notice;
 use crate::ports::object_store::MIN_PART_BYTES;
 use crate::ports::{EventQueue, JobStore, ObjectStore, PortError};
+use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use std::time::Instant;
 
@@ -110,6 +111,16 @@ async fn jobs_are_kept_in_dynamodb() {
     let store = DynamoStore::new(settings.clone()).await;
     store.create_table().await.expect("a table that is there is made");
     job_store::suite(&store).await;
+    let spoil = |id: JobId, record: &'static str| {
+        let update = store.client.update_item().table_name(&settings.table);
+        let update = update
+            .key("id", AttributeValue::S(id.to_string()))
+            .update_expression("SET #record = :record")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":record", AttributeValue::S(record.to_owned()));
+        async move { update.send().await.map(drop).unwrap() }
+    };
+    job_store::sets_unreadable_records_aside(&store, spoil).await;
 
     let mut large = job_store::new_job(&job_store::new_owner(), 1);
     large.order.root = Some("x".repeat(400 * 1024));

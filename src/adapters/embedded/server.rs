@@ -13,6 +13,7 @@
 //!   allows will do.
 //! - Nothing is served but cadmill's own keys in one bucket to one pair of keys.
 
+mod access;
 mod blobs;
 mod body;
 mod cors;
@@ -26,13 +27,12 @@ mod objects;
 pub use credentials::Credentials;
 
 use crate::adapters::aws::{S3Settings, StaticCredentials};
+use crate::connections::{Door, Http, Limits, Networks, Seat, Times, serve};
 use crate::domain::ids::JobId;
 use crate::ports::{EventQueue, PortError, PortResult};
 use cors::Cors;
 use futures_util::future::BoxFuture;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use index::Index;
 use objects::Objects;
 use s3s::auth::SimpleAuth;
@@ -49,10 +49,33 @@ use tokio::task::{JoinHandle, JoinSet};
 pub const BUCKET: &str = "cadmill";
 /// The region that requests are signed for.
 pub const REGION: &str = "us-east-1";
-/// How long a client may take for the head of a request.
-const HEAD: Duration = Duration::from_secs(30);
 /// How long requests may take to end after [`EmbeddedS3::stop`].
 const GRACE: Duration = Duration::from_secs(10);
+
+/// What clients may take of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many connections may be open, of clients with presigned URLs.
+    pub limits: Limits,
+    /// How long a client may take.
+    pub times: Times,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            limits: Limits { total: 1024, per_client: 256, proxies: Networks::default() },
+            times: Times {
+                head: Duration::from_secs(10),
+                idle: Duration::from_secs(15),
+                // A client that comes back from a tunnel goes on.
+                rest: Duration::from_secs(60),
+                // 64 kbit/s: slower than any line that files of this size travel on.
+                bytes_per_second: 8 << 10,
+            },
+        }
+    }
+}
 
 /// A running server. Dropping it ends it at once, requests and all.
 pub struct EmbeddedS3 {
@@ -61,6 +84,7 @@ pub struct EmbeddedS3 {
     index: Arc<Index>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    door: Arc<Door>,
 }
 
 impl EmbeddedS3 {
@@ -78,6 +102,20 @@ impl EmbeddedS3 {
         queue: Arc<dyn EventQueue>,
         origins: &[String],
     ) -> PortResult<Self> {
+        Self::start_with(data_dir, listen, queue, origins, Capacity::default()).await
+    }
+
+    /// The same, with a capacity that was chosen.
+    ///
+    /// # Errors
+    /// As for [`EmbeddedS3::start`].
+    pub async fn start_with(
+        data_dir: &Path,
+        listen: SocketAddr,
+        queue: Arc<dyn EventQueue>,
+        origins: &[String],
+        capacity: Capacity,
+    ) -> PortResult<Self> {
         // The index comes first: it can be open once only, so it is the lock of all.
         let (index, blobs) = directory::open(data_dir).await?;
         let credentials = Credentials::read_or_make(data_dir)?;
@@ -92,14 +130,22 @@ impl EmbeddedS3 {
         let objects = Objects::new(index, blobs);
         let mut builder = S3ServiceBuilder::new(objects.clone());
         builder.set_auth(SimpleAuth::from_single(&*credentials.access_key, &*credentials.secret_key));
+        builder.set_access(access::Access);
         let service = builder.build();
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let index = objects.index();
         tasks.spawn(courier::run(objects.index(), queue, objects.made(), stopping.clone()));
-        tasks.spawn(accept(listener, service, Arc::new(Cors::new(origins)), stopping));
-        Ok(Self { address, credentials, index, stop, tasks })
+        let door = Arc::new(Door::new("objects", capacity.limits));
+        let server = Accepting {
+            door: door.clone(),
+            http: Http { times: capacity.times, head_bytes: None },
+            service,
+            cors: Arc::new(Cors::new(origins)),
+        };
+        tasks.spawn(server.run(listener, stopping));
+        Ok(Self { address, credentials, index, stop, tasks, door })
     }
 
     /// Base URL; the bucket's name is in the path of requests.
@@ -115,6 +161,11 @@ impl EmbeddedS3 {
     /// The keys of the only client.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// The way in: how many connections are open, and whether descriptors ran out.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// How the S3 adapter reaches it.
@@ -161,50 +212,46 @@ async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> 
     Ok((listener, address))
 }
 
-async fn accept(listener: TcpListener, service: S3Service, cors: Arc<Cors>, mut stop: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    // The head of an answer goes out before its body: held back, the body
-                    // would wait some 40 ms for the client's delayed acknowledgement. With
-                    // three requests a tiny archive came in 144 ms, and comes in 21.
-                    let _ = stream.set_nodelay(true);
-                    connections.spawn(serve(stream, service.clone(), cors.clone(), stop.clone()));
-                }
-                // Out of descriptors, mostly: others must end first.
-                Err(error) => {
-                    tracing::warn!(error.kind = %error.kind(), "A connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            _ = stop.changed() => break,
-        }
-    }
-    drop(listener);
-    let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+/// What every connection is served by.
+struct Accepting {
+    door: Arc<Door>,
+    http: Http,
+    service: S3Service,
+    cors: Arc<Cors>,
 }
 
-async fn serve(stream: TcpStream, service: S3Service, cors: Arc<Cors>, mut stop: watch::Receiver<bool>) {
-    let answer = service_fn(move |request| {
-        let (service, cors) = (service.clone(), cors.clone());
-        async move { cors.answer(request, &service).await.map(date::dated) }
-    });
-    let mut http = http1::Builder::new();
-    http.auto_date_header(false);
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let connection = http.serve_connection(TokioIo::new(stream), answer);
-    tokio::pin!(connection);
-    // How a connection ends is the client's affair: an error tells of a client that
-    // went away.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = stop.changed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+impl Accepting {
+    async fn run(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                (stream, _, seat) = self.door.accept(&listener) => {
+                    connections.spawn(self.serve(stream, seat, stop.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+                _ = stop.changed() => break,
+            }
         }
+        drop(listener);
+        let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        seat: Seat,
+        mut stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (service, cors, http, seat) =
+            (self.service.clone(), self.cors.clone(), self.http, Arc::new(seat));
+        let counted = seat.clone();
+        let answer = service_fn(move |request| {
+            let (service, cors, seat) = (service.clone(), cors.clone(), counted.clone());
+            async move { cors.answer(request, &service, &seat).await.map(date::dated) }
+        });
+        serve(stream, seat, http, answer, async move {
+            let _ = stop.changed().await;
+        })
     }
 }
 

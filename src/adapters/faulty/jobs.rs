@@ -3,7 +3,7 @@
 use super::Script;
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
-use crate::ports::job_store::{Created, Page, Replaced};
+use crate::ports::job_store::{Created, Due, Page, Replaced, Unreadable};
 use crate::ports::{JobStore, PortResult};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -44,11 +44,19 @@ impl JobStore for FaultyJobs {
         self.script.play("list", || self.inner.list(owner, page, limit)).await
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Vec<Job>> {
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
         self.script.play("due", || self.inner.due(now, limit)).await
+    }
+
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
+        self.script.play("set_aside", || self.inner.set_aside(record, until)).await
     }
 
     async fn check(&self) -> PortResult<()> {
         self.script.play("check", || self.inner.check()).await
+    }
+
+    async fn can_write(&self) -> PortResult<()> {
+        self.script.play("can_write", || self.inner.can_write()).await
     }
 }

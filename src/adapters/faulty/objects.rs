@@ -114,4 +114,8 @@ impl ObjectStore for FaultyObjects {
     async fn check(&self) -> PortResult<()> {
         self.script.play("check", || self.inner.check()).await
     }
+
+    async fn can_write(&self) -> PortResult<()> {
+        self.script.play("can_write", || self.inner.can_write()).await
+    }
 }

@@ -224,7 +224,9 @@ impl World {
     fn answer(&self, request: &Request, body: &[u8]) -> Option<Reply> {
         let is_api = request.path.starts_with("/api/");
         let token = request.headers.get("authorization").map(String::as_str);
-        if is_api != (token == Some("Bearer a-token-that-nobody-sees")) || (!is_api && token.is_some()) {
+        if is_api != (token == Some("Bearer a-token-that-nobody-sees-in-any-output"))
+            || (!is_api && token.is_some())
+        {
             self.wrong(format!("token at {} {}", request.method, request.path));
         }
         let order = self.seen.lock().unwrap().order["job_id"].as_str().unwrap_or_default().to_owned();

@@ -60,6 +60,17 @@ pub(super) fn job(operation: &'static str, item: &Item) -> PortResult<Job> {
     serde_json::from_str(record).map_err(|_| corrupt(operation, "a record is no job"))
 }
 
+/// The job of an item, if there is one and it is the item's.
+pub(super) fn readable(item: &Item) -> Option<Job> {
+    let job = job("reading a job", item).ok()?;
+    (id(item)? == job.id.to_string()).then_some(job)
+}
+
+/// The key of an item.
+pub(super) fn id(item: &Item) -> Option<&str> {
+    item.get(ID)?.as_s().ok().map(String::as_str)
+}
+
 /// A number as DynamoDB writes it.
 pub(super) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
@@ -80,10 +91,10 @@ fn created(at: u64, id: JobId) -> String {
     format!("{at:016x}#{id}")
 }
 
-/// A token for the page after this job.
-pub(super) fn token(owner: &Owner, last: &Job) -> String {
-    let place = format!("{:016x}{}", last.times.created, last.id);
-    format!("{place}{}", seal(owner, &place))
+/// A token for the page after this item.
+pub(super) fn token(owner: &Owner, last: &Item) -> Option<String> {
+    let place = last.get(CREATED)?.as_s().ok()?.replacen('#', "", 1);
+    Some(format!("{place}{}", seal(owner, &place)))
 }
 
 /// Where the page of a token begins, if it is one of this owner. It need not be

@@ -2,11 +2,13 @@
 //! standard, "CORS protocol"). Only that the page is of an allowed origin is judged
 //! here; the request itself is judged by its signature.
 
-use hyper::body::Incoming;
+use super::access::may_be_own;
+use crate::connections::{Inward, Seat};
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse};
+use std::sync::Arc;
 
 /// The origins that may.
 pub(super) struct Cors {
@@ -18,11 +20,13 @@ impl Cors {
         Self { origins: origins.to_vec() }
     }
 
-    /// Answers a preflight here, anything else by the service.
+    /// Answers a preflight here, anything else by the service. From the reserve only
+    /// those are served that may be this installation's own.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Inward>,
         service: &S3Service,
+        seat: &Arc<Seat>,
     ) -> Result<HttpResponse, HttpError> {
         let origin = self.allowed(request.headers());
         let asks = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD).is_some();
@@ -34,7 +38,13 @@ impl Cors {
             }
             return Ok(response);
         }
-        let mut response = service.call(request.map(Body::from)).await?;
+        let may_be_own = may_be_own(request.uri(), request.headers());
+        let mut response = if seat.is_reserved() && !may_be_own {
+            full()
+        } else {
+            request.extensions_mut().insert(seat.clone());
+            service.call(request.map(Body::http_body)).await?
+        };
         if let Some(origin) = origin {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -49,6 +59,18 @@ impl Cors {
         let origin = headers.get(header::ORIGIN)?;
         self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
+}
+
+/// The answer to a client beyond the limits. Clients of S3 try again on it.
+fn full() -> HttpResponse {
+    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>\
+                <Message>too many connections; try again</Message></Error>";
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn allow(asked: &HeaderMap, answer: &mut HeaderMap, origin: HeaderValue) {

@@ -221,6 +221,16 @@ impl Index {
             .await
     }
 
+    /// Whether the index takes writes: a row is written as it is.
+    pub(super) async fn can_write(&self) -> PortResult<()> {
+        self.pool
+            .write("writing to the index of objects", |connection| {
+                connection.execute("UPDATE sequencer SET latest = latest", [])?;
+                Ok(())
+            })
+            .await
+    }
+
     /// The oldest events that the queue does not have yet.
     pub(super) async fn waiting(&self) -> PortResult<Vec<(i64, String)>> {
         self.pool

@@ -7,6 +7,7 @@ use super::blobs::Blobs;
 use super::body::{self, Taken};
 use super::index::{Completed, Index, Put, Stored};
 use super::{BUCKET, whole};
+use crate::adapters::aws::s3::CAN_WRITE;
 use crate::domain::ids::ObjectKey;
 use crate::domain::job::Millis;
 use crate::ports::PortError;
@@ -17,6 +18,9 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
+
+/// Bytes that are written to find out whether writing works.
+const PROBE: usize = 64 << 10;
 
 /// The one bucket. Clones are cheap.
 #[derive(Clone)]
@@ -45,6 +49,25 @@ impl Objects {
         found.ok_or_else(|| S3ErrorCode::NoSuchKey.into())
     }
 
+    /// Writes a file and a row as an upload does, and takes both back.
+    async fn can_write(&self) -> S3Result<()> {
+        let this = self.clone();
+        let work = async move {
+            let written = async {
+                let mut file = this.blobs.create().await?;
+                file.write(&[0x5a; PROBE]).await?;
+                file.finish().await
+            };
+            let blob = written.await.map_err(|error: std::io::Error| {
+                tracing::error!(error.kind = %error.kind(), "The directory of objects cannot be written");
+                S3Error::from(S3ErrorCode::ServiceUnavailable)
+            })?;
+            this.blobs.remove(vec![blob]).await;
+            this.index.can_write().await.map_err(told)
+        };
+        whole(work).await?
+    }
+
     /// Removes the object of this key; there may be none.
     async fn delete(&self, key: String) -> S3Result<()> {
         let this = self.clone();
@@ -67,6 +90,9 @@ impl Objects {
 impl S3 for Objects {
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
         in_bucket(&req.input.bucket)?;
+        if req.headers.contains_key(CAN_WRITE) {
+            self.can_write().await?;
+        }
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod crash;
+mod crowd;
 mod damage;
 mod events;
 mod multipart;

@@ -3,12 +3,18 @@
 use super::pool::{Fault, Pool};
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
-use crate::ports::job_store::{Created, JobStore, Page, Replaced};
+use crate::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
 use crate::ports::{PortError, PortResult};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+
+/// How many unreadable records a search for due jobs passes over, for each job that it
+/// may find.
+const PASSED_OVER: usize = 10;
+/// Bytes that are written to find out whether writing works.
+const PROBE: i64 = 16 << 10;
 
 /// The jobs of a [`super::Database`]. Clones are cheap.
 #[derive(Clone)]
@@ -96,44 +102,64 @@ impl JobStore for SqliteJobs {
                     }
                 };
                 let mut statement = connection.prepare(
-                    "SELECT record FROM jobs WHERE owner = ?1 AND (created, id) < (?2, ?3)
+                    "SELECT record, id, created FROM jobs WHERE owner = ?1 AND (created, id) < (?2, ?3)
                      ORDER BY created DESC, id DESC LIMIT ?4",
                 )?;
                 let mut rows = statement.query(params![owner, created, id, i64::from(limit) + 1])?;
-                let mut jobs = Vec::new();
+                let (mut page, mut last) = (Page::default(), None);
                 while let Some(row) = rows.next()? {
-                    jobs.push(parse(row.get_ref(0)?.as_str().map_err(|_| corrupt(OPERATION))?, OPERATION)?);
+                    if page.jobs.len() + page.unreadable as usize == limit as usize {
+                        page.next =
+                            last.map(|(created, id): (i64, String)| token(&key, &owner, created, &id));
+                        break;
+                    }
+                    let id: String = row.get(1)?;
+                    match readable(row, &id).filter(|job| job.order.owner.as_str() == owner) {
+                        Some(job) => page.jobs.push(job),
+                        None => page.unreadable += 1,
+                    }
+                    last = Some((row.get(2)?, id));
                 }
-                let more = jobs.len() > limit as usize;
-                jobs.truncate(limit as usize);
-                let next = jobs.last().filter(|_| more).map(|last| token(&key, &owner, last));
-                Ok(Page { jobs, next })
+                Ok(page)
             })
             .await
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Vec<Job>> {
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "finding what is due";
         let now = integer(now);
         self.pool
             .read(OPERATION, move |connection| {
-                let sql = "SELECT record FROM jobs WHERE due <= ?1 ORDER BY due, id LIMIT ?2";
+                let sql = "SELECT record, CAST(id AS TEXT), rowid FROM jobs WHERE due <= ?1 ORDER BY due, id";
                 let mut statement = connection.prepare(sql)?;
-                let mut rows = statement.query(params![now, limit])?;
-                let (mut jobs, mut unread) = (Vec::new(), None);
-                while let Some(row) = rows.next()? {
-                    let text = row.get_ref(0)?.as_str().map_err(|_| corrupt(OPERATION));
-                    match text.and_then(|text| parse(text, OPERATION)) {
-                        Ok(job) => jobs.push(job),
-                        Err(error) => unread = Some(error),
+                let mut rows = statement.query(params![now])?;
+                // Records that cannot be read do not take the place of others, and many
+                // of them do not make the search long.
+                let (limit, mut due) = (limit as usize, Due::default());
+                while due.jobs.len() < limit && due.unreadable.len() < PASSED_OVER * limit {
+                    let Some(row) = rows.next()? else { break };
+                    let id =
+                        String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
+                    match readable(row, &id) {
+                        Some(job) => due.jobs.push(job),
+                        None => {
+                            let place = row.get::<_, i64>(2)?.to_string();
+                            due.unreadable.push(Unreadable { id, place });
+                        }
                     }
                 }
-                // A record that cannot be read must not keep the others from being
-                // looked at: it is told of when it is alone, or asked for by its id.
-                match unread {
-                    Some(error) if jobs.is_empty() => Err(error.into()),
-                    _ => Ok(jobs),
-                }
+                Ok(due)
+            })
+            .await
+    }
+
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
+        let (place, until) = (record.place.parse::<i64>().ok(), integer(until));
+        self.pool
+            .write("setting a record aside", move |connection| {
+                let sql = "UPDATE jobs SET due = ?2 WHERE rowid = ?1 AND due < ?2";
+                connection.execute(sql, params![place, until])?;
+                Ok(())
             })
             .await
     }
@@ -142,6 +168,19 @@ impl JobStore for SqliteJobs {
         self.pool
             .read("checking the job store", |connection| {
                 connection.query_row("SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 1)", [], |_| Ok(()))?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Writes more than a record has, so that it needs room as a record does: pages that
+    /// the file has free already are written to the log all the same.
+    async fn can_write(&self) -> PortResult<()> {
+        self.pool
+            .write("writing to the job store", |connection| {
+                let sql = "INSERT OR REPLACE INTO settings(name, value) VALUES('probe', randomblob(?1))";
+                connection.execute(sql, [PROBE])?;
+                connection.execute("UPDATE settings SET value = x'' WHERE name = 'probe'", [])?;
                 Ok(())
             })
             .await
@@ -189,6 +228,12 @@ fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Op
     }
 }
 
+/// The job of a row whose first column is the record, if it is the job of this id.
+fn readable(row: &rusqlite::Row<'_>, id: &str) -> Option<Job> {
+    let record = row.get_ref(0).ok()?.as_str().ok()?;
+    serde_json::from_str(record).ok().filter(|job: &Job| job.id.to_string() == id)
+}
+
 /// The parser's message is left out but for its place: it may quote the record.
 fn parse(record: &str, operation: &'static str) -> PortResult<Job> {
     serde_json::from_str(record).map_err(|error| PortError::Corrupt {
@@ -203,8 +248,8 @@ fn corrupt(operation: &'static str) -> PortError {
 
 /// Where the page after this job begins: creation time, id, and a digest that only
 /// this store can make and that holds for this owner only.
-fn token(key: &[u8], owner: &str, last: &Job) -> String {
-    let place = format!("{:016x}{}", last.times.created, last.id);
+fn token(key: &[u8], owner: &str, created: i64, id: &str) -> String {
+    let place = format!("{created:016x}{id}");
     let seal = seal(key, owner, &place);
     place + &seal
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::conformance;
 use crate::conformance::job_store::{new_job, new_owner};
+use crate::domain::ids::JobId;
 use crate::domain::job::Job;
 use crate::ports::job_store::{Created, Replaced};
 use crate::ports::{EventQueue, JobStore, PortError};
@@ -151,9 +152,47 @@ async fn records_that_cannot_be_read_are_told_of_and_quote_nothing() {
     broken.await.unwrap();
     assert!(matches!(database.jobs().get(bad.id).await, Err(PortError::Corrupt { .. })));
     // One bad record does not hide the good ones from the reaper.
-    assert_eq!(database.jobs().due(u64::MAX, 10).await.unwrap(), [good]);
-    let listed = database.jobs().list(&bad.order.owner, None, 10).await;
-    assert!(matches!(listed, Err(PortError::Corrupt { .. })), "{listed:?}");
+    let due = database.jobs().due(u64::MAX, 10).await.unwrap();
+    assert_eq!((due.jobs, due.unreadable.len()), (vec![good], 1));
+    let listed = database.jobs().list(&bad.order.owner, None, 10).await.unwrap();
+    assert_eq!((listed.jobs.len(), listed.unreadable), (0, 1));
+}
+
+#[tokio::test]
+async fn unreadable_records_are_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory, 5);
+    let spoil = |id: JobId, record: &'static str| {
+        let change = database.pool.write("test", move |connection| {
+            let sql = "UPDATE jobs SET record = ?2 WHERE id = ?1";
+            connection.execute(sql, [id.to_string(), record.to_owned()])?;
+            Ok(())
+        });
+        async move { change.await.unwrap() }
+    };
+    crate::conformance::job_store::sets_unreadable_records_aside(&database.jobs(), spoil).await;
+}
+
+/// A database that cannot grow is full, whatever its disk says; one that was made
+/// read-only takes nothing at all.
+#[tokio::test]
+async fn a_store_that_takes_no_writes_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory, 5);
+    let pragma = |sql: &'static str| {
+        let change = database.pool.write("test", move |connection| Ok(connection.execute_batch(sql)?));
+        async move { change.await.unwrap() }
+    };
+    let jobs = database.jobs();
+    pragma("PRAGMA max_page_count = 1").await;
+    let full = jobs.can_write().await;
+    assert!(matches!(full, Err(PortError::Unavailable { .. })), "{full:?}");
+    assert_eq!(jobs.check().await, Ok(()), "it answers all the same");
+    pragma("PRAGMA max_page_count = 1000000").await;
+    assert_eq!(jobs.can_write().await, Ok(()));
+    pragma("PRAGMA query_only = ON").await;
+    let read_only = jobs.can_write().await;
+    assert!(matches!(read_only, Err(PortError::Refused { .. })), "{read_only:?}");
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! `cadmill serve` when connections and descriptors run out.
+
+use crate::serve::{Installation, Served};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One request on a connection of its own; what was answered.
+fn ask(served: &Served, path: &str) -> String {
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Asks until the answer begins so: readiness is remembered for a moment.
+fn becomes(served: &Served, path: &str, expected: &str) -> String {
+    let start = Instant::now();
+    loop {
+        let answer = ask(served, path);
+        if answer.starts_with(expected) {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "{path} stays {answer}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Its descriptors.
+fn descriptors(served: &Served) -> Vec<u64> {
+    let entries = std::fs::read_dir(format!("/proc/{}/fd", served.id())).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_server_without_descriptors_says_so_and_recovers() {
+    let installation = Installation::new();
+    let served = installation.serve(&[]);
+    let pid = Some(Pid::from_raw(served.id().cast_signed()).unwrap());
+    becomes(&served, "/readyz", "HTTP/1.1 200");
+    let limit = |descriptors: u64| {
+        let now = prlimit(pid, Resource::Nofile, Rlimit { current: Some(descriptors), maximum: None });
+        now.or_else(|_| {
+            let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
+            prlimit(pid, Resource::Nofile, Rlimit { current: Some(descriptors), maximum: hard })
+        })
+        .unwrap()
+    };
+    let whole = limit(descriptors(&served).into_iter().max().unwrap() + 6).current.unwrap_or(1024);
+    let address = served.url.strip_prefix("http://").unwrap();
+    let crowd: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Alive, and not ready for anything.
+    assert!(becomes(&served, "/healthz", "HTTP/1.1 200").ends_with("ok\n"));
+    let answer = becomes(&served, "/readyz", "HTTP/1.1 503");
+    assert!(answer.contains("file descriptors"), "{answer}");
+    // It waits for descriptors and does not ask for them all the time.
+    let spent = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", served.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = spent();
+    std::thread::sleep(Duration::from_secs(3));
+    // In hundredths of a second of processor time: one that never pauses spends 300.
+    assert!(spent() - before < 150, "{} ticks in 3 s", spent() - before);
+    drop(crowd);
+    limit(whole);
+    becomes(&served, "/readyz", "HTTP/1.1 200");
+    assert!(ask(&served, "/api/formats").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_token_that_is_too_short_is_refused_at_the_start() {
+    use sha2::{Digest, Sha256};
+    let installation = Installation::new();
+    let token = |token: &str| {
+        let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("ann:{digest}")
+    };
+    let start = |token: &str| {
+        let arguments = ["--listen", "127.0.0.1:0", "--api-auth", "tokens", "--api-tokens", token];
+        installation.command(&arguments).output().unwrap()
+    };
+    let refused = start(&token("hunter2"));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{text}");
+    assert!(text.contains("api.tokens") && text.contains("7 characters") && text.contains("32"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
