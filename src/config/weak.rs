@@ -147,7 +147,7 @@ mod tests {
             "~~",
             "abc",
             "zz9",
-                        "9021",
+            "9021",
             "hunter2",
             "Secret123",
             "TOKEN",
