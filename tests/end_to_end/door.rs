@@ -42,7 +42,8 @@ fn descriptors(served: &Served) -> Vec<u64> {
 #[test]
 fn a_server_without_descriptors_says_so_and_recovers() {
     let installation = Installation::new();
-    let served = installation.serve(&[]);
+    // The crowd stays, so that there are no descriptors for long enough to see it.
+    let served = installation.serve(&["--api-header-time", "60s"]);
     let pid = Some(Pid::from_raw(served.id().cast_signed()).unwrap());
     becomes(&served, "/readyz", "HTTP/1.1 200");
     let limit = |descriptors: u64| {
