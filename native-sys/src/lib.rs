@@ -19,6 +19,7 @@ mod files;
 #[cfg(feature = "jvm")]
 mod jvm;
 mod library;
+pub mod zeroed;
 
 pub use engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
 #[cfg(feature = "jvm")]
