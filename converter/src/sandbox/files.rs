@@ -1,7 +1,7 @@
 //! Step 9: which files may be opened, by Landlock.
 //!
-//! Everything is denied but what the list below allows: to read the libraries and
-//! what they need to load, to read the job's input, to read and write the job's output
+//! Everything is denied but what the list below allows: to read the library and the
+//! objects that it needs ([`super::closure`]), each by itself, to read the job's input, to read and write the job's output
 //! and scratch directories. Nothing may be executed, and no link, pipe, socket or
 //! device may be made. TCP, signals and abstract sockets are denied where the kernel
 //! knows how.
@@ -11,8 +11,9 @@
 //! ABI 2 is enough: truncation, which ABI 3 judges, is denied by the filter of calls
 //! unless the file is opened for writing, which every ABI judges (docs/adr/0015).
 
+use super::closure::Loader;
 use crate::posture::Landlock;
-use crate::protocol::Request;
+use crate::protocol::{Library, Request};
 use cadmill_core::domain::format::EngineKind;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
@@ -23,9 +24,6 @@ use std::path::{Path, PathBuf};
 
 /// The newest rights that this was written for; older kernels know fewer.
 const NEWEST: ABI = ABI::V6;
-
-/// Where the dynamic loader looks on any distribution.
-const LIBRARIES: [&str; 5] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib"];
 
 /// Where it is told to look elsewhere.
 const LOADER_DIRECTORY: &str = "/etc/ld.so.conf.d";
@@ -108,22 +106,48 @@ fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> io
 
 /// What may be read besides the job's own.
 fn readable(request: &Request) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = LIBRARIES.into_iter().chain(FILES).map(PathBuf::from).collect();
-    paths.extend(loader_directories());
-    if request.library.kind == EngineKind::Gdal {
+    let library = &request.library;
+    let mut paths: Vec<PathBuf> = FILES.into_iter().map(PathBuf::from).collect();
+    if library.kind == EngineKind::Gdal {
         paths.extend(GDAL_DATA.map(PathBuf::from));
     }
-    paths.extend(request.library.data.iter().chain(&request.library.needs).cloned());
-    if let Some(jvm) = &request.library.jvm {
+    paths.extend(library.data.iter().cloned());
+    if let Some(jvm) = &library.jvm {
         paths.extend(jvm.reads().cloned());
         paths.push(PathBuf::from(JVM_RANDOM));
         paths.extend(jvm.home.iter().flat_map(|home| links_out_of(home)));
     }
-    if let Some(library) = &request.library.path {
-        paths.push(library.clone());
-        paths.extend(objects_beside(library));
-    }
+    let loader = Loader::of_system(loader_directories());
+    let objects = loader.closure(objects(library, &loader));
+    // The C library's encodings are objects too, which it loads by their names.
+    let c_library = objects.iter().filter(|path| path.file_name().is_some_and(|name| name == "libc.so.6"));
+    paths.extend(c_library.filter_map(|path| path.parent()).map(|directory| directory.join("gconv")));
+    paths.extend(objects);
     paths
+}
+
+/// The objects that will be loaded by name; what they need comes with them.
+fn objects(library: &Library, loader: &Loader) -> Vec<PathBuf> {
+    let mut objects = library.needs.clone();
+    match (&library.path, library.kind) {
+        (_, EngineKind::Jvm) => {}
+        (Some(path), _) => {
+            objects.push(path.clone());
+            // Of a directory of the system only what is needed.
+            if !path.parent().is_some_and(|directory| loader.searches(directory)) {
+                objects.extend(objects_beside(path));
+            }
+        }
+        (None, EngineKind::Gdal) => objects.extend(loader.beginning_with("libgdal.so")),
+        (None, EngineKind::Assimp) => objects.extend(loader.beginning_with("libassimp.so")),
+    }
+    if let Some(jvm) = &library.jvm {
+        let lib = jvm.home.iter().map(|home| home.join("lib"));
+        let natives = jvm.natives.iter().cloned();
+        let directories = lib.clone().chain(lib.map(|lib| lib.join("server"))).chain(natives);
+        objects.extend(directories.flat_map(|directory| objects_in(&directory)));
+    }
+    objects
 }
 
 /// The directories that the loader's configuration names, one a line.
@@ -133,7 +157,6 @@ fn loader_directories() -> Vec<PathBuf> {
     texts
         .flat_map(|text| text.lines().map(str::trim).map(PathBuf::from).collect::<Vec<_>>())
         .filter(|path| path.is_absolute() && path.parent().is_some())
-        .filter(|path| !LIBRARIES.iter().any(|known| path.starts_with(known)))
         .collect()
 }
 
@@ -155,7 +178,10 @@ fn links_out_of(home: &Path) -> Vec<PathBuf> {
 /// Shared objects in the directory of a declared library: it may need them. Its other
 /// neighbours are nobody's business, and the directory may be anyone's.
 fn objects_beside(library: &Path) -> Vec<PathBuf> {
-    let Some(directory) = library.parent() else { return Vec::new() };
+    library.parent().map(objects_in).unwrap_or_default()
+}
+
+fn objects_in(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let is_object = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -198,7 +224,21 @@ mod tests {
         assert!(
             paths.contains(&PathBuf::from("/opt/share")) && paths.contains(&PathBuf::from("/opt/x/libx.so"))
         );
-        for path in ["/", "/etc", "/proc", "/usr", "/home", "/opt", "/dev", "/dev/shm", "/tmp"] {
+        for path in [
+            "/",
+            "/etc",
+            "/proc",
+            "/usr",
+            "/usr/lib",
+            "/usr/lib64",
+            "/lib",
+            "/usr/local/lib",
+            "/home",
+            "/opt",
+            "/dev",
+            "/dev/shm",
+            "/tmp",
+        ] {
             assert!(!paths.contains(&PathBuf::from(path)), "{path}");
         }
     }

@@ -22,6 +22,7 @@
 //!
 //! This module is also the only place of unsafe code outside `native-sys`.
 
+mod closure;
 pub mod crash;
 pub mod descriptors;
 pub mod environment;

@@ -119,6 +119,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "read_passwd", Nothing, DENIED, Works).landlock_alone(Works),
     // No Landlock judges that. It takes the permission to write.
     attack("files", "open_for_neither", Nothing, Violation("openat"), WorksOrKernelRefuses),
+    attack("files", "read_beside_libraries", Nothing, DENIED, Works).landlock_alone(Works),
     // Root may; others may not, because the process is not dumpable.
     attack("files", "read_own_environ", Nothing, DENIED, Works).landlock_alone(WorksOrKernelRefuses),
     // `cadmill` is not dumpable either, so that it takes a privilege.
