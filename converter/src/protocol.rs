@@ -275,6 +275,8 @@ pub enum Answer {
     },
     /// The library refused the input; the text is its own.
     Rejected(String),
+    /// The input would have the library read what is not part of it; the text says how.
+    Reaches(String),
     /// The library asked for memory that it did not get.
     OutOfMemory(String),
     /// An option or the format is unknown to the engine.

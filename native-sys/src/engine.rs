@@ -105,6 +105,9 @@ pub enum EngineError {
     /// The library refused the input; the text is its own.
     #[error("{0}")]
     Rejected(String),
+    /// The input would have the library read what is not part of it; the text says how.
+    #[error("{0}")]
+    Reaches(String),
     /// The library asked for memory that it did not get.
     #[error("out of memory: {0}")]
     OutOfMemory(String),

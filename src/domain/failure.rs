@@ -80,6 +80,8 @@ failure_codes! {
     InputDigestMismatch = "input.digest_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
     /// The object was replaced by another, or the file changed, while it was read.
     InputReplaced = "input.replaced", Input, 10, false, "Upload the file once, and leave it alone until the job has ended.";
+    /// The input names files that are not part of it, or calls functions that reach them.
+    InputExternalReference = "input.external_reference", Input, 10, false, "Export the data into a file of its own: without virtual tables that read other files, views that call functions of an extension, or references to files elsewhere.";
     /// The archive ends too early: its end record is missing, or an entry is cut short.
     ArchiveTruncated = "input.archive.truncated", Input, 10, false, "The archive is not whole; make or transfer it again.";
     /// Bytes that are not part of the archive lie before or after it.

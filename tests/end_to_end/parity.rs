@@ -15,8 +15,6 @@
 //! - `stp` of several nodes, because it orders them by their heap addresses;
 //! - `3mf` of drawings with lines, because it takes each face for a triangle and
 //!   reads past the end of a shorter one;
-//! - glTF 2 of skinned meshes (`testwuson_x.zip`), because its buffer has a hole
-//!   that is never written to: `jvm/parity.rs` says why, and compares the rest;
 //! - formats that write the root's matrix (glTF, COLLADA, X3D), for `.x` input and
 //!   for left-handed output: `assimp export` multiplies that matrix by a rotation of
 //!   nothing, which turns the -0 that the change of hands leaves there into 0;
@@ -25,7 +23,7 @@
 mod masks;
 
 use crate::support::{Bench, real};
-use masks::mask;
+pub(crate) use masks::mask;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -189,7 +187,7 @@ const MESHES: &[Case] = &[
     case("3DS", "mesh/cubes_with_alpha.3DS", "").to(&["3ds", "glb2", "obj", "collada", "assjson"]),
     case("3DS", "mesh/fels.3ds", "").to(&["gltf", "plyb", "x3d"]),
     case("X", "mesh/kwxport_test_cubewithvcolors.x", "").to(&["stl", "ply", "obj", "3ds"]),
-    case("zipped X", "mesh/testwuson_x.zip", "Testwuson.X").to(&["stlb", "plyb"]),
+    case("zipped X", "mesh/testwuson_x.zip", "Testwuson.X").to(&["stlb", "plyb", "glb2"]),
     case("X3D", "mesh/ComputerKeyboard.x3d", "").to(&["x3d", "glb2", "stlb", "collada"]),
     case("OFF", "mesh/teapot.off", "").to(&["stlb", "ply", "glb2", "stp"]),
     case("3MF", "mesh/box.3mf", "").to(&["3mf", "stl", "glb2", "obj"]),
@@ -296,6 +294,9 @@ impl Tool {
                 .arg(format!("-f{id}")),
         };
         command.args(switches).env("LC_ALL", "C");
+        // As in the engine process, memory that the library never wrote to holds zeros: its
+        // writers let some of it through.
+        command.env("GLIBC_TUNABLES", "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0");
         command.output().unwrap_or_else(|e| panic!("{} cannot be run: {e}", self.program()))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::events::Reporter;
 use crate::jvm;
+use cadmill_converter::job::check_options;
 use cadmill_converter::pin::{self, PinError};
 use cadmill_converter::protocol::{Answer, Message, Request, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
@@ -13,6 +14,14 @@ use std::sync::Arc;
 pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
         return Answer::Probed;
+    }
+    if !native_sys::zeroed::is_in_force() {
+        return Answer::Setup("memory would not come zeroed: the linker has taken another malloc".to_owned());
+    }
+    if let Task::Convert { options, .. } = &request.task
+        && let Err(text) = check_options(request.library.kind, options)
+    {
+        return Answer::BadOption(short(&text));
     }
     let engine = match load(request) {
         Ok(engine) => engine,
@@ -30,7 +39,7 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
         Task::Await { .. } => match reporter.next_task() {
             Some(task) => {
                 reporter.send(&Message::Began);
-                convert(engine.as_ref(), &task, reporter)
+                convert(request.library.kind, engine.as_ref(), &task, reporter)
             }
             None => Answer::Cancelled,
         },
@@ -38,19 +47,24 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
             inputs: description.inputs,
             outputs: description.outputs.into_iter().map(|o| (o.id, o.extension)).collect(),
         },
-        task @ Task::Convert { .. } => convert(engine.as_ref(), task, reporter),
+        task @ Task::Convert { .. } => convert(request.library.kind, engine.as_ref(), task, reporter),
     }
 }
 
-fn convert(engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
+fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
     let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
         return Answer::Setup("it was to go on with something that is no conversion".to_owned());
     };
+    // The job has looked before it gave them to a host that waited.
+    if let Err(text) = check_options(kind, options) {
+        return Answer::Rejected(short(&text));
+    }
     let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
     match engine.convert(&request, &events) {
         Ok(converted) => Answer::Converted { warnings: converted.warnings },
         Err(EngineError::Rejected(message)) => Answer::Rejected(short(&message)),
+        Err(EngineError::Reaches(message)) => Answer::Reaches(short(&message)),
         Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
         Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
         Err(EngineError::Cancelled) => Answer::Cancelled,

@@ -7,6 +7,7 @@
 //! all of that has held.
 
 mod describe;
+mod options;
 mod output;
 mod verdict;
 
@@ -32,6 +33,7 @@ pub(crate) use verdict::judge;
 use verdict::{cancelled, cap_failure};
 
 pub use describe::{Description, describe};
+pub use options::check_options;
 
 /// What is to be converted, to what, within which limits.
 #[derive(Debug, Clone)]
@@ -279,6 +281,7 @@ impl<S: Sink> Job<'_, S> {
             None => route::choose_root(&names, &targets, &formats)?,
         };
         let target = self.target_for(&name, &formats, &targets)?;
+        self.check_options(&target)?;
         workspace.admit(plan.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes();
         self.facts.unpacked_files = plan.files();
@@ -304,6 +307,7 @@ impl<S: Sink> Job<'_, S> {
         let name = input.name().to_owned();
         let (formats, targets) = self.targets()?;
         let target = self.target_for(&name, &formats, &targets)?;
+        self.check_options(&target)?;
         workspace.admit(input.needs_bytes())?;
         self.start_ahead(&target, workspace)?;
         let progress = &mut |fraction| self.observer.progress(fraction);
@@ -359,6 +363,16 @@ impl<S: Sink> Job<'_, S> {
             (Err(_), Some(_), Some(target)) => Ok(target.clone()),
             (result, _, _) => result,
         }
+    }
+
+    /// What can be refused before there is a process is refused here. The engine host looks
+    /// once more.
+    fn check_options(&self, target: &Target) -> Result<(), Failure> {
+        let engine = self.setting.engines.get(&target.engine);
+        engine.map_or(Ok(()), |engine| check_options(engine.kind, &self.order.options)).map_err(|text| {
+            Failure::new(FailureCode::UsageOption, format!("{}: {text}", target.engine))
+                .with("engine", target.engine.as_str())
+        })
     }
 
     fn convert(

@@ -16,6 +16,10 @@ pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
         Outcome::Answered(Answer::Rejected(text)) => {
             fail(FailureCode::EngineRejected, format!("{engine} refused the input: {}", clean(&text)))
         }
+        Outcome::Answered(Answer::Reaches(text)) => fail(
+            FailureCode::InputExternalReference,
+            format!("the input is to be read with what is not part of it: {}", clean(&text)),
+        ),
         Outcome::Answered(Answer::BadOption(text)) => {
             fail(FailureCode::UsageOption, format!("{engine}: {}", clean(&text)))
         }

@@ -53,7 +53,7 @@ const MASKS: &[Mask] = &[
 ];
 
 /// Overwrites what depends on the time; tells how many spots that were.
-pub(super) fn mask(name: &str, bytes: &mut [u8]) -> Result<usize, String> {
+pub(crate) fn mask(name: &str, bytes: &mut [u8]) -> Result<usize, String> {
     let Some(mask) = MASKS.iter().find(|m| name.rsplit('.').next() == Some(m.extension)) else {
         return Ok(0);
     };

@@ -5,9 +5,15 @@
 //!
 //! Input is opened with a fixed list of drivers. Left out are those that connect
 //! to servers and those whose files point at others (VRT): the input comes from
-//! a stranger.
+//! a stranger. SQLite files are judged before they are opened ([`sqlite`]), and XML
+//! is not read by a parser that follows what a document names ([`prolog`]).
 
+mod ffi_sqlite;
 mod options;
+mod prolog;
+mod schema;
+mod sqlite;
+mod tab;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
@@ -67,6 +73,10 @@ const INPUT_DRIVERS: &[&CStr] = &[
     c"SXF",
 ];
 
+/// Those that open SQLite files. They open nothing else here, and nothing else opens such
+/// files: what looks like one is one.
+const SQLITE_DRIVERS: &[&CStr] = &[c"GPKG", c"SQLite"];
+
 /// Drivers that write files, but by running another program.
 const REFUSED_OUTPUT_DRIVERS: &[&str] = &["GPSBabel"];
 
@@ -75,11 +85,14 @@ pub(crate) struct Gdal {
     api: ffi::GdalApi,
     path: PathBuf,
     version: String,
+    /// The SQLite below it; none where GDAL hides its own.
+    sqlite: Option<ffi_sqlite::Api>,
 }
 
 impl Gdal {
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, LoadError> {
         let (library, path) = library::open(&WANTED, path)?;
+        let sqlite = ffi_sqlite::Api::of(&library);
         // SAFETY: every function of the struct was just found in this library;
         // that they have the types of the header is what the version check below
         // is for, and `GDALVersionInfo` has had its type since GDAL 1.
@@ -88,7 +101,7 @@ impl Gdal {
             tried: vec![path.display().to_string()],
             reason: error.to_string(),
         })?;
-        let this = Self { version: version(&api), api, path };
+        let mut this = Self { version: version(&api), api, path, sqlite };
         if !is_supported(&this.version) {
             return Err(LoadError::Version {
                 library: WANTED.library,
@@ -102,9 +115,12 @@ impl Gdal {
         this.configure(c"GDAL_HTTP_TIMEOUT", c"1");
         this.configure(c"GML_DOWNLOAD_SCHEMA", c"NO");
         this.configure(c"GDAL_PAM_ENABLED", c"NO");
+        // Drivers are those of the library.
+        this.configure(c"GDAL_DRIVER_PATH", c"disable");
         // SAFETY: no arguments; called once, before any other thread uses GDAL.
         unsafe { this.api.GDALAllRegister() };
         vsi::install(&this.api);
+        this.sqlite = this.sqlite.filter(ffi_sqlite::harden_all);
         Ok(this)
     }
 
@@ -251,7 +267,12 @@ impl Gdal {
     ) -> Result<(), EngineError> {
         let input = c_path(request.input)?;
         let output = c_path(output)?;
-        let source = self.open(&input, &options.open)?;
+        let drivers = self.drivers_for(request.input)?;
+        // The parser that reads all encodings also reads the files that a document names.
+        if !prolog::is_harmless(request.input) {
+            self.configure(c"GML_PARSER", c"EXPAT");
+        }
+        let source = self.open(&input, &drivers, &options.open)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
         arguments.extend(options.translate.iter().cloned());
         let settings = self.settings(&arguments, events)?;
@@ -296,8 +317,37 @@ impl Gdal {
         Ok(())
     }
 
-    fn open(&self, input: &CStr, options: &[CString]) -> Result<ffi::GDALDatasetH, EngineError> {
-        let mut drivers: Vec<*const c_char> = INPUT_DRIVERS.iter().map(|d| d.as_ptr()).collect();
+    /// The drivers that may open this file, by its content.
+    fn drivers_for(&self, input: &Path) -> Result<Vec<&'static CStr>, EngineError> {
+        let is_database = sqlite::is_database(input);
+        let drivers = INPUT_DRIVERS.iter().filter(|d| SQLITE_DRIVERS.contains(d) == is_database).copied();
+        if !is_database {
+            if tab::leads_outside(input) {
+                let text = "it is a table of tables that lie outside of its directory";
+                return Err(EngineError::Reaches(text.to_owned()));
+            }
+            return Ok(drivers.collect());
+        }
+        let Some(api) = &self.sqlite else {
+            let text = "SQLite files are not read with this GDAL: it hides the SQLite that would check them";
+            return Err(EngineError::Rejected(text.to_owned()));
+        };
+        match sqlite::check(api, input) {
+            Ok(()) => Ok(drivers.collect()),
+            Err(sqlite::Refusal::Reaches(text)) => Err(EngineError::Reaches(text)),
+            Err(sqlite::Refusal::Unreadable(text)) => {
+                Err(EngineError::Rejected(format!("SQLite cannot read the file: {text}")))
+            }
+        }
+    }
+
+    fn open(
+        &self,
+        input: &CStr,
+        drivers: &[&'static CStr],
+        options: &[CString],
+    ) -> Result<ffi::GDALDatasetH, EngineError> {
+        let mut drivers: Vec<*const c_char> = drivers.iter().map(|d| d.as_ptr()).collect();
         drivers.push(std::ptr::null());
         let mut open_options: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
         // As ogr2ogr does: members of GeoJSON that are not in the data model are

@@ -1,0 +1,314 @@
+//! Files that name other files: what those hold is in no result, and what the file itself
+//! holds, with the files beside it, is.
+//!
+//! Landlock would keep most of them away. So each is tried where the kernel has none, and
+//! the same hostile files are given to `ogr2ogr`, which must fall for them: else the test
+//! would show nothing.
+
+use crate::attacks::{preceded, without_landlock};
+use crate::support::{Bench, Run, zipped};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the hostile files are after.
+const SECRET: &str = "SECRET-OF-ANOTHER-JOB";
+
+/// A directory of another job, with the secret in it, and a bench.
+struct Scene {
+    bench: Bench,
+    other: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let other = tempfile::Builder::new().prefix("cadmill-other-").tempdir_in("/dev/shm").unwrap();
+        std::fs::write(other.path().join("secret.csv"), format!("name,x\n{SECRET},1\n")).unwrap();
+        Self { bench: Bench::new().with("CADMILL_MIN_POSTURE", "syscalls"), other }
+    }
+
+    fn secret(&self) -> String {
+        self.other.path().join("secret.csv").display().to_string()
+    }
+
+    fn input(&self, name: &str) -> PathBuf {
+        self.bench.path(name)
+    }
+
+    /// Converts where there is no Landlock.
+    fn convert(&self, input: &Path, more: &[&str]) -> Run {
+        let arguments = ["convert", input.to_str().unwrap(), "--to", "csv", "-o", "out.zip", "--json"];
+        let engine = ["--engine", "gdal"];
+        let command = self.bench.command(&[&arguments[..], &engine, more].concat());
+        let run = Run::from(preceded(&[without_landlock().to_str().unwrap()], &command).output().unwrap());
+        self.bench.assert_no_plaintext_left();
+        run
+    }
+
+    /// Whether the secret is in what was said or made.
+    fn is_out(&self, run: &Run) -> bool {
+        let made = std::fs::read(self.bench.path("out.zip")).unwrap_or_default();
+        let _ = std::fs::remove_file(self.bench.path("out.zip"));
+        let names = zip::ZipArchive::new(std::io::Cursor::new(made)).map(|mut archive| {
+            (0..archive.len())
+                .map(|index| std::io::read_to_string(archive.by_index(index).unwrap()).unwrap_or_default())
+                .collect::<String>()
+        });
+        run.stdout.contains(SECRET)
+            || run.stderr.contains(SECRET)
+            || names.is_ok_and(|text| text.contains(SECRET))
+    }
+
+    /// Whether GDAL's own tool falls for it.
+    fn fools_ogr2ogr(&self, input: &Path) -> bool {
+        let output = Command::new("ogr2ogr").args(["-f", "CSV", "/vsistdout/"]).arg(input).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains(SECRET)
+    }
+}
+
+/// A database with a table of its own, and rows of a schema that SQLite's own tools would
+/// not make.
+fn database(path: &Path, encoding: &str, schema: &[(&str, &str)]) {
+    let _ = std::fs::remove_file(path);
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(&format!("PRAGMA encoding = '{encoding}'; CREATE TABLE t (a, b);")).unwrap();
+    connection.execute("INSERT INTO t VALUES (1, 'own')", []).unwrap();
+    connection.execute_batch("PRAGMA writable_schema = ON").unwrap();
+    for (kind, sql) in schema {
+        let row = "INSERT INTO sqlite_schema VALUES (?1, 'v', 'v', 0, ?2)";
+        connection.execute(row, [kind, sql]).unwrap();
+    }
+}
+
+#[test]
+fn virtual_tables_that_read_other_files_are_refused() {
+    let scene = Scene::new();
+    let secret = scene.secret();
+    let text = format!("('{secret}', 'UTF-8', 1, POINT, DOUBLEQUOTE, ',')");
+    let statements = [
+        ("table", format!("CREATE VIRTUAL TABLE v USING VirtualText{text}")),
+        ("table", format!("CREATE VIRTUAL TABLE v USING VirtualOGR('{secret}')")),
+        ("table", format!("create/**/virtual\n/* USING rtree */\ttable[v]--\nusing\"virtualtext\"{text}")),
+        ("index", format!("CREATE VIRTUAL TABLE v USING virtualTEXT{text}")),
+        ("table", "CREATE VIRTUAL TABLE v USING fts4(a, uncompress=SqlProc_Execute)".to_owned()),
+        ("view", format!("CREATE VIRTUAL TABLE IF NOT EXISTS main.v USING `VirtualText`{text}")),
+    ];
+    let mut fooled = 0;
+    for (name, encoding) in
+        [("a.sqlite", "UTF-8"), ("b.gpkg", "UTF-8"), ("c.sqlite", "UTF-16le"), ("d.shp", "UTF-16be")]
+    {
+        for (kind, sql) in &statements {
+            let input = scene.input(name);
+            database(&input, encoding, &[(kind, sql)]);
+            fooled += usize::from(scene.fools_ogr2ogr(&input));
+            let run = scene.convert(&input, &[]);
+            assert!(!scene.is_out(&run), "{name} {kind} {sql}: {run:?}");
+            let json = run.failed(10, "input.external_reference");
+            assert!(json["error"]["message"].as_str().unwrap().contains("virtual"), "{json}");
+        }
+    }
+    assert!(fooled >= 8, "GDAL itself is not fooled: {fooled}");
+}
+
+/// The schema is that of the log of an unfinished writer, where there is one.
+#[test]
+fn a_schema_in_a_write_ahead_log_counts() {
+    let scene = Scene::new();
+    let writer = scene.input("live.sqlite");
+    database(&writer, "UTF-8", &[]);
+    let connection = Connection::open(&writer).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA writable_schema = ON;",
+        )
+        .unwrap();
+    let sql = format!("CREATE VIRTUAL TABLE v USING VirtualOGR('{}')", scene.secret());
+    connection.execute("INSERT INTO sqlite_schema VALUES ('table', 'v', 'v', 0, ?1)", [sql]).unwrap();
+    let entries: Vec<(String, Vec<u8>)> = ["", "-wal", "-shm"]
+        .iter()
+        .map(|end| {
+            (format!("live.sqlite{end}"), std::fs::read(format!("{}{end}", writer.display())).unwrap())
+        })
+        .collect();
+    drop(connection);
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), zip::CompressionMethod::Stored, &bytes[..]))
+        .collect();
+    let input = scene.input("live.zip");
+    std::fs::write(&input, zipped(&entries)).unwrap();
+    let run = scene.convert(&input, &["--root", "live.sqlite"]);
+    assert!(!scene.is_out(&run), "{run:?}");
+    run.failed(10, "input.external_reference");
+}
+
+#[test]
+fn views_that_call_what_reaches_further_are_refused() {
+    let scene = Scene::new();
+    for call in [
+        format!("ogr_datasource_load_layers('{}')", scene.secret()),
+        "ogr_geocode('x')".to_owned(),
+        "load_extension('/tmp/x.so')".to_owned(),
+        format!("BlobFromFile('{}')", scene.secret()),
+        "fts3_tokenizer('simple')".to_owned(),
+    ] {
+        let input = scene.input("a.sqlite");
+        database(&input, "UTF-8", &[("view", &format!("CREATE VIEW v AS SELECT {call} AS x, a FROM t"))]);
+        let run = scene.convert(&input, &[]);
+        assert!(!scene.is_out(&run), "{call}: {run:?}");
+        run.failed(10, "input.external_reference");
+    }
+}
+
+/// What real databases have is read as before: search trees, full text, views, SpatiaLite.
+#[test]
+fn databases_that_keep_to_themselves_are_converted() {
+    let scene = Scene::new();
+    let input = scene.input("a.sqlite");
+    database(&input, "UTF-8", &[]);
+    let connection = Connection::open(&input).unwrap();
+    connection
+        .execute_batch(
+            "CREATE VIRTUAL TABLE tree USING rtree(id, x0, x1); CREATE VIRTUAL TABLE words USING fts5(text);
+             CREATE VIEW seen AS SELECT a, upper(b) AS b, length(b) AS n FROM t;
+             CREATE TABLE made (a, b AS (a + 1));
+             CREATE TRIGGER later AFTER INSERT ON t BEGIN UPDATE t SET b = lower(b); END;",
+        )
+        .unwrap();
+    drop(connection);
+    scene.convert(&input, &[]).succeeded();
+    let source = crate::support::real("gis/countries.gpkg");
+    for to in [["--to", "sqlite", "-o", "s.sqlite"], ["--to", "gpkg", "-o", "s.gpkg"]] {
+        let spatialite: &[&str] = if to[1] == "sqlite" { &["--opt", "dsco.SPATIALITE=YES"] } else { &[] };
+        let arguments = [&["convert", source.to_str().unwrap()][..], &to, spatialite].concat();
+        scene.bench.run(&arguments).succeeded();
+        scene.convert(&scene.input(to[3]), &[]).succeeded();
+    }
+}
+
+/// Xerces reads the encodings that Expat does not, and what a document names.
+#[test]
+fn entities_of_a_document_are_not_read() {
+    let scene = Scene::new();
+    for (encoding, document_type) in [
+        ("EUC-KR", format!("[<!ENTITY e SYSTEM \"file://{}\">]", scene.secret())),
+        (
+            "windows-949",
+            format!(
+                "[<!ENTITY % p SYSTEM \"{}\"> <!ENTITY e SYSTEM \"{}\">]",
+                scene.secret(),
+                scene.secret()
+            ),
+        ),
+        ("UTF-8", format!("[<!ENTITY e SYSTEM \"{}\">]", scene.secret())),
+        ("IBM1047", format!("[<!ENTITY e SYSTEM \"{}\">]", scene.secret())),
+    ] {
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"{encoding}\"?><!-- x --><!DOCTYPE ogr:FeatureCollection {document_type}>\
+             <ogr:FeatureCollection xmlns:ogr=\"http://ogr.maptools.org/\" xmlns:gml=\"http://www.opengis.net/gml\">\
+             <gml:featureMember><ogr:t fid=\"t.0\"><ogr:name>A&e;B</ogr:name></ogr:t></gml:featureMember>\
+             </ogr:FeatureCollection>"
+        );
+        let input = scene.input("a.gml");
+        std::fs::write(&input, text).unwrap();
+        if encoding == "EUC-KR" {
+            assert!(scene.fools_ogr2ogr(&input), "GDAL itself is not fooled");
+            let _ = std::fs::remove_file(scene.input("a.gfs"));
+        }
+        let run = scene.convert(&input, &[]);
+        assert!(!scene.is_out(&run), "{encoding}: {run:?}");
+    }
+}
+
+/// A table of MapInfo that is made of others has their names in its rows.
+#[test]
+fn tables_of_tables_elsewhere_are_refused() {
+    let scene = Scene::new();
+    let run = |arguments: &[&str]| {
+        let output = Command::new("ogr2ogr").args(["-f", "MapInfo File"]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let polygon = "{\"type\":\"Polygon\",\"coordinates\":[[[0,0],[0,5],[5,5],[5,0],[0,0]]]}";
+    let source = scene.input("source.geojson");
+    let write = |field: &str, value: &str| {
+        let text = format!(
+            "{{\"type\":\"FeatureCollection\",\"features\":[{{\"type\":\"Feature\",\"properties\":{{\"{field}\":\"{value}\"}},\"geometry\":{polygon}}}]}}"
+        );
+        std::fs::write(&source, text).unwrap();
+    };
+    let make = |target: &Path| run(&[target.to_str().unwrap(), source.to_str().unwrap()]);
+    write("name", SECRET);
+    make(&scene.other.path().join("other.tab"));
+    write("name", "own");
+    make(&scene.input("part.tab"));
+    let table = scene.input("whole.tab");
+    // As many steps up as lead to the root from anywhere.
+    for (name, outside) in [
+        (format!("{}{}/other.tab", "../".repeat(12), scene.other.path().display()), true),
+        ("part.tab".to_owned(), false),
+    ] {
+        write("Table", &name);
+        make(&table);
+        let mut text = std::fs::read_to_string(&table).unwrap();
+        text.push_str("begin_metadata\n\"\\IsSeamless\" = \"TRUE\"\nend_metadata\n");
+        std::fs::write(&table, text).unwrap();
+        assert_eq!(scene.fools_ogr2ogr(&table), outside, "{name}");
+        let run = scene.convert(&table, &[]);
+        assert!(!scene.is_out(&run), "{run:?}");
+        if outside {
+            run.failed(10, "input.external_reference");
+        } else {
+            run.succeeded();
+        }
+        for extension in ["tab", "dat", "map", "id"] {
+            let _ = std::fs::remove_file(table.with_extension(extension));
+        }
+    }
+}
+
+/// Text in the encoding of Korea, which Expat does not know, is read as ever.
+#[test]
+fn a_document_in_another_encoding_is_converted() {
+    let bench = Bench::new();
+    let head = "<?xml version=\"1.0\" encoding=\"EUC-KR\"?>\n<ogr:FeatureCollection xmlns:ogr=\"http://ogr.maptools.org/\" \
+         xmlns:gml=\"http://www.opengis.net/gml\"><gml:featureMember><ogr:t fid=\"t.0\"><ogr:name>";
+    let tail = "</ogr:name></ogr:t></gml:featureMember></ogr:FeatureCollection>";
+    // 서울 in EUC-KR.
+    let text = [head.as_bytes(), &[0xbc, 0xad, 0xbf, 0xef], tail.as_bytes()].concat();
+    let input = bench.path("a.gml");
+    std::fs::write(&input, text).unwrap();
+    bench.run(&["convert", input.to_str().unwrap(), "--to", "csv", "-o", "out.csv"]).succeeded();
+    assert!(std::fs::read_to_string(bench.path("out.csv")).unwrap().contains("서울"));
+    // And written in another, by the C library's tables, which are objects beside it.
+    let options = ["--to", "shp", "-o", "out.zip", "--opt", "lco.ENCODING=CP949"];
+    bench.run(&[&["convert", input.to_str().unwrap()][..], &options].concat()).succeeded();
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(bench.path("out.zip")).unwrap()).unwrap();
+    let name = archive.file_names().find(|name| name.ends_with(".dbf")).map(str::to_owned).unwrap();
+    let mut bytes = Vec::new();
+    std::io::copy(&mut archive.by_name(&name).unwrap(), &mut bytes).unwrap();
+    assert!(memchr::memmem::find(&bytes, &[0xbc, 0xad, 0xbf, 0xef]).is_some(), "no CP949 in {name}");
+}
+
+/// A condition reaches SQLite: it holds comparisons and nothing else.
+#[test]
+fn a_condition_that_calls_or_selects_is_refused_before_there_is_a_process() {
+    let scene = Scene::new();
+    let input = scene.input("a.sqlite");
+    database(&input, "UTF-8", &[]);
+    for condition in [
+        "ogr_geocode('Seoul') IS NOT NULL",
+        "a = 1 OR \"ogr_geocode\"('Seoul') IS NULL",
+        "a IN (SELECT 1)",
+        "1) UNION SELECT name, sql FROM sqlite_schema --",
+        "load_extension('/tmp/x.so') IS NULL",
+        "a = 1; ATTACH 'x' AS y",
+        "[ogr_geocode]('x') = 1",
+    ] {
+        let option = format!("where={condition}");
+        let json = scene.convert(&input, &["--opt", &option]).failed(2, "usage.option");
+        assert!(json["engine"]["version"].is_null(), "a process was made: {json}");
+    }
+    let json =
+        scene.convert(&input, &["--opt", "WHERE=a IS NOT NULL AND (b LIKE 'o%' OR lower(b) IN ('x'))"]);
+    json.succeeded();
+}
