@@ -382,7 +382,7 @@ fn open_zip(path: &Path) -> zip::ZipArchive<std::fs::File> {
     zip::ZipArchive::new(std::fs::File::open(path).expect("a readable file")).expect("a zip archive")
 }
 
-fn read_zip(path: &Path) -> Files {
+pub(crate) fn read_zip(path: &Path) -> Files {
     let mut archive = open_zip(path);
     (0..archive.len())
         .map(|index| {
