@@ -326,6 +326,10 @@ impl Gdal {
                 let text = "it is a table of tables that lie outside of its directory";
                 return Err(EngineError::Reaches(text.to_owned()));
             }
+            if prolog::is_for_xerces_alone(input) {
+                let text = "it is an XML document with a document type, in an encoding other than UTF-8";
+                return Err(EngineError::Reaches(text.to_owned()));
+            }
             return Ok(drivers.collect());
         }
         let Some(api) = &self.sqlite else {

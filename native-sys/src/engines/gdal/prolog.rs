@@ -32,11 +32,31 @@ const LIKE_ASCII: &[&str] = &[
     "koi8-",
 ];
 
+/// Encodings that Expat knows, and those that GDAL teaches it.
+const EXPAT: &[&str] =
+    &["utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "iso8859-1"];
+
 /// Whether either parser may read the file.
 pub(super) fn is_harmless(input: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(input).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     read.is_ok() && is_harmless_head(&head)
+}
+
+/// Whether a document has a document type and an encoding that only Xerces would read.
+pub(super) fn is_for_xerces_alone(input: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(input).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    read.is_ok() && is_head_for_xerces_alone(&head)
+}
+
+fn is_head_for_xerces_alone(head: &[u8]) -> bool {
+    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let Some((declaration, _)) = start.strip_prefix(b"<?xml").and_then(|rest| split(rest, b"?>")) else {
+        return false;
+    };
+    let expat_reads = |name: String| EXPAT.iter().any(|known| name == *known);
+    encoding(declaration).is_some_and(|name| !expat_reads(name)) && !is_harmless_head(head)
 }
 
 fn is_harmless_head(head: &[u8]) -> bool {
@@ -80,7 +100,7 @@ fn split<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_harmless_head;
+    use super::{is_harmless_head, is_head_for_xerces_alone};
 
     #[test]
     fn documents_without_a_type_in_a_known_encoding() {
@@ -110,6 +130,10 @@ mod tests {
         ] {
             assert!(!is_harmless_head(text.as_bytes()), "{text}");
         }
+        assert!(is_head_for_xerces_alone(b"<?xml version='1.0' encoding='EUC-KR'?><!DOCTYPE a><a/>"));
+        assert!(is_head_for_xerces_alone(b"<?xml version='1.0' encoding='IBM037'?><a/>"));
+        assert!(!is_head_for_xerces_alone(b"<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE a><a/>"));
+        assert!(!is_head_for_xerces_alone(b"<?xml version='1.0' encoding='EUC-KR'?><a/>"));
         let long = format!("<?xml version='1.0' encoding='EUC-KR'?>{}", " ".repeat(1 << 20));
         assert!(!is_harmless_head(long.as_bytes()));
     }
