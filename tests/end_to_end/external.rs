@@ -99,8 +99,14 @@ fn virtual_tables_that_read_other_files_are_refused() {
             fooled += usize::from(scene.fools_ogr2ogr(&input));
             let run = scene.convert(&input, &[]);
             assert!(!scene.is_out(&run), "{name} {kind} {sql}: {run:?}");
-            let json = run.failed(10, "input.external_reference");
-            assert!(json["error"]["message"].as_str().unwrap().contains("virtual"), "{json}");
+            // Newer versions of SQLite themselves refuse a row that is not what it says.
+            let damaged = *kind != "table" && run.code == Some(15);
+            let (exit, code, says) = match damaged {
+                true => (15, "engine.rejected", "SQLite cannot read the file"),
+                false => (10, "input.external_reference", "virtual"),
+            };
+            let json = run.failed(exit, code);
+            assert!(json["error"]["message"].as_str().unwrap().contains(says), "{json}");
         }
     }
     assert!(fooled >= 8, "GDAL itself is not fooled: {fooled}");
