@@ -15,18 +15,74 @@ use std::path::Path;
 pub struct Memory {
     /// `VmRSS`.
     pub resident: u64,
+    /// What the kernel holds for it that is not resident: page tables (`VmPTE`), pages in the
+    /// swap (`VmSwap`) and huge pages (`HugetlbPages`).
+    pub beside: u64,
+    /// `VmSize`, what `RLIMIT_AS` caps.
+    pub addresses: u64,
     /// `VmHWM`, the largest `VmRSS` so far.
     pub peak_resident: u64,
     /// `VmData`, what `RLIMIT_DATA` caps.
     pub data: u64,
-    /// Threads, which is no memory, but stands beside it.
+    /// Number of threads.
     pub threads: u64,
+    /// The first thread has ended and others go on. The kernel shows no memory of such a
+    /// process under its own id; these numbers are from another thread.
+    pub leaderless: bool,
+}
+
+impl Memory {
+    /// All that the process holds now.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.resident + self.beside
+    }
 }
 
 /// What a process uses now.
 pub fn memory(pid: Pid) -> Memory {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
-    status.map_or_else(|_| Memory::default(), |text| parse(&text))
+    let directory = format!("/proc/{}", pid.as_raw_nonzero());
+    match std::fs::read_to_string(format!("{directory}/status")) {
+        Ok(text) if has_memory(&text) => parse(&text),
+        // The first thread has ended: alone, or with the process.
+        Ok(_) => other_threads(&directory).map_or_else(Memory::default, |text| Memory {
+            leaderless: true,
+            ..parse(&text)
+        }),
+        Err(_) => Memory::default(),
+    }
+}
+
+/// Whether a status is that of a thread that has memory. One that has ended has none.
+fn has_memory(status: &str) -> bool {
+    status.lines().any(|line| line.starts_with("VmRSS:"))
+}
+
+/// The status of a thread of the process that has memory and is not about to end.
+fn other_threads(directory: &str) -> Option<String> {
+    let threads = std::fs::read_dir(format!("{directory}/task")).ok()?;
+    threads.flatten().find_map(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        (has_memory(&status) && !is_ending(&status, &stat)).then_some(status)
+    })
+}
+
+/// `PF_EXITING` of a thread's flags (proc(5)).
+const EXITING: u64 = 4;
+
+/// The bit of `SIGKILL` in a set of signals.
+const KILLED: u64 = 1 << 8;
+
+/// Whether a thread ends: when a process ends, its first thread may be gone before the others.
+fn is_ending(status: &str, stat: &str) -> bool {
+    let pending = ["SigPnd:", "ShdPnd:"].iter().any(|name| {
+        let set = status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        set.and_then(|set| u64::from_str_radix(set, 16).ok()).is_some_and(|set| set & KILLED != 0)
+    });
+    // The name may contain anything; after its closing bracket the flags are the seventh.
+    let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6));
+    pending || flags.and_then(|flags| flags.parse::<u64>().ok()).is_none_or(|flags| flags & EXITING != 0)
 }
 
 /// The same, from an open `/proc/PID/status`.
@@ -52,9 +108,12 @@ fn parse(status: &str) -> Memory {
     let bytes = |name| field(name) * 1024;
     Memory {
         resident: bytes("VmRSS:"),
+        beside: bytes("VmPTE:") + bytes("VmSwap:") + bytes("HugetlbPages:"),
+        addresses: bytes("VmSize:"),
         peak_resident: bytes("VmHWM:"),
         data: bytes("VmData:"),
         threads: field("Threads:"),
+        leaderless: false,
     }
 }
 
@@ -136,13 +195,32 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_kib() {
-        let status =
-            "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nVmData:\t     512 kB\nThreads:\t3\n";
-        assert_eq!(
-            parse(status),
-            Memory { resident: 1 << 20, peak_resident: 2 << 20, data: 512 << 10, threads: 3 }
-        );
+        let status = "Name:\tx\nVmSize:\t    4096 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n\
+            VmData:\t     512 kB\nVmPTE:\t      64 kB\nVmSwap:\t       8 kB\nHugetlbPages:\t    2048 kB\n\
+            Threads:\t3\n";
+        let expected = Memory {
+            resident: 1 << 20,
+            beside: (64 + 8 + 2048) << 10,
+            addresses: 4 << 20,
+            peak_resident: 2 << 20,
+            data: 512 << 10,
+            threads: 3,
+            leaderless: false,
+        };
+        assert_eq!(parse(status), expected);
+        assert_eq!(expected.taken(), (1024 + 64 + 8 + 2048) << 10);
         assert_eq!(parse("Name:\tzombie\n"), Memory::default());
+    }
+
+    #[test]
+    fn a_thread_that_ends_with_its_process_is_told_apart() {
+        let status = |pending: &str| format!("SigPnd:\t{pending}\nShdPnd:\t0000000000000000\nVmRSS:\t1 kB\n");
+        let stat = |flags: u32| format!("7 (a ) b) S 1 7 7 0 -1 {flags} 12 0");
+        assert!(has_memory(&status("0")) && !has_memory("State:\tZ (zombie)\n"));
+        assert!(!is_ending(&status("0000000000000000"), &stat(0x40_0040)));
+        assert!(is_ending(&status("0000000000000100"), &stat(0x40_0040)));
+        assert!(is_ending(&status("0000000000000000"), &stat(0x40_0044)));
+        assert!(is_ending(&status("0000000000000000"), ""), "it is gone");
     }
 
     /// Makes directories in one another, with a file in the innermost.

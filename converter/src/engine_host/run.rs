@@ -49,5 +49,5 @@ fn serve(request: &Request, confined: &Confined, reporter: &Arc<Reporter>) -> An
         // The supervisor judges the same message, and kills what does not stop here.
         return Answer::Setup(posture::too_weak(level, minimum).message);
     }
-    work::run(request, reporter)
+    work::run(request, reporter, &|| (confined.after_loading)(request, &confined.status))
 }

@@ -7,11 +7,17 @@ use cadmill_converter::pin::{self, PinError};
 use cadmill_converter::protocol::{Answer, Message, Request, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
+/// `loaded` is called when the engine is loaded and has not seen its input.
+pub(crate) fn run(
+    request: &Request,
+    reporter: &Arc<Reporter>,
+    loaded: &dyn Fn() -> io::Result<()>,
+) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
         return Answer::Probed;
     }
@@ -28,6 +34,9 @@ pub(crate) fn run(request: &Request, reporter: &Arc<Reporter>) -> Answer {
         Err(answer) => return answer,
     };
     let description = engine.describe();
+    if let Err(error) = loaded() {
+        return Answer::Setup(format!("limit on addresses: {error}"));
+    }
     reporter.send(&Message::Loaded {
         library: description.library.clone(),
         version: description.version.clone(),

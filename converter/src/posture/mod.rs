@@ -108,6 +108,8 @@ pub struct Landlock {
 pub struct Limits {
     /// `RLIMIT_DATA`, bytes of private data.
     pub data_bytes: Option<u64>,
+    /// `RLIMIT_AS`, bytes of addresses; lowered once more when the engine is loaded.
+    pub address_bytes: Option<u64>,
     /// `RLIMIT_FSIZE`, bytes in one file.
     pub file_bytes: Option<u64>,
     /// `RLIMIT_CORE`, bytes in a core file.
@@ -149,8 +151,9 @@ impl InForce {
     pub fn level(&self) -> Level {
         let limits = &self.limits;
         let limited = limits.core_bytes == Some(0)
-            && [limits.data_bytes, limits.file_bytes, limits.stack_bytes, limits.descriptors]
+            && [limits.data_bytes, limits.address_bytes, limits.file_bytes]
                 .iter()
+                .chain(&[limits.stack_bytes, limits.descriptors])
                 .all(Option::is_some);
         if self.seccomp.is_none() || !self.no_new_privs || self.dumpable || !limited {
             Level::None
@@ -236,6 +239,7 @@ mod tests {
             dumpable: false,
             limits: Limits {
                 data_bytes: some,
+                address_bytes: some,
                 file_bytes: some,
                 core_bytes: Some(0),
                 stack_bytes: some,

@@ -31,6 +31,7 @@ pub mod label;
 pub mod limits;
 pub mod mounts;
 mod note;
+mod pair;
 pub mod parent;
 pub mod privileges;
 pub mod reap;
@@ -42,6 +43,7 @@ pub mod violation;
 use crate::posture::{self, InForce};
 use crate::probe::status_text;
 use crate::protocol::Request;
+use cadmill_core::domain::format::EngineKind;
 use std::fs::File;
 use std::io;
 
@@ -62,6 +64,8 @@ pub struct Confined {
     pub in_force: InForce,
     /// Its own `/proc/self/status`, which it could not open any more.
     pub status: File,
+    /// What remains to be done when the engine is loaded, before it sees its input.
+    pub after_loading: fn(&Request, &File) -> io::Result<()>,
 }
 
 /// Steps 2 to 10. Step 1 came before the request could be read.
@@ -73,8 +77,7 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
     let own_uid = request.confinement.own_uid;
     environment::scrub();
     label::reset().map_err(step("name"))?;
-    limits::apply(request.memory_bytes, request.file_bytes, own_uid.is_some())
-        .map_err(step("resource limits"))?;
+    limits::apply(request, own_uid.is_some()).map_err(step("resource limits"))?;
     let network_namespace = tiers::leave_network();
     own_uid.map_or(Ok(()), tiers::become_user).map_err(step("own user id"))?;
     tiers::drop_capabilities().map_err(step("capabilities"))?;
@@ -86,6 +89,9 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
     let status = File::open("/proc/self/status").map_err(step("own status"))?;
     crash::install(channel.messages_fd(), &status).map_err(step("crash handlers"))?;
     violation::install().map_err(step("violation handler"))?;
+    if request.library.kind == EngineKind::Jvm {
+        pair::keep_one().map_err(step("pair of sockets"))?;
+    }
     let landlock = files::restrict(request).map_err(step("landlock"))?;
     let filter = syscalls::filter(request.library.kind);
     // A kernel without seccomp refuses; the level says so.
@@ -112,7 +118,7 @@ fn read_back(mut in_force: InForce, status: File) -> io::Result<Confined> {
         in_force.seccomp = None;
     }
     in_force.capabilities = posture::capabilities(&text).unwrap_or(u64::MAX);
-    Ok(Confined { in_force, status })
+    Ok(Confined { in_force, status, after_loading: limits::after_loading })
 }
 
 /// Ends the process at once with code 0, without running the destructors of the

@@ -1,13 +1,14 @@
 //! The handler of system calls that the filter does not let pass.
 //!
 //! The filter answers such a call with `SIGSYS` and does not make it. If it would have
-//! taken away a name, [`removal`] does what is done instead, and the engine goes on. For
+//! taken away a name, [`removal`] does what is done instead, and the engine goes on; [`pair`]
+//! answers calls that a JVM cannot do without. For
 //! any other the handler tells the number, and the process ends. Where the signal is
 //! blocked, the kernel ends the process itself, for either; the number is lost then, and
 //! nothing else is. The filter lets nobody replace the handler.
 
 use super::note::Note;
-use super::removal;
+use super::{pair, removal};
 use std::io;
 
 /// `si_code` of a signal that the filter sent (siginfo.h).
@@ -58,7 +59,10 @@ extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucon
         // SAFETY: as above.
         let before = unsafe { *errno };
         // SAFETY: number and arguments are those of the call that the thread is about to make.
-        let answer = unsafe { removal::answer(info.syscall.into(), arguments(registers)) };
+        let answer = unsafe {
+            let (number, arguments) = (info.syscall.into(), arguments(registers));
+            removal::answer(number, arguments).or_else(|| pair::answer(number, arguments))
+        };
         if let Some(answer) = answer {
             // SAFETY: as above.
             unsafe { *errno = before };

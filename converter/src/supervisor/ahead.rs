@@ -141,6 +141,7 @@ impl Report {
                 Outcome::OutOfMemory { .. }
                 | Outcome::Crashed { .. }
                 | Outcome::NoAnswer { .. }
+                | Outcome::Misbehaved(_)
                 | Outcome::Cancelled
                 | Outcome::Protocol(_) => false,
             }

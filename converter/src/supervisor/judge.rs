@@ -42,12 +42,19 @@ pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
         if signal == SIGKILL && seen.out_of_memory {
             return Outcome::OutOfMemory { observed: seen.peak_resident };
         }
+        if let Some(cap) = beyond(seen, caps) {
+            return Outcome::Cap(cap);
+        }
         return match starved(seen, caps) {
             Some(observed) => Outcome::Cap(Cap::Memory { limit: caps.memory_bytes, observed }),
             None => Outcome::Crashed { signal },
         };
     }
     let exit = remains.exit.unwrap_or(-1);
+    // Whatever it answers: the cap was passed between two looks.
+    if let Some(cap) = beyond(seen, caps).filter(|_| seen.answer.is_some()) {
+        return Outcome::Cap(cap);
+    }
     match &seen.answer {
         None => Outcome::NoAnswer { exit },
         Some(Answer::Cancelled) if seen.cancelled_at.is_some() => Outcome::Cancelled,
@@ -58,6 +65,13 @@ pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
         }
         Some(answer) => Outcome::Answered(answer.clone()),
     }
+}
+
+/// The cap on memory, if the process is known to have held more, at whatever moment: by the
+/// last look, by the kernel's sum after its end, or by its own word.
+fn beyond(seen: &Seen, caps: &Caps) -> Option<Cap> {
+    let (limit, observed) = (caps.memory_bytes, seen.peak_resident);
+    (observed > limit).then_some(Cap::Memory { limit, observed })
 }
 
 /// Whether a crash is the end of an allocation that failed, and the private data
@@ -112,6 +126,24 @@ mod tests {
         assert_eq!(judge(&dying(2, 20 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
         let sampled = Seen { peak_data: 255 * MIB, ..Seen::default() };
         assert_eq!(judge(&sampled, &crashed, &caps()), memory(255 * MIB));
+    }
+
+    #[test]
+    fn nothing_that_held_more_than_the_cap_has_converted() {
+        let seen = |peak_resident| Seen {
+            answer: Some(Answer::Converted { warnings: 0 }),
+            peak_resident,
+            ..Seen::default()
+        };
+        let (exited, crashed) = (remains(Some(0), None), remains(None, Some(11)));
+        let beyond = Outcome::Cap(Cap::Memory { limit: 256 * MIB, observed: 256 * MIB + 1 });
+        assert!(matches!(judge(&seen(256 * MIB), &exited, &caps()), Outcome::Answered(_)));
+        assert_eq!(judge(&seen(256 * MIB + 1), &exited, &caps()), beyond);
+        assert_eq!(judge(&seen(256 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
+        assert_eq!(judge(&seen(256 * MIB + 1), &crashed, &caps()), beyond);
+        // A forbidden call tells more.
+        let violation = remains(None, Some(SIGSYS));
+        assert_eq!(judge(&seen(512 * MIB), &violation, &caps()), Outcome::Violation { syscall: None });
     }
 
     #[test]

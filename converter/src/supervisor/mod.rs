@@ -112,6 +112,9 @@ pub enum Outcome {
         /// Its exit code.
         exit: i32,
     },
+    /// It did what no library does, by the kernel's word, and was ended: it left itself
+    /// without a first thread.
+    Misbehaved(String),
     /// It hit a cap and was ended.
     Cap(Cap),
     /// It was cancelled and has ended.

@@ -6,7 +6,7 @@ use super::process::Process;
 use super::room::Room;
 use super::{Cap, Event, Identity, Outcome, Report, clean, judge};
 use crate::posture::{InForce, Level};
-use crate::probe;
+use crate::probe::{self, Memory};
 use crate::protocol::{Answer, Command, Decoder, Message};
 use cadmill_core::domain::limits::Caps;
 use std::io;
@@ -17,9 +17,13 @@ use std::time::{Duration, Instant};
 
 /// How often the caps are looked at: at first, when most that goes wrong goes
 /// wrong at once, and later, when looking has its price. A host that waits does nothing.
-fn tick(working: Option<Duration>) -> Duration {
+/// The closer to the cap on memory, the more often: what the kernel does not hold is held by
+/// looking.
+fn tick(working: Option<Duration>, taken: u64, cap: u64) -> Duration {
+    let near = |parts: u64| taken >= cap / 4 * parts;
     Duration::from_millis(match working {
-        Some(elapsed) if elapsed < Duration::from_secs(2) => 20,
+        Some(_) if near(3) => 5,
+        Some(elapsed) if elapsed < Duration::from_secs(2) || near(2) => 20,
         Some(_) => 50,
         None => 250,
     })
@@ -63,6 +67,10 @@ pub(super) struct Seen {
     pub(super) message_bytes: u64,
     pub(super) peak_resident: u64,
     pub(super) peak_data: u64,
+    /// Memory that it held at the last look.
+    pub(super) taken: u64,
+    /// Its first thread had ended at the last look, and others had not.
+    pub(super) leaderless: bool,
 }
 
 pub(super) struct Watch<'a> {
@@ -70,6 +78,8 @@ pub(super) struct Watch<'a> {
     orders: Arc<Orders>,
     minimum: Level,
     started: Instant,
+    /// Largest resident set of this process when it had started the other.
+    own_peak: u64,
     process: Process,
     group: Group,
     decoder: Decoder,
@@ -90,7 +100,8 @@ impl<'a> Watch<'a> {
         let (decoder, seen) = (Decoder::default(), Seen::default());
         let started = process.started();
         let room = Room::new(caps.output_bytes);
-        Self { caps, orders, minimum, started, process, group, decoder, room, seen, events }
+        let own_peak = probe::memory(rustix::process::getpid()).peak_resident;
+        Self { caps, orders, minimum, started, own_peak, process, group, decoder, room, seen, events }
     }
 
     /// Another end of the pipe of commands, and another handle of the process.
@@ -129,7 +140,8 @@ impl<'a> Watch<'a> {
     /// By what is known now: a host that waited may have begun meanwhile.
     fn next_look(&self, last: Option<Instant>) -> Instant {
         last.map_or(self.started, |last| {
-            last + tick(self.orders.since().map(|since| last.saturating_duration_since(since)))
+            let working = self.orders.since().map(|since| last.saturating_duration_since(since));
+            last + tick(working, self.seen.taken, self.caps.memory_bytes)
         })
     }
 
@@ -156,8 +168,14 @@ impl<'a> Watch<'a> {
             // Death is on its way; SIGKILL cannot be refused.
             return Ok(());
         }
-        if let Some(cap) = self.exceeded(now) {
+        let usage = probe::memory(self.process.pid());
+        if let Some(cap) = self.exceeded(&usage, now) {
             return self.kill(Outcome::Cap(cap));
+        }
+        // Twice in a row: when a process ends, its first thread may be gone before the others.
+        if std::mem::replace(&mut self.seen.leaderless, usage.leaderless) && usage.leaderless {
+            let what = "ended its first thread and left the others running".to_owned();
+            return self.kill(Outcome::Misbehaved(what));
         }
         self.room.limit(self.orders.output_bytes());
         if let Some(cap) = self.room.walk(&self.orders.written(), &self.process)? {
@@ -178,8 +196,8 @@ impl<'a> Watch<'a> {
     }
 
     /// The cap that is exceeded, if one is, but for what it wrote.
-    fn exceeded(&mut self, now: Instant) -> Option<Cap> {
-        let usage = probe::memory(self.process.pid());
+    fn exceeded(&mut self, usage: &Memory, now: Instant) -> Option<Cap> {
+        self.seen.taken = usage.taken();
         self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
         self.seen.peak_data = self.seen.peak_data.max(usage.data);
         let since = self.orders.since();
@@ -187,8 +205,10 @@ impl<'a> Watch<'a> {
         let longest = if since.is_some() { self.caps.time } else { MAX_WAIT };
         let printed = self.seen.noise_bytes + self.seen.message_bytes;
         let caps = &self.caps;
-        if usage.resident > caps.memory_bytes {
-            return Some(Cap::Memory { limit: caps.memory_bytes, observed: usage.resident });
+        // Also what it held for a moment between two looks.
+        let observed = usage.taken().max(usage.peak_resident);
+        if observed > caps.memory_bytes {
+            return Some(Cap::Memory { limit: caps.memory_bytes, observed });
         }
         if elapsed > longest {
             return Some(Cap::Time { limit: longest, observed: elapsed });
@@ -319,11 +339,12 @@ impl<'a> Watch<'a> {
         self.look_once_more()?;
         let since = self.orders.since().unwrap_or(self.started);
         let wall_time = since.elapsed();
-        let seen = self.seen;
-        // A child's ru_maxrss begins with the size of the process that started
-        // it, so it says something only when it is larger than ours.
-        let ours = probe::memory(rustix::process::getpid()).peak_resident;
-        let reaped_peak = if remains.peak_resident_bytes > ours { remains.peak_resident_bytes } else { 0 };
+        let mut seen = self.seen;
+        // A child's ru_maxrss begins with the largest size of the process that started
+        // it, so it says something only when it is larger than that.
+        if remains.peak_resident_bytes > self.own_peak {
+            seen.peak_resident = seen.peak_resident.max(remains.peak_resident_bytes);
+        }
         Ok(Report {
             outcome: judge::judge(&seen, &remains, &self.caps),
             confinement: seen.confinement,
@@ -331,7 +352,7 @@ impl<'a> Watch<'a> {
             began: seen.began,
             wall_time,
             processor_time: remains.processor_time,
-            peak_memory_bytes: seen.peak_resident.max(reaped_peak),
+            peak_memory_bytes: seen.peak_resident,
             identity: seen.identity,
             warnings: seen.warnings,
             noise_bytes: seen.noise_bytes,

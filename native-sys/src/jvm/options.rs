@@ -12,6 +12,8 @@ use std::path::Path;
 /// - Nobody attaches, and no signal asks for a dump of the threads.
 /// - The heap begins small. A sixty-fourth of the machine's memory, the default, would
 ///   count against the cap of the process before anything is done.
+/// - Classes have 64 MiB of addresses and not 1 GiB: some ten thousand fit, and what is
+///   reserved is what the limit on addresses cannot tell from memory.
 /// - One thread collects garbage, one compiles, and only as far as pays at once: a
 ///   converter lives for one file.
 /// - The limits of a container are not looked up: the cap of the process is smaller.
@@ -25,6 +27,7 @@ const ALWAYS: &[&str] = &[
     "-XX:-UseContainerSupport",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    "-XX:CompressedClassSpaceSize=64m",
     "-Xshare:auto",
     "-Dfile.encoding=UTF-8",
     "-Djava.awt.headless=true",

@@ -9,6 +9,7 @@
 //! in Java, for which the filter is another one.
 
 mod outside;
+mod peak;
 mod posture;
 mod rig;
 mod table;
@@ -86,7 +87,7 @@ macro_rules! families {
     )+ };
 }
 
-families!(files, network, processes, kernel, resources, output, storage);
+families!(files, network, processes, kernel, resources, memory, output, storage);
 
 /// The words in backquotes of a part of docs/SECURITY.md, each once.
 fn told(part: &str) -> Vec<String> {

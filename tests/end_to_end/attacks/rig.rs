@@ -332,7 +332,7 @@ pub(super) fn archive_of(content: &str) -> Vec<u8> {
 }
 
 /// An engines file that declares the converter that loads such libraries as `double`.
-fn engine_in_java(bench: &Bench, library: &Path) -> PathBuf {
+pub(super) fn engine_in_java(bench: &Bench, library: &Path) -> PathBuf {
     let file = bench.path("engines.toml");
     let keys = format!("natives = {:?}", library.parent().unwrap());
     std::fs::write(&file, crate::jvm::declared("double", crate::jvm::attacking(), &keys)).unwrap();

@@ -113,6 +113,9 @@ const SMALL_OUTPUT: &[&str] = &["--max-output", "64M", "--timeout", "60s"];
 const TIME: End = Failure(13, "limit.time");
 const OUTPUT: End = Failure(16, "limit.output");
 const FILES: End = Failure(16, "limit.files");
+const MEMORY: End = Failure(12, "limit.memory");
+const NO_MEMORY: End = Refused("Cannot allocate memory");
+const MISBEHAVED: End = Failure(17, "engine.no_answer");
 const NO_ANSWER: End = Failure(17, "engine.no_answer");
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -229,9 +232,6 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "descriptor_bomb", Nothing, Refused("Too many open files"), Works),
     // From here on it is the supervisor that ends them, whoever the host is. The same
     // libraries work when they are moderate, or the cap is higher.
-    attack("resources", "shared_bomb", Text("128"), Failure(12, "limit.memory"), Failure(12, "limit.memory"))
-        .flags(CAPPED),
-    attack("resources", "shared_bomb", Text("16"), Works, Works).flags(CAPPED),
     attack("resources", "thread_bomb", Nothing, Failure(16, "limit.threads"), Failure(16, "limit.threads")),
     attack("resources", "file_bomb", Nothing, FILES, FILES),
     attack("resources", "deep_bomb", Nothing, FILES, FILES),
@@ -246,11 +246,31 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "flood", Text("0"), Failure(16, "limit.messages"), Failure(16, "limit.messages")),
     attack("resources", "flood", Text("16"), Works, Works),
     attack("resources", "escapes", Nothing, Refused("forged: line"), Refused("forged: line")),
+    // Memory that the limit on private data does not count: the kernel refuses it, or the
+    // limit on addresses does. Unconfined, the watchdog ends them at the same cap.
+    attack("memory", "shared_anonymous", Text("128"), NOT_PERMITTED, MEMORY).flags(CAPPED),
+    attack("memory", "shared_anonymous", Text("8"), NOT_PERMITTED, Works).flags(CAPPED),
+    // Only the kernel sees it, where nothing confines it.
+    attack("memory", "shared_not_resident", Text("128"), NOT_PERMITTED, Works).flags(CAPPED),
+    attack("memory", "shared_device", Text("128"), DENIED, MEMORY).flags(CAPPED).landlock_alone(NO_MEMORY),
+    attack("memory", "grows_down", Text("128"), NOT_PERMITTED, MEMORY).flags(CAPPED),
+    attack("memory", "grows_down", Text("8"), NOT_PERMITTED, Works).flags(CAPPED),
+    attack("memory", "huge_pages", Nothing, NOT_PERMITTED, WorksOrKernelRefuses),
+    attack("memory", "read_only_after", Text("128"), MEMORY, MEMORY).flags(CAPPED),
+    attack("memory", "read_only_after", Text("8"), Works, Works).flags(CAPPED),
+    attack("memory", "moved_stack", Text("128"), NO_MEMORY, MEMORY).flags(CAPPED),
+    attack("memory", "moved_stack", Text("8"), Works, Works).flags(CAPPED),
+    attack("memory", "pieces_of_stack", Text("128"), MEMORY, MEMORY).flags(CAPPED),
+    attack("memory", "page_tables", Text("128"), NO_MEMORY, MEMORY).flags(CAPPED),
+    attack("memory", "full_pipes", Text("24"), NOT_PERMITTED, Works),
+    attack("memory", "full_pairs", Text("32"), Violation("socketpair"), Works).in_java(Refused("Broken pipe")),
+    attack("memory", "more_addresses", Nothing, NOT_PERMITTED, WorksOrKernelRefuses),
     attack("output", "leave_silently", Nothing, NO_ANSWER, NO_ANSWER),
     // With the confinement off the attack itself works, and what it made is refused.
     attack("output", "as_link", Nothing, Violation("symlink"), NO_ANSWER),
     attack("output", "as_fifo", Nothing, Violation("mknodat"), NO_ANSWER),
     attack("output", "with_second_name", Nothing, Violation("link"), NO_ANSWER),
+    attack("output", "without_first_thread", Text("128"), MISBEHAVED, MISBEHAVED).flags(CAPPED),
     // What is handed out is what lay there when the process was dead.
     attack("output", "answer_first", Nothing, Works, Works),
     attack("output", "change_later", Nothing, Violation("clone"), Works),

@@ -2,7 +2,7 @@
 //! in a container without privileges there is nothing to show.
 
 use super::rig::{archive_of, library_of, preceded, without_landlock, wrapped};
-use crate::support::{Bench, Run, real};
+use crate::support::{Bench, Run, real, unique};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn archive(bench: &Bench, content: &str) -> PathBuf {
 }
 
 /// A conversion by the engine `double` of an engines file.
-fn by_double(bench: &Bench, engines: &Path, input: &Path) -> Command {
+pub(super) fn by_double(bench: &Bench, engines: &Path, input: &Path) -> Command {
     let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "--json"];
     bench.command(&[&arguments[..], &["--engines-file", engines.to_str().unwrap(), "-o", "out.stl"]].concat())
 }
@@ -103,7 +103,7 @@ impl SmallGroup {
             (below("/sys/fs/cgroup/memory", "memory:"), "memory.limit_in_bytes"),
             (below("/sys/fs/cgroup", ":"), "memory.max"),
         ];
-        let name = format!("cadmill-test-{}-{bytes}", std::process::id());
+        let name = format!("cadmill-test-{}-{}", std::process::id(), unique());
         parents.into_iter().find_map(|(parent, limit)| {
             let directory = parent?.join(&name);
             std::fs::create_dir(&directory).ok()?;
@@ -111,6 +111,13 @@ impl SmallGroup {
             std::fs::write(group.0.join(limit), bytes.to_string()).ok()?;
             Some(group)
         })
+    }
+
+    /// The most that it has used, in bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        let files = ["memory.max_usage_in_bytes", "memory.peak"];
+        let text = files.iter().find_map(|file| std::fs::read_to_string(self.0.join(file)).ok());
+        text.and_then(|text| text.trim().parse().ok()).expect("the group's peak")
     }
 
     /// The command, in the group.
@@ -140,7 +147,7 @@ fn the_kernel_takes_the_engine_first_and_that_is_told() {
         println!("skipped: this host gives no control group");
         return;
     };
-    let attack = super::ATTACKS.iter().find(|attack| attack.name == "shared_bomb").unwrap();
+    let attack = super::ATTACKS.iter().find(|attack| attack.name == "read_only_after").unwrap();
     let engines = crate::misbehaviour::engines_file(&bench, &library_of(attack), "");
     // Four times as much is taken: twice what the group has, and less than the cap.
     let input = archive(&bench, "64\n");

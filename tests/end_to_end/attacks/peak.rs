@@ -1,0 +1,125 @@
+//! What the attacks on memory take, as the kernel counts it for the test: in a control group
+//! that the test makes, and that the supervisor does not know of.
+
+use super::rig::{engine_in_java, library_of, preceded};
+use super::table::{ATTACKS, Attack};
+use super::tiers::{SmallGroup, by_double};
+use crate::support::{Bench, Run, real};
+use std::path::Path;
+use std::process::Command;
+
+const CAP: u64 = 128 << 20;
+
+/// What may come on top of the cap, in bytes.
+const TOLERANCE: u64 = 16 << 20;
+
+/// Where the reserve of a JVM's heap, half of the cap, is what the kernel cannot tell from
+/// memory in use, so that the watchdog is the bound.
+const TOLERANCE_IN_JAVA: u64 = CAP;
+
+/// More than any attack takes, so that this group is not what stops it.
+const ROOM: u64 = 3 << 30;
+
+const NOBODY: &str = "65534";
+
+/// As a user without privileges, which can make no control group.
+const AS_NOBODY: [&str; 6] =
+    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+
+/// The most that a run uses, beside its outcome, while another conversion runs.
+fn peak(bench: &Bench, engines: &Path, given: &str, java: Option<&str>, before: &[&str]) -> (u64, Run) {
+    let input = bench.path("input.obj");
+    std::fs::write(&input, format!("{given}\n")).unwrap();
+    let mut command = by_double(bench, engines, &input);
+    command.args(["--memory", "128M", "--timeout", "60s"]);
+    if let Some(library) = java {
+        command.args(["--opt", &format!("library={library}")]);
+    }
+    if !before.is_empty() {
+        command = preceded(before, &command);
+    }
+    let group = SmallGroup::new(ROOM).expect("another group");
+    let neighbour = Bench::new();
+    let mut other = neighbour.command(&["convert", real("mesh/rabbit.obj").to_str().unwrap(), "--to", "stl"]);
+    let other = other.args(["--engine", "assimp", "-o", "out.stl"]).spawn().unwrap();
+    let run = Run::from(group.around(&command).output().unwrap());
+    let other = other.wait_with_output().unwrap();
+    assert!(other.status.success(), "the neighbour's job failed");
+    (group.peak(), run)
+}
+
+/// Whether this user may run the programs.
+fn may_run(bench: &Bench, before: &[&str]) -> bool {
+    let command = bench.command(&["--version"]);
+    before.is_empty() || preceded(before, &command).output().is_ok_and(|output| output.status.success())
+}
+
+/// Runs each attack on memory confined, and says which took more than `tolerance` beyond the
+/// cap.
+fn exceeding(java: bool, tolerance: u64, before: &[&str]) -> Vec<String> {
+    let all = ATTACKS.iter().filter(|a| a.family == "memory" || a.name == "without_first_thread");
+    let capped: Vec<&Attack> =
+        all.filter(|a| matches!(a.given, super::table::Given::Text("128"))).collect();
+    assert!(capped.len() > 5);
+    let mut wrong = Vec::new();
+    // What the programs themselves take is not the attack's.
+    let mut base = None;
+    for attack in [capped[0]].into_iter().chain(capped) {
+        let bench = Bench::new();
+        let library = library_of(attack);
+        let engines = if java {
+            engine_in_java(&bench, &library)
+        } else {
+            crate::misbehaviour::engines_file(&bench, &library, "")
+        };
+        if !before.is_empty() {
+            for path in [bench.place(), bench.path("").as_path(), engines.as_path()] {
+                let owner = NOBODY.parse().ok().map(rustix::fs::Uid::from_raw);
+                rustix::fs::chown(path, owner, None).unwrap();
+            }
+            if !may_run(&bench, before) {
+                println!("skipped: the programs lie where others may not go");
+                return wrong;
+            }
+        }
+        let name = library.file_name().unwrap().to_str().unwrap();
+        let given = if base.is_none() { "0" } else { "128" };
+        let (peak, run) = peak(&bench, &engines, given, java.then_some(name), before);
+        let Some(base) = base else {
+            base = Some(peak);
+            continue;
+        };
+        let taken = peak.saturating_sub(base);
+        let line = format!("{}: {} MiB, exit {:?}", attack.name, taken >> 20, run.code);
+        println!("{line}");
+        if taken > CAP + tolerance || run.code == Some(0) {
+            wrong.push(line);
+        }
+        bench.assert_no_plaintext_left();
+    }
+    wrong
+}
+
+fn shown(java: bool, tolerance: u64, before: &[&str]) {
+    if SmallGroup::new(ROOM).is_none() {
+        println!("skipped: this host gives no control group");
+        return;
+    }
+    let wrong = exceeding(java, tolerance, before);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_attack_takes_more_memory_than_the_cap() {
+    shown(false, TOLERANCE, &[]);
+}
+
+#[test]
+fn no_attack_takes_more_memory_than_the_cap_without_privileges() {
+    shown(false, TOLERANCE, &AS_NOBODY);
+}
+
+#[test]
+fn below_java_the_watchdog_bounds_what_the_kernel_does_not() {
+    shown(true, TOLERANCE_IN_JAVA, &[]);
+}
