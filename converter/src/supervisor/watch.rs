@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 fn tick(working: Option<Duration>, taken: u64, cap: u64) -> Duration {
     let near = |parts: u64| taken >= cap / 4 * parts;
     Duration::from_millis(match working {
-        Some(_) if near(3) => 5,
+        Some(_) if near(3) => 10,
         Some(elapsed) if elapsed < Duration::from_secs(2) || near(2) => 20,
         Some(_) => 50,
         None => 250,
