@@ -45,10 +45,8 @@ pub fn memory(pid: Pid) -> Memory {
     match std::fs::read_to_string(format!("{directory}/status")) {
         Ok(text) if has_memory(&text) => parse(&text),
         // The first thread has ended: alone, or with the process.
-        Ok(_) => other_threads(&directory).map_or_else(Memory::default, |text| Memory {
-            leaderless: true,
-            ..parse(&text)
-        }),
+        Ok(_) => other_threads(&directory)
+            .map_or_else(Memory::default, |text| Memory { leaderless: true, ..parse(&text) }),
         Err(_) => Memory::default(),
     }
 }

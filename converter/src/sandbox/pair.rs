@@ -24,7 +24,9 @@ static ENDED: AtomicI32 = AtomicI32::new(-1);
 pub(super) fn keep_one() -> io::Result<()> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for two descriptors.
-    if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) } != 0
+    if unsafe {
+        libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr())
+    } != 0
     {
         return Err(io::Error::last_os_error());
     }

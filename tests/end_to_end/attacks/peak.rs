@@ -58,8 +58,7 @@ fn may_run(bench: &Bench, before: &[&str]) -> bool {
 /// cap.
 fn exceeding(java: bool, tolerance: u64, before: &[&str]) -> Vec<String> {
     let all = ATTACKS.iter().filter(|a| a.family == "memory" || a.name == "without_first_thread");
-    let capped: Vec<&Attack> =
-        all.filter(|a| matches!(a.given, super::table::Given::Text("128"))).collect();
+    let capped: Vec<&Attack> = all.filter(|a| matches!(a.given, super::table::Given::Text("128"))).collect();
     assert!(capped.len() > 5);
     let mut wrong = Vec::new();
     // What the programs themselves take is not the attack's.

@@ -263,7 +263,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("memory", "pieces_of_stack", Text("128"), MEMORY, MEMORY).flags(CAPPED),
     attack("memory", "page_tables", Text("128"), NO_MEMORY, MEMORY).flags(CAPPED),
     attack("memory", "full_pipes", Text("24"), NOT_PERMITTED, Works),
-    attack("memory", "full_pairs", Text("32"), Violation("socketpair"), Works).in_java(Refused("Broken pipe")),
+    attack("memory", "full_pairs", Text("32"), Violation("socketpair"), Works)
+        .in_java(Refused("Broken pipe")),
     attack("memory", "more_addresses", Nothing, NOT_PERMITTED, WorksOrKernelRefuses),
     attack("output", "leave_silently", Nothing, NO_ANSWER, NO_ANSWER),
     // With the confinement off the attack itself works, and what it made is refused.
