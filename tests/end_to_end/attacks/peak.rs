@@ -6,7 +6,6 @@ use super::table::{ATTACKS, Attack};
 use super::tiers::{SmallGroup, by_double};
 use crate::support::{Bench, Run, real};
 use std::path::Path;
-use std::process::Command;
 
 const CAP: u64 = 128 << 20;
 
