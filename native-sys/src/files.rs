@@ -377,16 +377,25 @@ mod tests {
     /// nothing where that opens nothing.
     fn as_the_kernel_does(tree: &[(u8, &str, &str)], paths: &[String]) {
         let place = tempfile::tempdir().unwrap();
-        let base = place.path().join("base");
-        std::fs::create_dir(&base).unwrap();
+        std::fs::create_dir(place.path().join("base")).unwrap();
+        let base = place.path().join("base").canonicalize().unwrap();
         std::fs::write(place.path().join("a"), "outside").unwrap();
         for (kind, name, target) in tree {
             let at = base.join(name);
+            // A link that was made before may lead out: nothing is made there.
+            let is_within = |parent: &Path| parent.canonicalize().is_ok_and(|it| it.starts_with(&base));
+            if !at.parent().is_some_and(is_within) {
+                continue;
+            }
             // What does not fit what is there already is left out.
             let _ = match kind {
-                0 => std::fs::create_dir_all(&at),
-                1 => std::fs::write(&at, name),
-                _ => std::os::unix::fs::symlink(target.replace("BASE", base.to_str().unwrap()), &at),
+                0 => std::fs::create_dir(&at),
+                1 => File::create_new(&at)
+                    .and_then(|mut file| io::Write::write_all(&mut file, name.as_bytes())),
+                _ => {
+                    let target = target.replace("OUTSIDE", place.path().to_str().unwrap());
+                    std::os::unix::fs::symlink(target.replace("BASE", base.to_str().unwrap()), &at)
+                }
             };
         }
         let directory = Directory::open(&base).unwrap();
@@ -424,7 +433,7 @@ mod tests {
             ".",
             "./d/../b",
             "BASE/a",
-            "/etc/passwd",
+            "OUTSIDE/a",
             "d/e/..",
             "nowhere",
         ])
