@@ -29,8 +29,10 @@ const NEWEST: ABI = ABI::V6;
 const LOADER_DIRECTORY: &str = "/etc/ld.so.conf.d";
 
 /// Files that are read besides: the loader's list; randomness for SQLite, which
-/// asks the device; processors, for libraries that count them.
-const FILES: [&str; 3] = ["/etc/ld.so.cache", "/dev/urandom", "/sys/devices/system/cpu"];
+/// asks the device; processors, for libraries that count them; the locale of the process,
+/// without which a JVM takes file names for ASCII.
+const FILES: [&str; 4] =
+    ["/etc/ld.so.cache", "/dev/urandom", "/sys/devices/system/cpu", "/usr/lib/locale/C.utf8"];
 
 /// The tables of GDAL and PROJ.
 const GDAL_DATA: [&str; 4] =

@@ -32,7 +32,7 @@ const MISBEHAVIOURS: &[Row] = &[
     ("newer-class", &[], 11, "engine.version"),
     ("missing-class", &[], 11, "engine.symbol_missing"),
     ("missing-native", &[], 11, "engine.library_missing"),
-    ("exec /dev/shm/cadmill-ran", &[], 18, "engine.violation"),
+    ("exec /dev/shm/cadmill-ran", &[], 15, "engine.rejected"),
     ("socket 1", &[], 15, "engine.rejected"),
 ];
 

@@ -213,7 +213,7 @@ async fn one_that_waited_is_confined_as_the_others_are() {
     for (behaviour, code) in [
         ("read /etc/passwd".to_owned(), FailureCode::EngineRejected),
         (format!("write {}", written.display()), FailureCode::EngineRejected),
-        (format!("exec {}", written.display()), FailureCode::EngineViolation),
+        (format!("exec {}", written.display()), FailureCode::EngineRejected),
         ("exit".to_owned(), FailureCode::EngineNoAnswer),
     ] {
         waiting(&worker).await;
