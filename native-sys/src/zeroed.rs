@@ -94,7 +94,7 @@ unsafe extern "C" fn aligned_alloc(alignment: size_t, size: size_t) -> *mut c_vo
 /// `posix_memalign`, with zeros.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn posix_memalign(answer: *mut *mut c_void, alignment: size_t, size: size_t) -> c_int {
-    if !alignment.is_power_of_two() || alignment % size_of::<*mut c_void>() != 0 {
+    if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*mut c_void>()) {
         return libc::EINVAL;
     }
     // SAFETY: no conditions.

@@ -204,7 +204,8 @@ fn options_that_are_not_options() {
         .failed(2, "usage.option");
     convert(&bench, &countries(), &["--opt", "novalue"]).failed(2, "usage.invalid");
     let long = format!("where={}", "x".repeat(60_000));
-    convert(&bench, &countries(), &["--opt", &long]).failed(2, "usage.invalid");
+    let json = convert(&bench, &countries(), &["--opt", &long]).failed(2, "usage.option");
+    assert!(message(&json).contains("16384 bytes at most"), "{json}");
 }
 
 #[test]

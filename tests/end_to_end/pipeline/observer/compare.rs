@@ -86,6 +86,14 @@ struct Book<'a> {
     digests: HashMap<PathBuf, &'a str>,
 }
 
+/// Whether it is a directory that a job's memory is mounted on while its parts are put into
+/// their places, or one of the parts. They are empty, and no ledger tells of them: what is
+/// made in them later has the names of the directories that they are attached to.
+fn is_scaffold(below: &Path) -> bool {
+    let whole = Path::new(".room");
+    below == whole || ENGINES.iter().any(|name| below == whole.join(name))
+}
+
 /// A worker, by what was seen of it.
 pub(crate) struct Watched<'a> {
     pub(crate) events: &'a [Event],
@@ -151,14 +159,18 @@ impl<'a> Comparison<'a> {
 
     /// Whether it is the workspace of a job, or in one.
     fn is_within(&self, path: &Path) -> bool {
-        self.workspace(path).is_some()
+        self.workspace(path).is_some_and(|(_, below)| !is_scaffold(below))
     }
 
     /// Whether it is where workers have something to make besides plaintext.
     fn is_known(&self, path: &Path) -> bool {
         let is_point = path.parent() == Some(self.place)
             && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PRIVATE));
-        is_point || path.starts_with(self.data) || KERNEL.iter().any(|kernel| path.starts_with(kernel))
+        let is_scaffold = self.workspace(path).is_some_and(|(_, below)| is_scaffold(below));
+        is_point
+            || is_scaffold
+            || path.starts_with(self.data)
+            || KERNEL.iter().any(|kernel| path.starts_with(kernel))
     }
 
     /// Whether it is a directory of a workspace that belongs to no job.

@@ -16,7 +16,7 @@ const BEHAVIOURS: [(&str, Option<&str>); 13] = [
     ("threads", Some("limit.threads")),
     ("endless-file", Some("limit.output")),
     ("throw", Some("engine.rejected")),
-    ("exec", Some("engine.violation")),
+    ("exec", Some("engine.rejected")),
     ("missing-native", Some("engine.library_missing")),
 ];
 
