@@ -1,4 +1,4 @@
-//! Memory from the C library comes zeroed, for the whole engine process.
+//! Memory from the C library comes zeroed, for the whole process of an engine that needs it.
 //!
 //! A library that writes a buffer of which it filled a part puts into the result whatever
 //! the heap had there: pieces of other files of the job, and addresses, which differ in
@@ -11,9 +11,13 @@
 //! thread (`tcache`) nor what `realloc` adds, and it touches every page of a large
 //! allocation that the kernel has zeroed already.
 //!
+//! GDAL goes without: it asks for memory so often that it would pay about a twentieth more, and
+//! gives the same bytes in each run as it is.
+//!
 //! Not covered: the stack, and what a library hands out to itself from a pool of its own.
 
 use libc::{c_int, c_void, size_t};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 unsafe extern "C" {
     fn __libc_malloc(size: size_t) -> *mut c_void;
@@ -26,9 +30,25 @@ unsafe extern "C" {
 /// it is slower, for it passes by the cache of the thread.
 const LARGE: size_t = 64 << 10;
 
+/// Whether it is done. It is from the first allocation on, unless it is given up.
+static ON: AtomicBool = AtomicBool::new(true);
+
+/// Gives it up for the rest of this process, for an engine that does not need it.
+pub fn give_up() {
+    ON.store(false, Ordering::Relaxed);
+}
+
+fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
 /// `malloc`, with zeros.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc(size: size_t) -> *mut c_void {
+    if !is_on() {
+        // SAFETY: no conditions.
+        return unsafe { __libc_malloc(size) };
+    }
     if size >= LARGE {
         // SAFETY: no conditions.
         return unsafe { __libc_calloc(1, size) };
@@ -42,7 +62,7 @@ unsafe extern "C" fn malloc(size: size_t) -> *mut c_void {
 /// # Safety
 /// `memory` is null or was just given out by the C library.
 unsafe fn zeroed(memory: *mut c_void) -> *mut c_void {
-    if !memory.is_null() {
+    if !memory.is_null() && is_on() {
         // SAFETY: a live block of which no one else knows.
         unsafe { memory.cast::<u8>().write_bytes(0, libc::malloc_usable_size(memory)) };
     }
@@ -52,6 +72,10 @@ unsafe fn zeroed(memory: *mut c_void) -> *mut c_void {
 /// `realloc`, with zeros behind what was there.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn realloc(memory: *mut c_void, size: size_t) -> *mut c_void {
+    if !is_on() {
+        // SAFETY: the caller's promise to `realloc`.
+        return unsafe { __libc_realloc(memory, size) };
+    }
     if memory.is_null() {
         // SAFETY: no conditions.
         return unsafe { malloc(size) };

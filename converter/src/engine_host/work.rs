@@ -21,7 +21,9 @@ pub(crate) fn run(
     if matches!(request.task, Task::Probe { .. }) {
         return Answer::Probed;
     }
-    if !native_sys::zeroed::is_in_force() {
+    if request.library.kind == EngineKind::Gdal {
+        native_sys::zeroed::give_up();
+    } else if !native_sys::zeroed::is_in_force() {
         return Answer::Setup("memory would not come zeroed: the linker has taken another malloc".to_owned());
     }
     if let Task::Convert { options, .. } = &request.task
