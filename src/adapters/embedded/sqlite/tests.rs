@@ -273,7 +273,8 @@ async fn a_message_is_hidden_whatever_the_clock_says() {
 
 #[test]
 fn a_damaged_file_is_named_with_the_way_on() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 4] = [
         ("NotADatabase", |path| std::fs::write(path, [7; 8192]).unwrap()),
         ("SQLite", |path| {
             let file = std::fs::File::options().write(true).open(path).unwrap();
