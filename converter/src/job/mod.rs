@@ -282,7 +282,7 @@ impl<S: Sink> Job<'_, S> {
         };
         let target = self.target_for(&name, &formats, &targets)?;
         self.check_options(&target)?;
-        workspace.admit(plan.expanded_bytes())?;
+        workspace.admit("the expanded input", plan.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes();
         self.facts.unpacked_files = plan.files();
         self.start_ahead(&target, workspace)?;
@@ -308,7 +308,7 @@ impl<S: Sink> Job<'_, S> {
         let (formats, targets) = self.targets()?;
         let target = self.target_for(&name, &formats, &targets)?;
         self.check_options(&target)?;
-        workspace.admit(input.needs_bytes())?;
+        workspace.admit("the input", input.needs_bytes())?;
         self.start_ahead(&target, workspace)?;
         let progress = &mut |fraction| self.observer.progress(fraction);
         let path = input.place(&workspace.input_folder()?, self.cancel, progress)?;
