@@ -103,7 +103,7 @@ fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
         supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
         hosts: None,
     };
-    posture::require(&setting).map(drop)
+    posture::require(&setting, None).map(drop)
 }
 
 async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {
