@@ -31,7 +31,6 @@ pub mod label;
 pub mod limits;
 pub mod mounts;
 mod note;
-pub mod outsider;
 mod pair;
 pub mod parent;
 pub mod privileges;

@@ -10,7 +10,6 @@ mod deaths;
 mod duplicates;
 mod ledgers;
 mod observer;
-mod outsider;
 pub(crate) mod private;
 mod processes;
 mod task;
