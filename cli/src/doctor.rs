@@ -9,7 +9,7 @@ use crate::{fail, say, setting};
 use cadmill_converter::job::Setting;
 use cadmill_converter::posture::{self, Check, Posture};
 use cadmill_converter::worker::admission;
-use cadmill_converter::workspace::{Place, Privacy};
+use cadmill_converter::workspace::{Place, Privacy, Private};
 use cadmill_core::domain::failure::Failure;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -35,13 +35,15 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
     fail::report(&failure, None, false)
 }
 
-/// In the order of the worker: user namespaces are for processes that may be looked into.
+/// In the order of the worker.
 fn look() -> Result<Posture, Failure> {
     let mut place = Place::from_environment();
     let privacy = Privacy::from_environment()?;
-    let _private = place.make_private(privacy, admission::available_bytes())?;
+    let mut private = place.make_private(privacy, admission::available_bytes())?;
     let setting = Setting { place, ..setting::build(None)? };
-    posture::probe(&setting)
+    let posture = posture::probe(&setting, private.as_mut().and_then(Private::take_outsider))?;
+    privacy.judge(&posture)?;
+    Ok(posture)
 }
 
 fn as_json(posture: &Posture, checks: &[Check]) -> Value {

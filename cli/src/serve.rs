@@ -41,6 +41,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A worker that lived for so long has not failed at its start.
 const HEALTHY: Duration = Duration::from_secs(60);
 
+/// The pause before a worker that died is started again, and the one before the next.
+struct Pauses(Duration);
+
+impl Pauses {
+    /// The pause after a worker that lived for so long.
+    fn after(&mut self, life: Duration) -> Duration {
+        if life >= HEALTHY {
+            self.0 = FIRST_PAUSE;
+        }
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let (config, settings) = match config::load(&args.matches, Binary::Serve) {
         Ok(loaded) => loaded,
@@ -88,7 +103,7 @@ fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
         supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
         hosts: None,
     };
-    posture::require(&setting).map(drop)
+    posture::require(&setting, None).map(drop)
 }
 
 async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {
@@ -160,7 +175,7 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses(FIRST_PAUSE);
         loop {
             let started = Instant::now();
             match self.start() {
@@ -181,7 +196,7 @@ impl Keeper {
                 }
                 Err(error) => tracing::error!(error = %error, "the worker cannot be started"),
             }
-            pause = if started.elapsed() >= HEALTHY { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let pause = pauses.after(started.elapsed());
             tokio::select! {
                 () = told_to_stop(self.stopped.clone()) => return,
                 () = tokio::time::sleep(pause) => {}
@@ -235,4 +250,19 @@ fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
         sender.closed().await;
     });
     Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pause_is_short_and_the_others_grow() {
+        let mut pauses = Pauses(FIRST_PAUSE);
+        let mut after = |seconds| pauses.after(Duration::from_secs(seconds)).as_millis();
+        assert_eq!([after(0), after(1), after(0), after(59)], [500, 1000, 2000, 4000]);
+        // One that worked for a while begins anew.
+        assert_eq!([after(60), after(0)], [500, 1000]);
+        assert_eq!((0..8).map(|_| after(0)).next_back(), Some(30_000));
+    }
 }

@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Raised with each change of a message; the two binaries must agree.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so that a command never
 /// blocks the supervisor, whatever the host does.
@@ -152,7 +152,8 @@ impl Library {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// Confine yourself and load nothing.
+    /// Confine yourself, load nothing, and answer when the next command comes: until then
+    /// others may look at the process.
     Probe {
         /// The only directory to read from.
         input_dir: PathBuf,
@@ -205,6 +206,12 @@ impl Task {
 pub enum Message {
     /// The host has confined itself, so well; always first.
     Confined(Box<InForce>),
+    /// Code of the library runs from here on, in its constructors first: whatever comes
+    /// after this may be its own words.
+    Loading {
+        /// What the files themselves show to be wrong, by reading them.
+        doubts: Vec<Unavailable>,
+    },
     /// The library is loaded.
     Loaded {
         /// The library's name.

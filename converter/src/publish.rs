@@ -214,13 +214,7 @@ impl Destination {
     /// `infra.io`; nothing is left at the destination then but what was there before.
     fn place(&self, files: &[OutputFile], main_name: &str, zipped: bool) -> Result<Published, Failure> {
         let (path, is_zip) = self.path(main_name, zipped);
-        let fail = |e: io::Error| match e.kind() {
-            // The workspace is not what is full here.
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Failure::new(FailureCode::Io, format!("writing {}: {e}", path.display()))
-            }
-            _ => Failure::io(format_args!("writing {}", path.display()), &e),
-        };
+        let fail = |e: io::Error| Failure::io(format_args!("writing {}", path.display()), &e);
         let mut staged = Staged::create(&self.directory).map_err(fail)?;
         let sha256 = match files {
             [one] if !is_zip => copy_and_digest(one, staged.file()).map_err(fail)?,

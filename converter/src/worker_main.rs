@@ -13,7 +13,7 @@ use cadmill_converter::posture::{self, Posture};
 use cadmill_converter::sandbox::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
-use cadmill_converter::workspace::Place;
+use cadmill_converter::workspace::{Place, Privacy, Private};
 use cadmill_core::audit::Auditing;
 use cadmill_core::config::{self, Binary, Config};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -91,10 +91,10 @@ fn command() -> Command {
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
     let mut setting = setting(config)?;
-    // While there is one thread, and before the process cannot be looked into: that is
-    // what user namespaces ask for. It is taken away when all else has ended.
-    let privacy = config.worker.private_workspace.parse()?;
-    let _private = setting.place.make_private(privacy, memory_bytes(config))?;
+    // While there is one thread. It is taken away when all else has ended.
+    let privacy: Privacy = config.worker.private_workspace.parse()?;
+    let mut private = setting.place.make_private(privacy, memory_bytes(config))?;
+    let outsider = private.as_mut().and_then(Private::take_outsider);
     // In the place as it is now.
     setting.hosts = Some(Arc::new(hosts(config, &setting)?));
     // This process holds plaintext in its buffers: it must not end in a core file.
@@ -109,7 +109,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let stop = stop_on_signals()?;
         // A place that cannot be used, and a confinement that is not enough, are told
         // now and not by each job.
-        let posture = posture::require(&setting)?;
+        let posture = posture::require(&setting, outsider)?;
+        privacy.judge(&posture)?;
         let auditing = auditing(config)?;
         warn_of_weaknesses(&posture, &auditing);
         let stores = Stores::open(config).await?;
@@ -188,6 +189,9 @@ fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
             swap_bytes = machine.swap_bytes,
             "swap is on, or not known to be off: plaintext may reach a disk"
         );
+    }
+    if let Some(ways) = machine.workspace_entered.as_ref().filter(|ways| !ways.is_empty()) {
+        tracing::warn!(ways = ways.join(", "), "the workspaces are not private: a process outside got in");
     }
     if auditing.signer.is_none() {
         tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");

@@ -16,6 +16,7 @@ mod bindings;
 mod engine;
 mod engines;
 mod files;
+mod image;
 #[cfg(feature = "jvm")]
 mod jvm;
 mod library;
@@ -41,9 +42,23 @@ pub enum Kind {
 /// that it `needs` are loaded before, in their order: out of a jar they lie where the
 /// dynamic linker does not look.
 ///
+/// `before` is called when the next thing to happen is that code of the library runs. It is
+/// given what the files themselves show to be wrong; nothing that is found out later can be
+/// told from what the library says.
+///
 /// # Errors
 /// [`LoadError`] names the file, what it lacks and what to do.
-pub fn load(kind: Kind, path: Option<&Path>, needs: &[PathBuf]) -> Result<Box<dyn Engine>, LoadError> {
+pub fn load(
+    kind: Kind,
+    path: Option<&Path>,
+    needs: &[PathBuf],
+    before: &mut dyn FnMut(&[Broken]),
+) -> Result<Box<dyn Engine>, LoadError> {
+    let wanted = match kind {
+        Kind::Gdal => &engines::gdal::WANTED,
+        Kind::Assimp => &engines::assimp::WANTED,
+    };
+    before(&image::doubts(wanted, path, needs));
     library::load_before(needs)?;
     Ok(match kind {
         Kind::Gdal => Box::new(engines::gdal::Gdal::load(path)?),
@@ -51,11 +66,25 @@ pub fn load(kind: Kind, path: Option<&Path>, needs: &[PathBuf]) -> Result<Box<dy
     })
 }
 
-/// Starts a JVM and finds the converter on its class path. Once a process.
+/// Judges the options of a conversion as far as that takes no library: those that are
+/// refused here are refused whatever the library says.
+///
+/// # Errors
+/// What is wrong with them, for the one who gave them.
+pub fn check_options(kind: Kind, options: &[(String, String)]) -> Result<(), String> {
+    match kind {
+        Kind::Gdal => engines::gdal::check_options(options),
+        Kind::Assimp => engines::assimp::check_options(options),
+    }
+}
+
+/// Starts a JVM and finds the converter on its class path. Once a process. `before` is
+/// called when the converter has been found and the next thing to happen is that its code
+/// runs.
 ///
 /// # Errors
 /// [`LoadError`] names what is missing and what to do.
 #[cfg(feature = "jvm")]
-pub fn load_jvm(setting: &JvmSetting) -> Result<Box<dyn Engine>, LoadError> {
-    jvm::load(setting)
+pub fn load_jvm(setting: &JvmSetting, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
+    jvm::load(setting, before)
 }

@@ -79,6 +79,9 @@ pub(crate) struct Wanted {
     pub(crate) names: &'static [&'static str],
     pub(crate) functions: &'static [&'static str],
     pub(crate) supported: &'static str,
+    /// Whether a file of this name is of a version before those that are supported;
+    /// nothing for a name that does not say.
+    pub(crate) is_old: fn(&str) -> Option<bool>,
 }
 
 /// Loads libraries that another one needs, for good. The linker takes what is loaded
@@ -194,6 +197,7 @@ mod tests {
         names: &["libnowhere.so.9", "libm.so.6"],
         functions: &["cos", "sin"],
         supported: "any",
+        is_old: |_| None,
     };
 
     #[test]

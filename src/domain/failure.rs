@@ -191,6 +191,8 @@ failure_codes! {
     EngineCrashed = "engine.crashed", Engine, 14, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
     /// The engine ended by itself without an answer.
     EngineNoAnswer = "engine.no_answer", Engine, 17, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
+    /// The engine said or left what no conversion gives: a message that is not its to send, files that cannot be read.
+    EngineMisbehaved = "engine.misbehaved", Engine, 17, false, "Keep the file for whoever looks into it; if every file ends so, see with `cadmill engines` whether the engine's library is whole.";
     /// The engine tried what no conversion needs: a forbidden system call.
     EngineViolation = "engine.violation", Engine, 18, false, "Take the file for hostile and keep it for whoever looks into it; if it is not, the engine's version needs a rule more.";
     /// The engine read the file and refused it.
@@ -368,11 +370,18 @@ impl Failure {
 
     /// A failure of the system: what was attempted, and the operating system's reason.
     pub fn io(attempted: impl fmt::Display, error: &std::io::Error) -> Self {
-        let code = match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => FailureCode::WorkspaceFull,
-            _ => FailureCode::Io,
-        };
-        Self::new(code, format!("{attempted}: {error}"))
+        Self::new(FailureCode::Io, format!("{attempted}: {error}"))
+    }
+
+    /// The same of something in the workspace, which may be full. Of any other file system
+    /// that is full nothing is said by that code: more room in the workspace would not help.
+    pub fn in_workspace(attempted: impl fmt::Display, error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::new(FailureCode::WorkspaceFull, format!("{attempted}: {error}"))
+            }
+            _ => Self::io(attempted, error),
+        }
     }
 
     /// The same failure with one more detail.
@@ -417,11 +426,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_apart_from_other_io_errors() {
+    fn a_full_workspace_is_told_apart_from_a_full_disk_and_other_errors() {
         let full = std::io::Error::from_raw_os_error(28);
-        assert_eq!(Failure::io("writing", &full).code, FailureCode::WorkspaceFull);
+        assert_eq!(Failure::in_workspace("writing", &full).code, FailureCode::WorkspaceFull);
+        assert_eq!(Failure::io("writing", &full).code, FailureCode::Io);
         let other = std::io::Error::from_raw_os_error(5);
-        assert_eq!(Failure::io("writing", &other).code, FailureCode::Io);
+        assert_eq!(Failure::in_workspace("writing", &other).code, FailureCode::Io);
     }
 
     /// The documented table is the table in the code. With `UPDATE_DOCS=1` in the

@@ -177,6 +177,11 @@ pub struct Lease {
     pub worker: String,
     /// Changes with each renewal.
     pub revision: u64,
+    /// For how long those who want the job have seen this revision, in milliseconds: a time
+    /// that has passed at least, measured on their own clocks. It outlives them, so that
+    /// one who goes on watching begins where another was interrupted.
+    #[serde(default)]
+    pub unchanged: Millis,
 }
 
 /// Why a job failed.

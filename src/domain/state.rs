@@ -188,6 +188,14 @@ pub enum Event {
     Cancelled,
     /// The time for the upload is over.
     Expired,
+    /// One who wants the job has seen another's lease unchanged for so long.
+    Watched {
+        /// The lease's revision.
+        revision: u64,
+        /// How long, in milliseconds: on the watcher's own clock, and from where another
+        /// had watched it to when this one began.
+        unchanged: Millis,
+    },
     /// Nobody works on the job any more. Ends it if its attempts are spent; if some
     /// are left, it waits for a worker to claim it.
     Abandoned {
@@ -258,7 +266,10 @@ pub enum Denied {
 /// Judges an event.
 pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
     let mut decision = judge(job, event, policy, now);
-    if let Decision::Accept(next) = &mut decision {
+    // Somebody who watches is no sign of life.
+    if let Decision::Accept(next) = &mut decision
+        && !matches!(event, Event::Watched { .. })
+    {
         next.due = Some(due(next, policy, now));
     }
     decision
@@ -285,6 +296,7 @@ fn judge(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
         Event::Dismissed => dismissed(job, now),
         Event::Purged { before } => purged(job, *before, now),
+        Event::Watched { revision, unchanged } => watched(job, *revision, *unchanged),
         Event::Announced => announced(job),
         Event::Polled { times } => accept(job, |next| next.polls += times),
     }
@@ -384,7 +396,7 @@ fn claimed(
     accept(job, |next| {
         next.state = State::Processing;
         next.attempt += 1;
-        next.lease = Some(Lease { worker: worker.to_owned(), revision });
+        next.lease = Some(Lease { worker: worker.to_owned(), revision, unchanged: 0 });
         next.stage = Some(Stage::Fetch);
         next.progress = 0;
         next.stage_millis.clear();
@@ -408,7 +420,7 @@ fn renewed(job: &Job, attempt: u32, revision: u64) -> Decision {
             if lease.revision == revision {
                 return Decision::Ignore(Ignored::Duplicate);
             }
-            let renewed = Lease { revision, ..lease.clone() };
+            let renewed = Lease { revision, unchanged: 0, ..lease.clone() };
             accept(job, |next| next.lease = Some(renewed))
         }
         _ => Decision::Deny(Denied::Superseded),
@@ -571,6 +583,18 @@ fn purged(job: &Job, before: u8, now: Millis) -> Decision {
         next.times.purged = Some(now);
         next.purges = next.purges.saturating_add(1);
     })
+}
+
+/// The longest time counts: of several watchers each knows a time that has passed at least.
+fn watched(job: &Job, revision: u64, unchanged: Millis) -> Decision {
+    match &job.lease {
+        Some(lease) if lease.revision == revision && lease.unchanged < unchanged => {
+            let seen = Lease { unchanged, ..lease.clone() };
+            accept(job, |next| next.lease = Some(seen))
+        }
+        Some(lease) if lease.revision == revision => Decision::Ignore(Ignored::Outdated),
+        _ => Decision::Ignore(Ignored::NotNow),
+    }
 }
 
 /// Nothing changes but when it is due.

@@ -340,9 +340,16 @@ fn a_library_that_is_missing_incomplete_or_of_another_version_is_named() {
     let text = message(bench.run(&arguments).failed(11, "engine.symbol_missing"));
     assert!(text.contains("aiExportSceneEx") && text.contains("double-without-export.so"), "{text}");
 
-    let old = compile("double-of-version-4", &["-DDOUBLE_MAJOR=4"]);
+    let old = compile("double-of-version-4", &["-DDOUBLE_MAJOR=4", "-Wl,-soname,libassimp.so.4"]);
     engines_file(&bench, &old, "");
     let text = message(bench.run(&arguments).failed(11, "engine.version"));
+    assert!(text.contains("4.99.0") && text.contains("5.0 to 5.x"), "{text}");
+
+    // A version that the file does not show is the library's own word, which blames nobody
+    // else.
+    let claimed = compile("double-that-says-4", &["-DDOUBLE_MAJOR=4"]);
+    engines_file(&bench, &claimed, "");
+    let text = message(bench.run(&arguments).failed(17, "engine.misbehaved"));
     assert!(text.contains("4.99.0") && text.contains("5.0 to 5.x"), "{text}");
 }
 

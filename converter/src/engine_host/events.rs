@@ -47,6 +47,11 @@ impl Reporter {
         locked(&self.messages).send(message);
     }
 
+    /// Waits for a command, whichever it is.
+    pub(crate) fn wait(&self) {
+        let _ = protocol::receive::<Command>(&mut locked(&self.commands).pipe);
+    }
+
     /// Waits for what a host is to do that was started ahead of it; nothing when it is not
     /// needed any more.
     pub(crate) fn next_task(&self) -> Option<Task> {

@@ -12,7 +12,7 @@ use cadmill_native_sys::{Engine, LoadError};
 use std::path::PathBuf;
 
 #[cfg(feature = "jvm")]
-pub(crate) fn load(request: &Request) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(request: &Request, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     use cadmill_native_sys::{JvmSetting, load_jvm};
     let missing = |text: &str| LoadError::Broken { how: Broken::Missing, text: text.to_owned() };
     let jvm =
@@ -25,7 +25,7 @@ pub(crate) fn load(request: &Request) -> Result<Box<dyn Engine>, LoadError> {
         Task::Await { .. } => PathBuf::from(WHEREVER_IT_IS),
         _ => std::env::current_dir().map_err(|e| missing(&format!("no place for temporaries: {e}")))?,
     };
-    load_jvm(&JvmSetting {
+    let setting = JvmSetting {
         libjvm: home.join(LIBJVM),
         class_path: jvm.class_path.clone(),
         natives: jvm.natives.clone(),
@@ -33,7 +33,8 @@ pub(crate) fn load(request: &Request) -> Result<Box<dyn Engine>, LoadError> {
         heap_bytes: jvm.heap_bytes.unwrap_or_else(|| default_heap(request.memory_bytes)),
         archive: jvm.archive.clone(),
         scratch,
-    })
+    };
+    load_jvm(&setting, before)
 }
 
 /// Half of the cap: the other half is for the library below and for the JVM itself. The
@@ -45,6 +46,6 @@ fn default_heap(memory_bytes: u64) -> u64 {
 
 /// Refused before anything of Java is looked for: no installation would help.
 #[cfg(not(feature = "jvm"))]
-pub(crate) fn load(_request: &Request) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(_request: &Request, _before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     Err(LoadError::NotBuilt { feature: "jvm", what: "engines in Java" })
 }

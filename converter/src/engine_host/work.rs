@@ -19,11 +19,11 @@ pub(crate) fn run(
     loaded: &dyn Fn() -> io::Result<()>,
 ) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
+        reporter.wait();
         return Answer::Probed;
     }
-    if request.library.kind == EngineKind::Gdal {
-        native_sys::zeroed::give_up();
-    } else if !native_sys::zeroed::is_in_force() {
+    // Whatever blames another than the engine is said before any code of it runs.
+    if !native_sys::zeroed::is_in_force() {
         return Answer::Setup("memory would not come zeroed: the linker has taken another malloc".to_owned());
     }
     if let Task::Convert { options, .. } = &request.task
@@ -31,7 +31,11 @@ pub(crate) fn run(
     {
         return Answer::BadOption(short(&text));
     }
-    let engine = match load(request) {
+    let mut before = |doubts: &[Broken]| {
+        let doubts = doubts.iter().copied().filter_map(unavailable).collect();
+        reporter.send(&Message::Loading { doubts });
+    };
+    let engine = match load(request, &mut before) {
         Ok(engine) => engine,
         Err(answer) => return answer,
     };
@@ -64,7 +68,7 @@ pub(crate) fn run(
 
 fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
     let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
-        return Answer::Setup("it was to go on with something that is no conversion".to_owned());
+        return Answer::Rejected("it was to go on with something that is no conversion".to_owned());
     };
     // The job has looked before it gave them to a host that waited.
     if let Err(text) = check_options(kind, options) {
@@ -79,7 +83,12 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
         Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
         Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
         Err(EngineError::Cancelled) => Answer::Cancelled,
-        Err(EngineError::Unusable(error)) => unusable(&error),
+        // What a converter in Java lacks only now, a class, a library of its own, is its
+        // failure on this input, as its other exceptions are.
+        Err(EngineError::Unusable(LoadError::Broken { how: Broken::Memory, text })) => {
+            Answer::OutOfMemory(short(&text))
+        }
+        Err(EngineError::Unusable(error)) => Answer::Rejected(short(&error.to_string())),
     }
 }
 
@@ -88,7 +97,7 @@ fn short(message: &str) -> String {
     message.chars().take(4000).collect()
 }
 
-fn load(request: &Request) -> Result<Box<dyn Engine>, Answer> {
+fn load(request: &Request, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
     let library = &request.library;
     // It is loaded through this very descriptor, so that it cannot be exchanged between the
     // check and the use.
@@ -100,9 +109,9 @@ fn load(request: &Request) -> Result<Box<dyn Engine>, Answer> {
         pinned.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
     let path = by_descriptor.as_deref().or(library.path.as_deref());
     let loaded = match library.kind {
-        EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs),
-        EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs),
-        EngineKind::Jvm => return jvm::load(request).map_err(|e| unusable(&e)),
+        EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs, before),
+        EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs, before),
+        EngineKind::Jvm => return jvm::load(request, &mut || before(&[])).map_err(|e| unusable(&e)),
     };
     loaded.map_err(|error| unusable(&error))
 }
@@ -113,6 +122,16 @@ fn not_pinned(error: PinError) -> Answer {
         PinError::Other(message) => (Unavailable::Pin, message),
     };
     Answer::Unavailable { reason, message }
+}
+
+/// What a doubt of a library's file is as an answer; none for a want of memory.
+fn unavailable(how: Broken) -> Option<Unavailable> {
+    match how {
+        Broken::Missing => Some(Unavailable::Missing),
+        Broken::Symbol => Some(Unavailable::Symbol),
+        Broken::Version => Some(Unavailable::Version),
+        Broken::Memory => None,
+    }
 }
 
 /// The answer of an engine that cannot be used.

@@ -61,7 +61,7 @@ pub(super) fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    Failure::io("writing to the workspace", error)
+    Failure::in_workspace("writing to the workspace", error)
 }
 
 /// A file that is being filled from its beginning to its end.
@@ -151,6 +151,6 @@ fn reserve(file: &File, size_bytes: u64) -> Result<(), Failure> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
         // Some file systems cannot: the file grows as it is written then.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-        Err(error) => Err(Failure::io("reserving room in the workspace", &error.into())),
+        Err(error) => Err(Failure::in_workspace("reserving room in the workspace", &error.into())),
     }
 }

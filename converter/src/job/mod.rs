@@ -15,9 +15,9 @@ use crate::archive::{Plan, fit};
 use crate::engines::Engines;
 use crate::hosts::Hosts;
 use crate::intake::{Local, Source};
-use crate::protocol::{Request, Task};
+use crate::protocol::{Answer, Request, Task};
 use crate::publish::{Sink, needs_archive};
-use crate::supervisor::{Ahead, Cap, Event, Identity, Report, Supervisor, clean};
+use crate::supervisor::{Ahead, Cap, Event, Identity, Outcome, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
@@ -282,7 +282,7 @@ impl<S: Sink> Job<'_, S> {
         };
         let target = self.target_for(&name, &formats, &targets)?;
         self.check_options(&target)?;
-        workspace.admit(plan.expanded_bytes())?;
+        workspace.admit("the expanded input", plan.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes();
         self.facts.unpacked_files = plan.files();
         self.start_ahead(&target, workspace)?;
@@ -308,7 +308,7 @@ impl<S: Sink> Job<'_, S> {
         let (formats, targets) = self.targets()?;
         let target = self.target_for(&name, &formats, &targets)?;
         self.check_options(&target)?;
-        workspace.admit(input.needs_bytes())?;
+        workspace.admit("the input", input.needs_bytes())?;
         self.start_ahead(&target, workspace)?;
         let progress = &mut |fraction| self.observer.progress(fraction);
         let path = input.place(&workspace.input_folder()?, self.cancel, progress)?;
@@ -403,7 +403,10 @@ impl<S: Sink> Job<'_, S> {
         // It makes files that nobody announces: that it starts must be on record.
         workspace.check()?;
         workspace.bound(self.order.caps.output_bytes);
-        let report = self.report(&request, &engine.name, workspace)?;
+        let mut report = self.report(&request, &engine.name, workspace)?;
+        if matches!(report.outcome, Outcome::Answered(Answer::BadOption(_))) && report.identity.is_some() {
+            report.outcome = self.judge_options(&request, report.outcome)?;
+        }
         self.note(&report, workspace);
         workspace.take_stock()?;
         judge(&engine.name, report.outcome).map_err(|mut failure| {
@@ -416,6 +419,7 @@ impl<S: Sink> Job<'_, S> {
     fn report(&mut self, request: &Request, engine: &str, workspace: &Workspace) -> Result<Report, Failure> {
         let observer = &mut *self.observer;
         let hear = &mut |event| match event {
+            Event::Confined(_) => {}
             Event::Loaded(identity) => observer.engine(engine, &identity),
             Event::Progress(fraction) => observer.progress(fraction),
             Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
@@ -433,6 +437,39 @@ impl<S: Sink> Job<'_, S> {
             .supervisor
             .run(request, caps, &scratch, &output, self.cancel, hear)
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
+    }
+
+    /// An engine that has seen the input may not blame its owner's options, unless one that
+    /// has not seen it says the same.
+    fn judge_options(&self, request: &Request, blamed: Outcome) -> Result<Outcome, Failure> {
+        let Task::Convert { input, output, format_id, options, .. } = &request.task else {
+            return Ok(blamed);
+        };
+        let workspace = self.setting.place.create()?;
+        let (input_dir, output_dir) = (workspace.input(), workspace.output());
+        let in_place = |path: &Path, directory: &Path| directory.join(path.file_name().unwrap_or_default());
+        let task = Task::Convert {
+            // Nothing lies there.
+            input: in_place(input, &input_dir),
+            output: in_place(output, &output_dir),
+            input_dir,
+            output_dir,
+            format_id: format_id.clone(),
+            options: options.clone(),
+        };
+        let caps = Caps { time: self.order.caps.time.min(MAX_OPTIONS_TIME), ..self.order.caps };
+        let request = Request { task, ..request.clone() };
+        let report = self
+            .setting
+            .supervisor
+            .run(&request, &caps, &workspace.scratch(), &workspace.output(), self.cancel, &mut |_| {})
+            .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
+        workspace.remove()?;
+        Ok(match report.outcome {
+            same @ Outcome::Answered(Answer::BadOption(_)) => same,
+            Outcome::Cancelled => Outcome::Cancelled,
+            _ => Outcome::Misbehaved("it blames options that it takes without the input".to_owned()),
+        })
     }
 
     /// Where the setting has hosts: the library is loaded while the input is brought in.
@@ -513,6 +550,9 @@ fn blame_a_full_workspace(failure: Failure, workspace: &Workspace) -> Failure {
         _ => failure,
     }
 }
+
+/// How long an engine without an input may take to judge options.
+const MAX_OPTIONS_TIME: Duration = Duration::from_secs(60);
 
 /// A workspace with less room than this is full.
 const FULL_BYTES: u64 = 1 << 20;

@@ -68,8 +68,8 @@ pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
                 .with("engine", engine)
                 .with("process_exit", u64::from(exit.unsigned_abs())))
         }
-        Outcome::Misbehaved(what) => {
-            fail(FailureCode::EngineNoAnswer, format!("{engine} {what} and was ended without an answer"))
+        Outcome::Misbehaved(text) => {
+            fail(FailureCode::EngineMisbehaved, format!("{engine} misbehaved: {}", clean(&text)))
         }
         Outcome::Protocol(text) => {
             fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))

@@ -186,9 +186,17 @@ impl List {
         let found = format!("{}, {free} free", machine.workspace_kind);
         self.add("workspace", memory, None, found, "Mount a tmpfs and name it in CADMILL_WORKSPACE.");
         let private = machine.workspace_private;
-        let found = if private { "in a mount namespace of its own" } else { "in the machine's file system" };
-        let hint = "Let the worker make mount namespaces (CAP_SYS_ADMIN, or user namespaces); without one, permissions guard its files, and the next worker removes what SIGKILL leaves.";
-        self.add("worker's files", private, None, found.to_owned(), hint);
+        let found = match &machine.workspace_entered {
+            Some(ways) if ways.is_empty() => {
+                "in a mount namespace of its own, which a process outside could not enter".to_owned()
+            }
+            Some(ways) => {
+                format!("in a mount namespace that a process outside entered by {}", ways.join(", "))
+            }
+            None => "in the machine's file system".to_owned(),
+        };
+        let hint = "Run the worker as root with CAP_SYS_ADMIN, so that it can make a mount namespace; without one, permissions guard its files, from other users only, and the next worker removes what SIGKILL leaves.";
+        self.add("worker's files", private, None, found, hint);
         let pattern = machine.core_pattern.clone().unwrap_or_else(|| "unknown".to_owned());
         // Whatever it is: the processes that hold plaintext are not dumpable.
         self.add("core pattern", true, None, pattern, "");

@@ -24,8 +24,11 @@ pub struct Machine {
     /// Whether the workspace is memory that is never swapped out (ramfs, tmpfs with
     /// `noswap`).
     pub workspace_unswappable: bool,
-    /// Whether the workspace lies in a mount namespace of the worker's own.
+    /// Whether the workspace lies in a mount namespace of the worker's own, and a process
+    /// outside of it tried to get in and did not.
     pub workspace_private: bool,
+    /// The ways in which that process got in; absent when none tried.
+    pub workspace_entered: Option<Vec<&'static str>>,
     /// Bytes that the workspace has room for.
     pub workspace_free_bytes: Option<u64>,
     /// The kernel's Landlock.
@@ -39,8 +42,8 @@ impl Machine {
         self.swap_bytes != Some(0) && !self.workspace_unswappable
     }
 
-    /// Looks.
-    pub fn look(workspace: &Workspace) -> Self {
+    /// Looks. `entered` is what came of the attempt to get in, if one was made.
+    pub fn look(workspace: &Workspace, entered: Option<Vec<&'static str>>) -> Self {
         let scratch = workspace.scratch();
         let kind = kind_of(&scratch);
         let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -53,7 +56,8 @@ impl Machine {
             core_pattern: read("/proc/sys/kernel/core_pattern"),
             workspace_unswappable: kind == "ramfs" || has_noswap(&scratch),
             workspace_kind: kind,
-            workspace_private: workspace.is_private(),
+            workspace_private: workspace.is_private() && entered.as_ref().is_some_and(Vec::is_empty),
+            workspace_entered: entered,
             workspace_free_bytes: workspace.free_bytes().ok(),
         }
     }
@@ -122,8 +126,9 @@ mod tests {
     #[test]
     fn this_machine_is_known() {
         let workspace = Place::new("/dev/shm".into(), false).create().unwrap();
-        let machine = Machine::look(&workspace);
+        let machine = Machine::look(&workspace, None);
         assert_eq!(machine.workspace_kind, "tmpfs");
+        assert!(!machine.workspace_private, "nobody tried to get in: {machine:?}");
         assert!(machine.kernel.starts_with(|c: char| c.is_ascii_digit()), "{machine:?}");
         assert_eq!(
             machine.landlock.abi.is_some(),

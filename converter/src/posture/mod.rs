@@ -17,9 +17,11 @@ pub(crate) use machine::capabilities;
 
 use crate::job::Setting;
 use crate::protocol::{Answer, Library, Request, Task};
-use crate::supervisor::Outcome;
+use crate::sandbox::outsider::Outsider;
+use crate::supervisor::{Event, Outcome};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -181,22 +183,28 @@ pub struct Posture {
 }
 
 /// Starts an engine process that confines itself, loads nothing, and tells what it
-/// has got.
+/// has got. While it stands there, `outsider` tries to get into it and into this process.
 ///
 /// # Errors
 /// `infra.engine_host` when it cannot be started or made ready,
 /// `infra.workspace_unavailable` when there is no place for it to start in.
-pub fn probe(setting: &Setting) -> Result<Posture, Failure> {
+pub fn probe(setting: &Setting, mut outsider: Option<Outsider>) -> Result<Posture, Failure> {
     let workspace = setting.place.create()?;
     let caps = Caps { time: Duration::from_secs(10), memory_bytes: MIN_MEMORY_BYTES, ..Caps::default() };
     let task = Task::Probe { input_dir: workspace.input(), output_dir: workspace.output() };
     let request = Request::new(Library::of_nothing(), task, &caps);
     // What is there is asked; whether it is enough is judged by the caller.
     let supervisor = setting.supervisor.clone().requiring(Level::None);
+    let mut entered = None;
+    let mut attack = |event| {
+        if let (Event::Confined(engine), Some(outsider)) = (event, &mut outsider) {
+            entered = tried(outsider, engine);
+        }
+    };
     let report = supervisor
-        .run(&request, &caps, &workspace.scratch(), &workspace.output(), &AtomicBool::new(false), &mut |_| {})
+        .run(&request, &caps, &workspace.scratch(), &workspace.output(), &AtomicBool::new(false), &mut attack)
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
-    let machine = Machine::look(&workspace);
+    let machine = Machine::look(&workspace, entered);
     workspace.remove()?;
     let Outcome::Answered(Answer::Probed) = report.outcome else {
         let text = format!("the engine host did not tell how it is confined: {:?}", report.outcome);
@@ -206,12 +214,31 @@ pub fn probe(setting: &Setting) -> Result<Posture, Failure> {
     Ok(Posture { level: engine.level(), engine, machine, minimum: setting.supervisor.minimum() })
 }
 
+/// The ways by which the outsider got into the engine process or into this one; nothing
+/// when it could not try.
+fn tried(outsider: &mut Outsider, engine: Pid) -> Option<Vec<&'static str>> {
+    let attacks = [engine, rustix::process::getpid()].map(|process| outsider.attack(process));
+    let mut ways = Vec::new();
+    for attack in attacks {
+        match attack {
+            Ok(found) => ways.extend(found),
+            Err(error) => {
+                tracing::warn!(error = %error, "no process outside could try the private workspace");
+                return None;
+            }
+        }
+    }
+    ways.sort_unstable();
+    ways.dedup();
+    Some(ways)
+}
+
 /// Refuses to go on below the minimum.
 ///
 /// # Errors
 /// `infra.confinement`, with both levels; those of [`probe`].
-pub fn require(setting: &Setting) -> Result<Posture, Failure> {
-    let posture = probe(setting)?;
+pub fn require(setting: &Setting, outsider: Option<Outsider>) -> Result<Posture, Failure> {
+    let posture = probe(setting, outsider)?;
     if posture.level < posture.minimum {
         return Err(too_weak(posture.level, posture.minimum));
     }

@@ -31,6 +31,7 @@ pub mod label;
 pub mod limits;
 pub mod mounts;
 mod note;
+pub mod outsider;
 mod pair;
 pub mod parent;
 pub mod privileges;

@@ -134,14 +134,13 @@ impl Report {
         self.identity.is_none()
             && match &self.outcome {
                 Outcome::Answered(answer) => *answer != Answer::Cancelled,
-                Outcome::Violation { .. } | Outcome::TooWeak { .. } => true,
+                Outcome::Violation { .. } | Outcome::TooWeak { .. } | Outcome::Misbehaved(_) => true,
                 // Not that it waited too long.
                 Outcome::Cap(Cap::Time { limit, .. }) => *limit == time,
                 Outcome::Cap(_) => true,
                 Outcome::OutOfMemory { .. }
                 | Outcome::Crashed { .. }
                 | Outcome::NoAnswer { .. }
-                | Outcome::Misbehaved(_)
                 | Outcome::Cancelled
                 | Outcome::Protocol(_) => false,
             }

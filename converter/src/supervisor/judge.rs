@@ -58,7 +58,8 @@ pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
     match &seen.answer {
         None => Outcome::NoAnswer { exit },
         Some(Answer::Cancelled) if seen.cancelled_at.is_some() => Outcome::Cancelled,
-        Some(Answer::Cancelled) => Outcome::Protocol("it stopped without being told to".to_owned()),
+        // A host that waits for work stops by itself when none is to come.
+        Some(Answer::Cancelled) => Outcome::Misbehaved("it stopped without being told to".to_owned()),
         Some(Answer::OutOfMemory(_)) => {
             let observed = starved(seen, caps).unwrap_or(seen.peak_resident.max(seen.peak_data));
             Outcome::Cap(Cap::Memory { limit: caps.memory_bytes, observed })
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn only_the_cancelled_are_cancelled() {
         let seen = Seen { answer: Some(Answer::Cancelled), ..Seen::default() };
-        assert!(matches!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Protocol(_)));
+        assert!(matches!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Misbehaved(_)));
         let seen = Seen { cancelled_at: Some(Instant::now()), ..seen };
         assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Cancelled);
     }

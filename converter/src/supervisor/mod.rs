@@ -14,12 +14,14 @@
 //! ([`Ahead`]), whose thread does the same.
 
 mod ahead;
+mod dialogue;
 mod group;
 mod host;
 mod judge;
 mod orders;
 mod own_user;
 mod process;
+mod readable;
 mod room;
 mod text;
 mod watch;
@@ -31,6 +33,7 @@ use cadmill_core::domain::limits::Caps;
 use group::Group;
 use orders::Orders;
 use process::Process;
+use rustix::process::Pid;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +57,8 @@ pub struct Supervisor {
 /// What the engine says while it works.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The process has confined itself. Told for a probe, which waits while this is heard.
+    Confined(Pid),
     /// The library is loaded.
     Loaded(Identity),
     /// So much of the work is done, from 0 to 1.
@@ -112,14 +117,14 @@ pub enum Outcome {
         /// Its exit code.
         exit: i32,
     },
-    /// It did what no library does, by the kernel's word, and was ended: it left itself
-    /// without a first thread.
-    Misbehaved(String),
     /// It hit a cap and was ended.
     Cap(Cap),
     /// It was cancelled and has ended.
     Cancelled,
-    /// It broke the protocol and was ended.
+    /// It said, left or did what no conversion does, after its library had run: a message of
+    /// another moment, output that its owner cannot read, an end of its first thread alone.
+    Misbehaved(String),
+    /// The host broke the protocol before it loaded anything, and was ended.
     Protocol(String),
 }
 
@@ -264,6 +269,6 @@ impl Supervisor {
         let (group, process) = Group::start(caps, || Process::start(&self.host, &work, temporaries))?;
         let own_uid = own_user::give(process.pid(), request, &work, &output)?;
         let confinement = Confinement { minimum: self.minimum, own_uid, control_group: group.is_own() };
-        Ok((Watch::new(process, group, *caps, orders, self.minimum, events), confinement))
+        Ok((Watch::new(process, group, *caps, orders, self.minimum, &request.task, events), confinement))
     }
 }

@@ -1,13 +1,15 @@
 //! Watching one process until it is dead and buried: what it says, what it uses.
 
+use super::dialogue::{Dialogue, Duty, Refused, Told};
 use super::group::Group;
 use super::orders::Orders;
 use super::process::Process;
 use super::room::Room;
-use super::{Cap, Event, Identity, Outcome, Report, clean, judge};
+use super::{Cap, Event, Identity, Outcome, Report, clean, judge, readable};
 use crate::posture::{InForce, Level};
 use crate::probe::{self, Memory};
-use crate::protocol::{Answer, Command, Decoder, Message};
+use crate::protocol::{Answer, Command, Decoder, Message, Task};
+use crate::sandbox::reap::Reaped;
 use cadmill_core::domain::limits::Caps;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -84,6 +86,7 @@ pub(super) struct Watch<'a> {
     group: Group,
     decoder: Decoder,
     room: Room,
+    dialogue: Dialogue,
     seen: Seen,
     events: &'a mut dyn FnMut(Event),
 }
@@ -95,13 +98,27 @@ impl<'a> Watch<'a> {
         caps: Caps,
         orders: Arc<Orders>,
         minimum: Level,
+        task: &Task,
         events: &'a mut dyn FnMut(Event),
     ) -> Self {
-        let (decoder, seen) = (Decoder::default(), Seen::default());
+        let (decoder, seen, dialogue) = (Decoder::default(), Seen::default(), Dialogue::new(task));
         let started = process.started();
         let room = Room::new(caps.output_bytes);
         let own_peak = probe::memory(rustix::process::getpid()).peak_resident;
-        Self { caps, orders, minimum, started, own_peak, process, group, decoder, room, seen, events }
+        Self {
+            caps,
+            orders,
+            minimum,
+            started,
+            own_peak,
+            process,
+            group,
+            decoder,
+            dialogue,
+            room,
+            seen,
+            events,
+        }
     }
 
     /// Another end of the pipe of commands, and another handle of the process.
@@ -240,19 +257,33 @@ impl<'a> Watch<'a> {
         self.decoder.push(&buffer[..length]);
         loop {
             match self.decoder.next::<Message>() {
-                Ok(Some(message)) => self.take(message),
+                Ok(Some(message)) => {
+                    let told =
+                        Told { work: self.orders.since().is_some(), stop: self.seen.cancelled_at.is_some() };
+                    match self.dialogue.hear(&message, told) {
+                        Ok(()) => self.take(message),
+                        Err(refused) => return self.refuse(refused),
+                    }
+                }
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    self.process.close_messages();
-                    return self.kill(Outcome::Protocol(error.to_string()));
+                    let refused = self.dialogue.junk(&error.to_string());
+                    return self.refuse(refused);
                 }
             }
         }
     }
 
+    /// Nothing more of it is heard, and it ends.
+    fn refuse(&mut self, refused: Refused) -> io::Result<()> {
+        self.process.close_messages();
+        self.kill(refused.into())
+    }
+
     fn take(&mut self, message: Message) {
         match message {
             Message::Confined(in_force) => self.take_confinement(*in_force),
+            Message::Loading { .. } => {}
             Message::Violation { syscall, .. } => self.seen.violation = Some(syscall),
             Message::Loaded { library, version, path } => {
                 let path = clean(&path.to_string_lossy()).into();
@@ -276,7 +307,6 @@ impl<'a> Watch<'a> {
             Message::Dying { signal, errno, data_bytes } => {
                 self.seen.dying = Some(judge::Dying { signal, errno, data_bytes });
             }
-            // The first answer counts: a host that answers twice is confused.
             Message::Done { answer, peak_memory_bytes } => {
                 self.seen.answer.get_or_insert(answer);
                 // Its own word, for the report; the cap looks from outside.
@@ -285,16 +315,17 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The first word counts. It is the host's own, from before it loaded a library.
+    /// It is the host's own word, from before it loaded a library.
     fn take_confinement(&mut self, in_force: InForce) {
-        if self.seen.confinement.is_some() {
-            return;
-        }
         let (level, minimum) = (in_force.level(), self.minimum);
         self.seen.confinement = Some(in_force);
         if level < minimum {
             // An error of the kill is one of the next look too.
             let _ = self.kill(Outcome::TooWeak { level, minimum });
+        } else if self.dialogue.duty() == Duty::Probe {
+            (self.events)(Event::Confined(self.process.pid()));
+            // One that is gone is judged by its end.
+            let _ = self.process.send(&Command::Cancel);
         }
     }
 
@@ -313,12 +344,35 @@ impl<'a> Watch<'a> {
             self.seen.killed.get_or_insert(Outcome::Cap(cap));
         }
         let [work, output] = directories;
-        // What is no output is removed, and must be removable.
-        probe::flatten(&work)?;
-        if self.seen.killed.is_some() {
-            probe::flatten(&output)?;
+        let obstacle = match readable::obstacle(&output) {
+            // A host whose directories are gone was given up.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => found.unwrap_or(Some("output that cannot be read")),
+        };
+        if let Some(what) = obstacle {
+            self.seen.killed.get_or_insert_with(|| Outcome::Misbehaved(format!("it left {what}")));
+        }
+        // What is no output is removed, and must be removable. It is as the engine left it:
+        // what fails here is no fault of the host.
+        let flat = probe::flatten(&work).and_then(|()| match self.seen.killed {
+            Some(_) => probe::flatten(&output),
+            None => Ok(()),
+        });
+        if let Err(error) = flat
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(error = %error, "what an engine left could not be made easy to remove");
+            self.seen.killed.get_or_insert(Outcome::Misbehaved("it left files that resist".to_owned()));
         }
         Ok(())
+    }
+
+    /// What is left of a message that never came whole. A crash may cut one short.
+    fn look_for_junk(&mut self, remains: &Reaped) {
+        if remains.signal.is_none() && !self.decoder.is_empty() {
+            let refused = self.dialogue.junk("it left a piece of a message");
+            self.seen.killed.get_or_insert(refused.into());
+        }
     }
 
     /// After the end of the process: its last words, its whole group, its remains.
@@ -336,6 +390,7 @@ impl<'a> Watch<'a> {
         }
         let remains = self.process.reap()?;
         self.seen.out_of_memory = self.group.has_run_out();
+        self.look_for_junk(&remains);
         self.look_once_more()?;
         let since = self.orders.since().unwrap_or(self.started);
         let wall_time = since.elapsed();

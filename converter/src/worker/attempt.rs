@@ -68,6 +68,7 @@ impl Attempt {
         };
         let outcome = match &result {
             Ok(_) => "completed",
+            Err((failure, _)) if failure.code == FailureCode::Cancelled => self.hold.why_cancelled(),
             Err((failure, _)) => failure.code.as_str(),
         };
         match (ledger.close(outcome), result) {
@@ -112,7 +113,8 @@ impl Attempt {
 
     fn work(&self, input: &Remote, workspace: &Workspace, marks: &Marks<'_>) -> Result<Object, Failure> {
         // As much again for the output as the input takes up: as admission reckons.
-        workspace.admit(input.needs_bytes().saturating_mul(2))?;
+        let needed = input.needs_bytes().saturating_mul(2);
+        workspace.admit("the input, with as much again for the output,", needed)?;
         let order = job::Order {
             format: self.job.order.format.clone(),
             engine: None,

@@ -93,7 +93,7 @@ impl Sink for Store<'_> {
 
 /// The directory of the archive, in which it is [`ARCHIVE`].
 fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failure> {
-    let fail = |e: io::Error| Failure::io("writing the archive of the output to the workspace", &e);
+    let fail = |e: io::Error| Failure::in_workspace("writing the archive of the output to the workspace", &e);
     let folder = workspace.fetched_folder()?;
     let archive = folder.create(ARCHIVE, FileRole::Output)?;
     // What is in the archive need not lie beside it.

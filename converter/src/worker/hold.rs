@@ -6,6 +6,7 @@
 //! and the work is void even if nobody said so yet.
 
 use super::take::Letter;
+use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Stage, State};
 use cadmill_core::domain::state::Event;
@@ -21,6 +22,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the record is read when nothing is written: how late a cancellation is seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How the ledger of an attempt ends whose worker was told to stop. It is no failure, and
+/// the job is tried again.
+const STOPPED: &str = "worker.stopped";
 
 /// Why the work must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,17 @@ impl Hold {
     /// Why it is no longer ours.
     pub(super) fn lost(&self) -> Option<Lost> {
         self.inner().lost
+    }
+
+    /// What made the work stop before its end, as the ledger of the attempt says it: a job
+    /// that its worker gave up is not cancelled.
+    pub(super) fn why_cancelled(&self) -> &'static str {
+        match self.lost() {
+            Some(Lost::Stopping) => STOPPED,
+            Some(Lost::Superseded) => FailureCode::Superseded.as_str(),
+            Some(Lost::Lapsed) => FailureCode::StoreUnavailable.as_str(),
+            Some(Lost::Ended) | None => FailureCode::Cancelled.as_str(),
+        }
     }
 
     /// Whether a whole lease has passed since the latest renewal.
@@ -195,6 +211,29 @@ impl Keeper {
             Ok(Some(job)) if !job.state.is_terminal() => hold.lose(Lost::Superseded),
             Ok(_) => hold.lose(Lost::Ended),
             Err(error) => tracing::debug!(job.id = %hold.id, error = %error, "the job could not be read"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_that_its_owner_ended_is_cancelled() {
+        let hold = || Hold::new(JobId::random(), 1, Letter::None, Instant::now());
+        assert_eq!(hold().why_cancelled(), "job.cancelled");
+        for (why, told) in [
+            (Lost::Stopping, "worker.stopped"),
+            (Lost::Superseded, "infra.superseded"),
+            (Lost::Lapsed, "infra.store_unavailable"),
+            (Lost::Ended, "job.cancelled"),
+        ] {
+            let hold = hold();
+            hold.lose(why);
+            // The first reason counts.
+            hold.lose(Lost::Ended);
+            assert_eq!(hold.why_cancelled(), told);
         }
     }
 }

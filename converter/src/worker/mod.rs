@@ -22,6 +22,7 @@ mod hold;
 mod late;
 mod recording;
 mod take;
+mod vigil;
 
 use crate::hosts::{Hosts, WAITING_BYTES};
 use crate::intake::Flow;

@@ -6,6 +6,7 @@
 use super::admission::{Admission, Share};
 use super::attempt::{Attempt, Ended, panicked};
 use super::hold::{Hold, Keeper, Lost};
+use super::vigil::{Vigil, look_interval};
 use super::{Active, Shared, failpoint, random};
 use crate::intake::{Remote, Source};
 use crate::stack;
@@ -279,27 +280,42 @@ impl Road<'_> {
         }
     }
 
-    /// Watches another's lease on this worker's clock. It takes no slot meanwhile.
+    /// Watches another's lease on this worker's clock, from where the last one who watched it
+    /// was interrupted. It takes no slot meanwhile.
     async fn watch(&mut self, job: &Job) -> PortResult<Watched> {
         self.permit = None;
         let lease = self.shared.lease();
-        let seen = job.lease.as_ref().map(|held| held.revision);
-        let Some(revision) = seen else { return Ok(Watched::Changed) };
-        tracing::info!(job.id = %job.id, attempt = job.attempt, "another worker has the job; its lease is watched");
-        let since = Instant::now();
+        let Some(held) = &job.lease else { return Ok(Watched::Changed) };
+        let revision = held.revision;
+        let mut vigil = Vigil::new(held.unchanged, Instant::now());
+        let interval = look_interval(lease);
+        tracing::info!(
+            job.id = %job.id,
+            attempt = job.attempt,
+            unchanged_ms = held.unchanged,
+            "another worker has the job; its lease is watched"
+        );
+        // Not for a whole lease: if this worker dies, another is to go on soon.
+        self.keep_hidden_for(4 * interval).await;
         let mut hidden = Instant::now();
-        while since.elapsed() < lease {
+        while vigil.unchanged(Instant::now()) < lease {
             tokio::select! {
                 () = self.shared.stop.cancelled() => return Ok(Watched::Stop),
-                () = tokio::time::sleep((lease / 10).min(Duration::from_secs(2))) => {}
+                () = tokio::time::sleep(interval) => {}
             }
-            if hidden.elapsed() >= lease / 3 {
+            if hidden.elapsed() >= 2 * interval {
                 hidden = Instant::now();
-                self.keep_hidden().await;
+                self.keep_hidden_for(4 * interval).await;
             }
             let now = self.shared.jobs.store().get(job.id).await?;
-            if now.and_then(|job| job.lease).map(|held| held.revision) != seen {
-                return Ok(Watched::Changed);
+            match now.and_then(|job| job.lease) {
+                Some(held) if held.revision == revision => vigil.hear(held.unchanged, Instant::now()),
+                _ => return Ok(Watched::Changed),
+            }
+            let seen = Event::Watched { revision, unchanged: vigil.millis(Instant::now()) };
+            // It is for others; this one goes on without.
+            if let Err(error) = self.shared.jobs.send(job.id, &seen).await {
+                tracing::debug!(job.id = %job.id, error = %error, "what was seen of a lease could not be written");
             }
         }
         tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease of another worker is dead");
@@ -307,8 +323,12 @@ impl Road<'_> {
     }
 
     async fn keep_hidden(&self) {
+        self.keep_hidden_for(self.shared.lease()).await;
+    }
+
+    async fn keep_hidden_for(&self, time: Duration) {
         if let Some(message) = self.letter.message()
-            && let Err(error) = self.shared.queue.hide(&message, self.shared.lease()).await
+            && let Err(error) = self.shared.queue.hide(&message, time).await
         {
             tracing::debug!(job.id = %self.notice.job, error = %error, "the message could not be kept hidden");
         }

@@ -100,7 +100,7 @@ impl Account {
         attempted: &str,
         make: impl FnOnce() -> io::Result<T>,
     ) -> Result<(T, FileId), Failure> {
-        let fail = |error: io::Error| Failure::io(attempted, &error);
+        let fail = |error: io::Error| Failure::in_workspace(attempted, &error);
         let Some(book) = &self.0 else { return make().map(|made| (made, 0)).map_err(fail) };
         let token = book.ledger.create(new)?;
         match make() {

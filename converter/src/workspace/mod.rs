@@ -263,17 +263,17 @@ impl Workspace {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Refuses a job whose plaintext would not fit.
+    /// Refuses a job whose plaintext would not fit: `bytes` of `what`.
     ///
     /// # Errors
     /// `infra.workspace_full`, with both sizes.
-    pub fn admit(&self, bytes: u64) -> Result<(), Failure> {
+    pub fn admit(&self, what: &str, bytes: u64) -> Result<(), Failure> {
         let free = self.free_bytes()?;
         if bytes <= free {
             return Ok(());
         }
         let message = format!(
-            "the input expands to {}, the workspace has room for {}",
+            "{what} takes {} in the workspace, which has room for {}",
             display_size(bytes),
             display_size(free)
         );

@@ -6,11 +6,14 @@
 //! sees and which the next worker removes.
 //!
 //! It is never counted on: where the host gives no mount namespace, workspaces are made
-//! in the place itself.
+//! in the place itself. And what it is meant for is not taken for granted: a process that
+//! stays outside tries to get in ([`Outsider`]), and the posture tells what came of it.
 
 use super::name::{RANDOM, is_named};
 use super::{Place, sweep};
-use crate::sandbox::mounts;
+use crate::posture::Posture;
+use crate::sandbox::outsider::Outsider;
+use crate::sandbox::{mounts, privileges};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::fs::Permissions;
 use std::io;
@@ -66,9 +69,29 @@ impl std::str::FromStr for Privacy {
     }
 }
 
+impl Privacy {
+    /// Refuses what is required and was not achieved: another process got in.
+    ///
+    /// # Errors
+    /// `infra.workspace_unavailable`, with the ways.
+    pub fn judge(self, posture: &Posture) -> Result<(), Failure> {
+        if self != Self::Required || posture.machine.workspace_private {
+            return Ok(());
+        }
+        let ways = posture.machine.workspace_entered.as_deref().map_or_else(
+            || "no process outside could be made to try it".to_owned(),
+            |ways| format!("a process outside got in by {}", ways.join(", ")),
+        );
+        let text = format!("a private workspace is required, and this one is not: {ways}");
+        Err(Failure::new(FailureCode::WorkspaceUnavailable, text))
+    }
+}
+
 /// The mount. Dropping it takes it away, with all that is in it.
 #[derive(Debug)]
 pub struct Private {
+    /// Until it has tried.
+    outsider: Option<Outsider>,
     point: TempDir,
     /// Keeps the directory below the mount from being taken for a dead worker's.
     _lock: OwnedFd,
@@ -95,7 +118,7 @@ impl Place {
             let directory = private.point.path().to_owned();
             self.shared = Some(std::mem::replace(&mut self.directory, directory));
         } else if privacy == Privacy::Required {
-            let text = "a private workspace is required, and this host gives the worker no mount namespace";
+            let text = "a private workspace is required, and this host gives the worker no mount namespace: it takes root and CAP_SYS_ADMIN";
             return Err(fail(text.to_owned()));
         }
         Ok(entered)
@@ -111,13 +134,24 @@ impl Private {
     fn enter(place: &Path, bytes: u64) -> io::Result<Option<Self>> {
         let place = std::fs::canonicalize(place)?;
         remove_dead(&place);
+        if !mounts::may_leave_mounts() {
+            return Ok(None);
+        }
+        // Who opens the root of this process keeps it open: it is closed to others before
+        // there is something to see.
+        privileges::no_core_dump()?;
         let (point, lock) = make_point(&place)?;
+        let outsider = Outsider::start(point.path())?;
         if !mounts::leave_mounts()? {
             return Ok(None);
         }
         mounts::mount_memory(point.path(), bytes)?;
-        mounts::keep_mount_right_only()?;
-        Ok(Some(Self { point, _lock: lock }))
+        Ok(Some(Self { outsider: Some(outsider), point, _lock: lock }))
+    }
+
+    /// The process that stayed outside, once.
+    pub fn take_outsider(&mut self) -> Option<Outsider> {
+        self.outsider.take()
     }
 }
 

@@ -297,6 +297,6 @@ fn a_missing_place_is_named() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
-    assert!(workspace.admit(1).is_ok());
-    assert_eq!(workspace.admit(u64::MAX).unwrap_err().code, FailureCode::WorkspaceFull);
+    assert!(workspace.admit("the input", 1).is_ok());
+    assert_eq!(workspace.admit("the input", u64::MAX).unwrap_err().code, FailureCode::WorkspaceFull);
 }

@@ -44,14 +44,23 @@ struct Jvm {
 }
 
 /// Starts a JVM and finds the converter.
-pub(crate) fn load(setting: &JvmSetting) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(setting: &JvmSetting, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     if let Some(missing) = setting.class_path.iter().find(|path| !path.exists()) {
         let text = format!("cannot load {}: No such file or directory", missing.display());
         return Err(broken(Broken::Missing, text));
     }
     let vm = Vm::start(setting)?;
     let wanted = setting.converter.as_deref().unwrap_or_default();
-    let answer = vm.call(Call::Open, wanted.as_bytes().to_vec()).map_err(|e| broken(Broken::Missing, e))?;
+    let call = |call| vm.call(call, wanted.as_bytes().to_vec()).map_err(|e| broken(Broken::Missing, e));
+    // Its class is loaded there, and not initialised.
+    let answer = call(Call::Find)?;
+    let found = Answer::parse(&answer);
+    if found.kind != "found" {
+        let text = format!("the converter cannot be used: {}", found.text());
+        return Err(unusable(&found).unwrap_or_else(|| broken(Broken::Missing, text)));
+    }
+    before();
+    let answer = call(Call::Open)?;
     let description = described(&Answer::parse(&answer), setting)?;
     Ok(Box::new(Jvm { vm, description }))
 }

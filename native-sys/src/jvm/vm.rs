@@ -22,6 +22,7 @@ const WANTED: Wanted = Wanted {
     names: &["libjvm.so"],
     functions: &["JNI_CreateJavaVM"],
     supported: "17 and later",
+    is_old: |_| None,
 };
 
 /// As much as the first thread of a process has.
@@ -30,7 +31,9 @@ const STACK_BYTES: usize = 8 << 20;
 /// A method of the bridge.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call {
-    /// Finds the converter.
+    /// Finds the converter, and runs nothing of it.
+    Find,
+    /// Makes the converter, and asks what it is.
     Open,
     /// Converts.
     Convert,
@@ -193,6 +196,7 @@ fn invoke(
     request: &[u8],
 ) -> Result<Vec<u8>, jni::errors::Error> {
     let name = match call {
+        Call::Find => jni_str!("find"),
         Call::Open => jni_str!("open"),
         Call::Convert => jni_str!("convert"),
     };

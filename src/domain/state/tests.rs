@@ -94,6 +94,7 @@ fn plain_event() -> impl Strategy<Value = Event> {
         Just(Event::Dismissed),
         (0u8..3).prop_map(|before| Event::Purged { before }),
         Just(Event::Announced),
+        (revision.clone(), 0u64..9).prop_map(|(revision, unchanged)| Event::Watched { revision, unchanged }),
         (attempt.clone(), "[ab]")
             .prop_map(|(attempt, tag)| Event::Completed { attempt, output: processed_object(&tag) }),
         attempt.prop_map(|attempt| Event::Failed { attempt, failure: failure() }),

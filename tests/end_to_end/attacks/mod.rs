@@ -87,7 +87,7 @@ macro_rules! families {
     )+ };
 }
 
-families!(files, network, processes, kernel, resources, memory, output, storage);
+families!(files, network, processes, kernel, resources, memory, output, storage, words);
 
 /// The words in backquotes of a part of docs/SECURITY.md, each once.
 fn told(part: &str) -> Vec<String> {

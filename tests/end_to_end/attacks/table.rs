@@ -115,8 +115,8 @@ const OUTPUT: End = Failure(16, "limit.output");
 const FILES: End = Failure(16, "limit.files");
 const MEMORY: End = Failure(12, "limit.memory");
 const NO_MEMORY: End = Refused("Cannot allocate memory");
-const MISBEHAVED: End = Failure(17, "engine.no_answer");
 const NO_ANSWER: End = Failure(17, "engine.no_answer");
+const MISBEHAVED: End = Failure(17, "engine.misbehaved");
 
 pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "read_passwd", Nothing, DENIED, Works).landlock_alone(Works),
@@ -317,4 +317,30 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("storage", "unreadable_files", Text("100000"), FILES, FILES),
     attack("storage", "unreadable_files", Text("500"), Works, Works),
     attack("storage", "attribute", Text("0"), Violation("fsetxattr"), WorksOrKernelRefuses),
+    // It is the supervisor that hears them, whoever the host is.
+    attack("words", "forge_setup", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_missing", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_symbol", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_version", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_pin", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_not_built", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_option", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_probed", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_described", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_cancelled", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_began", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_loading", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "forge_twice", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "junk", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "junk_of_any_length", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "half_a_message", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_setup", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_missing", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_symbol", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_version", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_pin", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_option", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "early_probed", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "unreadable_file", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("words", "unreadable_directory", Nothing, MISBEHAVED, MISBEHAVED),
 ];

@@ -29,9 +29,9 @@ const MISBEHAVIOURS: &[Row] = &[
     ("flood", &["--timeout", "60s"], 16, "limit.messages"),
     ("endless-file", &["--max-output", "16M", "--timeout", "60s"], 16, "limit.output"),
     ("throw", &[], 15, "engine.rejected"),
-    ("newer-class", &[], 11, "engine.version"),
-    ("missing-class", &[], 11, "engine.symbol_missing"),
-    ("missing-native", &[], 11, "engine.library_missing"),
+    ("newer-class", &[], 15, "engine.rejected"),
+    ("missing-class", &[], 15, "engine.rejected"),
+    ("missing-native", &[], 15, "engine.rejected"),
     ("exec /dev/shm/cadmill-ran", &[], 15, "engine.rejected"),
     ("socket 1", &[], 15, "engine.rejected"),
 ];

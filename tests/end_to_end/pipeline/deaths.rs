@@ -1,10 +1,12 @@
 //! Workers that are killed, paused past their lease, or told to stop, at each stage
 //! of the work. The process is real and so is the signal.
 
-use super::world::{Worker, World, large_archive};
+use super::world::{LEASE, Worker, World, large_archive};
+use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Stage, State};
 use cadmill_core::domain::state::Event;
+use cadmill_core::ports::AuditSink;
 use rustix::process::Signal;
 
 /// A job of several parts, and a worker that has stopped itself in it.
@@ -106,10 +108,39 @@ async fn a_worker_that_is_told_to_stop_gives_the_job_back() {
     assert_eq!(first.terminate(), Some(0), "all was given back in time");
     let job = world.job(id).await;
     assert_eq!((job.state, job.attempt, job.excused), (State::Pending, 1, 1));
+    // Nobody cancelled it, and its ledger does not say so.
+    let ledger = world.ledgers().read(LedgerId::of_attempt(id, 1)).expect("its ledger");
+    let ledger = String::from_utf8(ledger).expect("ASCII");
+    let last = ledger.lines().last().expect("a record");
+    assert!(last.contains("\"outcome\":\"worker.stopped\""), "{last}");
     world.workspace_is_empty().await;
     let _second = world.worker("second", None);
     let (job, _) = world.completed(id).await;
     assert_eq!((job.attempt, job.excused), (2, 1));
+    world.queue_is_empty().await;
+}
+
+/// The time that watchers have seen a dead worker's lease unchanged adds up, though each is
+/// killed long before a lease has passed.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_killed_more_often_than_the_lease_take_the_job_over() {
+    const MOST_LIVES: usize = 20;
+    let (world, id, first) = stopped_at("converting").await;
+    first.kill();
+    let mut lives = 0;
+    while world.job(id).await.attempt == 1 {
+        lives += 1;
+        assert!(lives <= MOST_LIVES, "{:?}", world.job(id).await.lease);
+        let watcher = world.worker(&format!("watcher-{lives}"), None);
+        // From then on it lives for a third of a lease.
+        while !watcher.log().contains("its lease is watched") && world.job(id).await.attempt == 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(LEASE / 3).await;
+        watcher.kill();
+    }
+    let _last = world.worker("last", None);
+    world.completed(id).await;
     world.queue_is_empty().await;
 }
 

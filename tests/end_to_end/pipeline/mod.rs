@@ -10,6 +10,7 @@ mod deaths;
 mod duplicates;
 mod ledgers;
 mod observer;
+mod outsider;
 pub(crate) mod private;
 mod processes;
 mod task;

@@ -46,6 +46,8 @@ pub(crate) struct World {
     more: Vec<(&'static str, String)>,
     /// Whether workers are watched from their first instruction on.
     observed: bool,
+    /// The user of the workers, if it is another than this process's.
+    user: Option<u32>,
 }
 
 impl World {
@@ -61,12 +63,29 @@ impl World {
         let policy = Policy { lease, ..Policy::default() };
         let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
         let (objects, more) = (Arc::new(objects), Vec::new());
-        Self { jobs, queue, objects, server, data, place, private: "no", more, observed: false }
+        Self { jobs, queue, objects, server, data, place, private: "no", more, observed: false, user: None }
     }
 
     /// One whose workers must have private workspaces.
     pub(crate) async fn with_private_workspaces() -> Self {
         Self { private: "required", ..Self::new().await }
+    }
+
+    /// One whose workers have private workspaces where the host gives them.
+    pub(crate) fn anywhere(self) -> Self {
+        Self { private: "auto", ..self }
+    }
+
+    /// One whose workers belong to another user, as does all that they use.
+    pub(crate) fn of_user(self, user: u32) -> Self {
+        let mut pending = vec![self.data.path().to_owned(), self.place.path().to_owned()];
+        while let Some(path) = pending.pop() {
+            std::os::unix::fs::lchown(&path, Some(user), Some(user)).expect("it is given away");
+            if path.is_dir() && !path.is_symlink() {
+                pending.extend(std::fs::read_dir(&path).expect("a directory").flatten().map(|e| e.path()));
+            }
+        }
+        Self { user: Some(user), ..self }
     }
 
     /// One whose workers are watched by an observer, see [`super::observer`].
@@ -231,6 +250,10 @@ impl World {
         if self.signing_key().exists() {
             command.env("CADMILL_AUDIT_SIGN_WITH", "key").env("CADMILL_AUDIT_KEY_FILE", self.signing_key());
         }
+        if let Some(user) = self.user {
+            std::os::unix::process::CommandExt::uid(&mut command, user);
+            std::os::unix::process::CommandExt::gid(&mut command, user);
+        }
         if let Some(failpoint) = failpoint {
             command.env(cadmill_converter::worker::failpoint::VARIABLE, failpoint);
         }
@@ -355,6 +378,11 @@ impl Worker {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

@@ -13,6 +13,7 @@ mod options;
 use crate::bindings::assimp as ffi;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
 use crate::engines::{c_path, string};
+use crate::image;
 use crate::library::{self, LoadError, Wanted};
 use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
@@ -21,12 +22,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const SUPPORTED: &str = "5.0 to 5.x";
 
-const WANTED: Wanted = Wanted {
+pub(crate) const WANTED: Wanted = Wanted {
     library: "Assimp",
     names: &["libassimp.so.5", "libassimp.so"],
     functions: ffi::FUNCTIONS,
     supported: SUPPORTED,
+    is_old: |name| image::number(name, "libassimp.so.").map(|number| number != 5),
 };
+
+/// See [`crate::check_options`].
+pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), String> {
+    options::parse(options).map(drop)
+}
 
 /// A loaded Assimp.
 pub(crate) struct Assimp {

@@ -19,6 +19,7 @@ mod vsi;
 use crate::bindings::gdal as ffi;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
 use crate::engines::{c_path, string};
+use crate::image;
 use crate::library::{self, LoadError, Wanted};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const SUPPORTED: &str = "3.4 to 3.x";
 
-const WANTED: Wanted = Wanted {
+pub(crate) const WANTED: Wanted = Wanted {
     library: "GDAL",
     names: &[
         "libgdal.so.32",
@@ -41,7 +42,14 @@ const WANTED: Wanted = Wanted {
     ],
     functions: ffi::FUNCTIONS,
     supported: SUPPORTED,
+    // 3.4 is 30.
+    is_old: |name| image::number(name, "libgdal.so.").map(|number| number < 30),
 };
+
+/// See [`crate::check_options`].
+pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), String> {
+    options::parse(options).map(drop)
+}
 
 /// Drivers that may open the input, by short name.
 const INPUT_DRIVERS: &[&CStr] = &[
@@ -267,15 +275,25 @@ impl Gdal {
     ) -> Result<(), EngineError> {
         let input = c_path(request.input)?;
         let output = c_path(output)?;
-        let drivers = self.drivers_for(request.input)?;
+        let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
+        arguments.extend(options.translate.iter().cloned());
+        // Judged before the input is opened: what is wrong with them is wrong without it.
+        self.check_reference_systems(&arguments)?;
+        let settings = self.settings(&arguments, events)?;
         // The parser that reads all encodings also reads the files that a document names.
         if !prolog::is_harmless(request.input) {
             self.configure(c"GML_PARSER", c"EXPAT");
         }
-        let source = self.open(&input, &drivers, &options.open)?;
-        let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
-        arguments.extend(options.translate.iter().cloned());
-        let settings = self.settings(&arguments, events)?;
+        let opened =
+            self.drivers_for(request.input).and_then(|drivers| self.open(&input, &drivers, &options.open));
+        let source = match opened {
+            Ok(source) => source,
+            Err(error) => {
+                // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
+                unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
+                return Err(error);
+            }
+        };
         let mut usage_error: c_int = 0;
         let mut sources = [source];
         // SAFETY: `output` is a C string; the destination handle is null, as the
@@ -308,7 +326,7 @@ impl Gdal {
         // SAFETY: open, closed once, after the destination that may still refer to it.
         unsafe { self.api.GDALClose(source) };
         if usage_error != 0 {
-            return Err(EngineError::Option(last_error("GDAL refused the options")));
+            return Err(EngineError::Rejected(last_error("GDAL refused the options")));
         }
         if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
             return Err(failure("GDAL gave no reason"));
@@ -383,6 +401,30 @@ impl Gdal {
         Ok(source)
     }
 
+    /// GDAL itself looks these values up when it translates, with the input open. What is
+    /// wrong with an option is said before the input is read.
+    fn check_reference_systems(&self, arguments: &[CString]) -> Result<(), EngineError> {
+        const OPTIONS: &[&CStr] = &[c"-a_srs", c"-s_srs", c"-t_srs", c"-spat_srs"];
+        for pair in arguments.windows(2).filter(|pair| OPTIONS.contains(&pair[0].as_c_str())) {
+            // As of `ogr2ogr`: no reference system at all.
+            let none = ["null", "none"].iter().any(|w| pair[1].as_bytes().eq_ignore_ascii_case(w.as_bytes()));
+            if none {
+                continue;
+            }
+            // SAFETY: null stands for no definition; the handle is destroyed below.
+            let system = unsafe { self.api.OSRNewSpatialReference(std::ptr::null()) };
+            // SAFETY: a live handle and a C string, of which the callee keeps neither.
+            let known = unsafe { self.api.OSRSetFromUserInput(system, pair[1].as_ptr()) } == 0;
+            // SAFETY: made above, destroyed once.
+            unsafe { self.api.OSRDestroySpatialReference(system) };
+            if !known {
+                let value = pair[1].to_string_lossy();
+                return Err(EngineError::Option(format!("GDAL knows no reference system '{value}'")));
+            }
+        }
+        Ok(())
+    }
+
     fn settings(
         &self,
         arguments: &[CString],
@@ -440,9 +482,6 @@ fn failure(otherwise: &str) -> EngineError {
     let message = last_error(otherwise);
     if listener().as_ref().is_some_and(|l| l.out_of_memory) {
         EngineError::OutOfMemory(message)
-    } else if message.starts_with("Failed to process SRS definition") {
-        // The one option whose value GDAL looks up only when it translates.
-        EngineError::Option(message)
     } else {
         EngineError::Rejected(message)
     }

@@ -16,8 +16,8 @@ const BEHAVIOURS: [(&str, Option<&str>); 13] = [
     ("threads", Some("limit.threads")),
     ("endless-file", Some("limit.output")),
     ("throw", Some("engine.rejected")),
-    ("exec", Some("engine.rejected")),
-    ("missing-native", Some("engine.library_missing")),
+    ("exec", Some("engine.violation")),
+    ("missing-native", Some("engine.rejected")),
 ];
 
 async fn seen(warm: &str) {

@@ -1,5 +1,6 @@
 package io.cadmill.bridge;
 
+import io.cadmill.Converter;
 import io.cadmill.Description;
 import io.cadmill.Format;
 import io.cadmill.Option;
@@ -8,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.ServiceLoader;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
@@ -17,14 +19,26 @@ import java.util.concurrent.atomic.AtomicLong;
 final class Bridge {
     private static final String SEPARATOR = "\0";
 
+    private static ServiceLoader.Provider<Converter> provider;
+
     private static Engine engine;
 
     private Bridge() {}
 
-    /** Finds the converter; the field is its class, or empty. */
+    /** Finds the converter, and runs nothing of it; the field is its class, or empty. */
+    static byte[] find(byte[] request) {
+        try {
+            provider = Engine.find(text(request));
+            return bytes("found");
+        } catch (Throwable thrown) {
+            return failed(thrown);
+        }
+    }
+
+    /** Makes the converter that was found, or finds it first; the field is as above. */
     static byte[] open(byte[] request) {
         try {
-            engine = Engine.find(text(request));
+            engine = Engine.open(provider == null ? Engine.find(text(request)) : provider);
             return described(engine.description());
         } catch (Throwable thrown) {
             return failed(thrown);

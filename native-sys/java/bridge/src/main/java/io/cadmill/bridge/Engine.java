@@ -11,12 +11,12 @@ import java.util.ServiceLoader;
 record Engine(Converter converter, Description description) {
 
     /**
-     * Finds it and asks what it is.
+     * Finds it. Its class is loaded and not initialised: nothing of it has run when this returns.
      *
      * @param wanted its class, or an empty text when the class path has only one
      * @throws UnsatisfiedLinkError when there is none, or the choice is open
      */
-    static Engine find(String wanted) throws ConversionException {
+    static ServiceLoader.Provider<Converter> find(String wanted) {
         List<ServiceLoader.Provider<Converter>> found = new ArrayList<>();
         ServiceLoader.load(Converter.class, ClassLoader.getSystemClassLoader()).stream()
                 .filter(provider -> wanted.isEmpty() || provider.type().getName().equals(wanted))
@@ -24,7 +24,12 @@ record Engine(Converter converter, Description description) {
         if (found.size() != 1) {
             throw new UnsatisfiedLinkError(complaint(wanted, found));
         }
-        Converter converter = found.get(0).get();
+        return found.get(0);
+    }
+
+    /** Makes it and asks what it is. */
+    static Engine open(ServiceLoader.Provider<Converter> provider) throws ConversionException {
+        Converter converter = provider.get();
         return new Engine(converter, converter.describe());
     }
 

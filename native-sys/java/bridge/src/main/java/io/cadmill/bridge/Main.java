@@ -35,7 +35,7 @@ public final class Main {
             System.exit(2);
         }
         try {
-            Engine engine = Engine.find(System.getProperty("cadmill.converter", ""));
+            Engine engine = Engine.open(Engine.find(System.getProperty("cadmill.converter", "")));
             if (describes) {
                 print(engine.description());
             } else {
