@@ -445,6 +445,9 @@ impl<S: Sink> Job<'_, S> {
         let Task::Convert { input, output, format_id, options, .. } = &request.task else {
             return Ok(blamed);
         };
+        if options.is_empty() {
+            return Ok(Outcome::Misbehaved("it blames options, and was given none".to_owned()));
+        }
         let workspace = self.setting.place.create()?;
         let (input_dir, output_dir) = (workspace.input(), workspace.output());
         let in_place = |path: &Path, directory: &Path| directory.join(path.file_name().unwrap_or_default());

@@ -160,7 +160,7 @@ fn ways_into(target: Pid, point: &Path) -> u8 {
     let tried = [
         opened(target, "root/").is_ok(),
         opened(target, "cwd/").is_ok(),
-        opened(target, "fd/").is_ok_and(|list| has_entries(&list)),
+        opened(target, "fd/").is_ok_and(|list| leads_somewhere(&list)),
         opened(target, "mem").is_ok(),
         traced(target),
         namespaces_entered(target),
@@ -179,6 +179,13 @@ fn opened(target: Pid, name: &str) -> io::Result<OwnedFd> {
 fn has_entries(directory: &OwnedFd) -> bool {
     let Ok(entries) = rustix::fs::Dir::read_from(directory) else { return false };
     entries.flatten().any(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+}
+
+/// Whether one of the descriptors in this list says what it is open on. Root may list their
+/// numbers without a capability, and learns nothing by it.
+fn leads_somewhere(descriptors: &OwnedFd) -> bool {
+    let Ok(entries) = rustix::fs::Dir::read_from(descriptors) else { return false };
+    entries.flatten().any(|entry| rustix::fs::readlinkat(descriptors, entry.file_name(), Vec::new()).is_ok())
 }
 
 /// Whether it may be traced. It is let go when this process ends, and never stopped.

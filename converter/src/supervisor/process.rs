@@ -165,6 +165,17 @@ impl Process {
         self.signal_group(Signal::CONT)
     }
 
+    /// Lets everything else have its turn before the group. What is near a cap that is held by
+    /// looking must not keep from its turn who looks.
+    ///
+    /// A worker that is root without CAP_SYS_NICE may not do that to an engine of another user
+    /// id: the group stays as nice as it made itself.
+    pub(super) fn hold_back(&self) {
+        /// The most that setpriority(2) knows.
+        const NICEST: i32 = 19;
+        let _ = rustix::process::setpriority_pgrp(Some(self.pid), NICEST);
+    }
+
     fn signal_group(&self, signal: Signal) -> io::Result<()> {
         debug_assert!(!self.reaped, "the number of a reaped process may be another's");
         match rustix::process::kill_process_group(self.pid, signal) {

@@ -25,6 +25,14 @@ const ENTRIES_PER_SECOND: u64 = 500_000;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 
+/// Bytes of room below which the process comes last among those that want a processor.
+const LITTLE: u64 = 128 << 20;
+
+/// When to look again at what `left` bytes are left of, in a cap that is held by looking.
+pub(super) fn pause_for(left: u64) -> Duration {
+    Duration::from_secs_f64(left as f64 / BYTES_PER_SECOND as f64).clamp(SHORTEST, LONGEST)
+}
+
 /// The room of one process.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -59,12 +67,10 @@ impl Room {
 
     /// When to glance again, from now.
     pub(super) fn pause(&self) -> Duration {
-        let left = |bound: u64, used: u64, per_second: u64| {
-            Duration::from_secs_f64(bound.saturating_sub(used) as f64 / per_second as f64)
-        };
-        let bytes = left(self.bounds.bytes, self.could_be.bytes, BYTES_PER_SECOND);
-        let entries = left(self.bounds.entries, self.could_be.entries, ENTRIES_PER_SECOND);
-        bytes.min(entries).clamp(SHORTEST, LONGEST)
+        let entries = self.bounds.entries.saturating_sub(self.could_be.entries);
+        let entries = Duration::from_secs_f64(entries as f64 / ENTRIES_PER_SECOND as f64);
+        let bytes = self.bounds.bytes.saturating_sub(self.could_be.bytes);
+        entries.clamp(SHORTEST, LONGEST).min(pause_for(bytes))
     }
 
     /// Asks the file system, and walks when it has grown by as much as is left.
@@ -79,6 +85,9 @@ impl Room {
         let come = self.come()?;
         self.could_be.bytes = self.found.bytes.saturating_add(come.bytes);
         self.could_be.entries = self.found.entries.saturating_add(come.entries);
+        if self.bounds.bytes.saturating_sub(self.could_be.bytes) < LITTLE {
+            process.hold_back();
+        }
         if !self.could_be.exceeds(&self.bounds) {
             return Ok(None);
         }

@@ -4,7 +4,7 @@ use super::dialogue::{Dialogue, Duty, Refused, Told};
 use super::group::Group;
 use super::orders::Orders;
 use super::process::Process;
-use super::room::Room;
+use super::room::{self, Room};
 use super::{Cap, Event, Identity, Outcome, Report, clean, judge, readable};
 use crate::posture::{InForce, Level};
 use crate::probe::{self, Memory};
@@ -164,13 +164,23 @@ impl<'a> Watch<'a> {
 
     /// A host that waits for its work writes nothing yet, and one that was killed no more.
     fn until_glance(&self) -> Duration {
-        if self.orders.since().is_some() && self.seen.killed.is_none() { self.room.pause() } else { MAX_WAIT }
+        if self.orders.since().is_none() || self.seen.killed.is_some() {
+            return MAX_WAIT;
+        }
+        let memory_left = self.caps.memory_bytes.saturating_sub(self.seen.taken);
+        self.room.pause().min(room::pause_for(memory_left))
     }
 
-    /// Looks at the room alone, which is used up faster than anything else.
+    /// Looks at room and memory alone, which are used up faster than anything else.
     fn glance(&mut self) -> io::Result<()> {
         if self.seen.killed.is_some() {
             return Ok(());
+        }
+        if self.orders.since().is_some() {
+            let usage = probe::memory(self.process.pid());
+            if let Some(cap) = self.exceeded_memory(&usage) {
+                return self.kill(Outcome::Cap(cap));
+            }
         }
         self.room.limit(self.orders.output_bytes());
         match self.room.glance(&self.orders.written(), &self.process)? {
@@ -214,18 +224,14 @@ impl<'a> Watch<'a> {
 
     /// The cap that is exceeded, if one is, but for what it wrote.
     fn exceeded(&mut self, usage: &Memory, now: Instant) -> Option<Cap> {
-        self.seen.taken = usage.taken();
-        self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
-        self.seen.peak_data = self.seen.peak_data.max(usage.data);
+        let memory = self.exceeded_memory(usage);
         let since = self.orders.since();
         let elapsed = now.saturating_duration_since(since.unwrap_or(self.started));
         let longest = if since.is_some() { self.caps.time } else { MAX_WAIT };
         let printed = self.seen.noise_bytes + self.seen.message_bytes;
         let caps = &self.caps;
-        // Also what it held for a moment between two looks.
-        let observed = usage.taken().max(usage.peak_resident);
-        if observed > caps.memory_bytes {
-            return Some(Cap::Memory { limit: caps.memory_bytes, observed });
+        if memory.is_some() {
+            return memory;
         }
         if elapsed > longest {
             return Some(Cap::Time { limit: longest, observed: elapsed });
@@ -243,6 +249,15 @@ impl<'a> Watch<'a> {
             return Some(Cap::Threads { limit: MAX_THREADS, observed: usage.threads });
         }
         None
+    }
+
+    /// The cap on memory, if it is exceeded: also by what was held for a moment between two looks.
+    fn exceeded_memory(&mut self, usage: &Memory) -> Option<Cap> {
+        self.seen.taken = usage.taken();
+        self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
+        self.seen.peak_data = self.seen.peak_data.max(usage.data);
+        let (limit, observed) = (self.caps.memory_bytes, usage.taken().max(usage.peak_resident));
+        (observed > limit).then_some(Cap::Memory { limit, observed })
     }
 
     fn kill(&mut self, why: Outcome) -> io::Result<()> {

@@ -12,10 +12,6 @@ const CAP: u64 = 128 << 20;
 /// What may come on top of the cap, in bytes.
 const TOLERANCE: u64 = 16 << 20;
 
-/// Where the reserve of a JVM's heap, half of the cap, is what the kernel cannot tell from
-/// memory in use, so that the watchdog is the bound.
-const TOLERANCE_IN_JAVA: u64 = CAP;
-
 /// More than any attack takes, so that this group is not what stops it.
 const ROOM: u64 = 3 << 30;
 
@@ -119,5 +115,5 @@ fn no_attack_takes_more_memory_than_the_cap_without_privileges() {
 
 #[test]
 fn below_java_the_watchdog_bounds_what_the_kernel_does_not() {
-    shown(true, TOLERANCE_IN_JAVA, &[]);
+    shown(true, TOLERANCE, &[]);
 }

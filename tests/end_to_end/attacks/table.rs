@@ -116,6 +116,7 @@ const FILES: End = Failure(16, "limit.files");
 const MEMORY: End = Failure(12, "limit.memory");
 const NO_MEMORY: End = Refused("Cannot allocate memory");
 const NO_ANSWER: End = Failure(17, "engine.no_answer");
+const OPTION: End = Failure(2, "usage.option");
 const MISBEHAVED: End = Failure(17, "engine.misbehaved");
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -265,6 +266,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("memory", "full_pipes", Text("24"), NOT_PERMITTED, Works),
     attack("memory", "full_pairs", Text("32"), Violation("socketpair"), Works)
         .in_java(Refused("Broken pipe")),
+    attack("memory", "lock_files", Nothing, Refused("No locks available"), Works),
     attack("memory", "more_addresses", Nothing, NOT_PERMITTED, WorksOrKernelRefuses),
     attack("output", "leave_silently", Nothing, NO_ANSWER, NO_ANSWER),
     // With the confinement off the attack itself works, and what it made is refused.
@@ -339,7 +341,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("words", "early_symbol", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "early_version", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "early_pin", Nothing, MISBEHAVED, MISBEHAVED),
-    attack("words", "early_option", Nothing, MISBEHAVED, MISBEHAVED),
+    // Below Java a constructor runs in the middle of a conversion, and blames the option of the
+    // converter whether the input is there or not, as a converter may that knows none like it.
+    attack("words", "early_option", Nothing, MISBEHAVED, MISBEHAVED)
+        .in_java(OPTION)
+        .unconfined_in_java(OPTION),
     attack("words", "early_probed", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "unreadable_file", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "unreadable_directory", Nothing, MISBEHAVED, MISBEHAVED),
