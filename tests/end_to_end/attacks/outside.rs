@@ -4,7 +4,7 @@
 //! The memory is a tmpfs of the test's own, in a mount namespace that goes with the run. A
 //! host that gives none, such as a container, runs the attacks of the table only.
 
-use super::rig::{library_of, preceded};
+use super::rig::{engine_in_java, landlock_abi_2, library_of, preceded, without_landlock, wrapped};
 use super::table::{ATTACKS, Attack, End, Given};
 use crate::support::{Bench, Run, real};
 use rustix::fs::{CWD, Mode, OFlags, fstatvfs, openat, stat};
@@ -79,19 +79,63 @@ fn watched(place: &Path, command: &mut Command) -> Watched {
     Watched { run: Run::from(child.wait_with_output().unwrap()), bytes, files }
 }
 
+/// As whom, where and below what an attack is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Tier {
+    Root,
+    Nobody,
+    LandlockAbi2,
+    WithoutLandlock,
+    BelowJava,
+}
+
+impl Tier {
+    fn user(self) -> &'static str {
+        if self == Self::Root { "0" } else { NOBODY }
+    }
+
+    /// How an attack of the table ends here, if it ends by a cap.
+    fn end(self, attack: &Attack) -> Option<(i32, &'static str)> {
+        let end = match self {
+            Self::BelowJava => attack.in_java.unwrap_or(attack.confined),
+            Self::WithoutLandlock => attack.without_landlock.unwrap_or(attack.confined),
+            _ => attack.confined,
+        };
+        if let End::Failure(exit, code) = end { Some((exit, code)) } else { None }
+    }
+}
+
 /// The conversion by an attack, with its workspace in memory of its own.
-fn attacked(bench: &Bench, attack: &Attack, user: &str, memory: u64) -> Command {
+fn attacked(bench: &Bench, attack: &Attack, tier: Tier, memory: u64) -> Command {
     let Given::Text(parameter) = attack.given else { panic!("{} has a parameter", attack.name) };
     let input = bench.path("input.obj");
     std::fs::write(&input, format!("{parameter}\n")).unwrap();
-    let engines = crate::misbehaviour::engines_file(bench, &library_of(attack), "");
+    let library = library_of(attack);
+    let engines = if tier == Tier::BelowJava {
+        engine_in_java(bench, &library)
+    } else {
+        crate::misbehaviour::engines_file(bench, &library, "")
+    };
     open_for_others(bench);
     let mut arguments = vec!["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double"];
     arguments.extend(["--engines-file", engines.to_str().unwrap(), "-o", "out.stl", "--json"]);
     arguments.extend(attack.flags);
-    let before = in_memory(bench.place(), memory, user);
+    let named = format!("library={}", library.file_name().unwrap().to_str().unwrap());
+    if tier == Tier::BelowJava {
+        arguments.extend(["--opt", &named]);
+    }
+    let mut command = bench.command(&arguments);
+    match tier {
+        Tier::LandlockAbi2 => command = wrapped(&landlock_abi_2(), &command),
+        Tier::WithoutLandlock => {
+            command.env("CADMILL_MIN_POSTURE", "syscalls");
+            command = wrapped(&without_landlock(), &command);
+        }
+        Tier::Root | Tier::Nobody | Tier::BelowJava => {}
+    }
+    let before = in_memory(bench.place(), memory, tier.user());
     let before: Vec<&str> = before.iter().map(String::as_str).collect();
-    preceded(&before, &bench.command(&arguments))
+    preceded(&before, &command)
 }
 
 fn open_for_others(bench: &Bench) {
@@ -100,21 +144,22 @@ fn open_for_others(bench: &Bench) {
     }
 }
 
-/// As root, and as a user without privileges who owns all that the engine makes.
+/// As root; and as a user without privileges who owns all that the engine makes, with every
+/// lock and without some, natively and below Java.
 #[test]
 fn no_attack_holds_more_than_the_cap() {
     if !is_given() {
         return;
     }
     let mut wrong = Vec::new();
-    for user in ["0", NOBODY] {
+    for tier in [Tier::Root, Tier::Nobody, Tier::LandlockAbi2, Tier::WithoutLandlock, Tier::BelowJava] {
         for attack in ATTACKS.iter().filter(|attack| attack.family == "storage") {
-            let End::Failure(exit, code) = attack.confined else { continue };
+            let Some((exit, code)) = tier.end(attack) else { continue };
             let bench = Bench::new();
-            let mut command = attacked(&bench, attack, user, 1200 * MIB);
+            let mut command = attacked(&bench, attack, tier, 1200 * MIB);
             let Watched { run, bytes, files } = watched(bench.place(), &mut command);
             run.failed(exit, code);
-            let told = format!("{} as {user}: {} MiB, {files} files, {code}", attack.name, bytes / MIB);
+            let told = format!("{} {tier:?}: {} MiB, {files} files, {code}", attack.name, bytes / MIB);
             println!("{told}");
             if bytes > CAP + SLACK || files > FILES + SLACK / EMPTY_FILE {
                 wrong.push(told);
@@ -134,7 +179,7 @@ fn a_neighbour_is_unharmed() {
         let attack = ATTACKS.iter().find(|attack| attack.name == name).unwrap();
         let bench = Bench::new();
         // What the neighbour needs is 24 MiB at most.
-        let command = attacked(&bench, attack, NOBODY, CAP + SLACK + 24 * MIB);
+        let command = attacked(&bench, attack, Tier::Nobody, CAP + SLACK + 24 * MIB);
         let script = "\
             (for n in 1 2 3 4; do \"$@\" >attack-$n.json; done; : >over) &
             ran=0
