@@ -5,7 +5,7 @@
 //! the real library and does what the input file says; two tests at the end use
 //! real libraries that crash on real files.
 
-use crate::support::{Bench, Run, children_of, compile_c, has, real};
+use crate::support::{Bench, Run, builds_with, children_of, compile_c, real};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(crate) fn double() -> &'static Path {
     LIBRARY.get_or_init(|| {
         // Where there is no compiler, as in a container, the one that was built elsewhere.
         let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("double.so");
-        if !has("cc") && there.is_file() { there } else { compile("double", &[]) }
+        if !builds_with("cc") && there.is_file() { there } else { compile("double", &[]) }
     })
 }
 

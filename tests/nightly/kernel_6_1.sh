@@ -11,7 +11,7 @@
 #
 # Needs root, and the packages of `make nightly`. The kernel's package is unpacked into
 # target/nightly and not installed. Bounded by NIGHTLY_SECONDS (3300). NIGHTLY_ATTACKS is
-# for work on this script: the filter of the tests that are run instead of `attacks`.
+# for work on this script: the filters of the tests that are run instead of `attacks`.
 set -eu
 
 cd "$(dirname "$0")/../.."

@@ -61,5 +61,5 @@ fn fit_for_an_archive(files: &[OutputFile]) -> Result<(), Failure> {
 }
 
 fn strange_output(what: &str) -> Failure {
-    Failure::new(FailureCode::EngineNoAnswer, format!("the engine left {what} among its output"))
+    Failure::new(FailureCode::EngineMisbehaved, format!("the engine left {what} among its output"))
 }

@@ -270,9 +270,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("memory", "more_addresses", Nothing, NOT_PERMITTED, WorksOrKernelRefuses),
     attack("output", "leave_silently", Nothing, NO_ANSWER, NO_ANSWER),
     // With the confinement off the attack itself works, and what it made is refused.
-    attack("output", "as_link", Nothing, Violation("symlink"), NO_ANSWER),
-    attack("output", "as_fifo", Nothing, Violation("mknodat"), NO_ANSWER),
-    attack("output", "with_second_name", Nothing, Violation("link"), NO_ANSWER),
+    attack("output", "as_link", Nothing, Violation("symlink"), MISBEHAVED),
+    attack("output", "as_fifo", Nothing, Violation("mknodat"), MISBEHAVED),
+    attack("output", "with_second_name", Nothing, Violation("link"), MISBEHAVED),
     attack("output", "without_first_thread", Text("128"), MISBEHAVED, MISBEHAVED).flags(CAPPED),
     // What is handed out is what lay there when the process was dead.
     attack("output", "answer_first", Nothing, Works, Works),

@@ -35,6 +35,15 @@ fn options_reach_the_converter() {
     // It read the input before it blamed an option; without it, it says something else.
     let blaming = Double::new().flags(&["--opt", "a=1"]);
     blaming.watch("option").run.failed(17, "engine.misbehaved");
+    // It has none to blame.
+    Double::new().watch("option").run.failed(17, "engine.misbehaved");
+}
+
+#[test]
+fn options_that_are_too_long_are_refused_before_anything_is_started() {
+    let long = format!("a={}", "x".repeat(60_000));
+    let json = Double::new().flags(&["--opt", &long]).watch("ok").run.failed(2, "usage.invalid");
+    assert_eq!(message(&json), "the options are too long");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! compiler, as in a container, those that a run elsewhere has left.
 
 use super::jars;
-use crate::support::{compile_c, has, repository};
+use crate::support::{builds_with, compile_c, repository};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -31,7 +31,7 @@ pub(crate) fn attacking() -> &'static Path {
 /// Compiles sources into a directory of this name, as a class path with one converter.
 fn compiled(name: &str, converter: &str, sources: &[&str], change: impl FnOnce(&Path)) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    if !has("javac") && place.is_dir() {
+    if !builds_with("javac") && place.is_dir() {
         return place;
     }
     let fresh = place.with_extension(std::process::id().to_string());
@@ -72,7 +72,7 @@ pub(super) fn natives(name: &str) -> PathBuf {
     let (_, crash) = NATIVES.iter().find(|(known, _)| *known == name).expect("a library of the table");
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java-natives").join(name);
     let library = place.join("libmisbehaving.so");
-    if !has("cc") && library.is_file() {
+    if !builds_with("cc") && library.is_file() {
         return place;
     }
     let does = format!("-DCRASH={crash}");

@@ -118,6 +118,25 @@ impl Watch {
     }
 }
 
+/// Runs a test, and once more from the beginning where the tracer gave up: `strace` does so now
+/// and then when a process is killed while its group is stopped ("ptrace(PTRACE_LISTEN, …):
+/// Input/output error"). The worker cannot go on then, so that nothing was observed.
+async fn while_observed<F>(test: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    const GAVE_UP: &str = "strace: ptrace(PTRACE_";
+    for _ in 0..3 {
+        let Err(ended) = tokio::spawn(test()).await else { return };
+        let panic = ended.into_panic();
+        if !panic.downcast_ref::<String>().is_some_and(|text| text.contains(GAVE_UP)) {
+            std::panic::resume_unwind(panic);
+        }
+        println!("the tracer gave up");
+    }
+    panic!("the tracer gave up three times");
+}
+
 /// The comparison is proven on a job in which something of everything happens: whatever is
 /// left out of what was seen, or added to it, it says so.
 #[tokio::test(flavor = "multi_thread")]
