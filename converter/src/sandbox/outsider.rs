@@ -96,7 +96,7 @@ fn live(mut targets: File, mut answers: File, point: &Path) -> ! {
     let mut target = [0; 4];
     while ready && targets.read_exact(&mut target).is_ok() {
         let Some(pid) = Pid::from_raw(i32::from_le_bytes(target)) else { break };
-        let answer = if in_a_copy(|| proven()) == 1 { in_a_copy(|| ways_into(pid, point)) } else { UNPROVEN };
+        let answer = if in_a_copy(proven) == 1 { in_a_copy(|| ways_into(pid, point)) } else { UNPROVEN };
         if answers.write_all(&[answer]).is_err() {
             break;
         }

@@ -207,7 +207,6 @@ fn name(answer: &Answer) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::posture::InForce;
     use cadmill_core::domain::failure::Fault;
     use proptest::prelude::*;
 
@@ -237,7 +236,7 @@ mod tests {
 
     fn message() -> impl Strategy<Value = Message> {
         prop_oneof![
-            Just(Message::Confined(Box::new(InForce::default()))),
+            Just(Message::Confined(Box::default())),
             prop::collection::vec(prop::sample::select(&REASONS[..]), 0..2)
                 .prop_map(|doubts| Message::Loading { doubts }),
             Just(Message::Loaded { library: "x".into(), version: "1".into(), path: "/x".into() }),
