@@ -2,12 +2,13 @@
 //! between, the growth of the file system that they lie on.
 //!
 //! The walk goes by descriptors, one directory after the other from its parent, so that no
-//! path is too long for it, and opens what its owner may not read. What it cannot look into
-//! all the same is counted as such, and it is for the caller to take that for too much. A
+//! path is too long for it, and opens what its owner may not read, for as long as it looks
+//! into it. What it cannot look into all the same is counted as such, and it is for the caller to take that for too much. A
 //! walk ends when it has seen more than the bounds allow.
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, StatVfs};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -59,9 +60,37 @@ impl Written {
     }
 }
 
+/// A directory that is looked into. Its mode is what it was before, when that is over: who
+/// made it is judged by it later.
+struct Entered {
+    descriptor: OwnedFd,
+    /// The mode that was changed.
+    before: Cell<Option<Mode>>,
+}
+
+impl Entered {
+    /// Lets the owner enter it. What fails shows when it is looked into.
+    fn open_up(&self) {
+        if self.before.get().is_none()
+            && let Ok(stat) = rustix::fs::fstat(&self.descriptor)
+            && rustix::fs::fchmod(&self.descriptor, Mode::RWXU).is_ok()
+        {
+            self.before.set(Some(Mode::from_raw_mode(stat.st_mode)));
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(mode) = self.before.get() {
+            let _ = rustix::fs::fchmod(&self.descriptor, mode);
+        }
+    }
+}
+
 /// A directory whose entries were read, and those of them that are still to be entered.
 struct Level {
-    directory: OwnedFd,
+    directory: Entered,
     inner: Vec<CString>,
     /// Bytes of its path below the top.
     path: usize,
@@ -102,7 +131,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Whether it came to the end.
-    fn through(&mut self, top: OwnedFd) -> io::Result<bool> {
+    fn through(&mut self, top: Entered) -> io::Result<bool> {
         let Some(level) = self.read(top, 0)? else { return Ok(false) };
         let mut levels = vec![level];
         while let Some(level) = levels.last_mut() {
@@ -111,7 +140,9 @@ impl Walk<'_> {
                 continue;
             };
             let path = level.path + name.to_bytes().len() + 1;
-            let Some(inner) = open(&level.directory, name.to_bytes(), &mut self.found)? else { continue };
+            let Some(inner) = open(&level.directory.descriptor, name.to_bytes(), &mut self.found)? else {
+                continue;
+            };
             self.found.depth = self.found.depth.max(levels.len() as u64);
             match self.read(inner, path)? {
                 Some(level) if !self.found.exceeds(self.bounds) => levels.push(level),
@@ -122,10 +153,10 @@ impl Walk<'_> {
     }
 
     /// Counts what is in a directory; nothing when that is enough.
-    fn read(&mut self, directory: OwnedFd, path: usize) -> io::Result<Option<Level>> {
+    fn read(&mut self, directory: Entered, path: usize) -> io::Result<Option<Level>> {
         let found = &mut self.found;
         let mut inner = Vec::new();
-        let mut entries = RawDir::new(&directory, &mut self.buffer);
+        let mut entries = RawDir::new(&directory.descriptor, &mut self.buffer);
         loop {
             if entries.is_buffer_empty() && (self.is_enough)()? {
                 return Ok(None);
@@ -144,7 +175,7 @@ impl Walk<'_> {
             found.closed += u64::from(path + name.to_bytes().len() + 1 > LONG_PATH);
             if entry.file_type() == FileType::Directory {
                 inner.push(name.to_owned());
-            } else if let Some(stat) = status(directory.as_fd(), name, found)? {
+            } else if let Some(stat) = status(&directory, name, found)? {
                 let allocated = stat.st_blocks.unsigned_abs().saturating_mul(BLOCK);
                 let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
                 let length = if is_file { stat.st_size.unsigned_abs() } else { 0 };
@@ -163,12 +194,12 @@ impl Walk<'_> {
 }
 
 /// What is known of an entry; nothing when it is gone or cannot be looked at.
-fn status(directory: BorrowedFd<'_>, name: &CStr, found: &mut Written) -> io::Result<Option<Stat>> {
-    let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+fn status(directory: &Entered, name: &CStr, found: &mut Written) -> io::Result<Option<Stat>> {
+    let look = || rustix::fs::statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
     let stat = match look() {
         // Its owner may list the directory and not enter it.
         Err(Errno::ACCESS) => {
-            let _ = rustix::fs::fchmod(directory, Mode::RWXU);
+            directory.open_up();
             look()
         }
         other => other,
@@ -178,17 +209,23 @@ fn status(directory: BorrowedFd<'_>, name: &CStr, found: &mut Written) -> io::Re
 
 /// Opens a directory, if need be against its owner's permissions; nothing when it is gone or
 /// cannot be opened.
-fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Option<OwnedFd>> {
+fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Option<Entered>> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = match rustix::fs::openat(&parent, name, flags | OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            rustix::fs::openat(&parent, name, flags | OFlags::PATH, Mode::empty()).and_then(|known| {
-                // By its descriptor, which is not led astray by what has the name now.
-                rustix::fs::chmod(format!("/proc/self/fd/{}", known.as_raw_fd()), Mode::RWXU)?;
-                rustix::fs::openat(&known, c".", flags | OFlags::RDONLY, Mode::empty())
-            })
-        }
-        other => other,
+    let open =
+        |from: BorrowedFd<'_>, name: &[u8], how| rustix::fs::openat(from, name, flags | how, Mode::empty());
+    let opened = match open(parent.as_fd(), name, OFlags::RDONLY) {
+        Err(Errno::ACCESS) => open(parent.as_fd(), name, OFlags::PATH).and_then(|known| {
+            // By its descriptor, which is not led astray by what has the name now.
+            let itself = format!("/proc/self/fd/{}", known.as_raw_fd());
+            let before = Mode::from_raw_mode(rustix::fs::fstat(&known)?.st_mode);
+            rustix::fs::chmod(&itself, Mode::RWXU)?;
+            let opened = open(known.as_fd(), b".", OFlags::RDONLY);
+            if opened.is_err() {
+                let _ = rustix::fs::chmod(&itself, before);
+            }
+            Ok(Entered { descriptor: opened?, before: Cell::new(Some(before)) })
+        }),
+        other => other.map(|descriptor| Entered { descriptor, before: Cell::new(None) }),
     };
     judged(opened, found)
 }
@@ -286,6 +323,14 @@ mod tests {
         }
         let found = count(&[place.path()], &WIDE);
         assert_eq!((found.bytes, found.entries, found.closed), (4096, 3, 0), "{found:?}");
+        // It is as it was, for who judges it.
+        for (path, mode) in [(&closed, 0o300), (&inner, 0o400)] {
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).unwrap();
+        }
+        for (path, mode) in [(&inner, 0o400), (&closed, 0o300)] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        }
 
         let mut here = rustix::fs::open(place.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
         let name = "n".repeat(250);
