@@ -1,4 +1,4 @@
-# Targets that the README names: setup, demo, test, nightly, lint, bench.
+# README.md names demo and test, docs/CLI.md the others that a reader may need.
 # Everything they need is installed by `setup`, which does nothing when it is there.
 
 SHELL := /bin/bash

@@ -10,15 +10,19 @@ use std::collections::BTreeSet;
 /// Documents that are held against the repository.
 const DOCUMENTS: &[&str] = &[
     "README.md",
+    "README.ko.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
     "docs/ARCHIVES.md",
     "docs/AUDIT.md",
+    "docs/BENCHMARKS.md",
+    "docs/CLI.md",
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
     "docs/IMAGES.md",
     "docs/FROM-JAR-TO-FFI.md",
+    "docs/LIMITS.md",
     "docs/PIPELINE.md",
     "docs/SECURITY.md",
     "docs/adr/0001-process-per-conversion.md",
@@ -64,6 +68,52 @@ fn code_words(text: &str) -> Vec<String> {
             words.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
         }
     }
+    words
+}
+
+/// Lines outside of code blocks.
+fn prose_lines(text: &str) -> Vec<&str> {
+    let mut in_block = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        } else if !in_block {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// The code blocks of a text, each with its language.
+fn code_blocks(text: &str) -> Vec<&str> {
+    // Text and code alternate, and the first piece is text.
+    text.split("```").skip(1).step_by(2).collect()
+}
+
+/// The tables of a text: of each row, the code in it.
+fn tables(text: &str) -> Vec<Vec<Vec<String>>> {
+    prose_lines(text)
+        .split(|line| !line.starts_with('|'))
+        .filter(|rows| !rows.is_empty())
+        .map(|rows| rows.iter().map(|row| code_words(row)).collect())
+        .collect()
+}
+
+/// The levels of the headings of a text.
+fn headings(text: &str) -> Vec<usize> {
+    let lines = prose_lines(text).into_iter().filter(|line| line.starts_with('#'));
+    lines.map(|line| line.bytes().take_while(|&b| b == b'#').count()).collect()
+}
+
+/// The targets of the links of a text.
+fn link_targets(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).map(|piece| piece.split(')').next().unwrap_or_default()).collect()
+}
+
+/// The words in an order that does not depend on that of the sentence.
+fn sorted<T: Ord>(mut words: Vec<T>) -> Vec<T> {
+    words.sort();
     words
 }
 
@@ -141,8 +191,15 @@ fn options_named_exist() {
     let known = flags(&help());
     assert!(known.contains("--to") && known.contains("--max-ratio"), "{known:?}");
     let mut named = BTreeSet::new();
-    for path in ["README.md", "docs/AUDIT.md", "docs/ENGINES.md", "docs/ARCHITECTURE.md", "docs/SECURITY.md"]
-    {
+    for path in [
+        "README.md",
+        "docs/CLI.md",
+        "docs/LIMITS.md",
+        "docs/AUDIT.md",
+        "docs/ENGINES.md",
+        "docs/ARCHITECTURE.md",
+        "docs/SECURITY.md",
+    ] {
         let text = read(path).replace("<!--", "").replace("-->", "");
         // Other programs have options too.
         let ours: Vec<&str> = text.lines().filter(|line| !line.contains("cargo ")).collect();
@@ -159,7 +216,7 @@ fn options_named_exist() {
 fn defaults_named_are_those_of_the_help() {
     let help = help();
     let mut checked = 0;
-    for row in read("README.md").lines().filter(|line| line.starts_with("| `-")) {
+    for row in read("docs/CLI.md").lines().filter(|line| line.starts_with("| `-")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let flag = cells[1].trim_matches('`').rsplit('`').next().unwrap();
         let line = help
@@ -173,7 +230,26 @@ fn defaults_named_are_those_of_the_help() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 9, "options with a default in the tables of README.md");
+    assert_eq!(checked, 9, "options with a default in the tables of docs/CLI.md");
+}
+
+#[test]
+fn caps_have_the_defaults_of_the_configuration() {
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<String>>();
+    let configuration = read("docs/CONFIGURATION.md");
+    let mut checked = 0;
+    for row in read("docs/LIMITS.md").lines().map(cells) {
+        let [_, _, _, key, default, ..] = &row[..] else { continue };
+        if key.starts_with("`limits.") {
+            let line = configuration
+                .lines()
+                .find(|line| line.starts_with(&format!("| {key} |")))
+                .unwrap_or_else(|| panic!("no key {key}"));
+            assert_eq!(default, &cells(line)[4], "{key}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 6, "caps with a key in the table of docs/LIMITS.md");
 }
 
 #[test]
@@ -267,8 +343,7 @@ fn links_lead_somewhere() {
     let mut found = 0;
     for (path, text) in documents().chain([("tests/fixtures/README.md", read("tests/fixtures/README.md"))]) {
         let directory = repository().join(path).parent().expect("a directory").to_owned();
-        for piece in text.split("](").skip(1) {
-            let target = piece.split(')').next().unwrap_or_default();
+        for target in link_targets(&text) {
             if target.starts_with("https://") {
                 continue;
             }
@@ -278,6 +353,40 @@ fn links_lead_somewhere() {
         }
     }
     assert!(found > 10, "only {found} links were found");
+}
+
+#[test]
+fn the_readme_and_its_translation_have_the_same_content() {
+    let english = read("README.md");
+    let korean = read("README.ko.md");
+    assert!(link_targets(&english).contains(&"README.ko.md"), "README.md does not link to README.ko.md");
+    assert!(link_targets(&korean).contains(&"README.md"), "README.ko.md does not link to README.md");
+    // The link to the other language is the only one that differs.
+    let korean = korean.replace("](README.md)", "](README.ko.md)");
+
+    assert!(code_blocks(&english).len() > 2, "README.md has code blocks");
+    assert_eq!(code_blocks(&korean), code_blocks(&english), "code blocks");
+    assert!(tables(&english).len() > 1, "README.md has tables");
+    assert_eq!(tables(&korean), tables(&english), "code in the rows of the tables");
+    assert!(headings(&english).len() > 4, "README.md has headings");
+    assert_eq!(headings(&korean), headings(&english), "levels of the headings");
+    // Within a sentence the order is that of the language.
+    assert_eq!(sorted(link_targets(&korean)), sorted(link_targets(&english)), "targets of the links");
+    assert_eq!(sorted(code_words(&korean)), sorted(code_words(&english)), "code in the text");
+}
+
+#[test]
+fn the_readmes_fit_a_terminal() {
+    // A syllable of Hangul takes two columns.
+    let width = |c: char| if ('\u{ac00}'..='\u{d7a3}').contains(&c) { 2_usize } else { 1 };
+    for path in ["README.md", "README.ko.md"] {
+        let text = read(path);
+        assert!(text.lines().count() <= 120, "{path} has {} lines", text.lines().count());
+        for line in text.lines() {
+            let columns: usize = line.chars().map(width).sum();
+            assert!(columns <= 100, "{path} has a line of {columns} columns: {line}");
+        }
+    }
 }
 
 #[test]
@@ -305,8 +414,9 @@ fn make_targets(text: &str) -> BTreeSet<String> {
 #[test]
 fn make_targets_exist() {
     let makefile = read("Makefile");
-    let readme = make_targets(&read("README.md"));
-    assert_eq!(readme, set(["bench", "demo", "deny", "image", "lint", "nightly", "setup", "test"]));
+    assert_eq!(make_targets(&read("README.md")), set(["demo", "test"]));
+    let listed = make_targets(&read("docs/CLI.md"));
+    assert_eq!(listed, set(["bench", "demo", "deny", "fuzz", "image", "lint", "nightly", "setup", "test"]));
     for (path, text) in documents() {
         for target in make_targets(&text) {
             let rule = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
@@ -349,8 +459,8 @@ fn exit_codes_are_those_of_the_failures() {
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let mut expected: BTreeSet<String> = rows.filter_map(|line| cell(line, 2)).collect();
     expected.insert("0".to_owned());
-    let readme = read("README.md");
-    let (_, section) = readme.split_once("## Exit codes").expect("the section");
+    let text = read("docs/CLI.md");
+    let (_, section) = text.split_once("## Exit codes").expect("the section");
     let section = section.split("\n## ").next().unwrap_or_default();
     let shown: BTreeSet<String> = section
         .lines()
@@ -425,25 +535,30 @@ fn shown_lines_are_compared_without_their_numbers() {
 
 #[test]
 fn transcripts_are_real() {
-    let readme = read("README.md");
-    let all = transcripts(&readme);
-    let (ours, others): (Vec<_>, Vec<_>) = all.iter().partition(|s| s.command.starts_with("cadmill "));
-    assert!(others.iter().all(|s| s.command.starts_with("make ")), "a command that nobody tests");
-    let exits: BTreeSet<i32> = ours.iter().map(|s| s.exit).collect();
-    assert!(exits.contains(&0) && exits.contains(&14), "{exits:?}");
-    for shown in ours {
-        let bench = Bench::new();
-        // The results go to the directory of the bench: it is the current one.
-        let fixture = |word: &str| match word.starts_with("tests/fixtures/") {
-            true => repository().join(word).display().to_string(),
-            false => word.to_owned(),
-        };
-        assert!(!shown.command.contains(['\'', '"', '\\']), "quoting is not understood: {}", shown.command);
-        let arguments: Vec<String> = shown.command.split_whitespace().skip(1).map(fixture).collect();
-        let run = bench.run(&arguments);
-        assert_eq!(run.code, Some(shown.exit), "{}: {run:?}", shown.command);
-        assert_output(shown, &run);
+    for path in ["README.md", "docs/CLI.md"] {
+        let text = read(path);
+        let all = transcripts(&text);
+        let (ours, others): (Vec<_>, Vec<_>) = all.iter().partition(|s| s.command.starts_with("cadmill "));
+        assert!(others.iter().all(|s| s.command.starts_with("make ")), "{path}: a command that nobody tests");
+        let exits: BTreeSet<i32> = ours.iter().map(|s| s.exit).collect();
+        assert!(exits.contains(&0) && exits.contains(&14), "{path}: {exits:?}");
+        ours.into_iter().for_each(assert_transcript);
     }
+}
+
+/// Runs the command as it is shown, and compares.
+fn assert_transcript(shown: &Shown<'_>) {
+    let bench = Bench::new();
+    // The results go to the directory of the bench: it is the current one.
+    let fixture = |word: &str| match word.starts_with("tests/fixtures/") {
+        true => repository().join(word).display().to_string(),
+        false => word.to_owned(),
+    };
+    assert!(!shown.command.contains(['\'', '"', '\\']), "quoting is not understood: {}", shown.command);
+    let arguments: Vec<String> = shown.command.split_whitespace().skip(1).map(fixture).collect();
+    let run = bench.run(&arguments);
+    assert_eq!(run.code, Some(shown.exit), "{}: {run:?}", shown.command);
+    assert_output(shown, &run);
 }
 
 fn assert_output(shown: &Shown<'_>, run: &Run) {
