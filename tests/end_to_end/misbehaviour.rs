@@ -354,6 +354,14 @@ fn a_library_that_is_missing_incomplete_or_of_another_version_is_named() {
 }
 
 #[test]
+fn a_number_of_formats_without_sense_costs_nothing() {
+    let bench = Bench::new();
+    let many = compile("double-of-many-formats", &["-DDOUBLE_FORMATS=(size_t)-1"]);
+    engines_file(&bench, &many, "");
+    bench.run(&arguments(&bench, "ok", &[])).succeeded();
+}
+
+#[test]
 fn a_real_library_that_crashes_on_a_real_file_is_an_outcome() {
     let bench = Bench::new();
     // Assimp 5.2 frees twice here, after it has written a complete-looking output. Where

@@ -118,8 +118,8 @@ impl Assimp {
     fn outputs(&self) -> Vec<Output> {
         // SAFETY: no arguments.
         let count = unsafe { self.api.aiGetExportFormatCount() };
-        let mut outputs = Vec::with_capacity(count);
-        for index in 0..count {
+        let mut outputs = Vec::new();
+        for index in 0..count.min(MAX_OUTPUTS) {
             // SAFETY: `index` is below the count.
             let description = unsafe { self.api.aiGetExportFormatDescription(index) };
             if description.is_null() {
@@ -278,6 +278,9 @@ struct LogSink {
     events: Arc<dyn Events>,
     lines: AtomicU64,
 }
+
+/// Formats that are asked for, whatever number the library says; Assimp 5 writes 22.
+const MAX_OUTPUTS: usize = 1000;
 
 /// Lines beyond this are counted, not passed on.
 const MAX_LINES: u64 = 100;
