@@ -68,7 +68,9 @@ pub(crate) fn run(
 
 fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
     let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
-        return Answer::Rejected("it was to go on with something that is no conversion".to_owned());
+        return Answer::Rejected(
+            "the engine host was asked to continue with a task that is not a conversion".to_owned(),
+        );
     };
     // The job has looked before it gave them to a host that waited.
     if let Err(text) = check_options(kind, options) {

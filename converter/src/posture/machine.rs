@@ -128,7 +128,7 @@ mod tests {
         let workspace = Place::new("/dev/shm".into(), false).create().unwrap();
         let machine = Machine::look(&workspace, None);
         assert_eq!(machine.workspace_kind, "tmpfs");
-        assert!(!machine.workspace_private, "nobody tried to get in: {machine:?}");
+        assert!(!machine.workspace_private, "no process tried to get in: {machine:?}");
         assert!(machine.kernel.starts_with(|c: char| c.is_ascii_digit()), "{machine:?}");
         assert_eq!(
             machine.landlock.abi.is_some(),

@@ -1,6 +1,6 @@
 //! A mount namespace for the worker itself: what it mounts, nobody else sees.
 //!
-//! It is no step of the engine's confinement, which inherits it. It takes root. A user
+//! It is not part of the engine's confinement, which inherits it. It requires root. A user
 //! namespace would give the right to mount to everyone, but the kernel gives every
 //! capability in it to each process of the user who made it (user_namespaces(7)), from
 //! outside as well, and in every namespace below it: see docs/adr/0014.

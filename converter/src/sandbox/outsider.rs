@@ -89,7 +89,7 @@ fn fork() -> io::Result<Option<Pid>> {
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(Pid::from_raw(pid)) }
 }
 
-/// The life of the outsider: it answers until nobody asks.
+/// The main loop of the outsider: it answers until the pipe is closed.
 fn live(mut targets: File, mut answers: File, point: &Path) -> ! {
     let ready = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_ok()
         && drop_capabilities().is_ok();

@@ -2,13 +2,10 @@
 //! file that nobody can open is its doing and not the machine's.
 
 use crate::sandbox::removal::is_removed;
+use crate::tally::LONG_PATH;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use std::io;
 use std::path::Path;
-
-/// Longest path of a file below the directory, in bytes: half of what the kernel takes, so
-/// that the path of the directory itself may stand before it.
-const LONGEST_PATH: usize = 2048;
 
 /// What keeps the output from being read by a user without privileges, if anything does.
 /// Root could read it all the same: the outcome does not depend on who the worker is.
@@ -35,7 +32,7 @@ pub(super) fn obstacle(directory: &Path) -> io::Result<Option<&'static str>> {
                 return Ok(Some("a file that cannot be looked at"));
             };
             let inner = [path.as_slice(), b"/", name.to_bytes()].concat();
-            if inner.len() > LONGEST_PATH {
+            if inner.len() > LONG_PATH {
                 return Ok(Some("files too deep in one another"));
             }
             let mode = Mode::from_raw_mode(found.st_mode);
