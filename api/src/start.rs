@@ -49,7 +49,11 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
             idle_time: api.idle_time,
             proxy_idle_time: api.proxy_idle_time,
             connections,
-            connections_per_client: api.connections_per_client,
+            connections_per_client: descriptors::share(
+                api.connections_per_client,
+                api.connections,
+                connections,
+            ),
             requests_per_second: api.rate_per_second,
             burst: api.rate_burst,
             ..ApiLimits::default()

@@ -18,7 +18,7 @@ use cadmill_core::adapters::aws::StaticCredentials;
 use cadmill_core::adapters::embedded::server::Capacity;
 use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::config::{self, Backend, Binary, Config, Settings};
-use cadmill_core::connections::{Limits, Times};
+use cadmill_core::connections::{Limits, Times, descriptors};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::logging;
 use cadmill_core::reaper::orphans::Orphans;
@@ -152,7 +152,8 @@ fn orphans(config: &Config, stores: &Stores) -> Orphans {
 fn capacity(config: &Config) -> Result<Capacity, Failure> {
     let times = Capacity::default().times;
     let [_, total] = start::connections(config)?;
-    let per_client = config.embedded_s3_connections_per_client;
+    let per_client =
+        descriptors::share(config.embedded_s3_connections_per_client, config.embedded_s3_connections, total);
     let proxies = config.api.trusted_proxies.clone();
     Ok(Capacity {
         limits: Limits { total, per_client, proxies },

@@ -59,6 +59,20 @@ pub fn fit<const N: usize>(limit: u64, wanted: [usize; N]) -> Result<[usize; N],
     Ok(fitting)
 }
 
+/// How many connections one client may have of the `fitting` ones, where it might have had
+/// `per_client` of the `wanted` ones: its part of them stays what it was, and a quarter where
+/// the limit would let it have them all.
+#[must_use]
+pub fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
+    let part = if per_client < wanted {
+        usize::try_from(per_client as u128 * fitting as u128 / wanted as u128).unwrap_or(per_client)
+    } else {
+        0
+    };
+    // A page opens two connections and more.
+    per_client.min(part.max(fitting / 4).max(2))
+}
+
 /// Descriptors that are given up one by one when there is none for a connection.
 pub(super) struct Spare(Mutex<Vec<File>>);
 
@@ -105,5 +119,19 @@ mod tests {
         let error = fit(350, [4096, 1024]).unwrap_err();
         assert!(error.message.contains("350") && error.message.contains("384"), "{}", error.message);
         assert_eq!(fit(u64::MAX, [1 << 20]).unwrap(), [1 << 20]);
+    }
+
+    #[test]
+    fn no_client_may_have_all_that_is_left() {
+        assert_eq!(share(256, 4096, 4096), 256);
+        assert_eq!(share(900, 1000, 1000), 900, "as configured");
+        assert_eq!(share(900, 1000, 100), 90);
+        assert_eq!(share(256, 20, 20), 5, "of 20 at all");
+        for limit in [384, 512, 1024, 1900, 10_000] {
+            for (total, wanted) in fit(limit, [4096, 1024]).unwrap().into_iter().zip([4096, 1024]) {
+                let share = share(256, wanted, total);
+                assert!(share >= 2 && share * 3 <= total, "{limit}: {share} of {total}");
+            }
+        }
     }
 }

@@ -81,7 +81,7 @@ impl Gate {
     pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Seat {
         let mut table = self.lock();
         let proxy = self.limits.proxies.contain(peer);
-        let shares = shares(peer, self.limits.per_client);
+        let shares = shares(peer, &self.limits);
         let fits = |(key, most): &((IpAddr, u8), usize)| table.by_client.get(key).is_none_or(|n| n < most);
         let (full, crowded) = (table.open >= self.limits.total, !proxy && !shares.iter().all(fits));
         if full || crowded {
@@ -166,7 +166,7 @@ impl Table {
             Place::Own => {}
         }
         if place == Place::Client {
-            for (key, _) in shares(peer, 0) {
+            for key in keys(peer) {
                 if let Some(count) = self.by_client.get_mut(&key) {
                     *count -= 1;
                     if *count == 0 {
@@ -219,15 +219,22 @@ impl Drop for Seat {
     }
 }
 
-/// What a connection of this address counts in, and how many each may have.
-fn shares(peer: IpAddr, each: usize) -> Vec<((IpAddr, u8), usize)> {
+/// What a connection of this address counts in: its address, or its network and its site.
+fn keys(peer: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
     let peer = plain(peer);
-    match peer {
-        IpAddr::V4(_) => vec![((peer, 32), each)],
-        IpAddr::V6(_) => {
-            vec![((client(peer), 64), each), ((masked(peer, 48), 48), each.saturating_mul(SITE))]
-        }
-    }
+    let (own, site) = match peer {
+        IpAddr::V4(_) => ((peer, 32), None),
+        IpAddr::V6(_) => ((client(peer), 64), Some((masked(peer, 48), 48))),
+    };
+    std::iter::once(own).chain(site)
+}
+
+/// The same, and how many each may have.
+fn shares(peer: IpAddr, limits: &Limits) -> Vec<((IpAddr, u8), usize)> {
+    let each = limits.per_client;
+    // Whoever has one network of a site may have them all.
+    let site = each.saturating_mul(SITE).min((limits.total / 2).max(each));
+    keys(peer).zip([each, site]).collect()
 }
 
 #[cfg(test)]
@@ -265,6 +272,14 @@ mod tests {
         assert_eq!(seats.iter().filter(|seat| !seat.is_reserved()).count(), 8);
         let same: Vec<Seat> = (0..3).map(|n| enter(&gate, &format!("2001:db8:8::{n:x}"))).collect();
         assert_eq!(same.iter().filter(|seat| !seat.is_reserved()).count(), 2);
+    }
+
+    #[test]
+    fn a_site_of_ipv6_networks_leaves_half_to_others() {
+        let gate = gate(20, 5, &[]);
+        let seats: Vec<Seat> = (0..40).map(|n| enter(&gate, &format!("2001:db8:7:{n:x}::1"))).collect();
+        assert_eq!(seats.iter().filter(|seat| !seat.is_reserved()).count(), 10);
+        assert!(!enter(&gate, "2001:db8:8::1").is_reserved());
     }
 
     #[tokio::test]

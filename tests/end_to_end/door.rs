@@ -2,16 +2,19 @@
 
 use crate::serve::{Installation, Served};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One request on a connection of its own; what was answered.
 fn ask(served: &Served, path: &str) -> String {
-    let address = served.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
+    ask_on(TcpStream::connect(served.url.strip_prefix("http://").unwrap()).unwrap(), path)
+}
+
+fn ask_on(mut stream: TcpStream, path: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     let mut answer = Vec::new();
@@ -74,6 +77,32 @@ fn a_server_without_descriptors_says_so_and_recovers() {
     limit(whole);
     becomes(&served, "/readyz", "HTTP/1.1 200");
     assert!(ask(&served, "/api/formats").starts_with("HTTP/1.1 200"));
+}
+
+/// Few descriptors leave few seats: those too are not for one client alone.
+#[test]
+fn one_client_leaves_seats_to_others_however_few_there_are() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let installation = Installation::new();
+    let arguments = ["--embedded-s3-listen", &free.to_string(), "--api-header-time", "60s"];
+    let served = installation.serve_with_descriptors(400, &arguments);
+    let api: SocketAddr = served.url.strip_prefix("http://").unwrap().parse().unwrap();
+    for (address, path, expected) in [(api, "/api/formats", "HTTP/1.1 200"), (free, "/", "HTTP/1.1 403")] {
+        let crowd: Vec<TcpStream> = (0..150).map(|_| TcpStream::connect(address).unwrap()).collect();
+        std::thread::sleep(Duration::from_secs(1));
+        let answer = ask_from("127.0.0.9", address, path);
+        assert!(answer.starts_with(expected), "{path}: {answer}");
+        drop(crowd);
+    }
+}
+
+/// One request from an address of this machine.
+fn ask_from(from: &str, address: SocketAddr, path: &str) -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let from: SocketAddr = format!("{from}:0").parse().unwrap();
+    socket.bind(&from.into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    ask_on(socket.into(), path)
 }
 
 #[test]

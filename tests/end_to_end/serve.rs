@@ -87,7 +87,25 @@ impl Installation {
 
     pub(crate) fn serve(&self, arguments: &[&str]) -> Served {
         let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
-        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(arguments);
+        Self::listening(command)
+    }
+
+    /// The same, with so many file descriptors at most.
+    pub(crate) fn serve_with_descriptors(&self, descriptors: u64, arguments: &[&str]) -> Served {
+        let plain = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
+        let mut command = Command::new("bash");
+        command.args(["-c", "ulimit -n $0; exec \"$@\"", &descriptors.to_string()]);
+        command.arg(plain.get_program()).args(plain.get_args()).args(arguments);
+        for (name, _) in plain.get_envs().filter(|(_, value)| value.is_none()) {
+            command.env_remove(name);
+        }
+        command.current_dir(self.directory.path()).stdin(Stdio::null());
+        Self::listening(command)
+    }
+
+    fn listening(mut command: Command) -> Served {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut before = Vec::new();
         let url = lines.find_map(|line| {
