@@ -7,6 +7,8 @@ set -u
 . /run/parameters
 cadmill=$TARGET/debug/cadmill
 export HOME=/root LANG=C.UTF-8
+# As a container has it: what is attacked is cadmill's own limit.
+ulimit -n 65536
 
 # as USER COMMAND...: as root, or as a user without any privilege.
 as() {
