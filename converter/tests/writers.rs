@@ -11,14 +11,11 @@ mod archives;
 mod large;
 
 use archives::{Member, Zip, extra};
-use cadmill_converter::archive::{Archive, Decoder, Opening, Plan, Step};
+use cadmill_converter::archive::{Decoder, Opening, Plan, Step};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 
 /// Name and content of each file.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -61,30 +58,6 @@ fn made_by(line: &str) -> Vec<u8> {
     std::fs::read(bench.path().join("out.zip")).unwrap()
 }
 
-/// The files that the local reader unpacks.
-fn unpacked(bytes: &[u8]) -> Result<Files, Failure> {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("a.zip"), bytes).unwrap();
-    let file = File::open(directory.path().join("a.zip")).unwrap();
-    let out = directory.path().join("out");
-    std::fs::create_dir(&out).unwrap();
-    Archive::open(&file, &ArchiveLimits::default())?.unpack(&out, &AtomicBool::new(false), &mut |_| {})?;
-    let mut found = Files::new();
-    collect(&out, "", &mut found);
-    Ok(found)
-}
-
-fn collect(directory: &Path, prefix: &str, found: &mut Files) {
-    for entry in std::fs::read_dir(directory).unwrap().flatten() {
-        let name = format!("{prefix}{}", entry.file_name().into_string().unwrap());
-        if entry.path().is_dir() {
-            collect(&entry.path(), &format!("{name}/"), found);
-        } else {
-            found.insert(name, std::fs::read(entry.path()).unwrap());
-        }
-    }
-}
-
 fn plan_of(bytes: &[u8], piece: usize) -> Result<Plan, Failure> {
     let mut opening = Opening::new(bytes.len() as u64, &ArchiveLimits::default())?;
     while let Some(wanted) = opening.wants() {
@@ -94,14 +67,14 @@ fn plan_of(bytes: &[u8], piece: usize) -> Result<Plan, Failure> {
     opening.finish()
 }
 
-/// The files, read without I/O, one byte at a time.
-fn byte_by_byte(bytes: &[u8]) -> Result<Files, Failure> {
+/// The files, read by pieces of so many bytes, in and out.
+fn read_by(piece: usize, bytes: &[u8]) -> Result<Files, Failure> {
     let mut found = Files::new();
-    for entry in plan_of(bytes, 1)?.entries() {
+    let mut output = vec![0; piece];
+    for entry in plan_of(bytes, piece)?.entries() {
         let mut decoder = Decoder::new(entry);
         let mut content = Vec::new();
-        for byte in &bytes[entry.segment().start as usize..entry.segment().end as usize] {
-            let (mut input, mut output) = (std::slice::from_ref(byte), [0]);
+        for mut input in bytes[entry.segment().start as usize..entry.segment().end as usize].chunks(piece) {
             loop {
                 let step = decoder.step(input, &mut output)?;
                 input = &input[step.consumed..];
@@ -119,9 +92,14 @@ fn byte_by_byte(bytes: &[u8]) -> Result<Files, Failure> {
     Ok(found)
 }
 
+/// The files, read in large pieces.
+fn unpacked(bytes: &[u8]) -> Result<Files, Failure> {
+    read_by(256 << 10, bytes)
+}
+
 fn assert_holds(bytes: &[u8], expected: &Files) {
     assert!(unpacked(bytes).unwrap() == *expected);
-    assert!(byte_by_byte(bytes).unwrap() == *expected);
+    assert!(read_by(1, bytes).unwrap() == *expected);
 }
 
 #[test]

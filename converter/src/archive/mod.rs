@@ -17,8 +17,6 @@
 //! needs: docs/ARCHIVES.md lists the rules, the tolerances and their reasons, and
 //! docs/adr/0009-archive-reader.md why the reader is our own. Compression itself
 //! is left to [`flate2`], with zlib-rs below.
-//!
-//! [`Archive`] is the shell for local files.
 
 mod central;
 mod decoder;
@@ -28,17 +26,14 @@ mod end;
 mod entry;
 mod extra;
 mod format;
-mod local;
 mod local_header;
 mod name;
 mod opening;
 mod plan;
 mod refusal;
-mod unpack;
 
 pub use decoder::{Decoder, Step};
 pub use entry::Entry;
-pub use local::{Archive, is_zip};
 pub(crate) use name::{Names, fit};
 pub use opening::Opening;
 pub use plan::Plan;

@@ -146,20 +146,6 @@ fn wanted(opening: &Opening) -> Option<Range<u64>> {
     opening.wants().map(|range| range.start..range.end.min(range.start + BLOCK))
 }
 
-/// Expands the archive in a local file into `directory`, which is empty.
-///
-/// # Errors
-/// As for [`Source::expand`].
-pub(crate) fn expand_file(
-    file: &File,
-    plan: &Plan,
-    directory: &Folder,
-    cancel: &AtomicBool,
-    progress: &mut dyn FnMut(f64),
-) -> Result<(), Failure> {
-    local::expand(file, &pieces(plan), directory, cancel, progress)
-}
-
 /// A part of the input that becomes one file.
 struct Piece<'a> {
     /// Where its bytes lie in the input.

@@ -6,6 +6,7 @@ use super::*;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::io::{self, Cursor, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zip::write::SimpleFileOptions;
 
@@ -60,6 +61,40 @@ fn unpack(file: &Short) -> Result<tempfile::TempDir, Failure> {
     expand(file, &pieces(&plan), &folder, &AtomicBool::new(false), progress)?;
     assert!(told > 0.99, "{told}");
     Ok(directory)
+}
+
+#[test]
+fn input_files_are_read_only_and_their_directories_private() {
+    let file = Short::new(archive(&[("d/", Vec::new()), ("d/e/a.obj", content(10))]), usize::MAX);
+    let directory = unpack(&file).unwrap();
+    let mode =
+        |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("d/e/a.obj"), mode("d/e"), mode("d")), (0o400, 0o700, 0o700));
+}
+
+#[test]
+fn cancelling_stops_the_expansion() {
+    let file = Short::new(archive(&[("a.obj", content(1 << 20))]), usize::MAX);
+    let plan = plan_of(&file, file.bytes.len() as u64, &ArchiveLimits::default()).unwrap().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let folder = Folder::unrecorded(directory.path()).unwrap();
+    // It may be done before the wish is seen; it must not fail in another way.
+    match expand(&file, &pieces(&plan), &folder, &AtomicBool::new(true), &mut |_| {}) {
+        Ok(()) => assert!(directory.path().join("a.obj").exists()),
+        Err(failure) => assert_eq!(failure.code, FailureCode::Cancelled),
+    }
+}
+
+#[test]
+fn only_archives_are_archives() {
+    let plan = |bytes: &[u8]| {
+        let file = Short::new(bytes.to_vec(), usize::MAX);
+        plan_of(&file, bytes.len() as u64, &ArchiveLimits::default()).map(|plan| plan.is_some())
+    };
+    assert!(plan(&archive(&[("a", b"b".to_vec())])).unwrap());
+    assert_eq!(plan(&archive(&[])).unwrap_err().code, FailureCode::ArchiveEmpty);
+    assert!(!plan(b"PK\x03").unwrap());
+    assert!(!plan(b"# obj file").unwrap());
 }
 
 #[test]
