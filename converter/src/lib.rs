@@ -9,11 +9,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod archive;
-#[cfg(test)]
-#[path = "../../tests/fixtures/archives/mod.rs"]
-#[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
-mod archive_fixtures;
 pub mod digest;
 pub mod engines;
 pub mod hosts;

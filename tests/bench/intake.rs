@@ -4,7 +4,7 @@
 //! Each mode prints one JSON object on standard output.
 
 use bytes::Bytes;
-use cadmill_converter::archive::{Decoder, Entry, Plan};
+use cadmill_archive::{Decoder, Entry, Plan};
 use cadmill_converter::intake::{Flow, Local, Remote, Source};
 use cadmill_converter::workspace::Folder;
 use cadmill_core::adapters::aws::S3Store;

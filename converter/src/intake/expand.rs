@@ -6,7 +6,7 @@
 
 use super::Piece;
 use super::write::{Spares, Target, Write, write_all};
-use crate::archive::{Decoder, Step};
+use cadmill_archive::{Decoder, Step};
 use crate::stack;
 use crate::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};

@@ -25,7 +25,7 @@ mod write;
 pub use local::Local;
 pub use remote::Remote;
 
-use crate::archive::{Entry, Opening, Plan};
+use cadmill_archive::{Entry, Opening, Plan};
 use crate::workspace::Folder;
 use cadmill_core::domain::failure::Failure;
 use std::fs::File;

@@ -8,7 +8,7 @@
 use super::expand::{Chunks, INTERVAL, Shared, Work, run};
 use super::part::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
-use crate::archive::{Opening, Plan};
+use cadmill_archive::{Opening, Plan};
 use crate::stack;
 use crate::workspace::Folder;
 use bytes::Bytes;

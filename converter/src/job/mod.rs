@@ -11,7 +11,7 @@ mod options;
 mod output;
 mod verdict;
 
-use crate::archive::{Plan, fit};
+use cadmill_archive::{Plan, fit};
 use crate::engines::Engines;
 use crate::hosts::Hosts;
 use crate::intake::{Local, Source};

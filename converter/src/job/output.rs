@@ -1,7 +1,7 @@
 //! What the engine left in its output directory. It is untrusted: regular files
 //! with plain names, not too many of them, and nothing else.
 
-use crate::archive::Names;
+use cadmill_archive::Names;
 use crate::publish::OutputFile;
 use crate::sandbox::removal::is_removed;
 use crate::workspace::Folder;

@@ -51,7 +51,7 @@ pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), Why> {
 /// The names of an archive that is to be written, by the rules for those that are read:
 /// what cadmill hands out, cadmill takes, and so does every other reader.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub struct Names {
     limits: ArchiveLimits,
     /// The files and the directories above them, by [`key`]: the name as it is written,
     /// and whether it is a file.
@@ -63,7 +63,7 @@ impl Names {
     ///
     /// # Errors
     /// Why it cannot be in the archive, to follow "a file that".
-    pub(crate) fn take(&mut self, name: &str) -> Result<(), String> {
+    pub fn take(&mut self, name: &str) -> Result<(), String> {
         check(name, &self.limits).map_err(|why| why.text().to_owned())?;
         if name.ends_with('/') {
             return Err("has the name of a directory".to_owned());
@@ -87,7 +87,7 @@ impl Names {
 
 /// The name, with a low line for whatever a part of a name in an archive may not have.
 /// The rest stays as it is, so that a name that is fit is not changed.
-pub(crate) fn fit(part: &str) -> String {
+pub fn fit(part: &str) -> String {
     let is_drive = part.as_bytes().get(1) == Some(&b':') && part.as_bytes()[0].is_ascii_alphabetic();
     let unfit = |(at, c): (usize, char)| {
         c == '/' || c == '\\' || c.is_control() || reorders(c) || (at == 1 && is_drive)

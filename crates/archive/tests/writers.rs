@@ -4,14 +4,14 @@
 //! made by their rules: Archive Utility of macOS and Explorer of Windows. That of
 //! Go is kept as a file, with its source beside it.
 
-#[path = "../../tests/fixtures/archives/mod.rs"]
+#[path = "../../../tests/fixtures/archives/mod.rs"]
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
 mod archives;
 #[path = "writers/large.rs"]
 mod large;
 
 use archives::{Member, Zip, extra};
-use cadmill_converter::archive::{Decoder, Opening, Plan, Step};
+use cadmill_archive::{Decoder, Opening, Plan, Step};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::collections::BTreeMap;
@@ -184,7 +184,7 @@ fn go() {
     expected.remove("plan/sub/noise.bin");
     expected.remove("plan/empty.txt");
     expected.insert("empty.txt".to_owned(), Vec::new());
-    assert_holds(include_bytes!("../../tests/fixtures/writers/go.zip"), &expected);
+    assert_holds(include_bytes!("../../../tests/fixtures/writers/go.zip"), &expected);
 }
 
 /// Names in NFD without the UTF-8 flag, times and owners in fields of the first

@@ -18,6 +18,12 @@
 //! docs/adr/0009-archive-reader.md why the reader is our own. Compression itself
 //! is left to [`flate2`], with zlib-rs below.
 
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+#[path = "../../../tests/fixtures/archives/mod.rs"]
+#[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
+mod archive_fixtures;
 mod central;
 mod decoder;
 mod directory;
@@ -34,7 +40,7 @@ mod refusal;
 
 pub use decoder::{Decoder, Step};
 pub use entry::Entry;
-pub(crate) use name::{Names, fit};
+pub use name::{Names, fit};
 pub use opening::Opening;
 pub use plan::Plan;
 

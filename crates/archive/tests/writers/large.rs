@@ -2,7 +2,7 @@
 //! as they are read.
 
 use crate::archives::zip64;
-use cadmill_converter::archive::{Decoder, Opening, Step};
+use cadmill_archive::{Decoder, Opening, Step};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;
 
