@@ -7,10 +7,8 @@
 //! once with `infra.audit`. Destroying is never held up: a poisoned ledger lets it
 //! happen, counts it as unrecorded, and is never closed, so that it stays INCOMPLETE.
 
-mod open;
 mod sign;
 
-pub use open::{Auditing, S3_PREFIX};
 pub use sign::LocalSigner;
 
 use crate::domain::audit::chain::{Chain, ContentDigest, NameKey};
@@ -495,6 +493,3 @@ fn unrecorded(error: &PortError) -> Failure {
 fn failure(why: &str) -> Failure {
     Failure::new(FailureCode::Audit, format!("the ledger cannot be written: {why}"))
 }
-
-#[cfg(test)]
-mod tests;

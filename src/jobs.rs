@@ -37,7 +37,7 @@ pub enum Change {
 
 /// Judgements of one event before giving up. Each round but the first means that
 /// another wrote the job in between, or that a reply was lost.
-const ROUNDS: u32 = 8;
+pub const ROUNDS: u32 = 8;
 
 impl Jobs {
     /// Jobs of this store.
@@ -153,6 +153,3 @@ async fn pause(round: u32) {
     let chance = getrandom::fill(&mut byte).map_or(0, |()| u64::from(byte[0]));
     tokio::time::sleep(Duration::from_millis(full - full * chance / 512)).await;
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,11 +21,11 @@ use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
 use std::sync::Arc;
 
 /// Jobs that one round takes.
-const BATCH: u32 = 100;
+pub const BATCH: u32 = 100;
 
 /// For how long an unreadable record is not asked for again: another version may be able
 /// to read it by then, or somebody may have mended it.
-const SET_ASIDE: Millis = 60 * 60 * 1000;
+pub const SET_ASIDE: Millis = 60 * 60 * 1000;
 
 /// From the end of a round to the next: how late, at most, anything due is done that
 /// can be done at once.
@@ -197,6 +197,3 @@ impl Reaper {
 pub fn upload_key(id: JobId, file: &FileName) -> ObjectKey {
     ObjectKey::upload(id, file.clone())
 }
-
-#[cfg(test)]
-mod tests;

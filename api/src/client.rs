@@ -9,7 +9,8 @@
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
-use cadmill_core::connections::{Networks, networks::plain};
+use cadmill_stores::connections::Networks;
+use cadmill_stores::connections::networks::plain;
 use std::net::{IpAddr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";

@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 
 use cadmill_api::start;
-use cadmill_core::config::{self, Binary, Config};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::logging;
-use cadmill_core::stores::Stores;
+use cadmill_stores::bootstrap::logging;
+use cadmill_stores::bootstrap::stores::Stores;
+use cadmill_stores::config::{self, Binary, Config};
 use clap::Command;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};

@@ -2,9 +2,9 @@
 //! these in; nothing here reads a file or the environment.
 
 use crate::auth::Auth;
-use cadmill_core::connections::{Limits, Networks, Times};
 use cadmill_core::domain::format::{EngineFormats, EngineKind};
 use cadmill_core::ports::object_store::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
+use cadmill_stores::connections::{Limits, Networks, Times};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 use crate::auth::{Auth, Entry, Oidc, OidcSettings, Tokens};
 use crate::server::{Server, serve};
 use crate::settings::{ApiLimits, ApiSettings, UploadSettings};
-use cadmill_core::config::{self, Config};
-use cadmill_core::connections::descriptors;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::stores::Stores;
+use cadmill_stores::bootstrap::stores::Stores;
+use cadmill_stores::config::{self, Config};
+use cadmill_stores::connections::descriptors;
 use std::future::Future;
 use tokio::net::TcpListener;
 

@@ -1,8 +1,8 @@
 //! The command line.
 
-use cadmill_core::config::{self, Binary};
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};
+use cadmill_stores::config::{self, Binary};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

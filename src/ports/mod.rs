@@ -1,6 +1,6 @@
 //! The ports: what the core needs of the world, in its own words.
 //!
-//! Each port has two adapters under [`crate::adapters`], one conformance suite
+//! Each port has two adapters under [`cadmill_stores::adapters`], one conformance suite
 //! that both run, and a wrapper that fails on purpose. A port's error says what
 //! is known about the effect, because that decides what may be done next.
 

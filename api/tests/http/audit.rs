@@ -1,12 +1,12 @@
 //! The heads of a job's ledgers: who gets them, and what they say.
 
 use crate::support::{ANN, BOB, EVE, World, order, snapshot, world};
-use cadmill_core::conformance::audit_sink::signer;
 use cadmill_core::domain::audit::chain::ZERO_HASH;
 use cadmill_core::domain::audit::{Head, LedgerId, PublicKey, Signature, SignedHead};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::state::Event;
 use cadmill_core::ports::Signer;
+use cadmill_stores::conformance::audit_sink::signer;
 use serde_json::json;
 
 fn head(job: JobId, attempt: u32, part: u32) -> Head {

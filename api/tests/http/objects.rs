@@ -3,12 +3,12 @@
 
 use crate::support::{ANN, World, id_of, over};
 use bytes::Bytes;
-use cadmill_core::adapters::aws::s3::S3Store;
-use cadmill_core::adapters::embedded::Database;
-use cadmill_core::adapters::embedded::server::EmbeddedS3;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::state::Event;
 use cadmill_core::ports::{EventQueue, ObjectStore};
+use cadmill_stores::adapters::aws::s3::S3Store;
+use cadmill_stores::adapters::embedded::Database;
+use cadmill_stores::adapters::embedded::server::EmbeddedS3;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,9 +6,9 @@
 
 use super::Piece;
 use super::write::{Spares, Target, Write, write_all};
-use cadmill_archive::{Decoder, Step};
 use crate::stack;
 use crate::workspace::Folder;
+use cadmill_archive::{Decoder, Step};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};

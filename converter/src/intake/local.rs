@@ -3,8 +3,8 @@
 
 use super::expand::{Chunks, Work, run};
 use super::{Piece, Source, begins_as_zip, pieces, wanted};
-use cadmill_archive::{Opening, Plan};
 use crate::workspace::Folder;
+use cadmill_archive::{Opening, Plan};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
 use cadmill_core::domain::limits::ArchiveLimits;

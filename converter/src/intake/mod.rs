@@ -25,10 +25,9 @@ mod write;
 pub use local::Local;
 pub use remote::Remote;
 
-use cadmill_archive::{Entry, Opening, Plan};
 use crate::workspace::Folder;
+use cadmill_archive::{Entry, Opening, Plan};
 use cadmill_core::domain::failure::Failure;
-use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;

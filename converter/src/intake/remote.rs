@@ -8,10 +8,10 @@
 use super::expand::{Chunks, INTERVAL, Shared, Work, run};
 use super::part::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
-use cadmill_archive::{Opening, Plan};
 use crate::stack;
 use crate::workspace::Folder;
 use bytes::Bytes;
+use cadmill_archive::{Opening, Plan};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
 use cadmill_core::domain::job::{Object, Order};

@@ -11,7 +11,6 @@ mod options;
 mod output;
 mod verdict;
 
-use cadmill_archive::{Plan, fit};
 use crate::engines::Engines;
 use crate::hosts::Hosts;
 use crate::intake::{Local, Source};
@@ -19,6 +18,7 @@ use crate::protocol::{Answer, Request, Task};
 use crate::publish::{Sink, needs_archive};
 use crate::supervisor::{Ahead, Cap, Event, Identity, Outcome, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
+use cadmill_archive::{Plan, fit};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
 use cadmill_core::domain::job::Compress;

@@ -1,10 +1,10 @@
 //! What the engine left in its output directory. It is untrusted: regular files
 //! with plain names, not too many of them, and nothing else.
 
-use cadmill_archive::Names;
 use crate::publish::OutputFile;
 use crate::sandbox::removal::is_removed;
 use crate::workspace::Folder;
+use cadmill_archive::Names;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use std::os::unix::ffi::OsStrExt;

@@ -1,13 +1,13 @@
 //! Destroying what engines leave, and the record of it.
 
 use super::*;
-use cadmill_core::adapters::audit::FileAudit;
 use cadmill_core::audit::{LocalSigner, Opening};
-use cadmill_core::conformance::audit_sink::{new_id, signer};
 use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{AuditSink, Signer};
+use cadmill_stores::adapters::audit::FileAudit;
+use cadmill_stores::conformance::audit_sink::{new_id, signer};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 pub(super) struct Bench {

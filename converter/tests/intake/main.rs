@@ -5,13 +5,13 @@ mod proxy;
 
 use cadmill_converter::intake::{Flow, Remote, Source};
 use cadmill_converter::workspace::Folder;
-use cadmill_core::adapters::aws::s3::S3Store;
-use cadmill_core::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Object, Order};
 use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_core::ports::{ObjectStore, PortError};
+use cadmill_stores::adapters::aws::s3::S3Store;
+use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use proxy::{Act, Proxy, Seen};
 use sha2::{Digest, Sha256};
 use std::io::{Cursor, Write};

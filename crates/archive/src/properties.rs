@@ -2,7 +2,7 @@
 
 use super::table::limits;
 use super::tests::{Feeding, read_all};
-use cadmill_converter::archive_fixtures::{Member, Zip, Zip64, cases};
+use crate::archive_fixtures::{Member, Zip, Zip64, cases};
 use proptest::prelude::*;
 
 fn content() -> impl Strategy<Value = Vec<u8>> {

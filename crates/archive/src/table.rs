@@ -1,7 +1,7 @@
 //! The table of docs/ARCHIVES.md: every generated archive, expected and got.
 
 use super::tests::{Feeding, read_all};
-use cadmill_converter::archive_fixtures::{Case, cases};
+use crate::archive_fixtures::{Case, cases};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::collections::HashSet;

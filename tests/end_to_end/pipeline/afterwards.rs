@@ -6,13 +6,13 @@ use super::client::{Client, PATIENCE, Signed};
 use super::processes::Service;
 use super::world::large_archive;
 use crate::support::real;
-use cadmill_core::adapters::aws::{DynamoStore, S3Store};
-use cadmill_core::adapters::embedded::server::{Credentials, settings};
-use cadmill_core::conformance::http;
-use cadmill_core::conformance::moto::{Moto, World, keys};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::ports::object_store::Purged;
 use cadmill_core::ports::{JobStore, ObjectStore, PortError};
+use cadmill_stores::adapters::aws::{DynamoStore, S3Store};
+use cadmill_stores::adapters::embedded::server::{Credentials, settings};
+use cadmill_stores::conformance::http;
+use cadmill_stores::conformance::moto::{Moto, World, keys};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! A client of the API that keeps what it was given: presigned requests above all.
 
 use super::processes::Service;
-use cadmill_core::conformance::http::{self, Reply};
+use cadmill_stores::conformance::http::{self, Reply};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

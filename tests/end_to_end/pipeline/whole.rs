@@ -5,7 +5,7 @@
 use super::processes::{Server, Service};
 use super::world::large_archive;
 use crate::support::{Bench, real};
-use cadmill_core::conformance::moto::{Moto, keys};
+use cadmill_stores::conformance::moto::{Moto, keys};
 use std::path::{Path, PathBuf};
 
 /// Submits a file and compares what comes back with what `cadmill convert` makes.

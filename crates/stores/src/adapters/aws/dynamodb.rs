@@ -1,0 +1,310 @@
+//! Records of jobs in one DynamoDB table.
+//!
+//! An item is the job as JSON, and beside it what conditions and indexes need. It is
+//! written whole, over the version that was judged and no other. The SDK repeats a
+//! call whose reply was lost, and the repetition then fails by the very write that it
+//! repeats: the answer is a conflict with the caller's own job, as the port says.
+
+mod item;
+mod table;
+
+use super::error::{Effect, port_error};
+use super::{Connection, StaticCredentials};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::{Job, Millis};
+use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
+use cadmill_core::ports::{PortError, PortResult};
+use item::Item;
+use std::time::Duration;
+
+/// Where the table is and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DynamoSettings {
+    /// The table's name.
+    pub table: String,
+    /// Its region.
+    pub region: String,
+    /// Base URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Keys; without them those that AWS gives the task or the machine.
+    pub credentials: Option<StaticCredentials>,
+}
+
+/// Longest try.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// Longest call.
+const OPERATION: Duration = Duration::from_secs(15);
+
+/// The jobs of one table.
+#[derive(Clone)]
+pub struct DynamoStore {
+    table: String,
+    pub(super) client: Client,
+}
+
+impl DynamoStore {
+    /// A store. Nothing is sent yet: [`JobStore::check`] tells whether it is there,
+    /// [`DynamoStore::create_table`] makes it.
+    pub async fn new(settings: DynamoSettings) -> Self {
+        let connection = Connection {
+            region: &settings.region,
+            endpoint: settings.endpoint.as_deref(),
+            credentials: settings.credentials.as_ref(),
+            attempt: ATTEMPT,
+            operation: OPERATION,
+        };
+        let client = Client::new(&connection.config().await);
+        Self { table: settings.table, client }
+    }
+
+    /// Writes the job on a condition; the item that breaks it, if the service tells.
+    async fn put(
+        &self,
+        operation: &'static str,
+        job: &Job,
+        condition: &str,
+        version: Option<u64>,
+    ) -> PortResult<Result<(), Option<Item>>> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item::of(operation, job)?))
+            .condition_expression(condition)
+            .set_expression_attribute_values(
+                version.map(|version| [(":v".to_owned(), item::number(version))].into()),
+            )
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(Ok(())),
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                match service.into_err() {
+                    PutItemError::ConditionalCheckFailedException(failed) => Ok(Err(failed.item)),
+                    _ => Ok(Err(None)),
+                }
+            }
+            Err(error) => Err(port_error(operation, Effect::Write, &error)),
+        }
+    }
+
+    /// The job of an item that a failed condition showed, or of the table as it is now.
+    async fn shown(
+        &self,
+        operation: &'static str,
+        id: JobId,
+        shown: Option<Item>,
+    ) -> PortResult<Option<Box<Job>>> {
+        let job = match shown {
+            Some(item) => Some(item::job(operation, &item)?),
+            None => self.get(id).await?,
+        };
+        Ok(job.map(Box::new))
+    }
+
+    /// At most `limit` items of one partition of an index, from after `start`, and
+    /// nothing of what lies in others.
+    async fn query(&self, query: Query<'_>) -> PortResult<Vec<Item>> {
+        let mut items: Vec<Item> = Vec::new();
+        let mut start = query.start;
+        loop {
+            let left = i32::try_from(query.limit - items.len()).unwrap_or(i32::MAX);
+            let (partition, sort) = (query.partition, query.up_to);
+            let mut call = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(query.index)
+                .scan_index_forward(sort.is_some())
+                .expression_attribute_names("#p", partition.0)
+                .expression_attribute_values(":p", AttributeValue::S(partition.1.to_owned()))
+                .limit(left)
+                .set_exclusive_start_key(start);
+            call = match sort {
+                Some((name, value)) => call
+                    .key_condition_expression("#p = :p AND #s <= :s")
+                    .expression_attribute_names("#s", name)
+                    .expression_attribute_values(":s", item::number(value)),
+                None => call.key_condition_expression("#p = :p"),
+            };
+            let page = call.send().await.map_err(|e| port_error(query.operation, Effect::Read, &e))?;
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() || items.len() >= query.limit {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+/// A query of an index: ascending up to a value of the sort key, or else descending.
+struct Query<'a> {
+    operation: &'static str,
+    index: &'static str,
+    partition: (&'static str, &'a str),
+    up_to: Option<(&'static str, u64)>,
+    start: Option<Item>,
+    limit: usize,
+}
+
+#[async_trait]
+impl JobStore for DynamoStore {
+    async fn create(&self, job: &Job) -> PortResult<Created> {
+        const OPERATION: &str = "creating a job";
+        match self.put(OPERATION, job, "attribute_not_exists(id)", None).await? {
+            Ok(()) => Ok(Created::New),
+            Err(shown) => match self.shown(OPERATION, job.id, shown).await? {
+                Some(there) => Ok(Created::Exists(there)),
+                // It was there a moment ago.
+                None => Err(PortError::Unavailable { operation: OPERATION, reason: "a race".to_owned() }),
+            },
+        }
+    }
+
+    async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
+        const OPERATION: &str = "reading a job";
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let reply = get.key(item::ID, AttributeValue::S(id.to_string())).send().await;
+        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        reply.item.map(|item| item::job(OPERATION, &item)).transpose()
+    }
+
+    async fn replace(&self, next: &Job) -> PortResult<Replaced> {
+        const OPERATION: &str = "changing a job";
+        // Nothing comes before the first version.
+        let Some(version) = next.version.checked_sub(1) else {
+            return Ok(Replaced::Conflict(self.get(next.id).await?.map(Box::new)));
+        };
+        match self.put(OPERATION, next, "version = :v", Some(version)).await? {
+            Ok(()) => Ok(Replaced::Done),
+            Err(shown) => Ok(Replaced::Conflict(self.shown(OPERATION, next.id, shown).await?)),
+        }
+    }
+
+    /// After a lost reply that the SDK hid, this says `false` although it deleted.
+    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+        const OPERATION: &str = "deleting a job";
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(item::ID, AttributeValue::S(id.to_string()))
+            .condition_expression("version = :v")
+            .expression_attribute_values(":v", item::number(version));
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(is_condition) => Ok(false),
+            Err(error) => Err(port_error(OPERATION, Effect::Write, &error)),
+        }
+    }
+
+    async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {
+        const OPERATION: &str = "listing jobs";
+        let start = match page {
+            Some(token) => Some(item::start(owner, token).ok_or(PortError::NotFound("a page of a listing"))?),
+            None => None,
+        };
+        let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX - 1);
+        // One more than asked for tells whether there is another page.
+        let items = self
+            .query(Query {
+                operation: OPERATION,
+                index: table::BY_OWNER,
+                partition: (item::OWNER, owner.as_str()),
+                up_to: None,
+                start,
+                limit: limit + 1,
+            })
+            .await?;
+        let more = items.len() > limit;
+        let items = &items[..items.len().min(limit)];
+        let next = items.last().filter(|_| more).and_then(|last| item::token(owner, last));
+        let own = |job: &Job| job.order.owner == *owner;
+        let jobs: Vec<Job> = items.iter().filter_map(item::readable).filter(own).collect();
+        let unreadable = u32::try_from(items.len() - jobs.len()).unwrap_or(u32::MAX);
+        Ok(Page { jobs, unreadable, next })
+    }
+
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
+        const OPERATION: &str = "listing what is due";
+        let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+        let shards: Vec<String> = item::shards().collect();
+        let queries = shards.iter().map(|shard| {
+            self.query(Query {
+                operation: OPERATION,
+                index: table::BY_DUE,
+                partition: (item::SHARD, shard),
+                up_to: Some((item::DUE, now)),
+                start: None,
+                limit,
+            })
+        });
+        let found = futures_util::future::try_join_all(queries).await?;
+        let mut due = Due::default();
+        for item in found.iter().flatten() {
+            match item::readable(item) {
+                Some(job) => due.jobs.push(job),
+                None => {
+                    let id = item::id(item).unwrap_or_default().to_owned();
+                    due.unreadable.push(Unreadable { place: id.clone(), id });
+                }
+            }
+        }
+        due.jobs.sort_by_key(|job| job.due);
+        due.jobs.truncate(limit);
+        Ok(due)
+    }
+
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
+        const OPERATION: &str = "setting a record aside";
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(item::ID, AttributeValue::S(record.place.clone()))
+            .update_expression("SET #due = :until")
+            .condition_expression("#due < :until")
+            .expression_attribute_names("#due", item::DUE)
+            .expression_attribute_values(":until", item::number(until));
+        match update.send().await {
+            Err(error) => match error.as_service_error() {
+                // It is gone, or is not due any more.
+                Some(service) if service.is_conditional_check_failed_exception() => Ok(()),
+                _ => Err(port_error(OPERATION, Effect::Write, &error)),
+            },
+            Ok(_) => Ok(()),
+        }
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.ready().await.map(|_| ())
+    }
+
+    /// A write on a condition that cannot hold: it needs what a write needs, and leaves
+    /// nothing behind.
+    async fn can_write(&self) -> PortResult<()> {
+        const OPERATION: &str = "writing to the job store";
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(item::ID, AttributeValue::S(JobId::random().to_string()))
+            .condition_expression("attribute_exists(id)");
+        match put.send().await {
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            Err(error) => Err(port_error(OPERATION, Effect::Write, &error)),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+fn is_condition(error: &DeleteItemError) -> bool {
+    error.is_conditional_check_failed_exception()
+}

@@ -1,0 +1,121 @@
+//! A job as an item, and where a page of a listing begins.
+
+use super::super::error::{corrupt, refused};
+use aws_sdk_dynamodb::types::AttributeValue;
+use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::Job;
+use cadmill_core::ports::PortResult;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// An item, or a key of one.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The key of the table: the job's id.
+pub(super) const ID: &str = "id";
+/// Key of the index of owners.
+pub(super) const OWNER: &str = "owner";
+/// Its order: the time of creation, and the id where two are of one moment.
+pub(super) const CREATED: &str = "created";
+/// Key of the index of what is due. Jobs that are never due are not in it.
+pub(super) const SHARD: &str = "due_shard";
+/// Its order: the time when the job is due.
+pub(super) const DUE: &str = "due";
+/// The job itself, as JSON.
+const RECORD: &str = "record";
+
+/// Most bytes of a record: an item has at most 400 KB (Amazon DynamoDB Developer
+/// Guide, "Quotas"), names and the other attributes included.
+const MAX_RECORD_BYTES: usize = 400 * 1024 - 1024;
+
+/// Partitions of the index of what is due: each takes 1000 writes a second.
+const SHARDS: u8 = 4;
+
+/// The item of a job.
+pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
+    let record = serde_json::to_string(job).map_err(|_| refused(operation, "the job is no JSON"))?;
+    if record.len() > MAX_RECORD_BYTES {
+        return Err(refused(operation, "the record is larger than the 400 KB of an item"));
+    }
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let mut item = Item::from([
+        (ID.to_owned(), text(&job.id.to_string())),
+        ("version".to_owned(), number(job.version)),
+        ("state".to_owned(), text(job.state.as_str())),
+        (OWNER.to_owned(), text(job.order.owner.as_str())),
+        (CREATED.to_owned(), AttributeValue::S(created(job.times.created, job.id))),
+        (RECORD.to_owned(), AttributeValue::S(record)),
+    ]);
+    if let Some(due) = job.due {
+        item.insert(SHARD.to_owned(), AttributeValue::S(shard(job.id)));
+        item.insert(DUE.to_owned(), number(due));
+    }
+    Ok(item)
+}
+
+/// The job of an item.
+pub(super) fn job(operation: &'static str, item: &Item) -> PortResult<Job> {
+    let record = item.get(RECORD).and_then(|value| value.as_s().ok());
+    let record = record.ok_or_else(|| corrupt(operation, "an item has no record"))?;
+    serde_json::from_str(record).map_err(|_| corrupt(operation, "a record is no job"))
+}
+
+/// The job of an item, if there is one and it is the item's.
+pub(super) fn readable(item: &Item) -> Option<Job> {
+    let job = job("reading a job", item).ok()?;
+    (id(item)? == job.id.to_string()).then_some(job)
+}
+
+/// The key of an item.
+pub(super) fn id(item: &Item) -> Option<&str> {
+    item.get(ID)?.as_s().ok().map(String::as_str)
+}
+
+/// A number as DynamoDB writes it.
+pub(super) fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// Every partition of what is due.
+pub(super) fn shards() -> impl Iterator<Item = String> {
+    (0..SHARDS).map(|shard| shard.to_string())
+}
+
+/// The partition of a job. Ids that clients bring may be chosen, so they are hashed.
+fn shard(id: JobId) -> String {
+    let first = Sha256::digest(id.to_string())[0];
+    (first % SHARDS).to_string()
+}
+
+fn created(at: u64, id: JobId) -> String {
+    format!("{at:016x}#{id}")
+}
+
+/// A token for the page after this item.
+pub(super) fn token(owner: &Owner, last: &Item) -> Option<String> {
+    let place = last.get(CREATED)?.as_s().ok()?.replacen('#', "", 1);
+    Some(format!("{place}{}", seal(owner, &place)))
+}
+
+/// Where the page of a token begins, if it is one of this owner. It need not be
+/// secret: whoever makes one finds only jobs of the owner that asks.
+pub(super) fn start(owner: &Owner, token: &str) -> Option<Item> {
+    let (place, sealed) = token.split_at_checked(16 + 36)?;
+    if sealed != seal(owner, place) {
+        return None;
+    }
+    let (at, id) = place.split_at_checked(16)?;
+    let (at, id) = (u64::from_str_radix(at, 16).ok()?, id.parse().ok()?);
+    let text = |name: &str, value| (name.to_owned(), AttributeValue::S(value));
+    Some(Item::from([
+        text(ID, JobId::to_string(&id)),
+        text(OWNER, owner.as_str().to_owned()),
+        text(CREATED, created(at, id)),
+    ]))
+}
+
+/// Half of the digest of owner and place, in hexadecimal.
+fn seal(owner: &Owner, place: &str) -> String {
+    let digest = Sha256::digest(format!("page\n{}\n{place}", owner.as_str()));
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,179 @@
+//! What an error of the SDK means: did it happen, may it be tried again?
+//!
+//! The verdict is about the last try of a call. Where an earlier try may have
+//! written and lost its reply, the answer of the last one can be about its own
+//! effect, so callers of a conditional write look at what is stored before they
+//! believe a refusal.
+//!
+//! Of an error only the operation, the service's code or the kind goes on: the
+//! SDK's texts contain keys and URLs.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use cadmill_core::ports::PortError;
+use std::error::Error;
+
+/// Whether a call changes what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Read,
+    Write,
+}
+
+/// The port's error for an error of the SDK.
+pub(super) fn port_error<E>(operation: &'static str, effect: Effect, error: &SdkError<E>) -> PortError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => refused(operation, "the request cannot be made"),
+        SdkError::TimeoutError(_) => lost(operation, effect, "time-out"),
+        SdkError::DispatchFailure(failure) => {
+            let connector = failure.as_connector_error();
+            if connector.is_some_and(|error| never_sent(error)) {
+                return PortError::Unavailable { operation, reason: "no connection".to_owned() };
+            }
+            if failure.is_other() && connector.is_some_and(|error| no_credentials(error)) {
+                return PortError::Unavailable { operation, reason: "no credentials".to_owned() };
+            }
+            lost(operation, effect, if failure.is_timeout() { "time-out" } else { "connection lost" })
+        }
+        SdkError::ResponseError(_) => lost(operation, effect, "the reply is not understood"),
+        SdkError::ServiceError(service) => {
+            answered(operation, effect, service.raw().status().as_u16(), service.err().code())
+        }
+        _ => lost(operation, effect, "an unknown kind of error"),
+    }
+}
+
+/// The error for a reply with this status and error code.
+fn answered(operation: &'static str, effect: Effect, status: u16, code: Option<&str>) -> PortError {
+    let reason = code.map_or_else(|| format!("status {status}"), plain);
+    match (status, code.unwrap_or_default()) {
+        // The place itself is missing: a matter of settings.
+        (_, "NoSuchBucket" | "ResourceNotFoundException" | "QueueDoesNotExist")
+        | (_, "AWS.SimpleQueueService.NonExistentQueue") => PortError::Refused { operation, reason },
+        (404, _) | (_, "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion") => PortError::NotFound(operation),
+        (412, _) | (_, "ConditionalRequestConflict" | "ConditionalCheckFailedException") => {
+            PortError::Precondition(operation)
+        }
+        (429, _) | (_, "SlowDown" | "Throttling" | "ThrottlingException" | "ThrottledException")
+        | (_, "RequestThrottled" | "RequestThrottledException" | "RequestLimitExceeded")
+        | (_, "ProvisionedThroughputExceededException" | "TooManyRequestsException")
+        // The body did not come in time, or a key was about to be renewed.
+        | (408, _) | (_, "RequestTimeout" | "ExpiredToken" | "ExpiredTokenException") => {
+            PortError::Unavailable { operation, reason }
+        }
+        (..400, _) => lost(operation, effect, "the reply is not understood"),
+        (501, _) => PortError::Refused { operation, reason },
+        (500.., _) => lost(operation, effect, &reason),
+        _ => PortError::Refused { operation, reason },
+    }
+}
+
+/// An error for which only the stored state tells whether the call happened.
+pub(super) fn lost(operation: &'static str, effect: Effect, reason: &str) -> PortError {
+    let reason = reason.to_owned();
+    match effect {
+        Effect::Read => PortError::Unavailable { operation, reason },
+        Effect::Write => PortError::Unknown { operation, reason },
+    }
+}
+
+/// An error for what will not be served.
+pub(super) fn refused(operation: &'static str, reason: &str) -> PortError {
+    PortError::Refused { operation, reason: reason.to_owned() }
+}
+
+/// An error for a reply that contradicts the service's own description.
+pub(super) fn corrupt(operation: &'static str, reason: &str) -> PortError {
+    PortError::Corrupt { operation, reason: reason.to_owned() }
+}
+
+/// A code of a service, kept to what codes are made of.
+fn plain(code: &str) -> String {
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).take(64).collect()
+}
+
+/// Whether there was no connection that the request could have gone out on.
+fn never_sent(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|cause| {
+        cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+    })
+}
+
+/// Whether there was nothing to sign with. The type of this error belongs to a
+/// crate that is no dependency of ours; its texts all name credentials.
+fn no_credentials(error: &(dyn Error + 'static)) -> bool {
+    let sent = chain(error).any(|cause| cause.is::<hyper_util::client::legacy::Error>());
+    !sent && chain(error).any(|cause| cause.to_string().contains("credential"))
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| (*cause).source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(error: &PortError) -> &'static str {
+        match error {
+            PortError::NotFound(_) => "not found",
+            PortError::Precondition(_) => "precondition",
+            PortError::Unavailable { .. } => "unavailable",
+            PortError::Unknown { .. } => "unknown",
+            PortError::Refused { .. } => "refused",
+            PortError::Corrupt { .. } => "corrupt",
+            PortError::Damaged { .. } => "damaged",
+        }
+    }
+
+    #[test]
+    fn a_reply_is_understood_by_status_and_code() {
+        let rows = [
+            (404, Some("NoSuchKey"), "not found", "not found"),
+            (404, None, "not found", "not found"),
+            (404, Some("NoSuchUpload"), "not found", "not found"),
+            (404, Some("NoSuchBucket"), "refused", "refused"),
+            (400, Some("ResourceNotFoundException"), "refused", "refused"),
+            (400, Some("AWS.SimpleQueueService.NonExistentQueue"), "refused", "refused"),
+            (412, Some("PreconditionFailed"), "precondition", "precondition"),
+            (412, None, "precondition", "precondition"),
+            (409, Some("ConditionalRequestConflict"), "precondition", "precondition"),
+            (400, Some("ConditionalCheckFailedException"), "precondition", "precondition"),
+            (409, Some("OperationAborted"), "refused", "refused"),
+            (403, Some("AccessDenied"), "refused", "refused"),
+            (403, Some("SignatureDoesNotMatch"), "refused", "refused"),
+            (403, None, "refused", "refused"),
+            (400, Some("ValidationException"), "refused", "refused"),
+            (400, Some("ExpiredToken"), "unavailable", "unavailable"),
+            (400, Some("ProvisionedThroughputExceededException"), "unavailable", "unavailable"),
+            (503, Some("SlowDown"), "unavailable", "unavailable"),
+            (429, None, "unavailable", "unavailable"),
+            (400, Some("RequestTimeout"), "unavailable", "unavailable"),
+            (500, Some("InternalError"), "unavailable", "unknown"),
+            (503, None, "unavailable", "unknown"),
+            (200, None, "unavailable", "unknown"),
+            (501, Some("NotImplemented"), "refused", "refused"),
+        ];
+        for (status, code, read, write) in rows {
+            for (effect, expected) in [(Effect::Read, read), (Effect::Write, write)] {
+                let error = answered("testing", effect, status, code);
+                assert_eq!(kind(&error), expected, "{status} {code:?} {effect:?}");
+                assert!(error.to_string().starts_with("testing: "), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_is_a_code() {
+        let error = answered("testing", Effect::Read, 400, Some("https://bucket/key?x=y z"));
+        assert_eq!(error.to_string(), "testing: refused (httpsbucketkeyxyz)");
+    }
+
+    #[test]
+    fn only_a_write_is_unknown() {
+        assert_eq!(kind(&lost("testing", Effect::Read, "x")), "unavailable");
+        assert_eq!(kind(&lost("testing", Effect::Write, "x")), "unknown");
+    }
+}

@@ -1,0 +1,425 @@
+//! Objects in Amazon S3, or in a server that speaks its protocol.
+//!
+//! An object is written once: every write carries `If-None-Match: *`, the presigned
+//! ones in their signature. A read carries the ETag that it wants, and the reply is
+//! compared with it once more, because not every server knows `If-Match`.
+//!
+//! Nothing is believed to lie under a prefix because the server listed it there: what
+//! is deleted was compared with the prefix here.
+
+mod presign;
+mod purge;
+
+use super::error::{Effect, corrupt, lost, port_error, refused};
+use super::{Connection, StaticCredentials, StoreClock};
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use bytes::{Bytes, BytesMut};
+use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
+use cadmill_core::domain::job::{Millis, Object};
+use cadmill_core::ports::clock::{Clock, SystemClock};
+use cadmill_core::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Purged};
+use cadmill_core::ports::{PortError, PortResult};
+use presign::{Window, attachment, base64_digest, decoded};
+use std::ops::Range;
+use std::time::Duration;
+
+/// Where the bucket is and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// Base URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Base URL under which clients reach the same server, where it is another one.
+    /// Presigned URLs are made for it.
+    pub public_endpoint: Option<String>,
+    /// Keys; without them those that AWS gives the task or the machine.
+    pub credentials: Option<StaticCredentials>,
+    /// The bucket's name is in the path of a URL, not in its host name.
+    pub path_style: bool,
+}
+
+/// Longest try: a part of 64 MiB at 0.6 MB/s, or the making of an object of
+/// thousands of parts.
+const ATTEMPT: Duration = Duration::from_secs(120);
+/// Longest call.
+const OPERATION: Duration = Duration::from_secs(300);
+
+/// The objects of one bucket.
+#[derive(Clone)]
+pub struct S3Store {
+    pub(super) bucket: String,
+    pub(super) client: Client,
+    /// The client that signs for others; it sends nothing.
+    signer: Client,
+    clock: StoreClock,
+    /// The store is served by this process.
+    here: bool,
+}
+
+impl S3Store {
+    /// A store. Nothing is sent yet: [`ObjectStore::check`] tells whether it is there.
+    pub async fn new(settings: S3Settings) -> Self {
+        let clock = StoreClock::default();
+        let client = |endpoint| client(&settings, endpoint, Some(clock.clone()));
+        let near = client(settings.endpoint.as_deref()).await;
+        let signer = match settings.public_endpoint.as_deref() {
+            Some(public) => client(Some(public)).await,
+            None => near.clone(),
+        };
+        Self { bucket: settings.bucket, client: near, signer, clock, here: false }
+    }
+
+    /// The same store, which this process serves: its clock is the machine's.
+    pub fn served_here(self) -> Self {
+        Self { here: true, ..self }
+    }
+
+    /// The store's time.
+    pub fn clock(&self) -> StoreClock {
+        self.clock.clone()
+    }
+
+    /// The time that the store judges a presigned request by.
+    fn signing_time(&self) -> Millis {
+        if self.here { SystemClock.now() } else { self.clock.date() }
+    }
+}
+
+pub(super) async fn client(
+    settings: &S3Settings,
+    endpoint: Option<&str>,
+    clock: Option<StoreClock>,
+) -> Client {
+    let connection = Connection {
+        region: &settings.region,
+        endpoint,
+        credentials: settings.credentials.as_ref(),
+        attempt: ATTEMPT,
+        operation: OPERATION,
+    };
+    let mut config = aws_sdk_s3::config::Builder::from(&connection.config().await);
+    if let Some(clock) = clock {
+        config = config.interceptor(clock);
+    }
+    Client::from_conf(config.force_path_style(settings.path_style).build())
+}
+
+/// Whether the store refused and did not say why: an answer to HEAD has no body. It may
+/// have been the time that was signed. Where the SDK is told so, it tries again by the
+/// time of the answer; here that is done by hand.
+fn in_silence<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    status == Some(403) && error.code().is_none()
+}
+
+/// A number of the port in the type that the SDK wants.
+fn number<T, U: TryFrom<T>>(operation: &'static str, value: T) -> PortResult<U> {
+    U::try_from(value).map_err(|_| refused(operation, "a number is out of range"))
+}
+
+/// Header of a request for the bucket: asks whether it takes writes.
+pub(in crate::adapters) const CAN_WRITE: &str = "x-cadmill-can-write";
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn presign_put(
+        &self,
+        key: &ObjectKey,
+        size_bytes: u64,
+        sha256: Option<&str>,
+        lifetime: Duration,
+    ) -> PortResult<Presigned> {
+        const OPERATION: &str = "signing an upload";
+        let window = Window::new(OPERATION, self.signing_time(), lifetime)?;
+        let digest = sha256.map(|hex| base64_digest(OPERATION, hex)).transpose()?;
+        let put = self
+            .signer
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .content_length(number(OPERATION, size_bytes)?)
+            .if_none_match("*")
+            .set_checksum_sha256(digest);
+        let request = put
+            .presigned(window.config.clone())
+            .await
+            .map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(window.presigned("PUT", &request))
+    }
+
+    async fn presign_part(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+        part: u32,
+        size_bytes: u64,
+        lifetime: Duration,
+    ) -> PortResult<Presigned> {
+        const OPERATION: &str = "signing a part";
+        let window = Window::new(OPERATION, self.signing_time(), lifetime)?;
+        let put = self
+            .signer
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .upload_id(upload_id)
+            .part_number(number(OPERATION, part)?)
+            .content_length(number(OPERATION, size_bytes)?);
+        let request = put
+            .presigned(window.config.clone())
+            .await
+            .map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(window.presigned("PUT", &request))
+    }
+
+    async fn presign_get(
+        &self,
+        object: &Object,
+        file_name: &FileName,
+        lifetime: Duration,
+    ) -> PortResult<Presigned> {
+        const OPERATION: &str = "signing a download";
+        let window = Window::new(OPERATION, self.signing_time(), lifetime)?;
+        let get = self
+            .signer
+            .get_object()
+            .bucket(&self.bucket)
+            .key(object.key.to_string())
+            .set_version_id(object.version.clone())
+            .response_content_disposition(attachment(file_name))
+            // Whatever it is, a browser must not show it under our host.
+            .response_content_type("application/octet-stream");
+        let request = get
+            .presigned(window.config.clone())
+            .await
+            .map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(window.presigned("GET", &request))
+    }
+
+    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
+        const OPERATION: &str = "beginning a multipart upload";
+        let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(key.to_string());
+        let reply = begin.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        reply.upload_id.ok_or_else(|| corrupt(OPERATION, "the reply has no upload id"))
+    }
+
+    async fn parts(&self, key: &ObjectKey, upload_id: &str) -> PortResult<Vec<Part>> {
+        const OPERATION: &str = "listing parts";
+        let mut parts = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let list = self
+                .client
+                .list_parts()
+                .bucket(&self.bucket)
+                .key(key.to_string())
+                .upload_id(upload_id)
+                .set_part_number_marker(marker.clone());
+            let page = list.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+            for part in page.parts() {
+                let known = part.part_number().and_then(|n| u32::try_from(n).ok());
+                let number = known.ok_or_else(|| corrupt(OPERATION, "a part has no number"))?;
+                let size_bytes = part.size().and_then(|size| u64::try_from(size).ok());
+                let size_bytes = size_bytes.ok_or_else(|| corrupt(OPERATION, "a part has no size"))?;
+                parts.push(Part { number, etag: part.e_tag().unwrap_or_default().to_owned(), size_bytes });
+            }
+            match page.next_part_number_marker {
+                Some(next) if page.is_truncated == Some(true) && Some(&next) != marker.as_ref() => {
+                    marker = Some(next);
+                }
+                _ if page.is_truncated == Some(true) => {
+                    return Err(corrupt(OPERATION, "the list does not end"));
+                }
+                _ => break,
+            }
+        }
+        parts.sort_by_key(|part| part.number);
+        Ok(parts)
+    }
+
+    async fn put_part(&self, key: &ObjectKey, upload_id: &str, part: u32, body: Bytes) -> PortResult<Part> {
+        const OPERATION: &str = "writing a part";
+        let size_bytes = number(OPERATION, body.len())?;
+        let put = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .upload_id(upload_id)
+            .part_number(number(OPERATION, part)?)
+            .body(ByteStream::from(body));
+        let reply = put.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        let etag = reply.e_tag.ok_or_else(|| corrupt(OPERATION, "the reply has no ETag"))?;
+        Ok(Part { number: part, etag, size_bytes })
+    }
+
+    /// When a reply was lost and the SDK tried again, this answers
+    /// [`PortError::NotFound`] or [`PortError::Precondition`] although the object was
+    /// made: [`ObjectStore::head`] tells.
+    async fn complete_multipart(&self, key: &ObjectKey, upload_id: &str, parts: &[Part]) -> PortResult<()> {
+        const OPERATION: &str = "completing a multipart upload";
+        let mut list = CompletedMultipartUpload::builder();
+        for part in parts {
+            let completed = CompletedPart::builder().part_number(number(OPERATION, part.number)?);
+            list = list.parts(completed.e_tag(&part.etag).build());
+        }
+        let complete = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .upload_id(upload_id)
+            .if_none_match("*")
+            .multipart_upload(list.build());
+        complete.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        Ok(())
+    }
+
+    async fn abort_multipart(&self, key: &ObjectKey, upload_id: &str) -> PortResult<()> {
+        self.abort(&key.to_string(), upload_id).await
+    }
+
+    /// When a reply was lost and the SDK tried again, this answers
+    /// [`PortError::Precondition`] although the object is the caller's own.
+    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
+        const OPERATION: &str = "writing an object";
+        let put = self.client.put_object().bucket(&self.bucket).key(key.to_string()).if_none_match("*");
+        let sent = put.body(ByteStream::from(body)).send().await;
+        sent.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+        Ok(())
+    }
+
+    async fn head(&self, key: &ObjectKey) -> PortResult<Object> {
+        const OPERATION: &str = "asking for an object";
+        let head = self.client.head_object().bucket(&self.bucket).key(key.to_string());
+        let reply = match head.clone().send().await {
+            Err(error) if in_silence(&error) => head.send().await,
+            reply => reply,
+        };
+        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        let size = reply.content_length.and_then(|size| u64::try_from(size).ok());
+        Ok(Object {
+            key: key.clone(),
+            size_bytes: size.ok_or_else(|| corrupt(OPERATION, "the reply has no size"))?,
+            etag: reply.e_tag.ok_or_else(|| corrupt(OPERATION, "the reply has no ETag"))?,
+            version: reply.version_id,
+            sha256: None,
+        })
+    }
+
+    async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>> {
+        const OPERATION: &str = "asking for a checksum";
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(object.key.to_string())
+            .set_version_id(object.version.clone())
+            .if_match(&object.etag)
+            .checksum_mode(ChecksumMode::Enabled);
+        let reply = match head.clone().send().await {
+            Err(error) if in_silence(&error) => head.send().await,
+            reply => reply,
+        };
+        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        if reply.e_tag() != Some(object.etag.as_str()) {
+            return Err(PortError::Precondition(OPERATION));
+        }
+        // One of parts is a checksum of checksums, and says nothing of the whole.
+        if reply.checksum_type() != Some(&ChecksumType::FullObject) {
+            return Ok(None);
+        }
+        let crc = reply.checksum_crc64_nvme().and_then(decoded).map(u64::from_be_bytes);
+        let sha256 = reply.checksum_sha256().and_then(decoded);
+        Ok(sha256.map(Checksum::Sha256).or(crc.map(Checksum::Crc64Nvme)))
+    }
+
+    /// The whole range is held in memory; an empty one asks for nothing.
+    async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes> {
+        const OPERATION: &str = "reading an object";
+        if range.end > object.size_bytes || range.start > range.end {
+            return Err(refused(OPERATION, "the range is not within the object"));
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(object.key.to_string())
+            .set_version_id(object.version.clone())
+            .if_match(&object.etag)
+            .range(format!("bytes={}-{}", range.start, range.end - 1));
+        let reply = get.send().await.map_err(|e| match port_error(OPERATION, Effect::Read, &e) {
+            // 416: the object has become shorter, so it is another.
+            PortError::Refused { reason, .. } if reason == "InvalidRange" => {
+                PortError::Precondition(OPERATION)
+            }
+            other => other,
+        })?;
+        if reply.e_tag.as_deref() != Some(object.etag.as_str()) {
+            return Err(PortError::Precondition(OPERATION));
+        }
+        let wanted = range.end - range.start;
+        // A server that sends the whole object must not fill the memory.
+        if reply.content_length.and_then(|length| u64::try_from(length).ok()) != Some(wanted) {
+            return Err(corrupt(OPERATION, "the reply has another length than the range"));
+        }
+        let length = number(OPERATION, wanted)?;
+        // Collected by hand: the stream's own way holds everything twice for a moment.
+        let (mut stream, mut body) = (reply.body, BytesMut::with_capacity(length));
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|_| lost(OPERATION, Effect::Read, "connection lost"))?;
+            if body.len() + piece.len() > length {
+                return Err(corrupt(OPERATION, "the reply is longer than it says"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        if body.len() != length {
+            return Err(lost(OPERATION, Effect::Read, "the reply was cut off"));
+        }
+        Ok(body.freeze())
+    }
+
+    async fn delete(&self, key: &ObjectKey, version: Option<&str>) -> PortResult<()> {
+        self.delete_version(&key.to_string(), version).await
+    }
+
+    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+        self.purge_prefix(&ObjectKey::prefix(role, job)).await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        const OPERATION: &str = "asking for the bucket";
+        let head = self.client.head_bucket().bucket(&self.bucket);
+        let reply = match head.clone().send().await {
+            Err(error) if in_silence(&error) => head.send().await,
+            reply => reply,
+        };
+        reply.map_err(|e| match port_error(OPERATION, Effect::Read, &e) {
+            PortError::NotFound(_) => refused(OPERATION, "NoSuchBucket"),
+            other => other,
+        })?;
+        Ok(())
+    }
+
+    /// The embedded server answers this with an error when its disk is full or cannot be
+    /// written. S3 itself passes over the header, and is never full.
+    async fn can_write(&self) -> PortResult<()> {
+        const OPERATION: &str = "asking whether the bucket takes writes";
+        let head = self.client.head_bucket().bucket(&self.bucket).customize();
+        let head = head.mutate_request(|request| {
+            request.headers_mut().insert(CAN_WRITE, "1");
+        });
+        head.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Events in an Amazon SQS standard queue, dead letters in another.
+//!
+//! Times are whole seconds there, so they are rounded up. A message can be hidden for
+//! twelve hours in all from its receipt; then it comes again, whoever works on it, and
+//! the job's lease tells the second receiver that it is taken.
+
+mod create;
+
+use super::error::{Effect, port_error, refused};
+use super::{Connection, StaticCredentials};
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use cadmill_core::ports::event_queue::{EventQueue, Message};
+use cadmill_core::ports::{PortError, PortResult};
+use std::error::Error;
+use std::time::Duration;
+
+/// Where the queue is and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqsSettings {
+    /// URL of the queue.
+    pub queue_url: String,
+    /// URL of the queue of dead letters.
+    pub dead_letter_url: Option<String>,
+    /// Their region.
+    pub region: String,
+    /// Base URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Keys; without them those that AWS gives the task or the machine.
+    pub credentials: Option<StaticCredentials>,
+}
+
+/// Longest try: a receive waits for 20 s by itself.
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// Longest call.
+const OPERATION: Duration = Duration::from_secs(65);
+
+/// Most messages of a receive, the longest wait and the longest time to be hidden, in
+/// seconds (Amazon SQS Developer Guide, "Amazon SQS message quotas").
+const MAX_MESSAGES: u32 = 10;
+const MAX_WAIT: i32 = 20;
+const MAX_HIDDEN: i32 = 43_200;
+
+/// One queue with its dead letters.
+#[derive(Clone)]
+pub struct SqsQueue {
+    queue: String,
+    dead: Option<String>,
+    client: Client,
+}
+
+impl SqsQueue {
+    /// A queue. Nothing is sent yet: [`EventQueue::check`] tells whether it is there.
+    pub async fn new(settings: SqsSettings) -> Self {
+        let client = client(&settings.region, settings.endpoint.as_deref(), settings.credentials.as_ref());
+        Self { queue: settings.queue_url, dead: settings.dead_letter_url, client: client.await }
+    }
+
+    async fn send_to(&self, operation: &'static str, url: &str, body: &str) -> PortResult<()> {
+        let sent = self.client.send_message().queue_url(url).message_body(body).send().await;
+        sent.map_err(|e| port_error(operation, Effect::Write, &e))?;
+        Ok(())
+    }
+
+    /// Some numbers of a queue, summed.
+    async fn sum(&self, operation: &'static str, url: &str, names: &[QueueAttributeName]) -> PortResult<u64> {
+        let get = self.client.get_queue_attributes().queue_url(url);
+        let reply = get.set_attribute_names(Some(names.to_vec())).send().await;
+        let reply = reply.map_err(|e| port_error(operation, Effect::Read, &e))?;
+        let told = reply.attributes.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| told.get(name)?.parse::<u64>().ok()).sum())
+    }
+}
+
+async fn client(region: &str, endpoint: Option<&str>, credentials: Option<&StaticCredentials>) -> Client {
+    let connection = Connection { region, endpoint, credentials, attempt: ATTEMPT, operation: OPERATION };
+    Client::new(&connection.config().await)
+}
+
+#[async_trait]
+impl EventQueue for SqsQueue {
+    /// A call that the SDK repeats may send the message twice.
+    async fn send(&self, body: &str) -> PortResult<()> {
+        self.send_to("sending a message", &self.queue, body).await
+    }
+
+    async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {
+        const OPERATION: &str = "receiving messages";
+        let receive = self
+            .client
+            .receive_message()
+            .queue_url(&self.queue)
+            .max_number_of_messages(i32::try_from(max.clamp(1, MAX_MESSAGES)).unwrap_or(1))
+            .wait_time_seconds(seconds(wait, MAX_WAIT))
+            .visibility_timeout(seconds(hidden, MAX_HIDDEN))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+        // A lost reply leaves messages hidden, not lost: they come again.
+        let reply = receive.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        Ok(reply.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+    }
+
+    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+        let change = self
+            .client
+            .change_message_visibility()
+            .queue_url(&self.queue)
+            .receipt_handle(&message.receipt)
+            .visibility_timeout(seconds(hidden, MAX_HIDDEN));
+        change.send().await.map_err(|e| about_receipt("hiding a message", &e))?;
+        Ok(())
+    }
+
+    async fn delete(&self, message: &Message) -> PortResult<()> {
+        let delete = self.client.delete_message().queue_url(&self.queue).receipt_handle(&message.receipt);
+        delete.send().await.map_err(|e| about_receipt("deleting a message", &e))?;
+        Ok(())
+    }
+
+    /// Sent there first, then deleted here: when the second fails, the message comes
+    /// again and is buried twice.
+    ///
+    /// # Errors
+    /// [`PortError::Refused`] without a queue of dead letters; the message stays.
+    async fn bury(&self, message: &Message) -> PortResult<()> {
+        const OPERATION: &str = "burying a message";
+        let dead = self.dead.as_deref().ok_or_else(|| refused(OPERATION, "no queue of dead letters"))?;
+        self.send_to(OPERATION, dead, &message.body).await?;
+        self.delete(message).await
+    }
+
+    /// None without a queue of dead letters.
+    async fn dead_letters(&self) -> PortResult<u64> {
+        let Some(dead) = &self.dead else { return Ok(0) };
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        self.sum("counting dead letters", dead, &names).await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        let names = [QueueAttributeName::ApproximateNumberOfMessages];
+        self.sum("asking for the queue", &self.queue, &names).await.map(|_| ())
+    }
+}
+
+/// Whole seconds, rounded up and cut at `most`.
+fn seconds(duration: Duration, most: i32) -> i32 {
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(most).min(most)
+}
+
+fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {
+    let count = message.attributes.as_ref()?.get(&MessageSystemAttributeName::ApproximateReceiveCount);
+    let deliveries = count.and_then(|count| count.parse().ok()).unwrap_or(1);
+    Some(Message {
+        id: message.message_id?,
+        receipt: message.receipt_handle?,
+        body: message.body?,
+        deliveries,
+    })
+}
+
+/// The error of a call with a receipt. Only the receipt can be what is wrong with its
+/// parameters: a later delivery made it worthless, or the message is gone.
+fn about_receipt<E>(operation: &'static str, error: &SdkError<E>) -> PortError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
+    match code {
+        "ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidParameterValue" | "InvalidIdFormat" => {
+            PortError::NotFound(operation)
+        }
+        _ => port_error(operation, Effect::Write, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up_and_cut() {
+        let millis = |n| seconds(Duration::from_millis(n), MAX_WAIT);
+        assert_eq!(
+            [0, 1, 999, 1000, 1001, 20_000, 20_001, u64::MAX].map(millis),
+            [0, 1, 1, 1, 2, 20, 20, 20]
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! Making queues, for machines where no template has.
+
+use super::super::StaticCredentials;
+use super::super::error::{Effect, corrupt, port_error};
+use super::{SqsQueue, SqsSettings, client};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName;
+use cadmill_core::ports::PortResult;
+
+const OPERATION: &str = "making a queue";
+
+/// How long a dead letter is kept, in seconds: 14 days, the most there is.
+const DEAD_SECONDS: &str = "1209600";
+
+impl SqsQueue {
+    /// Makes the queue `name` and the queue `name-dead`, where a message goes that was
+    /// received `deliveries` times and not deleted. Queues that are there with these
+    /// attributes are used. EventBridge on AWS also needs a policy that lets it send.
+    ///
+    /// # Errors
+    /// [`cadmill_core::ports::PortError::Refused`] when there is a queue of this name with other attributes.
+    pub async fn create_queues(
+        name: &str,
+        deliveries: u32,
+        region: &str,
+        endpoint: Option<&str>,
+        credentials: Option<&StaticCredentials>,
+    ) -> PortResult<SqsSettings> {
+        let client = client(region, endpoint, credentials).await;
+        let retention = (QueueAttributeName::MessageRetentionPeriod, DEAD_SECONDS.to_owned());
+        let dead_url = create(&client, &format!("{name}-dead"), retention).await?;
+
+        let arn = QueueAttributeName::QueueArn;
+        let ask = client.get_queue_attributes().queue_url(&dead_url).attribute_names(arn.clone());
+        let reply = ask.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        let dead_arn = reply.attributes.as_ref().and_then(|told| told.get(&arn));
+        let dead_arn = dead_arn.ok_or_else(|| corrupt(OPERATION, "the queue has no ARN"))?;
+        let redrive = serde_json::json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": deliveries});
+        let redrive = (QueueAttributeName::RedrivePolicy, redrive.to_string());
+        Ok(SqsSettings {
+            queue_url: create(&client, name, redrive).await?,
+            dead_letter_url: Some(dead_url),
+            region: region.to_owned(),
+            endpoint: endpoint.map(str::to_owned),
+            credentials: credentials.cloned(),
+        })
+    }
+}
+
+async fn create(client: &Client, name: &str, attribute: (QueueAttributeName, String)) -> PortResult<String> {
+    let create = client.create_queue().queue_name(name).attributes(attribute.0, attribute.1);
+    let reply = create.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
+    reply.queue_url.ok_or_else(|| corrupt(OPERATION, "the reply has no URL"))
+}

@@ -1,0 +1,266 @@
+//! An S3-compatible server in this process, so that presigned requests, parts and
+//! ranges are real on one machine too, and the S3 adapter is the only way to objects.
+//!
+//! Protocol and signatures are those of the crate `s3s`. What lies behind them is
+//! ours: an index in SQLite and the bytes in files of their own.
+//!
+//! - What is answered for survives a crash: bytes are on the disk before the index
+//!   names them, and one transaction makes an object, whatever its parts.
+//! - An object's event is written in the transaction that makes the object. It goes to
+//!   the queue afterwards, and again until the queue has it, so neither is without the
+//!   other.
+//! - A key is a row and never a path: any name that [`cadmill_core::domain::ids::FileName`]
+//!   allows will do.
+//! - Nothing is served but cadmill's own keys in one bucket to one pair of keys.
+
+mod access;
+mod blobs;
+mod body;
+mod cors;
+mod courier;
+mod credentials;
+mod date;
+mod directory;
+mod index;
+mod objects;
+
+pub use credentials::Credentials;
+
+use crate::adapters::aws::{S3Settings, StaticCredentials};
+use crate::connections::{Door, Http, Limits, Networks, Seat, Times, serve};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::ports::{EventQueue, PortError, PortResult};
+use cors::Cors;
+use futures_util::future::BoxFuture;
+use hyper::service::service_fn;
+use index::Index;
+use objects::Objects;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// The one bucket.
+pub const BUCKET: &str = "cadmill";
+/// The region that requests are signed for.
+pub const REGION: &str = "us-east-1";
+/// How long requests may take to end after [`EmbeddedS3::stop`].
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What clients may take of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many connections may be open, of clients with presigned URLs.
+    pub limits: Limits,
+    /// How long a client may take.
+    pub times: Times,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            limits: Limits { total: 1024, per_client: 256, proxies: Networks::default() },
+            times: Times {
+                head: Duration::from_secs(10),
+                idle: Duration::from_secs(15),
+                // A client that comes back from a tunnel goes on.
+                rest: Duration::from_secs(60),
+                // 64 kbit/s: slower than any line that files of this size travel on.
+                bytes_per_second: 8 << 10,
+            },
+        }
+    }
+}
+
+/// A running server. Dropping it ends it at once, requests and all.
+pub struct EmbeddedS3 {
+    address: SocketAddr,
+    credentials: Credentials,
+    index: Arc<Index>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    door: Arc<Door>,
+}
+
+impl EmbeddedS3 {
+    /// Serves the objects in this directory, which is made with mode 0700, and sends
+    /// their events to the queue. Listen on a loopback address: there is no TLS.
+    /// Browsers may make requests from pages of these `origins` (`https://host:port`).
+    ///
+    /// # Errors
+    /// [`PortError::Unavailable`] when the address cannot be bound or another process
+    /// serves the directory, [`PortError::Refused`] and [`PortError::Corrupt`] for the
+    /// directory itself.
+    pub async fn start(
+        data_dir: &Path,
+        listen: SocketAddr,
+        queue: Arc<dyn EventQueue>,
+        origins: &[String],
+    ) -> PortResult<Self> {
+        Self::start_with(data_dir, listen, queue, origins, Capacity::default()).await
+    }
+
+    /// The same, with a capacity that was chosen.
+    ///
+    /// # Errors
+    /// As for [`EmbeddedS3::start`].
+    pub async fn start_with(
+        data_dir: &Path,
+        listen: SocketAddr,
+        queue: Arc<dyn EventQueue>,
+        origins: &[String],
+        capacity: Capacity,
+    ) -> PortResult<Self> {
+        // The index comes first: it can be open once only, so it is the lock of all.
+        let (index, blobs) = directory::open(data_dir).await?;
+        let credentials = Credentials::read_or_make(data_dir)?;
+        let (listener, address) = bind(listen).await.map_err(|error| PortError::Unavailable {
+            operation: "starting the object server",
+            reason: error.kind().to_string(),
+        })?;
+        if !address.ip().is_loopback() {
+            tracing::warn!("The object server listens beyond this machine, without TLS");
+        }
+
+        let objects = Objects::new(index, blobs);
+        let mut builder = S3ServiceBuilder::new(objects.clone());
+        builder.set_auth(SimpleAuth::from_single(&*credentials.access_key, &*credentials.secret_key));
+        builder.set_access(access::Access);
+        let service = builder.build();
+
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let index = objects.index();
+        tasks.spawn(courier::run(objects.index(), queue, objects.made(), stopping.clone()));
+        let door = Arc::new(Door::new("objects", capacity.limits));
+        let server = Accepting {
+            door: door.clone(),
+            http: Http { times: capacity.times, head_bytes: None },
+            service,
+            cors: Arc::new(Cors::new(origins)),
+        };
+        tasks.spawn(server.run(listener, stopping));
+        Ok(Self { address, credentials, index, stop, tasks, door })
+    }
+
+    /// Base URL; the bucket's name is in the path of requests.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &'static str {
+        BUCKET
+    }
+
+    /// The keys of the only client.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The way in: how many connections are open, and whether descriptors ran out.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    /// How the S3 adapter reaches it.
+    pub fn settings(&self) -> S3Settings {
+        settings(self.endpoint(), self.credentials.clone())
+    }
+
+    /// Takes no more requests and waits for those that run, up to ten seconds.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        if let Err(error) = self.index.closed().await {
+            tracing::warn!(error = %error, "The index of objects was not closed well");
+        }
+    }
+
+    /// Tells which jobs it has objects, or unfinished uploads, of.
+    pub fn jobs(&self) -> impl Fn() -> BoxFuture<'static, PortResult<Vec<JobId>>> + Send + Sync + use<> {
+        let index = self.index.clone();
+        move || {
+            let index = index.clone();
+            Box::pin(async move { index.jobs().await })
+        }
+    }
+}
+
+/// How the S3 adapter reaches the server at this base URL, which may be another
+/// process's; see [`Credentials::read`].
+pub fn settings(endpoint: String, credentials: Credentials) -> S3Settings {
+    let Credentials { access_key, secret_key } = credentials;
+    S3Settings {
+        bucket: BUCKET.to_owned(),
+        region: REGION.to_owned(),
+        endpoint: Some(endpoint),
+        public_endpoint: None,
+        credentials: Some(StaticCredentials { access_key, secret_key }),
+        path_style: true,
+    }
+}
+
+async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// What every connection is served by.
+struct Accepting {
+    door: Arc<Door>,
+    http: Http,
+    service: S3Service,
+    cors: Arc<Cors>,
+}
+
+impl Accepting {
+    async fn run(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                (stream, _, seat) = self.door.accept(&listener) => {
+                    connections.spawn(self.serve(stream, seat, stop.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+                _ = stop.changed() => break,
+            }
+        }
+        drop(listener);
+        let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        seat: Seat,
+        mut stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (service, cors, http, seat) =
+            (self.service.clone(), self.cors.clone(), self.http, Arc::new(seat));
+        let counted = seat.clone();
+        let answer = service_fn(move |request| {
+            let (service, cors, seat) = (service.clone(), cors.clone(), counted.clone());
+            async move { cors.answer(request, &service, &seat).await.map(date::dated) }
+        });
+        serve(stream, seat, http, answer, async move {
+            let _ = stop.changed().await;
+        })
+    }
+}
+
+/// Runs to the end even if the caller is dropped, as a request is whose client goes
+/// away: a change to the index and what it entails for files belong together.
+async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> s3s::S3Result<T> {
+    let task: JoinHandle<T> = tokio::spawn(work);
+    task.await.map_err(|_| s3s::S3Error::new(s3s::S3ErrorCode::InternalError))
+}
+
+#[cfg(test)]
+mod tests;

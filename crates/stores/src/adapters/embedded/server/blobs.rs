@@ -1,0 +1,234 @@
+//! The bytes of objects and parts, each in a file of its own with a random name.
+//!
+//! A file is written, forced to the disk and then named by the index, or it is removed
+//! again. What the index does not name, because the process died in between, is
+//! removed at the next start, before anything is served.
+
+use super::credentials::random_name;
+use bytes::{Bytes, BytesMut};
+use cadmill_core::ports::{PortError, PortResult};
+use futures_util::stream::{Stream, try_unfold};
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
+
+/// What is held in memory of a file that is read or written.
+const BUFFER: usize = 256 << 10;
+
+/// A piece of an object: a file and its size in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) blob: String,
+    pub(super) size: u64,
+}
+
+/// The names of our files in the directory; none if there is no directory. What has
+/// another name or is not a file, such as `lost+found`, is not ours and stays.
+pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
+    let list = || {
+        let entries = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+            entries => entries?,
+        };
+        let mut names = HashSet::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().filter(|name| is_ours(name));
+            if let Some(name) = name
+                && entry.file_type()?.is_file()
+            {
+                names.insert(name);
+            }
+        }
+        Ok(names)
+    };
+    list().map_err(|error| unusable(directory, &error))
+}
+
+/// The file that says how often the directory was opened.
+const OPENINGS: &str = "openings";
+
+/// How often the directory was opened, as far as is known.
+pub(super) fn openings(directory: &Path) -> u64 {
+    let text = fs::read_to_string(directory.join(OPENINGS)).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+/// Whether it is 16 bytes in upper-case hexadecimal.
+fn is_ours(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+}
+
+fn unusable(directory: &Path, error: &io::Error) -> PortError {
+    let reason = format!("{}: {}", directory.display(), error.kind());
+    PortError::Refused { operation: "opening the directory of objects", reason }
+}
+
+/// The directory of files.
+#[derive(Clone)]
+pub(super) struct Blobs {
+    directory: Arc<Path>,
+}
+
+impl Blobs {
+    /// Opens or makes the directory (mode 0700) and removes these files.
+    pub(super) fn open(directory: &Path, left: Vec<String>) -> PortResult<Self> {
+        let sweep = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            left.iter().try_for_each(|name| fs::remove_file(directory.join(name)))
+        };
+        sweep().map_err(|error| unusable(directory, &error))?;
+        Ok(Self { directory: directory.into() })
+    }
+
+    /// Notes how often the directory was opened.
+    pub(super) fn opened(&self, number: u64) -> PortResult<()> {
+        let write = || {
+            let aside = self.directory.join("openings.new");
+            let mut file = fs::File::options();
+            let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+            io::Write::write_all(&mut file, format!("{number}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(aside, self.directory.join(OPENINGS))
+        };
+        write().map_err(|error| unusable(&self.directory, &error))
+    }
+
+    /// Begins a file.
+    pub(super) async fn create(&self) -> io::Result<Unfinished> {
+        let name = random_name::<16>().map_err(|_| io::Error::other("no random bytes"))?;
+        let path = self.directory.join(&name);
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).await?;
+        let directory = self.directory.clone();
+        Ok(Unfinished { name, path, directory, writer: BufWriter::with_capacity(BUFFER, file), keep: false })
+    }
+
+    /// Removes files that the index does not name any more. One that is gone is no error.
+    pub(super) async fn remove(&self, names: Vec<String>) {
+        for name in names {
+            match tokio::fs::remove_file(self.directory.join(name)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!(error.kind = %error.kind(), "An object's file could not be removed");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The bytes of a range of these pieces. The files are opened when their turn comes.
+    pub(super) fn read(
+        &self,
+        segments: Vec<Segment>,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + use<> {
+        let reader =
+            Reader { directory: self.directory.clone(), pieces: pieces(segments, &range), open: None };
+        try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) })
+    }
+}
+
+/// Which part of each file a range covers: name, offset and length, none of length zero.
+fn pieces(segments: Vec<Segment>, range: &Range<u64>) -> VecDeque<(String, u64, u64)> {
+    let mut begin = 0;
+    let mut pieces = VecDeque::new();
+    for Segment { blob, size } in segments {
+        let end = begin + size;
+        let (from, to) = (range.start.max(begin), range.end.min(end));
+        if from < to {
+            pieces.push_back((blob, from - begin, to - from));
+        }
+        begin = end;
+    }
+    pieces
+}
+
+struct Reader {
+    directory: Arc<Path>,
+    pieces: VecDeque<(String, u64, u64)>,
+    open: Option<(File, u64)>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let (mut file, left) = match self.open.take() {
+            Some(open) => open,
+            None => {
+                let Some((blob, offset, length)) = self.pieces.pop_front() else { return Ok(None) };
+                let mut file = File::open(self.directory.join(blob)).await?;
+                file.set_max_buf_size(BUFFER);
+                file.seek(io::SeekFrom::Start(offset)).await?;
+                (file, length)
+            }
+        };
+        let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+        let mut buffer = BytesMut::with_capacity(most);
+        let read = (&mut file).take(left.min(BUFFER as u64)).read_buf(&mut buffer).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let left = left - read as u64;
+        self.open = (left > 0).then_some((file, left));
+        Ok(Some(buffer.freeze()))
+    }
+}
+
+/// A file that is being written. It goes away unless it is finished, and so it does
+/// when the client goes away.
+pub(super) struct Unfinished {
+    name: String,
+    path: PathBuf,
+    directory: Arc<Path>,
+    writer: BufWriter<File>,
+    keep: bool,
+}
+
+impl Unfinished {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes).await
+    }
+
+    /// Forces it to the disk and answers with its name. From here on the caller says
+    /// what becomes of it: the index may name it although the caller is not told.
+    pub(super) async fn finish(mut self) -> io::Result<String> {
+        self.writer.flush().await?;
+        self.writer.get_ref().sync_all().await?;
+        File::open(&self.directory).await?.sync_all().await?;
+        self.keep = true;
+        Ok(std::mem::take(&mut self.name))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_pieces_of_a_range_are_the_range(sizes in prop::collection::vec(0u64..9, 0..6), a in 0u64..40, b in 0u64..40) {
+            let total: u64 = sizes.iter().sum();
+            let range = a.min(b).min(total)..a.max(b).min(total);
+            let named = sizes.iter().enumerate();
+            let segments = named.map(|(n, &size)| Segment { blob: n.to_string(), size }).collect();
+            let all: Vec<(String, u64)> = sizes.iter().enumerate()
+                .flat_map(|(n, &size)| (0..size).map(move |offset| (n.to_string(), offset))).collect();
+            let taken: Vec<(String, u64)> = pieces(segments, &range).into_iter()
+                .flat_map(|(blob, offset, length)| (offset..offset + length).map(move |at| (blob.clone(), at))).collect();
+            prop_assert_eq!(&taken[..], &all[range.start as usize..range.end as usize]);
+        }
+    }
+}

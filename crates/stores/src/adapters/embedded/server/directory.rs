@@ -1,0 +1,68 @@
+//! Opening the data directory: the index and the files must belong together.
+//!
+//! Files that the index does not name are leftovers of a process that died, and are
+//! removed. If the index is not the one that these files were written with, they are
+//! everything that there is: then nothing is touched and the start is refused.
+
+use super::super::sqlite::pool::{Make, damaged};
+use super::blobs::{self, Blobs};
+use super::index::Index;
+use cadmill_core::ports::{PortError, PortResult};
+use std::path::Path;
+
+/// Opens what lies there, or makes it in an empty directory.
+pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
+    let (path, directory) = (data_dir.join("objects.sqlite"), data_dir.join("blobs"));
+    let files = blobs::files(&directory)?;
+    let make = if files.is_empty() { Make::IfEmpty } else { Make::Never };
+    let index = Index::open(&path, make).map_err(|error| advise(data_dir, files.len(), error))?;
+    // Once more: from here on no other process makes or removes any.
+    let (files, known) = (blobs::files(&directory)?, index.blobs().await?);
+    let missing = known.difference(&files).count();
+    if missing > 0 {
+        let reason = format!("{missing} of {} files that objects.sqlite names are not there", known.len());
+        return Err(advise(data_dir, files.len(), damaged(&directory, &reason)));
+    }
+    let left: Vec<String> = files.difference(&known).cloned().collect();
+    if !left.is_empty() && index.lost_its_log().await? {
+        let reason = format!(
+            "its write-ahead log, objects.sqlite-wal, is missing, and it does not name {} files in blobs",
+            left.len()
+        );
+        return Err(advise(data_dir, files.len(), damaged(&path, &reason)));
+    }
+    let (known, openings) = (index.openings().await?, blobs::openings(&directory));
+    if !left.is_empty() && openings > known {
+        let reason = format!(
+            "it is a copy that is older than blobs: it was opened {known} times, and blobs {openings} times; it \
+             does not name {} files there",
+            left.len()
+        );
+        return Err(advise(data_dir, files.len(), damaged(&path, &reason)));
+    }
+    if !left.is_empty() {
+        tracing::info!(files = left.len(), "Files of uploads that a dead process did not finish are removed");
+    }
+    let blobs = Blobs::open(&directory, left)?;
+    // The index first: of a process that dies in between blobs is not the newer one.
+    let number = known.max(openings) + 1;
+    index.opened(number).await?;
+    blobs.opened(number)?;
+    Ok((index, blobs))
+}
+
+/// Says what is lost, and how to go on.
+fn advise(data_dir: &Path, files: usize, error: PortError) -> PortError {
+    let PortError::Damaged { file, reason } = error else { return error };
+    let data = data_dir.display();
+    PortError::Damaged {
+        file,
+        reason: format!(
+            "{reason}. Nothing was deleted. objects.sqlite says which object each of the {files} files in blobs \
+             belongs to; without it they cannot be served. Put back objects.sqlite, objects.sqlite-wal if there \
+             was one, and blobs, all of one time; or give the objects up: move {data}/objects.sqlite* and \
+             {data}/blobs to another directory, start again, and destroy them there: they are confidential. \
+             Jobs whose files are lost fail, and can be submitted again"
+        ),
+    }
+}

@@ -1,0 +1,318 @@
+//! What objects, uploads and parts there are, and which files their bytes lie in.
+//!
+//! One connection, held exclusively: a second server on the same directory is
+//! refused. Each change is one transaction, and says which files it made useless;
+//! they are removed after it.
+
+mod range;
+mod uploads;
+
+pub(super) use uploads::{Completed, StoredPart};
+
+use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing};
+use super::BUCKET;
+use super::blobs::Segment;
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
+use cadmill_core::domain::job::{Millis, Object};
+use cadmill_core::domain::notice::object_created;
+use cadmill_core::ports::clock::{Clock, SystemClock};
+use cadmill_core::ports::{PortError, PortResult};
+use range::Range;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// Tables of version 1. `outbox` has the events that the queue does not have yet.
+const SCHEMA: Schema = Schema {
+    application: 0x0cad_0002,
+    version: 1,
+    tables: "
+        CREATE TABLE objects(
+            key TEXT PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL);
+        CREATE TABLE segments(
+            key TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
+            PRIMARY KEY(key, number)) WITHOUT ROWID;
+        CREATE TABLE uploads(id TEXT PRIMARY KEY, key TEXT NOT NULL, begun INTEGER NOT NULL);
+        CREATE INDEX uploads_by_key ON uploads(key, id);
+        CREATE TABLE parts(
+            upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, etag TEXT NOT NULL,
+            size INTEGER NOT NULL, modified INTEGER NOT NULL, PRIMARY KEY(upload, number)) WITHOUT ROWID;
+        CREATE TABLE outbox(number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+        CREATE TABLE sequencer(latest INTEGER NOT NULL);
+        INSERT INTO sequencer VALUES(0);
+    ",
+    // Whether a server has it open: with that, and without its log, it is not whole. And how
+    // often it was opened, which an older copy of it does not know.
+    begin: |connection| {
+        connection.execute_batch(
+            "CREATE TABLE IF NOT EXISTS state(open INTEGER NOT NULL, openings INTEGER NOT NULL);
+             INSERT INTO state SELECT 0, 0 WHERE NOT EXISTS(SELECT 1 FROM state);",
+        )
+    },
+};
+
+/// Objects of a range of keys, by key.
+const LIST: &str =
+    "SELECT key, etag, size, modified FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+/// Open uploads of a range of keys, after a key and an id, by key and id.
+const LIST_UPLOADS: &str = "SELECT key, id, begun FROM uploads
+     WHERE (key, id) > (?1, ?2) AND key < ?3 ORDER BY key, id LIMIT ?4";
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) key: String,
+    /// Without quotes.
+    pub(super) etag: String,
+    pub(super) size: u64,
+    pub(super) modified: Millis,
+}
+
+/// Answer to [`Index::put`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// The object is there; these files are useless.
+    Done { useless: Vec<String> },
+    /// There is one already, and there must not be.
+    Exists,
+}
+
+/// The index.
+pub(super) struct Index {
+    pool: Pool,
+    /// There was a write-ahead log beside it.
+    log: bool,
+}
+
+impl Index {
+    /// Opens the index, or makes it where nothing says that there was one.
+    pub(super) fn open(path: &Path, make: Make) -> PortResult<Self> {
+        // Opening makes one.
+        let log = path.with_extension("sqlite-wal").exists();
+        let pool = Pool::open(path, &SCHEMA, Sharing::Nobody, make).map_err(|error| match error {
+            PortError::Unavailable { reason, .. } => PortError::Unavailable {
+                operation: "opening the objects",
+                reason: format!("another process serves them ({reason})"),
+            },
+            other => other,
+        })?;
+        Ok(Self { pool, log })
+    }
+
+    /// Whether a server had it open and never closed it, and the log of what that server
+    /// wrote last is not there.
+    pub(super) async fn lost_its_log(&self) -> PortResult<bool> {
+        let open = self.pool.read("reading the state of the index", |connection| {
+            Ok(connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0))?)
+        });
+        Ok(open.await? && !self.log)
+    }
+
+    /// How often it was opened.
+    pub(super) async fn openings(&self) -> PortResult<u64> {
+        self.pool
+            .read("reading the state of the index", |connection| {
+                let openings: i64 =
+                    connection.query_row("SELECT openings FROM state", [], |row| row.get(0))?;
+                Ok(openings.unsigned_abs())
+            })
+            .await
+    }
+
+    /// Notes in the file itself, not in its log, that it is open, for the time of this number.
+    pub(super) async fn opened(&self, number: u64) -> PortResult<()> {
+        self.note(true, number).await?;
+        self.pool
+            .read("noting that the index is open", |connection| {
+                Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+            })
+            .await
+    }
+
+    /// Notes that it is whole without its log: closing writes the log into the file.
+    pub(super) async fn closed(&self) -> PortResult<()> {
+        let number = self.openings().await?;
+        self.note(false, number).await
+    }
+
+    async fn note(&self, open: bool, number: u64) -> PortResult<()> {
+        self.pool
+            .write("noting the state of the index", move |connection| {
+                connection
+                    .execute("UPDATE state SET open = ?1, openings = ?2", params![open, integer(number)])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The jobs that objects, or uploads under way, are of.
+    pub(super) async fn jobs(&self) -> PortResult<Vec<JobId>> {
+        let keys = self.pool.read("listing jobs", |connection| {
+            // A key is a role, the id in 36 characters, and the rest.
+            let sql = "SELECT substr(key, instr(key, '/') + 1, 36) FROM objects
+                       UNION SELECT substr(key, instr(key, '/') + 1, 36) FROM uploads";
+            Ok(names(connection, sql, [])?)
+        });
+        Ok(keys.await?.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// The names of all files that are in use.
+    pub(super) async fn blobs(&self) -> PortResult<HashSet<String>> {
+        self.pool
+            .read("listing files", |connection| {
+                let sql = "SELECT blob FROM segments UNION ALL SELECT blob FROM parts";
+                Ok(names(connection, sql, [])?.into_iter().collect())
+            })
+            .await
+    }
+
+    /// Makes an object of one file; with `exclusive` only if there is none of this key.
+    pub(super) async fn put(
+        &self,
+        key: ObjectKey,
+        etag: String,
+        segment: Segment,
+        exclusive: bool,
+    ) -> PortResult<Put> {
+        self.pool
+            .write("storing an object", move |connection| {
+                if exclusive && exists(connection, &key.to_string())? {
+                    return Ok(Put::Exists);
+                }
+                let useless = store(connection, &key, &etag, &[segment], "PutObject")?;
+                Ok(Put::Done { useless })
+            })
+            .await
+    }
+
+    /// The object and its files.
+    pub(super) async fn object(&self, key: String) -> PortResult<Option<(Stored, Vec<Segment>)>> {
+        self.pool
+            .read("reading an object's record", move |connection| {
+                let sql = "SELECT key, etag, size, modified FROM objects WHERE key = ?1";
+                let Some(stored) = connection.query_row(sql, [&key], stored).optional()? else {
+                    return Ok(None);
+                };
+                let sql = "SELECT blob, size FROM segments WHERE key = ?1 ORDER BY number";
+                let mut statement = connection.prepare(sql)?;
+                let segment = |row: &rusqlite::Row<'_>| {
+                    Ok(Segment { blob: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs() })
+                };
+                let segments = statement.query_map([&key], segment)?.collect::<Result<Vec<_>, _>>()?;
+                Ok(Some((stored, segments)))
+            })
+            .await
+    }
+
+    /// Deletes the object, if there is one, and answers with its files.
+    pub(super) async fn delete(&self, key: String) -> PortResult<Vec<String>> {
+        self.pool.write("deleting an object", move |connection| Ok(remove(connection, &key)?)).await
+    }
+
+    /// Objects whose keys begin with `prefix` and are greater than `after`, by key.
+    pub(super) async fn list(&self, prefix: String, after: String, limit: u32) -> PortResult<Vec<Stored>> {
+        self.pool
+            .read("listing objects", move |connection| {
+                let Range { lower, upper } = Range::new(&prefix, &after);
+                let mut statement = connection.prepare(LIST)?;
+                let rows = statement.query_map(params![lower, upper, limit], stored)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Whether the index takes writes: a row is written as it is.
+    pub(super) async fn can_write(&self) -> PortResult<()> {
+        self.pool
+            .write("writing to the index of objects", |connection| {
+                connection.execute("UPDATE sequencer SET latest = latest", [])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The oldest events that the queue does not have yet.
+    pub(super) async fn waiting(&self) -> PortResult<Vec<(i64, String)>> {
+        self.pool
+            .read("reading events", |connection| {
+                let sql = "SELECT number, body FROM outbox ORDER BY number LIMIT 100";
+                let mut statement = connection.prepare(sql)?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// The queue has this event.
+    pub(super) async fn sent(&self, number: i64) -> PortResult<()> {
+        self.pool
+            .write("forgetting an event", move |connection| {
+                connection.execute("DELETE FROM outbox WHERE number = ?1", [number])?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn exists(connection: &Connection, key: &str) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS(SELECT 1 FROM objects WHERE key = ?1)", [key], |row| row.get(0))
+}
+
+/// Puts an object in the place of one of the same key, with its event if it is an
+/// upload, and answers with the files of the old one.
+fn store(
+    connection: &Connection,
+    key: &ObjectKey,
+    etag: &str,
+    segments: &[Segment],
+    reason: &str,
+) -> Result<Vec<String>, Fault> {
+    let (name, now) = (key.to_string(), SystemClock.now());
+    let useless = remove(connection, &name)?;
+    let size: u64 = segments.iter().map(|segment| segment.size).sum();
+    connection.execute(
+        "INSERT INTO objects(key, etag, size, modified) VALUES(?1, ?2, ?3, ?4)",
+        params![name, etag, integer(size), integer(now)],
+    )?;
+    let mut statement =
+        connection.prepare("INSERT INTO segments(key, number, blob, size) VALUES(?1, ?2, ?3, ?4)")?;
+    for (number, segment) in (1i64..).zip(segments) {
+        statement.execute(params![name, number, segment.blob, integer(segment.size)])?;
+    }
+    if key.role() == Role::Upload {
+        // Greater than each before it, also if this index was made anew: the time in
+        // microseconds, or one more than the latest.
+        let sql = "UPDATE sequencer SET latest = max(latest + 1, ?1 * 1000) RETURNING latest";
+        let sequencer: i64 = connection.query_row(sql, [integer(now)], |row| row.get(0))?;
+        let object =
+            Object { key: key.clone(), size_bytes: size, etag: etag.to_owned(), version: None, sha256: None };
+        let id = JobId::random().to_string();
+        let event = object_created(BUCKET, &object, &format!("{sequencer:016X}"), reason, &id, now);
+        connection.execute("INSERT INTO outbox(body) VALUES(?1)", [event])?;
+    }
+    Ok(useless)
+}
+
+/// Deletes an object and answers with its files.
+fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
+    let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
+    connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;
+    Ok(useless)
+}
+
+fn names(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(sql)?.query_map(params, |row| row.get(0))?.collect()
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        key: row.get(0)?,
+        etag: row.get(1)?,
+        size: row.get::<_, i64>(2)?.unsigned_abs(),
+        modified: row.get::<_, i64>(3)?.unsigned_abs(),
+    })
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

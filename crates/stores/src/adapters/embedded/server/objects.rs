@@ -1,0 +1,396 @@
+//! The operations of S3 that cadmill needs, on the index and the files. Any other
+//! answers `NotImplemented`, which is what `s3s` does by itself.
+
+mod listing;
+
+use super::blobs::Blobs;
+use super::body::{self, Taken};
+use super::index::{Completed, Index, Put, Stored};
+use super::{BUCKET, whole};
+use crate::adapters::aws::s3::CAN_WRITE;
+use async_trait::async_trait;
+use cadmill_core::domain::ids::ObjectKey;
+use cadmill_core::domain::job::Millis;
+use cadmill_core::ports::PortError;
+use cadmill_core::ports::object_store::MAX_PARTS;
+use s3s::dto::*;
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// Bytes that are written to find out whether writing works.
+const PROBE: usize = 64 << 10;
+
+/// The one bucket. Clones are cheap.
+#[derive(Clone)]
+pub(super) struct Objects {
+    index: Arc<Index>,
+    blobs: Blobs,
+    made: Arc<Notify>,
+}
+
+impl Objects {
+    pub(super) fn new(index: Index, blobs: Blobs) -> Self {
+        Self { index: Arc::new(index), blobs, made: Arc::new(Notify::new()) }
+    }
+
+    pub(super) fn index(&self) -> Arc<Index> {
+        self.index.clone()
+    }
+
+    /// Is notified when an object was made.
+    pub(super) fn made(&self) -> Arc<Notify> {
+        self.made.clone()
+    }
+
+    async fn stored(&self, key: &str) -> S3Result<(Stored, Vec<super::blobs::Segment>)> {
+        let found = self.index.object(key.to_owned()).await.map_err(told)?;
+        found.ok_or_else(|| S3ErrorCode::NoSuchKey.into())
+    }
+
+    /// Writes a file and a row as an upload does, and takes both back.
+    async fn can_write(&self) -> S3Result<()> {
+        let this = self.clone();
+        let work = async move {
+            let written = async {
+                let mut file = this.blobs.create().await?;
+                file.write(&[0x5a; PROBE]).await?;
+                file.finish().await
+            };
+            let blob = written.await.map_err(|error: std::io::Error| {
+                tracing::error!(error.kind = %error.kind(), "The directory of objects cannot be written");
+                S3Error::from(S3ErrorCode::ServiceUnavailable)
+            })?;
+            this.blobs.remove(vec![blob]).await;
+            this.index.can_write().await.map_err(told)
+        };
+        whole(work).await?
+    }
+
+    /// Removes the object of this key; there may be none.
+    async fn delete(&self, key: String) -> S3Result<()> {
+        let this = self.clone();
+        let work = async move {
+            this.blobs.remove(this.index.delete(key).await.map_err(told)?).await;
+            Ok(())
+        };
+        whole(work).await?
+    }
+
+    /// A file that the index does not name after all. If that is not known, it stays
+    /// until the next start, when the index can tell.
+    async fn refuse(&self, blob: String, error: S3Error) -> S3Error {
+        self.blobs.remove(vec![blob]).await;
+        error
+    }
+}
+
+#[async_trait]
+impl S3 for Objects {
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        in_bucket(&req.input.bucket)?;
+        if req.headers.contains_key(CAN_WRITE) {
+            self.can_write().await?;
+        }
+        Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        let key = key(&input.bucket, &input.key)?;
+        let exclusive = exclusive(input.if_none_match.as_ref(), input.if_match.as_ref())?;
+        supported(input.content_md5.is_none() && input.write_offset_bytes.is_none())?;
+        // Told before the body comes; asked again when it has.
+        if exclusive && self.index.object(key.to_string()).await.map_err(told)?.is_some() {
+            return Err(S3ErrorCode::PreconditionFailed.into());
+        }
+        let taken =
+            body::take(&self.blobs, input.body, &req.headers, input.content_length, req.trailing_headers)
+                .await?;
+        let this = self.clone();
+        let etag = whole(async move { this.commit(key, taken, exclusive).await }).await??;
+        let output = PutObjectOutput { e_tag: Some(ETag::Strong(etag)), ..Default::default() };
+        Ok(S3Response::new(output))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        in_bucket(&input.bucket)?;
+        supported(input.part_number.is_none() && is_only_version(input.version_id.as_deref()))?;
+        let (stored, segments) = self.stored(&input.key).await?;
+        matching(&stored, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let range = input.range.map(|range| range.check(stored.size)).transpose()?;
+        let content_range =
+            range.as_ref().map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, stored.size));
+        let range = range.unwrap_or(0..stored.size);
+        let output = GetObjectOutput {
+            content_length: Some(signed(range.end - range.start)),
+            body: Some(StreamingBlob::wrap(self.blobs.read(segments, range))),
+            content_range,
+            accept_ranges: Some("bytes".to_owned()),
+            e_tag: Some(ETag::Strong(stored.etag)),
+            last_modified: Some(time(stored.modified)),
+            ..Default::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        in_bucket(&input.bucket)?;
+        supported(
+            input.part_number.is_none()
+                && input.range.is_none()
+                && is_only_version(input.version_id.as_deref()),
+        )?;
+        let (stored, _) = self.stored(&input.key).await?;
+        matching(&stored, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let output = HeadObjectOutput {
+            content_length: Some(signed(stored.size)),
+            accept_ranges: Some("bytes".to_owned()),
+            e_tag: Some(ETag::Strong(stored.etag)),
+            last_modified: Some(time(stored.modified)),
+            ..Default::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        in_bucket(&req.input.bucket)?;
+        supported(is_only_version(req.input.version_id.as_deref()))?;
+        self.delete(req.input.key).await?;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        in_bucket(&req.input.bucket)?;
+        let mut deleted = Vec::new();
+        for object in req.input.delete.objects {
+            supported(is_only_version(object.version_id.as_deref()))?;
+            self.delete(object.key.clone()).await?;
+            deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
+        }
+        Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), ..Default::default() }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let key = key(&req.input.bucket, &req.input.key)?;
+        let id = self.index.begin(key).await.map_err(told)?;
+        let output = CreateMultipartUploadOutput {
+            bucket: Some(req.input.bucket),
+            key: Some(req.input.key),
+            upload_id: Some(id),
+            ..Default::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = req.input;
+        let key = key(&input.bucket, &input.key)?.to_string();
+        if !(1..=MAX_PARTS).contains(&u32::try_from(input.part_number).unwrap_or(0)) {
+            return Err(S3ErrorCode::InvalidArgument.into());
+        }
+        supported(input.content_md5.is_none())?;
+        if !self.index.is_open(input.upload_id.clone(), key.clone()).await.map_err(told)? {
+            return Err(S3ErrorCode::NoSuchUpload.into());
+        }
+        let taken =
+            body::take(&self.blobs, input.body, &req.headers, input.content_length, req.trailing_headers)
+                .await?;
+        let this = self.clone();
+        let work = async move { this.commit_part(input.upload_id, key, input.part_number, taken).await };
+        let etag = whole(work).await??;
+        let output = UploadPartOutput { e_tag: Some(ETag::Strong(etag)), ..Default::default() };
+        Ok(S3Response::new(output))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let key = key(&input.bucket, &input.key)?;
+        let exclusive = exclusive(input.if_none_match.as_ref(), input.if_match.as_ref())?;
+        let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let part = |part: CompletedPart| Some((part.part_number?, part.e_tag?.into_value()));
+        let wanted: Option<Vec<(i32, String)>> = named.into_iter().map(part).collect();
+        let wanted = wanted.ok_or(S3ErrorCode::InvalidPart)?;
+        let this = self.clone();
+        let work = async move { this.complete(input.upload_id, key, wanted, exclusive).await };
+        let output = CompleteMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(ETag::Strong(whole(work).await??)),
+            ..Default::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let input = req.input;
+        let key = key(&input.bucket, &input.key)?.to_string();
+        let this = self.clone();
+        let work = async move {
+            let useless = this.index.abort(input.upload_id, key).await.map_err(told)?;
+            this.blobs.remove(useless.ok_or(S3ErrorCode::NoSuchUpload)?).await;
+            Ok::<_, S3Error>(())
+        };
+        whole(work).await??;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        self.parts(req.input).await.map(S3Response::new)
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        self.uploads(req.input).await.map(S3Response::new)
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        self.objects(req.input).await.map(S3Response::new)
+    }
+
+    async fn list_object_versions(
+        &self,
+        req: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        self.versions(req.input).await.map(S3Response::new)
+    }
+}
+
+/// The ends of writes. They run to their own end, whoever still waits for them.
+impl Objects {
+    async fn commit(&self, key: ObjectKey, taken: Taken, exclusive: bool) -> S3Result<String> {
+        let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
+        match self.index.put(key, etag.clone(), taken.segment, exclusive).await {
+            Ok(Put::Done { useless }) => {
+                self.made.notify_one();
+                self.blobs.remove(useless).await;
+                Ok(etag)
+            }
+            Ok(Put::Exists) => Err(self.refuse(blob, S3ErrorCode::PreconditionFailed.into()).await),
+            Err(error @ PortError::Unknown { .. }) => Err(told(error)),
+            Err(error) => Err(self.refuse(blob, told(error)).await),
+        }
+    }
+
+    async fn commit_part(&self, id: String, key: String, number: i32, taken: Taken) -> S3Result<String> {
+        let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
+        match self.index.put_part(id, key, number, etag.clone(), taken.segment).await {
+            Ok(Some(useless)) => {
+                self.blobs.remove(useless).await;
+                Ok(etag)
+            }
+            Ok(None) => Err(self.refuse(blob, S3ErrorCode::NoSuchUpload.into()).await),
+            Err(error @ PortError::Unknown { .. }) => Err(told(error)),
+            Err(error) => Err(self.refuse(blob, told(error)).await),
+        }
+    }
+
+    async fn complete(
+        &self,
+        id: String,
+        key: ObjectKey,
+        wanted: Vec<(i32, String)>,
+        exclusive: bool,
+    ) -> S3Result<String> {
+        let code = match self.index.complete(id, key, wanted, exclusive).await.map_err(told)? {
+            Completed::Done { etag, useless } => {
+                self.made.notify_one();
+                self.blobs.remove(useless).await;
+                return Ok(etag);
+            }
+            Completed::Exists => S3ErrorCode::PreconditionFailed,
+            Completed::Missing => S3ErrorCode::NoSuchUpload,
+            Completed::Disorder => S3ErrorCode::InvalidPartOrder,
+            Completed::BadPart => S3ErrorCode::InvalidPart,
+            Completed::TooSmall => S3ErrorCode::EntityTooSmall,
+        };
+        Err(code.into())
+    }
+}
+
+fn in_bucket(bucket: &str) -> S3Result<()> {
+    if bucket == BUCKET { Ok(()) } else { Err(S3ErrorCode::NoSuchBucket.into()) }
+}
+
+/// The key of something to be written.
+fn key(bucket: &str, key: &str) -> S3Result<ObjectKey> {
+    in_bucket(bucket)?;
+    // Two code points that XML cannot have: the object could not be listed.
+    if key.contains(['\u{fffe}', '\u{ffff}']) {
+        return Err(S3ErrorCode::InvalidArgument.into());
+    }
+    key.parse().map_err(|_| S3ErrorCode::InvalidArgument.into())
+}
+
+/// Nothing that a client asks for is passed over in silence.
+fn supported(is: bool) -> S3Result<()> {
+    if is { Ok(()) } else { Err(S3ErrorCode::NotImplemented.into()) }
+}
+
+/// What a bucket without versions calls the only version of an object.
+fn is_only_version(version: Option<&str>) -> bool {
+    version.is_none_or(|version| version == listing::ONLY_VERSION)
+}
+
+/// Whether the write is to make an object and not replace one. Other conditions are
+/// not known here.
+fn exclusive(if_none_match: Option<&ETagCondition>, if_match: Option<&ETagCondition>) -> S3Result<bool> {
+    supported(if_match.is_none() && if_none_match.is_none_or(ETagCondition::is_any))?;
+    Ok(if_none_match.is_some())
+}
+
+fn matching(
+    stored: &Stored,
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> S3Result<()> {
+    let is = |condition: &ETagCondition| {
+        condition.is_any() || condition.as_etag().is_some_and(|etag| etag.value() == stored.etag)
+    };
+    match (if_match, if_none_match) {
+        (Some(condition), _) if !is(condition) => Err(S3ErrorCode::PreconditionFailed.into()),
+        (None, Some(condition)) if is(condition) => Err(S3ErrorCode::NotModified.into()),
+        _ => Ok(()),
+    }
+}
+
+fn told(error: PortError) -> S3Error {
+    match error {
+        error if error.is_transient() => S3ErrorCode::ServiceUnavailable.into(),
+        error => {
+            tracing::error!(error = %error, "The index of objects failed");
+            S3ErrorCode::InternalError.into()
+        }
+    }
+}
+
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn time(millis: Millis) -> Timestamp {
+    Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+}

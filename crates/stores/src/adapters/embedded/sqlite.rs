@@ -1,0 +1,99 @@
+//! Jobs and queue in one SQLite file that the processes of one machine share.
+//!
+//! The file is the truth: nothing is remembered between calls, so that a process may
+//! be killed at any instruction and another one sees all that was answered for.
+//! It must lie on a local file system, because SQLite's write-ahead log is shared
+//! through memory.
+
+mod jobs;
+pub(super) mod pool;
+mod queue;
+
+pub use jobs::SqliteJobs;
+pub use queue::SqliteQueue;
+
+use cadmill_core::ports::{PortError, PortResult};
+use pool::{Pool, Schema};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Tables of version 1. `record` is the job as JSON; the columns beside it are what
+/// is searched for. `due` is in milliseconds since 1970, `visible_at` since the machine
+/// started.
+const SCHEMA: Schema = Schema {
+    application: 0x0cad_0001,
+    version: 1,
+    tables: "
+        CREATE TABLE settings(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+        INSERT INTO settings VALUES('page_key', randomblob(32));
+        CREATE TABLE jobs(
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, created INTEGER NOT NULL, state TEXT NOT NULL,
+            version INTEGER NOT NULL, due INTEGER, record TEXT NOT NULL);
+        CREATE INDEX jobs_by_owner ON jobs(owner, created, id);
+        CREATE INDEX jobs_by_due ON jobs(due, id) WHERE due IS NOT NULL;
+        CREATE TABLE messages(
+            id TEXT PRIMARY KEY, body TEXT NOT NULL, visible_at INTEGER NOT NULL,
+            deliveries INTEGER NOT NULL DEFAULT 0, receipt TEXT);
+        CREATE INDEX messages_by_time ON messages(visible_at);
+        CREATE TABLE dead_letters(
+            id TEXT PRIMARY KEY, body TEXT NOT NULL, deliveries INTEGER NOT NULL, buried_at INTEGER NOT NULL);
+    ",
+    begin: queue::begin,
+};
+
+/// An open database file. Clones share its connections.
+#[derive(Clone)]
+pub struct Database {
+    pool: Arc<Pool>,
+    sent: Arc<Notify>,
+    max_deliveries: u32,
+}
+
+impl Database {
+    /// Opens the file, or makes it (mode 0600) with the directories above it (mode
+    /// 0700). A message that was delivered `max_deliveries` times (at least one) goes
+    /// to the dead letters instead of being delivered again. Blocks: call it at start.
+    ///
+    /// # Errors
+    /// [`cadmill_core::ports::PortError::Refused`] for a file that cannot be opened, belongs
+    /// to another application, or was made by a newer version;
+    /// [`cadmill_core::ports::PortError::Damaged`] for one that is not a database, or not whole.
+    pub fn open(path: &Path, max_deliveries: u32) -> PortResult<Self> {
+        let opened = Pool::open(path, &SCHEMA, pool::Sharing::Processes, pool::Make::IfEmpty);
+        let pool = opened.map_err(|error| advise(path, error))?;
+        Ok(Self {
+            pool: Arc::new(pool),
+            sent: Arc::new(Notify::new()),
+            max_deliveries: max_deliveries.max(1),
+        })
+    }
+
+    /// The job store in it.
+    pub fn jobs(&self) -> SqliteJobs {
+        SqliteJobs::new(self.pool.clone())
+    }
+
+    /// The queue in it.
+    pub fn queue(&self) -> SqliteQueue {
+        SqliteQueue::new(self.pool.clone(), self.sent.clone(), self.max_deliveries)
+    }
+}
+
+/// Says what is lost, and how to go on.
+fn advise(path: &Path, error: PortError) -> PortError {
+    let PortError::Damaged { file, reason } = error else { return error };
+    let path = path.display();
+    PortError::Damaged {
+        file,
+        reason: format!(
+            "{reason}. It has the records of all jobs, and their queue. Put back a copy, with its -wal file if there \
+             was one; or give the jobs up: move {path}, {path}-wal and {path}-shm to another directory and start \
+             again. The objects of jobs that are lost are reported then, and deleted after \
+             api.upload_url_lifetime and job.linger"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! [`JobStore`] in SQLite: the record as JSON, and beside it what is searched for.
+
+use super::pool::{Fault, Pool};
+use async_trait::async_trait;
+use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::{Job, Millis};
+use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
+use cadmill_core::ports::{PortError, PortResult};
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// How many unreadable records a search for due jobs passes over, for each job that it
+/// may find.
+const PASSED_OVER: usize = 10;
+/// Bytes that are written to find out whether writing works.
+const PROBE: i64 = 16 << 10;
+
+/// The jobs of a [`super::Database`]. Clones are cheap.
+#[derive(Clone)]
+pub struct SqliteJobs {
+    pool: Arc<Pool>,
+}
+
+impl SqliteJobs {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl JobStore for SqliteJobs {
+    async fn create(&self, job: &Job) -> PortResult<Created> {
+        const OPERATION: &str = "creating a job";
+        let row = Row::of(job, OPERATION)?;
+        self.pool
+            .write(OPERATION, move |connection| {
+                let stored = connection.execute(
+                    "INSERT INTO jobs(id, owner, created, state, version, due, record)
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                    params![row.id, row.owner, row.created, row.state, row.version, row.due, row.record],
+                )?;
+                if stored == 1 {
+                    return Ok(Created::New);
+                }
+                let there = find(connection, &row.id, OPERATION)?.ok_or_else(|| corrupt(OPERATION))?;
+                Ok(Created::Exists(Box::new(there)))
+            })
+            .await
+    }
+
+    async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
+        let id = id.to_string();
+        self.pool.read("reading a job", move |connection| find(connection, &id, "reading a job")).await
+    }
+
+    async fn replace(&self, next: &Job) -> PortResult<Replaced> {
+        const OPERATION: &str = "replacing a job";
+        let row = Row::of(next, OPERATION)?;
+        self.pool
+            .write(OPERATION, move |connection| {
+                let stored = connection.execute(
+                    "UPDATE jobs SET state = ?2, version = ?3, due = ?4, record = ?5
+                     WHERE id = ?1 AND version = ?3 - 1",
+                    params![row.id, row.state, row.version, row.due, row.record],
+                )?;
+                if stored == 1 {
+                    return Ok(Replaced::Done);
+                }
+                Ok(Replaced::Conflict(find(connection, &row.id, OPERATION)?.map(Box::new)))
+            })
+            .await
+    }
+
+    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+        let (id, version) = (id.to_string(), integer(version));
+        self.pool
+            .write("deleting a job", move |connection| {
+                let sql = "DELETE FROM jobs WHERE id = ?1 AND version = ?2";
+                Ok(connection.execute(sql, params![id, version])? == 1)
+            })
+            .await
+    }
+
+    async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {
+        const OPERATION: &str = "listing jobs";
+        if limit == 0 {
+            return Ok(Page::default());
+        }
+        let (owner, page) = (owner.as_str().to_owned(), page.map(str::to_owned));
+        self.pool
+            .read(OPERATION, move |connection| {
+                let key: Vec<u8> = connection.query_row(
+                    "SELECT value FROM settings WHERE name = 'page_key'",
+                    [],
+                    |row| row.get(0),
+                )?;
+                let (created, id) = match &page {
+                    None => (i64::MAX, "~".to_owned()),
+                    Some(token) => {
+                        read_token(&key, &owner, token).ok_or(PortError::NotFound("a page of a listing"))?
+                    }
+                };
+                let mut statement = connection.prepare(
+                    "SELECT record, id, created FROM jobs WHERE owner = ?1 AND (created, id) < (?2, ?3)
+                     ORDER BY created DESC, id DESC LIMIT ?4",
+                )?;
+                let mut rows = statement.query(params![owner, created, id, i64::from(limit) + 1])?;
+                let (mut page, mut last) = (Page::default(), None);
+                while let Some(row) = rows.next()? {
+                    if page.jobs.len() + page.unreadable as usize == limit as usize {
+                        page.next =
+                            last.map(|(created, id): (i64, String)| token(&key, &owner, created, &id));
+                        break;
+                    }
+                    let id: String = row.get(1)?;
+                    match readable(row, &id).filter(|job| job.order.owner.as_str() == owner) {
+                        Some(job) => page.jobs.push(job),
+                        None => page.unreadable += 1,
+                    }
+                    last = Some((row.get(2)?, id));
+                }
+                Ok(page)
+            })
+            .await
+    }
+
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
+        const OPERATION: &str = "finding what is due";
+        let now = integer(now);
+        self.pool
+            .read(OPERATION, move |connection| {
+                let sql = "SELECT record, CAST(id AS TEXT), rowid FROM jobs WHERE due <= ?1 ORDER BY due, id";
+                let mut statement = connection.prepare(sql)?;
+                let mut rows = statement.query(params![now])?;
+                // Records that cannot be read do not take the place of others, and many
+                // of them do not make the search long.
+                let (limit, mut due) = (limit as usize, Due::default());
+                while due.jobs.len() < limit && due.unreadable.len() < PASSED_OVER * limit {
+                    let Some(row) = rows.next()? else { break };
+                    let id =
+                        String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
+                    match readable(row, &id) {
+                        Some(job) => due.jobs.push(job),
+                        None => {
+                            let place = row.get::<_, i64>(2)?.to_string();
+                            due.unreadable.push(Unreadable { id, place });
+                        }
+                    }
+                }
+                Ok(due)
+            })
+            .await
+    }
+
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
+        let (place, until) = (record.place.parse::<i64>().ok(), integer(until));
+        self.pool
+            .write("setting a record aside", move |connection| {
+                let sql = "UPDATE jobs SET due = ?2 WHERE rowid = ?1 AND due < ?2";
+                connection.execute(sql, params![place, until])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.pool
+            .read("checking the job store", |connection| {
+                connection.query_row("SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 1)", [], |_| Ok(()))?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Writes more than a record has, so that it needs room as a record does: pages that
+    /// the file has free already are written to the log all the same.
+    async fn can_write(&self) -> PortResult<()> {
+        self.pool
+            .write("writing to the job store", |connection| {
+                let sql = "INSERT OR REPLACE INTO settings(name, value) VALUES('probe', randomblob(?1))";
+                connection.execute(sql, [PROBE])?;
+                connection.execute("UPDATE settings SET value = x'' WHERE name = 'probe'", [])?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// A job as its row.
+struct Row {
+    id: String,
+    owner: String,
+    created: i64,
+    state: &'static str,
+    version: i64,
+    due: Option<i64>,
+    record: String,
+}
+
+impl Row {
+    fn of(job: &Job, operation: &'static str) -> PortResult<Self> {
+        let record = serde_json::to_string(job)
+            .map_err(|_| PortError::Refused { operation, reason: "the record is no JSON".to_owned() })?;
+        Ok(Self {
+            id: job.id.to_string(),
+            owner: job.order.owner.as_str().to_owned(),
+            created: integer(job.times.created),
+            state: job.state.as_str(),
+            version: integer(job.version),
+            due: job.due.map(integer),
+            record,
+        })
+    }
+}
+
+/// SQLite's integers have a sign; no moment and no count gets near the end of them.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Option<Job>, Fault> {
+    let record: Option<String> =
+        connection.query_row("SELECT record FROM jobs WHERE id = ?1", [id], |row| row.get(0)).optional()?;
+    match record.map(|record| parse(&record, operation)).transpose()? {
+        Some(job) if job.id.to_string() != id => Err(corrupt(operation).into()),
+        job => Ok(job),
+    }
+}
+
+/// The job of a row whose first column is the record, if it is the job of this id.
+fn readable(row: &rusqlite::Row<'_>, id: &str) -> Option<Job> {
+    let record = row.get_ref(0).ok()?.as_str().ok()?;
+    serde_json::from_str(record).ok().filter(|job: &Job| job.id.to_string() == id)
+}
+
+/// The parser's message is left out but for its place: it may quote the record.
+fn parse(record: &str, operation: &'static str) -> PortResult<Job> {
+    serde_json::from_str(record).map_err(|error| PortError::Corrupt {
+        operation,
+        reason: format!("a job's record is no valid JSON of a job, see its column {}", error.column()),
+    })
+}
+
+fn corrupt(operation: &'static str) -> PortError {
+    PortError::Corrupt { operation, reason: "a job's row and its record differ".to_owned() }
+}
+
+/// Where the page after this job begins: creation time, id, and a digest that only
+/// this store can make and that holds for this owner only.
+fn token(key: &[u8], owner: &str, created: i64, id: &str) -> String {
+    let place = format!("{created:016x}{id}");
+    let seal = seal(key, owner, &place);
+    place + &seal
+}
+
+fn read_token(key: &[u8], owner: &str, token: &str) -> Option<(i64, String)> {
+    let (place, sealed) = token.split_at_checked(16 + 36)?;
+    if seal(key, owner, place) != sealed {
+        return None;
+    }
+    let (created, id) = place.split_at_checked(16)?;
+    Some((integer(u64::from_str_radix(created, 16).ok()?), id.to_owned()))
+}
+
+fn seal(key: &[u8], owner: &str, place: &str) -> String {
+    let mut digest = Sha256::new();
+    digest.update(key);
+    digest.update((owner.len() as u64).to_be_bytes());
+    digest.update(owner.as_bytes());
+    digest.update(place.as_bytes());
+    digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}

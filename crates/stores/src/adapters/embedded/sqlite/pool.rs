@@ -1,0 +1,367 @@
+//! The connections of one file, each on a thread of its own, because SQLite blocks.
+//!
+//! One thread writes, so that the writes of a process queue up here and not in
+//! SQLite's busy handler, which sleeps; a few read, and in WAL mode they wait for
+//! nobody. Each write is one IMMEDIATE transaction: it either has the write lock from
+//! its first statement or fails as a whole.
+//!
+//! `synchronous=FULL`: a commit is on the disk before it is answered for. NORMAL
+//! would be enough for a killed process, but a commit could be undone by a power cut,
+//! and the client was told of it. The price is one fsync a write.
+
+use cadmill_core::ports::{PortError, PortResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a statement waits for a lock of another process.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long a file that nobody shares may still be in the hands of a predecessor.
+const HANDOVER: Duration = Duration::from_secs(2);
+/// Connections that read.
+const READERS: usize = 2;
+/// Files of this size at most are read through when they are opened, in bytes: that takes
+/// less than a second.
+const CHECKED_BYTES: u64 = 64 << 20;
+
+const OPENING: &str = "opening the database";
+
+/// What a file of this kind has in it.
+pub(in crate::adapters::embedded) struct Schema {
+    /// Marks the file as ours (`PRAGMA application_id`).
+    pub(in crate::adapters::embedded) application: i64,
+    /// Version of the tables, from 1 (`PRAGMA user_version`).
+    pub(in crate::adapters::embedded) version: i64,
+    /// Makes the tables in an empty file.
+    pub(in crate::adapters::embedded) tables: &'static str,
+    /// Is done at each opening, in the transaction that looks at the tables.
+    pub(in crate::adapters::embedded) begin: fn(&Connection) -> rusqlite::Result<()>,
+}
+
+/// Whether a file without tables is made one of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::adapters::embedded) enum Make {
+    /// It is.
+    IfEmpty,
+    /// It is damaged: what belongs to it says that it had tables.
+    Never,
+}
+
+/// Who may open the file at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::adapters::embedded) enum Sharing {
+    /// Other processes too.
+    Processes,
+    /// One connection of one process: a second one is refused as busy.
+    Nobody,
+}
+
+/// Why work on a connection failed: in SQLite, or by what it found.
+pub(in crate::adapters::embedded) enum Fault {
+    Sql(rusqlite::Error),
+    Port(PortError),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<PortError> for Fault {
+    fn from(error: PortError) -> Self {
+        Self::Port(error)
+    }
+}
+
+type Task = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The connections. Their threads end when the last clone of the senders is gone.
+pub(in crate::adapters::embedded) struct Pool {
+    writer: Sender<Task>,
+    readers: Sender<Task>,
+}
+
+impl Pool {
+    /// Opens or makes the file.
+    pub(in crate::adapters::embedded) fn open(
+        path: &Path,
+        schema: &Schema,
+        sharing: Sharing,
+        make: Make,
+    ) -> PortResult<Self> {
+        if make == Make::Never && !path.exists() {
+            return Err(damaged(path, "it is not there"));
+        }
+        create_private(path)?;
+        let open = || connect(path, sharing).map_err(|e| opening(path, port_error(OPENING, &e, false)));
+        let mut first = open()?;
+        prepare(&mut first, schema, make).map_err(|error| opening(path, error))?;
+        if path.metadata().is_ok_and(|file| file.len() <= CHECKED_BYTES) {
+            check(&first).map_err(|error| opening(path, error))?;
+        }
+        if sharing == Sharing::Nobody {
+            let writer = start(vec![first])?;
+            return Ok(Self { readers: writer.clone(), writer });
+        }
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let reader = open()?;
+            reader
+                .execute_batch("PRAGMA query_only = ON")
+                .map_err(|e| opening(path, port_error(OPENING, &e, false)))?;
+            readers.push(reader);
+        }
+        Ok(Self { writer: start(vec![first])?, readers: start(readers)? })
+    }
+
+    /// Does the work in a transaction and commits it. What the work changed is undone
+    /// if it fails.
+    pub(in crate::adapters::embedded) async fn write<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> PortResult<T> {
+        run(&self.writer, operation, move |connection| {
+            let inner = || {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            };
+            inner().map_err(|fault| told(operation, fault, true))
+        })
+        .await
+    }
+
+    /// Does the work outside of a transaction: one statement that reads.
+    pub(in crate::adapters::embedded) async fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> PortResult<T> {
+        run(&self.readers, operation, move |connection| {
+            work(connection).map_err(|fault| told(operation, fault, false))
+        })
+        .await
+    }
+}
+
+async fn run<T: Send + 'static>(
+    lane: &Sender<Task>,
+    operation: &'static str,
+    work: impl FnOnce(&mut Connection) -> PortResult<T> + Send + 'static,
+) -> PortResult<T> {
+    let (reply, answer) = oneshot::channel();
+    let task: Task = Box::new(move |connection| {
+        // Nobody waits any more: nothing is begun for nobody.
+        if !reply.is_closed() {
+            let _ = reply.send(work(connection));
+        }
+    });
+    lane.send(task)
+        .map_err(|_| PortError::Unavailable { operation, reason: "the database is closed".to_owned() })?;
+    answer
+        .await
+        .map_err(|_| PortError::Unknown { operation, reason: "the database's thread failed".to_owned() })?
+}
+
+/// Starts a thread for each connection; they take tasks from one queue.
+fn start(connections: Vec<Connection>) -> PortResult<Sender<Task>> {
+    let (sender, receiver) = mpsc::channel::<Task>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for mut connection in connections {
+        let receiver = receiver.clone();
+        let work = move || {
+            loop {
+                let task = match receiver.lock() {
+                    Ok(tasks) => tasks.recv(),
+                    Err(_) => return,
+                };
+                let Ok(task) = task else { return };
+                // A panic undoes its transaction and is told as an unknown outcome;
+                // the connection serves the next.
+                let _ = catch_unwind(AssertUnwindSafe(|| task(&mut connection)));
+            }
+        };
+        std::thread::Builder::new().name("cadmill-sqlite".to_owned()).spawn(work).map_err(|error| {
+            PortError::Unavailable { operation: "opening the database", reason: error.kind().to_string() }
+        })?;
+    }
+    Ok(sender)
+}
+
+/// SQLite gives its side files the mode of the main one, so that comes first.
+fn create_private(path: &Path) -> PortResult<()> {
+    let make = || {
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        // Of a pipe an opening would wait for another end.
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            return Ok(false);
+        }
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(true)
+    };
+    match make() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(damaged(path, "it is not a regular file")),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+/// A file that cannot be opened or written; it may hold all that it should.
+fn unusable(path: &Path, error: &std::io::Error) -> PortError {
+    PortError::Refused { operation: OPENING, reason: format!("{}: {}", path.display(), error.kind()) }
+}
+
+/// A file that is not what it was.
+pub(in crate::adapters::embedded) fn damaged(path: &Path, reason: &str) -> PortError {
+    PortError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
+}
+
+/// The error of an opening, with the name of the file.
+fn opening(path: &Path, error: PortError) -> PortError {
+    match error {
+        PortError::Corrupt { reason, .. } => damaged(path, &reason),
+        PortError::Refused { operation, reason } => {
+            PortError::Refused { operation, reason: format!("{}: {reason}", path.display()) }
+        }
+        other => other,
+    }
+}
+
+/// Reads the whole file: what is damaged is reported at the start, not by some request.
+fn check(connection: &Connection) -> PortResult<()> {
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(_) => Err(PortError::Corrupt {
+            operation: OPENING,
+            reason: "its pages contradict one another (PRAGMA quick_check)".to_owned(),
+        }),
+        Err(error) => Err(port_error(OPENING, &error, false)),
+    }
+}
+
+fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(match sharing {
+        Sharing::Processes => BUSY,
+        Sharing::Nobody => HANDOVER,
+    })?;
+    if sharing == Sharing::Nobody {
+        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+    }
+    // Deleted rows are overwritten with zeros, in the log too once it starts anew:
+    // records and messages have the names that clients give.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+         PRAGMA journal_size_limit = 0; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+/// Makes the tables, or sees that they are those of this version.
+fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResult<()> {
+    let refused = |reason: String| Err(Fault::Port(PortError::Refused { operation: OPENING, reason }));
+    let corrupt =
+        |reason: &str| Err(Fault::Port(PortError::Corrupt { operation: OPENING, reason: reason.to_owned() }));
+    let mut inner = || {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let pragma = |name: &str| transaction.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+        let (application, version): (i64, i64) = (pragma("application_id")?, pragma("user_version")?);
+        let tables: i64 =
+            transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let ours = application == schema.application;
+        if !ours && (application != 0 || version != 0 || tables != 0) {
+            return refused("the file belongs to another application".to_owned());
+        }
+        if version > schema.version {
+            return refused(format!(
+                "the file has schema version {version}, this build knows {} at most: use a newer cadmill",
+                schema.version
+            ));
+        }
+        if version == 0 {
+            if make == Make::Never {
+                return corrupt("it is empty; its write-ahead log (-wal) may be missing");
+            }
+            transaction.execute_batch(schema.tables)?;
+            transaction.execute_batch(&format!(
+                "PRAGMA application_id = {}; PRAGMA user_version = {};",
+                schema.application, schema.version
+            ))?;
+        }
+        if ours && tables == 0 {
+            return corrupt("it has no tables");
+        }
+        (schema.begin)(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    };
+    inner().map_err(|fault| told(OPENING, fault, false))
+}
+
+fn told(operation: &'static str, fault: Fault, writing: bool) -> PortError {
+    match fault {
+        Fault::Port(error) => error,
+        Fault::Sql(error) => port_error(operation, &error, writing),
+    }
+}
+
+/// What an error of SQLite says about the effect. Its message is left out: it may
+/// quote what was to be stored.
+fn port_error(operation: &'static str, error: &rusqlite::Error, writing: bool) -> PortError {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        // A column of another type, text that is no UTF-8, a row that must be there.
+        return PortError::Corrupt { operation, reason: "a row is not of the expected form".to_owned() };
+    };
+    let reason = format!("SQLite {:?}, code {}", failure.code, failure.extended_code);
+    match failure.code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::SchemaChanged
+        | ErrorCode::OutOfMemory
+        | ErrorCode::OperationInterrupted
+        | ErrorCode::DiskFull => PortError::Unavailable { operation, reason },
+        // The log may have the commit although the fsync after it failed.
+        ErrorCode::SystemIoFailure if writing => PortError::Unknown { operation, reason },
+        ErrorCode::SystemIoFailure => PortError::Unavailable { operation, reason },
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => PortError::Corrupt { operation, reason },
+        _ => PortError::Refused { operation, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some("UNIQUE: secret.zip".to_owned()))
+    }
+
+    #[test]
+    fn an_error_says_what_is_known_of_the_effect() {
+        use rusqlite::ffi::{SQLITE_BUSY, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY};
+        let of = |code, writing| port_error("x", &failure(code), writing);
+        assert!(matches!(of(SQLITE_FULL, true), PortError::Unavailable { .. }));
+        assert!(matches!(of(SQLITE_BUSY, true), PortError::Unavailable { .. }));
+        assert!(matches!(of(SQLITE_IOERR, true), PortError::Unknown { .. }));
+        assert!(matches!(of(SQLITE_IOERR, false), PortError::Unavailable { .. }));
+        assert!(matches!(of(SQLITE_READONLY, true), PortError::Refused { .. }));
+        assert!(matches!(of(SQLITE_CORRUPT, true), PortError::Corrupt { .. }));
+        assert!(!of(SQLITE_FULL, true).to_string().contains("secret"));
+    }
+}

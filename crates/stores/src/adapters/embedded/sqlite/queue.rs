@@ -1,0 +1,247 @@
+//! [`EventQueue`] in SQLite.
+//!
+//! Time is that since the machine started, which all processes that share the file have
+//! in common and which nobody sets. After another start of the machine, or on another
+//! machine, every message is visible: whoever had it received is no more.
+
+use super::pool::Pool;
+use async_trait::async_trait;
+use cadmill_core::ports::clock::{Clock, SystemClock, uptime};
+use cadmill_core::ports::event_queue::{EventQueue, Message};
+use cadmill_core::ports::{PortError, PortResult};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// Largest body, in bytes: that of Amazon SQS, so that what works here works there
+/// (Amazon SQS Developer Guide, "Message quotas").
+const MAX_BODY_BYTES: usize = 1 << 20;
+/// How often a waiting receiver looks for what other processes sent.
+const POLL: Duration = Duration::from_millis(75);
+const MAX_WAIT: Duration = Duration::from_secs(20);
+
+/// The queue of a [`super::Database`]. Clones are cheap.
+#[derive(Clone)]
+pub struct SqliteQueue {
+    pool: Arc<Pool>,
+    sent: Arc<Notify>,
+    max_deliveries: u32,
+}
+
+impl SqliteQueue {
+    pub(super) fn new(pool: Arc<Pool>, sent: Arc<Notify>, max_deliveries: u32) -> Self {
+        Self { pool, sent, max_deliveries }
+    }
+
+    /// Takes what is visible now. Looks with a reading connection first, so that
+    /// waiting for nothing takes no write lock.
+    async fn take(&self, max: u32, hidden: Duration) -> PortResult<Vec<Message>> {
+        const OPERATION: &str = "receiving messages";
+        let any = self.pool.read(OPERATION, |connection| {
+            let sql = "SELECT EXISTS(SELECT 1 FROM messages WHERE visible_at <= ?1)";
+            Ok(connection.query_row(sql, [now()], |row| row.get::<_, bool>(0))?)
+        });
+        if !any.await? {
+            return Ok(Vec::new());
+        }
+        let max_deliveries = self.max_deliveries;
+        let receipts = (0..max).map(|_| random(OPERATION)).collect::<PortResult<Vec<_>>>()?;
+        self.pool
+            .write(OPERATION, move |connection| {
+                let mut messages = Vec::new();
+                for receipt in receipts {
+                    match next(connection, receipt, hidden, max_deliveries)? {
+                        Some(message) => messages.push(message),
+                        None => break,
+                    }
+                }
+                Ok(messages)
+            })
+            .await
+    }
+}
+
+/// Delivers one visible message; those that were delivered too often become dead
+/// letters on the way.
+fn next(
+    connection: &Connection,
+    receipt: String,
+    hidden: Duration,
+    max_deliveries: u32,
+) -> rusqlite::Result<Option<Message>> {
+    let now = now();
+    loop {
+        let found = connection
+            .query_row(
+                "SELECT id, body, deliveries FROM messages WHERE visible_at <= ?1 ORDER BY visible_at LIMIT 1",
+                [now],
+                |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?)),
+            )
+            .optional()?;
+        let Some((id, body, deliveries)) = found else { return Ok(None) };
+        if deliveries >= max_deliveries {
+            entomb(connection, &id)?;
+            continue;
+        }
+        let deliveries = deliveries + 1;
+        // Later than now even if it is to be hidden for no time: a message comes once
+        // in one answer.
+        let visible_at = after(now, hidden).max(now + 1);
+        connection.execute(
+            "UPDATE messages SET visible_at = ?2, deliveries = ?3, receipt = ?4 WHERE id = ?1",
+            params![id, visible_at, deliveries, receipt],
+        )?;
+        return Ok(Some(Message { id, receipt, body, deliveries }));
+    }
+}
+
+/// Moves a message to the dead letters.
+fn entomb(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO dead_letters(id, body, deliveries, buried_at)
+         SELECT id, body, deliveries, ?2 FROM messages WHERE id = ?1",
+        params![id, integer(SystemClock.now())],
+    )?;
+    connection.execute("DELETE FROM messages WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+#[async_trait]
+impl EventQueue for SqliteQueue {
+    async fn send(&self, body: &str) -> PortResult<()> {
+        const OPERATION: &str = "sending a message";
+        if body.len() > MAX_BODY_BYTES {
+            let reason = format!("a body has at most {MAX_BODY_BYTES} bytes");
+            return Err(PortError::Refused { operation: OPERATION, reason });
+        }
+        let (id, body) = (random(OPERATION)?, body.to_owned());
+        self.pool
+            .write(OPERATION, move |connection| {
+                let sql = "INSERT INTO messages(id, body, visible_at) VALUES(?1, ?2, ?3)";
+                connection.execute(sql, params![id, body, now()])?;
+                Ok(())
+            })
+            .await?;
+        self.sent.notify_waiters();
+        Ok(())
+    }
+
+    async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {
+        let end = Instant::now() + wait.min(MAX_WAIT);
+        loop {
+            let sent = self.sent.notified();
+            tokio::pin!(sent);
+            // From here on a message that is sent wakes us, so none slips in between.
+            sent.as_mut().enable();
+            let messages = self.take(max.clamp(1, 10), hidden).await?;
+            let now = Instant::now();
+            if !messages.is_empty() || now >= end {
+                return Ok(messages);
+            }
+            let _ = timeout_at(end.min(now + POLL), sent).await;
+        }
+    }
+
+    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+        let (id, receipt) = (message.id.clone(), message.receipt.clone());
+        self.pool
+            .write("hiding a message", move |connection| {
+                let sql = "UPDATE messages SET visible_at = ?3 WHERE id = ?1 AND receipt = ?2";
+                let changed = connection.execute(sql, params![id, receipt, after(now(), hidden)])?;
+                if changed == 1 { Ok(()) } else { Err(PortError::NotFound("a received message").into()) }
+            })
+            .await?;
+        if hidden.is_zero() {
+            self.sent.notify_waiters();
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, message: &Message) -> PortResult<()> {
+        let (id, receipt) = (message.id.clone(), message.receipt.clone());
+        self.pool
+            .write("deleting a message", move |connection| {
+                let sql = "DELETE FROM messages WHERE id = ?1 AND receipt = ?2";
+                let changed = connection.execute(sql, params![id, receipt])?;
+                if changed == 1 { Ok(()) } else { Err(PortError::NotFound("a received message").into()) }
+            })
+            .await
+    }
+
+    async fn bury(&self, message: &Message) -> PortResult<()> {
+        let (id, receipt) = (message.id.clone(), message.receipt.clone());
+        self.pool
+            .write("burying a message", move |connection| {
+                let sql = "SELECT 1 FROM messages WHERE id = ?1 AND receipt = ?2";
+                let held = connection.query_row(sql, params![id, receipt], |_| Ok(())).optional()?;
+                held.ok_or(PortError::NotFound("a received message"))?;
+                Ok(entomb(connection, &id)?)
+            })
+            .await
+    }
+
+    async fn dead_letters(&self) -> PortResult<u64> {
+        self.pool
+            .read("counting dead letters", |connection| {
+                let sql = "SELECT count(*) FROM dead_letters";
+                let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+                Ok(count.unsigned_abs())
+            })
+            .await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.pool
+            .read("checking the queue", |connection| {
+                connection
+                    .query_row("SELECT count(*) FROM (SELECT 1 FROM messages LIMIT 1)", [], |_| Ok(()))?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Milliseconds since the machine started.
+fn now() -> i64 {
+    integer(uptime())
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Makes every message visible whose time is that of another start of the machine.
+pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    let boot = boot();
+    let sql = "SELECT value = ?1 FROM settings WHERE name = 'boot'";
+    let known: Option<bool> = connection.query_row(sql, [boot.as_bytes()], |row| row.get(0)).optional()?;
+    if known != Some(true) {
+        connection.execute("UPDATE messages SET visible_at = 0", [])?;
+        let sql = "INSERT OR REPLACE INTO settings VALUES('boot', ?1)";
+        connection.execute(sql, [boot.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Names this start of the machine.
+fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    // Where the kernel does not tell, each process that opens the file makes messages
+    // visible: one may come twice then, which events may.
+    id.map(|id| id.trim().to_owned())
+        .unwrap_or_else(|_| cadmill_core::domain::ids::JobId::random().to_string())
+}
+
+fn after(now: i64, hidden: Duration) -> i64 {
+    now.saturating_add(i64::try_from(hidden.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// 128 random bits in hexadecimal.
+fn random(operation: &'static str) -> PortResult<String> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| PortError::Unavailable { operation, reason: "no random bytes".to_owned() })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,146 @@
+//! Wrappers of the ports that fail on purpose, by a script: the n-th call of an
+//! operation fails, loses its reply, comes late, is made twice, or reads short.
+//!
+//! What is behind a wrapper is the real thing, so that a test sees the state that a
+//! failure leaves. Operations are named as the methods of the ports.
+
+mod audit;
+mod jobs;
+mod objects;
+mod queue;
+
+pub use audit::FaultyAudit;
+pub use jobs::FaultyJobs;
+pub use objects::FaultyObjects;
+pub use queue::FaultyQueue;
+
+use cadmill_core::ports::{PortError, PortResult};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails before anything happened: [`PortError::Unavailable`].
+    Fail,
+    /// It happens and the reply is lost: [`PortError::Unknown`].
+    DropReply,
+    /// It happens after this time.
+    Delay(Duration),
+    /// It happens twice, and the answer is that of the second time: what a client
+    /// does by itself when a reply does not come.
+    Twice,
+    /// A read of an object answers with so many bytes at most. Nothing for other calls.
+    Truncate(usize),
+}
+
+/// Which calls go wrong. Clones share their counts.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: HashMap<(&'static str, u32), Fault>,
+    calls: HashMap<&'static str, u32>,
+}
+
+impl Script {
+    /// A script by which nothing goes wrong.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same script, with this fault at the `call`-th call of the operation, counted
+    /// from 1.
+    #[must_use]
+    pub fn on(self, operation: &'static str, call: u32, fault: Fault) -> Self {
+        self.with(|state| state.faults.insert((operation, call), fault));
+        self
+    }
+
+    /// How often the operation was called.
+    pub fn calls(&self, operation: &'static str) -> u32 {
+        self.with(|state| state.calls.get(operation).copied().unwrap_or(0))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a call and says what goes wrong with it.
+    fn next(&self, operation: &'static str) -> Option<Fault> {
+        self.with(|state| {
+            let calls = state.calls.entry(operation).or_default();
+            *calls += 1;
+            state.faults.get(&(operation, *calls)).copied()
+        })
+    }
+
+    /// What will go wrong with the next call.
+    fn peek(&self, operation: &'static str) -> Option<Fault> {
+        self.with(|state| {
+            let next = state.calls.get(operation).map_or(1, |calls| calls + 1);
+            state.faults.get(&(operation, next)).copied()
+        })
+    }
+
+    /// Makes a call that blocks, or what the script makes of it.
+    fn act<T>(&self, operation: &'static str, mut call: impl FnMut() -> PortResult<T>) -> PortResult<T> {
+        let reason = || "by the script".to_owned();
+        match self.next(operation) {
+            None | Some(Fault::Truncate(_)) => call(),
+            Some(Fault::Fail) => Err(PortError::Unavailable { operation, reason: reason() }),
+            Some(Fault::DropReply) => {
+                let _ = call();
+                Err(PortError::Unknown { operation, reason: reason() })
+            }
+            Some(Fault::Delay(time)) => {
+                std::thread::sleep(time);
+                call()
+            }
+            Some(Fault::Twice) => {
+                let _ = call();
+                call()
+            }
+        }
+    }
+
+    /// Makes the call, or what the script makes of it.
+    async fn play<T, F: Future<Output = PortResult<T>>>(
+        &self,
+        operation: &'static str,
+        call: impl Fn() -> F,
+    ) -> PortResult<T> {
+        Self::apply(operation, self.next(operation), call).await
+    }
+
+    async fn apply<T, F: Future<Output = PortResult<T>>>(
+        operation: &'static str,
+        fault: Option<Fault>,
+        call: impl Fn() -> F,
+    ) -> PortResult<T> {
+        let reason = || "by the script".to_owned();
+        match fault {
+            None | Some(Fault::Truncate(_)) => call().await,
+            Some(Fault::Fail) => Err(PortError::Unavailable { operation, reason: reason() }),
+            Some(Fault::DropReply) => {
+                let _ = call().await;
+                Err(PortError::Unknown { operation, reason: reason() })
+            }
+            Some(Fault::Delay(time)) => {
+                tokio::time::sleep(time).await;
+                call().await
+            }
+            Some(Fault::Twice) => {
+                let _ = call().await;
+                call().await
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! An audit sink that fails on purpose. Its operations are named as the methods of the
+//! port: `begin`, `append`, `sync`, `seal`, `read`, `read_head`; calls on all of its
+//! ledgers count together. [`Fault::Truncate`] writes the first bytes of a line and
+//! fails, as a full disk does.
+
+use super::{Fault, Script};
+use cadmill_core::domain::audit::{LedgerId, SignedHead};
+use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
+use std::sync::Arc;
+
+/// An audit sink under a script.
+#[derive(Clone)]
+pub struct FaultyAudit {
+    inner: Arc<dyn AuditSink>,
+    script: Script,
+}
+
+struct FaultyLog {
+    inner: Box<dyn AuditLog>,
+    script: Script,
+}
+
+impl FaultyAudit {
+    /// The sink, failing as the script says.
+    pub fn new(inner: Arc<dyn AuditSink>, script: Script) -> Self {
+        Self { inner, script }
+    }
+}
+
+impl AuditSink for FaultyAudit {
+    fn begin(&self, ledger: LedgerId) -> PortResult<Box<dyn AuditLog>> {
+        let inner = self.script.act("begin", || self.inner.begin(ledger))?;
+        Ok(Box::new(FaultyLog { inner, script: self.script.clone() }))
+    }
+
+    fn read(&self, ledger: LedgerId) -> PortResult<Vec<u8>> {
+        self.script.act("read", || self.inner.read(ledger))
+    }
+
+    fn read_head(&self, ledger: LedgerId) -> PortResult<SignedHead> {
+        self.script.act("read_head", || self.inner.read_head(ledger))
+    }
+}
+
+impl AuditLog for FaultyLog {
+    fn append(&mut self, line: &[u8]) -> PortResult<()> {
+        let Self { inner, script } = self;
+        if let Some(Fault::Truncate(bytes)) = script.peek("append") {
+            let _ = script.act("append", || inner.append(&line[..bytes.min(line.len())]));
+            return Err(PortError::Refused { operation: "append", reason: "by the script".to_owned() });
+        }
+        script.act("append", || inner.append(line))
+    }
+
+    fn sync(&mut self) -> PortResult<()> {
+        let Self { inner, script } = self;
+        script.act("sync", || inner.sync())
+    }
+
+    fn seal(&mut self, head: &SignedHead) -> PortResult<()> {
+        let Self { inner, script } = self;
+        script.act("seal", || inner.seal(head))
+    }
+}

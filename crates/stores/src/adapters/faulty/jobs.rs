@@ -1,0 +1,62 @@
+//! A job store that fails on purpose.
+
+use super::Script;
+use async_trait::async_trait;
+use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::{Job, Millis};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable};
+use cadmill_core::ports::{JobStore, PortResult};
+use std::sync::Arc;
+
+/// A job store under a script.
+#[derive(Clone)]
+pub struct FaultyJobs {
+    inner: Arc<dyn JobStore>,
+    script: Script,
+}
+
+impl FaultyJobs {
+    /// The store, failing as the script says.
+    pub fn new(inner: Arc<dyn JobStore>, script: Script) -> Self {
+        Self { inner, script }
+    }
+}
+
+#[async_trait]
+impl JobStore for FaultyJobs {
+    async fn create(&self, job: &Job) -> PortResult<Created> {
+        self.script.play("create", || self.inner.create(job)).await
+    }
+
+    async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
+        self.script.play("get", || self.inner.get(id)).await
+    }
+
+    async fn replace(&self, next: &Job) -> PortResult<Replaced> {
+        self.script.play("replace", || self.inner.replace(next)).await
+    }
+
+    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+        self.script.play("delete", || self.inner.delete(id, version)).await
+    }
+
+    async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {
+        self.script.play("list", || self.inner.list(owner, page, limit)).await
+    }
+
+    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
+        self.script.play("due", || self.inner.due(now, limit)).await
+    }
+
+    async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
+        self.script.play("set_aside", || self.inner.set_aside(record, until)).await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.script.play("check", || self.inner.check()).await
+    }
+
+    async fn can_write(&self) -> PortResult<()> {
+        self.script.play("can_write", || self.inner.can_write()).await
+    }
+}

@@ -1,0 +1,53 @@
+//! A queue that fails on purpose.
+
+use super::Script;
+use async_trait::async_trait;
+use cadmill_core::ports::event_queue::Message;
+use cadmill_core::ports::{EventQueue, PortResult};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A queue under a script.
+#[derive(Clone)]
+pub struct FaultyQueue {
+    inner: Arc<dyn EventQueue>,
+    script: Script,
+}
+
+impl FaultyQueue {
+    /// The queue, failing as the script says.
+    pub fn new(inner: Arc<dyn EventQueue>, script: Script) -> Self {
+        Self { inner, script }
+    }
+}
+
+#[async_trait]
+impl EventQueue for FaultyQueue {
+    async fn send(&self, body: &str) -> PortResult<()> {
+        self.script.play("send", || self.inner.send(body)).await
+    }
+
+    async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {
+        self.script.play("receive", || self.inner.receive(max, wait, hidden)).await
+    }
+
+    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+        self.script.play("hide", || self.inner.hide(message, hidden)).await
+    }
+
+    async fn delete(&self, message: &Message) -> PortResult<()> {
+        self.script.play("delete", || self.inner.delete(message)).await
+    }
+
+    async fn bury(&self, message: &Message) -> PortResult<()> {
+        self.script.play("bury", || self.inner.bury(message)).await
+    }
+
+    async fn dead_letters(&self) -> PortResult<u64> {
+        self.script.play("dead_letters", || self.inner.dead_letters()).await
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.script.play("check", || self.inner.check()).await
+    }
+}

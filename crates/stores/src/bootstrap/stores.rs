@@ -1,0 +1,164 @@
+//! The stores that a configuration describes, opened.
+
+use crate::adapters::aws::StaticCredentials;
+use crate::adapters::aws::dynamodb::{DynamoSettings, DynamoStore};
+use crate::adapters::aws::s3::{S3Settings, S3Store};
+use crate::adapters::aws::sqs::{SqsQueue, SqsSettings};
+use crate::adapters::embedded::Database;
+use crate::adapters::embedded::server::{BUCKET, Credentials, REGION};
+use crate::config::{Backend, Config};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
+use cadmill_core::reaper::Reaper;
+use std::sync::Arc;
+
+/// Deliveries of an event before it is a dead letter. Waiting for room and for
+/// other workers counts, so there are many; what makes a job fail is its attempts.
+pub const MAX_DELIVERIES: u32 = 100;
+
+/// Which process serves the embedded objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// This one.
+    Here,
+    /// Another.
+    Elsewhere,
+}
+
+/// The stores of one configuration.
+#[derive(Clone)]
+pub struct Stores {
+    /// Objects.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Jobs, under the policy.
+    pub jobs: Jobs,
+    /// Events.
+    pub queue: Arc<dyn EventQueue>,
+    /// The bucket of the objects.
+    pub bucket: String,
+}
+
+impl Stores {
+    /// Opens what the configuration names, and asks each store whether it is there.
+    ///
+    /// # Errors
+    /// `infra.store_unavailable` and `infra.store_refused`, saying which store.
+    pub async fn open(config: &Config) -> Result<Self, Failure> {
+        let stores = match config.backend {
+            Backend::Aws => Self::aws(config).await?,
+            Backend::Embedded => Self::embedded(config).await?,
+        };
+        stores.objects.check().await?;
+        stores.jobs.store().check().await?;
+        stores.queue.check().await?;
+        Ok(stores)
+    }
+
+    /// A reaper of these stores.
+    pub fn reaper(&self) -> Reaper {
+        let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
+        Reaper::new(self.jobs.clone(), objects, queue, self.bucket.clone())
+    }
+
+    async fn aws(config: &Config) -> Result<Self, Failure> {
+        let missing = |key: &str| Failure::new(FailureCode::UsageInvalid, format!("{key} is not set"));
+        let bucket = config.s3.bucket.clone().ok_or_else(|| missing("s3.bucket"))?;
+        let table = config.dynamodb_table.clone().ok_or_else(|| missing("dynamodb.table"))?;
+        let queue_url = config.sqs.queue_url.clone().ok_or_else(|| missing("sqs.queue_url"))?;
+        let region =
+            config.aws.region.clone().or_else(region_of_environment).ok_or_else(|| missing("aws.region"))?;
+        let everywhere = config.aws.endpoint.clone();
+        let objects = S3Store::new(S3Settings {
+            bucket: bucket.clone(),
+            region: region.clone(),
+            endpoint: config.s3.endpoint.clone().or_else(|| everywhere.clone()),
+            public_endpoint: config.s3.public_endpoint.clone(),
+            credentials: keys(config),
+            path_style: config.s3.path_style,
+        })
+        .await;
+        let jobs = DynamoStore::new(DynamoSettings {
+            table,
+            region: region.clone(),
+            endpoint: everywhere.clone(),
+            credentials: None,
+        })
+        .await;
+        let queue = SqsQueue::new(SqsSettings {
+            queue_url,
+            dead_letter_url: config.sqs.dead_letter_url.clone(),
+            region,
+            endpoint: everywhere,
+            credentials: None,
+        })
+        .await;
+        Ok(Self::of(objects, Arc::new(jobs), Arc::new(queue), bucket, config))
+    }
+
+    /// The stores of the server that `cadmill serve` is, which must run.
+    async fn embedded(config: &Config) -> Result<Self, Failure> {
+        let Some(endpoint) = config.s3.endpoint.clone() else {
+            let message = "s3.endpoint is not set; `cadmill serve` sets it for the workers that it starts";
+            return Err(Failure::new(FailureCode::UsageInvalid, message));
+        };
+        let path = config.database();
+        let opened = tokio::task::spawn_blocking(move || Database::open(&path, MAX_DELIVERIES)).await;
+        let database =
+            opened.map_err(|_| Failure::new(FailureCode::StoreUnavailable, "opening the database"))??;
+        let credentials = match keys(config) {
+            Some(keys) => keys,
+            None => {
+                let keys = Credentials::read(&config.data_dir)?;
+                StaticCredentials { access_key: keys.access_key, secret_key: keys.secret_key }
+            }
+        };
+        Ok(Self::of_embedded(&database, endpoint, credentials, config, Server::Elsewhere).await)
+    }
+
+    /// The stores of an embedded server at this endpoint.
+    pub async fn of_embedded(
+        database: &Database,
+        endpoint: String,
+        credentials: StaticCredentials,
+        config: &Config,
+        server: Server,
+    ) -> Self {
+        let objects = S3Store::new(S3Settings {
+            bucket: BUCKET.to_owned(),
+            region: REGION.to_owned(),
+            endpoint: Some(endpoint),
+            public_endpoint: config.s3.public_endpoint.clone(),
+            credentials: Some(credentials),
+            path_style: true,
+        })
+        .await;
+        let objects = if server == Server::Here { objects.served_here() } else { objects };
+        let (jobs, queue) = (database.jobs(), database.queue());
+        Self::of(objects, Arc::new(jobs), Arc::new(queue), BUCKET.to_owned(), config)
+    }
+
+    fn of(
+        objects: S3Store,
+        jobs: Arc<dyn JobStore>,
+        queue: Arc<dyn EventQueue>,
+        bucket: String,
+        config: &Config,
+    ) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(objects.clock());
+        let jobs = Jobs::new(jobs, clock, config.policy);
+        Self { objects: Arc::new(objects), jobs, queue, bucket }
+    }
+}
+
+/// The region as ECS and the AWS tools say it.
+pub(crate) fn region_of_environment() -> Option<String> {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok())
+}
+
+fn keys(config: &Config) -> Option<StaticCredentials> {
+    config.s3.keys.as_ref().map(|(access_key, secret)| StaticCredentials {
+        access_key: access_key.clone(),
+        secret_key: secret.expose().to_owned(),
+    })
+}

@@ -1,0 +1,216 @@
+//! From values by key to the typed configuration.
+
+use super::key::{DISK_WORDS, Id};
+use super::kind::{Value, split_token};
+use super::settings::Settings;
+use super::{Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker};
+use crate::adapters::aws::ObjectLock;
+use crate::connections::Networks;
+use cadmill_core::domain::job::Millis;
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::state::Policy;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The configuration that these settings are. Where a bad value or a contradiction
+/// leaves something open, anything stands there: the caller refuses it then.
+pub(super) fn build(settings: &Settings) -> Config {
+    let get = Get(settings);
+    let endpoint = get.text(Id::S3Endpoint).or(get.text(Id::AwsEndpoint));
+    Config {
+        backend: if get.word(Id::Backend) == "aws" { Backend::Aws } else { Backend::Embedded },
+        data_dir: get.word(Id::DataDir).into(),
+        log: Log { json: get.word(Id::LogFormat) == "json", level: get.word(Id::LogLevel) },
+        aws: Aws { region: get.text(Id::AwsRegion), endpoint: get.text(Id::AwsEndpoint) },
+        s3: S3 {
+            bucket: get.text(Id::S3Bucket),
+            public_endpoint: get.text(Id::S3PublicEndpoint).or_else(|| endpoint.clone()),
+            endpoint,
+            path_style: get.flag(Id::S3PathStyle),
+            keys: get.text(Id::S3AccessKey).zip(get.text(Id::S3SecretKey).map(Secret)),
+        },
+        dynamodb_table: get.text(Id::DynamodbTable),
+        sqs: Sqs { queue_url: get.text(Id::SqsQueueUrl), dead_letter_url: get.text(Id::SqsDeadLetterUrl) },
+        api: api(get),
+        policy: policy(get),
+        worker: worker(get),
+        audit: audit(get),
+        caps: Caps {
+            memory_bytes: get.number(Id::LimitsMemory),
+            time: get.duration(Id::LimitsTimeout),
+            output_bytes: get.number(Id::LimitsMaxOutput),
+            ..Caps::default()
+        },
+        archive: ArchiveLimits {
+            entries: get.number(Id::LimitsMaxEntries),
+            expanded_bytes: get.number(Id::LimitsMaxExpanded),
+            ratio: get.number(Id::LimitsMaxRatio),
+            ..ArchiveLimits::default()
+        },
+        embedded_s3_listen: get.address(Id::EmbeddedS3Listen),
+        embedded_s3_connections: get.count(Id::EmbeddedS3Connections),
+        embedded_s3_connections_per_client: get.count(Id::EmbeddedS3ConnectionsPerClient),
+        embedded_s3_min_rate: get.number(Id::EmbeddedS3MinRate),
+    }
+}
+
+fn api(get: Get<'_>) -> Api {
+    let auth = match get.word(Id::ApiAuth).as_str() {
+        "tokens" => {
+            Auth::Tokens(get.list(Id::ApiTokens).iter().filter_map(|token| split_token(token)).collect())
+        }
+        "oidc" => Auth::Oidc(Oidc {
+            issuer: get.word(Id::ApiOidcIssuer),
+            audience: get.word(Id::ApiOidcAudience),
+            jwks_url: get.text(Id::ApiOidcJwksUrl),
+            owner_claim: get.word(Id::ApiOidcOwnerClaim),
+            role_claim: get.text(Id::ApiOidcRoleClaim),
+        }),
+        _ => Auth::None,
+    };
+    Api {
+        listen: get.address(Id::ApiListen),
+        auth,
+        cors_origins: get.list(Id::ApiCorsOrigins).to_vec(),
+        trusted_proxies: Networks(
+            get.list(Id::ApiTrustedProxies).iter().filter_map(|text| text.parse().ok()).collect(),
+        ),
+        connections: get.count(Id::ApiConnections),
+        connections_per_client: get.count(Id::ApiConnectionsPerClient),
+        header_time: get.duration(Id::ApiHeaderTime),
+        idle_time: get.duration(Id::ApiIdleTime),
+        proxy_idle_time: get.duration(Id::ApiProxyIdleTime),
+        rate_per_second: get.small(Id::ApiRatePerSecond),
+        rate_burst: get.small(Id::ApiRateBurst),
+        upload_url_lifetime: get.duration(Id::ApiUploadUrlLifetime),
+        upload_min_rate: get.number(Id::ApiUploadMinRate),
+        download_url_lifetime: get.duration(Id::ApiDownloadUrlLifetime),
+        multipart_threshold_bytes: get.number(Id::ApiMultipartThreshold),
+        part_size_bytes: get.number(Id::ApiPartSize),
+        max_upload_bytes: get.number(Id::ApiMaxUpload),
+    }
+}
+
+fn policy(get: Get<'_>) -> Policy {
+    Policy {
+        max_attempts: get.small(Id::JobMaxAttempts),
+        upload_window: get.millis(Id::JobUploadWindow),
+        lease: get.millis(Id::JobLease),
+        redeliver: get.millis(Id::JobRedeliver),
+        retention: get.millis(Id::JobRetention),
+        linger: get.millis(Id::JobLinger),
+        record: get.millis(Id::JobRecord),
+    }
+}
+
+fn worker(get: Get<'_>) -> Worker {
+    Worker {
+        name: get.word(Id::WorkerName),
+        concurrency: usize::try_from(get.number(Id::WorkerConcurrency)).unwrap_or(1).max(1),
+        memory_bytes: match get.0.value(Id::WorkerMemory) {
+            Some(Value::Number(bytes)) => Some(*bytes),
+            _ => None,
+        },
+        fetch_buffer_bytes: get.number(Id::WorkerFetchBuffer),
+        workspace: get.word(Id::WorkerWorkspace).into(),
+        allow_disk: get.word(Id::WorkerAllowDisk) == DISK_WORDS,
+        private_workspace: get.word(Id::WorkerPrivateWorkspace),
+        engines_file: get.text(Id::WorkerEnginesFile).map(Into::into),
+        engine_host: get.text(Id::WorkerEngineHost).map(Into::into),
+        warm: get.text(Id::WorkerWarm),
+        stop_within: get.duration(Id::WorkerStopWithin),
+        min_posture: get.word(Id::WorkerMinPosture),
+        nice: u8::try_from(get.number(Id::WorkerNice)).unwrap_or_default(),
+    }
+}
+
+fn audit(get: Get<'_>) -> Audit {
+    let data_dir = || std::path::PathBuf::from(get.word(Id::DataDir)).join("audit");
+    let lock = |compliance| Some(ObjectLock { compliance, retention: get.duration(Id::AuditLockFor) });
+    Audit {
+        sinks: get
+            .list(Id::AuditSinks)
+            .iter()
+            .map(|word| match word.as_str() {
+                "s3" => SinkKind::S3,
+                "stdout" => SinkKind::Stdout,
+                _ => SinkKind::File,
+            })
+            .collect(),
+        directory: get.text(Id::AuditDirectory).map_or_else(data_dir, Into::into),
+        bucket: get.text(Id::AuditBucket).or_else(|| get.text(Id::S3Bucket)),
+        lock: match get.word(Id::AuditLock).as_str() {
+            "governance" => lock(false),
+            "compliance" => lock(true),
+            _ => None,
+        },
+        sign_with: match get.word(Id::AuditSignWith).as_str() {
+            "key" => match get.text(Id::AuditKeyFile) {
+                Some(path) => SignWith::File(path.into()),
+                None => SignWith::Pem(Secret(get.word(Id::AuditKey))),
+            },
+            "kms" => SignWith::Kms(get.word(Id::AuditKmsKey)),
+            _ => SignWith::Nothing,
+        },
+    }
+}
+
+/// Values by type. The kind of a key says which type its value has, so that what is
+/// none of the type asked for is not there at all; a test compares all defaults.
+#[derive(Clone, Copy)]
+struct Get<'a>(&'a Settings);
+
+impl<'a> Get<'a> {
+    fn text(self, id: Id) -> Option<String> {
+        match self.0.value(id) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    fn word(self, id: Id) -> String {
+        self.text(id).unwrap_or_default()
+    }
+
+    fn number(self, id: Id) -> u64 {
+        match self.0.value(id) {
+            Some(Value::Number(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    fn small(self, id: Id) -> u32 {
+        u32::try_from(self.number(id)).unwrap_or(u32::MAX)
+    }
+
+    fn count(self, id: Id) -> usize {
+        usize::try_from(self.number(id)).unwrap_or(usize::MAX).max(1)
+    }
+
+    fn flag(self, id: Id) -> bool {
+        matches!(self.0.value(id), Some(Value::Flag(true)))
+    }
+
+    fn duration(self, id: Id) -> Duration {
+        match self.0.value(id) {
+            Some(Value::Duration(duration)) => *duration,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn millis(self, id: Id) -> Millis {
+        u64::try_from(self.duration(id).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn address(self, id: Id) -> SocketAddr {
+        let address = self.text(id).and_then(|text| text.parse().ok());
+        address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    fn list(self, id: Id) -> &'a [String] {
+        match self.0.value(id) {
+            Some(Value::List(items)) => items,
+            _ => &[],
+        }
+    }
+}

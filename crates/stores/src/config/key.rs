@@ -1,0 +1,259 @@
+//! The table of all keys. It is the only list: the TOML paths, the variables, the
+//! flags, `--print-config` and docs/CONFIGURATION.md come from it.
+
+use super::Binary;
+use super::kind::Kind;
+use super::machine;
+use cadmill_core::domain::limits::MIN_MEMORY_BYTES;
+use std::sync::LazyLock;
+
+/// What a key is when nobody sets it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Otherwise {
+    /// This value, as text.
+    Value(&'static str),
+    /// Nothing; what that means.
+    Unset(&'static str),
+    /// What the machine says; which fact of it.
+    Machine(&'static str, fn() -> String),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) id: Id,
+    /// Path in the TOML file, with dots.
+    pub(super) path: &'static str,
+    /// Variable, where it is not made from the path; else empty.
+    own_variable: &'static str,
+    pub(super) kind: Kind,
+    pub(super) default: Otherwise,
+    /// Programs that read it.
+    pub(super) uses: &'static [Binary],
+    /// One sentence, without its full stop.
+    pub(super) help: &'static str,
+}
+
+impl Key {
+    /// The environment variable.
+    pub(super) fn variable(&self) -> &'static str {
+        &NAMES[self.id as usize].0
+    }
+
+    /// The flag without its two hyphens; none for a secret, because everybody on
+    /// the machine can read the arguments of a process.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        (!self.kind.is_secret()).then_some(&NAMES[self.id as usize].1)
+    }
+
+    /// The path up to its last dot; empty for a key of no group.
+    pub(super) fn group(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(group, _)| group)
+    }
+}
+
+/// Variable and flag of each key.
+static NAMES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let variable = |key: &Key| match key.own_variable {
+        "" => format!("CADMILL_{}", key.path.replace('.', "_").to_ascii_uppercase()),
+        own => own.to_owned(),
+    };
+    KEYS.iter().map(|key| (variable(key), key.path.replace(['.', '_'], "-"))).collect()
+});
+
+macro_rules! keys {
+    ($($id:ident = $path:literal $(@ $variable:literal)?, $kind:expr, $default:expr, $uses:expr, $help:literal;)+) => {
+        /// A key, as the code names it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) enum Id { $($id,)+ }
+
+        /// Every key, in the order of the documented table and of [`Id`].
+        pub(super) static KEYS: &[Key] = &[$(Key {
+            id: Id::$id,
+            path: $path,
+            own_variable: concat!($($variable)?),
+            kind: $kind,
+            default: $default,
+            uses: $uses,
+            help: $help,
+        },)+];
+    };
+}
+
+impl Id {
+    /// The row of this key.
+    pub(super) fn key(self) -> &'static Key {
+        &KEYS[self as usize]
+    }
+}
+
+const EVERY: &[Binary] = &[Binary::Api, Binary::Worker, Binary::Serve];
+const API: &[Binary] = &[Binary::Api, Binary::Serve];
+const WORKER: &[Binary] = &[Binary::Worker, Binary::Serve];
+const SERVE: &[Binary] = &[Binary::Serve];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+const DAY: u64 = 24 * HOUR;
+
+/// S3 signs URLs for seven days at most.
+const URL_LIFETIME: Kind = Kind::Duration { min: 10 * SECOND, max: 7 * DAY };
+
+const CONNECTIONS: Kind = Kind::Count { min: 1, max: 1_000_000 };
+const CONNECTION_TIME: Kind = Kind::Duration { min: SECOND, max: HOUR };
+
+/// The words that allow a workspace on a disk.
+pub(super) const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
+
+use Otherwise::{Machine, Unset, Value};
+
+keys! {
+    Backend = "backend", Kind::Choice(&["embedded", "aws"]), Value("embedded"), EVERY, "Where jobs, objects and events are kept: on this machine, or in DynamoDB, S3 and SQS";
+    DataDir = "data_dir", Kind::Path, Value("cadmill-data"), EVERY, "Directory of the embedded backend; uploads and results lie there as plain files until they are purged";
+
+    LogFormat = "log.format", Kind::Choice(&["text", "json"]), Value("text"), EVERY, "Form of the log lines on standard error";
+    LogLevel = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), Value("info"), EVERY, "Least important lines that are logged";
+
+    AwsRegion = "aws.region", Kind::Text, Unset("as the AWS SDK finds it"), EVERY, "AWS region";
+    AwsEndpoint = "aws.endpoint", Kind::Url, Unset("AWS"), EVERY, "Endpoint of all services, for emulators";
+
+    S3Bucket = "s3.bucket", Kind::Text, Unset("none"), EVERY, "Bucket of uploads and results";
+    S3Endpoint = "s3.endpoint", Kind::Url, Unset("aws.endpoint"), EVERY, "Endpoint of S3";
+    S3PublicEndpoint = "s3.public_endpoint", Kind::Url, Unset("s3.endpoint"), EVERY, "Endpoint of S3 as clients see it; presigned URLs are made with it";
+    S3PathStyle = "s3.path_style", Kind::Flag, Value("false"), EVERY, "Put the bucket into the path instead of the host name";
+    S3AccessKey = "s3.access_key", Kind::Text, Unset("as the AWS SDK finds it"), EVERY, "Access key for S3";
+    S3SecretKey = "s3.secret_key", Kind::Secret, Unset("as the AWS SDK finds it"), EVERY, "Secret key for S3; from a file or the environment only";
+
+    DynamodbTable = "dynamodb.table", Kind::Text, Unset("none"), EVERY, "Table of jobs";
+    SqsQueueUrl = "sqs.queue_url", Kind::Url, Unset("none"), EVERY, "Queue of events";
+    SqsDeadLetterUrl = "sqs.dead_letter_url", Kind::Url, Unset("none"), EVERY, "Queue of events that nobody could handle";
+
+    ApiListen = "api.listen", Kind::Address, Value("127.0.0.1:8080"), API, "Address and port of the API";
+    ApiAuth = "api.auth", Kind::Choice(&["none", "tokens", "oidc"]), Value("none"), API, "How callers prove who they are; none is for loopback only";
+    ApiTokens = "api.tokens", Kind::Tokens, Value(""), API, "Bearer tokens: their owners and their SHA-256; with :auditor behind it a token may read the audit of every job";
+    ApiOidcIssuer = "api.oidc.issuer", Kind::Url, Unset("none"), API, "Issuer that tokens must name";
+    ApiOidcAudience = "api.oidc.audience", Kind::Text, Unset("none"), API, "Audience that tokens must name";
+    ApiOidcJwksUrl = "api.oidc.jwks_url", Kind::Url, Unset("as the issuer's discovery document says"), API, "Where the issuer's keys are";
+    ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
+    ApiOidcRoleClaim = "api.oidc.role_claim", Kind::Text, Unset("no caller is an auditor"), API, "Claim that makes a caller an auditor, if it is, or has among its words, cadmill.auditor";
+    ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
+    ApiTrustedProxies = "api.trusted_proxies", Kind::Networks, Value(""), API, "Networks of the proxies before this server, such as 10.0.0.0/16; from them the client's address is taken from X-Forwarded-For, and only the total limits their connections";
+    ApiConnections = "api.connections", CONNECTIONS, Value("4096"), API, "Connections that the API keeps open; fewer where RLIMIT_NOFILE leaves room for fewer";
+    ApiConnectionsPerClient = "api.connections_per_client", CONNECTIONS, Value("256"), API, "Connections of one client, which is an IPv4 address or an IPv6 network of 64 bits";
+    ApiHeaderTime = "api.header_time", CONNECTION_TIME, Value("10s"), API, "How long a client may take for the head of a request";
+    ApiIdleTime = "api.idle_time", CONNECTION_TIME, Value("15s"), API, "How long a connection is kept without a request";
+    ApiProxyIdleTime = "api.proxy_idle_time", CONNECTION_TIME, Value("75s"), API, "The same for a connection of api.trusted_proxies; longer than the proxy keeps an idle connection";
+    ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
+    ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
+    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "How long an upload URL is good at most";
+    ApiUploadMinRate = "api.upload_min_rate", Kind::Size { min: KIB, max: TIB }, Value("256K"), API, "Bytes that a client uploads in a second at least; a URL is good for a minute and as long as its bytes take at this rate";
+    ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "How long a download URL is good";
+    ApiMultipartThreshold = "api.multipart_threshold", Kind::Size { min: 1, max: 5 * GIB }, Value("64M"), API, "Uploads larger than this are made in parts";
+    ApiPartSize = "api.part_size", Kind::Size { min: 5 * MIB, max: 5 * GIB }, Value("16M"), API, "Size of a part, 5 MiB to 5 GiB; larger where a file would have more than 10000 parts";
+    ApiMaxUpload = "api.max_upload", Kind::Size { min: 1, max: 5 * TIB }, Value("8G"), API, "Largest upload";
+
+    JobUploadWindow = "job.upload_window", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("2h"), EVERY, "From creation to the end of the wait for an upload";
+    JobLease = "job.lease", Kind::Duration { min: SECOND, max: HOUR }, Value("30s"), EVERY, "How long a worker's claim is good without renewal";
+    JobRedeliver = "job.redeliver", Kind::Duration { min: SECOND, max: DAY }, Value("5m"), EVERY, "After how long an uploaded job that no worker has claimed is announced again";
+    JobMaxAttempts = "job.max_attempts", Kind::Count { min: 1, max: 100 }, Value("3"), EVERY, "Times that a job may be tried";
+    JobRetention = "job.retention", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), EVERY, "How long a result is kept that nobody has fetched";
+    JobLinger = "job.linger", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("20m"), EVERY, "After how long the objects of an ended job are deleted once more";
+    JobRecord = "job.record", Kind::Duration { min: SECOND, max: 3650 * DAY }, Value("7d"), EVERY, "How long the record of an ended job is kept";
+
+    WorkerName = "worker.name", Kind::Text, Machine("host name and random digits", machine::name), WORKER, "Name in leases and logs; no two workers may share one";
+    WorkerConcurrency = "worker.concurrency", Kind::Count { min: 1, max: 1024 }, Machine("number of processors", machine::processors), WORKER, "Conversions at the same time";
+    WorkerMemory = "worker.memory", Kind::SizeOrAuto { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("auto"), WORKER, "Memory for all conversions together, files in memory included; auto takes what the machine or the container has";
+    WorkerFetchBuffer = "worker.fetch_buffer", Kind::Size { min: 3 * MIB, max: TIB }, Value("48M"), WORKER, "Memory for parts of an upload that are on their way, for each conversion; parts are 8 MiB, or a third of this";
+    WorkerWorkspace = "worker.workspace" @ "CADMILL_WORKSPACE", Kind::Path, Value("/dev/shm"), WORKER, "Memory-backed directory for the files of running jobs";
+    WorkerAllowDisk = "worker.allow_disk" @ "CADMILL_ALLOW_DISK_WORKSPACE", Kind::Choice(&["no", DISK_WORDS]), Value("no"), WORKER, "Accept a workspace on a disk, where deleted plaintext may be found later";
+    WorkerPrivateWorkspace = "worker.private_workspace" @ "CADMILL_PRIVATE_WORKSPACE", Kind::Choice(&["auto", "no", "required"]), Value("auto"), WORKER, "Memory in a mount namespace of the worker's own for the workspaces, as large as worker.memory: where the host gives it, or else no start";
+    WorkerEnginesFile = "worker.engines_file" @ "CADMILL_ENGINES_FILE", Kind::Path, Unset("the built-in engines"), WORKER, "TOML file that declares engines";
+    WorkerEngineHost = "worker.engine_host" @ "CADMILL_ENGINE_HOST", Kind::Path, Unset("beside the program"), WORKER, "The cadmill-engine-host binary";
+    WorkerWarm = "worker.warm", Kind::Text, Unset("none"), WORKER, "Engines, by name with commas between, for which a process waits ahead of the next job; each takes 96 MiB of worker.memory";
+    WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or give back all jobs when told to stop";
+    WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; `cadmill serve` takes 10 unless told otherwise";
+    WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Least confinement of engines that is accepted; `cadmill doctor` tells what there is";
+
+    AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout"]), Value("file"), WORKER, "Where ledgers are kept; each of them has to take every record";
+    AuditDirectory = "audit.directory", Kind::Path, Unset("audit in data_dir"), WORKER, "Directory of the ledgers of the sink file";
+    AuditBucket = "audit.bucket", Kind::Text, Unset("s3.bucket"), WORKER, "Bucket of the ledgers of the sink s3, below audit/";
+    AuditLock = "audit.lock", Kind::Choice(&["none", "governance", "compliance"]), Value("none"), WORKER, "Object Lock of the ledgers in S3; the bucket must have been made with it";
+    AuditLockFor = "audit.lock_for", Kind::Duration { min: DAY, max: 36_500 * DAY }, Value("365d"), WORKER, "How long a locked ledger cannot be deleted";
+    AuditSignWith = "audit.sign_with", Kind::Choice(&["nothing", "key", "kms"]), Value("nothing"), WORKER, "What signs the heads of ledgers; unsigned they prove nothing";
+    AuditKeyFile = "audit.key_file", Kind::Path, Unset("none"), WORKER, "File of the Ed25519 signing key, PKCS#8 in PEM";
+    AuditKey = "audit.key", Kind::Pem, Unset("none"), WORKER, "The signing key itself, where there is no audit.key_file; from a file or the environment only";
+    AuditKmsKey = "audit.kms_key", Kind::Text, Unset("none"), WORKER, "Id, ARN or alias of the signing key in AWS KMS, of the spec ECC_NIST_EDWARDS25519";
+
+    LimitsMemory = "limits.memory", Kind::Size { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("4G"), WORKER, "Memory that the engine may use for one conversion";
+    LimitsTimeout = "limits.timeout", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), WORKER, "Time that the engine may take for one conversion";
+    LimitsMaxOutput = "limits.max_output", Kind::Size { min: 1, max: 1024 * TIB }, Value("16G"), WORKER, "Bytes that the engine may write for one conversion";
+    LimitsMaxEntries = "limits.max_entries", Kind::Count { min: 1, max: 10_000_000 }, Value("10000"), WORKER, "Entries that an archive may have";
+    LimitsMaxExpanded = "limits.max_expanded", Kind::Size { min: 1, max: 1024 * TIB }, Value("16G"), WORKER, "Bytes that an archive may expand to";
+    LimitsMaxRatio = "limits.max_ratio", Kind::Count { min: 1, max: 100_000 }, Value("250"), WORKER, "Times that one entry of more than 64 MiB may expand";
+
+    EmbeddedS3Listen = "embedded.s3_listen", Kind::Address, Value("127.0.0.1:0"), SERVE, "Address and port of the embedded S3 server; port 0 takes a free one";
+    EmbeddedS3Connections = "embedded.s3_connections", CONNECTIONS, Value("1024"), SERVE, "Connections of clients that the embedded S3 server keeps open; fewer where RLIMIT_NOFILE leaves room for fewer";
+    EmbeddedS3ConnectionsPerClient = "embedded.s3_connections_per_client", CONNECTIONS, Value("256"), SERVE, "Those of one client, which is an IPv4 address or an IPv6 network of 64 bits; api.trusted_proxies are not counted";
+    EmbeddedS3MinRate = "embedded.s3_min_rate", Kind::Size { min: 1, max: GIB }, Value("8K"), SERVE, "Bytes a second that an upload or download makes on average at least; it may also rest for up to 60 s at a time";
+}
+
+/// Variables that begin with `CADMILL_` and are no keys; `*` stands for any ending.
+pub(super) const OTHER_VARIABLES: &[&str] = &[
+    // Names the file.
+    "CADMILL_CONFIG",
+    // Of `cadmill-converter task`.
+    "CADMILL_JOB",
+    // Of `cadmill submit`.
+    "CADMILL_TOKEN",
+    "CADMILL_SERVER",
+    // Of tests.
+    "CADMILL_FAILPOINT*",
+    "CADMILL_MOTO_SERVER",
+    // Of the build; cargo hands them to what it runs.
+    "CADMILL_REVISION",
+    "CADMILL_TARGET",
+    "CADMILL_ASSIMP_INCLUDE",
+    "CADMILL_GDAL_INCLUDE",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn rows_stand_where_their_ids_say_and_no_name_is_used_twice() {
+        let (mut variables, mut flags) = (HashSet::new(), HashSet::new());
+        for (place, key) in KEYS.iter().enumerate() {
+            assert_eq!(key.id as usize, place, "{}", key.path);
+            assert!(variables.insert(key.variable()), "{}", key.variable());
+            assert!(!OTHER_VARIABLES.contains(&key.variable()), "{}", key.variable());
+            assert!(key.flag().is_none_or(|flag| flags.insert(flag)), "{}", key.path);
+            assert!(!key.uses.is_empty() && !key.help.ends_with('.'), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_good_value() {
+        for key in KEYS {
+            let text = match key.default {
+                Value(text) => text.to_owned(),
+                Machine(_, ask) => ask(),
+                Unset(_) => continue,
+            };
+            assert!(key.kind.parse(&text).is_some(), "{}: {text}", key.path);
+        }
+    }
+
+    #[test]
+    fn names_follow_the_path_unless_they_are_older() {
+        assert_eq!(Id::JobMaxAttempts.key().variable(), "CADMILL_JOB_MAX_ATTEMPTS");
+        assert_eq!(Id::JobMaxAttempts.key().flag(), Some("job-max-attempts"));
+        assert_eq!(Id::WorkerWorkspace.key().variable(), "CADMILL_WORKSPACE");
+        assert_eq!(Id::S3SecretKey.key().flag(), None);
+    }
+}

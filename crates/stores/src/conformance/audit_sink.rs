@@ -1,0 +1,117 @@
+//! The contract of [`AuditSink`].
+
+use cadmill_core::audit::LocalSigner;
+use cadmill_core::domain::audit::{Head, LedgerId, Signature, SignedHead, chain};
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::ports::{AuditSink, PortError, Signer};
+
+/// Runs the whole contract. `reads` says whether the sink can be read back; one that
+/// cannot has to say so.
+///
+/// # Panics
+/// Where the sink does not keep it.
+pub fn suite(sink: &dyn AuditSink, reads: bool) {
+    let ledger = new_id();
+    begins_once(sink, ledger);
+    if reads {
+        keeps_what_was_synced(sink);
+        keeps_many_lines(sink);
+        keeps_ledgers_apart(sink);
+        tells_what_is_not_there(sink);
+    } else {
+        for error in [sink.read(ledger).unwrap_err(), sink.read_head(ledger).unwrap_err()] {
+            assert!(matches!(error, PortError::Refused { .. }), "it cannot be read: {error:?}");
+        }
+    }
+}
+
+/// A ledger that nobody has begun.
+pub fn new_id() -> LedgerId {
+    LedgerId::of_attempt(JobId::random(), 1)
+}
+
+/// A signer with a new key.
+///
+/// # Panics
+/// When there is no randomness.
+pub fn signer() -> LocalSigner {
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::generate().expect("a key");
+    let der = pair.to_pkcs8v1().expect("PKCS#8");
+    let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref()));
+    LocalSigner::from_pem(pem.as_bytes()).expect("a signer")
+}
+
+/// The head of a ledger of these lines.
+pub fn head_of(ledger: LedgerId, lines: &[&str]) -> SignedHead {
+    let last = lines.last().expect("a line");
+    let head = Head::new(ledger, lines.len() as u64 - 1, &chain::line_hash(last.as_bytes()));
+    let signer = signer();
+    let signature = Signature::new(&signer.public_key(), &signer.sign(&head.message()).expect("a signature"));
+    SignedHead { head, signature: Some(signature) }
+}
+
+fn begins_once(sink: &dyn AuditSink, ledger: LedgerId) {
+    let mut log = sink.begin(ledger).expect("begun");
+    log.append(b"{\"a\":1}\n").expect("appended");
+    log.sync().expect("synced");
+    let again = sink.begin(ledger).err();
+    assert!(matches!(again, Some(PortError::Precondition(_))), "begun twice: {again:?}");
+    drop(log);
+    let after = sink.begin(ledger).err();
+    assert!(matches!(after, Some(PortError::Precondition(_))), "begun after its end: {after:?}");
+    // Others are others.
+    sink.begin(ledger.next_part()).expect("the next part");
+    sink.begin(LedgerId { attempt: 2, ..ledger }).expect("the next attempt");
+}
+
+fn keeps_what_was_synced(sink: &dyn AuditSink) {
+    let ledger = new_id();
+    let lines = ["{\"a\":1}\n", "{\"a\":2}\n", "{\"b\":\"x\"}\n"];
+    let mut log = sink.begin(ledger).expect("begun");
+    for (count, line) in lines.iter().enumerate() {
+        log.append(line.as_bytes()).expect("appended");
+        log.sync().expect("synced");
+        let kept = sink.read(ledger).expect("read while it grows");
+        assert_eq!(String::from_utf8_lossy(&kept), lines[..=count].concat(), "byte for byte");
+    }
+    let unsealed = sink.read_head(ledger);
+    assert!(matches!(unsealed, Err(PortError::NotFound(_))), "no head before it is sealed: {unsealed:?}");
+    let head = head_of(ledger, &lines);
+    log.seal(&head).expect("sealed");
+    drop(log);
+    assert_eq!(sink.read_head(ledger), Ok(head));
+    assert_eq!(sink.read(ledger).expect("read").len(), lines.concat().len(), "the head is no line");
+}
+
+/// More than a sink would hold back in memory.
+fn keeps_many_lines(sink: &dyn AuditSink) {
+    let ledger = new_id();
+    let mut log = sink.begin(ledger).expect("begun");
+    let mut all = String::new();
+    for n in 0..2000 {
+        let line = format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "x".repeat(n % 100));
+        log.append(line.as_bytes()).expect("appended");
+        all.push_str(&line);
+    }
+    log.sync().expect("synced");
+    assert!(sink.read(ledger).expect("read") == all.as_bytes(), "all lines, in order");
+}
+
+fn keeps_ledgers_apart(sink: &dyn AuditSink) {
+    let (one, other) = (new_id(), new_id());
+    let (mut first, mut second) = (sink.begin(one).expect("begun"), sink.begin(other).expect("begun"));
+    for _ in 0..3 {
+        first.append(b"{\"l\":1}\n").expect("appended");
+        second.append(b"{\"l\":2}\n").expect("appended");
+    }
+    first.sync().expect("synced");
+    second.sync().expect("synced");
+    assert_eq!(sink.read(one).expect("read"), b"{\"l\":1}\n".repeat(3));
+    assert_eq!(sink.read(other).expect("read"), b"{\"l\":2}\n".repeat(3));
+}
+
+fn tells_what_is_not_there(sink: &dyn AuditSink) {
+    let nobody = new_id();
+    assert!(matches!(sink.read(nobody), Err(PortError::NotFound(_))));
+    assert!(matches!(sink.read_head(nobody), Err(PortError::NotFound(_))));
+}

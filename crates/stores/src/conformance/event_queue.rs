@@ -1,0 +1,197 @@
+//! The contract of [`EventQueue`].
+//!
+//! Times are whole seconds, because Amazon SQS counts in those. The queue may have
+//! messages of other tests in it; they are looked past and left alone.
+
+use cadmill_core::domain::ids::JobId;
+use cadmill_core::ports::event_queue::Message;
+use cadmill_core::ports::{EventQueue, PortError};
+use std::time::{Duration, Instant};
+
+/// Long enough for a message to stay hidden while a test looks.
+const LONG: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+const NO_TIME: Duration = Duration::ZERO;
+/// How long a message that must come may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Runs the whole contract. The queue must deliver a message at least four times.
+///
+/// # Panics
+/// Where the queue does not keep it.
+pub async fn suite(queue: &dyn EventQueue) {
+    suite_with_any_receipt(queue).await;
+    heeds_the_latest_receipt_only(queue).await;
+}
+
+/// The contract but for stale receipts, for a server that heeds those too. SQS on AWS
+/// does not.
+///
+/// # Panics
+/// Where the queue does not keep it.
+pub async fn suite_with_any_receipt(queue: &dyn EventQueue) {
+    queue.check().await.expect("the queue answers");
+    delivers_what_was_sent(queue).await;
+    hides_what_was_received(queue).await;
+    shows_again_what_was_not_deleted(queue).await;
+    delivers_each_message_to_one_receiver(queue).await;
+    buries(queue).await;
+    wakes_who_waits(queue).await;
+}
+
+fn body() -> String {
+    format!("{{\"test\":\"{}\"}}", JobId::random())
+}
+
+/// Receives until this message comes; what else comes is shown again at once.
+async fn expect(queue: &dyn EventQueue, body: &str, hidden: Duration) -> Message {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let mut found = None;
+        for message in queue.receive(10, SECOND, hidden).await.expect("received") {
+            if message.body == body && found.is_none() {
+                found = Some(message);
+            } else {
+                let _ = queue.hide(&message, SECOND).await;
+            }
+        }
+        if let Some(message) = found {
+            return message;
+        }
+    }
+    panic!("the message did not come");
+}
+
+/// Whether this message comes within a second.
+async fn comes(queue: &dyn EventQueue, body: &str) -> bool {
+    let mut came = false;
+    for message in queue.receive(10, SECOND, SECOND).await.expect("received") {
+        came |= message.body == body;
+    }
+    came
+}
+
+async fn delivers_what_was_sent(queue: &dyn EventQueue) {
+    let long = format!("{}ä€\"\\\n{}", body(), "x".repeat(200_000));
+    for body in [body(), long] {
+        queue.send(&body).await.expect("sent");
+        let message = expect(queue, &body, LONG).await;
+        assert_eq!(message.deliveries, 1, "the first delivery counts");
+        assert!(!message.id.is_empty() && !message.receipt.is_empty());
+        queue.delete(&message).await.expect("deleted");
+    }
+}
+
+async fn hides_what_was_received(queue: &dyn EventQueue) {
+    let body = body();
+    queue.send(&body).await.expect("sent");
+    let message = expect(queue, &body, LONG).await;
+    assert!(!comes(queue, &body).await, "a received message is hidden");
+    queue.delete(&message).await.expect("deleted");
+    assert!(!comes(queue, &body).await, "a deleted message is gone");
+}
+
+async fn shows_again_what_was_not_deleted(queue: &dyn EventQueue) {
+    let body = body();
+    queue.send(&body).await.expect("sent");
+    let first = expect(queue, &body, SECOND).await;
+    let second = expect(queue, &body, LONG).await;
+    assert_eq!(first.id, second.id, "the same at each delivery");
+    assert!(second.deliveries > first.deliveries, "deliveries are counted");
+
+    queue.hide(&second, NO_TIME).await.expect("shown at once");
+    let third = expect(queue, &body, SECOND).await;
+    assert_eq!(third.deliveries, second.deliveries + 1);
+    queue.hide(&third, LONG).await.expect("hidden for longer");
+    tokio::time::sleep(SECOND + SECOND / 2).await;
+    assert!(!comes(queue, &body).await, "hidden for longer than it was received for");
+    queue.delete(&third).await.expect("deleted");
+}
+
+async fn heeds_the_latest_receipt_only(queue: &dyn EventQueue) {
+    let body = body();
+    queue.send(&body).await.expect("sent");
+    let stale = expect(queue, &body, LONG).await;
+    queue.hide(&stale, NO_TIME).await.expect("shown at once");
+    let latest = expect(queue, &body, LONG).await;
+    assert_ne!(stale.receipt, latest.receipt, "each delivery has its receipt");
+    let worthless = |answer: Result<(), PortError>| matches!(answer, Ok(()) | Err(PortError::NotFound(_)));
+    assert!(worthless(queue.delete(&stale).await));
+    assert!(worthless(queue.hide(&stale, LONG).await));
+
+    queue.hide(&latest, NO_TIME).await.expect("the message is still there");
+    let last = expect(queue, &body, LONG).await;
+    queue.delete(&last).await.expect("deleted");
+    assert!(worthless(queue.delete(&last).await), "deleting twice is harmless");
+}
+
+async fn delivers_each_message_to_one_receiver(queue: &dyn EventQueue) {
+    let mut sent: Vec<String> = (0..12).map(|_| body()).collect();
+    for body in &sent {
+        queue.send(body).await.expect("sent");
+    }
+    let mut received = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while received.len() < sent.len() && Instant::now() < end {
+        let several = (0..4).map(|_| queue.receive(3, SECOND, LONG));
+        for messages in futures_util::future::join_all(several).await {
+            let messages = messages.expect("received");
+            assert!(messages.len() <= 3, "at most as many as asked for");
+            for message in messages {
+                if sent.contains(&message.body) {
+                    queue.delete(&message).await.expect("deleted");
+                    received.push(message.body);
+                } else {
+                    let _ = queue.hide(&message, SECOND).await;
+                }
+            }
+        }
+    }
+    sent.sort();
+    received.sort();
+    assert_eq!(received, sent, "each came, and to one receiver");
+}
+
+async fn buries(queue: &dyn EventQueue) {
+    let before = queue.dead_letters().await.expect("counted");
+    let body = body();
+    queue.send(&body).await.expect("sent");
+    let message = expect(queue, &body, SECOND).await;
+    queue.bury(&message).await.expect("buried");
+    tokio::time::sleep(SECOND + SECOND / 2).await;
+    assert!(!comes(queue, &body).await, "a buried message is not delivered");
+    let end = Instant::now() + PATIENCE;
+    let mut after = before;
+    while after <= before && Instant::now() < end {
+        after = queue.dead_letters().await.expect("counted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(after > before, "it lies with the dead letters");
+}
+
+async fn wakes_who_waits(queue: &dyn EventQueue) {
+    // Nothing comes: the wait ends by itself.
+    let began = Instant::now();
+    let _ = queue.receive(1, NO_TIME, SECOND).await.expect("received");
+    assert!(began.elapsed() < PATIENCE, "no wait was asked for");
+
+    let body = body();
+    let began = Instant::now();
+    let receive = async {
+        loop {
+            let messages = queue.receive(1, Duration::from_secs(20), LONG).await.expect("received");
+            match messages.into_iter().next() {
+                Some(message) if message.body == body => return message,
+                Some(message) => drop(queue.hide(&message, LONG).await),
+                None => panic!("the wait ended without the message"),
+            }
+        }
+    };
+    let send = async {
+        tokio::time::sleep(SECOND / 2).await;
+        queue.send(&body).await.expect("sent");
+    };
+    let (message, ()) = futures_util::future::join(receive, send).await;
+    assert!(began.elapsed() < PATIENCE, "a message ends the wait");
+    queue.delete(&message).await.expect("deleted");
+}

@@ -1,0 +1,313 @@
+//! The contract of [`JobStore`].
+
+use cadmill_core::domain::audit::LedgerId;
+use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::{Compress, Job, Millis, Order, State};
+use cadmill_core::domain::state::{Policy, created};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced};
+use cadmill_core::ports::{JobStore, PortError};
+use std::time::Duration;
+
+/// Runs the whole contract.
+///
+/// # Panics
+/// Where the store does not keep it.
+pub async fn suite(store: &dyn JobStore) {
+    store.check().await.expect("the store answers");
+    store.can_write().await.expect("the store takes writes");
+    creates_once(store).await;
+    replaces_the_judged_version_only(store).await;
+    one_of_many_writers_wins(store).await;
+    one_of_many_creators_wins(store).await;
+    deletes_the_judged_version_only(store).await;
+    lists_by_owner(store).await;
+    refuses_pages_it_did_not_give(store).await;
+    tells_what_is_due(store).await;
+}
+
+/// A new job of this owner, created at this time.
+pub fn new_job(owner: &Owner, now: Millis) -> Job {
+    let order = Order {
+        owner: owner.clone(),
+        file_name: "a \"part\" of Gerät+%2F.zip".parse().expect("a file name"),
+        size_bytes: 7 << 32,
+        sha256: Some("00".repeat(32)),
+        format: "dxf".to_owned(),
+        root: Some("in/the/archive.shp".to_owned()),
+        options: [("scale".to_owned(), "1,5 €".to_owned())].into(),
+        compress: Compress::Auto,
+    };
+    created(JobId::random(), order, &Policy::default(), now)
+}
+
+/// An owner that no other run has.
+pub fn new_owner() -> Owner {
+    format!("owner|{}", JobId::random()).parse().expect("an owner")
+}
+
+/// The job after one change.
+fn changed(job: &Job) -> Job {
+    let ledger = LedgerId::of_attempt(job.id, 1);
+    let lines = ["{\"a\":1}\n"];
+    let audit = vec![super::audit_sink::head_of(ledger, &lines)];
+    Job { version: job.version + 1, polls: job.polls + 1, audit, ..job.clone() }
+}
+
+async fn creates_once(store: &dyn JobStore) {
+    let job = new_job(&new_owner(), 1_000);
+    assert_eq!(store.get(job.id).await, Ok(None), "a job that was never created");
+    assert_eq!(store.create(&job).await, Ok(Created::New));
+    assert_eq!(
+        store.get(job.id).await,
+        Ok(Some(job.clone())),
+        "a read after a write sees it, field by field"
+    );
+    assert_eq!(store.create(&job).await, Ok(Created::Exists(Box::new(job.clone()))));
+
+    let other =
+        Job { order: Order { size_bytes: 1, owner: new_owner(), ..job.order.clone() }, ..job.clone() };
+    assert_eq!(store.create(&other).await, Ok(Created::Exists(Box::new(job.clone()))), "the first one stays");
+    assert_eq!(store.get(job.id).await, Ok(Some(job)));
+}
+
+async fn replaces_the_judged_version_only(store: &dyn JobStore) {
+    let first = new_job(&new_owner(), 1_000);
+    let second = Job { due: None, state: State::Cancelled, ..changed(&first) };
+    assert_eq!(store.replace(&second).await, Ok(Replaced::Conflict(None)), "nothing is there to replace");
+    assert_eq!(store.get(first.id).await, Ok(None), "and nothing was made");
+
+    store.create(&first).await.expect("created");
+    assert_eq!(store.replace(&second).await, Ok(Replaced::Done));
+    assert_eq!(store.get(first.id).await, Ok(Some(second.clone())));
+    // The same again, as after a lost reply: the answer shows that it is there.
+    assert_eq!(store.replace(&second).await, Ok(Replaced::Conflict(Some(Box::new(second.clone())))));
+
+    let outdated = Job { polls: 99, ..changed(&first) };
+    assert_eq!(store.replace(&outdated).await, Ok(Replaced::Conflict(Some(Box::new(second.clone())))));
+    let hasty = Job { version: second.version + 2, ..second.clone() };
+    assert_eq!(store.replace(&hasty).await, Ok(Replaced::Conflict(Some(Box::new(second.clone())))));
+    assert_eq!(store.get(first.id).await, Ok(Some(second)));
+}
+
+async fn one_of_many_writers_wins(store: &dyn JobStore) {
+    let job = new_job(&new_owner(), 1_000);
+    store.create(&job).await.expect("created");
+    let candidates: Vec<Job> = (0..50).map(|n| Job { polls: n, ..changed(&job) }).collect();
+    let answers = futures_util::future::join_all(candidates.iter().map(|next| store.replace(next))).await;
+
+    let winners: Vec<&Job> = answers
+        .iter()
+        .zip(&candidates)
+        .filter(|(answer, _)| **answer == Ok(Replaced::Done))
+        .map(|(_, job)| job)
+        .collect();
+    assert_eq!(winners.len(), 1, "writers that won");
+    assert_eq!(store.get(job.id).await.as_ref(), Ok(&Some(winners[0].clone())), "what the winner wrote");
+    for answer in &answers {
+        match answer {
+            Ok(Replaced::Done) => {}
+            Ok(Replaced::Conflict(Some(there))) => assert_eq!(&**there, winners[0]),
+            other => panic!("a loser is told what is there, not {other:?}"),
+        }
+    }
+}
+
+async fn one_of_many_creators_wins(store: &dyn JobStore) {
+    let job = new_job(&new_owner(), 1_000);
+    let answers = futures_util::future::join_all((0..20).map(|_| store.create(&job))).await;
+    let new = answers.iter().filter(|answer| **answer == Ok(Created::New)).count();
+    assert_eq!(new, 1, "creators that won");
+    assert!(answers.iter().all(Result::is_ok), "the others are told that it is there: {answers:?}");
+}
+
+async fn deletes_the_judged_version_only(store: &dyn JobStore) {
+    let job = new_job(&new_owner(), 1_000);
+    assert_eq!(store.delete(job.id, 0).await, Ok(false), "nothing is there");
+    store.create(&job).await.expect("created");
+    let next = changed(&job);
+    store.replace(&next).await.expect("replaced");
+    assert_eq!(store.delete(job.id, job.version).await, Ok(false), "another version");
+    assert_eq!(store.get(job.id).await, Ok(Some(next.clone())));
+    assert_eq!(store.delete(job.id, next.version).await, Ok(true));
+    assert_eq!(store.get(job.id).await, Ok(None));
+    assert_eq!(store.delete(job.id, next.version).await, Ok(false), "once");
+}
+
+async fn lists_by_owner(store: &dyn JobStore) {
+    let (owner, other) = (new_owner(), new_owner());
+    // Two of one moment, so that a page may end between them.
+    let times = [5_000, 1_000, 3_000, 3_000, 4_000];
+    let mut jobs: Vec<Job> = times.iter().map(|&time| new_job(&owner, time)).collect();
+    for job in jobs.iter().chain([&new_job(&other, 3_500)]) {
+        store.create(job).await.expect("created");
+    }
+    let settled = |page: &Page| page.jobs.len() == 5;
+    let all = eventually("a listing of five", || store.list(&owner, None, 10), settled).await;
+    assert_eq!(all.next, None, "the last page says so");
+    let created: Vec<_> = all.jobs.iter().map(|job| job.times.created).collect();
+    assert_eq!(created, [5_000, 4_000, 3_000, 3_000, 1_000], "newest first");
+    let sort = |jobs: &mut Vec<Job>| jobs.sort_by_key(|job| job.id);
+    let mut listed = all.jobs.clone();
+    sort(&mut listed);
+    sort(&mut jobs);
+    assert_eq!(listed, jobs, "this owner's jobs, whole");
+
+    for limit in 1..=5 {
+        let (mut paged, mut page) = (Vec::new(), None);
+        loop {
+            let answer = store.list(&owner, page.as_deref(), limit).await.expect("a page");
+            assert!(answer.jobs.len() <= limit as usize, "at most the limit");
+            paged.extend(answer.jobs);
+            assert!(paged.len() <= jobs.len(), "a listing has an end");
+            match answer.next {
+                Some(next) => {
+                    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+                    assert!(!next.is_empty() && next.bytes().all(safe), "safe in a URL: {next}");
+                    page = Some(next);
+                }
+                None => break,
+            }
+        }
+        assert_eq!(paged, all.jobs, "the pages of {limit} make up the whole");
+    }
+    assert_eq!(store.list(&new_owner(), None, 10).await, Ok(Page::default()), "an owner without jobs");
+}
+
+async fn refuses_pages_it_did_not_give(store: &dyn JobStore) {
+    let (owner, other) = (new_owner(), new_owner());
+    for job in [new_job(&owner, 1), new_job(&owner, 2), new_job(&owner, 3), new_job(&other, 4)] {
+        store.create(&job).await.expect("created");
+    }
+    let settled = |page: &Page| page.jobs.len() == 1 && page.next.is_some();
+    let page = eventually("a page of one", || store.list(&owner, None, 1), settled).await;
+    let token = page.next.expect("another page");
+
+    let refused = |answer: &Result<Page, PortError>| matches!(answer, Err(PortError::NotFound(_)));
+    let answer = store.list(&other, Some(&token), 10).await;
+    assert!(refused(&answer), "another owner's page: {answer:?}");
+    let end = token.len() - 1;
+    let forged = format!("{}{}", &token[..end], if token.ends_with('0') { '1' } else { '0' });
+    for bad in ["", "0", "page", "ä€", &token[..end], &forged, &"9".repeat(5_000)] {
+        let answer = store.list(&owner, Some(bad), 10).await;
+        assert!(refused(&answer), "{answer:?}");
+    }
+    assert!(store.list(&owner, Some(&token), 10).await.is_ok(), "the token itself is good, more than once");
+}
+
+/// Other runs may have left what is due, or due earlier; so due times are small here,
+/// and others' jobs are looked past.
+async fn tells_what_is_due(store: &dyn JobStore) {
+    let owner = new_owner();
+    let times = [Some(30), Some(10), Some(20), Some(41), None];
+    let mut jobs = Vec::new();
+    for due in times {
+        let job = Job { due, ..new_job(&owner, 1) };
+        store.create(&job).await.expect("created");
+        jobs.push(job);
+    }
+    let own = |due: &Due| -> Vec<Millis> {
+        due.jobs.iter().filter(|job| job.order.owner == owner).filter_map(|job| job.due).collect()
+    };
+    let due = eventually("three due jobs", || store.due(40, 100), |due| own(due).len() == 3).await;
+    assert_eq!(own(&due), [10, 20, 30], "the most overdue first, none that is not due");
+    assert!(due.jobs.iter().all(|job| job.due.is_some_and(|time| time <= 40)));
+    assert!(
+        due.jobs.iter().filter(|job| job.order.owner == owner).all(|job| jobs.contains(job)),
+        "whole records"
+    );
+    assert!(own(&store.due(30, 100).await.expect("due")).contains(&30), "at its very time");
+    assert_eq!(store.due(40, 2).await.expect("due").jobs.len(), 2, "at most the limit");
+
+    // What is no longer due, or gone, is not told.
+    store.replace(&Job { due: None, ..changed(&jobs[0]) }).await.expect("replaced");
+    store.replace(&Job { due: Some(15), ..changed(&jobs[2]) }).await.expect("replaced");
+    store.delete(jobs[1].id, jobs[1].version).await.expect("deleted");
+    eventually("the changed due times", || store.due(40, 100), |due| own(due) == [15]).await;
+    for job in &jobs {
+        if let Ok(Some(job)) = store.get(job.id).await {
+            store.delete(job.id, job.version).await.expect("deleted");
+        }
+    }
+}
+
+/// The contract for records that cannot be read. `spoil` makes one of the job's, which
+/// no port can do.
+///
+/// # Panics
+/// Where the store does not keep it.
+pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
+    store: &dyn JobStore,
+    spoil: impl Fn(JobId, &'static str) -> F,
+) {
+    let owner = new_owner();
+    let mut jobs = Vec::new();
+    for number in 1..=6 {
+        let job = Job { due: Some(number), ..new_job(&owner, number) };
+        store.create(&job).await.expect("created");
+        jobs.push(job);
+    }
+    let records = ["", "{", "{\"id\":\"a\"}", "null"];
+    for (job, record) in jobs.iter().zip(records) {
+        spoil(job.id, record).await;
+        let answer = store.get(job.id).await;
+        assert!(matches!(answer, Err(PortError::Corrupt { .. })), "asked for by its id: {answer:?}");
+    }
+    let good = [&jobs[5], &jobs[4]].map(|job| job.id);
+    let ids = |page: &Page| page.jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+    let settled = |page: &Page| ids(page) == good && page.unreadable == 4;
+    let page = eventually("a list without them", || store.list(&owner, None, 10), settled).await;
+    assert_eq!(page.next, None);
+    for limit in 1..=6 {
+        let (mut found, mut unreadable, mut page) = (Vec::new(), 0, None);
+        loop {
+            let answer = store.list(&owner, page.as_deref(), limit).await.expect("a page");
+            assert!(answer.jobs.len() + answer.unreadable as usize <= limit as usize, "at most the limit");
+            found.extend(ids(&answer));
+            unreadable += answer.unreadable;
+            assert!(unreadable <= 4, "a listing has an end");
+            match answer.next {
+                Some(next) => page = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!((&found[..], unreadable), (&good[..], 4), "pages of {limit}");
+    }
+
+    let of = |due: &Due| -> Vec<String> {
+        let own = |id: &&String| jobs.iter().any(|job| job.id.to_string() == **id);
+        due.unreadable.iter().map(|record| &record.id).filter(own).cloned().collect()
+    };
+    let due = eventually("what is due", || store.due(6, 100), |due| of(due).len() == 4).await;
+    assert_eq!(due.jobs.iter().filter(|job| job.order.owner == owner).count(), 2, "the others beside them");
+    for record in &due.unreadable {
+        store.set_aside(record, 1_000).await.expect("set aside");
+    }
+    eventually("none is due", || store.due(999, 100), |due| of(due).is_empty()).await;
+    eventually("they are due again", || store.due(1_000, 100), |due| of(due).len() == 4).await;
+    // What a newer version writes meanwhile counts, and an older aside does not.
+    store.set_aside(&due.unreadable[0], 500).await.expect("set aside");
+    eventually("still not due", || store.due(999, 100), |due| of(due).is_empty()).await;
+    for job in &jobs {
+        store.delete(job.id, job.version).await.expect("deleted");
+    }
+    store.set_aside(&due.unreadable[0], 2_000).await.expect("one that is gone");
+    assert_eq!(store.get(jobs[0].id).await, Ok(None), "nothing is made by it");
+}
+
+/// Asks until the answer is as wanted: listings may lag behind writes.
+async fn eventually<T: std::fmt::Debug, F: Future<Output = Result<T, PortError>>>(
+    what: &str,
+    ask: impl Fn() -> F,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let mut last = None;
+    for _ in 0..50 {
+        let answer = ask().await.expect(what);
+        if wanted(&answer) {
+            return answer;
+        }
+        last = Some(answer);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what} did not come: {last:?}");
+}

@@ -1,0 +1,137 @@
+//! File descriptors: how many there may be, and how many connections fit below that.
+
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
+use std::sync::{Mutex, PoisonError};
+
+/// Descriptors that are kept for other things than connections: the runtime, databases,
+/// logs, the reserve of each listener.
+const OTHERS: u64 = 320;
+/// Descriptors of one connection: its socket, and the file or the connection to a store
+/// that serves it.
+const EACH: u64 = 2;
+/// Fewest connections that are worth a start.
+const FEWEST: u64 = 16;
+
+/// Raises the soft limit on descriptors to the hard one and answers with it. The
+/// processes of engines have a limit of their own.
+pub fn raise() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(error = %error, "the limit on file descriptors could not be raised");
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// How many of the connections that are `wanted`, by listener, fit below a limit on
+/// descriptors; all get less in the same proportion where they do not fit.
+///
+/// # Errors
+/// `usage.invalid` when so few fit that nothing could be served.
+pub fn fit<const N: usize>(limit: u64, wanted: [usize; N]) -> Result<[usize; N], Failure> {
+    let all: u64 = wanted.iter().map(|&n| n as u64).sum();
+    let room = limit.saturating_sub(OTHERS) / EACH;
+    if all <= room {
+        return Ok(wanted);
+    }
+    if room < FEWEST * N as u64 {
+        let message = format!(
+            "the process may open {limit} file descriptors (RLIMIT_NOFILE), expected at least {}",
+            OTHERS + EACH * FEWEST * N as u64
+        );
+        return Err(Failure::new(FailureCode::UsageInvalid, message));
+    }
+    let share = |n: usize| {
+        let share = u128::from(room) * n as u128 / u128::from(all);
+        usize::try_from(share).unwrap_or(n).max(1)
+    };
+    let fitting = wanted.map(share);
+    tracing::warn!(
+        wanted = all,
+        connections = fitting.iter().sum::<usize>(),
+        descriptors = limit,
+        "fewer connections than configured fit below the limit on file descriptors (RLIMIT_NOFILE)"
+    );
+    Ok(fitting)
+}
+
+/// How many connections one client may have of the `fitting` ones, where it might have had
+/// `per_client` of the `wanted` ones: its part of them stays what it was, and a quarter where
+/// the limit would let it have them all.
+#[must_use]
+pub fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
+    let part = if per_client < wanted {
+        usize::try_from(per_client as u128 * fitting as u128 / wanted as u128).unwrap_or(per_client)
+    } else {
+        0
+    };
+    // A page opens two connections and more.
+    per_client.min(part.max(fitting / 4).max(2))
+}
+
+/// Descriptors that are given up one by one when there is none for a connection.
+pub(super) struct Spare(Mutex<Vec<File>>);
+
+/// How many there are.
+const SPARE: usize = 8;
+
+impl Spare {
+    pub(super) fn new() -> Self {
+        let spare = Self(Mutex::default());
+        spare.refill();
+        spare
+    }
+
+    /// Gives one up; says whether there was one.
+    pub(super) fn give(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
+    }
+
+    /// Takes back what was given up; says whether all are there.
+    pub(super) fn refill(&self) -> bool {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while files.len() < SPARE {
+            match File::open("/dev/null") {
+                Ok(file) => files.push(file),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_stay_below_the_limit() {
+        assert_eq!(fit(1 << 20, [4096, 1024]).unwrap(), [4096, 1024]);
+        for limit in [400, 1024, 4096, 10_000] {
+            let [api, objects] = fit(limit, [4096, 1024]).unwrap();
+            assert!((api + objects) as u64 * EACH + OTHERS <= limit, "{limit}: {api} {objects}");
+            assert!(api > 3 * objects && objects > 0, "{limit}: {api} {objects}");
+        }
+        let error = fit(350, [4096, 1024]).unwrap_err();
+        assert!(error.message.contains("350") && error.message.contains("384"), "{}", error.message);
+        assert_eq!(fit(u64::MAX, [1 << 20]).unwrap(), [1 << 20]);
+    }
+
+    #[test]
+    fn no_client_may_have_all_that_is_left() {
+        assert_eq!(share(256, 4096, 4096), 256);
+        assert_eq!(share(900, 1000, 1000), 900, "as configured");
+        assert_eq!(share(900, 1000, 100), 90);
+        assert_eq!(share(256, 20, 20), 5, "of 20 at all");
+        for limit in [384, 512, 1024, 1900, 10_000] {
+            for (total, wanted) in fit(limit, [4096, 1024]).unwrap().into_iter().zip([4096, 1024]) {
+                let share = share(256, wanted, total);
+                assert!(share >= 2 && share * 3 <= total, "{limit}: {share} of {total}");
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The reaper on real stores and a clock that goes when it is told to.
+
+use bytes::Bytes;
+use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::job::JobFailure;
+use cadmill_core::domain::job::{Job, Millis, Object, State};
+use cadmill_core::domain::notice;
+use cadmill_core::domain::notice::Notice;
+use cadmill_core::domain::state::Event;
+use cadmill_core::domain::state::Policy;
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::Clock;
+use cadmill_core::ports::{EventQueue, ObjectStore, PortError};
+use cadmill_core::reaper::*;
+use cadmill_stores::adapters::aws::s3::S3Store;
+use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_stores::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
+use cadmill_stores::conformance::job_store::{new_job, new_owner};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+struct ManualClock(AtomicU64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Millis {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct World {
+    clock: Arc<ManualClock>,
+    database: Database,
+    objects: Arc<S3Store>,
+    queue: Arc<dyn EventQueue>,
+    server: EmbeddedS3,
+    _data: tempfile::TempDir,
+}
+
+/// Scripts for the three ports.
+#[derive(Default)]
+struct Scripts {
+    jobs: Script,
+    objects: Script,
+    queue: Script,
+}
+
+const POLICY: Policy = Policy {
+    max_attempts: 3,
+    upload_window: 1_000_000,
+    lease: 10_000,
+    redeliver: 100_000,
+    retention: 500_000,
+    linger: 300_000,
+    record: 9_000_000,
+};
+
+impl World {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let database = Database::open(&data.path().join("jobs.sqlite"), 100).unwrap();
+        let queue: Arc<dyn EventQueue> = Arc::new(database.queue());
+        let server = EmbeddedS3::start(data.path(), ([127, 0, 0, 1], 0).into(), Arc::clone(&queue), &[])
+            .await
+            .unwrap();
+        let objects = Arc::new(S3Store::new(server.settings()).await);
+        let clock = Arc::new(ManualClock(AtomicU64::new(1_000_000_000)));
+        Self { clock, database, objects, queue, server, _data: data }
+    }
+
+    fn pass(&self, millis: Millis) {
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn jobs(&self, script: Script) -> Jobs {
+        let store = FaultyJobs::new(Arc::new(self.database.jobs()), script);
+        Jobs::new(Arc::new(store), Arc::clone(&self.clock) as Arc<dyn Clock>, POLICY)
+    }
+
+    async fn create(&self) -> Job {
+        let order = new_job(&new_owner(), 1).order;
+        self.jobs(Script::new()).create(JobId::random(), order).await.unwrap().0
+    }
+
+    /// Uploads, and takes the event of it out of the queue.
+    async fn upload(&self, job: &Job) -> Object {
+        let key = upload_key(job.id, &job.order.file_name);
+        self.put(&key).await;
+        let events = self.events(Duration::from_secs(20)).await;
+        assert_eq!(events.iter().map(|event| event.job).collect::<Vec<_>>(), [job.id]);
+        self.objects.head(&key).await.unwrap()
+    }
+
+    async fn put(&self, key: &ObjectKey) {
+        self.objects.put(key, Bytes::from_static(b"content")).await.unwrap();
+    }
+
+    async fn send(&self, id: JobId, event: Event) {
+        let change = self.jobs(Script::new()).send(id, &event).await.unwrap();
+        assert!(matches!(change, cadmill_core::jobs::Change::Done(_)), "{change:?}");
+    }
+
+    /// A job that has been uploaded and claimed, and its result.
+    async fn claimed(&self) -> (Job, Object) {
+        let job = self.create().await;
+        let object = self.upload(&job).await;
+        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+        self.send(job.id, Event::Claimed { worker: "one".to_owned(), revision: 1, dead: None }).await;
+        let key = ObjectKey::processed(job.id, 1, "plan.dxf".parse().unwrap());
+        self.put(&key).await;
+        (self.get(job.id).await.unwrap(), self.objects.head(&key).await.unwrap())
+    }
+
+    async fn completed(&self) -> (JobId, ObjectKey) {
+        let (job, output) = self.claimed().await;
+        let key = output.key.clone();
+        self.send(job.id, Event::Completed { attempt: 1, output }).await;
+        (job.id, key)
+    }
+
+    async fn get(&self, id: JobId) -> Option<Job> {
+        self.jobs(Script::new()).store().get(id).await.unwrap()
+    }
+
+    /// Takes what the queue has.
+    async fn events(&self, wait: Duration) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let mut wait = wait;
+        loop {
+            let messages = self.queue.receive(10, wait, Duration::from_secs(60)).await.unwrap();
+            if messages.is_empty() {
+                return notices;
+            }
+            for message in messages {
+                notices.extend(notice::parse(&message.body).unwrap());
+                self.queue.delete(&message).await.unwrap();
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    async fn announced(&self) -> Vec<JobId> {
+        self.events(Duration::ZERO).await.into_iter().map(|event| event.job).collect()
+    }
+
+    async fn has(&self, key: &ObjectKey) -> bool {
+        match self.objects.head(key).await {
+            Ok(_) => true,
+            Err(PortError::NotFound(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn round(&self) -> Round {
+        self.round_with(Scripts::default()).await
+    }
+
+    async fn round_with(&self, scripts: Scripts) -> Round {
+        let objects = Arc::new(FaultyObjects::new(Arc::clone(&self.objects) as _, scripts.objects));
+        let queue = Arc::new(FaultyQueue::new(Arc::clone(&self.queue), scripts.queue));
+        let bucket = self.server.bucket().to_owned();
+        Reaper::new(self.jobs(scripts.jobs), objects, queue, bucket).round().await.unwrap()
+    }
+
+    /// Nothing is done until this much time has passed.
+    async fn not_before(&self, millis: Millis) {
+        self.pass(millis - 1);
+        assert_eq!(self.round().await, Round::default());
+        self.pass(1);
+    }
+}
+
+/// No write of a record succeeds, however often it is tried.
+fn no_writes() -> Script {
+    (1..=20).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail))
+}
+
+const NOTHING: Round =
+    Round { expired: 0, announced: 0, objects: 0, uploads: 0, records: 0, failed: 0, unreadable: 0 };
+
+#[tokio::test]
+async fn a_job_without_upload_expires_and_is_forgotten() {
+    let world = World::new().await;
+    let id = world.create().await.id;
+    world.not_before(POLICY.upload_window).await;
+    assert_eq!(world.round().await, Round { expired: 1, ..NOTHING });
+    assert_eq!(world.get(id).await.unwrap().state, State::Expired);
+    // There is nothing to delete, which takes one look now and one when no URL is good.
+    assert_eq!(world.round().await, NOTHING);
+    assert_eq!(world.get(id).await.unwrap().purges, 1);
+    world.not_before(POLICY.linger).await;
+    assert_eq!(world.round().await, NOTHING);
+    assert_eq!(world.get(id).await.unwrap().purges, 2);
+    world.not_before(POLICY.record - POLICY.linger).await;
+    assert_eq!(world.round().await, Round { records: 1, ..NOTHING });
+    assert_eq!(world.get(id).await, None);
+    assert_eq!(world.announced().await, []);
+}
+
+#[tokio::test]
+async fn an_upload_whose_event_was_lost_is_announced_and_announced_again() {
+    let world = World::new().await;
+    let job = world.create().await;
+    world.upload(&job).await;
+    world.not_before(POLICY.upload_window).await;
+    for _ in 0..2 {
+        assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
+        assert_eq!(world.get(job.id).await.unwrap().state, State::Pending);
+        let events = world.events(Duration::ZERO).await;
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((event.job, event.bucket.as_str()), (job.id, world.server.bucket()));
+        world.not_before(POLICY.redeliver).await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_worker_takes_and_what_a_dead_worker_left_is_announced() {
+    let world = World::new().await;
+    let waiting = world.create().await;
+    let object = world.upload(&waiting).await;
+    world.send(waiting.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+    world.not_before(POLICY.redeliver).await;
+    assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
+    assert_eq!(world.announced().await, [waiting.id]);
+
+    let (left, _) = world.claimed().await;
+    world.not_before(3 * POLICY.lease).await;
+    assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
+    assert_eq!(world.announced().await, [left.id]);
+    // It says so and takes nothing from anyone: the worker may live after all.
+    let job = world.get(left.id).await.unwrap();
+    assert_eq!((job.state, job.attempt, job.lease), (State::Processing, 1, left.lease));
+}
+
+#[tokio::test]
+async fn a_result_that_nobody_fetches_is_deleted_with_all_that_came_later() {
+    let world = World::new().await;
+    let (id, result) = world.completed().await;
+    // What a stale attempt left, and an upload in parts that nobody finished.
+    let stale = ObjectKey::processed(id, 2, "plan.dxf".parse().unwrap());
+    world.put(&stale).await;
+    let upload = world.objects.begin_multipart(&stale).await.unwrap();
+    world.objects.put_part(&stale, &upload, 1, Bytes::from_static(b"part")).await.unwrap();
+
+    world.not_before(POLICY.retention).await;
+    assert!(world.has(&result).await);
+    assert_eq!(world.round().await, Round { objects: 3, uploads: 1, ..NOTHING });
+    assert!(!world.has(&result).await && !world.has(&stale).await);
+
+    // By a URL that was still good, or a worker thought dead.
+    world.put(&stale).await;
+    world.not_before(POLICY.linger).await;
+    assert_eq!(world.round().await, Round { objects: 1, ..NOTHING });
+    assert!(!world.has(&stale).await);
+    assert_eq!(world.get(id).await.unwrap().state, State::Completed, "the record says what was");
+}
+
+#[tokio::test]
+async fn what_has_been_fetched_or_has_failed_is_deleted_at_once() {
+    let world = World::new().await;
+    let (id, result) = world.completed().await;
+    world.send(id, Event::Dismissed).await;
+    assert_eq!(world.round().await, Round { objects: 2, ..NOTHING });
+    assert!(!world.has(&result).await);
+
+    let (job, partial) = world.claimed().await;
+    let failure = JobFailure { code: FailureCode::EngineRejected, message: "no".to_owned(), at: None };
+    world.send(job.id, Event::Failed { attempt: 1, failure }).await;
+    assert_eq!(world.round().await, Round { objects: 2, ..NOTHING });
+    assert!(!world.has(&partial.key).await);
+}
+
+/// Whatever fails, the job stays due, and the next round does it.
+#[tokio::test]
+async fn what_fails_is_done_in_the_next_round() {
+    let world = World::new().await;
+    let (id, result) = world.completed().await;
+    world.send(id, Event::Dismissed).await;
+    let first = || Script::new().on("purge", 1, Fault::Fail);
+    let second = Script::new().on("purge", 2, Fault::Fail);
+    for objects in [first(), second] {
+        let round = world.round_with(Scripts { objects, ..Scripts::default() }).await;
+        assert_eq!(round, Round { failed: 1, ..NOTHING });
+    }
+    // Deleted, and the note of it failed: it is deleted once more.
+    let jobs = no_writes();
+    assert_eq!(world.round_with(Scripts { jobs, ..Scripts::default() }).await.failed, 1);
+    assert!(!world.has(&result).await);
+    assert_eq!(world.get(id).await.unwrap().purges, 0);
+    assert_eq!(world.round().await.failed, 0);
+    assert_eq!(world.get(id).await.unwrap().purges, 1);
+
+    // One whose objects cannot be deleted keeps no other from being served.
+    let (one, _) = world.completed().await;
+    let (two, _) = world.completed().await;
+    for id in [one, two] {
+        world.send(id, Event::Dismissed).await;
+    }
+    let round = world.round_with(Scripts { objects: first(), ..Scripts::default() }).await;
+    assert_eq!((round.failed, round.objects), (1, 2));
+}
+
+#[tokio::test]
+async fn an_announcement_that_fails_is_made_again_and_a_double_one_is_a_duplicate() {
+    let world = World::new().await;
+    let job = world.create().await;
+    let object = world.upload(&job).await;
+    world.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+    world.pass(POLICY.redeliver);
+    let queue = Script::new().on("send", 1, Fault::Fail);
+    assert_eq!(
+        world.round_with(Scripts { queue, ..Scripts::default() }).await,
+        Round { failed: 1, ..NOTHING }
+    );
+    assert_eq!(world.announced().await, []);
+    // Announced, and the note of it failed: announced once more, with the same sequencer.
+    let jobs = no_writes();
+    assert_eq!(world.round_with(Scripts { jobs, ..Scripts::default() }).await.failed, 1);
+    assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
+    let events = world.events(Duration::ZERO).await;
+    assert_eq!(events.len(), 2);
+    assert!(events.iter().all(|event| event.job == job.id && event.sequencer == "7"), "{events:?}");
+    assert_eq!(world.round().await, NOTHING);
+}
+
+#[tokio::test]
+async fn two_reapers_at_once_do_no_harm() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        world.create().await;
+    }
+    world.pass(POLICY.upload_window);
+    let (one, two) = futures_util::future::join(world.round(), world.round()).await;
+    assert_eq!((one.failed, two.failed), (0, 0));
+    let due = world.jobs(Script::new()).store().due(world.clock.now(), 100).await.unwrap();
+    assert_eq!(due.jobs.len(), 5);
+    assert!(due.jobs.iter().all(|job| job.state == State::Expired), "{due:?}");
+}
+
+/// More unreadable records than a round takes, all of them due before the good ones.
+#[tokio::test]
+async fn unreadable_records_keep_nothing_else_from_being_deleted() {
+    let world = World::new().await;
+    let mut spoilt = Vec::new();
+    for _ in 0..u64::from(BATCH) + 50 {
+        spoilt.push(world.create().await.id);
+    }
+    let path = world._data.path().join("jobs.sqlite");
+    let raw = rusqlite::Connection::open(path).unwrap();
+    for id in &spoilt {
+        raw.execute("UPDATE jobs SET record = '{}', due = 1 WHERE id = ?1", [id.to_string()]).unwrap();
+    }
+    let (job, key) = world.completed().await;
+    world.send(job, Event::Dismissed).await;
+    world.pass(POLICY.linger);
+    let round = world.round().await;
+    assert_eq!((round.unreadable, round.objects, round.failed), (150, 2, 0), "{round:?}");
+    assert!(matches!(world.objects.head(&key).await, Err(PortError::NotFound(_))));
+    // They are left alone for an hour, and nothing of them is lost.
+    assert_eq!(world.round().await.unreadable, 0);
+    world.pass(SET_ASIDE);
+    assert_eq!(world.round().await.unreadable, 150);
+    let count: i64 =
+        raw.query_row("SELECT count(*) FROM jobs WHERE record = '{}'", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 150);
+}
+
+/// Objects without a record are deleted when their time is over, and those of a job that
+/// has one, or gets it back, are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_are_deleted_after_their_time() {
+    use cadmill_core::reaper::orphans::{Orphaned, Orphans};
+    use std::time::Instant;
+    let world = World::new().await;
+    let (kept, lost) = (world.create().await, world.create().await);
+    for job in [&kept, &lost] {
+        world.put(&upload_key(job.id, &job.order.file_name)).await;
+        world.put(&ObjectKey::processed(job.id, 1, "plan.dxf".parse().unwrap())).await;
+    }
+    let begun = ObjectKey::upload(JobId::random(), "parts.zip".parse().unwrap());
+    world.objects.begin_multipart(&begun).await.unwrap();
+    let store = world.jobs(Script::new());
+    assert!(store.store().delete(lost.id, lost.version).await.unwrap());
+
+    let list = world.server.jobs();
+    let present = list().await.unwrap();
+    assert_eq!(present.len(), 3, "{present:?}");
+    let objects: Arc<dyn ObjectStore> = world.objects.clone();
+    let mut orphans = Orphans::new(store, objects, Duration::from_secs(100));
+    let start = Instant::now();
+    let mut round = async |seconds| {
+        let present = list().await.unwrap();
+        orphans.round(&present, start + Duration::from_secs(seconds)).await.unwrap()
+    };
+    assert_eq!(round(0).await, Orphaned { found: 2, deleted: 0 });
+    assert_eq!(round(99).await, Orphaned::default());
+    assert_eq!(round(100).await, Orphaned { found: 0, deleted: 2 });
+    assert_eq!(round(300).await, Orphaned::default());
+    assert_eq!(list().await.unwrap(), [kept.id]);
+    world.objects.head(&upload_key(kept.id, &kept.order.file_name)).await.unwrap();
+}
