@@ -7,7 +7,7 @@
 
 #![no_main]
 
-use cadmill_fuzz::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_fuzz::model::{Dice, mutate, parse};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use sha2::{Digest, Sha256};

@@ -1,31 +1,13 @@
-//! The archive reader by itself, so that fuzzing it takes no engine, no SDK and
-//! no server: its own sources, with the two modules of the core that it uses.
-
-// The reader names the core by its crate's name.
-extern crate self as cadmill_core;
-
-pub mod domain;
-
-#[path = "../../converter/src/archive/mod.rs"]
-pub mod archive;
+//! The archive reader by itself, under the limits of a fuzzer, and its mutator.
 
 #[path = "../../tests/fixtures/archives/mod.rs"]
 pub mod fixtures;
 
 pub mod model;
 
-mod workspace {
-    use std::{fs, io, path::Path};
-
-    /// The fuzzer unpacks nothing into a workspace.
-    pub fn make_directory(path: &Path) -> io::Result<()> {
-        fs::create_dir(path)
-    }
-}
-
-use archive::{Decoder, Entry, Opening, Plan, Step};
-use domain::failure::Failure;
-use domain::limits::ArchiveLimits;
+use cadmill_archive::{Decoder, Entry, Opening, Plan, Step};
+use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::limits::ArchiveLimits;
 
 /// Small, for speed.
 pub fn limits() -> ArchiveLimits {

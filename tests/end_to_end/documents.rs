@@ -152,7 +152,7 @@ fn constant(source: &str, name: &str) -> BTreeSet<String> {
 
 /// Whether the word follows the grammar of paths in this repository.
 fn is_path(word: &str) -> bool {
-    let tops = ["src/", "native-sys/", "converter/", "api/", "cli/", "docs/", "tests/", "docker/"];
+    let tops = ["src/", "crates/", "native-sys/", "converter/", "api/", "cli/", "docs/", "tests/", "docker/"];
     let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
     let source = [".rs", ".md", ".sh"].iter().any(|e| word.ends_with(e));
     plain && (source || tops.iter().any(|top| word.starts_with(top)))

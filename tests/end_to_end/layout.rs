@@ -17,7 +17,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
 /// Source files that contain a text outside of comments, relative to the repository.
 fn files_with(text: &str) -> Vec<String> {
     let mut files = Vec::new();
-    for part in ["src", "native-sys", "converter", "api", "cli"] {
+    for part in ["src", "crates", "native-sys", "converter", "api", "cli"] {
         sources(&repository().join(part), &mut files);
     }
     let mut found: Vec<String> = files
@@ -70,7 +70,7 @@ fn only_the_aws_adapters_name_the_aws_sdk() {
         assert!(!named.is_empty(), "the search finds nothing at all");
         // A test of a server may be one of its clients.
         for file in named.iter().filter(|file| !file.contains("/tests/")) {
-            assert!(file.starts_with("src/adapters/aws/"), "{file} names {name}");
+            assert!(file.starts_with("crates/stores/src/adapters/aws/"), "{file} names {name}");
         }
     }
 }

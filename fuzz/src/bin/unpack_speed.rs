@@ -2,8 +2,8 @@
 //! one core: alternating rounds, and the ratio of the medians. Build without the
 //! fuzzer's instrumentation: `cargo run --release --bin unpack-speed`.
 
-use cadmill_fuzz::archive::{Decoder, Opening, Step};
-use cadmill_fuzz::domain::limits::ArchiveLimits;
+use cadmill_archive::{Decoder, Opening, Step};
+use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_fuzz::fixtures::{Member, Zip};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::time::{Duration, Instant};

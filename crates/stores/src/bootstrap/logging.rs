@@ -17,7 +17,7 @@ use tracing_subscriber::filter::Directive;
 /// # Errors
 /// When logging was started before, or the level is none.
 pub fn start(log: &Log) -> Result<(), String> {
-    let ours: Result<Vec<Directive>, _> = ["cadmill_core", "cadmill_converter", "cadmill_api", "cadmill"]
+    let ours: Result<Vec<Directive>, _> = ["cadmill_core", "cadmill_stores", "cadmill_archive", "cadmill_converter", "cadmill_api", "cadmill"]
         .iter()
         .map(|name| format!("{name}={}", log.level).parse())
         .collect();
