@@ -7,11 +7,11 @@
 
 #![forbid(unsafe_code)]
 
-pub mod audit;
+pub mod cleanup;
 pub mod domain;
 pub mod jobs;
+pub mod ledger;
 pub mod ports;
-pub mod reaper;
 
 /// Version, git revision and target of this build, e.g. `0.1.0 (3f2a1b4c5d6e, x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =

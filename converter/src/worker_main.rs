@@ -16,7 +16,7 @@ use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, to
 use cadmill_converter::workspace::{Place, Privacy, Private};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::notice::{self, Notice};
+use cadmill_core::domain::upload_event::{self, Notice};
 use cadmill_stores::bootstrap::ledger::Auditing;
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;

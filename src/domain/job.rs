@@ -2,9 +2,9 @@
 //!
 //! It is what a job store keeps. It changes by [`super::state::apply`] only.
 
-use super::audit::SignedHead;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
+use crate::domain::ledger::SignedHead;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -28,10 +28,10 @@
 //! the state was asked for (Polled), and how a ledger ends (Audited): a worker that
 //! was superseded has destroyed its files all the same.
 
-use super::audit::SignedHead;
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{Job, JobFailure, Lease, MAX_HEADS, Millis, Multipart, Object, Order, Stage, State};
+use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
 /// What the life of a job is measured by. All times are in milliseconds.

@@ -9,7 +9,7 @@
 //! record, each change of stage, each incident and its end.
 
 use super::PortResult;
-use crate::domain::audit::{LedgerId, SignedHead};
+use crate::domain::ledger::{LedgerId, SignedHead};
 
 /// Keeps ledgers.
 pub trait AuditSink: Send + Sync {

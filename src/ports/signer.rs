@@ -1,7 +1,7 @@
 //! Port: the key that heads are signed with. Its calls block, as those of the audit sink.
 
 use super::PortResult;
-use crate::domain::audit::{PublicKey, Signature};
+use crate::domain::ledger::{PublicKey, Signature};
 
 /// Signs with an Ed25519 key (RFC 8032, pure Ed25519).
 pub trait Signer: Send + Sync {

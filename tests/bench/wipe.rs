@@ -4,12 +4,12 @@
 //! Prints one JSON object on standard output, times in seconds.
 
 use cadmill_converter::workspace::Place;
-use cadmill_core::audit::{Ledger, Opening};
-use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::ledger::LedgerId;
+use cadmill_core::ledger::{Ledger, Opening};
 use cadmill_core::ports::AuditSink;
 use cadmill_core::ports::clock::SystemClock;
-use cadmill_stores::adapters::audit::FileAudit;
+use cadmill_stores::adapters::ledger::FileAudit;
 use clap::Parser;
 use serde_json::json;
 use std::collections::HashSet;

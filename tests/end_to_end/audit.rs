@@ -2,14 +2,14 @@
 //! `cadmill audit` and by the lines of docs/AUDIT.md.
 
 use crate::support::{Bench, Run, repository};
-use cadmill_core::audit::{Ledger, NewFile, Opening};
-use cadmill_core::domain::audit::LedgerId;
-use cadmill_core::domain::audit::record::{FileId, FileRole, Kind, Mark};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::Stage;
+use cadmill_core::domain::ledger::LedgerId;
+use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind, Mark};
+use cadmill_core::ledger::{Ledger, NewFile, Opening};
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{AuditSink, Signer};
-use cadmill_stores::adapters::audit::FileAudit;
+use cadmill_stores::adapters::ledger::FileAudit;
 use cadmill_stores::conformance::audit_sink::signer;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

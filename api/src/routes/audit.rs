@@ -12,8 +12,8 @@ use crate::server::ApiState;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use cadmill_core::domain::audit::SignedHead;
 use cadmill_core::domain::job::Job;
+use cadmill_core::domain::ledger::SignedHead;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,9 +1,9 @@
 //! The heads of a job's ledgers: who gets them, and what they say.
 
 use crate::support::{ANN, BOB, EVE, World, order, snapshot, world};
-use cadmill_core::domain::audit::chain::ZERO_HASH;
-use cadmill_core::domain::audit::{Head, LedgerId, PublicKey, Signature, SignedHead};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::ledger::chain::ZERO_HASH;
+use cadmill_core::domain::ledger::{Head, LedgerId, PublicKey, Signature, SignedHead};
 use cadmill_core::domain::state::Event;
 use cadmill_core::ports::Signer;
 use cadmill_stores::conformance::audit_sink::signer;

@@ -7,8 +7,8 @@ mod show;
 
 use crate::args::{AuditArgs, AuditCommand, VerifyArgs};
 use crate::{fail, say};
-use cadmill_core::domain::audit::verify::{Audit, Verdict};
 use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::ledger::verify::{Audit, Verdict};
 use proof::{Checked, Proof};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -2,10 +2,10 @@
 
 use super::shown;
 use crate::args::ProofArgs;
-use cadmill_core::domain::audit::citation::compare;
-use cadmill_core::domain::audit::verify::{Audit, verify};
-use cadmill_core::domain::audit::{LedgerId, PublicKey, Signature, SignedHead, line, record};
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ledger::citation::compare;
+use cadmill_core::domain::ledger::verify::{Audit, verify};
+use cadmill_core::domain::ledger::{LedgerId, PublicKey, Signature, SignedHead, line, record};
 use cadmill_core::domain::limits::display_size;
 use serde_json::Value;
 use std::fs::Metadata;

@@ -4,9 +4,9 @@ use super::proof::{Checked, Proof};
 use super::{exit, plain, sentence};
 use crate::args::ShowArgs;
 use crate::say;
-use cadmill_core::domain::audit::record::FileId;
-use cadmill_core::domain::audit::story::{Life, Story};
 use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::ledger::record::FileId;
+use cadmill_core::domain::ledger::timeline::{Life, Story};
 use std::process::ExitCode;
 
 /// Characters of a life line.

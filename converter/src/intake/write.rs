@@ -5,9 +5,9 @@
 
 use super::expand::Shared;
 use crate::workspace::{Filling, Folder};
-use cadmill_core::domain::audit::chain::ContentDigest;
-use cadmill_core::domain::audit::record::FileRole;
 use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::ledger::chain::ContentDigest;
+use cadmill_core::domain::ledger::record::FileRole;
 use rustix::fs::FallocateFlags;
 use std::fs::File;
 use std::io;

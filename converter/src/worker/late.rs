@@ -10,12 +10,12 @@
 
 use super::take::Settle;
 use super::{Shared, random};
+use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Job;
-use cadmill_core::domain::notice::{self, Notice};
+use cadmill_core::domain::upload_event::{self, Notice};
 use cadmill_core::ports::PortResult;
 use cadmill_core::ports::event_queue::Message;
-use cadmill_core::reaper::upload_key;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -2,12 +2,12 @@
 //! worker left of an attempt.
 
 use crate::posture::{self, Posture};
-use cadmill_core::audit::{Ledger, Opening};
-use cadmill_core::domain::audit::LedgerId;
-use cadmill_core::domain::audit::record::Mark;
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::Stage;
+use cadmill_core::domain::ledger::LedgerId;
+use cadmill_core::domain::ledger::record::Mark;
+use cadmill_core::ledger::{Ledger, Opening};
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_stores::bootstrap::ledger::Auditing;
 use std::collections::BTreeMap;

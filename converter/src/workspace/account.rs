@@ -8,11 +8,11 @@
 //! recorded.
 
 use super::wipe::Overwritten;
-use cadmill_core::audit::{Ledger, NewFile, Token};
-use cadmill_core::domain::audit::chain::ContentDigest;
-use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ledger::chain::ContentDigest;
+use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
+use cadmill_core::ledger::{Ledger, NewFile, Token};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;

@@ -125,7 +125,7 @@ mod tests {
     use super::super::tests::Bench;
     use super::super::{Place, Privacy, Workspace};
     use super::*;
-    use cadmill_core::domain::audit::verify::Verdict;
+    use cadmill_core::domain::ledger::verify::Verdict;
     use rustix::fs::statvfs;
     use std::sync::Arc;
 

@@ -11,7 +11,7 @@
 use super::account::{Found, Inode};
 use super::folder::{Folder, open_file};
 use super::wipe;
-use cadmill_core::domain::audit::record::{FileId, Kind};
+use cadmill_core::domain::ledger::record::{FileId, Kind};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

@@ -9,10 +9,10 @@
 //! engine.
 
 use super::account::{Account, Inode, Pending, inode};
-use cadmill_core::audit::NewFile;
-use cadmill_core::domain::audit::chain::ContentDigest;
-use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::ledger::chain::ContentDigest;
+use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
+use cadmill_core::ledger::NewFile;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::collections::HashMap;
 use std::fs::File;

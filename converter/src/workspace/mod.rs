@@ -25,10 +25,10 @@ mod wipe;
 
 use account::{Account, Found, inode};
 use bounded::{Bounded, is_bounded};
-use cadmill_core::audit::{Ledger, NewFile};
-use cadmill_core::domain::audit::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::display_size;
+use cadmill_core::ledger::{Ledger, NewFile};
 use name::Name;
 use rustix::fs::{AtFlags, Mode};
 use std::io;

@@ -2,8 +2,8 @@
 //! a name says to which ledger they belong: the name is there as soon as the directory is.
 //! It has nothing confidential: a job's id and the number of the attempt.
 
-use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::ledger::LedgerId;
 use std::fmt;
 use std::io;
 use std::str::FromStr;

@@ -3,9 +3,9 @@
 use super::account::{Account, Found, inode};
 use super::name::Name;
 use super::{Place, Remains};
-use cadmill_core::audit::Ledger;
-use cadmill_core::domain::audit::record::{FileRole, Kind};
-use cadmill_core::domain::audit::{LedgerId, SignedHead};
+use cadmill_core::domain::ledger::record::{FileRole, Kind};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead};
+use cadmill_core::ledger::Ledger;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;

@@ -1,12 +1,12 @@
 //! Destroying what engines leave, and the record of it.
 
 use super::*;
-use cadmill_core::audit::{LocalSigner, Opening};
-use cadmill_core::domain::audit::LedgerId;
-use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
+use cadmill_core::domain::ledger::LedgerId;
+use cadmill_core::domain::ledger::verify::{Audit, Verdict, verify};
+use cadmill_core::ledger::{LocalSigner, Opening};
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{AuditSink, Signer};
-use cadmill_stores::adapters::audit::FileAudit;
+use cadmill_stores::adapters::ledger::FileAudit;
 use cadmill_stores::conformance::audit_sink::{new_id, signer};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 

@@ -1,7 +1,7 @@
 //! Events that come after the end, or before the record.
 
 use super::*;
-use cadmill_core::domain::notice;
+use cadmill_core::domain::upload_event;
 use cadmill_core::ports::{Clock, PortError};
 
 fn key(id: JobId) -> ObjectKey {
@@ -12,7 +12,7 @@ fn key(id: JobId) -> ObjectKey {
 async fn tell(world: &World, bucket: &str, key: &ObjectKey) {
     let object = world.objects.head(key).await.unwrap();
     let id = JobId::random().to_string();
-    let event = notice::object_created(bucket, &object, "07", "PutObject", &id, SystemClock.now());
+    let event = upload_event::object_created(bucket, &object, "07", "PutObject", &id, SystemClock.now());
     world.queue.send(&event).await.unwrap();
 }
 

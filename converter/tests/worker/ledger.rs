@@ -2,9 +2,9 @@
 //! nothing is made.
 
 use super::*;
-use cadmill_core::domain::audit::record::{Act, FileRole, Kind, Record};
-use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
-use cadmill_core::domain::audit::{LedgerId, SignedHead, line};
+use cadmill_core::domain::ledger::record::{Act, FileRole, Kind, Record};
+use cadmill_core::domain::ledger::verify::{Audit, Verdict, verify};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead, line};
 use cadmill_core::ports::{AuditLog, PortResult};
 use std::io::Write;
 use std::path::Path;
@@ -38,7 +38,7 @@ async fn a_job_that_succeeds_has_a_valid_ledger_of_everything() {
     let audit = world.audit(&job, 1);
     assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
     let count = |role, kind| {
-        let of = |life: &cadmill_core::domain::audit::story::Life| {
+        let of = |life: &cadmill_core::domain::ledger::timeline::Life| {
             life.birth.role == role && life.birth.kind == kind
         };
         audit.story.made().filter(|(_, life)| of(life)).count()

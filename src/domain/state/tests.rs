@@ -1,9 +1,10 @@
 //! Random sequences of events, as several workers, a reaper, a client and a store
 //! that repeats itself would send them.
 
-use super::super::audit::{Head, LedgerId, chain::ZERO_HASH};
 use super::super::ids::{JobId, ObjectKey};
 use super::*;
+use crate::domain::ledger::chain::ZERO_HASH;
+use crate::domain::ledger::{Head, LedgerId};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 

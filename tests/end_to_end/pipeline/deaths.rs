@@ -2,9 +2,9 @@
 //! of the work. The process is real and so is the signal.
 
 use super::world::{LEASE, Worker, World, large_archive};
-use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Stage, State};
+use cadmill_core::domain::ledger::LedgerId;
 use cadmill_core::domain::state::Event;
 use cadmill_core::ports::AuditSink;
 use rustix::process::Signal;

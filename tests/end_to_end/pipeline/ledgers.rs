@@ -1,11 +1,11 @@
 //! Ledgers of workers that are killed at any moment, as a reviewer finds them.
 
 use super::world::{World, large_archive};
-use cadmill_core::domain::audit::chain::line_hash;
-use cadmill_core::domain::audit::verify::{Audit, Verdict, verify};
-use cadmill_core::domain::audit::{LedgerId, PublicKey};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
+use cadmill_core::domain::ledger::chain::line_hash;
+use cadmill_core::domain::ledger::verify::{Audit, Verdict, verify};
+use cadmill_core::domain::ledger::{LedgerId, PublicKey};
 use cadmill_core::ports::AuditSink;
 use std::time::{Duration, Instant};
 

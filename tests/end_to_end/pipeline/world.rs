@@ -3,17 +3,17 @@
 use super::observer::trace::Observer;
 use crate::misbehaviour::double;
 use crate::support::{repository, zipped};
-use cadmill_core::domain::audit::PublicKey;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Job, Object, Order, State};
-use cadmill_core::domain::notice;
+use cadmill_core::domain::ledger::PublicKey;
 use cadmill_core::domain::state::Policy;
+use cadmill_core::domain::upload_event;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{Clock, EventQueue, ObjectStore};
-use cadmill_stores::adapters::audit::FileAudit;
 use cadmill_stores::adapters::aws::s3::S3Store;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_stores::adapters::ledger::FileAudit;
 use cadmill_stores::bootstrap::stores::MAX_DELIVERIES;
 use cadmill_stores::config::DATABASE;
 use sha2::{Digest, Sha256};
@@ -200,7 +200,7 @@ impl World {
     pub(crate) async fn event(&self, id: JobId) -> String {
         let object = self.objects.head(&upload_key(id)).await.expect("the upload is there");
         let (bucket, event) = (self.server.bucket(), JobId::random().to_string());
-        notice::object_created(bucket, &object, "01", "PutObject", &event, SystemClock.now())
+        upload_event::object_created(bucket, &object, "01", "PutObject", &event, SystemClock.now())
     }
 
     /// Starts a worker. `failpoint` is where it stops itself.

@@ -1,7 +1,7 @@
 //! The timeline of a ledger as SVG: stages at the top, a bar for each file below.
 
 use super::escape;
-use cadmill_core::domain::audit::story::{Life, Story};
+use cadmill_core::domain::ledger::timeline::{Life, Story};
 use std::fmt::Write;
 
 /// Left edge of the time axis, and its width.

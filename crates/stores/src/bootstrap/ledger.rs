@@ -1,10 +1,10 @@
 //! The sink and the signer that a configuration names, opened.
 
-use crate::adapters::audit::{FileAudit, StreamAudit, TeeAudit};
 use crate::adapters::aws::{KmsSettings, KmsSigner, S3Audit, S3AuditSettings, S3Settings, StaticCredentials};
+use crate::adapters::ledger::{FileAudit, StreamAudit, TeeAudit};
 use crate::config::{Config, SignWith, SinkKind};
-use cadmill_core::audit::LocalSigner;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
 use std::sync::Arc;
 

@@ -17,10 +17,11 @@ use tracing_subscriber::filter::Directive;
 /// # Errors
 /// When logging was started before, or the level is none.
 pub fn start(log: &Log) -> Result<(), String> {
-    let ours: Result<Vec<Directive>, _> = ["cadmill_core", "cadmill_stores", "cadmill_archive", "cadmill_converter", "cadmill_api", "cadmill"]
-        .iter()
-        .map(|name| format!("{name}={}", log.level).parse())
-        .collect();
+    let ours: Result<Vec<Directive>, _> =
+        ["cadmill_core", "cadmill_stores", "cadmill_archive", "cadmill_converter", "cadmill_api", "cadmill"]
+            .iter()
+            .map(|name| format!("{name}={}", log.level).parse())
+            .collect();
     // `s3s` quotes requests that it does not understand.
     let mut filter = EnvFilter::new("error,s3s=off");
     for directive in ours.map_err(|_| format!("there is no log level '{}'", log.level))? {

@@ -7,10 +7,10 @@ use crate::adapters::aws::sqs::{SqsQueue, SqsSettings};
 use crate::adapters::embedded::Database;
 use crate::adapters::embedded::server::{BUCKET, Credentials, REGION};
 use crate::config::{Backend, Config};
+use cadmill_core::cleanup::Reaper;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
-use cadmill_core::reaper::Reaper;
 use std::sync::Arc;
 
 /// Deliveries of an event before it is a dead letter. Waiting for room and for

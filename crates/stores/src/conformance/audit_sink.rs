@@ -1,8 +1,8 @@
 //! The contract of [`AuditSink`].
 
-use cadmill_core::audit::LocalSigner;
-use cadmill_core::domain::audit::{Head, LedgerId, Signature, SignedHead, chain};
 use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::ledger::{Head, LedgerId, Signature, SignedHead, chain};
+use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
 
 /// Runs the whole contract. `reads` says whether the sink can be read back; one that

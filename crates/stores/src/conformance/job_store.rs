@@ -1,8 +1,8 @@
 //! The contract of [`JobStore`].
 
-use cadmill_core::domain::audit::LedgerId;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Compress, Job, Millis, Order, State};
+use cadmill_core::domain::ledger::LedgerId;
 use cadmill_core::domain::state::{Policy, created};
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced};
 use cadmill_core::ports::{JobStore, PortError};

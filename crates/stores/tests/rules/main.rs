@@ -1,5 +1,5 @@
 //! The rules of the core on real adapters: jobs, deletion and ledgers.
 
-mod audit;
+mod cleanup;
 mod jobs;
-mod reaper;
+mod ledger;

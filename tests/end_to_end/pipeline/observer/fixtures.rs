@@ -2,7 +2,7 @@
 
 use super::Watch;
 use crate::support::real;
-use cadmill_core::domain::audit::verify::Verdict;
+use cadmill_core::domain::ledger::verify::Verdict;
 use std::collections::BTreeSet;
 
 /// What each kind of input is converted to, in turn.

@@ -33,8 +33,8 @@ pub(crate) mod trace;
 
 use super::world::{Worker, World};
 use crate::support::zipped;
-use cadmill_core::domain::audit::PublicKey;
-use cadmill_core::domain::audit::verify::Verdict;
+use cadmill_core::domain::ledger::PublicKey;
+use cadmill_core::domain::ledger::verify::Verdict;
 use compare::{Agreed, Comparison, Watched};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
 //! Ledgers as the comparison reads them: by number of the record, when they are verified.
 
-use cadmill_core::domain::audit::verify::{Audit, verify};
-use cadmill_core::domain::audit::{LedgerId, PublicKey};
+use cadmill_core::domain::ledger::verify::{Audit, verify};
+use cadmill_core::domain::ledger::{LedgerId, PublicKey};
 use cadmill_core::ports::AuditSink;
-use cadmill_stores::adapters::audit::FileAudit;
+use cadmill_stores::adapters::ledger::FileAudit;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

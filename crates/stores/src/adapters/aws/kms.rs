@@ -11,7 +11,7 @@ use super::{Connection, StaticCredentials};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
-use cadmill_core::domain::audit::PublicKey;
+use cadmill_core::domain::ledger::PublicKey;
 use cadmill_core::ports::{PortResult, Signer};
 use std::time::Duration;
 

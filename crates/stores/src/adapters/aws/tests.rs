@@ -8,7 +8,7 @@ use crate::conformance::{event_queue, job_store, object_store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
-use cadmill_core::domain::notice;
+use cadmill_core::domain::upload_event;
 use cadmill_core::ports::object_store::MIN_PART_BYTES;
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore, PortError};
 use std::time::Instant;
@@ -85,7 +85,7 @@ async fn told_of(queue: &SqsQueue, world: &World, key: &ObjectKey) -> serde_json
         let hidden = Duration::from_secs(60);
         for message in queue.receive(10, Duration::from_secs(2), hidden).await.unwrap() {
             queue.delete(&message).await.unwrap();
-            let notices = notice::parse(&message.body).unwrap();
+            let notices = upload_event::parse(&message.body).unwrap();
             if notices.iter().any(|told| told.job == key.job() && told.bucket == world.objects.bucket) {
                 let event: serde_json::Value = serde_json::from_str(&message.body).unwrap();
                 assert_eq!(

@@ -17,7 +17,6 @@ mod access;
 mod blobs;
 mod body;
 mod cors;
-mod courier;
 mod credentials;
 mod date;
 mod directory;
@@ -136,7 +135,7 @@ impl EmbeddedS3 {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let index = objects.index();
-        tasks.spawn(courier::run(objects.index(), queue, objects.made(), stopping.clone()));
+        tasks.spawn(outbox::run(objects.index(), queue, objects.made(), stopping.clone()));
         let door = Arc::new(Door::new("objects", capacity.limits));
         let server = Accepting {
             door: door.clone(),
@@ -262,5 +261,6 @@ async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static
     task.await.map_err(|_| s3s::S3Error::new(s3s::S3ErrorCode::InternalError))
 }
 
+mod outbox;
 #[cfg(test)]
 mod tests;

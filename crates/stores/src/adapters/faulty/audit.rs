@@ -4,7 +4,7 @@
 //! fails, as a full disk does.
 
 use super::{Fault, Script};
-use cadmill_core::domain::audit::{LedgerId, SignedHead};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
 use std::sync::Arc;
 

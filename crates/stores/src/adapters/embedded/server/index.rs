@@ -14,7 +14,7 @@ use super::BUCKET;
 use super::blobs::Segment;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
-use cadmill_core::domain::notice::object_created;
+use cadmill_core::domain::upload_event::object_created;
 use cadmill_core::ports::clock::{Clock, SystemClock};
 use cadmill_core::ports::{PortError, PortResult};
 use range::Range;

@@ -7,7 +7,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::notice::{Notice, parse};
+use cadmill_core::domain::upload_event::{Notice, parse};
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

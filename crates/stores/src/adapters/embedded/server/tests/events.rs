@@ -4,8 +4,8 @@ use super::client::*;
 use crate::adapters::embedded::server::*;
 use async_trait::async_trait;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::notice::parse;
 use cadmill_core::domain::state::is_newer;
+use cadmill_core::domain::upload_event::parse;
 use cadmill_core::ports::event_queue::Message;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,17 +1,17 @@
 //! The writer: what it writes verifies, and it fails closed.
 
-use cadmill_core::audit::*;
-use cadmill_core::domain::audit::record::{FileId, FileRole, Kind, Mark};
-use cadmill_core::domain::audit::verify::{Verdict, verify};
-use cadmill_core::domain::audit::{LedgerId, chain};
-use cadmill_core::domain::audit::{PublicKey, Signature};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Millis, Stage};
+use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind, Mark};
+use cadmill_core::domain::ledger::verify::{Verdict, verify};
+use cadmill_core::domain::ledger::{LedgerId, chain};
+use cadmill_core::domain::ledger::{PublicKey, Signature};
+use cadmill_core::ledger::*;
 use cadmill_core::ports::PortResult;
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{AuditSink, Clock, Signer};
-use cadmill_stores::adapters::audit::FileAudit;
 use cadmill_stores::adapters::faulty::{Fault, FaultyAudit, Script};
+use cadmill_stores::adapters::ledger::FileAudit;
 use cadmill_stores::conformance::audit_sink::{new_id, signer};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -44,7 +44,7 @@ impl Bench {
         Ledger::open(sink, Some(self.signer.clone()), Arc::new(SystemClock), opening(ledger))
     }
 
-    fn audit(&self, ledger: LedgerId) -> cadmill_core::domain::audit::verify::Audit {
+    fn audit(&self, ledger: LedgerId) -> cadmill_core::domain::ledger::verify::Audit {
         let head = self.sink.read_head(ledger).ok();
         verify(&self.sink.read(ledger).unwrap(), head.as_ref(), Some(&self.signer.public_key()))
     }

@@ -6,7 +6,7 @@
 //! What the collector makes of it is its own promise; this sink cannot read it back.
 //! That a ledger is begun once is known within this process only.
 
-use cadmill_core::domain::audit::{LedgerId, SignedHead};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
 use std::collections::HashSet;
 use std::io::Write;

@@ -14,7 +14,6 @@ pub mod head;
 pub mod key;
 pub mod line;
 pub mod record;
-pub mod story;
 pub mod verify;
 
 pub use head::{Head, Signature, SignedHead};
@@ -101,3 +100,4 @@ impl From<LedgerId> for String {
 
 #[cfg(test)]
 mod tests;
+pub mod timeline;

@@ -1,18 +1,18 @@
 //! The reaper on real stores and a clock that goes when it is told to.
 
 use bytes::Bytes;
+use cadmill_core::cleanup::*;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::JobFailure;
 use cadmill_core::domain::job::{Job, Millis, Object, State};
-use cadmill_core::domain::notice;
-use cadmill_core::domain::notice::Notice;
 use cadmill_core::domain::state::Event;
 use cadmill_core::domain::state::Policy;
+use cadmill_core::domain::upload_event;
+use cadmill_core::domain::upload_event::Notice;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::Clock;
 use cadmill_core::ports::{EventQueue, ObjectStore, PortError};
-use cadmill_core::reaper::*;
 use cadmill_stores::adapters::aws::s3::S3Store;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
@@ -133,7 +133,7 @@ impl World {
                 return notices;
             }
             for message in messages {
-                notices.extend(notice::parse(&message.body).unwrap());
+                notices.extend(upload_event::parse(&message.body).unwrap());
                 self.queue.delete(&message).await.unwrap();
             }
             wait = Duration::ZERO;
@@ -370,7 +370,7 @@ async fn unreadable_records_keep_nothing_else_from_being_deleted() {
 /// has one, or gets it back, are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn orphans_are_deleted_after_their_time() {
-    use cadmill_core::reaper::orphans::{Orphaned, Orphans};
+    use cadmill_core::cleanup::orphans::{Orphaned, Orphans};
     use std::time::Instant;
     let world = World::new().await;
     let (kept, lost) = (world.create().await, world.create().await);

@@ -6,7 +6,7 @@
 //! (`fdatasync`): it survives a loss of power. A power failure takes the plaintext with
 //! it, which is in memory; so an intent need not wait for the disk.
 
-use cadmill_core::domain::audit::{LedgerId, SignedHead};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};

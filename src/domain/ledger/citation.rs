@@ -7,8 +7,8 @@
 
 use super::LedgerId;
 use super::chain::ZERO_HASH;
-use super::story::Predecessor;
 use super::verify::{Audit, Finding, Verdict};
+use crate::domain::ledger::timeline::Predecessor;
 
 /// A sweep, and what it says of one ledger.
 struct Citation {

@@ -11,15 +11,15 @@ mod sign;
 
 pub use sign::LocalSigner;
 
-use crate::domain::audit::chain::{Chain, ContentDigest, NameKey};
-use crate::domain::audit::record::{
-    Birth, CLOCK_STEPPED_BACK, Counts, Effect, FileId, FileRole, Header, Intent, Kind, Mark, Record,
-};
-use crate::domain::audit::story::Story;
-use crate::domain::audit::verify::stepped_back;
-use crate::domain::audit::{Head, LedgerId, SignedHead, chain};
 use crate::domain::failure::{Failure, FailureCode};
 use crate::domain::job::{Millis, Stage};
+use crate::domain::ledger::chain::{Chain, ContentDigest, NameKey};
+use crate::domain::ledger::record::{
+    Birth, CLOCK_STEPPED_BACK, Counts, Effect, FileId, FileRole, Header, Intent, Kind, Mark, Record,
+};
+use crate::domain::ledger::timeline::Story;
+use crate::domain::ledger::verify::stepped_back;
+use crate::domain::ledger::{Head, LedgerId, SignedHead, chain};
 use crate::ports::{AuditLog, AuditSink, Clock, PortError, Signer};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -432,7 +432,7 @@ impl State {
             return Err(self.poison_with(&format!("a record would contradict it: {why}")));
         }
         let line = self.chain.line(record, at, mono);
-        if line.len() > crate::domain::audit::line::MAX_LINE_BYTES {
+        if line.len() > crate::domain::ledger::line::MAX_LINE_BYTES {
             return Err(self.poison_with("a record is too long"));
         }
         if let Err(error) = self.log.append(line.as_bytes()) {

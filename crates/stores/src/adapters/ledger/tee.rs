@@ -5,7 +5,7 @@
 //! may then have the beginning of a ledger without a record: begin with the sink that
 //! keeps ledgers longest.
 
-use cadmill_core::domain::audit::{LedgerId, SignedHead};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
 use std::sync::Arc;
 

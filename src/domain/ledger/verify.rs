@@ -9,10 +9,10 @@
 use super::chain::{ZERO_HASH, line_hash};
 use super::line;
 use super::record::{CLOCK_STEPPED_BACK, Header, Record};
-use super::story::Story;
 use super::{LedgerId, PublicKey, SignedHead};
 use crate::domain::failure::FailureCode;
 use crate::domain::job::Millis;
+use crate::domain::ledger::timeline::Story;
 use std::collections::HashMap;
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! A signing key in this process, from a PEM file or a variable.
 
-use crate::domain::audit::PublicKey;
-use crate::domain::audit::key::KeyError;
 use crate::domain::failure::{Failure, FailureCode};
+use crate::domain::ledger::PublicKey;
+use crate::domain::ledger::key::KeyError;
 use crate::ports::{PortError, PortResult, Signer};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use std::fmt;

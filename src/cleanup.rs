@@ -13,8 +13,8 @@ pub mod orphans;
 use crate::domain::failure::FailureCode;
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
 use crate::domain::job::{Job, Millis, Object, State};
-use crate::domain::notice;
 use crate::domain::state::Event;
+use crate::domain::upload_event;
 use crate::jobs::Jobs;
 use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
@@ -171,7 +171,7 @@ impl Reaper {
         let sequencer = job.sequencer.as_deref().unwrap_or("00");
         let now = self.jobs.clock().now();
         let id = JobId::random().to_string();
-        let body = notice::object_created(&self.bucket, object, sequencer, "Announced", &id, now);
+        let body = upload_event::object_created(&self.bucket, object, sequencer, "Announced", &id, now);
         self.queue.send(&body).await?;
         self.jobs.send(job.id, &Event::Announced).await?;
         Ok(())
