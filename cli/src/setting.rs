@@ -3,7 +3,7 @@
 use cadmill_converter::engines::Engines;
 use cadmill_converter::job::Setting;
 use cadmill_converter::posture::Level;
-use cadmill_converter::sandbox::privileges;
+use cadmill_converter::linux::privileges;
 use cadmill_converter::supervisor::{HOST_VARIABLE, Supervisor, engine_host};
 use cadmill_converter::workspace::Place;
 use cadmill_core::domain::failure::Failure;

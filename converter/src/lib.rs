@@ -15,15 +15,15 @@ pub mod hosts;
 pub mod intake;
 pub mod job;
 pub mod jvm;
+#[allow(unsafe_code)]
+pub mod linux;
 pub mod pin;
 pub mod posture;
-pub mod probe;
 pub mod protocol;
 pub mod publish;
 #[allow(unsafe_code)]
 pub mod sandbox;
 mod stack;
 pub mod supervisor;
-pub mod tally;
 pub mod worker;
 pub mod workspace;

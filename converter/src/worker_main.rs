@@ -10,7 +10,7 @@ use cadmill_converter::hosts::Hosts;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
 use cadmill_converter::posture::{self, Posture};
-use cadmill_converter::sandbox::privileges;
+use cadmill_converter::linux::privileges;
 use cadmill_converter::supervisor::{Supervisor, engine_host};
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
 use cadmill_converter::workspace::{Place, Privacy, Private};

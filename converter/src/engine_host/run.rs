@@ -3,7 +3,7 @@
 use crate::events::Reporter;
 use crate::work;
 use cadmill_converter::posture;
-use cadmill_converter::probe;
+use cadmill_converter::linux::proc;
 use cadmill_converter::protocol::{self, Answer, Command, Message, Request, VERSION};
 use cadmill_converter::sandbox::{self, Confined, StepError, descriptors::Channel};
 use std::io::IsTerminal;
@@ -31,7 +31,7 @@ pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) 
     let (answer, peak_memory_bytes) = match confined {
         Ok(confined) => {
             let answer = serve(&request, &confined, &reporter);
-            (answer, probe::memory_of(&confined.status).peak_resident)
+            (answer, proc::memory_of(&confined.status).peak_resident)
         }
         Err(reason) => (Answer::Setup(reason), 0),
     };

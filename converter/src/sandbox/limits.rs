@@ -15,7 +15,7 @@
 //! that cap apart from any other end.
 
 use crate::posture::Limits;
-use crate::probe;
+use crate::linux::proc;
 use crate::protocol::Request;
 use cadmill_core::domain::format::EngineKind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -83,7 +83,7 @@ pub fn apply(request: &Request, alone: bool) -> io::Result<()> {
 /// # Errors
 /// The system's.
 pub fn after_loading(request: &Request, status: &File) -> io::Result<()> {
-    let now = probe::memory_of(status);
+    let now = proc::memory_of(status);
     let fixed = now.addresses.saturating_sub(now.data);
     let later = match request.library.kind {
         EngineKind::Gdal | EngineKind::Assimp => NATIVE_LATER,

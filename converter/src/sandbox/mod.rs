@@ -29,20 +29,17 @@ pub mod environment;
 pub mod files;
 pub mod label;
 pub mod limits;
-pub mod mounts;
 mod note;
 pub mod outsider;
 mod pair;
 pub mod parent;
-pub mod privileges;
-pub mod reap;
 pub mod removal;
 pub mod syscalls;
 pub mod tiers;
 pub mod violation;
 
 use crate::posture::{self, InForce};
-use crate::probe::status_text;
+use crate::linux::proc::status_text;
 use crate::protocol::Request;
 use cadmill_core::domain::format::EngineKind;
 use std::fs::File;
@@ -84,9 +81,9 @@ pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confin
     tiers::drop_capabilities().map_err(step("capabilities"))?;
     parent::die_with(request.supervisor).map_err(step("die with the supervisor"))?;
     parent::leave_terminal();
-    privileges::drop_all().map_err(step("privileges"))?;
+    crate::linux::privileges::drop_all().map_err(step("privileges"))?;
     // The last call that the filter would not let pass.
-    let dumpable = privileges::is_dumpable();
+    let dumpable = crate::linux::privileges::is_dumpable();
     let status = File::open("/proc/self/status").map_err(step("own status"))?;
     crash::install(channel.messages_fd(), &status).map_err(step("crash handlers"))?;
     violation::install().map_err(step("violation handler"))?;

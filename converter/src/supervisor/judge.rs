@@ -3,7 +3,7 @@
 use super::watch::Seen;
 use super::{Cap, Outcome};
 use crate::protocol::Answer;
-use crate::sandbox::reap::Reaped;
+use crate::linux::reap::Reaped;
 use cadmill_core::domain::limits::Caps;
 
 /// What the process wrote in its signal handler.

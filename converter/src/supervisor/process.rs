@@ -7,7 +7,7 @@
 
 use crate::protocol::{self, Command};
 use crate::sandbox::environment::KEPT;
-use crate::sandbox::reap::{Reaped, reap};
+use crate::linux::reap::{Reaped, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};

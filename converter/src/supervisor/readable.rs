@@ -2,7 +2,7 @@
 //! file that nobody can open is its doing and not the machine's.
 
 use crate::sandbox::removal::is_removed;
-use crate::tally::LONG_PATH;
+use crate::workspace::usage::LONG_PATH;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use std::io;
 use std::path::Path;

@@ -10,7 +10,7 @@
 
 use super::Cap;
 use super::process::Process;
-use crate::tally::{Bounds, Held, Written, written};
+use crate::workspace::usage::{Bounds, Held, Written, written};
 use cadmill_core::domain::limits::{MAX_WRITTEN_DEPTH, MAX_WRITTEN_FILES};
 use std::fs::File;
 use std::io;

@@ -7,9 +7,10 @@ use super::process::Process;
 use super::room::{self, Room};
 use super::{Cap, Event, Identity, Outcome, Report, clean, judge, readable};
 use crate::posture::{InForce, Level};
-use crate::probe::{self, Memory};
+use crate::linux::proc::{self, Memory};
+use crate::workspace::flatten;
 use crate::protocol::{Answer, Command, Decoder, Message, Task};
-use crate::sandbox::reap::Reaped;
+use crate::linux::reap::Reaped;
 use cadmill_core::domain::limits::Caps;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -104,7 +105,7 @@ impl<'a> Watch<'a> {
         let (decoder, seen, dialogue) = (Decoder::default(), Seen::default(), Dialogue::new(task));
         let started = process.started();
         let room = Room::new(caps.output_bytes);
-        let own_peak = probe::memory(rustix::process::getpid()).peak_resident;
+        let own_peak = proc::memory(rustix::process::getpid()).peak_resident;
         Self {
             caps,
             orders,
@@ -177,7 +178,7 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         if self.orders.since().is_some() {
-            let usage = probe::memory(self.process.pid());
+            let usage = proc::memory(self.process.pid());
             if let Some(cap) = self.exceeded_memory(&usage) {
                 return self.kill(Outcome::Cap(cap));
             }
@@ -195,7 +196,7 @@ impl<'a> Watch<'a> {
             // Death is on its way; SIGKILL cannot be refused.
             return Ok(());
         }
-        let usage = probe::memory(self.process.pid());
+        let usage = proc::memory(self.process.pid());
         if let Some(cap) = self.exceeded(&usage, now) {
             return self.kill(Outcome::Cap(cap));
         }
@@ -369,8 +370,8 @@ impl<'a> Watch<'a> {
         }
         // What is no output is removed, and must be removable. It is as the engine left it:
         // what fails here is no fault of the host.
-        let flat = probe::flatten(&work).and_then(|()| match self.seen.killed {
-            Some(_) => probe::flatten(&output),
+        let flat = flatten::flatten(&work).and_then(|()| match self.seen.killed {
+            Some(_) => flatten::flatten(&output),
             None => Ok(()),
         });
         if let Err(error) = flat

@@ -99,7 +99,7 @@ impl Folder {
     /// The system's, for the first that is still there.
     pub(super) fn clear(&self) -> io::Result<()> {
         // What cannot be laid flat may be removable all the same.
-        let _ = crate::probe::flatten(self.path());
+        let _ = super::flatten::flatten(self.path());
         let mut failed = None;
         let mut note = |error: io::Error| {
             failed.get_or_insert(error);

@@ -17,6 +17,7 @@
 mod account;
 mod bounded;
 pub(crate) mod discard;
+pub mod flatten;
 mod folder;
 mod name;
 mod private;
@@ -553,3 +554,4 @@ impl Remains<'_> {
 
 #[cfg(test)]
 mod tests;
+pub mod usage;

@@ -13,7 +13,7 @@ use super::name::{RANDOM, is_named};
 use super::{Place, sweep};
 use crate::posture::Posture;
 use crate::sandbox::outsider::Outsider;
-use crate::sandbox::{mounts, privileges};
+use crate::linux::{mounts, privileges};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::fs::Permissions;
 use std::io;

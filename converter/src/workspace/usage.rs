@@ -340,7 +340,7 @@ mod tests {
         }
         let found = count(&[place.path()], &WIDE);
         assert_eq!((found.closed, found.exceeds(&WIDE)), (1, true), "{found:?}");
-        crate::probe::flatten(place.path()).unwrap();
+        crate::workspace::flatten::flatten(place.path()).unwrap();
         let found = count(&[place.path()], &WIDE);
         assert_eq!((found.closed, found.entries), (0, 3 + 20), "{found:?}");
     }
