@@ -1,7 +1,7 @@
 //! Compiles the filters of system calls, so that a process for one conversion finds them
 //! ready. A mistake in a filter file ends the build.
 
-#[path = "src/sandbox/syscalls/filter_file.rs"]
+#[path = "src/engine/sandbox/syscalls/filter_file.rs"]
 mod filter_file;
 
 use filter_file::{ANYBODY, PARTS, programs};
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut code = String::new();
     writeln!(code, "pub(super) const ANYBODY: u32 = {ANYBODY};")?;
     for (name, file) in [("NATIVE", "native.json"), ("JVM", "jvm.json")] {
-        let file = Path::new("src/sandbox/filters").join(file);
+        let file = Path::new("src/engine/sandbox/filters").join(file);
         println!("cargo:rerun-if-changed={}", file.display());
         let programs = programs(&std::fs::read_to_string(&file)?, arch)?;
         let own = programs.iter().flatten().filter(|instruction| instruction.k == ANYBODY).count();
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         code.push_str("];\n");
     }
-    println!("cargo:rerun-if-changed=src/sandbox/syscalls/filter_file.rs");
+    println!("cargo:rerun-if-changed=src/engine/sandbox/syscalls/filter_file.rs");
     println!("cargo:rerun-if-changed=build.rs");
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(Path::new(&out).join("filters.rs"), code)?;

@@ -25,7 +25,7 @@ done
 [ "$1" = jvm ] || exit 0
 (cd $java && sha256sum --quiet --check --strict SHA256SUMS) >/results/pins 2>&1
 # With `on` a JVM that cannot use the archive does not start. The class path is that of
-# converter/src/jvm.rs.
+# converter/src/engine/jvm.rs.
 classes=$java/cadmill-bridge.jar
 for jar in $java/assimp/*.jar; do classes=$classes:$jar; done
 java -Xshare:on -XX:SharedArchiveFile=$java/assimp/assimp.jsa -XX:+UseSerialGC \

@@ -3,7 +3,7 @@
 
 use crate::args::EnginesArgs;
 use crate::{fail, say, setting};
-use cadmill_converter::engines::Engine;
+use cadmill_converter::engine::registry::Engine;
 use cadmill_converter::job::{self, Description, Setting};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;

@@ -3,7 +3,7 @@
 
 use crate::say;
 use cadmill_converter::job::{Facts, Observer, Stage, millis};
-use cadmill_converter::supervisor::Identity;
+use cadmill_converter::engine::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;

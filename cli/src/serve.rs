@@ -8,11 +8,11 @@
 use crate::args::ServeArgs;
 use crate::{fail, say};
 use cadmill_api::start;
-use cadmill_converter::engines::Engines;
-use cadmill_converter::hosts::Hosts;
+use cadmill_converter::engine::registry::Engines;
+use cadmill_converter::engine::warm_pool::Hosts;
 use cadmill_converter::job::Setting;
-use cadmill_converter::posture;
-use cadmill_converter::supervisor::{Supervisor, engine_host};
+use cadmill_converter::engine::posture;
+use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::workspace::Place;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};

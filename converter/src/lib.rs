@@ -10,20 +10,11 @@
 #![deny(unsafe_code)]
 
 pub mod digest;
-pub mod engines;
-pub mod hosts;
 pub mod intake;
 pub mod job;
-pub mod jvm;
 #[allow(unsafe_code)]
 pub mod linux;
-pub mod pin;
-pub mod posture;
-pub mod protocol;
 pub mod publish;
-#[allow(unsafe_code)]
-pub mod sandbox;
 mod stack;
-pub mod supervisor;
 pub mod worker;
 pub mod workspace;

@@ -5,13 +5,13 @@
 
 #![forbid(unsafe_code)]
 
-use cadmill_converter::engines::Engines;
-use cadmill_converter::hosts::Hosts;
+use cadmill_converter::engine::registry::Engines;
+use cadmill_converter::engine::warm_pool::Hosts;
 use cadmill_converter::intake::Flow;
 use cadmill_converter::job::Setting;
-use cadmill_converter::posture::{self, Posture};
+use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::linux::privileges;
-use cadmill_converter::supervisor::{Supervisor, engine_host};
+use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
 use cadmill_converter::workspace::{Place, Privacy, Private};
 use cadmill_core::domain::failure::{Failure, FailureCode};

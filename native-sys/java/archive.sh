@@ -12,7 +12,7 @@ for home in "${CADMILL_JAVA_HOME:-}" "${JAVA_HOME:-}"; do
     [[ -z $home ]] || { java=$home/bin/java; break; }
 done
 
-# The class path of converter/src/jvm.rs: the bridge, then the jars by name.
+# The class path of converter/src/engine/jvm.rs: the bridge, then the jars by name.
 classes=$out/cadmill-bridge.jar
 for jar in "$out"/assimp/*.jar; do
     classes+=:$jar

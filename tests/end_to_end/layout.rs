@@ -37,7 +37,7 @@ fn only_the_engine_host_names_native_sys() {
     let named = files_with("cadmill_native_sys");
     assert!(!named.is_empty(), "the search finds nothing at all");
     for file in named {
-        assert!(file.starts_with("converter/src/engine_host/"), "{file}");
+        assert!(file.starts_with("converter/src/engine/host/"), "{file}");
     }
 }
 
@@ -46,7 +46,7 @@ fn unsafe_code_has_two_addresses() {
     let found = files_with("unsafe {");
     assert!(!found.is_empty(), "the search finds nothing at all");
     for file in found {
-        assert!(file.starts_with("native-sys/src/") || file.starts_with("converter/src/sandbox/"), "{file}");
+        assert!(file.starts_with("native-sys/src/") || file.starts_with("converter/src/engine/sandbox/"), "{file}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! Asking an engine what it is and can do.
 
 use super::Setting;
-use super::verdict::judge;
-use crate::engines::Engine;
-use crate::protocol::{Answer, Request, Task};
-use crate::supervisor::{Identity, Outcome, clean};
+use crate::engine::failure::judge;
+use crate::engine::registry::Engine;
+use crate::engine::protocol::{Answer, Request, Task};
+use crate::engine::supervisor::{Identity, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, OutputFormat};
 use cadmill_core::domain::limits::Caps;

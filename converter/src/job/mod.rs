@@ -9,14 +9,13 @@
 mod describe;
 mod options;
 mod output;
-mod verdict;
 
-use crate::engines::Engines;
-use crate::hosts::Hosts;
+use crate::engine::registry::Engines;
+use crate::engine::warm_pool::Hosts;
 use crate::intake::{Local, Source};
-use crate::protocol::{Answer, Request, Task};
+use crate::engine::protocol::{Answer, Request, Task};
 use crate::publish::{Sink, needs_archive};
-use crate::supervisor::{Ahead, Cap, Event, Identity, Outcome, Report, Supervisor, clean};
+use crate::engine::supervisor::{Ahead, Cap, Event, Identity, Outcome, Report, Supervisor, clean};
 use crate::workspace::{Place, Workspace};
 use cadmill_archive::{Plan, fit};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -29,8 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-pub(crate) use verdict::judge;
-use verdict::{cancelled, cap_failure};
+pub(crate) use crate::engine::failure::judge;
+use crate::engine::failure::{cancelled, cap_failure};
 
 pub use describe::{Description, describe};
 pub use options::check_options;
@@ -397,7 +396,7 @@ impl<S: Sink> Job<'_, S> {
         };
         let request = Request::new(engine.library().clone(), task, &self.order.caps);
         // A request that does not fit a frame is too many options: all else is short.
-        if crate::protocol::encode(&crate::protocol::Command::Run(Box::new(request.clone()))).is_err() {
+        if crate::engine::protocol::encode(&crate::engine::protocol::Command::Run(Box::new(request.clone()))).is_err() {
             return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
         }
         // It makes files that nobody announces: that it starts must be on record.

@@ -2,7 +2,7 @@
 //! with plain names, not too many of them, and nothing else.
 
 use crate::publish::OutputFile;
-use crate::sandbox::removal::is_removed;
+use crate::engine::sandbox::unlink_guard::is_removed;
 use crate::workspace::Folder;
 use cadmill_archive::Names;
 use cadmill_core::domain::failure::{Failure, FailureCode};

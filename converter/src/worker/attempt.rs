@@ -13,7 +13,7 @@ use super::hold::Hold;
 use super::recording::{Marks, Recording};
 use crate::intake::{Remote, Source};
 use crate::job::{self, Facts, Observer, Setting};
-use crate::supervisor::Identity;
+use crate::engine::supervisor::Identity;
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Job, Object, Stage};

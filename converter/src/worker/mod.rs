@@ -24,7 +24,7 @@ mod recording;
 mod take;
 mod vigil;
 
-use crate::hosts::{Hosts, WAITING_BYTES};
+use crate::engine::warm_pool::{Hosts, WAITING_BYTES};
 use crate::intake::Flow;
 use crate::job::Setting;
 use admission::Budget;

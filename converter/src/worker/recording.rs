@@ -1,7 +1,7 @@
 //! The worker's ledgers: one for each attempt, and one for each sweep of what a killed
 //! worker left of an attempt.
 
-use crate::posture::{self, Posture};
+use crate::engine::posture::{self, Posture};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::Stage;
@@ -104,7 +104,7 @@ impl<'a> Marks<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::posture::{InForce, Level, Machine};
+    use crate::engine::posture::{InForce, Level, Machine};
 
     #[test]
     fn the_posture_is_told_in_words_that_a_ledger_takes() {

@@ -11,8 +11,8 @@
 
 use super::name::{RANDOM, is_named};
 use super::{Place, sweep};
-use crate::posture::Posture;
-use crate::sandbox::outsider::Outsider;
+use crate::engine::posture::Posture;
+use crate::engine::sandbox::outsider::Outsider;
 use crate::linux::{mounts, privileges};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::fs::Permissions;

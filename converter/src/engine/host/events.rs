@@ -1,0 +1,122 @@
+//! The host's side of the conversation: messages up, the wish to cancel down.
+
+use cadmill_converter::engine::protocol::{self, Command, MAX_FRAME, Message, Task};
+use cadmill_converter::engine::sandbox::descriptors::Channel;
+use cadmill_native_sys::{Events, Level, Stage};
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Progress is told this often at most, so that a fast loop does not fill the pipe.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The pipe of commands is looked at this often at most.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Sends messages and listens for the wish to cancel, from whatever thread the
+/// library calls.
+///
+/// It makes no thread: a process with two threads pays for a lock in every call
+/// that names a descriptor, and GDAL makes millions of them.
+pub(crate) struct Reporter {
+    messages: Mutex<Writer>,
+    commands: Mutex<Listener>,
+}
+
+struct Writer {
+    pipe: File,
+    last_progress: Option<Instant>,
+}
+
+struct Listener {
+    pipe: File,
+    last_look: Option<Instant>,
+    cancelled: bool,
+}
+
+impl Reporter {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self {
+            messages: Mutex::new(Writer { pipe: channel.messages, last_progress: None }),
+            commands: Mutex::new(Listener { pipe: channel.commands, last_look: None, cancelled: false }),
+        }
+    }
+
+    pub(crate) fn send(&self, message: &Message) {
+        locked(&self.messages).send(message);
+    }
+
+    /// Waits for a command, whichever it is.
+    pub(crate) fn wait(&self) {
+        let _ = protocol::receive::<Command>(&mut locked(&self.commands).pipe);
+    }
+
+    /// Waits for what a host is to do that was started ahead of it; nothing when it is not
+    /// needed any more.
+    pub(crate) fn next_task(&self) -> Option<Task> {
+        match protocol::receive::<Command>(&mut locked(&self.commands).pipe) {
+            Ok(Some(Command::Go(task))) => Some(*task),
+            Ok(Some(Command::Run(_) | Command::Cancel) | None) | Err(_) => None,
+        }
+    }
+}
+
+/// A panic while it was held leaves whole values behind; go on with them.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Listener {
+    fn look(&mut self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !matches!(poll(&mut fds, Some(&now)), Ok(1..)) {
+            return;
+        }
+        match protocol::receive::<Command>(&mut self.pipe) {
+            Ok(Some(Command::Run(_) | Command::Go(_))) => {}
+            // Told to stop; or the supervisor has ended, and there is no one to work for.
+            Ok(Some(Command::Cancel) | None) | Err(_) => self.cancelled = true,
+        }
+    }
+}
+
+impl Writer {
+    fn send(&mut self, message: &Message) {
+        // One write a frame. A supervisor that does not read is gone, and the
+        // kernel ends this process too.
+        if let Ok(bytes) = protocol::encode(message) {
+            let _ = self.pipe.write_all(&bytes);
+        }
+    }
+}
+
+impl Events for Reporter {
+    fn progress(&self, _stage: Stage, fraction: f64) {
+        let mut writer = locked(&self.messages);
+        let now = Instant::now();
+        let due = writer.last_progress.is_none_or(|last| now - last >= INTERVAL);
+        if due || fraction >= 1.0 {
+            writer.last_progress = Some(now);
+            writer.send(&Message::Progress { fraction });
+        }
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        // JSON may need six bytes for one.
+        let line: String = line.chars().take(MAX_FRAME / 32).collect();
+        self.send(&Message::Log { error: level == Level::Error, line });
+    }
+
+    fn cancelled(&self) -> bool {
+        let mut commands = locked(&self.commands);
+        let now = Instant::now();
+        if !commands.cancelled && commands.last_look.is_none_or(|last| now - last >= LISTEN_INTERVAL) {
+            commands.last_look = Some(now);
+            commands.look();
+        }
+        commands.cancelled
+    }
+}

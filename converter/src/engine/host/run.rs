@@ -1,0 +1,54 @@
+//! The life of the host: request, confinement, work, answer.
+
+use crate::events::Reporter;
+use crate::work;
+use cadmill_converter::engine::posture;
+use cadmill_converter::linux::proc;
+use cadmill_converter::engine::protocol::{self, Answer, Command, Message, Request, VERSION};
+use cadmill_converter::engine::sandbox::{self, Confined, StepError};
+use cadmill_converter::engine::sandbox::descriptors::Channel;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Serves one request in a process that `enter` confines.
+pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) -> ExitCode {
+    if std::io::stdin().is_terminal() || std::env::args_os().len() > 1 {
+        eprintln!("cadmill-engine-host {}: started by cadmill, not by hand", cadmill_core::BUILD);
+        return ExitCode::from(2);
+    }
+    let Ok(mut channel) = Channel::take() else { return ExitCode::from(70) };
+    let request = match protocol::receive::<Command>(&mut channel.commands) {
+        Ok(Some(Command::Run(request))) => request,
+        // Nobody is there to answer to.
+        Ok(None | Some(Command::Cancel | Command::Go(_))) | Err(_) => return ExitCode::from(71),
+    };
+    let confined = if request.version == VERSION {
+        enter(&request, &channel).map_err(|e| e.to_string())
+    } else {
+        Err(format!("it speaks protocol version {VERSION}, the supervisor {}", request.version))
+    };
+    let reporter = Arc::new(Reporter::new(channel));
+    let (answer, peak_memory_bytes) = match confined {
+        Ok(confined) => {
+            let answer = serve(&request, &confined, &reporter);
+            (answer, proc::memory_of(&confined.status).peak_resident)
+        }
+        Err(reason) => (Answer::Setup(reason), 0),
+    };
+    reporter.send(&Message::Done { answer, peak_memory_bytes });
+    // Not a return: the destructors of native libraries are a known place to
+    // crash, and the answer is given.
+    sandbox::leave()
+}
+
+/// Tells how well it is confined, and does the work if that is enough.
+fn serve(request: &Request, confined: &Confined, reporter: &Arc<Reporter>) -> Answer {
+    reporter.send(&Message::Confined(Box::new(confined.in_force.clone())));
+    let (level, minimum) = (confined.in_force.level(), request.confinement.minimum);
+    if level < minimum {
+        // The supervisor judges the same message, and kills what does not stop here.
+        return Answer::Setup(posture::too_weak(level, minimum).message);
+    }
+    work::run(request, reporter, &|| (confined.after_loading)(request, &confined.status))
+}

@@ -1,0 +1,149 @@
+//! Loads the library and does the one task.
+
+use crate::events::Reporter;
+use crate::jvm;
+use cadmill_converter::job::check_options;
+use cadmill_converter::engine::pin::{self, PinError};
+use cadmill_converter::engine::protocol::{Answer, Message, Request, Task, Unavailable};
+use cadmill_core::domain::format::EngineKind;
+use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// `loaded` is called when the engine is loaded and has not seen its input.
+pub(crate) fn run(
+    request: &Request,
+    reporter: &Arc<Reporter>,
+    loaded: &dyn Fn() -> io::Result<()>,
+) -> Answer {
+    if matches!(request.task, Task::Probe { .. }) {
+        reporter.wait();
+        return Answer::Probed;
+    }
+    // Whatever blames another than the engine is said before any code of it runs.
+    if !native_sys::zeroed::is_in_force() {
+        return Answer::Setup("memory would not come zeroed: the linker has taken another malloc".to_owned());
+    }
+    if let Task::Convert { options, .. } = &request.task
+        && let Err(text) = check_options(request.library.kind, options)
+    {
+        return Answer::BadOption(short(&text));
+    }
+    let mut before = |doubts: &[Broken]| {
+        let doubts = doubts.iter().copied().filter_map(unavailable).collect();
+        reporter.send(&Message::Loading { doubts });
+    };
+    let engine = match load(request, &mut before) {
+        Ok(engine) => engine,
+        Err(answer) => return answer,
+    };
+    let description = engine.describe();
+    if let Err(error) = loaded() {
+        return Answer::Setup(format!("limit on addresses: {error}"));
+    }
+    reporter.send(&Message::Loaded {
+        library: description.library.clone(),
+        version: description.version.clone(),
+        // A message is text, and a path need not be.
+        path: description.path.to_string_lossy().into_owned().into(),
+    });
+    match &request.task {
+        Task::Probe { .. } => Answer::Probed,
+        Task::Await { .. } => match reporter.next_task() {
+            Some(task) => {
+                reporter.send(&Message::Began);
+                convert(request.library.kind, engine.as_ref(), &task, reporter)
+            }
+            None => Answer::Cancelled,
+        },
+        Task::Describe => Answer::Described {
+            inputs: description.inputs,
+            outputs: description.outputs.into_iter().map(|o| (o.id, o.extension)).collect(),
+        },
+        task @ Task::Convert { .. } => convert(request.library.kind, engine.as_ref(), task, reporter),
+    }
+}
+
+fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
+    let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
+        return Answer::Rejected(
+            "the engine host was asked to continue with a task that is not a conversion".to_owned(),
+        );
+    };
+    // The job has looked before it gave them to a host that waited.
+    if let Err(text) = check_options(kind, options) {
+        return Answer::Rejected(short(&text));
+    }
+    let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
+    let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
+    match engine.convert(&request, &events) {
+        Ok(converted) => Answer::Converted { warnings: converted.warnings },
+        Err(EngineError::Rejected(message)) => Answer::Rejected(short(&message)),
+        Err(EngineError::Reaches(message)) => Answer::Reaches(short(&message)),
+        Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
+        Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
+        Err(EngineError::Cancelled) => Answer::Cancelled,
+        // What a converter in Java lacks only now, a class, a library of its own, is its
+        // failure on this input, as its other exceptions are.
+        Err(EngineError::Unusable(LoadError::Broken { how: Broken::Memory, text })) => {
+            Answer::OutOfMemory(short(&text))
+        }
+        Err(EngineError::Unusable(error)) => Answer::Rejected(short(&error.to_string())),
+    }
+}
+
+/// A message that fits a frame whatever it contains.
+fn short(message: &str) -> String {
+    message.chars().take(4000).collect()
+}
+
+fn load(request: &Request, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
+    let library = &request.library;
+    // It is loaded through this very descriptor, so that it cannot be exchanged between the
+    // check and the use.
+    let pinned = match (&library.path, &library.sha256) {
+        (Some(path), Some(sha256)) => Some(pin::open(path, sha256, library.seal).map_err(not_pinned)?),
+        _ => None,
+    };
+    let by_descriptor =
+        pinned.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
+    let path = by_descriptor.as_deref().or(library.path.as_deref());
+    let loaded = match library.kind {
+        EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs, before),
+        EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs, before),
+        EngineKind::Jvm => return jvm::load(request, &mut || before(&[])).map_err(|e| unusable(&e)),
+    };
+    loaded.map_err(|error| unusable(&error))
+}
+
+fn not_pinned(error: PinError) -> Answer {
+    let (reason, message) = match error {
+        PinError::Missing(message) => (Unavailable::Missing, message),
+        PinError::Other(message) => (Unavailable::Pin, message),
+    };
+    Answer::Unavailable { reason, message }
+}
+
+/// What a doubt of a library's file is as an answer; none for a want of memory.
+fn unavailable(how: Broken) -> Option<Unavailable> {
+    match how {
+        Broken::Missing => Some(Unavailable::Missing),
+        Broken::Symbol => Some(Unavailable::Symbol),
+        Broken::Version => Some(Unavailable::Version),
+        Broken::Memory => None,
+    }
+}
+
+/// The answer of an engine that cannot be used.
+fn unusable(error: &LoadError) -> Answer {
+    let reason = match error {
+        LoadError::Missing { .. } | LoadError::Broken { how: Broken::Missing, .. } => Unavailable::Missing,
+        LoadError::Symbols { .. } | LoadError::Broken { how: Broken::Symbol, .. } => Unavailable::Symbol,
+        LoadError::Version { .. } | LoadError::Broken { how: Broken::Version, .. } => Unavailable::Version,
+        LoadError::NotBuilt { .. } => Unavailable::NotBuilt,
+        LoadError::Broken { how: Broken::Memory, text } => return Answer::OutOfMemory(short(text)),
+    };
+    Answer::Unavailable { reason, message: short(&error.to_string()) }
+}

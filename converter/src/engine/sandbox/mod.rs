@@ -1,0 +1,128 @@
+//! The confinement of the engine process, as an ordered list of steps.
+//!
+//! Each step is a file. The order matters: a later step may forbid what an
+//! earlier one needs, and everything comes before the library is loaded and
+//! before any thread exists, because some guards bind only the calling thread
+//! and those that it makes.
+//!
+//! 1. [`descriptors`]: take the two pipes out of the library's reach, close the rest
+//! 2. [`environment`]: empty but for three names; [`label`]: what others see of the process
+//! 3. [`limits`]: memory, file size, stack, descriptors, no core dump
+//! 4. [`tiers`]: a network namespace, where the host allows it
+//! 5. [`tiers`]: a user id of its own, where the supervisor gave one; no capability
+//! 6. [`parent`]: die with the supervisor; no terminal
+//! 7. [`privileges`]: none can be gained, nobody may look inside
+//! 8. [`crash`] and [`violation`]: say what happened when it dies; what it removes is moved aside ([`removal`])
+//! 9. Landlock ([`files`]): which files may be opened
+//! 10. seccomp ([`syscalls`]): which calls may be made
+//!
+//! Steps 4, 9 and 10 depend on the kernel and the container. What they put in force
+//! is told ([`InForce`]), and judged against the minimum before a library is loaded.
+//! Any other step that fails ends the job.
+//!
+//! This module is also the only place of unsafe code outside `native-sys`.
+
+mod closure;
+pub mod descriptors;
+pub mod environment;
+pub mod files;
+pub mod label;
+pub mod limits;
+pub mod outsider;
+mod pair;
+pub mod parent;
+pub mod syscalls;
+pub mod crash_handler;
+mod signal_record;
+pub mod unlink_guard;
+pub mod namespaces;
+pub mod sigsys;
+
+use crate::engine::posture::{self, InForce};
+use crate::linux::proc::status_text;
+use crate::engine::protocol::Request;
+use cadmill_core::domain::format::EngineKind;
+use std::fs::File;
+use std::io;
+
+/// A step that could not be put in force. The engine must not run then.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {error}")]
+pub struct StepError {
+    /// The step's name.
+    pub step: &'static str,
+    /// The system's reason.
+    pub error: io::Error,
+}
+
+/// A process after its confinement.
+#[derive(Debug)]
+pub struct Confined {
+    /// What it has got.
+    pub in_force: InForce,
+    /// Its own `/proc/self/status`, which it could not open any more.
+    pub status: File,
+    /// What remains to be done when the engine is loaded, before it sees its input.
+    pub after_loading: fn(&Request, &File) -> io::Result<()>,
+}
+
+/// Steps 2 to 10. Step 1 came before the request could be read.
+///
+/// # Errors
+/// The step that failed. Nothing is left out in silence.
+pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confined, StepError> {
+    let step = |step: &'static str| move |error: io::Error| StepError { step, error };
+    let own_uid = request.confinement.own_uid;
+    environment::scrub();
+    label::reset().map_err(step("name"))?;
+    limits::apply(request, own_uid.is_some()).map_err(step("resource limits"))?;
+    let network_namespace = namespaces::leave_network();
+    own_uid.map_or(Ok(()), namespaces::become_user).map_err(step("own user id"))?;
+    namespaces::drop_capabilities().map_err(step("capabilities"))?;
+    parent::die_with(request.supervisor).map_err(step("die with the supervisor"))?;
+    parent::leave_terminal();
+    crate::linux::privileges::drop_all().map_err(step("privileges"))?;
+    // The last call that the filter would not let pass.
+    let dumpable = crate::linux::privileges::is_dumpable();
+    let status = File::open("/proc/self/status").map_err(step("own status"))?;
+    crash_handler::install(channel.messages_fd(), &status).map_err(step("crash handlers"))?;
+    sigsys::install().map_err(step("violation handler"))?;
+    if request.library.kind == EngineKind::Jvm {
+        pair::keep_one().map_err(step("pair of sockets"))?;
+    }
+    let landlock = files::restrict(request).map_err(step("landlock"))?;
+    let filter = syscalls::filter(request.library.kind);
+    // A kernel without seccomp refuses; the level says so.
+    let filtered = syscalls::restrict(&filter).is_ok();
+    let told = InForce {
+        landlock,
+        seccomp: filtered.then_some(filter.sha256),
+        limits: limits::in_force(),
+        dumpable,
+        network_namespace,
+        own_uid,
+        control_group: request.confinement.control_group,
+        ..InForce::default()
+    };
+    read_back(told, status).map_err(step("own status"))
+}
+
+/// What the kernel shows of it is taken from the kernel.
+fn read_back(mut in_force: InForce, status: File) -> io::Result<Confined> {
+    let text = status_text(&status)?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    in_force.no_new_privs = field("NoNewPrivs:") == Some("1");
+    if field("Seccomp:") != Some("2") {
+        in_force.seccomp = None;
+    }
+    in_force.capabilities = posture::capabilities(&text).unwrap_or(u64::MAX);
+    Ok(Confined { in_force, status, after_loading: limits::after_loading })
+}
+
+/// Ends the process at once with code 0, without running the destructors of the
+/// libraries that were loaded.
+pub fn leave() -> ! {
+    // SAFETY: `_exit` has no conditions. What is skipped, buffers and destructors,
+    // belongs to libraries that have closed their files by then.
+    unsafe { libc::_exit(0) }
+}

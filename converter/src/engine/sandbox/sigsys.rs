@@ -1,0 +1,141 @@
+//! The handler of system calls that the filter does not let pass.
+//!
+//! The filter answers such a call with `SIGSYS` and does not make it. If it would have
+//! taken away a name, [`removal`] does what is done instead, and the engine goes on; [`pair`]
+//! answers calls that a JVM cannot do without. For
+//! any other the handler tells the number, and the process ends. Where the signal is
+//! blocked, the kernel ends the process itself, for either; the number is lost then, and
+//! nothing else is. The filter lets nobody replace the handler.
+
+use crate::engine::sandbox::signal_record::Note;
+use super::pair;
+use crate::engine::sandbox::unlink_guard;
+use std::io;
+
+/// `si_code` of a signal that the filter sent (siginfo.h).
+const SYS_SECCOMP: i32 = 1;
+
+/// The part of `siginfo_t` that a `SIGSYS` has on 64-bit Linux (sigaction(2)).
+#[repr(C)]
+struct Info {
+    _signal: i32,
+    _errno: i32,
+    code: i32,
+    _padding: i32,
+    _call_address: u64,
+    syscall: i32,
+    arch: u32,
+}
+
+/// Installs the handler. Notes go where [`crate::engine::sandbox::crash_handler::install`] said.
+///
+/// # Errors
+/// The system's.
+pub fn install() -> io::Result<()> {
+    // SAFETY: all zeros is a valid `sigaction`; the fields that matter follow.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = on_signal as *const () as usize;
+    // Without NODEFER: the signal is blocked in the handler, so that a forbidden call made
+    // there ends the process. Without ONSTACK: a thread that makes calls has room on its
+    // stack, and the other one may be smaller than a path.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: the handler has the type that SA_SIGINFO asks for, and keeps to
+    // async-signal-safe calls.
+    if unsafe { libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucontext_t) {
+    // SAFETY: the kernel passes a whole `siginfo_t`, which is larger than `Info`.
+    let info = unsafe { &*info };
+    // A signal that somebody sent by hand says nothing of a call.
+    if info.code == SYS_SECCOMP {
+        // SAFETY: the kernel passes the registers of the interrupted thread, which nothing
+        // else refers to.
+        let registers = unsafe { &mut *context };
+        // SAFETY: the address of the calling thread's errno is always valid.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: as above.
+        let before = unsafe { *errno };
+        // SAFETY: number and arguments are those of the call that the thread is about to make.
+        let answer = unsafe {
+            let (number, arguments) = (info.syscall.into(), arguments(registers));
+            unlink_guard::answer(number, arguments).or_else(|| pair::answer(number, arguments))
+        };
+        if let Some(answer) = answer {
+            // SAFETY: as above.
+            unsafe { *errno = before };
+            return give(registers, answer);
+        }
+        let mut note = Note::new();
+        note.text(b"{\"violation\":{\"syscall\":");
+        note.number(u64::from(info.syscall.cast_unsigned()));
+        note.text(b",\"arch\":");
+        note.number(info.arch.into());
+        note.text(b"}}");
+        note.send();
+    }
+    end(signal)
+}
+
+/// Ends the process by the signal, which is blocked here.
+fn end(signal: i32) -> ! {
+    // The usual way back to the default is not open: the filter guards the handler. But a
+    // signal that it sends and that is blocked ends the process.
+    // SAFETY: no call has this number. With the filter that is the end.
+    unsafe { libc::syscall(NO_CALL) };
+    // Without one, the signal was sent by hand.
+    // SAFETY: `signal`, `raise` and `_exit` are async-signal-safe. The signal that is raised
+    // comes when it is not blocked any more; whether it does or not, nothing runs on.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+        let mut signals: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut signals);
+        libc::sigaddset(&mut signals, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &signals, std::ptr::null_mut());
+        libc::_exit(128 + signal)
+    }
+}
+
+/// The number of no system call.
+const NO_CALL: libc::c_long = 0x7FFF_FFFF;
+
+/// The arguments of a system call, by the registers in which the kernel takes them (syscall(2)).
+#[cfg(target_arch = "x86_64")]
+fn arguments(context: &libc::ucontext_t) -> [u64; 6] {
+    use libc::{REG_R8, REG_R9, REG_R10, REG_RDI, REG_RDX, REG_RSI};
+    let of = |register: i32| context.uc_mcontext.gregs[register as usize].cast_unsigned();
+    [of(REG_RDI), of(REG_RSI), of(REG_RDX), of(REG_R10), of(REG_R8), of(REG_R9)]
+}
+
+/// Makes `answer` what the interrupted call gives.
+#[cfg(target_arch = "x86_64")]
+fn give(context: &mut libc::ucontext_t, answer: libc::c_long) {
+    context.uc_mcontext.gregs[libc::REG_RAX as usize] = answer;
+}
+
+#[cfg(target_arch = "aarch64")]
+fn arguments(context: &libc::ucontext_t) -> [u64; 6] {
+    std::array::from_fn(|index| context.uc_mcontext.regs[index])
+}
+
+#[cfg(target_arch = "aarch64")]
+fn give(context: &mut libc::ucontext_t, answer: libc::c_long) {
+    context.uc_mcontext.regs[0] = answer.cast_unsigned();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::{offset_of, size_of};
+
+    #[test]
+    fn the_layout_is_that_of_the_kernel() {
+        assert_eq!(offset_of!(Info, code), offset_of!(libc::siginfo_t, si_code));
+        assert_eq!((offset_of!(Info, syscall), offset_of!(Info, arch)), (24, 28));
+        assert!(size_of::<Info>() <= size_of::<libc::siginfo_t>());
+    }
+}

@@ -1,0 +1,422 @@
+//! What an engine host may say, and when: a pure state machine over its messages.
+//!
+//! ```text
+//!   Silent --Confined--> Confined --Loading--> Loading --Loaded--> Loaded --Began--> Began
+//!                           |                     |                  |                 |
+//!                           +--------- Done ------+------------------+-----------------+--> Answered
+//! ```
+//!
+//! Before `Loading` every word is the host's own: it has run no code of a library. From
+//! then on any of them may be the library's, which finds the descriptor of the pipe and
+//! writes there what it likes. So whoever has to act for a failure other than the engine's
+//! makers is named before `Loading` only: that the host is not ready, that a library is
+//! missing, is not the pinned one, is of another version, was not built. What the host saw
+//! to be wrong with the files, without running them, is part of `Loading` itself, and a
+//! refusal of the linker that bears it out counts.
+//!
+//! After it only what belongs to the work counts, at its time; all else is the engine's
+//! misbehaviour. A conversion that an engine claims for itself is one: its output is
+//! looked at when the process is dead, whoever said that it is there.
+//!
+//! Notes of signal handlers come at any time. They mean nothing without the kernel's word.
+
+use super::Outcome;
+use crate::engine::protocol::{Answer, Message, Task, Unavailable};
+
+/// Where the conversation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing was said.
+    Silent,
+    /// The host has confined itself.
+    Confined,
+    /// Code of the library may run.
+    Loading,
+    /// The library is loaded.
+    Loaded,
+    /// A host that waited has its work.
+    Began,
+    /// The answer is given.
+    Answered,
+}
+
+/// What the host was started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    Probe,
+    Describe,
+    Await,
+    Convert,
+}
+
+/// What the supervisor has done by the time of a message.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    /// It has sent a host that waits its work.
+    pub(super) work: bool,
+    /// It has told the host to stop.
+    pub(super) stop: bool,
+}
+
+/// Why a message was not accepted. The message changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// No library had run: the host itself is not the one that belongs here.
+    Host(String),
+    /// The library may have said it.
+    Engine(String),
+}
+
+impl From<Refused> for Outcome {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Host(text) => Self::Protocol(text),
+            Refused::Engine(text) => Self::Misbehaved(text),
+        }
+    }
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    duty: Duty,
+    phase: Phase,
+    /// What the host saw to be wrong before the library ran.
+    doubts: Vec<Unavailable>,
+}
+
+impl Dialogue {
+    pub(super) fn new(task: &Task) -> Self {
+        let duty = match task {
+            Task::Probe { .. } => Duty::Probe,
+            Task::Describe => Duty::Describe,
+            Task::Await { .. } => Duty::Await,
+            Task::Convert { .. } => Duty::Convert,
+        };
+        Self { duty, phase: Phase::Silent, doubts: Vec::new() }
+    }
+
+    /// Whether code of the library may have run.
+    pub(super) fn is_tainted(&self) -> bool {
+        !matches!(self.phase, Phase::Silent | Phase::Confined)
+            // A probe loads nothing, and says so last.
+            && self.duty != Duty::Probe
+    }
+
+    pub(super) fn duty(&self) -> Duty {
+        self.duty
+    }
+
+    /// Hears a message.
+    ///
+    /// # Errors
+    /// [`Refused`]: it must not be acted on, and the process ends.
+    pub(super) fn hear(&mut self, message: &Message, told: Told) -> Result<(), Refused> {
+        let next = match message {
+            Message::Dying { .. } | Message::Violation { .. } => return Ok(()),
+            Message::Confined(_) => (self.phase == Phase::Silent).then_some(Phase::Confined),
+            Message::Loading { .. } => {
+                (self.phase == Phase::Confined && self.duty != Duty::Probe).then_some(Phase::Loading)
+            }
+            Message::Loaded { .. } => (self.phase == Phase::Loading).then_some(Phase::Loaded),
+            Message::Began => {
+                let waited = self.phase == Phase::Loaded && self.duty == Duty::Await;
+                (waited && told.work).then_some(Phase::Began)
+            }
+            Message::Progress { .. } | Message::Log { .. } => self.converts().then_some(self.phase),
+            Message::Done { answer, .. } => self.may_answer(answer, told).then_some(Phase::Answered),
+        };
+        let Some(next) = next else { return Err(self.refusal(message)) };
+        if let Message::Loading { doubts } = message {
+            self.doubts.clone_from(doubts);
+        }
+        self.phase = next;
+        Ok(())
+    }
+
+    /// Bytes that are no message.
+    pub(super) fn junk(&self, what: &str) -> Refused {
+        if self.is_tainted() { Refused::Engine(what.to_owned()) } else { Refused::Host(what.to_owned()) }
+    }
+
+    fn converts(&self) -> bool {
+        match self.duty {
+            Duty::Convert => self.phase == Phase::Loaded,
+            Duty::Await => self.phase == Phase::Began,
+            Duty::Probe | Duty::Describe => false,
+        }
+    }
+
+    fn may_answer(&self, answer: &Answer, told: Told) -> bool {
+        let loads = self.duty != Duty::Probe;
+        match (self.phase, answer) {
+            (Phase::Silent | Phase::Confined, Answer::Setup(_)) => true,
+            (Phase::Confined, Answer::Probed) => !loads,
+            (Phase::Confined, Answer::Unavailable { .. } | Answer::OutOfMemory(_)) => loads,
+            (Phase::Confined, Answer::BadOption(_)) => self.duty == Duty::Convert,
+            (Phase::Loading, Answer::Unavailable { reason, .. }) => self.doubts.contains(reason),
+            (Phase::Loading, Answer::OutOfMemory(_)) => true,
+            (Phase::Loaded, Answer::Described { .. }) => self.duty == Duty::Describe,
+            // It has stopped waiting.
+            (Phase::Loaded, Answer::Cancelled) if self.duty == Duty::Await => true,
+            (Phase::Loaded | Phase::Began, Answer::Cancelled) => self.converts() && told.stop,
+            // The caller looks whether it says the same without the input.
+            (
+                Phase::Loaded | Phase::Began,
+                Answer::Converted { .. }
+                | Answer::Rejected(_)
+                | Answer::Reaches(_)
+                | Answer::OutOfMemory(_)
+                | Answer::BadOption(_),
+            ) => self.converts(),
+            _ => false,
+        }
+    }
+
+    fn refusal(&self, message: &Message) -> Refused {
+        let said = match message {
+            Message::Done { answer: Answer::Unavailable { message, .. }, .. }
+                if self.phase == Phase::Loading =>
+            {
+                format!("it says that it cannot be used, and its file does not bear that out: {message}")
+            }
+            Message::Done { answer, .. } => {
+                format!("it answered '{}' when that is no answer", name(answer))
+            }
+            _ => "it sent a message of another moment".to_owned(),
+        };
+        self.junk(&said)
+    }
+}
+
+fn name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Probed => "probed",
+        Answer::Described { .. } => "described",
+        Answer::Converted { .. } => "converted",
+        Answer::Rejected(_) => "rejected",
+        Answer::Reaches(_) => "reaches for other files",
+        Answer::OutOfMemory(_) => "out of memory",
+        Answer::BadOption(_) => "bad option",
+        Answer::Unavailable { .. } => "unavailable",
+        Answer::Setup(_) => "not ready",
+        Answer::Cancelled => "cancelled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cadmill_core::domain::failure::Fault;
+    use proptest::prelude::*;
+
+    const REASONS: [Unavailable; 5] = [
+        Unavailable::Missing,
+        Unavailable::Symbol,
+        Unavailable::Version,
+        Unavailable::Pin,
+        Unavailable::NotBuilt,
+    ];
+
+    fn answer() -> impl Strategy<Value = Answer> {
+        prop_oneof![
+            Just(Answer::Probed),
+            Just(Answer::Described { inputs: vec![], outputs: vec![] }),
+            Just(Answer::Converted { warnings: 0 }),
+            Just(Answer::Rejected("no".to_owned())),
+            Just(Answer::Reaches("beside".to_owned())),
+            Just(Answer::OutOfMemory("much".to_owned())),
+            Just(Answer::BadOption("that".to_owned())),
+            prop::sample::select(&REASONS[..])
+                .prop_map(|reason| Answer::Unavailable { reason, message: "gone".to_owned() }),
+            Just(Answer::Setup("limits".to_owned())),
+            Just(Answer::Cancelled),
+        ]
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        prop_oneof![
+            Just(Message::Confined(Box::default())),
+            prop::collection::vec(prop::sample::select(&REASONS[..]), 0..2)
+                .prop_map(|doubts| Message::Loading { doubts }),
+            Just(Message::Loaded { library: "x".into(), version: "1".into(), path: "/x".into() }),
+            Just(Message::Began),
+            Just(Message::Progress { fraction: 0.5 }),
+            Just(Message::Log { error: true, line: "line".to_owned() }),
+            Just(Message::Dying { signal: 11, errno: 0, data_bytes: 0 }),
+            Just(Message::Violation { syscall: 41, arch: 0 }),
+            answer().prop_map(|answer| Message::Done { answer, peak_memory_bytes: 0 }),
+        ]
+    }
+
+    fn duty() -> impl Strategy<Value = Duty> {
+        prop::sample::select(vec![Duty::Probe, Duty::Describe, Duty::Await, Duty::Convert])
+    }
+
+    fn told() -> impl Strategy<Value = Told> {
+        (any::<bool>(), any::<bool>()).prop_map(|(work, stop)| Told { work, stop })
+    }
+
+    fn dialogue(duty: Duty) -> Dialogue {
+        Dialogue { duty, phase: Phase::Silent, doubts: vec![] }
+    }
+
+    fn done(answer: Answer) -> Message {
+        Message::Done { answer, peak_memory_bytes: 0 }
+    }
+
+    /// Who has to act for a failed answer, as the owner of the job is told.
+    fn fault(answer: &Answer) -> Option<Fault> {
+        let outcome = Outcome::Answered(answer.clone());
+        crate::job::judge("x", outcome).err().map(|failure| failure.code.fault())
+    }
+
+    proptest! {
+        /// Whatever was said before: once a library may have run, no answer that is accepted
+        /// blames the system, but one that the host had foretold; and nobody's options, but
+        /// while it converts.
+        #[test]
+        fn a_library_blames_no_operator(duty in duty(), said in prop::collection::vec((message(), told()), 0..12)) {
+            let mut dialogue = dialogue(duty);
+            for (message, told) in said {
+                let (tainted, converts) = (dialogue.is_tainted(), dialogue.converts());
+                let doubts = dialogue.doubts.clone();
+                let heard = dialogue.hear(&message, told);
+                let Message::Done { answer, .. } = message else { continue };
+                if !tainted || heard.is_err() {
+                    continue;
+                }
+                let foretold = matches!(&answer, Answer::Unavailable { reason, .. } if doubts.contains(reason));
+                let judged = fault(&answer);
+                prop_assert!(judged != Some(Fault::System) || foretold, "{answer:?}");
+                prop_assert!(judged != Some(Fault::Usage) || converts, "{answer:?}");
+                prop_assert!(judged != Some(Fault::Nobody) || told.stop || duty == Duty::Await, "{answer:?}");
+            }
+        }
+
+        /// What is refused is the library's doing from the moment that it may have run, and
+        /// changes nothing.
+        #[test]
+        fn refusals_blame_who_may_have_spoken(duty in duty(), said in prop::collection::vec((message(), told()), 0..12)) {
+            let mut dialogue = dialogue(duty);
+            for (message, told) in said {
+                let (tainted, phase) = (dialogue.is_tainted(), dialogue.phase);
+                match dialogue.hear(&message, told) {
+                    Err(Refused::Engine(_)) => prop_assert!(tainted && dialogue.phase == phase),
+                    Err(Refused::Host(_)) => prop_assert!(!tainted && dialogue.phase == phase),
+                    Ok(()) => {}
+                }
+            }
+        }
+
+        /// One answer, and nothing but notes after it.
+        #[test]
+        fn the_answer_is_the_last_word(duty in duty(), said in prop::collection::vec((message(), told()), 0..20)) {
+            let mut dialogue = dialogue(duty);
+            let mut answered = false;
+            for (message, told) in said {
+                let note = matches!(message, Message::Dying { .. } | Message::Violation { .. });
+                let accepted = dialogue.hear(&message, told).is_ok();
+                prop_assert!(!answered || note || !accepted, "{message:?}");
+                answered |= accepted && matches!(message, Message::Done { .. });
+            }
+        }
+    }
+
+    /// Hears all of it, and tells the first refusal with its place.
+    fn heard(duty: Duty, told: Told, said: &[Message]) -> Result<(), (usize, Refused)> {
+        let mut dialogue = dialogue(duty);
+        for (place, message) in said.iter().enumerate() {
+            dialogue.hear(message, told).map_err(|refused| (place, refused))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_hosts_say_is_accepted() {
+        let confined = Message::Confined(Box::default());
+        let loading = Message::Loading { doubts: vec![Unavailable::Missing] };
+        let loaded = Message::Loaded { library: "x".into(), version: "1".into(), path: "/x".into() };
+        let progress = Message::Progress { fraction: 1.0 };
+        let missing = done(Answer::Unavailable { reason: Unavailable::Missing, message: String::new() });
+        let pin = done(Answer::Unavailable { reason: Unavailable::Pin, message: String::new() });
+        let good: &[(Duty, Vec<Message>)] = &[
+            (Duty::Convert, vec![done(Answer::Setup("limits".into()))]),
+            (Duty::Convert, vec![confined.clone(), done(Answer::Setup("weak".into()))]),
+            (Duty::Convert, vec![confined.clone(), pin.clone()]),
+            (Duty::Await, vec![confined.clone(), pin.clone()]),
+            (Duty::Describe, vec![confined.clone(), loading.clone(), missing.clone()]),
+            (Duty::Convert, vec![confined.clone(), done(Answer::BadOption("no".into()))]),
+            (Duty::Probe, vec![confined.clone(), done(Answer::Probed)]),
+            (
+                Duty::Describe,
+                vec![
+                    confined.clone(),
+                    loading.clone(),
+                    loaded.clone(),
+                    done(Answer::Described { inputs: vec![], outputs: vec![] }),
+                ],
+            ),
+            (
+                Duty::Convert,
+                vec![
+                    confined.clone(),
+                    loading.clone(),
+                    loaded.clone(),
+                    progress.clone(),
+                    done(Answer::Converted { warnings: 0 }),
+                ],
+            ),
+            (
+                Duty::Await,
+                vec![
+                    confined.clone(),
+                    loading.clone(),
+                    loaded.clone(),
+                    Message::Began,
+                    progress,
+                    done(Answer::Rejected("no".into())),
+                ],
+            ),
+            (Duty::Await, vec![confined, loading, loaded, done(Answer::Cancelled)]),
+        ];
+        for (duty, said) in good {
+            assert_eq!(heard(*duty, Told { work: true, stop: false }, said), Ok(()), "{duty:?}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_constructor_or_a_waiting_library_forges_is_misbehaviour() {
+        let start = [Message::Confined(Box::default()), Message::Loading { doubts: vec![] }];
+        let loaded = Message::Loaded { library: "x".into(), version: "1".into(), path: "/x".into() };
+        let unavailable = REASONS.map(|reason| Answer::Unavailable { reason, message: "forged".into() });
+        let others = [Answer::Setup("forged".into()), Answer::Probed, Answer::BadOption("forged".into())];
+        let described = Answer::Described { inputs: vec![], outputs: vec![] };
+        for answer in unavailable.into_iter().chain(others).chain([described]) {
+            let forged = done(answer);
+            for duty in [Duty::Convert, Duty::Await] {
+                let early = [&start[..], std::slice::from_ref(&forged)].concat();
+                assert!(
+                    matches!(heard(duty, Told::default(), &early), Err((2, Refused::Engine(_)))),
+                    "{forged:?}"
+                );
+            }
+            let waiting = [&start[..], &[loaded.clone(), forged.clone()]].concat();
+            assert!(matches!(heard(Duty::Await, Told::default(), &waiting), Err((3, Refused::Engine(_)))));
+        }
+        // It cannot take a job that it was not given, nor confine itself again.
+        let began = [&start[..], &[loaded, Message::Began]].concat();
+        assert!(matches!(heard(Duty::Await, Told::default(), &began), Err((3, Refused::Engine(_)))));
+        let again = [&start[..], &[Message::Confined(Box::default())]].concat();
+        assert!(matches!(heard(Duty::Convert, Told::default(), &again), Err((2, Refused::Engine(_)))));
+    }
+
+    #[test]
+    fn junk_of_a_host_that_loaded_nothing_is_the_hosts() {
+        let mut dialogue = dialogue(Duty::Convert);
+        assert!(matches!(dialogue.junk("x"), Refused::Host(_)));
+        dialogue.hear(&Message::Confined(Box::default()), Told::default()).unwrap();
+        dialogue.hear(&Message::Loading { doubts: vec![] }, Told::default()).unwrap();
+        assert!(matches!(dialogue.junk("x"), Refused::Engine(_)));
+    }
+}

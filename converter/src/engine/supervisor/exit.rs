@@ -1,0 +1,193 @@
+//! How a dead process ended: a pure decision over what was seen of it.
+
+use super::watch::Seen;
+use super::{Cap, Outcome};
+use crate::engine::protocol::Answer;
+use crate::linux::reap::Reaped;
+use cadmill_core::domain::limits::Caps;
+
+/// What the process wrote in its signal handler.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dying {
+    pub(super) signal: i32,
+    pub(super) errno: i32,
+    pub(super) data_bytes: u64,
+}
+
+/// Linux numbers, the same on every architecture that cadmill is built for.
+const SIGXFSZ: i32 = 25;
+const SIGSYS: i32 = 31;
+const SIGKILL: i32 = 9;
+const ENOMEM: i32 = 12;
+
+/// The order is the order of certainty: what we did ourselves, what the kernel
+/// says, what the process said.
+pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
+    if let Some(outcome) = &seen.killed {
+        return outcome.clone();
+    }
+    if let Some(signal) = remains.signal {
+        // An answer before the crash does not count: the process went on after
+        // it and may have touched its output.
+        if signal == SIGXFSZ {
+            return Outcome::Cap(Cap::Output { limit: caps.output_bytes, observed: caps.output_bytes });
+        }
+        if signal == SIGSYS {
+            tracing::error!(
+                syscall = seen.violation.map(crate::engine::sandbox::syscalls::name),
+                "an engine made a forbidden system call and was ended"
+            );
+            return Outcome::Violation { syscall: seen.violation };
+        }
+        if signal == SIGKILL && seen.out_of_memory {
+            return Outcome::OutOfMemory { observed: seen.peak_resident };
+        }
+        if let Some(cap) = beyond(seen, caps) {
+            return Outcome::Cap(cap);
+        }
+        return match starved(seen, caps) {
+            Some(observed) => Outcome::Cap(Cap::Memory { limit: caps.memory_bytes, observed }),
+            None => Outcome::Crashed { signal },
+        };
+    }
+    let exit = remains.exit.unwrap_or(-1);
+    // Whatever it answers: the cap was passed between two looks.
+    if let Some(cap) = beyond(seen, caps).filter(|_| seen.answer.is_some()) {
+        return Outcome::Cap(cap);
+    }
+    match &seen.answer {
+        None => Outcome::NoAnswer { exit },
+        Some(Answer::Cancelled) if seen.cancelled_at.is_some() => Outcome::Cancelled,
+        // A host that waits for work stops by itself when none is to come.
+        Some(Answer::Cancelled) => Outcome::Misbehaved("it stopped without being told to".to_owned()),
+        Some(Answer::OutOfMemory(_)) => {
+            let observed = starved(seen, caps).unwrap_or(seen.peak_resident.max(seen.peak_data));
+            Outcome::Cap(Cap::Memory { limit: caps.memory_bytes, observed })
+        }
+        Some(answer) => Outcome::Answered(answer.clone()),
+    }
+}
+
+/// The cap on memory, if the process is known to have held more, at whatever moment: by the
+/// last look, by the kernel's sum after its end, or by its own word.
+fn beyond(seen: &Seen, caps: &Caps) -> Option<Cap> {
+    let (limit, observed) = (caps.memory_bytes, seen.peak_resident);
+    (observed > limit).then_some(Cap::Memory { limit, observed })
+}
+
+/// Whether a crash is the end of an allocation that failed, and the private data
+/// that was seen then, in bytes.
+fn starved(seen: &Seen, caps: &Caps) -> Option<u64> {
+    let data = seen.dying.map_or(seen.peak_data, |d| d.data_bytes.max(seen.peak_data));
+    let near = Caps::memory_is_near(caps.memory_bytes, data);
+    // One large request can fail far from the cap; errno tells.
+    let refused = seen.dying.is_some_and(|d| d.errno == ENOMEM && d.signal != 0);
+    (near || refused).then_some(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    const MIB: u64 = 1 << 20;
+
+    fn caps() -> Caps {
+        Caps { memory_bytes: 256 * MIB, ..Caps::default() }
+    }
+
+    fn remains(exit: Option<i32>, signal: Option<i32>) -> Reaped {
+        Reaped { exit, signal, peak_resident_bytes: 0, processor_time: Duration::ZERO }
+    }
+
+    #[test]
+    fn an_answer_counts_when_the_process_exited() {
+        let answer = Answer::Converted { warnings: 0 };
+        let seen = Seen { answer: Some(answer.clone()), ..Seen::default() };
+        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(answer));
+        assert_eq!(judge(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
+    }
+
+    #[test]
+    fn silence_is_told_apart_from_a_crash() {
+        assert_eq!(judge(&Seen::default(), &remains(Some(0), None), &caps()), Outcome::NoAnswer { exit: 0 });
+        assert_eq!(judge(&Seen::default(), &remains(None, Some(6)), &caps()), Outcome::Crashed { signal: 6 });
+    }
+
+    #[test]
+    fn a_crash_for_want_of_memory_is_the_memory_cap() {
+        let dying = |errno, data_bytes| Seen {
+            dying: Some(Dying { signal: 11, errno, data_bytes }),
+            ..Seen::default()
+        };
+        let memory = |observed| Outcome::Cap(Cap::Memory { limit: 256 * MIB, observed });
+        let crashed = remains(None, Some(11));
+        assert_eq!(judge(&dying(0, 250 * MIB), &crashed, &caps()), memory(250 * MIB));
+        assert_eq!(judge(&dying(ENOMEM, 20 * MIB), &crashed, &caps()), memory(20 * MIB));
+        assert_eq!(judge(&dying(2, 20 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
+        let sampled = Seen { peak_data: 255 * MIB, ..Seen::default() };
+        assert_eq!(judge(&sampled, &crashed, &caps()), memory(255 * MIB));
+    }
+
+    #[test]
+    fn nothing_that_held_more_than_the_cap_has_converted() {
+        let seen = |peak_resident| Seen {
+            answer: Some(Answer::Converted { warnings: 0 }),
+            peak_resident,
+            ..Seen::default()
+        };
+        let (exited, crashed) = (remains(Some(0), None), remains(None, Some(11)));
+        let beyond = Outcome::Cap(Cap::Memory { limit: 256 * MIB, observed: 256 * MIB + 1 });
+        assert!(matches!(judge(&seen(256 * MIB), &exited, &caps()), Outcome::Answered(_)));
+        assert_eq!(judge(&seen(256 * MIB + 1), &exited, &caps()), beyond);
+        assert_eq!(judge(&seen(256 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
+        assert_eq!(judge(&seen(256 * MIB + 1), &crashed, &caps()), beyond);
+        // A forbidden call tells more.
+        let violation = remains(None, Some(SIGSYS));
+        assert_eq!(judge(&seen(512 * MIB), &violation, &caps()), Outcome::Violation { syscall: None });
+    }
+
+    #[test]
+    fn what_we_did_ourselves_comes_first() {
+        let cap = Outcome::Cap(Cap::Time { limit: Duration::from_secs(1), observed: Duration::from_secs(2) });
+        let seen = Seen {
+            killed: Some(cap.clone()),
+            answer: Some(Answer::Converted { warnings: 0 }),
+            ..Seen::default()
+        };
+        assert_eq!(judge(&seen, &remains(None, Some(9)), &caps()), cap);
+    }
+
+    #[test]
+    fn a_file_beyond_its_limit_is_the_output_cap() {
+        let outcome = judge(&Seen::default(), &remains(None, Some(SIGXFSZ)), &caps());
+        assert!(matches!(outcome, Outcome::Cap(Cap::Output { .. })));
+    }
+
+    #[test]
+    fn a_forbidden_call_is_told_apart_from_a_crash() {
+        let seen = Seen { violation: Some(41), answer: Some(Answer::Probed), ..Seen::default() };
+        let killed = remains(None, Some(SIGSYS));
+        assert_eq!(judge(&seen, &killed, &caps()), Outcome::Violation { syscall: Some(41) });
+        assert_eq!(judge(&Seen::default(), &killed, &caps()), Outcome::Violation { syscall: None });
+        // Its word alone is nothing: a library can write it.
+        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(Answer::Probed));
+    }
+
+    #[test]
+    fn the_kernels_want_of_memory_is_told_apart_from_a_crash() {
+        let seen = Seen { out_of_memory: true, peak_resident: MIB, ..Seen::default() };
+        let killed = remains(None, Some(SIGKILL));
+        assert_eq!(judge(&seen, &killed, &caps()), Outcome::OutOfMemory { observed: MIB });
+        assert_eq!(judge(&Seen::default(), &killed, &caps()), Outcome::Crashed { signal: SIGKILL });
+        assert_eq!(judge(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
+    }
+
+    #[test]
+    fn only_the_cancelled_are_cancelled() {
+        let seen = Seen { answer: Some(Answer::Cancelled), ..Seen::default() };
+        assert!(matches!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Misbehaved(_)));
+        let seen = Seen { cancelled_at: Some(Instant::now()), ..seen };
+        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Cancelled);
+    }
+}

@@ -1,0 +1,239 @@
+//! A host that is started ahead of its conversion: confined, with its library loaded, and
+//! for one conversion only.
+//!
+//! It has a thread of its own, which watches it from its start to its end, because the
+//! kernel ends a host with the thread that started it. Whoever has the work sends it past
+//! that thread, which hears of it with the host's next message.
+//!
+//! A host that dies or hangs before it has begun is no failure of the job: [`Ahead::convert`]
+//! gives no report then, and the job starts a host in the usual way. That the engine cannot
+//! be loaded is one: the next host would say the same. Dropping the value kills the host and
+//! waits for its end.
+
+use crate::engine::supervisor::assignment::Orders;
+use super::{Cap, Event, Outcome, Report, Supervisor};
+use crate::engine::supervisor::uid;
+use crate::engine::protocol::{self, Answer, Command, Request, Task};
+use cadmill_core::domain::limits::Caps;
+use rustix::process::{Signal, pidfd_send_signal};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Events that are kept for one who does not listen. What comes on top is lost; the report
+/// has what matters.
+const EVENTS: usize = 256;
+
+/// How often the wish to cancel is passed on.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Why a host that waited was of no use to its job, which it had not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unused {
+    /// It was dead, or died before it had read what it was to do.
+    #[error("a waiting engine host ended before its job")]
+    Ended,
+    /// It did not read it within seconds, and was killed.
+    #[error("a waiting engine host did not take its job and was killed")]
+    Deaf,
+}
+
+/// A host that waits for its conversion.
+pub struct Ahead {
+    caps: Caps,
+    orders: Arc<Orders>,
+    cancel: Arc<AtomicBool>,
+    reins: Reins,
+    events: Receiver<Event>,
+    thread: Option<JoinHandle<io::Result<Report>>>,
+}
+
+/// What the thread tells of the process that it has started.
+struct Reins {
+    commands: File,
+    handle: OwnedFd,
+    own_uid: Option<u32>,
+}
+
+/// What the thread works with.
+struct Life {
+    supervisor: Supervisor,
+    request: Request,
+    caps: Caps,
+    orders: Arc<Orders>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Supervisor {
+    /// Starts a host that waits for a conversion; the task of the request is
+    /// [`Task::Await`]. `work` and `output` are as in [`Supervisor::run`].
+    ///
+    /// # Errors
+    /// When the host cannot be started.
+    pub fn start_ahead(
+        &self,
+        request: Request,
+        caps: &Caps,
+        work: &Path,
+        output: &Path,
+    ) -> io::Result<Ahead> {
+        let orders = Arc::new(Orders::later(work, output));
+        let cancel = Arc::new(AtomicBool::new(false));
+        let life = Life {
+            supervisor: self.clone(),
+            request,
+            caps: *caps,
+            orders: Arc::clone(&orders),
+            cancel: Arc::clone(&cancel),
+        };
+        let (told, events) = mpsc::sync_channel(EVENTS);
+        let (started, is_started) = mpsc::channel();
+        let thread =
+            std::thread::Builder::new().name("ahead".to_owned()).spawn(move || life.live(&started, &told))?;
+        match is_started.recv() {
+            Ok(reins) => Ok(Ahead { caps: *caps, orders, cancel, reins, events, thread: Some(thread) }),
+            Err(_) => Err(thread
+                .join()
+                .ok()
+                .and_then(Result::err)
+                .unwrap_or_else(|| io::Error::other("the thread of the engine host ended"))),
+        }
+    }
+}
+
+impl Life {
+    fn live(self, started: &Sender<Reins>, told: &SyncSender<Event>) -> io::Result<Report> {
+        let mut tell = |event| {
+            if matches!(event, Event::Loaded(_)) {
+                tracing::debug!("a waiting engine host has loaded its engine");
+            }
+            drop(told.try_send(event));
+        };
+        let (mut watch, confinement) =
+            self.supervisor.begin(&self.request, &self.caps, self.orders, &mut tell)?;
+        let (commands, handle) = watch.reins()?;
+        let reins = Reins { commands: File::from(commands), handle, own_uid: confinement.own_uid };
+        watch.send(&Command::Run(Box::new(self.supervisor.completed(self.request, confinement))))?;
+        // One who does not wait for it any more lets the host be killed at once.
+        if started.send(reins).is_ok() {
+            watch.until_death(&self.cancel)?;
+        }
+        watch.bury()
+    }
+}
+
+impl Report {
+    /// Whether it tells that the engine cannot be loaded: every other host of it would end
+    /// in the same way. A crash, or an end without a word, may be chance.
+    fn cannot_load(&self, time: Duration) -> bool {
+        self.identity.is_none()
+            && match &self.outcome {
+                Outcome::Answered(answer) => *answer != Answer::Cancelled,
+                Outcome::Violation { .. } | Outcome::TooWeak { .. } | Outcome::Misbehaved(_) => true,
+                // Not that it waited too long.
+                Outcome::Cap(Cap::Time { limit, .. }) => *limit == time,
+                Outcome::Cap(_) => true,
+                Outcome::OutOfMemory { .. }
+                | Outcome::Crashed { .. }
+                | Outcome::NoAnswer { .. }
+                | Outcome::Cancelled
+                | Outcome::Protocol(_) => false,
+            }
+    }
+}
+
+impl Ahead {
+    /// The caps that it was started with. They cannot be changed.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// Whether the process still is there.
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Its work may write so much, in bytes, if that is less than its cap.
+    pub fn limit_output(&self, bytes: u64) {
+        self.orders.limit_output(bytes);
+    }
+
+    /// Its directories were moved here.
+    pub fn moved(&self, work: &Path, output: &Path) {
+        self.orders.moved(work, output);
+    }
+
+    /// Converts and ends.
+    ///
+    /// # Errors
+    /// [`Unused`]: the host had not begun, and knew nothing of the job. Another one may do
+    /// better; where it would not, as when the engine cannot be loaded, the report says so.
+    pub fn convert(
+        mut self,
+        task: &Task,
+        cancel: &AtomicBool,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Report, Unused> {
+        if let Err(error) = self.send(task) {
+            tracing::debug!(error = %error, "a waiting engine host could not be told what to do");
+            // It has died, or must not wait for what does not come.
+            let _ = pidfd_send_signal(&self.reins.handle, Signal::KILL);
+        }
+        loop {
+            match self.events.recv_timeout(TICK) {
+                Ok(event) => events(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.cancel.store(cancel.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let time = self.caps.time;
+        let report = self.join().ok_or(Unused::Ended)?;
+        match &report.outcome {
+            _ if report.began => Ok(report),
+            Outcome::Cancelled => Ok(report),
+            _ if report.cannot_load(time) => Ok(report),
+            Outcome::Cap(Cap::Time { .. }) => Err(Unused::Deaf),
+            _ => Err(Unused::Ended),
+        }
+    }
+
+    /// Why the engine cannot be loaded, if this host has ended of that.
+    pub fn unable(mut self) -> Option<Outcome> {
+        let time = self.caps.time;
+        let report = if self.is_alive() { None } else { self.join() };
+        report.filter(|report| report.cannot_load(time)).map(|report| report.outcome)
+    }
+
+    fn join(&mut self) -> Option<Report> {
+        self.thread.take()?.join().ok()?.ok()
+    }
+
+    fn send(&mut self, task: &Task) -> io::Result<()> {
+        if !self.is_alive() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        if let (Some(id), Task::Convert { input_dir, .. }) = (self.reins.own_uid, task) {
+            // The directory is the host's since its start; the files came later.
+            uid::hand_over(input_dir, id)?;
+        }
+        self.orders.go();
+        protocol::send(&mut self.reins.commands, &Command::Go(Box::new(task.clone())))
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The thread sees the end, and kills what else there is in the process group.
+            let _ = pidfd_send_signal(&self.reins.handle, Signal::KILL);
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The engine host as a process: started, watched, killed with its group, reaped.
+//!
+//! It is started by `std` without `pre_exec`, so that the C library can use
+//! `posix_spawn`: a fork would copy the page tables of a parent that may be
+//! large. It leads a process group of its own; the group is killed while its
+//! leader is still in the process table, so that its number cannot be another's.
+
+use crate::engine::protocol::{self, Command};
+use crate::engine::sandbox::environment::KEPT;
+use crate::linux::reap::{Reaped, reap};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStdin, Stdio};
+use std::time::{Duration, Instant};
+
+/// A host that runs, or is dead and not yet reaped. Dropping it kills and reaps it.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: Pid,
+    started: Instant,
+    handle: OwnedFd,
+    commands: ChildStdin,
+    messages: Option<std::process::ChildStdout>,
+    noise: Option<std::process::ChildStderr>,
+    reaped: bool,
+}
+
+/// What [`Process::wait`] woke up for.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Ready {
+    pub(super) messages: bool,
+    pub(super) noise: bool,
+    pub(super) ended: bool,
+}
+
+impl Process {
+    /// Starts it in `work`, which it also gets as the place for temporaries, by the path
+    /// `temporaries`.
+    pub(super) fn start(host: &Path, work: &Path, temporaries: &Path) -> io::Result<Self> {
+        let mut command = std::process::Command::new(host);
+        command
+            .env_clear()
+            .envs(KEPT.iter().zip(["C", "2"]))
+            .env(KEPT[2], temporaries)
+            .current_dir(work)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+        let (Ok(handle), (Some(commands), Some(messages), Some(noise))) = (handle, pipes) else {
+            // Without the handle its end cannot be seen: end it now.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(io::Error::other("the engine host cannot be watched"));
+        };
+        // From here on, dropping the value ends the process.
+        let process = Self {
+            pid,
+            started,
+            handle,
+            commands,
+            messages: Some(messages),
+            noise: Some(noise),
+            reaped: false,
+        };
+        // The loop reads what is there and never waits for one pipe.
+        if let (Some(messages), Some(noise)) = (&process.messages, &process.noise) {
+            rustix::io::ioctl_fionbio(messages, true)?;
+            rustix::io::ioctl_fionbio(noise, true)?;
+        }
+        Ok(process)
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Another end of the pipe of commands, and another handle of the process.
+    pub(super) fn reins(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        Ok((self.commands.as_fd().try_clone_to_owned()?, self.handle.try_clone()?))
+    }
+
+    /// When it was started.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Sends a command. A frame fits the empty pipe, so this does not block for
+    /// the first; later ones are a few bytes.
+    pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
+        match protocol::send(&mut self.commands, command) {
+            // A host that died before it read is judged by its end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.and_then(|()| self.commands.flush()),
+        }
+    }
+
+    /// Waits for something to happen, at most this long.
+    pub(super) fn wait(&self, timeout: Duration) -> io::Result<Ready> {
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        let mut fds = vec![PollFd::new(&self.handle, PollFlags::IN)];
+        if let Some(messages) = &self.messages {
+            fds.push(PollFd::new(messages, PollFlags::IN));
+        }
+        if let Some(noise) = &self.noise {
+            fds.push(PollFd::new(noise, PollFlags::IN));
+        }
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Ready::default()),
+            Err(error) => return Err(error.into()),
+        }
+        let mut answers = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut next = |present: bool| present && answers.next().unwrap_or(false);
+        Ok(Ready {
+            ended: next(true),
+            messages: next(self.messages.is_some()),
+            noise: next(self.noise.is_some()),
+        })
+    }
+
+    /// Reads what is there of the messages; closes them at their end.
+    pub(super) fn read_messages(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_available(&mut self.messages, buffer)
+    }
+
+    /// Reads what is there of the noise; closes it at its end.
+    pub(super) fn read_noise(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_available(&mut self.noise, buffer)
+    }
+
+    pub(super) fn close_messages(&mut self) {
+        self.messages = None;
+    }
+
+    /// Whether bytes of messages wait to be read.
+    pub(super) fn has_messages(&self) -> io::Result<bool> {
+        let Some(messages) = &self.messages else { return Ok(false) };
+        Ok(rustix::io::ioctl_fionread(messages)? > 0)
+    }
+
+    /// Kills the process and every process of its group.
+    pub(super) fn kill_group(&self) -> io::Result<()> {
+        self.signal_group(Signal::KILL)
+    }
+
+    /// Stops the group for a moment, in which nothing new is begun. [`Process::go_on`] must
+    /// follow.
+    pub(super) fn stop_group(&self) -> io::Result<()> {
+        self.signal_group(Signal::STOP)
+    }
+
+    /// Lets a group that was stopped go on.
+    pub(super) fn go_on(&self) -> io::Result<()> {
+        self.signal_group(Signal::CONT)
+    }
+
+    /// Lets everything else have its turn before the group. What is near a cap that is held by
+    /// looking must not keep from its turn who looks.
+    ///
+    /// A worker that is root without CAP_SYS_NICE may not do that to an engine of another user
+    /// id: the group stays as nice as it made itself.
+    pub(super) fn hold_back(&self) {
+        /// The most that setpriority(2) knows.
+        const NICEST: i32 = 19;
+        let _ = rustix::process::setpriority_pgrp(Some(self.pid), NICEST);
+    }
+
+    fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        debug_assert!(!self.reaped, "the number of a reaped process may be another's");
+        match rustix::process::kill_process_group(self.pid, signal) {
+            // Nobody is left.
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes the dead process from the process table.
+    pub(super) fn reap(&mut self) -> io::Result<Reaped> {
+        let remains = reap(self.pid)?;
+        self.reaped = true;
+        Ok(remains)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = self.kill_group();
+            let _ = reap(self.pid);
+        }
+    }
+}
+
+fn read_available<R: Read>(source: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usize> {
+    let Some(reader) = source else { return Ok(0) };
+    match reader.read(buffer) {
+        Ok(0) => {
+            *source = None;
+            Ok(0)
+        }
+        Ok(length) => Ok(length),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,75 @@
+//! A user id for one process: its directories are given to it, and nothing else is.
+//!
+//! The id is a fixed number plus the process's id, so no two processes have the same
+//! at a time. It is used where this process may give files away, where all that the
+//! job reads and writes lies in the workspace, and where the way there is open to
+//! others. A job that reads the user's own files keeps the user's id.
+
+use crate::engine::protocol::Request;
+use rustix::fs::{Gid, Uid};
+use rustix::process::Pid;
+use rustix::thread::CapabilitySet;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// What process ids are added to. Beyond the ids that people, services and the ranges
+/// of container engines have.
+const FIRST: u32 = 0x6CAD_0000;
+
+/// Gives the job's directories to a user of the process's own. The answer is the id,
+/// or nothing where that is not possible.
+///
+/// # Errors
+/// The system's, when giving away began and did not end.
+pub(super) fn give(pid: Pid, request: &Request, work: &Path, output: &Path) -> io::Result<Option<u32>> {
+    let Some(workspace) = work.parent() else { return Ok(None) };
+    let input = request.task.directories().map(|[input, _]| input);
+    let jvm = request.library.jvm.iter().flat_map(|jvm| jvm.reads().map(|path| path.as_path()));
+    let mut library = request.library.path.as_deref().into_iter().chain(jvm);
+    let apart = input.is_none_or(|input| input.starts_with(workspace)) && output.starts_with(workspace);
+    if !apart || !may_give() || !workspace.parent().is_some_and(is_open) || !library.all(is_readable) {
+        return Ok(None);
+    }
+    let id = FIRST + pid.as_raw_nonzero().get().unsigned_abs();
+    // The directories below are private to their owners; this one is only on the way.
+    std::fs::set_permissions(workspace, std::fs::Permissions::from_mode(0o711))?;
+    for directory in [Some(work), Some(output), input].into_iter().flatten() {
+        hand_over(directory, id)?;
+    }
+    Ok(Some(id))
+}
+
+/// Whether this process may change owners and ids.
+fn may_give() -> bool {
+    let needed = CapabilitySet::CHOWN | CapabilitySet::SETUID | CapabilitySet::SETGID;
+    // To look into what was given away, and to remove it.
+    let needed = needed | CapabilitySet::DAC_OVERRIDE;
+    rustix::thread::capabilities(None).is_ok_and(|held| held.effective.contains(needed))
+}
+
+/// Whether everybody may enter the directory and each above it.
+fn is_open(directory: &Path) -> bool {
+    directory.ancestors().all(|path| path.metadata().is_ok_and(|m| m.mode() & 0o001 != 0))
+}
+
+/// Whether everybody may read the file.
+fn is_readable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|m| m.mode() & 0o004 != 0) && file.parent().is_some_and(is_open)
+}
+
+/// Gives a directory away with all in it. Links are given away themselves.
+pub(super) fn hand_over(directory: &Path, id: u32) -> io::Result<()> {
+    let owner = (Uid::from_raw(id), Gid::from_raw(id));
+    let mut pending = vec![directory.to_owned()];
+    while let Some(path) = pending.pop() {
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(rustix::fs::CWD, &path, Some(owner.0), Some(owner.1), flags)?;
+        if path.symlink_metadata()?.is_dir() {
+            for entry in std::fs::read_dir(&path)? {
+                pending.push(entry?.path());
+            }
+        }
+    }
+    Ok(())
+}

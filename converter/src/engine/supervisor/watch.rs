@@ -1,0 +1,433 @@
+//! Watching one process until it is dead and buried: what it says, what it uses.
+
+use super::dialogue::{Dialogue, Duty, Refused, Told};
+use crate::engine::supervisor::cgroup::Group;
+use crate::engine::supervisor::assignment::Orders;
+use super::process::Process;
+use super::room::{self, Room};
+use super::{Cap, Event, Identity, Outcome, Report, clean, readable};
+use crate::engine::supervisor::exit;
+use crate::engine::posture::{InForce, Level};
+use crate::linux::proc::{self, Memory};
+use crate::workspace::flatten;
+use crate::engine::protocol::{Answer, Command, Decoder, Message, Task};
+use crate::linux::reap::Reaped;
+use cadmill_core::domain::limits::Caps;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the caps are looked at: at first, when most that goes wrong goes
+/// wrong at once, and later, when looking has its price. A host that waits does nothing.
+/// The closer to the cap on memory, the more often: what the kernel does not hold is held by
+/// looking.
+fn tick(working: Option<Duration>, taken: u64, cap: u64) -> Duration {
+    let near = |parts: u64| taken >= cap / 4 * parts;
+    Duration::from_millis(match working {
+        Some(_) if near(3) => 10,
+        Some(elapsed) if elapsed < Duration::from_secs(2) || near(2) => 20,
+        Some(_) => 50,
+        None => 250,
+    })
+}
+
+/// How long a host may wait for its conversion. Another takes its place then.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+/// How long a host that waits, loaded, may take to read its conversion and say so: a
+/// matter of a moment, even on a busy machine. One that hangs is killed then, and the job
+/// has lost these seconds and not its whole time.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// How long a cancelled engine may take to stop by itself.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// Warnings that are kept for the report.
+const MAX_WARNINGS: usize = 20;
+
+/// Threads that an engine may have.
+const MAX_THREADS: u64 = 256;
+
+/// What was observed of a process, for the judgement.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) answer: Option<Answer>,
+    pub(super) dying: Option<exit::Dying>,
+    pub(super) violation: Option<i64>,
+    pub(super) confinement: Option<InForce>,
+    /// The kernel took it for want of memory.
+    pub(super) out_of_memory: bool,
+    /// Why we killed it.
+    pub(super) killed: Option<Outcome>,
+    pub(super) cancelled_at: Option<Instant>,
+    pub(super) identity: Option<Identity>,
+    pub(super) loaded_at: Option<Instant>,
+    /// It waited, and has got its conversion.
+    pub(super) began: bool,
+    pub(super) warnings: Vec<String>,
+    pub(super) noise_bytes: u64,
+    pub(super) message_bytes: u64,
+    pub(super) peak_resident: u64,
+    pub(super) peak_data: u64,
+    /// Memory that it held at the last look.
+    pub(super) taken: u64,
+    /// Its first thread had ended at the last look, and others had not.
+    pub(super) leaderless: bool,
+}
+
+pub(super) struct Watch<'a> {
+    caps: Caps,
+    orders: Arc<Orders>,
+    minimum: Level,
+    started: Instant,
+    /// Largest resident set of this process when it had started the other.
+    own_peak: u64,
+    process: Process,
+    group: Group,
+    decoder: Decoder,
+    room: Room,
+    dialogue: Dialogue,
+    seen: Seen,
+    events: &'a mut dyn FnMut(Event),
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        process: Process,
+        group: Group,
+        caps: Caps,
+        orders: Arc<Orders>,
+        minimum: Level,
+        task: &Task,
+        events: &'a mut dyn FnMut(Event),
+    ) -> Self {
+        let (decoder, seen, dialogue) = (Decoder::default(), Seen::default(), Dialogue::new(task));
+        let started = process.started();
+        let room = Room::new(caps.output_bytes);
+        let own_peak = proc::memory(rustix::process::getpid()).peak_resident;
+        Self {
+            caps,
+            orders,
+            minimum,
+            started,
+            own_peak,
+            process,
+            group,
+            decoder,
+            dialogue,
+            room,
+            seen,
+            events,
+        }
+    }
+
+    /// Another end of the pipe of commands, and another handle of the process.
+    pub(super) fn reins(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        self.process.reins()
+    }
+
+    pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
+        self.process.send(command)
+    }
+
+    pub(super) fn until_death(&mut self, cancel: &AtomicBool) -> io::Result<()> {
+        let mut last_look: Option<Instant> = None;
+        loop {
+            let until_look = self.next_look(last_look).saturating_duration_since(Instant::now());
+            let ready = self.process.wait(until_look.min(self.until_glance()))?;
+            if ready.messages {
+                self.take_messages()?;
+            }
+            if ready.noise {
+                self.take_noise()?;
+            }
+            if ready.ended {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now >= self.next_look(last_look) {
+                last_look = Some(now);
+                self.look(cancel, now)?;
+            } else {
+                self.glance()?;
+            }
+        }
+    }
+
+    /// By what is known now: a host that waited may have begun meanwhile.
+    fn next_look(&self, last: Option<Instant>) -> Instant {
+        last.map_or(self.started, |last| {
+            let working = self.orders.since().map(|since| last.saturating_duration_since(since));
+            last + tick(working, self.seen.taken, self.caps.memory_bytes)
+        })
+    }
+
+    /// A host that waits for its work writes nothing yet, and one that was killed no more.
+    fn until_glance(&self) -> Duration {
+        if self.orders.since().is_none() || self.seen.killed.is_some() {
+            return MAX_WAIT;
+        }
+        let memory_left = self.caps.memory_bytes.saturating_sub(self.seen.taken);
+        self.room.pause().min(room::pause_for(memory_left))
+    }
+
+    /// Looks at room and memory alone, which are used up faster than anything else.
+    fn glance(&mut self) -> io::Result<()> {
+        if self.seen.killed.is_some() {
+            return Ok(());
+        }
+        if self.orders.since().is_some() {
+            let usage = proc::memory(self.process.pid());
+            if let Some(cap) = self.exceeded_memory(&usage) {
+                return self.kill(Outcome::Cap(cap));
+            }
+        }
+        self.room.limit(self.orders.output_bytes());
+        match self.room.glance(&self.orders.written(), &self.process)? {
+            Some(cap) => self.kill(Outcome::Cap(cap)),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at every cap and at the wish to cancel.
+    fn look(&mut self, cancel: &AtomicBool, now: Instant) -> io::Result<()> {
+        if self.seen.killed.is_some() {
+            // Death is on its way; SIGKILL cannot be refused.
+            return Ok(());
+        }
+        let usage = proc::memory(self.process.pid());
+        if let Some(cap) = self.exceeded(&usage, now) {
+            return self.kill(Outcome::Cap(cap));
+        }
+        // Twice in a row: when a process ends, its first thread may be gone before the others.
+        if std::mem::replace(&mut self.seen.leaderless, usage.leaderless) && usage.leaderless {
+            let what = "ended its first thread and left the others running".to_owned();
+            return self.kill(Outcome::Misbehaved(what));
+        }
+        self.room.limit(self.orders.output_bytes());
+        if let Some(cap) = self.room.walk(&self.orders.written(), &self.process)? {
+            return self.kill(Outcome::Cap(cap));
+        }
+        if cancel.load(Ordering::Relaxed) {
+            match self.seen.cancelled_at {
+                None => {
+                    self.seen.cancelled_at = Some(now);
+                    // A host that is gone or does not listen is killed in a moment.
+                    let _ = self.process.send(&Command::Cancel);
+                }
+                Some(since) if now - since > GRACE => return self.kill(Outcome::Cancelled),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The cap that is exceeded, if one is, but for what it wrote.
+    fn exceeded(&mut self, usage: &Memory, now: Instant) -> Option<Cap> {
+        let memory = self.exceeded_memory(usage);
+        let since = self.orders.since();
+        let elapsed = now.saturating_duration_since(since.unwrap_or(self.started));
+        let longest = if since.is_some() { self.caps.time } else { MAX_WAIT };
+        let printed = self.seen.noise_bytes + self.seen.message_bytes;
+        let caps = &self.caps;
+        if memory.is_some() {
+            return memory;
+        }
+        if elapsed > longest {
+            return Some(Cap::Time { limit: longest, observed: elapsed });
+        }
+        if let Some(since) = self.orders.handed_over(self.seen.loaded_at)
+            && !self.seen.began
+            && now.saturating_duration_since(since) > HAND_OVER
+        {
+            return Some(Cap::Time { limit: HAND_OVER, observed: now.saturating_duration_since(since) });
+        }
+        if printed > caps.message_bytes {
+            return Some(Cap::Messages { limit: caps.message_bytes, observed: printed });
+        }
+        if usage.threads > MAX_THREADS {
+            return Some(Cap::Threads { limit: MAX_THREADS, observed: usage.threads });
+        }
+        None
+    }
+
+    /// The cap on memory, if it is exceeded: also by what was held for a moment between two looks.
+    fn exceeded_memory(&mut self, usage: &Memory) -> Option<Cap> {
+        self.seen.taken = usage.taken();
+        self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
+        self.seen.peak_data = self.seen.peak_data.max(usage.data);
+        let (limit, observed) = (self.caps.memory_bytes, usage.taken().max(usage.peak_resident));
+        (observed > limit).then_some(Cap::Memory { limit, observed })
+    }
+
+    fn kill(&mut self, why: Outcome) -> io::Result<()> {
+        self.seen.killed.get_or_insert(why);
+        self.process.kill_group()
+    }
+
+    fn take_messages(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        let length = self.process.read_messages(&mut buffer)?;
+        self.seen.message_bytes += length as u64;
+        self.decoder.push(&buffer[..length]);
+        loop {
+            match self.decoder.next::<Message>() {
+                Ok(Some(message)) => {
+                    let told =
+                        Told { work: self.orders.since().is_some(), stop: self.seen.cancelled_at.is_some() };
+                    match self.dialogue.hear(&message, told) {
+                        Ok(()) => self.take(message),
+                        Err(refused) => return self.refuse(refused),
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let refused = self.dialogue.junk(&error.to_string());
+                    return self.refuse(refused);
+                }
+            }
+        }
+    }
+
+    /// Nothing more of it is heard, and it ends.
+    fn refuse(&mut self, refused: Refused) -> io::Result<()> {
+        self.process.close_messages();
+        self.kill(refused.into())
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Confined(in_force) => self.take_confinement(*in_force),
+            Message::Loading { .. } => {}
+            Message::Violation { syscall, .. } => self.seen.violation = Some(syscall),
+            Message::Loaded { library, version, path } => {
+                let path = clean(&path.to_string_lossy()).into();
+                let identity = Identity { library: clean(&library), version: clean(&version), path };
+                self.seen.loaded_at = Some(Instant::now());
+                self.seen.identity = Some(identity.clone());
+                (self.events)(Event::Loaded(identity));
+            }
+            Message::Began => self.seen.began = true,
+            Message::Progress { fraction } if fraction.is_finite() => {
+                (self.events)(Event::Progress(fraction.clamp(0.0, 1.0)));
+            }
+            Message::Progress { .. } => {}
+            Message::Log { error, line } => {
+                let line = clean(&line);
+                if self.seen.warnings.len() < MAX_WARNINGS {
+                    self.seen.warnings.push(line.clone());
+                }
+                (self.events)(Event::Log { error, line });
+            }
+            Message::Dying { signal, errno, data_bytes } => {
+                self.seen.dying = Some(exit::Dying { signal, errno, data_bytes });
+            }
+            Message::Done { answer, peak_memory_bytes } => {
+                self.seen.answer.get_or_insert(answer);
+                // Its own word, for the report; the cap looks from outside.
+                self.seen.peak_resident = self.seen.peak_resident.max(peak_memory_bytes);
+            }
+        }
+    }
+
+    /// It is the host's own word, from before it loaded a library.
+    fn take_confinement(&mut self, in_force: InForce) {
+        let (level, minimum) = (in_force.level(), self.minimum);
+        self.seen.confinement = Some(in_force);
+        if level < minimum {
+            // An error of the kill is one of the next look too.
+            let _ = self.kill(Outcome::TooWeak { level, minimum });
+        } else if self.dialogue.duty() == Duty::Probe {
+            (self.events)(Event::Confined(self.process.pid()));
+            // One that is gone is judged by its end.
+            let _ = self.process.send(&Command::Cancel);
+        }
+    }
+
+    fn take_noise(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 64 << 10];
+        let length = self.process.read_noise(&mut buffer)?;
+        self.seen.noise_bytes += length as u64;
+        Ok(())
+    }
+
+    /// What was written counts as it lies there when nobody writes any more.
+    fn look_once_more(&mut self) -> io::Result<()> {
+        self.room.limit(self.orders.output_bytes());
+        let directories = self.orders.written();
+        if let Some(cap) = self.room.last_walk(&directories)? {
+            self.seen.killed.get_or_insert(Outcome::Cap(cap));
+        }
+        let [work, output] = directories;
+        let obstacle = match readable::obstacle(&output) {
+            // A host whose directories are gone was given up.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => found.unwrap_or(Some("output that cannot be read")),
+        };
+        if let Some(what) = obstacle {
+            self.seen.killed.get_or_insert_with(|| Outcome::Misbehaved(format!("it left {what}")));
+        }
+        // What is no output is removed, and must be removable. It is as the engine left it:
+        // what fails here is no fault of the host.
+        let flat = flatten::flatten(&work).and_then(|()| match self.seen.killed {
+            Some(_) => flatten::flatten(&output),
+            None => Ok(()),
+        });
+        if let Err(error) = flat
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(error = %error, "what an engine left could not be made easy to remove");
+            self.seen.killed.get_or_insert(Outcome::Misbehaved("it left files that resist".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What is left of a message that never came whole. A crash may cut one short.
+    fn look_for_junk(&mut self, remains: &Reaped) {
+        if remains.signal.is_none() && !self.decoder.is_empty() {
+            let refused = self.dialogue.junk("it left a piece of a message");
+            self.seen.killed.get_or_insert(refused.into());
+        }
+    }
+
+    /// After the end of the process: its last words, its whole group, its remains.
+    pub(super) fn bury(mut self) -> io::Result<Report> {
+        // The group first: what the process started must not write on, and must
+        // not hold the pipe open.
+        self.process.kill_group()?;
+        // A full pipe is read in four pieces; more would come from a process that
+        // escaped the group, and is nobody's last word.
+        for _ in 0..8 {
+            if !self.process.has_messages()? {
+                break;
+            }
+            self.take_messages()?;
+        }
+        let remains = self.process.reap()?;
+        self.seen.out_of_memory = self.group.has_run_out();
+        self.look_for_junk(&remains);
+        self.look_once_more()?;
+        let since = self.orders.since().unwrap_or(self.started);
+        let wall_time = since.elapsed();
+        let mut seen = self.seen;
+        // A child's ru_maxrss begins with the largest size of the process that started
+        // it, so it says something only when it is larger than that.
+        if remains.peak_resident_bytes > self.own_peak {
+            seen.peak_resident = seen.peak_resident.max(remains.peak_resident_bytes);
+        }
+        Ok(Report {
+            outcome: exit::judge(&seen, &remains, &self.caps),
+            confinement: seen.confinement,
+            load_time: seen.loaded_at.map(|at| at.saturating_duration_since(since)),
+            began: seen.began,
+            wall_time,
+            processor_time: remains.processor_time,
+            peak_memory_bytes: seen.peak_resident,
+            identity: seen.identity,
+            warnings: seen.warnings,
+            noise_bytes: seen.noise_bytes,
+        })
+    }
+}

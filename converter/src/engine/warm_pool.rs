@@ -1,0 +1,260 @@
+//! Engine hosts that are started ahead of their jobs: the new process, its confinement and
+//! the loading of a library are most of what a short conversion costs, and for an engine in
+//! Java all but a tenth of it.
+//!
+//! - [`Hosts::hand_out`] gives a job a host that waits, with the directories that it has
+//!   confined itself to; or else starts one in the job's own workspace, so that the library
+//!   is loaded while the input is brought in.
+//! - A host serves one job and ends. While it waits it has no file, no name and no secret
+//!   of any job, and its directories are in a workspace that is nobody's.
+//! - It refuses a job with other caps than the host was started with, but for one that may
+//!   write less. Whatever fails here
+//!   is told in one line, and the job runs as if there were no host.
+
+use crate::engine::registry::{Engine, Engines};
+use crate::job::judge;
+use crate::engine::protocol::{Request, Task};
+use crate::engine::supervisor::{Ahead, Supervisor};
+use crate::workspace::{Place, Workspace};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::Caps;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Memory of a waiting host, as the budget of a worker counts it, in bytes: twice what one of
+/// `assimp-jvm` or of GDAL was seen to hold.
+pub const WAITING_BYTES: u64 = 96 << 20;
+
+/// The hosts of one worker.
+pub struct Hosts {
+    place: Place,
+    supervisor: Supervisor,
+    caps: Caps,
+    /// One host each; an engine may stand here more than once.
+    wanted: Vec<Engine>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    hosts: Vec<Host>,
+    /// Engines that cannot be loaded. No other host of them is started ahead: it would say
+    /// the same. A job for one still has its own, and is told why.
+    broken: Vec<String>,
+    closed: bool,
+}
+
+/// The host goes before its directories do.
+struct Host {
+    engine: String,
+    ahead: Ahead,
+    workspace: Workspace,
+}
+
+impl Hosts {
+    /// Keeps a host ready for each engine of `names`, a list with commas.
+    ///
+    /// # Errors
+    /// `usage.invalid`: there is no such engine.
+    pub fn new(
+        names: &str,
+        engines: &Engines,
+        place: Place,
+        supervisor: Supervisor,
+        caps: Caps,
+    ) -> Result<Self, Failure> {
+        let wanted = all_wanted(names, engines)?;
+        Ok(Self { place, supervisor, caps, wanted, waiting: Mutex::default() })
+    }
+
+    /// Whether `names` can be kept: for one who starts a worker and wants to know before.
+    ///
+    /// # Errors
+    /// As of [`Hosts::new`].
+    pub fn check(names: &str, engines: &Engines) -> Result<(), Failure> {
+        all_wanted(names, engines).map(drop)
+    }
+
+    /// How many are kept.
+    pub fn kept(&self) -> u64 {
+        self.wanted.len() as u64
+    }
+
+    /// Starts what is missing, and looks after what is there.
+    pub fn fill(&self) {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return;
+        }
+        let (alive, dead) =
+            std::mem::take(&mut waiting.hosts).into_iter().partition(|host| host.ahead.is_alive());
+        waiting.hosts = alive;
+        for host in dead {
+            let engine = host.engine.clone();
+            if !may_be_chance(host) {
+                waiting.broken.push(engine);
+            }
+        }
+        for engine in missing(&self.wanted, &waiting) {
+            match self.start(engine) {
+                Ok(host) => waiting.hosts.push(host),
+                Err(failure) => {
+                    tracing::warn!(engine = engine.name, code = %failure.code, "no engine host could be started ahead");
+                }
+            }
+        }
+    }
+
+    /// Kills all that wait and removes their directories; no others are started.
+    pub fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.hosts.clear();
+    }
+
+    /// A host for this job, which has nothing in its workspace yet.
+    ///
+    /// # Errors
+    /// Of the workspace, which cannot be used then: `infra.io`, `infra.audit`.
+    pub(crate) fn hand_out(
+        &self,
+        engine: &Engine,
+        caps: &Caps,
+        workspace: &Workspace,
+    ) -> Result<Option<Ahead>, Failure> {
+        if let Some(host) = self.take(&engine.name, caps)
+            && workspace.take_over(&host.workspace)?
+        {
+            host.ahead.moved(&workspace.scratch(), &workspace.output());
+            host.ahead.limit_output(caps.output_bytes);
+            tracing::debug!(engine = engine.name, "a waiting engine host is used");
+            return Ok(Some(host.ahead));
+        }
+        // It makes files that nobody announces: that it starts must be on record.
+        workspace.check()?;
+        let started = start_in(workspace, engine, caps, &self.supervisor);
+        Ok(started.inspect_err(|failure| tracing::warn!(code = %failure.code, "no host ahead")).ok())
+    }
+
+    fn take(&self, engine: &str, caps: &Caps) -> Option<Host> {
+        let mut waiting = self.waiting();
+        let fits =
+            |host: &Host| host.engine == engine && serves(host.ahead.caps(), caps) && host.ahead.is_alive();
+        let index = waiting.hosts.iter().position(fits)?;
+        Some(waiting.hosts.remove(index))
+    }
+
+    fn start(&self, engine: &Engine) -> Result<Host, Failure> {
+        let workspace = self.place.create()?;
+        let ahead = start_in(&workspace, engine, &self.caps, &self.supervisor)?;
+        Ok(Host { engine: engine.name.clone(), ahead, workspace })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hosts").field("kept", &self.kept()).finish_non_exhaustive()
+    }
+}
+
+fn all_wanted(names: &str, engines: &Engines) -> Result<Vec<Engine>, Failure> {
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| wanted(name, engines)).collect()
+}
+
+fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
+    engines.get(name).cloned().ok_or_else(|| {
+        let text = format!("worker.warm names the engine '{name}', which is not there");
+        Failure::new(FailureCode::UsageInvalid, text)
+    })
+}
+
+/// Whether a host with these caps may serve a job with those. What a job may write is watched
+/// from outside, and may be less.
+fn serves(host: &Caps, job: &Caps) -> bool {
+    job.output_bytes <= host.output_bytes && Caps { output_bytes: host.output_bytes, ..*job } == *host
+}
+
+/// Says why a host that waited has ended, and whether the next one may fare better.
+fn may_be_chance(host: Host) -> bool {
+    let Host { engine, ahead, workspace } = host;
+    let why = ahead.unable().and_then(|outcome| judge(&engine, outcome).err());
+    match &why {
+        Some(failure) => tracing::error!(
+            engine,
+            code = %failure.code,
+            reason = workspace.hide(&failure.message),
+            "the engine cannot be loaded; no host of it is kept until this worker is started again"
+        ),
+        None => tracing::warn!(engine, "a waiting engine host has ended; another is started"),
+    }
+    why.is_none()
+}
+
+/// Each of the wanted for which no host waits.
+fn missing<'a>(wanted: &'a [Engine], waiting: &Waiting) -> Vec<&'a Engine> {
+    let mut there: Vec<&str> = waiting.hosts.iter().map(|host| host.engine.as_str()).collect();
+    let is_missing = |engine: &&Engine| match there.iter().position(|name| *name == engine.name) {
+        Some(index) => {
+            there.swap_remove(index);
+            false
+        }
+        None => true,
+    };
+    let wanted = wanted.iter().filter(|engine| !waiting.broken.contains(&engine.name));
+    wanted.filter(is_missing).collect()
+}
+
+fn start_in(
+    workspace: &Workspace,
+    engine: &Engine,
+    caps: &Caps,
+    supervisor: &Supervisor,
+) -> Result<Ahead, Failure> {
+    let task = Task::Await { input_dir: workspace.input(), output_dir: workspace.output() };
+    let request = Request::new(engine.library().clone(), task, caps);
+    supervisor
+        .start_ahead(request, caps, &workspace.scratch(), &workspace.output())
+        .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(names: &str) -> Result<Hosts, Failure> {
+        let place = Place::new("/dev/shm".into(), false);
+        let supervisor = Supervisor::new("/nonexistent".into());
+        Hosts::new(names, &Engines::default(), place, supervisor, Caps::default())
+    }
+
+    #[test]
+    fn names_are_of_engines() {
+        for (names, kept) in [("", 0), (" , ", 0), ("gdal", 1), ("assimp-jvm, assimp, assimp-jvm,", 3)] {
+            assert_eq!(hosts(names).unwrap().kept(), kept, "{names:?}");
+        }
+        let failure = hosts("assimp-jvm,nope").unwrap_err();
+        assert_eq!(failure.code, FailureCode::UsageInvalid);
+        assert!(failure.message.contains("'nope', which is not there"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_started_leaves_nothing_behind() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let supervisor = Supervisor::new("/nonexistent".into());
+        let at = Place::new(place.path().into(), false);
+        let hosts =
+            Hosts::new("assimp-jvm", &Engines::default(), at.clone(), supervisor, Caps::default()).unwrap();
+        hosts.fill();
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        // The job goes on without.
+        let engine = Engines::default().get("assimp-jvm").unwrap().clone();
+        let workspace = at.create().unwrap();
+        assert!(hosts.hand_out(&engine, &Caps::default(), &workspace).unwrap().is_none());
+        workspace.remove().unwrap();
+    }
+}
