@@ -3,8 +3,8 @@
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
 use crate::{fail, say, setting};
-use cadmill_converter::job::{self, Facts, Order, millis};
-use cadmill_converter::publish::{Destination, Published};
+use cadmill_converter::conversion::{self, Facts, Order, millis};
+use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use serde_json::{Map, Value, json};
@@ -66,7 +66,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
     };
     let cancel = setting::cancel_on_signals()?;
     let mut progress = Progress::new();
-    let ended = job::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
+    let ended = conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);
     Ok(ended)
 }

@@ -6,7 +6,7 @@
 
 use crate::args::DoctorArgs;
 use crate::{fail, say, setting};
-use cadmill_converter::job::Setting;
+use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::posture::{self, Check, Posture};
 use cadmill_converter::worker::admission;
 use cadmill_converter::workspace::{Place, Privacy, Private};

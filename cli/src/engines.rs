@@ -4,7 +4,7 @@
 use crate::args::EnginesArgs;
 use crate::{fail, say, setting};
 use cadmill_converter::engine::registry::Engine;
-use cadmill_converter::job::{self, Description, Setting};
+use cadmill_converter::conversion::{self, Description, Setting};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn ask_all<'a>(setting: &'a Setting, cancel: &AtomicBool) -> Vec<Found<'a>> {
         let asked: Vec<_> = setting
             .engines
             .iter()
-            .map(|engine| (engine, scope.spawn(move || job::describe(engine, setting, cancel))))
+            .map(|engine| (engine, scope.spawn(move || conversion::describe(engine, setting, cancel))))
             .collect();
         asked.into_iter().filter_map(|(engine, answer)| Some((engine, answer.join().ok()?))).collect()
     })

@@ -2,7 +2,7 @@
 //! both on standard error.
 
 use crate::say;
-use cadmill_converter::job::{Facts, Observer, Stage, millis};
+use cadmill_converter::conversion::{Facts, Observer, Stage, millis};
 use cadmill_converter::engine::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -10,7 +10,7 @@ use crate::{fail, say};
 use cadmill_api::start;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::Hosts;
-use cadmill_converter::job::Setting;
+use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::posture;
 use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::workspace::Place;

@@ -1,7 +1,7 @@
 //! What a command runs with: the engines, the workspace's place, the engine host.
 
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::job::Setting;
+use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::posture::Level;
 use cadmill_converter::linux::privileges;
 use cadmill_converter::engine::supervisor::{HOST_VARIABLE, Supervisor, engine_host};

@@ -11,10 +11,10 @@
 
 pub mod digest;
 pub mod intake;
-pub mod job;
 #[allow(unsafe_code)]
 pub mod linux;
-pub mod publish;
 mod stack;
 pub mod worker;
 pub mod workspace;
+pub mod conversion;
+pub mod publish;

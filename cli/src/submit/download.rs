@@ -4,7 +4,7 @@
 use super::client::{Client, describe, pause};
 use super::show::Show;
 use super::wire::Download;
-use cadmill_converter::publish::{Incoming, Published};
+use cadmill_converter::publish::destination::{Incoming, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;

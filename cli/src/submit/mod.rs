@@ -14,7 +14,7 @@ mod wire;
 
 use crate::args::SubmitArgs;
 use crate::{fail, say};
-use cadmill_converter::publish::{Destination, Published};
+use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{FileName, JobId};
 use cadmill_core::domain::job::Compress;

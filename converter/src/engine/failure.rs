@@ -1,6 +1,6 @@
 //! What an outcome means to the owner of the job: the failure, in words.
 
-use crate::job::millis;
+use crate::conversion::millis;
 use crate::engine::posture;
 use crate::engine::protocol::{Answer, Unavailable};
 use crate::engine::sandbox::syscalls;

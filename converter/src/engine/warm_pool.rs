@@ -12,7 +12,7 @@
 //!   is told in one line, and the job runs as if there were no host.
 
 use crate::engine::registry::{Engine, Engines};
-use crate::job::judge;
+use crate::conversion::judge;
 use crate::engine::protocol::{Request, Task};
 use crate::engine::supervisor::{Ahead, Supervisor};
 use crate::workspace::{Place, Workspace};

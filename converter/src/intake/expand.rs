@@ -5,7 +5,7 @@
 //! and the bytes that it waits for were asked for before all that is still held.
 
 use super::Piece;
-use super::write::{Spares, Target, Write, write_all};
+use crate::intake::file_writer::{Spares, Target, Write, write_all};
 use crate::stack;
 use crate::workspace::Folder;
 use cadmill_archive::{Decoder, Step};

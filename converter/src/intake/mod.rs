@@ -18,9 +18,9 @@
 
 mod expand;
 mod local;
-mod part;
 mod remote;
-mod write;
+mod range_reader;
+mod file_writer;
 
 pub use local::Local;
 pub use remote::Remote;

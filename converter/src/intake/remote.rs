@@ -6,7 +6,7 @@
 //! can stand still.
 
 use super::expand::{Chunks, INTERVAL, Shared, Work, run};
-use super::part::{Pace, Reader};
+use crate::intake::range_reader::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
 use crate::stack;
 use crate::workspace::Folder;

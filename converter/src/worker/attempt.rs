@@ -7,12 +7,12 @@
 //! Its ledger is opened before there is any plaintext and closed when all of it is
 //! destroyed. Without either the attempt has failed.
 
-use super::deliver::Store;
+use crate::worker::upload::Store;
 use super::failpoint;
-use super::hold::Hold;
-use super::recording::{Marks, Recording};
+use crate::worker::lease::Hold;
+use crate::worker::ledger::{Marks, Recording};
 use crate::intake::{Remote, Source};
-use crate::job::{self, Facts, Observer, Setting};
+use crate::conversion::{self, Facts, Observer, Setting};
 use crate::engine::supervisor::Identity;
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -115,7 +115,7 @@ impl Attempt {
         // As much again for the output as the input takes up: as admission reckons.
         let needed = input.needs_bytes().saturating_mul(2);
         workspace.admit("the input, with as much again for the output,", needed)?;
-        let order = job::Order {
+        let order = conversion::Order {
             format: self.job.order.format.clone(),
             engine: None,
             root: self.job.order.root.clone(),
@@ -135,7 +135,7 @@ impl Attempt {
         };
         let mut watcher = Watcher { hold: &self.hold, marks };
         let (result, facts) =
-            job::run_in(&order, input, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
+            conversion::run_in(&order, input, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
         self.note(&facts);
         result.map_err(|failure| within(failure, workspace))
     }
@@ -157,7 +157,7 @@ impl Attempt {
             unpacked_bytes = facts.unpacked_bytes,
             engine = facts.target.as_ref().map_or("", |t| t.engine.as_str()),
             peak_memory_bytes = facts.peak_memory_bytes,
-            engine_cpu_ms = job::millis(facts.engine_processor_time),
+            engine_cpu_ms = conversion::millis(facts.engine_processor_time),
             "the engine's work is over"
         );
     }
@@ -176,14 +176,14 @@ struct Watcher<'a> {
 }
 
 impl Observer for Watcher<'_> {
-    fn stage(&mut self, stage: job::Stage) {
+    fn stage(&mut self, stage: conversion::Stage) {
         let stage = match stage {
-            job::Stage::Unpack => Stage::Fetch,
-            job::Stage::Convert => {
+            conversion::Stage::Unpack => Stage::Fetch,
+            conversion::Stage::Convert => {
                 failpoint::reached("unpacked");
                 Stage::Convert
             }
-            job::Stage::Publish => Stage::Publish,
+            conversion::Stage::Publish => Stage::Publish,
         };
         self.hold.stage(stage);
         self.marks.enter(Some(stage));

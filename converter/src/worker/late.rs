@@ -8,7 +8,7 @@
 //! Such an event must not wait behind conversions. While every slot is taken, the queue
 //! is looked through: late events are served, all others go back.
 
-use super::take::Settle;
+use crate::worker::handler::Settle;
 use super::{Shared, random};
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};

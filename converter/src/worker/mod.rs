@@ -16,17 +16,17 @@
 
 pub mod admission;
 mod attempt;
-mod deliver;
 pub mod failpoint;
-mod hold;
 mod late;
-mod recording;
-mod take;
 mod vigil;
+mod handler;
+mod lease;
+mod upload;
+mod ledger;
 
 use crate::engine::warm_pool::{Hosts, WAITING_BYTES};
 use crate::intake::Flow;
-use crate::job::Setting;
+use crate::conversion::Setting;
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::ledger::SignedHead;
@@ -36,8 +36,8 @@ use cadmill_core::domain::upload_event::Notice;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{EventQueue, ObjectStore};
-use hold::{Hold, Lost};
-pub use recording::{Recording, told};
+use lease::{Hold, Lost};
+pub use ledger::{Recording, told};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,7 +101,7 @@ struct Shared {
 
 struct Active {
     /// The message that is kept for it.
-    letter: take::Letter,
+    letter: handler::Letter,
     /// Once it is claimed.
     hold: Option<Arc<Hold>>,
 }
@@ -183,7 +183,7 @@ impl Worker {
         };
         let mut ended = true;
         for notice in notices {
-            ended &= shared.take_notice(notice, &take::Letter::None, None).await == take::Settle::Delete;
+            ended &= shared.take_notice(notice, &handler::Letter::None, None).await == handler::Settle::Delete;
         }
         stopper.abort();
         ended

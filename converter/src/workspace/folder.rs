@@ -8,7 +8,7 @@
 //! else forbade it. Directories have mode 0700, and no descriptor is passed on to an
 //! engine.
 
-use super::account::{Account, Inode, Pending, inode};
+use crate::workspace::recorder::{Account, Inode, Pending, inode};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::chain::ContentDigest;
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};

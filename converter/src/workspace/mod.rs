@@ -14,17 +14,18 @@
 //! the remains of a killed process, and [`Place::sweep`] removes it. Its name says to
 //! which ledger it belongs.
 
-mod account;
 mod bounded;
-pub(crate) mod discard;
 pub mod flatten;
 mod folder;
 mod name;
 mod private;
 mod sweep;
 mod wipe;
+pub mod usage;
+mod recorder;
+pub(crate) mod destroy;
 
-use account::{Account, Found, inode};
+use recorder::{Account, Found, inode};
 use bounded::{Bounded, is_bounded};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
@@ -554,4 +555,3 @@ impl Remains<'_> {
 
 #[cfg(test)]
 mod tests;
-pub mod usage;

@@ -1,6 +1,6 @@
 //! Removing what killed processes left, and recording it.
 
-use super::account::{Account, Found, inode};
+use crate::workspace::recorder::{Account, Found, inode};
 use super::name::Name;
 use super::{Place, Remains};
 use cadmill_core::domain::ledger::record::{FileRole, Kind};

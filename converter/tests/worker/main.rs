@@ -6,7 +6,7 @@ mod ledger;
 
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::intake::Flow;
-use cadmill_converter::job::Setting;
+use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::supervisor::Supervisor;
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings};
 use cadmill_converter::workspace::Place;

@@ -7,8 +7,8 @@ use super::{classes, declared, jars};
 use crate::pipeline::world::World;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::Hosts;
-use cadmill_converter::job::{self, Observer, Order, Setting, Stage};
-use cadmill_converter::publish::Destination;
+use cadmill_converter::conversion::{self, Observer, Order, Setting, Stage};
+use cadmill_converter::publish::destination::Destination;
 use cadmill_converter::engine::supervisor::{Identity, Supervisor};
 use cadmill_converter::workspace::Place;
 use cadmill_core::domain::failure::FailureCode;
@@ -76,7 +76,7 @@ fn serve(setting: &Setting, caps: Caps) -> u32 {
     };
     let destination = Destination::new(Some(&output)).unwrap();
     let cancel = AtomicBool::new(false);
-    job::run(&order, &input, &destination, setting, &cancel, &mut Nobody).0.unwrap();
+    conversion::run(&order, &input, &destination, setting, &cancel, &mut Nobody).0.unwrap();
     let (process, count) = who(&std::fs::read_to_string(&output).unwrap());
     assert_eq!(count, 1);
     process

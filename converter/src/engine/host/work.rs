@@ -2,7 +2,7 @@
 
 use crate::events::Reporter;
 use crate::jvm;
-use cadmill_converter::job::check_options;
+use cadmill_converter::conversion::check_options;
 use cadmill_converter::engine::pin::{self, PinError};
 use cadmill_converter::engine::protocol::{Answer, Message, Request, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;

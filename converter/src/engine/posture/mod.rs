@@ -15,7 +15,7 @@ pub use landlock::{KernelLandlock, Lack, Support, lacks};
 pub use machine::Machine;
 pub(crate) use machine::capabilities;
 
-use crate::job::Setting;
+use crate::conversion::Setting;
 use crate::engine::protocol::{Answer, Library, Request, Task};
 use crate::engine::sandbox::outsider::Outsider;
 use crate::engine::supervisor::{Event, Outcome};

@@ -8,7 +8,7 @@
 use super::failpoint;
 use crate::digest::Digest;
 use crate::publish::{OutputFile, Sink, write_zip};
-use crate::workspace::{Folder, Workspace, discard};
+use crate::workspace::{Folder, Workspace, destroy};
 use bytes::Bytes;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -226,7 +226,7 @@ impl Rising<'_> {
     /// The store has it, and whoever tries the job again makes it anew: its memory can
     /// serve others.
     fn discard(&self, number: u32) -> Result<(), Failure> {
-        discard::range(self.file, self.range(number))
+        destroy::range(self.file, self.range(number))
             .map_err(|e| Failure::io("giving the uploaded output up", &e))
     }
 }

@@ -8,7 +8,7 @@
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::Hosts;
 use cadmill_converter::intake::Flow;
-use cadmill_converter::job::Setting;
+use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::linux::privileges;
 use cadmill_converter::engine::supervisor::{Supervisor, engine_host};

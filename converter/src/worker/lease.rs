@@ -5,7 +5,7 @@
 //! renewed it: when a whole lease has passed since, another worker may have the job,
 //! and the work is void even if nobody said so yet.
 
-use super::take::Letter;
+use crate::worker::handler::Letter;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Stage, State};
@@ -123,7 +123,7 @@ impl Hold {
 
     /// A stage took so long.
     pub(super) fn took(&self, stage: Stage, time: Duration) {
-        self.inner().millis.insert(stage, crate::job::millis(time));
+        self.inner().millis.insert(stage, crate::conversion::millis(time));
     }
 
     /// What is under way.

@@ -8,7 +8,7 @@
 //! back to the kernel, which clears it before anyone else gets it, and the ledger says
 //! that it was not overwritten.
 
-use super::account::{Found, Inode};
+use crate::workspace::recorder::{Found, Inode};
 use super::folder::{Folder, open_file};
 use super::wipe;
 use cadmill_core::domain::ledger::record::{FileId, Kind};

@@ -5,7 +5,7 @@
 
 use super::admission::{Admission, Share};
 use super::attempt::{Attempt, Ended, panicked};
-use super::hold::{Hold, Keeper, Lost};
+use crate::worker::lease::{Hold, Keeper, Lost};
 use super::vigil::{Vigil, look_interval};
 use super::{Active, Shared, failpoint, random};
 use crate::intake::{Remote, Source};
