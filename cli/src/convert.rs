@@ -2,7 +2,7 @@
 
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
-use crate::{fail, say, setting};
+use crate::{error, output, context};
 use cadmill_converter::conversion::{self, Facts, Order, millis};
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::Failure;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
     let (result, facts) = match prepare_and_run(args) {
         Ok(ended) => ended,
-        Err(failure) => return fail::report(&failure, None, args.json),
+        Err(failure) => return error::report(&failure, None, args.json),
     };
     match result {
         Ok(published) if args.json => {
@@ -28,21 +28,21 @@ pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
                     "engine_files": facts.output_files,
                 }),
             );
-            say::result(&format!("{:#}", Value::Object(object)));
+            output::result(&format!("{:#}", Value::Object(object)));
             ExitCode::SUCCESS
         }
         Ok(published) => {
-            say::result(&published.path.display().to_string());
+            output::result(&published.path.display().to_string());
             ExitCode::SUCCESS
         }
-        Err(failure) => fail::report(&failure, Some(facts_object(&facts)), args.json),
+        Err(failure) => error::report(&failure, Some(facts_object(&facts)), args.json),
     }
 }
 
 type Ended = (Result<Published, Failure>, Facts);
 
 fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
-    let setting = setting::build(args.engines.engines_file.as_deref())?;
+    let setting = context::build(args.engines.engines_file.as_deref())?;
     let destination = Destination::new(args.output.as_deref())?;
     let order = Order {
         format: args.to.clone(),
@@ -64,7 +64,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
         },
         crash_retries: 0,
     };
-    let cancel = setting::cancel_on_signals()?;
+    let cancel = context::cancel_on_signals()?;
     let mut progress = Progress::new();
     let ended = conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);

@@ -5,7 +5,7 @@
 //! private where the host gives that.
 
 use crate::args::DoctorArgs;
-use crate::{fail, say, setting};
+use crate::{error, output, context};
 use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::posture::{self, Check, Posture};
 use cadmill_converter::worker::admission;
@@ -17,13 +17,13 @@ use std::process::ExitCode;
 pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
     let posture = match look() {
         Ok(posture) => posture,
-        Err(failure) => return fail::report(&failure, None, args.json),
+        Err(failure) => return error::report(&failure, None, args.json),
     };
     let checks = posture::checks(&posture);
     if args.json {
-        say::result(&format!("{:#}", as_json(&posture, &checks)));
+        output::result(&format!("{:#}", as_json(&posture, &checks)));
     } else {
-        say::result(as_text(&posture, &checks).trim_end());
+        output::result(as_text(&posture, &checks).trim_end());
     }
     if posture.level >= posture.minimum {
         return ExitCode::SUCCESS;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
     if args.json {
         return ExitCode::from(failure.code.exit_code());
     }
-    fail::report(&failure, None, false)
+    error::report(&failure, None, false)
 }
 
 /// In the order of the worker.

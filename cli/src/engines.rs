@@ -2,7 +2,7 @@
 //! of formats.
 
 use crate::args::EnginesArgs;
-use crate::{fail, say, setting};
+use crate::{error, output, context};
 use cadmill_converter::engine::registry::Engine;
 use cadmill_converter::conversion::{self, Description, Setting};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -12,24 +12,24 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
-    let setting = match setting::build(args.engines.engines_file.as_deref()) {
+    let setting = match context::build(args.engines.engines_file.as_deref()) {
         Ok(setting) => setting,
-        Err(failure) => return fail::report(&failure, None, args.json),
+        Err(failure) => return error::report(&failure, None, args.json),
     };
-    let cancel = match setting::cancel_on_signals() {
+    let cancel = match context::cancel_on_signals() {
         Ok(cancel) => cancel,
-        Err(failure) => return fail::report(&failure, None, args.json),
+        Err(failure) => return error::report(&failure, None, args.json),
     };
     let found = ask_all(&setting, &cancel);
     if cancel.load(Ordering::Relaxed) {
         let failure = Failure::new(FailureCode::Cancelled, "cancelled while asking the engines");
-        return fail::report(&failure, None, args.json);
+        return error::report(&failure, None, args.json);
     }
     let defaults = defaults(&setting.engines.formats());
     if args.json {
-        say::result(&format!("{:#}", as_json(&found, &defaults)));
+        output::result(&format!("{:#}", as_json(&found, &defaults)));
     } else {
-        say::result(as_text(&found, &defaults).trim_end());
+        output::result(as_text(&found, &defaults).trim_end());
     }
     ExitCode::SUCCESS
 }
@@ -107,7 +107,7 @@ fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value 
                 "name": engine.name,
                 "kind": engine.kind,
                 "available": false,
-                "error": fail::error_object(failure),
+                "error": error::error_object(failure),
             }),
         })
         .collect();

@@ -10,12 +10,12 @@ mod audit;
 mod convert;
 mod doctor;
 mod engines;
-mod fail;
 mod progress;
-mod say;
 mod serve;
-mod setting;
 mod submit;
+mod context;
+mod output;
+mod error;
 
 use args::Command;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -48,7 +48,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if json && error.use_stderr() {
         let text = error.to_string();
         let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim();
-        return fail::report(&Failure::new(FailureCode::UsageInvalid, message), None, true);
+        return error::report(&Failure::new(FailureCode::UsageInvalid, message), None, true);
     }
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))

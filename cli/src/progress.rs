@@ -1,7 +1,7 @@
 //! How a conversion shows that it goes on: a bar on a terminal, lines elsewhere,
 //! both on standard error.
 
-use crate::say;
+use crate::output;
 use cadmill_converter::conversion::{Facts, Observer, Stage, millis};
 use cadmill_converter::engine::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
@@ -37,8 +37,8 @@ impl Progress {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| say::note(text)),
-            None => say::note(text),
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
         }
     }
 
@@ -49,11 +49,11 @@ impl Progress {
         }
         if self.warnings > MAX_WARNINGS {
             let more = self.warnings - MAX_WARNINGS;
-            say::note(&format!("warning: and {more} more, see --json for the first of them"));
+            output::note(&format!("warning: and {more} more, see --json for the first of them"));
         }
         if converted {
             let times = &facts.times;
-            say::note(&format!(
+            output::note(&format!(
                 "done: {} ms (unpack {}, load {}, convert {}, publish {}, remove {}), engine peak {}",
                 millis(times.total),
                 millis(times.unpack),
@@ -79,7 +79,7 @@ impl Observer for Progress {
                 bar.set_message(self.stage);
                 bar.set_position(0);
             }
-            None => say::note(self.stage),
+            None => output::note(self.stage),
         }
         self.last_line = Instant::now();
     }
@@ -89,7 +89,7 @@ impl Observer for Progress {
             bar.set_position((fraction * STEPS as f64) as u64);
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            say::note(&format!("{} {:.0} %", self.stage, fraction * 100.0));
+            output::note(&format!("{} {:.0} %", self.stage, fraction * 100.0));
         }
     }
 

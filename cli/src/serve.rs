@@ -6,7 +6,7 @@
 //! its standard input is a pipe from here.
 
 use crate::args::ServeArgs;
-use crate::{fail, say};
+use crate::{error, output};
 use cadmill_api::start;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::Hosts;
@@ -60,17 +60,17 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let (config, settings) = match config::load(&args.matches, Binary::Serve) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            say::note(&problems.to_string());
+            output::note(&problems.to_string());
             return ExitCode::from(FailureCode::UsageInvalid.exit_code());
         }
     };
     if config::wants_print(&args.matches) {
-        say::result(settings.to_toml().trim_end());
+        output::result(settings.to_toml().trim_end());
         return ExitCode::SUCCESS;
     }
     match serve(&config, &settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail::report(&failure, None, false),
+        Err(failure) => error::report(&failure, None, false),
     }
 }
 
@@ -132,7 +132,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     };
     let keeper = tokio::spawn(keeper.keep());
     // Programs wait for this line; it says where, when the port was 0.
-    say::note(&format!("listening on http://{bound}"));
+    output::note(&format!("listening on http://{bound}"));
     let orphans = tokio::spawn(orphans(config, &stores).run(server.jobs()));
     let served = start::run(config, stores, listener, told_to_stop(stopped)).await;
     orphans.abort();

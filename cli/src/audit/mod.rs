@@ -6,7 +6,7 @@ mod report;
 mod show;
 
 use crate::args::{AuditArgs, AuditCommand, VerifyArgs};
-use crate::{fail, say};
+use crate::{error, output};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::verify::{Audit, Verdict};
 use proof::{Checked, Proof};
@@ -21,23 +21,23 @@ pub(crate) fn run(args: &AuditArgs) -> ExitCode {
         AuditCommand::Show(args) => (show::run(args), false),
         AuditCommand::Report(args) => (report::run(args), false),
     };
-    done.unwrap_or_else(|failure| fail::report(&failure, None, as_json))
+    done.unwrap_or_else(|failure| error::report(&failure, None, as_json))
 }
 
 fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let checked = Proof::read(&args.proof)?.check_all(&args.files)?;
     if args.json {
         let ledgers: Vec<Value> = checked.iter().map(object).collect();
-        say::result(&format!("{:#}", json!({"ledgers": ledgers, "verdict": worst(&checked).as_str()})));
+        output::result(&format!("{:#}", json!({"ledgers": ledgers, "verdict": worst(&checked).as_str()})));
         return Ok(exit(worst(&checked)));
     }
     for Checked { file, audit } in &checked {
-        say::result(&format!("{}: {}", shown(file), sentence(audit)));
+        output::result(&format!("{}: {}", shown(file), sentence(audit)));
         for finding in &audit.findings {
-            say::result(&format!("  {finding} [{}]", finding.code()));
+            output::result(&format!("  {finding} [{}]", finding.code()));
         }
         for remark in &audit.remarks {
-            say::result(&format!("  {}", plain(remark)));
+            output::result(&format!("  {}", plain(remark)));
         }
     }
     Ok(exit(worst(&checked)))
@@ -55,7 +55,7 @@ fn exit(verdict: Verdict) -> ExitCode {
     match verdict.failure() {
         None => ExitCode::SUCCESS,
         Some(code) => {
-            say::note(&format!("hint: {}", code.hint()));
+            output::note(&format!("hint: {}", code.hint()));
             ExitCode::from(code.exit_code())
         }
     }

@@ -4,12 +4,13 @@
 //! Everything that comes from a ledger is escaped: whoever wrote it may not be who he
 //! should be. The page forbids scripts and every outside resource by its own policy.
 
-mod picture;
+mod timeline;
+
 
 use super::proof::{Checked, Proof};
 use super::{exit, worst};
 use crate::args::ReportArgs;
-use crate::say;
+use crate::output;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::record::posture_digest;
 use cadmill_core::domain::ledger::verify::{Audit, Verdict};
@@ -27,7 +28,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode, Failure> {
         let message = format!("cannot write {}: {error}", args.output.display());
         Failure::new(FailureCode::OutputNotWritable, message)
     })?;
-    say::note(&format!("{}: {} ledgers, {}", args.output.display(), checked.len(), worst(&checked).as_str()));
+    output::note(&format!("{}: {} ledgers, {}", args.output.display(), checked.len(), worst(&checked).as_str()));
     Ok(exit(worst(&checked)))
 }
 
@@ -112,7 +113,7 @@ fn ledger(page: &mut String, Checked { audit, .. }: &Checked) {
         }
         page.push_str("</ul>\n");
     }
-    picture::draw(page, &audit.story, MAX_ROWS);
+    timeline::draw(page, &audit.story, MAX_ROWS);
     files(page, audit);
 }
 

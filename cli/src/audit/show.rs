@@ -3,7 +3,7 @@
 use super::proof::{Checked, Proof};
 use super::{exit, plain, sentence};
 use crate::args::ShowArgs;
-use crate::say;
+use crate::output;
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::record::FileId;
 use cadmill_core::domain::ledger::timeline::{Life, Story};
@@ -15,34 +15,34 @@ const WIDTH: u64 = 32;
 pub(super) fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let Checked { audit, .. } = Proof::read(&args.proof)?.check(&args.file)?;
     let story = &audit.story;
-    say::result(&sentence(&audit));
-    say::result(&format!("worker {}, cadmill {}", plain(&story.worker), plain(&story.build)));
+    output::result(&sentence(&audit));
+    output::result(&format!("worker {}, cadmill {}", plain(&story.worker), plain(&story.build)));
     for (name, value) in &story.posture {
-        say::result(&format!("posture {}: {}", plain(name), plain(value)));
+        output::result(&format!("posture {}: {}", plain(name), plain(value)));
     }
     for sweep in &story.sweeps {
-        say::result(&format!(
+        output::result(&format!(
             "destroys what ledger {} left, which ends with record {}",
             sweep.ledger, sweep.last_seq
         ));
     }
-    say::result("");
-    say::result(
+    output::result("");
+    output::result(
         "file  kind       role            bytes   created     wiped      gone  lifetime ms  timeline",
     );
     for (file, life) in story.made() {
-        say::result(&row(file, life, story));
+        output::result(&row(file, life, story));
     }
-    say::result("");
+    output::result("");
     for (stage, from, to) in &story.stages {
         let line = line(*from, None, *to, story.length);
-        say::result(&format!("{:<9} {from:>8} to {:>8} ms  {line}", stage.as_str(), time(*to)));
+        output::result(&format!("{:<9} {from:>8} to {:>8} ms  {line}", stage.as_str(), time(*to)));
     }
     for finding in &audit.findings {
-        say::result(&format!("finding: {finding} [{}]", finding.code()));
+        output::result(&format!("finding: {finding} [{}]", finding.code()));
     }
     for remark in &audit.remarks {
-        say::result(&format!("remark: {}", plain(remark)));
+        output::result(&format!("remark: {}", plain(remark)));
     }
     Ok(exit(audit.verdict))
 }

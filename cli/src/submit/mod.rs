@@ -13,7 +13,7 @@ mod upload;
 mod wire;
 
 use crate::args::SubmitArgs;
-use crate::{fail, say};
+use crate::{error, output};
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{FileName, JobId};
@@ -48,14 +48,14 @@ pub(crate) fn run(args: &SubmitArgs) -> ExitCode {
             facts.insert("outcome".to_owned(), json!("converted"));
             let Published { path, bytes, sha256 } = published;
             facts.insert("output".to_owned(), json!({"path": path, "bytes": bytes, "sha256": sha256}));
-            say::result(&format!("{:#}", Value::Object(facts)));
+            output::result(&format!("{:#}", Value::Object(facts)));
             ExitCode::SUCCESS
         }
         Ok(published) => {
-            say::result(&published.path.display().to_string());
+            output::result(&published.path.display().to_string());
             ExitCode::SUCCESS
         }
-        Err(failure) => fail::report(&failure, (!facts.is_empty()).then_some(facts), args.json),
+        Err(failure) => error::report(&failure, (!facts.is_empty()).then_some(facts), args.json),
     }
 }
 

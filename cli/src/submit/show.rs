@@ -1,7 +1,7 @@
 //! How a submission shows that it goes on: each state with its time on standard
 //! error, and a bar on a terminal, lines elsewhere.
 
-use crate::say;
+use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -50,8 +50,8 @@ impl Show {
 
     pub(super) fn note(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| say::note(text)),
-            None => say::note(text),
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
         }
     }
 
@@ -67,7 +67,7 @@ impl Show {
             bar.set_position((fraction.clamp(0.0, 1.0) * STEPS as f64) as u64);
         } else if now.last_line.elapsed() >= LINE_INTERVAL {
             now.last_line = Instant::now();
-            say::note(&format!("{what} {:.0} %", fraction * 100.0));
+            output::note(&format!("{what} {:.0} %", fraction * 100.0));
         }
     }
 

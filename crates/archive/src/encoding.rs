@@ -14,7 +14,7 @@
 //! the same as one of the readings. The text is then brought to NFC.
 
 use super::extra;
-use super::refusal::Why;
+use crate::entry_error::Why;
 use cadmill_core::domain::failure::FailureCode;
 use encoding_rs::EUC_KR;
 use icu_normalizer::ComposingNormalizerBorrowed;

@@ -25,23 +25,18 @@
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
 mod archive_fixtures;
 mod central;
-mod decoder;
 mod directory;
 mod encoding;
-mod end;
 mod entry;
 mod extra;
-mod format;
 mod local_header;
 mod name;
-mod opening;
 mod plan;
-mod refusal;
 
-pub use decoder::{Decoder, Step};
+pub use entry_decoder::{Decoder, Step};
 pub use entry::Entry;
 pub use name::{Names, fit};
-pub use opening::Opening;
+pub use directory_reader::Opening;
 pub use plan::Plan;
 
 #[cfg(test)]
@@ -50,3 +45,8 @@ mod properties;
 mod table;
 #[cfg(test)]
 mod tests;
+mod entry_error;
+mod directory_reader;
+mod entry_decoder;
+mod end_of_central_directory;
+mod records;

@@ -1,7 +1,7 @@
 //! Names of entries: relative, plain, and the same on every system.
 
 use super::encoding::nfc;
-use super::refusal::Why;
+use crate::entry_error::Why;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
 use icu_casemap::CaseMapperBorrowed;

@@ -1,6 +1,6 @@
 //! How a failure is told: two lines for people, an object for programs.
 
-use crate::say;
+use crate::output;
 use cadmill_core::domain::failure::Failure;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -11,10 +11,10 @@ pub(crate) fn report(failure: &Failure, facts: Option<Map<String, Value>>, as_js
         let mut object = Map::new();
         object.insert("error".to_owned(), error_object(failure));
         object.extend(facts.unwrap_or_default());
-        say::result(&format!("{:#}", Value::Object(object)));
+        output::result(&format!("{:#}", Value::Object(object)));
     } else {
-        say::note(&format!("error: {} [{}]", failure.message, failure.code));
-        say::note(&format!("hint: {}", failure.code.hint()));
+        output::note(&format!("error: {} [{}]", failure.message, failure.code));
+        output::note(&format!("hint: {}", failure.code.hint()));
     }
     ExitCode::from(failure.code.exit_code())
 }

@@ -1,7 +1,7 @@
 //! Reading and judging the directory, without I/O.
 
 use super::directory::Directory;
-use super::end::{self, TAIL_BYTES};
+use crate::end_of_central_directory::{self, TAIL_BYTES};
 use super::plan::Plan;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -36,7 +36,7 @@ impl Opening {
     /// # Errors
     /// `input.archive.truncated` when that is less than any archive has.
     pub fn new(size_bytes: u64, limits: &ArchiveLimits) -> Result<Self, Failure> {
-        if size_bytes < super::format::END_BYTES {
+        if size_bytes < crate::records::END_BYTES {
             return Err(Failure::new(
                 FailureCode::ArchiveTruncated,
                 format!("{size_bytes} bytes are too few for an archive"),
@@ -98,7 +98,7 @@ impl Opening {
     }
 
     fn judge_tail(&self, tail: &[u8]) -> Result<Stage, Failure> {
-        let ending = end::read(tail, self.size, &self.limits)?;
+        let ending = end_of_central_directory::read(tail, self.size, &self.limits)?;
         let place = ending.directory.clone();
         let mut directory = Box::new(Directory::new(ending, &self.limits));
         let held_at = self.tail_at().clamp(place.start, place.end);
