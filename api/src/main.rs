@@ -1,4 +1,4 @@
-//! `cadmill-api`: serves [`cadmill_api::server::router`] until it is told to stop.
+//! `cadmill-api`: serves [`cadmill_api::router::router`] until it is told to stop.
 
 #![forbid(unsafe_code)]
 

@@ -7,7 +7,7 @@ use tower::ServiceExt;
 
 fn router() -> axum::Router {
     let settings = cadmill_api::settings::ApiSettings::default();
-    cadmill_api::server::catalogue_router(&settings.engines)
+    cadmill_api::router::catalogue_router(&settings.engines)
 }
 
 async fn get(path: &str) -> (StatusCode, String, Value) {

@@ -7,7 +7,8 @@
 mod shelf;
 
 use cadmill_api::auth::{Auth, Tokens};
-use cadmill_api::server::{Server, serve};
+use cadmill_api::state::Server;
+use cadmill_api::listener::serve;
 use cadmill_api::settings::ApiSettings;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;

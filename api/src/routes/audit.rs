@@ -6,9 +6,9 @@
 
 use crate::auth::Caller;
 use crate::extract::{JobPath, no_such_job};
-use crate::observe::About;
+use crate::middleware::access_log::About;
 use crate::problem::Problem;
-use crate::server::ApiState;
+use crate::state::ApiState;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};

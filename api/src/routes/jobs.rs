@@ -5,11 +5,11 @@
 //! process that dies in between leaves a record that expires.
 
 use crate::extract::{JobPath, Json, Query, no_such_job};
-use crate::observe::About;
+use crate::middleware::access_log::About;
 use crate::problem::Problem;
 use crate::routes::status::{self, StatusBody};
 use crate::routes::uploads::{self, Upload};
-use crate::server::ApiState;
+use crate::state::ApiState;
 use crate::settings::ApiSettings;
 use axum::Extension;
 use axum::extract::State;

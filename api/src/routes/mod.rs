@@ -7,7 +7,7 @@ pub mod jobs;
 pub mod status;
 pub mod uploads;
 
-use crate::server::ApiState;
+use crate::state::ApiState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -1,11 +1,11 @@
 //! Where a job stands: one read of the store per request, and one line in the log.
 
 use crate::extract::{JobPath, no_such_job};
-use crate::limits::whole_seconds;
-use crate::observe::About;
+use crate::rate_limits::whole_seconds;
+use crate::middleware::access_log::About;
 use crate::problem::Problem;
 use crate::routes::catalogue::FaultName;
-use crate::server::ApiState;
+use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

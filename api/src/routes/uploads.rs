@@ -6,10 +6,10 @@
 //! objects of the job are deleted, which gives up every upload under its prefix.
 
 use crate::extract::{JobPath, Query, no_such_job};
-use crate::observe::About;
+use crate::middleware::access_log::About;
 use crate::problem::Problem;
 use crate::routes::status::{self, StatusBody, timestamp};
-use crate::server::ApiState;
+use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -4,7 +4,7 @@ use crate::support::{ANN, World, request, snapshot, world, world_with};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use cadmill_api::server::serve;
+use cadmill_api::listener::serve;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

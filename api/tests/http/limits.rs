@@ -3,7 +3,7 @@
 use crate::support::{ANN, BOB, header, order, request, snapshot, world, world_with};
 use axum::body::Body;
 use axum::http::Request;
-use cadmill_api::server::serve;
+use cadmill_api::listener::serve;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

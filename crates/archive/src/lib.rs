@@ -32,6 +32,11 @@ mod extra;
 mod local_header;
 mod name;
 mod plan;
+mod entry_error;
+mod directory_reader;
+mod entry_decoder;
+mod end_of_central_directory;
+mod records;
 
 pub use entry_decoder::{Decoder, Step};
 pub use entry::Entry;
@@ -45,8 +50,3 @@ mod properties;
 mod table;
 #[cfg(test)]
 mod tests;
-mod entry_error;
-mod directory_reader;
-mod entry_decoder;
-mod end_of_central_directory;
-mod records;

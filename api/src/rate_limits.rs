@@ -1,15 +1,9 @@
-//! How many requests a caller may make, and for how long one may take.
+//! How many requests a caller may make.
 //!
 //! A caller is an owner, or the client's address while it is not known whose the
-//! request is; see [`crate::client`] for what that is behind a proxy. Health checks
-//! count in no limit: a stranger's requests must not take the server out of service.
+//! request is; see [`crate::client`] for what that is behind a proxy.
 
-use crate::client;
 use crate::problem::Problem;
-use crate::server::ApiState;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::Owner;
 use cadmill_stores::connections::networks;
@@ -79,47 +73,6 @@ impl RateLimits {
 /// Seconds for a `Retry-After`, rounded up; at least one.
 pub fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
-}
-
-/// Middleware: counts requests to open routes by the client's address.
-pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    match state.rates.peer(client::address(&request, &state.settings.trusted_proxies)) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
-}
-
-/// Middleware: finds out whose the request is and counts it. What is
-/// refused counts for the client's address, so that guessing has a limit too.
-pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let peer = client::address(&request, &state.settings.trusted_proxies);
-    let caller = match state.settings.auth.caller(request.headers()).await {
-        Ok(caller) => caller,
-        Err(problem) => {
-            return state.rates.peer(peer).map_or_else(|limited| limited, |()| problem).into_response();
-        }
-    };
-    let owner = caller.owner.clone();
-    if let Err(problem) = state.rates.owner(&owner) {
-        return problem.into_response();
-    }
-    request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(owner.clone());
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(owner);
-    response
-}
-
-/// Middleware: gives up on a request that takes too long. Its work stops at the next
-/// point where it waits; each request can be made again.
-pub async fn time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(state.settings.limits.request_time, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let message = "the server did not finish the request in time";
-            Problem::new(FailureCode::RequestTimeout, message).retry_after(1).into_response()
-        }
-    }
 }
 
 #[cfg(test)]
