@@ -13,7 +13,6 @@ use axum::{Extension, Router};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::format::EngineFormats;
 use std::time::Duration;
-use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// Every route, with all that stands before it.

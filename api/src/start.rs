@@ -1,9 +1,9 @@
 //! From the configuration to a running server, with the reaper beside it.
 
 use crate::auth::{Auth, Entry, Oidc, OidcSettings, Tokens};
-use crate::state::Server;
 use crate::listener::serve;
 use crate::settings::{ApiLimits, ApiSettings, UploadSettings};
+use crate::state::Server;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config};

@@ -7,9 +7,9 @@
 mod shelf;
 
 use cadmill_api::auth::{Auth, Tokens};
-use cadmill_api::state::Server;
 use cadmill_api::listener::serve;
 use cadmill_api::settings::ApiSettings;
+use cadmill_api::state::Server;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;

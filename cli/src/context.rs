@@ -1,10 +1,10 @@
 //! What a command runs with: the engines, the workspace's place, the engine host.
 
+use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::engine::confinement::Level;
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::conversion::Setting;
-use cadmill_converter::engine::posture::Level;
-use cadmill_converter::linux::privileges;
 use cadmill_converter::engine::supervisor::{HOST_VARIABLE, Supervisor, engine_host};
+use cadmill_converter::linux::privileges;
 use cadmill_converter::workspace::Place;
 use cadmill_core::domain::failure::Failure;
 use std::path::{Path, PathBuf};

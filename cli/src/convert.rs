@@ -2,10 +2,13 @@
 
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
-use crate::{error, output, context};
-use cadmill_converter::conversion::{self, Facts, Order, millis};
+use crate::{context, error, output};
+use cadmill_converter::conversion;
+use cadmill_converter::conversion::report::Facts;
+use cadmill_converter::conversion::request::Order;
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::Failure;
+use cadmill_core::domain::limits::millis;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;

@@ -5,8 +5,9 @@
 //! private where the host gives that.
 
 use crate::args::DoctorArgs;
-use crate::{error, output, context};
-use cadmill_converter::conversion::Setting;
+use crate::{context, error, output};
+use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::engine::confinement;
 use cadmill_converter::engine::posture::{self, Check, Posture};
 use cadmill_converter::worker::admission;
 use cadmill_converter::workspace::{Place, Privacy, Private};
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
     if posture.level >= posture.minimum {
         return ExitCode::SUCCESS;
     }
-    let failure = posture::too_weak(posture.level, posture.minimum);
+    let failure = confinement::too_weak(posture.level, posture.minimum);
     if args.json {
         return ExitCode::from(failure.code.exit_code());
     }
@@ -40,8 +41,12 @@ fn look() -> Result<Posture, Failure> {
     let mut place = Place::from_environment();
     let privacy = Privacy::from_environment()?;
     let mut private = place.make_private(privacy, admission::available_bytes())?;
-    let setting = Setting { place, ..setting::build(None)? };
-    let posture = posture::probe(&setting, private.as_mut().and_then(Private::take_outsider))?;
+    let setting = Setting { place, ..context::build(None)? };
+    let posture = posture::probe(
+        &setting.supervisor,
+        &setting.place,
+        private.as_mut().and_then(Private::take_outsider),
+    )?;
     privacy.judge(&posture)?;
     Ok(posture)
 }

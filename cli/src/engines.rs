@@ -2,9 +2,10 @@
 //! of formats.
 
 use crate::args::EnginesArgs;
-use crate::{error, output, context};
+use crate::{context, error, output};
+use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::{self, Description};
 use cadmill_converter::engine::registry::Engine;
-use cadmill_converter::conversion::{self, Description, Setting};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use serde_json::{Value, json};

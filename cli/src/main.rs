@@ -7,15 +7,15 @@
 
 mod args;
 mod audit;
+mod context;
 mod convert;
 mod doctor;
 mod engines;
+mod error;
+mod output;
 mod progress;
 mod serve;
 mod submit;
-mod context;
-mod output;
-mod error;
 
 use args::Command;
 use cadmill_core::domain::failure::{Failure, FailureCode};

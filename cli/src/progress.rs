@@ -2,9 +2,10 @@
 //! both on standard error.
 
 use crate::output;
-use cadmill_converter::conversion::{Facts, Observer, Stage, millis};
+use cadmill_converter::conversion::report::{Facts, Observer, Stage};
 use cadmill_converter::engine::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
+use cadmill_core::domain::limits::millis;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

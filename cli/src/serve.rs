@@ -8,11 +8,11 @@
 use crate::args::ServeArgs;
 use crate::{error, output};
 use cadmill_api::start;
-use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::engine::warm_pool::Hosts;
-use cadmill_converter::conversion::Setting;
+use cadmill_converter::conversion::context::Setting;
 use cadmill_converter::engine::posture;
+use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
+use cadmill_converter::engine::warm_pool::Hosts;
 use cadmill_converter::workspace::Place;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -103,7 +103,7 @@ fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
         supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
         hosts: None,
     };
-    posture::require(&setting, None).map(drop)
+    posture::require(&setting.supervisor, &setting.place, None).map(drop)
 }
 
 async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {

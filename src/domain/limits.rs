@@ -117,6 +117,11 @@ pub fn display_size(bytes: u64) -> String {
     }
 }
 
+/// Whole milliseconds of a time.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,8 @@
 //! the process has been started a second before the request. Prints milliseconds to the
 //! loaded library and to the end, and the largest resident set in bytes, one run a line.
 
-use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::protocol::{Answer, Request, Task};
+use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::{Outcome, Report, Supervisor, engine_host};
 use cadmill_converter::workspace::{Place, Workspace};
 use cadmill_core::domain::limits::Caps;

@@ -46,7 +46,10 @@ fn unsafe_code_has_two_addresses() {
     let found = files_with("unsafe {");
     assert!(!found.is_empty(), "the search finds nothing at all");
     for file in found {
-        assert!(file.starts_with("native-sys/src/") || file.starts_with("converter/src/engine/sandbox/"), "{file}");
+        assert!(
+            file.starts_with("native-sys/src/") || file.starts_with("converter/src/engine/sandbox/"),
+            "{file}"
+        );
     }
 }
 

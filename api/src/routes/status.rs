@@ -1,9 +1,9 @@
 //! Where a job stands: one read of the store per request, and one line in the log.
 
 use crate::extract::{JobPath, no_such_job};
-use crate::rate_limits::whole_seconds;
 use crate::middleware::access_log::About;
 use crate::problem::Problem;
+use crate::rate_limits::whole_seconds;
 use crate::routes::catalogue::FaultName;
 use crate::state::ApiState;
 use axum::extract::State;

@@ -6,7 +6,6 @@
 
 mod timeline;
 
-
 use super::proof::{Checked, Proof};
 use super::{exit, worst};
 use crate::args::ReportArgs;
@@ -28,7 +27,12 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode, Failure> {
         let message = format!("cannot write {}: {error}", args.output.display());
         Failure::new(FailureCode::OutputNotWritable, message)
     })?;
-    output::note(&format!("{}: {} ledgers, {}", args.output.display(), checked.len(), worst(&checked).as_str()));
+    output::note(&format!(
+        "{}: {} ledgers, {}",
+        args.output.display(),
+        checked.len(),
+        worst(&checked).as_str()
+    ));
     Ok(exit(worst(&checked)))
 }
 

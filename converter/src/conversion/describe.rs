@@ -2,8 +2,8 @@
 
 use super::Setting;
 use crate::engine::failure::judge;
-use crate::engine::registry::Engine;
 use crate::engine::protocol::{Answer, Request, Task};
+use crate::engine::registry::Engine;
 use crate::engine::supervisor::{Identity, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, OutputFormat};

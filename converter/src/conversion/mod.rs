@@ -6,136 +6,34 @@
 //! file of this machine or an object of a store: nothing of its body is read before
 //! all of that has held.
 
+pub mod context;
 mod describe;
 mod options;
 mod output;
+pub mod report;
+pub mod request;
 
-use crate::engine::registry::Engines;
-use crate::engine::warm_pool::Hosts;
-use crate::intake::{Local, Source};
+use crate::engine::failure::{cancelled, cap_failure, judge};
 use crate::engine::protocol::{Answer, Request, Task};
+use crate::engine::supervisor::{Ahead, Cap, Event, Outcome, Report, clean};
+use crate::intake::{Local, Source};
 use crate::publish::{Sink, needs_archive};
-use crate::engine::supervisor::{Ahead, Cap, Event, Identity, Outcome, Report, Supervisor, clean};
-use crate::workspace::{Place, Workspace};
+use crate::workspace::Workspace;
 use cadmill_archive::{Plan, fit};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
-use cadmill_core::domain::job::Compress;
-use cadmill_core::domain::limits::{ArchiveLimits, Caps, MIN_MEMORY_BYTES, display_size};
+use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
+use context::Setting;
 use output::output_files;
+use report::{Facts, Observer, Stage};
+use request::Order;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-pub(crate) use crate::engine::failure::judge;
-use crate::engine::failure::{cancelled, cap_failure};
 
 pub use describe::{Description, describe};
 pub use options::check_options;
-
-/// What is to be converted, to what, within which limits.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// FORMAT: an extension or an engine's own format id.
-    pub format: String,
-    /// The only engine that may serve.
-    pub engine: Option<String>,
-    /// The file to convert, by its path in the archive.
-    pub root: Option<String>,
-    /// Options for the engine.
-    pub options: Vec<(String, String)>,
-    /// Whether one output file is zipped.
-    pub compress: Compress,
-    /// Caps on the engine process.
-    pub caps: Caps,
-    /// Limits on the archive.
-    pub archive: ArchiveLimits,
-    /// Times that the engine is started again on the same input after a crash.
-    pub crash_retries: u32,
-}
-
-/// What the conversion runs with.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// The engines.
-    pub engines: Engines,
-    /// Where workspaces are made.
-    pub place: Place,
-    /// Starts engine hosts.
-    pub supervisor: Supervisor,
-    /// Hosts that are started before the input is there; none for one who converts files
-    /// of this machine where they lie.
-    pub hosts: Option<Arc<Hosts>>,
-}
-
-/// The part of a job that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// The input is brought in and expanded.
-    Unpack,
-    /// The engine works.
-    Convert,
-    /// The output goes to its place.
-    Publish,
-}
-
-/// Hears of a job while it runs.
-pub trait Observer {
-    /// A stage begins.
-    fn stage(&mut self, stage: Stage);
-    /// So much of the stage is done, from 0 to 1.
-    fn progress(&mut self, fraction: f64);
-    /// The engine is loaded.
-    fn engine(&mut self, name: &str, identity: &Identity);
-    /// The engine warns.
-    fn warning(&mut self, line: &str);
-}
-
-/// What is known of a job at its end, good or bad. Fields are zero or empty for
-/// what was not reached.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// Size of the input file.
-    pub input_bytes: u64,
-    /// Expanded size of the archive; zero for a plain file.
-    pub unpacked_bytes: u64,
-    /// Files in the archive; zero for a plain file.
-    pub unpacked_files: u64,
-    /// The file that was converted, by its path in the archive or its own name.
-    pub root: Option<String>,
-    /// Engine and format.
-    pub target: Option<Target>,
-    /// The library that did the work.
-    pub identity: Option<Identity>,
-    /// Files that the engine wrote.
-    pub output_files: u64,
-    /// Peak memory of the engine process.
-    pub peak_memory_bytes: u64,
-    /// Processor time of the engine process.
-    pub engine_processor_time: Duration,
-    /// First warnings of the engine.
-    pub warnings: Vec<String>,
-    /// Wall time per stage.
-    pub times: Times,
-}
-
-/// Wall time per stage.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Times {
-    /// Bringing the input in and expanding it.
-    pub unpack: Duration,
-    /// Starting the engine process and loading the library.
-    pub load: Duration,
-    /// The engine's work, without loading.
-    pub convert: Duration,
-    /// Copying and digesting the output.
-    pub publish: Duration,
-    /// Removing the workspace.
-    pub remove: Duration,
-    /// All of it.
-    pub total: Duration,
-}
 
 /// Runs an order to its end on a file of this machine, archive or not. The facts are
 /// told either way.
@@ -396,7 +294,9 @@ impl<S: Sink> Job<'_, S> {
         };
         let request = Request::new(engine.library().clone(), task, &self.order.caps);
         // A request that does not fit a frame is too many options: all else is short.
-        if crate::engine::protocol::encode(&crate::engine::protocol::Command::Run(Box::new(request.clone()))).is_err() {
+        if crate::engine::frame::encode(&crate::engine::protocol::Command::Run(Box::new(request.clone())))
+            .is_err()
+        {
             return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
         }
         // It makes files that nobody announces: that it starts must be on record.
@@ -523,11 +423,6 @@ impl<S: Sink> Job<'_, S> {
         self.facts.times.publish = started.elapsed();
         Ok(published)
     }
-}
-
-/// Whole milliseconds.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn memory_too_small(bytes: u64) -> Failure {

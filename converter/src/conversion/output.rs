@@ -1,8 +1,8 @@
 //! What the engine left in its output directory. It is untrusted: regular files
 //! with plain names, not too many of them, and nothing else.
 
-use crate::publish::OutputFile;
 use crate::engine::sandbox::unlink_guard::is_removed;
+use crate::publish::OutputFile;
 use crate::workspace::Folder;
 use cadmill_archive::Names;
 use cadmill_core::domain::failure::{Failure, FailureCode};

@@ -1,11 +1,11 @@
 //! What an outcome means to the owner of the job: the failure, in words.
 
-use crate::conversion::millis;
-use crate::engine::posture;
+use crate::engine::confinement;
 use crate::engine::protocol::{Answer, Unavailable};
 use crate::engine::sandbox::syscalls;
 use crate::engine::supervisor::{Cap, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::millis;
 use cadmill_core::domain::limits::{Caps, display_size};
 
 /// The failure that an outcome is, if it is one.
@@ -55,7 +55,7 @@ pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
                 .with("engine", engine)
                 .with("observed_bytes", observed))
         }
-        Outcome::TooWeak { level, minimum } => Err(posture::too_weak(level, minimum)),
+        Outcome::TooWeak { level, minimum } => Err(confinement::too_weak(level, minimum)),
         Outcome::Crashed { signal } => {
             let text = format!("{engine} crashed: {}", signal_text(signal));
             Err(Failure::new(FailureCode::EngineCrashed, text)
@@ -82,11 +82,11 @@ pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn cancelled() -> Failure {
+pub(crate) fn cancelled() -> Failure {
     Failure::new(FailureCode::Cancelled, "the conversion was cancelled")
 }
 
-pub(super) fn cap_failure(cap: Cap) -> Failure {
+pub(crate) fn cap_failure(cap: Cap) -> Failure {
     let bytes = |code, what: &str, limit: u64, observed: u64| {
         let text =
             format!("{what}: the cap is {}, {} were seen", display_size(limit), display_size(observed));

@@ -16,14 +16,15 @@
 //! library: that does `cadmill-engine-host`, one process for each conversion. Unsafe code is
 //! in [`sandbox`] and [`crate::linux`] only.
 
-pub mod registry;
+pub mod confinement;
+pub mod failure;
+pub mod frame;
 pub mod jvm;
 pub mod pin;
-pub mod warm_pool;
-pub mod protocol;
-mod failure;
 pub mod posture;
+pub mod protocol;
+pub mod registry;
 #[allow(unsafe_code)]
 pub mod sandbox;
 pub mod supervisor;
-
+pub mod warm_pool;

@@ -11,9 +11,9 @@
 //!   write less. Whatever fails here
 //!   is told in one line, and the job runs as if there were no host.
 
-use crate::engine::registry::{Engine, Engines};
-use crate::conversion::judge;
+use crate::engine::failure::judge;
 use crate::engine::protocol::{Request, Task};
+use crate::engine::registry::{Engine, Engines};
 use crate::engine::supervisor::{Ahead, Supervisor};
 use crate::workspace::{Place, Workspace};
 use cadmill_core::domain::failure::{Failure, FailureCode};

@@ -17,10 +17,10 @@
 //! by the number of threads, whatever the size of the file.
 
 mod expand;
-mod local;
-mod remote;
-mod range_reader;
 mod file_writer;
+mod local;
+mod range_reader;
+mod remote;
 
 pub use local::Local;
 pub use remote::Remote;

@@ -6,8 +6,8 @@
 //! can stand still.
 
 use super::expand::{Chunks, INTERVAL, Shared, Work, run};
-use crate::intake::range_reader::{Pace, Reader};
 use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
+use crate::intake::range_reader::{Pace, Reader};
 use crate::stack;
 use crate::workspace::Folder;
 use bytes::Bytes;

@@ -100,7 +100,14 @@ fn only_archives_are_archives() {
 #[test]
 fn reads_of_any_length_give_the_same_files() {
     // Sizes around those of chunks and of the writing thread's queue.
-    let sizes = [0, 1, write::CHUNK - 1, write::CHUNK, write::CHUNK + 1, write::CHUNK * 40 + 7];
+    let sizes = [
+        0,
+        1,
+        file_writer::CHUNK - 1,
+        file_writer::CHUNK,
+        file_writer::CHUNK + 1,
+        file_writer::CHUNK * 40 + 7,
+    ];
     let names: Vec<String> = sizes.iter().map(|size| format!("d/{size}")).collect();
     let mut files: Vec<(&str, Vec<u8>)> =
         names.iter().zip(sizes).map(|(name, size)| (name.as_str(), content(size))).collect();

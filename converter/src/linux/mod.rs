@@ -3,8 +3,7 @@
 //!
 //! It knows no job, no engine and no workspace.
 
-pub mod proc;
 pub mod mounts;
 pub mod privileges;
+pub mod proc;
 pub mod reap;
-

@@ -289,6 +289,7 @@ impl Staged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::Folder;
 
     fn files(directory: &Path, contents: &[(&str, &str)]) -> Vec<OutputFile> {
         contents

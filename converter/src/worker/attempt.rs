@@ -7,13 +7,15 @@
 //! Its ledger is opened before there is any plaintext and closed when all of it is
 //! destroyed. Without either the attempt has failed.
 
-use crate::worker::upload::Store;
 use super::failpoint;
+use crate::conversion::context::Setting;
+use crate::conversion::report::{Facts, Observer};
+use crate::conversion::{self};
+use crate::engine::supervisor::Identity;
+use crate::intake::{Remote, Source};
 use crate::worker::lease::Hold;
 use crate::worker::ledger::{Marks, Recording};
-use crate::intake::{Remote, Source};
-use crate::conversion::{self, Facts, Observer, Setting};
-use crate::engine::supervisor::Identity;
+use crate::worker::upload::Store;
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Job, Object, Stage};
@@ -115,7 +117,7 @@ impl Attempt {
         // As much again for the output as the input takes up: as admission reckons.
         let needed = input.needs_bytes().saturating_mul(2);
         workspace.admit("the input, with as much again for the output,", needed)?;
-        let order = conversion::Order {
+        let order = conversion::request::Order {
             format: self.job.order.format.clone(),
             engine: None,
             root: self.job.order.root.clone(),
@@ -134,8 +136,15 @@ impl Attempt {
             progress: &|fraction| self.hold.progress(fraction),
         };
         let mut watcher = Watcher { hold: &self.hold, marks };
-        let (result, facts) =
-            conversion::run_in(&order, input, &store, &self.setting, workspace, &self.hold.cancel, &mut watcher);
+        let (result, facts) = conversion::run_in(
+            &order,
+            input,
+            &store,
+            &self.setting,
+            workspace,
+            &self.hold.cancel,
+            &mut watcher,
+        );
         self.note(&facts);
         result.map_err(|failure| within(failure, workspace))
     }
@@ -157,7 +166,7 @@ impl Attempt {
             unpacked_bytes = facts.unpacked_bytes,
             engine = facts.target.as_ref().map_or("", |t| t.engine.as_str()),
             peak_memory_bytes = facts.peak_memory_bytes,
-            engine_cpu_ms = conversion::millis(facts.engine_processor_time),
+            engine_cpu_ms = cadmill_core::domain::limits::millis(facts.engine_processor_time),
             "the engine's work is over"
         );
     }
@@ -176,14 +185,14 @@ struct Watcher<'a> {
 }
 
 impl Observer for Watcher<'_> {
-    fn stage(&mut self, stage: conversion::Stage) {
+    fn stage(&mut self, stage: conversion::report::Stage) {
         let stage = match stage {
-            conversion::Stage::Unpack => Stage::Fetch,
-            conversion::Stage::Convert => {
+            conversion::report::Stage::Unpack => Stage::Fetch,
+            conversion::report::Stage::Convert => {
                 failpoint::reached("unpacked");
                 Stage::Convert
             }
-            conversion::Stage::Publish => Stage::Publish,
+            conversion::report::Stage::Publish => Stage::Publish,
         };
         self.hold.stage(stage);
         self.marks.enter(Some(stage));

@@ -5,11 +5,11 @@
 
 use super::admission::{Admission, Share};
 use super::attempt::{Attempt, Ended, panicked};
-use crate::worker::lease::{Hold, Keeper, Lost};
 use super::vigil::{Vigil, look_interval};
 use super::{Active, Shared, failpoint, random};
 use crate::intake::{Remote, Source};
 use crate::stack;
+use crate::worker::lease::{Hold, Keeper, Lost};
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Role};
@@ -85,7 +85,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(30);
 impl Shared {
     /// Takes a message to its end.
     pub(super) async fn take(self: Arc<Self>, message: Message, permit: Option<OwnedSemaphorePermit>) {
-        let notices = match notice::parse(&message.body) {
+        let notices = match upload_event::parse(&message.body) {
             Ok(notices) => notices,
             Err(error) => {
                 tracing::error!(message.id = %message.id, error = %error, "a message that is no event");

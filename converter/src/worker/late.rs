@@ -8,8 +8,8 @@
 //! Such an event must not wait behind conversions. While every slot is taken, the queue
 //! is looked through: late events are served, all others go back.
 
-use crate::worker::handler::Settle;
 use super::{Shared, random};
+use crate::worker::handler::Settle;
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Job;
@@ -116,7 +116,7 @@ impl Shared {
     /// Whether all that the message tells of is over. What cannot be judged now is judged
     /// when its turn comes.
     async fn is_late(&self, message: &Message) -> bool {
-        let Ok(notices) = notice::parse(&message.body) else { return false };
+        let Ok(notices) = upload_event::parse(&message.body) else { return false };
         for notice in &notices {
             let job = self.jobs.store().get(notice.job).await;
             let over = job.is_ok_and(|job| job.is_none_or(|job| job.state.is_terminal()));

@@ -123,7 +123,7 @@ impl Hold {
 
     /// A stage took so long.
     pub(super) fn took(&self, stage: Stage, time: Duration) {
-        self.inner().millis.insert(stage, crate::conversion::millis(time));
+        self.inner().millis.insert(stage, cadmill_core::domain::limits::millis(time));
     }
 
     /// What is under way.

@@ -104,7 +104,8 @@ impl<'a> Marks<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::posture::{InForce, Level, Machine};
+    use crate::engine::confinement::{InForce, Level};
+    use crate::engine::posture::Machine;
 
     #[test]
     fn the_posture_is_told_in_words_that_a_ledger_takes() {

@@ -5,13 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::engine::registry::Engines;
+use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::engine::warm_pool::Hosts;
 use cadmill_converter::intake::Flow;
-use cadmill_converter::conversion::Setting;
-use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::linux::privileges;
-use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
 use cadmill_converter::workspace::{Place, Privacy, Private};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -109,7 +109,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let stop = stop_on_signals()?;
         // A place that cannot be used, and a confinement that is not enough, are told
         // now and not by each job.
-        let posture = posture::require(&setting, outsider)?;
+        let posture = posture::require(&setting.supervisor, &setting.place, outsider)?;
         privacy.judge(&posture)?;
         let auditing = auditing(config)?;
         warn_of_weaknesses(&posture, &auditing);
@@ -236,7 +236,7 @@ fn event_from_stdin() -> Result<Vec<Notice>, Failure> {
         .take(MAX_EVENT)
         .read_to_string(&mut text)
         .map_err(|e| Failure::io("reading the event from standard input", &e))?;
-    notice::parse(&text).map_err(|e| {
+    upload_event::parse(&text).map_err(|e| {
         Failure::new(FailureCode::UsageInvalid, format!("standard input is no event of an upload: {e}"))
     })
 }

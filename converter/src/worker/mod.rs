@@ -17,16 +17,16 @@
 pub mod admission;
 mod attempt;
 pub mod failpoint;
-mod late;
-mod vigil;
 mod handler;
+mod late;
 mod lease;
-mod upload;
 mod ledger;
+mod upload;
+mod vigil;
 
+use crate::conversion::context::Setting;
 use crate::engine::warm_pool::{Hosts, WAITING_BYTES};
 use crate::intake::Flow;
-use crate::conversion::Setting;
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::ledger::SignedHead;
@@ -183,7 +183,8 @@ impl Worker {
         };
         let mut ended = true;
         for notice in notices {
-            ended &= shared.take_notice(notice, &handler::Letter::None, None).await == handler::Settle::Delete;
+            ended &=
+                shared.take_notice(notice, &handler::Letter::None, None).await == handler::Settle::Delete;
         }
         stopper.abort();
         ended

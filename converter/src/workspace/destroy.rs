@@ -8,9 +8,9 @@
 //! back to the kernel, which clears it before anyone else gets it, and the ledger says
 //! that it was not overwritten.
 
-use crate::workspace::recorder::{Found, Inode};
 use super::folder::{Folder, open_file};
 use super::wipe;
+use crate::workspace::recorder::{Found, Inode};
 use cadmill_core::domain::ledger::record::{FileId, Kind};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use std::collections::{HashMap, HashSet};

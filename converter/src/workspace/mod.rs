@@ -15,23 +15,23 @@
 //! which ledger it belongs.
 
 mod bounded;
+pub(crate) mod destroy;
 pub mod flatten;
 mod folder;
 mod name;
 mod private;
-mod sweep;
-mod wipe;
-pub mod usage;
 mod recorder;
-pub(crate) mod destroy;
+mod sweep;
+pub mod usage;
+mod wipe;
 
-use recorder::{Account, Found, inode};
 use bounded::{Bounded, is_bounded};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::ledger::{Ledger, NewFile};
 use name::Name;
+use recorder::{Account, Found, inode};
 use rustix::fs::{AtFlags, Mode};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,8 +1,8 @@
 //! Removing what killed processes left, and recording it.
 
-use crate::workspace::recorder::{Account, Found, inode};
 use super::name::Name;
 use super::{Place, Remains};
+use crate::workspace::recorder::{Account, Found, inode};
 use cadmill_core::domain::ledger::record::{FileRole, Kind};
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ledger::Ledger;

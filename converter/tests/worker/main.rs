@@ -4,10 +4,10 @@
 mod late;
 mod ledger;
 
+use cadmill_converter::conversion::context::Setting;
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::intake::Flow;
-use cadmill_converter::conversion::Setting;
 use cadmill_converter::engine::supervisor::Supervisor;
+use cadmill_converter::intake::Flow;
 use cadmill_converter::worker::{Recording, Worker, WorkerSettings};
 use cadmill_converter::workspace::Place;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};

@@ -3,9 +3,9 @@
 use super::encoding;
 use super::entry::{FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Facts, Method};
 use super::extra::{Extra, Zip64};
-use crate::records::{Central, Common, MAX32};
 use super::name;
 use crate::entry_error::Why;
+use crate::records::{Central, Common, MAX32};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 

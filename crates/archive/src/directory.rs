@@ -4,12 +4,12 @@
 //! [`ArchiveLimits`], whatever the directory claims.
 
 use super::central;
-use crate::end_of_central_directory::Ending;
 use super::entry::Facts;
-use crate::records::{CENTRAL, CENTRAL_BYTES, Central};
 use super::name;
 use super::plan::Plan;
+use crate::end_of_central_directory::Ending;
 use crate::entry_error::Why;
+use crate::records::{CENTRAL, CENTRAL_BYTES, Central};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{ArchiveLimits, display_size};
 use std::collections::HashSet;

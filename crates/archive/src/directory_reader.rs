@@ -1,8 +1,8 @@
 //! Reading and judging the directory, without I/O.
 
 use super::directory::Directory;
-use crate::end_of_central_directory::{self, TAIL_BYTES};
 use super::plan::Plan;
+use crate::end_of_central_directory::{self, TAIL_BYTES};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;

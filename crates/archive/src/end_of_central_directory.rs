@@ -6,7 +6,10 @@
 //! is one, lies directly before its locator and says the same (APPNOTE 4.3.14 to
 //! 4.3.16).
 
-use crate::records::{CENTRAL, CENTRAL_BYTES, END, END_BYTES, END64_BYTES, End, End64, LOCATOR_BYTES, Locator, MAX_COMMENT, MAX16, MAX32};
+use crate::records::{
+    CENTRAL, CENTRAL_BYTES, END, END_BYTES, END64_BYTES, End, End64, LOCATOR_BYTES, Locator, MAX_COMMENT,
+    MAX16, MAX32,
+};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;

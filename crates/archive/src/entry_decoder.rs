@@ -1,9 +1,9 @@
 //! Expanding one entry, without I/O.
 
 use super::entry::{Entry, Facts, Method};
-use crate::records::{Common, LOCAL_BYTES, parse_local};
 use super::local_header::{self, Descriptor, Remainder, mismatch};
 use crate::entry_error::Why;
+use crate::records::{Common, LOCAL_BYTES, parse_local};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 //! Most tell of times and owners and are passed over. Those that would change
 //! what an entry is, in the eyes of a reader that knows them, are refused.
 
-use crate::records::{u16_at, u32_at, u64_at};
 use crate::entry_error::Why;
+use crate::records::{u16_at, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
 
 /// 4.5.3: sizes and offset in 64 bits.

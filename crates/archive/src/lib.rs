@@ -26,22 +26,22 @@
 mod archive_fixtures;
 mod central;
 mod directory;
+mod directory_reader;
 mod encoding;
+mod end_of_central_directory;
 mod entry;
+mod entry_decoder;
+mod entry_error;
 mod extra;
 mod local_header;
 mod name;
 mod plan;
-mod entry_error;
-mod directory_reader;
-mod entry_decoder;
-mod end_of_central_directory;
 mod records;
 
-pub use entry_decoder::{Decoder, Step};
-pub use entry::Entry;
-pub use name::{Names, fit};
 pub use directory_reader::Opening;
+pub use entry::Entry;
+pub use entry_decoder::{Decoder, Step};
+pub use name::{Names, fit};
 pub use plan::Plan;
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use super::central::is_known_version;
 use super::encoding;
 use super::entry::{FLAG_UTF8, Facts, Method};
 use super::extra::{Extra, Zip64};
-use crate::records::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
 use crate::entry_error::Why;
+use crate::records::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
 
 /// What the fixed part of a local header leaves to be read.

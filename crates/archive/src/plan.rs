@@ -1,8 +1,8 @@
 //! A judged directory, as the plan by which the archive is read.
 
 use super::entry::{Entry, Facts};
-use crate::records::{LOCAL_BYTES, MAX16};
 use crate::entry_error::{Why, shown};
+use crate::records::{LOCAL_BYTES, MAX16};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::ops::Range;
 use std::sync::Arc;

@@ -5,11 +5,14 @@
 use super::warm::{archive, kill, ready, served, stops_clean, waiting, who, world};
 use super::{classes, declared, jars};
 use crate::pipeline::world::World;
+use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::report::{Observer, Stage};
+use cadmill_converter::conversion::request::Order;
+use cadmill_converter::conversion::{self};
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::engine::warm_pool::Hosts;
-use cadmill_converter::conversion::{self, Observer, Order, Setting, Stage};
-use cadmill_converter::publish::destination::Destination;
 use cadmill_converter::engine::supervisor::{Identity, Supervisor};
+use cadmill_converter::engine::warm_pool::Hosts;
+use cadmill_converter::publish::destination::Destination;
 use cadmill_converter::workspace::Place;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;

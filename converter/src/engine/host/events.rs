@@ -1,6 +1,7 @@
 //! The host's side of the conversation: messages up, the wish to cancel down.
 
-use cadmill_converter::engine::protocol::{self, Command, MAX_FRAME, Message, Task};
+use cadmill_converter::engine::frame::{self, MAX_FRAME};
+use cadmill_converter::engine::protocol::{Command, Message, Task};
 use cadmill_converter::engine::sandbox::descriptors::Channel;
 use cadmill_native_sys::{Events, Level, Stage};
 use std::fs::File;
@@ -49,13 +50,13 @@ impl Reporter {
 
     /// Waits for a command, whichever it is.
     pub(crate) fn wait(&self) {
-        let _ = protocol::receive::<Command>(&mut locked(&self.commands).pipe);
+        let _ = frame::receive::<Command>(&mut locked(&self.commands).pipe);
     }
 
     /// Waits for what a host is to do that was started ahead of it; nothing when it is not
     /// needed any more.
     pub(crate) fn next_task(&self) -> Option<Task> {
-        match protocol::receive::<Command>(&mut locked(&self.commands).pipe) {
+        match frame::receive::<Command>(&mut locked(&self.commands).pipe) {
             Ok(Some(Command::Go(task))) => Some(*task),
             Ok(Some(Command::Run(_) | Command::Cancel) | None) | Err(_) => None,
         }
@@ -75,7 +76,7 @@ impl Listener {
         if !matches!(poll(&mut fds, Some(&now)), Ok(1..)) {
             return;
         }
-        match protocol::receive::<Command>(&mut self.pipe) {
+        match frame::receive::<Command>(&mut self.pipe) {
             Ok(Some(Command::Run(_) | Command::Go(_))) => {}
             // Told to stop; or the supervisor has ended, and there is no one to work for.
             Ok(Some(Command::Cancel) | None) | Err(_) => self.cancelled = true,
@@ -87,7 +88,7 @@ impl Writer {
     fn send(&mut self, message: &Message) {
         // One write a frame. A supervisor that does not read is gone, and the
         // kernel ends this process too.
-        if let Ok(bytes) = protocol::encode(message) {
+        if let Ok(bytes) = frame::encode(message) {
             let _ = self.pipe.write_all(&bytes);
         }
     }

@@ -2,11 +2,11 @@
 
 use crate::events::Reporter;
 use crate::work;
-use cadmill_converter::engine::posture;
-use cadmill_converter::linux::proc;
-use cadmill_converter::engine::protocol::{self, Answer, Command, Message, Request, VERSION};
-use cadmill_converter::engine::sandbox::{self, Confined, StepError};
+use cadmill_converter::engine::protocol::{Answer, Command, Message, Request, VERSION};
 use cadmill_converter::engine::sandbox::descriptors::Channel;
+use cadmill_converter::engine::sandbox::{self, Confined, StepError};
+use cadmill_converter::engine::{confinement, frame};
+use cadmill_converter::linux::proc;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) 
         return ExitCode::from(2);
     }
     let Ok(mut channel) = Channel::take() else { return ExitCode::from(70) };
-    let request = match protocol::receive::<Command>(&mut channel.commands) {
+    let request = match frame::receive::<Command>(&mut channel.commands) {
         Ok(Some(Command::Run(request))) => request,
         // Nobody is there to answer to.
         Ok(None | Some(Command::Cancel | Command::Go(_))) | Err(_) => return ExitCode::from(71),
@@ -48,7 +48,7 @@ fn serve(request: &Request, confined: &Confined, reporter: &Arc<Reporter>) -> An
     let (level, minimum) = (confined.in_force.level(), request.confinement.minimum);
     if level < minimum {
         // The supervisor judges the same message, and kills what does not stop here.
-        return Answer::Setup(posture::too_weak(level, minimum).message);
+        return Answer::Setup(confinement::too_weak(level, minimum).message);
     }
     work::run(request, reporter, &|| (confined.after_loading)(request, &confined.status))
 }

@@ -13,10 +13,10 @@ mod jvm;
 mod run;
 mod work;
 
-use cadmill_converter::engine::posture::InForce;
+use cadmill_converter::engine::confinement::InForce;
 use cadmill_converter::engine::protocol::Request;
-use cadmill_converter::engine::sandbox::{Confined, StepError, parent};
 use cadmill_converter::engine::sandbox::descriptors::Channel;
+use cadmill_converter::engine::sandbox::{Confined, StepError, parent};
 use std::fs::File;
 use std::process::ExitCode;
 

@@ -1,10 +1,8 @@
 //! The posture: what confines the engine process here, as data.
 //!
-//! Two halves. [`InForce`] is what one engine process has got, told by that
-//! process after it confined itself and, where the kernel shows it, read back from
-//! the kernel. [`Machine`] is what surrounds it: swap, core dumps, the workspace.
-//! [`Level`] is the yardstick: a minimum is configured, and below it no library is
-//! loaded. Nothing here puts anything in force; [`crate::engine::sandbox`] does.
+//! Two halves. [`InForce`] is what one engine process has got; [`Machine`] is what
+//! surrounds it: swap, core dumps, the workspace. [`Level`] is the yardstick. Nothing here
+//! puts anything in force; [`crate::engine::sandbox`] does.
 
 mod check;
 mod landlock;
@@ -15,159 +13,17 @@ pub use landlock::{KernelLandlock, Lack, Support, lacks};
 pub use machine::Machine;
 pub(crate) use machine::capabilities;
 
-use crate::conversion::Setting;
+use crate::engine::confinement::{InForce, Level, too_weak};
 use crate::engine::protocol::{Answer, Library, Request, Task};
 use crate::engine::sandbox::outsider::Outsider;
-use crate::engine::supervisor::{Event, Outcome};
+use crate::engine::supervisor::{Event, Outcome, Supervisor};
+use crate::workspace::Place;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES};
 use rustix::process::Pid;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// Environment variable that names the least [`Level`].
-pub const MINIMUM_VARIABLE: &str = "CADMILL_MIN_POSTURE";
-
-/// How well an engine process is confined. Each level has all of those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Nothing is asked for.
-    None,
-    /// The filter of system calls, the resource limits and `no_new_privs`: no
-    /// network, no new process, no other process touched.
-    Syscalls,
-    /// And Landlock, ABI 2 or later: no file but the job's and the libraries'.
-    #[default]
-    Files,
-    /// And a network namespace and a user id of its own.
-    Isolated,
-}
-
-impl Level {
-    /// Every level, the least first.
-    pub const ALL: [Self; 4] = [Self::None, Self::Syscalls, Self::Files, Self::Isolated];
-
-    /// The word of the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Syscalls => "syscalls",
-            Self::Files => "files",
-            Self::Isolated => "isolated",
-        }
-    }
-
-    /// The level that [`MINIMUM_VARIABLE`] names, or the default.
-    ///
-    /// # Errors
-    /// `usage.invalid` for a word that is no level.
-    pub fn from_environment() -> Result<Self, Failure> {
-        match std::env::var(MINIMUM_VARIABLE) {
-            Err(std::env::VarError::NotPresent) => Ok(Self::default()),
-            Ok(word) => word.parse(),
-            Err(_) => "".parse(),
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::str::FromStr for Level {
-    type Err = Failure;
-
-    fn from_str(word: &str) -> Result<Self, Failure> {
-        let words = Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL.into_iter().find(|level| level.as_str() == word).ok_or_else(|| {
-            let text = format!("{MINIMUM_VARIABLE} has no level of confinement; expected one of {words}");
-            Failure::new(FailureCode::UsageInvalid, text)
-        })
-    }
-}
-
-/// What Landlock holds back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Landlock {
-    /// Version of the kernel's interface that is used; 0 when there is none in force.
-    pub abi: u32,
-    /// TCP is denied (ABI 4).
-    pub network: bool,
-    /// Signals to processes and connections to abstract unix sockets beyond the
-    /// process are denied (ABI 6).
-    pub scopes: bool,
-}
-
-/// Limits of the kernel on the process, as it reads them back. Bytes, or a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// `RLIMIT_DATA`, bytes of private data.
-    pub data_bytes: Option<u64>,
-    /// `RLIMIT_AS`, bytes of addresses; lowered once more when the engine is loaded.
-    pub address_bytes: Option<u64>,
-    /// `RLIMIT_FSIZE`, bytes in one file.
-    pub file_bytes: Option<u64>,
-    /// `RLIMIT_CORE`, bytes in a core file.
-    pub core_bytes: Option<u64>,
-    /// `RLIMIT_STACK`, bytes of the first thread's stack.
-    pub stack_bytes: Option<u64>,
-    /// `RLIMIT_NOFILE`, descriptors.
-    pub descriptors: Option<u64>,
-    /// `RLIMIT_NPROC`, threads and processes of the user; set with a user id of its own.
-    pub processes: Option<u64>,
-}
-
-/// What one engine process has got.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InForce {
-    /// Access to files.
-    pub landlock: Landlock,
-    /// SHA-256 of the filter of system calls; absent when none is in force.
-    pub seccomp: Option<String>,
-    /// It can gain no privilege.
-    pub no_new_privs: bool,
-    /// It leaves a core dump, and others may look into its memory.
-    pub dumpable: bool,
-    /// Its limits.
-    pub limits: Limits,
-    /// Effective capabilities, as the kernel numbers them.
-    pub capabilities: u64,
-    /// It has a network namespace of its own, with nothing in it.
-    pub network_namespace: bool,
-    /// The user id that it has to itself.
-    pub own_uid: Option<u32>,
-    /// It has a control group of its own, with limits. Told by the supervisor.
-    pub control_group: bool,
-}
-
-impl InForce {
-    /// The level that this amounts to.
-    pub fn level(&self) -> Level {
-        let limits = &self.limits;
-        let limited = limits.core_bytes == Some(0)
-            && [limits.data_bytes, limits.address_bytes, limits.file_bytes]
-                .iter()
-                .chain(&[limits.stack_bytes, limits.descriptors])
-                .all(Option::is_some);
-        if self.seccomp.is_none() || !self.no_new_privs || self.dumpable || !limited {
-            Level::None
-        } else if self.landlock.abi < landlock::LEAST {
-            Level::Syscalls
-        } else if !self.network_namespace || self.own_uid.is_none() {
-            Level::Files
-        } else {
-            Level::Isolated
-        }
-    }
-}
 
 /// Both halves.
 #[derive(Debug, Clone, Serialize)]
@@ -188,20 +44,24 @@ pub struct Posture {
 /// # Errors
 /// `infra.engine_host` when it cannot be started or made ready,
 /// `infra.workspace_unavailable` when there is no place for it to start in.
-pub fn probe(setting: &Setting, mut outsider: Option<Outsider>) -> Result<Posture, Failure> {
-    let workspace = setting.place.create()?;
+pub fn probe(
+    supervisor: &Supervisor,
+    place: &Place,
+    mut outsider: Option<Outsider>,
+) -> Result<Posture, Failure> {
+    let workspace = place.create()?;
     let caps = Caps { time: Duration::from_secs(10), memory_bytes: MIN_MEMORY_BYTES, ..Caps::default() };
     let task = Task::Probe { input_dir: workspace.input(), output_dir: workspace.output() };
     let request = Request::new(Library::of_nothing(), task, &caps);
     // What is there is asked; whether it is enough is judged by the caller.
-    let supervisor = setting.supervisor.clone().requiring(Level::None);
+    let asking = supervisor.clone().requiring(Level::None);
     let mut entered = None;
     let mut attack = |event| {
         if let (Event::Confined(engine), Some(outsider)) = (event, &mut outsider) {
             entered = tried(outsider, engine);
         }
     };
-    let report = supervisor
+    let report = asking
         .run(&request, &caps, &workspace.scratch(), &workspace.output(), &AtomicBool::new(false), &mut attack)
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
     let machine = Machine::look(&workspace, entered);
@@ -211,7 +71,7 @@ pub fn probe(setting: &Setting, mut outsider: Option<Outsider>) -> Result<Postur
         return Err(Failure::new(FailureCode::EngineHost, text));
     };
     let engine = report.confinement.unwrap_or_default();
-    Ok(Posture { level: engine.level(), engine, machine, minimum: setting.supervisor.minimum() })
+    Ok(Posture { level: engine.level(), engine, machine, minimum: supervisor.minimum() })
 }
 
 /// The ways by which the outsider got into the engine process or into this one; nothing
@@ -237,79 +97,14 @@ fn tried(outsider: &mut Outsider, engine: Pid) -> Option<Vec<&'static str>> {
 ///
 /// # Errors
 /// `infra.confinement`, with both levels; those of [`probe`].
-pub fn require(setting: &Setting, outsider: Option<Outsider>) -> Result<Posture, Failure> {
-    let posture = probe(setting, outsider)?;
+pub fn require(
+    supervisor: &Supervisor,
+    place: &Place,
+    outsider: Option<Outsider>,
+) -> Result<Posture, Failure> {
+    let posture = probe(supervisor, place, outsider)?;
     if posture.level < posture.minimum {
         return Err(too_weak(posture.level, posture.minimum));
     }
     Ok(posture)
-}
-
-/// The refusal.
-pub fn too_weak(level: Level, minimum: Level) -> Failure {
-    let text = format!("the engine would be confined to the level '{level}' here, '{minimum}' is required");
-    Failure::new(FailureCode::Confinement, text)
-        .with("level", level.as_str())
-        .with("minimum", minimum.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn full() -> InForce {
-        let some = Some(1 << 20);
-        InForce {
-            landlock: Landlock { abi: 7, network: true, scopes: true },
-            seccomp: Some("ab".repeat(32)),
-            no_new_privs: true,
-            dumpable: false,
-            limits: Limits {
-                data_bytes: some,
-                address_bytes: some,
-                file_bytes: some,
-                core_bytes: Some(0),
-                stack_bytes: some,
-                descriptors: some,
-                processes: some,
-            },
-            capabilities: 0,
-            network_namespace: true,
-            own_uid: Some(1),
-            control_group: true,
-        }
-    }
-
-    #[test]
-    fn each_missing_guard_costs_its_level() {
-        type Loss = fn(&mut InForce);
-        let losses: [(Loss, Level); 10] = [
-            (|_| {}, Level::Isolated),
-            (|f| f.control_group = false, Level::Isolated),
-            (|f| f.own_uid = None, Level::Files),
-            (|f| f.network_namespace = false, Level::Files),
-            (|f| f.landlock.abi = 2, Level::Isolated),
-            (|f| f.landlock.abi = 1, Level::Syscalls),
-            (|f| f.seccomp = None, Level::None),
-            (|f| f.no_new_privs = false, Level::None),
-            (|f| f.dumpable = true, Level::None),
-            (|f| f.limits.core_bytes = None, Level::None),
-        ];
-        for (place, (lose, level)) in losses.into_iter().enumerate() {
-            let mut in_force = full();
-            lose(&mut in_force);
-            assert_eq!(in_force.level(), level, "loss {place}");
-        }
-        assert_eq!(InForce::default().level(), Level::None);
-    }
-
-    #[test]
-    fn words_and_levels_go_both_ways() {
-        for level in Level::ALL {
-            assert_eq!(level.as_str().parse::<Level>().unwrap(), level);
-            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
-        }
-        assert_eq!("Files".parse::<Level>().unwrap_err().code, FailureCode::UsageInvalid);
-        assert!(Level::None < Level::Syscalls && Level::Files < Level::Isolated);
-    }
 }

@@ -97,7 +97,8 @@ fn data_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::protocol::{Decoder, Message};
+    use crate::engine::frame::Decoder;
+    use crate::engine::protocol::Message;
 
     #[test]
     fn a_note_is_a_message() {

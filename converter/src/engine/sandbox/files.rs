@@ -12,7 +12,7 @@
 //! unless the file is opened for writing, which every ABI judges (docs/adr/0015).
 
 use super::closure::Loader;
-use crate::engine::posture::Landlock;
+use crate::engine::confinement::Landlock;
 use crate::engine::protocol::{Library, Request};
 use cadmill_core::domain::format::EngineKind;
 use landlock::{

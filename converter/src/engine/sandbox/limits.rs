@@ -14,9 +14,9 @@
 //! A file that grows beyond `RLIMIT_FSIZE` ends the process by `SIGXFSZ`, which tells
 //! that cap apart from any other end.
 
-use crate::engine::posture::Limits;
-use crate::linux::proc;
+use crate::engine::confinement::Limits;
 use crate::engine::protocol::Request;
+use crate::linux::proc;
 use cadmill_core::domain::format::EngineKind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;

@@ -23,24 +23,25 @@
 //! This module is also the only place of unsafe code outside `native-sys`.
 
 mod closure;
+pub mod crash_handler;
 pub mod descriptors;
 pub mod environment;
 pub mod files;
 pub mod label;
 pub mod limits;
+pub mod namespaces;
 pub mod outsider;
 mod pair;
 pub mod parent;
-pub mod syscalls;
-pub mod crash_handler;
 mod signal_record;
-pub mod unlink_guard;
-pub mod namespaces;
 pub mod sigsys;
+pub mod syscalls;
+pub mod unlink_guard;
 
-use crate::engine::posture::{self, InForce};
-use crate::linux::proc::status_text;
+use crate::engine::confinement::InForce;
+use crate::engine::posture::{self};
 use crate::engine::protocol::Request;
+use crate::linux::proc::status_text;
 use cadmill_core::domain::format::EngineKind;
 use std::fs::File;
 use std::io;

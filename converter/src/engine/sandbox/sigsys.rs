@@ -7,8 +7,8 @@
 //! blocked, the kernel ends the process itself, for either; the number is lost then, and
 //! nothing else is. The filter lets nobody replace the handler.
 
-use crate::engine::sandbox::signal_record::Note;
 use super::pair;
+use crate::engine::sandbox::signal_record::Note;
 use crate::engine::sandbox::unlink_guard;
 use std::io;
 

@@ -20,7 +20,7 @@
 //!
 //! Notes of signal handlers come at any time. They mean nothing without the kernel's word.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::engine::protocol::{Answer, Message, Task, Unavailable};
 
 /// Where the conversation stands.
@@ -268,7 +268,7 @@ mod tests {
     /// Who has to act for a failed answer, as the owner of the job is told.
     fn fault(answer: &Answer) -> Option<Fault> {
         let outcome = Outcome::Answered(answer.clone());
-        crate::conversion::judge("x", outcome).err().map(|failure| failure.code.fault())
+        crate::engine::failure::judge("x", outcome).err().map(|failure| failure.code.fault())
     }
 
     proptest! {

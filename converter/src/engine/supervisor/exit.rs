@@ -1,18 +1,10 @@
 //! How a dead process ended: a pure decision over what was seen of it.
 
-use super::watch::Seen;
-use super::{Cap, Outcome};
+use super::observation::Seen;
+use super::outcome::{Cap, Outcome};
 use crate::engine::protocol::Answer;
 use crate::linux::reap::Reaped;
 use cadmill_core::domain::limits::Caps;
-
-/// What the process wrote in its signal handler.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dying {
-    pub(super) signal: i32,
-    pub(super) errno: i32,
-    pub(super) data_bytes: u64,
-}
 
 /// Linux numbers, the same on every architecture that cadmill is built for.
 const SIGXFSZ: i32 = 25;
@@ -87,6 +79,7 @@ fn starved(seen: &Seen, caps: &Caps) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::observation::Dying;
     use super::*;
     use std::time::{Duration, Instant};
 

@@ -10,10 +10,11 @@
 //! be loaded is one: the next host would say the same. Dropping the value kills the host and
 //! waits for its end.
 
-use crate::engine::supervisor::assignment::Orders;
-use super::{Cap, Event, Outcome, Report, Supervisor};
-use crate::engine::supervisor::uid;
-use crate::engine::protocol::{self, Answer, Command, Request, Task};
+use super::assignment::Orders;
+use super::outcome::{Cap, Event, Outcome, Report};
+use super::{Supervisor, uid};
+use crate::engine::frame;
+use crate::engine::protocol::{Answer, Command, Request, Task};
 use cadmill_core::domain::limits::Caps;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::fs::File;
@@ -224,7 +225,7 @@ impl Ahead {
             uid::hand_over(input_dir, id)?;
         }
         self.orders.go();
-        protocol::send(&mut self.reins.commands, &Command::Go(Box::new(task.clone())))
+        frame::send(&mut self.reins.commands, &Command::Go(Box::new(task.clone())))
     }
 }
 

@@ -5,7 +5,8 @@
 //! large. It leads a process group of its own; the group is killed while its
 //! leader is still in the process table, so that its number cannot be another's.
 
-use crate::engine::protocol::{self, Command};
+use crate::engine::frame;
+use crate::engine::protocol::Command;
 use crate::engine::sandbox::environment::KEPT;
 use crate::linux::reap::{Reaped, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -98,7 +99,7 @@ impl Process {
     /// Sends a command. A frame fits the empty pipe, so this does not block for
     /// the first; later ones are a few bytes.
     pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
-        match protocol::send(&mut self.commands, command) {
+        match frame::send(&mut self.commands, command) {
             // A host that died before it read is judged by its end.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.and_then(|()| self.commands.flush()),

@@ -8,7 +8,7 @@
 //! The growth may be that of others, so a walk decides. The process is stopped meanwhile: it
 //! could move its directories about, or write on while its files are counted.
 
-use super::Cap;
+use super::outcome::Cap;
 use super::process::Process;
 use crate::workspace::usage::{Bounds, Held, Written, written};
 use cadmill_core::domain::limits::{MAX_WRITTEN_DEPTH, MAX_WRITTEN_FILES};

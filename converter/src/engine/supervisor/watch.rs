@@ -1,17 +1,20 @@
 //! Watching one process until it is dead and buried: what it says, what it uses.
 
+use super::assignment::Orders;
+use super::cgroup::Group;
 use super::dialogue::{Dialogue, Duty, Refused, Told};
-use crate::engine::supervisor::cgroup::Group;
-use crate::engine::supervisor::assignment::Orders;
+use super::observation::{Dying, Seen};
+use super::outcome::{Cap, Event, Identity, Outcome, Report};
 use super::process::Process;
 use super::room::{self, Room};
-use super::{Cap, Event, Identity, Outcome, Report, clean, readable};
-use crate::engine::supervisor::exit;
-use crate::engine::posture::{InForce, Level};
+use super::text::clean;
+use super::{exit, readable};
+use crate::engine::confinement::{InForce, Level};
+use crate::engine::frame::Decoder;
+use crate::engine::protocol::{Command, Message, Task};
 use crate::linux::proc::{self, Memory};
-use crate::workspace::flatten;
-use crate::engine::protocol::{Answer, Command, Decoder, Message, Task};
 use crate::linux::reap::Reaped;
+use crate::workspace::flatten;
 use cadmill_core::domain::limits::Caps;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -49,33 +52,6 @@ const MAX_WARNINGS: usize = 20;
 
 /// Threads that an engine may have.
 const MAX_THREADS: u64 = 256;
-
-/// What was observed of a process, for the judgement.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) answer: Option<Answer>,
-    pub(super) dying: Option<exit::Dying>,
-    pub(super) violation: Option<i64>,
-    pub(super) confinement: Option<InForce>,
-    /// The kernel took it for want of memory.
-    pub(super) out_of_memory: bool,
-    /// Why we killed it.
-    pub(super) killed: Option<Outcome>,
-    pub(super) cancelled_at: Option<Instant>,
-    pub(super) identity: Option<Identity>,
-    pub(super) loaded_at: Option<Instant>,
-    /// It waited, and has got its conversion.
-    pub(super) began: bool,
-    pub(super) warnings: Vec<String>,
-    pub(super) noise_bytes: u64,
-    pub(super) message_bytes: u64,
-    pub(super) peak_resident: u64,
-    pub(super) peak_data: u64,
-    /// Memory that it held at the last look.
-    pub(super) taken: u64,
-    /// Its first thread had ended at the last look, and others had not.
-    pub(super) leaderless: bool,
-}
 
 pub(super) struct Watch<'a> {
     caps: Caps,
@@ -322,7 +298,7 @@ impl<'a> Watch<'a> {
                 (self.events)(Event::Log { error, line });
             }
             Message::Dying { signal, errno, data_bytes } => {
-                self.seen.dying = Some(exit::Dying { signal, errno, data_bytes });
+                self.seen.dying = Some(Dying { signal, errno, data_bytes });
             }
             Message::Done { answer, peak_memory_bytes } => {
                 self.seen.answer.get_or_insert(answer);

@@ -1,0 +1,41 @@
+//! What was observed of a process, for the judgement of its end.
+
+use super::outcome::{Identity, Outcome};
+use crate::engine::confinement::InForce;
+use crate::engine::protocol::Answer;
+use std::time::Instant;
+
+/// What was observed of a process, for the judgement.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) answer: Option<Answer>,
+    pub(super) dying: Option<Dying>,
+    pub(super) violation: Option<i64>,
+    pub(super) confinement: Option<InForce>,
+    /// The kernel took it for want of memory.
+    pub(super) out_of_memory: bool,
+    /// Why we killed it.
+    pub(super) killed: Option<Outcome>,
+    pub(super) cancelled_at: Option<Instant>,
+    pub(super) identity: Option<Identity>,
+    pub(super) loaded_at: Option<Instant>,
+    /// It waited, and has got its conversion.
+    pub(super) began: bool,
+    pub(super) warnings: Vec<String>,
+    pub(super) noise_bytes: u64,
+    pub(super) message_bytes: u64,
+    pub(super) peak_resident: u64,
+    pub(super) peak_data: u64,
+    /// Memory that it held at the last look.
+    pub(super) taken: u64,
+    /// Its first thread had ended at the last look, and others had not.
+    pub(super) leaderless: bool,
+}
+
+/// What the process wrote in its signal handler.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dying {
+    pub(super) signal: i32,
+    pub(super) errno: i32,
+    pub(super) data_bytes: u64,
+}
