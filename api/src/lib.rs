@@ -20,6 +20,7 @@ pub mod rate_limits;
 pub mod readiness;
 pub mod router;
 pub mod routes;
+pub mod schema;
 pub mod settings;
 pub mod start;
 pub mod state;

@@ -4,23 +4,13 @@
 
 use crate::problem::{MEDIA_TYPE, ProblemBody, status_of};
 use crate::routes;
+use crate::schema::Document;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use utoipa::{OpenApi, PartialSchema};
 use utoipa_axum::router::OpenApiRouter;
-
-/// The description, as it is served.
-#[derive(Clone)]
-pub struct Document(Arc<str>);
-
-impl Document {
-    /// JSON, indented.
-    pub fn text(&self) -> String {
-        self.0.to_string()
-    }
-}
 
 /// The description of this version.
 pub fn document() -> Document {

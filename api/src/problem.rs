@@ -37,7 +37,7 @@ pub struct ProblemBody {
     /// The stable code.
     code: &'static str,
     /// Who has to act.
-    #[schema(value_type = crate::routes::catalogue::FaultName)]
+    #[schema(value_type = crate::schema::FaultName)]
     fault: Fault,
     /// Whether the same request can succeed later.
     retryable: bool,

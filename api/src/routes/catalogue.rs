@@ -1,7 +1,7 @@
 //! What does not change while the server runs: failures, formats, and the description
 //! of the API itself.
 
-use crate::openapi::Document;
+use crate::schema::{Document, FaultName};
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
@@ -14,25 +14,6 @@ use utoipa::ToSchema;
 /// What [`formats`] answers with.
 #[derive(Clone)]
 pub(crate) struct Formats(pub(crate) Arc<[EngineFormats]>);
-
-/// Who has to act.
-#[derive(ToSchema)]
-#[schema(as = Fault, rename_all = "snake_case")]
-#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
-pub enum FaultName {
-    /// Whoever makes the request.
-    Usage,
-    /// Whoever made the file.
-    Input,
-    /// The engine's maintainers.
-    Engine,
-    /// Whoever sets the caps.
-    Limit,
-    /// The operator.
-    System,
-    /// Nobody.
-    Nobody,
-}
 
 /// One way to fail.
 #[derive(Serialize, ToSchema)]

@@ -117,7 +117,7 @@ pub(super) struct JobCreated {
     #[schema(format = "uuid")]
     job_id: String,
     /// Where it stands.
-    #[schema(value_type = crate::routes::status::StateName)]
+    #[schema(value_type = crate::schema::StateName)]
     state: JobState,
     /// Where to ask for it.
     status_url: String,

@@ -4,7 +4,7 @@ use crate::extract::{JobPath, no_such_job};
 use crate::middleware::access_log::About;
 use crate::problem::Problem;
 use crate::rate_limits::whole_seconds;
-use crate::routes::catalogue::FaultName;
+use crate::schema::{FaultName, StageMillis, StageName, StateName};
 use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -67,59 +67,6 @@ pub struct StatusBody {
     pub poll_after_ms: Option<u64>,
     /// How to fetch the result; null when there is none, or none any more.
     pub download: Option<Download>,
-}
-
-/// States of a job.
-#[derive(ToSchema)]
-#[schema(as = State, rename_all = "UPPERCASE")]
-#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
-pub enum StateName {
-    /// It waits: for the upload, or for a worker.
-    Pending,
-    /// A worker has it.
-    Processing,
-    /// The result is there.
-    Completed,
-    /// It ended without a result.
-    Failed,
-    /// Its owner ended it.
-    Cancelled,
-    /// The upload did not come in time.
-    Expired,
-}
-
-/// Parts of the work, in their order.
-#[derive(ToSchema)]
-#[schema(as = Stage, rename_all = "lowercase")]
-#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
-pub enum StageName {
-    /// The file is read.
-    Fetch,
-    /// The archive is expanded.
-    Unpack,
-    /// The engine works.
-    Convert,
-    /// The result is stored.
-    Publish,
-    /// Temporary files are destroyed.
-    Wipe,
-}
-
-/// What each stage took, in milliseconds; stages that did not finish are absent.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "it describes a map, which is what is sent")]
-pub struct StageMillis {
-    #[schema(nullable = false)]
-    fetch: Option<u64>,
-    #[schema(nullable = false)]
-    unpack: Option<u64>,
-    #[schema(nullable = false)]
-    convert: Option<u64>,
-    #[schema(nullable = false)]
-    publish: Option<u64>,
-    #[schema(nullable = false)]
-    wipe: Option<u64>,
 }
 
 /// Why a job failed.

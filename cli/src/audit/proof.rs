@@ -1,6 +1,6 @@
 //! What ledgers are checked with: the key, and the heads.
 
-use super::shown;
+use super::text::shown;
 use crate::args::ProofArgs;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::citation::compare;

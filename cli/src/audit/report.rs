@@ -7,7 +7,7 @@
 mod timeline;
 
 use super::proof::{Checked, Proof};
-use super::{exit, worst};
+use super::verdict::{exit, worst};
 use crate::args::ReportArgs;
 use crate::output;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
+use timeline::escape;
 
 /// Files in the table of a ledger; the picture has as many.
 const MAX_ROWS: usize = 500;
@@ -175,28 +176,6 @@ fn files(page: &mut String, audit: &Audit) {
         let _ = writeln!(page, "<tr><td colspan=10>and {} more</tr>", count - MAX_ROWS);
     }
     page.push_str("</table></details>\n");
-}
-
-/// Text in HTML, inside and outside of attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // Controls, and what turns the direction of the text around it.
-            c if c.is_control()
-                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                escaped.push('\u{fffd}');
-            }
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A ledger as a table: each file with its times, and a line for its life.
 
 use super::proof::{Checked, Proof};
-use super::{exit, plain, sentence};
+use super::text::plain;
+use super::verdict::{exit, sentence};
 use crate::args::ShowArgs;
 use crate::output;
 use cadmill_core::domain::failure::Failure;

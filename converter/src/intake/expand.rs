@@ -5,11 +5,12 @@
 //! and the bytes that it waits for were asked for before all that is still held.
 
 use super::Piece;
-use crate::intake::file_writer::{Spares, Target, Write, write_all};
+use super::file_writer::{Spares, Target, Write, failed};
 use crate::stack;
 use crate::workspace::Folder;
 use cadmill_archive::{Decoder, Step};
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -96,6 +97,19 @@ pub(super) fn run<'a>(
     match shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(failure) => Err(failure),
         None => Ok(()),
+    }
+}
+
+/// Writes what comes until nobody can send any more.
+fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
+    while let Ok(Write { file, offset, bytes }) = queue.recv() {
+        if shared.stopped() {
+            file.fail();
+        } else if let Err(error) = file.file().write_all_at(&bytes, offset) {
+            file.fail();
+            shared.fail(failed(&error));
+        }
+        shared.spares.give(bytes);
     }
 }
 

@@ -3,7 +3,6 @@
 //!
 //! Written with pwrite and not through a mapping: docs/adr/0010.
 
-use super::expand::Shared;
 use crate::workspace::{Filling, Folder};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::chain::ContentDigest;
@@ -12,7 +11,7 @@ use rustix::fs::FallocateFlags;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes that are written at once. They are still in the processor's cache then.
@@ -23,9 +22,9 @@ const QUEUE: usize = 16;
 
 /// A chunk that waits.
 pub(super) struct Write {
-    file: Arc<Filling>,
-    offset: u64,
-    bytes: Vec<u8>,
+    pub(super) file: Arc<Filling>,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Spare buffers. There are as many as chunks may wait.
@@ -42,25 +41,12 @@ impl Spares {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn give(&self, buffer: Vec<u8>) {
+    pub(super) fn give(&self, buffer: Vec<u8>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
 
-/// Writes what comes until nobody can send any more.
-pub(super) fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
-    while let Ok(Write { file, offset, bytes }) = queue.recv() {
-        if shared.stopped() {
-            file.fail();
-        } else if let Err(error) = file.file().write_all_at(&bytes, offset) {
-            file.fail();
-            shared.fail(failed(&error));
-        }
-        shared.spares.give(bytes);
-    }
-}
-
-fn failed(error: &io::Error) -> Failure {
+pub(super) fn failed(error: &io::Error) -> Failure {
     Failure::in_workspace("writing to the workspace", error)
 }
 

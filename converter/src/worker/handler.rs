@@ -5,8 +5,11 @@
 
 use super::admission::{Admission, Share};
 use super::attempt::{Attempt, Ended, panicked};
+use super::context::{Active, Shared};
+use super::failpoint;
+use super::lease::random;
+use super::message::{Letter, Settle};
 use super::vigil::{Vigil, look_interval};
-use super::{Active, Shared, failpoint, random};
 use crate::intake::{Remote, Source};
 use crate::stack;
 use crate::worker::lease::{Hold, Keeper, Lost};
@@ -21,57 +24,9 @@ use cadmill_core::domain::upload_event::{self, Notice};
 use cadmill_core::jobs::Change;
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{PortError, PortResult};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
-
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settle {
-    /// Its job has ended, and what it tells of is deleted; or it says nothing.
-    Delete,
-    /// It can never be served, or its job ended by our fault: for people to look at.
-    Bury,
-    /// It comes again after this time.
-    Return(Duration),
-    /// Another task of this worker has it.
-    Keep,
-}
-
-/// The message that a job is worked on for, if there is one, as it was delivered
-/// last: when it comes again, the older receipt is worth nothing.
-#[derive(Debug, Clone)]
-pub(super) enum Letter {
-    /// The notice did not come from the queue.
-    None,
-    /// From the queue.
-    Message(Arc<Mutex<Message>>),
-}
-
-impl Letter {
-    fn of(message: Message) -> Self {
-        Self::Message(Arc::new(Mutex::new(message)))
-    }
-
-    /// The message.
-    pub(super) fn message(&self) -> Option<Message> {
-        match self {
-            Self::None => None,
-            Self::Message(message) => Some(message.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-        }
-    }
-
-    /// Takes the newer delivery, if it is one of the same message.
-    fn renew(&self, newer: &Message) -> bool {
-        let Self::Message(message) = self else { return false };
-        let mut message = message.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = message.id == newer.id;
-        if same {
-            message.clone_from(newer);
-        }
-        same
-    }
-}
 
 /// After this many deliveries without an object the event is for nobody.
 const DELIVERIES_WITHOUT_OBJECT: u32 = 10;

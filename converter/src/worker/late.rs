@@ -8,8 +8,9 @@
 //! Such an event must not wait behind conversions. While every slot is taken, the queue
 //! is looked through: late events are served, all others go back.
 
-use super::{Shared, random};
-use crate::worker::handler::Settle;
+use super::context::Shared;
+use super::lease::random;
+use super::message::Settle;
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Job;

@@ -5,7 +5,7 @@
 //! renewed it: when a whole lease has passed since, another worker may have the job,
 //! and the work is void even if nobody said so yet.
 
-use crate::worker::handler::Letter;
+use super::message::Letter;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Stage, State};
@@ -173,7 +173,7 @@ impl Keeper {
 
     async fn renew(&self, hold: &Hold) {
         let before = Instant::now();
-        let event = Event::Renewed { attempt: hold.attempt, revision: super::random() };
+        let event = Event::Renewed { attempt: hold.attempt, revision: random() };
         if self.send(hold, &event).await {
             hold.inner().renewed = before;
         }
@@ -213,6 +213,13 @@ impl Keeper {
             Err(error) => tracing::debug!(job.id = %hold.id, error = %error, "the job could not be read"),
         }
     }
+}
+
+/// A random number, for revisions of leases: the standard library's source of keys
+/// for hash tables, seeded by the system.
+pub(super) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -16,27 +16,29 @@
 
 pub mod admission;
 mod attempt;
+mod context;
 pub mod failpoint;
 mod handler;
 mod late;
 mod lease;
 mod ledger;
+mod message;
 mod upload;
 mod vigil;
 
 use crate::conversion::context::Setting;
 use crate::engine::warm_pool::{Hosts, WAITING_BYTES};
-use crate::intake::Flow;
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::ledger::SignedHead;
-use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::domain::state::Event;
 use cadmill_core::domain::upload_event::Notice;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{EventQueue, ObjectStore};
-use lease::{Hold, Lost};
+pub use context::WorkerSettings;
+use context::{Active, Shared};
+use lease::Lost;
 pub use ledger::{Recording, told};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,54 +58,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(20);
 /// so by then, and who has just started the worker still looks at its log.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
-/// What a worker is told.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// Its name in leases and logs; no two workers may share one.
-    pub name: String,
-    /// The bucket whose events are ours.
-    pub bucket: String,
-    /// Jobs at once, at least 1.
-    pub concurrency: u32,
-    /// Memory that the jobs may use together, in bytes.
-    pub memory_bytes: u64,
-    /// From the signal to stop to the end of the process.
-    pub stop_within: Duration,
-    /// Caps on an engine process.
-    pub caps: Caps,
-    /// Limits on an archive.
-    pub archive: ArchiveLimits,
-    /// How an upload is read.
-    pub flow: Flow,
-}
-
 /// A worker.
 #[derive(Clone)]
 pub struct Worker {
     shared: Arc<Shared>,
-}
-
-struct Shared {
-    settings: WorkerSettings,
-    setting: Setting,
-    recording: Recording,
-    jobs: Jobs,
-    objects: Arc<dyn ObjectStore>,
-    queue: Arc<dyn EventQueue>,
-    budget: Budget,
-    slots: Arc<Semaphore>,
-    /// A slot is free, and the next message is waited for.
-    receiving: AtomicBool,
-    stop: CancellationToken,
-    /// Jobs that this worker has in hand or waits for, and the message that is kept for each.
-    active: Mutex<HashMap<JobId, Active>>,
-}
-
-struct Active {
-    /// The message that is kept for it.
-    letter: handler::Letter,
-    /// Once it is claimed.
-    hold: Option<Arc<Hold>>,
 }
 
 impl Worker {
@@ -184,7 +142,7 @@ impl Worker {
         let mut ended = true;
         for notice in notices {
             ended &=
-                shared.take_notice(notice, &handler::Letter::None, None).await == handler::Settle::Delete;
+                shared.take_notice(notice, &message::Letter::None, None).await == message::Settle::Delete;
         }
         stopper.abort();
         ended
@@ -308,11 +266,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// A random number, for revisions of leases: the standard library's source of keys
-/// for hash tables, seeded by the system.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
 }

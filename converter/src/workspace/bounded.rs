@@ -6,7 +6,7 @@
 //! than the cap, so that the count of what was written, and not a refused write, tells which
 //! cap was hit. Elsewhere the count alone holds the cap.
 
-use super::{OUTPUT, SCRATCH};
+use super::layout::{OUTPUT, SCRATCH};
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use rustix::fs::{AtFlags, Mode};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_move, mount_remount, unmount};

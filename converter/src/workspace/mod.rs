@@ -18,9 +18,12 @@ mod bounded;
 pub(crate) mod destroy;
 pub mod flatten;
 mod folder;
+mod layout;
+mod lock;
 mod name;
 mod private;
 mod recorder;
+mod remains;
 mod sweep;
 pub mod usage;
 mod wipe;
@@ -31,17 +34,18 @@ use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::ledger::{Ledger, NewFile};
 use name::Name;
-use recorder::{Account, Found, inode};
-use rustix::fs::{AtFlags, Mode};
+use recorder::Account;
+use rustix::fs::Mode;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(crate) use folder::Filling;
 pub use folder::Folder;
+use layout::{FETCHED, INPUT, LAYOUT, OUTPUT, SCRATCH};
 pub use private::{Privacy, Private};
+use remains::{Remains, remove_directory};
 pub use sweep::{Recorder, Swept};
 
 /// Environment variable that names the directory to make workspaces in.
@@ -53,19 +57,6 @@ pub const DISK_VARIABLE: &str = "CADMILL_ALLOW_DISK_WORKSPACE";
 pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
 const DEFAULT: &str = "/dev/shm";
-
-const FETCHED: &str = "fetch";
-const INPUT: &str = "in";
-const OUTPUT: &str = "out";
-const SCRATCH: &str = "tmp";
-
-/// The directories in a workspace, and what is in them.
-const LAYOUT: [(&str, FileRole); 4] = [
-    (INPUT, FileRole::Input),
-    (FETCHED, FileRole::Source),
-    (OUTPUT, FileRole::Output),
-    (SCRATCH, FileRole::Temporary),
-];
 
 /// Where workspaces are made.
 #[derive(Debug, Clone)]
@@ -179,7 +170,7 @@ fn make_locked(place: &Path, last: &str) -> io::Result<Locked> {
             made => return made.map(|()| path).map_err(io::Error::from),
         }
     };
-    let (path, lock) = sweep::locked(make)?;
+    let (path, lock) = lock::locked(make)?;
     if last.is_empty() {
         return Ok(Locked { path, lock });
     }
@@ -457,99 +448,6 @@ impl Drop for Workspace {
 impl AsFd for Locked {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lock.as_fd()
-    }
-}
-
-/// Times that a directory is emptied which somebody else still fills.
-const MAX_TRIES: u32 = 10;
-
-/// Removes an empty directory of the layout, and the memory that is mounted on it.
-fn remove_directory(root: &Path, lock: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    if is_bounded(lock, name) {
-        // As removing it would answer, without the memory.
-        if std::fs::read_dir(root.join(name))?.next().is_some() {
-            return Err(io::ErrorKind::DirectoryNotEmpty.into());
-        }
-        bounded::release(&root.join(name))?;
-    }
-    Ok(rustix::fs::unlinkat(lock, name, AtFlags::REMOVEDIR)?)
-}
-
-/// A workspace that goes.
-struct Remains<'a> {
-    root: &'a Path,
-    lock: BorrowedFd<'a>,
-    id: FileId,
-    account: &'a Account,
-    /// Whether it is what a dead process left; what its files were for does not matter then.
-    leftover: bool,
-}
-
-impl Remains<'_> {
-    /// Destroys it. Whatever fails, the rest is done all the same.
-    fn destroy(&self) -> io::Result<()> {
-        let mut failed = None;
-        for (name, role) in LAYOUT {
-            match self.destroy_part(name, self.role(role)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => drop(failed.get_or_insert(error)),
-                _ => {}
-            }
-        }
-        // Whatever else somebody put here.
-        let role = self.role(FileRole::Temporary);
-        let rest = rustix::io::dup(self.lock)
-            .map_err(io::Error::from)
-            .and_then(|lock| Folder::new(self.root, lock, "", role, self.account.clone()).clear());
-        if let Err(error) = rest {
-            failed.get_or_insert(error);
-        }
-        let remove = || Ok(rustix::fs::rmdir(self.root)?);
-        if let Err(error) = self.account.rmdir(self.id, inode(&self.lock), remove) {
-            failed.get_or_insert(error);
-        }
-        self.account.tell_unlisted();
-        self.tell_what_vanished(failed.is_none());
-        failed.map_or(Ok(()), Err)
-    }
-
-    fn role(&self, while_used: FileRole) -> FileRole {
-        if self.leftover { FileRole::Leftover } else { while_used }
-    }
-
-    fn destroy_part(&self, name: &str, role: FileRole) -> io::Result<()> {
-        let directory = folder::open_directory(self.lock, name)?;
-        let inode = inode(&directory);
-        let id = self.account.number(inode).unwrap_or_else(|| {
-            let (kind, name) = (Kind::Directory, name.as_bytes());
-            self.account.found(&Found { kind, role, parent: self.id, name, bytes: 0, inode })
-        });
-        let folder = Folder::new(&self.root.join(name), directory, name, role, self.account.clone());
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let cleared = folder.clear();
-            let remove = || remove_directory(self.root, self.lock, name);
-            match cleared.and(self.account.rmdir(id, inode, remove)) {
-                // An engine whose worker was killed may live for a moment longer.
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < MAX_TRIES => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// What is on record and was not found again: an engine removed it, and nobody has
-    /// overwritten it.
-    fn tell_what_vanished(&self, all_gone: bool) {
-        const MAX_TOLD: usize = 20;
-        for id in self.account.left().into_iter().take(if all_gone { MAX_TOLD } else { 0 }) {
-            self.account.incident(
-                "file.vanished",
-                id,
-                "it was removed by another, without being overwritten",
-            );
-        }
     }
 }
 

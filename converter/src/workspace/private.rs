@@ -10,7 +10,7 @@
 //! stays outside tries to get in ([`Outsider`]), and the posture tells what came of it.
 
 use super::name::{RANDOM, is_named};
-use super::{Place, sweep};
+use super::{Place, lock};
 use crate::engine::posture::Posture;
 use crate::engine::sandbox::outsider::Outsider;
 use crate::linux::{mounts, privileges};
@@ -166,7 +166,7 @@ impl Drop for Private {
 
 /// A directory that is locked, so that no other worker removes it.
 fn make_point(place: &Path) -> io::Result<(TempDir, OwnedFd)> {
-    sweep::locked(|| {
+    lock::locked(|| {
         tempfile::Builder::new()
             .prefix(PREFIX)
             .rand_bytes(RANDOM)
@@ -183,7 +183,7 @@ fn remove_dead(place: &Path) {
             continue;
         }
         let path: PathBuf = entry.path();
-        if let Ok(Some(_held)) = sweep::lock(&path) {
+        if let Ok(Some(_held)) = lock::lock(&path) {
             let _ = std::fs::remove_dir(&path);
         }
     }

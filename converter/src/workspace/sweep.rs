@@ -1,13 +1,14 @@
 //! Removing what killed processes left, and recording it.
 
+use super::Place;
+use super::lock::lock;
 use super::name::Name;
-use super::{Place, Remains};
+use super::remains::Remains;
 use crate::workspace::recorder::{Account, Found, inode};
 use cadmill_core::domain::ledger::record::{FileRole, Kind};
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ledger::Ledger;
-use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -97,33 +98,6 @@ fn is_private(directory: &OwnedFd) -> bool {
         let mode = Mode::from_raw_mode(stat.st_mode) - (Mode::XGRP | Mode::XOTH);
         stat.st_uid == rustix::process::geteuid().as_raw() && mode == Mode::RWXU
     })
-}
-
-/// Makes a directory and locks it: anew, when another has removed it before it was locked.
-pub(super) fn locked<T: AsRef<Path>>(make: impl Fn() -> io::Result<T>) -> io::Result<(T, OwnedFd)> {
-    loop {
-        let made = make()?;
-        if let Some(lock) = lock(made.as_ref())? {
-            return Ok((made, lock));
-        }
-    }
-}
-
-/// Locks a directory; nothing when another has the lock or the directory is gone.
-pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = match rustix::fs::open(directory, flags, Mode::empty()) {
-        Ok(opened) => opened,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    }
-    // Removed between opening and locking, it is nobody's workspace any more.
-    Ok((rustix::fs::fstat(&opened)?.st_nlink > 0).then_some(opened))
 }
 
 #[cfg(test)]

@@ -35,8 +35,15 @@ impl Why {
 /// A name as it may be shown: control characters escaped, and not without end.
 pub(super) fn shown(name: &str) -> String {
     const LONGEST: usize = 200;
-    if name.chars().any(|c| c.is_control() || super::name::reorders(c)) {
+    if name.chars().any(|c| c.is_control() || reorders(c)) {
         return name.escape_default().take(LONGEST).collect();
     }
     name.chars().take(LONGEST).collect()
+}
+
+/// Characters that change the order in which others are shown (Unicode bidi
+/// controls and line separators) or are not shown, so that a name looks like another.
+pub(super) fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -1,7 +1,7 @@
 //! Names of entries: relative, plain, and the same on every system.
 
 use super::encoding::nfc;
-use crate::entry_error::Why;
+use crate::entry_error::{Why, reorders};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
 use icu_casemap::CaseMapperBorrowed;
@@ -100,13 +100,6 @@ pub fn fit(part: &str) -> String {
 pub(super) fn key(name: &str) -> String {
     let folded = CaseMapperBorrowed::new().fold_string(name.trim_end_matches('/'));
     nfc(&folded)
-}
-
-/// Characters that change the order in which others are shown (Unicode bidi
-/// controls and line separators) or are not shown, so that a name looks like another.
-pub(super) fn reorders(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The options of the JVM: what is always the same, and what the setting says.
 
-use super::JvmSetting;
+use super::setting::JvmSetting;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

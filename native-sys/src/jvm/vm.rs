@@ -3,7 +3,8 @@
 //! Not by the first thread of the process: the JVM would look for the bounds of its
 //! stack in `/proc/self/maps`, which is out of reach then.
 
-use super::{JvmSetting, broken, options};
+use super::options;
+use super::setting::{JvmSetting, broken};
 use crate::engine::{Events, Level, Stage};
 use crate::library::{self, Broken, LoadError, Wanted};
 use jni::objects::{JByteArray, JClass, JObject, JValue};

@@ -10,7 +10,6 @@ mod read;
 use super::line::{Field, Fields};
 use super::{FORMAT, LedgerId};
 use crate::domain::job::{Millis, Stage};
-use read::Take;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -370,27 +369,6 @@ impl Record {
                 put.number("residual", counts.residual).number("unfinished", counts.unfinished);
                 put.number("incidents", counts.incidents);
             }
-        }
-    }
-
-    /// Reads the members of a line.
-    ///
-    /// # Errors
-    /// What is wrong with it, for people.
-    pub fn read(fields: Fields) -> Result<(Header, Record), String> {
-        let mut take = Take(fields);
-        let header = Header {
-            ledger: take.text("ledger")?.parse().map_err(|_| "ledger is no name of a ledger".to_owned())?,
-            seq: take.number("seq")?,
-            prev: take.hash("prev")?,
-            at_ms: take.number("at_ms")?,
-            mono_ms: take.number("mono_ms")?,
-        };
-        let kind = take.text("type")?;
-        let record = take.record(&kind, &header)?;
-        match take.0.keys().next() {
-            None => Ok((header, record)),
-            Some(name) => Err(format!("{name} is no member of this record")),
         }
     }
 }

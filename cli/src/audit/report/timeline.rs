@@ -1,6 +1,5 @@
 //! The timeline of a ledger as SVG: stages at the top, a bar for each file below.
 
-use super::escape;
 use cadmill_core::domain::ledger::timeline::{Life, Story};
 use std::fmt::Write;
 
@@ -101,4 +100,26 @@ fn axis(page: &mut String, scale: &Scale, height: usize) {
             height - 6
         );
     }
+}
+
+/// Text in HTML, inside and outside of attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            // Controls, and what turns the direction of the text around it.
+            c if c.is_control()
+                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                escaped.push('\u{fffd}');
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }

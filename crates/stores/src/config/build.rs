@@ -3,7 +3,9 @@
 use super::key::{DISK_WORDS, Id};
 use super::kind::{Value, split_token};
 use super::settings::Settings;
-use super::{Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker};
+use super::values::{
+    Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
+};
 use crate::adapters::aws::ObjectLock;
 use crate::connections::Networks;
 use cadmill_core::domain::job::Millis;

@@ -3,9 +3,10 @@
 use super::key::Id;
 use super::kind::Value;
 use super::problem::Problem;
+use super::program::Binary;
 use super::settings::Settings;
+use super::values::{Auth, Backend, Config, SinkKind};
 use super::weak;
-use super::{Auth, Backend, Binary, Config, SinkKind};
 use cadmill_core::domain::limits::display_size;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The command line as a source of settings.
 
-use super::Binary;
 use super::file::Said;
 use super::key::{Id, KEYS, Otherwise};
 use super::problem::Origin;
+use super::program::Binary;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
 //! The table of all keys. It is the only list: the TOML paths, the variables, the
 //! flags, `--print-config` and docs/CONFIGURATION.md come from it.
 
-use super::Binary;
 use super::kind::Kind;
 use super::machine;
+use super::program::Binary;
 use cadmill_core::domain::limits::MIN_MEMORY_BYTES;
 use std::sync::LazyLock;
 

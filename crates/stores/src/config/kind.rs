@@ -1,6 +1,6 @@
 //! Kinds of values: what is accepted, how it is written, what is expected instead.
 
-use super::Token;
+use super::token::Token;
 use crate::connections::Network;
 use cadmill_core::domain::limits::{display_size, parse_duration, parse_size};
 use std::net::SocketAddr;

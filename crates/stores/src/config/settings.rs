@@ -1,10 +1,10 @@
 //! All values of one program, each with where it came from.
 
-use super::Binary;
 use super::file::Said;
 use super::key::{Id, KEYS, Otherwise};
 use super::kind::Value;
 use super::problem::{Origin, Problem};
+use super::program::Binary;
 use std::fmt;
 
 /// What every key is, and where that came from.

@@ -3,7 +3,10 @@
 use super::key::{Id, KEYS, Otherwise};
 use super::kind::Kind;
 use super::*;
+use crate::connections::Networks;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::state::Policy;
+use std::time::Duration;
 
 /// Loads with a file's text, variables and flags.
 fn load_with(

@@ -9,11 +9,34 @@ use super::{
 use crate::domain::job::Stage;
 use std::collections::BTreeMap;
 
+impl Record {
+    /// Reads the members of a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn read(fields: Fields) -> Result<(Header, Record), String> {
+        let mut take = Take(fields);
+        let header = Header {
+            ledger: take.text("ledger")?.parse().map_err(|_| "ledger is no name of a ledger".to_owned())?,
+            seq: take.number("seq")?,
+            prev: take.hash("prev")?,
+            at_ms: take.number("at_ms")?,
+            mono_ms: take.number("mono_ms")?,
+        };
+        let kind = take.text("type")?;
+        let record = take.record(&kind, &header)?;
+        match take.0.keys().next() {
+            None => Ok((header, record)),
+            Some(name) => Err(format!("{name} is no member of this record")),
+        }
+    }
+}
+
 /// The members that were not taken yet.
-pub(super) struct Take(pub(super) Fields);
+struct Take(Fields);
 
 impl Take {
-    pub(super) fn number(&mut self, name: &str) -> Result<u64, String> {
+    fn number(&mut self, name: &str) -> Result<u64, String> {
         match self.0.remove(name) {
             Some(Field::Number(number)) => Ok(number),
             Some(Field::Text(_)) => Err(format!("{name} is no number")),
@@ -21,7 +44,7 @@ impl Take {
         }
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Result<String, String> {
+    fn text(&mut self, name: &str) -> Result<String, String> {
         match self.0.remove(name) {
             Some(Field::Text(text)) => Ok(text.into_owned()),
             Some(Field::Number(_)) => Err(format!("{name} is no text")),
@@ -33,7 +56,7 @@ impl Take {
         read(&self.text(name)?).ok_or_else(|| format!("{name} has a word that is not known"))
     }
 
-    pub(super) fn hash(&mut self, name: &str) -> Result<String, String> {
+    fn hash(&mut self, name: &str) -> Result<String, String> {
         let text = self.text(name)?;
         let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if text.len() == 64 && digits { Ok(text) } else { Err(format!("{name} is no SHA-256")) }
@@ -48,7 +71,7 @@ impl Take {
         })
     }
 
-    pub(super) fn record(&mut self, kind: &str, header: &Header) -> Result<Record, String> {
+    fn record(&mut self, kind: &str, header: &Header) -> Result<Record, String> {
         Ok(match kind {
             "open" => self.open(header)?,
             "intent" => Record::Intent { file: self.number("file")?, intent: self.intent()? },

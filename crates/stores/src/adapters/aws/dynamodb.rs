@@ -214,7 +214,7 @@ impl JobStore for DynamoStore {
         let items = self
             .query(Query {
                 operation: OPERATION,
-                index: table::BY_OWNER,
+                index: item::BY_OWNER,
                 partition: (item::OWNER, owner.as_str()),
                 up_to: None,
                 start,
@@ -237,7 +237,7 @@ impl JobStore for DynamoStore {
         let queries = shards.iter().map(|shard| {
             self.query(Query {
                 operation: OPERATION,
-                index: table::BY_DUE,
+                index: item::BY_DUE,
                 partition: (item::SHARD, shard),
                 up_to: Some((item::DUE, now)),
                 start: None,

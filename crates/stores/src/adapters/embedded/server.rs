@@ -33,6 +33,7 @@ use cors::Cors;
 use futures_util::future::BoxFuture;
 use hyper::service::service_fn;
 use index::Index;
+pub use names::{BUCKET, REGION};
 use objects::Objects;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -42,12 +43,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
-/// The one bucket.
-pub const BUCKET: &str = "cadmill";
-/// The region that requests are signed for.
-pub const REGION: &str = "us-east-1";
 /// How long requests may take to end after [`EmbeddedS3::stop`].
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -254,13 +251,7 @@ impl Accepting {
     }
 }
 
-/// Runs to the end even if the caller is dropped, as a request is whose client goes
-/// away: a change to the index and what it entails for files belong together.
-async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> s3s::S3Result<T> {
-    let task: JoinHandle<T> = tokio::spawn(work);
-    task.await.map_err(|_| s3s::S3Error::new(s3s::S3ErrorCode::InternalError))
-}
-
+mod names;
 mod outbox;
 #[cfg(test)]
 mod tests;

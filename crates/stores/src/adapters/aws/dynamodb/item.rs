@@ -11,6 +11,11 @@ use std::collections::HashMap;
 /// An item, or a key of one.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
+/// The index of owners: newest last.
+pub(super) const BY_OWNER: &str = "owner";
+
+/// The index of what is due: the earliest first.
+pub(super) const BY_DUE: &str = "due";
 /// The key of the table: the job's id.
 pub(super) const ID: &str = "id";
 /// Key of the index of owners.

@@ -13,11 +13,6 @@ use aws_sdk_dynamodb::types::{
 use cadmill_core::ports::{PortError, PortResult};
 use std::time::Duration;
 
-/// The index of owners: newest last.
-pub(super) const BY_OWNER: &str = "owner";
-/// The index of what is due: the earliest first.
-pub(super) const BY_DUE: &str = "due";
-
 /// Looks at a table that is being made, one a half second.
 const LOOKS: u32 = 240;
 
@@ -30,8 +25,10 @@ impl DynamoStore {
     pub async fn create_table(&self) -> PortResult<()> {
         const OPERATION: &str = "making the table";
         let built = (|| {
-            let indexes =
-                [index(BY_OWNER, item::OWNER, item::CREATED)?, index(BY_DUE, item::SHARD, item::DUE)?];
+            let indexes = [
+                index(item::BY_OWNER, item::OWNER, item::CREATED)?,
+                index(item::BY_DUE, item::SHARD, item::DUE)?,
+            ];
             let attributes = [
                 attribute(item::ID, ScalarAttributeType::S)?,
                 attribute(item::OWNER, ScalarAttributeType::S)?,
@@ -79,7 +76,7 @@ impl DynamoStore {
         let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
         let table = reply.table.ok_or_else(|| refused(OPERATION, "the reply has no table"))?;
         let mut serves = matches!(table.table_status, Some(TableStatus::Active | TableStatus::Updating));
-        for name in [BY_OWNER, BY_DUE] {
+        for name in [item::BY_OWNER, item::BY_DUE] {
             let known =
                 table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
             let known = known.ok_or_else(|| refused(OPERATION, "the table has not the indexes of jobs"))?;

@@ -10,8 +10,8 @@ mod uploads;
 pub(super) use uploads::{Completed, StoredPart};
 
 use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing};
-use super::BUCKET;
 use super::blobs::Segment;
+use super::names::BUCKET;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::domain::upload_event::object_created;

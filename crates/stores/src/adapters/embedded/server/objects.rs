@@ -6,7 +6,7 @@ mod listing;
 use super::blobs::Blobs;
 use super::body::{self, Taken};
 use super::index::{Completed, Index, Put, Stored};
-use super::{BUCKET, whole};
+use super::names::{BUCKET, ONLY_VERSION};
 use crate::adapters::aws::s3::CAN_WRITE;
 use async_trait::async_trait;
 use cadmill_core::domain::ids::ObjectKey;
@@ -18,6 +18,7 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// Bytes that are written to find out whether writing works.
 const PROBE: usize = 64 << 10;
@@ -352,7 +353,7 @@ fn supported(is: bool) -> S3Result<()> {
 
 /// What a bucket without versions calls the only version of an object.
 fn is_only_version(version: Option<&str>) -> bool {
-    version.is_none_or(|version| version == listing::ONLY_VERSION)
+    version.is_none_or(|version| version == ONLY_VERSION)
 }
 
 /// Whether the write is to make an object and not replace one. Other conditions are
@@ -393,4 +394,11 @@ fn signed(size: u64) -> i64 {
 
 fn time(millis: Millis) -> Timestamp {
     Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+}
+
+/// Runs to the end even if the caller is dropped, as a request is whose client goes
+/// away: a change to the index and what it entails for files belong together.
+async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> s3s::S3Result<T> {
+    let task: JoinHandle<T> = tokio::spawn(work);
+    task.await.map_err(|_| s3s::S3Error::new(s3s::S3ErrorCode::InternalError))
 }

@@ -1,13 +1,12 @@
 //! The operations that list, in pages.
 
+use super::super::names::ONLY_VERSION;
 use super::{Objects, in_bucket, key, signed, supported, time, told};
 use crate::adapters::embedded::server::BUCKET;
 use crate::adapters::embedded::server::index::Stored;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Result};
 
-/// What a bucket without versions calls the only version of an object.
-pub(super) const ONLY_VERSION: &str = "null";
 /// Entries of a page at most.
 const PAGE: i32 = 1000;
 

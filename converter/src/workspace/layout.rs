@@ -1,0 +1,16 @@
+//! The directories of a workspace.
+
+use cadmill_core::domain::ledger::record::FileRole;
+
+pub(super) const FETCHED: &str = "fetch";
+pub(super) const INPUT: &str = "in";
+pub(super) const OUTPUT: &str = "out";
+pub(super) const SCRATCH: &str = "tmp";
+
+/// The directories in a workspace, and what is in them.
+pub(super) const LAYOUT: [(&str, FileRole); 4] = [
+    (INPUT, FileRole::Input),
+    (FETCHED, FileRole::Source),
+    (OUTPUT, FileRole::Output),
+    (SCRATCH, FileRole::Temporary),
+];

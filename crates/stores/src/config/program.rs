@@ -1,0 +1,23 @@
+//! The programs that are configured.
+
+/// The program that is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// `cadmill-api`: the HTTP server.
+    Api,
+    /// `cadmill-converter`: the worker.
+    Worker,
+    /// `cadmill serve`: both, and the embedded backend.
+    Serve,
+}
+
+impl Binary {
+    /// The name of the program.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "cadmill-api",
+            Self::Worker => "cadmill-converter",
+            Self::Serve => "cadmill serve",
+        }
+    }
+}

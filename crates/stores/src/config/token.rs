@@ -1,0 +1,14 @@
+//! A bearer token, as it is configured.
+
+use cadmill_core::domain::ids::Owner;
+
+/// A bearer token, as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+    /// It may read the audit of every job.
+    pub auditor: bool,
+}
