@@ -33,7 +33,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Does what is due.
 #[derive(Clone)]
-pub struct Reaper {
+pub struct Cleanup {
     jobs: Jobs,
     objects: Arc<dyn ObjectStore>,
     queue: Arc<dyn EventQueue>,
@@ -59,7 +59,7 @@ pub struct Round {
     pub unreadable: u64,
 }
 
-impl Reaper {
+impl Cleanup {
     /// A reaper of these jobs.
     pub fn new(
         jobs: Jobs,

@@ -64,7 +64,7 @@ impl Jobs {
     ///
     /// # Errors
     /// Of the store. A reply that was lost shows as [`Created::Exists`] with the same order.
-    pub async fn create(&self, id: JobId, order: crate::domain::job::Order) -> PortResult<(Job, bool)> {
+    pub async fn create(&self, id: JobId, order: crate::domain::job::JobSpec) -> PortResult<(Job, bool)> {
         let job = created(id, order, &self.policy, self.clock.now());
         for round in 0.. {
             match self.store.create(&job).await {

@@ -15,9 +15,9 @@ use crate::domain::failure::{Failure, FailureCode};
 use crate::domain::job::{Millis, Stage};
 use crate::domain::ledger::chain::{Chain, ContentDigest, NameKey};
 use crate::domain::ledger::record::{
-    Birth, CLOCK_STEPPED_BACK, Counts, Effect, FileId, FileRole, Header, Intent, Kind, Mark, Record,
+    Boundary, CLOCK_STEPPED_BACK, Counts, Creation, Effect, FileId, FileRole, Header, Intent, Kind, Record,
 };
-use crate::domain::ledger::timeline::Story;
+use crate::domain::ledger::timeline::Timeline;
 use crate::domain::ledger::verify::stepped_back;
 use crate::domain::ledger::{Head, LedgerId, SignedHead, chain};
 use crate::ports::{AuditLog, AuditSink, Clock, PortError, Signer};
@@ -52,7 +52,7 @@ pub struct Ledger {
 struct State {
     log: Box<dyn AuditLog>,
     chain: Chain,
-    story: Story,
+    story: Timeline,
     last: Option<(Millis, Millis)>,
     next_file: FileId,
     /// Why nothing more can be recorded.
@@ -68,13 +68,13 @@ enum Ended {
 /// An act that was announced. It must come back to the ledger when the act is over.
 #[derive(Debug)]
 #[must_use = "an intent whose end is not recorded makes the ledger unclean"]
-pub struct Token {
+pub struct IntentId {
     file: FileId,
     /// `seq` of the intent; none when it could not be recorded.
     seq: Option<u64>,
 }
 
-impl Token {
+impl IntentId {
     /// The file that the act is about.
     pub fn file(&self) -> FileId {
         self.file
@@ -115,7 +115,7 @@ impl Ledger {
         let state = State {
             log,
             chain: Chain::new(opening.ledger),
-            story: Story::default(),
+            story: Timeline::default(),
             last: None,
             next_file: 1,
             ended: None,
@@ -167,7 +167,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `infra.audit`: do not make it.
-    pub fn create(&self, file: NewFile<'_>) -> Result<Token, Failure> {
+    pub fn create(&self, file: NewFile<'_>) -> Result<IntentId, Failure> {
         let birth = self.birth(file);
         let mut state = self.lock();
         state.check()?;
@@ -179,22 +179,22 @@ impl Ledger {
     ///
     /// # Errors
     /// `infra.audit`: do not fill it.
-    pub fn write(&self, file: FileId) -> Result<Token, Failure> {
+    pub fn write(&self, file: FileId) -> Result<IntentId, Failure> {
         self.intent(&mut self.lock(), file, Intent::Write)
     }
 
     /// Announces that a file is about to be overwritten. `method` is a word, e.g. `zeros-1`.
-    pub fn wipe(&self, file: FileId, method: &str) -> Token {
+    pub fn wipe(&self, file: FileId, method: &str) -> IntentId {
         self.destroying(file, Intent::Wipe { method: method.to_owned() })
     }
 
     /// Announces that the name of a file is about to be removed.
-    pub fn unlink(&self, file: FileId) -> Token {
+    pub fn unlink(&self, file: FileId) -> IntentId {
         self.destroying(file, Intent::Unlink)
     }
 
     /// Announces that a directory is about to be removed.
-    pub fn rmdir(&self, file: FileId) -> Token {
+    pub fn rmdir(&self, file: FileId) -> IntentId {
         self.destroying(file, Intent::Rmdir)
     }
 
@@ -202,7 +202,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `infra.audit`: the file is there, and has to go.
-    pub fn created(&self, token: Token, ok: bool) -> Result<FileId, Failure> {
+    pub fn created(&self, token: IntentId, ok: bool) -> Result<FileId, Failure> {
         let file = token.file;
         self.done(token, ok, Effect::Create).map(|()| file)
     }
@@ -214,7 +214,7 @@ impl Ledger {
     /// `infra.audit`: the file has to go.
     pub fn written(
         &self,
-        token: Token,
+        token: IntentId,
         ok: bool,
         bytes: u64,
         content: Option<ContentDigest>,
@@ -225,17 +225,17 @@ impl Ledger {
 
     /// Records that the file was overwritten, and whether every byte was read back as
     /// what was written.
-    pub fn wiped(&self, token: Token, ok: bool, bytes: u64, verified: bool) {
+    pub fn wiped(&self, token: IntentId, ok: bool, bytes: u64, verified: bool) {
         self.destroyed(token, ok, Effect::Wipe { bytes, verified });
     }
 
     /// Records that the name of the file was removed.
-    pub fn unlinked(&self, token: Token, ok: bool) {
+    pub fn unlinked(&self, token: IntentId, ok: bool) {
         self.destroyed(token, ok, Effect::Unlink);
     }
 
     /// Records that the directory was removed.
-    pub fn rmdired(&self, token: Token, ok: bool) {
+    pub fn rmdired(&self, token: IntentId, ok: bool) {
         self.destroyed(token, ok, Effect::Rmdir);
     }
 
@@ -254,7 +254,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `infra.audit`.
-    pub fn stage(&self, stage: Stage, mark: Mark) -> Result<(), Failure> {
+    pub fn stage(&self, stage: Stage, mark: Boundary) -> Result<(), Failure> {
         self.record_and_sync(&Record::Stage { stage, mark })
     }
 
@@ -347,30 +347,30 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn birth(&self, file: NewFile<'_>) -> Birth {
+    fn birth(&self, file: NewFile<'_>) -> Creation {
         let NewFile { kind, role, parent, name } = file;
-        Birth { kind, role, parent, name: self.key.name(name) }
+        Creation { kind, role, parent, name: self.key.name(name) }
     }
 
-    fn intent(&self, state: &mut State, file: FileId, intent: Intent) -> Result<Token, Failure> {
+    fn intent(&self, state: &mut State, file: FileId, intent: Intent) -> Result<IntentId, Failure> {
         let seq = self.record(state, &Record::Intent { file, intent })?;
-        Ok(Token { file, seq: Some(seq) })
+        Ok(IntentId { file, seq: Some(seq) })
     }
 
-    fn destroying(&self, file: FileId, intent: Intent) -> Token {
+    fn destroying(&self, file: FileId, intent: Intent) -> IntentId {
         self.intent(&mut self.lock(), file, intent).unwrap_or_else(|_| {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
-            Token { file, seq: None }
+            IntentId { file, seq: None }
         })
     }
 
-    fn done(&self, token: Token, ok: bool, effect: Effect) -> Result<(), Failure> {
+    fn done(&self, token: IntentId, ok: bool, effect: Effect) -> Result<(), Failure> {
         let mut state = self.lock();
         let Some(intent) = token.seq else { return state.check() };
         self.record(&mut state, &Record::Done { file: token.file, intent, ok, effect }).map(drop)
     }
 
-    fn destroyed(&self, token: Token, ok: bool, effect: Effect) {
+    fn destroyed(&self, token: IntentId, ok: bool, effect: Effect) {
         let announced = token.seq.is_some();
         if self.done(token, ok, effect).is_err() && announced {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);

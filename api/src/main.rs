@@ -6,7 +6,7 @@ use cadmill_api::start;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
-use cadmill_stores::config::{self, Binary, Config};
+use cadmill_stores::config::{self, Config, Program};
 use clap::Command;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,8 +20,8 @@ fn main() -> ExitCode {
     let command = Command::new("cadmill-api")
         .version(cadmill_core::BUILD)
         .about("Hands out states, reasons and presigned URLs; never touches a file");
-    let matches = config::augment(command, Binary::Api).get_matches();
-    let (config, settings) = match config::load(&matches, Binary::Api) {
+    let matches = config::augment(command, Program::Api).get_matches();
+    let (config, settings) = match config::load(&matches, Program::Api) {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");

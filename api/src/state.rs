@@ -65,7 +65,7 @@ impl Server {
     /// polls of all to the records. [`crate::listener::serve`] does it every few seconds.
     pub async fn sweep(&self, now: Instant) {
         for silent in self.pollers.sweep(now) {
-            if silent.gave_up {
+            if silent.abandoned {
                 tracing::info!(job.id = %silent.job, poll.n = silent.polls, "the client gave up");
             }
             if silent.count > 0

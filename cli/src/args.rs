@@ -2,7 +2,7 @@
 
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};
-use cadmill_stores::config::{self, Binary};
+use cadmill_stores::config::{self, Program};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(crate) struct ServeArgs {
 
 impl clap::Args for ServeArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
-        config::augment(command, Binary::Serve)
+        config::augment(command, Program::Serve)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {

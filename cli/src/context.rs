@@ -1,11 +1,11 @@
 //! What a command runs with: the engines, the workspace's place, the engine host.
 
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::confinement::Level;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::{HOST_VARIABLE, Supervisor, engine_host};
 use cadmill_converter::linux::privileges;
-use cadmill_converter::workspace::Place;
+use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::domain::failure::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,11 +24,11 @@ pub(crate) fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 /// The setting that arguments and environment describe.
-pub(crate) fn build(engines_file: Option<&Path>) -> Result<Setting, Failure> {
+pub(crate) fn build(engines_file: Option<&Path>) -> Result<ConversionContext, Failure> {
     // This process holds plaintext in its buffers: it must not end in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     let engines = Engines::with(engines_file)?;
     let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;
     let supervisor = Supervisor::new(host).requiring(Level::from_environment()?);
-    Ok(Setting { engines, place: Place::from_environment(), supervisor, hosts: None })
+    Ok(ConversionContext { engines, place: WorkspaceRoot::from_environment(), supervisor, hosts: None })
 }

@@ -4,8 +4,8 @@ use crate::args::ConvertArgs;
 use crate::progress::Progress;
 use crate::{context, error, output};
 use cadmill_converter::conversion;
-use cadmill_converter::conversion::report::Facts;
-use cadmill_converter::conversion::request::Order;
+use cadmill_converter::conversion::report::ConversionReport;
+use cadmill_converter::conversion::request::ConversionRequest;
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::millis;
@@ -42,12 +42,12 @@ pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
     }
 }
 
-type Ended = (Result<Published, Failure>, Facts);
+type Ended = (Result<Published, Failure>, ConversionReport);
 
 fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
     let setting = context::build(args.engines.engines_file.as_deref())?;
     let destination = Destination::new(args.output.as_deref())?;
-    let order = Order {
+    let order = ConversionRequest {
         format: args.to.clone(),
         engine: args.engine.clone(),
         root: args.root.clone(),
@@ -75,7 +75,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
 }
 
 /// What is known of the job, for the JSON of success and failure alike.
-fn facts_object(facts: &Facts) -> Map<String, Value> {
+fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
     let times = &facts.times;
     let object = json!({
         "engine": facts.target.as_ref().map(|target| json!({

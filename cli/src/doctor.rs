@@ -6,11 +6,11 @@
 
 use crate::args::DoctorArgs;
 use crate::{context, error, output};
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::confinement;
 use cadmill_converter::engine::posture::{self, Check, Posture};
 use cadmill_converter::worker::admission;
-use cadmill_converter::workspace::{Place, Privacy, Private};
+use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
 use cadmill_core::domain::failure::Failure;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -38,10 +38,10 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
 
 /// In the order of the worker.
 fn look() -> Result<Posture, Failure> {
-    let mut place = Place::from_environment();
+    let mut place = WorkspaceRoot::from_environment();
     let privacy = Privacy::from_environment()?;
     let mut private = place.make_private(privacy, admission::available_bytes())?;
-    let setting = Setting { place, ..context::build(None)? };
+    let setting = ConversionContext { place, ..context::build(None)? };
     let posture = posture::probe(
         &setting.supervisor,
         &setting.place,

@@ -3,7 +3,7 @@
 
 use crate::args::EnginesArgs;
 use crate::{context, error, output};
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::conversion::{self, Description};
 use cadmill_converter::engine::registry::Engine;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
 type Found<'a> = (&'a Engine, Result<Description, Failure>);
 
 /// Asks every engine, one process each, all at once.
-fn ask_all<'a>(setting: &'a Setting, cancel: &AtomicBool) -> Vec<Found<'a>> {
+fn ask_all<'a>(setting: &'a ConversionContext, cancel: &AtomicBool) -> Vec<Found<'a>> {
     std::thread::scope(|scope| {
         let asked: Vec<_> = setting
             .engines

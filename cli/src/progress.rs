@@ -2,7 +2,7 @@
 //! both on standard error.
 
 use crate::output;
-use cadmill_converter::conversion::report::{Facts, Observer, Stage};
+use cadmill_converter::conversion::report::{ConversionReport, Observer, Stage};
 use cadmill_converter::engine::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::limits::millis;
@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// The last line: what it took.
-    pub(crate) fn finish(&self, converted: bool, facts: &Facts) {
+    pub(crate) fn finish(&self, converted: bool, facts: &ConversionReport) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -8,12 +8,12 @@
 use crate::args::ServeArgs;
 use crate::{error, output};
 use cadmill_api::start;
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::posture;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
-use cadmill_converter::engine::warm_pool::Hosts;
-use cadmill_converter::workspace::Place;
+use cadmill_converter::engine::warm_pool::WarmPool;
+use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::adapters::aws::StaticCredentials;
@@ -21,7 +21,7 @@ use cadmill_stores::adapters::embedded::server::Capacity;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::{MAX_DELIVERIES, Server, Stores};
-use cadmill_stores::config::{self, Backend, Binary, Config, Settings};
+use cadmill_stores::config::{self, Backend, Config, Program, Settings};
 use cadmill_stores::connections::{Limits, Times, descriptors};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -57,7 +57,7 @@ impl Pauses {
 }
 
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
-    let (config, settings) = match config::load(&args.matches, Binary::Serve) {
+    let (config, settings) = match config::load(&args.matches, Program::Serve) {
         Ok(loaded) => loaded,
         Err(problems) => {
             output::note(&problems.to_string());
@@ -83,7 +83,7 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
     // The worker reads the file itself; a mistake in it is told now.
     let engines = Engines::with(config.worker.engines_file.as_deref())?;
-    Hosts::check(config.worker.warm.as_deref().unwrap_or_default(), &engines)?;
+    WarmPool::check(config.worker.warm.as_deref().unwrap_or_default(), &engines)?;
     confinement(config, engines)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -97,9 +97,9 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
 /// now, before anybody submits a job that nobody would take.
 fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
     let host = engine_host(config.worker.engine_host.as_deref())?;
-    let setting = Setting {
+    let setting = ConversionContext {
         engines,
-        place: Place::new(config.worker.workspace.clone(), config.worker.allow_disk),
+        place: WorkspaceRoot::new(config.worker.workspace.clone(), config.worker.allow_disk),
         supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
         hosts: None,
     };
@@ -122,7 +122,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     let listener = start::bind(config).await?;
     let bound = listener.local_addr().map_err(|e| Failure::io("asking for the own address", &e))?;
 
-    let mut environment = settings.to_environment(Binary::Worker);
+    let mut environment = settings.to_environment(Program::Worker);
     environment.push(("CADMILL_S3_ENDPOINT", server.endpoint()));
     let keeper = Keeper {
         program: worker.to_owned(),

@@ -5,7 +5,7 @@ pub mod fixtures;
 
 pub mod model;
 
-use cadmill_archive::{Decoder, Entry, Opening, Plan, Step};
+use cadmill_archive::{Decoder, Entry, CentralDirectoryReader, Plan, Step};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::ArchiveLimits;
 
@@ -21,7 +21,7 @@ pub fn limits() -> ArchiveLimits {
 
 /// Name and content of every entry; `piece` bytes at a time, in and out.
 pub fn read(bytes: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut opening = Opening::new(bytes.len() as u64, &limits())?;
+    let mut opening = CentralDirectoryReader::new(bytes.len() as u64, &limits())?;
     while let Some(wanted) = opening.wants() {
         let wanted = &bytes[wanted.start as usize..wanted.end as usize];
         opening.feed(&wanted[..piece.min(wanted.len())])?;

@@ -132,7 +132,7 @@ impl std::str::FromStr for Compress {
 
 /// What the client asked for. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct JobSpec {
     /// Who asked.
     pub owner: Owner,
     /// The file's name at the client.
@@ -240,7 +240,7 @@ pub struct Job {
     /// Its name.
     pub id: JobId,
     /// What was asked for.
-    pub order: Order,
+    pub order: JobSpec,
     /// Where it stands.
     pub state: State,
     /// What is being done.
@@ -285,7 +285,7 @@ pub struct Job {
 
 impl Job {
     /// A job that nothing has happened to. [`super::state::created`] also says when it is due.
-    pub(super) fn new(id: JobId, order: Order, now: Millis) -> Self {
+    pub(super) fn new(id: JobId, order: JobSpec, now: Millis) -> Self {
         Self {
             id,
             order,

@@ -30,7 +30,7 @@
 
 use super::failure::FailureCode;
 use super::ids::JobId;
-use super::job::{Job, JobFailure, Lease, MAX_HEADS, Millis, Multipart, Object, Order, Stage, State};
+use super::job::{Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
 }
 
 /// A new job.
-pub fn created(id: JobId, order: Order, policy: &Policy, now: Millis) -> Job {
+pub fn created(id: JobId, order: JobSpec, policy: &Policy, now: Millis) -> Job {
     let mut job = Job::new(id, order, now);
     job.due = Some(due(&job, policy, now));
     job

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 /// An upload has appeared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct UploadEvent {
     /// The bucket that tells of it. Whether it is ours is for the reader to say.
     pub bucket: String,
     /// The job that the key names.
@@ -31,7 +31,7 @@ pub struct Notice {
     pub reason: String,
 }
 
-impl Notice {
+impl UploadEvent {
     /// A notice of a job's upload that no event told of.
     pub fn of_job(bucket: String, job: JobId) -> Self {
         // Older than every real event, so that it never outranks one.
@@ -55,7 +55,7 @@ pub enum NoticeError {
 ///
 /// # Errors
 /// [`NoticeError`] for what is no event at all.
-pub fn parse(body: &str) -> Result<Vec<Notice>, NoticeError> {
+pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     let Ok(Value::Object(event)) = serde_json::from_str(body) else { return Err(NoticeError::Json) };
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     if let Some(records) = event.get("Records") {
@@ -146,14 +146,14 @@ struct Described3 {
     object: Described,
 }
 
-fn of_detail(detail: &Value) -> Result<Option<Notice>, NoticeError> {
+fn of_detail(detail: &Value) -> Result<Option<UploadEvent>, NoticeError> {
     let Detail { bucket, object, reason } =
         Detail::deserialize(detail).map_err(|_| NoticeError::Shape("its detail lacks bucket or object"))?;
     let key = object.key.clone();
     Ok(notice(bucket, &key, object, reason))
 }
 
-fn of_record(record: &Value) -> Result<Option<Notice>, NoticeError> {
+fn of_record(record: &Value) -> Result<Option<UploadEvent>, NoticeError> {
     let record = Record::deserialize(record)
         .map_err(|_| NoticeError::Shape("a record lacks its source, name, bucket or object"))?;
     let kind = record.event_name.strip_prefix("ObjectCreated:");
@@ -164,12 +164,13 @@ fn of_record(record: &Value) -> Result<Option<Notice>, NoticeError> {
     Ok(key.and_then(|key| notice(bucket, &key, object, kind.to_owned())))
 }
 
-fn notice(bucket: Bucket, key: &str, object: Described, reason: String) -> Option<Notice> {
+fn notice(bucket: Bucket, key: &str, object: Described, reason: String) -> Option<UploadEvent> {
     let key: ObjectKey = key.parse().ok()?;
     let is_upload = key.role() == Role::Upload;
     let Described { sequencer, version, .. } = object;
     let version = version.filter(|version| !version.is_empty());
-    let notice = Notice { bucket: bucket.name, job: key.job(), key: Some(key), version, sequencer, reason };
+    let notice =
+        UploadEvent { bucket: bucket.name, job: key.job(), key: Some(key), version, sequencer, reason };
     is_upload.then_some(notice)
 }
 

@@ -35,13 +35,13 @@ pub trait EventQueue: Send + Sync {
     async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>>;
 
     /// Hides a received message for this long from now on; zero makes it come at once.
-    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()>;
+    async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()>;
 
     /// Deletes a received message.
     async fn delete(&self, message: &Message) -> PortResult<()>;
 
     /// Moves a received message to where the dead letters lie.
-    async fn bury(&self, message: &Message) -> PortResult<()>;
+    async fn dead_letter(&self, message: &Message) -> PortResult<()>;
 
     /// Number of dead letters; approximate on some queues.
     async fn dead_letters(&self) -> PortResult<u64>;

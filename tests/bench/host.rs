@@ -9,10 +9,10 @@
 //! the process has been started a second before the request. Prints milliseconds to the
 //! loaded library and to the end, and the largest resident set in bytes, one run a line.
 
-use cadmill_converter::engine::protocol::{Answer, Request, Task};
+use cadmill_converter::engine::protocol::{Answer, EngineRequest, Task};
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::engine::supervisor::{Outcome, Report, Supervisor, engine_host};
-use cadmill_converter::workspace::{Place, Workspace};
+use cadmill_converter::engine::supervisor::{Outcome, ProcessReport, Supervisor, engine_host};
+use cadmill_converter::workspace::{Workspace, WorkspaceRoot};
 use cadmill_core::domain::limits::Caps;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = std::env::var_os("CADMILL_ENGINE_HOST").map(PathBuf::from);
     let supervisor = Supervisor::new(engine_host(host.as_deref())?);
     for _ in 0..runs.parse::<u32>()? {
-        let workspace = Place::from_environment().create()?;
+        let workspace = WorkspaceRoot::from_environment().create()?;
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
             std::fs::copy(entry.path(), workspace.input().join(entry.file_name()))?;
         }
-        let request = |task| Request::new(library.clone(), task, &Caps::default());
+        let request = |task| EngineRequest::new(library.clone(), task, &Caps::default());
         let (time, report) = run(&supervisor, &request, &workspace, file, format, !ahead.is_empty())?;
         match report.outcome {
             Outcome::Answered(Answer::Converted { .. }) => {}
@@ -53,12 +53,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run(
     supervisor: &Supervisor,
-    request: &dyn Fn(Task) -> Request,
+    request: &dyn Fn(Task) -> EngineRequest,
     workspace: &Workspace,
     file: &str,
     format: &str,
     ahead: bool,
-) -> Result<(Duration, Report), Box<dyn Error>> {
+) -> Result<(Duration, ProcessReport), Box<dyn Error>> {
     let (input_dir, output_dir, scratch) = (workspace.input(), workspace.output(), workspace.scratch());
     let (caps, cancel) = (Caps::default(), AtomicBool::new(false));
     let task = Task::Convert {

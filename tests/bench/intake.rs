@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 use cadmill_archive::{Decoder, Entry, Plan};
-use cadmill_converter::intake::{Flow, Local, Remote, Source};
+use cadmill_converter::intake::{DownloadConfig, Local, Remote, Source};
 use cadmill_converter::workspace::Folder;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::{Compress, Object, Order};
+use cadmill_core::domain::job::{Compress, JobSpec, Object};
 use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_core::ports::ObjectStore;
 use cadmill_stores::adapters::aws::S3Store;
@@ -202,7 +202,7 @@ async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, 
     let store: Arc<dyn ObjectStore> = Arc::new(store(data, endpoint).await?);
     let started = Instant::now();
     let object = store.head(&key()).await?;
-    let order = Order {
+    let order = JobSpec {
         owner: "bench".parse()?,
         file_name: "plan.zip".parse()?,
         size_bytes: object.size_bytes,
@@ -212,7 +212,7 @@ async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, 
         options: Default::default(),
         compress: Compress::Never,
     };
-    let remote = Remote::open(store, &order, object, &limits(), Flow::default()).await??;
+    let remote = Remote::open(store, &order, object, &limits(), DownloadConfig::default()).await??;
     Ok((remote, started))
 }
 
@@ -221,7 +221,7 @@ async fn bare_gets(data: &Path, endpoint: String) -> Outcome {
     let store = Arc::new(store(data, endpoint).await?);
     let started = Instant::now();
     let object = store.head(&key()).await?;
-    let flow = Flow::default();
+    let flow = DownloadConfig::default();
     let starts = (0..object.size_bytes).step_by(usize::try_from(flow.part_bytes)?);
     let get = |start: u64| {
         let (store, object): (Arc<S3Store>, Object) = (Arc::clone(&store), object.clone());

@@ -3,7 +3,7 @@
 //!
 //! Prints one JSON object on standard output, times in seconds.
 
-use cadmill_converter::workspace::Place;
+use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::ledger::LedgerId;
 use cadmill_core::ledger::{Ledger, Opening};
@@ -49,7 +49,7 @@ fn round(args: &Args, threads: usize) -> Result<serde_json::Value, Box<dyn Error
     let id = LedgerId::of_attempt(JobId::random(), 1);
     let opening = Opening { ledger: id, worker: "bench".to_owned(), posture: Default::default() };
     let ledger = Arc::new(Ledger::open(&sink, None, Arc::new(SystemClock), opening)?);
-    let workspace = Place::new(args.place.clone(), false).create_recorded(Arc::clone(&ledger))?;
+    let workspace = WorkspaceRoot::new(args.place.clone(), false).create_recorded(Arc::clone(&ledger))?;
     fill(&workspace.input(), args)?;
     let started = Instant::now();
     workspace.remove()?;

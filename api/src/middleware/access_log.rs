@@ -20,7 +20,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// In an answer's extensions: the job that the request was about.
 #[derive(Clone, Copy)]
-pub struct About(pub JobId);
+pub struct LogFields(pub JobId);
 
 /// Middleware, the outermost: names the request, turns a panic into a problem, adds
 /// the headers, writes the line.
@@ -36,7 +36,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         Problem::new(FailureCode::ServerInternal, "the server failed").into_response()
     });
     add_headers(response.headers_mut(), &id);
-    let about = response.extensions().get::<About>().map(|About(job)| tracing::field::display(*job));
+    let about = response.extensions().get::<LogFields>().map(|LogFields(job)| tracing::field::display(*job));
     let owner = response.extensions().get::<Owner>().map(Owner::as_str);
     let route = template.as_ref().map_or("none", MatchedPath::as_str);
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

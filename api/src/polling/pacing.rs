@@ -30,7 +30,7 @@ impl Default for Throughput {
 
 impl Throughput {
     /// Counts a job that is done. Each must be counted once.
-    pub fn saw(&self, job: &Job) {
+    pub fn record(&self, job: &Job) {
         let (Some(claimed), Some(ended)) = (job.times.claimed, job.times.ended) else { return };
         let seconds = ended.saturating_sub(claimed) as f64 / 1000.0;
         if job.state == State::Completed && seconds > 0.0 {
@@ -83,11 +83,11 @@ fn done(job: &Job) -> f64 {
 mod tests {
     use super::*;
     use cadmill_core::domain::ids::JobId;
-    use cadmill_core::domain::job::Order;
+    use cadmill_core::domain::job::JobSpec;
     use cadmill_core::domain::state::{Policy, created};
 
     fn job(size_bytes: u64) -> Job {
-        let order = Order {
+        let order = JobSpec {
             owner: "ann".parse().unwrap(),
             file_name: "a.zip".parse().unwrap(),
             size_bytes,
@@ -125,12 +125,12 @@ mod tests {
         let mut done = job(1 << 30);
         (done.state, done.times.claimed, done.times.ended) = (State::Completed, Some(0), Some(1_000));
         let before = seen.pause(&job(60_000_000), 0).unwrap();
-        seen.saw(&done);
+        seen.record(&done);
         assert!(seen.pause(&job(60_000_000), 0).unwrap() < before);
         assert_eq!(seen.pause(&done, 0), None);
         // A clock that stood still says nothing.
         done.times.ended = Some(0);
-        seen.saw(&done);
+        seen.record(&done);
         assert!(seen.pause(&job(60_000_000), 0).unwrap() >= MIN_PAUSE);
     }
 }

@@ -52,7 +52,7 @@ pub struct Polled {
 
 /// A job that nobody asks for any more.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Silent {
+pub struct IdlePoller {
     /// The job.
     pub job: JobId,
     /// Polls of it.
@@ -60,7 +60,7 @@ pub struct Silent {
     /// Polls to add to the record.
     pub count: u64,
     /// The client had not seen the end.
-    pub gave_up: bool,
+    pub abandoned: bool,
 }
 
 impl Pollers {
@@ -93,7 +93,7 @@ impl Pollers {
     }
 
     /// Takes out the jobs that nobody asks for any more.
-    pub fn sweep(&self, now: Instant) -> Vec<Silent> {
+    pub fn sweep(&self, now: Instant) -> Vec<IdlePoller> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_silent =
             |poller: &Poller| now.saturating_duration_since(poller.latest) >= PATIENCE.max(3 * poller.pause);
@@ -103,8 +103,8 @@ impl Pollers {
         for job in silent {
             if let Some(poller) = table.by_job.remove(&job) {
                 table.by_turn.remove(&poller.turn);
-                let (polls, count, gave_up) = (poller.polls, poller.uncounted, !poller.ended);
-                found.push(Silent { job, polls, count, gave_up });
+                let (polls, count, abandoned) = (poller.polls, poller.uncounted, !poller.ended);
+                found.push(IdlePoller { job, polls, count, abandoned });
             }
         }
         found
@@ -135,7 +135,7 @@ mod tests {
         let again = pollers.polled(id(1), State::Completed, None, at(4));
         assert_eq!((again.saw_end, again.count), (false, 0));
         let silent = pollers.sweep(at(34));
-        assert_eq!(silent, [Silent { job: id(1), polls: 4, count: 1, gave_up: false }]);
+        assert_eq!(silent, [IdlePoller { job: id(1), polls: 4, count: 1, abandoned: false }]);
         assert_eq!(pollers.sweep(at(99)), []);
     }
 
@@ -146,8 +146,8 @@ mod tests {
         pollers.polled(id(1), State::Processing, Some(Duration::from_secs(15)), at(0));
         pollers.polled(id(2), State::Pending, Some(Duration::from_secs(1)), at(0));
         assert_eq!(pollers.sweep(at(29)), []);
-        assert_eq!(pollers.sweep(at(30)), [Silent { job: id(2), polls: 1, count: 1, gave_up: true }]);
-        assert_eq!(pollers.sweep(at(45)), [Silent { job: id(1), polls: 1, count: 1, gave_up: true }]);
+        assert_eq!(pollers.sweep(at(30)), [IdlePoller { job: id(2), polls: 1, count: 1, abandoned: true }]);
+        assert_eq!(pollers.sweep(at(45)), [IdlePoller { job: id(1), polls: 1, count: 1, abandoned: true }]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use crate::auth::Caller;
 use crate::extract::{JobPath, no_such_job};
-use crate::middleware::access_log::About;
+use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
@@ -75,7 +75,7 @@ pub(super) async fn job_audit(
     let job = state.jobs.store().get(id).await?;
     let job = job.filter(|job| caller.auditor || job.order.owner == caller.owner).ok_or_else(no_such_job)?;
     let mut response = Json(describe(&job)).into_response();
-    response.extensions_mut().insert(About(id));
+    response.extensions_mut().insert(LogFields(id));
     Ok(response)
 }
 

@@ -5,7 +5,7 @@
 //! process that dies in between leaves a record that expires.
 
 use crate::extract::{JobPath, Json, Query, no_such_job};
-use crate::middleware::access_log::About;
+use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
 use crate::routes::status::{self, StatusBody};
 use crate::routes::uploads::{self, Upload};
@@ -17,7 +17,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Owner, Role};
-use cadmill_core::domain::job::{Compress, Job, Order, State as JobState};
+use cadmill_core::domain::job::{Compress, Job, JobSpec, State as JobState};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::route;
 use cadmill_core::domain::state::Event;
@@ -43,7 +43,7 @@ const MAX_PAGE: u32 = 100;
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Compress)]
-enum Zipping {
+enum CompressMode {
     /// It is given as it is: the default.
     Never,
     /// It is zipped if it is text and large.
@@ -52,7 +52,7 @@ enum Zipping {
     Always,
 }
 
-impl Zipping {
+impl CompressMode {
     fn compress(self) -> Compress {
         match self {
             Self::Never => Compress::Never,
@@ -90,7 +90,7 @@ pub(super) struct NewJob {
     /// Whether one output file is zipped: `auto` zips it if it is text and large. Several
     /// files always become one zip archive.
     #[serde(default)]
-    compress: Option<Zipping>,
+    compress: Option<CompressMode>,
     /// A name for the job: a UUID in lower case. Sending the same order with the same
     /// name again makes no second job.
     #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -178,12 +178,12 @@ pub(super) async fn create_job(
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    response.extensions_mut().insert(About(id));
+    response.extensions_mut().insert(LogFields(id));
     Ok(response)
 }
 
 /// The order that a request means, if everything about it is right.
-fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, Order), Problem> {
+fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, JobSpec), Problem> {
     let file_name = new
         .file_name
         .parse()
@@ -207,9 +207,9 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
         Some(text) => text.parse().map_err(|error| invalid(format!("job_id: {error}")))?,
         None => JobId::random(),
     };
-    let compress = new.compress.map_or(Compress::Never, Zipping::compress);
+    let compress = new.compress.map_or(Compress::Never, CompressMode::compress);
     let (size_bytes, format, root) = (new.size_bytes, new.target_format, new.root);
-    Ok((id, Order { owner, file_name, size_bytes, sha256, format, root, options, compress }))
+    Ok((id, JobSpec { owner, file_name, size_bytes, sha256, format, root, options, compress }))
 }
 
 fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {
@@ -325,7 +325,7 @@ pub(super) async fn job_downloaded(
     of(state.jobs.send(id, &Event::Dismissed).await?)?;
     purge(&state, id).await;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    response.extensions_mut().insert(About(id));
+    response.extensions_mut().insert(LogFields(id));
     Ok(response)
 }
 

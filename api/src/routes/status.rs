@@ -1,7 +1,7 @@
 //! Where a job stands: one read of the store per request, and one line in the log.
 
 use crate::extract::{JobPath, no_such_job};
-use crate::middleware::access_log::About;
+use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
 use crate::rate_limits::whole_seconds;
 use crate::schema::{FaultName, StageMillis, StageName, StateName};
@@ -150,7 +150,7 @@ pub(super) async fn job_status(
     if let Some(pause) = pause {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
     }
-    response.extensions_mut().insert(About(id));
+    response.extensions_mut().insert(LogFields(id));
     Ok(response)
 }
 
@@ -168,7 +168,7 @@ pub(super) async fn answer(state: &ApiState, job: &Job) -> Result<Response, Prob
     let mut body = describe(job, state.throughput.pause(job, state.jobs.clock().now()));
     body.download = download(state, job).await?;
     let mut response = Json(body).into_response();
-    response.extensions_mut().insert(About(job.id));
+    response.extensions_mut().insert(LogFields(job.id));
     Ok(response)
 }
 
@@ -271,7 +271,7 @@ fn note_poll(state: &ApiState, job: &Job, pause: Option<Duration>) {
         "poll"
     );
     if polled.saw_end {
-        state.throughput.saw(job);
+        state.throughput.record(job);
         let (jobs, id, times) = (state.jobs.clone(), job.id, polled.count);
         tokio::spawn(async move {
             if let Err(error) = jobs.send(id, &Event::Polled { times }).await {

@@ -6,7 +6,7 @@
 //! objects of the job are deleted, which gives up every upload under its prefix.
 
 use crate::extract::{JobPath, Query, no_such_job};
-use crate::middleware::access_log::About;
+use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
 use crate::routes::status::{self, StatusBody, timestamp};
 use crate::state::ApiState;
@@ -406,6 +406,6 @@ fn key(job: &Job) -> ObjectKey {
 
 fn about(job: &Job, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
-    response.extensions_mut().insert(About(job.id));
+    response.extensions_mut().insert(LogFields(job.id));
     response
 }

@@ -7,7 +7,7 @@ use crate::args::ShowArgs;
 use crate::output;
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::record::FileId;
-use cadmill_core::domain::ledger::timeline::{Life, Story};
+use cadmill_core::domain::ledger::timeline::{FileHistory, Timeline};
 use std::process::ExitCode;
 
 /// Characters of a life line.
@@ -48,7 +48,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     Ok(exit(audit.verdict))
 }
 
-fn row(file: FileId, life: &Life, story: &Story) -> String {
+fn row(file: FileId, life: &FileHistory, story: &Timeline) -> String {
     format!(
         "{file:>4}  {:<9}  {:<9}  {:>10}  {:>8}  {:>8}  {:>8}  {:>11}  {}",
         life.birth.kind.as_str(),

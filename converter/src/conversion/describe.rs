@@ -1,8 +1,8 @@
 //! Asking an engine what it is and can do.
 
-use super::Setting;
-use crate::engine::failure::judge;
-use crate::engine::protocol::{Answer, Request, Task};
+use super::ConversionContext;
+use crate::engine::failure::failure_of;
+use crate::engine::protocol::{Answer, EngineRequest, Task};
 use crate::engine::registry::Engine;
 use crate::engine::supervisor::{Identity, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -45,10 +45,14 @@ impl Description {
 ///
 /// # Errors
 /// `engine.*` when its library cannot be used, `infra.*` when it cannot be asked.
-pub fn describe(engine: &Engine, setting: &Setting, cancel: &AtomicBool) -> Result<Description, Failure> {
+pub fn describe(
+    engine: &Engine,
+    setting: &ConversionContext,
+    cancel: &AtomicBool,
+) -> Result<Description, Failure> {
     let workspace = setting.place.create()?;
     let caps = Caps { time: Duration::from_secs(60), ..Caps::default() };
-    let request = Request::new(engine.library().clone(), Task::Describe, &caps);
+    let request = EngineRequest::new(engine.library().clone(), Task::Describe, &caps);
     let report = setting
         .supervisor
         .run(&request, &caps, &workspace.scratch(), &workspace.output(), cancel, &mut |_| {})
@@ -58,7 +62,7 @@ pub fn describe(engine: &Engine, setting: &Setting, cancel: &AtomicBool) -> Resu
         (Outcome::Answered(Answer::Described { inputs, outputs }), Some(identity)) => {
             Ok(Description { identity, inputs: words(inputs), outputs: formats(outputs) })
         }
-        (outcome, _) => match judge(&engine.name, outcome) {
+        (outcome, _) => match failure_of(&engine.name, outcome) {
             Err(failure) => Err(failure),
             Ok(()) => Err(Failure::new(FailureCode::EngineHost, "the engine host answered another question")),
         },

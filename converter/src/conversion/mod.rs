@@ -13,9 +13,9 @@ mod output;
 pub mod report;
 pub mod request;
 
-use crate::engine::failure::{cancelled, cap_failure, judge};
-use crate::engine::protocol::{Answer, Request, Task};
-use crate::engine::supervisor::{Ahead, Cap, Event, Outcome, Report, clean};
+use crate::engine::failure::{cancelled, cap_failure, failure_of};
+use crate::engine::protocol::{Answer, EngineRequest, Task};
+use crate::engine::supervisor::{Cap, Event, Outcome, ProcessReport, WarmHost, clean};
 use crate::intake::{Local, Source};
 use crate::publish::{Sink, needs_archive};
 use crate::workspace::Workspace;
@@ -24,10 +24,10 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
-use context::Setting;
+use context::ConversionContext;
 use output::output_files;
-use report::{Facts, Observer, Stage};
-use request::Order;
+use report::{ConversionReport, Observer, Stage};
+use request::ConversionRequest;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -42,15 +42,16 @@ pub use options::check_options;
 /// [`Failure`], in the result; the workspace is gone then too. Had it to stay,
 /// the failure says so.
 pub fn run<S: Sink>(
-    order: &Order,
+    order: &ConversionRequest,
     input: &Path,
     sink: &S,
-    setting: &Setting,
+    setting: &ConversionContext,
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
-) -> (Result<S::Output, Failure>, Facts) {
+) -> (Result<S::Output, Failure>, ConversionReport) {
     let started = Instant::now();
-    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default(), ahead: None };
+    let mut job =
+        Job { order, sink, setting, cancel, observer, facts: ConversionReport::default(), ahead: None };
     let result = job.run(input);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
@@ -62,16 +63,17 @@ pub fn run<S: Sink>(
 /// # Errors
 /// [`Failure`], in the result.
 pub fn run_in<S: Sink>(
-    order: &Order,
+    order: &ConversionRequest,
     input: &dyn Source,
     sink: &S,
-    setting: &Setting,
+    setting: &ConversionContext,
     workspace: &Workspace,
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
-) -> (Result<S::Output, Failure>, Facts) {
+) -> (Result<S::Output, Failure>, ConversionReport) {
     let started = Instant::now();
-    let mut job = Job { order, sink, setting, cancel, observer, facts: Facts::default(), ahead: None };
+    let mut job =
+        Job { order, sink, setting, cancel, observer, facts: ConversionReport::default(), ahead: None };
     let result = job.run_in(input, workspace);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
@@ -79,14 +81,14 @@ pub fn run_in<S: Sink>(
 }
 
 struct Job<'a, S> {
-    order: &'a Order,
+    order: &'a ConversionRequest,
     sink: &'a S,
-    setting: &'a Setting,
+    setting: &'a ConversionContext,
     cancel: &'a AtomicBool,
     observer: &'a mut dyn Observer,
-    facts: Facts,
+    facts: ConversionReport,
     /// A host that was started for it ahead, until it is used.
-    ahead: Option<Ahead>,
+    ahead: Option<WarmHost>,
 }
 
 /// The file to convert and where it lies.
@@ -124,7 +126,7 @@ impl<S: Sink> Job<'_, S> {
         self.facts.input_bytes = input.size_bytes();
         let (root, target) = match input.plan() {
             Some(plan) => self.unpack(input, plan, workspace)?,
-            None => self.take_as_it_is(input, workspace)?,
+            None => self.stage_plain_file(input, workspace)?,
         };
         self.facts.root = Some(root.name.clone());
         self.facts.target = Some(target.clone());
@@ -132,12 +134,12 @@ impl<S: Sink> Job<'_, S> {
         let stem = fit(&self.sink.stem(stem_of(&root.name), &target.extension));
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
-        self.convert_and_again(&root, &target, &main_name, workspace)?;
+        self.convert_with_retry(&root, &target, &main_name, workspace)?;
         self.publish(&main_name, &target.extension, workspace)
     }
 
     /// A crash may be chance: the state of a library with threads, a race, a bit.
-    fn convert_and_again(
+    fn convert_with_retry(
         &mut self,
         root: &Root,
         target: &Target,
@@ -191,7 +193,7 @@ impl<S: Sink> Job<'_, S> {
     }
 
     /// A file that is no archive.
-    fn take_as_it_is(
+    fn stage_plain_file(
         &mut self,
         input: &dyn Source,
         workspace: &Workspace,
@@ -292,7 +294,7 @@ impl<S: Sink> Job<'_, S> {
             format_id: target.format_id.clone(),
             options: self.order.options.clone(),
         };
-        let request = Request::new(engine.library().clone(), task, &self.order.caps);
+        let request = EngineRequest::new(engine.library().clone(), task, &self.order.caps);
         // A request that does not fit a frame is too many options: all else is short.
         if crate::engine::frame::encode(&crate::engine::protocol::Command::Run(Box::new(request.clone())))
             .is_err()
@@ -306,16 +308,21 @@ impl<S: Sink> Job<'_, S> {
         if matches!(report.outcome, Outcome::Answered(Answer::BadOption(_))) && report.identity.is_some() {
             report.outcome = self.judge_options(&request, report.outcome)?;
         }
-        self.note(&report, workspace);
-        workspace.take_stock()?;
-        judge(&engine.name, report.outcome).map_err(|mut failure| {
+        self.record(&report, workspace);
+        workspace.scan()?;
+        failure_of(&engine.name, report.outcome).map_err(|mut failure| {
             failure.message = workspace.hide(&failure.message);
-            blame_a_full_workspace(failure, workspace)
+            map_workspace_full(failure, workspace)
         })
     }
 
     /// By the host that waits for it, if there is one; or else by one that is started now.
-    fn report(&mut self, request: &Request, engine: &str, workspace: &Workspace) -> Result<Report, Failure> {
+    fn report(
+        &mut self,
+        request: &EngineRequest,
+        engine: &str,
+        workspace: &Workspace,
+    ) -> Result<ProcessReport, Failure> {
         let observer = &mut *self.observer;
         let hear = &mut |event| match event {
             Event::Confined(_) => {}
@@ -328,7 +335,7 @@ impl<S: Sink> Job<'_, S> {
                 Ok(report) => return Ok(report),
                 Err(unused) => tracing::warn!(engine, "{unused}; another is started"),
             }
-            workspace.take_stock()?;
+            workspace.scan()?;
             workspace.clear_output()?;
         }
         let (caps, scratch, output) = (&self.order.caps, workspace.scratch(), workspace.output());
@@ -340,7 +347,7 @@ impl<S: Sink> Job<'_, S> {
 
     /// An engine that has seen the input may not blame its owner's options, unless one that
     /// has not seen it says the same.
-    fn judge_options(&self, request: &Request, blamed: Outcome) -> Result<Outcome, Failure> {
+    fn judge_options(&self, request: &EngineRequest, blamed: Outcome) -> Result<Outcome, Failure> {
         let Task::Convert { input, output, format_id, options, .. } = &request.task else {
             return Ok(blamed);
         };
@@ -360,7 +367,7 @@ impl<S: Sink> Job<'_, S> {
             options: options.clone(),
         };
         let caps = Caps { time: self.order.caps.time.min(MAX_OPTIONS_TIME), ..self.order.caps };
-        let request = Request { task, ..request.clone() };
+        let request = EngineRequest { task, ..request.clone() };
         let report = self
             .setting
             .supervisor
@@ -382,7 +389,7 @@ impl<S: Sink> Job<'_, S> {
         Ok(())
     }
 
-    fn note(&mut self, report: &Report, workspace: &Workspace) {
+    fn record(&mut self, report: &ProcessReport, workspace: &Workspace) {
         let load = report.load_time.unwrap_or(report.wall_time);
         self.facts.times.load = load;
         self.facts.times.convert = report.wall_time.saturating_sub(load);
@@ -436,7 +443,7 @@ fn memory_too_small(bytes: u64) -> Failure {
 
 /// An engine that cannot write refuses the input or crashes (a mapped file gives
 /// SIGBUS), in words of its own. When the workspace is full, that is the reason.
-fn blame_a_full_workspace(failure: Failure, workspace: &Workspace) -> Failure {
+fn map_workspace_full(failure: Failure, workspace: &Workspace) -> Failure {
     let blamed = matches!(failure.code, FailureCode::EngineRejected | FailureCode::EngineCrashed);
     match workspace.free_bytes() {
         Ok(free) if blamed && free < FULL_BYTES => {

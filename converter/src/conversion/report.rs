@@ -30,7 +30,7 @@ pub trait Observer {
 /// What is known of a job at its end, good or bad. Fields are zero or empty for
 /// what was not reached.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct ConversionReport {
     /// Size of the input file.
     pub input_bytes: u64,
     /// Expanded size of the archive; zero for a plain file.

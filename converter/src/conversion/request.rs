@@ -5,7 +5,7 @@ use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 
 /// What is to be converted, to what, within which limits.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct ConversionRequest {
     /// FORMAT: an extension or an engine's own format id.
     pub format: String,
     /// The only engine that may serve.

@@ -9,7 +9,7 @@ use cadmill_core::domain::limits::millis;
 use cadmill_core::domain::limits::{Caps, display_size};
 
 /// The failure that an outcome is, if it is one.
-pub(crate) fn judge(engine: &str, outcome: Outcome) -> Result<(), Failure> {
+pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> {
     let fail = |code, text: String| Err(Failure::new(code, text).with("engine", engine));
     match outcome {
         Outcome::Answered(Answer::Converted { .. } | Answer::Described { .. } | Answer::Probed) => Ok(()),

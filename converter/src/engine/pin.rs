@@ -1,8 +1,8 @@
 //! Pinned libraries: whether a file is the one whose SHA-256 the engines file names.
 //!
 //! Hashing costs milliseconds for each ten megabytes, more than all else that a small job
-//! pays for its engine. A worker remembers the files that it has hashed ([`Pins`]), and
-//! tells the engine host which file that was ([`Seal`]). The host opens the file, loads it
+//! pays for its engine. A worker remembers the files that it has hashed ([`PinCache`]), and
+//! tells the engine host which file that was ([`FileFingerprint`]). The host opens the file, loads it
 //! through the very descriptor that it looked at, and hashes it itself unless the seal fits.
 //! So what is told can only spare the hashing of a file that is the same and unchanged.
 //!
@@ -38,7 +38,7 @@ const KEEPS_TIMES: [u64; 6] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x794C_7630, 0x
 /// What tells a file and its content from any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seal {
+pub struct FileFingerprint {
     device: u64,
     inode: u64,
     bytes: i64,
@@ -47,7 +47,7 @@ pub struct Seal {
     changed: (i64, i64),
 }
 
-impl Seal {
+impl FileFingerprint {
     /// Of an open file.
     ///
     /// # Errors
@@ -73,16 +73,16 @@ impl Seal {
 
 /// Files that were hashed in this process, and what came of it.
 #[derive(Debug, Clone, Default)]
-pub struct Pins {
-    known: Arc<Mutex<HashMap<(PathBuf, String), Seal>>>,
+pub struct PinCache {
+    known: Arc<Mutex<HashMap<(PathBuf, String), FileFingerprint>>>,
 }
 
-impl Pins {
+impl PinCache {
     /// The seal of the file, if its SHA-256 is known to be this one. None says nothing: the
     /// engine host hashes it then, and tells what is wrong.
-    pub fn seal(&self, path: &Path, sha256: &str) -> Option<Seal> {
+    pub fn seal(&self, path: &Path, sha256: &str) -> Option<FileFingerprint> {
         let file = File::open(path).ok()?;
-        let seal = Seal::of(&file).ok()?;
+        let seal = FileFingerprint::of(&file).ok()?;
         let key = (path.to_owned(), sha256.to_owned());
         if self.known().get(&key) == Some(&seal) {
             return Some(seal);
@@ -93,14 +93,14 @@ impl Pins {
         }
         let found = digest::sha256(&file).ok()?;
         // Unchanged while it was read.
-        if found != sha256 || Seal::of(&file).ok()? != seal {
+        if found != sha256 || FileFingerprint::of(&file).ok()? != seal {
             return None;
         }
         self.known().insert(key, seal);
         Some(seal)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<(PathBuf, String), Seal>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<(PathBuf, String), FileFingerprint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -113,10 +113,10 @@ fn keeps_times(file: &File) -> bool {
 ///
 /// # Errors
 /// [`PinError`].
-pub fn open(path: &Path, sha256: &str, sealed: Option<Seal>) -> Result<File, PinError> {
+pub fn open(path: &Path, sha256: &str, sealed: Option<FileFingerprint>) -> Result<File, PinError> {
     let missing = |e: io::Error| PinError::Missing(format!("cannot open {}: {e}", path.display()));
     let file = File::open(path).map_err(missing)?;
-    if sealed.is_some() && sealed == Seal::of(&file).ok() {
+    if sealed.is_some() && sealed == FileFingerprint::of(&file).ok() {
         return Ok(file);
     }
     let found = digest::sha256(&file).map_err(missing)?;
@@ -167,7 +167,7 @@ mod tests {
             return;
         }
         settle();
-        let pins = Pins::default();
+        let pins = PinCache::default();
         let seal = pins.seal(file.path(), &digest).expect("it is the pinned one");
         assert_eq!(pins.seal(file.path(), &digest), Some(seal));
         assert!(open(file.path(), &digest, Some(seal)).is_ok());
@@ -195,7 +195,7 @@ mod tests {
         let (same, _) = file(b"the library");
         let (other, _) = file(b"another one");
         settle();
-        let pins = Pins::default();
+        let pins = PinCache::default();
         let seal = pins.seal(first.path(), &digest).unwrap();
         std::fs::rename(same.path(), first.path()).unwrap();
         // The renamed one has just been changed, as far as its times say.
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn what_was_changed_just_now_or_is_on_tmpfs_is_not_remembered() {
         let (fresh, digest) = file(b"the library");
-        let pins = Pins::default();
+        let pins = PinCache::default();
         assert_eq!(pins.seal(fresh.path(), &digest), None);
         let memory = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
         OpenOptions::new().write(true).open(memory.path()).unwrap().write_all(b"the library").unwrap();
@@ -223,14 +223,20 @@ mod tests {
     fn a_pin_is_no_other_files_pin() {
         let (file, digest) = file(b"the library");
         settle();
-        let pins = Pins::default();
+        let pins = PinCache::default();
         let _ = pins.seal(file.path(), &digest);
         assert_eq!(pins.seal(file.path(), &"0".repeat(64)), None);
     }
 
     #[test]
     fn time_must_have_passed_since_the_last_change() {
-        let seal = |seconds| Seal { device: 1, inode: 1, bytes: 1, modified: (0, 0), changed: (seconds, 0) };
+        let seal = |seconds| FileFingerprint {
+            device: 1,
+            inode: 1,
+            bytes: 1,
+            modified: (0, 0),
+            changed: (seconds, 0),
+        };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         assert!(seal(997).is_settled(now) && !seal(998).is_settled(now));
         assert!(!seal(2000).is_settled(now), "from the future");

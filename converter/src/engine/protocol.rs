@@ -9,7 +9,7 @@
 //! shown.
 
 use crate::engine::confinement::{InForce, Level};
-use crate::engine::pin::Seal;
+use crate::engine::pin::FileFingerprint;
 use cadmill_core::domain::format::EngineKind;
 use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// The one request; always first.
-    Run(Box<Request>),
+    Run(Box<EngineRequest>),
     /// The conversion that a host with [`Task::Await`] waits for; sent once.
     Go(Box<Task>),
     /// Stop as soon as the library allows.
@@ -36,7 +36,7 @@ pub enum Command {
 /// What the host is to do, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Request {
+pub struct EngineRequest {
     /// [`VERSION`].
     pub version: u32,
     /// Process id of the supervisor: the host ends when it is no longer its parent.
@@ -53,7 +53,7 @@ pub struct Request {
     pub confinement: Confinement,
 }
 
-impl Request {
+impl EngineRequest {
     /// A request of this process. How the host is to confine itself is up to the supervisor.
     pub fn new(library: Library, task: Task, caps: &Caps) -> Self {
         Self {
@@ -91,7 +91,7 @@ pub struct Library {
     /// SHA-256 that the file must have, in hexadecimal.
     pub sha256: Option<String>,
     /// What tells the file that had it, if it has been hashed before.
-    pub seal: Option<Seal>,
+    pub seal: Option<FileFingerprint>,
     /// Directories that it reads besides its file, e.g. its tables of projections.
     pub data: Vec<PathBuf>,
     /// Libraries that it needs and the linker does not find; loaded before it.

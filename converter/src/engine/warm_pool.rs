@@ -2,7 +2,7 @@
 //! the loading of a library are most of what a short conversion costs, and for an engine in
 //! Java all but a tenth of it.
 //!
-//! - [`Hosts::hand_out`] gives a job a host that waits, with the directories that it has
+//! - [`WarmPool::hand_out`] gives a job a host that waits, with the directories that it has
 //!   confined itself to; or else starts one in the job's own workspace, so that the library
 //!   is loaded while the input is brought in.
 //! - A host serves one job and ends. While it waits it has no file, no name and no secret
@@ -11,11 +11,11 @@
 //!   write less. Whatever fails here
 //!   is told in one line, and the job runs as if there were no host.
 
-use crate::engine::failure::judge;
-use crate::engine::protocol::{Request, Task};
+use crate::engine::failure::failure_of;
+use crate::engine::protocol::{EngineRequest, Task};
 use crate::engine::registry::{Engine, Engines};
-use crate::engine::supervisor::{Ahead, Supervisor};
-use crate::workspace::{Place, Workspace};
+use crate::engine::supervisor::{Supervisor, WarmHost};
+use crate::workspace::{Workspace, WorkspaceRoot};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::Caps;
 use std::fmt;
@@ -26,8 +26,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const WAITING_BYTES: u64 = 96 << 20;
 
 /// The hosts of one worker.
-pub struct Hosts {
-    place: Place,
+pub struct WarmPool {
+    place: WorkspaceRoot,
     supervisor: Supervisor,
     caps: Caps,
     /// One host each; an engine may stand here more than once.
@@ -47,11 +47,11 @@ struct Waiting {
 /// The host goes before its directories do.
 struct Host {
     engine: String,
-    ahead: Ahead,
+    ahead: WarmHost,
     workspace: Workspace,
 }
 
-impl Hosts {
+impl WarmPool {
     /// Keeps a host ready for each engine of `names`, a list with commas.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Hosts {
     pub fn new(
         names: &str,
         engines: &Engines,
-        place: Place,
+        place: WorkspaceRoot,
         supervisor: Supervisor,
         caps: Caps,
     ) -> Result<Self, Failure> {
@@ -70,7 +70,7 @@ impl Hosts {
     /// Whether `names` can be kept: for one who starts a worker and wants to know before.
     ///
     /// # Errors
-    /// As of [`Hosts::new`].
+    /// As of [`WarmPool::new`].
     pub fn check(names: &str, engines: &Engines) -> Result<(), Failure> {
         all_wanted(names, engines).map(drop)
     }
@@ -121,7 +121,7 @@ impl Hosts {
         engine: &Engine,
         caps: &Caps,
         workspace: &Workspace,
-    ) -> Result<Option<Ahead>, Failure> {
+    ) -> Result<Option<WarmHost>, Failure> {
         if let Some(host) = self.take(&engine.name, caps)
             && workspace.take_over(&host.workspace)?
         {
@@ -155,7 +155,7 @@ impl Hosts {
     }
 }
 
-impl fmt::Debug for Hosts {
+impl fmt::Debug for WarmPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hosts").field("kept", &self.kept()).finish_non_exhaustive()
     }
@@ -182,7 +182,7 @@ fn serves(host: &Caps, job: &Caps) -> bool {
 /// Says why a host that waited has ended, and whether the next one may fare better.
 fn may_be_chance(host: Host) -> bool {
     let Host { engine, ahead, workspace } = host;
-    let why = ahead.unable().and_then(|outcome| judge(&engine, outcome).err());
+    let why = ahead.unable().and_then(|outcome| failure_of(&engine, outcome).err());
     match &why {
         Some(failure) => tracing::error!(
             engine,
@@ -214,9 +214,9 @@ fn start_in(
     engine: &Engine,
     caps: &Caps,
     supervisor: &Supervisor,
-) -> Result<Ahead, Failure> {
+) -> Result<WarmHost, Failure> {
     let task = Task::Await { input_dir: workspace.input(), output_dir: workspace.output() };
-    let request = Request::new(engine.library().clone(), task, caps);
+    let request = EngineRequest::new(engine.library().clone(), task, caps);
     supervisor
         .start_ahead(request, caps, &workspace.scratch(), &workspace.output())
         .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
@@ -226,10 +226,10 @@ fn start_in(
 mod tests {
     use super::*;
 
-    fn hosts(names: &str) -> Result<Hosts, Failure> {
-        let place = Place::new("/dev/shm".into(), false);
+    fn hosts(names: &str) -> Result<WarmPool, Failure> {
+        let place = WorkspaceRoot::new("/dev/shm".into(), false);
         let supervisor = Supervisor::new("/nonexistent".into());
-        Hosts::new(names, &Engines::default(), place, supervisor, Caps::default())
+        WarmPool::new(names, &Engines::default(), place, supervisor, Caps::default())
     }
 
     #[test]
@@ -246,9 +246,9 @@ mod tests {
     fn a_host_that_cannot_be_started_leaves_nothing_behind() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
         let supervisor = Supervisor::new("/nonexistent".into());
-        let at = Place::new(place.path().into(), false);
-        let hosts =
-            Hosts::new("assimp-jvm", &Engines::default(), at.clone(), supervisor, Caps::default()).unwrap();
+        let at = WorkspaceRoot::new(place.path().into(), false);
+        let hosts = WarmPool::new("assimp-jvm", &Engines::default(), at.clone(), supervisor, Caps::default())
+            .unwrap();
         hosts.fill();
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
         // The job goes on without.

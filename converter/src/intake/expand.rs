@@ -5,7 +5,7 @@
 //! and the bytes that it waits for were asked for before all that is still held.
 
 use super::Piece;
-use super::file_writer::{Spares, Target, Write, failed};
+use super::file_writer::{BufferPool, Target, Write, failed};
 use crate::stack;
 use crate::workspace::Folder;
 use cadmill_archive::{Decoder, Step};
@@ -36,7 +36,7 @@ pub(super) struct Work<'a> {
 
 /// What all threads see.
 pub(super) struct Shared<'a> {
-    pub(super) spares: Spares,
+    pub(super) buffers: BufferPool,
     directory: &'a Folder,
     cancel: &'a AtomicBool,
     total: u64,
@@ -61,7 +61,7 @@ pub(super) fn run<'a>(
     make_directories(directory, pieces)?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let shared = Shared {
-        spares: Spares::new(processors > 1),
+        buffers: BufferPool::new(processors > 1),
         directory,
         cancel,
         total,
@@ -109,7 +109,7 @@ fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
             file.fail();
             shared.fail(failed(&error));
         }
-        shared.spares.give(bytes);
+        shared.buffers.give(bytes);
     }
 }
 
@@ -173,7 +173,7 @@ impl Shared<'_> {
             Some(entry) if entry.is_directory() => None,
             _ => {
                 let (path, size) = (piece.path, piece.size_bytes);
-                Some(Target::create(self.directory, path, size, buffer, writes, &self.spares)?)
+                Some(Target::create(self.directory, path, size, buffer, writes, &self.buffers)?)
             }
         };
         loop {

@@ -3,7 +3,7 @@
 //!
 //! Written with pwrite and not through a mapping: docs/adr/0010.
 
-use crate::workspace::{Filling, Folder};
+use crate::workspace::{Folder, PendingFile};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::chain::ContentDigest;
 use cadmill_core::domain::ledger::record::FileRole;
@@ -22,15 +22,15 @@ const QUEUE: usize = 16;
 
 /// A chunk that waits.
 pub(super) struct Write {
-    pub(super) file: Arc<Filling>,
+    pub(super) file: Arc<PendingFile>,
     pub(super) offset: u64,
     pub(super) bytes: Vec<u8>,
 }
 
 /// Spare buffers. There are as many as chunks may wait.
-pub(super) struct Spares(Mutex<Vec<Vec<u8>>>);
+pub(super) struct BufferPool(Mutex<Vec<Vec<u8>>>);
 
-impl Spares {
+impl BufferPool {
     /// For a writer's queue; without a writer everybody writes, and none is needed.
     pub(super) fn new(writer: bool) -> Self {
         let count = if writer { QUEUE } else { 0 };
@@ -52,13 +52,13 @@ pub(super) fn failed(error: &io::Error) -> Failure {
 
 /// A file that is being filled from its beginning to its end.
 pub(super) struct Target<'a> {
-    file: Arc<Filling>,
+    file: Arc<PendingFile>,
     content: Option<ContentDigest>,
     offset: u64,
     filled: usize,
     buffer: &'a mut Vec<u8>,
     queue: &'a Sender<Write>,
-    spares: &'a Spares,
+    buffers: &'a BufferPool,
 }
 
 impl<'a> Target<'a> {
@@ -73,13 +73,13 @@ impl<'a> Target<'a> {
         size_bytes: u64,
         buffer: &'a mut Vec<u8>,
         queue: &'a Sender<Write>,
-        spares: &'a Spares,
+        buffers: &'a BufferPool,
     ) -> Result<Self, Failure> {
         let file = folder.create(path, FileRole::Input)?;
         reserve(file.file(), size_bytes)?;
         buffer.resize(CHUNK, 0);
         let content = file.content();
-        Ok(Self { file: Arc::new(file), content, offset: 0, filled: 0, buffer, queue, spares })
+        Ok(Self { file: Arc::new(file), content, offset: 0, filled: 0, buffer, queue, buffers })
     }
 
     /// Where the next bytes of the content go; never empty.
@@ -96,7 +96,7 @@ impl<'a> Target<'a> {
         if self.filled < self.buffer.len() {
             return Ok(());
         }
-        let Some(mut spare) = self.spares.take() else { return self.flush() };
+        let Some(mut spare) = self.buffers.take() else { return self.flush() };
         self.content.iter_mut().for_each(|content| content.update(self.buffer));
         spare.resize(CHUNK, 0);
         let bytes = std::mem::replace(self.buffer, spare);

@@ -4,7 +4,7 @@
 use super::expand::{Chunks, Work, run};
 use super::{Piece, Source, begins_as_zip, pieces, wanted};
 use crate::workspace::Folder;
-use cadmill_archive::{Opening, Plan};
+use cadmill_archive::{CentralDirectoryReader, Plan};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -115,7 +115,7 @@ pub(super) fn plan_of(
     if !begins_as_zip(&head) {
         return Ok(None);
     }
-    let mut opening = Opening::new(size_bytes, limits)?;
+    let mut opening = CentralDirectoryReader::new(size_bytes, limits)?;
     while let Some(range) = wanted(&opening) {
         opening.feed(&read(file, range)?)?;
     }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The engine is started after all of this has held: every CRC-32, every size, the
-//! digest, and the ETag of the object in every reply. Memory is bounded by [`Flow`] and
+//! digest, and the ETag of the object in every reply. Memory is bounded by [`DownloadConfig`] and
 //! by the number of threads, whatever the size of the file.
 
 mod expand;
@@ -26,7 +26,7 @@ pub use local::Local;
 pub use remote::Remote;
 
 use crate::workspace::Folder;
-use cadmill_archive::{Entry, Opening, Plan};
+use cadmill_archive::{CentralDirectoryReader, Entry, Plan};
 use cadmill_core::domain::failure::Failure;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ const BLOCK: u64 = 1 << 20;
 ///
 /// - `buffer_bytes` holds three parts or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow {
+pub struct DownloadConfig {
     /// Bytes of one request. 8 MiB: the size at which S3 gives its full throughput
     /// ("Best practices design patterns: optimizing Amazon S3 performance").
     pub part_bytes: u64,
@@ -55,18 +55,18 @@ pub struct Flow {
     pub pause: Duration,
     /// A part is asked for a second time, beside the first, when it takes three times
     /// as long as the others did, and at least so long.
-    pub late: Duration,
+    pub hedge_after: Duration,
     /// The same while no other part has come that it could be compared with.
-    pub late_alone: Duration,
+    pub hedge_first_after: Duration,
 }
 
-impl Default for Flow {
+impl Default for DownloadConfig {
     fn default() -> Self {
         Self::with_buffer(Self::BUFFER_BYTES)
     }
 }
 
-impl Flow {
+impl DownloadConfig {
     /// Bytes of the buffer when nobody says.
     pub const BUFFER_BYTES: u64 = 48 << 20;
 
@@ -83,8 +83,8 @@ impl Flow {
             requests: 4,
             tries: 5,
             pause: Duration::from_millis(200),
-            late: Duration::from_millis(500),
-            late_alone: Duration::from_secs(10),
+            hedge_after: Duration::from_millis(500),
+            hedge_first_after: Duration::from_secs(10),
         }
     }
 
@@ -141,7 +141,7 @@ fn begins_as_zip(head: &[u8]) -> bool {
 }
 
 /// What is to be read next of the directory of an archive.
-fn wanted(opening: &Opening) -> Option<Range<u64>> {
+fn wanted(opening: &CentralDirectoryReader) -> Option<Range<u64>> {
     opening.wants().map(|range| range.start..range.end.min(range.start + BLOCK))
 }
 

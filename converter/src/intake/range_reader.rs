@@ -4,7 +4,7 @@
 //! that takes much longer than others did gets a second one beside it, and the first
 //! answer counts: a connection that hangs would hold up all that is behind it.
 
-use super::Flow;
+use super::DownloadConfig;
 use bytes::Bytes;
 use cadmill_core::domain::job::Object;
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
@@ -27,19 +27,19 @@ const TIMES_AS_LONG: u32 = 3;
 pub(super) struct Reader {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) object: Object,
-    pub(super) flow: Flow,
-    pub(super) pace: Arc<Pace>,
+    pub(super) flow: DownloadConfig,
+    pub(super) pace: Arc<LatencyTracker>,
 }
 
 /// How long the latest parts took, and what was done about those that did not come.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct LatencyTracker {
     times: Mutex<Vec<Duration>>,
     again: AtomicU64,
     beside: AtomicU64,
 }
 
-impl Pace {
+impl LatencyTracker {
     fn took(&self, time: Duration) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.len() == REMEMBERED {
@@ -49,10 +49,12 @@ impl Pace {
     }
 
     /// How long a part may take before it is late.
-    fn patience(&self, flow: &Flow) -> Duration {
+    fn patience(&self, flow: &DownloadConfig) -> Duration {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
         times.sort_unstable();
-        times.get(times.len() / 2).map_or(flow.late_alone, |median| flow.late.max(*median * TIMES_AS_LONG))
+        times
+            .get(times.len() / 2)
+            .map_or(flow.hedge_first_after, |median| flow.hedge_after.max(*median * TIMES_AS_LONG))
     }
 
     /// Requests that were made again after a failure, and beside one that was late.

@@ -6,15 +6,15 @@
 //! can stand still.
 
 use super::expand::{Chunks, INTERVAL, Shared, Work, run};
-use super::{Flow, Piece, Source, begins_as_zip, pieces, wanted};
-use crate::intake::range_reader::{Pace, Reader};
+use super::{DownloadConfig, Piece, Source, begins_as_zip, pieces, wanted};
+use crate::intake::range_reader::{LatencyTracker, Reader};
 use crate::stack;
 use crate::workspace::Folder;
 use bytes::Bytes;
-use cadmill_archive::{Opening, Plan};
+use cadmill_archive::{CentralDirectoryReader, Plan};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{ZIP_BASED_INPUTS, extension_of};
-use cadmill_core::domain::job::{Object, Order};
+use cadmill_core::domain::job::{JobSpec, Object};
 use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_core::ports::object_store::Checksum;
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
@@ -57,15 +57,15 @@ impl Remote {
     /// Inside `input.size_mismatch`, `input.replaced` and `input.archive.*`.
     pub async fn open(
         store: Arc<dyn ObjectStore>,
-        order: &Order,
+        order: &JobSpec,
         object: Object,
         limits: &ArchiveLimits,
-        flow: Flow,
+        flow: DownloadConfig,
     ) -> PortResult<Result<Self, Failure>> {
         if let Err(failure) = same_size(order, &object) {
             return Ok(Err(failure));
         }
-        let reader = Reader { store, object, flow, pace: Arc::new(Pace::default()) };
+        let reader = Reader { store, object, flow, pace: Arc::new(LatencyTracker::default()) };
         let name = order.file_name.as_str().to_owned();
         let whole = ZIP_BASED_INPUTS.contains(&extension_of(&name).as_str());
         let looked = async {
@@ -98,7 +98,7 @@ impl Remote {
         let end = if digester.is_some() { self.reader.object.size_bytes } else { body };
         let all = digester.as_ref().map(|digester| &digester.parts);
         let result = run(directory, body, pieces, cancel, progress, |shared, work, progress| {
-            let mut hands = Hands { pieces, open: None, position: 0, work };
+            let mut hands = PartSplitter { pieces, open: None, position: 0, work };
             if let Err(failure) = self.hand_on(self.parts(end), &mut hands, shared, all, progress) {
                 shared.fail(failure);
             }
@@ -150,7 +150,7 @@ impl Remote {
     fn hand_on(
         &self,
         mut parts: impl Stream<Item = Result<Bytes, Failure>> + Unpin,
-        hands: &mut Hands<'_, '_>,
+        hands: &mut PartSplitter<'_, '_>,
         shared: &Shared<'_>,
         all: Option<&Sender<Bytes>>,
         progress: &mut dyn FnMut(f64),
@@ -216,7 +216,7 @@ impl Source for Remote {
     }
 }
 
-fn same_size(order: &Order, object: &Object) -> Result<(), Failure> {
+fn same_size(order: &JobSpec, object: &Object) -> Result<(), Failure> {
     let (declared, uploaded) = (order.size_bytes, object.size_bytes);
     if declared == uploaded {
         return Ok(());
@@ -237,7 +237,7 @@ async fn plan_of(reader: &Reader, limits: &ArchiveLimits) -> PortResult<Result<O
     if !begins_as_zip(&reader.read(0..size.min(4)).await?) {
         return Ok(Ok(None));
     }
-    let mut opening = match Opening::new(size, limits) {
+    let mut opening = match CentralDirectoryReader::new(size, limits) {
         Ok(opening) => opening,
         Err(failure) => return Ok(Err(failure)),
     };
@@ -264,7 +264,7 @@ fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Bytes {
 }
 
 /// Cuts parts into what belongs to each piece.
-struct Hands<'a, 'w> {
+struct PartSplitter<'a, 'w> {
     /// Those that have not got all of their bytes.
     pieces: &'a [Piece<'a>],
     /// The way to the first of them, once it has begun.
@@ -273,7 +273,7 @@ struct Hands<'a, 'w> {
     work: &'w Sender<Work<'a>>,
 }
 
-impl<'a> Hands<'a, '_> {
+impl<'a> PartSplitter<'a, '_> {
     fn take(&mut self, mut part: Bytes) -> Result<(), Failure> {
         while let [piece, rest @ ..] = self.pieces
             && !part.is_empty()

@@ -139,13 +139,13 @@ fn a_small_buffer_has_small_parts() {
     for (buffer, part, parts) in
         [(48 << 20, 8 << 20, 6), (100 << 20, 8 << 20, 12), (3 << 20, 1 << 20, 3), (0, 1, 3)]
     {
-        let flow = Flow::with_buffer(buffer);
+        let flow = DownloadConfig::with_buffer(buffer);
         assert_eq!((flow.part_bytes, flow.parts()), (part, parts));
     }
-    assert_eq!(Flow::default(), Flow::with_buffer(Flow::BUFFER_BYTES));
+    assert_eq!(DownloadConfig::default(), DownloadConfig::with_buffer(DownloadConfig::BUFFER_BYTES));
 }
 
 #[test]
 fn the_default_of_the_configuration_is_that_of_the_flow() {
-    assert_eq!(cadmill_core::domain::limits::parse_size("48M"), Ok(Flow::BUFFER_BYTES));
+    assert_eq!(cadmill_core::domain::limits::parse_size("48M"), Ok(DownloadConfig::BUFFER_BYTES));
 }

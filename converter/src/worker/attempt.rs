@@ -8,14 +8,14 @@
 //! destroyed. Without either the attempt has failed.
 
 use super::failpoint;
-use crate::conversion::context::Setting;
-use crate::conversion::report::{Facts, Observer};
+use crate::conversion::context::ConversionContext;
+use crate::conversion::report::{ConversionReport, Observer};
 use crate::conversion::{self};
 use crate::engine::supervisor::Identity;
 use crate::intake::{Remote, Source};
-use crate::worker::lease::Hold;
-use crate::worker::ledger::{Marks, Recording};
-use crate::worker::upload::Store;
+use crate::worker::lease::JobLease;
+use crate::worker::ledger::{LedgerFactory, StageRecorder};
+use crate::worker::upload::ObjectStoreSink;
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Job, Object, Stage};
@@ -33,11 +33,11 @@ pub(super) struct Attempt {
     pub(super) job: Job,
     /// The input, or why the job is refused.
     pub(super) input: Result<Remote, Failure>,
-    pub(super) hold: Arc<Hold>,
+    pub(super) hold: Arc<JobLease>,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) runtime: Handle,
-    pub(super) setting: Setting,
-    pub(super) recording: Recording,
+    pub(super) setting: ConversionContext,
+    pub(super) recording: LedgerFactory,
     pub(super) caps: Caps,
     pub(super) archive: ArchiveLimits,
 }
@@ -84,7 +84,7 @@ impl Attempt {
     }
 
     fn in_workspace(&self, input: &Remote, ledger: &Arc<Ledger>) -> Result<Object, (Failure, Stage)> {
-        let marks = Marks::new(ledger);
+        let marks = StageRecorder::new(ledger);
         marks.enter(Some(Stage::Fetch));
         let workspace = self.setting.place.create_recorded(Arc::clone(ledger));
         let workspace = workspace.map_err(|failure| (failure, Stage::Fetch))?;
@@ -113,11 +113,16 @@ impl Attempt {
         }
     }
 
-    fn work(&self, input: &Remote, workspace: &Workspace, marks: &Marks<'_>) -> Result<Object, Failure> {
+    fn work(
+        &self,
+        input: &Remote,
+        workspace: &Workspace,
+        marks: &StageRecorder<'_>,
+    ) -> Result<Object, Failure> {
         // As much again for the output as the input takes up: as admission reckons.
         let needed = input.needs_bytes().saturating_mul(2);
         workspace.admit("the input, with as much again for the output,", needed)?;
-        let order = conversion::request::Order {
+        let order = conversion::request::ConversionRequest {
             format: self.job.order.format.clone(),
             engine: None,
             root: self.job.order.root.clone(),
@@ -127,7 +132,7 @@ impl Attempt {
             archive: self.archive,
             crash_retries: 1,
         };
-        let store = Store {
+        let store = ObjectStoreSink {
             objects: &self.objects,
             runtime: &self.runtime,
             job: self.job.id,
@@ -145,11 +150,11 @@ impl Attempt {
             &self.hold.cancel,
             &mut watcher,
         );
-        self.note(&facts);
+        self.record(&facts);
         result.map_err(|failure| within(failure, workspace))
     }
 
-    fn note(&self, facts: &Facts) {
+    fn record(&self, facts: &ConversionReport) {
         let times = &facts.times;
         let stages = [
             (Stage::Fetch, times.unpack),
@@ -180,8 +185,8 @@ fn within(mut failure: Failure, workspace: &Workspace) -> Failure {
 }
 
 struct Watcher<'a> {
-    hold: &'a Hold,
-    marks: &'a Marks<'a>,
+    hold: &'a JobLease,
+    marks: &'a StageRecorder<'a>,
 }
 
 impl Observer for Watcher<'_> {

@@ -1,11 +1,11 @@
 //! What a worker is told, and what its tasks share.
 
 use super::admission::Budget;
-use super::lease::Hold;
-use super::ledger::Recording;
-use super::message::Letter;
-use crate::conversion::context::Setting;
-use crate::intake::Flow;
+use super::lease::JobLease;
+use super::ledger::LedgerFactory;
+use super::message::Delivery;
+use crate::conversion::context::ConversionContext;
+use crate::intake::DownloadConfig;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::jobs::Jobs;
@@ -35,21 +35,21 @@ pub struct WorkerSettings {
     /// Limits on an archive.
     pub archive: ArchiveLimits,
     /// How an upload is read.
-    pub flow: Flow,
+    pub flow: DownloadConfig,
 }
 
 pub(super) struct Active {
     /// The message that is kept for it.
-    pub(super) letter: Letter,
+    pub(super) delivery: Delivery,
     /// Once it is claimed.
-    pub(super) hold: Option<Arc<Hold>>,
+    pub(super) hold: Option<Arc<JobLease>>,
 }
 
 /// What the tasks of a worker share.
 pub(super) struct Shared {
     pub(super) settings: WorkerSettings,
-    pub(super) setting: Setting,
-    pub(super) recording: Recording,
+    pub(super) setting: ConversionContext,
+    pub(super) recording: LedgerFactory,
     pub(super) jobs: Jobs,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) queue: Arc<dyn EventQueue>,

@@ -1,6 +1,6 @@
 //! From a message to the end of its job.
 //!
-//! Every road through here ends in a [`Settle`]: what becomes of the message. When
+//! Every road through here ends in a [`Settlement`]: what becomes of the message. When
 //! in doubt it stays in the queue.
 
 use super::admission::{Admission, Share};
@@ -8,11 +8,11 @@ use super::attempt::{Attempt, Ended, panicked};
 use super::context::{Active, Shared};
 use super::failpoint;
 use super::lease::random;
-use super::message::{Letter, Settle};
+use super::message::{Delivery, Settlement};
 use super::vigil::{Vigil, look_interval};
 use crate::intake::{Remote, Source};
 use crate::stack;
-use crate::worker::lease::{Hold, Keeper, Lost};
+use crate::worker::lease::{JobLease, LeaseRenewer, StopReason};
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Role};
@@ -20,7 +20,7 @@ use cadmill_core::domain::job::{Job, JobFailure, Object, Stage, State};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::limits::Caps;
 use cadmill_core::domain::state::{Denied, Event};
-use cadmill_core::domain::upload_event::{self, Notice};
+use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::jobs::Change;
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{PortError, PortResult};
@@ -39,34 +39,34 @@ const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 impl Shared {
     /// Takes a message to its end.
-    pub(super) async fn take(self: Arc<Self>, message: Message, permit: Option<OwnedSemaphorePermit>) {
+    pub(super) async fn handle(self: Arc<Self>, message: Message, permit: Option<OwnedSemaphorePermit>) {
         let notices = match upload_event::parse(&message.body) {
             Ok(notices) => notices,
             Err(error) => {
                 tracing::error!(message.id = %message.id, error = %error, "a message that is no event");
-                return self.settle(&message, Settle::Bury).await;
+                return self.settle(&message, Settlement::DeadLetter).await;
             }
         };
-        let mut settle = Settle::Delete;
+        let mut settle = Settlement::Delete;
         let mut permit = permit;
-        let letter = Letter::of(message);
+        let delivery = Delivery::of(message);
         for notice in &notices {
-            match self.take_notice(notice, &letter, permit.take()).await {
-                Settle::Delete => {}
+            match self.handle_event(notice, &delivery, permit.take()).await {
+                Settlement::Delete => {}
                 other => settle = other,
             }
         }
-        if let Some(message) = letter.message() {
+        if let Some(message) = delivery.message() {
             self.settle(&message, settle).await;
         }
     }
 
-    async fn settle(&self, message: &Message, settle: Settle) {
+    async fn settle(&self, message: &Message, settle: Settlement) {
         let settled = match settle {
-            Settle::Delete => self.queue.delete(message).await,
-            Settle::Bury => self.queue.bury(message).await,
-            Settle::Return(after) => self.queue.hide(message, after).await,
-            Settle::Keep => Ok(()),
+            Settlement::Delete => self.queue.delete(message).await,
+            Settlement::DeadLetter => self.queue.dead_letter(message).await,
+            Settlement::Retry(after) => self.queue.change_visibility(message, after).await,
+            Settlement::Leave => Ok(()),
         };
         // It comes again and is judged again.
         if let Err(error) = settled {
@@ -75,80 +75,80 @@ impl Shared {
     }
 
     /// Takes one notice to the end of its job.
-    pub(super) async fn take_notice(
+    pub(super) async fn handle_event(
         self: &Arc<Self>,
-        notice: &Notice,
-        letter: &Letter,
+        notice: &UploadEvent,
+        delivery: &Delivery,
         permit: Option<OwnedSemaphorePermit>,
-    ) -> Settle {
+    ) -> Settlement {
         if notice.bucket != self.settings.bucket {
             tracing::error!(job.id = %notice.job, "an event of another bucket");
-            return Settle::Bury;
+            return Settlement::DeadLetter;
         }
-        let Some(entered) = self.enter(notice.job, letter) else {
-            return self.already_here(notice.job, letter).await;
+        let Some(entered) = self.enter(notice.job, delivery) else {
+            return self.already_here(notice.job, delivery).await;
         };
-        let mut road = Road { shared: self, notice, letter, permit, entered };
-        match road.go().await {
+        let mut road = EventHandler { shared: self, notice, delivery, permit, entered };
+        match road.run().await {
             Ok(settle) => settle,
             Err(error) => {
                 tracing::warn!(job.id = %notice.job, error = %error, "the job is left for later");
-                Settle::Return(STORE_PAUSE)
+                Settlement::Retry(STORE_PAUSE)
             }
         }
     }
 
-    fn enter(self: &Arc<Self>, job: JobId, letter: &Letter) -> Option<Entered> {
+    fn enter(self: &Arc<Self>, job: JobId, delivery: &Delivery) -> Option<ActiveJobGuard> {
         let mut active = self.active();
         if active.contains_key(&job) {
             return None;
         }
-        active.insert(job, Active { letter: letter.clone(), hold: None });
-        Some(Entered { shared: Arc::clone(self), job })
+        active.insert(job, Active { delivery: delivery.clone(), hold: None });
+        Some(ActiveJobGuard { shared: Arc::clone(self), job })
     }
 
     /// The message of a job that another task of this worker has: a copy may go, for
     /// that task's own message stays until the job has ended.
-    async fn already_here(&self, job: JobId, letter: &Letter) -> Settle {
-        let active = self.active().get(&job).map(|active| active.letter.clone());
-        let (Some(message), Some(active)) = (letter.message(), active) else {
-            return Settle::Keep;
+    async fn already_here(&self, job: JobId, delivery: &Delivery) -> Settlement {
+        let active = self.active().get(&job).map(|active| active.delivery.clone());
+        let (Some(message), Some(active)) = (delivery.message(), active) else {
+            return Settlement::Leave;
         };
         // Without a message of its own, that task is not what brings the job back.
-        if matches!(active, Letter::None) || active.renew(&message) {
-            return Settle::Keep;
+        if matches!(active, Delivery::None) || active.renew(&message) {
+            return Settlement::Leave;
         }
         // Of a job that has just ended it tells of an object that is to be deleted, when
         // that task is through.
         let live =
             self.jobs.store().get(job).await.map(|job| job.is_some_and(|job| !job.state.is_terminal()));
         if live != Ok(true) {
-            return Settle::Return(Duration::from_secs(1));
+            return Settlement::Retry(Duration::from_secs(1));
         }
         tracing::info!(job.id = %job, "a duplicate event is ignored");
-        Settle::Delete
+        Settlement::Delete
     }
 }
 
 /// The job is noted as this worker's while this lives.
-struct Entered {
+struct ActiveJobGuard {
     shared: Arc<Shared>,
     job: JobId,
 }
 
-impl Drop for Entered {
+impl Drop for ActiveJobGuard {
     fn drop(&mut self) {
         self.shared.active().remove(&self.job);
     }
 }
 
 /// The way of one notice.
-struct Road<'a> {
+struct EventHandler<'a> {
     shared: &'a Arc<Shared>,
-    notice: &'a Notice,
-    letter: &'a Letter,
+    notice: &'a UploadEvent,
+    delivery: &'a Delivery,
     permit: Option<OwnedSemaphorePermit>,
-    entered: Entered,
+    entered: ActiveJobGuard,
 }
 
 /// A job that may run: its input, of which the directory is known, and its share of
@@ -159,7 +159,7 @@ struct Admitted {
 }
 
 /// What watching another's lease ended with.
-enum Watched {
+enum LeaseWatch {
     /// It did not change for a whole lease.
     Dead(u64),
     /// The job is in another situation.
@@ -168,13 +168,13 @@ enum Watched {
     Stop,
 }
 
-impl Road<'_> {
-    async fn go(&mut self) -> PortResult<Settle> {
+impl EventHandler<'_> {
+    async fn run(&mut self) -> PortResult<Settlement> {
         let id = self.notice.job;
         let mut dead = None;
         loop {
             if self.shared.stop.is_cancelled() {
-                return Ok(Settle::Return(Duration::ZERO));
+                return Ok(Settlement::Retry(Duration::ZERO));
             }
             let Some(job) = self.shared.jobs.store().get(id).await? else {
                 // A slot is for work.
@@ -196,9 +196,9 @@ impl Road<'_> {
             let held = job.lease.as_ref().map(|lease| lease.revision);
             if held.is_some() && held != dead {
                 match self.watch(&job).await? {
-                    Watched::Dead(revision) => dead = Some(revision),
-                    Watched::Changed => dead = None,
-                    Watched::Stop => return Ok(Settle::Return(Duration::ZERO)),
+                    LeaseWatch::Dead(revision) => dead = Some(revision),
+                    LeaseWatch::Changed => dead = None,
+                    LeaseWatch::Stop => return Ok(Settlement::Retry(Duration::ZERO)),
                 }
                 continue;
             }
@@ -207,7 +207,7 @@ impl Road<'_> {
             }
             let room = match self.room(&job, &input).await? {
                 Some(room) => room,
-                None => return Ok(Settle::Return(Duration::from_secs(1))),
+                None => return Ok(Settlement::Retry(Duration::from_secs(1))),
             };
             if let Some(settle) = self.claim(&job, dead, room).await? {
                 return Ok(settle);
@@ -217,7 +217,7 @@ impl Road<'_> {
     }
 
     /// The event says that the object is there; the store says what it is.
-    async fn look_for_upload(&self, job: &Job) -> PortResult<Option<Settle>> {
+    async fn look_for_upload(&self, job: &Job) -> PortResult<Option<Settlement>> {
         match self.shared.objects.head(&upload_key(job.id, &job.order.file_name)).await {
             Ok(object) => {
                 let event = Event::Uploaded { object, sequencer: self.notice.sequencer.clone() };
@@ -225,22 +225,22 @@ impl Road<'_> {
                 Ok(None)
             }
             Err(PortError::NotFound(_))
-                if self.letter.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) =>
+                if self.delivery.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) =>
             {
                 tracing::error!(job.id = %job.id, "an event for an object that is not there");
-                Ok(Some(Settle::Bury))
+                Ok(Some(Settlement::DeadLetter))
             }
-            Err(PortError::NotFound(_)) => Ok(Some(Settle::Return(STORE_PAUSE))),
+            Err(PortError::NotFound(_)) => Ok(Some(Settlement::Retry(STORE_PAUSE))),
             Err(error) => Err(error),
         }
     }
 
     /// Watches another's lease on this worker's clock, from where the last one who watched it
     /// was interrupted. It takes no slot meanwhile.
-    async fn watch(&mut self, job: &Job) -> PortResult<Watched> {
+    async fn watch(&mut self, job: &Job) -> PortResult<LeaseWatch> {
         self.permit = None;
         let lease = self.shared.lease();
-        let Some(held) = &job.lease else { return Ok(Watched::Changed) };
+        let Some(held) = &job.lease else { return Ok(LeaseWatch::Changed) };
         let revision = held.revision;
         let mut vigil = Vigil::new(held.unchanged, Instant::now());
         let interval = look_interval(lease);
@@ -255,7 +255,7 @@ impl Road<'_> {
         let mut hidden = Instant::now();
         while vigil.unchanged(Instant::now()) < lease {
             tokio::select! {
-                () = self.shared.stop.cancelled() => return Ok(Watched::Stop),
+                () = self.shared.stop.cancelled() => return Ok(LeaseWatch::Stop),
                 () = tokio::time::sleep(interval) => {}
             }
             if hidden.elapsed() >= 2 * interval {
@@ -265,7 +265,7 @@ impl Road<'_> {
             let now = self.shared.jobs.store().get(job.id).await?;
             match now.and_then(|job| job.lease) {
                 Some(held) if held.revision == revision => vigil.hear(held.unchanged, Instant::now()),
-                _ => return Ok(Watched::Changed),
+                _ => return Ok(LeaseWatch::Changed),
             }
             let seen = Event::Watched { revision, unchanged: vigil.millis(Instant::now()) };
             // It is for others; this one goes on without.
@@ -274,7 +274,7 @@ impl Road<'_> {
             }
         }
         tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease of another worker is dead");
-        Ok(Watched::Dead(revision))
+        Ok(LeaseWatch::Dead(revision))
     }
 
     async fn keep_hidden(&self) {
@@ -282,8 +282,8 @@ impl Road<'_> {
     }
 
     async fn keep_hidden_for(&self, time: Duration) {
-        if let Some(message) = self.letter.message()
-            && let Err(error) = self.shared.queue.hide(&message, time).await
+        if let Some(message) = self.delivery.message()
+            && let Err(error) = self.shared.queue.change_visibility(&message, time).await
         {
             tracing::debug!(job.id = %self.notice.job, error = %error, "the message could not be kept hidden");
         }
@@ -324,7 +324,7 @@ impl Road<'_> {
         job: &Job,
         dead: Option<u64>,
         room: Result<Admitted, Failure>,
-    ) -> PortResult<Option<Settle>> {
+    ) -> PortResult<Option<Settlement>> {
         let shared = self.shared;
         let claimed = Instant::now();
         let event = Event::Claimed { worker: shared.settings.name.clone(), revision: random(), dead };
@@ -332,25 +332,28 @@ impl Road<'_> {
             Change::Done(job) => job,
             Change::Denied(Denied::AttemptsSpent, _) => {
                 let ended = shared.jobs.send(job.id, &Event::Abandoned { dead }).await?;
-                return Ok(matches!(ended, Change::Done(_)).then_some(Settle::Bury));
+                return Ok(matches!(ended, Change::Done(_)).then_some(Settlement::DeadLetter));
             }
             Change::Ignored(..) | Change::Denied(..) | Change::Missing => return Ok(None),
         };
         tracing::info!(job.id = %job.id, attempt = job.attempt, bytes = job.order.size_bytes, "claimed");
         failpoint::reached("claimed");
-        let hold = Hold::new(job.id, job.attempt, self.letter.clone(), claimed);
+        let hold = JobLease::new(job.id, job.attempt, self.delivery.clone(), claimed);
         if let Some(active) = shared.active().get_mut(&self.entered.job) {
             active.hold = Some(Arc::clone(&hold));
         }
         // The signal may have come between the look at it and the entry.
         if shared.stop.is_cancelled() {
-            hold.lose(Lost::Stopping);
+            hold.lose(StopReason::Stopping);
         }
         let keeper = {
-            let keeper =
-                Keeper { jobs: shared.jobs.clone(), queue: Arc::clone(&shared.queue), lease: shared.lease() };
+            let keeper = LeaseRenewer {
+                jobs: shared.jobs.clone(),
+                queue: Arc::clone(&shared.queue),
+                lease: shared.lease(),
+            };
             let hold = Arc::clone(&hold);
-            tokio::spawn(async move { keeper.keep(&hold).await })
+            tokio::spawn(async move { keeper.run(&hold).await })
         };
         let ended = self.attempt(*job, room, &hold).await;
         let settle = self.conclude(&hold, ended).await;
@@ -361,7 +364,7 @@ impl Road<'_> {
     }
 
     /// Works on the job, or refuses it, on a thread of its own. Both are recorded.
-    async fn attempt(&self, job: Job, room: Result<Admitted, Failure>, hold: &Arc<Hold>) -> Ended {
+    async fn attempt(&self, job: Job, room: Result<Admitted, Failure>, hold: &Arc<JobLease>) -> Ended {
         let shared = self.shared;
         let (input, share) = match room {
             Ok(Admitted { input, share }) => (Ok(input), Some(share)),
@@ -394,7 +397,7 @@ impl Road<'_> {
     }
 
     /// Ends the job, or gives it back, and says what becomes of the message.
-    async fn conclude(&self, hold: &Arc<Hold>, Ended { result, head }: Ended) -> Settle {
+    async fn conclude(&self, hold: &Arc<JobLease>, Ended { result, head }: Ended) -> Settlement {
         let attempt = hold.attempt;
         let stages = Event::StagesEnded { attempt, millis: hold.current().2 };
         if let Err(error) = self.shared.jobs.send(hold.id, &stages).await {
@@ -408,16 +411,16 @@ impl Road<'_> {
             |failure: Failure| JobFailure { code: failure.code, message: failure.message, at: Some(stage) };
         let infra = failure.code.as_str().starts_with("infra.");
         let event = match hold.lost() {
-            Some(Lost::Ended) => {
+            Some(StopReason::Ended) => {
                 self.note_head(head).await;
-                return Settle::Delete;
+                return Settlement::Delete;
             }
-            Some(Lost::Superseded) => {
+            Some(StopReason::Superseded) => {
                 self.note_head(head).await;
-                return Settle::Return(self.shared.lease());
+                return Settlement::Retry(self.shared.lease());
             }
-            Some(Lost::Stopping) => Event::Released { attempt, failure: None },
-            Some(Lost::Lapsed) => {
+            Some(StopReason::Stopping) => Event::Released { attempt, failure: None },
+            Some(StopReason::Lapsed) => {
                 let failure = Failure::new(FailureCode::StoreUnavailable, "the lease could not be renewed");
                 Event::Released { attempt, failure: Some(told(failure)) }
             }
@@ -432,16 +435,16 @@ impl Road<'_> {
         };
         match self.end(hold, &event, head).await {
             Some(job) => match (job.state, &event) {
-                (State::Pending, Event::Released { failure: None, .. }) => Settle::Return(Duration::ZERO),
-                (State::Pending, _) => Settle::Return(backoff(attempt)),
-                (State::Failed, Event::Released { .. }) => Settle::Bury,
-                _ => Settle::Delete,
+                (State::Pending, Event::Released { failure: None, .. }) => Settlement::Retry(Duration::ZERO),
+                (State::Pending, _) => Settlement::Retry(backoff(attempt)),
+                (State::Failed, Event::Released { .. }) => Settlement::DeadLetter,
+                _ => Settlement::Delete,
             },
-            None => Settle::Return(self.shared.lease()),
+            None => Settlement::Retry(self.shared.lease()),
         }
     }
 
-    async fn complete(&self, hold: &Arc<Hold>, output: Object, head: Option<SignedHead>) -> Settle {
+    async fn complete(&self, hold: &Arc<JobLease>, output: Object, head: Option<SignedHead>) -> Settlement {
         let bytes = output.size_bytes;
         let event = Event::Completed { attempt: hold.attempt, output };
         match self.end(hold, &event, head).await {
@@ -452,7 +455,7 @@ impl Road<'_> {
                 if let Err(error) = self.shared.objects.purge(Role::Upload, hold.id).await {
                     tracing::warn!(job.id = %hold.id, error = %error, "the upload could not be deleted yet");
                 }
-                Settle::Delete
+                Settlement::Delete
             }
             ended => {
                 tracing::warn!(
@@ -461,7 +464,7 @@ impl Road<'_> {
                     "the result came too late and is not published"
                 );
                 // Another's conversion still needs a message to fall back on.
-                if ended.is_some() { Settle::Delete } else { Settle::Return(self.shared.lease()) }
+                if ended.is_some() { Settlement::Delete } else { Settlement::Retry(self.shared.lease()) }
             }
         }
     }
@@ -475,7 +478,7 @@ impl Road<'_> {
     /// Writes the end of the attempt with the head of its ledger, however long the store
     /// does not answer, until the lease is over. The job after it, if it is ours or has
     /// ended.
-    async fn end(&self, hold: &Arc<Hold>, end: &Event, head: Option<SignedHead>) -> Option<Job> {
+    async fn end(&self, hold: &Arc<JobLease>, end: &Event, head: Option<SignedHead>) -> Option<Job> {
         let event = match head.clone() {
             Some(head) => Event::Audited { head: Box::new(head), end: Some(Box::new(end.clone())) },
             None => end.clone(),

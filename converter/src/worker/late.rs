@@ -10,11 +10,11 @@
 
 use super::context::Shared;
 use super::lease::random;
-use super::message::Settle;
+use super::message::Settlement;
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Job;
-use cadmill_core::domain::upload_event::{self, Notice};
+use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::ports::PortResult;
 use cadmill_core::ports::event_queue::Message;
 use std::collections::HashSet;
@@ -52,17 +52,21 @@ impl Shared {
 
     /// Deletes the object of a job that has ended or that there is no record of. The
     /// bucket of the notice is ours.
-    pub(super) async fn delete_late(&self, notice: &Notice, job: Option<&Job>) -> PortResult<Settle> {
+    pub(super) async fn delete_late(
+        &self,
+        notice: &UploadEvent,
+        job: Option<&Job>,
+    ) -> PortResult<Settlement> {
         let state = job.map_or("none", |job| job.state.as_str());
         let named = notice.key.clone().filter(|key| is_upload_of(key, notice.job));
         // A notice that no event told of names no object.
         let Some(key) = named.or_else(|| job.map(|job| upload_key(job.id, &job.order.file_name))) else {
             tracing::info!(job.id = %notice.job, state, "an event for a job that is not there is ignored");
-            return Ok(Settle::Delete);
+            return Ok(Settlement::Delete);
         };
         self.objects.delete(&key, notice.version.as_deref()).await?;
         tracing::info!(job.id = %notice.job, state, "an event came after the end; its object is deleted");
-        Ok(Settle::Delete)
+        Ok(Settlement::Delete)
     }
 
     /// Looks through the queue now and then while every slot is taken.
@@ -95,7 +99,7 @@ impl Shared {
             for message in received {
                 if !known.contains(&message.id) && self.is_late(&message).await {
                     let shared = Arc::clone(self);
-                    tasks.spawn(async move { shared.take(message, None).await });
+                    tasks.spawn(async move { shared.handle(message, None).await });
                 } else {
                     back.push(message);
                 }
@@ -136,7 +140,7 @@ impl Shared {
                 Err(error) => Err(error),
             }
         } else {
-            self.queue.hide(message, Duration::ZERO).await
+            self.queue.change_visibility(message, Duration::ZERO).await
         };
         // It comes back by itself.
         if let Err(error) = given {

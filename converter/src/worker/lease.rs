@@ -5,7 +5,7 @@
 //! renewed it: when a whole lease has passed since, another worker may have the job,
 //! and the work is void even if nobody said so yet.
 
-use super::message::Letter;
+use super::message::Delivery;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Stage, State};
@@ -29,7 +29,7 @@ const STOPPED: &str = "worker.stopped";
 
 /// Why the work must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(super) enum StopReason {
     /// The worker is told to stop.
     Stopping,
     /// The owner cancelled the job, or it has ended otherwise.
@@ -42,32 +42,32 @@ pub(super) enum Lost {
 
 /// A job in hand, shared by the thread that works and the task that keeps the lease.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(super) struct JobLease {
     pub(super) id: JobId,
     pub(super) attempt: u32,
     /// The work looks at it at every step.
     pub(super) cancel: AtomicBool,
-    letter: Letter,
+    delivery: Delivery,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    lost: Option<Lost>,
+    lost: Option<StopReason>,
     renewed: Instant,
     stage: Stage,
     progress: u16,
     millis: BTreeMap<Stage, u64>,
 }
 
-impl Hold {
+impl JobLease {
     /// `claimed` is a moment before the claim was sent.
-    pub(super) fn new(id: JobId, attempt: u32, letter: Letter, claimed: Instant) -> Arc<Self> {
+    pub(super) fn new(id: JobId, attempt: u32, delivery: Delivery, claimed: Instant) -> Arc<Self> {
         Arc::new(Self {
             id,
             attempt,
             cancel: AtomicBool::new(false),
-            letter,
+            delivery,
             inner: Mutex::new(Inner {
                 lost: None,
                 renewed: claimed,
@@ -83,13 +83,13 @@ impl Hold {
     }
 
     /// The job is no longer ours; the first reason counts.
-    pub(super) fn lose(&self, why: Lost) {
+    pub(super) fn lose(&self, why: StopReason) {
         self.inner().lost.get_or_insert(why);
         self.cancel.store(true, Ordering::Relaxed);
     }
 
     /// Why it is no longer ours.
-    pub(super) fn lost(&self) -> Option<Lost> {
+    pub(super) fn lost(&self) -> Option<StopReason> {
         self.inner().lost
     }
 
@@ -97,10 +97,10 @@ impl Hold {
     /// that its worker gave up is not cancelled.
     pub(super) fn why_cancelled(&self) -> &'static str {
         match self.lost() {
-            Some(Lost::Stopping) => STOPPED,
-            Some(Lost::Superseded) => FailureCode::Superseded.as_str(),
-            Some(Lost::Lapsed) => FailureCode::StoreUnavailable.as_str(),
-            Some(Lost::Ended) | None => FailureCode::Cancelled.as_str(),
+            Some(StopReason::Stopping) => STOPPED,
+            Some(StopReason::Superseded) => FailureCode::Superseded.as_str(),
+            Some(StopReason::Lapsed) => FailureCode::StoreUnavailable.as_str(),
+            Some(StopReason::Ended) | None => FailureCode::Cancelled.as_str(),
         }
     }
 
@@ -134,15 +134,15 @@ impl Hold {
 }
 
 /// What keeps a hold.
-pub(super) struct Keeper {
+pub(super) struct LeaseRenewer {
     pub(super) jobs: Jobs,
     pub(super) queue: Arc<dyn EventQueue>,
     pub(super) lease: Duration,
 }
 
-impl Keeper {
+impl LeaseRenewer {
     /// Keeps the hold until the task is aborted or the job lost.
-    pub(super) async fn keep(&self, hold: &Hold) {
+    pub(super) async fn run(&self, hold: &JobLease) {
         let tick = (self.lease / 8).min(Duration::from_millis(500));
         let mut told = (Stage::Fetch, 0);
         let mut looked = Instant::now();
@@ -151,7 +151,7 @@ impl Keeper {
             tokio::time::sleep(tick).await;
             if hold.lapsed(self.lease) {
                 tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the lease lapsed");
-                hold.lose(Lost::Lapsed);
+                hold.lose(StopReason::Lapsed);
                 return;
             }
             let (stage, progress, _) = hold.current();
@@ -171,30 +171,30 @@ impl Keeper {
         }
     }
 
-    async fn renew(&self, hold: &Hold) {
+    async fn renew(&self, hold: &JobLease) {
         let before = Instant::now();
         let event = Event::Renewed { attempt: hold.attempt, revision: random() };
         if self.send(hold, &event).await {
             hold.inner().renewed = before;
         }
         // A message that shows again is a duplicate: a pity, no harm.
-        if let Some(message) = hold.letter.message()
-            && let Err(error) = self.queue.hide(&message, self.lease).await
+        if let Some(message) = hold.delivery.message()
+            && let Err(error) = self.queue.change_visibility(&message, self.lease).await
         {
             tracing::debug!(job.id = %hold.id, error = %error, "the message could not be kept hidden");
         }
     }
 
     /// Sends an event of the holder; whether it happened.
-    async fn send(&self, hold: &Hold, event: &Event) -> bool {
+    async fn send(&self, hold: &JobLease, event: &Event) -> bool {
         match self.jobs.send(hold.id, event).await {
             Ok(Change::Done(_) | Change::Ignored(..)) => true,
             Ok(Change::Denied(_, job)) => {
-                hold.lose(if job.state.is_terminal() { Lost::Ended } else { Lost::Superseded });
+                hold.lose(if job.state.is_terminal() { StopReason::Ended } else { StopReason::Superseded });
                 false
             }
             Ok(Change::Missing) => {
-                hold.lose(Lost::Ended);
+                hold.lose(StopReason::Ended);
                 false
             }
             // Tried again at the next tick, until the lease lapses.
@@ -205,11 +205,11 @@ impl Keeper {
         }
     }
 
-    async fn look(&self, hold: &Hold) {
+    async fn look(&self, hold: &JobLease) {
         match self.jobs.store().get(hold.id).await {
             Ok(Some(job)) if job.state == State::Processing && job.attempt == hold.attempt => {}
-            Ok(Some(job)) if !job.state.is_terminal() => hold.lose(Lost::Superseded),
-            Ok(_) => hold.lose(Lost::Ended),
+            Ok(Some(job)) if !job.state.is_terminal() => hold.lose(StopReason::Superseded),
+            Ok(_) => hold.lose(StopReason::Ended),
             Err(error) => tracing::debug!(job.id = %hold.id, error = %error, "the job could not be read"),
         }
     }
@@ -228,18 +228,18 @@ mod tests {
 
     #[test]
     fn only_a_job_that_its_owner_ended_is_cancelled() {
-        let hold = || Hold::new(JobId::random(), 1, Letter::None, Instant::now());
+        let hold = || JobLease::new(JobId::random(), 1, Delivery::None, Instant::now());
         assert_eq!(hold().why_cancelled(), "job.cancelled");
         for (why, told) in [
-            (Lost::Stopping, "worker.stopped"),
-            (Lost::Superseded, "infra.superseded"),
-            (Lost::Lapsed, "infra.store_unavailable"),
-            (Lost::Ended, "job.cancelled"),
+            (StopReason::Stopping, "worker.stopped"),
+            (StopReason::Superseded, "infra.superseded"),
+            (StopReason::Lapsed, "infra.store_unavailable"),
+            (StopReason::Ended, "job.cancelled"),
         ] {
             let hold = hold();
             hold.lose(why);
             // The first reason counts.
-            hold.lose(Lost::Ended);
+            hold.lose(StopReason::Ended);
             assert_eq!(hold.why_cancelled(), told);
         }
     }

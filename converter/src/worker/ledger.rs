@@ -6,7 +6,7 @@ use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::Stage;
 use cadmill_core::domain::ledger::LedgerId;
-use cadmill_core::domain::ledger::record::Mark;
+use cadmill_core::domain::ledger::record::Boundary;
 use cadmill_core::ledger::{Ledger, Opening};
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_stores::bootstrap::ledger::Auditing;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the worker's ledgers are opened with.
 #[derive(Clone)]
-pub struct Recording {
+pub struct LedgerFactory {
     /// Where they go and what signs them.
     pub auditing: Auditing,
     /// Name of the worker.
@@ -24,7 +24,7 @@ pub struct Recording {
     pub posture: BTreeMap<String, String>,
 }
 
-impl Recording {
+impl LedgerFactory {
     /// The ledger of an attempt, opened.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Recording {
 
 /// The posture as the first record of a ledger has it: each guard with the verdict on it
 /// and what was found.
-pub fn told(posture: &Posture) -> BTreeMap<String, String> {
+pub fn posture_fields(posture: &Posture) -> BTreeMap<String, String> {
     let word = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_lowercase();
     let guards = posture::checks(posture)
         .into_iter()
@@ -76,12 +76,12 @@ pub fn told(posture: &Posture) -> BTreeMap<String, String> {
 }
 
 /// The stages in the ledger: one ends where the next begins.
-pub(super) struct Marks<'a> {
+pub(super) struct StageRecorder<'a> {
     ledger: &'a Ledger,
     current: Mutex<Option<Stage>>,
 }
 
-impl<'a> Marks<'a> {
+impl<'a> StageRecorder<'a> {
     pub(super) fn new(ledger: &'a Ledger) -> Self {
         Self { ledger, current: Mutex::new(None) }
     }
@@ -93,8 +93,8 @@ impl<'a> Marks<'a> {
         if *current == stage {
             return;
         }
-        let ended = current.map_or(Ok(()), |old| self.ledger.stage(old, Mark::End));
-        let begun = ended.and_then(|()| stage.map_or(Ok(()), |new| self.ledger.stage(new, Mark::Begin)));
+        let ended = current.map_or(Ok(()), |old| self.ledger.stage(old, Boundary::End));
+        let begun = ended.and_then(|()| stage.map_or(Ok(()), |new| self.ledger.stage(new, Boundary::Begin)));
         if begun.is_ok() {
             *current = stage;
         }
@@ -115,7 +115,7 @@ mod tests {
             level: Level::None,
             minimum: Level::Files,
         };
-        let told = told(&posture);
+        let told = posture_fields(&posture);
         assert_eq!((told["level"].as_str(), told["minimum"].as_str()), ("none", "files"));
         assert_eq!(told["files"], "MISSING: none");
         assert!(told.contains_key("swap") && told.len() > 10, "{told:?}");

@@ -5,22 +5,22 @@
 
 #![forbid(unsafe_code)]
 
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
-use cadmill_converter::engine::warm_pool::Hosts;
-use cadmill_converter::intake::Flow;
+use cadmill_converter::engine::warm_pool::WarmPool;
+use cadmill_converter::intake::DownloadConfig;
 use cadmill_converter::linux::privileges;
-use cadmill_converter::worker::{Recording, Worker, WorkerSettings, admission, told};
-use cadmill_converter::workspace::{Place, Privacy, Private};
+use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings, admission, posture_fields};
+use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::upload_event::{self, Notice};
+use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_stores::bootstrap::ledger::Auditing;
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
-use cadmill_stores::config::{self, Binary, Config};
+use cadmill_stores::config::{self, Config, Program};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::Read;
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ const NOT_ENDED: u8 = 75;
 fn main() -> ExitCode {
     let matches = command().get_matches();
     let Some((mode, matches)) = matches.subcommand() else { return ExitCode::from(2) };
-    let (config, settings) = match config::load(matches, Binary::Worker) {
+    let (config, settings) = match config::load(matches, Program::Worker) {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
@@ -84,8 +84,8 @@ fn command() -> Command {
         .about("Converts what was uploaded, each file in a process of its own")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(config::augment(worker, Binary::Worker))
-        .subcommand(config::augment(task, Binary::Worker))
+        .subcommand(config::augment(worker, Program::Worker))
+        .subcommand(config::augment(task, Program::Worker))
 }
 
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
@@ -127,7 +127,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
             private_workspace = posture.machine.workspace_private,
             "ready"
         );
-        let recording = Recording { auditing, worker: settings.name.clone(), posture: told(&posture) };
+        let recording =
+            LedgerFactory { auditing, worker: settings.name.clone(), posture: posture_fields(&posture) };
         let Stores { objects, jobs, queue, bucket } = stores;
         if mode == "worker" && matches.get_flag(UNTIL) {
             stop_at_end_of_stdin(stop.clone())?;
@@ -136,7 +137,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let done = if mode == "task" {
             let notices = match matches.get_one::<JobId>("job") {
                 Some(&job) => {
-                    vec![Notice::of_job(bucket, job)]
+                    vec![UploadEvent::of_job(bucket, job)]
                 }
                 None => event_from_stdin()?,
             };
@@ -148,18 +149,18 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
     })
 }
 
-fn setting(config: &Config) -> Result<Setting, Failure> {
+fn setting(config: &Config) -> Result<ConversionContext, Failure> {
     let engines = Engines::with(config.worker.engines_file.as_deref())?;
-    let place = Place::new(config.worker.workspace.clone(), config.worker.allow_disk);
+    let place = WorkspaceRoot::new(config.worker.workspace.clone(), config.worker.allow_disk);
     let host = engine_host(config.worker.engine_host.as_deref())?;
     let supervisor = Supervisor::new(host).requiring(config.worker.min_posture.parse()?);
-    Ok(Setting { engines, place, supervisor, hosts: None })
+    Ok(ConversionContext { engines, place, supervisor, hosts: None })
 }
 
-fn hosts(config: &Config, setting: &Setting) -> Result<Hosts, Failure> {
-    let Setting { engines, place, supervisor, .. } = setting;
+fn hosts(config: &Config, setting: &ConversionContext) -> Result<WarmPool, Failure> {
+    let ConversionContext { engines, place, supervisor, .. } = setting;
     let names = config.worker.warm.as_deref().unwrap_or_default();
-    Hosts::new(names, engines, place.clone(), supervisor.clone(), config.caps)
+    WarmPool::new(names, engines, place.clone(), supervisor.clone(), config.caps)
 }
 
 fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
@@ -171,7 +172,7 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
         stop_within: config.worker.stop_within,
         caps: config.caps,
         archive: config.archive,
-        flow: Flow::with_buffer(config.worker.fetch_buffer_bytes),
+        flow: DownloadConfig::with_buffer(config.worker.fetch_buffer_bytes),
     }
 }
 
@@ -230,7 +231,7 @@ fn stop_at_end_of_stdin(stop: CancellationToken) -> Result<(), Failure> {
     started.map(drop).map_err(|e| Failure::io("starting a thread", &e))
 }
 
-fn event_from_stdin() -> Result<Vec<Notice>, Failure> {
+fn event_from_stdin() -> Result<Vec<UploadEvent>, Failure> {
     let mut text = String::new();
     std::io::stdin()
         .take(MAX_EVENT)

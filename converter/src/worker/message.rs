@@ -6,28 +6,28 @@ use std::time::Duration;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settle {
+pub(super) enum Settlement {
     /// Its job has ended, and what it tells of is deleted; or it says nothing.
     Delete,
     /// It can never be served, or its job ended by our fault: for people to look at.
-    Bury,
+    DeadLetter,
     /// It comes again after this time.
-    Return(Duration),
+    Retry(Duration),
     /// Another task of this worker has it.
-    Keep,
+    Leave,
 }
 
 /// The message that a job is worked on for, if there is one, as it was delivered
 /// last: when it comes again, the older receipt is worth nothing.
 #[derive(Debug, Clone)]
-pub(super) enum Letter {
+pub(super) enum Delivery {
     /// The notice did not come from the queue.
     None,
     /// From the queue.
     Message(Arc<Mutex<Message>>),
 }
 
-impl Letter {
+impl Delivery {
     pub(super) fn of(message: Message) -> Self {
         Self::Message(Arc::new(Mutex::new(message)))
     }

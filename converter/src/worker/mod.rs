@@ -26,20 +26,20 @@ mod message;
 mod upload;
 mod vigil;
 
-use crate::conversion::context::Setting;
-use crate::engine::warm_pool::{Hosts, WAITING_BYTES};
+use crate::conversion::context::ConversionContext;
+use crate::engine::warm_pool::{WAITING_BYTES, WarmPool};
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::state::Event;
-use cadmill_core::domain::upload_event::Notice;
+use cadmill_core::domain::upload_event::UploadEvent;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{EventQueue, ObjectStore};
 pub use context::WorkerSettings;
 use context::{Active, Shared};
-use lease::Lost;
-pub use ledger::{Recording, told};
+use lease::StopReason;
+pub use ledger::{LedgerFactory, posture_fields};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,8 +68,8 @@ impl Worker {
     /// A worker on these stores. `stop` ends it.
     pub fn new(
         settings: WorkerSettings,
-        setting: Setting,
-        recording: Recording,
+        setting: ConversionContext,
+        recording: LedgerFactory,
         jobs: Jobs,
         objects: Arc<dyn ObjectStore>,
         queue: Arc<dyn EventQueue>,
@@ -108,7 +108,7 @@ impl Worker {
         let late = tokio::spawn(Arc::clone(shared).look_for_late_ones(tasks.clone()));
         while let Some((message, permit)) = shared.next().await {
             let shared = Arc::clone(shared);
-            tasks.spawn(async move { shared.take(message, Some(permit)).await });
+            tasks.spawn(async move { shared.handle(message, Some(permit)).await });
         }
         late.abort();
         sweeper.abort();
@@ -127,7 +127,7 @@ impl Worker {
 
     /// Takes these notices to the end of their jobs, and nothing else: for a task that
     /// is started for one upload. Says whether every job has ended.
-    pub async fn run_once(&self, notices: &[Notice]) -> bool {
+    pub async fn run_once(&self, notices: &[UploadEvent]) -> bool {
         let shared = &self.shared;
         // Nobody comes after them.
         shared.with_hosts(|hosts| hosts.close()).await;
@@ -141,8 +141,8 @@ impl Worker {
         };
         let mut ended = true;
         for notice in notices {
-            ended &=
-                shared.take_notice(notice, &message::Letter::None, None).await == message::Settle::Delete;
+            ended &= shared.handle_event(notice, &message::Delivery::None, None).await
+                == message::Settlement::Delete;
         }
         stopper.abort();
         ended
@@ -192,7 +192,7 @@ impl Shared {
     fn lose_all(&self) {
         for active in self.active().values() {
             if let Some(hold) = &active.hold {
-                hold.lose(Lost::Stopping);
+                hold.lose(StopReason::Stopping);
             }
         }
     }
@@ -220,7 +220,7 @@ impl Shared {
     }
 
     /// Does something with the hosts that wait for jobs, on a thread that may wait.
-    async fn with_hosts(&self, act: fn(&Hosts)) {
+    async fn with_hosts(&self, act: fn(&WarmPool)) {
         let hosts = self.setting.hosts.clone().filter(|hosts| hosts.kept() > 0);
         if let Some(hosts) = hosts
             && let Err(error) = tokio::task::spawn_blocking(move || act(&hosts)).await
@@ -240,7 +240,7 @@ impl Shared {
             }
             Err(error) => return tracing::error!(error = %error, "sweeping failed"),
         };
-        if swept != crate::workspace::Swept::default() {
+        if swept != crate::workspace::SweepReport::default() {
             tracing::warn!(
                 removed = swept.removed,
                 left = swept.left,

@@ -41,7 +41,7 @@ const ARCHIVE: &str = "output.zip";
 type Joined = Result<Result<Part, PortError>, tokio::task::JoinError>;
 
 /// An output that goes up in parts.
-struct Rising<'a> {
+struct MultipartUpload<'a> {
     key: &'a ObjectKey,
     upload: &'a str,
     file: &'a File,
@@ -51,7 +51,7 @@ struct Rising<'a> {
 }
 
 /// Publishes to the object store.
-pub(super) struct Store<'a> {
+pub(super) struct ObjectStoreSink<'a> {
     pub(super) objects: &'a Arc<dyn ObjectStore>,
     pub(super) runtime: &'a Handle,
     pub(super) job: JobId,
@@ -61,7 +61,7 @@ pub(super) struct Store<'a> {
     pub(super) progress: &'a (dyn Fn(f64) + Sync),
 }
 
-impl Sink for Store<'_> {
+impl Sink for ObjectStoreSink<'_> {
     type Output = Object;
 
     fn stem(&self, input_stem: &str, _extension: &str) -> String {
@@ -97,14 +97,14 @@ fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failur
     let folder = workspace.fetched_folder()?;
     let archive = folder.create(ARCHIVE, FileRole::Output)?;
     // What is in the archive need not lie beside it.
-    write_zip(files, archive.file(), &mut |written| written.folder.discard(&written.name)).map_err(fail)?;
+    write_zip(files, archive.file(), &mut |written| written.folder.destroy(&written.name)).map_err(fail)?;
     let bytes = archive.file().metadata().map_err(fail)?.len();
     // It was not written from its beginning to its end, so there is no digest of it.
     archive.complete(bytes, None);
     Ok(folder)
 }
 
-impl Store<'_> {
+impl ObjectStoreSink<'_> {
     fn upload(&self, key: &ObjectKey, folder: &Folder, name: &str) -> Result<Object, Failure> {
         let fail = |e: io::Error| Failure::io("reading the output", &e);
         // To be written to as well: what has been uploaded is given up.
@@ -142,8 +142,9 @@ impl Store<'_> {
     fn put_parts(&self, key: &ObjectKey, file: &File, size: u64, digest: &mut Digest) -> Result<(), Failure> {
         let upload = self.runtime.block_on(self.objects.begin_multipart(key))?;
         let part_bytes = PART.max(size.div_ceil(u64::from(MAX_PARTS)));
-        let rising = Rising { key, upload: &upload, file, size, part_bytes, arrived: Vec::new() };
-        let result = self.send_parts(rising, digest);
+        let upload_under_way =
+            MultipartUpload { key, upload: &upload, file, size, part_bytes, arrived: Vec::new() };
+        let result = self.send_parts(upload_under_way, digest);
         if result.is_err() {
             // Unfinished uploads hold data that no listing shows. If this fails too, the
             // cleanup finds it.
@@ -152,36 +153,43 @@ impl Store<'_> {
         result
     }
 
-    fn send_parts(&self, mut rising: Rising<'_>, digest: &mut Digest) -> Result<(), Failure> {
+    fn send_parts(
+        &self,
+        mut upload_under_way: MultipartUpload<'_>,
+        digest: &mut Digest,
+    ) -> Result<(), Failure> {
         let mut tasks = JoinSet::new();
-        for number in 1..=rising.count() {
+        for number in 1..=upload_under_way.count() {
             if self.cancelled() {
                 return Err(Failure::new(FailureCode::Cancelled, "cancelled while uploading"));
             }
             if tasks.len() >= REQUESTS
                 && let Some(joined) = self.runtime.block_on(tasks.join_next())
             {
-                self.arrive(joined, &mut rising)?;
+                self.record_part(joined, &mut upload_under_way)?;
             }
-            let body = rising.read(number)?;
+            let body = upload_under_way.read(number)?;
             digest.update(&body);
-            let (objects, key) = (Arc::clone(self.objects), rising.key.clone());
-            tasks.spawn_on(put_part(objects, key, rising.upload.to_owned(), number, body), self.runtime);
+            let (objects, key) = (Arc::clone(self.objects), upload_under_way.key.clone());
+            tasks.spawn_on(
+                put_part(objects, key, upload_under_way.upload.to_owned(), number, body),
+                self.runtime,
+            );
         }
         while let Some(joined) = self.runtime.block_on(tasks.join_next()) {
-            self.arrive(joined, &mut rising)?;
+            self.record_part(joined, &mut upload_under_way)?;
         }
-        rising.arrived.sort_by_key(|part| part.number);
-        self.complete(rising.key, rising.upload, &rising.arrived)
+        upload_under_way.arrived.sort_by_key(|part| part.number);
+        self.complete(upload_under_way.key, upload_under_way.upload, &upload_under_way.arrived)
     }
 
-    fn arrive(&self, joined: Joined, rising: &mut Rising<'_>) -> Result<(), Failure> {
+    fn record_part(&self, joined: Joined, upload_under_way: &mut MultipartUpload<'_>) -> Result<(), Failure> {
         let part = joined.map_err(|_| Failure::new(FailureCode::Io, "an upload task has panicked"))??;
-        rising.discard(part.number)?;
-        rising.arrived.push(part);
-        let done = rising.arrived.iter().map(|part| part.size_bytes).sum::<u64>();
-        (self.progress)(done as f64 / rising.size as f64);
-        if done * 2 >= rising.size {
+        upload_under_way.discard(part.number)?;
+        upload_under_way.arrived.push(part);
+        let done = upload_under_way.arrived.iter().map(|part| part.size_bytes).sum::<u64>();
+        (self.progress)(done as f64 / upload_under_way.size as f64);
+        if done * 2 >= upload_under_way.size {
             failpoint::reached("half-uploaded");
         }
         Ok(())
@@ -205,7 +213,7 @@ impl Store<'_> {
     }
 }
 
-impl Rising<'_> {
+impl MultipartUpload<'_> {
     fn count(&self) -> u32 {
         u32::try_from(self.size.div_ceil(self.part_bytes)).unwrap_or(MAX_PARTS)
     }

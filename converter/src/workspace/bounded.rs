@@ -123,7 +123,7 @@ fn options(cap_bytes: u64, more: &str) -> io::Result<CString> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::Bench;
-    use super::super::{Place, Privacy, Workspace};
+    use super::super::{Privacy, Workspace, WorkspaceRoot};
     use super::*;
     use cadmill_core::domain::ledger::verify::Verdict;
     use rustix::fs::statvfs;
@@ -132,7 +132,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     /// On a thread of its own, whose mount namespace goes with it.
-    fn in_private(test: impl FnOnce(&Place, &Bench) + Send + 'static) {
+    fn in_private(test: impl FnOnce(&WorkspaceRoot, &Bench) + Send + 'static) {
         let thread = std::thread::spawn(move || {
             let bench = Bench::new();
             let mut at = bench.at.clone();
@@ -174,7 +174,7 @@ mod tests {
                 assert_eq!(write_until_refused(&workspace).kind(), io::ErrorKind::StorageFull);
                 assert!(held(&workspace.output()) <= 2 * MIB + MORE_BYTES);
                 assert!(held(&place) - free < MIB, "the place has its room");
-                workspace.take_stock().unwrap();
+                workspace.scan().unwrap();
                 workspace.clear_output().unwrap();
             }
             let made = (0..20_000)
@@ -206,7 +206,7 @@ mod tests {
             workspace.bound(MIB);
             assert_eq!(write_until_refused(&workspace).kind(), io::ErrorKind::StorageFull);
             waiting.remove().unwrap();
-            workspace.take_stock().unwrap();
+            workspace.scan().unwrap();
             workspace.remove().unwrap();
             ledger.close("completed").unwrap();
             let audit = bench.audit(bench.id);

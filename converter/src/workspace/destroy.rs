@@ -66,7 +66,7 @@ impl Folder {
     ///
     /// # Errors
     /// The system's, when it is still there.
-    pub(crate) fn discard(&self, name: impl AsRef<Path>) -> io::Result<()> {
+    pub(crate) fn destroy(&self, name: impl AsRef<Path>) -> io::Result<()> {
         let name = name.as_ref();
         let item = Item::look(self, name.to_owned())?;
         let id = self.number(&item, self.id());
@@ -77,7 +77,7 @@ impl Folder {
     ///
     /// # Errors
     /// The system's, when not everything could be seen.
-    pub(super) fn take_stock(&self) -> io::Result<()> {
+    pub(super) fn scan(&self) -> io::Result<()> {
         if !self.account().is_kept() {
             return Ok(());
         }

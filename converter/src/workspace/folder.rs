@@ -8,7 +8,7 @@
 //! else forbade it. Directories have mode 0700, and no descriptor is passed on to an
 //! engine.
 
-use crate::workspace::recorder::{Account, Inode, Pending, inode};
+use crate::workspace::recorder::{Inode, LedgerRecorder, Pending, inode};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::chain::ContentDigest;
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
@@ -38,7 +38,7 @@ struct Inner {
     name: String,
     id: FileId,
     role: FileRole,
-    account: Account,
+    account: LedgerRecorder,
     /// The directories that were made in it, by their names.
     made: Mutex<HashMap<String, FileId>>,
 }
@@ -50,10 +50,16 @@ impl Folder {
     /// The system's.
     pub fn unrecorded(path: &Path) -> io::Result<Self> {
         let directory = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
-        Ok(Self::new(path, directory, "", FileRole::Input, Account::default()))
+        Ok(Self::new(path, directory, "", FileRole::Input, LedgerRecorder::default()))
     }
 
-    pub(super) fn new(path: &Path, directory: OwnedFd, name: &str, role: FileRole, account: Account) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        directory: OwnedFd,
+        name: &str,
+        role: FileRole,
+        account: LedgerRecorder,
+    ) -> Self {
         let (path, name) = (path.to_owned(), name.to_owned());
         let id = account.number(inode(&directory)).unwrap_or(0);
         Self(Arc::new(Inner { path, directory, name, id, role, account, made: Mutex::default() }))
@@ -69,7 +75,7 @@ impl Folder {
         self.0.role
     }
 
-    pub(super) fn account(&self) -> &Account {
+    pub(super) fn account(&self) -> &LedgerRecorder {
         &self.0.account
     }
 
@@ -118,7 +124,7 @@ impl Folder {
     ///
     /// # Errors
     /// `infra.audit`, and then it was not made, or is empty; `infra.*`.
-    pub(crate) fn create(&self, name: &str, role: FileRole) -> Result<Filling, Failure> {
+    pub(crate) fn create(&self, name: &str, role: FileRole) -> Result<PendingFile, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = match role {
             // The mode is for those who open it later; this descriptor writes.
@@ -128,7 +134,7 @@ impl Folder {
         let make = || open_in(&self.0.directory, name, flags, mode).map(File::from);
         let (file, id) = self.make(Kind::File, role, name, "making a file in the workspace", make)?;
         let pending = self.0.account.fill(id)?;
-        Ok(Filling { file, end: Mutex::new(End { pending, failed: false, whole: None }) })
+        Ok(PendingFile { file, end: Mutex::new(End { pending, failed: false, whole: None }) })
     }
 
     /// Opens a file for reading.
@@ -171,7 +177,7 @@ impl Folder {
 /// A file that is being filled, by several threads perhaps. When the last of them lets
 /// go of it, the ledger hears what became of it.
 #[derive(Debug)]
-pub(crate) struct Filling {
+pub(crate) struct PendingFile {
     file: File,
     end: Mutex<End>,
 }
@@ -189,7 +195,7 @@ impl std::fmt::Debug for End {
     }
 }
 
-impl Filling {
+impl PendingFile {
     /// The file.
     pub(crate) fn file(&self) -> &File {
         &self.file
@@ -215,7 +221,7 @@ impl Filling {
     }
 }
 
-impl Drop for Filling {
+impl Drop for PendingFile {
     fn drop(&mut self) {
         let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(pending) = end.pending.take() else { return };

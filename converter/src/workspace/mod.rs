@@ -11,7 +11,7 @@
 //!
 //! Whoever has a workspace holds a lock on its directory, and the kernel takes the
 //! lock back when the process dies, however it dies. So a workspace without a lock is
-//! the remains of a killed process, and [`Place::sweep`] removes it. Its name says to
+//! the remains of a killed process, and [`WorkspaceRoot::sweep`] removes it. Its name says to
 //! which ledger it belongs.
 
 mod bounded;
@@ -34,19 +34,19 @@ use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::ledger::{Ledger, NewFile};
 use name::Name;
-use recorder::Account;
+use recorder::LedgerRecorder;
 use rustix::fs::Mode;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use folder::Filling;
 pub use folder::Folder;
+pub(crate) use folder::PendingFile;
 use layout::{FETCHED, INPUT, LAYOUT, OUTPUT, SCRATCH};
 pub use private::{Privacy, Private};
 use remains::{Remains, remove_directory};
-pub use sweep::{Recorder, Swept};
+pub use sweep::{Recorder, SweepReport};
 
 /// Environment variable that names the directory to make workspaces in.
 pub const VARIABLE: &str = "CADMILL_WORKSPACE";
@@ -60,7 +60,7 @@ const DEFAULT: &str = "/dev/shm";
 
 /// Where workspaces are made.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct WorkspaceRoot {
     directory: PathBuf,
     disk_allowed: bool,
     /// Where workspaces were made before the place became private: others may have
@@ -68,7 +68,7 @@ pub struct Place {
     shared: Option<PathBuf>,
 }
 
-impl Place {
+impl WorkspaceRoot {
     /// The place that the environment names, or `/dev/shm`.
     pub fn from_environment() -> Self {
         Self {
@@ -97,20 +97,20 @@ impl Place {
     /// `infra.workspace_unavailable` when the place does not exist, cannot be
     /// written to, or is a disk.
     pub fn create(&self) -> Result<Workspace, Failure> {
-        self.make(Account::default(), None)
+        self.make(LedgerRecorder::default(), None)
     }
 
     /// Makes the workspace of an attempt. All that is done in it is recorded in the
     /// ledger.
     ///
     /// # Errors
-    /// Those of [`Place::create`], and `infra.audit`: then nothing was made.
+    /// Those of [`WorkspaceRoot::create`], and `infra.audit`: then nothing was made.
     pub fn create_recorded(&self, ledger: Arc<Ledger>) -> Result<Workspace, Failure> {
         let id = ledger.id();
-        self.make(Account::new(ledger), Some(Name::of_ledger(id)?))
+        self.make(LedgerRecorder::new(ledger), Some(Name::of_ledger(id)?))
     }
 
-    fn make(&self, account: Account, name: Option<Name>) -> Result<Workspace, Failure> {
+    fn make(&self, account: LedgerRecorder, name: Option<Name>) -> Result<Workspace, Failure> {
         let real = self.usable()?;
         let last = name.as_ref().map(Name::to_string).unwrap_or_default();
         let new =
@@ -197,7 +197,7 @@ fn is_memory(kind: u64) -> bool {
 pub struct Workspace {
     root: Locked,
     id: FileId,
-    account: Account,
+    account: LedgerRecorder,
     gone: bool,
     private: bool,
 }
@@ -312,10 +312,10 @@ impl Workspace {
     ///
     /// # Errors
     /// `infra.io`, `infra.audit`; `limit.files` when it is more than a ledger takes.
-    pub(crate) fn take_stock(&self) -> Result<(), Failure> {
+    pub(crate) fn scan(&self) -> Result<(), Failure> {
         for (name, role) in [(OUTPUT, FileRole::Output), (SCRATCH, FileRole::Temporary)] {
             self.folder(name, role)?
-                .take_stock()
+                .scan()
                 .map_err(|e| Failure::io("looking for what the engine made", &e))?;
         }
         self.account.check_found()?;

@@ -10,7 +10,7 @@
 //! stays outside tries to get in ([`Outsider`]), and the posture tells what came of it.
 
 use super::name::{RANDOM, is_named};
-use super::{Place, lock};
+use super::{WorkspaceRoot, lock};
 use crate::engine::posture::Posture;
 use crate::engine::sandbox::outsider::Outsider;
 use crate::linux::{mounts, privileges};
@@ -97,7 +97,7 @@ pub struct Private {
     _lock: OwnedFd,
 }
 
-impl Place {
+impl WorkspaceRoot {
     /// Turns the place into private memory of at most so many bytes, or leaves it as
     /// it is. The answer must be kept for as long as the place is used.
     ///

@@ -12,7 +12,7 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::chain::ContentDigest;
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
-use cadmill_core::ledger::{Ledger, NewFile, Token};
+use cadmill_core::ledger::{IntentId, Ledger, NewFile};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -29,9 +29,9 @@ const MAX_FOUND: u64 = 2 * MAX_WRITTEN_FILES + 1000;
 
 /// Where acts are recorded. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Account(Option<Arc<Book>>);
+pub(super) struct LedgerRecorder(Option<Arc<Inner>>);
 
-struct Book {
+struct Inner {
     ledger: Arc<Ledger>,
     /// What is there, by its inode.
     there: Mutex<HashMap<Inode, FileId>>,
@@ -60,14 +60,14 @@ pub(super) struct Found<'a> {
 
 /// A file that is announced to be filled.
 pub(super) struct Pending {
-    token: Token,
-    book: Arc<Book>,
+    token: IntentId,
+    book: Arc<Inner>,
 }
 
-impl Account {
+impl LedgerRecorder {
     /// An account in this ledger.
     pub(super) fn new(ledger: Arc<Ledger>) -> Self {
-        Self(Some(Arc::new(Book {
+        Self(Some(Arc::new(Inner {
             ledger,
             there: Mutex::default(),
             found: AtomicU64::new(0),
@@ -189,8 +189,8 @@ impl Account {
         file: FileId,
         inode: Inode,
         act: impl FnOnce() -> io::Result<()>,
-        announce: impl FnOnce(&Ledger) -> Token,
-        tell: impl FnOnce(&Ledger, Token, bool),
+        announce: impl FnOnce(&Ledger) -> IntentId,
+        tell: impl FnOnce(&Ledger, IntentId, bool),
     ) -> io::Result<()> {
         let Some(book) = &self.0 else { return act() };
         if file == UNLISTED {
@@ -258,13 +258,13 @@ impl Account {
     }
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for LedgerRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Account").field(&self.0.as_ref().map(|book| book.ledger.id())).finish()
     }
 }
 
-impl Book {
+impl Inner {
     fn there(&self) -> MutexGuard<'_, HashMap<Inode, FileId>> {
         self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -277,7 +277,7 @@ impl Pending {
     }
 
     /// Records the end. That it could not be recorded is told at the next use of the
-    /// ledger, and by [`Account::check`].
+    /// ledger, and by [`LedgerRecorder::check`].
     pub(super) fn end(self, ok: bool, bytes: u64, content: Option<ContentDigest>) {
         let _ = self.book.ledger.written(self.token, ok, bytes, content);
     }

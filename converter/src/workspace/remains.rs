@@ -3,7 +3,7 @@
 use super::bounded::{self, is_bounded};
 use super::folder::{self, Folder};
 use super::layout::LAYOUT;
-use super::recorder::{Account, Found, inode};
+use super::recorder::{Found, LedgerRecorder, inode};
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use rustix::fs::AtFlags;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) struct Remains<'a> {
     pub(super) root: &'a Path,
     pub(super) lock: BorrowedFd<'a>,
     pub(super) id: FileId,
-    pub(super) account: &'a Account,
+    pub(super) account: &'a LedgerRecorder,
     /// Whether it is what a dead process left; what its files were for does not matter then.
     pub(super) leftover: bool,
 }

@@ -1,10 +1,10 @@
 //! Removing what killed processes left, and recording it.
 
-use super::Place;
+use super::WorkspaceRoot;
 use super::lock::lock;
 use super::name::Name;
 use super::remains::Remains;
-use crate::workspace::recorder::{Account, Found, inode};
+use crate::workspace::recorder::{Found, LedgerRecorder, inode};
 use cadmill_core::domain::ledger::record::{FileRole, Kind};
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ledger::Ledger;
@@ -19,7 +19,7 @@ const OUTCOME: &str = "swept";
 
 /// What a sweep did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Swept {
+pub struct SweepReport {
     /// Workspaces of dead processes that were removed.
     pub removed: u64,
     /// Such workspaces that could not be removed; the next sweep tries again.
@@ -32,7 +32,7 @@ pub struct Swept {
 /// cited; nothing when it cannot be opened.
 pub type Recorder<'a> = &'a dyn Fn(LedgerId) -> Option<Ledger>;
 
-impl Place {
+impl WorkspaceRoot {
     /// Removes the workspaces whose processes are dead. Those of the living, here or
     /// in another container that shares the place, are locked and stay. The place may
     /// be shared with anything else: what is not a workspace by its whole name, its
@@ -43,8 +43,8 @@ impl Place {
     ///
     /// # Errors
     /// When the place cannot be listed.
-    pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<Swept> {
-        let mut swept = Swept::default();
+    pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<SweepReport> {
+        let mut swept = SweepReport::default();
         let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
         for entry in std::fs::read_dir(&self.directory)?.chain(shared.into_iter().flatten()).flatten() {
             let Ok(name) = entry.file_name().to_string_lossy().parse::<Name>() else { continue };
@@ -62,10 +62,11 @@ impl Place {
     }
 }
 
-impl Swept {
+impl SweepReport {
     fn destroy(&mut self, workspace: &Path, name: &Name, lock: &OwnedFd, recorder: Recorder<'_>) {
         let ledger = name.ledger().and_then(recorder).map(Arc::new);
-        let account = ledger.as_ref().map_or_else(Account::default, |l| Account::new(Arc::clone(l)));
+        let account =
+            ledger.as_ref().map_or_else(LedgerRecorder::default, |l| LedgerRecorder::new(Arc::clone(l)));
         let id = account.found(&Found {
             kind: Kind::Directory,
             role: FileRole::Leftover,
@@ -126,15 +127,15 @@ mod tests {
     #[test]
     fn the_living_stay_and_the_dead_go() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
-        let at = Place::new(place.path().into(), false);
+        let at = WorkspaceRoot::new(place.path().into(), false);
         let living = at.create().unwrap();
         let dead = directory(place.path(), "cadmill-workspace-0123456789abcdEF", 0o700, "in/deep");
         // One whose engine had a user id of its own.
         let entered = directory(place.path(), "cadmill-workspace-0123456789abcdEG", 0o711, "out/deep");
-        assert_eq!(at.sweep(&|_| None).unwrap(), Swept { removed: 2, ..Swept::default() });
+        assert_eq!(at.sweep(&|_| None).unwrap(), SweepReport { removed: 2, ..SweepReport::default() });
         assert!(!entered.exists());
         assert!(living.input().exists() && !dead.exists());
-        assert_eq!(at.sweep(&|_| None).unwrap(), Swept::default());
+        assert_eq!(at.sweep(&|_| None).unwrap(), SweepReport::default());
         let kept = living.input().parent().unwrap().to_owned();
         living.remove().unwrap();
         assert!(!kept.exists());
@@ -144,14 +145,18 @@ mod tests {
     #[test]
     fn the_remains_of_a_real_workspace_go_at_every_moment_of_its_making() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
-        let at = Place::new(place.path().into(), false);
+        let at = WorkspaceRoot::new(place.path().into(), false);
         for made in 0..=LAYOUT.len() {
             let workspace = at.create().unwrap();
             for (name, _) in &LAYOUT[made..] {
                 std::fs::remove_dir(workspace.root.path.join(name)).unwrap();
             }
             let path = abandon(workspace);
-            assert_eq!(swept(&at, &|_| None), Swept { removed: 1, ..Swept::default() }, "{made} of it made");
+            assert_eq!(
+                swept(&at, &|_| None),
+                SweepReport { removed: 1, ..SweepReport::default() },
+                "{made} of it made"
+            );
             assert!(!path.exists());
         }
     }
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn what_is_no_workspace_stays() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
-        let at = Place::new(place.path().into(), false);
+        let at = WorkspaceRoot::new(place.path().into(), false);
         let others = [
             directory(place.path(), "somebody-elses", 0o700, "in"),
             directory(place.path(), "cadmill-data", 0o700, "in"),
@@ -175,7 +180,7 @@ mod tests {
         let link = place.path().join("cadmill-workspace-link567890abcdef");
         let target = directory(place.path(), "target", 0o700, "in");
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert_eq!(at.sweep(&|_| None).unwrap(), Swept::default());
+        assert_eq!(at.sweep(&|_| None).unwrap(), SweepReport::default());
         for path in others.iter().chain([&file, &link, &target]) {
             assert!(path.exists(), "{} is gone", path.display());
         }

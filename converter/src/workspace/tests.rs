@@ -11,7 +11,7 @@ use cadmill_stores::conformance::audit_sink::{new_id, signer};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 pub(super) struct Bench {
-    pub(super) at: Place,
+    pub(super) at: WorkspaceRoot,
     place: tempfile::TempDir,
     sink: FileAudit,
     signer: Arc<LocalSigner>,
@@ -22,7 +22,7 @@ impl Bench {
     pub(super) fn new() -> Self {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
         let sink = FileAudit::new(&place.path().join("audit")).unwrap();
-        let at = Place::new(place.path().into(), false);
+        let at = WorkspaceRoot::new(place.path().into(), false);
         Self { at, place, sink, signer: Arc::new(signer()), id: new_id() }
     }
 
@@ -49,13 +49,13 @@ impl Bench {
 /// Sweeps what was just abandoned. A process that another test has forked and that is not
 /// yet what it will be has a copy of the lock for a moment: so long the workspace counts
 /// as alive.
-pub(super) fn swept(place: &Place, recorder: Recorder<'_>) -> Swept {
+pub(super) fn swept(place: &WorkspaceRoot, recorder: Recorder<'_>) -> SweepReport {
     let sweep = |_| {
         let swept = place.sweep(recorder).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(5));
         swept
     };
-    (0..1000).map(sweep).find(|swept| *swept != Swept::default()).expect("something to sweep")
+    (0..1000).map(sweep).find(|swept| *swept != SweepReport::default()).expect("something to sweep")
 }
 
 /// Whatever an engine leaves: links, second names, taken permissions, holes, depth.
@@ -85,7 +85,7 @@ fn whatever_an_engine_leaves_is_destroyed_and_told() {
     let ledger = bench.open();
     let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
     make_a_mess(&workspace);
-    workspace.take_stock().unwrap();
+    workspace.scan().unwrap();
     workspace.clear_output().unwrap();
     make_a_mess(&workspace);
     workspace.remove().unwrap();
@@ -143,7 +143,7 @@ fn read_only_inputs_are_overwritten_by_any_user() {
         let held = filled(&workspace);
         workspace.gone = true;
         drop(workspace);
-        assert_eq!(swept(&bench.at, &|_| None), Swept { removed: 1, ..Swept::default() });
+        assert_eq!(swept(&bench.at, &|_| None), SweepReport { removed: 1, ..SweepReport::default() });
         assert_eq!(content(&held), [0; 9]);
     });
     done.join().unwrap();
@@ -179,7 +179,7 @@ fn more_than_a_ledger_takes_is_a_cap_and_goes() {
         std::fs::File::create(workspace.scratch().join(number.to_string())).unwrap();
     }
     std::fs::write(workspace.output().join("plain"), "plaintext").unwrap();
-    let failure = workspace.take_stock().unwrap_err();
+    let failure = workspace.scan().unwrap_err();
     assert_eq!(failure.code, FailureCode::LimitFiles);
     workspace.remove().unwrap();
     ledger.close(failure.code.as_str()).unwrap();
@@ -207,7 +207,7 @@ fn what_another_removed_and_what_is_linked_elsewhere_are_incidents() {
         std::fs::write(workspace.output().join(name), "plaintext").unwrap();
     }
     std::fs::hard_link(workspace.output().join("linked"), &elsewhere).unwrap();
-    workspace.take_stock().unwrap();
+    workspace.scan().unwrap();
     std::fs::remove_file(workspace.output().join("gone")).unwrap();
     workspace.remove().unwrap();
     ledger.close("completed").unwrap();
@@ -247,7 +247,7 @@ fn a_sweep_is_told_in_a_ledger_that_cites_the_broken_one() {
 
 #[test]
 fn a_workspace_is_private_and_goes_away() {
-    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let workspace = WorkspaceRoot::new(DEFAULT.into(), false).create().unwrap();
     let root = workspace.input().parent().unwrap().to_owned();
     for directory in
         [root.clone(), workspace.fetched(), workspace.input(), workspace.output(), workspace.scratch()]
@@ -261,7 +261,7 @@ fn a_workspace_is_private_and_goes_away() {
 
 #[test]
 fn dropping_removes_too() {
-    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let workspace = WorkspaceRoot::new(DEFAULT.into(), false).create().unwrap();
     let root = workspace.input().parent().unwrap().to_owned();
     drop(workspace);
     assert!(!root.exists());
@@ -272,31 +272,31 @@ fn a_disk_is_refused_unless_allowed_in_words() {
     // The build directory is on a disk, or at least on no tmpfs, everywhere we build.
     let disk = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     if is_memory(rustix::fs::statfs(&disk).unwrap().f_type.cast_unsigned()) {
-        assert!(Place::new(disk, false).create().is_ok());
+        assert!(WorkspaceRoot::new(disk, false).create().is_ok());
         return;
     }
-    let failure = Place::new(disk.clone(), false).create().unwrap_err();
+    let failure = WorkspaceRoot::new(disk.clone(), false).create().unwrap_err();
     assert_eq!(failure.code, FailureCode::WorkspaceUnavailable);
     assert!(failure.message.contains(DISK_WORDS), "{failure}");
-    Place::new(disk, true).create().unwrap().remove().unwrap();
+    WorkspaceRoot::new(disk, true).create().unwrap().remove().unwrap();
 }
 
 #[test]
 fn paths_are_hidden() {
-    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let workspace = WorkspaceRoot::new(DEFAULT.into(), false).create().unwrap();
     let text = format!("cannot open {}", workspace.input().join("a/b.shp").display());
     assert_eq!(workspace.hide(&text), "cannot open a/b.shp");
 }
 
 #[test]
 fn a_missing_place_is_named() {
-    let failure = Place::new("/nonexistent/place".into(), false).create().unwrap_err();
+    let failure = WorkspaceRoot::new("/nonexistent/place".into(), false).create().unwrap_err();
     assert!(failure.message.contains("/nonexistent/place"), "{failure}");
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let workspace = Place::new(DEFAULT.into(), false).create().unwrap();
+    let workspace = WorkspaceRoot::new(DEFAULT.into(), false).create().unwrap();
     assert!(workspace.admit("the input", 1).is_ok());
     assert_eq!(workspace.admit("the input", u64::MAX).unwrap_err().code, FailureCode::WorkspaceFull);
 }

@@ -3,11 +3,11 @@
 
 mod proxy;
 
-use cadmill_converter::intake::{Flow, Remote, Source};
+use cadmill_converter::intake::{DownloadConfig, Remote, Source};
 use cadmill_converter::workspace::Folder;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
-use cadmill_core::domain::job::{Object, Order};
+use cadmill_core::domain::job::{JobSpec, Object};
 use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_core::ports::{ObjectStore, PortError};
 use cadmill_stores::adapters::aws::s3::S3Store;
@@ -22,14 +22,14 @@ use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
 /// Small parts, so that small archives have many; short pauses, so that tests are quick.
-const FLOW: Flow = Flow {
+const FLOW: DownloadConfig = DownloadConfig {
     part_bytes: 64 << 10,
     buffer_bytes: 4 * (64 << 10),
     requests: 3,
     tries: 4,
     pause: Duration::from_millis(5),
-    late: Duration::from_secs(60),
-    late_alone: Duration::from_secs(60),
+    hedge_after: Duration::from_secs(60),
+    hedge_first_after: Duration::from_secs(60),
 };
 
 /// Longer than any of this takes, on a machine that is busy with other tests.
@@ -57,10 +57,10 @@ impl World {
         Self { direct, store, proxy, _server: server, _data: data }
     }
 
-    async fn upload(&self, bytes: &[u8], name: &str) -> (Order, Object) {
+    async fn upload(&self, bytes: &[u8], name: &str) -> (JobSpec, Object) {
         let key = ObjectKey::upload(JobId::random(), name.parse().unwrap());
         self.direct.put(&key, bytes.to_vec().into()).await.unwrap();
-        let order = Order {
+        let order = JobSpec {
             owner: "tester".parse().unwrap(),
             file_name: name.parse().unwrap(),
             size_bytes: bytes.len() as u64,
@@ -73,14 +73,14 @@ impl World {
         (order, self.direct.head(&key).await.unwrap())
     }
 
-    async fn open(&self, order: &Order, object: &Object, flow: Flow) -> Result<Remote, Failure> {
+    async fn open(&self, order: &JobSpec, object: &Object, flow: DownloadConfig) -> Result<Remote, Failure> {
         let limits = ArchiveLimits::default();
         let opened = Remote::open(Arc::clone(&self.store), order, object.clone(), &limits, flow);
         opened.await.map_err(Failure::from)?
     }
 
     /// An archive that was uploaded and whose directory has been read; its body has not.
-    async fn opened(&self, bytes: &[u8], flow: Flow) -> (Remote, Object) {
+    async fn opened(&self, bytes: &[u8], flow: DownloadConfig) -> (Remote, Object) {
         let (order, object) = self.upload(bytes, "plan.zip").await;
         let remote = self.open(&order, &object, flow).await.unwrap();
         (remote, object)
@@ -186,7 +186,7 @@ async fn nothing_stands_still_however_small_the_buffer() {
     for (part_bytes, parts, requests) in
         [(1000, 2, 1), (1000, 2, 8), (4096, 3, 2), (100_000, 2, 4), (1 << 20, 2, 2)]
     {
-        let flow = Flow { part_bytes, buffer_bytes: part_bytes * parts, requests, ..FLOW };
+        let flow = DownloadConfig { part_bytes, buffer_bytes: part_bytes * parts, requests, ..FLOW };
         let (remote, _) = world.opened(&bytes, flow).await;
         same(&expand(remote).await.unwrap(), &files);
     }
@@ -196,8 +196,9 @@ async fn nothing_stands_still_however_small_the_buffer() {
 async fn parts_of_one_byte_make_the_same_files() {
     let world = World::new().await;
     let files = files(&[900, 0, 1, 500]);
-    let (remote, _) =
-        world.opened(&archive(&files), Flow { part_bytes: 1, buffer_bytes: 8, requests: 8, ..FLOW }).await;
+    let (remote, _) = world
+        .opened(&archive(&files), DownloadConfig { part_bytes: 1, buffer_bytes: 8, requests: 8, ..FLOW })
+        .await;
     same(&expand(remote).await.unwrap(), &files);
 }
 
@@ -253,7 +254,7 @@ async fn a_store_that_is_busy_for_a_while_is_asked_again() {
 async fn a_store_that_stays_busy_is_the_stores_failure() {
     let world = World::new().await;
     let (order, object) = world.upload(&archive(&files(SIZES)), "plan.zip").await;
-    let flow = Flow { tries: 2, ..FLOW };
+    let flow = DownloadConfig { tries: 2, ..FLOW };
     let remote = world.open(&order, &object, flow).await.unwrap();
     world.proxy.rule(|_| Act::Refuse(503));
     let failure = expand(remote).await.unwrap_err();
@@ -298,7 +299,7 @@ async fn a_download_that_fails_is_not_taken_for_a_damaged_archive() {
     let world = World::new().await;
     let bytes = archive(&files(&[400_000]));
     // Many requests that have to be called off.
-    let flow = Flow { tries: 1, part_bytes: 1000, buffer_bytes: 200_000, requests: 100, ..FLOW };
+    let flow = DownloadConfig { tries: 1, part_bytes: 1000, buffer_bytes: 200_000, requests: 100, ..FLOW };
     let (order, object) = world.upload(&bytes, "plan.zip").await;
     for _ in 0..50 {
         let remote = world.open(&order, &object, flow).await.unwrap();
@@ -325,7 +326,7 @@ async fn an_object_that_was_replaced_before_is_noticed() {
 async fn a_request_that_hangs_gets_another_beside_it() {
     let world = World::new().await;
     let files = files(SIZES);
-    let flow = Flow { late: Duration::from_millis(100), ..FLOW };
+    let flow = DownloadConfig { hedge_after: Duration::from_millis(100), ..FLOW };
     let (remote, _) = world.opened(&archive(&files), flow).await;
     let stalled = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&stalled);
@@ -356,7 +357,7 @@ async fn what_the_directory_condemns_is_not_downloaded() {
     let directory_bytes = (bytes.len() - directory) as u64;
     let (order, object) = world.upload(&bytes, "plan.zip").await;
     world.proxy.rule(|_| Act::Pass);
-    let failure = world.open(&order, &object, Flow::default()).await.map(drop).unwrap_err();
+    let failure = world.open(&order, &object, DownloadConfig::default()).await.map(drop).unwrap_err();
     assert_eq!(failure.code, FailureCode::ArchiveDuplicateName);
     let read = world.proxy.body_bytes();
     assert!(read > 0 && read < (1 << 20) + directory_bytes, "{read} bytes of {}", bytes.len());
@@ -367,7 +368,7 @@ async fn what_the_directory_condemns_is_not_downloaded() {
 async fn another_size_is_refused_unread() {
     let world = World::new().await;
     let (order, object) = world.upload(&archive(&files(SIZES)), "plan.zip").await;
-    let order = Order { size_bytes: order.size_bytes + 1, ..order };
+    let order = JobSpec { size_bytes: order.size_bytes + 1, ..order };
     world.proxy.rule(|_| Act::Pass);
     let failure = world.open(&order, &object, FLOW).await.map(drop).unwrap_err();
     assert_eq!(failure.code, FailureCode::InputSizeMismatch);
@@ -378,11 +379,11 @@ async fn another_size_is_refused_unread() {
 async fn another_digest_is_refused_when_all_has_been_read() {
     let world = World::new().await;
     let (order, object) = world.upload(&archive(&files(SIZES)), "plan.zip").await;
-    let order = Order { sha256: Some(sha256(b"another file")), ..order };
+    let order = JobSpec { sha256: Some(sha256(b"another file")), ..order };
     let remote = world.open(&order, &object, FLOW).await.unwrap();
     assert_eq!(expand(remote).await.unwrap_err().code, FailureCode::InputDigestMismatch);
     // Without a declared digest nothing is compared, and the directory not read again.
-    let order = Order { sha256: None, ..order };
+    let order = JobSpec { sha256: None, ..order };
     let remote = world.open(&order, &object, FLOW).await.unwrap();
     let end = remote.plan().unwrap().body().end;
     world.proxy.rule(|_| Act::Pass);
@@ -399,7 +400,7 @@ async fn what_the_store_keeps_is_compared_with_what_came() {
     for (content, expected) in [(b"123456789", Ok(())), (b"123456780", Err(FailureCode::StoreUnavailable))] {
         let (order, object) = world.upload(content, "plan.obj").await;
         for sha256 in [order.sha256.clone(), None] {
-            let order = Order { sha256, ..order.clone() };
+            let order = JobSpec { sha256, ..order.clone() };
             let remote = world.open(&order, &object, FLOW).await.unwrap();
             assert_eq!(expand(remote).await.map(drop).map_err(|f| f.code), expected);
         }

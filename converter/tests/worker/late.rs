@@ -77,7 +77,7 @@ async fn an_event_deletes_its_own_upload_only() {
         queue.delete(message).await.unwrap();
     }
     for message in own.iter().filter(|message| !message.body.contains(&named.to_string())) {
-        queue.hide(message, Duration::ZERO).await.unwrap();
+        queue.change_visibility(message, Duration::ZERO).await.unwrap();
     }
     tell(&world, "another", &key(named)).await;
     let worker = world.start(Scripts::default());

@@ -38,7 +38,7 @@ async fn a_job_that_succeeds_has_a_valid_ledger_of_everything() {
     let audit = world.audit(&job, 1);
     assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
     let count = |role, kind| {
-        let of = |life: &cadmill_core::domain::ledger::timeline::Life| {
+        let of = |life: &cadmill_core::domain::ledger::timeline::FileHistory| {
             life.birth.role == role && life.birth.kind == kind
         };
         audit.story.made().filter(|(_, life)| of(life)).count()

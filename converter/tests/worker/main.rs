@@ -4,14 +4,14 @@
 mod late;
 mod ledger;
 
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::Supervisor;
-use cadmill_converter::intake::Flow;
-use cadmill_converter::worker::{Recording, Worker, WorkerSettings};
-use cadmill_converter::workspace::Place;
+use cadmill_converter::intake::DownloadConfig;
+use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings};
+use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
-use cadmill_core::domain::job::{Compress, Job, Order, Stage, State};
+use cadmill_core::domain::job::{Compress, Job, JobSpec, Stage, State};
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::Jobs;
@@ -106,7 +106,7 @@ impl World {
 
     async fn submit_archive(&self, archive: Vec<u8>, compress: Compress) -> JobId {
         let id = JobId::random();
-        let order = Order {
+        let order = JobSpec {
             owner: "tester".parse().unwrap(),
             file_name: "plan.zip".parse().unwrap(),
             size_bytes: archive.len() as u64,
@@ -149,18 +149,18 @@ impl World {
             stop_within: Duration::from_secs(10),
             caps: Caps::default(),
             archive: ArchiveLimits::default(),
-            flow: Flow::default(),
+            flow: DownloadConfig::default(),
         };
-        let setting = Setting {
+        let setting = ConversionContext {
             engines: Engines::default(),
-            place: Place::new(self.place.path().to_owned(), false),
+            place: WorkspaceRoot::new(self.place.path().to_owned(), false),
             supervisor: Supervisor::new(env!("CARGO_BIN_EXE_cadmill-engine-host").into()),
             hosts: None,
         };
         let posture = [("swap".to_owned(), "off".to_owned())].into();
         let signer: Arc<dyn Signer> = self.signer.clone();
         let auditing = Auditing { sink, signer: Some(signer) };
-        let recording = Recording { auditing, worker: "worker".to_owned(), posture };
+        let recording = LedgerFactory { auditing, worker: "worker".to_owned(), posture };
         let stop = CancellationToken::new();
         let worker = Worker::new(
             settings,

@@ -1,10 +1,10 @@
 //! One record of the directory, judged.
 
 use super::encoding;
-use super::entry::{FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Facts, Method};
+use super::entry::{EntryHeader, FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Method};
 use super::extra::{Extra, Zip64};
 use super::name;
-use crate::entry_error::Why;
+use crate::entry_error::EntryError;
 use crate::records::{Central, Common, MAX32};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -21,31 +21,31 @@ pub(super) struct Variable<'a> {
 ///
 /// # Errors
 /// `input.archive.*`, naming the entry.
-pub(super) fn judge(
+pub(super) fn validate(
     central: &Central,
     variable: Variable<'_>,
     number: u64,
     limits: &ArchiveLimits,
-) -> Result<Facts, Failure> {
+) -> Result<EntryHeader, Failure> {
     let common = &central.common;
     let (raw_name, is_utf8) = (variable.name, common.flags & FLAG_UTF8 != 0);
     let fields = Extra::parse(variable.extra);
     // To name the entry, whatever is wrong with its fields.
     let path = fields.as_ref().ok().and_then(|f| f.unicode_path);
     let name = encoding::decode(raw_name, is_utf8, path).map_err(|why| why.of_number(number))?;
-    let named = |why: Why| why.of(&name);
+    let named = |why: EntryError| why.of(&name);
     name::check(&name, limits).map_err(named)?;
     // Nothing is done with it, but some readers refuse the whole archive then.
     if is_utf8 && std::str::from_utf8(variable.comment).is_err() {
         let text = "has a comment that is said to be UTF-8 and is not";
-        return Err(named(Why::new(FailureCode::ArchiveNameEncoding, text)));
+        return Err(named(EntryError::new(FailureCode::ArchiveNameEncoding, text)));
     }
-    let method = judge_method(common).map_err(named)?;
+    let method = validate_method(common).map_err(named)?;
     let fields = fields.map_err(named)?;
     let (packed, expanded, local_at) = sizes(central, &fields).map_err(named)?;
-    judge_kind(central.attributes, &name, expanded).map_err(named)?;
-    judge_sizes(method, packed, expanded, common.crc, limits).map_err(named)?;
-    Ok(Facts {
+    validate_kind(central.attributes, &name, expanded).map_err(named)?;
+    validate_sizes(method, packed, expanded, common.crc, limits).map_err(named)?;
+    Ok(EntryHeader {
         name,
         raw_name: raw_name.into(),
         has_unicode_path: fields.unicode_path.is_some(),
@@ -64,38 +64,38 @@ pub(super) fn is_known_version(needs: u16) -> bool {
     (10..=45).contains(&needs)
 }
 
-fn judge_method(common: &Common) -> Result<Method, Why> {
+fn validate_method(common: &Common) -> Result<Method, EntryError> {
     if common.flags & FLAGS_ENCRYPTED != 0 {
-        return Err(Why::new(FailureCode::ArchiveEncrypted, "is encrypted"));
+        return Err(EntryError::new(FailureCode::ArchiveEncrypted, "is encrypted"));
     }
     let method = match common.method {
         0 => Method::Stored,
         8 => Method::Deflate,
         other => {
             let text = format!("uses compression method {other}; stored and deflate are read");
-            return Err(Why::new(FailureCode::ArchiveMethod, text));
+            return Err(EntryError::new(FailureCode::ArchiveMethod, text));
         }
     };
     if common.flags & !FLAGS_KNOWN != 0 {
-        return Err(Why::new(
+        return Err(EntryError::new(
             FailureCode::ArchiveFlags,
             "has flags that are reserved or that patch other data",
         ));
     }
     if !is_known_version(common.needs) {
         let text = format!("needs version {} of the format; 10 to 45 are read", common.needs);
-        return Err(Why::new(FailureCode::ArchiveVersion, text));
+        return Err(EntryError::new(FailureCode::ArchiveVersion, text));
     }
     Ok(method)
 }
 
 /// Packed size, expanded size and offset, with the zip64 field (APPNOTE 4.5.3),
 /// which must hold what the record refers to and nothing else.
-fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), Why> {
+fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), EntryError> {
     if central.disk != 0 {
-        return Err(Why::new(FailureCode::ArchiveMultiDisk, "lies in another part of the archive"));
+        return Err(EntryError::new(FailureCode::ArchiveMultiDisk, "lies in another part of the archive"));
     }
-    let refuse = |text: &'static str| Why::new(FailureCode::ArchiveZip64, text);
+    let refuse = |text: &'static str| EntryError::new(FailureCode::ArchiveZip64, text);
     let refers = [central.common.expanded, central.common.packed, central.local_at].contains(&MAX32);
     if fields.zip64.is_some() && !refers {
         return Err(refuse("has a zip64 field that nothing refers to"));
@@ -119,7 +119,7 @@ fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), Why> 
 }
 
 /// A directory is one by its name, by its attributes, and by having no content.
-fn judge_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), Why> {
+fn validate_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), EntryError> {
     let is_directory = name.ends_with('/');
     // The attributes of DOS, and st_mode of inode(7) above (APPNOTE 4.4.15); both
     // whatever system is said to have made the entry.
@@ -132,16 +132,16 @@ fn judge_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), Why> {
         0o040_000 => Some(true),
         // Info-ZIP gives what it reads from a pipe this name and the mode of the pipe.
         0o010_000 if name == "-" => Some(false),
-        0o120_000 => return Err(Why::new(FailureCode::ArchiveSymlink, "is a symbolic link")),
-        _ => return Err(Why::new(FailureCode::ArchiveSpecialFile, "is a device, a pipe or a socket")),
+        0o120_000 => return Err(EntryError::new(FailureCode::ArchiveSymlink, "is a symbolic link")),
+        _ => return Err(EntryError::new(FailureCode::ArchiveSpecialFile, "is a device, a pipe or a socket")),
     };
     if attributes & REPARSE_POINT != 0 {
-        return Err(Why::new(FailureCode::ArchiveSymlink, "is a link of Windows"));
+        return Err(EntryError::new(FailureCode::ArchiveSymlink, "is a link of Windows"));
     }
     if attributes & VOLUME_OR_DEVICE != 0 {
-        return Err(Why::new(FailureCode::ArchiveSpecialFile, "is a volume label or a device"));
+        return Err(EntryError::new(FailureCode::ArchiveSpecialFile, "is a volume label or a device"));
     }
-    let refuse = |text: &'static str| Err(Why::new(FailureCode::ArchiveTypeMismatch, text));
+    let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveTypeMismatch, text));
     if mode_kind.is_some_and(|kind| kind != is_directory) || (attributes & DIRECTORY != 0 && !is_directory) {
         return refuse("is a directory by its name or by its attributes, not by both");
     }
@@ -151,26 +151,26 @@ fn judge_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), Why> {
     Ok(())
 }
 
-fn judge_sizes(
+fn validate_sizes(
     method: Method,
     packed: u64,
     expanded: u64,
     crc: u32,
     limits: &ArchiveLimits,
-) -> Result<(), Why> {
-    let refuse = |text: &'static str| Err(Why::new(FailureCode::ArchiveSizeMismatch, text));
+) -> Result<(), EntryError> {
+    let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveSizeMismatch, text));
     match method {
         Method::Stored if packed != expanded => return refuse("is stored, but has two sizes"),
         Method::Deflate if packed == 0 => return refuse("has no compressed data"),
         _ => {}
     }
     if expanded == 0 && crc != 0 {
-        return Err(Why::new(FailureCode::ArchiveCrc, "is empty, but has the checksum of something"));
+        return Err(EntryError::new(FailureCode::ArchiveCrc, "is empty, but has the checksum of something"));
     }
     let ratio = expanded / packed.max(1);
     if expanded > limits.ratio_exempt_bytes && ratio > limits.ratio {
         let text = format!("expands {ratio} times, {} times are allowed", limits.ratio);
-        return Err(Why::new(FailureCode::ArchiveRatio, text));
+        return Err(EntryError::new(FailureCode::ArchiveRatio, text));
     }
     Ok(())
 }

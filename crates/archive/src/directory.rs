@@ -4,11 +4,11 @@
 //! [`ArchiveLimits`], whatever the directory claims.
 
 use super::central;
-use super::entry::Facts;
+use super::entry::EntryHeader;
 use super::name;
 use super::plan::Plan;
-use crate::end_of_central_directory::Ending;
-use crate::entry_error::Why;
+use crate::end_of_central_directory::EndOfCentralDirectory;
+use crate::entry_error::EntryError;
 use crate::records::{CENTRAL, CENTRAL_BYTES, Central};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{ArchiveLimits, display_size};
@@ -21,18 +21,18 @@ const RAW_NAME_FACTOR: usize = 3;
 /// A directory that is being read.
 #[derive(Debug)]
 pub(super) struct Directory {
-    ending: Ending,
+    ending: EndOfCentralDirectory,
     limits: ArchiveLimits,
     /// The current record.
     record: Vec<u8>,
     header: Option<Central>,
-    entries: Vec<Facts>,
+    entries: Vec<EntryHeader>,
     keys: HashSet<String>,
     expanded: u64,
 }
 
 impl Directory {
-    pub(super) fn new(ending: Ending, limits: &ArchiveLimits) -> Self {
+    pub(super) fn new(ending: EndOfCentralDirectory, limits: &ArchiveLimits) -> Self {
         Self {
             ending,
             limits: *limits,
@@ -88,7 +88,7 @@ impl Directory {
         let (name, rest) = self.record[CENTRAL_BYTES..].split_at(usize::from(header.common.name_bytes));
         let (extra, comment) = rest.split_at(usize::from(header.common.extra_bytes));
         let facts =
-            central::judge(&header, central::Variable { name, extra, comment }, number, &self.limits)?;
+            central::validate(&header, central::Variable { name, extra, comment }, number, &self.limits)?;
         self.take(facts)?;
         self.header = None;
         self.record.clear();
@@ -105,16 +105,17 @@ impl Directory {
             return Err(broken("a record of the directory does not begin as one"));
         };
         if usize::from(header.common.name_bytes) > self.limits.name_bytes.saturating_mul(RAW_NAME_FACTOR) {
-            return Err(Why::new(FailureCode::ArchiveName, "has a name that is too long").of_number(number));
+            return Err(
+                EntryError::new(FailureCode::ArchiveName, "has a name that is too long").of_number(number)
+            );
         }
         Ok(header)
     }
 
-    fn take(&mut self, facts: Facts) -> Result<(), Failure> {
+    fn take(&mut self, facts: EntryHeader) -> Result<(), Failure> {
         if !self.keys.insert(name::key(&facts.name)) {
-            return Err(
-                Why::new(FailureCode::ArchiveDuplicateName, "has the name of another entry").of(&facts.name)
-            );
+            return Err(EntryError::new(FailureCode::ArchiveDuplicateName, "has the name of another entry")
+                .of(&facts.name));
         }
         self.expanded = self.expanded.saturating_add(facts.expanded);
         if self.expanded > self.limits.expanded_bytes {
@@ -135,7 +136,7 @@ impl Directory {
             let key = name::key(&facts.name);
             if key.match_indices('/').any(|(at, _)| files.contains(&key[..at])) {
                 let text = "lies inside another entry that is a file";
-                return Err(Why::new(FailureCode::ArchiveDuplicateName, text).of(&facts.name));
+                return Err(EntryError::new(FailureCode::ArchiveDuplicateName, text).of(&facts.name));
             }
         }
         Ok(())

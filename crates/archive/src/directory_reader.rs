@@ -11,7 +11,7 @@ use std::ops::Range;
 /// their bytes, in pieces of any size: first the tail, then what of the directory
 /// the tail did not hold.
 #[derive(Debug)]
-pub struct Opening {
+pub struct CentralDirectoryReader {
     size: u64,
     limits: ArchiveLimits,
     stage: Stage,
@@ -30,7 +30,7 @@ enum Stage {
     Failed,
 }
 
-impl Opening {
+impl CentralDirectoryReader {
     /// Of a file of this size, in bytes.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Opening {
         Ok(Self { size: size_bytes, limits: *limits, stage: Stage::Tail(Vec::new()) })
     }
 
-    /// The bytes wanted next; none when [`Opening::finish`] may be called. At most
+    /// The bytes wanted next; none when [`CentralDirectoryReader::finish`] may be called. At most
     /// 64 KiB and some, and then the directory, are asked for.
     pub fn wants(&self) -> Option<Range<u64>> {
         match &self.stage {
@@ -65,7 +65,7 @@ impl Opening {
             Stage::Tail(mut tail) => {
                 let left = (self.size - self.tail_at()) as usize - tail.len();
                 tail.extend_from_slice(&bytes[..left.min(bytes.len())]);
-                self.stage = if bytes.len() < left { Stage::Tail(tail) } else { self.judge_tail(&tail)? };
+                self.stage = if bytes.len() < left { Stage::Tail(tail) } else { self.validate_tail(&tail)? };
             }
             Stage::Directory { mut directory, mut wanted, held } => {
                 let left = usize::try_from(wanted.end - wanted.start).unwrap_or(usize::MAX);
@@ -97,7 +97,7 @@ impl Opening {
         self.size.saturating_sub(TAIL_BYTES)
     }
 
-    fn judge_tail(&self, tail: &[u8]) -> Result<Stage, Failure> {
+    fn validate_tail(&self, tail: &[u8]) -> Result<Stage, Failure> {
         let ending = end_of_central_directory::read(tail, self.size, &self.limits)?;
         let place = ending.directory.clone();
         let mut directory = Box::new(Directory::new(ending, &self.limits));

@@ -14,7 +14,7 @@
 //! the same as one of the readings. The text is then brought to NFC.
 
 use super::extra;
-use crate::entry_error::Why;
+use crate::entry_error::EntryError;
 use cadmill_core::domain::failure::FailureCode;
 use encoding_rs::EUC_KR;
 use icu_normalizer::ComposingNormalizerBorrowed;
@@ -23,7 +23,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 ///
 /// # Errors
 /// `input.archive.name_encoding`.
-pub(super) fn decode(raw: &[u8], is_utf8: bool, unicode_path: Option<&[u8]>) -> Result<String, Why> {
+pub(super) fn decode(raw: &[u8], is_utf8: bool, unicode_path: Option<&[u8]>) -> Result<String, EntryError> {
     let utf8 = std::str::from_utf8(raw).ok();
     if is_utf8 && utf8.is_none() {
         return Err(refuse("has a name that is said to be UTF-8 and is not"));
@@ -83,8 +83,8 @@ fn cp437(raw: &[u8]) -> String {
     raw.iter().map(|&byte| if byte < 0x80 { char::from(byte) } else { upper(byte) }).collect()
 }
 
-fn refuse(text: &'static str) -> Why {
-    Why::new(FailureCode::ArchiveNameEncoding, text)
+fn refuse(text: &'static str) -> EntryError {
+    EntryError::new(FailureCode::ArchiveNameEncoding, text)
 }
 
 #[cfg(test)]

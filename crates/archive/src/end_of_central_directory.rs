@@ -24,7 +24,7 @@ const DIRECTORY_BYTES_PER_ENTRY: u64 = 4 << 10;
 
 /// Where the directory lies and what it is said to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ending {
+pub(super) struct EndOfCentralDirectory {
     pub(super) directory: Range<u64>,
     pub(super) entries: u64,
 }
@@ -34,7 +34,7 @@ pub(super) struct Ending {
 /// # Errors
 /// `input.archive.truncated`, `.trailing_data`, `.ambiguous_end`, `.multi_disk`,
 /// `.zip64`, `.directory`, `.unowned_bytes`, `.too_many_entries`, `.directory_size`.
-pub(super) fn read(tail: &[u8], size: u64, limits: &ArchiveLimits) -> Result<Ending, Failure> {
+pub(super) fn read(tail: &[u8], size: u64, limits: &ArchiveLimits) -> Result<EndOfCentralDirectory, Failure> {
     let at = find(tail)?;
     let Some(end) = End::parse(&tail[at..]) else { return Err(missing()) };
     let start = size - tail.len() as u64;
@@ -42,8 +42,8 @@ pub(super) fn read(tail: &[u8], size: u64, limits: &ArchiveLimits) -> Result<End
         Some(locator) => with_zip64(&end, locator, tail, at, start)?,
         None => without_zip64(&end, start + at as u64)?,
     };
-    said.judge_count(limits)?;
-    said.judge_place(tail, start)
+    said.validate_count(limits)?;
+    said.validate_place(tail, start)
 }
 
 /// The place of the only end record.
@@ -77,7 +77,7 @@ fn locator(tail: &[u8], end_at: usize) -> Option<Locator> {
 }
 
 /// What the end says of the directory, in one form with and without zip64.
-struct Said {
+struct RawEocd {
     entries: u64,
     bytes: u64,
     at: u64,
@@ -85,7 +85,7 @@ struct Said {
     end_at: u64,
 }
 
-fn without_zip64(end: &End, end_at: u64) -> Result<Said, Failure> {
+fn without_zip64(end: &End, end_at: u64) -> Result<RawEocd, Failure> {
     if end.disk != 0 || end.directory_disk != 0 {
         return Err(multi_disk());
     }
@@ -99,7 +99,7 @@ fn without_zip64(end: &End, end_at: u64) -> Result<Said, Failure> {
     if end.entries != end.entries_here {
         return Err(directory("the end record gives two numbers of entries"));
     }
-    Ok(Said {
+    Ok(RawEocd {
         entries: end.entries.into(),
         bytes: end.directory_bytes.into(),
         at: end.directory_at.into(),
@@ -107,7 +107,7 @@ fn without_zip64(end: &End, end_at: u64) -> Result<Said, Failure> {
     })
 }
 
-fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -> Result<Said, Failure> {
+fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -> Result<RawEocd, Failure> {
     let locator_at = at - LOCATOR_BYTES as usize;
     let record_at = locator_at
         .checked_sub(END64_BYTES as usize)
@@ -139,7 +139,7 @@ fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -
     if wide.entries != wide.entries_here {
         return Err(directory("the zip64 record gives two numbers of entries"));
     }
-    Ok(Said {
+    Ok(RawEocd {
         entries: wide.entries,
         bytes: wide.directory_bytes,
         at: wide.directory_at,
@@ -147,8 +147,8 @@ fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -
     })
 }
 
-impl Said {
-    fn judge_count(&self, limits: &ArchiveLimits) -> Result<(), Failure> {
+impl RawEocd {
+    fn validate_count(&self, limits: &ArchiveLimits) -> Result<(), Failure> {
         if self.entries > limits.entries {
             let message = format!("the archive has {} entries, {} are allowed", self.entries, limits.entries);
             return Err(Failure::new(FailureCode::ArchiveTooManyEntries, message)
@@ -169,10 +169,10 @@ impl Said {
     }
 
     /// The directory ends where the records of the end begin.
-    fn judge_place(&self, tail: &[u8], start: u64) -> Result<Ending, Failure> {
+    fn validate_place(&self, tail: &[u8], start: u64) -> Result<EndOfCentralDirectory, Failure> {
         let end = self.at.checked_add(self.bytes);
         if end == Some(self.end_at) {
-            return Ok(Ending { directory: self.at..self.end_at, entries: self.entries });
+            return Ok(EndOfCentralDirectory { directory: self.at..self.end_at, entries: self.entries });
         }
         if end.is_none_or(|end| end > self.end_at) {
             return Err(directory("the directory would reach into the records after it"));

@@ -10,11 +10,11 @@ use std::sync::Arc;
 /// - The segment holds local header, data and data descriptor, and no other byte.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    pub(super) facts: Arc<Facts>,
+    pub(super) facts: Arc<EntryHeader>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct EntryHeader {
     pub(super) name: String,
     /// The name as its bytes are in the archive.
     pub(super) raw_name: Box<[u8]>,
@@ -53,7 +53,7 @@ pub(super) const FLAGS_KNOWN: u16 = 0b110 | FLAG_DESCRIPTOR | FLAG_UTF8;
 /// Flags that tell of encryption: of the content, strong, of the headers.
 pub(super) const FLAGS_ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 
-impl Facts {
+impl EntryHeader {
     pub(super) fn has_descriptor(&self) -> bool {
         self.flags & FLAG_DESCRIPTOR != 0
     }

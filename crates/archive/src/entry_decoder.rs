@@ -1,8 +1,8 @@
 //! Expanding one entry, without I/O.
 
-use super::entry::{Entry, Facts, Method};
+use super::entry::{Entry, EntryHeader, Method};
 use super::local_header::{self, Descriptor, Remainder, mismatch};
-use crate::entry_error::Why;
+use crate::entry_error::EntryError;
 use crate::records::{Common, LOCAL_BYTES, parse_local};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Nothing that it gave holds before [`Decoder::finish`] says so.
 #[derive(Debug)]
 pub struct Decoder {
-    facts: Arc<Facts>,
+    facts: Arc<EntryHeader>,
     stage: Stage,
     /// The record that is being read: fixed part and extra fields of the local
     /// header, later the data descriptor.
@@ -90,11 +90,11 @@ impl Decoder {
         self.step(&[], &mut [0])?;
         match self.stage {
             Stage::Done => Ok(()),
-            _ => Err(Why::new(FailureCode::ArchiveTruncated, "ends too early").of(&self.facts.name)),
+            _ => Err(EntryError::new(FailureCode::ArchiveTruncated, "ends too early").of(&self.facts.name)),
         }
     }
 
-    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Why> {
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, EntryError> {
         let mut step = Step::default();
         loop {
             let rest = &input[step.consumed..];
@@ -107,7 +107,10 @@ impl Decoder {
                 Stage::Descriptor(form) => self.collect(rest, form.bytes(), &mut step),
                 Stage::Done if rest.is_empty() => false,
                 Stage::Done | Stage::Failed => {
-                    return Err(Why::new(FailureCode::ArchiveUnownedBytes, "is followed by more bytes"));
+                    return Err(EntryError::new(
+                        FailureCode::ArchiveUnownedBytes,
+                        "is followed by more bytes",
+                    ));
                 }
             };
             if !is_through {
@@ -127,12 +130,12 @@ impl Decoder {
     }
 
     /// Judges what the stage has read.
-    fn next_stage(&mut self) -> Result<Stage, Why> {
+    fn next_stage(&mut self) -> Result<Stage, EntryError> {
         match self.stage {
             Stage::Header => {
                 let header = self.record.first_chunk().and_then(parse_local);
                 let header = header.ok_or_else(|| mismatch("no local header"))?;
-                Ok(Stage::Variable(header, local_header::judge(&header, &self.facts)?))
+                Ok(Stage::Variable(header, local_header::validate(&header, &self.facts)?))
             }
             Stage::Variable(header, remainder) => {
                 let (name, extra) = self.record.split_at(self.facts.raw_name.len());
@@ -140,15 +143,15 @@ impl Decoder {
                     return Err(mismatch("a name"));
                 }
                 self.descriptor =
-                    local_header::judge_extra(&header, extra, remainder.descriptor_bytes, &self.facts)?;
+                    local_header::validate_extra(&header, extra, remainder.descriptor_bytes, &self.facts)?;
                 Ok(Stage::Data)
             }
             Stage::Data => {
-                self.content.judge(&self.facts)?;
+                self.content.validate(&self.facts)?;
                 Ok(self.descriptor.map_or(Stage::Done, Stage::Descriptor))
             }
             Stage::Descriptor(form) => {
-                form.judge(&self.record, &self.facts)?;
+                form.validate(&self.record, &self.facts)?;
                 Ok(Stage::Done)
             }
             Stage::Done | Stage::Failed => Ok(self.stage),
@@ -158,7 +161,7 @@ impl Decoder {
 
 impl Content {
     /// Expands on; whether the content is whole.
-    fn expand(&mut self, input: &[u8], output: &mut [u8], step: &mut Step) -> Result<bool, Why> {
+    fn expand(&mut self, input: &[u8], output: &mut [u8], step: &mut Step) -> Result<bool, EntryError> {
         let input = &input[..input.len().min(usize::try_from(self.packed_left).unwrap_or(usize::MAX))];
         let output = &mut output[step.produced..];
         let room = output.len().min(usize::try_from(self.expanded_left).unwrap_or(usize::MAX));
@@ -174,7 +177,12 @@ impl Content {
         }
     }
 
-    fn inflate(&mut self, mut input: &[u8], mut output: &mut [u8], step: &mut Step) -> Result<bool, Why> {
+    fn inflate(
+        &mut self,
+        mut input: &[u8],
+        mut output: &mut [u8],
+        step: &mut Step,
+    ) -> Result<bool, EntryError> {
         loop {
             // When all the content is there, the stream must end without more of it.
             let is_full = self.expanded_left == 0;
@@ -185,7 +193,7 @@ impl Content {
             let target = if is_full { &mut surplus } else { &mut *output };
             let (status, taken, given) = self.inflate_once(input, target)?;
             if is_full && given > 0 {
-                return Err(Why::new(
+                return Err(EntryError::new(
                     FailureCode::ArchiveSizeMismatch,
                     "expands to more than the directory declares",
                 ));
@@ -201,8 +209,13 @@ impl Content {
         }
     }
 
-    fn inflate_once(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Status, usize, usize), Why> {
-        let damaged = || Why::new(FailureCode::ArchiveDamagedData, "has compressed data that is damaged");
+    fn inflate_once(
+        &mut self,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<(Status, usize, usize), EntryError> {
+        let damaged =
+            || EntryError::new(FailureCode::ArchiveDamagedData, "has compressed data that is damaged");
         let Some(inflater) = &mut self.inflater else { return Err(damaged()) };
         let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| damaged())?;
@@ -212,11 +225,11 @@ impl Content {
     }
 
     /// Nothing moves although there is room: more input is needed, if there is any.
-    fn stalled(&self) -> Result<bool, Why> {
+    fn stalled(&self) -> Result<bool, EntryError> {
         if self.packed_left > 0 {
             return Ok(false);
         }
-        Err(Why::new(FailureCode::ArchiveDamagedData, "has compressed data that does not end"))
+        Err(EntryError::new(FailureCode::ArchiveDamagedData, "has compressed data that does not end"))
     }
 
     fn account(&mut self, taken: usize, given: &[u8], step: &mut Step) {
@@ -228,8 +241,8 @@ impl Content {
     }
 
     /// Judges the whole content.
-    fn judge(&self, facts: &Facts) -> Result<(), Why> {
-        let refuse = |code, text: &'static str| Err(Why::new(code, text));
+    fn validate(&self, facts: &EntryHeader) -> Result<(), EntryError> {
+        let refuse = |code, text: &'static str| Err(EntryError::new(code, text));
         if self.packed_left > 0 {
             return refuse(
                 FailureCode::ArchiveSizeMismatch,

@@ -4,12 +4,12 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 
 /// Why an entry is refused, before its name is put in front.
 #[derive(Debug)]
-pub(super) struct Why {
+pub(super) struct EntryError {
     code: FailureCode,
     text: String,
 }
 
-impl Why {
+impl EntryError {
     /// `text` goes on after "entry 'name'".
     pub(super) fn new(code: FailureCode, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }

@@ -3,7 +3,7 @@
 //! Most tell of times and owners and are passed over. Those that would change
 //! what an entry is, in the eyes of a reader that knows them, are refused.
 
-use crate::entry_error::Why;
+use crate::entry_error::EntryError;
 use crate::records::{u16_at, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
 
@@ -25,7 +25,7 @@ impl<'a> Extra<'a> {
     /// # Errors
     /// `input.archive.extra_field`: bytes that are no field, an id twice, a field
     /// that changes the meaning; `input.archive.encrypted`, `.symlink`.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Why> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, EntryError> {
         let mut extra = Self::default();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -35,7 +35,7 @@ impl<'a> Extra<'a> {
             if ids(&bytes[..bytes.len() - rest.len()]).any(|earlier| earlier == id) {
                 return Err(refuse("has the same extra field twice"));
             }
-            judge(id, data)?;
+            validate(id, data)?;
             match id {
                 ZIP64 => extra.zip64 = Some(data),
                 UNICODE_PATH => extra.unicode_path = Some(data),
@@ -61,20 +61,21 @@ fn ids(mut bytes: &[u8]) -> impl Iterator<Item = u16> {
     })
 }
 
-fn judge(id: u16, data: &[u8]) -> Result<(), Why> {
+fn validate(id: u16, data: &[u8]) -> Result<(), EntryError> {
     match id {
         // 4.5.12 strong encryption, and the AES of WinZip.
-        0x0017 | 0x9901 => Err(Why::new(FailureCode::ArchiveEncrypted, "is encrypted")),
+        0x0017 | 0x9901 => Err(EntryError::new(FailureCode::ArchiveEncrypted, "is encrypted")),
         // Reserved for the encoding of names; patches (4.5.14); the streaming
         // format of libarchive, which has attributes of its own.
         0x0008 | 0x000f | 0x6c78 => Err(refuse("has an extra field that changes what it is")),
         // 4.5.7: a link's target or a device's number follows the twelve bytes of times and owner.
-        0x000d if data.len() > 12 => {
-            Err(Why::new(FailureCode::ArchiveSpecialFile, "is a link or a device by its Unix extra field"))
-        }
+        0x000d if data.len() > 12 => Err(EntryError::new(
+            FailureCode::ArchiveSpecialFile,
+            "is a link or a device by its Unix extra field",
+        )),
         // Info-ZIP's "ASi Unix": a CRC-32, then st_mode.
         0x756e if data.len() >= 6 && u16_at(data, 4) & 0o170_000 == 0o120_000 => {
-            Err(Why::new(FailureCode::ArchiveSymlink, "is a symbolic link by its Unix extra field"))
+            Err(EntryError::new(FailureCode::ArchiveSymlink, "is a symbolic link by its Unix extra field"))
         }
         _ => Ok(()),
     }
@@ -84,8 +85,8 @@ fn judge(id: u16, data: &[u8]) -> Result<(), Why> {
 ///
 /// # Errors
 /// `input.archive.name_encoding`: another version, the CRC-32 of another name, no UTF-8.
-pub(super) fn unicode_path<'a>(data: &'a [u8], raw: &[u8]) -> Result<&'a str, Why> {
-    let encoding = |text| Why::new(FailureCode::ArchiveNameEncoding, text);
+pub(super) fn unicode_path<'a>(data: &'a [u8], raw: &[u8]) -> Result<&'a str, EntryError> {
+    let encoding = |text| EntryError::new(FailureCode::ArchiveNameEncoding, text);
     let (head, name) =
         data.split_at_checked(5).ok_or_else(|| encoding("has a Unicode path field that is cut short"))?;
     if head[0] != 1 {
@@ -116,6 +117,6 @@ impl<'a> Zip64<'a> {
     }
 }
 
-fn refuse(text: &'static str) -> Why {
-    Why::new(FailureCode::ArchiveExtraField, text)
+fn refuse(text: &'static str) -> EntryError {
+    EntryError::new(FailureCode::ArchiveExtraField, text)
 }

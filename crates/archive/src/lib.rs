@@ -38,7 +38,7 @@ mod name;
 mod plan;
 mod records;
 
-pub use directory_reader::Opening;
+pub use directory_reader::CentralDirectoryReader;
 pub use entry::Entry;
 pub use entry_decoder::{Decoder, Step};
 pub use name::{Names, fit};

@@ -5,9 +5,9 @@
 
 use super::central::is_known_version;
 use super::encoding;
-use super::entry::{FLAG_UTF8, Facts, Method};
+use super::entry::{EntryHeader, FLAG_UTF8, Method};
 use super::extra::{Extra, Zip64};
-use crate::entry_error::Why;
+use crate::entry_error::EntryError;
 use crate::records::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
 
@@ -23,7 +23,7 @@ pub(super) struct Remainder {
 ///
 /// # Errors
 /// `input.archive.header_mismatch`, `.version`, `.overlap`, `.unowned_bytes`.
-pub(super) fn judge(local: &Common, facts: &Facts) -> Result<Remainder, Why> {
+pub(super) fn validate(local: &Common, facts: &EntryHeader) -> Result<Remainder, EntryError> {
     if local.flags != facts.flags {
         return Err(mismatch("flags"));
     }
@@ -35,14 +35,14 @@ pub(super) fn judge(local: &Common, facts: &Facts) -> Result<Remainder, Why> {
     }
     if !is_known_version(local.needs) {
         let text = format!("needs version {} of the format; 10 to 45 are read", local.needs);
-        return Err(Why::new(FailureCode::ArchiveVersion, text));
+        return Err(EntryError::new(FailureCode::ArchiveVersion, text));
     }
     let before_data = LOCAL_BYTES as u64 + facts.raw_name.len() as u64 + u64::from(local.extra_bytes);
     let length = facts.segment.end - facts.segment.start;
     // Header, data and what is left for the descriptor: they are the whole segment.
     let Some(descriptor_bytes) = length.checked_sub(before_data).and_then(|l| l.checked_sub(facts.packed))
     else {
-        return Err(Why::new(FailureCode::ArchiveOverlap, "reaches into what follows it"));
+        return Err(EntryError::new(FailureCode::ArchiveOverlap, "reaches into what follows it"));
     };
     Ok(Remainder { extra_bytes: local.extra_bytes.into(), descriptor_bytes })
 }
@@ -53,12 +53,12 @@ pub(super) fn judge(local: &Common, facts: &Facts) -> Result<Remainder, Why> {
 /// # Errors
 /// `input.archive.header_mismatch`, `.stored_descriptor`, `.extra_field`,
 /// `.zip64`, `.name_encoding`, `.overlap`, `.unowned_bytes`.
-pub(super) fn judge_extra(
+pub(super) fn validate_extra(
     local: &Common,
     extra: &[u8],
     descriptor_bytes: u64,
-    facts: &Facts,
-) -> Result<Option<Descriptor>, Why> {
+    facts: &EntryHeader,
+) -> Result<Option<Descriptor>, EntryError> {
     let fields = Extra::parse(extra)?;
     if fields.unicode_path.is_some() != facts.has_unicode_path {
         return Err(mismatch("a Unicode path field"));
@@ -81,7 +81,7 @@ pub(super) fn judge_extra(
     }
     if facts.has_descriptor() && facts.method == Method::Stored && packed != facts.packed {
         let text = "is stored, but its local header does not say how long it is";
-        return Err(Why::new(FailureCode::ArchiveStoredDescriptor, text));
+        return Err(EntryError::new(FailureCode::ArchiveStoredDescriptor, text));
     }
     Descriptor::of(facts, fields.zip64.is_some(), descriptor_bytes)
 }
@@ -89,8 +89,8 @@ pub(super) fn judge_extra(
 /// Packed and expanded size. A local header refers to both of the zip64 field or
 /// to neither (APPNOTE 4.5.3). Whether there is need is not asked: what reads
 /// from a pipe cannot know.
-fn sizes(local: &Common, fields: &Extra<'_>) -> Result<(u64, u64), Why> {
-    let refuse = |text: &'static str| Why::new(FailureCode::ArchiveZip64, text);
+fn sizes(local: &Common, fields: &Extra<'_>) -> Result<(u64, u64), EntryError> {
+    let refuse = |text: &'static str| EntryError::new(FailureCode::ArchiveZip64, text);
     match (local.packed, local.expanded, fields.zip64) {
         (MAX32, MAX32, Some(data)) => {
             let mut wide = Zip64::new(data);
@@ -117,7 +117,7 @@ impl Descriptor {
     /// By the bytes that are there for it. The sizes have 64 bits where the local
     /// header has a zip64 field, or where they need them; Java and Go leave the
     /// field out.
-    fn of(facts: &Facts, has_zip64: bool, bytes: u64) -> Result<Option<Self>, Why> {
+    fn of(facts: &EntryHeader, has_zip64: bool, bytes: u64) -> Result<Option<Self>, EntryError> {
         if !facts.has_descriptor() {
             return if bytes == 0 { Ok(None) } else { Err(unowned()) };
         }
@@ -125,7 +125,7 @@ impl Descriptor {
         let (unsigned, signed) = (Self { signed: false, wide }, Self { signed: true, wide });
         match [unsigned, signed].into_iter().find(|form| form.bytes() as u64 == bytes) {
             Some(form) => Ok(Some(form)),
-            None if bytes < unsigned.bytes() as u64 => Err(Why::new(
+            None if bytes < unsigned.bytes() as u64 => Err(EntryError::new(
                 FailureCode::ArchiveOverlap,
                 "has no room for its data descriptor before what follows",
             )),
@@ -146,7 +146,7 @@ impl Descriptor {
     ///
     /// # Errors
     /// `input.archive.header_mismatch`.
-    pub(super) fn judge(self, bytes: &[u8], facts: &Facts) -> Result<(), Why> {
+    pub(super) fn validate(self, bytes: &[u8], facts: &EntryHeader) -> Result<(), EntryError> {
         let bytes = match self.signed {
             true => bytes.strip_prefix(&DESCRIPTOR).ok_or_else(|| mismatch("a data descriptor"))?,
             false => bytes,
@@ -163,12 +163,12 @@ impl Descriptor {
     }
 }
 
-fn unowned() -> Why {
-    Why::new(FailureCode::ArchiveUnownedBytes, "is followed by bytes that no record owns")
+fn unowned() -> EntryError {
+    EntryError::new(FailureCode::ArchiveUnownedBytes, "is followed by bytes that no record owns")
 }
 
 /// Where header, descriptor and directory differ.
-pub(super) fn mismatch(what: &str) -> Why {
+pub(super) fn mismatch(what: &str) -> EntryError {
     let text = format!("has {what} in the archive that contradicts the directory");
-    Why::new(FailureCode::ArchiveHeaderMismatch, text)
+    EntryError::new(FailureCode::ArchiveHeaderMismatch, text)
 }

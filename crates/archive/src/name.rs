@@ -1,7 +1,7 @@
 //! Names of entries: relative, plain, and the same on every system.
 
 use super::encoding::nfc;
-use crate::entry_error::{Why, reorders};
+use crate::entry_error::{EntryError, reorders};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
 use icu_casemap::CaseMapperBorrowed;
@@ -12,9 +12,9 @@ use std::collections::HashMap;
 /// # Errors
 /// `input.archive.path_escape` for a name that leads elsewhere, on this system or
 /// another; `input.archive.name` for any other that no file should have.
-pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), Why> {
-    let refuse = |text: &'static str| Err(Why::new(FailureCode::ArchiveName, text));
-    let escape = |text: &'static str| Err(Why::new(FailureCode::ArchivePathEscape, text));
+pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), EntryError> {
+    let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveName, text));
+    let escape = |text: &'static str| Err(EntryError::new(FailureCode::ArchivePathEscape, text));
     if name.is_empty() {
         return refuse("has no name");
     }

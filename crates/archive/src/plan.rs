@@ -1,7 +1,7 @@
 //! A judged directory, as the plan by which the archive is read.
 
-use super::entry::{Entry, Facts};
-use crate::entry_error::{Why, shown};
+use super::entry::{Entry, EntryHeader};
+use crate::entry_error::{EntryError, shown};
 use crate::records::{LOCAL_BYTES, MAX16};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::ops::Range;
@@ -25,7 +25,11 @@ impl Plan {
     ///
     /// # Errors
     /// `input.archive.empty`, `.overlap`, `.unowned_bytes`, `.trailing_data`.
-    pub(super) fn new(mut facts: Vec<Facts>, directory_at: u64, expanded: u64) -> Result<Self, Failure> {
+    pub(super) fn new(
+        mut facts: Vec<EntryHeader>,
+        directory_at: u64,
+        expanded: u64,
+    ) -> Result<Self, Failure> {
         facts.sort_by_key(|f| f.segment.start);
         if facts.first().is_some_and(|first| first.segment.start > 0) {
             let message = "bytes that are not part of the archive lie before its first entry";
@@ -37,7 +41,7 @@ impl Plan {
         }
         if let Some(last) = facts.last().filter(|last| last.segment.start >= directory_at) {
             let text = "has its local header in the directory or behind it";
-            return Err(Why::new(FailureCode::ArchiveOverlap, text).of(&last.name));
+            return Err(EntryError::new(FailureCode::ArchiveOverlap, text).of(&last.name));
         }
         tile(&mut facts, directory_at)?;
         if facts.iter().all(|f| f.name.ends_with('/')) {
@@ -76,7 +80,7 @@ impl Plan {
 /// Each segment ends where the next begins, the last where the directory does. The
 /// length must be one that header, data and descriptor can have; the local header
 /// then says exactly.
-fn tile(facts: &mut [Facts], directory_at: u64) -> Result<(), Failure> {
+fn tile(facts: &mut [EntryHeader], directory_at: u64) -> Result<(), Failure> {
     for at in 0..facts.len() {
         let end = facts.get(at + 1).map_or(directory_at, |next| next.segment.start);
         let this = &facts[at];
@@ -86,23 +90,26 @@ fn tile(facts: &mut [Facts], directory_at: u64) -> Result<(), Failure> {
                 facts[at].segment.end = end;
                 continue;
             }
-            Some(length) if length >= lengths.end => Why::new(
+            Some(length) if length >= lengths.end => EntryError::new(
                 FailureCode::ArchiveUnownedBytes,
                 format!("is followed by bytes that no record owns, before {}", neighbour(facts, at)),
             ),
-            _ => Why::new(FailureCode::ArchiveOverlap, format!("shares bytes with {}", neighbour(facts, at))),
+            _ => EntryError::new(
+                FailureCode::ArchiveOverlap,
+                format!("shares bytes with {}", neighbour(facts, at)),
+            ),
         };
         return Err(why.of(&this.name));
     }
     Ok(())
 }
 
-fn neighbour(facts: &[Facts], at: usize) -> String {
+fn neighbour(facts: &[EntryHeader], at: usize) -> String {
     facts.get(at + 1).map_or("the directory".to_owned(), |next| format!("entry '{}'", shown(&next.name)))
 }
 
 /// The lengths that the segment of an entry can have.
-fn lengths(facts: &Facts) -> Range<u64> {
+fn lengths(facts: &EntryHeader) -> Range<u64> {
     let (least, most) = match facts.has_descriptor() {
         true => (DESCRIPTOR_LEAST, DESCRIPTOR_MOST),
         false => (0, 0),

@@ -45,7 +45,7 @@ pub(super) fn read_all(
     limits: &ArchiveLimits,
     feeding: Feeding,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut opening = Opening::new(bytes.len() as u64, limits)?;
+    let mut opening = CentralDirectoryReader::new(bytes.len() as u64, limits)?;
     while let Some(wanted) = opening.wants() {
         let wanted = &bytes[wanted.start as usize..wanted.end as usize];
         opening.feed(&wanted[..feeding.of(wanted.len())])?;

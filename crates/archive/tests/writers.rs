@@ -11,7 +11,7 @@ mod archives;
 mod large;
 
 use archives::{Member, Zip, extra};
-use cadmill_archive::{Decoder, Opening, Plan, Step};
+use cadmill_archive::{CentralDirectoryReader, Decoder, Plan, Step};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ fn made_by(line: &str) -> Vec<u8> {
 }
 
 fn plan_of(bytes: &[u8], piece: usize) -> Result<Plan, Failure> {
-    let mut opening = Opening::new(bytes.len() as u64, &ArchiveLimits::default())?;
+    let mut opening = CentralDirectoryReader::new(bytes.len() as u64, &ArchiveLimits::default())?;
     while let Some(wanted) = opening.wants() {
         let end = wanted.end.min(wanted.start + piece as u64);
         opening.feed(&bytes[wanted.start as usize..end as usize])?;

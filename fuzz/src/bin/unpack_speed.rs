@@ -2,7 +2,7 @@
 //! one core: alternating rounds, and the ratio of the medians. Build without the
 //! fuzzer's instrumentation: `cargo run --release --bin unpack-speed`.
 
-use cadmill_archive::{Decoder, Opening, Step};
+use cadmill_archive::{Decoder, CentralDirectoryReader, Step};
 use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_fuzz::fixtures::{Member, Zip};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -39,7 +39,7 @@ fn bare(packed: &[u8], output: &mut [u8]) -> u32 {
 fn main() {
     let content = text(64 << 20);
     let bytes = Zip::of([Member::deflated("a.obj", &content)]).build();
-    let mut opening = Opening::new(bytes.bytes.len() as u64, &ArchiveLimits::default()).expect("an archive");
+    let mut opening = CentralDirectoryReader::new(bytes.bytes.len() as u64, &ArchiveLimits::default()).expect("an archive");
     while let Some(wanted) = opening.wants() {
         opening.feed(&bytes.bytes[wanted.start as usize..wanted.end as usize]).expect("an archive");
     }

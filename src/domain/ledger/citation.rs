@@ -11,7 +11,7 @@ use super::verify::{Audit, Finding, Verdict};
 use crate::domain::ledger::timeline::Predecessor;
 
 /// A sweep, and what it says of one ledger.
-struct Citation {
+struct SweepReference {
     by: LedgerId,
     signed: bool,
     of: Predecessor,
@@ -21,8 +21,8 @@ struct Citation {
 /// saw otherwise becomes [`Verdict::Tampered`]; what fits, and what could not be compared,
 /// is remarked.
 pub fn compare(audits: &mut [&mut Audit]) {
-    let citations: Vec<Citation> = audits.iter().flat_map(|audit| citations(audit)).collect();
-    for Citation { by, signed, of } in &citations {
+    let citations: Vec<SweepReference> = audits.iter().flat_map(|audit| citations(audit)).collect();
+    for SweepReference { by, signed, of } in &citations {
         let mut cited = false;
         for audit in audits.iter_mut().filter(|audit| audit.ledger == Some(of.ledger)) {
             judge(audit, *by, *signed, of);
@@ -39,10 +39,10 @@ pub fn compare(audits: &mut [&mut Audit]) {
     }
 }
 
-fn citations(audit: &Audit) -> Vec<Citation> {
+fn citations(audit: &Audit) -> Vec<SweepReference> {
     let Some(by) = audit.ledger.filter(|_| audit.findings.is_empty()) else { return Vec::new() };
     let signed = audit.signed_by.is_some();
-    audit.story.sweeps.iter().map(|of| Citation { by, signed, of: of.clone() }).collect()
+    audit.story.sweeps.iter().map(|of| SweepReference { by, signed, of: of.clone() }).collect()
 }
 
 fn judge(audit: &mut Audit, by: LedgerId, signed: bool, of: &Predecessor) {

@@ -97,7 +97,7 @@ words! {
 
 words! {
     /// End of a stage or its beginning.
-    Mark {
+    Boundary {
         /// It begins.
         Begin = "begin",
         /// It ended.
@@ -107,7 +107,7 @@ words! {
 
 /// What is known of a file when it appears.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Birth {
+pub struct Creation {
     /// A file or a directory.
     pub kind: Kind,
     /// What it is for.
@@ -122,7 +122,7 @@ pub struct Birth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
     /// It is made.
-    Create(Birth),
+    Create(Creation),
     /// It is filled.
     Write,
     /// It is overwritten, in this way.
@@ -237,7 +237,7 @@ pub enum Record {
         /// The file.
         file: FileId,
         /// What is known of it.
-        birth: Birth,
+        birth: Creation,
         /// Its size, in bytes; 0 for a directory.
         bytes: u64,
     },
@@ -246,7 +246,7 @@ pub enum Record {
         /// Which.
         stage: Stage,
         /// Beginning or end.
-        mark: Mark,
+        mark: Boundary,
     },
     /// Something that should not be.
     Incident {
@@ -391,7 +391,7 @@ impl Put {
         self
     }
 
-    fn birth(&mut self, birth: &Birth) {
+    fn birth(&mut self, birth: &Creation) {
         self.word("kind", birth.kind.as_str()).word("role", birth.role.as_str());
         self.number("parent", birth.parent).text("name", &birth.name);
     }

@@ -35,9 +35,9 @@ fn ledger(job: u8) -> LedgerId {
     LedgerId::of_attempt(JobId::from_random_bytes([job; 16]), 1)
 }
 
-fn birth(kind: Kind, role: FileRole, parent: FileId, name: &str) -> Birth {
+fn birth(kind: Kind, role: FileRole, parent: FileId, name: &str) -> Creation {
     let key = NameKey::new(Zeroizing::new([7; 32]));
-    Birth { kind, role, parent, name: key.name(name.as_bytes()) }
+    Creation { kind, role, parent, name: key.name(name.as_bytes()) }
 }
 
 fn done(file: FileId, intent: u64, effect: Effect) -> Record {
@@ -55,14 +55,14 @@ fn records() -> Vec<Record> {
     let content = "ab".repeat(32);
     vec![
         Record::Open { worker: "wörker 1".to_owned(), build: "0.1.0".to_owned(), posture },
-        Record::Stage { stage: Stage::Fetch, mark: Mark::Begin },
+        Record::Stage { stage: Stage::Fetch, mark: Boundary::Begin },
         intent(1, Intent::Create(birth(Kind::Directory, FileRole::Workspace, 0, "in"))),
         done(1, 2, Effect::Create),
         intent(2, Intent::Create(birth(Kind::File, FileRole::Input, 1, "in/a.shp"))),
         done(2, 4, Effect::Create),
         intent(2, Intent::Write),
         done(2, 6, Effect::Write { bytes: 1000, content }),
-        Record::Stage { stage: Stage::Fetch, mark: Mark::End },
+        Record::Stage { stage: Stage::Fetch, mark: Boundary::End },
         Record::Found { file: 3, birth: birth(Kind::File, FileRole::Output, 1, "o.dxf"), bytes: 5 },
         intent(2, wipe()),
         intent(3, wipe()),
@@ -224,7 +224,7 @@ fn a_cut_and_continued_tail_is_named() {
     let mut chain = Chain::new(ledger(1));
     more.iter().for_each(|line| chain.push(line));
     more.push(chain.line(
-        &Record::Stage { stage: Stage::Wipe, mark: Mark::Begin },
+        &Record::Stage { stage: Stage::Wipe, mark: Boundary::Begin },
         1_700_000_060_000,
         60_000,
     ));

@@ -5,16 +5,16 @@
 //! not its matter.
 
 use super::LedgerId;
-use super::record::{Act, Birth, Counts, Effect, FileId, Header, Intent, Kind, Mark, Record};
+use super::record::{Act, Boundary, Counts, Creation, Effect, FileId, Header, Intent, Kind, Record};
 use crate::domain::job::{Millis, Stage};
 use std::collections::BTreeMap;
 
 /// A file or directory. Times are those of the ledger's own clock, in milliseconds
 /// since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Life {
+pub struct FileHistory {
     /// What was known of it at first.
-    pub birth: Birth,
+    pub birth: Creation,
     /// Whether another made it, and it was found.
     pub found: bool,
     /// When it appeared, or was found.
@@ -31,7 +31,7 @@ pub struct Life {
     pub gone: Option<Millis>,
 }
 
-impl Life {
+impl FileHistory {
     /// For how long it was there, in milliseconds; none while it is.
     pub fn lifetime(&self) -> Option<Millis> {
         self.gone.map(|gone| gone.saturating_sub(self.created))
@@ -69,7 +69,7 @@ pub struct Predecessor {
 
 /// What a ledger tells.
 #[derive(Debug, Clone, Default)]
-pub struct Story {
+pub struct Timeline {
     /// Name of the worker.
     pub worker: String,
     /// Version of the program.
@@ -81,7 +81,7 @@ pub struct Story {
     /// The ledger's own clock at the last record.
     pub length: Millis,
     /// Every file and directory, by its number.
-    pub lives: BTreeMap<FileId, Life>,
+    pub lives: BTreeMap<FileId, FileHistory>,
     /// Stages: which, beginning, end.
     pub stages: Vec<(Stage, Millis, Option<Millis>)>,
     /// Incidents.
@@ -94,7 +94,7 @@ pub struct Story {
     destroyed: u64,
 }
 
-impl Story {
+impl Timeline {
     /// Tells one more record.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Story {
     }
 
     /// Files that were made, or found.
-    pub fn made(&self) -> impl Iterator<Item = (FileId, &Life)> {
+    pub fn made(&self) -> impl Iterator<Item = (FileId, &FileHistory)> {
         self.lives.iter().filter(|(_, life)| life.created != NEVER).map(|(id, life)| (*id, life))
     }
 
@@ -179,13 +179,13 @@ impl Story {
         if there { Ok(()) } else { Err(format!("there is no file {file}")) }
     }
 
-    fn born(&mut self, file: FileId, birth: &Birth, found: bool, now: Millis) -> Result<(), String> {
+    fn born(&mut self, file: FileId, birth: &Creation, found: bool, now: Millis) -> Result<(), String> {
         self.known(birth.parent, true)?;
         if file == 0 || self.lives.contains_key(&file) {
             return Err(format!("file {file} was there before"));
         }
         let (content, method) = (String::new(), String::new());
-        let life = Life {
+        let life = FileHistory {
             birth: birth.clone(),
             found,
             created: now,
@@ -199,7 +199,7 @@ impl Story {
         Ok(())
     }
 
-    fn found(&mut self, file: FileId, birth: &Birth, bytes: u64, now: Millis) -> Result<(), String> {
+    fn found(&mut self, file: FileId, birth: &Creation, bytes: u64, now: Millis) -> Result<(), String> {
         self.born(file, birth, true, now)?;
         if let Some(life) = self.lives.get_mut(&file) {
             life.bytes = Some(bytes);
@@ -268,11 +268,11 @@ impl Story {
         Ok(())
     }
 
-    fn stage(&mut self, stage: Stage, mark: Mark, now: Millis) -> Result<(), String> {
+    fn stage(&mut self, stage: Stage, mark: Boundary, now: Millis) -> Result<(), String> {
         let open = self.stages.iter_mut().rev().find(|(of, _, end)| *of == stage && end.is_none());
         match (mark, open) {
-            (Mark::Begin, None) => self.stages.push((stage, now, None)),
-            (Mark::End, Some((_, _, end))) => *end = Some(now),
+            (Boundary::Begin, None) => self.stages.push((stage, now, None)),
+            (Boundary::End, Some((_, _, end))) => *end = Some(now),
             _ => return Err(format!("stage {} does not alternate", stage.as_str())),
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::record::{CLOCK_STEPPED_BACK, Header, Record};
 use super::{LedgerId, PublicKey, SignedHead};
 use crate::domain::failure::FailureCode;
 use crate::domain::job::Millis;
-use crate::domain::ledger::timeline::Story;
+use crate::domain::ledger::timeline::Timeline;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -245,7 +245,7 @@ pub struct Audit {
     /// What the reader should know besides.
     pub remarks: Vec<String>,
     /// What it tells.
-    pub story: Story,
+    pub story: Timeline,
     /// Name of the key that has signed, if the signature was checked with a given key.
     pub signed_by: Option<String>,
 }
@@ -261,7 +261,7 @@ pub fn verify(bytes: &[u8], head: Option<&SignedHead>, key: Option<&PublicKey>) 
         last: lines.last().map(|(seq, hash)| (seq, hash.to_owned())),
         findings: Vec::new(),
         remarks: Vec::new(),
-        story: Story::default(),
+        story: Timeline::default(),
         signed_by: None,
     };
     if lines.whole.is_empty() {

@@ -27,7 +27,7 @@ fn object(key: ObjectKey, tag: &str) -> Object {
 }
 
 fn new_job() -> Job {
-    let order = Order {
+    let order = JobSpec {
         owner: "someone".parse().unwrap(),
         file_name: "a.zip".parse().unwrap(),
         size_bytes: 7,

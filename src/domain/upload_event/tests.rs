@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const ID: &str = "0188a5eb-4c1d-7c3e-9a27-2f1d3c4b5a69";
 
 /// What is read, without the object, which a test of its own looks at.
-fn parse(body: &str) -> Result<Vec<Notice>, NoticeError> {
+fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     let mut notices = super::parse(body)?;
     for notice in &mut notices {
         assert!(notice.key.as_ref().is_some_and(|key| key.job() == notice.job));
@@ -13,8 +13,8 @@ fn parse(body: &str) -> Result<Vec<Notice>, NoticeError> {
     Ok(notices)
 }
 
-fn expected(reason: &str, sequencer: &str) -> Vec<Notice> {
-    vec![Notice {
+fn expected(reason: &str, sequencer: &str) -> Vec<UploadEvent> {
+    vec![UploadEvent {
         bucket: "amzn-s3-demo-bucket1".to_owned(),
         job: ID.parse().unwrap(),
         key: None,
@@ -205,7 +205,7 @@ proptest! {
         let object = Object { key, size_bytes: 1, etag: "\"e\"".to_owned(), version, sha256: None };
         let made = object_created("cadmill", &object, &sequencer, &reason, ID, time);
         let (key, version) = (Some(object.key), object.version);
-        let expected = Notice { bucket: "cadmill".to_owned(), job, key, version, sequencer, reason };
+        let expected = UploadEvent { bucket: "cadmill".to_owned(), job, key, version, sequencer, reason };
         prop_assert_eq!(super::parse(&made), Ok(if upload { vec![expected] } else { vec![] }));
     }
 }

@@ -5,15 +5,15 @@
 use super::warm::{archive, kill, ready, served, stops_clean, waiting, who, world};
 use super::{classes, declared, jars};
 use crate::pipeline::world::World;
-use cadmill_converter::conversion::context::Setting;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::conversion::report::{Observer, Stage};
-use cadmill_converter::conversion::request::Order;
+use cadmill_converter::conversion::request::ConversionRequest;
 use cadmill_converter::conversion::{self};
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::{Identity, Supervisor};
-use cadmill_converter::engine::warm_pool::Hosts;
+use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::publish::destination::Destination;
-use cadmill_converter::workspace::Place;
+use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
@@ -62,12 +62,12 @@ impl Observer for Nobody {
 }
 
 /// The process that serves a job with these caps.
-fn serve(setting: &Setting, caps: Caps) -> u32 {
+fn serve(setting: &ConversionContext, caps: Caps) -> u32 {
     let directory = tempfile::tempdir().unwrap();
     // A host that waited reads nothing outside of its workspace, as a file of this machine is.
     let (input, output) = (directory.path().join("input.zip"), directory.path().join("out.stl"));
     std::fs::write(&input, archive("who")).unwrap();
-    let order = Order {
+    let order = ConversionRequest {
         format: "stl".to_owned(),
         engine: Some("double".to_owned()),
         root: None,
@@ -91,18 +91,18 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
     let file = place.path().join("engines.toml");
     std::fs::write(&file, declared("double", classes(), "")).unwrap();
     let engines = Engines::from_file(&file).unwrap();
-    let at = Place::new(place.path().to_owned(), false);
+    let at = WorkspaceRoot::new(place.path().to_owned(), false);
     let supervisor = Supervisor::new(counted.program());
     // The cap on memory decides the heap too.
     let caps = Caps { memory_bytes: 1 << 30, ..Caps::default() };
-    let hosts = Hosts::new("double", &engines, at.clone(), supervisor.clone(), caps).unwrap();
+    let hosts = WarmPool::new("double", &engines, at.clone(), supervisor.clone(), caps).unwrap();
     hosts.fill();
     let since = std::time::Instant::now();
     while counted.starts().is_empty() {
         assert!(since.elapsed() < Duration::from_secs(60), "none was started");
         std::thread::sleep(Duration::from_millis(2));
     }
-    let setting = Setting { engines, place: at, supervisor, hosts: Some(Arc::new(hosts)) };
+    let setting = ConversionContext { engines, place: at, supervisor, hosts: Some(Arc::new(hosts)) };
     let others = [
         Caps { memory_bytes: caps.memory_bytes / 2, ..caps },
         Caps { memory_bytes: caps.memory_bytes * 2, ..caps },

@@ -4,7 +4,7 @@ use super::observer::trace::Observer;
 use crate::misbehaviour::double;
 use crate::support::{repository, zipped};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
-use cadmill_core::domain::job::{Job, Object, Order, State};
+use cadmill_core::domain::job::{Job, JobSpec, Object, State};
 use cadmill_core::domain::ledger::PublicKey;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::domain::upload_event;
@@ -175,7 +175,7 @@ impl World {
 
     async fn create_as(&self, name: &str, archive: &[u8], format: &str) -> JobId {
         let id = JobId::random();
-        let order = Order {
+        let order = JobSpec {
             owner: "tester".parse().expect("an owner"),
             file_name: name.parse().expect("a file name"),
             size_bytes: archive.len() as u64,

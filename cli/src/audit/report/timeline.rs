@@ -1,6 +1,6 @@
 //! The timeline of a ledger as SVG: stages at the top, a bar for each file below.
 
-use cadmill_core::domain::ledger::timeline::{Life, Story};
+use cadmill_core::domain::ledger::timeline::{FileHistory, Timeline};
 use std::fmt::Write;
 
 /// Left edge of the time axis, and its width.
@@ -12,7 +12,7 @@ const ROW: usize = 15;
 const HEAD: usize = 34;
 
 /// Draws it; nothing for a ledger without files.
-pub(super) fn draw(page: &mut String, story: &Story, most: usize) {
+pub(super) fn draw(page: &mut String, story: &Timeline, most: usize) {
     let lives: Vec<_> = story.made().take(most).collect();
     if lives.is_empty() {
         return;
@@ -54,7 +54,7 @@ impl Scale {
     }
 }
 
-fn stages(page: &mut String, story: &Story, scale: &Scale, height: usize) {
+fn stages(page: &mut String, story: &Timeline, scale: &Scale, height: usize) {
     const TINTS: [&str; 2] = ["#f6f8fa", "#eaf2fb"];
     for (at, (stage, from, to)) in story.stages.iter().enumerate() {
         let to = to.unwrap_or(story.length);
@@ -68,7 +68,7 @@ fn stages(page: &mut String, story: &Story, scale: &Scale, height: usize) {
     page.push('\n');
 }
 
-fn bar(page: &mut String, label: &str, life: &Life, scale: &Scale, y: usize) {
+fn bar(page: &mut String, label: &str, life: &FileHistory, scale: &Scale, y: usize) {
     let _ = write!(
         page,
         "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "jvm")]
 use cadmill_converter::engine::jvm::LIBJVM;
-use cadmill_converter::engine::protocol::Request;
+use cadmill_converter::engine::protocol::EngineRequest;
 #[cfg(feature = "jvm")]
 use cadmill_converter::engine::protocol::{Task, WHEREVER_IT_IS};
 #[cfg(feature = "jvm")]
@@ -12,7 +12,7 @@ use cadmill_native_sys::{Engine, LoadError};
 use std::path::PathBuf;
 
 #[cfg(feature = "jvm")]
-pub(crate) fn load(request: &Request, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(request: &EngineRequest, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     use cadmill_native_sys::{JvmSetting, load_jvm};
     let missing = |text: &str| LoadError::Broken { how: Broken::Missing, text: text.to_owned() };
     let jvm =
@@ -46,6 +46,9 @@ fn default_heap(memory_bytes: u64) -> u64 {
 
 /// Refused before anything of Java is looked for: no installation would help.
 #[cfg(not(feature = "jvm"))]
-pub(crate) fn load(_request: &Request, _before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
+pub(crate) fn load(
+    _request: &EngineRequest,
+    _before: &mut dyn FnMut(),
+) -> Result<Box<dyn Engine>, LoadError> {
     Err(LoadError::NotBuilt { feature: "jvm", what: "engines in Java" })
 }

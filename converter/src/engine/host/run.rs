@@ -2,7 +2,7 @@
 
 use crate::events::Reporter;
 use crate::work;
-use cadmill_converter::engine::protocol::{Answer, Command, Message, Request, VERSION};
+use cadmill_converter::engine::protocol::{Answer, Command, EngineRequest, Message, VERSION};
 use cadmill_converter::engine::sandbox::descriptors::Channel;
 use cadmill_converter::engine::sandbox::{self, Confined, StepError};
 use cadmill_converter::engine::{confinement, frame};
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Serves one request in a process that `enter` confines.
-pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) -> ExitCode {
+pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepError>) -> ExitCode {
     if std::io::stdin().is_terminal() || std::env::args_os().len() > 1 {
         eprintln!("cadmill-engine-host {}: started by cadmill, not by hand", cadmill_core::BUILD);
         return ExitCode::from(2);
@@ -43,7 +43,7 @@ pub(crate) fn run(enter: fn(&Request, &Channel) -> Result<Confined, StepError>) 
 }
 
 /// Tells how well it is confined, and does the work if that is enough.
-fn serve(request: &Request, confined: &Confined, reporter: &Arc<Reporter>) -> Answer {
+fn serve(request: &EngineRequest, confined: &Confined, reporter: &Arc<Reporter>) -> Answer {
     reporter.send(&Message::Confined(Box::new(confined.in_force.clone())));
     let (level, minimum) = (confined.in_force.level(), request.confinement.minimum);
     if level < minimum {

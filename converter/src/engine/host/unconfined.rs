@@ -14,7 +14,7 @@ mod run;
 mod work;
 
 use cadmill_converter::engine::confinement::InForce;
-use cadmill_converter::engine::protocol::Request;
+use cadmill_converter::engine::protocol::EngineRequest;
 use cadmill_converter::engine::sandbox::descriptors::Channel;
 use cadmill_converter::engine::sandbox::{Confined, StepError, parent};
 use std::fs::File;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 /// Dies with its supervisor, as a test must leave no process; nothing else.
-fn enter_nothing(request: &Request, _channel: &Channel) -> Result<Confined, StepError> {
+fn enter_nothing(request: &EngineRequest, _channel: &Channel) -> Result<Confined, StepError> {
     let step = |step: &'static str| move |error| StepError { step, error };
     parent::die_with(request.supervisor).map_err(step("die with the supervisor"))?;
     let status = File::open("/proc/self/status").map_err(step("own status"))?;

@@ -4,7 +4,7 @@ use crate::events::Reporter;
 use crate::jvm;
 use cadmill_converter::conversion::check_options;
 use cadmill_converter::engine::pin::{self, PinError};
-use cadmill_converter::engine::protocol::{Answer, Message, Request, Task, Unavailable};
+use cadmill_converter::engine::protocol::{Answer, EngineRequest, Message, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
 use std::io;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// `loaded` is called when the engine is loaded and has not seen its input.
 pub(crate) fn run(
-    request: &Request,
+    request: &EngineRequest,
     reporter: &Arc<Reporter>,
     loaded: &dyn Fn() -> io::Result<()>,
 ) -> Answer {
@@ -99,7 +99,7 @@ fn short(message: &str) -> String {
     message.chars().take(4000).collect()
 }
 
-fn load(request: &Request, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
+fn load(request: &EngineRequest, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
     let library = &request.library;
     // It is loaded through this very descriptor, so that it cannot be exchanged between the
     // check and the use.

@@ -107,7 +107,7 @@ fn has_noswap(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Place;
+    use crate::workspace::WorkspaceRoot;
 
     #[test]
     fn swap_is_summed_up() {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_known() {
-        let workspace = Place::new("/dev/shm".into(), false).create().unwrap();
+        let workspace = WorkspaceRoot::new("/dev/shm".into(), false).create().unwrap();
         let machine = Machine::look(&workspace, None);
         assert_eq!(machine.workspace_kind, "tmpfs");
         assert!(!machine.workspace_private, "no process tried to get in: {machine:?}");

@@ -14,10 +14,10 @@ pub use machine::Machine;
 pub(crate) use machine::capabilities;
 
 use crate::engine::confinement::{InForce, Level, too_weak};
-use crate::engine::protocol::{Answer, Library, Request, Task};
+use crate::engine::protocol::{Answer, EngineRequest, Library, Task};
 use crate::engine::sandbox::outsider::Outsider;
 use crate::engine::supervisor::{Event, Outcome, Supervisor};
-use crate::workspace::Place;
+use crate::workspace::WorkspaceRoot;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES};
 use rustix::process::Pid;
@@ -46,13 +46,13 @@ pub struct Posture {
 /// `infra.workspace_unavailable` when there is no place for it to start in.
 pub fn probe(
     supervisor: &Supervisor,
-    place: &Place,
+    place: &WorkspaceRoot,
     mut outsider: Option<Outsider>,
 ) -> Result<Posture, Failure> {
     let workspace = place.create()?;
     let caps = Caps { time: Duration::from_secs(10), memory_bytes: MIN_MEMORY_BYTES, ..Caps::default() };
     let task = Task::Probe { input_dir: workspace.input(), output_dir: workspace.output() };
-    let request = Request::new(Library::of_nothing(), task, &caps);
+    let request = EngineRequest::new(Library::of_nothing(), task, &caps);
     // What is there is asked; whether it is enough is judged by the caller.
     let asking = supervisor.clone().requiring(Level::None);
     let mut entered = None;
@@ -99,7 +99,7 @@ fn tried(outsider: &mut Outsider, engine: Pid) -> Option<Vec<&'static str>> {
 /// `infra.confinement`, with both levels; those of [`probe`].
 pub fn require(
     supervisor: &Supervisor,
-    place: &Place,
+    place: &WorkspaceRoot,
     outsider: Option<Outsider>,
 ) -> Result<Posture, Failure> {
     let posture = probe(supervisor, place, outsider)?;

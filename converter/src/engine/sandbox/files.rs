@@ -13,7 +13,7 @@
 
 use super::closure::Loader;
 use crate::engine::confinement::Landlock;
-use crate::engine::protocol::{Library, Request};
+use crate::engine::protocol::{EngineRequest, Library};
 use cadmill_core::domain::format::EngineKind;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
@@ -45,7 +45,7 @@ const MAX_BESIDE: usize = 1000;
 ///
 /// # Errors
 /// A directory of the job that cannot be opened, and the system's.
-pub fn restrict(request: &Request) -> io::Result<Landlock> {
+pub fn restrict(request: &EngineRequest) -> io::Result<Landlock> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))
@@ -107,7 +107,7 @@ fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> io
 }
 
 /// What may be read besides the job's own.
-fn readable(request: &Request) -> Vec<PathBuf> {
+fn readable(request: &EngineRequest) -> Vec<PathBuf> {
     let library = &request.library;
     let mut paths: Vec<PathBuf> = FILES.into_iter().map(PathBuf::from).collect();
     if library.kind == EngineKind::Gdal {
@@ -224,7 +224,7 @@ mod tests {
             data: vec!["/opt/share".into()],
             ..Library::of_nothing()
         };
-        let request = Request::new(library, Task::Describe, &Caps::default());
+        let request = EngineRequest::new(library, Task::Describe, &Caps::default());
         let paths = readable(&request);
         assert!(paths.contains(&PathBuf::from("/opt/share")) && paths.contains(&declared));
         for path in [

@@ -15,7 +15,7 @@
 //! that cap apart from any other end.
 
 use crate::engine::confinement::Limits;
-use crate::engine::protocol::Request;
+use crate::engine::protocol::EngineRequest;
 use crate::linux::proc;
 use cadmill_core::domain::format::EngineKind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -57,7 +57,7 @@ const PROCESSES: u64 = 1024;
 ///
 /// # Errors
 /// The system's.
-pub fn apply(request: &Request, alone: bool) -> io::Result<()> {
+pub fn apply(request: &EngineRequest, alone: bool) -> io::Result<()> {
     let limits = [
         (Resource::Data, request.memory_bytes),
         (Resource::As, while_loading(request)),
@@ -82,7 +82,7 @@ pub fn apply(request: &Request, alone: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's.
-pub fn after_loading(request: &Request, status: &File) -> io::Result<()> {
+pub fn after_loading(request: &EngineRequest, status: &File) -> io::Result<()> {
     let now = proc::memory_of(status);
     let fixed = now.addresses.saturating_sub(now.data);
     let later = match request.library.kind {
@@ -92,7 +92,7 @@ pub fn after_loading(request: &Request, status: &File) -> io::Result<()> {
     lower(Resource::As, fixed.saturating_add(request.memory_bytes).saturating_add(later))
 }
 
-fn while_loading(request: &Request) -> u64 {
+fn while_loading(request: &EngineRequest) -> u64 {
     let code = match (&request.library.kind, &request.library.jvm) {
         (EngineKind::Jvm, jvm) => {
             let heap = jvm.as_ref().and_then(|jvm| jvm.heap_bytes).unwrap_or(request.memory_bytes);
@@ -105,7 +105,7 @@ fn while_loading(request: &Request) -> u64 {
 
 /// A converter may load its native libraries with its first file. They take about as many
 /// addresses as their files have bytes.
-fn size_of_natives(request: &Request) -> u64 {
+fn size_of_natives(request: &EngineRequest) -> u64 {
     let natives = request.library.jvm.as_ref().and_then(|jvm| jvm.natives.as_ref());
     let entries = natives.and_then(|directory| std::fs::read_dir(directory).ok()).into_iter().flatten();
     entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()

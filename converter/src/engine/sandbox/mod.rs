@@ -40,7 +40,7 @@ pub mod unlink_guard;
 
 use crate::engine::confinement::InForce;
 use crate::engine::posture::{self};
-use crate::engine::protocol::Request;
+use crate::engine::protocol::EngineRequest;
 use crate::linux::proc::status_text;
 use cadmill_core::domain::format::EngineKind;
 use std::fs::File;
@@ -64,14 +64,14 @@ pub struct Confined {
     /// Its own `/proc/self/status`, which it could not open any more.
     pub status: File,
     /// What remains to be done when the engine is loaded, before it sees its input.
-    pub after_loading: fn(&Request, &File) -> io::Result<()>,
+    pub after_loading: fn(&EngineRequest, &File) -> io::Result<()>,
 }
 
 /// Steps 2 to 10. Step 1 came before the request could be read.
 ///
 /// # Errors
 /// The step that failed. Nothing is left out in silence.
-pub fn enter(request: &Request, channel: &descriptors::Channel) -> Result<Confined, StepError> {
+pub fn enter(request: &EngineRequest, channel: &descriptors::Channel) -> Result<Confined, StepError> {
     let step = |step: &'static str| move |error: io::Error| StepError { step, error };
     let own_uid = request.confinement.own_uid;
     environment::scrub();

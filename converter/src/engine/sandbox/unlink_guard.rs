@@ -62,15 +62,15 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6]) -> Option<c_lon
         #[cfg(target_arch = "x86_64")]
         libc::SYS_rmdir => remove(AT_FDCWD, path(0), Kind::Directory),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_rename => rename(Place(AT_FDCWD, path(0)), Place(AT_FDCWD, path(1))),
+        libc::SYS_rename => rename(WorkspaceRoot(AT_FDCWD, path(0)), WorkspaceRoot(AT_FDCWD, path(1))),
         libc::SYS_unlinkat => match fd(2) {
             0 => remove(fd(0), path(1), Kind::File),
             AT_REMOVEDIR => remove(fd(0), path(1), Kind::Directory),
             _ => Err(libc::EINVAL),
         },
-        libc::SYS_renameat => rename(Place(fd(0), path(1)), Place(fd(2), path(3))),
+        libc::SYS_renameat => rename(WorkspaceRoot(fd(0), path(1)), WorkspaceRoot(fd(2), path(3))),
         libc::SYS_renameat2 => match arguments[4] as c_uint {
-            0 => rename(Place(fd(0), path(1)), Place(fd(2), path(3))),
+            0 => rename(WorkspaceRoot(fd(0), path(1)), WorkspaceRoot(fd(2), path(3))),
             // Those that destroy nothing pass the filter.
             _ => Err(libc::EINVAL),
         },
@@ -81,7 +81,7 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6]) -> Option<c_lon
 
 /// A path, and the directory that it begins in unless it is absolute.
 #[derive(Clone, Copy)]
-struct Place<'a>(c_int, &'a CStr);
+struct WorkspaceRoot<'a>(c_int, &'a CStr);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -104,7 +104,7 @@ unsafe fn text<'a>(pointer: u64) -> &'a CStr {
 
 /// unlink(2) and rmdir(2).
 fn remove(directory: c_int, path: &CStr, kind: Kind) -> Done {
-    let place = Place(directory, path);
+    let place = WorkspaceRoot(directory, path);
     let found = status(place)?;
     match (kind, found.kind) {
         (Kind::File, Kind::Directory) => return Err(libc::EISDIR),
@@ -123,7 +123,7 @@ fn remove(directory: c_int, path: &CStr, kind: Kind) -> Done {
 }
 
 /// rename(2).
-fn rename(from: Place<'_>, to: Place<'_>) -> Done {
+fn rename(from: WorkspaceRoot<'_>, to: WorkspaceRoot<'_>) -> Done {
     match moved(from, to) {
         Err(libc::EEXIST) => {}
         other => return other,
@@ -146,15 +146,15 @@ fn rename(from: Place<'_>, to: Place<'_>) -> Done {
     set_aside(to, &mut aside)?;
     moved(from, to).inspect_err(|_| {
         // The move was refused: what was to be replaced gets its name back.
-        let _ = moved(Place(to.0, aside.as_text()), to);
+        let _ = moved(WorkspaceRoot(to.0, aside.as_text()), to);
     })
 }
 
 /// Gives what lies there a name of [`PREFIX`], which `aside` becomes.
-fn set_aside(place: Place<'_>, aside: &mut Path) -> Done {
+fn set_aside(place: WorkspaceRoot<'_>, aside: &mut Path) -> Done {
     for _ in 0..TRIES {
         aside.beside(place.1.to_bytes())?;
-        match moved(place, Place(place.0, aside.as_text())) {
+        match moved(place, WorkspaceRoot(place.0, aside.as_text())) {
             Err(libc::EEXIST) => {}
             other => return other,
         }
@@ -223,7 +223,7 @@ impl Path {
 }
 
 /// The only kind of move that the filter lets pass from here.
-fn moved(from: Place<'_>, to: Place<'_>) -> Done {
+fn moved(from: WorkspaceRoot<'_>, to: WorkspaceRoot<'_>) -> Done {
     let (old, new) = (from.1.as_ptr(), to.1.as_ptr());
     // SAFETY: two strings with a NUL that live during the call.
     done(unsafe { libc::syscall(libc::SYS_renameat2, from.0, old, to.0, new, RENAME_NOREPLACE) })
@@ -235,7 +235,7 @@ struct Status {
     inode: (u64, u64),
 }
 
-fn status(place: Place<'_>) -> Result<Status, c_int> {
+fn status(place: WorkspaceRoot<'_>) -> Result<Status, c_int> {
     // SAFETY: all zeros is a valid `stat`.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     let flags = libc::AT_SYMLINK_NOFOLLOW;
@@ -247,7 +247,7 @@ fn status(place: Place<'_>) -> Result<Status, c_int> {
 }
 
 /// `ENOTEMPTY` if something is in a directory that was not removed from it.
-fn nothing_is_in(place: Place<'_>) -> Done {
+fn nothing_is_in(place: WorkspaceRoot<'_>) -> Done {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: a string with a NUL.
     let fd = unsafe { libc::openat(place.0, place.1.as_ptr(), flags) };

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// Shared by the one who watches the host and the one who has work for it.
 #[derive(Debug)]
-pub(super) struct Orders(Mutex<State>);
+pub(super) struct Assignment(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
     output_bytes: u64,
 }
 
-impl Orders {
+impl Assignment {
     /// Of a host that works from its start.
     pub(super) fn at_once(work: &Path, output: &Path) -> Self {
         Self::new(work, output, Some(Instant::now()), false)

@@ -30,7 +30,7 @@ static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// The group of one process.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct Cgroup {
     /// Directories that were made, one a controller.
     made: Vec<PathBuf>,
     /// Where the kernel counts the processes that it took for want of memory.
@@ -39,7 +39,7 @@ pub(super) struct Group {
     before: u64,
 }
 
-impl Group {
+impl Cgroup {
     /// Starts a process in a group of its own, or in none.
     ///
     /// The group's memory has room for the engine and all that it may write to memory:
@@ -92,7 +92,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for Cgroup {
     fn drop(&mut self) {
         for directory in self.made.drain(..) {
             if let Err(error) = remove(&directory) {
@@ -222,7 +222,7 @@ mod tests {
         let before = groups_of("thread-self");
         let parents = Parents::find();
         let refuse = || Err(io::ErrorKind::NotFound.into());
-        assert_eq!(Group::start(&Caps::default(), refuse).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(Cgroup::start(&Caps::default(), refuse).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(groups_of("thread-self"), before);
         let name = format!("cadmill-engine-{}-", std::process::id());
         let left = || {
@@ -237,7 +237,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let start = || Process::start(Path::new("/bin/cat"), Path::new("/"), Path::new("/"));
-        let (group, process) = Group::start(&Caps::default(), start).unwrap();
+        let (group, process) = Cgroup::start(&Caps::default(), start).unwrap();
         assert_eq!(groups_of("thread-self"), before);
         let made: Vec<&Path> = [&parents.memory, &parents.pids]
             .into_iter()

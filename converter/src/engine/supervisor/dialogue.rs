@@ -268,7 +268,7 @@ mod tests {
     /// Who has to act for a failed answer, as the owner of the job is told.
     fn fault(answer: &Answer) -> Option<Fault> {
         let outcome = Outcome::Answered(answer.clone());
-        crate::engine::failure::judge("x", outcome).err().map(|failure| failure.code.fault())
+        crate::engine::failure::failure_of("x", outcome).err().map(|failure| failure.code.fault())
     }
 
     proptest! {

@@ -14,7 +14,7 @@ const ENOMEM: i32 = 12;
 
 /// The order is the order of certainty: what we did ourselves, what the kernel
 /// says, what the process said.
-pub(super) fn judge(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
+pub(super) fn classify_exit(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
     if let Some(outcome) = &seen.killed {
         return outcome.clone();
     }
@@ -97,14 +97,20 @@ mod tests {
     fn an_answer_counts_when_the_process_exited() {
         let answer = Answer::Converted { warnings: 0 };
         let seen = Seen { answer: Some(answer.clone()), ..Seen::default() };
-        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(answer));
-        assert_eq!(judge(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
+        assert_eq!(classify_exit(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(answer));
+        assert_eq!(classify_exit(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
     }
 
     #[test]
     fn silence_is_told_apart_from_a_crash() {
-        assert_eq!(judge(&Seen::default(), &remains(Some(0), None), &caps()), Outcome::NoAnswer { exit: 0 });
-        assert_eq!(judge(&Seen::default(), &remains(None, Some(6)), &caps()), Outcome::Crashed { signal: 6 });
+        assert_eq!(
+            classify_exit(&Seen::default(), &remains(Some(0), None), &caps()),
+            Outcome::NoAnswer { exit: 0 }
+        );
+        assert_eq!(
+            classify_exit(&Seen::default(), &remains(None, Some(6)), &caps()),
+            Outcome::Crashed { signal: 6 }
+        );
     }
 
     #[test]
@@ -115,11 +121,11 @@ mod tests {
         };
         let memory = |observed| Outcome::Cap(Cap::Memory { limit: 256 * MIB, observed });
         let crashed = remains(None, Some(11));
-        assert_eq!(judge(&dying(0, 250 * MIB), &crashed, &caps()), memory(250 * MIB));
-        assert_eq!(judge(&dying(ENOMEM, 20 * MIB), &crashed, &caps()), memory(20 * MIB));
-        assert_eq!(judge(&dying(2, 20 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
+        assert_eq!(classify_exit(&dying(0, 250 * MIB), &crashed, &caps()), memory(250 * MIB));
+        assert_eq!(classify_exit(&dying(ENOMEM, 20 * MIB), &crashed, &caps()), memory(20 * MIB));
+        assert_eq!(classify_exit(&dying(2, 20 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
         let sampled = Seen { peak_data: 255 * MIB, ..Seen::default() };
-        assert_eq!(judge(&sampled, &crashed, &caps()), memory(255 * MIB));
+        assert_eq!(classify_exit(&sampled, &crashed, &caps()), memory(255 * MIB));
     }
 
     #[test]
@@ -131,13 +137,16 @@ mod tests {
         };
         let (exited, crashed) = (remains(Some(0), None), remains(None, Some(11)));
         let beyond = Outcome::Cap(Cap::Memory { limit: 256 * MIB, observed: 256 * MIB + 1 });
-        assert!(matches!(judge(&seen(256 * MIB), &exited, &caps()), Outcome::Answered(_)));
-        assert_eq!(judge(&seen(256 * MIB + 1), &exited, &caps()), beyond);
-        assert_eq!(judge(&seen(256 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
-        assert_eq!(judge(&seen(256 * MIB + 1), &crashed, &caps()), beyond);
+        assert!(matches!(classify_exit(&seen(256 * MIB), &exited, &caps()), Outcome::Answered(_)));
+        assert_eq!(classify_exit(&seen(256 * MIB + 1), &exited, &caps()), beyond);
+        assert_eq!(classify_exit(&seen(256 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
+        assert_eq!(classify_exit(&seen(256 * MIB + 1), &crashed, &caps()), beyond);
         // A forbidden call tells more.
         let violation = remains(None, Some(SIGSYS));
-        assert_eq!(judge(&seen(512 * MIB), &violation, &caps()), Outcome::Violation { syscall: None });
+        assert_eq!(
+            classify_exit(&seen(512 * MIB), &violation, &caps()),
+            Outcome::Violation { syscall: None }
+        );
     }
 
     #[test]
@@ -148,12 +157,12 @@ mod tests {
             answer: Some(Answer::Converted { warnings: 0 }),
             ..Seen::default()
         };
-        assert_eq!(judge(&seen, &remains(None, Some(9)), &caps()), cap);
+        assert_eq!(classify_exit(&seen, &remains(None, Some(9)), &caps()), cap);
     }
 
     #[test]
     fn a_file_beyond_its_limit_is_the_output_cap() {
-        let outcome = judge(&Seen::default(), &remains(None, Some(SIGXFSZ)), &caps());
+        let outcome = classify_exit(&Seen::default(), &remains(None, Some(SIGXFSZ)), &caps());
         assert!(matches!(outcome, Outcome::Cap(Cap::Output { .. })));
     }
 
@@ -161,26 +170,26 @@ mod tests {
     fn a_forbidden_call_is_told_apart_from_a_crash() {
         let seen = Seen { violation: Some(41), answer: Some(Answer::Probed), ..Seen::default() };
         let killed = remains(None, Some(SIGSYS));
-        assert_eq!(judge(&seen, &killed, &caps()), Outcome::Violation { syscall: Some(41) });
-        assert_eq!(judge(&Seen::default(), &killed, &caps()), Outcome::Violation { syscall: None });
+        assert_eq!(classify_exit(&seen, &killed, &caps()), Outcome::Violation { syscall: Some(41) });
+        assert_eq!(classify_exit(&Seen::default(), &killed, &caps()), Outcome::Violation { syscall: None });
         // Its word alone is nothing: a library can write it.
-        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(Answer::Probed));
+        assert_eq!(classify_exit(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(Answer::Probed));
     }
 
     #[test]
     fn the_kernels_want_of_memory_is_told_apart_from_a_crash() {
         let seen = Seen { out_of_memory: true, peak_resident: MIB, ..Seen::default() };
         let killed = remains(None, Some(SIGKILL));
-        assert_eq!(judge(&seen, &killed, &caps()), Outcome::OutOfMemory { observed: MIB });
-        assert_eq!(judge(&Seen::default(), &killed, &caps()), Outcome::Crashed { signal: SIGKILL });
-        assert_eq!(judge(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
+        assert_eq!(classify_exit(&seen, &killed, &caps()), Outcome::OutOfMemory { observed: MIB });
+        assert_eq!(classify_exit(&Seen::default(), &killed, &caps()), Outcome::Crashed { signal: SIGKILL });
+        assert_eq!(classify_exit(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
     }
 
     #[test]
     fn only_the_cancelled_are_cancelled() {
         let seen = Seen { answer: Some(Answer::Cancelled), ..Seen::default() };
-        assert!(matches!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Misbehaved(_)));
+        assert!(matches!(classify_exit(&seen, &remains(Some(0), None), &caps()), Outcome::Misbehaved(_)));
         let seen = Seen { cancelled_at: Some(Instant::now()), ..seen };
-        assert_eq!(judge(&seen, &remains(Some(0), None), &caps()), Outcome::Cancelled);
+        assert_eq!(classify_exit(&seen, &remains(Some(0), None), &caps()), Outcome::Cancelled);
     }
 }

@@ -11,7 +11,7 @@
 //! It waits in one `poll` for messages, noise and the end of the process, and
 //! wakes every 20 to 50 ms to look at the caps. Its memory does not depend on what the
 //! engine says. It makes no thread, but for a host that is started ahead of its work
-//! ([`Ahead`]), whose thread does the same.
+//! ([`WarmHost`]), whose thread does the same.
 
 mod assignment;
 mod cgroup;
@@ -29,11 +29,11 @@ mod uid;
 mod watch;
 
 use crate::engine::confinement::Level;
-use crate::engine::pin::Pins;
-use crate::engine::protocol::{Command, Confinement, Request, Task, WHEREVER_IT_IS};
-use assignment::Orders;
+use crate::engine::pin::PinCache;
+use crate::engine::protocol::{Command, Confinement, EngineRequest, Task, WHEREVER_IT_IS};
+use assignment::Assignment;
 use cadmill_core::domain::limits::Caps;
-use cgroup::Group;
+use cgroup::Cgroup;
 use process::Process;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,8 +42,8 @@ use std::sync::atomic::AtomicBool;
 use watch::Watch;
 
 pub use host_binary::{HOST_VARIABLE, engine_host};
-pub use outcome::{Cap, Event, Identity, Outcome, Report};
-pub use prestarted::{Ahead, Unused};
+pub use outcome::{Cap, Event, Identity, Outcome, ProcessReport};
+pub use prestarted::{HandoffError, WarmHost};
 pub use text::clean;
 
 /// Starts engine hosts.
@@ -52,13 +52,13 @@ pub struct Supervisor {
     host: PathBuf,
     minimum: Level,
     /// Shared by all clones.
-    pins: Pins,
+    pins: PinCache,
 }
 
 impl Supervisor {
     /// Starts hosts from this binary, and asks of them the default [`Level`].
     pub fn new(host: PathBuf) -> Self {
-        Self { host, minimum: Level::default(), pins: Pins::default() }
+        Self { host, minimum: Level::default(), pins: PinCache::default() }
     }
 
     /// The same, asking for another level.
@@ -82,46 +82,46 @@ impl Supervisor {
     /// When the host cannot be started, or the system refuses to watch it.
     pub fn run(
         &self,
-        request: &Request,
+        request: &EngineRequest,
         caps: &Caps,
         work: &Path,
         output: &Path,
         cancel: &AtomicBool,
         events: &mut dyn FnMut(Event),
-    ) -> io::Result<Report> {
-        let orders = Arc::new(Orders::at_once(work, output));
-        let (mut watch, confinement) = self.begin(request, caps, orders, events)?;
+    ) -> io::Result<ProcessReport> {
+        let assignment = Arc::new(Assignment::at_once(work, output));
+        let (mut watch, confinement) = self.begin(request, caps, assignment, events)?;
         watch.send(&Command::Run(Box::new(self.completed(request.clone(), confinement))))?;
         watch.until_death(cancel)?;
-        watch.bury()
+        watch.reap()
     }
 
     /// The request, with what the supervisor knows of the process and the library.
-    fn completed(&self, mut request: Request, confinement: Confinement) -> Request {
+    fn completed(&self, mut request: EngineRequest, confinement: Confinement) -> EngineRequest {
         let library = &mut request.library;
         library.seal = match (&library.path, &library.sha256) {
             (Some(path), Some(sha256)) => self.pins.seal(path, sha256),
             _ => None,
         };
-        Request { confinement, ..request }
+        EngineRequest { confinement, ..request }
     }
 
     /// Starts the process, which waits for its request and does nothing until then.
     fn begin<'a>(
         &self,
-        request: &Request,
+        request: &EngineRequest,
         caps: &Caps,
-        orders: Arc<Orders>,
+        assignment: Arc<Assignment>,
         events: &'a mut dyn FnMut(Event),
     ) -> io::Result<(Watch<'a>, Confinement)> {
-        let [work, output] = orders.written();
+        let [work, output] = assignment.written();
         let temporaries = match &request.task {
             Task::Await { .. } => Path::new(WHEREVER_IT_IS),
             _ => work.as_path(),
         };
-        let (group, process) = Group::start(caps, || Process::start(&self.host, &work, temporaries))?;
-        let own_uid = uid::give(process.pid(), request, &work, &output)?;
+        let (group, process) = Cgroup::start(caps, || Process::start(&self.host, &work, temporaries))?;
+        let own_uid = uid::chown(process.pid(), request, &work, &output)?;
         let confinement = Confinement { minimum: self.minimum, own_uid, control_group: group.is_own() };
-        Ok((Watch::new(process, group, *caps, orders, self.minimum, &request.task, events), confinement))
+        Ok((Watch::new(process, group, *caps, assignment, self.minimum, &request.task, events), confinement))
     }
 }

@@ -129,7 +129,7 @@ pub enum Cap {
 
 /// All that is known of one engine process after its death.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct ProcessReport {
     /// How it ended.
     pub outcome: Outcome,
     /// What the process was confined by, as it told.

@@ -5,16 +5,16 @@
 //! kernel ends a host with the thread that started it. Whoever has the work sends it past
 //! that thread, which hears of it with the host's next message.
 //!
-//! A host that dies or hangs before it has begun is no failure of the job: [`Ahead::convert`]
+//! A host that dies or hangs before it has begun is no failure of the job: [`WarmHost::convert`]
 //! gives no report then, and the job starts a host in the usual way. That the engine cannot
 //! be loaded is one: the next host would say the same. Dropping the value kills the host and
 //! waits for its end.
 
-use super::assignment::Orders;
-use super::outcome::{Cap, Event, Outcome, Report};
+use super::assignment::Assignment;
+use super::outcome::{Cap, Event, Outcome, ProcessReport};
 use super::{Supervisor, uid};
 use crate::engine::frame;
-use crate::engine::protocol::{Answer, Command, Request, Task};
+use crate::engine::protocol::{Answer, Command, EngineRequest, Task};
 use cadmill_core::domain::limits::Caps;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::fs::File;
@@ -36,38 +36,38 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Why a host that waited was of no use to its job, which it had not begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unused {
+pub enum HandoffError {
     /// It was dead, or died before it had read what it was to do.
     #[error("a waiting engine host ended before its job")]
     Ended,
     /// It did not read it within seconds, and was killed.
     #[error("a waiting engine host did not take its job and was killed")]
-    Deaf,
+    TimedOut,
 }
 
 /// A host that waits for its conversion.
-pub struct Ahead {
+pub struct WarmHost {
     caps: Caps,
-    orders: Arc<Orders>,
+    assignment: Arc<Assignment>,
     cancel: Arc<AtomicBool>,
-    reins: Reins,
+    control: HostControl,
     events: Receiver<Event>,
-    thread: Option<JoinHandle<io::Result<Report>>>,
+    thread: Option<JoinHandle<io::Result<ProcessReport>>>,
 }
 
 /// What the thread tells of the process that it has started.
-struct Reins {
+struct HostControl {
     commands: File,
     handle: OwnedFd,
     own_uid: Option<u32>,
 }
 
 /// What the thread works with.
-struct Life {
+struct HostThread {
     supervisor: Supervisor,
-    request: Request,
+    request: EngineRequest,
     caps: Caps,
-    orders: Arc<Orders>,
+    assignment: Arc<Assignment>,
     cancel: Arc<AtomicBool>,
 }
 
@@ -79,26 +79,28 @@ impl Supervisor {
     /// When the host cannot be started.
     pub fn start_ahead(
         &self,
-        request: Request,
+        request: EngineRequest,
         caps: &Caps,
         work: &Path,
         output: &Path,
-    ) -> io::Result<Ahead> {
-        let orders = Arc::new(Orders::later(work, output));
+    ) -> io::Result<WarmHost> {
+        let assignment = Arc::new(Assignment::later(work, output));
         let cancel = Arc::new(AtomicBool::new(false));
-        let life = Life {
+        let life = HostThread {
             supervisor: self.clone(),
             request,
             caps: *caps,
-            orders: Arc::clone(&orders),
+            assignment: Arc::clone(&assignment),
             cancel: Arc::clone(&cancel),
         };
         let (told, events) = mpsc::sync_channel(EVENTS);
         let (started, is_started) = mpsc::channel();
         let thread =
-            std::thread::Builder::new().name("ahead".to_owned()).spawn(move || life.live(&started, &told))?;
+            std::thread::Builder::new().name("ahead".to_owned()).spawn(move || life.run(&started, &told))?;
         match is_started.recv() {
-            Ok(reins) => Ok(Ahead { caps: *caps, orders, cancel, reins, events, thread: Some(thread) }),
+            Ok(control) => {
+                Ok(WarmHost { caps: *caps, assignment, cancel, control, events, thread: Some(thread) })
+            }
             Err(_) => Err(thread
                 .join()
                 .ok()
@@ -108,8 +110,8 @@ impl Supervisor {
     }
 }
 
-impl Life {
-    fn live(self, started: &Sender<Reins>, told: &SyncSender<Event>) -> io::Result<Report> {
+impl HostThread {
+    fn run(self, started: &Sender<HostControl>, told: &SyncSender<Event>) -> io::Result<ProcessReport> {
         let mut tell = |event| {
             if matches!(event, Event::Loaded(_)) {
                 tracing::debug!("a waiting engine host has loaded its engine");
@@ -117,19 +119,19 @@ impl Life {
             drop(told.try_send(event));
         };
         let (mut watch, confinement) =
-            self.supervisor.begin(&self.request, &self.caps, self.orders, &mut tell)?;
-        let (commands, handle) = watch.reins()?;
-        let reins = Reins { commands: File::from(commands), handle, own_uid: confinement.own_uid };
+            self.supervisor.begin(&self.request, &self.caps, self.assignment, &mut tell)?;
+        let (commands, handle) = watch.control()?;
+        let control = HostControl { commands: File::from(commands), handle, own_uid: confinement.own_uid };
         watch.send(&Command::Run(Box::new(self.supervisor.completed(self.request, confinement))))?;
         // One who does not wait for it any more lets the host be killed at once.
-        if started.send(reins).is_ok() {
+        if started.send(control).is_ok() {
             watch.until_death(&self.cancel)?;
         }
-        watch.bury()
+        watch.reap()
     }
 }
 
-impl Report {
+impl ProcessReport {
     /// Whether it tells that the engine cannot be loaded: every other host of it would end
     /// in the same way. A crash, or an end without a word, may be chance.
     fn cannot_load(&self, time: Duration) -> bool {
@@ -149,7 +151,7 @@ impl Report {
     }
 }
 
-impl Ahead {
+impl WarmHost {
     /// The caps that it was started with. They cannot be changed.
     pub fn caps(&self) -> &Caps {
         &self.caps
@@ -162,29 +164,29 @@ impl Ahead {
 
     /// Its work may write so much, in bytes, if that is less than its cap.
     pub fn limit_output(&self, bytes: u64) {
-        self.orders.limit_output(bytes);
+        self.assignment.limit_output(bytes);
     }
 
     /// Its directories were moved here.
     pub fn moved(&self, work: &Path, output: &Path) {
-        self.orders.moved(work, output);
+        self.assignment.moved(work, output);
     }
 
     /// Converts and ends.
     ///
     /// # Errors
-    /// [`Unused`]: the host had not begun, and knew nothing of the job. Another one may do
+    /// [`HandoffError`]: the host had not begun, and knew nothing of the job. Another one may do
     /// better; where it would not, as when the engine cannot be loaded, the report says so.
     pub fn convert(
         mut self,
         task: &Task,
         cancel: &AtomicBool,
         events: &mut dyn FnMut(Event),
-    ) -> Result<Report, Unused> {
+    ) -> Result<ProcessReport, HandoffError> {
         if let Err(error) = self.send(task) {
             tracing::debug!(error = %error, "a waiting engine host could not be told what to do");
             // It has died, or must not wait for what does not come.
-            let _ = pidfd_send_signal(&self.reins.handle, Signal::KILL);
+            let _ = pidfd_send_signal(&self.control.handle, Signal::KILL);
         }
         loop {
             match self.events.recv_timeout(TICK) {
@@ -195,13 +197,13 @@ impl Ahead {
             self.cancel.store(cancel.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let time = self.caps.time;
-        let report = self.join().ok_or(Unused::Ended)?;
+        let report = self.join().ok_or(HandoffError::Ended)?;
         match &report.outcome {
             _ if report.began => Ok(report),
             Outcome::Cancelled => Ok(report),
             _ if report.cannot_load(time) => Ok(report),
-            Outcome::Cap(Cap::Time { .. }) => Err(Unused::Deaf),
-            _ => Err(Unused::Ended),
+            Outcome::Cap(Cap::Time { .. }) => Err(HandoffError::TimedOut),
+            _ => Err(HandoffError::Ended),
         }
     }
 
@@ -212,7 +214,7 @@ impl Ahead {
         report.filter(|report| report.cannot_load(time)).map(|report| report.outcome)
     }
 
-    fn join(&mut self) -> Option<Report> {
+    fn join(&mut self) -> Option<ProcessReport> {
         self.thread.take()?.join().ok()?.ok()
     }
 
@@ -220,20 +222,20 @@ impl Ahead {
         if !self.is_alive() {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        if let (Some(id), Task::Convert { input_dir, .. }) = (self.reins.own_uid, task) {
+        if let (Some(id), Task::Convert { input_dir, .. }) = (self.control.own_uid, task) {
             // The directory is the host's since its start; the files came later.
             uid::hand_over(input_dir, id)?;
         }
-        self.orders.go();
-        frame::send(&mut self.reins.commands, &Command::Go(Box::new(task.clone())))
+        self.assignment.go();
+        frame::send(&mut self.control.commands, &Command::Go(Box::new(task.clone())))
     }
 }
 
-impl Drop for Ahead {
+impl Drop for WarmHost {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             // The thread sees the end, and kills what else there is in the process group.
-            let _ = pidfd_send_signal(&self.reins.handle, Signal::KILL);
+            let _ = pidfd_send_signal(&self.control.handle, Signal::KILL);
             let _ = thread.join();
         }
     }

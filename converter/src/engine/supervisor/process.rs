@@ -87,7 +87,7 @@ impl Process {
     }
 
     /// Another end of the pipe of commands, and another handle of the process.
-    pub(super) fn reins(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+    pub(super) fn control(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         Ok((self.commands.as_fd().try_clone_to_owned()?, self.handle.try_clone()?))
     }
 

@@ -5,7 +5,7 @@
 //! job reads and writes lies in the workspace, and where the way there is open to
 //! others. A job that reads the user's own files keeps the user's id.
 
-use crate::engine::protocol::Request;
+use crate::engine::protocol::EngineRequest;
 use rustix::fs::{Gid, Uid};
 use rustix::process::Pid;
 use rustix::thread::CapabilitySet;
@@ -22,7 +22,12 @@ const FIRST: u32 = 0x6CAD_0000;
 ///
 /// # Errors
 /// The system's, when giving away began and did not end.
-pub(super) fn give(pid: Pid, request: &Request, work: &Path, output: &Path) -> io::Result<Option<u32>> {
+pub(super) fn chown(
+    pid: Pid,
+    request: &EngineRequest,
+    work: &Path,
+    output: &Path,
+) -> io::Result<Option<u32>> {
     let Some(workspace) = work.parent() else { return Ok(None) };
     let input = request.task.directories().map(|[input, _]| input);
     let jvm = request.library.jvm.iter().flat_map(|jvm| jvm.reads().map(|path| path.as_path()));

@@ -1,10 +1,10 @@
 //! Watching one process until it is dead and buried: what it says, what it uses.
 
-use super::assignment::Orders;
-use super::cgroup::Group;
+use super::assignment::Assignment;
+use super::cgroup::Cgroup;
 use super::dialogue::{Dialogue, Duty, Refused, Told};
 use super::observation::{Dying, Seen};
-use super::outcome::{Cap, Event, Identity, Outcome, Report};
+use super::outcome::{Cap, Event, Identity, Outcome, ProcessReport};
 use super::process::Process;
 use super::room::{self, Room};
 use super::text::clean;
@@ -55,13 +55,13 @@ const MAX_THREADS: u64 = 256;
 
 pub(super) struct Watch<'a> {
     caps: Caps,
-    orders: Arc<Orders>,
+    assignment: Arc<Assignment>,
     minimum: Level,
     started: Instant,
     /// Largest resident set of this process when it had started the other.
     own_peak: u64,
     process: Process,
-    group: Group,
+    group: Cgroup,
     decoder: Decoder,
     room: Room,
     dialogue: Dialogue,
@@ -72,9 +72,9 @@ pub(super) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub(super) fn new(
         process: Process,
-        group: Group,
+        group: Cgroup,
         caps: Caps,
-        orders: Arc<Orders>,
+        assignment: Arc<Assignment>,
         minimum: Level,
         task: &Task,
         events: &'a mut dyn FnMut(Event),
@@ -85,7 +85,7 @@ impl<'a> Watch<'a> {
         let own_peak = proc::memory(rustix::process::getpid()).peak_resident;
         Self {
             caps,
-            orders,
+            assignment,
             minimum,
             started,
             own_peak,
@@ -100,8 +100,8 @@ impl<'a> Watch<'a> {
     }
 
     /// Another end of the pipe of commands, and another handle of the process.
-    pub(super) fn reins(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        self.process.reins()
+    pub(super) fn control(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        self.process.control()
     }
 
     pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
@@ -135,14 +135,14 @@ impl<'a> Watch<'a> {
     /// By what is known now: a host that waited may have begun meanwhile.
     fn next_look(&self, last: Option<Instant>) -> Instant {
         last.map_or(self.started, |last| {
-            let working = self.orders.since().map(|since| last.saturating_duration_since(since));
+            let working = self.assignment.since().map(|since| last.saturating_duration_since(since));
             last + tick(working, self.seen.taken, self.caps.memory_bytes)
         })
     }
 
     /// A host that waits for its work writes nothing yet, and one that was killed no more.
     fn until_glance(&self) -> Duration {
-        if self.orders.since().is_none() || self.seen.killed.is_some() {
+        if self.assignment.since().is_none() || self.seen.killed.is_some() {
             return MAX_WAIT;
         }
         let memory_left = self.caps.memory_bytes.saturating_sub(self.seen.taken);
@@ -154,14 +154,14 @@ impl<'a> Watch<'a> {
         if self.seen.killed.is_some() {
             return Ok(());
         }
-        if self.orders.since().is_some() {
+        if self.assignment.since().is_some() {
             let usage = proc::memory(self.process.pid());
             if let Some(cap) = self.exceeded_memory(&usage) {
                 return self.kill(Outcome::Cap(cap));
             }
         }
-        self.room.limit(self.orders.output_bytes());
-        match self.room.glance(&self.orders.written(), &self.process)? {
+        self.room.limit(self.assignment.output_bytes());
+        match self.room.glance(&self.assignment.written(), &self.process)? {
             Some(cap) => self.kill(Outcome::Cap(cap)),
             None => Ok(()),
         }
@@ -182,8 +182,8 @@ impl<'a> Watch<'a> {
             let what = "ended its first thread and left the others running".to_owned();
             return self.kill(Outcome::Misbehaved(what));
         }
-        self.room.limit(self.orders.output_bytes());
-        if let Some(cap) = self.room.walk(&self.orders.written(), &self.process)? {
+        self.room.limit(self.assignment.output_bytes());
+        if let Some(cap) = self.room.walk(&self.assignment.written(), &self.process)? {
             return self.kill(Outcome::Cap(cap));
         }
         if cancel.load(Ordering::Relaxed) {
@@ -203,7 +203,7 @@ impl<'a> Watch<'a> {
     /// The cap that is exceeded, if one is, but for what it wrote.
     fn exceeded(&mut self, usage: &Memory, now: Instant) -> Option<Cap> {
         let memory = self.exceeded_memory(usage);
-        let since = self.orders.since();
+        let since = self.assignment.since();
         let elapsed = now.saturating_duration_since(since.unwrap_or(self.started));
         let longest = if since.is_some() { self.caps.time } else { MAX_WAIT };
         let printed = self.seen.noise_bytes + self.seen.message_bytes;
@@ -214,7 +214,7 @@ impl<'a> Watch<'a> {
         if elapsed > longest {
             return Some(Cap::Time { limit: longest, observed: elapsed });
         }
-        if let Some(since) = self.orders.handed_over(self.seen.loaded_at)
+        if let Some(since) = self.assignment.handed_over(self.seen.loaded_at)
             && !self.seen.began
             && now.saturating_duration_since(since) > HAND_OVER
         {
@@ -251,8 +251,10 @@ impl<'a> Watch<'a> {
         loop {
             match self.decoder.next::<Message>() {
                 Ok(Some(message)) => {
-                    let told =
-                        Told { work: self.orders.since().is_some(), stop: self.seen.cancelled_at.is_some() };
+                    let told = Told {
+                        work: self.assignment.since().is_some(),
+                        stop: self.seen.cancelled_at.is_some(),
+                    };
                     match self.dialogue.hear(&message, told) {
                         Ok(()) => self.take(message),
                         Err(refused) => return self.refuse(refused),
@@ -331,8 +333,8 @@ impl<'a> Watch<'a> {
 
     /// What was written counts as it lies there when nobody writes any more.
     fn look_once_more(&mut self) -> io::Result<()> {
-        self.room.limit(self.orders.output_bytes());
-        let directories = self.orders.written();
+        self.room.limit(self.assignment.output_bytes());
+        let directories = self.assignment.written();
         if let Some(cap) = self.room.last_walk(&directories)? {
             self.seen.killed.get_or_insert(Outcome::Cap(cap));
         }
@@ -369,7 +371,7 @@ impl<'a> Watch<'a> {
     }
 
     /// After the end of the process: its last words, its whole group, its remains.
-    pub(super) fn bury(mut self) -> io::Result<Report> {
+    pub(super) fn reap(mut self) -> io::Result<ProcessReport> {
         // The group first: what the process started must not write on, and must
         // not hold the pipe open.
         self.process.kill_group()?;
@@ -385,7 +387,7 @@ impl<'a> Watch<'a> {
         self.seen.out_of_memory = self.group.has_run_out();
         self.look_for_junk(&remains);
         self.look_once_more()?;
-        let since = self.orders.since().unwrap_or(self.started);
+        let since = self.assignment.since().unwrap_or(self.started);
         let wall_time = since.elapsed();
         let mut seen = self.seen;
         // A child's ru_maxrss begins with the largest size of the process that started
@@ -393,8 +395,8 @@ impl<'a> Watch<'a> {
         if remains.peak_resident_bytes > self.own_peak {
             seen.peak_resident = seen.peak_resident.max(remains.peak_resident_bytes);
         }
-        Ok(Report {
-            outcome: exit::judge(&seen, &remains, &self.caps),
+        Ok(ProcessReport {
+            outcome: exit::classify_exit(&seen, &remains, &self.caps),
             confinement: seen.confinement,
             load_time: seen.loaded_at.map(|at| at.saturating_duration_since(since)),
             began: seen.began,

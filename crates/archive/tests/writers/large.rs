@@ -2,7 +2,7 @@
 //! as they are read.
 
 use crate::archives::zip64;
-use cadmill_archive::{Decoder, Opening, Step};
+use cadmill_archive::{CentralDirectoryReader, Decoder, Step};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;
 
@@ -156,7 +156,7 @@ fn central(name: &str, sizes: &Sizes, numbers: &[u64], at: u32) -> Vec<u8> {
 fn zip64_beyond_four_gibibytes() {
     let file = archive();
     let limits = ArchiveLimits { ratio: 2000, ..ArchiveLimits::default() };
-    let mut opening = Opening::new(file.len(), &limits).unwrap();
+    let mut opening = CentralDirectoryReader::new(file.len(), &limits).unwrap();
     let mut buffer = Vec::new();
     while let Some(wanted) = opening.wants() {
         file.read(&wanted, &mut buffer);

@@ -7,7 +7,7 @@ use crate::adapters::aws::sqs::{SqsQueue, SqsSettings};
 use crate::adapters::embedded::Database;
 use crate::adapters::embedded::server::{BUCKET, Credentials, REGION};
 use crate::config::{Backend, Config};
-use cadmill_core::cleanup::Reaper;
+use cadmill_core::cleanup::Cleanup;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
@@ -56,9 +56,9 @@ impl Stores {
     }
 
     /// A reaper of these stores.
-    pub fn reaper(&self) -> Reaper {
+    pub fn reaper(&self) -> Cleanup {
         let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
-        Reaper::new(self.jobs.clone(), objects, queue, self.bucket.clone())
+        Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone())
     }
 
     async fn aws(config: &Config) -> Result<Self, Failure> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The configuration that these settings are. Where a bad value or a contradiction
 /// leaves something open, anything stands there: the caller refuses it then.
 pub(super) fn build(settings: &Settings) -> Config {
-    let get = Get(settings);
+    let get = Values(settings);
     let endpoint = get.text(Id::S3Endpoint).or(get.text(Id::AwsEndpoint));
     Config {
         backend: if get.word(Id::Backend) == "aws" { Backend::Aws } else { Backend::Embedded },
@@ -56,7 +56,7 @@ pub(super) fn build(settings: &Settings) -> Config {
     }
 }
 
-fn api(get: Get<'_>) -> Api {
+fn api(get: Values<'_>) -> Api {
     let auth = match get.word(Id::ApiAuth).as_str() {
         "tokens" => {
             Auth::Tokens(get.list(Id::ApiTokens).iter().filter_map(|token| split_token(token)).collect())
@@ -93,7 +93,7 @@ fn api(get: Get<'_>) -> Api {
     }
 }
 
-fn policy(get: Get<'_>) -> Policy {
+fn policy(get: Values<'_>) -> Policy {
     Policy {
         max_attempts: get.small(Id::JobMaxAttempts),
         upload_window: get.millis(Id::JobUploadWindow),
@@ -105,7 +105,7 @@ fn policy(get: Get<'_>) -> Policy {
     }
 }
 
-fn worker(get: Get<'_>) -> Worker {
+fn worker(get: Values<'_>) -> Worker {
     Worker {
         name: get.word(Id::WorkerName),
         concurrency: usize::try_from(get.number(Id::WorkerConcurrency)).unwrap_or(1).max(1),
@@ -126,7 +126,7 @@ fn worker(get: Get<'_>) -> Worker {
     }
 }
 
-fn audit(get: Get<'_>) -> Audit {
+fn audit(get: Values<'_>) -> Audit {
     let data_dir = || std::path::PathBuf::from(get.word(Id::DataDir)).join("audit");
     let lock = |compliance| Some(ObjectLock { compliance, retention: get.duration(Id::AuditLockFor) });
     Audit {
@@ -160,9 +160,9 @@ fn audit(get: Get<'_>) -> Audit {
 /// Values by type. The kind of a key says which type its value has, so that what is
 /// none of the type asked for is not there at all; a test compares all defaults.
 #[derive(Clone, Copy)]
-struct Get<'a>(&'a Settings);
+struct Values<'a>(&'a Settings);
 
-impl<'a> Get<'a> {
+impl<'a> Values<'a> {
     fn text(self, id: Id) -> Option<String> {
         match self.0.value(id) {
             Some(Value::Text(text)) => Some(text.clone()),

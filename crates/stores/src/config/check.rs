@@ -3,7 +3,7 @@
 use super::key::Id;
 use super::kind::Value;
 use super::problem::Problem;
-use super::program::Binary;
+use super::program::Program;
 use super::settings::Settings;
 use super::values::{Auth, Backend, Config, SinkKind};
 use super::weak;
@@ -69,7 +69,7 @@ fn storage(check: &mut Check<'_>, config: &Config) {
     check.needed(access, Id::S3SecretKey, Id::S3AccessKey, "s3.access_key is set");
     check.needed(secret, Id::S3AccessKey, Id::S3SecretKey, "s3.secret_key is set");
     // The embedded store runs inside `cadmill serve`; others must be told where.
-    let apart = !aws && check.settings.binary() != Binary::Serve;
+    let apart = !aws && check.settings.binary() != Program::Serve;
     let reason =
         "backend is embedded, whose store runs inside `cadmill serve`; set backend = \"aws\" otherwise";
     check.needed(apart, Id::S3Endpoint, Id::Backend, reason);

@@ -1,7 +1,7 @@
 //! The environment as a source of settings. An empty variable counts as none:
 //! that is how container files hand on what nobody has set.
 
-use super::file::{Said, unknown};
+use super::file::{Layer, unknown};
 use super::key::{KEYS, OTHER_VARIABLES};
 use super::problem::{Origin, Problem, nearest};
 use std::ffi::OsString;
@@ -9,8 +9,8 @@ use std::ffi::OsString;
 const PREFIX: &str = "CADMILL_";
 
 /// Reads those variables that begin with `CADMILL_`.
-pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Said {
-    let mut said = Said::default();
+pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Layer {
+    let mut said = Layer::default();
     for (name, value) in variables {
         let name = name.to_string_lossy().into_owned();
         if !name.starts_with(PREFIX) || is_other(&name) {

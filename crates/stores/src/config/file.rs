@@ -9,13 +9,13 @@ use toml::de::{DeTable, DeValue};
 
 /// What a source says: good values, keys with bad ones, and what is wrong.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct Layer {
     pub(super) values: Vec<(Id, Value, Origin)>,
     pub(super) faulty: Vec<Id>,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Said {
+impl Layer {
     /// Notes a value that may be none.
     pub(super) fn note(&mut self, key: &Key, value: Option<Value>, origin: Origin, found: &str) {
         match value {
@@ -30,8 +30,8 @@ impl Said {
 }
 
 /// Reads the text of a file. Never panics, whatever the text.
-pub(super) fn read(path: &Path, text: &str) -> Said {
-    let mut reader = Reader { path, text, said: Said::default() };
+pub(super) fn read(path: &Path, text: &str) -> Layer {
+    let mut reader = Reader { path, text, said: Layer::default() };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let origin = reader.origin(error.span().map_or(0, |span| span.start));
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, text: &str) -> Said {
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
-    said: Said,
+    said: Layer,
 }
 
 impl Reader<'_> {

@@ -1,9 +1,9 @@
 //! The command line as a source of settings.
 
-use super::file::Said;
-use super::key::{Id, KEYS, Otherwise};
+use super::file::Layer;
+use super::key::{Id, KEYS, KeyDefault};
 use super::problem::Origin;
-use super::program::Binary;
+use super::program::Program;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const PRINT: &str = "print-config";
 /// that this program uses and that is no secret. Of the flags `-h` shows the first
 /// two only, `--help` all.
 #[must_use]
-pub fn augment(command: Command, binary: Binary) -> Command {
+pub fn augment(command: Command, binary: Program) -> Command {
     let file = Arg::new(CONFIG)
         .long(CONFIG)
         .value_name("FILE")
@@ -30,8 +30,8 @@ pub fn augment(command: Command, binary: Binary) -> Command {
     for key in KEYS.iter().filter(|key| key.uses.contains(&binary)) {
         let Some(flag) = key.flag() else { continue };
         let default = match key.default {
-            Otherwise::Value("") => "none",
-            Otherwise::Value(text) | Otherwise::Unset(text) | Otherwise::Machine(text, _) => text,
+            KeyDefault::Value("") => "none",
+            KeyDefault::Value(text) | KeyDefault::Unset(text) | KeyDefault::Machine(text, _) => text,
         };
         let action = if key.kind.is_list() { ArgAction::Append } else { ArgAction::Set };
         let mut arg = Arg::new(key.path)
@@ -44,7 +44,7 @@ pub fn augment(command: Command, binary: Binary) -> Command {
             .help_heading("Configuration")
             .hide_short_help(true);
         // What `cadmill serve` is started with by hand.
-        if binary == Binary::Serve {
+        if binary == Program::Serve {
             arg = match key.id {
                 Id::ApiListen => arg.visible_alias("listen").hide_short_help(false),
                 Id::DataDir => arg.visible_alias("data").hide_short_help(false),
@@ -69,8 +69,8 @@ pub fn wants_print(matches: &ArgMatches) -> bool {
 }
 
 /// Reads the flags.
-pub(super) fn read(matches: &ArgMatches, binary: Binary) -> Said {
-    let mut said = Said::default();
+pub(super) fn read(matches: &ArgMatches, binary: Program) -> Layer {
+    let mut said = Layer::default();
     for key in KEYS.iter().filter(|key| key.uses.contains(&binary)) {
         let Some(flag) = key.flag() else { continue };
         if matches.value_source(key.path) != Some(ValueSource::CommandLine) {
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_definitions_are_sound() {
-        for binary in [Binary::Api, Binary::Worker, Binary::Serve] {
+        for binary in [Program::Api, Program::Worker, Program::Serve] {
             augment(Command::new("x"), binary).debug_assert();
         }
     }
@@ -100,15 +100,15 @@ mod tests {
         let known = |binary, flag: &str| {
             augment(Command::new("x"), binary).try_get_matches_from(["x", flag, "4"]).is_ok()
         };
-        assert!(!known(Binary::Api, "--s3-secret-key"));
-        assert!(!known(Binary::Api, "--worker-nice"));
-        assert!(known(Binary::Worker, "--worker-nice"));
-        assert!(known(Binary::Serve, "--listen"));
+        assert!(!known(Program::Api, "--s3-secret-key"));
+        assert!(!known(Program::Api, "--worker-nice"));
+        assert!(known(Program::Worker, "--worker-nice"));
+        assert!(known(Program::Serve, "--listen"));
     }
 
     #[test]
     fn the_short_help_stays_short() {
-        let mut command = augment(Command::new("x"), Binary::Worker);
+        let mut command = augment(Command::new("x"), Program::Worker);
         let (short, long) = (command.render_help().to_string(), command.render_long_help().to_string());
         assert!(short.contains("--config") && !short.contains("--job-lease"), "{short}");
         assert!(long.contains("--job-lease") && long.contains("CADMILL_JOB_LEASE"), "{long}");

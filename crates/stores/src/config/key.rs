@@ -3,13 +3,13 @@
 
 use super::kind::Kind;
 use super::machine;
-use super::program::Binary;
+use super::program::Program;
 use cadmill_core::domain::limits::MIN_MEMORY_BYTES;
 use std::sync::LazyLock;
 
 /// What a key is when nobody sets it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Otherwise {
+pub(super) enum KeyDefault {
     /// This value, as text.
     Value(&'static str),
     /// Nothing; what that means.
@@ -27,9 +27,9 @@ pub(super) struct Key {
     /// Variable, where it is not made from the path; else empty.
     own_variable: &'static str,
     pub(super) kind: Kind,
-    pub(super) default: Otherwise,
+    pub(super) default: KeyDefault,
     /// Programs that read it.
-    pub(super) uses: &'static [Binary],
+    pub(super) uses: &'static [Program],
     /// One sentence, without its full stop.
     pub(super) help: &'static str,
 }
@@ -87,10 +87,10 @@ impl Id {
     }
 }
 
-const EVERY: &[Binary] = &[Binary::Api, Binary::Worker, Binary::Serve];
-const API: &[Binary] = &[Binary::Api, Binary::Serve];
-const WORKER: &[Binary] = &[Binary::Worker, Binary::Serve];
-const SERVE: &[Binary] = &[Binary::Serve];
+const EVERY: &[Program] = &[Program::Api, Program::Worker, Program::Serve];
+const API: &[Program] = &[Program::Api, Program::Serve];
+const WORKER: &[Program] = &[Program::Worker, Program::Serve];
+const SERVE: &[Program] = &[Program::Serve];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -109,7 +109,7 @@ const CONNECTION_TIME: Kind = Kind::Duration { min: SECOND, max: HOUR };
 /// The words that allow a workspace on a disk.
 pub(super) const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
-use Otherwise::{Machine, Unset, Value};
+use KeyDefault::{Machine, Unset, Value};
 
 keys! {
     Backend = "backend", Kind::Choice(&["embedded", "aws"]), Value("embedded"), EVERY, "Where jobs, objects and events are kept: on this machine, or in DynamoDB, S3 and SQS";

@@ -32,8 +32,8 @@ pub use problem::{Origin, Problem, Problems};
 pub use settings::Settings;
 
 use clap::ArgMatches;
-use file::Said;
-pub use program::Binary;
+use file::Layer;
+pub use program::Program;
 use std::ffi::OsString;
 use std::path::Path;
 pub use token::Token;
@@ -46,7 +46,7 @@ pub use values::{
 ///
 /// # Errors
 /// All that is wrong.
-pub fn load(matches: &ArgMatches, binary: Binary) -> Result<(Config, Settings), Problems> {
+pub fn load(matches: &ArgMatches, binary: Program) -> Result<(Config, Settings), Problems> {
     load_from(matches, std::env::vars_os(), binary)
 }
 
@@ -57,10 +57,10 @@ pub fn load(matches: &ArgMatches, binary: Binary) -> Result<(Config, Settings), 
 pub fn load_from(
     matches: &ArgMatches,
     environment: impl Iterator<Item = (OsString, OsString)>,
-    binary: Binary,
+    binary: Program,
 ) -> Result<(Config, Settings), Problems> {
     let file = match flags::file(matches) {
-        None => Said::default(),
+        None => Layer::default(),
         Some(path) => match std::fs::read_to_string(&path) {
             Ok(text) => file::read(&path, &text),
             Err(error) => {
@@ -69,7 +69,7 @@ pub fn load_from(
                     origin: Origin::Flag("--config, or env CADMILL_CONFIG".to_owned()),
                     text: format!("cannot read the file: {error}"),
                 };
-                Said { problems: vec![problem], ..Said::default() }
+                Layer { problems: vec![problem], ..Layer::default() }
             }
         },
     };
@@ -80,12 +80,12 @@ pub fn load_from(
 ///
 /// # Errors
 /// All that is wrong.
-pub fn parse(text: &str, binary: Binary) -> Result<(Config, Settings), Problems> {
+pub fn parse(text: &str, binary: Program) -> Result<(Config, Settings), Problems> {
     let file = file::read(Path::new("the text"), text);
-    judge([file, Said::default(), Said::default()], binary)
+    judge([file, Layer::default(), Layer::default()], binary)
 }
 
-fn judge(said: [Said; 3], binary: Binary) -> Result<(Config, Settings), Problems> {
+fn judge(said: [Layer; 3], binary: Program) -> Result<(Config, Settings), Problems> {
     let (settings, mut problems) = Settings::merge(said, binary);
     let config = build::build(&settings);
     problems.extend(check::contradictions(&config, &settings));

@@ -2,7 +2,7 @@
 
 /// The program that is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binary {
+pub enum Program {
     /// `cadmill-api`: the HTTP server.
     Api,
     /// `cadmill-converter`: the worker.
@@ -11,7 +11,7 @@ pub enum Binary {
     Serve,
 }
 
-impl Binary {
+impl Program {
     /// The name of the program.
     pub fn as_str(self) -> &'static str {
         match self {

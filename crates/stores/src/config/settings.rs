@@ -1,16 +1,16 @@
 //! All values of one program, each with where it came from.
 
-use super::file::Said;
-use super::key::{Id, KEYS, Otherwise};
+use super::file::Layer;
+use super::key::{Id, KEYS, KeyDefault};
 use super::kind::Value;
 use super::problem::{Origin, Problem};
-use super::program::Binary;
+use super::program::Program;
 use std::fmt;
 
 /// What every key is, and where that came from.
 #[derive(Clone)]
 pub struct Settings {
-    binary: Binary,
+    binary: Program,
     /// By [`Id`]; nothing where a key is not set and has no default.
     values: Vec<(Option<Value>, Origin)>,
     /// Keys with bad values, for which the default stands.
@@ -20,14 +20,14 @@ pub struct Settings {
 impl Settings {
     /// Merges sources; of each key the last one counts. A bad value of a key is
     /// told even where a better source has a good one.
-    pub(super) fn merge(sources: [Said; 3], binary: Binary) -> (Self, Vec<Problem>) {
+    pub(super) fn merge(sources: [Layer; 3], binary: Program) -> (Self, Vec<Problem>) {
         let values = KEYS.iter().map(|key| {
             let text = match key.default {
                 // `serve` shares the machine with whoever sits at it.
-                _ if key.id == Id::WorkerNice && binary == Binary::Serve => "10".to_owned(),
-                Otherwise::Value(text) => text.to_owned(),
-                Otherwise::Machine(_, ask) => ask(),
-                Otherwise::Unset(_) => return (None, Origin::Default),
+                _ if key.id == Id::WorkerNice && binary == Program::Serve => "10".to_owned(),
+                KeyDefault::Value(text) => text.to_owned(),
+                KeyDefault::Machine(_, ask) => ask(),
+                KeyDefault::Unset(_) => return (None, Origin::Default),
             };
             (key.kind.parse(&text), Origin::Default)
         });
@@ -44,7 +44,7 @@ impl Settings {
     }
 
     /// The program that this was read for.
-    pub fn binary(&self) -> Binary {
+    pub fn binary(&self) -> Program {
         self.binary
     }
 
@@ -79,7 +79,7 @@ impl Settings {
             let line = match (value, key.default) {
                 (Some(_), _) if key.kind.is_secret() => format!("# {} = \"(set)\"  # {origin}", key.path),
                 (Some(value), _) => format!("{} = {}  # {origin}", key.path, value.toml(key.kind)),
-                (None, Otherwise::Unset(meaning)) => format!("# {} is not set: {meaning}", key.path),
+                (None, KeyDefault::Unset(meaning)) => format!("# {} is not set: {meaning}", key.path),
                 (None, _) => format!("# {} is not set", key.path),
             };
             text.push_str(&line);
@@ -91,9 +91,9 @@ impl Settings {
     /// The same settings as variables, for a child process that runs another
     /// program of cadmill; secrets too, so it is for nothing else. Keys with their
     /// default are left out, and those that the child does not use.
-    pub fn to_environment(&self, child: Binary) -> Vec<(&'static str, String)> {
+    pub fn to_environment(&self, child: Program) -> Vec<(&'static str, String)> {
         let keys = KEYS.iter().filter(|key| key.uses.contains(&child));
-        keys.filter(|key| self.is_set(key.id) || (key.id == Id::WorkerNice && self.binary == Binary::Serve))
+        keys.filter(|key| self.is_set(key.id) || (key.id == Id::WorkerNice && self.binary == Program::Serve))
             .filter_map(|key| Some((key.variable(), self.value(key.id)?.text(key.kind))))
             .collect()
     }

@@ -1,6 +1,6 @@
 //! The configuration as a whole.
 
-use super::key::{Id, KEYS, Otherwise};
+use super::key::{Id, KEYS, KeyDefault};
 use super::kind::Kind;
 use super::*;
 use crate::connections::Networks;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Loads with a file's text, variables and flags.
 fn load_with(
-    binary: Binary,
+    binary: Program,
     text: &str,
     variables: &[(&str, &str)],
     flags: &[&str],
@@ -27,11 +27,11 @@ fn load_with(
 }
 
 fn serve(text: &str, variables: &[(&str, &str)], flags: &[&str]) -> (Config, Settings) {
-    load_with(Binary::Serve, text, variables, flags).unwrap()
+    load_with(Program::Serve, text, variables, flags).unwrap()
 }
 
 /// The problems, each without where its file lies.
-fn problems(binary: Binary, text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Vec<String> {
+fn problems(binary: Program, text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Vec<String> {
     let problems = load_with(binary, text, variables, flags).unwrap_err().0;
     let cut = |mut problem: Problem| {
         if let Origin::File { path, .. } = &mut problem.origin {
@@ -99,7 +99,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
 fn everything_that_is_wrong_is_told_at_once() {
     let text = "backend = 'aws'\ns3.bucket = 'b'\njob.leese = '3s'\nworker.nice = 40\napi.part_size = '1M'\n";
     let environment = [("CADMILL_API_LISTEN", "0.0.0.0:80"), ("CADMILL_WORKER_MEMRY", "1G")];
-    let found = problems(Binary::Serve, text, &environment, &["--job-retention", "1m"]);
+    let found = problems(Program::Serve, text, &environment, &["--job-retention", "1m"]);
     assert_eq!(
         found,
         [
@@ -145,20 +145,20 @@ fn contradictions_are_told_by_key() {
         ("audit.sinks = ['floppy']", "audit.sinks"),
         ("sqs.queue_url = 'http://q'\nsqs.dead_letter_url = 'http://q'", "sqs.dead_letter_url"),
     ] {
-        let found = problems(Binary::Serve, text, &[], &[]);
+        let found = problems(Program::Serve, text, &[], &[]);
         assert!(found.len() == 1 && found[0].starts_with(&format!("{key} (")), "{text}: {found:?}");
     }
     // Where the bound itself is wrong, nothing is said of what it bounds.
-    let found = problems(Binary::Serve, "api.auth = 'nobody'\napi.listen = '0.0.0.0:1'", &[], &[]);
+    let found = problems(Program::Serve, "api.auth = 'nobody'\napi.listen = '0.0.0.0:1'", &[], &[]);
     assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]
 fn a_program_is_judged_by_what_it_uses() {
     let text = "s3.endpoint = 'http://s'\napi.listen = '0.0.0.0:80'";
-    assert!(load_with(Binary::Worker, text, &[], &[]).is_ok());
-    assert_eq!(problems(Binary::Api, text, &[], &[]).len(), 1);
-    let found = problems(Binary::Worker, "", &[], &[]);
+    assert!(load_with(Program::Worker, text, &[], &[]).is_ok());
+    assert_eq!(problems(Program::Api, text, &[], &[]).len(), 1);
+    let found = problems(Program::Worker, "", &[], &[]);
     assert!(found.len() == 1 && found[0].starts_with("s3.endpoint (default)"), "{found:?}");
 }
 
@@ -226,7 +226,7 @@ fn what_is_printed_reads_back_to_the_same_values() {
     let (config, settings) = serve("", &variables, &[]);
     for key in KEYS {
         let default = match key.default {
-            Otherwise::Value(text) => key.kind.parse(text),
+            KeyDefault::Value(text) => key.kind.parse(text),
             _ => None,
         };
         assert!(settings.value(key.id) != default.as_ref(), "{} has its default", key.path);
@@ -238,7 +238,11 @@ fn what_is_printed_reads_back_to_the_same_values() {
     let (again, from_file) = serve(&printed, &secret, &[]);
     assert_eq!(again, config);
     assert!(matches!(from_file.origin(Id::JobLease), Origin::File { .. }));
-    assert_eq!(parse(&settings.to_toml(), Binary::Serve).unwrap_err().0.len(), 1, "the secret key is missed");
+    assert_eq!(
+        parse(&settings.to_toml(), Program::Serve).unwrap_err().0.len(),
+        1,
+        "the secret key is missed"
+    );
     // And so do the defaults, except what differs from one start to the next.
     let (config, settings) = serve("", &[], &[]);
     assert_eq!(serve(&settings.to_toml(), &[], &[]).0, config);
@@ -251,10 +255,10 @@ fn a_child_gets_the_same_values_by_its_environment() {
          api.tokens = ['me:{DIGEST}']\ns3.access_key = 'a'\ns3.secret_key = 'hunter2'\nworker.name = 'w'\nlimits.memory = '100M'"
     );
     let (config, settings) = serve(&text, &[], &["--job-lease", "9s"]);
-    let environment = settings.to_environment(Binary::Worker);
+    let environment = settings.to_environment(Program::Worker);
     assert!(!environment.iter().any(|(name, _)| *name == "CADMILL_API_TOKENS"), "{environment:?}");
     let environment: Vec<(&str, &str)> = environment.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let (child, _) = load_with(Binary::Worker, "", &environment, &[]).unwrap();
+    let (child, _) = load_with(Program::Worker, "", &environment, &[]).unwrap();
     assert_eq!((child.worker, child.s3, child.policy), (config.worker, config.s3, config.policy));
     assert_eq!((child.caps, child.backend), (config.caps, config.backend));
 }
@@ -272,7 +276,7 @@ fn secrets_are_never_shown() {
     assert!(pem.expose().ends_with("hunter2"));
     let printed = printed + &key_settings.to_toml() + &format!("{with_key:?}{key_settings:?}");
     let wrong = problems(
-        Binary::Serve,
+        Program::Serve,
         "s3.secret_key = ['hunter2']\n[s3.secret_kee]\nhunter = 'hunter2'",
         &[
             ("CADMILL_S3_SECRET_KEY", "hunter2\n"),
@@ -290,10 +294,10 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_beside_the_rest() {
-    let command = augment(clap::Command::new("x"), Binary::Serve);
+    let command = augment(clap::Command::new("x"), Program::Serve);
     let matches =
         command.try_get_matches_from(["x", "--config", "/nonexistent", "--job-lease", "soon"]).unwrap();
-    let error = load_from(&matches, std::iter::empty(), Binary::Serve).unwrap_err().to_string();
+    let error = load_from(&matches, std::iter::empty(), Program::Serve).unwrap_err().to_string();
     assert_eq!(error.lines().count(), 2, "{error}");
     assert!(error.contains("/nonexistent") && error.contains("\"soon\""), "{error}");
 }
@@ -321,14 +325,14 @@ fn documented_table_is_this_one() {
 
 fn row(key: &super::key::Key) -> String {
     let default = match key.default {
-        Otherwise::Value("") => "empty".to_owned(),
-        Otherwise::Value(text) => format!("`{text}`"),
-        Otherwise::Unset(meaning) | Otherwise::Machine(meaning, _) => meaning.to_owned(),
+        KeyDefault::Value("") => "empty".to_owned(),
+        KeyDefault::Value(text) => format!("`{text}`"),
+        KeyDefault::Unset(meaning) | KeyDefault::Machine(meaning, _) => meaning.to_owned(),
     };
     let uses = match key.uses {
-        [Binary::Serve] => "serve",
-        [Binary::Api, Binary::Serve] => "API",
-        [Binary::Worker, Binary::Serve] => "worker",
+        [Program::Serve] => "serve",
+        [Program::Api, Program::Serve] => "API",
+        [Program::Worker, Program::Serve] => "worker",
         _ => "all",
     };
     let (path, variable, kind) = (key.path, key.variable(), word(key.kind));

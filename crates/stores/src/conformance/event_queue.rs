@@ -52,7 +52,7 @@ async fn expect(queue: &dyn EventQueue, body: &str, hidden: Duration) -> Message
             if message.body == body && found.is_none() {
                 found = Some(message);
             } else {
-                let _ = queue.hide(&message, SECOND).await;
+                let _ = queue.change_visibility(&message, SECOND).await;
             }
         }
         if let Some(message) = found {
@@ -99,10 +99,10 @@ async fn shows_again_what_was_not_deleted(queue: &dyn EventQueue) {
     assert_eq!(first.id, second.id, "the same at each delivery");
     assert!(second.deliveries > first.deliveries, "deliveries are counted");
 
-    queue.hide(&second, NO_TIME).await.expect("shown at once");
+    queue.change_visibility(&second, NO_TIME).await.expect("shown at once");
     let third = expect(queue, &body, SECOND).await;
     assert_eq!(third.deliveries, second.deliveries + 1);
-    queue.hide(&third, LONG).await.expect("hidden for longer");
+    queue.change_visibility(&third, LONG).await.expect("hidden for longer");
     tokio::time::sleep(SECOND + SECOND / 2).await;
     assert!(!comes(queue, &body).await, "hidden for longer than it was received for");
     queue.delete(&third).await.expect("deleted");
@@ -112,14 +112,14 @@ async fn heeds_the_latest_receipt_only(queue: &dyn EventQueue) {
     let body = body();
     queue.send(&body).await.expect("sent");
     let stale = expect(queue, &body, LONG).await;
-    queue.hide(&stale, NO_TIME).await.expect("shown at once");
+    queue.change_visibility(&stale, NO_TIME).await.expect("shown at once");
     let latest = expect(queue, &body, LONG).await;
     assert_ne!(stale.receipt, latest.receipt, "each delivery has its receipt");
     let worthless = |answer: Result<(), PortError>| matches!(answer, Ok(()) | Err(PortError::NotFound(_)));
     assert!(worthless(queue.delete(&stale).await));
-    assert!(worthless(queue.hide(&stale, LONG).await));
+    assert!(worthless(queue.change_visibility(&stale, LONG).await));
 
-    queue.hide(&latest, NO_TIME).await.expect("the message is still there");
+    queue.change_visibility(&latest, NO_TIME).await.expect("the message is still there");
     let last = expect(queue, &body, LONG).await;
     queue.delete(&last).await.expect("deleted");
     assert!(worthless(queue.delete(&last).await), "deleting twice is harmless");
@@ -142,7 +142,7 @@ async fn delivers_each_message_to_one_receiver(queue: &dyn EventQueue) {
                     queue.delete(&message).await.expect("deleted");
                     received.push(message.body);
                 } else {
-                    let _ = queue.hide(&message, SECOND).await;
+                    let _ = queue.change_visibility(&message, SECOND).await;
                 }
             }
         }
@@ -157,7 +157,7 @@ async fn buries(queue: &dyn EventQueue) {
     let body = body();
     queue.send(&body).await.expect("sent");
     let message = expect(queue, &body, SECOND).await;
-    queue.bury(&message).await.expect("buried");
+    queue.dead_letter(&message).await.expect("buried");
     tokio::time::sleep(SECOND + SECOND / 2).await;
     assert!(!comes(queue, &body).await, "a buried message is not delivered");
     let end = Instant::now() + PATIENCE;
@@ -182,7 +182,7 @@ async fn wakes_who_waits(queue: &dyn EventQueue) {
             let messages = queue.receive(1, Duration::from_secs(20), LONG).await.expect("received");
             match messages.into_iter().next() {
                 Some(message) if message.body == body => return message,
-                Some(message) => drop(queue.hide(&message, LONG).await),
+                Some(message) => drop(queue.change_visibility(&message, LONG).await),
                 None => panic!("the wait ended without the message"),
             }
         }

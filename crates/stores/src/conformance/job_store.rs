@@ -1,7 +1,7 @@
 //! The contract of [`JobStore`].
 
 use cadmill_core::domain::ids::{JobId, Owner};
-use cadmill_core::domain::job::{Compress, Job, Millis, Order, State};
+use cadmill_core::domain::job::{Compress, Job, JobSpec, Millis, State};
 use cadmill_core::domain::ledger::LedgerId;
 use cadmill_core::domain::state::{Policy, created};
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced};
@@ -27,7 +27,7 @@ pub async fn suite(store: &dyn JobStore) {
 
 /// A new job of this owner, created at this time.
 pub fn new_job(owner: &Owner, now: Millis) -> Job {
-    let order = Order {
+    let order = JobSpec {
         owner: owner.clone(),
         file_name: "a \"part\" of Gerät+%2F.zip".parse().expect("a file name"),
         size_bytes: 7 << 32,
@@ -65,7 +65,7 @@ async fn creates_once(store: &dyn JobStore) {
     assert_eq!(store.create(&job).await, Ok(Created::Exists(Box::new(job.clone()))));
 
     let other =
-        Job { order: Order { size_bytes: 1, owner: new_owner(), ..job.order.clone() }, ..job.clone() };
+        Job { order: JobSpec { size_bytes: 1, owner: new_owner(), ..job.order.clone() }, ..job.clone() };
     assert_eq!(store.create(&other).await, Ok(Created::Exists(Box::new(job.clone()))), "the first one stays");
     assert_eq!(store.get(job.id).await, Ok(Some(job)));
 }

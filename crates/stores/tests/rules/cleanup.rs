@@ -9,7 +9,7 @@ use cadmill_core::domain::job::{Job, Millis, Object, State};
 use cadmill_core::domain::state::Event;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::domain::upload_event;
-use cadmill_core::domain::upload_event::Notice;
+use cadmill_core::domain::upload_event::UploadEvent;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::Clock;
 use cadmill_core::ports::{EventQueue, ObjectStore, PortError};
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Takes what the queue has.
-    async fn events(&self, wait: Duration) -> Vec<Notice> {
+    async fn events(&self, wait: Duration) -> Vec<UploadEvent> {
         let mut notices = Vec::new();
         let mut wait = wait;
         loop {
@@ -160,7 +160,7 @@ impl World {
         let objects = Arc::new(FaultyObjects::new(Arc::clone(&self.objects) as _, scripts.objects));
         let queue = Arc::new(FaultyQueue::new(Arc::clone(&self.queue), scripts.queue));
         let bucket = self.server.bucket().to_owned();
-        Reaper::new(self.jobs(scripts.jobs), objects, queue, bucket).round().await.unwrap()
+        Cleanup::new(self.jobs(scripts.jobs), objects, queue, bucket).round().await.unwrap()
     }
 
     /// Nothing is done until this much time has passed.

@@ -2,7 +2,7 @@
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Millis, Stage};
-use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind, Mark};
+use cadmill_core::domain::ledger::record::{Boundary, FileId, FileRole, Kind};
 use cadmill_core::domain::ledger::verify::{Verdict, verify};
 use cadmill_core::domain::ledger::{LedgerId, chain};
 use cadmill_core::domain::ledger::{PublicKey, Signature};
@@ -85,12 +85,12 @@ fn is_audit(failure: &Failure) -> bool {
 fn what_is_written_is_valid_and_names_nothing() {
     let (bench, id, acts) = (bench(), new_id(), AtomicU64::new(0));
     let ledger = bench.open(id);
-    ledger.stage(Stage::Unpack, Mark::Begin).unwrap();
+    ledger.stage(Stage::Unpack, Boundary::Begin).unwrap();
     live(&ledger, b"secret-name.shp", &acts).unwrap();
     live(&ledger, b"secret-name.shp", &acts).unwrap();
     let found = ledger.found(NewFile { role: FileRole::Temporary, ..file(b"secret-other") }, 5);
     destroy(&ledger, found, 5, &AtomicU64::new(1));
-    ledger.stage(Stage::Unpack, Mark::End).unwrap();
+    ledger.stage(Stage::Unpack, Boundary::End).unwrap();
     let head = ledger.close("completed").unwrap();
     assert_eq!(bench.sink.read_head(id), Ok(head.clone()));
 
@@ -328,7 +328,7 @@ fn keys_are_those_of_openssl_and_openssl_verifies() {
 #[test]
 fn what_a_configuration_names_is_opened() {
     use cadmill_stores::bootstrap::ledger::Auditing;
-    use cadmill_stores::config::{Binary, parse};
+    use cadmill_stores::config::{Program, parse};
     let directory = tempfile::tempdir().unwrap();
     let (key, ledgers) = (directory.path().join("key.pem"), directory.path().join("ledgers"));
     let pair = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap();
@@ -336,7 +336,7 @@ fn what_a_configuration_names_is_opened() {
     std::fs::write(&key, &pem).unwrap();
     let open = |signing: &str| {
         let text = format!("audit.directory = '{}'\n{signing}", ledgers.display());
-        Auditing::open(&parse(&text, Binary::Serve).unwrap().0)
+        Auditing::open(&parse(&text, Program::Serve).unwrap().0)
     };
     for signing in [
         format!("audit.sign_with = 'key'\naudit.key_file = '{}'", key.display()),

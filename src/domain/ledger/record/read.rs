@@ -3,7 +3,7 @@
 
 use super::super::FORMAT;
 use super::{
-    Act, Birth, Counts, Effect, Field, Fields, FileRole, Header, Intent, Kind, Mark, POSTURE, Record,
+    Act, Boundary, Counts, Creation, Effect, Field, Fields, FileRole, Header, Intent, Kind, POSTURE, Record,
     posture_digest,
 };
 use crate::domain::job::Stage;
@@ -62,8 +62,8 @@ impl Take {
         if text.len() == 64 && digits { Ok(text) } else { Err(format!("{name} is no SHA-256")) }
     }
 
-    fn birth(&mut self) -> Result<Birth, String> {
-        Ok(Birth {
+    fn birth(&mut self) -> Result<Creation, String> {
+        Ok(Creation {
             kind: self.word("kind", Kind::read)?,
             role: self.word("role", FileRole::read)?,
             parent: self.number("parent")?,
@@ -88,7 +88,7 @@ impl Take {
             },
             "stage" => Record::Stage {
                 stage: self.word("stage", |t| Stage::ALL.iter().copied().find(|s| s.as_str() == t))?,
-                mark: self.word("mark", Mark::read)?,
+                mark: self.word("mark", Boundary::read)?,
             },
             "incident" => Record::Incident {
                 code: self.text("code")?,

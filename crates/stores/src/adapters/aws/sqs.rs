@@ -101,7 +101,7 @@ impl EventQueue for SqsQueue {
         Ok(reply.messages.unwrap_or_default().into_iter().filter_map(message).collect())
     }
 
-    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+    async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()> {
         let change = self
             .client
             .change_message_visibility()
@@ -123,7 +123,7 @@ impl EventQueue for SqsQueue {
     ///
     /// # Errors
     /// [`PortError::Refused`] without a queue of dead letters; the message stays.
-    async fn bury(&self, message: &Message) -> PortResult<()> {
+    async fn dead_letter(&self, message: &Message) -> PortResult<()> {
         const OPERATION: &str = "burying a message";
         let dead = self.dead.as_deref().ok_or_else(|| refused(OPERATION, "no queue of dead letters"))?;
         self.send_to(OPERATION, dead, &message.body).await?;

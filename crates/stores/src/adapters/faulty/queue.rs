@@ -31,16 +31,16 @@ impl EventQueue for FaultyQueue {
         self.script.play("receive", || self.inner.receive(max, wait, hidden)).await
     }
 
-    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
-        self.script.play("hide", || self.inner.hide(message, hidden)).await
+    async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+        self.script.play("hide", || self.inner.change_visibility(message, hidden)).await
     }
 
     async fn delete(&self, message: &Message) -> PortResult<()> {
         self.script.play("delete", || self.inner.delete(message)).await
     }
 
-    async fn bury(&self, message: &Message) -> PortResult<()> {
-        self.script.play("bury", || self.inner.bury(message)).await
+    async fn dead_letter(&self, message: &Message) -> PortResult<()> {
+        self.script.play("bury", || self.inner.dead_letter(message)).await
     }
 
     async fn dead_letters(&self) -> PortResult<u64> {

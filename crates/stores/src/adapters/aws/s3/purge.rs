@@ -16,7 +16,7 @@ const LISTING: &str = "listing what to delete";
 const ABORTS: u32 = 3;
 
 /// What is to be deleted: a version of an object, or a mark that there was one.
-struct Doomed {
+struct DeletableVersion {
     key: String,
     version: Option<String>,
     is_mark: bool,
@@ -99,7 +99,7 @@ impl S3Store {
     }
 
     /// Each version under the prefix; nothing at all where the server has no versions.
-    async fn versions(&self, prefix: &str) -> PortResult<Option<Vec<Doomed>>> {
+    async fn versions(&self, prefix: &str) -> PortResult<Option<Vec<DeletableVersion>>> {
         let mut found = Vec::new();
         let mut marker: Option<(String, String)> = None;
         loop {
@@ -122,7 +122,7 @@ impl S3Store {
                 let key = key.ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
                 if key.starts_with(prefix) {
                     let version = version.map(str::to_owned);
-                    found.push(Doomed { key: key.to_owned(), version, is_mark });
+                    found.push(DeletableVersion { key: key.to_owned(), version, is_mark });
                 }
             }
             if page.is_truncated != Some(true) {
@@ -135,7 +135,7 @@ impl S3Store {
     }
 
     /// Each object under the prefix.
-    async fn objects(&self, prefix: &str) -> PortResult<Vec<Doomed>> {
+    async fn objects(&self, prefix: &str) -> PortResult<Vec<DeletableVersion>> {
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {
@@ -145,7 +145,7 @@ impl S3Store {
             for object in page.contents() {
                 let key = object.key().ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
                 if key.starts_with(prefix) {
-                    found.push(Doomed { key: key.to_owned(), version: None, is_mark: false });
+                    found.push(DeletableVersion { key: key.to_owned(), version: None, is_mark: false });
                 }
             }
             if page.is_truncated != Some(true) {

@@ -23,7 +23,7 @@ const NAMES: [&str; 5] = [
 ];
 
 /// A body that lies in a file, and is there to stay.
-pub(super) struct Taken {
+pub(super) struct StoredBody {
     pub(super) segment: Segment,
     pub(super) md5: [u8; 16],
 }
@@ -36,7 +36,7 @@ pub(super) async fn take(
     headers: &HeaderMap,
     length: Option<i64>,
     trailing: Option<TrailingHeaders>,
-) -> S3Result<Taken> {
+) -> S3Result<StoredBody> {
     let mut body = body.ok_or(S3ErrorCode::IncompleteBody)?;
     let length = length.map(u64::try_from).transpose().map_err(|_| S3ErrorCode::InvalidArgument)?;
     if length.is_some_and(|length| length > MAX_BYTES) {
@@ -60,7 +60,7 @@ pub(super) async fn take(
     let trailing = trailing.and_then(|trailing| trailing.take()).unwrap_or_default();
     compare(digests, headers, &trailing)?;
     let blob = file.finish().await.map_err(failed)?;
-    Ok(Taken { segment: Segment { blob, size }, md5: md5.finalize() })
+    Ok(StoredBody { segment: Segment { blob, size }, md5: md5.finalize() })
 }
 
 /// Hashers for the digests that were sent or announced as trailing.

@@ -4,7 +4,7 @@
 mod listing;
 
 use super::blobs::Blobs;
-use super::body::{self, Taken};
+use super::body::{self, StoredBody};
 use super::index::{Completed, Index, Put, Stored};
 use super::names::{BUCKET, ONLY_VERSION};
 use crate::adapters::aws::s3::CAN_WRITE;
@@ -282,7 +282,7 @@ impl S3 for Objects {
 
 /// The ends of writes. They run to their own end, whoever still waits for them.
 impl Objects {
-    async fn commit(&self, key: ObjectKey, taken: Taken, exclusive: bool) -> S3Result<String> {
+    async fn commit(&self, key: ObjectKey, taken: StoredBody, exclusive: bool) -> S3Result<String> {
         let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
         match self.index.put(key, etag.clone(), taken.segment, exclusive).await {
             Ok(Put::Done { useless }) => {
@@ -296,7 +296,7 @@ impl Objects {
         }
     }
 
-    async fn commit_part(&self, id: String, key: String, number: i32, taken: Taken) -> S3Result<String> {
+    async fn commit_part(&self, id: String, key: String, number: i32, taken: StoredBody) -> S3Result<String> {
         let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
         match self.index.put_part(id, key, number, etag.clone(), taken.segment).await {
             Ok(Some(useless)) => {

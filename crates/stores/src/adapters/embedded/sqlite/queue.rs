@@ -144,7 +144,7 @@ impl EventQueue for SqliteQueue {
         }
     }
 
-    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+    async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()> {
         let (id, receipt) = (message.id.clone(), message.receipt.clone());
         self.pool
             .write("hiding a message", move |connection| {
@@ -170,7 +170,7 @@ impl EventQueue for SqliteQueue {
             .await
     }
 
-    async fn bury(&self, message: &Message) -> PortResult<()> {
+    async fn dead_letter(&self, message: &Message) -> PortResult<()> {
         let (id, receipt) = (message.id.clone(), message.receipt.clone());
         self.pool
             .write("burying a message", move |connection| {

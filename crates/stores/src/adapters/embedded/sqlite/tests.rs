@@ -38,7 +38,7 @@ async fn what_was_stored_is_there_after_a_restart() {
         database.queue().send("one").await.unwrap();
         database.queue().send("two").await.unwrap();
         let message = database.queue().receive(1, SECOND, Duration::ZERO).await.unwrap().remove(0);
-        database.queue().bury(&message).await.unwrap();
+        database.queue().dead_letter(&message).await.unwrap();
         jobs.list(&job.order.owner, None, 1).await.unwrap().next.unwrap()
     };
     let database = open(&directory, 2);
@@ -98,7 +98,7 @@ async fn a_message_that_came_too_often_is_dead() {
     for deliveries in 1..=2 {
         let message = queue.receive(1, SECOND, LONG).await.unwrap().remove(0);
         assert_eq!(message.deliveries, deliveries);
-        queue.hide(&message, Duration::ZERO).await.unwrap();
+        queue.change_visibility(&message, Duration::ZERO).await.unwrap();
     }
     queue.send("good").await.unwrap();
     let bodies: Vec<String> =
@@ -116,7 +116,11 @@ async fn a_stale_receipt_and_a_long_body_are_refused() {
     queue.send("x").await.unwrap();
     let stale = queue.receive(1, SECOND, Duration::ZERO).await.unwrap().remove(0);
     let latest = queue.receive(1, SECOND, LONG).await.unwrap().remove(0);
-    for answer in [queue.delete(&stale).await, queue.hide(&stale, LONG).await, queue.bury(&stale).await] {
+    for answer in [
+        queue.delete(&stale).await,
+        queue.change_visibility(&stale, LONG).await,
+        queue.dead_letter(&stale).await,
+    ] {
         assert_eq!(answer, Err(PortError::NotFound("a received message")));
     }
     assert_eq!(queue.delete(&latest).await, Ok(()));

@@ -7,7 +7,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::upload_event::{Notice, parse};
+use cadmill_core::domain::upload_event::{UploadEvent, parse};
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// The notices of all events until there are this many.
-    pub(super) async fn notices(&self, count: usize) -> Vec<Notice> {
+    pub(super) async fn notices(&self, count: usize) -> Vec<UploadEvent> {
         let mut notices = Vec::new();
         while notices.len() < count {
             let messages = self.database.queue().receive(10, Duration::from_secs(10), MINUTE).await.unwrap();

@@ -50,16 +50,16 @@ impl EventQueue for Breakable {
         self.queue.receive(max, wait, hidden).await
     }
 
-    async fn hide(&self, message: &Message, hidden: Duration) -> PortResult<()> {
-        self.queue.hide(message, hidden).await
+    async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()> {
+        self.queue.change_visibility(message, hidden).await
     }
 
     async fn delete(&self, message: &Message) -> PortResult<()> {
         self.queue.delete(message).await
     }
 
-    async fn bury(&self, message: &Message) -> PortResult<()> {
-        self.queue.bury(message).await
+    async fn dead_letter(&self, message: &Message) -> PortResult<()> {
+        self.queue.dead_letter(message).await
     }
 
     async fn dead_letters(&self) -> PortResult<u64> {
