@@ -7,10 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "jobs")]
 pub mod cleanup;
 pub mod domain;
+#[cfg(feature = "jobs")]
 pub mod jobs;
+#[cfg(feature = "jobs")]
 pub mod ledger;
+#[cfg(feature = "jobs")]
 pub mod ports;
 
 /// Version, git revision and target of this build, e.g. `0.1.0 (3f2a1b4c5d6e, x86_64-unknown-linux-gnu)`.

@@ -42,14 +42,12 @@ fn only_the_engine_host_names_native_sys() {
 }
 
 #[test]
-fn unsafe_code_has_two_addresses() {
+fn unsafe_code_has_three_addresses() {
     let found = files_with("unsafe {");
     assert!(!found.is_empty(), "the search finds nothing at all");
     for file in found {
-        assert!(
-            file.starts_with("native-sys/src/") || file.starts_with("converter/src/engine/sandbox/"),
-            "{file}"
-        );
+        let addresses = ["native-sys/src/", "converter/src/engine/sandbox/", "converter/src/linux/"];
+        assert!(addresses.iter().any(|address| file.starts_with(address)), "{file}");
     }
 }
 
@@ -75,5 +73,51 @@ fn only_the_aws_adapters_name_the_aws_sdk() {
         for file in named.iter().filter(|file| !file.contains("/tests/")) {
             assert!(file.starts_with("crates/stores/src/adapters/aws/"), "{file} names {name}");
         }
+    }
+}
+
+/// The packages that one is built of.
+fn built_of(package: &str) -> Vec<String> {
+    let run = std::process::Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+        .args([
+            "tree",
+            "-p",
+            package,
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--locked",
+            "--offline",
+        ])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let text = String::from_utf8(run.stdout).unwrap();
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_core_is_built_of_no_sdk_no_database_and_no_server() {
+    let packages = built_of("cadmill-core");
+    assert!(packages.iter().any(|package| package == "serde"), "{packages:?}");
+    let absent = ["aws-config", "rusqlite", "libsqlite3-sys", "hyper", "s3s", "clap", "axum", "ureq"];
+    for package in packages {
+        let refused = absent.contains(&package.as_str()) || package.starts_with("aws-sdk-");
+        assert!(!refused && !package.starts_with("aws-smithy-"), "the core is built of {package}");
+    }
+}
+
+#[test]
+fn the_archive_reader_is_built_of_the_failures_alone_of_ours() {
+    let packages = built_of("cadmill-archive");
+    let ours: std::collections::BTreeSet<&str> =
+        packages.iter().map(String::as_str).filter(|package| package.starts_with("cadmill-")).collect();
+    assert_eq!(ours.into_iter().collect::<Vec<_>>(), ["cadmill-archive", "cadmill-core"]);
+    for package in ["tokio", "rustix", "libc", "aws-lc-rs", "tempfile"] {
+        assert!(!packages.iter().any(|other| other == package), "the reader is built of {package}");
     }
 }

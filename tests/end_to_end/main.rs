@@ -13,6 +13,7 @@ mod compress;
 mod documents;
 mod door;
 mod external;
+mod imports;
 mod jvm;
 mod layout;
 mod memory;

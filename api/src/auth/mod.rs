@@ -3,6 +3,7 @@
 //! What is refused is told by one of four codes and never by more: which token was
 //! near, which key was tried and what a claim said stay here.
 
+mod caller;
 pub mod oidc;
 pub mod tokens;
 
@@ -10,18 +11,10 @@ use crate::problem::Problem;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use cadmill_core::domain::failure::FailureCode;
-use cadmill_core::domain::ids::Owner;
+pub use caller::Caller;
+use caller::invalid;
 pub use oidc::{Oidc, OidcSettings};
 pub use tokens::{Entry, Tokens};
-
-/// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// Whose jobs are the caller's.
-    pub owner: Owner,
-    /// May read the audit of every job, and nothing else of others' jobs.
-    pub auditor: bool,
-}
 
 /// How callers show who they are.
 pub enum Auth {
@@ -74,8 +67,4 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let good =
         !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
     if good { Ok(token) } else { Err(invalid()) }
-}
-
-fn invalid() -> Problem {
-    Problem::new(FailureCode::AuthInvalid, "the token is not one that this server accepts")
 }

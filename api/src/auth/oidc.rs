@@ -11,7 +11,7 @@
 //! made-up key names costs one request a minute and no more. Every quarter of an hour
 //! they are fetched anew; while the provider does not answer, the known ones stay good.
 
-use super::Caller;
+use super::caller::{Caller, invalid};
 use crate::problem::Problem;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::ports::Clock;
@@ -89,14 +89,14 @@ impl Oidc {
 
     /// Whose token this is.
     pub(super) async fn caller(&self, token: &str) -> Result<Caller, Problem> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| super::invalid())?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
-            return Err(super::invalid());
+            return Err(invalid());
         }
         let key = self.key(header.kid.as_deref(), header.alg).await?;
         let claims = verify(token, &key, header.alg, &self.settings)?;
         let owner = claims.get(&self.settings.owner_claim).and_then(Value::as_str);
-        let owner = owner.and_then(|text| text.parse().ok()).ok_or_else(super::invalid)?;
+        let owner = owner.and_then(|text| text.parse().ok()).ok_or_else(invalid)?;
         let role = self.settings.role_claim.as_ref().and_then(|name| claims.get(name));
         Ok(Caller { owner, auditor: role.is_some_and(has_auditor) })
     }
@@ -115,7 +115,7 @@ impl Oidc {
             let message = "the keys of the identity provider cannot be fetched";
             return Err(Problem::new(FailureCode::AuthUnavailable, message).retry_after(RETRY.as_secs()));
         }
-        find(&known.keys, kid, algorithm).ok_or_else(super::invalid)
+        find(&known.keys, kid, algorithm).ok_or_else(invalid)
     }
 
     fn known(&self) -> Known {
@@ -194,7 +194,7 @@ fn verify(
     algorithm: Algorithm,
     settings: &OidcSettings,
 ) -> Result<Map<String, Value>, Problem> {
-    let key = DecodingKey::from_jwk(key).map_err(|_| super::invalid())?;
+    let key = DecodingKey::from_jwk(key).map_err(|_| invalid())?;
     let mut validation = Validation::new(algorithm);
     // Below, by two clocks.
     validation.validate_exp = false;
@@ -205,7 +205,7 @@ fn verify(
         ErrorKind::InvalidAudience => {
             Problem::new(FailureCode::AuthAudience, "the token was made for another service")
         }
-        _ => super::invalid(),
+        _ => invalid(),
     };
     let claims: Map<String, Value> =
         jsonwebtoken::decode(token, &key, &validation).map(|data| data.claims).map_err(refused)?;
@@ -220,14 +220,13 @@ fn verify(
 fn in_time(claims: &Map<String, Value>, now: u64) -> Result<(), Problem> {
     let now = now as f64;
     let leeway = LEEWAY_SECONDS as f64;
-    let date =
-        |name: &str| claims.get(name).map(|value| value.as_f64().ok_or_else(super::invalid)).transpose();
-    let expires = date("exp")?.ok_or_else(super::invalid)?;
+    let date = |name: &str| claims.get(name).map(|value| value.as_f64().ok_or_else(invalid)).transpose();
+    let expires = date("exp")?.ok_or_else(invalid)?;
     if expires + leeway < now {
         return Err(Problem::new(FailureCode::AuthExpired, "the token has expired"));
     }
     match date("nbf")? {
-        Some(begins) if begins - leeway > now => Err(super::invalid()),
+        Some(begins) if begins - leeway > now => Err(invalid()),
         _ => Ok(()),
     }
 }

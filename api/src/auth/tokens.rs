@@ -5,7 +5,7 @@
 //! not even from the digest. A password that a person chose must not be used; tokens
 //! that are shorter are never accepted, whatever the table says.
 
-use super::Caller;
+use super::caller::Caller;
 use cadmill_core::domain::ids::Owner;
 use sha2::{Digest, Sha256};
 
