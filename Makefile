@@ -11,16 +11,20 @@ REAL := tests/fixtures/real
 CARGO_DENY_VERSION := 0.20.2
 BASE ?= debian:bookworm-slim
 
-# Headers and libraries of the engines, libclang for bindgen, a C compiler for
-# the misbehaving engine of the tests, and the vendors' own command line tools,
-# whose output ours is compared with. strace observes workers. Python for the
-# programs that are no Debian packages: tests/requirements.txt.
-PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl maven strace faketime
+# What a build takes: headers and libraries of the engines, libclang for bindgen, and a C
+# compiler.
+BUILD_PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev
+
+# And what the tests take: the vendors' own command line tools, whose output ours is
+# compared with, other readers and writers of archives, strace, which observes workers, Java
+# with Maven for the bridge, and Python for the programs that are no Debian packages:
+# tests/requirements.txt. g++ builds libFuzzer.
+PACKAGES := $(BUILD_PACKAGES) g++ assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven strace faketime
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
 
-.PHONY: help setup build demo test test-containers nightly lint deny bench fuzz image clean
+.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench fuzz graph image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,18 +34,26 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/python_tools.sh
 	@native-sys/java/build.sh
 
+setup-build:
+	@docker/setup.sh $(BUILD_PACKAGES)
+
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked
 
-demo: build ## Serve, submit real files, and say where the results lie
-	@tests/demo.sh $(BIN) $(REAL) demo-out
+# With the profile of the tests, which compile nothing of it a second time.
+demo: setup-build ## Serve, submit real files, and say where the results lie
+	$(CARGO) build --workspace --bins --locked
+	@tests/demo.sh target/debug/cadmill $(REAL) demo-out
 
 test: setup lint ## Check the format, lint, and run every test
 	@# Programs without engines in Java, which are refused by them.
 	CARGO="$(CARGO)" tests/without_jvm.sh
 	@# The end-to-end tests start every program; cargo builds one of them for itself.
 	$(CARGO) build --workspace --bins --tests --locked
-	$(CARGO) test --workspace --locked --no-fail-fast
+	@# Not part of the workspace; it is compiled with what the tests are compiled with.
+	$(CARGO) build --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --locked
+	CARGO="$(CARGO)" tests/run.py
+	if rustup toolchain list 2>/dev/null | grep nightly >/dev/null; then FUZZ_SECONDS=30 fuzz/run.sh; fi
 
 test-containers: setup ## Build the images, convert in them, and attack the engine process there, without privileges
 	@docker/setup.sh podman runc buildah mmdebstrap
@@ -75,6 +87,11 @@ bench: build ## Measure the API under load, the intake, the wiping, the confinem
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
 	fuzz/run.sh
+
+graph: setup ## Draw which folder imports which, into target/imports.svg
+	@docker/setup.sh graphviz
+	CADMILL_IMPORTS=$(CURDIR)/target/imports.dot $(CARGO) test --workspace --test end_to_end --locked -- imports
+	dot -Tsvg target/imports.dot -o target/imports.svg
 
 image: build ## Build the container image with buildah, podman or docker; with JAVA=1 one that has Java and assimp-jvm
 	docker/image.sh target/release $(BASE) $(if $(JAVA),target/java)

@@ -5,11 +5,11 @@ set -eu
 
 missing=()
 for package in "$@"; do
+    # Any JDK will do; it need not be Debian's.
+    if [[ $package == default-jdk-headless ]] && command -v javac >/dev/null; then continue; fi
     status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [[ $status == "install ok installed" ]] || missing+=("$package")
 done
-# Any JDK will do; it need not be Debian's.
-command -v javac >/dev/null || missing+=(default-jdk-headless)
 
 if ((${#missing[@]})); then
     as_root=()

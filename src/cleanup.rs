@@ -82,10 +82,10 @@ impl Cleanup {
                     records = round.records,
                     failed = round.failed,
                     unreadable = round.unreadable,
-                    "did what was due"
+                    "cleanup finished"
                 ),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(error = %error, "what is due could not be read"),
+                Err(error) => tracing::warn!(error = %error, "could not list what is due"),
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -103,7 +103,7 @@ impl Cleanup {
         for job in due.jobs {
             if let Err(error) = self.serve(&job, &mut round).await {
                 round.failed += 1;
-                tracing::warn!(job.id = %job.id, error = %error, "what is due for a job could not be done");
+                tracing::warn!(job.id = %job.id, error = %error, "the cleanup of a job failed");
             }
         }
         Ok(round)
@@ -125,7 +125,7 @@ impl Cleanup {
                 Ok(()) => round.unreadable += 1,
                 Err(error) => {
                     round.failed += 1;
-                    tracing::warn!(job.id = %record.id, error = %error, "an unreadable record could not be set aside");
+                    tracing::warn!(job.id = %record.id, error = %error, "could not defer an unreadable record");
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Cleanup {
                 Err(PortError::NotFound(_)) => {
                     self.jobs.send(job.id, &Event::Expired).await?;
                     round.expired += 1;
-                    tracing::info!(job.id = %job.id, "the upload did not come in time");
+                    tracing::info!(job.id = %job.id, "the upload did not arrive in time");
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -160,7 +160,7 @@ impl Cleanup {
         };
         self.announce(job, &object).await?;
         round.announced += 1;
-        tracing::info!(job.id = %job.id, state = job.state.as_str(), "announced to the workers again");
+        tracing::info!(job.id = %job.id, state = job.state.as_str(), "announced the job to the workers again");
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl Cleanup {
         self.jobs.send(job.id, &Event::Purged { before: job.purges }).await?;
         round.objects += objects;
         round.uploads += uploads;
-        tracing::info!(job.id = %job.id, objects, uploads, "deleted what the store had of an ended job");
+        tracing::info!(job.id = %job.id, objects, uploads, "deleted the objects of an ended job");
         Ok(())
     }
 }

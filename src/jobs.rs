@@ -121,7 +121,7 @@ impl Jobs {
         }
         Err(last.unwrap_or(PortError::Unavailable {
             operation: "changing a job",
-            reason: "others kept changing it".to_owned(),
+            reason: "it was changed concurrently too often".to_owned(),
         }))
     }
 

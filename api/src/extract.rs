@@ -49,7 +49,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         axum::extract::Query::<T>::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(query)| Self(query))
             .map_err(|_| {
-                let message = "the query has a field that is unknown, repeated or out of its range";
+                let message = "the query has a field that is unknown, repeated or out of range";
                 Problem::new(FailureCode::RequestInvalid, message)
             })
     }
@@ -95,7 +95,7 @@ fn told(error: &serde_json::Error) -> String {
         "missing field",
         "unknown field",
         "duplicate field",
-        "size_bytes is",
+        "size_bytes must",
         "EOF",
         "expected",
         "trailing",

@@ -1,7 +1,7 @@
 //! The HTTP API.
 //!
-//! It owns no file and no engine: it depends on the core only, and never on
-//! `native-sys` or the converter. It hands out states, reasons and presigned requests;
+//! It owns no file and no engine: it depends on the core and the stores, and never
+//! on `native-sys` or the converter. It hands out states, reasons and presigned requests;
 //! files go between the client and the object store.
 //!
 //! Errors are problem details (RFC 9457) with the stable code of the failure.

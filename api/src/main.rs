@@ -19,7 +19,7 @@ static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 fn main() -> ExitCode {
     let command = Command::new("cadmill-api")
         .version(cadmill_core::BUILD)
-        .about("Hands out states, reasons and presigned URLs; never touches a file");
+        .about("Serves job states and presigned URLs; file contents never pass through it");
     let matches = config::augment(command, Program::Api).get_matches();
     let (config, settings) = match config::load(&matches, Program::Api) {
         Ok(loaded) => loaded,
@@ -50,7 +50,7 @@ fn run(config: &Config) -> Result<(), Failure> {
     runtime.block_on(async {
         let stores = Stores::open(config).await?;
         let listener = start::bind(config).await?;
-        let bound = listener.local_addr().map_err(|e| Failure::io("asking for the own address", &e))?;
+        let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
         // For whoever started it with port 0.
         eprintln!("listening on http://{bound}");
         start::run(config, stores, listener, stopped()).await

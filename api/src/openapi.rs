@@ -25,8 +25,8 @@ pub fn document() -> Document {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "cadmill",
-    description = "Converts large design files. A job is made, its file goes straight to the object store, a worker \
-                   converts it, and the result is fetched from the store. Each request can be repeated. Errors are \
+    description = "Converts large design files. Create a job and upload its file to the object store; a worker converts \
+                   it, and the result is downloaded from the store. Every request can be repeated. Errors are \
                    problem details (RFC 9457) with a stable code."
 ))]
 struct Head;
@@ -178,7 +178,8 @@ fn response(status: u16, codes: &[FailureCode]) -> Value {
         "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
     });
     if matches!(status, 429 | 503) {
-        response["headers"]["Retry-After"] = json!({"description": "Seconds to wait, where they are known.", "schema": {"type": "integer", "minimum": 0}});
+        response["headers"]["Retry-After"] =
+            json!({"description": "Seconds to wait, if known.", "schema": {"type": "integer", "minimum": 0}});
     }
     if status == 401 {
         response["headers"]["WWW-Authenticate"] =

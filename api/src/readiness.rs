@@ -71,7 +71,7 @@ async fn answers(name: &'static str, check: impl Future<Output = PortResult<()>>
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(Ok(())) => return None,
         Ok(Err(error)) => tracing::warn!(store = name, error = %error, "not ready"),
-        Err(_) => tracing::warn!(store = name, "not ready: no answer in 2 s"),
+        Err(_) => tracing::warn!(store = name, "not ready: no response within 2 s"),
     }
     Some(name)
 }

@@ -33,7 +33,7 @@ pub(crate) fn reserve_router(state: ApiState) -> Router {
     let (router, _) = routes::health().split_for_parts();
     router
         .fallback(|| async {
-            let message = "the server has as many connections as it takes";
+            let message = "the server has reached its connection limit";
             Problem::new(FailureCode::ServerUnavailable, message).retry_after(1)
         })
         .layer(from_fn_with_state(state.clone(), rate_limit::time))

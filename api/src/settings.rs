@@ -146,17 +146,20 @@ impl ApiSettings {
         let UploadSettings { url_lifetime, min_rate, multipart_threshold_bytes, part_bytes, max_bytes } =
             &self.upload;
         let rules = [
-            (*multipart_threshold_bytes <= MAX_PUT_BYTES, "the multipart threshold is at most 5 GiB"),
-            ((MIN_PART_BYTES..=MAX_PUT_BYTES).contains(part_bytes), "a part has 5 MiB to 5 GiB"),
-            ((1..=MAX_OBJECT_BYTES).contains(max_bytes), "the largest file has 1 byte to 5 TiB"),
-            (*min_rate > 0, "a client sends 1 byte a second at least"),
-            (url_lifetime.as_secs() >= 10, "an upload URL is good for 10 s at least"),
-            (self.download_url_lifetime.as_secs() >= 10, "a download URL is good for 10 s at least"),
-            (self.limits.requests_per_second > 0, "a caller may make 1 request a second at least"),
-            (self.limits.burst > 0, "a caller may make 1 request at once at least"),
-            (self.limits.header_bytes >= 8192, "the header limit is at least 8192 bytes"),
-            (self.limits.connections > 0, "1 connection at least may be open"),
-            (self.limits.connections_per_client > 0, "1 connection of a client at least may be open"),
+            (*multipart_threshold_bytes <= MAX_PUT_BYTES, "the multipart threshold must be at most 5 GiB"),
+            ((MIN_PART_BYTES..=MAX_PUT_BYTES).contains(part_bytes), "the part size must be 5 MiB to 5 GiB"),
+            ((1..=MAX_OBJECT_BYTES).contains(max_bytes), "the maximum file size must be 1 byte to 5 TiB"),
+            (*min_rate > 0, "the minimum upload rate must be at least 1 byte a second"),
+            (url_lifetime.as_secs() >= 10, "the lifetime of an upload URL must be at least 10 s"),
+            (
+                self.download_url_lifetime.as_secs() >= 10,
+                "the lifetime of a download URL must be at least 10 s",
+            ),
+            (self.limits.requests_per_second > 0, "the request rate of a caller must be at least 1 a second"),
+            (self.limits.burst > 0, "the request burst of a caller must be at least 1"),
+            (self.limits.header_bytes >= 8192, "the header limit must be at least 8192 bytes"),
+            (self.limits.connections > 0, "the connection limit must be at least 1"),
+            (self.limits.connections_per_client > 0, "the connection limit of a client must be at least 1"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err((*rule).to_owned()),

@@ -66,7 +66,7 @@ impl Server {
     pub async fn sweep(&self, now: Instant) {
         for silent in self.pollers.sweep(now) {
             if silent.abandoned {
-                tracing::info!(job.id = %silent.job, poll.n = silent.polls, "the client gave up");
+                tracing::info!(job.id = %silent.job, poll.n = silent.polls, "client stopped polling");
             }
             if silent.count > 0
                 && let Err(error) = self.jobs.send(silent.job, &Event::Polled { times: silent.count }).await

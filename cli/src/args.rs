@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Converts design files with native libraries, each in a process of its own.
+/// Converts design files with native libraries, each in a separate process.
 #[derive(Debug, Parser)]
 #[command(name = "cadmill", version = cadmill_core::BUILD, arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -22,9 +22,9 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// List the engines, what they read and write, and which one serves a format
     Engines(EnginesArgs),
-    /// Tell how engines are confined here, and what would better it
+    /// Show how engines are confined here, and how to improve it
     Doctor(DoctorArgs),
-    /// Have a server convert one file, and fetch the result
+    /// Convert one file on a server, and download the result
     Submit(SubmitArgs),
     /// Serve the API and convert what is submitted, all on this machine
     Serve(ServeArgs),
@@ -144,7 +144,7 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The token comes from CADMILL_TOKEN or --token-file. There is no flag for the token itself: \
-    everybody on a machine can read the arguments of a process."
+    every user of a machine can read the arguments of its processes."
 )]
 pub(crate) struct SubmitArgs {
     /// File to convert: a zip archive, or a file that an engine reads
@@ -180,7 +180,7 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress(), hide_possible_values = true)]
     pub(crate) compress: Compress,
 
-    /// Name of the job; with that of an earlier run and the same file and options, this one goes on where that one ended
+    /// Id of the job; with the id of an earlier run and the same file and options, that run is resumed
     #[arg(long, value_name = "UUID")]
     pub(crate) job_id: Option<String>,
 
@@ -209,13 +209,13 @@ pub(crate) struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Say whether ledgers are what was written, and whether everything was destroyed
+    /// Verify that ledgers are unchanged, and that everything was destroyed
     #[command(
         after_help = "Exit codes: 0 valid, 30 tampered with, 31 incomplete, 32 unsigned, 33 not everything \
-        was destroyed; of several ledgers that of the first kind in this order that there is."
+        was destroyed; with several ledgers, the first of these that applies."
     )]
     Verify(VerifyArgs),
-    /// Show each file of a ledger, from its beginning to its end
+    /// Show each file of a ledger, from creation to destruction
     Show(ShowArgs),
     /// Write a report on ledgers as one HTML page
     Report(ReportArgs),
@@ -251,7 +251,7 @@ pub(crate) struct ReportArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
-    /// The page
+    /// HTML file to write
     #[arg(short, long, value_name = "HTML")]
     pub(crate) output: PathBuf,
 
@@ -265,7 +265,7 @@ pub(crate) struct ProofArgs {
     #[arg(long, value_name = "PEM")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Signed heads: a head file, or what /api/jobs/JOB/audit answers [default: the head file beside each ledger]
+    /// Signed heads: a head file, or the response of /api/jobs/JOB/audit [default: the head file beside each ledger]
     #[arg(long, value_name = "JSON")]
     pub(crate) head: Option<PathBuf>,
 }
@@ -285,7 +285,7 @@ fn parse_compress() -> impl TypedValueParser<Value = Compress> {
 fn parse_option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("'{text}' is no option; write NAME=VALUE")),
+        _ => Err(format!("not an option: '{text}'; write NAME=VALUE")),
     }
 }
 

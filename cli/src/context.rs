@@ -18,7 +18,7 @@ pub(crate) fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&flag))
-            .map_err(|e| Failure::io("taking over the signals", &e))?;
+            .map_err(|e| Failure::io("installing signal handlers", &e))?;
     }
     Ok(flag)
 }

@@ -120,7 +120,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     };
     let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
     let listener = start::bind(config).await?;
-    let bound = listener.local_addr().map_err(|e| Failure::io("asking for the own address", &e))?;
+    let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
 
     let mut environment = settings.to_environment(Program::Worker);
     environment.push(("CADMILL_S3_ENDPOINT", server.endpoint()));
@@ -191,7 +191,7 @@ impl Keeper {
                         }
                         status = worker.wait() => {
                             let code = status.ok().and_then(|status| status.code());
-                            tracing::error!(code, "the worker ended; another is started");
+                            tracing::error!(code, "the worker exited; starting another");
                         }
                     }
                 }
@@ -219,25 +219,25 @@ impl Keeper {
     async fn end(&self, mut worker: Child) {
         let within = self.stop_within + Duration::from_secs(2);
         if tokio::time::timeout(within, worker.wait()).await.is_err() {
-            tracing::error!("the worker did not end in time and is killed");
+            tracing::error!("the worker did not exit in time; killing it");
             let _ = worker.kill().await;
         }
     }
 }
 
 fn beside_us(name: &str) -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe().map_err(|e| Failure::io("finding our own binary", &e))?;
+    let own = std::env::current_exe().map_err(|e| Failure::io("finding the path of this program", &e))?;
     let path = own.with_file_name(name);
     if path.is_file() {
         return Ok(path);
     }
-    let message = format!("{name} is not beside {}", own.display());
+    let message = format!("{name} is not in the directory of {}", own.display());
     Err(Failure::new(FailureCode::EngineHost, message))
 }
 
 /// Becomes true at SIGTERM and SIGINT.
 fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
-    let fail = |e: std::io::Error| Failure::io("taking over the signals", &e);
+    let fail = |e: std::io::Error| Failure::io("installing signal handlers", &e);
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let (sender, receiver) = watch::channel(false);

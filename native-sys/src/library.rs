@@ -18,7 +18,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The file lacks functions that are called.
-    #[error("{} is no usable {library}: it lacks {}; supported are versions {supported}", path.display(), symbols.join(", "))]
+    #[error("{} is not a usable {library}: it lacks {}; supported versions are {supported}", path.display(), symbols.join(", "))]
     Symbols {
         /// The library's name.
         library: &'static str,
@@ -30,7 +30,7 @@ pub enum LoadError {
         supported: &'static str,
     },
     /// The version is not one that the binding was written for.
-    #[error("{} is {library} {found}; supported are versions {supported}", path.display())]
+    #[error("{} is {library} {found}; supported versions are {supported}", path.display())]
     Version {
         /// The library's name.
         library: &'static str,

@@ -46,7 +46,7 @@ impl Orphans {
         loop {
             match list().await {
                 Ok(jobs) => self.report(&jobs).await,
-                Err(error) => tracing::warn!(error = %error, "objects without a job could not be looked for"),
+                Err(error) => tracing::warn!(error = %error, "could not list the objects without a job"),
             }
             tokio::time::sleep(pause).await;
         }
@@ -59,8 +59,8 @@ impl Orphans {
                     tracing::error!(
                         jobs = round.found,
                         delete_after_s = self.grace.as_secs(),
-                        "there are objects of jobs that have no record: jobs.sqlite was lost or is older than they; \
-                         stop and put it back, or they are deleted"
+                        "found objects of jobs that have no record: jobs.sqlite was lost or is older than the objects; \
+                         stop and restore it, or the objects will be deleted"
                     );
                 }
                 if round.deleted > 0 {

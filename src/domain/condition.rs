@@ -428,7 +428,10 @@ impl Parser<'_> {
     fn function(&mut self, name: &str) -> Result<(), String> {
         if !FUNCTIONS.contains(&name) {
             let name: String = name.chars().take(40).collect();
-            return Err(format!("the function '{name}' is not allowed; these are: {}", FUNCTIONS.join(", ")));
+            return Err(format!(
+                "the function '{name}' is not allowed; allowed functions are {}",
+                FUNCTIONS.join(", ")
+            ));
         }
         self.at += 1;
         self.list()

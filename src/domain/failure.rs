@@ -54,17 +54,17 @@ macro_rules! failure_codes {
 
 failure_codes! {
     /// An argument is missing, malformed or contradicts another.
-    UsageInvalid = "usage.invalid", Usage, 2, false, "Run the command with --help to see what it takes.";
-    /// The memory cap asked for is below what loading an engine takes.
+    UsageInvalid = "usage.invalid", Usage, 2, false, "Run the command with --help to see its arguments.";
+    /// The requested memory cap is too small to load an engine.
     UsageMemory = "usage.memory", Usage, 2, false, "Give --memory at least 64M; 4G is the default.";
     /// The engine does not know this option, or not this value for it.
-    UsageOption = "usage.option", Usage, 2, false, "See docs/ENGINES.md for the options that each engine takes.";
+    UsageOption = "usage.option", Usage, 2, false, "See docs/ENGINES.md for the options of each engine.";
     /// The engines file cannot be read or does not parse.
     UsageEnginesFile = "usage.engines_file", Usage, 2, false, "Correct the file; docs/ENGINES.md describes its keys.";
-    /// The directory of the output path does not exist or is no directory.
+    /// The directory of the output path does not exist or is not a directory.
     OutputDirectory = "usage.output_directory", Usage, 2, false, "Create the directory first, or choose another path with -o.";
     /// The output directory cannot be written to.
-    OutputNotWritable = "usage.output_not_writable", Usage, 2, false, "Choose a directory that you may write to with -o.";
+    OutputNotWritable = "usage.output_not_writable", Usage, 2, false, "Choose a writable directory with -o.";
 
     /// There is no such input file.
     InputNotFound = "input.not_found", Input, 10, false, "Check the path.";
@@ -74,16 +74,16 @@ failure_codes! {
     InputNotAFile = "input.not_a_file", Input, 10, false, "Give one regular file; zip a directory first.";
     /// The input has no bytes.
     InputEmpty = "input.empty", Input, 10, false, "The file has 0 bytes; export or upload it again.";
-    /// The uploaded object has another size than was declared.
-    InputSizeMismatch = "input.size_mismatch", Input, 10, false, "Upload the file whose size was declared, whole.";
-    /// The uploaded object has another SHA-256 than was declared.
-    InputDigestMismatch = "input.digest_mismatch", Input, 10, false, "The file was changed on its way or before it; declare the SHA-256 of what is uploaded.";
+    /// The size of the uploaded object differs from the declared size.
+    InputSizeMismatch = "input.size_mismatch", Input, 10, false, "Upload the complete file whose size was declared.";
+    /// The SHA-256 of the uploaded object differs from the declared one.
+    InputDigestMismatch = "input.digest_mismatch", Input, 10, false, "The file was changed before or during the upload; declare the SHA-256 of the uploaded file.";
     /// The object was replaced by another, or the file changed, while it was read.
-    InputReplaced = "input.replaced", Input, 10, false, "Upload the file once, and leave it alone until the job has ended.";
+    InputReplaced = "input.replaced", Input, 10, false, "Upload the file once, and do not change it until the job has ended.";
     /// The input names files that are not part of it, or calls functions that reach them.
-    InputExternalReference = "input.external_reference", Input, 10, false, "Export the data into a file of its own: without virtual tables that read other files, views that call functions of an extension, or references to files elsewhere.";
+    InputExternalReference = "input.external_reference", Input, 10, false, "Export the data into a self-contained file: without virtual tables that read other files, views that call functions of an extension, or references to files elsewhere.";
     /// The archive ends too early: its end record is missing, or an entry is cut short.
-    ArchiveTruncated = "input.archive.truncated", Input, 10, false, "The archive is not whole; make or transfer it again.";
+    ArchiveTruncated = "input.archive.truncated", Input, 10, false, "The archive is incomplete; make or transfer it again.";
     /// Bytes that are not part of the archive lie before or after it.
     ArchiveTrailingData = "input.archive.trailing_data", Input, 10, false, "Remove what was put before or after the archive, or make it again; self-extracting archives are not read.";
     /// The archive's end can be read in more than one way.
@@ -144,22 +144,22 @@ failure_codes! {
     ArchiveDamagedData = "input.archive.damaged_data", Input, 10, false, "The archive is damaged; make or transfer it again.";
     /// Several files in the archive could be the one to convert.
     RootAmbiguous = "input.root_ambiguous", Input, 10, false, "Name the file to convert with --root.";
-    /// No file in the archive has a format that can be converted to the one asked for.
+    /// No file in the archive can be converted to the requested format.
     RootNotFound = "input.root_not_found", Input, 10, false, "Name the file to convert with --root, or see `cadmill engines` for the formats that are read.";
-    /// The file named by --root is not in the archive, or the input is no archive.
+    /// The file named by --root is not in the archive, or the input is not an archive.
     RootMissing = "input.root_missing", Input, 10, false, "Give --root as the path inside the archive, as `unzip -l` prints it.";
 
     /// No engine reads files of this name extension.
     InputFormatUnknown = "format.input_unknown", Input, 11, false, "See `cadmill engines` for the formats that are read, or choose an engine with --engine.";
     /// No engine writes this format.
     FormatUnknown = "format.output_unknown", Usage, 11, false, "See `cadmill engines` for the formats that are written.";
-    /// Each format is known, but no engine reads the one and writes the other.
+    /// Both formats are known, but no engine converts one to the other.
     FormatNoRoute = "format.no_route", Usage, 11, false, "See `cadmill engines` for what each engine reads and writes.";
     /// No engine has this name.
-    EngineUnknown = "engine.unknown", Usage, 11, false, "See `cadmill engines` for the names.";
+    EngineUnknown = "engine.unknown", Usage, 11, false, "See `cadmill engines` for the names of the engines.";
     /// The engine's library cannot be found or loaded.
     EngineLibraryMissing = "engine.library_missing", System, 11, false, "Install the engine's package (Debian: libassimp5, libgdal32, default-jre-headless for Java), or set its path in the engines file.";
-    /// The engine's library lacks a function that is called.
+    /// The engine's library lacks a required function.
     EngineSymbolMissing = "engine.symbol_missing", System, 11, false, "The file is another library or another major version; install the one that the message names.";
     /// The engine's library has a version that is not supported.
     EngineVersion = "engine.version", System, 11, false, "Install a supported version, or set the path of one in the engines file.";
@@ -174,14 +174,14 @@ failure_codes! {
     LimitTime = "limit.time", Limit, 13, false, "Raise --timeout, or convert a smaller file.";
     /// The engine wrote more output than the cap allows.
     LimitOutput = "limit.output", Limit, 16, false, "Raise --max-output, or convert a smaller file.";
-    /// The engine wrote more files and directories than the cap allows, or too deep in one another, or where they cannot be counted.
+    /// The engine wrote more files and directories than the cap allows, or nested them too deeply, or where they cannot be counted.
     LimitFiles = "limit.files", Limit, 16, false, "Convert to a format with fewer files, or a smaller file.";
-    /// The engine printed more text than any sane library does.
+    /// The engine printed more text than the cap allows.
     LimitMessages = "limit.messages", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
 
-    /// The engine started more threads than any sane library does.
+    /// The engine started more threads than the cap allows.
     LimitThreads = "limit.threads", Limit, 16, false, "The engine misbehaves on this file; report it to its maintainers.";
-    /// The machine or the container ran out of memory, and the kernel ended the engine.
+    /// The machine or the container ran out of memory, and the kernel killed the engine.
     LimitMachineMemory = "limit.machine_memory", Limit, 12, true, "Give the machine or the container more memory, or convert fewer files at once.";
 
     /// The job needs more memory than any worker has to give.
@@ -189,12 +189,12 @@ failure_codes! {
 
     /// The engine crashed on the file.
     EngineCrashed = "engine.crashed", Engine, 14, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
-    /// The engine ended by itself without an answer.
+    /// The engine exited without a reply.
     EngineNoAnswer = "engine.no_answer", Engine, 17, true, "Nothing else was harmed; check the file with the program that made it, or try another engine.";
-    /// The engine said or left what no conversion gives: a message that is not its to send, files that cannot be read.
-    EngineMisbehaved = "engine.misbehaved", Engine, 17, false, "Keep the file for whoever looks into it; if every file ends so, see with `cadmill engines` whether the engine's library is whole.";
-    /// The engine tried what no conversion needs: a forbidden system call.
-    EngineViolation = "engine.violation", Engine, 18, false, "Take the file for hostile and keep it for whoever looks into it; if it is not, the engine's version needs a rule more.";
+    /// The engine sent a message out of sequence, or left files that cannot be read.
+    EngineMisbehaved = "engine.misbehaved", Engine, 17, false, "Keep the file for an investigation; if every file fails like this, check the engine's library with `cadmill engines`.";
+    /// The engine made a forbidden system call, which no conversion needs.
+    EngineViolation = "engine.violation", Engine, 18, false, "Treat the file as hostile and keep it for an investigation; if it is harmless, the filter lacks a system call that this version of the engine needs.";
     /// The engine read the file and refused it.
     EngineRejected = "engine.rejected", Engine, 15, false, "Check the file with the program that made it; the message is the engine's own.";
 
@@ -202,42 +202,42 @@ failure_codes! {
     WorkspaceUnavailable = "infra.workspace_unavailable", System, 20, true, "Mount a tmpfs and name it in CADMILL_WORKSPACE, e.g. /dev/shm.";
     /// The workspace has too little room for this job.
     WorkspaceFull = "infra.workspace_full", System, 20, true, "Give the tmpfs more room, or convert fewer files at once.";
-    /// The engine host could not be found, started or understood.
-    EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host beside cadmill, of the same version.";
+    /// The engine host could not be found or started, or broke the protocol.
+    EngineHost = "infra.engine_host", System, 20, true, "Install cadmill-engine-host of the same version in the directory of cadmill.";
     /// The engine would be confined less than the configuration requires.
-    Confinement = "infra.confinement", System, 19, false, "See `cadmill doctor` for what is missing; CADMILL_MIN_POSTURE sets the least that is accepted.";
-    /// The job store, the object store or the queue does not answer.
-    StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if it stays so, see whether the services that the message names are up.";
-    /// The job store, the object store or the queue refuses what is asked of it.
+    Confinement = "infra.confinement", System, 19, false, "See `cadmill doctor` for what is missing; CADMILL_MIN_POSTURE sets the minimum.";
+    /// The job store, the object store or the queue does not respond.
+    StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if the failure persists, check that the services named in the message are up.";
+    /// The job store, the object store or the queue rejected the request.
     StoreRefused = "infra.store_refused", System, 20, false, "Check the names, the credentials and the permissions in the configuration.";
-    /// A file of the data directory is missing, cut or not what it was.
-    DataDirectory = "infra.data_directory", System, 25, false, "See the message for the file, what is lost and how to go on; docs/PIPELINE.md says how to copy a data directory.";
+    /// A file of the data directory is missing, truncated or damaged.
+    DataDirectory = "infra.data_directory", System, 25, false, "See the message for the file, what is lost and how to recover; docs/PIPELINE.md describes how to copy a data directory.";
     /// The record of a job cannot be read: it is damaged, or a newer version wrote it.
-    RecordUnreadable = "infra.record_unreadable", System, 20, false, "Use the version that wrote it, or mend or delete the record in the job store; the job's files stay until then.";
-    /// A worker died with the job in hand, as often as a job may be tried.
-    WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, convert the file on one machine to see why.";
+    RecordUnreadable = "infra.record_unreadable", System, 20, false, "Use the version that wrote it, or repair or delete the record in the job store; the job's files stay until then.";
+    /// A worker died while it processed the job, in each of the allowed attempts.
+    WorkerLost = "infra.worker_lost", System, 20, true, "Try again; if it fails the same way, run `cadmill convert` on the file to find the cause.";
     /// Reading or writing failed for a reason outside the job.
     Io = "infra.io", System, 20, true, "See the message for the operation and the system's reason.";
-    /// The ledger cannot be written, so that no plaintext may be made.
-    Audit = "infra.audit", System, 20, true, "See that the audit sink can be written to and that the signing key can be used; the message names which.";
-    /// Another worker has the job, or it has ended; this one's work is void.
-    Superseded = "infra.superseded", System, 20, false, "Nothing is to be done: the job goes on elsewhere.";
-    /// The job was cancelled before it was done.
-    Cancelled = "job.cancelled", Nobody, 130, true, "Start it again when you want the result.";
+    /// The ledger cannot be written, so no plaintext may be created.
+    Audit = "infra.audit", System, 20, true, "Check that the audit sink is writable and the signing key usable; the message names which one failed.";
+    /// Another worker has the job, or the job has ended; the work of this worker is discarded.
+    Superseded = "infra.superseded", System, 20, false, "No action is needed: the job continues elsewhere.";
+    /// The job was cancelled before it ended.
+    Cancelled = "job.cancelled", Nobody, 130, true, "Start the job again to get the result.";
 
-    /// The ledger is not what was written: it was changed, cut or put together.
-    AuditTampered = "audit.tampered", Input, 30, false, "Get the ledger from where the worker wrote it, and its head from the job's record; if they still differ, treat it as an incident.";
+    /// The ledger was modified after it was written: changed, truncated or reassembled.
+    AuditTampered = "audit.tampered", Input, 30, false, "Get the ledger from the location where the worker wrote it, and its head from the job's record; if they still differ, treat it as an incident.";
     /// The ledger has no end: its worker died or could not record any more.
     AuditIncomplete = "audit.incomplete", Input, 31, false, "Look for the ledger of the sweep that followed: the same attempt, the next part.";
-    /// The ledger holds, but nothing shows who wrote it.
+    /// The ledger is consistent, but nothing proves who wrote it.
     AuditUnsigned = "audit.unsigned", Input, 32, false, "Give the public key of the workers with --key, and the signed head with --head.";
-    /// The ledger is genuine and says that something was not destroyed as it should.
+    /// The ledger is genuine, but records that something was not destroyed as required.
     AuditUnclean = "audit.unclean", Input, 33, false, "See the remarks: files that were left, removed without being overwritten, or incidents.";
-    /// A key or a head is not what it should be.
+    /// A key or a head is malformed.
     AuditKey = "audit.key", Usage, 2, false, "Give an Ed25519 public key in PEM, as `openssl pkey -pubout` writes it, and a head as the worker or the API gives it.";
 
     /// The request is malformed: its path, query, headers or body.
-    RequestInvalid = "request.invalid", Usage, 2, false, "Correct what the detail names; /openapi.json describes every request.";
+    RequestInvalid = "request.invalid", Usage, 2, false, "Correct the field that the detail names; /openapi.json describes every request.";
     /// The body or the header of the request is larger than any request of this API.
     RequestTooLarge = "request.too_large", Usage, 2, false, "Files go to the upload URL, not to this server.";
     /// There is nothing at this path.
@@ -246,38 +246,38 @@ failure_codes! {
     RequestMethod = "request.method", Usage, 2, false, "See the Allow header of the answer for the methods.";
     /// The body is not declared as JSON.
     RequestMediaType = "request.media_type", Usage, 2, false, "Send JSON with `Content-Type: application/json`.";
-    /// The caller made more requests than allowed in this time.
+    /// The caller exceeded the request rate.
     RequestRateLimited = "request.rate_limited", Limit, 24, true, "Wait as long as the Retry-After header says.";
     /// The server did not finish the request in time.
-    RequestTimeout = "request.timeout", System, 24, true, "Make the same request again; each can be repeated.";
+    RequestTimeout = "request.timeout", System, 24, true, "Retry the request; every request can be repeated.";
     /// The server cannot be reached, or is not ready.
-    ServerUnavailable = "server.unavailable", System, 24, true, "Try again in a minute; if it stays so, tell the operator.";
-    /// The server failed in a way that it does not know.
-    ServerInternal = "server.internal", System, 20, false, "Tell the operator the request id; the server's log says more.";
-    /// The request says nothing of who makes it.
+    ServerUnavailable = "server.unavailable", System, 24, true, "Try again in a minute; if the failure persists, tell the operator.";
+    /// The server met an unexpected internal error.
+    ServerInternal = "server.internal", System, 20, false, "Report the request id to the operator; the server's log has the cause.";
+    /// The request has no credentials.
     AuthRequired = "auth.required", Usage, 21, false, "Send `Authorization: Bearer TOKEN`.";
     /// The token is not one that this server accepts.
     AuthInvalid = "auth.invalid", Usage, 21, false, "Check the token and where it comes from.";
-    /// The token was good, but is no more.
+    /// The token has expired.
     AuthExpired = "auth.expired", Usage, 21, false, "Get a new token.";
     /// The token was made for another service.
     AuthAudience = "auth.audience", Usage, 21, false, "Get a token for the audience of this server.";
     /// The keys that tokens are checked with cannot be fetched.
-    AuthUnavailable = "auth.unavailable", System, 24, true, "Try again in a minute; if it stays so, see whether the identity provider is up.";
+    AuthUnavailable = "auth.unavailable", System, 24, true, "Try again in a minute; if the failure persists, check that the identity provider is up.";
     /// There is no such job, or it is not the caller's.
     JobNotFound = "job.not_found", Usage, 22, false, "Check the job id; records are deleted some days after the end of a job.";
-    /// The job id is taken by another order.
+    /// The job id is already used by a different request.
     JobConflict = "job.conflict", Usage, 23, false, "Choose another job_id, or leave it out.";
     /// The job has ended.
     JobEnded = "job.ended", Usage, 23, false, "Create another job.";
     /// The job has no result yet, or never will.
-    JobNotCompleted = "job.not_completed", Usage, 23, false, "Ask for the job's status.";
+    JobNotCompleted = "job.not_completed", Usage, 23, false, "Query the status of the job.";
     /// The name of the file is not one that can be stored.
     UploadFileName = "upload.file_name", Usage, 2, false, "Send the file's own name, without directories and control characters.";
-    /// The job no longer waits for an upload.
-    UploadNotExpected = "upload.not_expected", Usage, 23, false, "Ask for the job's status.";
-    /// What has arrived is not the whole file.
-    UploadIncomplete = "upload.incomplete", Usage, 23, false, "Upload what the details name as missing, then complete again.";
+    /// The job is no longer waiting for an upload.
+    UploadNotExpected = "upload.not_expected", Usage, 23, false, "Query the status of the job.";
+    /// The uploaded file is incomplete.
+    UploadIncomplete = "upload.incomplete", Usage, 23, false, "Upload the parts that the details name as missing, then complete the upload again.";
     /// The file is larger than this server accepts.
     UploadTooLarge = "upload.too_large", Limit, 16, false, "Split the file; the details name the limit.";
 }

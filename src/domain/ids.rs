@@ -10,18 +10,18 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a UUID in its canonical form.
-    #[error("a job id is a UUID in lower-case hexadecimal with hyphens")]
+    #[error("a job id must be a UUID in lower-case hexadecimal with hyphens")]
     JobId,
     /// Not a plain file name.
     #[error(
-        "a file name has 1 to 255 bytes of UTF-8, without '/', '\\', control characters, and is not '.' or '..'"
+        "a file name must have 1 to 255 bytes of UTF-8, without '/', '\\', control characters, and must not be '.' or '..'"
     )]
     FileName,
     /// Not a key that cadmill makes.
     #[error("an object key is uploads/{{job}}/{{file}} or processed/{{job}}/{{attempt}}/{{file}}")]
     ObjectKey,
     /// Not an owner.
-    #[error("an owner has 1 to 128 of the characters A-Z a-z 0-9 . _ @ : | -")]
+    #[error("an owner must have 1 to 128 of the characters A-Z a-z 0-9 . _ @ : | -")]
     Owner,
 }
 

@@ -87,7 +87,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     parse_size::Config::new()
         .with_binary()
         .parse_size(text)
-        .map_err(|_| format!("'{text}' is no size; write a number with K, M, G or T, e.g. 512M"))
+        .map_err(|_| format!("not a size: '{text}'; write a number with K, M, G or T, e.g. 512M"))
 }
 
 /// Reads a duration such as `90s`, `5m` or `1h 30m`; it must be longer than zero.
@@ -95,7 +95,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// A sentence that names the text and shows the right form.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let error = || format!("'{text}' is no duration; write a number with s, m or h, e.g. 90s");
+    let error = || format!("not a duration: '{text}'; write a number with s, m or h, e.g. 90s");
     let duration = humantime::parse_duration(text).map_err(|_| error())?;
     if duration.is_zero() { Err(error()) } else { Ok(duration) }
 }

@@ -32,7 +32,7 @@ pub fn targets(
         && !engines.iter().any(|e| e.engine == name)
     {
         let known: Vec<String> = engines.iter().map(|e| e.engine.clone()).collect();
-        let message = format!("there is no engine '{name}'; known are {}", known.join(", "));
+        let message = format!("unknown engine '{name}'; known engines are {}", known.join(", "));
         return Err(Failure::new(FailureCode::EngineUnknown, message).with("engines", known));
     }
     let wanted = format.strip_prefix('.').unwrap_or(format);
@@ -60,8 +60,8 @@ pub fn targets(
         return Ok(by_id);
     }
     let message = match engine {
-        Some(name) => format!("engine '{name}' writes no format '{format}'"),
-        None => format!("no engine writes a format '{format}'"),
+        Some(name) => format!("engine '{name}' cannot write format '{format}'"),
+        None => format!("no engine can write format '{format}'"),
     };
     Err(Failure::new(FailureCode::FormatUnknown, message))
 }

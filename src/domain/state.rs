@@ -37,17 +37,17 @@ use std::collections::BTreeMap;
 /// What the life of a job is measured by. All times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Times that a job may be tried.
+    /// Maximum number of attempts of a job.
     pub max_attempts: u32,
-    /// From creation to the end of the wait for an upload.
+    /// How long a job waits for its upload after its creation.
     pub upload_window: Millis,
     /// For how long a lease is good without renewal.
     pub lease: Millis,
-    /// After how long an uploaded job that no worker has claimed is announced again.
+    /// How long until an uploaded job that no worker has claimed is announced again.
     pub redeliver: Millis,
-    /// How long a result is kept that nobody has fetched.
+    /// How long a result is kept if it is not downloaded.
     pub retention: Millis,
-    /// After how long the objects of an ended job are deleted once more: a URL that
+    /// How long until the objects of an ended job are deleted once more: a URL that
     /// was still good, or a worker thought dead, may have made one since.
     pub linger: Millis,
     /// How long the record of an ended job is kept.

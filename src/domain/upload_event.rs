@@ -44,10 +44,10 @@ impl UploadEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoticeError {
     /// No JSON.
-    #[error("the message is no JSON object")]
+    #[error("the message is not a JSON object")]
     Json,
     /// JSON that is neither an event of EventBridge nor a notification of S3.
-    #[error("the message is no event of S3: {0}")]
+    #[error("the message is not an S3 event: {0}")]
     Shape(&'static str),
 }
 
@@ -59,7 +59,7 @@ pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     let Ok(Value::Object(event)) = serde_json::from_str(body) else { return Err(NoticeError::Json) };
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     if let Some(records) = event.get("Records") {
-        let records = records.as_array().ok_or(NoticeError::Shape("Records is no list"))?;
+        let records = records.as_array().ok_or(NoticeError::Shape("Records is not a list"))?;
         let notices: Result<Vec<_>, _> = records.iter().map(of_record).collect();
         return Ok(notices?.into_iter().flatten().collect());
     }

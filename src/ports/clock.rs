@@ -4,7 +4,7 @@
 //! A wall clock steps: an administrator sets it, NTP corrects it, a machine wakes with a
 //! wrong one. What is due later is compared by a clock that does not: [`SteadyClock`] in
 //! the process of the stores, and the store's own time
-//! ([`cadmill_stores::adapters::aws::StoreClock`]) everywhere else.
+//! (`StoreClock` of the AWS adapters) everywhere else.
 
 use crate::domain::job::Millis;
 use rustix::time::{ClockId, clock_gettime};

@@ -1,6 +1,6 @@
 //! The ports: what the core needs of the world, in its own words.
 //!
-//! Each port has two adapters under [`cadmill_stores::adapters`], one conformance suite
+//! Each port has two adapters under `crates/stores/src/adapters`, one conformance suite
 //! that both run, and a wrapper that fails on purpose. A port's error says what
 //! is known about the effect, because that decides what may be done next.
 
@@ -25,11 +25,11 @@ use crate::domain::failure::{Failure, FailureCode};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
     /// There is no such thing: object, upload, message.
-    #[error("{0}: there is no such thing")]
+    #[error("{0}: not found")]
     NotFound(&'static str),
     /// A condition of the call does not hold: the object is there already, or it is
     /// another one than it was.
-    #[error("{0}: the condition does not hold")]
+    #[error("{0}: precondition failed")]
     Precondition(&'static str),
     /// The service cannot serve now; nothing happened, or the same call can be made again.
     #[error("{operation}: {reason}")]
@@ -65,7 +65,7 @@ pub enum PortError {
         reason: String,
     },
     /// What is stored cannot be understood.
-    #[error("{operation}: what is stored is not understood ({reason})")]
+    #[error("{operation}: the stored data cannot be parsed ({reason})")]
     Corrupt {
         /// What was attempted.
         operation: &'static str,

@@ -22,7 +22,7 @@ pub trait Signer: Send + Sync {
         if key.verify(message, &bytes) {
             Ok(Signature::new(&key, &bytes))
         } else {
-            let reason = "the reply is no signature of the key".to_owned();
+            let reason = "the reply is not a signature by the key".to_owned();
             Err(super::PortError::Corrupt { operation: "signing a ledger's head", reason })
         }
     }

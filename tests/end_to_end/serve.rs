@@ -199,8 +199,8 @@ fn what_the_worker_would_refuse_is_told_at_the_start() {
     let no_file = installation.path("nowhere.toml");
     let no_file = no_file.to_str().unwrap();
     for (variable, value, code, told) in [
-        ("CADMILL_WORKER_WARM", "assimp-jwm", "usage.invalid", "'assimp-jwm', which is not there"),
-        ("CADMILL_WORKER_WARM", "assimp-jvm,gdal,java", "usage.invalid", "'java', which is not there"),
+        ("CADMILL_WORKER_WARM", "assimp-jwm", "usage.invalid", "unknown engine: 'assimp-jwm'"),
+        ("CADMILL_WORKER_WARM", "assimp-jvm,gdal,java", "usage.invalid", "unknown engine: 'java'"),
         ("CADMILL_ENGINES_FILE", no_file, "usage.engines_file", "nowhere.toml"),
     ] {
         let mut command = installation.command(&["--listen", "127.0.0.1:0", "--data", "data"]);

@@ -188,7 +188,7 @@ fn a_token_on_the_command_line_is_refused() {
     let run = Run::from(prepare(&Bench::new(), &server, &["--token", "x"]).output().unwrap());
     assert_eq!(run.code, Some(2), "{run:?}");
     let help = Run::from(Bench::new().command(&["submit", "--help"]).output().unwrap()).succeeded();
-    assert!(help.stdout.contains("everybody on a machine can read the arguments"), "{help:?}");
+    assert!(help.stdout.contains("every user of a machine can read the arguments"), "{help:?}");
     let run =
         Run::from(prepare(&Bench::new(), &server, &[]).env("CADMILL_TOKEN", "two words").output().unwrap());
     assert!(run.code == Some(2) && !run.stderr.contains("two words"), "{run:?}");

@@ -81,7 +81,7 @@ impl Oidc {
         }
         if settings.audience.is_empty() || settings.owner_claim.is_empty() {
             return Err(
-                "the audience and the owner's claim of the identity provider are not empty".to_owned()
+                "the audience and the owner claim of the identity provider must not be empty".to_owned()
             );
         }
         Ok(Self { settings, keys: RwLock::default(), fetching: tokio::sync::Mutex::new(()) })
@@ -136,7 +136,7 @@ impl Oidc {
         self.remember(known.clone());
         let settings = self.settings.clone();
         let answer = tokio::task::spawn_blocking(move || fetch(&settings)).await;
-        match answer.unwrap_or_else(|_| Err("the thread that fetches ended".to_owned())) {
+        match answer.unwrap_or_else(|_| Err("the fetching thread ended".to_owned())) {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), "fetched the keys of the identity provider");
                 known.keys = Arc::new(keys);
@@ -241,9 +241,9 @@ fn fetch(settings: &OidcSettings) -> Result<Vec<Jwk>, String> {
             let document = get(&agent, &format!("{issuer}/.well-known/openid-configuration"))?;
             // OpenID Connect Discovery 1.0, 4.3: the document is the issuer's own.
             if document["issuer"].as_str() != Some(&settings.issuer) {
-                return Err("the discovery document is another issuer's".to_owned());
+                return Err("the discovery document belongs to another issuer".to_owned());
             }
-            let url = document["jwks_uri"].as_str().ok_or("the discovery document names no jwks_uri")?;
+            let url = document["jwks_uri"].as_str().ok_or("the discovery document has no jwks_uri")?;
             check_url(url)?;
             url.to_owned()
         }
@@ -255,10 +255,10 @@ fn fetch(settings: &OidcSettings) -> Result<Vec<Jwk>, String> {
 }
 
 fn get(agent: &ureq::Agent, url: &str) -> Result<Value, String> {
-    let mut response = agent.get(url).call().map_err(|error| format!("no good answer: {error}"))?;
+    let mut response = agent.get(url).call().map_err(|error| format!("the request failed: {error}"))?;
     let body = response.body_mut().with_config().limit(MAX_DOCUMENT_BYTES).read_to_vec();
-    let body = body.map_err(|error| format!("no whole answer: {error}"))?;
-    serde_json::from_slice(&body).map_err(|_| "the answer is not JSON".to_owned())
+    let body = body.map_err(|error| format!("incomplete response: {error}"))?;
+    serde_json::from_slice(&body).map_err(|_| "the response is not JSON".to_owned())
 }
 
 /// Follows no redirect: where the keys are is a matter of configuration.
@@ -284,7 +284,8 @@ fn check_url(url: &str) -> Result<(), String> {
     if (url.starts_with("https://") || local) && !url.contains('@') {
         Ok(())
     } else {
-        Err("the URLs of the identity provider begin with https://, unless they are on loopback".to_owned())
+        Err("the URLs of the identity provider must begin with https://, unless they are on loopback"
+            .to_owned())
     }
 }
 

@@ -42,7 +42,7 @@ impl Tokens {
         for entry in entries {
             let Entry { owner, sha256, auditor } = entry.into();
             let digest = from_hex(&sha256).ok_or_else(|| {
-                format!("the token of {}: its SHA-256 has 64 hexadecimal digits", owner.as_str())
+                format!("the token of {}: its SHA-256 must be 64 hexadecimal digits", owner.as_str())
             })?;
             if known.iter().any(|(there, _)| *there == digest) {
                 return Err(format!("the token of {}: it is listed twice", owner.as_str()));
@@ -50,7 +50,7 @@ impl Tokens {
             known.push((digest, Caller { owner, auditor }));
         }
         if known.is_empty() {
-            return Err("there are no tokens, so nobody could call".to_owned());
+            return Err("there are no tokens, so every request would be rejected".to_owned());
         }
         Ok(Self(known))
     }

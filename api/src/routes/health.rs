@@ -10,14 +10,14 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 
 /// Whether the server lives.
 #[utoipa::path(get, path = "/healthz", tag = "health",
-    responses((status = 200, description = "It lives.", body = String, content_type = "text/plain", example = "ok\n")))]
+    responses((status = 200, description = "The server is running.", body = String, content_type = "text/plain", example = "ok\n")))]
 pub(super) async fn healthz() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain")], "ok\n")
 }
 
 /// Whether the server can do its work: the stores answer and take writes.
 #[utoipa::path(get, path = "/readyz", tag = "health",
-    responses((status = 200, description = "The stores answer.", body = String, content_type = "text/plain", example = "ready\n")))]
+    responses((status = 200, description = "The stores respond.", body = String, content_type = "text/plain", example = "ready\n")))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<impl IntoResponse, Problem> {
     let (objects, queue) = (state.objects.as_ref(), state.queue.as_ref());
     let mut missing = state.readiness.missing(objects, state.jobs.store(), queue).await;
@@ -27,7 +27,7 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<impl IntoRes
     if missing.is_empty() {
         return Ok(([(header::CONTENT_TYPE, "text/plain")], "ready\n"));
     }
-    let message = format!("no good answer from: {}", missing.join(", "));
+    let message = format!("no valid response from: {}", missing.join(", "));
     let names: Vec<String> = missing.into_iter().map(str::to_owned).collect();
     let failure = Failure::new(FailureCode::ServerUnavailable, message).with("missing", names);
     Err(Problem::from(failure).retry_after(FRESH.as_secs()))

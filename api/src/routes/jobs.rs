@@ -107,7 +107,7 @@ fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
     let number = serde_json::Number::deserialize(deserializer)?;
     let float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..EXACT).contains(float));
     let size = number.as_u64().or(float.map(|float| float as u64));
-    size.ok_or_else(|| serde::de::Error::custom("size_bytes is no whole number of bytes"))
+    size.ok_or_else(|| serde::de::Error::custom("size_bytes must be an integer"))
 }
 
 /// A job that was made, or was there.
@@ -155,10 +155,10 @@ pub(super) struct ListQuery {
 /// URLs, another one 409.
 #[utoipa::path(post, path = "/api/jobs", tag = "jobs", request_body = NewJob,
     responses(
-        (status = 201, description = "It is made.", body = JobCreated,
-            headers(("Location" = String, description = "Where to ask for it."))),
-        (status = 200, description = "It was made before, by the same order.", body = JobCreated,
-            headers(("Location" = String, description = "Where to ask for it.")))))]
+        (status = 201, description = "The job was created.", body = JobCreated,
+            headers(("Location" = String, description = "URL of the job's status."))),
+        (status = 200, description = "The job was already created by the same request.", body = JobCreated,
+            headers(("Location" = String, description = "URL of the job's status.")))))]
 pub(super) async fn create_job(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
@@ -167,7 +167,10 @@ pub(super) async fn create_job(
     let (id, order) = checked(new, owner, &state.settings)?;
     let (job, is_new) = state.jobs.create(id, order.clone()).await?;
     if job.order != order {
-        return Err(Problem::new(FailureCode::JobConflict, "the job_id is taken by another order"));
+        return Err(Problem::new(
+            FailureCode::JobConflict,
+            "the job_id is already used by a different request",
+        ));
     }
     let (job, upload) = uploads::open(&state, job).await?;
     let status_url = format!("/api/jobs/{id}/status");
@@ -196,12 +199,12 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
     if let Some(root) = &new.root {
         check_text("root", root, MAX_ROOT)?;
         if root.is_empty() {
-            return Err(invalid("root: it is empty; leave it out instead"));
+            return Err(invalid("root: must not be empty; omit it instead"));
         }
     }
     let sha256 = new.checksum_sha256.map(|text| text.to_ascii_lowercase());
     if sha256.as_ref().is_some_and(|text| text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
-        return Err(invalid("checksum_sha256: a SHA-256 has 64 hexadecimal digits"));
+        return Err(invalid("checksum_sha256: must be 64 hexadecimal digits"));
     }
     let id = match new.job_id {
         Some(text) => text.parse().map_err(|error| invalid(format!("job_id: {error}")))?,
@@ -214,11 +217,11 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
 
 fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {
     if size_bytes == 0 {
-        return Err(invalid("size_bytes: a file has 1 byte at least"));
+        return Err(invalid("size_bytes: must be at least 1"));
     }
     if size_bytes > max_bytes {
         let (size, max) = (display_size(size_bytes), display_size(max_bytes));
-        let message = format!("the file has {size}, and this server takes {max} at most");
+        let message = format!("the file has {size}; this server accepts at most {max}");
         let failure = Failure::new(FailureCode::UploadTooLarge, message);
         return Err(failure.with("limit_bytes", max_bytes).with("size_bytes", size_bytes).into());
     }
@@ -227,16 +230,13 @@ fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {
 
 fn check_options(options: &BTreeMap<String, String>) -> Result<(), Problem> {
     if options.len() > MAX_OPTIONS {
-        return Err(invalid(format!(
-            "options: there are {}, and {MAX_OPTIONS} at most may be",
-            options.len()
-        )));
+        return Err(invalid(format!("options: {} given, at most {MAX_OPTIONS} allowed", options.len())));
     }
     for (name, value) in options {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         if name.is_empty() || name.len() > MAX_OPTION_NAME || !name.bytes().all(good) {
             return Err(invalid(format!(
-                "options: a name has 1 to {MAX_OPTION_NAME} of the characters A-Z a-z 0-9 . _ : -"
+                "options: a name must have 1 to {MAX_OPTION_NAME} of the characters A-Z a-z 0-9 . _ : -"
             )));
         }
         check_text("options: a value", value, MAX_OPTION_VALUE)?;
@@ -247,9 +247,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), Problem> {
 /// A text for an engine or a path in an archive: of bounded length, without control characters.
 fn check_text(what: &str, text: &str, max: usize) -> Result<(), Problem> {
     if text.chars().count() > max || text.contains(char::is_control) {
-        return Err(invalid(format!(
-            "{what}: it has {max} characters at most, none of them a control character"
-        )));
+        return Err(invalid(format!("{what}: must have at most {max} characters and no control characters")));
     }
     Ok(())
 }
@@ -268,11 +266,11 @@ pub(super) async fn list_jobs(
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(invalid(format!("limit: a page has 1 to {MAX_PAGE} jobs")));
+        return Err(invalid(format!("limit: must be 1 to {MAX_PAGE}")));
     }
     let page =
         state.jobs.store().list(&owner, query.page.as_deref(), limit).await.map_err(|error| match error {
-            PortError::NotFound(_) => invalid("page: no earlier answer gave this"),
+            PortError::NotFound(_) => invalid("page: not a value that an earlier response returned"),
             other => other.into(),
         })?;
     let now = state.jobs.clock().now();
@@ -319,7 +317,7 @@ pub(super) async fn job_downloaded(
 ) -> Result<Response, Problem> {
     let job = status::owned(&state, id, &owner).await?;
     if job.state != JobState::Completed {
-        let message = format!("the job is {}, so there is nothing that was downloaded", job.state.as_str());
+        let message = format!("the job is {}, so there is no result to confirm", job.state.as_str());
         return Err(Problem::new(FailureCode::JobNotCompleted, message));
     }
     of(state.jobs.send(id, &Event::Dismissed).await?)?;
@@ -344,6 +342,6 @@ async fn purge(state: &ApiState, id: JobId) {
     let (uploads, processed) =
         tokio::join!(state.objects.purge(Role::Upload, id), state.objects.purge(Role::Processed, id));
     for error in [uploads.err(), processed.err()].into_iter().flatten() {
-        tracing::warn!(job.id = %id, error = %error, "objects stay until the cleanup");
+        tracing::warn!(job.id = %id, error = %error, "the objects remain until the cleanup");
     }
 }

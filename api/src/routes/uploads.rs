@@ -154,18 +154,18 @@ pub(super) async fn list_parts(
 ) -> Result<Response, Problem> {
     let from = query.from.unwrap_or(1);
     if !(1..=MAX_PARTS).contains(&from) {
-        let message = format!("from: parts have the numbers 1 to {MAX_PARTS}");
+        let message = format!("from: must be 1 to {MAX_PARTS}");
         return Err(Problem::new(FailureCode::RequestInvalid, message));
     }
     let job = status::owned(&state, id, &owner).await?;
     expected(&job)?;
     let Some(multipart) = &job.multipart else {
-        let message = "the file is uploaded with one request, or no upload in parts was begun";
+        let message = "the file is uploaded with one request, or no multipart upload was started";
         return Err(Problem::new(FailureCode::UploadNotExpected, message));
     };
     let arrived = match state.objects.parts(&key(&job), &multipart.upload_id).await {
         Err(PortError::NotFound(_)) => {
-            let message = "the upload in parts is complete, or was given up";
+            let message = "the multipart upload is complete or was aborted";
             return Err(Problem::new(FailureCode::UploadNotExpected, message));
         }
         other => other?,
@@ -202,7 +202,7 @@ pub(super) async fn complete_upload(
 /// begins another. Can be repeated.
 #[utoipa::path(post, path = "/api/jobs/{job_id}/uploads/abort", tag = "uploads",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
-    responses((status = 204, description = "There is no upload under way.")))]
+    responses((status = 204, description = "No upload is in progress.")))]
 pub(super) async fn abort_upload(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
@@ -274,7 +274,7 @@ async fn begin(state: &ApiState, job: Job) -> Result<Job, Problem> {
 /// Gives up an upload that no record names. What stays is given up with the objects.
 async fn give_up(state: &ApiState, job: &Job, upload_id: &str) {
     if let Err(error) = state.objects.abort_multipart(&key(job), upload_id).await {
-        tracing::warn!(job.id = %job.id, error = %error, "an upload in parts stays until the cleanup");
+        tracing::warn!(job.id = %job.id, error = %error, "the multipart upload remains until the cleanup");
     }
 }
 

@@ -67,7 +67,7 @@ async fn the_log_tells_requests_and_no_secrets() {
     assert!(has(&[route, &job, "\"owner\":\"ann\"", "\"http.status\":200", "\"request.id\":"]), "{text}");
     assert!(has(&["\"http.route\":\"none\"", "\"http.status\":404"]), "{text}");
     assert!(has(&["\"message\":\"poll\"", &job, "\"state\":\"PROCESSING\"", "\"poll.n\":1"]), "{text}");
-    assert!(has(&["the client gave up", &job]), "{text}");
-    assert!(!has(&["the client gave up", &failed.to_string()]), "{text}");
-    assert!(has(&["objects stay until the cleanup", "SlowDown"]), "{text}");
+    assert!(has(&["client stopped polling", &job]), "{text}");
+    assert!(!has(&["client stopped polling", &failed.to_string()]), "{text}");
+    assert!(has(&["the objects remain until the cleanup", "SlowDown"]), "{text}");
 }

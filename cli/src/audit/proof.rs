@@ -102,7 +102,7 @@ fn heads(path: &Path, text: &[u8]) -> Result<Vec<SignedHead>, Failure> {
         }
     }
     if heads.is_empty() {
-        return Err(Failure::new(FailureCode::AuditKey, format!("{}: there is no head in it", shown(path))));
+        return Err(Failure::new(FailureCode::AuditKey, format!("{}: contains no ledger head", shown(path))));
     }
     Ok(heads)
 }
@@ -154,5 +154,5 @@ fn regular(found: &Metadata, limit: u64) -> io::Result<()> {
 }
 
 fn too_large(limit: u64) -> io::Error {
-    io::Error::other(format!("it is larger than {}, the most that is read", display_size(limit)))
+    io::Error::other(format!("it is larger than the maximum of {}", display_size(limit)))
 }

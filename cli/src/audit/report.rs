@@ -103,7 +103,7 @@ fn ledger(page: &mut String, Checked { audit, .. }: &Checked) {
     let title = match audit.ledger {
         Some(id) if id.part == 0 => format!("Attempt {}", id.attempt),
         Some(id) => format!("Attempt {}, sweep {}", id.attempt, id.part),
-        None => "A file that is no ledger".to_owned(),
+        None => "Not a ledger".to_owned(),
     };
     let _ = writeln!(page, "<h3>{} {}</h3>", escape(&title), badge(audit.verdict));
     facts(page, audit);
@@ -125,7 +125,7 @@ fn ledger(page: &mut String, Checked { audit, .. }: &Checked) {
 fn facts(page: &mut String, audit: &Audit) {
     let story = &audit.story;
     let opened = SystemTime::UNIX_EPOCH + Duration::from_millis(story.opened_at.min(253_402_300_799_999));
-    let signed = audit.signed_by.as_deref().unwrap_or("nobody, as far as it was checked");
+    let signed = audit.signed_by.as_deref().unwrap_or("not verified");
     let mut rows = vec![
         ("Worker".to_owned(), story.worker.clone()),
         ("Program".to_owned(), format!("cadmill {}", story.build)),

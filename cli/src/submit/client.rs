@@ -51,7 +51,7 @@ pub(super) struct Answer {
 impl Client {
     pub(super) fn new(server: &str, token: Option<String>, cancel: Arc<AtomicBool>) -> Result<Self, Failure> {
         if !server.starts_with("http://") && !server.starts_with("https://") {
-            let message = "the server is a URL that begins with http:// or https://";
+            let message = "the server must be a URL that begins with http:// or https://";
             return Err(Failure::new(FailureCode::UsageInvalid, message));
         }
         // Fails when there is one already, which is as good.
@@ -142,7 +142,7 @@ impl Client {
                 (Some(asked), _) if tries < TRIES => self.wait(pause(tries, asked))?,
                 (_, Ok(answer)) => return answer.or_failure(),
                 (_, Err(error)) => {
-                    let message = format!("the server does not answer: {}", describe(&error));
+                    let message = format!("the server does not respond: {}", describe(&error));
                     return Err(Failure::new(
                         code("server.unavailable", FailureCode::StoreUnavailable),
                         message,
@@ -202,7 +202,7 @@ impl Answer {
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|_| {
-            let message = "the answer of the server is not what its API promises; is it a cadmill server?";
+            let message = "the response does not match the cadmill API; is it a cadmill server?";
             Failure::new(FailureCode::Io, message)
         })
     }
@@ -265,11 +265,11 @@ fn is_lasting(error: &ureq::Error) -> bool {
 pub(super) fn describe(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::Timeout(_) => "it was silent for too long".to_owned(),
-        ureq::Error::HostNotFound => "there is no such host".to_owned(),
+        ureq::Error::Timeout(_) => "timed out".to_owned(),
+        ureq::Error::HostNotFound => "host not found".to_owned(),
         ureq::Error::Rustls(error) => format!("TLS: {error}"),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the URL is malformed".to_owned(),
-        ureq::Error::Protocol(_) => "the answer is not HTTP, or breaks off".to_owned(),
+        ureq::Error::Protocol(_) => "the response is not HTTP or is cut off".to_owned(),
         _ => "the connection failed".to_owned(),
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn fetch(
         client.check()?;
         let before = received.bytes;
         let reason = match receive(client, show, &download, &mut incoming, &mut received)? {
-            Ok(()) => "the answer was too short".to_owned(),
+            Ok(()) => "the response was too short".to_owned(),
             Err(reason) => reason,
         };
         if received.bytes >= download.size_bytes {
@@ -39,7 +39,7 @@ pub(super) fn fetch(
         }
         tries = if received.bytes > before { 1 } else { tries + 1 };
         if tries >= TRIES {
-            let message = format!("the download failed {tries} times, at last because {reason}");
+            let message = format!("the download failed {tries} times; last error: {reason}");
             return Err(Failure::new(FailureCode::StoreUnavailable, message));
         }
         client.wait(pause(tries, None))?;
@@ -52,7 +52,8 @@ pub(super) fn fetch(
     let (bytes, sha256) = (received.bytes, received.hexadecimal());
     let expected = download.sha256.as_ref().map(|digest| digest.to_ascii_lowercase());
     if bytes != download.size_bytes || expected.is_some_and(|expected| expected != sha256) {
-        let message = "what was downloaded is not what the server announced: its size or its SHA-256 differs; nothing was kept";
+        let message =
+            "the download does not match the size or SHA-256 that the server announced; it was discarded";
         return Err(Failure::new(FailureCode::Io, message));
     }
     Ok(Published { path: incoming.publish()?, bytes, sha256 })
@@ -68,7 +69,7 @@ impl Received {
     /// Nothing, and an empty file.
     fn restart(incoming: &mut Incoming) -> Result<Self, Failure> {
         let file = incoming.file();
-        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| Failure::io("emptying the output", &e))?;
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| Failure::io("truncating the output", &e))?;
         Ok(Self { bytes: 0, digest: Sha256::new() })
     }
 
@@ -108,7 +109,7 @@ fn receive(
             let begins = format!("bytes {}-", received.bytes);
             if !range.is_some_and(|range| range.starts_with(&begins)) {
                 *received = Received::restart(incoming)?;
-                return Ok(Err("the store sent another range than it was asked for".to_owned()));
+                return Ok(Err("the store sent a different range than requested".to_owned()));
             }
         }
         // It knows no ranges: from the beginning.
@@ -116,9 +117,9 @@ fn receive(
         StatusCode::OK => {}
         StatusCode::RANGE_NOT_SATISFIABLE => {
             *received = Received::restart(incoming)?;
-            return Ok(Err("the store has less than was downloaded".to_owned()));
+            return Ok(Err("the stored object is shorter than what was downloaded".to_owned()));
         }
-        status => return Ok(Err(format!("the store answers {}", status.as_u16()))),
+        status => return Ok(Err(format!("the store returned status {}", status.as_u16()))),
     }
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut buffer = vec![0; 256 << 10];
@@ -127,10 +128,10 @@ fn receive(
         let n = match body.read(&mut buffer) {
             Ok(0) => return Ok(Ok(())),
             Ok(n) => n,
-            Err(_) => return Ok(Err("the connection broke off".to_owned())),
+            Err(_) => return Ok(Err("connection lost".to_owned())),
         };
         if received.bytes + n as u64 > download.size_bytes {
-            let message = "what was downloaded is larger than the server announced; nothing was kept";
+            let message = "the download is larger than the server announced; it was discarded";
             return Err(Failure::new(FailureCode::Io, message));
         }
         incoming.file().write_all(&buffer[..n]).map_err(|e| {

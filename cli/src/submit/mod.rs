@@ -76,7 +76,7 @@ fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published
     let client = Client::new(&args.server, token(args)?, cancel_on_signals()?)?;
     let show = Show::new();
     if client.exposes_token() {
-        show.note("warning: the token goes over the network unencrypted; use https");
+        show.note("warning: the token is sent unencrypted; use https");
     }
     facts.insert("job_id".to_owned(), json!(id));
     facts.insert("cadmill".to_owned(), json!(cadmill_core::BUILD));
@@ -234,7 +234,7 @@ fn result_of(status: Status) -> Result<Download, Failure> {
         (_, _, Some(failure)) => Err(client::failure(Some(&failure.code), &failure.message, None)),
         ("EXPIRED", _, None) => {
             let code = client::code("job.expired", FailureCode::Io);
-            Err(Failure::new(code, "the upload did not come in time"))
+            Err(Failure::new(code, "the upload did not arrive in time"))
         }
         (_, _, None) => {
             Err(Failure::new(FailureCode::Io, "the job ended without a result and without a reason"))
@@ -243,7 +243,8 @@ fn result_of(status: Status) -> Result<Download, Failure> {
 }
 
 fn gone() -> Failure {
-    let message = "the result is not there any more: it was fetched before, or nobody came for it in time";
+    let message =
+        "the result is no longer available: it was already downloaded, or its retention has expired";
     Failure::new(FailureCode::Io, message)
 }
 
@@ -274,7 +275,7 @@ fn token(args: &SubmitArgs) -> Result<Option<String>, Failure> {
     };
     let token = text.trim();
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        let message = "the token is one word of ASCII characters; it is not shown here";
+        let message = "the token must be one word of ASCII characters; it is not shown here";
         return Err(Failure::new(FailureCode::UsageInvalid, message));
     }
     // No server takes one that is shorter, and what is sent to it can be guessed.
@@ -293,7 +294,7 @@ fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&flag))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|e| Failure::io("taking over the signals", &e))?;
+            .map_err(|e| Failure::io("installing signal handlers", &e))?;
     }
     Ok(flag)
 }

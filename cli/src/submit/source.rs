@@ -32,7 +32,7 @@ impl Source {
         // Before it is opened: opening a pipe would wait for its writer.
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if !metadata.is_file() {
-            return Err(Failure::new(FailureCode::InputNotAFile, format!("{shown} is no regular file")));
+            return Err(Failure::new(FailureCode::InputNotAFile, format!("{shown} is not a regular file")));
         }
         let file = File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
@@ -70,7 +70,7 @@ impl Source {
 }
 
 /// A part of the file, as a reader. It ends in an error when it is cancelled, and when
-/// the file has become shorter.
+/// the file became shorter.
 pub(super) struct Piece<'a> {
     source: &'a Source,
     offset: u64,
@@ -90,7 +90,7 @@ impl Read for Piece<'_> {
             return Ok(0);
         }
         match self.source.file.read_at(&mut buffer[..left], self.offset + self.done)? {
-            0 => Err(io::Error::other("the file has become shorter")),
+            0 => Err(io::Error::other("the file became shorter")),
             n => {
                 self.done += n as u64;
                 (self.read)(self.done);

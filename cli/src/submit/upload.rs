@@ -60,7 +60,7 @@ impl Uploader<'_> {
     fn again(&self, tries: u32, what: &str, reason: &str) -> Result<(), Failure> {
         self.client.check()?;
         if tries >= TRIES {
-            let message = format!("{what} failed {tries} times, at last because {reason}");
+            let message = format!("{what} failed {tries} times; last error: {reason}");
             return Err(Failure::new(FailureCode::StoreUnavailable, message));
         }
         self.client.wait(pause(tries, None))
@@ -83,7 +83,7 @@ impl Uploader<'_> {
             status if status.is_success() => Ok(()),
             // The request forbids to replace an object, and there is one: ours.
             StatusCode::PRECONDITION_FAILED => Ok(()),
-            status => Err(format!("the store answers {}", status.as_u16())),
+            status => Err(format!("the store returned status {}", status.as_u16())),
         }
     }
 
@@ -104,7 +104,7 @@ impl Uploader<'_> {
         };
         let expected = self.source.size.div_ceil(pool.part_bytes);
         if expected != u64::from(pool.count) {
-            let message = "the server counts other parts than the size of the file gives";
+            let message = "the server's number of parts does not match the file size";
             return Err(Failure::new(FailureCode::Io, message));
         }
         let first_failure = std::thread::scope(|scope| {
@@ -154,13 +154,13 @@ impl Uploader<'_> {
                     return Ok(());
                 }
                 if !lock(&pool.known).parts.contains_key(&number) {
-                    let message = format!("the server gives no URL for part {number}");
+                    let message = format!("the server returned no URL for part {number}");
                     return Err(Failure::new(FailureCode::Io, message));
                 }
                 continue;
             };
             if part.size_bytes != length {
-                let message = format!("the server wants another size of part {number} than the file gives");
+                let message = format!("the server's size of part {number} does not match the file");
                 return Err(Failure::new(FailureCode::Io, message));
             }
             let before = pool.sent.load(Ordering::Relaxed);

@@ -64,7 +64,7 @@ pub fn describe(
         }
         (outcome, _) => match failure_of(&engine.name, outcome) {
             Err(failure) => Err(failure),
-            Ok(()) => Err(Failure::new(FailureCode::EngineHost, "the engine host answered another question")),
+            Ok(()) => Err(Failure::new(FailureCode::EngineHost, "the engine host sent an unexpected reply")),
         },
     }
 }

@@ -199,7 +199,7 @@ impl<S: Sink> Job<'_, S> {
         workspace: &Workspace,
     ) -> Result<(Root, Target), Failure> {
         if self.order.root.is_some() {
-            let message = "--root names a file in an archive, but the input is no archive";
+            let message = "--root names a file in an archive, but the input is not an archive";
             return Err(Failure::new(FailureCode::RootMissing, message));
         }
         let started = Instant::now();
@@ -283,7 +283,7 @@ impl<S: Sink> Job<'_, S> {
     ) -> Result<(), Failure> {
         self.observer.stage(Stage::Convert);
         let engine = self.setting.engines.get(&target.engine).ok_or_else(|| {
-            Failure::new(FailureCode::EngineUnknown, format!("there is no engine '{}'", target.engine))
+            Failure::new(FailureCode::EngineUnknown, format!("unknown engine '{}'", target.engine))
         })?;
         let output_dir = workspace.output();
         let task = Task::Convert {
@@ -333,7 +333,7 @@ impl<S: Sink> Job<'_, S> {
         if let Some(ahead) = self.ahead.take() {
             match ahead.convert(&request.task, self.cancel, hear) {
                 Ok(report) => return Ok(report),
-                Err(unused) => tracing::warn!(engine, "{unused}; another is started"),
+                Err(unused) => tracing::warn!(engine, "{unused}; starting another"),
             }
             workspace.scan()?;
             workspace.clear_output()?;
@@ -352,7 +352,7 @@ impl<S: Sink> Job<'_, S> {
             return Ok(blamed);
         };
         if options.is_empty() {
-            return Ok(Outcome::Misbehaved("it blames options, and was given none".to_owned()));
+            return Ok(Outcome::Misbehaved("it reported an invalid option, but was given none".to_owned()));
         }
         let workspace = self.setting.place.create()?;
         let (input_dir, output_dir) = (workspace.input(), workspace.output());
@@ -377,7 +377,9 @@ impl<S: Sink> Job<'_, S> {
         Ok(match report.outcome {
             same @ Outcome::Answered(Answer::BadOption(_)) => same,
             Outcome::Cancelled => Outcome::Cancelled,
-            _ => Outcome::Misbehaved("it blames options that it takes without the input".to_owned()),
+            _ => Outcome::Misbehaved(
+                "it reported an invalid option, but accepts the options without the input".to_owned(),
+            ),
         })
     }
 

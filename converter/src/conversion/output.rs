@@ -33,7 +33,7 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
                 // Another name of the file may lie anywhere, and change it later.
                 let metadata = entry.metadata().map_err(|e| fail(&e))?;
                 if metadata.nlink() != 1 {
-                    return Err(strange_output("a file with a second name"));
+                    return Err(strange_output("a file with several hard links"));
                 }
                 files.push(OutputFile { name, bytes: metadata.len(), folder: folder.clone() });
                 if files.len() as u64 > MAX_WRITTEN_FILES {
@@ -41,7 +41,7 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
                     return Err(Failure::new(FailureCode::LimitFiles, message));
                 }
             } else {
-                return Err(strange_output("something that is no regular file"));
+                return Err(strange_output("something that is not a regular file"));
             }
         }
     }

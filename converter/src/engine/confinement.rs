@@ -70,7 +70,7 @@ impl std::str::FromStr for Level {
     fn from_str(word: &str) -> Result<Self, Failure> {
         let words = Self::ALL.map(Self::as_str).join(", ");
         Self::ALL.into_iter().find(|level| level.as_str() == word).ok_or_else(|| {
-            let text = format!("{MINIMUM_VARIABLE} has no level of confinement; expected one of {words}");
+            let text = format!("{MINIMUM_VARIABLE} is not a level of confinement; expected one of {words}");
             Failure::new(FailureCode::UsageInvalid, text)
         })
     }

@@ -18,7 +18,7 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         }
         Outcome::Answered(Answer::Reaches(text)) => fail(
             FailureCode::InputExternalReference,
-            format!("the input is to be read with what is not part of it: {}", clean(&text)),
+            format!("the input refers to data outside it: {}", clean(&text)),
         ),
         Outcome::Answered(Answer::BadOption(text)) => {
             fail(FailureCode::UsageOption, format!("{engine}: {}", clean(&text)))
@@ -33,10 +33,9 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
             };
             fail(code, clean(&message))
         }
-        Outcome::Answered(Answer::Setup(text)) => fail(
-            FailureCode::EngineHost,
-            format!("the engine host could not make itself ready: {}", clean(&text)),
-        ),
+        Outcome::Answered(Answer::Setup(text)) => {
+            fail(FailureCode::EngineHost, format!("the engine host failed to initialize: {}", clean(&text)))
+        }
         Outcome::Cancelled => Err(cancelled()),
         Outcome::Cap(cap) => {
             let failure = cap_failure(cap);
@@ -44,13 +43,13 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         }
         Outcome::Violation { syscall } => {
             let call = syscall.map_or_else(|| "of another architecture".to_owned(), syscalls::name);
-            let text = format!("{engine} made a forbidden system call ({call}) and was ended");
+            let text = format!("{engine} made a forbidden system call ({call}) and was killed");
             Err(Failure::new(FailureCode::EngineViolation, text).with("engine", engine).with("syscall", call))
         }
         Outcome::OutOfMemory { observed } => {
             let shown = display_size(observed);
             let text =
-                format!("the machine ran out of memory and the kernel ended {engine}, which used {shown}");
+                format!("the machine ran out of memory and the kernel killed {engine}, which used {shown}");
             Err(Failure::new(FailureCode::LimitMachineMemory, text)
                 .with("engine", engine)
                 .with("observed_bytes", observed))
@@ -63,7 +62,7 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
                 .with("signal", signal.unsigned_abs() as u64))
         }
         Outcome::NoAnswer { exit } => {
-            let text = format!("{engine} ended by itself with exit code {exit} and gave no answer");
+            let text = format!("{engine} exited with code {exit} without a reply");
             Err(Failure::new(FailureCode::EngineNoAnswer, text)
                 .with("engine", engine)
                 .with("process_exit", u64::from(exit.unsigned_abs())))
@@ -112,7 +111,7 @@ pub(crate) fn cap_failure(cap: Cap) -> Failure {
         }
         Cap::Files { limit, observed } => {
             let text = format!(
-                "the engine wrote too many files, too deep in one another, or with names too long: the cap is {limit} files, {observed} were seen"
+                "the engine wrote too many files, too deeply nested, or with names that are too long: the cap is {limit} files, {observed} were seen"
             );
             Failure::new(FailureCode::LimitFiles, text)
                 .with("limit_files", limit)
@@ -144,7 +143,7 @@ pub(crate) fn cap_failure(cap: Cap) -> Failure {
 fn signal_text(signal: i32) -> String {
     let name = match signal {
         4 => "SIGILL, an illegal instruction",
-        6 => "SIGABRT, it gave up",
+        6 => "SIGABRT, it aborted",
         7 => "SIGBUS, a bad memory access",
         8 => "SIGFPE, a bad arithmetic operation",
         9 => "SIGKILL from outside, perhaps because the machine ran out of memory",

@@ -17,7 +17,7 @@ pub enum FrameError {
     #[error("a frame of {0} bytes is longer than {MAX_FRAME}")]
     TooLong(usize),
     /// Not the JSON of a message.
-    #[error("a frame is no message")]
+    #[error("malformed frame")]
     Malformed,
 }
 

@@ -157,7 +157,7 @@ fn jars() -> Result<PathBuf, String> {
     let found = places.iter().find(|place| place.join(BRIDGE).is_file());
     found.and_then(|place| place.canonicalize().ok()).ok_or_else(|| {
         format!(
-            "the jars of the JVM bridge are in none of the places beside {}: run `make setup`, or name their \
+            "the jars of the JVM bridge were not found near {}: run `make setup`, or name their \
              directory in {JARS_VARIABLE}",
             own.display()
         )
@@ -180,7 +180,7 @@ fn java_home(
     }
     let candidates = system_homes();
     candidates.iter().find_map(|home| usable(home)).ok_or_else(|| {
-        format!("no Java is there: install one, 17 or later, or name it in {}", HOME_VARIABLES[0])
+        format!("no Java was found: install version 17 or later, or name it in {}", HOME_VARIABLES[0])
     })
 }
 

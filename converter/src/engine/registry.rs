@@ -171,7 +171,9 @@ impl Entry {
         let well_formed = !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !well_formed {
-            return Err(format!("engine '{name}': a name has lower-case letters, digits and hyphens only"));
+            return Err(format!(
+                "engine '{name}': a name must consist of lower-case letters, digits and hyphens"
+            ));
         }
         if self.library.as_ref().is_some_and(|p| !p.is_absolute()) {
             return Err(format!("engine '{name}': `library` must be an absolute path"));
@@ -205,7 +207,7 @@ impl Entry {
                 let (jvm, formats) = keys.into_jvm(library.as_deref().unwrap_or(Path::new("")));
                 (Some(Box::new(jvm)), Some(formats))
             }
-            _ if self.jvm.is_some() => return fail("only the kind jvm has a part `jvm`"),
+            _ if self.jvm.is_some() => return fail("`jvm` is allowed for the kind jvm only"),
             _ => (None, None),
         };
         let library = Library {

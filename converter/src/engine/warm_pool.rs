@@ -99,7 +99,7 @@ impl WarmPool {
             match self.start(engine) {
                 Ok(host) => waiting.hosts.push(host),
                 Err(failure) => {
-                    tracing::warn!(engine = engine.name, code = %failure.code, "no engine host could be started ahead");
+                    tracing::warn!(engine = engine.name, code = %failure.code, "could not start a warm engine host");
                 }
             }
         }
@@ -127,13 +127,15 @@ impl WarmPool {
         {
             host.ahead.moved(&workspace.scratch(), &workspace.output());
             host.ahead.limit_output(caps.output_bytes);
-            tracing::debug!(engine = engine.name, "a waiting engine host is used");
+            tracing::debug!(engine = engine.name, "using a warm engine host");
             return Ok(Some(host.ahead));
         }
         // It makes files that nobody announces: that it starts must be on record.
         workspace.check()?;
         let started = start_in(workspace, engine, caps, &self.supervisor);
-        Ok(started.inspect_err(|failure| tracing::warn!(code = %failure.code, "no host ahead")).ok())
+        Ok(started
+            .inspect_err(|failure| tracing::warn!(code = %failure.code, "could not start a warm host"))
+            .ok())
     }
 
     fn take(&self, engine: &str, caps: &Caps) -> Option<Host> {
@@ -168,7 +170,7 @@ fn all_wanted(names: &str, engines: &Engines) -> Result<Vec<Engine>, Failure> {
 
 fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
     engines.get(name).cloned().ok_or_else(|| {
-        let text = format!("worker.warm names the engine '{name}', which is not there");
+        let text = format!("worker.warm names an unknown engine: '{name}'");
         Failure::new(FailureCode::UsageInvalid, text)
     })
 }
@@ -188,9 +190,9 @@ fn may_be_chance(host: Host) -> bool {
             engine,
             code = %failure.code,
             reason = workspace.hide(&failure.message),
-            "the engine cannot be loaded; no host of it is kept until this worker is started again"
+            "the engine cannot be loaded; no warm host of it is started until this worker restarts"
         ),
-        None => tracing::warn!(engine, "a waiting engine host has ended; another is started"),
+        None => tracing::warn!(engine, "a warm engine host has exited; starting another"),
     }
     why.is_none()
 }
@@ -239,7 +241,7 @@ mod tests {
         }
         let failure = hosts("assimp-jvm,nope").unwrap_err();
         assert_eq!(failure.code, FailureCode::UsageInvalid);
-        assert!(failure.message.contains("'nope', which is not there"), "{}", failure.message);
+        assert!(failure.message.contains("unknown engine: 'nope'"), "{}", failure.message);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Shared<'_> {
     /// Looks at the wish to cancel and tells progress.
     pub(super) fn tick(&self, progress: &mut dyn FnMut(f64)) {
         if self.cancel.load(Ordering::Relaxed) {
-            self.fail(Failure::new(FailureCode::Cancelled, "cancelled while the input was brought in"));
+            self.fail(Failure::new(FailureCode::Cancelled, "cancelled while the input was read"));
         }
         progress(self.taken.load(Ordering::Relaxed) as f64 / self.total.max(1) as f64);
     }

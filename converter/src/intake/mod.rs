@@ -51,7 +51,7 @@ pub struct DownloadConfig {
     /// Times that a part is asked for before the attempt fails. Each is already
     /// repeated by the client of the store where it got no answer at all.
     pub tries: u32,
-    /// Pause before a part is asked for again; twice as long each time.
+    /// Pause before retrying a part; twice as long each time.
     pub pause: Duration,
     /// A part is asked for a second time, beside the first, when it takes three times
     /// as long as the others did, and at least so long.

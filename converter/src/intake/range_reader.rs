@@ -70,7 +70,7 @@ impl Reader {
         for _ in 1..self.flow.tries {
             match self.hedged(range.clone()).await {
                 Err(error) if error.is_transient() => {
-                    tracing::debug!(error = %error, "a part is asked for again");
+                    tracing::debug!(error = %error, "retrying a part");
                     self.pace.again.fetch_add(1, Ordering::Relaxed);
                 }
                 other => return other,
@@ -94,7 +94,7 @@ impl Reader {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
-        tracing::debug!("a part is late and is asked for beside the first request");
+        tracing::debug!("a part is late; sending a second request for it");
         self.pace.beside.fetch_add(1, Ordering::Relaxed);
         let second = self.once(range);
         tokio::pin!(second);
@@ -118,7 +118,7 @@ impl Reader {
         if bytes.len() as u64 == wanted {
             return Ok(bytes);
         }
-        let reason = "another number of bytes than was asked for".to_owned();
+        let reason = "the number of bytes differs from what was requested".to_owned();
         Err(PortError::Unavailable { operation: "reading the upload", reason })
     }
 }

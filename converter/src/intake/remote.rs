@@ -114,7 +114,7 @@ impl Remote {
     fn tell(&self) {
         let (again, beside) = self.reader.pace.extra_requests();
         if again + beside > 0 {
-            tracing::info!(again, beside, "parts of the upload had to be asked for more than once");
+            tracing::info!(again, beside, "parts of the upload were requested more than once");
         }
     }
 
@@ -228,7 +228,7 @@ fn same_size(order: &JobSpec, object: &Object) -> Result<(), Failure> {
 }
 
 fn replaced() -> Failure {
-    Failure::new(FailureCode::InputReplaced, "the uploaded object is no longer the one that was announced")
+    Failure::new(FailureCode::InputReplaced, "the uploaded object was replaced after its event")
 }
 
 /// The judged directory of what is an archive.
@@ -280,7 +280,7 @@ impl<'a> PartSplitter<'a, '_> {
         {
             let Range { start, end } = piece.segment;
             if self.open.is_none() && start != self.position {
-                let message = "the plan of the archive has a gap: a defect of this program";
+                let message = "internal error: the plan of the archive has a gap";
                 return Err(Failure::new(FailureCode::Io, message));
             }
             let sender = self.open.get_or_insert_with(|| begin(piece, self.work));
@@ -327,7 +327,7 @@ impl Expected {
     fn compare(&self, found: &Found) -> Result<(), Failure> {
         let declared = self.sha256.as_ref().zip(found.sha256.as_ref());
         if declared.is_some_and(|(declared, found)| !declared.eq_ignore_ascii_case(&hex::encode(found))) {
-            let message = "the SHA-256 of the uploaded object is not the one that was declared";
+            let message = "the SHA-256 of the uploaded object does not match the declared one";
             return Err(Failure::new(FailureCode::InputDigestMismatch, message));
         }
         let held = match self.kept {
@@ -339,7 +339,7 @@ impl Expected {
             return Ok(());
         }
         // The store has other bytes than came: the same read may succeed.
-        let message = "the bytes that came do not have the checksum that the store keeps of the object";
+        let message = "the bytes received do not match the checksum that the store has for the object";
         Err(Failure::new(FailureCode::StoreUnavailable, message))
     }
 }

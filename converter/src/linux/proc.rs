@@ -91,6 +91,12 @@ pub(crate) fn status_text(mut status: &File) -> io::Result<String> {
     Ok(text)
 }
 
+/// `CapEff` of a `/proc/PID/status`.
+pub(crate) fn capabilities(status: &str) -> Option<u64> {
+    let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(field.trim(), 16).ok()
+}
+
 fn parse(status: &str) -> Memory {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -93,7 +93,7 @@ impl Destination {
             Ok(there) if there.is_dir() => return Ok(Self { directory: path.to_owned(), name: None }),
             // Replacing /dev/null by a file is a mistake that root can make.
             Ok(there) if !there.is_file() => {
-                let message = format!("the output {text} is there and is no regular file");
+                let message = format!("the output {text} exists and is not a regular file");
                 return Err(Failure::new(FailureCode::UsageInvalid, message));
             }
             _ => {}
@@ -110,7 +110,7 @@ impl Destination {
         }
         match path.file_name().and_then(|n| n.to_str()) {
             Some(name) => Ok(Self { directory: parent.to_owned(), name: Some(name.to_owned()) }),
-            None => Err(Failure::new(FailureCode::UsageInvalid, format!("'{text}' names no file"))),
+            None => Err(Failure::new(FailureCode::UsageInvalid, format!("'{text}' is not a file name"))),
         }
     }
 

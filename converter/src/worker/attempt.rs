@@ -121,7 +121,7 @@ impl Attempt {
     ) -> Result<Object, Failure> {
         // As much again for the output as the input takes up: as admission reckons.
         let needed = input.needs_bytes().saturating_mul(2);
-        workspace.admit("the input, with as much again for the output,", needed)?;
+        workspace.admit("the input, and the same amount for its output,", needed)?;
         let order = conversion::request::ConversionRequest {
             format: self.job.order.format.clone(),
             engine: None,
@@ -172,7 +172,7 @@ impl Attempt {
             engine = facts.target.as_ref().map_or("", |t| t.engine.as_str()),
             peak_memory_bytes = facts.peak_memory_bytes,
             engine_cpu_ms = cadmill_core::domain::limits::millis(facts.engine_processor_time),
-            "the engine's work is over"
+            "the engine has finished"
         );
     }
 }
@@ -220,5 +220,5 @@ impl Observer for Watcher<'_> {
 
 /// The failure of a thread that has panicked; the text of the panic goes to no one.
 pub(super) fn panicked() -> Failure {
-    Failure::new(FailureCode::Io, "the worker met a defect of its own while it worked on the job")
+    Failure::new(FailureCode::Io, "internal error in the worker while it processed the job")
 }

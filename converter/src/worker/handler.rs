@@ -43,7 +43,7 @@ impl Shared {
         let notices = match upload_event::parse(&message.body) {
             Ok(notices) => notices,
             Err(error) => {
-                tracing::error!(message.id = %message.id, error = %error, "a message that is no event");
+                tracing::error!(message.id = %message.id, error = %error, "the message is not an upload event");
                 return self.settle(&message, Settlement::DeadLetter).await;
             }
         };
@@ -70,7 +70,7 @@ impl Shared {
         };
         // It comes again and is judged again.
         if let Err(error) = settled {
-            tracing::debug!(message.id = %message.id, error = %error, "the message could not be settled");
+            tracing::debug!(message.id = %message.id, error = %error, "could not settle the message");
         }
     }
 
@@ -82,7 +82,7 @@ impl Shared {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Settlement {
         if notice.bucket != self.settings.bucket {
-            tracing::error!(job.id = %notice.job, "an event of another bucket");
+            tracing::error!(job.id = %notice.job, "the event is for another bucket");
             return Settlement::DeadLetter;
         }
         let Some(entered) = self.enter(notice.job, delivery) else {
@@ -92,7 +92,7 @@ impl Shared {
         match road.run().await {
             Ok(settle) => settle,
             Err(error) => {
-                tracing::warn!(job.id = %notice.job, error = %error, "the job is left for later");
+                tracing::warn!(job.id = %notice.job, error = %error, "leaving the job for later");
                 Settlement::Retry(STORE_PAUSE)
             }
         }
@@ -125,7 +125,7 @@ impl Shared {
         if live != Ok(true) {
             return Settlement::Retry(Duration::from_secs(1));
         }
-        tracing::info!(job.id = %job, "a duplicate event is ignored");
+        tracing::info!(job.id = %job, "ignoring a duplicate event");
         Settlement::Delete
     }
 }
@@ -227,7 +227,7 @@ impl EventHandler<'_> {
             Err(PortError::NotFound(_))
                 if self.delivery.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) =>
             {
-                tracing::error!(job.id = %job.id, "an event for an object that is not there");
+                tracing::error!(job.id = %job.id, "event for an object that does not exist");
                 Ok(Some(Settlement::DeadLetter))
             }
             Err(PortError::NotFound(_)) => Ok(Some(Settlement::Retry(STORE_PAUSE))),
@@ -248,7 +248,7 @@ impl EventHandler<'_> {
             job.id = %job.id,
             attempt = job.attempt,
             unchanged_ms = held.unchanged,
-            "another worker has the job; its lease is watched"
+            "another worker has the job; watching its lease"
         );
         // Not for a whole lease: if this worker dies, another is to go on soon.
         self.keep_hidden_for(4 * interval).await;
@@ -270,10 +270,10 @@ impl EventHandler<'_> {
             let seen = Event::Watched { revision, unchanged: vigil.millis(Instant::now()) };
             // It is for others; this one goes on without.
             if let Err(error) = self.shared.jobs.send(job.id, &seen).await {
-                tracing::debug!(job.id = %job.id, error = %error, "what was seen of a lease could not be written");
+                tracing::debug!(job.id = %job.id, error = %error, "could not write the observation of a lease");
             }
         }
-        tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease of another worker is dead");
+        tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease of another worker has expired");
         Ok(LeaseWatch::Dead(revision))
     }
 
@@ -285,7 +285,7 @@ impl EventHandler<'_> {
         if let Some(message) = self.delivery.message()
             && let Err(error) = self.shared.queue.change_visibility(&message, time).await
         {
-            tracing::debug!(job.id = %self.notice.job, error = %error, "the message could not be kept hidden");
+            tracing::debug!(job.id = %self.notice.job, error = %error, "could not extend the visibility timeout of the message");
         }
     }
 
@@ -401,7 +401,7 @@ impl EventHandler<'_> {
         let attempt = hold.attempt;
         let stages = Event::StagesEnded { attempt, millis: hold.current().2 };
         if let Err(error) = self.shared.jobs.send(hold.id, &stages).await {
-            tracing::debug!(job.id = %hold.id, error = %error, "the times of the stages could not be written");
+            tracing::debug!(job.id = %hold.id, error = %error, "could not write the stage times");
         }
         let (failure, stage) = match result {
             Ok(output) => return self.complete(hold, output, head).await,
@@ -425,7 +425,7 @@ impl EventHandler<'_> {
                 Event::Released { attempt, failure: Some(told(failure)) }
             }
             None if infra => {
-                tracing::error!(job.id = %hold.id, attempt, code = %failure.code, stage = stage.as_str(), "the attempt failed by our fault");
+                tracing::error!(job.id = %hold.id, attempt, code = %failure.code, stage = stage.as_str(), "the attempt failed with a system error");
                 Event::Released { attempt, failure: Some(told(failure)) }
             }
             None => {
@@ -461,7 +461,7 @@ impl EventHandler<'_> {
                 tracing::warn!(
                     job.id = %hold.id,
                     attempt = hold.attempt,
-                    "the result came too late and is not published"
+                    "the result came too late; not publishing it"
                 );
                 // Another's conversion still needs a message to fall back on.
                 if ended.is_some() { Settlement::Delete } else { Settlement::Retry(self.shared.lease()) }
@@ -493,7 +493,7 @@ impl EventHandler<'_> {
                 }
                 Ok(Change::Missing) => return None,
                 Err(error) if hold.lapsed(self.shared.lease()) => {
-                    tracing::error!(job.id = %hold.id, error = %error, "the end of the attempt could not be written");
+                    tracing::error!(job.id = %hold.id, error = %error, "could not write the end of the attempt");
                     return None;
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,

@@ -61,11 +61,11 @@ impl Shared {
         let named = notice.key.clone().filter(|key| is_upload_of(key, notice.job));
         // A notice that no event told of names no object.
         let Some(key) = named.or_else(|| job.map(|job| upload_key(job.id, &job.order.file_name))) else {
-            tracing::info!(job.id = %notice.job, state, "an event for a job that is not there is ignored");
+            tracing::info!(job.id = %notice.job, state, "ignoring an event for an unknown job");
             return Ok(Settlement::Delete);
         };
         self.objects.delete(&key, notice.version.as_deref()).await?;
-        tracing::info!(job.id = %notice.job, state, "an event came after the end; its object is deleted");
+        tracing::info!(job.id = %notice.job, state, "event received after the job ended; deleting its object");
         Ok(Settlement::Delete)
     }
 
@@ -91,7 +91,7 @@ impl Shared {
             let received = match self.queue.receive(10, Duration::ZERO, HIDDEN).await {
                 Ok(received) => received,
                 Err(error) => {
-                    tracing::debug!(error = %error, "the queue could not be looked through");
+                    tracing::debug!(error = %error, "could not receive from the queue");
                     break;
                 }
             };
@@ -144,7 +144,7 @@ impl Shared {
         };
         // It comes back by itself.
         if let Err(error) = given {
-            tracing::debug!(message.id = %message.id, error = %error, "a message could not be given back");
+            tracing::debug!(message.id = %message.id, error = %error, "could not return a message to the queue");
         }
     }
 }

@@ -150,7 +150,7 @@ impl LeaseRenewer {
         while hold.lost().is_none() {
             tokio::time::sleep(tick).await;
             if hold.lapsed(self.lease) {
-                tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the lease lapsed");
+                tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the lease expired");
                 hold.lose(StopReason::Lapsed);
                 return;
             }
@@ -181,7 +181,7 @@ impl LeaseRenewer {
         if let Some(message) = hold.delivery.message()
             && let Err(error) = self.queue.change_visibility(&message, self.lease).await
         {
-            tracing::debug!(job.id = %hold.id, error = %error, "the message could not be kept hidden");
+            tracing::debug!(job.id = %hold.id, error = %error, "could not extend the visibility timeout of the message");
         }
     }
 

@@ -40,7 +40,7 @@ impl LedgerFactory {
     pub(super) fn sweep(&self, left: LedgerId) -> Option<Ledger> {
         self.try_sweep(left)
             .inspect_err(|failure| {
-                tracing::error!(job.id = %left.job, attempt = left.attempt, code = %failure.code, "a sweep goes unrecorded");
+                tracing::error!(job.id = %left.job, attempt = left.attempt, code = %failure.code, "a sweep has no ledger");
             })
             .ok()
     }

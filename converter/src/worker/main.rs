@@ -76,12 +76,13 @@ fn command() -> Command {
     let until = Arg::new(UNTIL)
         .long(UNTIL)
         .action(ArgAction::SetTrue)
-        .help("Stop when standard input is closed, as when the program that holds its other end has died");
-    let worker = Command::new("worker").about("Take events from the queue until told to stop").arg(until);
-    let task = Command::new("task").about("Serve one upload and end").arg(job);
+        .help("Stop when standard input is closed, for example because the parent process has died");
+    let worker =
+        Command::new("worker").about("Process events from the queue until SIGTERM or SIGINT").arg(until);
+    let task = Command::new("task").about("Process one upload and exit").arg(job);
     Command::new("cadmill-converter")
         .version(cadmill_core::BUILD)
-        .about("Converts what was uploaded, each file in a process of its own")
+        .about("Converts uploaded files, each in a separate process")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(config::augment(worker, Program::Worker))
@@ -178,8 +179,9 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
 
 /// On a thread of its own: it blocks, and brings runtimes of its own.
 fn auditing(config: &Config) -> Result<Auditing, Failure> {
-    std::thread::scope(|scope| scope.spawn(|| Auditing::open(config)).join())
-        .unwrap_or_else(|_| Err(Failure::new(FailureCode::Audit, "opening the audit sinks met a defect")))
+    std::thread::scope(|scope| scope.spawn(|| Auditing::open(config)).join()).unwrap_or_else(|_| {
+        Err(Failure::new(FailureCode::Audit, "internal error while opening the audit sinks"))
+    })
 }
 
 /// What is allowed, and should not be.
@@ -188,11 +190,14 @@ fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
     if machine.may_swap() {
         tracing::warn!(
             swap_bytes = machine.swap_bytes,
-            "swap is on, or not known to be off: plaintext may reach a disk"
+            "swap is on or its state is unknown: plaintext may reach a disk"
         );
     }
     if let Some(ways) = machine.workspace_entered.as_ref().filter(|ways| !ways.is_empty()) {
-        tracing::warn!(ways = ways.join(", "), "the workspaces are not private: a process outside got in");
+        tracing::warn!(
+            ways = ways.join(", "),
+            "the workspaces are not private: an outside process entered them"
+        );
     }
     if auditing.signer.is_none() {
         tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");
@@ -207,7 +212,7 @@ fn memory_bytes(config: &Config) -> u64 {
 /// A token that SIGTERM, which ECS sends, and SIGINT cancel.
 fn stop_on_signals() -> Result<CancellationToken, Failure> {
     let stop = CancellationToken::new();
-    let fail = |e: std::io::Error| Failure::io("taking over the signals", &e);
+    let fail = |e: std::io::Error| Failure::io("installing signal handlers", &e);
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let token = stop.clone();
@@ -238,6 +243,6 @@ fn event_from_stdin() -> Result<Vec<UploadEvent>, Failure> {
         .read_to_string(&mut text)
         .map_err(|e| Failure::io("reading the event from standard input", &e))?;
     upload_event::parse(&text).map_err(|e| {
-        Failure::new(FailureCode::UsageInvalid, format!("standard input is no event of an upload: {e}"))
+        Failure::new(FailureCode::UsageInvalid, format!("standard input is not an upload event: {e}"))
     })
 }

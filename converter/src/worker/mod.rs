@@ -6,7 +6,7 @@
 //!                                          +- another has it: watch its lease
 //! ```
 //!
-//! It claims a job by one conditional write and holds it by a lease ([`hold`]). The
+//! It claims a job by one conditional write and holds it by a lease ([`lease`]). The
 //! message is deleted last, after the write that ends the job: until then it comes
 //! back, to this worker or to another, if anything on the way dies. An event that
 //! comes twice changes nothing.
@@ -112,7 +112,7 @@ impl Worker {
         }
         late.abort();
         sweeper.abort();
-        tracing::info!(jobs = tasks.len(), "told to stop");
+        tracing::info!(jobs = tasks.len(), "stopping");
         shared.lose_all();
         shared.with_hosts(|hosts| hosts.close()).await;
         tasks.close();
@@ -120,7 +120,9 @@ impl Worker {
         let within = shared.settings.stop_within.saturating_sub(Duration::from_secs(1));
         let done = tokio::time::timeout(within, tasks.wait()).await.is_ok();
         if !done {
-            tracing::error!("not everything was given back in time; leases and the next sweep do the rest");
+            tracing::error!(
+                "not every job was released in time; their leases will expire, and the next sweep removes their files"
+            );
         }
         done
     }
@@ -162,7 +164,7 @@ impl Shared {
                 match received {
                     Ok(messages) => Some(messages.into_iter().next().map(|message| (message, permit))),
                     Err(error) => {
-                        tracing::warn!(error = %error, "no message could be received");
+                        tracing::warn!(error = %error, "could not receive messages");
                         tokio::time::sleep(Duration::from_secs(2)).await;
                         Some(None)
                     }
@@ -225,7 +227,7 @@ impl Shared {
         if let Some(hosts) = hosts
             && let Err(error) = tokio::task::spawn_blocking(move || act(&hosts)).await
         {
-            tracing::error!(error = %error, "the waiting engine hosts could not be looked after");
+            tracing::error!(error = %error, "could not maintain the warm engine hosts");
         }
     }
 
@@ -236,7 +238,7 @@ impl Shared {
         let swept = match swept {
             Ok(Ok(swept)) => swept,
             Ok(Err(error)) => {
-                return tracing::error!(error = %error, "the workspace's place could not be swept");
+                return tracing::error!(error = %error, "could not sweep the workspace directory");
             }
             Err(error) => return tracing::error!(error = %error, "sweeping failed"),
         };
@@ -244,7 +246,7 @@ impl Shared {
             tracing::warn!(
                 removed = swept.removed,
                 left = swept.left,
-                "a process died with workspaces; they were removed"
+                "removed the workspaces of a dead process"
             );
         }
         for head in swept.heads {
@@ -259,10 +261,10 @@ impl Shared {
         match self.jobs.send(ledger.job, &Event::Audited { head: Box::new(head), end: None }).await {
             Ok(Change::Done(_) | Change::Ignored(..)) => {}
             Ok(Change::Denied(..) | Change::Missing) => {
-                tracing::warn!(job.id = %ledger.job, ledger = %ledger, "the job takes no head of this ledger");
+                tracing::warn!(job.id = %ledger.job, ledger = %ledger, "ledger head rejected by the job record");
             }
             Err(error) => {
-                tracing::warn!(job.id = %ledger.job, ledger = %ledger, error = %error, "the head of a ledger could not be kept in the job's record");
+                tracing::warn!(job.id = %ledger.job, ledger = %ledger, error = %error, "could not store the head of a ledger in the job record");
             }
         }
     }

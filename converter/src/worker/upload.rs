@@ -81,9 +81,10 @@ impl Sink for ObjectStoreSink<'_> {
             _ => (format!("{main_name}.zip"), archive(files, workspace)?, ARCHIVE),
         };
         // An archive of the client's may hold a name that makes a bad one.
-        let file = name.parse().or_else(|_| "output".parse()).map_err(|_| {
-            Failure::new(FailureCode::EngineNoAnswer, "the output has no name that can be given")
-        })?;
+        let file = name
+            .parse()
+            .or_else(|_| "output".parse())
+            .map_err(|_| Failure::new(FailureCode::EngineNoAnswer, "the output has no valid name"))?;
         let key = ObjectKey::processed(self.job, self.attempt, file);
         let object = self.upload(&key, &folder, file_name)?;
         failpoint::reached("uploaded");
@@ -235,7 +236,7 @@ impl MultipartUpload<'_> {
     /// serve others.
     fn discard(&self, number: u32) -> Result<(), Failure> {
         destroy::range(self.file, self.range(number))
-            .map_err(|e| Failure::io("giving the uploaded output up", &e))
+            .map_err(|e| Failure::io("releasing the memory of the uploaded output", &e))
     }
 }
 

@@ -131,7 +131,7 @@ impl WorkspaceRoot {
         let workspace = Workspace { root: lock, id, account, gone: false, private: self.is_private() };
         let bounded = self.is_private().then(|| Bounded::mount(&workspace.root.path));
         let bounded = bounded.transpose().unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "a job has no memory of its own; what its engine writes is counted");
+            tracing::warn!(error = %error, "could not mount a separate tmpfs for a job; counting what its engine writes instead");
             None
         });
         for (name, role) in LAYOUT {
@@ -237,7 +237,7 @@ impl Workspace {
         if is_bounded(&self.root, OUTPUT)
             && let Err(error) = bounded::resize(&self.output(), bytes)
         {
-            tracing::warn!(error = %error, "the memory of a job keeps its size; what its engine writes is counted");
+            tracing::warn!(error = %error, "could not resize the tmpfs of a job; counting what its engine writes instead");
         }
     }
 
@@ -266,7 +266,7 @@ impl Workspace {
             return Ok(());
         }
         let message = format!(
-            "{what} takes {} in the workspace, which has room for {}",
+            "{what} needs {} in the workspace, which has {} free",
             display_size(bytes),
             display_size(free)
         );

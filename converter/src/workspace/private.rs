@@ -62,7 +62,7 @@ impl std::str::FromStr for Privacy {
             "no" => Ok(Self::Off),
             "required" => Ok(Self::Required),
             _ => {
-                let text = format!("{PRIVATE_VARIABLE} is none of auto, no, required");
+                let text = format!("{PRIVATE_VARIABLE} must be auto, no or required");
                 Err(Failure::new(FailureCode::UsageInvalid, text))
             }
         }
@@ -79,10 +79,10 @@ impl Privacy {
             return Ok(());
         }
         let ways = posture.machine.workspace_entered.as_deref().map_or_else(
-            || "no process outside could be made to try it".to_owned(),
-            |ways| format!("a process outside got in by {}", ways.join(", ")),
+            || "no outside process could be started to test it".to_owned(),
+            |ways| format!("an outside process entered by {}", ways.join(", ")),
         );
-        let text = format!("a private workspace is required, and this one is not: {ways}");
+        let text = format!("a private workspace is required, but this one is not private: {ways}");
         Err(Failure::new(FailureCode::WorkspaceUnavailable, text))
     }
 }
@@ -118,7 +118,7 @@ impl WorkspaceRoot {
             let directory = private.point.path().to_owned();
             self.shared = Some(std::mem::replace(&mut self.directory, directory));
         } else if privacy == Privacy::Required {
-            let text = "a private workspace is required, and this host gives the worker no mount namespace: it takes root and CAP_SYS_ADMIN";
+            let text = "a private workspace is required, but the worker cannot create a mount namespace: root and CAP_SYS_ADMIN are needed";
             return Err(fail(text.to_owned()));
         }
         Ok(entered)

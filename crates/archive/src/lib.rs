@@ -4,9 +4,9 @@
 //! that is still being downloaded:
 //!
 //! ```text
-//! Opening   tail -> end records -> directory, piece by piece     => Plan
-//! Plan      the entries in offset order; they tile the file
-//! Decoder   one segment: local header -> content -> descriptor   => content, or a refusal
+//! CentralDirectoryReader   tail -> EOCD records -> central directory, in pieces   => Plan
+//! Plan                     the entries in offset order; they tile the file
+//! Decoder                  one segment: local header -> content -> descriptor   => content, or a refusal
 //! ```
 //!
 //! The whole directory is judged before a byte of an entry is asked for; a decoder

@@ -77,7 +77,7 @@ fn a_refusal_names_the_entry_and_shows_no_control_characters() {
 #[test]
 fn the_documented_table_is_what_the_code_does() {
     const HEAD: &str = "| kind | archive | expected | got |\n|---|---|---|---|\n";
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ARCHIVES.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ARCHIVES.md");
     let document = std::fs::read_to_string(path).unwrap();
     let (head, _) = document.split_once(HEAD).expect("docs/ARCHIVES.md has the table's head");
     let mut expected = format!("{head}{HEAD}");
@@ -92,6 +92,6 @@ fn the_documented_table_is_what_the_code_does() {
     }
     assert!(
         std::fs::read_to_string(path).unwrap() == expected,
-        "docs/ARCHIVES.md is out of date: UPDATE_DOCS=1 cargo test -p cadmill-converter archive"
+        "docs/ARCHIVES.md is out of date: UPDATE_DOCS=1 cargo test -p cadmill-archive"
     );
 }

@@ -130,7 +130,7 @@ fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted,
         "converted" => {
             Ok(Converted { warnings: answer.fields.first().and_then(|n| n.parse().ok()).unwrap_or_default() })
         }
-        "cancelled" => Err(EngineError::Rejected("the converter stopped without being told to".to_owned())),
+        "cancelled" => Err(EngineError::Rejected("the converter stopped without a request".to_owned())),
         "memory" => Err(EngineError::OutOfMemory(answer.text())),
         "option" => Err(EngineError::Option(answer.text())),
         _ => match unusable(answer) {

@@ -160,7 +160,7 @@ fn create(libjvm: &Path, options: &[CString]) -> Result<JavaVM, LoadError> {
 
 /// Why there is no JVM, by the numbers of the JNI specification.
 fn refused(path: &Path, answer: jint) -> LoadError {
-    let text = format!("the JVM of {} could not be made: error {answer}", path.display());
+    let text = format!("the JVM of {} could not be created: error {answer}", path.display());
     match answer {
         jni::sys::JNI_ENOMEM => broken(Broken::Memory, text),
         jni::sys::JNI_EVERSION => broken(Broken::Version, text),

@@ -12,10 +12,10 @@ const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// It is no PEM of this label.
-    #[error("it is no PEM file with the label {0}")]
+    #[error("it is not a PEM file with the label {0}")]
     Pem(&'static str),
     /// It is a key of another kind.
-    #[error("it is no Ed25519 key")]
+    #[error("it is not an Ed25519 key")]
     Kind,
 }
 

@@ -37,13 +37,13 @@ pub type Fields = BTreeMap<Cow<'static, str>, Field>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// It has a byte that is no printable ASCII.
-    #[error("it has bytes that are no printable ASCII")]
+    #[error("it has bytes that are not printable ASCII")]
     NotAscii,
     /// It is longer than [`MAX_LINE_BYTES`].
     #[error("it is longer than any record")]
     TooLong,
     /// It is no JSON object of strings and whole numbers.
-    #[error("it is no JSON object of strings and whole numbers")]
+    #[error("it is not a JSON object of strings and integers")]
     NotAnObject,
     /// It is not written in the canonical form.
     #[error("it is not in the canonical form")]

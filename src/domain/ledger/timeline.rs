@@ -243,7 +243,7 @@ impl Timeline {
     ) -> Result<(), String> {
         match self.open.get(&intent) {
             Some((of, act, _)) if *of == file && *act == effect.act() => {}
-            _ => return Err(format!("record {intent} is no open intent of this act on this file")),
+            _ => return Err(format!("record {intent} is not an open intent of this act on this file")),
         }
         let (_, _, method) = self.open.remove(&intent).unwrap_or((0, Act::Create, String::new()));
         let Some(life) = self.lives.get_mut(&file) else { return Ok(()) };

@@ -189,7 +189,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("there is no record"),
-            Self::Damaged { line, why } => write!(f, "line {line} is no record: {why}"),
+            Self::Damaged { line, why } => write!(f, "line {line} is not a record: {why}"),
             Self::Changed { seq } => {
                 write!(f, "record {seq} was changed, or the hash of it that record {} names", seq + 1)
             }

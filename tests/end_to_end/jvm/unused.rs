@@ -162,13 +162,13 @@ async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
     world.set("CADMILL_LIMITS_TIMEOUT", "1h");
     world.set("CADMILL_LOG_LEVEL", "debug");
     let (worker, hung) = ready(&world, None).await;
-    world.wait_until_said("a waiting engine host has loaded its engine").await;
+    world.wait_until_said("a warm engine host has loaded its engine").await;
     super::warm::signal(hung, Signal::STOP);
     let id = world.submit(&archive("who"), "stl").await;
     let (process, count) = served(&world, id).await;
     assert!(process != hung && count == 1);
     assert_eq!(world.job(id).await.attempt, 1);
-    assert_eq!(world.said("a waiting engine host did not take its job and was killed"), 1);
+    assert_eq!(world.said("a warm engine host did not accept its job and was killed"), 1);
     assert!(!crate::misbehaviour::is_alive(hung));
     stops_clean(&world, worker).await;
 }
@@ -201,7 +201,7 @@ async fn an_engine_that_cannot_be_loaded_is_tried_once_a_job() {
         fails_clearly(&world, id).await;
         assert_eq!(counted.starts().len() - before, jobs);
     }
-    assert_eq!(world.said("another is started"), 0);
+    assert_eq!(world.said("starting another"), 0);
     assert_eq!(worker.terminate(), Some(0));
     world.workspace_is_empty().await;
 }
@@ -253,7 +253,7 @@ async fn one_that_waits_in_a_private_workspace_serves_its_job() {
     assert!(!crate::misbehaviour::is_alive(second), "the second job was another's");
     let outside = crate::support::tree(world.place());
     assert_eq!(outside.len(), 1, "the mount point and nothing else: {outside:?}");
-    assert_eq!(world.said("another is started"), 0);
+    assert_eq!(world.said("starting another"), 0);
     let killed = waiting(&worker).await;
     kill(killed);
     let id = world.submit(&archive("who"), "stl").await;

@@ -200,7 +200,7 @@ pub(crate) async fn another_serves_for_one_that_dies_with_the_job(world: &World)
     let (process, count) = served(world, id).await;
     assert!(process != given_out && count == 1);
     assert_eq!(world.job(id).await.attempt, 1);
-    assert_eq!(world.said("a waiting engine host ended before its job"), 1);
+    assert_eq!(world.said("a warm engine host exited before its job"), 1);
     stops_clean(world, worker).await;
 }
 
@@ -237,7 +237,7 @@ async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let second = world.worker("second", None);
-    world.wait_until_said("they were removed").await;
+    world.wait_until_said("removed the workspaces of a dead process").await;
     stops_clean(&world, second).await;
 }
 

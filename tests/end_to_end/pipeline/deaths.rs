@@ -72,7 +72,7 @@ async fn a_paused_worker_cannot_publish() {
     let (job, dxf) = world.completed(id).await;
     assert_eq!(job.attempt, 2);
     first.signal(Signal::CONT);
-    world.wait_until_said("too late and is not published").await;
+    world.wait_until_said("too late; not publishing it").await;
     // It has destroyed its files all the same, and its ledger says so.
     let after = world.wait(id, "audited", |job| job.audit.len() == 2).await;
     assert!(after.output == job.output && after.attempt == 2 && after.times == job.times, "{after:?}");
@@ -90,7 +90,7 @@ async fn a_paused_worker_cannot_publish_over_a_running_one() {
     second.stopped().await;
     assert_eq!(world.job(id).await.attempt, 2);
     first.signal(Signal::CONT);
-    world.wait_until_said("too late and is not published").await;
+    world.wait_until_said("too late; not publishing it").await;
     let job = world.job(id).await;
     assert_eq!((job.state, job.attempt, job.output), (State::Processing, 2, None));
     // The first has the lease of the second to watch now; the second goes on in time.
@@ -133,7 +133,7 @@ async fn workers_that_are_killed_more_often_than_the_lease_take_the_job_over() {
         assert!(lives <= MOST_LIVES, "{:?}", world.job(id).await.lease);
         let watcher = world.worker(&format!("watcher-{lives}"), None);
         // From then on it lives for a third of a lease.
-        while !watcher.log().contains("its lease is watched") && world.job(id).await.attempt == 1 {
+        while !watcher.log().contains("watching its lease") && world.job(id).await.attempt == 1 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         tokio::time::sleep(LEASE / 3).await;

@@ -15,15 +15,16 @@ use std::path::PathBuf;
 pub(crate) fn load(request: &EngineRequest, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     use cadmill_native_sys::{JvmSetting, load_jvm};
     let missing = |text: &str| LoadError::Broken { how: Broken::Missing, text: text.to_owned() };
-    let jvm =
-        request.library.jvm.as_deref().ok_or_else(|| missing("the engine says nothing of its class path"))?;
+    let jvm = request.library.jvm.as_deref().ok_or_else(|| missing("the engine has no class path"))?;
     if let Some(problem) = &jvm.problem {
         return Err(missing(problem));
     }
-    let home = jvm.home.as_ref().ok_or_else(|| missing("there is no Java"))?;
+    let home = jvm.home.as_ref().ok_or_else(|| missing("no Java was found"))?;
     let scratch = match &request.task {
         Task::Await { .. } => PathBuf::from(WHEREVER_IT_IS),
-        _ => std::env::current_dir().map_err(|e| missing(&format!("no place for temporaries: {e}")))?,
+        _ => {
+            std::env::current_dir().map_err(|e| missing(&format!("no directory for temporary files: {e}")))?
+        }
     };
     let setting = JvmSetting {
         libjvm: home.join(LIBJVM),

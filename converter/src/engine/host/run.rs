@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Serves one request in a process that `enter` confines.
 pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepError>) -> ExitCode {
     if std::io::stdin().is_terminal() || std::env::args_os().len() > 1 {
-        eprintln!("cadmill-engine-host {}: started by cadmill, not by hand", cadmill_core::BUILD);
+        eprintln!("cadmill-engine-host {}: for use by cadmill only", cadmill_core::BUILD);
         return ExitCode::from(2);
     }
     let Ok(mut channel) = Channel::take() else { return ExitCode::from(70) };
@@ -26,7 +26,7 @@ pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepEr
     let confined = if request.version == VERSION {
         enter(&request, &channel).map_err(|e| e.to_string())
     } else {
-        Err(format!("it speaks protocol version {VERSION}, the supervisor {}", request.version))
+        Err(format!("protocol version mismatch: engine host {VERSION}, supervisor {}", request.version))
     };
     let reporter = Arc::new(Reporter::new(channel));
     let (answer, peak_memory_bytes) = match confined {

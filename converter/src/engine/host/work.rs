@@ -24,7 +24,7 @@ pub(crate) fn run(
     }
     // Whatever blames another than the engine is said before any code of it runs.
     if !native_sys::zeroed::is_in_force() {
-        return Answer::Setup("memory would not come zeroed: the linker has taken another malloc".to_owned());
+        return Answer::Setup("zeroing of memory is not in force: another malloc was linked".to_owned());
     }
     if let Task::Convert { options, .. } = &request.task
         && let Err(text) = check_options(request.library.kind, options)

@@ -2,6 +2,7 @@
 //! What cannot be read is unknown, and never taken for good.
 
 use super::KernelLandlock;
+use crate::linux::proc;
 use crate::workspace::Workspace;
 use serde::Serialize;
 use std::path::Path;
@@ -51,7 +52,7 @@ impl Machine {
             landlock: KernelLandlock::look(&kernel),
             kernel,
             uid: rustix::process::getuid().as_raw(),
-            capabilities: read("/proc/self/status").and_then(|status| capabilities(&status)),
+            capabilities: read("/proc/self/status").and_then(|status| proc::capabilities(&status)),
             swap_bytes: read("/proc/swaps").map(|text| swap_bytes(&text)),
             core_pattern: read("/proc/sys/kernel/core_pattern"),
             workspace_unswappable: kind == "ramfs" || has_noswap(&scratch),
@@ -65,12 +66,6 @@ impl Machine {
 
 fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
-}
-
-/// `CapEff` of a `/proc/PID/status`.
-pub(crate) fn capabilities(status: &str) -> Option<u64> {
-    let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(field.trim(), 16).ok()
 }
 
 /// Sum of the sizes in `/proc/swaps`: the third column, in KiB (proc(5)).
@@ -119,8 +114,8 @@ mod tests {
 
     #[test]
     fn capabilities_are_read() {
-        assert_eq!(capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
-        assert_eq!(capabilities("Name:\tx\n"), None);
+        assert_eq!(proc::capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
+        assert_eq!(proc::capabilities("Name:\tx\n"), None);
     }
 
     #[test]

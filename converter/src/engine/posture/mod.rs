@@ -11,7 +11,6 @@ mod machine;
 pub use check::{Check, Verdict, checks};
 pub use landlock::{KernelLandlock, Lack, Support, lacks};
 pub use machine::Machine;
-pub(crate) use machine::capabilities;
 
 use crate::engine::confinement::{InForce, Level, too_weak};
 use crate::engine::protocol::{Answer, EngineRequest, Library, Task};
@@ -67,7 +66,7 @@ pub fn probe(
     let machine = Machine::look(&workspace, entered);
     workspace.remove()?;
     let Outcome::Answered(Answer::Probed) = report.outcome else {
-        let text = format!("the engine host did not tell how it is confined: {:?}", report.outcome);
+        let text = format!("the engine host did not report its confinement: {:?}", report.outcome);
         return Err(Failure::new(FailureCode::EngineHost, text));
     };
     let engine = report.confinement.unwrap_or_default();
@@ -83,7 +82,7 @@ fn tried(outsider: &mut Outsider, engine: Pid) -> Option<Vec<&'static str>> {
         match attack {
             Ok(found) => ways.extend(found),
             Err(error) => {
-                tracing::warn!(error = %error, "no process outside could try the private workspace");
+                tracing::warn!(error = %error, "no outside process could test the private workspace");
                 return None;
             }
         }

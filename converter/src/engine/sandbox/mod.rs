@@ -8,11 +8,11 @@
 //! 1. [`descriptors`]: take the two pipes out of the library's reach, close the rest
 //! 2. [`environment`]: empty but for three names; [`label`]: what others see of the process
 //! 3. [`limits`]: memory, file size, stack, descriptors, no core dump
-//! 4. [`tiers`]: a network namespace, where the host allows it
-//! 5. [`tiers`]: a user id of its own, where the supervisor gave one; no capability
+//! 4. [`namespaces`]: a network namespace, where the host allows it
+//! 5. [`namespaces`]: a user id of its own, where the supervisor gave one; no capability
 //! 6. [`parent`]: die with the supervisor; no terminal
 //! 7. [`privileges`]: none can be gained, nobody may look inside
-//! 8. [`crash`] and [`violation`]: say what happened when it dies; what it removes is moved aside ([`removal`])
+//! 8. [`crash_handler`] and [`sigsys`]: say what happened when it dies; what it removes is moved aside ([`unlink_guard`])
 //! 9. Landlock ([`files`]): which files may be opened
 //! 10. seccomp ([`syscalls`]): which calls may be made
 //!
@@ -20,7 +20,7 @@
 //! is told ([`InForce`]), and judged against the minimum before a library is loaded.
 //! Any other step that fails ends the job.
 //!
-//! This module is also the only place of unsafe code outside `native-sys`.
+//! Unsafe code is here, in [`crate::linux`] and in `native-sys`, and nowhere else.
 
 mod closure;
 pub mod crash_handler;
@@ -39,7 +39,6 @@ pub mod syscalls;
 pub mod unlink_guard;
 
 use crate::engine::confinement::InForce;
-use crate::engine::posture::{self};
 use crate::engine::protocol::EngineRequest;
 use crate::linux::proc::status_text;
 use cadmill_core::domain::format::EngineKind;
@@ -116,7 +115,7 @@ fn read_back(mut in_force: InForce, status: File) -> io::Result<Confined> {
     if field("Seccomp:") != Some("2") {
         in_force.seccomp = None;
     }
-    in_force.capabilities = posture::capabilities(&text).unwrap_or(u64::MAX);
+    in_force.capabilities = crate::linux::proc::capabilities(&text).unwrap_or(u64::MAX);
     Ok(Confined { in_force, status, after_loading: limits::after_loading })
 }
 

@@ -178,12 +178,14 @@ impl Dialogue {
             Message::Done { answer: Answer::Unavailable { message, .. }, .. }
                 if self.phase == Phase::Loading =>
             {
-                format!("it says that it cannot be used, and its file does not bear that out: {message}")
+                format!(
+                    "it reported that its library cannot be used, but the library file does not confirm it: {message}"
+                )
             }
             Message::Done { answer, .. } => {
-                format!("it answered '{}' when that is no answer", name(answer))
+                format!("it sent the reply '{}' out of sequence", name(answer))
             }
-            _ => "it sent a message of another moment".to_owned(),
+            _ => "it sent a message out of sequence".to_owned(),
         };
         self.junk(&said)
     }

@@ -27,7 +27,7 @@ pub(super) fn classify_exit(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outco
         if signal == SIGSYS {
             tracing::error!(
                 syscall = seen.violation.map(crate::engine::sandbox::syscalls::name),
-                "an engine made a forbidden system call and was ended"
+                "an engine made a forbidden system call and was killed"
             );
             return Outcome::Violation { syscall: seen.violation };
         }
@@ -51,7 +51,7 @@ pub(super) fn classify_exit(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outco
         None => Outcome::NoAnswer { exit },
         Some(Answer::Cancelled) if seen.cancelled_at.is_some() => Outcome::Cancelled,
         // A host that waits for work stops by itself when none is to come.
-        Some(Answer::Cancelled) => Outcome::Misbehaved("it stopped without being told to".to_owned()),
+        Some(Answer::Cancelled) => Outcome::Misbehaved("it stopped without a request".to_owned()),
         Some(Answer::OutOfMemory(_)) => {
             let observed = starved(seen, caps).unwrap_or(seen.peak_resident.max(seen.peak_data));
             Outcome::Cap(Cap::Memory { limit: caps.memory_bytes, observed })

@@ -18,15 +18,15 @@ pub fn engine_host(named: Option<&Path>) -> Result<PathBuf, Failure> {
             // It is started in another directory.
             std::path::absolute(path).map_err(|e| Failure::io("finding the engine host", &e))
         } else {
-            let message = format!("{HOST_VARIABLE} names {}, which is no file", path.display());
+            let message = format!("{HOST_VARIABLE} names {}, which is not a file", path.display());
             Err(Failure::new(FailureCode::EngineHost, message))
         };
     }
-    let own = std::env::current_exe().map_err(|e| Failure::io("finding our own binary", &e))?;
+    let own = std::env::current_exe().map_err(|e| Failure::io("finding the path of this program", &e))?;
     let path = own.with_file_name(HOST_NAME);
     if path.is_file() {
         return Ok(path);
     }
-    let message = format!("{HOST_NAME} is not beside {}", own.display());
+    let message = format!("{HOST_NAME} is not in the directory of {}", own.display());
     Err(Failure::new(FailureCode::EngineHost, message))
 }

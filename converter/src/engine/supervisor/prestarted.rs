@@ -38,10 +38,10 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandoffError {
     /// It was dead, or died before it had read what it was to do.
-    #[error("a waiting engine host ended before its job")]
+    #[error("a warm engine host exited before its job")]
     Ended,
     /// It did not read it within seconds, and was killed.
-    #[error("a waiting engine host did not take its job and was killed")]
+    #[error("a warm engine host did not accept its job and was killed")]
     TimedOut,
 }
 
@@ -114,7 +114,7 @@ impl HostThread {
     fn run(self, started: &Sender<HostControl>, told: &SyncSender<Event>) -> io::Result<ProcessReport> {
         let mut tell = |event| {
             if matches!(event, Event::Loaded(_)) {
-                tracing::debug!("a waiting engine host has loaded its engine");
+                tracing::debug!("a warm engine host has loaded its engine");
             }
             drop(told.try_send(event));
         };
@@ -184,7 +184,7 @@ impl WarmHost {
         events: &mut dyn FnMut(Event),
     ) -> Result<ProcessReport, HandoffError> {
         if let Err(error) = self.send(task) {
-            tracing::debug!(error = %error, "a waiting engine host could not be told what to do");
+            tracing::debug!(error = %error, "could not send the job to a warm engine host");
             // It has died, or must not wait for what does not come.
             let _ = pidfd_send_signal(&self.control.handle, Signal::KILL);
         }

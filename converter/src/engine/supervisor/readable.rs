@@ -29,11 +29,11 @@ pub(super) fn obstacle(directory: &Path) -> io::Result<Option<&'static str>> {
                 continue;
             }
             let Ok(found) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else {
-                return Ok(Some("a file that cannot be looked at"));
+                return Ok(Some("a file that cannot be inspected"));
             };
             let inner = [path.as_slice(), b"/", name.to_bytes()].concat();
             if inner.len() > LONG_PATH {
-                return Ok(Some("files too deep in one another"));
+                return Ok(Some("files that are too deeply nested"));
             }
             let mode = Mode::from_raw_mode(found.st_mode);
             match FileType::from_raw_mode(found.st_mode) {

@@ -356,8 +356,10 @@ impl<'a> Watch<'a> {
         if let Err(error) = flat
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::error!(error = %error, "what an engine left could not be made easy to remove");
-            self.seen.killed.get_or_insert(Outcome::Misbehaved("it left files that resist".to_owned()));
+            tracing::error!(error = %error, "could not prepare the files of a dead engine for removal");
+            self.seen
+                .killed
+                .get_or_insert(Outcome::Misbehaved("it left files that cannot be removed".to_owned()));
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Lay
         match value.to_str() {
             Some("") => {}
             Some(text) => said.note(key, key.kind.parse(text), origin, &key.kind.shown(text)),
-            None => said.note(key, None, origin, "bytes that are no UTF-8"),
+            None => said.note(key, None, origin, "bytes that are not UTF-8"),
         }
     }
     said

@@ -122,7 +122,7 @@ fn convert(kind: Kind, value: &DeValue<'_>) -> (Option<Value>, String) {
             };
             match texts {
                 Some(texts) => (kind.list(texts.clone()), bad(&texts)),
-                None => (None, "a list of other things than texts".to_owned()),
+                None => (None, "a list with values that are not texts".to_owned()),
             }
         }
         DeValue::Array(_) => (None, "a list".to_owned()),
@@ -194,7 +194,7 @@ mod tests {
             ("s3.path_style = 'yes'", "found a text, expected true or false"),
             ("worker.memory = 1.5", "found a number with a fraction, "),
             ("api.tokens = ['me:secret']", "found a text of 9 characters, which is not shown as item 1, "),
-            ("api.tokens = [3]", "found a list of other things than texts, "),
+            ("api.tokens = [3]", "found a list with values that are not texts, "),
             ("s3.secret_key = 12345", "found a number, "),
             ("backend = {}", "found a table, "),
         ] {

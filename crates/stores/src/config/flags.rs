@@ -25,7 +25,7 @@ pub fn augment(command: Command, binary: Program) -> Command {
     let print = Arg::new(PRINT)
         .long(PRINT)
         .action(ArgAction::SetTrue)
-        .help("Print the configuration as it takes effect, with where each value came from, and end");
+        .help("Print the effective configuration with the origin of each value, and exit");
     let mut command = command.arg(file).arg(print);
     for key in KEYS.iter().filter(|key| key.uses.contains(&binary)) {
         let Some(flag) = key.flag() else { continue };

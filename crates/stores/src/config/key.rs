@@ -116,7 +116,7 @@ keys! {
     DataDir = "data_dir", Kind::Path, Value("cadmill-data"), EVERY, "Directory of the embedded backend; uploads and results lie there as plain files until they are purged";
 
     LogFormat = "log.format", Kind::Choice(&["text", "json"]), Value("text"), EVERY, "Form of the log lines on standard error";
-    LogLevel = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), Value("info"), EVERY, "Least important lines that are logged";
+    LogLevel = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), Value("info"), EVERY, "Minimum level of the lines that are logged";
 
     AwsRegion = "aws.region", Kind::Text, Unset("as the AWS SDK finds it"), EVERY, "AWS region";
     AwsEndpoint = "aws.endpoint", Kind::Url, Unset("AWS"), EVERY, "Endpoint of all services, for emulators";
@@ -130,16 +130,16 @@ keys! {
 
     DynamodbTable = "dynamodb.table", Kind::Text, Unset("none"), EVERY, "Table of jobs";
     SqsQueueUrl = "sqs.queue_url", Kind::Url, Unset("none"), EVERY, "Queue of events";
-    SqsDeadLetterUrl = "sqs.dead_letter_url", Kind::Url, Unset("none"), EVERY, "Queue of events that nobody could handle";
+    SqsDeadLetterUrl = "sqs.dead_letter_url", Kind::Url, Unset("none"), EVERY, "Dead-letter queue of events";
 
     ApiListen = "api.listen", Kind::Address, Value("127.0.0.1:8080"), API, "Address and port of the API";
-    ApiAuth = "api.auth", Kind::Choice(&["none", "tokens", "oidc"]), Value("none"), API, "How callers prove who they are; none is for loopback only";
+    ApiAuth = "api.auth", Kind::Choice(&["none", "tokens", "oidc"]), Value("none"), API, "How callers authenticate; none is for loopback only";
     ApiTokens = "api.tokens", Kind::Tokens, Value(""), API, "Bearer tokens: their owners and their SHA-256; with :auditor behind it a token may read the audit of every job";
     ApiOidcIssuer = "api.oidc.issuer", Kind::Url, Unset("none"), API, "Issuer that tokens must name";
     ApiOidcAudience = "api.oidc.audience", Kind::Text, Unset("none"), API, "Audience that tokens must name";
     ApiOidcJwksUrl = "api.oidc.jwks_url", Kind::Url, Unset("as the issuer's discovery document says"), API, "Where the issuer's keys are";
     ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
-    ApiOidcRoleClaim = "api.oidc.role_claim", Kind::Text, Unset("no caller is an auditor"), API, "Claim that makes a caller an auditor, if it is, or has among its words, cadmill.auditor";
+    ApiOidcRoleClaim = "api.oidc.role_claim", Kind::Text, Unset("no caller is an auditor"), API, "Claim that makes a caller an auditor if it is cadmill.auditor, or contains that word";
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
     ApiTrustedProxies = "api.trusted_proxies", Kind::Networks, Value(""), API, "Networks of the proxies before this server, such as 10.0.0.0/16; from them the client's address is taken from X-Forwarded-For, and only the total limits their connections";
     ApiConnections = "api.connections", CONNECTIONS, Value("4096"), API, "Connections that the API keeps open; fewer where RLIMIT_NOFILE leaves room for fewer";
@@ -149,19 +149,19 @@ keys! {
     ApiProxyIdleTime = "api.proxy_idle_time", CONNECTION_TIME, Value("75s"), API, "The same for a connection of api.trusted_proxies; longer than the proxy keeps an idle connection";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
     ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
-    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "How long an upload URL is good at most";
+    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "Maximum lifetime of an upload URL";
     ApiUploadMinRate = "api.upload_min_rate", Kind::Size { min: KIB, max: TIB }, Value("256K"), API, "Bytes that a client uploads in a second at least; a URL is good for a minute and as long as its bytes take at this rate";
-    ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "How long a download URL is good";
+    ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "Lifetime of a download URL";
     ApiMultipartThreshold = "api.multipart_threshold", Kind::Size { min: 1, max: 5 * GIB }, Value("64M"), API, "Uploads larger than this are made in parts";
     ApiPartSize = "api.part_size", Kind::Size { min: 5 * MIB, max: 5 * GIB }, Value("16M"), API, "Size of a part, 5 MiB to 5 GiB; larger where a file would have more than 10000 parts";
     ApiMaxUpload = "api.max_upload", Kind::Size { min: 1, max: 5 * TIB }, Value("8G"), API, "Largest upload";
 
-    JobUploadWindow = "job.upload_window", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("2h"), EVERY, "From creation to the end of the wait for an upload";
-    JobLease = "job.lease", Kind::Duration { min: SECOND, max: HOUR }, Value("30s"), EVERY, "How long a worker's claim is good without renewal";
-    JobRedeliver = "job.redeliver", Kind::Duration { min: SECOND, max: DAY }, Value("5m"), EVERY, "After how long an uploaded job that no worker has claimed is announced again";
-    JobMaxAttempts = "job.max_attempts", Kind::Count { min: 1, max: 100 }, Value("3"), EVERY, "Times that a job may be tried";
-    JobRetention = "job.retention", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), EVERY, "How long a result is kept that nobody has fetched";
-    JobLinger = "job.linger", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("20m"), EVERY, "After how long the objects of an ended job are deleted once more";
+    JobUploadWindow = "job.upload_window", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("2h"), EVERY, "How long a job waits for its upload after its creation";
+    JobLease = "job.lease", Kind::Duration { min: SECOND, max: HOUR }, Value("30s"), EVERY, "How long a lease is valid without renewal";
+    JobRedeliver = "job.redeliver", Kind::Duration { min: SECOND, max: DAY }, Value("5m"), EVERY, "How long until an uploaded job that no worker has claimed is announced again";
+    JobMaxAttempts = "job.max_attempts", Kind::Count { min: 1, max: 100 }, Value("3"), EVERY, "Maximum number of attempts of a job";
+    JobRetention = "job.retention", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), EVERY, "How long a result is kept if it is not downloaded";
+    JobLinger = "job.linger", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("20m"), EVERY, "How long until the objects of an ended job are deleted once more";
     JobRecord = "job.record", Kind::Duration { min: SECOND, max: 3650 * DAY }, Value("7d"), EVERY, "How long the record of an ended job is kept";
 
     WorkerName = "worker.name", Kind::Text, Machine("host name and random digits", machine::name), WORKER, "Name in leases and logs; no two workers may share one";
@@ -170,22 +170,22 @@ keys! {
     WorkerFetchBuffer = "worker.fetch_buffer", Kind::Size { min: 3 * MIB, max: TIB }, Value("48M"), WORKER, "Memory for parts of an upload that are on their way, for each conversion; parts are 8 MiB, or a third of this";
     WorkerWorkspace = "worker.workspace" @ "CADMILL_WORKSPACE", Kind::Path, Value("/dev/shm"), WORKER, "Memory-backed directory for the files of running jobs";
     WorkerAllowDisk = "worker.allow_disk" @ "CADMILL_ALLOW_DISK_WORKSPACE", Kind::Choice(&["no", DISK_WORDS]), Value("no"), WORKER, "Accept a workspace on a disk, where deleted plaintext may be found later";
-    WorkerPrivateWorkspace = "worker.private_workspace" @ "CADMILL_PRIVATE_WORKSPACE", Kind::Choice(&["auto", "no", "required"]), Value("auto"), WORKER, "Memory in a mount namespace of the worker's own for the workspaces, as large as worker.memory: where the host gives it, or else no start";
+    WorkerPrivateWorkspace = "worker.private_workspace" @ "CADMILL_PRIVATE_WORKSPACE", Kind::Choice(&["auto", "no", "required"]), Value("auto"), WORKER, "Private tmpfs for the workspaces in a separate mount namespace, as large as worker.memory: auto uses it where the host allows it, required does not start without it";
     WorkerEnginesFile = "worker.engines_file" @ "CADMILL_ENGINES_FILE", Kind::Path, Unset("the built-in engines"), WORKER, "TOML file that declares engines";
     WorkerEngineHost = "worker.engine_host" @ "CADMILL_ENGINE_HOST", Kind::Path, Unset("beside the program"), WORKER, "The cadmill-engine-host binary";
-    WorkerWarm = "worker.warm", Kind::Text, Unset("none"), WORKER, "Engines, by name with commas between, for which a process waits ahead of the next job; each takes 96 MiB of worker.memory";
-    WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or give back all jobs when told to stop";
-    WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; `cadmill serve` takes 10 unless told otherwise";
-    WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Least confinement of engines that is accepted; `cadmill doctor` tells what there is";
+    WorkerWarm = "worker.warm", Kind::Text, Unset("none"), WORKER, "Engines, by name with commas between, for which a warm process waits for the next job; each takes 96 MiB of worker.memory";
+    WorkerStopWithin = "worker.stop_within", Kind::Duration { min: SECOND, max: HOUR }, Value("25s"), WORKER, "Time to finish or release all jobs on shutdown";
+    WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; the default of `cadmill serve` is 10";
+    WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Minimum confinement of engines; `cadmill doctor` shows what the host supports";
 
-    AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout"]), Value("file"), WORKER, "Where ledgers are kept; each of them has to take every record";
+    AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout"]), Value("file"), WORKER, "Where ledgers are kept; every record is written to each of them";
     AuditDirectory = "audit.directory", Kind::Path, Unset("audit in data_dir"), WORKER, "Directory of the ledgers of the sink file";
     AuditBucket = "audit.bucket", Kind::Text, Unset("s3.bucket"), WORKER, "Bucket of the ledgers of the sink s3, below audit/";
     AuditLock = "audit.lock", Kind::Choice(&["none", "governance", "compliance"]), Value("none"), WORKER, "Object Lock of the ledgers in S3; the bucket must have been made with it";
     AuditLockFor = "audit.lock_for", Kind::Duration { min: DAY, max: 36_500 * DAY }, Value("365d"), WORKER, "How long a locked ledger cannot be deleted";
     AuditSignWith = "audit.sign_with", Kind::Choice(&["nothing", "key", "kms"]), Value("nothing"), WORKER, "What signs the heads of ledgers; unsigned they prove nothing";
     AuditKeyFile = "audit.key_file", Kind::Path, Unset("none"), WORKER, "File of the Ed25519 signing key, PKCS#8 in PEM";
-    AuditKey = "audit.key", Kind::Pem, Unset("none"), WORKER, "The signing key itself, where there is no audit.key_file; from a file or the environment only";
+    AuditKey = "audit.key", Kind::Pem, Unset("none"), WORKER, "The signing key itself, if audit.key_file is not set; from a file or the environment only";
     AuditKmsKey = "audit.kms_key", Kind::Text, Unset("none"), WORKER, "Id, ARN or alias of the signing key in AWS KMS, of the spec ECC_NIST_EDWARDS25519";
 
     LimitsMemory = "limits.memory", Kind::Size { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("4G"), WORKER, "Memory that the engine may use for one conversion";

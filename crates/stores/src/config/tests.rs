@@ -309,7 +309,7 @@ const TABLE_HEAD: &str =
 /// environment the test writes it instead.
 #[test]
 fn documented_table_is_this_one() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
     let document = std::fs::read_to_string(path).unwrap();
     let (head, _) = document.split_once(TABLE_HEAD).expect("docs/CONFIGURATION.md has the table's head");
     let rows: String = KEYS.iter().map(row).collect();
@@ -319,7 +319,7 @@ fn documented_table_is_this_one() {
     }
     assert!(
         std::fs::read_to_string(path).unwrap() == expected,
-        "docs/CONFIGURATION.md is out of date: UPDATE_DOCS=1 cargo test -p cadmill-core"
+        "docs/CONFIGURATION.md is out of date: UPDATE_DOCS=1 cargo test -p cadmill-stores"
     );
 }
 

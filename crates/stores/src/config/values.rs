@@ -139,7 +139,7 @@ pub struct Api {
     pub upload_url_lifetime: Duration,
     /// Bytes a second that a client sends at least.
     pub upload_min_rate: u64,
-    /// How long a download URL is good.
+    /// Lifetime of a download URL.
     pub download_url_lifetime: Duration,
     /// Uploads of more bytes are made in parts.
     pub multipart_threshold_bytes: u64,
@@ -200,7 +200,7 @@ pub struct Worker {
     pub engine_host: Option<PathBuf>,
     /// Engines for which a process waits ahead of the next job, with commas between.
     pub warm: Option<String>,
-    /// Time to finish or give back all jobs when told to stop.
+    /// Time to finish or release all jobs on shutdown.
     pub stop_within: Duration,
     /// Least confinement of engines, by the word of its level.
     pub min_posture: String,

@@ -175,6 +175,6 @@ pub fn keys() -> StaticCredentials {
 fn program() -> PathBuf {
     match std::env::var_os("CADMILL_MOTO_SERVER") {
         Some(path) => path.into(),
-        None => concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/bin/moto_server").into(),
+        None => concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/moto_server").into(),
     }
 }

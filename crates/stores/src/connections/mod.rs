@@ -91,8 +91,8 @@ pub async fn serve<S, B>(
     tokio::pin!(connection, stop);
     let over = async {
         tokio::select! {
-            late = watch.expired() => tracing::debug!(reason = late.as_str(), "a connection was ended"),
-            () = seat.evicted() => tracing::debug!("a connection gave way to another"),
+            late = watch.expired() => tracing::debug!(reason = late.as_str(), "connection closed"),
+            () = seat.evicted() => tracing::debug!("connection closed to make room for another"),
         }
     };
     tokio::pin!(over);

@@ -53,10 +53,10 @@ pub(super) enum Late {
 impl Late {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Head => "the head of a request did not come in time",
-            Self::Idle => "no request came in time",
-            Self::Body => "the body of a request came too slowly",
-            Self::Answer => "the answer was read too slowly",
+            Self::Head => "the head of a request did not arrive in time",
+            Self::Idle => "no request arrived in time",
+            Self::Body => "the body of a request arrived too slowly",
+            Self::Answer => "the response was read too slowly",
         }
     }
 }

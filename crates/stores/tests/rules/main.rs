@@ -3,3 +3,4 @@
 mod cleanup;
 mod jobs;
 mod ledger;
+mod stored;

@@ -88,7 +88,7 @@ impl Engine for Assimp {
 
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
         if !self.outputs().iter().any(|o| o.id == request.format_id) {
-            let text = format!("Assimp {} writes no format '{}'", self.version, request.format_id);
+            let text = format!("Assimp {} cannot write format '{}'", self.version, request.format_id);
             return Err(EngineError::Option(text));
         }
         let options = options::parse(request.options).map_err(EngineError::Option)?;

@@ -237,9 +237,9 @@ impl Gdal {
             .into_iter()
             .find(|(driver, name)| name.eq_ignore_ascii_case(id) && self.writes(*driver, name));
         let (_, name) = found.ok_or_else(|| {
-            EngineError::Option(format!("this build of GDAL {} writes no format '{id}'", self.version))
+            EngineError::Option(format!("this build of GDAL {} cannot write format '{id}'", self.version))
         })?;
-        CString::new(name).map_err(|_| EngineError::Option(format!("'{id}' names no format")))
+        CString::new(name).map_err(|_| EngineError::Option(format!("'{id}' is not a format")))
     }
 
     /// Translates, and lets writers that gain by it write through our own files.

@@ -17,7 +17,10 @@ impl Record {
     pub fn read(fields: Fields) -> Result<(Header, Record), String> {
         let mut take = Take(fields);
         let header = Header {
-            ledger: take.text("ledger")?.parse().map_err(|_| "ledger is no name of a ledger".to_owned())?,
+            ledger: take
+                .text("ledger")?
+                .parse()
+                .map_err(|_| "ledger is not the name of a ledger".to_owned())?,
             seq: take.number("seq")?,
             prev: take.hash("prev")?,
             at_ms: take.number("at_ms")?,
@@ -27,7 +30,7 @@ impl Record {
         let record = take.record(&kind, &header)?;
         match take.0.keys().next() {
             None => Ok((header, record)),
-            Some(name) => Err(format!("{name} is no member of this record")),
+            Some(name) => Err(format!("{name} is not a member of this record")),
         }
     }
 }
@@ -39,7 +42,7 @@ impl Take {
     fn number(&mut self, name: &str) -> Result<u64, String> {
         match self.0.remove(name) {
             Some(Field::Number(number)) => Ok(number),
-            Some(Field::Text(_)) => Err(format!("{name} is no number")),
+            Some(Field::Text(_)) => Err(format!("{name} is not a number")),
             None => Err(format!("{name} is missing")),
         }
     }
@@ -47,7 +50,7 @@ impl Take {
     fn text(&mut self, name: &str) -> Result<String, String> {
         match self.0.remove(name) {
             Some(Field::Text(text)) => Ok(text.into_owned()),
-            Some(Field::Number(_)) => Err(format!("{name} is no text")),
+            Some(Field::Number(_)) => Err(format!("{name} is not a text")),
             None => Err(format!("{name} is missing")),
         }
     }
@@ -59,7 +62,7 @@ impl Take {
     fn hash(&mut self, name: &str) -> Result<String, String> {
         let text = self.text(name)?;
         let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if text.len() == 64 && digits { Ok(text) } else { Err(format!("{name} is no SHA-256")) }
+        if text.len() == 64 && digits { Ok(text) } else { Err(format!("{name} is not a SHA-256")) }
     }
 
     fn birth(&mut self) -> Result<Creation, String> {

@@ -45,7 +45,7 @@ impl KmsSigner {
     /// Asks for the public half of the key. Blocks.
     ///
     /// # Errors
-    /// Of KMS; [`cadmill_core::ports::PortError::Corrupt`] when it is no Ed25519 key.
+    /// Of KMS; [`cadmill_core::ports::PortError::Corrupt`] when it is not an Ed25519 key.
     pub fn new(settings: KmsSettings) -> PortResult<Self> {
         const ASKING: &str = "asking for the public signing key";
         let blocking = Blocking::new()?;
@@ -64,7 +64,7 @@ impl KmsSigner {
             let der = reply.public_key.ok_or_else(|| corrupt(ASKING, "the reply has no key"))?;
             Ok((client, der.into_inner()))
         })?;
-        let public = PublicKey::from_der(&der).map_err(|_| corrupt(ASKING, "it is no Ed25519 key"))?;
+        let public = PublicKey::from_der(&der).map_err(|_| corrupt(ASKING, "it is not an Ed25519 key"))?;
         Ok(Self { blocking, client, key, public })
     }
 }

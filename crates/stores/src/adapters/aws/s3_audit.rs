@@ -189,7 +189,7 @@ impl AuditSink for S3Audit {
 
     fn read_head(&self, ledger: LedgerId) -> PortResult<SignedHead> {
         let bytes = self.0.get(OPERATION_HEAD, self.0.head(ledger))?;
-        serde_json::from_slice(&bytes).map_err(|_| corrupt(OPERATION_HEAD, "it is no head"))
+        serde_json::from_slice(&bytes).map_err(|_| corrupt(OPERATION_HEAD, "it is not a ledger head"))
     }
 }
 

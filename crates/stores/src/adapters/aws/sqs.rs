@@ -108,7 +108,7 @@ impl EventQueue for SqsQueue {
             .queue_url(&self.queue)
             .receipt_handle(&message.receipt)
             .visibility_timeout(seconds(hidden, MAX_HIDDEN));
-        change.send().await.map_err(|e| about_receipt("hiding a message", &e))?;
+        change.send().await.map_err(|e| about_receipt("changing the visibility of a message", &e))?;
         Ok(())
     }
 
@@ -124,8 +124,9 @@ impl EventQueue for SqsQueue {
     /// # Errors
     /// [`PortError::Refused`] without a queue of dead letters; the message stays.
     async fn dead_letter(&self, message: &Message) -> PortResult<()> {
-        const OPERATION: &str = "burying a message";
-        let dead = self.dead.as_deref().ok_or_else(|| refused(OPERATION, "no queue of dead letters"))?;
+        const OPERATION: &str = "moving a message to the dead-letter queue";
+        let dead =
+            self.dead.as_deref().ok_or_else(|| refused(OPERATION, "no dead-letter queue is configured"))?;
         self.send_to(OPERATION, dead, &message.body).await?;
         self.delete(message).await
     }

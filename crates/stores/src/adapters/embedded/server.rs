@@ -174,7 +174,7 @@ impl EmbeddedS3 {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         if let Err(error) = self.index.closed().await {
-            tracing::warn!(error = %error, "The index of objects was not closed well");
+            tracing::warn!(error = %error, "The index of objects was not closed cleanly");
         }
     }
 

@@ -73,7 +73,8 @@ impl AuditSink for FileAudit {
     fn read_head(&self, ledger: LedgerId) -> PortResult<SignedHead> {
         const OPERATION: &str = "reading a head";
         let bytes = read(&self.head_path(ledger), OPERATION)?;
-        let corrupt = |_| PortError::Corrupt { operation: OPERATION, reason: "it is no head".to_owned() };
+        let corrupt =
+            |_| PortError::Corrupt { operation: OPERATION, reason: "it is not a ledger head".to_owned() };
         serde_json::from_slice(&bytes).map_err(corrupt)
     }
 }

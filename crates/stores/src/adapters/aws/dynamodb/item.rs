@@ -38,7 +38,7 @@ const SHARDS: u8 = 4;
 
 /// The item of a job.
 pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
-    let record = serde_json::to_string(job).map_err(|_| refused(operation, "the job is no JSON"))?;
+    let record = serde_json::to_string(job).map_err(|_| refused(operation, "the job is not valid JSON"))?;
     if record.len() > MAX_RECORD_BYTES {
         return Err(refused(operation, "the record is larger than the 400 KB of an item"));
     }
@@ -61,8 +61,8 @@ pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
 /// The job of an item.
 pub(super) fn job(operation: &'static str, item: &Item) -> PortResult<Job> {
     let record = item.get(RECORD).and_then(|value| value.as_s().ok());
-    let record = record.ok_or_else(|| corrupt(operation, "an item has no record"))?;
-    serde_json::from_str(record).map_err(|_| corrupt(operation, "a record is no job"))
+    let record = record.ok_or_else(|| corrupt(operation, "the item has no record"))?;
+    serde_json::from_str(record).map_err(|_| corrupt(operation, "the record is not a job"))
 }
 
 /// The job of an item, if there is one and it is the item's.

@@ -79,7 +79,7 @@ impl DynamoStore {
         for name in [item::BY_OWNER, item::BY_DUE] {
             let known =
                 table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
-            let known = known.ok_or_else(|| refused(OPERATION, "the table has not the indexes of jobs"))?;
+            let known = known.ok_or_else(|| refused(OPERATION, "the table lacks the indexes of jobs"))?;
             serves &= matches!(known.index_status, None | Some(IndexStatus::Active | IndexStatus::Updating));
         }
         Ok(serves)

@@ -33,7 +33,7 @@ impl Credentials {
         })?;
         serde_json::from_slice(&text).map_err(|_| PortError::Corrupt {
             operation: OPERATION,
-            reason: format!("{FILE} is no pair of keys; delete it to get new ones"),
+            reason: format!("{FILE} is not a key pair; delete it to create a new one"),
         })
     }
 

@@ -20,7 +20,7 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let (files, known) = (blobs::files(&directory)?, index.blobs().await?);
     let missing = known.difference(&files).count();
     if missing > 0 {
-        let reason = format!("{missing} of {} files that objects.sqlite names are not there", known.len());
+        let reason = format!("{missing} of {} files that objects.sqlite names are missing", known.len());
         return Err(advise(data_dir, files.len(), damaged(&directory, &reason)));
     }
     let left: Vec<String> = files.difference(&known).cloned().collect();
@@ -60,7 +60,7 @@ fn advise(data_dir: &Path, files: usize, error: PortError) -> PortError {
         reason: format!(
             "{reason}. Nothing was deleted. objects.sqlite says which object each of the {files} files in blobs \
              belongs to; without it they cannot be served. Put back objects.sqlite, objects.sqlite-wal if there \
-             was one, and blobs, all of one time; or give the objects up: move {data}/objects.sqlite* and \
+             was one, and blobs, all of the same time; or give the objects up: move {data}/objects.sqlite* and \
              {data}/blobs to another directory, start again, and destroy them there: they are confidential. \
              Jobs whose files are lost fail, and can be submitted again"
         ),

@@ -25,7 +25,7 @@ pub(super) async fn run(
         if let Err(error) = &result
             && !failing
         {
-            tracing::warn!(error = %error, "Events of uploads cannot be sent; trying on");
+            tracing::warn!(error = %error, "Upload events cannot be sent; retrying");
         }
         failing = result.is_err();
         let wait = async {

@@ -200,8 +200,10 @@ struct Row {
 
 impl Row {
     fn of(job: &Job, operation: &'static str) -> PortResult<Self> {
-        let record = serde_json::to_string(job)
-            .map_err(|_| PortError::Refused { operation, reason: "the record is no JSON".to_owned() })?;
+        let record = serde_json::to_string(job).map_err(|_| PortError::Refused {
+            operation,
+            reason: "the record is not valid JSON".to_owned(),
+        })?;
         Ok(Self {
             id: job.id.to_string(),
             owner: job.order.owner.as_str().to_owned(),
@@ -238,7 +240,7 @@ fn readable(row: &rusqlite::Row<'_>, id: &str) -> Option<Job> {
 fn parse(record: &str, operation: &'static str) -> PortResult<Job> {
     serde_json::from_str(record).map_err(|error| PortError::Corrupt {
         operation,
-        reason: format!("a job's record is no valid JSON of a job, see its column {}", error.column()),
+        reason: format!("a job's record is not a valid job, see its column {}", error.column()),
     })
 }
 

@@ -97,7 +97,7 @@ impl Pool {
         make: Make,
     ) -> PortResult<Self> {
         if make == Make::Never && !path.exists() {
-            return Err(damaged(path, "it is not there"));
+            return Err(damaged(path, "it does not exist"));
         }
         create_private(path)?;
         let open = || connect(path, sharing).map_err(|e| opening(path, port_error(OPENING, &e, false)));
@@ -289,7 +289,7 @@ fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResu
         }
         if version > schema.version {
             return refused(format!(
-                "the file has schema version {version}, this build knows {} at most: use a newer cadmill",
+                "the file has schema version {version}, this build supports at most {}: use a newer cadmill",
                 schema.version
             ));
         }

@@ -147,7 +147,7 @@ impl EventQueue for SqliteQueue {
     async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()> {
         let (id, receipt) = (message.id.clone(), message.receipt.clone());
         self.pool
-            .write("hiding a message", move |connection| {
+            .write("changing the visibility of a message", move |connection| {
                 let sql = "UPDATE messages SET visible_at = ?3 WHERE id = ?1 AND receipt = ?2";
                 let changed = connection.execute(sql, params![id, receipt, after(now(), hidden)])?;
                 if changed == 1 { Ok(()) } else { Err(PortError::NotFound("a received message").into()) }
@@ -173,7 +173,7 @@ impl EventQueue for SqliteQueue {
     async fn dead_letter(&self, message: &Message) -> PortResult<()> {
         let (id, receipt) = (message.id.clone(), message.receipt.clone());
         self.pool
-            .write("burying a message", move |connection| {
+            .write("moving a message to the dead-letter queue", move |connection| {
                 let sql = "SELECT 1 FROM messages WHERE id = ?1 AND receipt = ?2";
                 let held = connection.query_row(sql, params![id, receipt], |_| Ok(())).optional()?;
                 held.ok_or(PortError::NotFound("a received message"))?;

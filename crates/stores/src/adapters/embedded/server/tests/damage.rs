@@ -55,11 +55,11 @@ async fn closed(directory: &TempDir) {
 type Damage = fn(&Path);
 
 const DAMAGES: [(&str, &str, Damage); 13] = [
-    ("no index", "it is not there", |data| {
+    ("no index", "it does not exist", |data| {
         fs::remove_file(data.join("objects.sqlite")).unwrap();
         fs::remove_file(data.join("objects.sqlite-wal")).unwrap();
     }),
-    ("a log without its index", "it is not there", |data| {
+    ("a log without its index", "it does not exist", |data| {
         fs::remove_file(data.join("objects.sqlite")).unwrap();
     }),
     ("an empty index", "it is empty", |data| {

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Runs every test of the workspace, and says which took longest.
+
+`cargo test` runs one program of tests after the other, and many of them wait: for a lease, a
+timeout, an engine. Here they run beside one another, each in the directory of its package as
+cargo runs it. The programs that measure what the whole machine does run alone.
+
+    tests/run.py [FILTER...]
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+# The end-to-end tests attack engines and hold caps, and bring work for all processors.
+ALONE = ("end_to_end",)
+SLOWEST = 20
+
+cargo = os.environ.get("CARGO", "cargo")
+print_lock = threading.Lock()
+
+
+def programs():
+    """Every program of tests: its name, its file and the directory of its package."""
+    command = [cargo, "test", "--workspace", "--locked", "--no-run", "--message-format", "json"]
+    built = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        sys.exit(built.returncode)
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message.get("executable"):
+            if message["profile"]["test"]:
+                place = Path(message["manifest_path"]).parent
+                yield message["target"]["name"], message["executable"], place
+
+
+def run(name, executable, place, threads, results):
+    environment = dict(os.environ, CARGO_MANIFEST_DIR=str(place), CARGO=cargo)
+    # The times of tests are an option that the stable test harness has only with this.
+    environment["RUSTC_BOOTSTRAP"] = "1"
+    command = [executable, "-Z", "unstable-options", "--report-time", "--test-threads", str(threads)]
+    begun = time.monotonic()
+    done = subprocess.run(
+        command + sys.argv[1:], cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace",
+    )
+    took = time.monotonic() - begun
+    with print_lock:
+        print(f"\n     Running {name} ({Path(executable).name}), {took:.0f} s", flush=True)
+        sys.stdout.write(done.stdout)
+        sys.stdout.flush()
+    for test, seconds in re.findall(r"^test (.*?) \.\.\. \w+ <([\d.]+)s>$", done.stdout, re.MULTILINE):
+        results["times"].append((float(seconds), f"{name}: {test}"))
+    if done.returncode != 0:
+        results["failed"].append(name)
+
+
+def main():
+    processors = os.cpu_count() or 1
+    found = sorted(programs())
+    results = {"times": [], "failed": []}
+    beside = [program for program in found if program[0] not in ALONE]
+    # Most of what these do is wait.
+    waiting = [threading.Thread(target=run, args=(*program, processors * 2, results)) for program in beside]
+    gate = threading.Semaphore(processors)
+
+    def gated(thread):
+        with gate:
+            thread.start()
+            thread.join()
+
+    starters = [threading.Thread(target=gated, args=(thread,)) for thread in waiting]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    for program in found:
+        if program[0] in ALONE:
+            run(*program, processors, results)
+    if not sys.argv[1:]:
+        documents = subprocess.run([cargo, "test", "--workspace", "--doc", "--locked"])
+        if documents.returncode != 0:
+            results["failed"].append("documentation")
+    print(f"\nThe {SLOWEST} slowest tests, in seconds:")
+    for seconds, test in sorted(results["times"], reverse=True)[:SLOWEST]:
+        print(f"{seconds:8.1f}  {test}")
+    if results["failed"]:
+        sys.exit(f"failed: {', '.join(results['failed'])}")
+
+
+if __name__ == "__main__":
+    main()
