@@ -66,7 +66,7 @@ def main():
     results = {"times": [], "failed": []}
     beside = [program for program in found if program[0] not in ALONE]
     # Most of what these do is wait.
-    waiting = [threading.Thread(target=run, args=(*program, processors * 2, results)) for program in beside]
+    waiting = [threading.Thread(target=run, args=(*program, processors, results)) for program in beside]
     gate = threading.Semaphore(processors)
 
     def gated(thread):

@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "README.ko.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "docs/ARCHITECTURE.md",
     "docs/ARCHIVES.md",
     "docs/AUDIT.md",
