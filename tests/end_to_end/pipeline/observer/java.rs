@@ -22,7 +22,7 @@ const BEHAVIOURS: [(&str, Option<&str>); 13] = [
 
 async fn seen(warm: &'static str) {
     let (mut world, _engines) = double(warm).await;
-    for (variable, value) in [("CADMILL_LIMITS_TIMEOUT", "10s"), ("CADMILL_LIMITS_MAX_OUTPUT", "16M")] {
+    for (variable, value) in [("CADMILL_LIMITS_TIMEOUT", "25s"), ("CADMILL_LIMITS_MAX_OUTPUT", "16M")] {
         world.set(variable, value);
     }
     let Some(mut watch) = Watch::of(world) else { return };
