@@ -122,7 +122,12 @@ pub(super) fn wrapped(wrapper: &Path, command: &Command) -> Command {
 pub(crate) fn preceded(before: &[&str], command: &Command) -> Command {
     let mut outer = Command::new(before[0]);
     outer.args(&before[1..]).arg(command.get_program()).args(command.get_args());
-    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
     if let Some(directory) = command.get_current_dir() {
         outer.current_dir(directory);
     }
