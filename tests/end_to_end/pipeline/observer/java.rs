@@ -1,6 +1,6 @@
 //! Converters in Java, in processes of their own and in such that waited for their job.
 
-use super::{Verdict, Watch, while_observed};
+use super::{Watch, while_observed};
 use crate::jvm::warm::{archive, double, waiting};
 
 /// What the double does, and how the job ends; none for a job that completes.
@@ -36,8 +36,7 @@ async fn seen(warm: &'static str) {
     }
     watch.world.queue_is_empty().await;
     watch.stop(worker);
-    let (agreed, verdicts) = watch.agrees();
-    assert_eq!(verdicts, [(0, Verdict::Valid); BEHAVIOURS.len()]);
+    let agreed = watch.each_is_valid(BEHAVIOURS.len());
     // What three left, and what they and others had made and removed.
     assert!(agreed.found >= 8, "{agreed:?}");
 }
