@@ -79,7 +79,7 @@ fn a_server_without_descriptors_says_so_and_recovers() {
     assert!(ask(&served, "/api/formats").starts_with("HTTP/1.1 200"));
 }
 
-/// Few descriptors leave few seats: those too are not for one client alone.
+/// With a low RLIMIT_NOFILE the limits are low, and one client still cannot use all connections.
 #[test]
 fn one_client_leaves_seats_to_others_however_few_there_are() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

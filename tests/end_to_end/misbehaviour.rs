@@ -354,7 +354,7 @@ fn a_library_that_is_missing_incomplete_or_of_another_version_is_named() {
 }
 
 #[test]
-fn a_number_of_formats_without_sense_costs_nothing() {
+fn an_absurd_number_of_formats_is_bounded() {
     let bench = Bench::new();
     let many = compile("double-of-many-formats", &["-DDOUBLE_FORMATS=(size_t)-1"]);
     engines_file(&bench, &many, "");

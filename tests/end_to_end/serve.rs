@@ -2,6 +2,7 @@
 //! worker alive and stops all. The worker here is a script: what it does with jobs is
 //! another promise.
 
+use crate::attacks::preceded;
 use crate::support::{Bench, Run};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -91,17 +92,12 @@ impl Installation {
         Self::listening(command)
     }
 
-    /// The same, with so many file descriptors at most.
+    /// The same, with RLIMIT_NOFILE set to `descriptors`.
     pub(crate) fn serve_with_descriptors(&self, descriptors: u64, arguments: &[&str]) -> Served {
-        let plain = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
-        let mut command = Command::new("bash");
-        command.args(["-c", "ulimit -n $0; exec \"$@\"", &descriptors.to_string()]);
-        command.arg(plain.get_program()).args(plain.get_args()).args(arguments);
-        for (name, _) in plain.get_envs().filter(|(_, value)| value.is_none()) {
-            command.env_remove(name);
-        }
-        command.current_dir(self.directory.path()).stdin(Stdio::null());
-        Self::listening(command)
+        let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
+        command.args(arguments);
+        let limited = ["bash", "-c", "ulimit -n $0; exec \"$@\"", &descriptors.to_string()];
+        Self::listening(preceded(&limited, &command))
     }
 
     fn listening(mut command: Command) -> Served {

@@ -7,7 +7,7 @@ set -u
 . /run/parameters
 cadmill=$TARGET/debug/cadmill
 export HOME=/root LANG=C.UTF-8
-# As a container has it: what is attacked is cadmill's own limit.
+# Above cadmill's own limit on descriptors, so that the attacks reach that limit.
 ulimit -n 65536
 
 # as USER COMMAND...: as root, or as a user without any privilege.

@@ -122,7 +122,9 @@ impl WarmPool {
         caps: &Caps,
         workspace: &Workspace,
     ) -> Result<Option<WarmHost>, Failure> {
+        // Rules name directories by their paths while they are made: only then may these move.
         if let Some(host) = self.take(&engine.name, caps)
+            && host.ahead.is_settled()
             && workspace.take_over(&host.workspace)?
         {
             host.ahead.moved(&workspace.scratch(), &workspace.output());

@@ -2,6 +2,7 @@
 
 use super::table::{Attack, End, Given};
 use crate::support::{Bench, Run, compile_c, repository, unique};
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -118,11 +119,17 @@ pub(super) fn wrapped(wrapper: &Path, command: &Command) -> Command {
     preceded(&[wrapper.to_str().unwrap()], command)
 }
 
-/// Puts another program with its arguments before a command.
+/// Puts another program with its arguments before a command, if there is one.
 pub(crate) fn preceded(before: &[&str], command: &Command) -> Command {
-    let mut outer = Command::new(before[0]);
-    outer.args(&before[1..]).arg(command.get_program()).args(command.get_args());
-    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut words = before.iter().map(OsStr::new).chain([command.get_program()]);
+    let mut outer = Command::new(words.next().expect("a program"));
+    outer.args(words).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
     if let Some(directory) = command.get_current_dir() {
         outer.current_dir(directory);
     }

@@ -32,9 +32,15 @@ struct Counted(TempDir);
 
 impl Counted {
     fn new() -> Self {
+        Self::slow(0)
+    }
+
+    /// It is the real one after so many seconds.
+    fn slow(seconds: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let real = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-engine-host");
-        let script = format!("#!/bin/sh\necho $$ >> {:?}\nexec {real:?}\n", directory.path().join("starts"));
+        let starts = directory.path().join("starts");
+        let script = format!("#!/bin/sh\necho $$ >> {starts:?}\nsleep {seconds}\nexec {real:?}\n");
         let counted = Self(directory);
         std::fs::write(counted.program(), script).unwrap();
         std::fs::set_permissions(counted.program(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -170,6 +176,19 @@ async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
     assert_eq!(world.job(id).await.attempt, 1);
     assert_eq!(world.said("a warm engine host did not accept its job and was killed"), 1);
     assert!(!crate::misbehaviour::is_alive(hung));
+    stops_clean(&world, worker).await;
+}
+
+/// Its directories move to the job's: not before it has opened them by their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_still_starting_serves_the_job_that_comes() {
+    let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
+    let slow = Counted::slow(1);
+    world.set("CADMILL_ENGINE_HOST", slow.program().to_str().unwrap());
+    let (worker, starting) = ready(&world, None).await;
+    let id = world.submit(&archive("who"), "stl").await;
+    assert_eq!(served(&world, id).await, (starting, 1));
+    assert_eq!(world.job(id).await.attempt, 1);
     stops_clean(&world, worker).await;
 }
 

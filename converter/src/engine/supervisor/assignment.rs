@@ -19,6 +19,8 @@ struct State {
     waits: bool,
     /// What its work may write, in bytes, where that is less than its cap.
     output_bytes: u64,
+    /// Whether the process has opened what its rules name, so that a directory may move.
+    confined: bool,
 }
 
 impl Assignment {
@@ -34,7 +36,7 @@ impl Assignment {
 
     fn new(work: &Path, output: &Path, since: Option<Instant>, waits: bool) -> Self {
         let written = [work.to_owned(), output.to_owned()];
-        Self(Mutex::new(State { written, since, waits, output_bytes: u64::MAX }))
+        Self(Mutex::new(State { written, since, waits, output_bytes: u64::MAX, confined: false }))
     }
 
     /// Where the process writes.
@@ -66,6 +68,16 @@ impl Assignment {
     /// What its work may write, in bytes, where that is less than its cap.
     pub(super) fn output_bytes(&self) -> u64 {
         self.state().output_bytes
+    }
+
+    /// The process is confined.
+    pub(super) fn confined(&self) {
+        self.state().confined = true;
+    }
+
+    /// Whether the process is confined.
+    pub(super) fn is_confined(&self) -> bool {
+        self.state().confined
     }
 
     /// Its work begins.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Events that are kept for one who does not listen. What comes on top is lost; the report
 /// has what matters.
@@ -33,6 +33,10 @@ const EVENTS: usize = 256;
 
 /// How often the wish to cancel is passed on.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How long a job waits for a host that was started for it to be confined, before it starts
+/// another: on a quiet machine it takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a host that waited was of no use to its job, which it had not begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -162,12 +166,25 @@ impl WarmHost {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
+    /// Waits until it is confined: from then on it names none of its directories by a path,
+    /// so that they may move. False when it has ended, or was not confined within seconds.
+    pub fn is_settled(&self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while self.is_alive() && Instant::now() < until {
+            if self.assignment.is_confined() {
+                return true;
+            }
+            std::thread::sleep(TICK);
+        }
+        false
+    }
+
     /// Its work may write so much, in bytes, if that is less than its cap.
     pub fn limit_output(&self, bytes: u64) {
         self.assignment.limit_output(bytes);
     }
 
-    /// Its directories were moved here.
+    /// Its directories were moved here. Only for one that [is settled](Self::is_settled).
     pub fn moved(&self, work: &Path, output: &Path) {
         self.assignment.moved(work, output);
     }

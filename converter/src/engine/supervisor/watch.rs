@@ -314,6 +314,7 @@ impl<'a> Watch<'a> {
     fn take_confinement(&mut self, in_force: InForce) {
         let (level, minimum) = (in_force.level(), self.minimum);
         self.seen.confinement = Some(in_force);
+        self.assignment.confined();
         if level < minimum {
             // An error of the kill is one of the next look too.
             let _ = self.kill(Outcome::TooWeak { level, minimum });

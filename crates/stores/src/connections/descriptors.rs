@@ -59,9 +59,10 @@ pub fn fit<const N: usize>(limit: u64, wanted: [usize; N]) -> Result<[usize; N],
     Ok(fitting)
 }
 
-/// How many connections one client may have of the `fitting` ones, where it might have had
-/// `per_client` of the `wanted` ones: its part of them stays what it was, and a quarter where
-/// the limit would let it have them all.
+/// The limit per client when a listener's total is lowered from `wanted` to `fitting`: the
+/// same proportion as configured, or a quarter of the total if that is more. Where the
+/// configured limit is at least the configured total, it is a quarter of `fitting`. Never
+/// less than 2, unless configured.
 #[must_use]
 pub fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
     let part = if per_client < wanted {
@@ -69,7 +70,7 @@ pub fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
     } else {
         0
     };
-    // A page opens two connections and more.
+    // A browser opens at least two connections for a page.
     per_client.min(part.max(fitting / 4).max(2))
 }
 

@@ -219,7 +219,8 @@ impl Drop for Seat {
     }
 }
 
-/// What a connection of this address counts in: its address, or its network and its site.
+/// The keys under which a connection from this address is counted: the IPv4 address, or the
+/// IPv6 network and its site.
 fn keys(peer: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
     let peer = plain(peer);
     let (own, site) = match peer {
@@ -229,10 +230,10 @@ fn keys(peer: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
     std::iter::once(own).chain(site)
 }
 
-/// The same, and how many each may have.
+/// The same keys, each with its limit.
 fn shares(peer: IpAddr, limits: &Limits) -> Vec<((IpAddr, u8), usize)> {
     let each = limits.per_client;
-    // Whoever has one network of a site may have them all.
+    // A site usually has a single owner, who can open connections from all its networks.
     let site = each.saturating_mul(SITE).min((limits.total / 2).max(each));
     keys(peer).zip([each, site]).collect()
 }

@@ -279,7 +279,7 @@ struct LogSink {
     lines: AtomicU64,
 }
 
-/// Formats that are asked for, whatever number the library says; Assimp 5 writes 22.
+/// Upper bound on the number of export formats that are queried; Assimp 5 has 22.
 const MAX_OUTPUTS: usize = 1000;
 
 /// Lines beyond this are counted, not passed on.

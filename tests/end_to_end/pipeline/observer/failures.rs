@@ -5,7 +5,7 @@
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
 mod archives;
 
-use super::{Agreed, Verdict, Watch, while_observed};
+use super::{Agreed, Watch, while_observed};
 use crate::jvm::warm::{keep, waiting};
 use crate::pipeline::world::World;
 use crate::support::zipped;
@@ -91,8 +91,7 @@ async fn world() -> World {
 }
 
 fn told(watch: &Watch, jobs: usize) -> Agreed {
-    let (agreed, verdicts) = watch.agrees();
-    assert_eq!(verdicts, vec![(0, Verdict::Valid); jobs]);
+    let agreed = watch.each_is_valid(jobs);
     assert!(agreed.made > jobs, "{agreed:?}");
     agreed
 }

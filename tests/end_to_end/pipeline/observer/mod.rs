@@ -33,8 +33,8 @@ pub(crate) mod trace;
 
 use super::world::{Worker, World};
 use crate::support::zipped;
-use cadmill_core::domain::ledger::PublicKey;
 use cadmill_core::domain::ledger::verify::Verdict;
+use cadmill_core::domain::ledger::{LedgerId, PublicKey};
 use compare::{Agreed, Comparison, Watched};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -115,6 +115,20 @@ impl Watch {
             }
             Err(wrong) => panic!("{} times:\n{}", wrong.len(), wrong.join("\n")),
         }
+    }
+
+    /// The same of so many jobs, none of which a worker was killed at: each attempt has its
+    /// ledger, which is valid. On a busy machine a lease lapses now and then, and the job has a
+    /// second attempt.
+    fn each_is_valid(&self, jobs: usize) -> Agreed {
+        let (agreed, verdicts) = self.agrees();
+        assert!(verdicts.iter().all(|verdict| *verdict == (0, Verdict::Valid)), "{verdicts:?}");
+        let ids: Vec<_> = self.ledgers().into_values().map(|told| told.id).collect();
+        let firsts = ids.iter().filter(|id| id.attempt == 1).count();
+        let follows =
+            |id: &LedgerId| id.attempt == 1 || ids.contains(&LedgerId { attempt: id.attempt - 1, ..*id });
+        assert!(firsts == jobs && ids.iter().all(follows), "{jobs} jobs: {ids:?}");
+        agreed
     }
 }
 
