@@ -67,7 +67,7 @@ fn code_of(source: &str) -> String {
             0
         };
         if skipped > 0 {
-            code.push_str(" ");
+            code.push(' ');
             rest = &rest[skipped..];
         } else {
             code.push(first);
@@ -173,7 +173,7 @@ impl Sources {
             if !rest.trim_start()[name.len()..].trim_start().starts_with(';') {
                 continue;
             }
-            let inner = (module.0, [module.1.as_slice(), &[name.clone()]].concat());
+            let inner = (module.0, [module.1.as_slice(), std::slice::from_ref(&name)].concat());
             let (flat, nested) = (directory.join(format!("{name}.rs")), directory.join(&name).join("mod.rs"));
             if let Some(file) = [flat, nested].into_iter().find(|file| file.exists()) {
                 self.load(inner, file, &directory.join(&name));
