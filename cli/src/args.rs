@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check the ledgers of temporary files, show them, and report on them
     Audit(AuditArgs),
+    /// Print the completions for a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Manual(ManualArgs),
 }
 
 /// The flags of the configuration: every key has one.
@@ -268,6 +272,19 @@ pub(crate) struct ProofArgs {
     /// Signed heads: a head file, or the response of /api/jobs/JOB/audit [default: the head file beside each ledger]
     #[arg(long, value_name = "JSON")]
     pub(crate) head: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// Shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManualArgs {
+    /// Directory for the pages, such as /usr/local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -67,7 +67,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
         },
         crash_retries: 0,
     };
-    let cancel = context::cancel_on_signals()?;
+    let cancel = context::cancel_on_signals(&context::Second::Same)?;
     let mut progress = Progress::new();
     let ended = conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);

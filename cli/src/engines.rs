@@ -17,7 +17,7 @@ pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
         Ok(setting) => setting,
         Err(failure) => return error::report(&failure, None, args.json),
     };
-    let cancel = match context::cancel_on_signals() {
+    let cancel = match context::cancel_on_signals(&context::Second::Same) {
         Ok(cancel) => cancel,
         Err(failure) => return error::report(&failure, None, args.json),
     };

@@ -7,6 +7,7 @@
 
 mod args;
 mod audit;
+mod bar;
 mod context;
 mod convert;
 mod doctor;
@@ -14,6 +15,7 @@ mod engines;
 mod error;
 mod output;
 mod progress;
+mod reference;
 mod serve;
 mod submit;
 
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Command::Submit(args) => submit::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Completions(args) => reference::completions(&args),
+        Command::Manual(args) => reference::manual(&args),
     }
 }
 

@@ -214,27 +214,6 @@ fn options_named_exist() {
 }
 
 #[test]
-fn defaults_named_are_those_of_the_help() {
-    let help = help();
-    let mut checked = 0;
-    for row in read("docs/CLI.md").lines().filter(|line| line.starts_with("| `-")) {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let flag = cells[1].trim_matches('`').rsplit('`').next().unwrap();
-        let line = help
-            .lines()
-            .find(|line| line.trim_start().trim_start_matches("-o, ").split(' ').next() == Some(flag))
-            .unwrap_or_else(|| panic!("no help for {flag}"));
-        if let Some((_, default)) = line.split_once("[default: ")
-            && flag != "--output"
-        {
-            assert_eq!(cells[2], default.trim_end_matches(']'), "{flag}");
-            checked += 1;
-        }
-    }
-    assert_eq!(checked, 9, "options with a default in the tables of docs/CLI.md");
-}
-
-#[test]
 fn caps_have_the_defaults_of_the_configuration() {
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<String>>();
     let configuration = read("docs/CONFIGURATION.md");

@@ -21,6 +21,7 @@ mod misbehaviour;
 mod naming;
 mod parity;
 mod pipeline;
+mod reference;
 mod refusals;
 mod same_bytes;
 mod serve;

@@ -13,6 +13,7 @@ mod upload;
 mod wire;
 
 use crate::args::SubmitArgs;
+use crate::context::{self, Second};
 use crate::{error, output};
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -23,8 +24,6 @@ use serde_json::{Map, Value, json};
 use show::Show;
 use source::Source;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use upload::Uploader;
 use wire::{Created, Download, NewJob, Status};
@@ -73,7 +72,7 @@ fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published
         let message = "the output is the input file; choose another path with -o";
         return Err(Failure::new(FailureCode::UsageInvalid, message));
     }
-    let client = Client::new(&args.server, token(args)?, cancel_on_signals()?)?;
+    let client = Client::new(&args.server, token(args)?, context::cancel_on_signals(&Second::Ends)?)?;
     let show = Show::new();
     if client.exposes_token() {
         show.note("warning: the token is sent unencrypted; use https");
@@ -284,19 +283,6 @@ fn token(args: &SubmitArgs) -> Result<Option<String>, Failure> {
         return Err(Failure::new(FailureCode::UsageInvalid, message));
     }
     Ok(Some(token.to_owned()))
-}
-
-/// A flag that SIGINT, SIGTERM and SIGHUP set; the second of them ends the process.
-fn cancel_on_signals() -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let flag = Arc::new(AtomicBool::new(false));
-    let exit_code = i32::from(FailureCode::Cancelled.exit_code());
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|e| Failure::io("installing signal handlers", &e))?;
-    }
-    Ok(flag)
 }
 
 #[cfg(test)]

@@ -1,40 +1,17 @@
-//! How a submission shows that it goes on: each state with its time on standard
-//! error, and a bar on a terminal, lines elsewhere.
+//! What a submission shows while it goes on: each state with its time, and how far a transfer is.
 
-use crate::output;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
-
-/// Elsewhere than on a terminal, a line is written this often at most.
-const LINE_INTERVAL: Duration = Duration::from_secs(5);
-
-const STEPS: u64 = 1000;
+use crate::bar::Bar;
+use std::time::Instant;
 
 /// Shared by the threads of an upload.
 pub(super) struct Show {
     start: Instant,
-    bar: Option<ProgressBar>,
-    now: Mutex<Now>,
-}
-
-struct Now {
-    /// What is being done.
-    what: String,
-    last_line: Instant,
+    bar: Bar,
 }
 
 impl Show {
     pub(super) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{msg:8} [{bar:40}] {percent:>3} %  {elapsed}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("=> ");
-            ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr()).with_style(style)
-        });
-        let start = Instant::now();
-        Self { start, bar, now: Mutex::new(Now { what: String::new(), last_line: start }) }
+        Self { start: Instant::now(), bar: Bar::new() }
     }
 
     /// Milliseconds since the start.
@@ -49,31 +26,15 @@ impl Show {
     }
 
     pub(super) fn note(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
-        }
+        self.bar.note(text);
     }
 
-    /// So much of something is done.
+    /// So much of something is done, of 1.
     pub(super) fn progress(&self, what: &str, fraction: f64) {
-        let Ok(mut now) = self.now.lock() else { return };
-        if now.what != what {
-            now.what = what.to_owned();
-            now.last_line = Instant::now();
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_message(what.to_owned());
-            bar.set_position((fraction.clamp(0.0, 1.0) * STEPS as f64) as u64);
-        } else if now.last_line.elapsed() >= LINE_INTERVAL {
-            now.last_line = Instant::now();
-            output::note(&format!("{what} {:.0} %", fraction * 100.0));
-        }
+        self.bar.progress(what, fraction);
     }
 
     pub(super) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish();
     }
 }
