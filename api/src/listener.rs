@@ -1,6 +1,7 @@
 //! The loop that accepts connections, and the end of them all when the server is to stop.
 
 use crate::router::{reserve_router, router};
+use crate::settings::HEADER_BYTES;
 use crate::state::{ApiState, Server};
 use axum::Router;
 use axum::body::Body;
@@ -73,7 +74,7 @@ async fn connection(
         request
     });
     let times = state.settings.times(seat.is_proxy());
-    let http = Http { times, head_bytes: Some(state.settings.limits.header_bytes) };
+    let http = Http { times, head_bytes: Some(HEADER_BYTES) };
     let service = TowerToHyperService::new(service);
     connections::serve(stream, Arc::new(seat), http, service, async move {
         let _ = stopped.changed().await;

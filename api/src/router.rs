@@ -4,6 +4,7 @@ use crate::middleware::access_log::REQUEST_ID;
 use crate::middleware::{access_log, rate_limit};
 use crate::problem::Problem;
 use crate::routes::catalogue::Formats;
+use crate::settings::BODY_BYTES;
 use crate::state::ApiState;
 use crate::{openapi, routes};
 use axum::extract::DefaultBodyLimit;
@@ -21,9 +22,9 @@ pub fn router(state: ApiState) -> Router {
     let open = routes::constant().route_layer(from_fn_with_state(state.clone(), rate_limit::open));
     let (router, _) = routes::health().merge(open).merge(owned).split_for_parts();
     with_constants(router, &state.settings.engines)
-        .layer(DefaultBodyLimit::max(state.settings.limits.body_bytes))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), rate_limit::time))
-        .layer(cors(&state.settings.cors_origins))
+        .layer(cors(&state.settings.config.cors_origins))
         .layer(from_fn(access_log::observe))
         .with_state(state)
 }

@@ -57,10 +57,8 @@ pub enum StateName {
 #[schema(as = Stage, rename_all = "lowercase")]
 #[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
 pub enum StageName {
-    /// The file is read.
+    /// The file is read, and an archive expanded while it comes.
     Fetch,
-    /// The archive is expanded.
-    Unpack,
     /// The engine works.
     Convert,
     /// The result is stored.
@@ -76,8 +74,6 @@ pub enum StageName {
 pub struct StageMillis {
     #[schema(nullable = false)]
     fetch: Option<u64>,
-    #[schema(nullable = false)]
-    unpack: Option<u64>,
     #[schema(nullable = false)]
     convert: Option<u64>,
     #[schema(nullable = false)]

@@ -1,13 +1,13 @@
 //! From the configuration to a running server, with the reaper beside it.
 
-use crate::auth::{Auth, Entry, Oidc, OidcSettings, Tokens};
+use crate::auth::{Auth, Oidc, Tokens};
 use crate::listener::serve;
-use crate::settings::{ApiLimits, ApiSettings, UploadSettings};
+use crate::settings::ApiSettings;
 use crate::state::Server;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config};
-use cadmill_stores::connections::descriptors;
+use cadmill_stores::connections::descriptors::{self, Connections};
 use std::future::Future;
 use tokio::net::TcpListener;
 
@@ -17,58 +17,15 @@ use tokio::net::TcpListener;
 /// # Errors
 /// `usage.invalid`, with the sentence of the setting that is wrong.
 pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
-    let api = &config.api;
+    let mut api = config.api.clone();
     let [connections, _] = connections(config)?;
+    (api.connections, api.connections_per_client) = (connections.total, connections.per_client);
     let auth = match &api.auth {
         config::Auth::None => Auth::None,
-        config::Auth::Tokens(tokens) => {
-            let entry = |token: &config::Token| Entry {
-                owner: token.owner.clone(),
-                sha256: token.sha256.clone(),
-                auditor: token.auditor,
-            };
-            Auth::Tokens(Tokens::new(tokens.iter().map(entry)).map_err(wrong)?)
-        }
-        config::Auth::Oidc(oidc) => {
-            let settings = OidcSettings {
-                issuer: oidc.issuer.clone(),
-                audience: oidc.audience.clone(),
-                jwks_url: oidc.jwks_url.clone(),
-                owner_claim: oidc.owner_claim.clone(),
-                role_claim: oidc.role_claim.clone(),
-            };
-            Auth::Oidc(Oidc::new(settings).map_err(wrong)?)
-        }
+        config::Auth::Tokens(tokens) => Auth::Tokens(Tokens::new(tokens).map_err(wrong)?),
+        config::Auth::Oidc(oidc) => Auth::Oidc(Oidc::new(oidc.clone()).map_err(wrong)?),
     };
-    Ok(ApiSettings {
-        listen: api.listen,
-        auth,
-        cors_origins: api.cors_origins.clone(),
-        trusted_proxies: api.trusted_proxies.clone(),
-        limits: ApiLimits {
-            header_time: api.header_time,
-            idle_time: api.idle_time,
-            proxy_idle_time: api.proxy_idle_time,
-            connections,
-            connections_per_client: descriptors::share(
-                api.connections_per_client,
-                api.connections,
-                connections,
-            ),
-            requests_per_second: api.rate_per_second,
-            burst: api.rate_burst,
-            ..ApiLimits::default()
-        },
-        upload: UploadSettings {
-            url_lifetime: api.upload_url_lifetime,
-            min_rate: api.upload_min_rate,
-            multipart_threshold_bytes: api.multipart_threshold_bytes,
-            part_bytes: api.part_size_bytes,
-            max_bytes: api.max_upload_bytes,
-        },
-        download_url_lifetime: api.download_url_lifetime,
-        ..ApiSettings::default()
-    })
+    Ok(ApiSettings::new(api, auth))
 }
 
 /// How many connections the API and the embedded object server keep open, as far as
@@ -76,12 +33,15 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
 ///
 /// # Errors
 /// `usage.invalid` when it may have too few to serve anybody.
-pub fn connections(config: &Config) -> Result<[usize; 2], Failure> {
+pub fn connections(config: &Config) -> Result<[Connections; 2], Failure> {
+    let api = &config.api;
+    let api = Connections { total: api.connections, per_client: api.connections_per_client };
+    let per_client = config.embedded_s3_connections_per_client;
     let objects = match config.backend {
-        config::Backend::Embedded => config.embedded_s3_connections,
-        config::Backend::Aws => 0,
+        config::Backend::Embedded => Connections { total: config.embedded_s3_connections, per_client },
+        config::Backend::Aws => Connections { total: 0, per_client },
     };
-    descriptors::fit(descriptors::raise(), [config.api.connections, objects])
+    descriptors::fit(descriptors::raise(), [api, objects])
 }
 
 /// Binds the address that the configuration names.

@@ -41,7 +41,7 @@ impl Server {
         queue: Arc<dyn EventQueue>,
     ) -> Result<ApiState, String> {
         settings.check()?;
-        let rates = RateLimits::new(settings.limits.requests_per_second, settings.limits.burst);
+        let rates = RateLimits::new(settings.config.rate_per_second, settings.config.rate_burst);
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
             door,

@@ -14,6 +14,7 @@ use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_stores::adapters::embedded::Database;
+use cadmill_stores::config::Token;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -36,13 +37,14 @@ async fn the_description_holds_for_any_request() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(&directory.path().join("jobs.db"), 5).unwrap();
     let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), Policy::default());
-    let tokens = Tokens::new([("ann".parse().unwrap(), Tokens::digest(TOKEN))]).unwrap();
+    let token = Token { owner: "ann".parse().unwrap(), sha256: Tokens::digest(TOKEN), auditor: false };
+    let tokens = Tokens::new(&[token]).unwrap();
     let mut settings = ApiSettings { auth: Auth::Tokens(tokens), ..ApiSettings::default() };
     // As many as it can make: what is looked for is not the rate limit.
-    settings.limits.requests_per_second = 1_000_000;
-    settings.limits.burst = 1_000_000;
+    settings.config.rate_per_second = 1_000_000;
+    settings.config.rate_burst = 1_000_000;
     // Small, so that some of its orders come in parts.
-    settings.upload.multipart_threshold_bytes = 1 << 20;
+    settings.config.multipart_threshold_bytes = 1 << 20;
     let objects = Arc::new(shelf::Shelf::default());
     let state = Server::new(settings, objects, jobs, Arc::new(database.queue())).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

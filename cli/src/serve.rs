@@ -22,7 +22,8 @@ use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::{MAX_DELIVERIES, Server, Stores};
 use cadmill_stores::config::{self, Backend, Config, Program, Settings};
-use cadmill_stores::connections::{Limits, Times, descriptors};
+use cadmill_stores::connections::descriptors::Connections;
+use cadmill_stores::connections::{Limits, Times};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -151,9 +152,7 @@ fn orphans(config: &Config, stores: &Stores) -> Orphans {
 /// What clients may take of the object server.
 fn capacity(config: &Config) -> Result<Capacity, Failure> {
     let times = Capacity::default().times;
-    let [_, total] = start::connections(config)?;
-    let per_client =
-        descriptors::share(config.embedded_s3_connections_per_client, config.embedded_s3_connections, total);
+    let [_, Connections { total, per_client }] = start::connections(config)?;
     let proxies = config.api.trusted_proxies.clone();
     Ok(Capacity {
         limits: Limits { total, per_client, proxies },

@@ -53,10 +53,8 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// The object is read.
+    /// The object is read, and an archive expanded while it comes.
     Fetch,
-    /// The archive is expanded.
-    Unpack,
     /// The engine works.
     Convert,
     /// The output is stored.
@@ -67,13 +65,12 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: &'static [Stage] = &[Self::Fetch, Self::Unpack, Self::Convert, Self::Publish, Self::Wipe];
+    pub const ALL: &'static [Stage] = &[Self::Fetch, Self::Convert, Self::Publish, Self::Wipe];
 
     /// The stage's name in the API and in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
-            Self::Unpack => "unpack",
             Self::Convert => "convert",
             Self::Publish => "publish",
             Self::Wipe => "wipe",

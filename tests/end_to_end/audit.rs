@@ -42,11 +42,11 @@ impl Archive {
     /// A job of a directory and some files, all destroyed.
     fn write(&self, worker: &str) -> LedgerId {
         let ledger = self.open(worker);
-        ledger.stage(Stage::Unpack, Boundary::Begin).unwrap();
+        ledger.stage(Stage::Fetch, Boundary::Begin).unwrap();
         let token = ledger.create(file(Kind::Directory, FileRole::Workspace, 0, b"in")).unwrap();
         let directory = ledger.created(token, true).unwrap();
         let files: Vec<FileId> = (0..4).map(|n| fill(&ledger, directory, n)).collect();
-        ledger.stage(Stage::Unpack, Boundary::End).unwrap();
+        ledger.stage(Stage::Fetch, Boundary::End).unwrap();
         let found = ledger.found(file(Kind::File, FileRole::Output, directory, b"secret-out.dxf"), 7);
         std::thread::sleep(std::time::Duration::from_millis(5));
         for (file, bytes) in files.into_iter().zip(0u64..).chain([(found, 7)]) {

@@ -13,8 +13,8 @@ use axum::http::header::AUTHORIZATION;
 use cadmill_core::domain::failure::FailureCode;
 pub use caller::Caller;
 use caller::invalid;
-pub use oidc::{Oidc, OidcSettings};
-pub use tokens::{Entry, Tokens};
+pub use oidc::Oidc;
+pub use tokens::Tokens;
 
 /// How callers show who they are.
 pub enum Auth {

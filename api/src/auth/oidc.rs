@@ -16,6 +16,7 @@ use crate::problem::Problem;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::ports::Clock;
 use cadmill_core::ports::clock::{SteadyClock, SystemClock};
+use cadmill_stores::config::Oidc as Settings;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -36,28 +37,12 @@ const MAX_DOCUMENT_BYTES: u64 = 512 << 10;
 /// Longest time for one document; two of them take less than a request may.
 const FETCH_TIME: Duration = Duration::from_secs(4);
 
-/// Which tokens are good.
-#[derive(Debug, Clone)]
-pub struct OidcSettings {
-    /// The `iss` of the tokens, e.g. `https://login.example.com/tenant`.
-    pub issuer: String,
-    /// One of the token's `aud` must be this.
-    pub audience: String,
-    /// Where the keys are; otherwise the issuer's discovery document says it.
-    pub jwks_url: Option<String>,
-    /// The claim that names the owner. `sub` in most installations.
-    pub owner_claim: String,
-    /// The claim whose word, or one of whose words, `cadmill.auditor` makes an auditor.
-    /// None: nobody is one.
-    pub role_claim: Option<String>,
-}
-
 /// The word that makes a caller an auditor.
 const AUDITOR: &str = "cadmill.auditor";
 
 /// Checks tokens of one identity provider.
 pub struct Oidc {
-    settings: OidcSettings,
+    settings: Settings,
     keys: RwLock<Known>,
     /// Held while the keys are fetched, so that one request fetches for all.
     fetching: tokio::sync::Mutex<()>,
@@ -75,7 +60,7 @@ impl Oidc {
     ///
     /// # Errors
     /// A sentence, when a URL is neither https nor on loopback, or a text is empty.
-    pub fn new(settings: OidcSettings) -> Result<Self, String> {
+    pub fn new(settings: Settings) -> Result<Self, String> {
         for url in [Some(&settings.issuer), settings.jwks_url.as_ref()].into_iter().flatten() {
             check_url(url)?;
         }
@@ -192,7 +177,7 @@ fn verify(
     token: &str,
     key: &Jwk,
     algorithm: Algorithm,
-    settings: &OidcSettings,
+    settings: &Settings,
 ) -> Result<Map<String, Value>, Problem> {
     let key = DecodingKey::from_jwk(key).map_err(|_| invalid())?;
     let mut validation = Validation::new(algorithm);
@@ -232,7 +217,7 @@ fn in_time(claims: &Map<String, Value>, now: u64) -> Result<(), Problem> {
 }
 
 /// The provider's keys. Blocks. Reasons name the step, not what was sent.
-fn fetch(settings: &OidcSettings) -> Result<Vec<Jwk>, String> {
+fn fetch(settings: &Settings) -> Result<Vec<Jwk>, String> {
     let agent = agent();
     let url = match &settings.jwks_url {
         Some(url) => url.clone(),

@@ -6,27 +6,11 @@
 //! that are shorter are never accepted, whatever the table says.
 
 use super::caller::Caller;
-use cadmill_core::domain::ids::Owner;
+use cadmill_stores::config::Token;
 use sha2::{Digest, Sha256};
 
 /// Shortest token, in characters.
 pub const MIN_TOKEN_LENGTH: usize = 32;
-
-/// A token that is accepted.
-pub struct Entry {
-    /// Whose it is.
-    pub owner: Owner,
-    /// Its SHA-256, in hexadecimal.
-    pub sha256: String,
-    /// Whether it is an auditor's too.
-    pub auditor: bool,
-}
-
-impl From<(Owner, String)> for Entry {
-    fn from((owner, sha256): (Owner, String)) -> Self {
-        Self { owner, sha256, auditor: false }
-    }
-}
 
 /// The digests of the tokens and whose each is. One owner may have several.
 #[derive(Clone, Default)]
@@ -37,17 +21,16 @@ impl Tokens {
     ///
     /// # Errors
     /// A sentence, for a digest that is none or is listed twice, and for an empty list.
-    pub fn new(entries: impl IntoIterator<Item = impl Into<Entry>>) -> Result<Self, String> {
+    pub fn new<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> Result<Self, String> {
         let mut known: Vec<([u8; 32], Caller)> = Vec::new();
-        for entry in entries {
-            let Entry { owner, sha256, auditor } = entry.into();
-            let digest = from_hex(&sha256).ok_or_else(|| {
+        for Token { owner, sha256, auditor } in tokens {
+            let digest = from_hex(sha256).ok_or_else(|| {
                 format!("the token of {}: its SHA-256 must be 64 hexadecimal digits", owner.as_str())
             })?;
             if known.iter().any(|(there, _)| *there == digest) {
                 return Err(format!("the token of {}: it is listed twice", owner.as_str()));
             }
-            known.push((digest, Caller { owner, auditor }));
+            known.push((digest, Caller { owner: owner.clone(), auditor: *auditor }));
         }
         if known.is_empty() {
             return Err("there are no tokens, so every request would be rejected".to_owned());
@@ -97,8 +80,13 @@ mod tests {
     #[test]
     fn a_token_names_its_owner() {
         let (long, other, short) = ("a".repeat(32), "b".repeat(40), "short");
-        let entry = |owner: &str, token: &str| (owner.parse().unwrap(), Tokens::digest(token));
-        let tokens = Tokens::new([entry("ann", &long), entry("bob", &other), entry("eve", short)]).unwrap();
+        let listed = [("ann", long.as_str()), ("bob", &other), ("eve", short)];
+        let listed = listed.map(|(owner, token)| Token {
+            owner: owner.parse().unwrap(),
+            sha256: Tokens::digest(token),
+            auditor: false,
+        });
+        let tokens = Tokens::new(&listed).unwrap();
         assert_eq!(tokens.caller(&long).unwrap().owner.as_str(), "ann");
         assert_eq!(tokens.caller(&other).unwrap().owner.as_str(), "bob");
         assert!(!tokens.caller(&long).unwrap().auditor);
@@ -110,10 +98,12 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_meant_is_refused() {
         let owner = || "ann".parse().unwrap();
-        assert!(Tokens::new(Vec::<Entry>::new()).is_err());
-        assert!(Tokens::new([(owner(), "zz".to_owned())]).is_err());
-        assert!(Tokens::new([(owner(), "é".repeat(32))]).is_err());
         let digest = Tokens::digest("x");
-        assert!(Tokens::new([(owner(), digest.clone()), (owner(), digest.to_uppercase())]).is_err());
+        for bad in
+            [vec![], vec!["zz".to_owned()], vec!["é".repeat(32)], vec![digest.clone(), digest.to_uppercase()]]
+        {
+            let listed = bad.into_iter().map(|sha256| Token { owner: owner(), sha256, auditor: false });
+            assert!(Tokens::new(&listed.collect::<Vec<_>>()).is_err());
+        }
     }
 }

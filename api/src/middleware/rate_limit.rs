@@ -13,7 +13,7 @@ use cadmill_core::domain::failure::FailureCode;
 
 /// Middleware: counts requests to open routes by the client's address.
 pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    match state.rates.peer(client::address(&request, &state.settings.trusted_proxies)) {
+    match state.rates.peer(client::address(&request, &state.settings.config.trusted_proxies)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -22,7 +22,7 @@ pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -
 /// Middleware: finds out whose the request is and counts it. What is
 /// refused counts for the client's address, so that guessing has a limit too.
 pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let peer = client::address(&request, &state.settings.trusted_proxies);
+    let peer = client::address(&request, &state.settings.config.trusted_proxies);
     let caller = match state.settings.auth.caller(request.headers()).await {
         Ok(caller) => caller,
         Err(problem) => {
@@ -43,7 +43,7 @@ pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Ne
 /// Middleware: gives up on a request that takes too long. Its work stops at the next
 /// point where it waits; each request can be made again.
 pub async fn time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(state.settings.limits.request_time, next.run(request)).await {
+    match tokio::time::timeout(state.settings.request_time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let message = "the server did not finish the request in time";

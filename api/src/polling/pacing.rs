@@ -70,8 +70,7 @@ fn done(job: &Job) -> f64 {
     let progress = f64::from(job.progress) / 1000.0;
     let (before, share) = match job.stage {
         None => (0.0, 0.0),
-        Some(Stage::Fetch) => (0.0, 0.2),
-        Some(Stage::Unpack) => (0.2, 0.1),
+        Some(Stage::Fetch) => (0.0, 0.3),
         Some(Stage::Convert) => (0.3, 0.6),
         Some(Stage::Publish) => (0.9, 0.09),
         Some(Stage::Wipe) => (0.99, 0.01),

@@ -191,7 +191,7 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
         .file_name
         .parse()
         .map_err(|error| Problem::new(FailureCode::UploadFileName, format!("file_name: {error}")))?;
-    check_size(new.size_bytes, settings.upload.max_bytes)?;
+    check_size(new.size_bytes, settings.config.max_upload_bytes)?;
     check_text("target_format", &new.target_format, MAX_FORMAT)?;
     route::targets(&new.target_format, None, &settings.engines)?;
     let options = new.options.unwrap_or_default();

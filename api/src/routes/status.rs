@@ -137,7 +137,7 @@ pub(super) async fn job_status(
     let pause = state.throughput.pause(&job, now);
     note_poll(&state, &job, pause);
     let mut body = describe(&job, pause);
-    let tag = tag(&body, downloadable(&job).is_some(), now, state.settings.download_url_lifetime);
+    let tag = tag(&body, downloadable(&job).is_some(), now, state.settings.config.download_url_lifetime);
     let mut response = if none_match(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -214,7 +214,7 @@ fn downloadable(job: &Job) -> Option<&Object> {
 
 async fn download(state: &ApiState, job: &Job) -> PortResult<Option<Download>> {
     let Some(object) = downloadable(job) else { return Ok(None) };
-    let lifetime = state.settings.download_url_lifetime;
+    let lifetime = state.settings.config.download_url_lifetime;
     let Presigned { method, url, headers, expires } =
         state.objects.presign_get(object, object.key.file(), lifetime).await?;
     Ok(Some(Download {

@@ -229,11 +229,11 @@ pub(super) async fn open(state: &ApiState, job: Job) -> Result<(Job, Option<Uplo
     if expected(&job).is_err() {
         return Ok((job, None));
     }
-    let settings = &state.settings.upload;
-    if job.multipart.is_none() && job.order.size_bytes <= settings.multipart_threshold_bytes {
+    let settings = &state.settings;
+    if job.multipart.is_none() && job.order.size_bytes <= settings.config.multipart_threshold_bytes {
         let (size, sha256) = (job.order.size_bytes, job.order.sha256.as_deref());
         let Presigned { method, url, headers, expires } =
-            state.objects.presign_put(&key(&job), size, sha256, settings.lifetime(size)).await?;
+            state.objects.presign_put(&key(&job), size, sha256, settings.upload_lifetime(size)).await?;
         let headers = headers.into_iter().collect();
         let single = Single { method: method.to_owned(), url, headers, expires_at: timestamp(expires) };
         return Ok((job, Some(Upload::Single(single))));
@@ -251,7 +251,7 @@ pub(super) async fn open(state: &ApiState, job: Job) -> Result<(Job, Option<Uplo
 /// Begins an upload in parts, unless another request did; the job after that.
 async fn begin(state: &ApiState, job: Job) -> Result<Job, Problem> {
     let upload_id = state.objects.begin_multipart(&key(&job)).await?;
-    let part_bytes = state.settings.upload.part_bytes_for(job.order.size_bytes);
+    let part_bytes = state.settings.part_size_bytes(job.order.size_bytes);
     let multipart = Multipart { upload_id: upload_id.clone(), part_bytes };
     // When this fails the record may name the upload all the same, so it is not given up.
     let change = state.jobs.send(job.id, &Event::UploadBegun { multipart }).await?;
@@ -360,7 +360,7 @@ async fn batch(
         let size_bytes = part_size(job, multipart, part_number);
         // A client may send them one after the other.
         bytes = bytes.saturating_add(size_bytes);
-        let lifetime = state.settings.upload.lifetime(bytes);
+        let lifetime = state.settings.upload_lifetime(bytes);
         let Presigned { method, url, headers, expires } =
             state.objects.presign_part(&key, &multipart.upload_id, part_number, size_bytes, lifetime).await?;
         let (method, headers) = (method.to_owned(), headers.into_iter().collect());

@@ -31,9 +31,9 @@ async fn ten_thousand_bad_tokens_leave_the_server_in_service() {
 #[tokio::test]
 async fn behind_a_proxy_the_rate_is_the_clients() {
     let world = world_with(|settings| {
-        settings.limits.requests_per_second = 1;
-        settings.limits.burst = 2;
-        settings.trusted_proxies.0 = vec!["10.0.0.0/8".parse().unwrap()];
+        settings.config.rate_per_second = 1;
+        settings.config.rate_burst = 2;
+        settings.config.trusted_proxies.0 = vec!["10.0.0.0/8".parse().unwrap()];
     });
     let ask = async |peer: &str, forwarded: &[&str]| {
         let mut request: Request<Body> = request("", "GET", "/api/formats", None);
@@ -72,9 +72,9 @@ async fn a_store_that_takes_no_writes_is_not_ready() {
 async fn a_full_server_answers_health_checks() {
     for (total, per_client) in [(6, 100), (100, 6)] {
         let world = world_with(|settings| {
-            settings.limits.connections = total;
-            settings.limits.connections_per_client = per_client;
-            settings.limits.header_time = Duration::from_secs(60);
+            settings.config.connections = total;
+            settings.config.connections_per_client = per_client;
+            settings.config.header_time = Duration::from_secs(60);
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
 //! Tokens of an identity provider, whose keys a server on loopback publishes.
 
 use crate::support::{Answer, World, header, snapshot, world_with};
-use cadmill_api::auth::{Auth, Oidc, OidcSettings};
+use cadmill_api::auth::{Auth, Oidc};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn provider() -> Provider {
 }
 
 fn server(provider: &Provider) -> World {
-    let settings = OidcSettings {
+    let settings = cadmill_stores::config::Oidc {
         issuer: provider.issuer.clone(),
         audience: AUDIENCE.to_owned(),
         jwks_url: None,

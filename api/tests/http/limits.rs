@@ -11,8 +11,8 @@ use std::time::Duration;
 #[tokio::test]
 async fn callers_have_a_rate_of_their_own() {
     let world = world_with(|settings| {
-        settings.limits.requests_per_second = 1;
-        settings.limits.burst = 3;
+        settings.config.rate_per_second = 1;
+        settings.config.rate_burst = 3;
     });
     for _ in 0..3 {
         assert_eq!(world.call(ANN, "GET", "/api/jobs", None).await.status, 200);
@@ -48,7 +48,8 @@ async fn every_answer_has_the_headers() {
 
 #[tokio::test]
 async fn only_listed_origins_may_call() {
-    let world = world_with(|settings| settings.cors_origins = vec!["https://app.example.com".to_owned()]);
+    let world =
+        world_with(|settings| settings.config.cors_origins = vec!["https://app.example.com".to_owned()]);
     let preflight = async |origin: &str| {
         let request = Request::builder()
             .method("OPTIONS")
@@ -76,7 +77,7 @@ async fn only_listed_origins_may_call() {
 /// Over a socket: a stranger's headers, a good request, and the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_served_connection_has_limits_and_ends() {
-    let world = world_with(|settings| settings.limits.header_time = Duration::from_millis(300));
+    let world = world_with(|settings| settings.config.header_time = Duration::from_millis(300));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -31,8 +31,8 @@ async fn real() -> Real {
         EmbeddedS3::start(&directory.path().join("objects"), listen, queue.clone(), &[]).await.unwrap();
     let objects = Arc::new(S3Store::new(server.settings()).await);
     let world = over(directory, database, objects.clone(), |settings| {
-        settings.upload.multipart_threshold_bytes = PART as u64;
-        settings.upload.part_bytes = PART as u64;
+        settings.config.multipart_threshold_bytes = PART as u64;
+        settings.config.part_size_bytes = PART as u64;
     });
     Real { world, objects, queue, _server: server }
 }

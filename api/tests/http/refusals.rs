@@ -216,7 +216,7 @@ async fn a_panic_tells_nothing() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long() {
-    let world = world_with(|settings| settings.limits.request_time = std::time::Duration::from_millis(50));
+    let world = world_with(|settings| settings.request_time = std::time::Duration::from_millis(50));
     world.shelf.stuck.store(true, std::sync::atomic::Ordering::SeqCst);
     snapshot!("timeout", world.new_job(order()).await);
 }

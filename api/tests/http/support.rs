@@ -5,7 +5,7 @@ use crate::shelf::Shelf;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use cadmill_api::auth::{Auth, Entry, Tokens};
+use cadmill_api::auth::{Auth, Tokens};
 use cadmill_api::router::router;
 use cadmill_api::settings::ApiSettings;
 use cadmill_api::state::{ApiState, Server};
@@ -15,6 +15,7 @@ use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::{Clock, ObjectStore};
 use cadmill_stores::adapters::embedded::Database;
+use cadmill_stores::config::Token;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -51,13 +52,13 @@ pub struct Answer {
 }
 
 pub fn tokens() -> Auth {
-    let entry = |owner: &str, token: &str| (owner.parse().unwrap(), Tokens::digest(token));
-    let entry = |owner: &str, token: &str, auditor| {
-        let (owner, sha256) = entry(owner, token);
-        Entry { owner, sha256, auditor }
+    let token = |owner: &str, token: &str, auditor| Token {
+        owner: owner.parse().unwrap(),
+        sha256: Tokens::digest(token),
+        auditor,
     };
-    let entries = [entry("ann", ANN, false), entry("bob", BOB, false), entry("eve", EVE, true)];
-    Auth::Tokens(Tokens::new(entries).unwrap())
+    let tokens = [token("ann", ANN, false), token("bob", BOB, false), token("eve", EVE, true)];
+    Auth::Tokens(Tokens::new(&tokens).unwrap())
 }
 
 pub fn world() -> World {

@@ -12,8 +12,8 @@ const SIZE: u64 = 2 * PART + 1;
 
 fn small_parts() -> World {
     world_with(|settings| {
-        settings.upload.multipart_threshold_bytes = PART;
-        settings.upload.part_bytes = PART;
+        settings.config.multipart_threshold_bytes = PART;
+        settings.config.part_size_bytes = PART;
     })
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 /// The stages in their order.
-const STAGES: [&str; 5] = ["fetch", "unpack", "convert", "publish", "wipe"];
+const STAGES: [&str; 4] = ["fetch", "convert", "publish", "wipe"];
 
 /// One line on the states of an ended job, in milliseconds since it was created;
 /// nothing when the server does not say when that was.
@@ -46,14 +46,14 @@ mod tests {
             r#"{"state": "COMPLETED", "attempt": 2, "created_at": "2026-01-02T03:04:05.678Z",
                 "uploaded_at": "2026-01-02T03:04:05.700Z", "claimed_at": "2026-01-02T03:04:06.678Z",
                 "ended_at": "2026-01-02T03:05:05.678Z",
-                "stage_millis": {"convert": 70, "fetch": 1, "unpack": 2, "wipe": 0, "brew": 9}}"#,
+                "stage_millis": {"convert": 70, "fetch": 1, "wipe": 0, "brew": 9}}"#,
         )
         .unwrap();
         assert_eq!(
             states(&status).unwrap(),
             "on the server: PENDING 0 ms, uploaded 22 ms, PROCESSING (attempt 2) 1000 ms, COMPLETED 60000 ms"
         );
-        assert_eq!(stages(&status).unwrap(), "stages: fetch 1 ms, unpack 2 ms, convert 70 ms, wipe 0 ms");
+        assert_eq!(stages(&status).unwrap(), "stages: fetch 1 ms, convert 70 ms, wipe 0 ms");
     }
 
     #[test]

@@ -12,6 +12,11 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
+/// Magic numbers of statfs(2), for file systems that lie in memory.
+pub const TMPFS: u64 = 0x0102_1994;
+/// See [`TMPFS`].
+pub const RAMFS: u64 = 0x8584_58f6;
+
 /// Whether this process may be protected from others of its user by a mount namespace.
 /// Root may: the engines that it starts have capabilities until they are confined, which
 /// keeps out a process without.

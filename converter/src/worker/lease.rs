@@ -15,7 +15,7 @@ use cadmill_core::ports::EventQueue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often progress may be written.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -215,11 +215,12 @@ impl LeaseRenewer {
     }
 }
 
-/// A random number, for revisions of leases: the standard library's source of keys
-/// for hash tables, seeded by the system.
+/// A random number, for revisions of leases: a writer whose reply was lost knows its own write
+/// by it. Without a random source the time still tells two writes of one worker apart.
 pub(super) fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
+    let nanoseconds = |since: Duration| since.as_nanos() as u64;
+    let now = || SystemTime::UNIX_EPOCH.elapsed().map(nanoseconds).unwrap_or_default();
+    getrandom::u64().unwrap_or_else(|_| now())
 }
 
 #[cfg(test)]

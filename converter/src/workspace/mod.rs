@@ -28,11 +28,13 @@ mod sweep;
 pub mod usage;
 mod wipe;
 
+use crate::linux::mounts::{RAMFS, TMPFS};
 use bounded::{Bounded, is_bounded};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::ledger::{Ledger, NewFile};
+use cadmill_stores::config::DISK_WORDS;
 use name::Name;
 use recorder::LedgerRecorder;
 use rustix::fs::Mode;
@@ -51,10 +53,8 @@ pub use sweep::{Recorder, SweepReport};
 /// Environment variable that names the directory to make workspaces in.
 pub const VARIABLE: &str = "CADMILL_WORKSPACE";
 
-/// Setting that allows a disk, and the words that it takes.
+/// Setting that allows a disk; it takes [`DISK_WORDS`].
 pub const DISK_VARIABLE: &str = "CADMILL_ALLOW_DISK_WORKSPACE";
-/// See [`DISK_VARIABLE`].
-pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
 const DEFAULT: &str = "/dev/shm";
 
@@ -186,9 +186,8 @@ struct Locked {
     lock: OwnedFd,
 }
 
-/// tmpfs and ramfs, by the magic numbers of statfs(2).
 fn is_memory(kind: u64) -> bool {
-    matches!(kind & 0xffff_ffff, 0x0102_1994 | 0x8584_58f6)
+    matches!(kind & 0xffff_ffff, TMPFS | RAMFS)
 }
 
 /// One job's directory. Dropping it destroys everything in it; [`Workspace::remove`]
@@ -203,11 +202,6 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Where an archive that is to be uploaded lies.
-    pub fn fetched(&self) -> PathBuf {
-        self.root.path.join(FETCHED)
-    }
-
     /// Where the unpacked input lies.
     pub fn input(&self) -> PathBuf {
         self.root.path.join(INPUT)
@@ -226,8 +220,9 @@ impl Workspace {
     /// The text without the workspace's paths: engines quote the paths of the files
     /// that they complain of, and a name in the archive says all.
     pub fn hide(&self, text: &str) -> String {
-        [self.fetched(), self.input(), self.output(), self.scratch()]
+        LAYOUT
             .iter()
+            .map(|(name, _)| self.root.path.join(name))
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
     }
 

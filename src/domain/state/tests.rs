@@ -70,8 +70,7 @@ fn event() -> impl Strategy<Value = Event> {
 fn plain_event() -> impl Strategy<Value = Event> {
     let attempt = 0u32..5;
     let revision = 0u64..6;
-    let stage =
-        prop::sample::select(vec![Stage::Fetch, Stage::Unpack, Stage::Convert, Stage::Publish, Stage::Wipe]);
+    let stage = prop::sample::select(vec![Stage::Fetch, Stage::Convert, Stage::Publish, Stage::Wipe]);
     prop_oneof![
         "[0-9A-F]{1,3}"
             .prop_map(|sequencer| Event::Uploaded { object: uploaded_object(&sequencer), sequencer }),

@@ -2,6 +2,7 @@
 //! What cannot be read is unknown, and never taken for good.
 
 use super::KernelLandlock;
+use crate::linux::mounts::{RAMFS, TMPFS};
 use crate::linux::proc;
 use crate::workspace::Workspace;
 use serde::Serialize;
@@ -77,8 +78,8 @@ fn swap_bytes(text: &str) -> u64 {
 /// Magic numbers of statfs(2).
 fn kind_of(path: &Path) -> String {
     match rustix::fs::statfs(path).map(|stat| stat.f_type.cast_unsigned() & 0xffff_ffff) {
-        Ok(0x0102_1994) => "tmpfs".to_owned(),
-        Ok(0x8584_58f6) => "ramfs".to_owned(),
+        Ok(TMPFS) => "tmpfs".to_owned(),
+        Ok(RAMFS) => "ramfs".to_owned(),
         Ok(number) => format!("{number:#x}"),
         Err(_) => "unknown".to_owned(),
     }

@@ -1,7 +1,9 @@
 //! From values by key to the typed configuration.
 
+use super::file::Layer;
 use super::key::{DISK_WORDS, Id};
 use super::kind::{Value, split_token};
+use super::program::Program;
 use super::settings::Settings;
 use super::values::{
     Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
@@ -53,6 +55,14 @@ pub(super) fn build(settings: &Settings) -> Config {
         embedded_s3_connections: get.count(Id::EmbeddedS3Connections),
         embedded_s3_connections_per_client: get.count(Id::EmbeddedS3ConnectionsPerClient),
         embedded_s3_min_rate: get.number(Id::EmbeddedS3MinRate),
+    }
+}
+
+impl Default for Api {
+    /// What the table of keys has as defaults.
+    fn default() -> Self {
+        let nothing = [Layer::default(), Layer::default(), Layer::default()];
+        api(Values(&Settings::merge(nothing, Program::Api).0))
     }
 }
 

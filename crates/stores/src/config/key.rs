@@ -107,7 +107,7 @@ const CONNECTIONS: Kind = Kind::Count { min: 1, max: 1_000_000 };
 const CONNECTION_TIME: Kind = Kind::Duration { min: SECOND, max: HOUR };
 
 /// The words that allow a workspace on a disk.
-pub(super) const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
+pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
 use KeyDefault::{Machine, Unset, Value};
 

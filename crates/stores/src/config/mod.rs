@@ -28,6 +28,7 @@ mod values;
 mod weak;
 
 pub use flags::{augment, wants_print};
+pub use key::DISK_WORDS;
 pub use problem::{Origin, Problem, Problems};
 pub use settings::Settings;
 

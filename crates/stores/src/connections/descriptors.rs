@@ -27,16 +27,30 @@ pub fn raise() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// The connections of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// All of them together.
+    pub total: usize,
+    /// Those of one client.
+    pub per_client: usize,
+}
+
 /// How many of the connections that are `wanted`, by listener, fit below a limit on
-/// descriptors; all get less in the same proportion where they do not fit.
+/// descriptors; all get less in the same proportion where they do not fit. A client never has
+/// the whole of a listener: see `share`.
 ///
 /// # Errors
 /// `usage.invalid` when so few fit that nothing could be served.
-pub fn fit<const N: usize>(limit: u64, wanted: [usize; N]) -> Result<[usize; N], Failure> {
-    let all: u64 = wanted.iter().map(|&n| n as u64).sum();
+pub fn fit<const N: usize>(limit: u64, wanted: [Connections; N]) -> Result<[Connections; N], Failure> {
+    let all: u64 = wanted.iter().map(|listener| listener.total as u64).sum();
     let room = limit.saturating_sub(OTHERS) / EACH;
+    let with = |listener: Connections, total| Connections {
+        total,
+        per_client: share(listener.per_client, listener.total, total),
+    };
     if all <= room {
-        return Ok(wanted);
+        return Ok(wanted.map(|listener| with(listener, listener.total)));
     }
     if room < FEWEST * N as u64 {
         let message = format!(
@@ -45,14 +59,14 @@ pub fn fit<const N: usize>(limit: u64, wanted: [usize; N]) -> Result<[usize; N],
         );
         return Err(Failure::new(FailureCode::UsageInvalid, message));
     }
-    let share = |n: usize| {
-        let share = u128::from(room) * n as u128 / u128::from(all);
-        usize::try_from(share).unwrap_or(n).max(1)
+    let part = |n: usize| {
+        let part = u128::from(room) * n as u128 / u128::from(all);
+        usize::try_from(part).unwrap_or(n).max(1)
     };
-    let fitting = wanted.map(share);
+    let fitting = wanted.map(|listener| with(listener, part(listener.total)));
     tracing::warn!(
         wanted = all,
-        connections = fitting.iter().sum::<usize>(),
+        connections = fitting.iter().map(|listener| listener.total).sum::<usize>(),
         descriptors = limit,
         "fewer connections than configured fit below the limit on file descriptors (RLIMIT_NOFILE)"
     );
@@ -63,8 +77,7 @@ pub fn fit<const N: usize>(limit: u64, wanted: [usize; N]) -> Result<[usize; N],
 /// same proportion as configured, or a quarter of the total if that is more. Where the
 /// configured limit is at least the configured total, it is a quarter of `fitting`. Never
 /// less than 2, unless configured.
-#[must_use]
-pub fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
+fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
     let part = if per_client < wanted {
         usize::try_from(per_client as u128 * fitting as u128 / wanted as u128).unwrap_or(per_client)
     } else {
@@ -109,17 +122,21 @@ impl Spare {
 mod tests {
     use super::*;
 
+    const WANTED: [Connections; 2] =
+        [Connections { total: 4096, per_client: 256 }, Connections { total: 1024, per_client: 256 }];
+
     #[test]
     fn connections_stay_below_the_limit() {
-        assert_eq!(fit(1 << 20, [4096, 1024]).unwrap(), [4096, 1024]);
+        assert_eq!(fit(1 << 20, WANTED).unwrap(), WANTED);
         for limit in [400, 1024, 4096, 10_000] {
-            let [api, objects] = fit(limit, [4096, 1024]).unwrap();
+            let [api, objects] = fit(limit, WANTED).unwrap().map(|listener| listener.total);
             assert!((api + objects) as u64 * EACH + OTHERS <= limit, "{limit}: {api} {objects}");
             assert!(api > 3 * objects && objects > 0, "{limit}: {api} {objects}");
         }
-        let error = fit(350, [4096, 1024]).unwrap_err();
+        let error = fit(350, WANTED).unwrap_err();
         assert!(error.message.contains("350") && error.message.contains("384"), "{}", error.message);
-        assert_eq!(fit(u64::MAX, [1 << 20]).unwrap(), [1 << 20]);
+        let many = [Connections { total: 1 << 20, per_client: 256 }];
+        assert_eq!(fit(u64::MAX, many).unwrap(), many);
     }
 
     #[test]
@@ -129,9 +146,8 @@ mod tests {
         assert_eq!(share(900, 1000, 100), 90);
         assert_eq!(share(256, 20, 20), 5, "of 20 at all");
         for limit in [384, 512, 1024, 1900, 10_000] {
-            for (total, wanted) in fit(limit, [4096, 1024]).unwrap().into_iter().zip([4096, 1024]) {
-                let share = share(256, wanted, total);
-                assert!(share >= 2 && share * 3 <= total, "{limit}: {share} of {total}");
+            for Connections { total, per_client } in fit(limit, WANTED).unwrap() {
+                assert!(per_client >= 2 && per_client * 3 <= total, "{limit}: {per_client} of {total}");
             }
         }
     }

@@ -85,12 +85,12 @@ fn is_audit(failure: &Failure) -> bool {
 fn what_is_written_is_valid_and_names_nothing() {
     let (bench, id, acts) = (bench(), new_id(), AtomicU64::new(0));
     let ledger = bench.open(id);
-    ledger.stage(Stage::Unpack, Boundary::Begin).unwrap();
+    ledger.stage(Stage::Fetch, Boundary::Begin).unwrap();
     live(&ledger, b"secret-name.shp", &acts).unwrap();
     live(&ledger, b"secret-name.shp", &acts).unwrap();
     let found = ledger.found(NewFile { role: FileRole::Temporary, ..file(b"secret-other") }, 5);
     destroy(&ledger, found, 5, &AtomicU64::new(1));
-    ledger.stage(Stage::Unpack, Boundary::End).unwrap();
+    ledger.stage(Stage::Fetch, Boundary::End).unwrap();
     let head = ledger.close("completed").unwrap();
     assert_eq!(bench.sink.read_head(id), Ok(head.clone()));
 
