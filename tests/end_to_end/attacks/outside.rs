@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, fstatvfs, openat, stat, statvfs};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
@@ -23,6 +23,9 @@ const SLACK: u64 = 16 * MIB;
 
 /// What the kernel takes for a file without content, in bytes: an inode and a name.
 const EMPTY_FILE: u64 = 1024;
+
+/// What no busy machine keeps a process waiting for, but one that itself is stopped.
+const STALL: Duration = Duration::from_millis(20);
 
 const NOBODY: &str = "65534";
 
@@ -95,6 +98,8 @@ struct Watched {
     run: Run,
     bytes: u64,
     files: u64,
+    /// The longest time that this process itself did not look.
+    stalled: Duration,
 }
 
 fn watched(memory: &Memory, command: &Command) -> Watched {
@@ -107,6 +112,7 @@ fn watched(memory: &Memory, command: &Command) -> Watched {
     let is_it = |fd: &OwnedFd| memory.before.is_empty() || rustix::fs::fstat(fd).unwrap().st_dev != outside;
     let mut seen: Option<OwnedFd> = None;
     let (mut bytes, mut files) = (0, 0);
+    let (mut last, mut stalled) = (Instant::now(), Duration::ZERO);
     while child.try_wait().unwrap().is_none() {
         if let Some(seen) = &seen {
             let held = fstatvfs(seen).unwrap();
@@ -115,10 +121,12 @@ fn watched(memory: &Memory, command: &Command) -> Watched {
         } else {
             seen = open(&inside).ok().filter(is_it);
         }
+        stalled = stalled.max(last.elapsed());
+        last = Instant::now();
         std::thread::sleep(Duration::from_micros(500));
     }
     assert!(seen.is_some(), "the memory of the command was seen");
-    Watched { run: Run::from(child.wait_with_output().unwrap()), bytes, files }
+    Watched { run: Run::from(child.wait_with_output().unwrap()), bytes, files, stalled }
 }
 
 /// As whom, where and below what an attack is made.
@@ -201,14 +209,23 @@ fn no_attack_holds_more_than_the_cap() {
     for &tier in Tier::all() {
         for attack in ATTACKS.iter().filter(|attack| attack.family == "storage") {
             let Some((exit, code)) = tier.end(attack) else { continue };
-            let bench = Bench::new();
-            let memory = Memory::new(&bench, LARGE, tier.user());
-            let Watched { run, bytes, files } = watched(&memory, &attacked(&bench, attack, tier));
-            run.failed(exit, code);
-            let told = format!("{} {tier:?}: {} MiB, {files} files, {code}", attack.name, bytes / MIB);
-            println!("{told}");
-            if bytes > CAP + SLACK || files > FILES + SLACK / EMPTY_FILE {
-                wrong.push(told);
+            for tries in 1.. {
+                let bench = Bench::new();
+                let memory = Memory::new(&bench, LARGE, tier.user());
+                let watched = watched(&memory, &attacked(&bench, attack, tier));
+                let Watched { run, bytes, files, stalled } = watched;
+                run.failed(exit, code);
+                let told = format!("{} {tier:?}: {} MiB, {files} files, {code}", attack.name, bytes / MIB);
+                println!("{told}");
+                if bytes <= CAP + SLACK && files <= FILES + SLACK / EMPTY_FILE {
+                    break;
+                }
+                // A machine that stops every process for a while stops the supervisor too.
+                if stalled < STALL || tries == 3 {
+                    wrong.push(told);
+                    break;
+                }
+                println!("once more: this process was not run for {stalled:?}");
             }
         }
     }

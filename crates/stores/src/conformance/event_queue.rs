@@ -139,8 +139,13 @@ async fn delivers_each_message_to_one_receiver(queue: &dyn EventQueue) {
             assert!(messages.len() <= 3, "at most as many as asked for");
             for message in messages {
                 if sent.contains(&message.body) {
-                    queue.delete(&message).await.expect("deleted");
-                    received.push(message.body);
+                    match queue.delete(&message).await {
+                        Ok(()) => received.push(message.body),
+                        // A queue may deliver a message twice at the same moment ("at least
+                        // once"): then the newer receipt is the one that counts.
+                        Err(PortError::NotFound(_)) => {}
+                        Err(error) => panic!("deleting a message: {error}"),
+                    }
                 } else {
                     let _ = queue.change_visibility(&message, SECOND).await;
                 }
