@@ -47,7 +47,7 @@ fn look() -> Result<Posture, Failure> {
         &setting.place,
         private.as_mut().and_then(Private::take_outsider),
     )?;
-    privacy.judge(&posture)?;
+    privacy.require(&posture)?;
     Ok(posture)
 }
 

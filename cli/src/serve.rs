@@ -125,7 +125,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
 
     let mut environment = settings.to_environment(Program::Worker);
     environment.push(("CADMILL_S3_ENDPOINT", server.endpoint()));
-    let keeper = Keeper {
+    let keeper = WorkerProcess {
         program: worker.to_owned(),
         environment,
         stop_within: config.worker.stop_within,
@@ -166,14 +166,14 @@ async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Keeps one worker running.
-struct Keeper {
+struct WorkerProcess {
     program: PathBuf,
     environment: Vec<(&'static str, String)>,
     stop_within: Duration,
     stopped: watch::Receiver<bool>,
 }
 
-impl Keeper {
+impl WorkerProcess {
     async fn keep(self) {
         let mut pauses = Pauses(FIRST_PAUSE);
         loop {

@@ -265,7 +265,7 @@ pub enum Denied {
 
 /// Judges an event.
 pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
-    let mut decision = judge(job, event, policy, now);
+    let mut decision = decide(job, event, policy, now);
     // Somebody who watches is no sign of life.
     if let Decision::Accept(next) = &mut decision
         && !matches!(event, Event::Watched { .. })
@@ -275,7 +275,7 @@ pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision
     decision
 }
 
-fn judge(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
+fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
     let max_attempts = policy.max_attempts;
     match event {
         Event::UploadBegun { multipart } => upload_begun(job, multipart),
@@ -504,7 +504,7 @@ fn audited(job: &Job, head: &SignedHead, end: Option<&Event>, policy: &Policy, n
         return Decision::Deny(Denied::ForeignLedger);
     }
     let new = known.is_none();
-    match end.map(|end| judge(job, end, policy, now)) {
+    match end.map(|end| decide(job, end, policy, now)) {
         Some(Decision::Accept(mut next)) => {
             if new {
                 note_head(&mut next, head);

@@ -4,7 +4,7 @@
 //! that an engine does harms anyone else (`misbehaviour`, `attacks`), bad input gets an
 //! answer that helps (`refusals`), the output is zipped when asked (`compress`), a job ends
 //! once and right whatever dies on the way (`pipeline`), ledgers hold what they promise
-//! (`audit`), the road through a jar is as good as the one without (`jvm`), the documents tell the truth (`documents`).
+//! (`audit`), the route through a jar is as good as the one without (`jvm`), the documents tell the truth (`documents`).
 
 mod attacks;
 mod audit;

@@ -1,7 +1,7 @@
 //! Whatever an engine does, it ends in an outcome of its own, in time, and leaves
 //! no process and no file behind.
 //!
-//! The engine is `tests/fixtures/doubles/engine_double.c`, which goes the road of
+//! The engine is `tests/fixtures/doubles/engine_double.c`, which goes the route of
 //! the real library and does what the input file says; two tests at the end use
 //! real libraries that crash on real files.
 

@@ -280,11 +280,11 @@ mod tests {
 
     #[test]
     fn a_token_has_its_time() {
-        let judge = |text: &str| in_time(&serde_json::from_str(text).unwrap(), 1000).is_ok();
+        let verdict = |text: &str| in_time(&serde_json::from_str(text).unwrap(), 1000).is_ok();
         let late = 1000 - LEEWAY_SECONDS;
         let early = 1000 + LEEWAY_SECONDS;
         for good in ["{\"exp\":1001}".to_owned(), format!("{{\"exp\":{late}.5,\"nbf\":{early}}}")] {
-            assert!(judge(&good), "{good}");
+            assert!(verdict(&good), "{good}");
         }
         let past = late - 1;
         let future = early + 1;
@@ -295,7 +295,7 @@ mod tests {
             format!("{{\"exp\":1001,\"nbf\":{future}}}"),
             "{\"exp\":1001,\"nbf\":null}".to_owned(),
         ] {
-            assert!(!judge(&bad), "{bad}");
+            assert!(!verdict(&bad), "{bad}");
         }
     }
 

@@ -111,7 +111,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         // A place that cannot be used, and a confinement that is not enough, are told
         // now and not by each job.
         let posture = posture::require(&setting.supervisor, &setting.place, outsider)?;
-        privacy.judge(&posture)?;
+        privacy.require(&posture)?;
         let auditing = auditing(config)?;
         warn_of_weaknesses(&posture, &auditing);
         let stores = Stores::open(config).await?;

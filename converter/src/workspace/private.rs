@@ -74,7 +74,7 @@ impl Privacy {
     ///
     /// # Errors
     /// `infra.workspace_unavailable`, with the ways.
-    pub fn judge(self, posture: &Posture) -> Result<(), Failure> {
+    pub fn require(self, posture: &Posture) -> Result<(), Failure> {
         if self != Self::Required || posture.machine.workspace_private {
             return Ok(());
         }

@@ -62,13 +62,13 @@ impl Written {
 
 /// A directory that is looked into. Its mode is what it was before, when that is over: who
 /// made it is judged by it later.
-struct Entered {
+struct OpenDirectory {
     descriptor: OwnedFd,
     /// The mode that was changed.
     before: Cell<Option<Mode>>,
 }
 
-impl Entered {
+impl OpenDirectory {
     /// Lets the owner enter it. What fails shows when it is looked into.
     fn open_up(&self) {
         if self.before.get().is_none()
@@ -80,7 +80,7 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for OpenDirectory {
     fn drop(&mut self) {
         if let Some(mode) = self.before.get() {
             let _ = rustix::fs::fchmod(&self.descriptor, mode);
@@ -90,7 +90,7 @@ impl Drop for Entered {
 
 /// A directory whose entries were read, and those of them that are still to be entered.
 struct Level {
-    directory: Entered,
+    directory: OpenDirectory,
     inner: Vec<CString>,
     /// Bytes of its path below the top.
     path: usize,
@@ -131,7 +131,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Whether it came to the end.
-    fn through(&mut self, top: Entered) -> io::Result<bool> {
+    fn through(&mut self, top: OpenDirectory) -> io::Result<bool> {
         let Some(level) = self.read(top, 0)? else { return Ok(false) };
         let mut levels = vec![level];
         while let Some(level) = levels.last_mut() {
@@ -153,7 +153,7 @@ impl Walk<'_> {
     }
 
     /// Counts what is in a directory; nothing when that is enough.
-    fn read(&mut self, directory: Entered, path: usize) -> io::Result<Option<Level>> {
+    fn read(&mut self, directory: OpenDirectory, path: usize) -> io::Result<Option<Level>> {
         let found = &mut self.found;
         let mut inner = Vec::new();
         let mut entries = RawDir::new(&directory.descriptor, &mut self.buffer);
@@ -194,7 +194,7 @@ impl Walk<'_> {
 }
 
 /// What is known of an entry; nothing when it is gone or cannot be looked at.
-fn status(directory: &Entered, name: &CStr, found: &mut Written) -> io::Result<Option<Stat>> {
+fn status(directory: &OpenDirectory, name: &CStr, found: &mut Written) -> io::Result<Option<Stat>> {
     let look = || rustix::fs::statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
     let stat = match look() {
         // Its owner may list the directory and not enter it.
@@ -209,7 +209,7 @@ fn status(directory: &Entered, name: &CStr, found: &mut Written) -> io::Result<O
 
 /// Opens a directory, if need be against its owner's permissions; nothing when it is gone or
 /// cannot be opened.
-fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Option<Entered>> {
+fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Option<OpenDirectory>> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open =
         |from: BorrowedFd<'_>, name: &[u8], how| rustix::fs::openat(from, name, flags | how, Mode::empty());
@@ -223,9 +223,9 @@ fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Optio
             if opened.is_err() {
                 let _ = rustix::fs::chmod(&itself, before);
             }
-            Ok(Entered { descriptor: opened?, before: Cell::new(Some(before)) })
+            Ok(OpenDirectory { descriptor: opened?, before: Cell::new(Some(before)) })
         }),
-        other => other.map(|descriptor| Entered { descriptor, before: Cell::new(None) }),
+        other => other.map(|descriptor| OpenDirectory { descriptor, before: Cell::new(None) }),
     };
     judged(opened, found)
 }

@@ -137,7 +137,7 @@ async fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
     loop {
         let request = head(&mut client_read).await?;
         let act = if request.starts_with("GET ") && field(&request, "range").is_some() {
-            shared.judge(&request)
+            shared.decide(&request)
         } else {
             Act::Pass
         };
@@ -157,7 +157,7 @@ async fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 impl Shared {
-    fn judge(&self, request: &str) -> Act {
+    fn decide(&self, request: &str) -> Act {
         let range = field(request, "range").and_then(|range| {
             let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
             Some(start.parse().ok()?..end.parse::<u64>().ok()? + 1)

@@ -25,7 +25,7 @@ pub fn compare(audits: &mut [&mut Audit]) {
     for SweepReference { by, signed, of } in &citations {
         let mut cited = false;
         for audit in audits.iter_mut().filter(|audit| audit.ledger == Some(of.ledger)) {
-            judge(audit, *by, *signed, of);
+            verify_citation(audit, *by, *signed, of);
             cited = true;
         }
         if !cited {
@@ -45,7 +45,7 @@ fn citations(audit: &Audit) -> Vec<SweepReference> {
     audit.story.sweeps.iter().map(|of| SweepReference { by, signed, of: of.clone() }).collect()
 }
 
-fn judge(audit: &mut Audit, by: LedgerId, signed: bool, of: &Predecessor) {
+fn verify_citation(audit: &mut Audit, by: LedgerId, signed: bool, of: &Predecessor) {
     if of.last_hash == ZERO_HASH {
         audit.remarks.push(format!("the sweep {by} ends it and could not read it"));
         return;

@@ -104,7 +104,7 @@ fn head_of(id: LedgerId, lines: &[String]) -> Head {
 }
 
 /// Judges these lines by the head of the genuine ledger.
-fn judge(lines: &[String]) -> Audit {
+fn audited(lines: &[String]) -> Audit {
     let key = Key::new(1);
     let head = key.sign(head_of(ledger(1), &self::lines()));
     verify(lines.concat().as_bytes(), Some(&head), Some(&key.public))
@@ -119,14 +119,14 @@ fn codes(audit: &Audit) -> Vec<&'static str> {
 
 #[track_caller]
 fn assert_tampered(lines: &[String], expected: &[Finding]) {
-    let audit = judge(lines);
+    let audit = audited(lines);
     assert_eq!(audit.verdict, Verdict::Tampered);
     assert_eq!(audit.findings, expected, "{:?}", codes(&audit));
 }
 
 #[test]
 fn a_genuine_ledger_is_valid_and_tells_what_happened() {
-    let audit = judge(&lines());
+    let audit = audited(&lines());
     assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
     assert_eq!(audit.ledger, Some(ledger(1)));
     assert_eq!(audit.signed_by, Some(Key::new(1).public.id()));
@@ -172,9 +172,9 @@ fn a_dropped_record_is_named() {
 fn swapped_records_are_named() {
     let mut lines = lines();
     lines.swap(5, 6);
-    let found = judge(&lines).findings;
+    let found = audited(&lines).findings;
     assert!(found.contains(&Finding::Reordered { seq: 6, expected: 5 }), "{found:?}");
-    assert_eq!(codes(&judge(&lines)), ["chain.reordered"]);
+    assert_eq!(codes(&audited(&lines)), ["chain.reordered"]);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_duplicated_record_is_named() {
     // At another place.
     let mut lines = self::lines();
     lines.insert(12, lines[5].clone());
-    let found = judge(&lines).findings;
+    let found = audited(&lines).findings;
     assert_eq!(found.first(), Some(&Finding::Duplicated { seq: 5 }), "{found:?}");
 }
 
@@ -228,19 +228,19 @@ fn a_cut_and_continued_tail_is_named() {
         1_700_000_060_000,
         60_000,
     ));
-    let found = judge(&more).findings;
+    let found = audited(&more).findings;
     assert_eq!(found.last(), Some(&Finding::TailAdded { last: 21, signed: 20 }), "{found:?}");
-    assert_eq!(codes(&judge(&more)), ["record.contradiction", "head.tail_added"]);
+    assert_eq!(codes(&audited(&more)), ["record.contradiction", "head.tail_added"]);
 }
 
 #[test]
 fn two_jobs_spliced_are_named() {
     let other = lines_of(ledger(2), &records(), |_| (0, 0));
     let spliced = [&lines()[..10], &other[10..]].concat();
-    let found = judge(&spliced).findings;
+    let found = audited(&spliced).findings;
     assert_eq!(found[0], Finding::Spliced { line: 11, of: ledger(2) });
     let whole = [lines(), other.clone()].concat();
-    assert!(codes(&judge(&whole)).starts_with(&["chain.spliced"]));
+    assert!(codes(&audited(&whole)).starts_with(&["chain.spliced"]));
     // Another job's ledger, whole, under this job's head.
     assert_tampered(&other, &[Finding::HeadOfAnother { of: ledger(1) }]);
 }

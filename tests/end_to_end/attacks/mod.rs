@@ -15,73 +15,73 @@ mod rig;
 mod table;
 mod tiers;
 
-use rig::{Mode, Rig, Road};
+use rig::{Mode, Rig, Route};
 pub(crate) use rig::{landlock_abi_2, preceded, unconfined_host, without_landlock};
 use table::{ATTACKS, Attack};
 pub(crate) use tiers::{BARE, SmallGroup, engine, open_bench};
 
 /// Runs the attacks of a family and reports all that ended otherwise.
-fn run(family: &str, mode: Mode, road: Road) {
+fn run(family: &str, mode: Mode, route: Route) {
     let attacks: Vec<&Attack> = ATTACKS.iter().filter(|attack| attack.family == family).collect();
     assert!(!attacks.is_empty(), "no attack of {family}");
     let wrong: Vec<String> = attacks
         .iter()
         .filter_map(|attack| {
-            let rig = Rig::new(attack, mode, road);
+            let rig = Rig::new(attack, mode, route);
             let run = rig.run();
-            let expected = mode.expected(attack, road);
-            rig.judge(&run, &expected).err().map(|text| {
-                format!("{} {mode:?} {road:?}: expected {expected:?}: {text}\n  {run:?}", attack.name)
+            let expected = mode.expected(attack, route);
+            rig.compare(&run, &expected).err().map(|text| {
+                format!("{} {mode:?} {route:?}: expected {expected:?}: {text}\n  {run:?}", attack.name)
             })
         })
         .collect();
-    println!("{family} {mode:?} {road:?}: {} attacks, {} wrong", attacks.len(), wrong.len());
+    println!("{family} {mode:?} {route:?}: {} attacks, {} wrong", attacks.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 macro_rules! families {
     ($($family:ident),+) => { $(
         mod $family {
-            use super::{Mode, Road, run};
+            use super::{Mode, Route, run};
 
             #[test]
             fn confined_each_attack_fails() {
-                run(stringify!($family), Mode::Confined, Road::Native);
+                run(stringify!($family), Mode::Confined, Route::Native);
             }
 
             #[test]
             fn unconfined_each_attack_works() {
-                run(stringify!($family), Mode::Unconfined, Road::Native);
+                run(stringify!($family), Mode::Unconfined, Route::Native);
             }
 
             #[test]
             fn without_landlock_only_those_work_that_it_alone_stops() {
-                run(stringify!($family), Mode::WithoutLandlock, Road::Native);
+                run(stringify!($family), Mode::WithoutLandlock, Route::Native);
             }
 
             #[test]
             fn with_landlock_of_abi_2_each_attack_fails() {
-                run(stringify!($family), Mode::LandlockAbi2, Road::Native);
+                run(stringify!($family), Mode::LandlockAbi2, Route::Native);
             }
 
             #[test]
             fn with_landlock_of_abi_2_each_attack_below_java_fails() {
-                run(stringify!($family), Mode::LandlockAbi2, Road::Java);
+                run(stringify!($family), Mode::LandlockAbi2, Route::Java);
             }
 
             #[test]
             fn confined_each_attack_below_java_fails() {
-                run(stringify!($family), Mode::Confined, Road::Java);
+                run(stringify!($family), Mode::Confined, Route::Java);
             }
 
             #[test]
             fn unconfined_each_attack_below_java_works() {
-                run(stringify!($family), Mode::Unconfined, Road::Java);
+                run(stringify!($family), Mode::Unconfined, Route::Java);
             }
 
             #[test]
             fn without_landlock_only_those_below_java_work_that_it_alone_stops() {
-                run(stringify!($family), Mode::WithoutLandlock, Road::Java);
+                run(stringify!($family), Mode::WithoutLandlock, Route::Java);
             }
         }
     )+ };

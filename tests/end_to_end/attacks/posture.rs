@@ -1,7 +1,7 @@
 //! What is in force is told, and what is not enough is refused.
 
 use super::rig::{
-    Mode, Rig, Road, landlock_abi_2, landlock_not_enabled, unconfined_host, without_landlock, wrapped,
+    Mode, Rig, Route, landlock_abi_2, landlock_not_enabled, unconfined_host, without_landlock, wrapped,
 };
 use super::table::{ATTACKS, Attack, End, Given};
 use crate::support::{Bench, Run, children_of, real};
@@ -203,12 +203,12 @@ fn is_confined(process: u32) -> bool {
 #[test]
 fn an_engine_cannot_write_into_the_list_of_processes() {
     let cases = [
-        (Mode::Confined, Road::Native, "told-confined"),
-        (Mode::Confined, Road::Java, "told-confined-j"),
-        (Mode::Unconfined, Road::Native, "told-freely"),
-        (Mode::Unconfined, Road::Java, "told-freely-j"),
+        (Mode::Confined, Route::Native, "told-confined"),
+        (Mode::Confined, Route::Java, "told-confined-j"),
+        (Mode::Unconfined, Route::Native, "told-freely"),
+        (Mode::Unconfined, Route::Java, "told-freely-j"),
     ];
-    for (mode, road, label) in cases {
+    for (mode, route, label) in cases {
         let attack = ATTACKS.iter().find(|attack| attack.name == "label_process").unwrap();
         let attack: &'static Attack = Box::leak(Box::new(Attack { given: Given::Text(label), ..*attack }));
         let over = AtomicBool::new(false);
@@ -221,16 +221,16 @@ fn an_engine_cannot_write_into_the_list_of_processes() {
                 }
                 shown
             });
-            let rig = Rig::new(attack, mode, road);
+            let rig = Rig::new(attack, mode, route);
             let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rig.run()));
             over.store(true, Ordering::Relaxed);
             (run.expect("the attack is run"), watcher.join().unwrap())
         });
         let free = mode == Mode::Unconfined;
         let expected = if free { End::Works } else { End::Violation("kill") };
-        assert_eq!(mode.expected(attack, road), expected);
-        assert_eq!(run.code, Some(if free { 0 } else { 18 }), "{mode:?} {road:?}: {run:?}");
-        assert_eq!(!shown.is_empty(), free, "{mode:?} {road:?}: {shown:?}");
+        assert_eq!(mode.expected(attack, route), expected);
+        assert_eq!(run.code, Some(if free { 0 } else { 18 }), "{mode:?} {route:?}: {run:?}");
+        assert_eq!(!shown.is_empty(), free, "{mode:?} {route:?}: {shown:?}");
     }
 }
 

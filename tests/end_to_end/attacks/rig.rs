@@ -29,14 +29,14 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) fn expected(self, attack: &Attack, road: Road) -> End {
-        let confined = match road {
-            Road::Native => attack.confined,
-            Road::Java => attack.in_java.unwrap_or(attack.confined),
+    pub(super) fn expected(self, attack: &Attack, route: Route) -> End {
+        let confined = match route {
+            Route::Native => attack.confined,
+            Route::Java => attack.in_java.unwrap_or(attack.confined),
         };
         match self {
             Self::Confined | Self::LandlockAbi2 => confined,
-            Self::Unconfined if road == Road::Java => attack.unconfined_in_java.unwrap_or(attack.unconfined),
+            Self::Unconfined if route == Route::Java => attack.unconfined_in_java.unwrap_or(attack.unconfined),
             Self::Unconfined => attack.unconfined,
             Self::WithoutLandlock => attack.without_landlock.unwrap_or(confined),
         }
@@ -45,7 +45,7 @@ impl Mode {
 
 /// Who loads the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Road {
+pub(super) enum Route {
     /// The engine host, as it loads Assimp.
     Native,
     /// A converter in Java, in a JVM.
@@ -141,7 +141,7 @@ pub(super) struct Rig {
     bench: Bench,
     attack: &'static Attack,
     mode: Mode,
-    road: Road,
+    route: Route,
     input: PathBuf,
     /// What the input holds before the attack.
     content: Vec<u8>,
@@ -159,7 +159,7 @@ impl Drop for Rig {
 }
 
 impl Rig {
-    pub(super) fn new(attack: &'static Attack, mode: Mode, road: Road) -> Self {
+    pub(super) fn new(attack: &'static Attack, mode: Mode, route: Route) -> Self {
         let bench = Bench::new();
         let effect = std::env::temp_dir().join(format!("cadmill-attack-effect-{}", unique()));
         let (mut secret, mut server) = (None, None);
@@ -194,22 +194,22 @@ impl Rig {
             _ => (bench.path("input.obj"), content.into_bytes()),
         };
         std::fs::write(&input, &content).unwrap();
-        Self { bench, attack, mode, road, input, content, effect, _secret: secret, _server: server }
+        Self { bench, attack, mode, route, input, content, effect, _secret: secret, _server: server }
     }
 
     pub(super) fn run(&self) -> Run {
         let attack = self.attack;
         let library = library_of(attack);
-        let engines = match self.road {
-            Road::Native => crate::misbehaviour::engines_file(&self.bench, &library, ""),
-            Road::Java => engine_in_java(&self.bench, &library),
+        let engines = match self.route {
+            Route::Native => crate::misbehaviour::engines_file(&self.bench, &library, ""),
+            Route::Java => engine_in_java(&self.bench, &library),
         };
         let named = format!("library={}", library.file_name().unwrap().to_str().unwrap());
         let mut arguments =
             vec!["convert", self.input.to_str().unwrap(), "--to", "stl", "--engine", "double"];
         arguments.extend(["--engines-file", engines.to_str().unwrap(), "-o", "out.stl", "--json"]);
         arguments.extend(attack.flags);
-        if self.road == Road::Java {
+        if self.route == Route::Java {
             arguments.extend(["--opt", &named]);
         }
         let mut command = self.bench.command(&arguments);
@@ -236,7 +236,7 @@ impl Rig {
     }
 
     /// Whether the run ended as expected, by the attack's own effect.
-    pub(super) fn judge(&self, run: &Run, expected: &End) -> Result<(), String> {
+    pub(super) fn compare(&self, run: &Run, expected: &End) -> Result<(), String> {
         let worked = self.worked(run);
         let verdict = match *expected {
             End::Works => worked.clone(),

@@ -3,7 +3,7 @@
 //! tools; warnings are compared as well.
 //!
 //! What is not compared, because the library does not give the same bytes twice, on
-//! either road: `x`, and `stp` of several nodes, which hold heap addresses; `assbin` and
+//! either route: `x`, and `stp` of several nodes, which hold heap addresses; `assbin` and
 //! `assxml`, which hold the time and are not masked elsewhere either.
 
 use super::direct;

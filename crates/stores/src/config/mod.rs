@@ -74,7 +74,7 @@ pub fn load_from(
             }
         },
     };
-    judge([file, environment::read(environment), flags::read(matches, binary)], binary)
+    resolve([file, environment::read(environment), flags::read(matches, binary)], binary)
 }
 
 /// The configuration that a TOML text is by itself: no flag and no variable counts.
@@ -83,10 +83,10 @@ pub fn load_from(
 /// All that is wrong.
 pub fn parse(text: &str, binary: Program) -> Result<(Config, Settings), Problems> {
     let file = file::read(Path::new("the text"), text);
-    judge([file, Layer::default(), Layer::default()], binary)
+    resolve([file, Layer::default(), Layer::default()], binary)
 }
 
-fn judge(said: [Layer; 3], binary: Program) -> Result<(Config, Settings), Problems> {
+fn resolve(said: [Layer; 3], binary: Program) -> Result<(Config, Settings), Problems> {
     let (settings, mut problems) = Settings::merge(said, binary);
     let config = build::build(&settings);
     problems.extend(check::contradictions(&config, &settings));

@@ -22,7 +22,7 @@ const MODULES: &[&str] = &[
 ///
 /// # Errors
 /// A sentence that says what it names.
-pub(super) fn judge(sql: &str) -> Result<(), String> {
+pub(super) fn validate(sql: &str) -> Result<(), String> {
     // SQLite parses what it finds there up to the first NUL, and only what begins so.
     let mut words = Words(sql.split('\0').next().unwrap_or_default());
     let unclear = || Err("its schema has a statement that cannot be read".to_owned());
@@ -158,7 +158,7 @@ fn closing(first: char) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::judge;
+    use super::validate;
     use proptest::prelude::*;
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             "CREATE VIRTUAL TABLE IF NOT EXISTS '도로' USING \"rtree\"(id, a, b)",
             "",
         ] {
-            assert_eq!(judge(sql), Ok(()), "{sql}");
+            assert_eq!(validate(sql), Ok(()), "{sql}");
         }
     }
 
@@ -197,14 +197,14 @@ mod tests {
             "CREATE VIRTUAL TABLE v USING 'rtree",
             "SELECT load_extension('x')",
         ] {
-            assert!(judge(sql).is_err(), "{sql}");
+            assert!(validate(sql).is_err(), "{sql}");
         }
     }
 
     proptest! {
         #[test]
         fn no_statement_is_a_panic(sql in ".{0,200}") {
-            let _ = judge(&sql);
+            let _ = validate(&sql);
         }
 
         /// Whatever stands between the words, the module is found.
@@ -217,7 +217,7 @@ mod tests {
             prop_assume!(!["if", "using"].contains(&name.to_ascii_lowercase().as_str()));
             let sql = format!("CREATE{blank}VIRTUAL{blank}TABLE{blank}{name}{blank}USING{blank}{module}{blank}(x)");
             let allowed = super::MODULES.iter().any(|known| known.eq_ignore_ascii_case(&module));
-            prop_assert_eq!(judge(&sql).is_ok(), allowed, "{}", sql);
+            prop_assert_eq!(validate(&sql).is_ok(), allowed, "{}", sql);
         }
     }
 }

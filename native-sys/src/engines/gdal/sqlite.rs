@@ -69,7 +69,7 @@ fn inspect(api: &Api, input: &Path, how: &str) -> Result<bool, Refusal> {
         Err(error) => return Err(unreadable(error)),
     };
     for statement in statements.iter().flatten() {
-        schema::judge(statement).map_err(Refusal::Reaches)?;
+        schema::validate(statement).map_err(Refusal::Reaches)?;
     }
     let views = connection
         .column("SELECT name FROM sqlite_master WHERE type = 'view' OR sql LIKE 'create%view%'")

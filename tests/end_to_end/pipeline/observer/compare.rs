@@ -44,7 +44,7 @@ pub(crate) struct Comparison<'a> {
     there: HashMap<PathBuf, Being>,
     /// The act that each thread has announced and not yet told the end of.
     acts: HashMap<u32, Act<'a>>,
-    books: BTreeMap<&'a Path, Book<'a>>,
+    books: BTreeMap<&'a Path, LedgerState<'a>>,
     agreed: Agreed,
     wrong: Vec<String>,
     /// Number of the event, in the order of all.
@@ -72,7 +72,7 @@ struct Act<'a> {
 
 /// One ledger, as far as it was seen being written.
 #[derive(Default)]
-struct Book<'a> {
+struct LedgerState<'a> {
     next: usize,
     /// Where the files lie that have a number here, and the numbers of their directories.
     paths: HashMap<u64, (PathBuf, u64)>,
@@ -430,7 +430,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-impl Book<'_> {
+impl LedgerState<'_> {
     /// What does not hold of a ledger as a whole.
     fn end(&self, told: &Told) -> Vec<String> {
         let mut wrong = Vec::new();

@@ -32,15 +32,15 @@ const LAST: Millis = 253_402_300_799_000;
 pub struct StoreClock {
     /// How far the store's times are ahead of the steady clock: that for what is due, and
     /// that for signatures.
-    time: Arc<Ahead>,
-    date: Arc<Ahead>,
+    time: Arc<Skew>,
+    date: Arc<Skew>,
 }
 
 /// A difference in milliseconds.
 #[derive(Debug, Default)]
-struct Ahead(AtomicI64);
+struct Skew(AtomicI64);
 
-impl Ahead {
+impl Skew {
     fn now(&self) -> Millis {
         SteadyClock.now().saturating_add_signed(self.0.load(Ordering::Relaxed))
     }

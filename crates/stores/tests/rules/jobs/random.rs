@@ -61,9 +61,9 @@ fn fault() -> impl Strategy<Value = (&'static str, u32, Fault)> {
 }
 
 /// A worker's acts, each made twice or once, and what goes wrong for it.
-type Life = (Vec<(Act, bool)>, Vec<(&'static str, u32, Fault)>);
+type Schedule = (Vec<(Act, bool)>, Vec<(&'static str, u32, Fault)>);
 
-fn life() -> impl Strategy<Value = Life> {
+fn life() -> impl Strategy<Value = Schedule> {
     (prop::collection::vec((act(), any::<bool>()), 1..7), prop::collection::vec(fault(), 0..6))
 }
 
@@ -114,7 +114,7 @@ async fn live(jobs: Jobs, id: JobId, worker: String, acts: Vec<(Act, bool)>) -> 
     told
 }
 
-async fn lives(lives: Vec<Life>) -> (Job, Vec<Told>) {
+async fn lives(lives: Vec<Schedule>) -> (Job, Vec<Told>) {
     let world = world();
     let id = world.uploaded().await;
     let mut tasks = Vec::new();
