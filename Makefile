@@ -45,14 +45,15 @@ demo: setup-build ## Serve, submit real files, and say where the results lie
 	$(CARGO) build --workspace --bins --locked
 	@tests/demo.sh target/debug/cadmill $(REAL) demo-out
 
-test: setup lint ## Check the format, lint, and run every test
+test: setup ## Check the format, lint, and run every test
+	$(CARGO) fmt --all --check
 	@# Programs without engines in Java, which are refused by them.
 	CARGO="$(CARGO)" tests/without_jvm.sh
 	@# The end-to-end tests start every program; cargo builds one of them for itself.
 	$(CARGO) build --workspace --bins --tests --locked
 	@# Not part of the workspace; it is compiled with what the tests are compiled with.
 	$(CARGO) build --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --locked
-	CARGO="$(CARGO)" tests/run.py
+	CARGO="$(CARGO)" tests/run.py --lint
 	if rustup toolchain list 2>/dev/null | grep nightly >/dev/null; then FUZZ_SECONDS=30 fuzz/run.sh; fi
 
 test-containers: setup ## Build the images, convert in them, and attack the engine process there, without privileges

@@ -1,12 +1,12 @@
-//! Stamps the git revision and the target into the build, so that `--version`
-//! and every report can say exactly which code made an output.
+//! Embeds the git revision and the target in the build, so that `--version` and every report
+//! identify the exact code that produced an output.
 
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=CADMILL_REVISION");
-    // Where they lie, in a worktree too. A path that does not exist would make cargo run this
-    // each time.
+    // Resolved by git, so that this also works in a worktree. A path that does not exist would make
+    // cargo rerun this script on every build.
     for path in ["HEAD", "logs/HEAD"].into_iter().filter_map(|name| git(&["rev-parse", "--git-path", name])) {
         if std::path::Path::new(&path).exists() {
             println!("cargo:rerun-if-changed={path}");
@@ -22,7 +22,7 @@ fn main() {
     println!("cargo:rustc-env=CADMILL_TARGET={target}");
 }
 
-/// What git answers.
+/// Trimmed output of a git command; `None` if it fails or prints nothing.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

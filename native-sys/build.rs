@@ -1,10 +1,9 @@
-//! Binds the vendor libraries from their installed headers.
+//! Generates bindings for the vendor libraries from their installed headers.
 //!
-//! Each library becomes one struct of function pointers that libloading fills at
-//! run time. Nothing is linked: the engines stay optional, and the file that is
-//! loaded is chosen, pinned and named in errors by us. Only the functions listed
-//! here are bound, so that a library is refused for lacking what is called and
-//! for nothing else.
+//! Each library becomes one struct of function pointers that libloading fills at run time. Nothing
+//! is linked: the engines remain optional, and this crate chooses the file that is loaded, pins it
+//! and names it in errors. Only the functions listed here are bound, so that a library is rejected
+//! only if it lacks a function that is called.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +12,10 @@ struct Vendor {
     name: &'static str,
     /// Name of the generated struct.
     api: &'static str,
-    /// A header that proves a directory to be the vendor's include directory.
+    /// A header that identifies the vendor's include directory.
     probe: &'static str,
     directories: &'static [&'static str],
-    /// Environment variable that names the directory instead.
+    /// Environment variable that overrides the directory.
     variable: &'static str,
     package: &'static str,
     functions: &'static [&'static str],
@@ -108,13 +107,13 @@ fn bind(vendor: &Vendor, out: &Path) {
         .header(format!("include/{}.h", vendor.name))
         .clang_arg(format!("-I{}", include.display()))
         .dynamic_library_name(vendor.api)
-        // With `false` a missing symbol would panic at its first call instead of
-        // being an error when the library is opened.
+        // With `false` a missing symbol would panic at its first call, instead of being an error
+        // when the library is opened.
         .dynamic_link_require_all(true)
         .allowlist_function(format!("^({functions})$"))
         .allowlist_type(format!("^({})$", vendor.types))
         .allowlist_var(format!("^({})$", vendor.constants))
-        // A scene is only passed on; its layout differs between versions.
+        // A scene is only passed through; its layout differs between versions.
         .opaque_type("aiScene")
         .generate_comments(false)
         .layout_tests(true)

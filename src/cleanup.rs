@@ -1,12 +1,12 @@
-//! The reaper: does for each job what is due and what nobody else does.
+//! The reaper: performs the due work of each job that no worker does.
 //!
-//! A job says when somebody should look at it again ([`crate::domain::job::Job::due`]).
-//! The reaper asks for those that are due and ends the wait for uploads that never
-//! came, announces again what no worker took or what a dead worker left, deletes the
-//! objects of ended jobs, and at last their records.
+//! Each job stores when it needs attention again ([`crate::domain::job::Job::due`]). The reaper
+//! queries the due jobs. It expires jobs whose upload never arrived, announces again jobs that no
+//! worker claimed or whose worker died, and deletes the objects of ended jobs and finally their
+//! records.
 //!
-//! Any number of reapers may run at once, and each may die between any two acts:
-//! every act can be repeated. It owns no job; it only sends events.
+//! Any number of reapers may run at once, and each may die at any point: every step is idempotent.
+//! The reaper never claims a job; it only sends events.
 
 pub mod orphans;
 
@@ -20,18 +20,17 @@ use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
 use std::sync::Arc;
 
-/// Jobs that one round takes.
+/// Maximum number of jobs per round.
 pub const BATCH: u32 = 100;
 
-/// For how long an unreadable record is not asked for again: another version may be able
-/// to read it by then, or somebody may have mended it.
+/// How long an unreadable record is deferred, in milliseconds. By then a newer version may be able
+/// to read it, or an operator may have repaired it.
 pub const SET_ASIDE: Millis = 60 * 60 * 1000;
 
-/// From the end of a round to the next: how late, at most, anything due is done that
-/// can be done at once.
+/// Pause between two rounds, which bounds how late due work starts.
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Does what is due.
+/// Performs due work.
 #[derive(Clone)]
 pub struct Cleanup {
     jobs: Jobs,
@@ -40,27 +39,27 @@ pub struct Cleanup {
     bucket: String,
 }
 
-/// What one round did.
+/// Counts of one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Round {
-    /// Jobs whose upload did not come in time.
+    /// Jobs whose upload did not arrive in time.
     pub expired: u64,
     /// Uploads that were announced to the workers again.
     pub announced: u64,
-    /// Objects that were deleted, each version counted.
+    /// Deleted objects, counting each version.
     pub objects: u64,
-    /// Unfinished uploads that were given up.
+    /// Unfinished multipart uploads that were aborted.
     pub uploads: u64,
-    /// Records that were deleted.
+    /// Deleted records.
     pub records: u64,
-    /// Jobs for which it could not be done; they stay due.
+    /// Jobs whose cleanup failed; they stay due.
     pub failed: u64,
-    /// Records that cannot be read; they are due again an hour later.
+    /// Unreadable records; they are due again in an hour.
     pub unreadable: u64,
 }
 
 impl Cleanup {
-    /// A reaper of these jobs.
+    /// Creates a reaper for these jobs.
     pub fn new(
         jobs: Jobs,
         objects: Arc<dyn ObjectStore>,
@@ -70,7 +69,7 @@ impl Cleanup {
         Self { jobs, objects, queue, bucket }
     }
 
-    /// Round after round, for as long as the task lives.
+    /// Runs rounds forever.
     pub async fn run(self) {
         loop {
             match self.round().await {
@@ -94,8 +93,8 @@ impl Cleanup {
     /// One round.
     ///
     /// # Errors
-    /// When the store does not tell what is due. What fails for one job is logged
-    /// and counted, and keeps no other from being served.
+    /// If the store cannot list the due jobs. A failure of a single job is logged and counted, and
+    /// does not affect the others.
     pub async fn round(&self) -> PortResult<Round> {
         let mut round = Round::default();
         let due = self.jobs.store().due(self.jobs.clock().now(), BATCH).await?;
@@ -109,8 +108,8 @@ impl Cleanup {
         Ok(round)
     }
 
-    /// Nothing can be done for a job whose record cannot be read. It is reported, and
-    /// must not take the place of others.
+    /// Defers jobs whose record cannot be read. They are reported, and must not use up the batch of
+    /// readable jobs.
     async fn set_aside(&self, records: &[Unreadable], round: &mut Round) {
         let Some(first) = records.first() else { return };
         tracing::error!(
@@ -142,12 +141,12 @@ impl Cleanup {
         }
     }
 
-    /// A job that nothing has happened to for too long.
+    /// Handles a job that made no progress in time.
     async fn wake(&self, job: &Job, round: &mut Round) -> PortResult<()> {
         let object = match &job.input {
             Some(object) => object.clone(),
             None => match self.objects.head(&upload_key(job.id, &job.order.file_name)).await {
-                // The upload came, its event did not.
+                // The upload arrived but its event was lost.
                 Ok(object) => object,
                 Err(PortError::NotFound(_)) => {
                     self.jobs.send(job.id, &Event::Expired).await?;
@@ -164,10 +163,10 @@ impl Cleanup {
         Ok(())
     }
 
-    /// Announced first and noted after: to die in between announces it twice, and a
-    /// duplicate changes nothing.
+    /// Sends the message before it records the event: a crash in between announces the job twice,
+    /// and a duplicate changes nothing.
     async fn announce(&self, job: &Job, object: &Object) -> PortResult<()> {
-        // Older than every real event, so that it never outranks one.
+        // Older than every real event, so that it never supersedes one.
         let sequencer = job.sequencer.as_deref().unwrap_or("00");
         let now = self.jobs.clock().now();
         let id = JobId::random().to_string();
@@ -193,7 +192,7 @@ impl Cleanup {
     }
 }
 
-/// The key that the client of this job uploads to.
+/// The key that the client uploads this job's input to.
 pub fn upload_key(id: JobId, file: &FileName) -> ObjectKey {
     ObjectKey::upload(id, file.clone())
 }

@@ -1,9 +1,9 @@
-//! Changing jobs: read, judge, write over what was judged, and again when another
-//! was faster or the reply was lost.
+//! Changing jobs: read, decide, write conditionally, and retry if another writer was faster or the
+//! reply was lost.
 //!
-//! This is the only road from an event to a store. A write whose reply was lost is
-//! never guessed at: the job is read back and judged again, and its own write then
-//! shows as a duplicate.
+//! All events reach a store through this module. After a lost reply the outcome of the write is not
+//! assumed: the job is read back and the event is applied again. If the write did succeed, the
+//! event is then a duplicate.
 
 use crate::domain::failure::{Failure, FailureCode};
 use crate::domain::ids::JobId;
@@ -14,7 +14,7 @@ use crate::ports::{Clock, JobStore, PortError, PortResult};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The jobs of a store under a policy.
+/// The jobs of a store, changed under a policy.
 #[derive(Clone)]
 pub struct Jobs {
     store: Arc<dyn JobStore>,
@@ -22,25 +22,25 @@ pub struct Jobs {
     policy: Policy,
 }
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It happened; the job after it.
+    /// The event was applied; this is the changed job.
     Done(Box<Job>),
-    /// Nothing changed and nothing is wrong; the job as it is.
+    /// Nothing changed, and the sender may go on; this is the current job.
     Ignored(Ignored, Box<Job>),
-    /// Nothing changed and the sender must not go on; the job as it is.
+    /// Nothing changed, and the sender must stop; this is the current job.
     Denied(Denied, Box<Job>),
-    /// There is no such job.
+    /// The job does not exist.
     Missing,
 }
 
-/// Judgements of one event before giving up. Each round but the first means that
-/// another wrote the job in between, or that a reply was lost.
+/// Maximum number of times an event is applied before giving up. Each further round means that
+/// another writer changed the job in between, or that a reply was lost.
 pub const ROUNDS: u32 = 8;
 
 impl Jobs {
-    /// Jobs of this store.
+    /// Creates a handle to the jobs of this store.
     pub fn new(store: Arc<dyn JobStore>, clock: Arc<dyn Clock>, policy: Policy) -> Self {
         Self { store, clock, policy }
     }
@@ -55,21 +55,20 @@ impl Jobs {
         &self.policy
     }
 
-    /// The time.
+    /// The clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
 
-    /// Creates a job, or finds the one of this id.
+    /// Creates a job, or returns the existing one with this id; the flag is true if the job was
+    /// created.
     ///
-    /// # Errors
-    /// Of the store. A reply that was lost shows as [`Created::Exists`] with the same order.
     pub async fn create(&self, id: JobId, order: crate::domain::job::JobSpec) -> PortResult<(Job, bool)> {
         let job = created(id, order, &self.policy, self.clock.now());
         for round in 0.. {
             match self.store.create(&job).await {
                 Ok(Created::New) => return Ok((job, true)),
-                // The write whose reply was lost in an earlier round.
+                // Written in an earlier round whose reply was lost.
                 Ok(Created::Exists(there)) if round > 0 && *there == job => return Ok((job, true)),
                 Ok(Created::Exists(there)) => return Ok((*there, false)),
                 Err(error) if error.is_transient() && round < 2 => pause(round).await,
@@ -79,11 +78,8 @@ impl Jobs {
         unreachable!("the third round returns")
     }
 
-    /// Lets an event happen to a job.
+    /// Applies an event to a job.
     ///
-    /// # Errors
-    /// Of the store, when it stays unavailable for several rounds: then the event
-    /// may or may not have happened, and sending it again is safe.
     pub async fn send(&self, id: JobId, event: &Event) -> PortResult<Change> {
         let mut known = None;
         let mut last = None;
@@ -109,7 +105,7 @@ impl Jobs {
             match self.store.replace(&next).await {
                 Ok(Replaced::Done) => return Ok(Change::Done(next)),
                 Ok(Replaced::Conflict(None)) => return Ok(Change::Missing),
-                // Ours, written in a round whose reply was lost.
+                // Written in an earlier round whose reply was lost.
                 Ok(Replaced::Conflict(Some(there))) if there == next => return Ok(Change::Done(next)),
                 Ok(Replaced::Conflict(Some(there))) => known = Some(there),
                 Err(error) if error.is_transient() => {
@@ -125,11 +121,9 @@ impl Jobs {
         }))
     }
 
-    /// The same for an event that must happen: the job after it, whether it happened
-    /// now or before.
+    /// Like [`Jobs::send`], for an event that must be applied: returns the job, whether the event
+    /// was applied now or before.
     ///
-    /// # Errors
-    /// Of the store; `infra.superseded` when it is denied or the job is gone.
     pub async fn must(&self, id: JobId, event: &Event) -> Result<Job, Failure> {
         match self.send(id, event).await? {
             Change::Done(job) | Change::Ignored(_, job) => Ok(*job),
@@ -140,13 +134,13 @@ impl Jobs {
     }
 }
 
-/// A duplicate that is seen in a later round is this very event, whose reply was lost.
+/// A duplicate in a later round is this event itself: its earlier reply was lost.
 fn settled(why: Ignored, job: Box<Job>, round: u32) -> Change {
     if why == Ignored::Duplicate && round > 0 { Change::Done(job) } else { Change::Ignored(why, job) }
 }
 
-/// 20 ms, 40 ms, … 1.28 s, each less up to half by chance, so that those who
-/// collided do not do so again.
+/// Exponential backoff of 20 ms, 40 ms, … 1.28 s, each shortened by up to half at random, so that
+/// writers that collided do not collide again.
 async fn pause(round: u32) {
     let full = 20u64 << round.min(6);
     let mut byte = [0u8; 1];

@@ -1,11 +1,11 @@
-//! Writing a ledger: every plaintext file is announced before it is there.
+//! Writing a ledger: every plaintext file is recorded before it is created.
 //!
-//! [`Ledger`] is shared by the threads of an attempt. An act has two halves: an intent
-//! before it, which gives a token, and what came of it, which takes the token. What
-//! makes plaintext needs its intent on record (*fail closed*): if that fails, the act
-//! must not happen, and from then on the ledger is poisoned and every intent fails at
-//! once with `infra.audit`. Destroying is never held up: a poisoned ledger lets it
-//! happen, counts it as unrecorded, and is never closed, so that it stays INCOMPLETE.
+//! [`Ledger`] is shared by the threads of an attempt. Every act is recorded twice: an intent before
+//! it, which returns a token, and the outcome after it, which consumes the token. An act that
+//! creates plaintext requires its intent on record (*fail closed*): if recording fails, the act
+//! must not happen, the ledger is poisoned, and every later intent fails immediately with
+//! `infra.audit`. Destruction is never blocked: a poisoned ledger allows it and counts it as
+//! unrecorded, but can never be closed, so it stays INCOMPLETE.
 
 mod sign;
 
@@ -27,18 +27,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use zeroize::Zeroizing;
 
-/// What is known when a ledger is opened.
+/// Parameters for opening a ledger.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// Which ledger.
+    /// The ledger's id.
     pub ledger: LedgerId,
     /// Name of the worker.
     pub worker: String,
-    /// The guards in force: names of `[a-z0-9._]`, values without secrets.
+    /// The guards in force. Names match `[a-z0-9._]`; values contain no secrets.
     pub posture: BTreeMap<String, String>,
 }
 
-/// The ledger of one attempt, while it is written.
+/// The ledger of one attempt, open for writing.
 pub struct Ledger {
     id: LedgerId,
     key: NameKey,
@@ -55,7 +55,7 @@ struct State {
     story: Timeline,
     last: Option<(Millis, Millis)>,
     next_file: FileId,
-    /// Why nothing more can be recorded.
+    /// Why no more records can be written.
     ended: Option<Ended>,
 }
 
@@ -65,44 +65,45 @@ enum Ended {
     Closed,
 }
 
-/// An act that was announced. It must come back to the ledger when the act is over.
+/// An announced act. The token must be returned to the ledger when the act is over.
 #[derive(Debug)]
 #[must_use = "an intent whose end is not recorded makes the ledger unclean"]
 pub struct IntentId {
     file: FileId,
-    /// `seq` of the intent; none when it could not be recorded.
+    /// `seq` of the intent; `None` if it could not be recorded.
     seq: Option<u64>,
 }
 
 impl IntentId {
-    /// The file that the act is about.
+    /// The file that the act affects.
     pub fn file(&self) -> FileId {
         self.file
     }
 }
 
-/// A file that is about to be made, or was found.
+/// A file that is about to be created, or that was found.
 #[derive(Debug, Clone, Copy)]
 pub struct NewFile<'a> {
     /// A file or a directory.
     pub kind: Kind,
     /// What it is for.
     pub role: FileRole,
-    /// The directory that it is in; 0 for none that has a record.
+    /// The parent directory; 0 if the parent has no record.
     pub parent: FileId,
     /// Its name, or its path in the workspace. Only an HMAC of it is recorded.
     pub name: &'a [u8],
 }
 
-/// Most records of a ledger: what a ledger of a million files has, and far below what
-/// JSON keeps exact.
+/// Maximum number of records in a ledger: enough for a million files, and far below the largest
+/// integer that JSON represents exactly.
 const MAX_RECORDS: u64 = 16 << 20;
 
 impl Ledger {
-    /// Opens a ledger and records what ran where. No plaintext may exist before.
+    /// Opens a ledger and records the worker, the build and the guards. No plaintext may exist
+    /// before.
     ///
     /// # Errors
-    /// `infra.audit`, also when a ledger of this name exists.
+    /// `infra.audit`, also if a ledger with this id already exists.
     pub fn open(
         sink: &dyn AuditSink,
         signer: Option<Arc<dyn Signer>>,
@@ -135,7 +136,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Opens the first part of this attempt that nobody has begun: for a sweep.
+    /// Opens the first unused part of this attempt, for a sweep.
     ///
     /// # Errors
     /// `infra.audit`.
@@ -145,7 +146,7 @@ impl Ledger {
         clock: Arc<dyn Clock>,
         mut opening: Opening,
     ) -> Result<Self, Failure> {
-        /// A sweep that dies is swept, but not for ever.
+        /// Bounds the number of sweeps of one attempt: a sweep that dies is itself swept.
         const MAX_PARTS: u32 = 1000;
         for _ in 0..MAX_PARTS {
             opening.ledger = opening.ledger.next_part();
@@ -158,15 +159,15 @@ impl Ledger {
         Err(failure("this attempt was swept too often"))
     }
 
-    /// Which ledger it is.
+    /// The ledger's id.
     pub fn id(&self) -> LedgerId {
         self.id
     }
 
-    /// Announces a file or directory that is about to be made.
+    /// Announces that a file or directory is about to be created.
     ///
     /// # Errors
-    /// `infra.audit`: do not make it.
+    /// `infra.audit`: the caller must not create it.
     pub fn create(&self, file: NewFile<'_>) -> Result<IntentId, Failure> {
         let birth = self.birth(file);
         let mut state = self.lock();
@@ -175,20 +176,21 @@ impl Ledger {
         self.intent(&mut state, file, Intent::Create(birth))
     }
 
-    /// Announces that a file is about to be filled.
+    /// Announces that a file is about to be written.
     ///
     /// # Errors
-    /// `infra.audit`: do not fill it.
+    /// `infra.audit`: the caller must not write it.
     pub fn write(&self, file: FileId) -> Result<IntentId, Failure> {
         self.intent(&mut self.lock(), file, Intent::Write)
     }
 
-    /// Announces that a file is about to be overwritten. `method` is a word, e.g. `zeros-1`.
+    /// Announces that a file is about to be overwritten. `method` is an identifier such as
+    /// `zeros-1`.
     pub fn wipe(&self, file: FileId, method: &str) -> IntentId {
         self.destroying(file, Intent::Wipe { method: method.to_owned() })
     }
 
-    /// Announces that the name of a file is about to be removed.
+    /// Announces that a file is about to be unlinked.
     pub fn unlink(&self, file: FileId) -> IntentId {
         self.destroying(file, Intent::Unlink)
     }
@@ -198,20 +200,18 @@ impl Ledger {
         self.destroying(file, Intent::Rmdir)
     }
 
-    /// Records that the file was made.
+    /// Records that the file was created.
     ///
     /// # Errors
-    /// `infra.audit`: the file is there, and has to go.
+    /// `infra.audit`: the file exists and must be removed.
     pub fn created(&self, token: IntentId, ok: bool) -> Result<FileId, Failure> {
         let file = token.file;
         self.done(token, ok, Effect::Create).map(|()| file)
     }
 
-    /// Records that the file was filled: its size, and the digest if it was computed
-    /// ([`Ledger::content`]). `ok` is false when filling it was given up.
+    /// Records that the file was written: its size, and the digest if one was computed
+    /// ([`Ledger::content`]). `ok` is false if writing was aborted.
     ///
-    /// # Errors
-    /// `infra.audit`: the file has to go.
     pub fn written(
         &self,
         token: IntentId,
@@ -223,13 +223,13 @@ impl Ledger {
         self.done(token, ok, Effect::Write { bytes, content })
     }
 
-    /// Records that the file was overwritten, and whether every byte was read back as
-    /// what was written.
+    /// Records that the file was overwritten. `verified` is whether every byte was read back as
+    /// written.
     pub fn wiped(&self, token: IntentId, ok: bool, bytes: u64, verified: bool) {
         self.destroyed(token, ok, Effect::Wipe { bytes, verified });
     }
 
-    /// Records that the name of the file was removed.
+    /// Records that the file was unlinked.
     pub fn unlinked(&self, token: IntentId, ok: bool) {
         self.destroyed(token, ok, Effect::Unlink);
     }
@@ -239,9 +239,9 @@ impl Ledger {
         self.destroyed(token, ok, Effect::Rmdir);
     }
 
-    /// Records a file that another made: the engine, or a worker that was killed. It
-    /// gets its number even when it cannot be recorded, because it has to be destroyed;
-    /// [`Ledger::check`] tells.
+    /// Records a file created outside this ledger: by the engine, or by a worker that was killed.
+    /// The file gets a number even if the record cannot be written, because it must still be
+    /// destroyed; [`Ledger::check`] reports the error.
     pub fn found(&self, file: NewFile<'_>, bytes: u64) -> FileId {
         let birth = self.birth(file);
         let mut state = self.lock();
@@ -258,8 +258,8 @@ impl Ledger {
         self.record_and_sync(&Record::Stage { stage, mark })
     }
 
-    /// Records something that should not be. `code` is a word such as `wipe.failed`;
-    /// `file` is 0 for none; `note` a sentence without names and content.
+    /// Records an anomaly. `code` is an identifier such as `wipe.failed`; `file` is 0 if no file is
+    /// affected; `note` is a sentence without names or content.
     pub fn incident(&self, code: &str, file: FileId, note: &str) {
         let (code, note) = (code.to_owned(), note.to_owned());
         if self.record_and_sync(&Record::Incident { code, file, note }).is_err() {
@@ -267,8 +267,8 @@ impl Ledger {
         }
     }
 
-    /// Records that what another worker left is destroyed here. `lines` is what is left
-    /// of that worker's ledger, as the sink gives it; none when there is nothing.
+    /// Records that the leftovers of another worker are destroyed here. `lines` is what remains of
+    /// that worker's ledger, as the sink returns it; `None` if nothing remains.
     ///
     /// # Errors
     /// `infra.audit`.
@@ -287,12 +287,12 @@ impl Ledger {
         self.record_and_sync(&Record::Sweep { ledger, last_seq, last_hash })
     }
 
-    /// Begins the digest of a content, to be given to [`Ledger::written`].
+    /// Begins the digest of a file's content, to be passed to [`Ledger::written`].
     pub fn content(&self) -> ContentDigest {
         self.key.content()
     }
 
-    /// Whether everything so far is on record.
+    /// Whether everything so far has been recorded.
     ///
     /// # Errors
     /// `infra.audit` when the ledger is poisoned or closed.
@@ -300,7 +300,7 @@ impl Ledger {
         self.lock().check()
     }
 
-    /// Acts of destruction and incidents that could not be recorded.
+    /// Number of destructions and incidents that could not be recorded.
     pub fn unrecorded(&self) -> u64 {
         self.unrecorded.load(Ordering::Relaxed)
     }
@@ -310,13 +310,10 @@ impl Ledger {
         self.lock().story.counts()
     }
 
-    /// Closes the ledger: everything is destroyed, and this is how the attempt ended:
-    /// `completed`, or a failure's code. Gives the head for the job's record. After it
-    /// nothing can be recorded.
+    /// Closes the ledger after everything is destroyed. `outcome` is how the attempt ended:
+    /// `completed`, or a failure code. Returns the head for the job's record. No records can be
+    /// added afterwards.
     ///
-    /// # Errors
-    /// `infra.audit` when the ledger is poisoned, cannot be written, or the head cannot
-    /// be signed: then there is no head.
     pub fn close(&self, outcome: &str) -> Result<SignedHead, Failure> {
         let mut state = self.lock();
         state.check()?;
@@ -332,9 +329,9 @@ impl Ledger {
         Ok(head)
     }
 
-    /// Threads that destroy many small files meet here at each record. Writing one takes
-    /// microseconds and waking a thread that sleeps takes tens of them, so it is waited for
-    /// a little before sleeping.
+    /// Threads that destroy many small files contend for this lock at each record. Writing a record
+    /// takes microseconds, waking a sleeping thread tens of them, so the lock spins briefly before
+    /// it blocks.
     fn lock(&self) -> MutexGuard<'_, State> {
         const LOOKS: u32 = 100;
         const PAUSES: u32 = 32;
@@ -383,15 +380,15 @@ impl Ledger {
         state.sync()
     }
 
-    /// Adds a record and gives its number. What contradicts the ledger is a mistake of
-    /// the caller and is never written: a ledger must not accuse itself.
+    /// Adds a record and returns its number. A record that contradicts the ledger is a bug in the
+    /// caller and is never written: an honest writer's ledger must not look tampered with.
     fn record(&self, state: &mut State, record: &Record) -> Result<u64, Failure> {
         state.check()?;
         let (at, mono) = (self.clock.now(), self.mono());
         if let Some(by) = state.clock_stepped_back(self.id, at, mono) {
             let note = format!("the wall clock went back by {by} ms");
             let incident = Record::Incident { code: CLOCK_STEPPED_BACK.to_owned(), file: 0, note };
-            // Before the close, whose counts were made without it.
+            // Written before the close record, whose counts are therefore recomputed below.
             state.append(self.id, &incident, at, mono)?;
         }
         match record {
@@ -463,7 +460,7 @@ impl State {
     }
 }
 
-/// A sink that gives the log that was begun already, once.
+/// A sink that returns an already begun log, once.
 struct Begun(Mutex<Option<Box<dyn AuditLog>>>);
 
 impl AuditSink for Begun {
@@ -481,7 +478,8 @@ impl AuditSink for Begun {
     }
 }
 
-/// Without what would end a line where the posture is digested.
+/// Replaces control characters: a newline would break the format over which the posture is
+/// digested.
 fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

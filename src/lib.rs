@@ -1,8 +1,8 @@
-//! Core of cadmill: the words every other crate speaks, and the rules of a job.
+//! Core of cadmill: the types that every other crate uses, and the rules of a job.
 //!
-//! `domain` is pure: failures, formats and routes, limits, the job and what may
-//! happen to it. `ports` says what is needed of the world; who gets it, and from where,
-//! is the business of other crates. There is no SDK, no database, no HTTP and no engine
+//! `domain` is pure: failures, formats and routes, limits, and the job with its state machine.
+//! `ports` defines the interfaces to the outside world; other crates implement and wire them. This
+//! crate has no SDK, database, HTTP or engine library, and no unsafe code.
 //! library here, and no unsafe code.
 
 #![forbid(unsafe_code)]

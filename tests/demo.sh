@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The main job on real files, the way that it goes in production: a server, uploads
-# straight to the store, an event, a worker, a download; all on this machine.
-# Arguments: the cadmill binary, the directory of real fixtures, the directory for results.
+# The main job on real files, with the components used in production: a server, uploads
+# directly to the store, an event, a worker, a download; all on this machine. Arguments: the
+# cadmill binary, the directory of real fixtures, the directory for results.
 set -eu
 
 cadmill=$1 real=$2 out=$3
 mkdir -p "$out"
-# What clients upload lies there until it is purged: in memory, and gone with the demo.
+# Client uploads stay here until they are purged: in memory, and deleted with the demo.
 data=$(mktemp -d /dev/shm/cadmill-demo.XXXXXX)
 log=$data/serve.log
 server=
@@ -46,14 +46,15 @@ submit() {
 
 # The map of the world (Natural Earth), a zipped shapefile, to DXF with GDAL.
 submit "$real/gis/naturalearth_lowres.zip" dxf "$out/countries.dxf"
-# The same to a shapefile in another projection: several files, so a zip archive.
+# The same to a shapefile in another projection: several files, so the result is a zip archive.
 submit "$real/gis/naturalearth_lowres.zip" shp "$out/countries-mercator.shp.zip" \
     --opt t_srs=EPSG:3857 --opt "where=continent <> 'Antarctica'" --opt select=name,continent,iso_a3
 # A zipped mesh with materials to binary glTF, STL and STEP with Assimp.
 submit "$real/mesh/logo3d_obj.zip" glb "$out/logo.glb"
 submit "$real/mesh/logo3d_obj.zip" stlb "$out/logo.stl"
 submit "$real/mesh/openscad_projection_stl.zip" stp "$out/projection.stp"
-# What a crash of a native library looks like from outside: an answer, not an accident.
+# A crash of a native library, as the client sees it: a reported failure, and the server keeps
+# running.
 echo "+ cadmill submit $real/hostile/moon_aborts_assimp.3mf --to glb -o $out/moon.glb"
 code=0
 "$cadmill" submit "$real/hostile/moon_aborts_assimp.3mf" --to glb -o "$out/moon.glb" || code=$?

@@ -5,7 +5,10 @@
 timeout, an engine. Here they run beside one another, each in the directory of its package as
 cargo runs it. The programs that measure what the whole machine does run alone.
 
-    tests/run.py [FILTER...]
+With --lint, clippy checks the workspace meanwhile, at the lowest priority: half of the time of the
+end-to-end tests is waiting.
+
+    tests/run.py [--lint] [FILTER...]
 """
 
 import json
@@ -13,16 +16,21 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
-# The end-to-end tests attack engines and hold caps. Half of their time is waiting: for leases,
-# timeouts and deletions.
+# The end-to-end tests attack engines and enforce caps. They spend half of their time waiting:
+# for leases, timeouts and deletions.
 ALONE = ("end_to_end",)
 SLOWEST = 20
 
+LINT = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]
+
 cargo = os.environ.get("CARGO", "cargo")
+with_lint = "--lint" in sys.argv[1:]
+filters = [argument for argument in sys.argv[1:] if argument != "--lint"]
 print_lock = threading.Lock()
 
 
@@ -42,12 +50,12 @@ def programs():
 
 def run(name, executable, place, threads, results):
     environment = dict(os.environ, CARGO_MANIFEST_DIR=str(place), CARGO=cargo)
-    # The times of tests are an option that the stable test harness has only with this.
+    # The stable test harness allows the option --report-time only with this variable.
     environment["RUSTC_BOOTSTRAP"] = "1"
     command = [executable, "-Z", "unstable-options", "--report-time", "--test-threads", str(threads)]
     begun = time.monotonic()
     done = subprocess.run(
-        command + sys.argv[1:], cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command + filters, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace",
     )
     took = time.monotonic() - begun
@@ -65,8 +73,12 @@ def main():
     processors = os.cpu_count() or 1
     found = sorted(programs())
     results = {"times": [], "failed": []}
+    told = tempfile.TemporaryFile("w+")
+    lint = None
+    if with_lint:
+        lint = subprocess.Popen(["nice", "-n", "19", cargo, *LINT], stdout=told, stderr=subprocess.STDOUT)
     beside = [program for program in found if program[0] not in ALONE]
-    # Most of what these do is wait.
+    # These mostly wait.
     waiting = [threading.Thread(target=run, args=(*program, processors, results)) for program in beside]
     gate = threading.Semaphore(processors)
 
@@ -83,7 +95,13 @@ def main():
     for program in found:
         if program[0] in ALONE:
             run(*program, 2 * processors, results)
-    if not sys.argv[1:]:
+    if lint:
+        failed = lint.wait() != 0
+        told.seek(0)
+        print(f"\n     Running {' '.join([cargo, *LINT])}\n{told.read()}", flush=True)
+        if failed:
+            results["failed"].append("lint")
+    if not filters:
         documents = subprocess.run([cargo, "test", "--workspace", "--doc", "--locked"])
         if documents.returncode != 0:
             results["failed"].append("documentation")

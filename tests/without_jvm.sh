@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the programs without the feature `jvm` and lays them into target/without-jvm, for
+# Builds the programs without the feature `jvm` into target/without-jvm, for
 # tests/end_to_end/jvm/not_built.rs.
 #
-# In the same target directory as everything else: of the dependencies nothing is compiled
-# a second time. The example is there for the features that it selects of cadmill-core, so
-# that this is not compiled again either. cargo puts the programs where those of the default
-# build lie, so that these are put back in the end, whatever happens.
+# Uses the target directory of all other builds, so that no dependency is compiled a second
+# time. The example is built as well because it selects features of cadmill-core, which would
+# otherwise be compiled again. cargo writes the programs over those of the default build, so
+# these are rebuilt at the end, even after a failure.
 set -eu
 
 cd "$(dirname "$0")/.."

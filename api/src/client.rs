@@ -1,11 +1,11 @@
-//! From which address a request comes.
+//! The client address of a request.
 //!
-//! It is the peer's, unless the peer is one of the operator's proxies. Then it is what
-//! that proxy says in `X-Forwarded-For`: each proxy adds the address that it was called
-//! from at the right, so the list is read from the right for as long as its entries are
-//! proxies too. What stands further left was sent by the client and may be anything.
+//! It is the peer's address, unless the peer is one of the operator's proxies. Then it is taken
+//! from `X-Forwarded-For`: each proxy appends the address of its own peer at the right, so the list
+//! is read from the right for as long as its entries are proxies too. Entries further left were
+//! sent by the client and may be forged.
 //!
-//! `Forwarded` (RFC 7239) is not read: load balancers pass a client's on unchanged.
+//! `Forwarded` (RFC 7239) is ignored: load balancers pass a client's header on unchanged.
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
@@ -15,20 +15,20 @@ use std::net::{IpAddr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's address, where there is a socket.
+/// The client's address, if the request came over a socket.
 pub fn address(request: &Request, proxies: &Networks) -> Option<IpAddr> {
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
     Some(behind(peer.ip(), request.headers(), proxies))
 }
 
-/// The right-most address that is no proxy's.
+/// The rightmost address that is not a proxy's.
 fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
     let mut known = plain(peer);
-    // A header that stands several times is one list (RFC 9110, 5.3).
+    // Repeated headers form one list (RFC 9110, 5.3).
     let lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(|value| value.as_bytes()).collect();
     let mut entries = lines.iter().rev().flat_map(|line| line.rsplit(|&byte| byte == b','));
     while proxies.contain(known) {
-        // What a proxy says that is no address is not believed: then it is the client.
+        // A malformed entry is not trusted: then the proxy itself counts as the client.
         match entries.next().map(parse) {
             Some(Some(address)) => known = address,
             Some(None) | None => break,
@@ -37,7 +37,7 @@ fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
     known
 }
 
-/// An address, perhaps with a port.
+/// An address, with or without a port.
 fn parse(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
     let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);

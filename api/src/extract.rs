@@ -1,8 +1,7 @@
-//! Reading a request: JSON bodies, queries and job ids, each with problems of its own
-//! for what is wrong with it.
+//! Extractors: JSON bodies, queries and job ids, each with specific problems for invalid input.
 //!
-//! Unknown fields are refused: a misspelt option that is ignored shows much later. The
-//! texts repeat nothing of the request but the names of fields.
+//! Unknown fields are rejected: a misspelt option that is silently ignored is noticed late. The
+//! error texts repeat only field names of the request.
 
 use crate::problem::Problem;
 use axum::body::Bytes;
@@ -18,10 +17,10 @@ use serde::de::DeserializeOwned;
 /// A JSON body.
 pub struct Json<T>(pub T);
 
-/// The query of the URL. Each of its fields is optional and appears once.
+/// The query of the URL. Every field is optional and may appear once.
 pub struct Query<T>(pub T);
 
-/// The job id in the path. What is no id is no job either.
+/// The job id in the path. A malformed id is reported as an unknown job.
 pub struct JobPath(pub JobId);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
@@ -67,13 +66,13 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
-/// The answer for a job that does not exist, for one that is another's and for what is
-/// no job id: the same, so that it tells nothing.
+/// The response for a job that does not exist, a job of another owner and a malformed job id. It is
+/// the same for all three, so that it reveals nothing.
 pub fn no_such_job() -> Problem {
     Problem::new(FailureCode::JobNotFound, "there is no such job, or it is not yours")
 }
 
-/// Whether a media type is `application/json`, whatever its parameters.
+/// Whether a media type is `application/json`, ignoring its parameters.
 fn is_json(value: Option<&axum::http::HeaderValue>) -> bool {
     let essence = value.and_then(|v| v.to_str().ok()).and_then(|text| text.split(';').next());
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
@@ -87,7 +86,7 @@ fn unread(rejection: BytesRejection) -> Problem {
     }
 }
 
-/// What serde says, unless it would repeat a value of the request.
+/// The message of serde, unless it would repeat a value of the request.
 fn told(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();

@@ -1,10 +1,10 @@
 //! The HTTP API.
 //!
-//! It owns no file and no engine: it depends on the core and the stores, and never
-//! on `native-sys` or the converter. It hands out states, reasons and presigned requests;
-//! files go between the client and the object store.
+//! This crate accesses neither files nor engines: it depends on the core and the stores, and never
+//! on `native-sys` or the converter. It returns states, reasons and presigned requests; files are
+//! transferred directly between the client and the object store.
 //!
-//! Errors are problem details (RFC 9457) with the stable code of the failure.
+//! Errors are problem details (RFC 9457) with the stable failure code.
 
 #![forbid(unsafe_code)]
 

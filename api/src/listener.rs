@@ -1,4 +1,4 @@
-//! The loop that accepts connections, and the end of them all when the server is to stop.
+//! The accept loop, and the graceful shutdown of all connections.
 
 use crate::router::{reserve_router, router};
 use crate::settings::HEADER_BYTES;
@@ -16,21 +16,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-/// How often silent pollers and callers at rest are looked for.
+/// How often idle pollers and idle callers are swept.
 const SWEEP: Duration = Duration::from_secs(5);
-/// For how long open requests may go on after the server was told to stop.
+/// How long open requests may continue after shutdown begins.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// Serves until `shutdown` ends, then lets open requests finish, for 15 s at most.
+/// Serves until `shutdown` completes, then lets open requests finish, for 15 s at most.
 ///
-/// Each connection has the limits of the settings: its headers have to come in time
-/// and in so many bytes (else the connection ends with 431 or without an answer), its
-/// body and the reading of its answer have a least rate, and so many connections are
-/// open at once. Further ones are answered with 503, and health checks as ever.
+/// Each connection is subject to the limits of the settings: its headers must arrive in time and
+/// within the size limit (otherwise the connection ends with 431 or without a response), request
+/// bodies and the reading of responses have a minimum rate, and the number of open connections is
+/// bounded. Further connections are answered with 503, except for health checks.
 ///
 /// # Errors
-/// When the listener's address cannot be told, or the server has no authentication and
-/// the listener is not on loopback, whatever the settings say of `listen`.
+/// When the listener's address cannot be determined, or the server has no authentication and the
+/// listener is not on loopback, whatever the `listen` setting says.
 pub async fn serve(
     listener: TcpListener,
     state: ApiState,
@@ -53,7 +53,7 @@ pub async fn serve(
         tokio::spawn(connection(stream, peer, seat, router, state.clone(), stopped.clone()));
     }
     drop((listener, stopped));
-    // Told to all; those who listen have ended when the channel is closed.
+    // Sent to all connections; the channel closes when all of them have ended.
     let _ = stop.send(());
     let _ = tokio::time::timeout(DRAIN, stop.closed()).await;
     sweeper.abort();

@@ -1,4 +1,4 @@
-//! `cadmill-api`: serves [`cadmill_api::router::router`] until it is told to stop.
+//! `cadmill-api`: serves [`cadmill_api::router::router`] until it receives a signal to stop.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use clap::Command;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+/// Memory that held plaintext, names or keys is zeroed when it is freed.
 #[global_allocator]
 static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
@@ -51,13 +51,13 @@ fn run(config: &Config) -> Result<(), Failure> {
         let stores = Stores::open(config).await?;
         let listener = start::bind(config).await?;
         let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
-        // For whoever started it with port 0.
+        // For a caller that configured port 0.
         eprintln!("listening on http://{bound}");
         start::run(config, stores, listener, stopped()).await
     })
 }
 
-/// Ends at SIGTERM, which ECS sends, and at SIGINT.
+/// Completes at SIGTERM, which ECS sends, and at SIGINT.
 async fn stopped() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

@@ -1,6 +1,6 @@
-//! The description of the API, made from the code: paths and bodies by the routes'
-//! attributes, and here what they have in common: the problems that each can end
-//! with, by code, and who may call.
+//! The OpenAPI document, generated from the code: paths and bodies come from the attributes of the
+//! routes. This module adds the common parts: the problems of each operation, by code, and the
+//! authentication.
 
 use crate::problem::{MEDIA_TYPE, ProblemBody, status_of};
 use crate::routes;
@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use utoipa::{OpenApi, PartialSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-/// The description of this version.
+/// The document of this version.
 pub fn document() -> Document {
     static DOCUMENT: LazyLock<Arc<str>> = LazyLock::new(|| {
         let mut text = serde_json::to_string_pretty(&described()).unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn document() -> Document {
 ))]
 struct Head;
 
-/// Whom an operation asks for a token.
+/// Who may call an operation.
 #[derive(Clone, Copy, PartialEq)]
 enum Caller {
     Anyone,
@@ -49,7 +49,7 @@ fn described() -> Value {
     document["components"]["schemas"]["Problem"] =
         serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "A token of the operator, or a JWT of the identity provider."}});
-    // What the derive cannot say: names of options, and what is no file name.
+    // Constraints that the derive cannot express: option names and forbidden file names.
     let new_job = &mut document["components"]["schemas"]["NewJob"]["properties"];
     new_job["options"]["propertyNames"] = json!({"pattern": "^[A-Za-z0-9._:-]{1,64}$"});
     new_job["options"]["maxProperties"] = json!(32);
@@ -74,7 +74,7 @@ fn described() -> Value {
     document
 }
 
-/// Answers have all their fields: what is not there is null.
+/// Responses contain all their fields: a missing value is null.
 fn require_all(schema: &mut Value) {
     if let Some(properties) = schema["properties"].as_object() {
         let names: Vec<&String> = properties.keys().collect();
@@ -85,12 +85,12 @@ fn require_all(schema: &mut Value) {
 
 const NO_CONTROL: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
 
-/// Adds the problems of an operation, and the headers that every answer has.
+/// Adds the problems of an operation, and the common response headers.
 fn finish(operation: &mut Value, caller: Caller) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let mut codes = particular(&id).to_vec();
     codes.extend([FailureCode::RequestRateLimited, FailureCode::RequestTimeout, FailureCode::ServerInternal]);
-    // Beyond the limits on connections only health checks are served.
+    // Beyond the connection limits only health checks are served.
     if !["healthz", "readyz"].contains(&&*id) {
         codes.push(FailureCode::ServerUnavailable);
     }
@@ -123,7 +123,7 @@ fn finish(operation: &mut Value, caller: Caller) {
     }
 }
 
-/// Where the id of a new job can be used.
+/// The operations that accept the id of a new job.
 fn links() -> Value {
     let operations = [
         "job_status",
@@ -139,7 +139,7 @@ fn links() -> Value {
     operations.into_iter().map(|id| (id.to_owned(), link(id))).collect::<Map<_, _>>().into()
 }
 
-/// What an operation of its own can end with, besides what all can.
+/// Problems specific to an operation, in addition to the common ones.
 fn particular(operation: &str) -> &'static [FailureCode] {
     use FailureCode as C;
     match operation {
@@ -165,7 +165,7 @@ fn particular(operation: &str) -> &'static [FailureCode] {
     }
 }
 
-/// A response of problems that share a status.
+/// A response for the problems that share a status.
 fn response(status: u16, codes: &[FailureCode]) -> Value {
     let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
     let examples: Map<String, Value> = codes.iter().map(|&code| (code.to_string(), example(code))).collect();

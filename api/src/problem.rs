@@ -1,5 +1,5 @@
-//! Failures as problem details for HTTP APIs (RFC 9457): the one place where a
-//! failure becomes an HTTP status.
+//! Failures as problem details for HTTP APIs (RFC 9457). The only place that maps a failure to an
+//! HTTP status.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,39 +9,38 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// The media type of a problem.
+/// The media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// A failure on its way to the client.
+/// A failure to be sent to the client.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
     body: Box<ProblemBody>,
-    /// Seconds.
+    /// In seconds.
     retry_after: Option<u64>,
 }
 
-/// Problem details (RFC 9457). Further members are facts about this failure, e.g.
-/// `limit_bytes`.
+/// Problem details (RFC 9457). Additional members describe this failure, e.g. `limit_bytes`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
     /// A relative reference into the list of failures.
     r#type: String,
-    /// What the code means.
+    /// The meaning of the code.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What happened this time.
+    /// Description of this occurrence.
     detail: String,
-    /// The stable code.
+    /// The stable failure code.
     code: &'static str,
     /// Who has to act.
     #[schema(value_type = crate::schema::FaultName)]
     fault: Fault,
     /// Whether the same request can succeed later.
     retryable: bool,
-    /// What to do.
+    /// How to resolve the failure.
     hint: &'static str,
     #[serde(flatten)]
     #[schema(ignore)]
@@ -71,7 +70,7 @@ impl From<Failure> for Problem {
 }
 
 impl From<PortError> for Problem {
-    /// The text of a port's error is for the log; the client learns the code.
+    /// The text of a port error goes to the log only; the client receives the code.
     fn from(error: PortError) -> Self {
         tracing::warn!(error = %error, "a store failed");
         let failure = Failure::from(error);
@@ -85,14 +84,14 @@ impl Problem {
         Failure::new(code, message).into()
     }
 
-    /// The same problem, which also says when to come again, in seconds.
+    /// The same problem with a `Retry-After` header, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// The stable code.
+    /// The stable failure code.
     pub fn code(&self) -> &'static str {
         self.body.code
     }
@@ -114,7 +113,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What a 401 asks for (RFC 6750, 3).
+/// The challenge of a 401 (RFC 6750, 3).
 fn challenge(body: &ProblemBody) -> Option<&'static str> {
     match body.status {
         401 if body.code == FailureCode::AuthRequired.as_str() => Some("Bearer"),
@@ -123,8 +122,8 @@ fn challenge(body: &ProblemBody) -> Option<&'static str> {
     }
 }
 
-/// The HTTP status of a code. By default it says whose fault it is: the client's are
-/// 4xx, the server's 5xx.
+/// The HTTP status of a code. By default it follows the fault: 4xx for the client's, 5xx for the
+/// server's.
 pub fn status_of(code: FailureCode) -> StatusCode {
     use FailureCode as C;
     match code {
@@ -136,7 +135,7 @@ pub fn status_of(code: FailureCode) -> StatusCode {
         }
         C::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         C::RequestMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        // Well-formed, and yet nothing that can be done.
+        // Well-formed, but cannot be processed.
         C::UploadFileName | C::FormatUnknown => StatusCode::UNPROCESSABLE_ENTITY,
         C::RequestRateLimited => StatusCode::TOO_MANY_REQUESTS,
         _ => match code.fault() {

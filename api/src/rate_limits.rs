@@ -1,7 +1,7 @@
 //! How many requests a caller may make.
 //!
-//! A caller is an owner, or the client's address while it is not known whose the
-//! request is; see [`crate::client`] for what that is behind a proxy.
+//! A caller is an owner, or the client's address while the owner is not known; see
+//! [`crate::client`] for the address of a client behind a proxy.
 
 use crate::problem::Problem;
 use cadmill_core::domain::failure::FailureCode;
@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Callers that are remembered before those at rest are forgotten.
+/// Callers in memory above which idle ones are evicted.
 const MAX_CALLERS: usize = 50_000;
 
 /// Counts the requests of each caller.
@@ -23,12 +23,12 @@ pub struct RateLimits(DefaultKeyedRateLimiter<Caller>);
 enum Caller {
     Owner(Owner),
     Peer(IpAddr),
-    /// No address: the router is called without a socket.
+    /// No address: the router was called without a socket.
     Nobody,
 }
 
 impl RateLimits {
-    /// So many requests a second on average, so many at once after a pause. Zero counts as one.
+    /// Average requests per second, and the burst after a pause. Zero counts as one.
     pub fn new(per_second: u32, burst: u32) -> Self {
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst));
@@ -43,11 +43,11 @@ impl RateLimits {
         self.check(Caller::Owner(owner.clone()))
     }
 
-    /// Counts a request of this address. Addresses of one IPv6 network of 64 bits
-    /// count together: whoever has one has them all.
+    /// Counts a request of this address. Addresses of one IPv6 /64 network count together: a host
+    /// usually controls its whole /64.
     ///
     /// # Errors
-    /// The same.
+    /// As for [`RateLimits::owner`].
     pub fn peer(&self, address: Option<IpAddr>) -> Result<(), Problem> {
         self.check(address.map_or(Caller::Nobody, |address| Caller::Peer(networks::client(address))))
     }
@@ -63,14 +63,14 @@ impl RateLimits {
         })
     }
 
-    /// Forgets the callers that have their whole burst again.
+    /// Evicts the callers whose burst has fully recovered.
     pub fn forget(&self) {
         self.0.retain_recent();
         self.0.shrink_to_fit();
     }
 }
 
-/// Seconds for a `Retry-After`, rounded up; at least one.
+/// Seconds for `Retry-After`, rounded up; at least one.
 pub fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
 }

@@ -1,4 +1,4 @@
-//! Whether the stores answer and take writes.
+//! Whether the stores respond and accept writes.
 
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore, PortResult};
 use std::future::Future;
@@ -6,18 +6,17 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Longest time for each of the stores to answer.
+/// Time limit for each store to respond.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// For how long an answer is given again, so that probes cost the stores little.
+/// How long a result is cached, so that probes cost the stores little.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
-/// The same for whether they take writes, which is dearer. A failure is asked about
-/// again after [`FRESH`].
+/// The same for write checks, which cost more. A failure is checked again after [`FRESH`].
 const FRESH_WRITES: Duration = Duration::from_secs(10);
 
-/// What the name of a store that takes no writes begins with.
+/// Prefix of the name of a store that does not accept writes.
 const WRITES: &str = "writes to the ";
 
-/// The latest answers of the stores.
+/// The latest results of the stores.
 #[derive(Default)]
 pub struct Readiness(Mutex<Latest>);
 
@@ -28,7 +27,8 @@ struct Latest {
 }
 
 impl Readiness {
-    /// The names of those that do not answer or take no writes. One caller asks for all.
+    /// Names of the stores that do not respond or do not accept writes. Concurrent callers share
+    /// one check.
     pub(crate) async fn missing(
         &self,
         objects: &dyn ObjectStore,
@@ -59,14 +59,14 @@ impl Readiness {
         }
         let known = [&latest.answers, &latest.writes].into_iter().flatten();
         let mut missing: Vec<_> = known.flat_map(|(_, missing)| missing.iter().copied()).collect();
-        // A store that does not answer is named once.
+        // A store that does not respond is listed once.
         let silent = missing.clone();
         missing.retain(|name| !name.strip_prefix(WRITES).is_some_and(|store| silent.contains(&store)));
         missing
     }
 }
 
-/// The name, if it does not answer well and in time.
+/// The name, unless the store responds successfully and in time.
 async fn answers(name: &'static str, check: impl Future<Output = PortResult<()>>) -> Option<&'static str> {
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(Ok(())) => return None,

@@ -1,4 +1,4 @@
-//! Every route with all that stands before it, and the answers for what is no route.
+//! All routes with their middleware, and the responses for unknown routes and methods.
 
 use crate::middleware::access_log::REQUEST_ID;
 use crate::middleware::{access_log, rate_limit};
@@ -16,7 +16,7 @@ use cadmill_core::domain::format::EngineFormats;
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// Every route, with all that stands before it.
+/// All routes with their middleware.
 pub fn router(state: ApiState) -> Router {
     let owned = routes::owned().route_layer(from_fn_with_state(state.clone(), rate_limit::owned));
     let open = routes::constant().route_layer(from_fn_with_state(state.clone(), rate_limit::open));
@@ -29,7 +29,7 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// What is served from the reserve, to connections beyond the limits.
+/// The routes served from the reserve, to connections beyond the limits.
 pub(crate) fn reserve_router(state: ApiState) -> Router {
     let (router, _) = routes::health().split_for_parts();
     router
@@ -42,14 +42,14 @@ pub(crate) fn reserve_router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// The routes that need no store, for a server that has none: no job, no token, and
-/// none of the limits of [`router`].
+/// The routes that need no store, for a server without one: no jobs, no tokens, and none of the
+/// limits of [`router`].
 pub fn catalogue_router(engines: &[EngineFormats]) -> Router {
     let (router, _) = routes::alive().merge(routes::constant()).split_for_parts();
     with_constants(router, engines).layer(from_fn(access_log::observe))
 }
 
-/// What the constant routes say, and the answers for what is no route.
+/// The responses of the constant routes, and of unknown routes and methods.
 fn with_constants<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     engines: &[EngineFormats],
@@ -63,8 +63,8 @@ fn with_constants<S: Clone + Send + Sync + 'static>(
         .layer(Extension(Formats(engines.into())))
 }
 
-/// Pages of these origins may call and read the headers that a client needs. Tokens go
-/// in a header that scripts set, never in cookies, so no credentials are allowed.
+/// Pages of these origins may call the API and read the headers that a client needs. Tokens travel
+/// in a header that scripts set, never in cookies, so credentials are not allowed.
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|text| text.parse().ok()).collect();
     CorsLayer::new()

@@ -1,9 +1,9 @@
-//! Schemas of what the core defines and routes send, and the document that has them.
+//! Schemas of core types that routes send, and the document that contains them.
 
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The description, as it is served.
+/// The description as served.
 #[derive(Clone)]
 pub struct Document(pub(crate) Arc<str>);
 
@@ -19,17 +19,17 @@ impl Document {
 #[schema(as = Fault, rename_all = "snake_case")]
 #[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
 pub enum FaultName {
-    /// Whoever makes the request.
+    /// The caller that made the request.
     Usage,
-    /// Whoever made the file.
+    /// The author of the file.
     Input,
     /// The engine's maintainers.
     Engine,
-    /// Whoever sets the caps.
+    /// The person who sets the limits.
     Limit,
-    /// The operator.
+    /// The operator of the service.
     System,
-    /// Nobody.
+    /// No one.
     Nobody,
 }
 
@@ -38,36 +38,36 @@ pub enum FaultName {
 #[schema(as = State, rename_all = "UPPERCASE")]
 #[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
 pub enum StateName {
-    /// It waits: for the upload, or for a worker.
+    /// Waiting for the upload, or for a worker.
     Pending,
-    /// A worker has it.
+    /// A worker is processing the job.
     Processing,
-    /// The result is there.
+    /// The result is available.
     Completed,
-    /// It ended without a result.
+    /// Ended without a result.
     Failed,
-    /// Its owner ended it.
+    /// Cancelled by its owner.
     Cancelled,
-    /// The upload did not come in time.
+    /// The upload did not complete in time.
     Expired,
 }
 
-/// Parts of the work, in their order.
+/// Stages of a job, in order.
 #[derive(ToSchema)]
 #[schema(as = Stage, rename_all = "lowercase")]
 #[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
 pub enum StageName {
-    /// The file is read, and an archive expanded while it comes.
+    /// Reading the file; an archive is unpacked while it arrives.
     Fetch,
-    /// The engine works.
+    /// Conversion by the engine.
     Convert,
-    /// The result is stored.
+    /// Storing the result.
     Publish,
-    /// Temporary files are destroyed.
+    /// Destroying temporary files.
     Wipe,
 }
 
-/// What each stage took, in milliseconds; stages that did not finish are absent.
+/// Duration of each stage, in milliseconds; stages that did not finish are omitted.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it describes a map, which is what is sent")]

@@ -1,4 +1,4 @@
-//! What the server runs with: its part of the configuration, and what is made of it once.
+//! The server's settings: its part of the configuration, and values derived from it at startup.
 
 use crate::auth::Auth;
 use cadmill_core::domain::format::{EngineFormats, EngineKind};
@@ -9,52 +9,52 @@ use std::time::Duration;
 
 /// All settings of the server.
 pub struct ApiSettings {
-    /// Its part of the configuration, with as many connections as the process may have.
+    /// The server's part of the configuration, with the number of connections that the process can
+    /// hold.
     pub config: Api,
-    /// Who may call: what `config.auth` describes.
+    /// Authentication, as configured in `config.auth`.
     pub auth: Auth,
-    /// What the workers' engines read and write.
+    /// Formats that the workers' engines read and write.
     pub engines: Vec<EngineFormats>,
-    /// Longest time for one request, from the end of its headers; its body, which is
-    /// small, included.
+    /// Time limit for one request, from the end of its headers. Includes its body, which is small.
     pub request_time: Duration,
 }
 
 /// Largest body, in bytes.
 pub(crate) const BODY_BYTES: usize = 64 << 10;
 
-/// Largest request line and headers together, in bytes.
+/// Largest request line and headers combined, in bytes.
 pub(crate) const HEADER_BYTES: usize = 16 << 10;
 
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
-/// Longest rest of a body or of the reader of an answer, and the least rate: bodies and
-/// answers are small.
+/// Longest pause while a body is sent or a response is read, and the minimum rate: bodies and
+/// responses are small.
 const REST: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND: u64 = 4 << 10;
 
-/// For how long any upload URL is good beside the time that the bytes take: a client may
-/// have to find its file, or to wait for a connection.
+/// Validity of an upload URL in addition to the transfer time: a client may have to locate its
+/// file, or to wait for a connection.
 const GRACE: Duration = Duration::from_secs(60);
 
 impl Default for ApiSettings {
-    /// Those of the configuration's defaults, for callers on loopback.
+    /// The default configuration, for callers on loopback.
     fn default() -> Self {
         Self::new(Api::default(), Auth::None)
     }
 }
 
 impl ApiSettings {
-    /// Those of a configuration, whose callers are known in this way.
+    /// A configuration, with this authentication of callers.
     pub fn new(config: Api, auth: Auth) -> Self {
         let engines = EngineKind::ALL.iter().map(|&kind| EngineFormats::of_kind(kind.as_str(), kind));
         Self { config, auth, engines: engines.collect(), request_time: REQUEST_TIME }
     }
 
-    /// Checks what the bounds of single keys do not.
+    /// Checks what the bounds of individual keys do not cover.
     ///
     /// # Errors
-    /// A sentence: a server without authentication that others than this machine reach.
+    /// A message: a server without authentication that is reachable from other machines.
     pub fn check(&self) -> Result<(), String> {
         if matches!(self.auth, Auth::None) && !self.config.listen.ip().is_loopback() {
             return Err(format!(
@@ -75,7 +75,7 @@ impl ApiSettings {
         }
     }
 
-    /// What a client, or a proxy, may take.
+    /// Time limits of a client, or of a proxy.
     pub(crate) fn times(&self, proxy: bool) -> Times {
         let Api { header_time, idle_time, proxy_idle_time, .. } = self.config;
         Times {
@@ -86,16 +86,16 @@ impl ApiSettings {
         }
     }
 
-    /// For how long a URL is good that is given out with `bytes` to send up to the end of
-    /// its own: as short as that allows, because after the end of a job it is good for
-    /// nothing but harm.
+    /// Validity of a presigned URL when `bytes` must be sent to complete its transfer, earlier
+    /// parts of the batch included. It is as short as this allows: after the end of the job the URL
+    /// can only be misused.
     pub fn upload_lifetime(&self, bytes: u64) -> Duration {
         let sending = Duration::from_secs(bytes.div_ceil(self.config.upload_min_rate.max(1)));
         GRACE.saturating_add(sending).min(self.config.upload_url_lifetime)
     }
 
-    /// Size of the parts of a file of this size, in bytes: the configured one, or as
-    /// many MiB as keep the parts to 10 000.
+    /// Part size for a file of this size, in bytes: the configured size, or as many MiB as needed
+    /// to stay within 10 000 parts.
     pub fn part_size_bytes(&self, size_bytes: u64) -> u64 {
         const MIB: u64 = 1 << 20;
         let needed = size_bytes.div_ceil(u64::from(MAX_PARTS)).div_ceil(MIB) * MIB;
@@ -108,7 +108,8 @@ mod tests {
     use super::*;
     use cadmill_core::ports::object_store::MAX_PUT_BYTES;
 
-    /// The largest that can be stored, in bytes (Amazon S3 User Guide, "Amazon S3 objects overview").
+    /// Largest object that can be stored, in bytes (Amazon S3 User Guide, "Amazon S3 objects
+    /// overview").
     const LARGEST: u64 = 5 << 40;
 
     #[test]

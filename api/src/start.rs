@@ -1,4 +1,4 @@
-//! From the configuration to a running server, with the reaper beside it.
+//! Starts the server from its configuration, together with the reaper.
 
 use crate::auth::{Auth, Oidc, Tokens};
 use crate::listener::serve;
@@ -11,11 +11,11 @@ use cadmill_stores::connections::descriptors::{self, Connections};
 use std::future::Future;
 use tokio::net::TcpListener;
 
-/// The server's part of the configuration. Connections are as many as fit below the
-/// limit on descriptors, which is raised as far as the machine lets it.
+/// The server's part of the configuration. The number of connections is what fits below the
+/// descriptor limit, which is raised as far as the machine allows.
 ///
 /// # Errors
-/// `usage.invalid`, with the sentence of the setting that is wrong.
+/// `usage.invalid`, with the message for the invalid setting.
 pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
     let mut api = config.api.clone();
     let [connections, _] = connections(config)?;
@@ -28,11 +28,11 @@ pub fn settings(config: &Config) -> Result<ApiSettings, Failure> {
     Ok(ApiSettings::new(api, auth))
 }
 
-/// How many connections the API and the embedded object server keep open, as far as
-/// this process may have descriptors for them.
+/// How many connections the API and the embedded object server may keep open under the descriptor
+/// limit of this process.
 ///
 /// # Errors
-/// `usage.invalid` when it may have too few to serve anybody.
+/// `usage.invalid` when the limit is too low to serve at all.
 pub fn connections(config: &Config) -> Result<[Connections; 2], Failure> {
     let api = &config.api;
     let api = Connections { total: api.connections, per_client: api.connections_per_client };
@@ -44,7 +44,7 @@ pub fn connections(config: &Config) -> Result<[Connections; 2], Failure> {
     descriptors::fit(descriptors::raise(), [api, objects])
 }
 
-/// Binds the address that the configuration names.
+/// Binds the configured address.
 ///
 /// # Errors
 /// `infra.io`, with the address.
@@ -53,11 +53,11 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|e| Failure::io(format_args!("listening on {address}"), &e))
 }
 
-/// Serves until `shutdown` ends. Deletes and announces what is due meanwhile: any
-/// number of servers may do so at once.
+/// Serves until `shutdown` completes. Meanwhile deletes and announces what is due; any number of
+/// servers may do so concurrently.
 ///
 /// # Errors
-/// `usage.invalid` for settings that contradict each other, `infra.io`.
+/// `usage.invalid` for settings that contradict each other; `infra.io`.
 pub async fn run(
     config: &Config,
     stores: Stores,

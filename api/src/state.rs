@@ -1,4 +1,4 @@
-//! What the routes share: the settings, the ports, and what the server remembers.
+//! The state shared by the routes: settings, ports and in-memory state.
 
 use crate::polling::pacing::Throughput;
 use crate::polling::tracker::Pollers;
@@ -12,10 +12,10 @@ use cadmill_stores::connections::Door;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What the routes share. Cheap to clone.
+/// State shared by the routes. Cheap to clone.
 pub type ApiState = Arc<Server>;
 
-/// The settings, the ports and what the server remembers.
+/// The settings, the ports and the in-memory state.
 pub struct Server {
     pub(crate) settings: ApiSettings,
     pub(crate) objects: Arc<dyn ObjectStore>,
@@ -29,11 +29,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of these stores. The queue is looked at for readiness only.
+    /// Creates a server with these stores. The queue is used for readiness only.
     ///
     /// # Errors
-    /// What [`ApiSettings::check`] finds wrong with the settings, among it a server
-    /// without authentication that would not listen on loopback.
+    /// The settings error found by [`ApiSettings::check`], e.g. a server without authentication
+    /// that would not listen on loopback.
     pub fn new(
         settings: ApiSettings,
         objects: Arc<dyn ObjectStore>,
@@ -56,13 +56,13 @@ impl Server {
         }))
     }
 
-    /// The way in: how many connections are open, and whether descriptors ran out.
+    /// Connection admission: the number of open connections, and whether descriptors ran out.
     pub fn door(&self) -> &Door {
         &self.door
     }
 
-    /// Looks for clients that stopped asking: logs those that gave up, and adds the
-    /// polls of all to the records. [`crate::listener::serve`] does it every few seconds.
+    /// Finds clients that stopped polling: logs those that gave up, and adds all their polls to the
+    /// records. Called by [`crate::listener::serve`] every few seconds.
     pub async fn sweep(&self, now: Instant) {
         for silent in self.pollers.sweep(now) {
             if silent.abandoned {

@@ -1,5 +1,5 @@
-//! Requests that nobody thought of: schemathesis makes them from the description of
-//! the API and compares every answer with what the description promises.
+//! Property tests: schemathesis generates requests from the OpenAPI document and compares every
+//! response with it.
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 const TOKEN: &str = "a-token-for-this-test-of-forty-characters";
 
-/// Whoever changes the number of examples or the seed may see other findings.
+/// A different number of examples or another seed may produce other findings.
 const EXAMPLES: &str = "60";
 const SEED: &str = "20240229";
 
@@ -40,10 +40,10 @@ async fn the_description_holds_for_any_request() {
     let token = Token { owner: "ann".parse().unwrap(), sha256: Tokens::digest(TOKEN), auditor: false };
     let tokens = Tokens::new(&[token]).unwrap();
     let mut settings = ApiSettings { auth: Auth::Tokens(tokens), ..ApiSettings::default() };
-    // As many as it can make: what is looked for is not the rate limit.
+    // As high as possible: the rate limit is not under test.
     settings.config.rate_per_second = 1_000_000;
     settings.config.rate_burst = 1_000_000;
-    // Small, so that some of its orders come in parts.
+    // Small, so that some of its orders become multipart uploads.
     settings.config.multipart_threshold_bytes = 1 << 20;
     let objects = Arc::new(shelf::Shelf::default());
     let state = Server::new(settings, objects, jobs, Arc::new(database.queue())).unwrap();
@@ -60,11 +60,11 @@ async fn the_description_holds_for_any_request() {
             .args(["run", &format!("http://{address}/openapi.json")])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
             .args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED])
-            // `--checks all` takes this one in again, whatever the file says of it.
+            // `--checks all` re-enables this check, even if the configuration file disables it.
             .args(["--exclude-checks", "use_after_free"])
             .args(["--continue-on-failure", "--no-color"])
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            // Its database of examples would make one run depend on another.
+            // A persistent example database would make runs depend on each other.
             .current_dir(work)
             .output()
             .unwrap()
@@ -73,6 +73,6 @@ async fn the_description_holds_for_any_request() {
     server.abort();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    // A run that made no requests would have found nothing either.
+    // A run without any request would have no findings either.
     assert!(text.contains("passed") || text.contains("No issues found"), "{text}");
 }

@@ -1,5 +1,4 @@
-//! How a command shows that it goes on: a bar on a terminal, lines elsewhere, both on standard
-//! error.
+//! Progress display: a bar on a terminal, lines elsewhere, both on standard error.
 
 use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -7,7 +6,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Elsewhere than on a terminal, a line is written this often at most.
+/// Without a terminal, lines are at least this far apart.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 const STEPS: u64 = 1000;
@@ -19,7 +18,7 @@ pub(crate) struct Bar {
 }
 
 struct Now {
-    /// What is being done.
+    /// The current activity.
     what: String,
     last_line: Instant,
 }
@@ -35,7 +34,7 @@ impl Bar {
         Self { bar, now: Mutex::new(Now { what: String::new(), last_line: Instant::now() }) }
     }
 
-    /// A line that stays.
+    /// Prints a permanent line.
     pub(crate) fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| output::note(text)),
@@ -43,7 +42,7 @@ impl Bar {
         }
     }
 
-    /// Something else begins: where there is no bar, a line says so.
+    /// Starts a new activity: without a bar, a line announces it.
     pub(crate) fn begin(&self, what: &str) {
         if self.bar.is_none() {
             output::note(what);
@@ -52,7 +51,7 @@ impl Bar {
         self.show(what, 0.0);
     }
 
-    /// So much of something is done, of 1.
+    /// Completed fraction of an activity, from 0 to 1.
     pub(crate) fn progress(&self, what: &str, fraction: f64) {
         let mut now = self.now();
         if now.what != what {

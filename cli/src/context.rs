@@ -1,4 +1,4 @@
-//! What a command runs with: the engines, the workspace's place, the engine host.
+//! The context of a command: the engines, the workspace location and the engine host.
 
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::confinement::Level;
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What a second signal does.
+/// The effect of a second signal.
 pub(crate) enum Second {
-    /// Nothing more than the first. A job sees the flag within milliseconds, kills the engine
-    /// and removes the workspace; a plain death would leave both.
+    /// The same as the first. A job sees the flag within milliseconds, kills the engine and removes
+    /// the workspace; exiting at once would leave both behind.
     Same,
-    /// It ends the process with the exit code of what was cancelled.
+    /// Ends the process with the exit code for cancellation.
     Ends,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn cancel_on_signals(second: &Second) -> Result<Arc<AtomicBool>, Fail
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let ends = match second {
             Second::Same => Ok(()),
-            // Registered first, so that it sees what the flag was before this signal.
+            // Registered first, so that it sees the flag as it was before this signal.
             Second::Ends => register_conditional_shutdown(signal, exit_code, Arc::clone(&flag)).map(drop),
         };
         ends.and_then(|()| register(signal, Arc::clone(&flag)))
@@ -38,9 +38,9 @@ pub(crate) fn cancel_on_signals(second: &Second) -> Result<Arc<AtomicBool>, Fail
     Ok(flag)
 }
 
-/// The context that arguments and environment describe.
+/// The context specified by arguments and environment.
 pub(crate) fn build(engines_file: Option<&Path>) -> Result<ConversionContext, Failure> {
-    // This process holds plaintext in its buffers: it must not end in a core file.
+    // This process holds plaintext in its buffers: it must not be written to a core dump.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     let engines = Engines::with(engines_file)?;
     let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;

@@ -74,7 +74,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
     Ok(ended)
 }
 
-/// What is known of the job, for the JSON of success and failure alike.
+/// What is known about the job, for the JSON output of success and failure alike.
 fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
     let times = &facts.times;
     let object = json!({

@@ -1,8 +1,8 @@
 //! `cadmill doctor`: how engines are confined on this machine, line by line.
 //!
-//! It starts an engine process that confines itself and loads nothing, so that it
-//! tells what is in force and not what should be. Its workspace is one as a worker's:
-//! private where the host gives that.
+//! It starts an engine process that confines itself and loads nothing, so that the report shows
+//! what is in force, not what should be. Its workspace is like a worker's: a private tmpfs where
+//! the host allows it.
 
 use crate::args::DoctorArgs;
 use crate::{context, error, output};
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
     error::report(&failure, None, false)
 }
 
-/// In the order of the worker.
+/// Takes the same steps in the same order as the worker.
 fn look() -> Result<Posture, Failure> {
     let mut place = WorkspaceRoot::from_environment();
     let privacy = Privacy::from_environment()?;

@@ -1,5 +1,4 @@
-//! `cadmill engines`: each engine as its own library describes it, and the table
-//! of formats.
+//! `cadmill engines`: each engine as its own library describes it, and the table of formats.
 
 use crate::args::EnginesArgs;
 use crate::{context, error, output};
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &EnginesArgs) -> ExitCode {
 
 type Found<'a> = (&'a Engine, Result<Description, Failure>);
 
-/// Asks every engine, one process each, all at once.
+/// Queries every engine concurrently, each in its own process.
 fn ask_all<'a>(setting: &'a ConversionContext, cancel: &AtomicBool) -> Vec<Found<'a>> {
     std::thread::scope(|scope| {
         let asked: Vec<_> = setting
@@ -49,8 +48,8 @@ fn ask_all<'a>(setting: &'a ConversionContext, cancel: &AtomicBool) -> Vec<Found
     })
 }
 
-/// Which engine and format id an extension stands for: extension, engine, id, and
-/// the engine that serves when the first does not read the input.
+/// The engine and format id selected by each extension: extension, engine, id, and also the engine
+/// used when the first one does not read the input.
 fn defaults(engines: &[EngineFormats]) -> Vec<(String, String, String)> {
     let mut rows: Vec<(String, String, String)> = Vec::new();
     for formats in engines {
@@ -65,21 +64,21 @@ fn defaults(engines: &[EngineFormats]) -> Vec<(String, String, String)> {
             }
         }
     }
-    // Stable: of two engines for one extension, the preferred one stays first.
+    // Stable sort: if two engines share an extension, the preferred one stays first.
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     rows
 }
 
-/// Whether an engine is chosen for something once the listed ones had the choice: it must
-/// read what none of them does.
+/// Whether an engine is ever selected after the listed ones: it must read an input that none of
+/// them reads.
 fn serves(formats: &EngineFormats, listed: &[&str], engines: &[EngineFormats]) -> bool {
     let others: Vec<&EngineFormats> =
         engines.iter().filter(|other| listed.contains(&other.engine.as_str())).collect();
     formats.inputs.iter().any(|input| !others.iter().any(|other| other.reads(input)))
 }
 
-/// The extensions that the library reads: those that choose the engine by
-/// themselves, and those that clash with other files and want `--engine`.
+/// The extensions that the library reads: those that select the engine automatically, and ambiguous
+/// ones that require `--engine`.
 fn reads<'a>(engine: &Engine, description: &'a Description) -> (Vec<&'a str>, Vec<&'a str>) {
     let formats = engine.formats();
     description.inputs.iter().map(String::as_str).partition(|extension| formats.reads(extension))
@@ -150,7 +149,7 @@ fn as_text(found: &[Found<'_>], defaults: &[(String, String, String)]) -> String
     text
 }
 
-/// Words with commas, in lines of 100 characters that begin under the first word.
+/// Comma-separated words, in lines of 100 characters, aligned under the first word.
 fn wrapped<'a>(head: &str, words: impl Iterator<Item = &'a str>) -> String {
     let mut lines = vec![head.to_owned()];
     for word in words {

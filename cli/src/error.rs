@@ -1,11 +1,12 @@
-//! How a failure is told: two lines for people, an object for programs.
+//! Error output: two lines for people, an object for programs.
 
 use crate::output;
 use cadmill_core::domain::failure::Failure;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
-/// Tells the failure and gives the exit code. `facts` go into the object, beside the error.
+/// Reports the failure and returns the exit code. `facts` are added to the object, beside the
+/// error.
 pub(crate) fn report(failure: &Failure, facts: Option<Map<String, Value>>, as_json: bool) -> ExitCode {
     if as_json {
         let mut object = Map::new();
@@ -19,8 +20,8 @@ pub(crate) fn report(failure: &Failure, facts: Option<Map<String, Value>>, as_js
     ExitCode::from(failure.code.exit_code())
 }
 
-/// The failure as JSON: `code`, `message`, `hint`, `fault`, `retryable`, `exit_code`
-/// and the details of its kind.
+/// The failure as JSON: `code`, `message`, `hint`, `fault`, `retryable`, `exit_code` and the
+/// details of its code.
 pub(crate) fn error_object(failure: &Failure) -> Value {
     let mut object = json!({
         "code": failure.code,

@@ -1,7 +1,7 @@
-//! `cadmill`: everything on one machine.
+//! `cadmill`: conversion, server and audit on one machine.
 //!
-//! Results go to standard output, all else to standard error. `main` only maps
-//! what happened to an exit code; docs/FAILURES.md lists them.
+//! Results go to standard output, everything else to standard error. `main` only maps the outcome
+//! to an exit code; docs/FAILURES.md lists them.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +24,7 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+/// Memory that held plaintext, names or keys is zeroed when it is freed.
 #[global_allocator]
 static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Wrong arguments, in the form that was asked for. Help and version are no errors.
+/// Reports wrong arguments in the requested format. Help and version are not errors.
 fn refuse(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|a| a == "--json");
     if json && error.use_stderr() {

@@ -1,4 +1,4 @@
-//! What a conversion shows while it goes on.
+//! Progress and warnings of a conversion.
 
 use crate::bar::Bar;
 use cadmill_converter::conversion::report::{ConversionReport, Observer, Stage};
@@ -6,7 +6,7 @@ use cadmill_converter::engine::supervisor::Identity;
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::limits::millis;
 
-/// Warnings that are shown; the JSON has a few more.
+/// Maximum number of warnings shown; the JSON contains a few more.
 const MAX_WARNINGS: u32 = 5;
 
 pub(crate) struct Progress {
@@ -20,7 +20,7 @@ impl Progress {
         Self { bar: Bar::new(), stage: "", warnings: 0 }
     }
 
-    /// The last line: what it took.
+    /// The last line: times and peak memory.
     pub(crate) fn finish(&self, converted: bool, facts: &ConversionReport) {
         self.bar.finish();
         if self.warnings > MAX_WARNINGS {

@@ -1,5 +1,5 @@
-//! What other programs and people read of the command line: completions for shells, manual
-//! pages, and the tables of docs/CLI.md. All of it is made from the definitions in `args`.
+//! Reference material generated from the definitions in `args`: shell completions, manual pages and
+//! the tables of docs/CLI.md.
 
 use crate::args::{Args, CompletionsArgs, ManualArgs};
 use crate::error;
@@ -10,13 +10,13 @@ use std::process::ExitCode;
 
 /// Writes the completions for a shell to standard output.
 pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
-    // Into memory first: the generator panics where it cannot write.
+    // Into memory first: the generator panics if a write fails.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "cadmill", &mut script);
     done("writing the completions", std::io::stdout().write_all(&script))
 }
 
-/// Writes a manual page of each command into a directory, which is made if it is missing.
+/// Writes a manual page for each command into a directory, which is created if missing.
 pub(crate) fn manual(args: &ManualArgs) -> ExitCode {
     let written = std::fs::create_dir_all(&args.directory)
         .and_then(|()| clap_mangen::generate_to(Args::command(), &args.directory));
@@ -38,7 +38,7 @@ mod tests {
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CLI.md");
     const HEAD: &str = "| option | default | meaning |\n|---|---|---|\n";
 
-    /// A table of the options of a command that `among` lets through.
+    /// A table of the options of a command that `among` accepts.
     fn table(command: &str, among: impl Fn(&str) -> bool) -> String {
         let mut root = Args::command();
         root.build();
@@ -60,7 +60,7 @@ mod tests {
         table
     }
 
-    /// A text with what stands between two marks replaced.
+    /// A text with the content between two marks replaced.
     fn replaced(document: &str, name: &str, table: &str) -> String {
         let begin = format!("<!-- options of {name} -->\n");
         let (before, rest) = document.split_once(&begin).unwrap_or_else(|| panic!("no {begin:?}"));
@@ -68,7 +68,7 @@ mod tests {
         format!("{before}{begin}{table}<!-- end -->{after}")
     }
 
-    /// Options of `submit` that `convert` has are not listed twice.
+    /// Options that `submit` shares with `convert` are not listed twice.
     #[test]
     fn the_tables_of_the_document_are_those_of_the_definitions() {
         let mut root = Args::command();

@@ -1,9 +1,8 @@
 //! `cadmill serve`: the API, the stores and a worker in one process tree.
 //!
-//! This process holds the stores and answers clients; it never unpacks or converts.
-//! The worker is a process of its own, `cadmill-converter`, as it is in production: it
-//! may die, and is started again. It ends when this process ends, however that ends:
-//! its standard input is a pipe from here.
+//! This process owns the stores and serves clients; it never unpacks or converts. The worker is a
+//! separate process, `cadmill-converter`, as in production: it may crash, and is restarted. It ends
+//! when this process ends, however that happens: its standard input is a pipe from here.
 
 use crate::args::ServeArgs;
 use crate::{error, output};
@@ -32,21 +31,21 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// The worker's program, beside this one.
+/// The worker executable, in the same directory as this program.
 const WORKER: &str = "cadmill-converter";
 
-/// Pauses before a worker that died is started again: the first, and the longest.
+/// First and longest pause before a worker that died is restarted.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A worker that lived for so long has not failed at its start.
+/// A worker that ran for this long did not fail at startup.
 const HEALTHY: Duration = Duration::from_secs(60);
 
-/// The pause before a worker that died is started again, and the one before the next.
+/// The next pause before a worker that died is restarted.
 struct Pauses(Duration);
 
 impl Pauses {
-    /// The pause after a worker that lived for so long.
+    /// The pause after a worker that ran for this long.
     fn after(&mut self, life: Duration) -> Duration {
         if life >= HEALTHY {
             self.0 = FIRST_PAUSE;
@@ -82,7 +81,7 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     }
     let worker = beside_us(WORKER)?;
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
-    // The worker reads the file itself; a mistake in it is told now.
+    // The worker reads the file itself, but a mistake in it is reported now.
     let engines = Engines::with(config.worker.engines_file.as_deref())?;
     WarmPool::check(config.worker.warm.as_deref().unwrap_or_default(), &engines)?;
     confinement(config, engines)?;
@@ -94,8 +93,8 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     runtime.block_on(serve_until_stopped(config, settings, &worker))
 }
 
-/// The worker would refuse to start where engines cannot be confined enough. It is told
-/// now, before anybody submits a job that nobody would take.
+/// A worker refuses to start where engines cannot be confined sufficiently. That is reported now,
+/// before jobs are submitted that no worker would process.
 fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
     let host = engine_host(config.worker.engine_host.as_deref())?;
     let setting = ConversionContext {
@@ -132,24 +131,24 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
         stopped: stopped.clone(),
     };
     let keeper = tokio::spawn(keeper.keep());
-    // Programs wait for this line; it says where, when the port was 0.
+    // Programs wait for this line; it contains the actual port when port 0 was configured.
     output::note(&format!("listening on http://{bound}"));
     let orphans = tokio::spawn(orphans(config, &stores).run(server.jobs()));
     let served = start::run(config, stores, listener, told_to_stop(stopped)).await;
     orphans.abort();
-    // The worker gives its jobs back through the stores: they end last.
+    // The worker releases its jobs through the stores, so the stores end last.
     let _ = keeper.await;
     server.stop().await;
     served
 }
 
-/// Whatever a URL or a late worker could still write has come by then.
+/// After this time no URL and no late worker can write any more.
 fn orphans(config: &Config, stores: &Stores) -> Orphans {
     let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
     Orphans::new(stores.jobs.clone(), Arc::clone(&stores.objects), grace)
 }
 
-/// What clients may take of the object server.
+/// Limits of the object server for clients.
 fn capacity(config: &Config) -> Result<Capacity, Failure> {
     let times = Capacity::default().times;
     let [_, Connections { total, per_client }] = start::connections(config)?;
@@ -180,11 +179,11 @@ impl WorkerProcess {
             let started = Instant::now();
             match self.start() {
                 Ok(mut worker) => {
-                    // Waiting for a child closes its standard input, were it not taken.
+                    // Taken out, because waiting for a child closes its standard input.
                     let input = worker.stdin.take();
                     tokio::select! {
                         () = told_to_stop(self.stopped.clone()) => {
-                            // This tells it to stop.
+                            // This tells the worker to stop.
                             drop(input);
                             return self.end(worker).await;
                         }
@@ -214,7 +213,7 @@ impl WorkerProcess {
             .spawn()
     }
 
-    /// What does not end in time is killed.
+    /// Kills the worker if it does not exit in time.
     async fn end(&self, mut worker: Child) {
         let within = self.stop_within + Duration::from_secs(2);
         if tokio::time::timeout(within, worker.wait()).await.is_err() {
@@ -246,7 +245,7 @@ fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
             _ = interrupt.recv() => {}
         }
         let _ = sender.send(true);
-        // Whoever asks later still gets the answer.
+        // Later callers still receive the value.
         sender.closed().await;
     });
     Ok(receiver)
@@ -261,7 +260,7 @@ mod tests {
         let mut pauses = Pauses(FIRST_PAUSE);
         let mut after = |seconds| pauses.after(Duration::from_secs(seconds)).as_millis();
         assert_eq!([after(0), after(1), after(0), after(59)], [500, 1000, 2000, 4000]);
-        // One that worked for a while begins anew.
+        // A worker that ran for a while starts again with the first pause.
         assert_eq!([after(60), after(0)], [500, 1000]);
         for _ in 0..8 {
             after(0);

@@ -3,12 +3,12 @@
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 
-/// A SHA-256 under way.
+/// A SHA-256 computation in progress.
 #[derive(Debug, Default)]
 pub struct Digest(Sha256);
 
 impl Digest {
-    /// Takes more bytes.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -22,7 +22,7 @@ impl Digest {
 /// SHA-256 of all that the reader yields.
 ///
 /// # Errors
-/// The reader's.
+/// The reader's error.
 pub fn sha256(mut reader: impl Read) -> io::Result<String> {
     let mut digest = Digest::default();
     let mut buffer = vec![0; 256 << 10];

@@ -1,9 +1,9 @@
-//! One conversion: unpack the input into a memory-backed workspace, convert it
-//! in a process of its own, publish the output atomically, leave nothing behind.
+//! One conversion: expands the input into a memory-backed workspace, converts it in a separate
+//! process, publishes the output atomically, and leaves no plaintext behind.
 //!
-//! Data passes as files in the job's workspace and as messages over pipes. This
-//! library never loads a native library: [`engine::supervisor`] starts the second binary
-//! of this package, `cadmill-engine-host`, for each conversion.
+//! Data passes through files in the job's workspace and messages over pipes. This library never
+//! loads a native library: [`engine::supervisor`] starts the package's second binary,
+//! `cadmill-engine-host`, for each conversion.
 //!
 //! Unsafe code is in [`engine::sandbox`] and [`linux`] only.
 

@@ -1,14 +1,13 @@
-//! What a thread leaves on its stack. Memory that is given back is cleared by the
-//! allocator; a stack is not given back when its thread ends, but kept for the next one.
+//! Clears what a thread leaves on its stack. Freed memory is cleared by the allocator, but a stack
+//! is not freed when its thread ends: it is kept for the next thread.
 
 use std::hint::black_box;
 
-/// More than any of the threads that handle content was seen to use.
+/// More than any thread that handles content was observed to use.
 const DEPTH: usize = 64 << 10;
 
-/// Does the work, and then clears what it left on the stack: names, and the last block of
-/// what was digested or expanded. The work's own frame is in what is cleared; what it
-/// returns is not.
+/// Runs `work`, then clears what it left on the stack: names, and the last block that was digested
+/// or expanded. This includes the frame of `work` itself, but not its return value.
 pub(crate) fn cleared<T>(work: impl FnOnce() -> T) -> T {
     let done = apart(work);
     clear();

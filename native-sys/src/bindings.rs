@@ -1,4 +1,5 @@
-//! What bindgen made of the vendors' headers; see build.rs for what and why.
+//! Bindings that bindgen generates from the vendor headers; see build.rs for the selection and the
+//! reasons.
 
 #![allow(
     missing_docs,
@@ -14,12 +15,12 @@
 
 pub(crate) mod assimp {
     include!(concat!(env!("OUT_DIR"), "/assimp.rs"));
-    /// Every function that the binding calls.
+    /// All functions that the binding calls.
     pub(crate) const FUNCTIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/assimp_functions.rs"));
 }
 
 pub(crate) mod gdal {
     include!(concat!(env!("OUT_DIR"), "/gdal.rs"));
-    /// Every function that the binding calls.
+    /// All functions that the binding calls.
     pub(crate) const FUNCTIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/gdal_functions.rs"));
 }

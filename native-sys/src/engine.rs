@@ -1,4 +1,4 @@
-//! The one face of all engines.
+//! The common interface of all engines.
 
 use crate::library::LoadError;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,20 @@ use std::sync::Arc;
 
 /// A loaded converter library.
 pub trait Engine {
-    /// What the library is, and what it reads and writes.
+    /// The library's identity, and the formats that it reads and writes.
     fn describe(&self) -> Description;
 
     /// Converts one file. Blocks until it is done.
     ///
-    /// Progress, log lines and the question whether to stop go through
-    /// `events`. Not every library asks often: a caller that must stop it for
-    /// sure ends the process.
+    /// Progress, log lines and cancellation go through `events`. Some libraries check for
+    /// cancellation rarely: a caller that must stop a conversion reliably has to end the process.
     ///
     /// # Errors
-    /// [`EngineError`]: what the library said of the input, or that it was told to stop.
+    /// [`EngineError`]: the library's error on the input, or cancellation.
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError>;
 }
 
-/// What a library is and can do.
+/// Description and capabilities of a library.
 #[derive(Debug, Clone)]
 pub struct Description {
     /// The library's own name, e.g. `GDAL`.
@@ -29,7 +28,7 @@ pub struct Description {
     pub version: String,
     /// The file that was loaded.
     pub path: PathBuf,
-    /// Extensions of the files that it reads, lower case, without a dot.
+    /// Extensions of the files that it reads, in lower case, without a dot.
     pub inputs: Vec<String>,
     /// Formats that it writes.
     pub outputs: Vec<Output>,
@@ -40,7 +39,7 @@ pub struct Description {
 pub struct Output {
     /// The library's own id of the format.
     pub id: String,
-    /// File extension, lower case, without a dot; empty when the library names none.
+    /// File extension, in lower case, without a dot; empty if the library does not name one.
     pub extension: String,
 }
 
@@ -49,11 +48,11 @@ pub struct Output {
 pub struct Request<'a> {
     /// The root file, inside `input_dir`.
     pub input: &'a Path,
-    /// The only directory that is read from.
+    /// The only directory that may be read.
     pub input_dir: &'a Path,
-    /// The main output file, inside `output_dir`. The engine may add others beside it.
+    /// The main output file, inside `output_dir`. The engine may create further files beside it.
     pub output: &'a Path,
-    /// The only directory that is written to.
+    /// The only directory that may be written.
     pub output_dir: &'a Path,
     /// The engine's own id of the output format.
     pub format_id: &'a str,
@@ -61,63 +60,63 @@ pub struct Request<'a> {
     pub options: &'a [(String, String)],
 }
 
-/// The end of a conversion that succeeded.
+/// The result of a successful conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Converted {
-    /// Warnings and errors that the library reported on the way and went on.
+    /// Number of non-fatal warnings and errors that the library reported.
     pub warnings: u64,
 }
 
-/// Part of a conversion.
+/// Stage of a conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The input is being read.
+    /// Reading the input.
     Read,
-    /// The output is being written.
+    /// Writing the output.
     Write,
     /// Both at once.
     Translate,
 }
 
-/// Weight of a log line.
+/// Severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The library could not do something and went on.
+    /// The library could not do something and continued.
     Error,
-    /// Something is odd with the input.
+    /// Something in the input is unusual.
     Warning,
 }
 
-/// Where an engine tells what it does. Called from the converting thread, and
-/// from threads that the library makes.
+/// Receives the events of a conversion. Called from the converting thread, and from threads that
+/// the library creates.
 pub trait Events: Send + Sync {
-    /// Part of the work is done: `fraction` from 0 to 1 over all stages.
+    /// Progress: `fraction` from 0 to 1 over all stages.
     fn progress(&self, stage: Stage, fraction: f64);
-    /// The library has something to say.
+    /// A log line of the library.
     fn log(&self, level: Level, line: &str);
-    /// Whether to stop. Asked as often as the library allows.
+    /// Whether to stop. Polled as often as the library allows.
     fn cancelled(&self) -> bool;
 }
 
-/// Why a conversion failed, the process being still whole.
+/// Why a conversion failed while the process is still intact.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
-    /// The library refused the input; the text is its own.
+    /// The library rejected the input; the text is the library's.
     #[error("{0}")]
     Rejected(String),
-    /// The input would have the library read what is not part of it; the text says how.
+    /// The input would make the library read data outside of it; the text says how.
     #[error("{0}")]
     Reaches(String),
-    /// The library asked for memory that it did not get.
+    /// A memory allocation of the library failed.
     #[error("out of memory: {0}")]
     OutOfMemory(String),
-    /// An option or the format is unknown; the text says which and what there is.
+    /// An option or the format is unknown; the text names it and the valid values.
     #[error("{0}")]
     Option(String),
-    /// [`Events::cancelled`] answered yes.
+    /// [`Events::cancelled`] returned true.
     #[error("cancelled")]
     Cancelled,
-    /// The engine turned out to be incomplete only now: a JVM loads classes when they are used.
+    /// The engine is incomplete, which is detected only now: a JVM loads classes on first use.
     #[error(transparent)]
     Unusable(LoadError),
 }

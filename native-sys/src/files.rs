@@ -1,12 +1,11 @@
 //! Files that engines read and write through our callbacks.
 //!
-//! A [`Directory`] opens files beneath itself only, whatever path it is given. It
-//! follows the path itself, a name at a time, each in the directory that is open and
-//! through no link that it has not read: `openat2` with `RESOLVE_BENEATH` would do
-//! that, but the filter of system calls cannot see its flags and answers `ENOSYS`.
-//! A [`Stream`] is such a file with
-//! the manners of C's `FILE`, but it knows its position without asking the
-//! kernel: libraries ask for it with every line.
+//! A [`Directory`] opens files beneath itself only, whatever path it is given. It resolves the path
+//! itself, one component at a time, relative to the open directory and without following a link
+//! that it has not read. `openat2` with `RESOLVE_BENEATH` would do that, but the seccomp filter
+//! cannot inspect its flags and returns `ENOSYS`. A [`Stream`] is such a file with the semantics of
+//! C's `FILE`, but it tracks its position without asking the kernel: libraries query it for every
+//! line.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -17,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The only directory that files are opened in.
+/// The only directory in which files are opened.
 #[derive(Debug)]
 pub(crate) struct Directory {
     base: PathBuf,
@@ -31,7 +30,7 @@ impl Directory {
         Ok(Self { base: base.to_owned(), handle })
     }
 
-    /// Opens a file by its path from here, or by its whole path.
+    /// Opens a file by its path relative to the directory, or by its absolute path.
     fn open_file(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let relative = self.relative(path)?;
         let flags = flags | OFlags::CLOEXEC;
@@ -40,9 +39,10 @@ impl Directory {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    /// Opens what a path leads to. Links are followed as long as they stay beneath: an absolute
-    /// one, and `..` above the directory, are `EXDEV` as with `RESOLVE_BENEATH`. Whoever changes
-    /// directories meanwhile cannot lead it out: it goes back by the descriptors that it holds.
+    /// Opens the file at a path. Links are followed as long as they stay beneath the directory: an
+    /// absolute link, and `..` above the directory, fail with `EXDEV` as with `RESOLVE_BENEATH`.
+    /// Concurrent changes of directories cannot cause an escape: `..` returns to the descriptor
+    /// that was opened on the way.
     fn follow(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let mut entered: Vec<OwnedFd> = Vec::new();
         let mut left = Vec::new();
@@ -68,8 +68,8 @@ impl Directory {
             match opened {
                 Ok(opened) if is_last => return Ok(opened),
                 Ok(opened) => entered.push(opened),
-                // What the kernel answers for a link: the first for `O_NOFOLLOW` alone, the second
-                // with `O_DIRECTORY`.
+                // The kernel's errors for a link: `ELOOP` for `O_NOFOLLOW` alone, `ENOTDIR`
+                // together with `O_DIRECTORY`.
                 Err(error @ (Errno::LOOP | Errno::NOTDIR)) => {
                     let target =
                         rustix::fs::readlinkat(here, name.as_slice(), Vec::new()).map_err(|_| error)?;
@@ -82,7 +82,7 @@ impl Directory {
                 Err(error) => return Err(error.into()),
             }
         }
-        // It ends in a directory.
+        // The path ends in a directory.
         Err(Errno::ISDIR.into())
     }
 
@@ -92,10 +92,10 @@ impl Directory {
     }
 }
 
-/// Links in one path, as in the kernel (path_resolution(7)).
+/// Maximum number of links in a path, as in the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// Puts the names of a path before those that are left, of which the last is the next.
+/// Pushes the components of a path onto the stack of remaining ones; the last is the next.
 fn push(left: &mut Vec<Vec<u8>>, path: &[u8]) -> io::Result<()> {
     if path.starts_with(b"/") {
         return Err(Errno::XDEV.into());
@@ -105,22 +105,22 @@ fn push(left: &mut Vec<Vec<u8>>, path: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that a stream holds of what is read, and of what is to be written.
+/// Size of the read and the write buffer of a stream, in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// An open file with a position of its own.
+/// An open file that tracks its own position.
 #[derive(Debug)]
 pub(crate) struct Stream {
     file: File,
     position: u64,
     readable: bool,
     writable: bool,
-    /// Whether a read has met the end; a seek forgets it, as in C.
+    /// Whether a read has reached the end of the file; a seek resets it, as in C.
     met_end: bool,
-    /// Bytes of the file from `ahead_at` on. Empty while something is to be written.
+    /// Bytes of the file from `ahead_at` on. Empty while data is to be written.
     ahead: Vec<u8>,
     ahead_at: u64,
-    /// Bytes that belong at `pending_at`. Empty while something is read.
+    /// Bytes to be written at `pending_at`. Empty while data is read.
     pending: Vec<u8>,
     pending_at: u64,
 }
@@ -156,7 +156,7 @@ impl Stream {
         mode.contains(['w', 'a', '+'])
     }
 
-    /// Reads until the buffer is full or the file ends, as `fread` does.
+    /// Reads until the buffer is full or the file ends, like `fread`.
     pub(crate) fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if !self.readable {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -171,7 +171,7 @@ impl Stream {
                     wanted[..length].copy_from_slice(&held[..length]);
                     length
                 }
-                // Much at once goes past the buffer.
+                // Large reads bypass the buffer.
                 _ if wanted.len() >= BUFFER => self.file.read_at(wanted, self.position)?,
                 _ => {
                     self.fill()?;
@@ -192,14 +192,14 @@ impl Stream {
         Ok(filled)
     }
 
-    /// What the buffer holds from the position on.
+    /// The buffered bytes from the position on.
     fn held(&self) -> &[u8] {
         let offset = self.position.checked_sub(self.ahead_at).and_then(|o| usize::try_from(o).ok());
         offset.and_then(|o| self.ahead.get(o..)).unwrap_or(&[])
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        // No more than there is: memory that is not touched costs nothing.
+        // No more than the file has: memory that is never touched costs nothing.
         let left = self.file.metadata()?.len().saturating_sub(self.position);
         self.ahead.resize(usize::try_from(left).unwrap_or(BUFFER).clamp(1, BUFFER), 0);
         let read = self.file.read_at(&mut self.ahead, self.position);
@@ -208,7 +208,7 @@ impl Stream {
         read.map(drop)
     }
 
-    /// Writes all of it.
+    /// Writes all bytes.
     pub(crate) fn write(&mut self, source: &[u8]) -> io::Result<()> {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -230,13 +230,13 @@ impl Stream {
         Ok(())
     }
 
-    /// Hands to the system what was written.
+    /// Flushes buffered data to the system.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
         let written = self.file.write_all_at(&self.pending, self.pending_at);
-        // What could not be written is lost, and the error says so once.
+        // Data that could not be written is lost; the error is reported once.
         self.pending.clear();
         written
     }
@@ -261,13 +261,13 @@ impl Stream {
         Ok(self.position)
     }
 
-    /// Size of the file, what is not yet handed to the system included.
+    /// Size of the file, including data that is not yet flushed.
     pub(crate) fn size(&mut self) -> io::Result<u64> {
         self.flush()?;
         Ok(self.file.metadata()?.len())
     }
 
-    /// Cuts the file, or fills it up with zeros.
+    /// Truncates the file, or extends it with zeros.
     pub(crate) fn truncate(&mut self, size: u64) -> io::Result<()> {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -309,7 +309,7 @@ mod tests {
     }
 
     proptest! {
-        /// It does what the system's own file does, whatever the order of calls.
+        /// A stream behaves like the system's own file, whatever the order of calls.
         #[test]
         fn a_stream_is_a_file(steps in prop::collection::vec(step(), 1..30)) {
             let place = tempfile::tempdir().unwrap();
@@ -373,8 +373,8 @@ mod tests {
         assert!(open(Path::new(".")).is_err(), "a directory is no file");
     }
 
-    /// Whatever the tree and the path: it opens what `openat2` with `RESOLVE_BENEATH` opens, and
-    /// nothing where that opens nothing.
+    /// For any tree and path, it opens what `openat2` with `RESOLVE_BENEATH` opens, and fails where
+    /// that fails.
     fn as_the_kernel_does(tree: &[(u8, &str, &str)], paths: &[String]) {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir(place.path().join("base")).unwrap();
@@ -382,12 +382,12 @@ mod tests {
         std::fs::write(place.path().join("a"), "outside").unwrap();
         for (kind, name, target) in tree {
             let at = base.join(name);
-            // A link that was made before may lead out: nothing is made there.
+            // A link created earlier may lead outside: nothing is created there.
             let is_within = |parent: &Path| parent.canonicalize().is_ok_and(|it| it.starts_with(&base));
             if !at.parent().is_some_and(is_within) {
                 continue;
             }
-            // What does not fit what is there already is left out.
+            // Entries that conflict with existing ones are skipped.
             let _ = match kind {
                 0 => std::fs::create_dir(&at),
                 1 => File::create_new(&at)
@@ -463,7 +463,7 @@ mod tests {
         assert_eq!(error("").raw_os_error(), Some(Errno::ISDIR.raw_os_error()));
     }
 
-    /// A new file through a link that leads out is made nowhere.
+    /// A new file is never created through a link that leads outside.
     #[test]
     fn nothing_is_made_through_a_link_that_leads_out() {
         let place = tempfile::tempdir().unwrap();

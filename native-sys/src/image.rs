@@ -1,12 +1,11 @@
-//! A library as a file, before any of its code runs: what would keep it from being used.
+//! Static checks of a library file, before any of its code runs: reasons why it cannot be used.
 //!
-//! From the moment that the dynamic linker runs a library's constructors, whatever this
-//! process says may be the library's words. So that a library cannot blame the one who
-//! installed it, what is wrong with its file is looked for before ([`doubts`]), by
-//! reading. Nothing is decided by it: the linker has the last word, and a doubt that it
-//! does not share costs nothing.
+//! Once the dynamic linker runs a library's constructors, any error reported by this process may be
+//! forged by the library. So that a library cannot put the blame on its installer, defects of the
+//! file are detected beforehand ([`doubts`]), by reading it. The result decides nothing: the linker
+//! has the final say, and a doubt that it does not share has no effect.
 //!
-//! The format is that of the System V ABI (gABI, chapters 4 and 5) and GNU's hash table.
+//! The format is defined by the System V ABI (gABI, chapters 4 and 5) and GNU's hash table.
 
 use crate::library::{Broken, Wanted};
 use std::collections::HashSet;
@@ -14,16 +13,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Libraries that are looked at in one another's needs.
+/// Maximum number of libraries visited when dependencies are followed.
 const MAX_LIBRARIES: usize = 512;
 
 /// Longest name that is read, in bytes.
 const MAX_NAME: usize = 1024;
 
-/// Entries of a table that are looked at; a chain of a hash table ends long before.
+/// Maximum number of table entries read; a hash chain ends long before.
 const MAX_ENTRIES: u64 = 4096;
 
-/// Where the linker looks without its cache.
+/// Directories that the linker searches besides its cache.
 const DIRECTORIES: &[&str] = &[
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -41,8 +40,8 @@ const MACHINE: u16 = 62;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = 183;
 
-/// What would keep a library from being loaded, or from being used. `path` is the file, or
-/// nothing when the linker is to find one by the names; `needs` are loaded before it.
+/// Reasons why a library cannot be loaded or used. `path` is the file, or none when the linker is
+/// to find one by the names; `needs` are loaded before it.
 pub(crate) fn doubts(wanted: &Wanted, path: Option<&Path>, needs: &[PathBuf]) -> Vec<Broken> {
     let cache = Cache::read();
     let file = match path {
@@ -51,7 +50,7 @@ pub(crate) fn doubts(wanted: &Wanted, path: Option<&Path>, needs: &[PathBuf]) ->
     };
     let Some(image) = file.as_deref().and_then(Image::read) else { return vec![Broken::Missing] };
     let mut found = Vec::new();
-    // The system's package manager has seen to what its own libraries need.
+    // Dependencies of the system's own libraries are ensured by its package manager.
     let given = needs.iter().chain(path.map(|_| file.as_ref()).into_iter().flatten());
     if needs.iter().any(|need| Image::read(need).is_none()) || lacks_any(given, &cache) {
         found.push(Broken::Missing);
@@ -66,16 +65,16 @@ pub(crate) fn doubts(wanted: &Wanted, path: Option<&Path>, needs: &[PathBuf]) ->
     found
 }
 
-/// The number behind `.so.` in a library's name.
+/// The number after `.so.` in a library's name.
 pub(crate) fn number(name: &str, stem: &str) -> Option<u64> {
     name.strip_prefix(stem)?.split('.').next()?.parse().ok()
 }
 
-/// Whether a library that one of these needs, directly or not, cannot be found.
+/// Whether a direct or indirect dependency of these libraries cannot be found.
 fn lacks_any<'a>(roots: impl Iterator<Item = &'a PathBuf>, cache: &Cache) -> bool {
     let mut pending: Vec<PathBuf> = roots.cloned().collect();
     let images: Vec<Image> = pending.iter().filter_map(|path| Image::read(path)).collect();
-    // What is loaded under a name is not looked for again.
+    // The linker does not search again for a name that is already loaded.
     let mut known: HashSet<String> = images.into_iter().filter_map(|image| image.soname).collect();
     let mut seen = 0;
     while let Some(path) = pending.pop() {
@@ -91,14 +90,14 @@ fn lacks_any<'a>(roots: impl Iterator<Item = &'a PathBuf>, cache: &Cache) -> boo
     false
 }
 
-/// What the file says of itself.
+/// The headers and dynamic section of the file.
 struct Image {
     file: File,
     /// Segments: address, offset in the file, size in the file.
     segments: Vec<[u64; 3]>,
     soname: Option<String>,
     needed: Vec<String>,
-    /// Directories in which its needs are looked for first.
+    /// Directories in which its dependencies are searched first.
     run_path: Vec<String>,
     symbols: Option<u64>,
     strings: u64,
@@ -106,11 +105,11 @@ struct Image {
 }
 
 impl Image {
-    /// Reads a shared library of this machine; nothing for any other file.
+    /// Reads a shared library for this machine; none for any other file.
     fn read(path: &Path) -> Option<Self> {
         let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|m| m.is_file()))?;
         let head: [u8; 64] = bytes(&file, 0)?;
-        // Of 64 bits, little-endian, a shared object.
+        // 64-bit, little-endian, a shared object.
         let is_ours =
             head.starts_with(b"\x7fELF\x02\x01") && u16_at(&head, 16) == 3 && u16_at(&head, 18) == MACHINE;
         let (table, size, count) =
@@ -164,7 +163,7 @@ impl Image {
         Some(self)
     }
 
-    /// Where an address lies in the file.
+    /// The file offset of an address.
     fn offset(&self, address: u64) -> Option<u64> {
         let [start, offset, _] = *self
             .segments
@@ -173,7 +172,7 @@ impl Image {
         offset.checked_add(address - start)
     }
 
-    /// A text of the table of strings.
+    /// A string from the string table.
     fn string(&self, at: u64) -> Option<String> {
         let mut text = vec![0; MAX_NAME];
         let length = self.file.read_at(&mut text, self.strings.checked_add(at)?).ok()?;
@@ -182,7 +181,7 @@ impl Image {
         String::from_utf8(text).ok()
     }
 
-    /// Whether it defines a function; nothing when its tables do not say.
+    /// Whether it defines a function; none if its tables do not say.
     fn has(&self, name: &str) -> Option<bool> {
         let (symbols, table) = (self.symbols?, self.hash?);
         let head: [u8; 16] = bytes(&self.file, table)?;
@@ -209,14 +208,14 @@ impl Image {
         None
     }
 
-    /// Whether the symbol at this place has the name, and is defined here.
+    /// Whether the symbol at this offset has the name and is defined here.
     fn is_named(&self, at: u64, name: &str) -> Option<bool> {
         let symbol: [u8; 24] = bytes(&self.file, at)?;
         let text = u32::from_le_bytes([symbol[0], symbol[1], symbol[2], symbol[3]]);
         Some(u16_at(&symbol, 6) != 0 && self.string(text.into())? == name)
     }
 
-    /// A library that it needs, in the directories that it names.
+    /// Finds a dependency in the directories of its run path.
     fn beside(&self, name: &str, own: &Path) -> Option<PathBuf> {
         let origin = own.parent()?.to_str()?;
         let directories =
@@ -225,7 +224,7 @@ impl Image {
     }
 }
 
-/// The linker's cache: names and the files that have them.
+/// The linker's cache: names with their files.
 struct Cache(Vec<u8>);
 
 impl Cache {
@@ -233,7 +232,7 @@ impl Cache {
         Self(std::fs::read("/etc/ld.so.cache").unwrap_or_default())
     }
 
-    /// The file of a name, or of a path.
+    /// The file for a name, or for a path.
     fn find(&self, name: &str) -> Option<PathBuf> {
         if name.contains('/') {
             return Some(PathBuf::from(name)).filter(|path| path.is_file());
@@ -242,8 +241,8 @@ impl Cache {
         self.listed(name).filter(|path| path.is_file()).or_else(usual)
     }
 
-    /// By the format of glibc 2.2 and later (`struct cache_file_new`), alone or behind the
-    /// older one: 48 bytes, then entries of 24.
+    /// In the format of glibc 2.2 and later (`struct cache_file_new`), alone or after the older
+    /// format: a header of 48 bytes, then entries of 24 bytes.
     fn listed(&self, name: &str) -> Option<PathBuf> {
         const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
         let start = self.0.windows(MAGIC.len()).position(|window| window == MAGIC)?;
@@ -317,7 +316,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// A library that was damaged anywhere is read to an end.
+        /// Reading a library with arbitrary damage terminates.
         #[test]
         fn a_damaged_file_is_no_harm(at in 0usize..4096, byte in any::<u8>(), cut in 0usize..40_000) {
             let path = Cache::read().find("libm.so.6").unwrap();

@@ -1,16 +1,15 @@
-//! Native converter libraries behind one safe trait, [`Engine`].
+//! Native converter libraries behind a safe trait, [`Engine`].
 //!
-//! Owns all FFI: the bindings made from the vendors' headers, the loading of
-//! the libraries, and the callbacks that they call. A library is opened at run
-//! time only ([`library`]); this crate links none.
+//! Contains all FFI: the bindings generated from the vendor headers, the loading of the libraries,
+//! and the callbacks that they call. Libraries are opened at run time only ([`library`]); this
+//! crate links none.
 //!
-//! It refuses: a library without a function that is called, a version that the
-//! binding was not written for, and options that would make an engine open
-//! files or connections other than its input and output.
+//! Rejected are: a library that lacks a function that is called, a version that the binding does
+//! not support, and options that would make an engine open files or connections other than its
+//! input and output.
 //!
-//! A native library can crash, hang or corrupt the process that it is loaded
-//! into. So this crate is used by the engine host only, a process that converts
-//! one file and ends.
+//! A native library can crash, hang or corrupt the process into which it is loaded. So only the
+//! engine host uses this crate, a process that converts one file and ends.
 
 mod bindings;
 mod engine;
@@ -29,7 +28,7 @@ pub use library::{Broken, LoadError};
 
 use std::path::{Path, PathBuf};
 
-/// The kinds of library that can be bound.
+/// The supported kinds of libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// GDAL/OGR, versions 3.4 to 3.x.
@@ -38,16 +37,15 @@ pub enum Kind {
     Assimp,
 }
 
-/// Loads a library of this kind: `path`, or the system's when there is none. The libraries
-/// that it `needs` are loaded before, in their order: out of a jar they lie where the
-/// dynamic linker does not look.
+/// Loads a library of this kind: `path`, or the system's library if there is none. The libraries in
+/// `needs` are loaded before it, in order: from a jar, they are in a directory that the dynamic
+/// linker does not search.
 ///
-/// `before` is called when the next thing to happen is that code of the library runs. It is
-/// given what the files themselves show to be wrong; nothing that is found out later can be
-/// told from what the library says.
+/// `before` is called immediately before code of the library runs. It receives the defects found in
+/// the files; an error found later cannot be told apart from what the library claims.
 ///
 /// # Errors
-/// [`LoadError`] names the file, what it lacks and what to do.
+/// [`LoadError`] names the file, what it lacks and how to fix it.
 pub fn load(
     kind: Kind,
     path: Option<&Path>,
@@ -66,11 +64,11 @@ pub fn load(
     })
 }
 
-/// Judges the options of a conversion as far as that takes no library: those that are
-/// refused here are refused whatever the library says.
+/// Checks the options of a conversion as far as possible without the library: options rejected here
+/// are rejected whatever the library says.
 ///
 /// # Errors
-/// What is wrong with them, for the one who gave them.
+/// The error message, for the user who gave the options.
 pub fn check_options(kind: Kind, options: &[(String, String)]) -> Result<(), String> {
     match kind {
         Kind::Gdal => engines::gdal::check_options(options),
@@ -78,12 +76,11 @@ pub fn check_options(kind: Kind, options: &[(String, String)]) -> Result<(), Str
     }
 }
 
-/// Starts a JVM and finds the converter on its class path. Once a process. `before` is
-/// called when the converter has been found and the next thing to happen is that its code
-/// runs.
+/// Starts a JVM and locates the converter on its class path. Called once per process. `before` is
+/// called when the converter has been found, immediately before its code runs.
 ///
 /// # Errors
-/// [`LoadError`] names what is missing and what to do.
+/// [`LoadError`] names what is missing and how to fix it.
 #[cfg(feature = "jvm")]
 pub fn load_jvm(setting: &JvmSetting, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     jvm::load(setting, before)

@@ -1,5 +1,5 @@
-//! Opening a vendor library: found, complete, of a supported version, or refused
-//! with words that name the file and what it lacks.
+//! Opens a vendor library and verifies that it is complete and of a supported version. Errors name
+//! the file and what it lacks.
 
 use std::ffi::{CStr, c_void};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub enum LoadError {
         library: &'static str,
         /// File names that were tried.
         tried: Vec<String>,
-        /// The loader's reason for the last of them.
+        /// The loader's error for the last of them.
         reason: String,
     },
     /// The file lacks functions that are called.
@@ -24,12 +24,12 @@ pub enum LoadError {
         library: &'static str,
         /// The file.
         path: PathBuf,
-        /// The functions.
+        /// The missing functions.
         symbols: Vec<String>,
         /// Versions that are supported.
         supported: &'static str,
     },
-    /// The version is not one that the binding was written for.
+    /// The binding does not support this version.
     #[error("{} is {library} {found}; supported versions are {supported}", path.display())]
     Version {
         /// The library's name.
@@ -41,32 +41,32 @@ pub enum LoadError {
         /// Versions that are supported.
         supported: &'static str,
     },
-    /// Engines of this kind are not part of this build.
+    /// This build does not include engines of this kind.
     #[error("this cadmill was built without the feature `{feature}`, which {what} need")]
     NotBuilt {
-        /// The feature of the packages that brings them.
+        /// The Cargo feature that enables them.
         feature: &'static str,
-        /// The engines, in words.
+        /// The engines, for the message.
         what: &'static str,
     },
     /// A class path, or the JVM, cannot be used.
     #[error("{text}")]
     Broken {
-        /// In which way.
+        /// The kind of defect.
         how: Broken,
-        /// In words.
+        /// The message.
         text: String,
     },
 }
 
-/// In which way a class path, or the JVM, cannot be used.
+/// Why a class path, or the JVM, cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
-    /// Something is not there, or cannot be loaded.
+    /// A file is missing or cannot be loaded.
     Missing,
-    /// A class, or a part of one, is not there.
+    /// A class, or a member of a class, is missing.
     Symbol,
-    /// Something has a version that is not supported.
+    /// A version is not supported.
     Version,
     /// There is too little memory to start.
     Memory,
@@ -79,16 +79,17 @@ pub(crate) struct Wanted {
     pub(crate) names: &'static [&'static str],
     pub(crate) functions: &'static [&'static str],
     pub(crate) supported: &'static str,
-    /// Whether a file of this name is of a version before those that are supported;
-    /// nothing for a name that does not say.
+    /// Whether a file with this name has a version older than the supported ones; none if the name
+    /// does not tell.
     pub(crate) is_old: fn(&str) -> Option<bool>,
 }
 
-/// Loads libraries that another one needs, for good. The linker takes what is loaded
-/// under the same name (`DT_SONAME`) and looks no further.
+/// Loads the dependencies of another library permanently. The linker uses what is already loaded
+/// under the same name (`DT_SONAME`) and does not search further.
 pub(crate) fn load_before(needs: &[PathBuf]) -> Result<(), LoadError> {
     for path in needs {
-        // SAFETY: as in `open`: the vendor's initialisers run, and nothing else loads.
+        // SAFETY: as in `open`: the vendor's initialisers run, and nothing else is loading
+        // libraries.
         let library = unsafe { libloading::Library::new(path) }.map_err(|error| LoadError::Missing {
             library: "a needed library",
             tried: vec![path.display().to_string()],
@@ -99,10 +100,9 @@ pub(crate) fn load_before(needs: &[PathBuf]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Opens the library and checks that every function is there.
+/// Opens the library and checks that it has every function.
 ///
-/// The answer carries the path of the file that was loaded, as the dynamic
-/// linker tells it.
+/// Also returns the path of the loaded file, as reported by the dynamic linker.
 pub(crate) fn open(
     wanted: &Wanted,
     path: Option<&Path>,
@@ -132,14 +132,14 @@ fn checked(
     let mut missing = Vec::new();
     let mut found = None;
     for function in wanted.functions {
-        // SAFETY: the symbol is only looked up and its address taken; it is never
-        // called through this type.
+        // SAFETY: the symbol is only looked up for its address; it is never called through this
+        // type.
         match unsafe { library.get::<unsafe extern "C" fn()>(*function) } {
             Ok(symbol) => found = Some(*symbol as *mut c_void),
             Err(_) => missing.push((*function).to_owned()),
         }
     }
-    // Of one: the linker goes through all symbols of the library to answer.
+    // One function only: the linker searches all symbols of the library for the path.
     let path = found.and_then(file_of).unwrap_or_else(|| PathBuf::from(name));
     if missing.is_empty() {
         Ok((library, path))
@@ -161,8 +161,8 @@ fn file_of(address: *mut c_void) -> Option<PathBuf> {
         dli_sname: std::ptr::null(),
         dli_saddr: std::ptr::null_mut(),
     };
-    // SAFETY: `dladdr` reads no memory at `address` and fills `info`, which is
-    // valid for writes; a zero answer means that it did not.
+    // SAFETY: `dladdr` does not read memory at `address`, and fills `info`, which is valid for
+    // writes; it returns zero if it did not.
     let found = unsafe { libc::dladdr(address, &mut info) } != 0;
     if !found || info.dli_fname.is_null() {
         return None;
@@ -174,7 +174,7 @@ fn file_of(address: *mut c_void) -> Option<PathBuf> {
     Some(std::fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name)))
 }
 
-/// An error with the loader's own words, which libloading keeps as the source.
+/// An error with the loader's own message, which libloading stores as the source.
 fn error_text(error: &libloading::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -1,8 +1,8 @@
-//! Objects of jobs that there is no record of: the records were lost, or put back from an
-//! old copy. Nobody can ask for them and nothing else would delete them.
+//! Objects of jobs that have no record, because the records were lost or restored from an old
+//! backup. No client can request these objects, and nothing else would delete them.
 //!
-//! They are reported at once and deleted after a time in which a record that was missed
-//! can be put back. Of objects that come while the record is missing their events say so.
+//! They are reported at once and deleted after a grace period, in which the missing records can be
+//! restored. Objects that arrive while the record is missing are reported by their events.
 
 use crate::domain::ids::{JobId, Role};
 use crate::jobs::Jobs;
@@ -12,8 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Looks for orphans. What it has seen it forgets with its process: a restart gives them
-/// their time again.
+/// Finds orphans. What it has seen is kept in memory only: a restart begins the grace period anew.
 pub struct Orphans {
     jobs: Jobs,
     objects: Arc<dyn ObjectStore>,
@@ -21,10 +20,10 @@ pub struct Orphans {
     seen: HashMap<JobId, Instant>,
 }
 
-/// What one round did.
+/// Counts of one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orphaned {
-    /// Jobs without a record that were not known before.
+    /// Jobs without a record that were first seen in this round.
     pub found: usize,
     /// Jobs without a record whose objects were deleted.
     pub deleted: usize,
@@ -36,7 +35,7 @@ impl Orphans {
         Self { jobs, objects, grace, seen: HashMap::new() }
     }
 
-    /// Round after round; `list` names the jobs that there are objects of.
+    /// Runs rounds forever; `list` returns the jobs that have objects.
     pub async fn run<F, L>(mut self, list: L)
     where
         F: Future<Output = PortResult<Vec<JobId>>> + Send,
@@ -71,17 +70,16 @@ impl Orphans {
         }
     }
 
-    /// One round over the jobs that there are objects of.
+    /// Runs one round over the jobs that have objects.
     ///
-    /// # Errors
-    /// Of the stores; what is left is done in another round.
     pub async fn round(&mut self, jobs: &[JobId], now: Instant) -> PortResult<Orphaned> {
         let present: HashSet<&JobId> = jobs.iter().collect();
         self.seen.retain(|id, _| present.contains(id));
         let mut round = Orphaned::default();
         for &id in jobs {
             let there = match self.jobs.store().get(id).await {
-                // A record that cannot be read is one all the same, and stops nothing.
+                // An unreadable record still exists, so its objects are not orphans; the round goes
+                // on.
                 Err(PortError::Corrupt { .. }) => true,
                 found => found?.is_some(),
             };

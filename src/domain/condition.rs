@@ -1,10 +1,9 @@
-//! Conditions on fields, as `where` takes them: comparisons, and nothing that reaches
-//! further.
+//! Conditions on fields, as accepted by `where`: comparisons only.
 //!
-//! A condition goes to GDAL, which gives it to SQLite when the input is a SQLite file. There
-//! it could hold anything that SQL has: selections from other tables, functions that load
-//! code, open files or ask servers. So it is parsed first, against a grammar that has none
-//! of it:
+//! A condition is passed to GDAL, which passes it to SQLite if the input is a SQLite file.
+//! Unchecked, it could contain any SQL expression: subqueries on other tables, and functions that
+//! load code, open files or contact servers. It is therefore parsed first, against a grammar
+//! without any of these:
 //!
 //! ```text
 //! condition  = and { OR and }
@@ -17,13 +16,13 @@
 //! sign       = "=" | "==" | "<>" | "!=" | "<" | "<=" | ">" | ">="
 //! ```
 //!
-//! Names may be in any script, and in double quotes have any character; a table's name may
-//! come before them. Functions are those of [`FUNCTIONS`].
+//! Names may be in any script, and may contain any character if double-quoted; a table name may
+//! precede them. The allowed functions are [`FUNCTIONS`].
 
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-/// Functions that compute from their arguments alone.
+/// Functions that depend on their arguments only.
 pub const FUNCTIONS: &[&str] = &[
     "abs",
     "coalesce",
@@ -44,7 +43,7 @@ pub const FUNCTIONS: &[&str] = &[
     "upper",
 ];
 
-/// Types that `CAST` takes.
+/// Types allowed in `CAST`.
 const TYPES: &[&str] = &[
     "bigint",
     "boolean",
@@ -64,7 +63,7 @@ const TYPES: &[&str] = &[
     "varchar",
 ];
 
-/// Words that are no names unless they are in quotes.
+/// Words that are not names unless quoted.
 const KEYWORDS: &[&str] = &[
     "and",
     "attach",
@@ -118,10 +117,10 @@ const KEYWORDS: &[&str] = &[
     "with",
 ];
 
-/// Deepest nesting of parentheses, functions and signs.
+/// Maximum nesting of parentheses, functions and signs.
 pub const MAX_DEPTH: usize = 32;
 
-/// Longest condition, in bytes.
+/// Maximum length of a condition, in bytes.
 pub const MAX_LENGTH: usize = 16 << 10;
 
 /// Checks a condition.
@@ -145,7 +144,7 @@ pub fn check(text: &str) -> Result<(), String> {
 enum Token<'a> {
     /// A name or a keyword.
     Word(&'a str),
-    /// A name in double quotes.
+    /// A double-quoted name.
     Name,
     Text,
     Number,
@@ -182,7 +181,7 @@ fn begins_word(c: char) -> bool {
     c.is_alphabetic() || c == '_'
 }
 
-/// Marks that follow the letter which they belong to, as vowels do in Indian scripts.
+/// Combining marks that follow their base letter, such as vowel signs in Indic scripts.
 fn is_mark(c: char) -> bool {
     !c.is_ascii()
         && !c.is_alphanumeric()
@@ -196,14 +195,14 @@ fn skip_while(chars: &mut Peekable<CharIndices<'_>>, part: impl Fn(char) -> bool
     chars.peek().map_or(length, |&(at, _)| at)
 }
 
-/// The rest of a text, in which the quote is written twice.
+/// Skips the rest of a quoted text; a doubled quote is part of the text.
 fn quoted(chars: &mut Peekable<CharIndices<'_>>, quote: char) -> Result<(), String> {
     while let Some((_, c)) = chars.next() {
         if c == '\0' {
             return Err("a NUL character".to_owned());
         }
-        // To GDAL's own language a backslash before a quote takes its meaning away, to SQLite
-        // it does not: the two would not read the same condition.
+        // GDAL's own SQL dialect treats a backslash before a quote as an escape, SQLite does not:
+        // the two would parse different conditions.
         if c == '\\' && chars.peek().is_some_and(|&(_, next)| next == '\'' || next == '"') {
             return Err("a backslash before a quote: write the quote twice".to_owned());
         }
@@ -356,7 +355,7 @@ impl Parser<'_> {
         Err(self.unexpected("a text"))
     }
 
-    /// Values in parentheses, one at least.
+    /// One or more values in parentheses.
     fn list(&mut self) -> Result<(), String> {
         self.expect_sign("(")?;
         self.deeper(|this| {
@@ -412,7 +411,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A field, with or without its table.
+    /// A field, optionally qualified by its table.
     fn name(&mut self) -> Result<(), String> {
         self.at += 1;
         while self.take_sign(&["."]) {
@@ -421,7 +420,7 @@ impl Parser<'_> {
                 _ => return Err(self.unexpected("a name")),
             }
         }
-        // A name in quotes before a parenthesis is a function to SQLite.
+        // SQLite calls a function if a quoted name precedes a parenthesis.
         if self.peek() == Some(&Token::Sign("(")) { Err(self.unexpected("a comparison")) } else { Ok(()) }
     }
 

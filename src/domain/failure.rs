@@ -1,9 +1,9 @@
 //! Every way a conversion can fail, by meaning.
 //!
-//! A failure has a stable dotted code, says whose fault it is, whether trying
-//! again can help, which exit code the CLI ends with, and what to do. The table
-//! below is the only list: `docs/FAILURES.md` is generated from it and a test
-//! compares the two. Codes are never renamed or reused; new ones are added.
+//! Each failure has a stable dotted code, a fault (who has to act), whether a retry can help, the
+//! exit code of the CLI, and a hint. The table below is the only list: `docs/FAILURES.md` is
+//! generated from it, and a test compares the two. Codes are never renamed or reused; new ones are
+//! added.
 
 use serde::Serialize;
 use std::fmt;
@@ -14,15 +14,15 @@ use std::fmt;
 pub enum Fault {
     /// The command line or the request is wrong.
     Usage,
-    /// The uploaded file is.
+    /// The uploaded file is wrong.
     Input,
-    /// The engine failed on a file that may well be good.
+    /// The engine failed on a file that may be valid.
     Engine,
-    /// A configured cap was hit.
+    /// A configured cap was exceeded.
     Limit,
-    /// cadmill or the machine it runs on.
+    /// cadmill, or the machine it runs on.
     System,
-    /// Nobody's: the job was cancelled on purpose.
+    /// No fault: the job was cancelled on purpose.
     Nobody,
 }
 
@@ -38,11 +38,11 @@ macro_rules! failure_codes {
 
             /// The stable dotted code.
             pub fn as_str(self) -> &'static str { match self { $(Self::$variant => $code,)+ } }
-            /// Whose fault it is.
+            /// Who has to act.
             pub fn fault(self) -> Fault { match self { $(Self::$variant => Fault::$fault,)+ } }
             /// Exit code of the CLI.
             pub fn exit_code(self) -> u8 { match self { $(Self::$variant => $exit,)+ } }
-            /// Whether the same job can succeed when it is tried again unchanged.
+            /// Whether retrying the unchanged job can succeed.
             pub fn retryable(self) -> bool { match self { $(Self::$variant => $retry,)+ } }
             /// What the reader can do about it: one sentence.
             pub fn hint(self) -> &'static str { match self { $(Self::$variant => $hint,)+ } }
@@ -310,10 +310,10 @@ impl Serialize for FailureCode {
     }
 }
 
-/// A failure as it is told to the owner of the job.
+/// A failure as reported to the owner of the job.
 ///
-/// - `message` says what was attempted, on what, and what was found. It may
-///   name the owner's own files: it goes to the owner, never to a log.
+/// - `message` says what was attempted, on what, and what was found. It may contain the owner's
+///   file names: it is sent to the owner and never logged.
 /// - `details` are short facts for programs, e.g. `limit_bytes`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -322,7 +322,7 @@ pub struct Failure {
     pub code: FailureCode,
     /// What happened, in one sentence or two.
     pub message: String,
-    /// Facts for programs: name and value.
+    /// Facts for programs: names and values.
     pub details: Vec<(&'static str, Detail)>,
 }
 
@@ -373,8 +373,8 @@ impl Failure {
         Self::new(FailureCode::Io, format!("{attempted}: {error}"))
     }
 
-    /// The same of something in the workspace, which may be full. Of any other file system
-    /// that is full nothing is said by that code: more room in the workspace would not help.
+    /// The same for a file in the workspace, which may be full. Other full file systems do not get
+    /// that code, because more room in the workspace would not help.
     pub fn in_workspace(attempted: impl fmt::Display, error: &std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
@@ -384,7 +384,7 @@ impl Failure {
         }
     }
 
-    /// The same failure with one more detail.
+    /// The same failure with an additional detail.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Detail>) -> Self {
         self.details.push((name, value.into()));
@@ -410,14 +410,15 @@ mod tests {
             assert!(code.hint().ends_with('.'), "{code}: the hint is a sentence");
             assert!(code.meaning().ends_with('.'), "{code}: the meaning is a sentence");
             let class_exits: &[u8] = match code.fault() {
-                // What the API refuses: who asks (21), what is not there (22), what the
-                // job's state forbids (23).
+                // API errors: the caller's identity (21), something that does not exist (22), the
+                // job's state (23).
                 Fault::Usage => &[2, 11, 21, 22, 23],
-                // 30 to 33: the verdicts on a ledger.
+                // 30 to 33: verdicts on a ledger.
                 Fault::Input => &[10, 11, 30, 31, 32, 33],
                 Fault::Engine => &[14, 15, 17, 18],
                 Fault::Limit => &[12, 13, 16, 24],
-                // 24: the server, not the job; asking again later may help. 25: its files.
+                // 24: the server rather than the job, a later retry may help. 25: the server's
+                // files.
                 Fault::System => &[11, 19, 20, 24, 25],
                 Fault::Nobody => &[130],
             };
@@ -434,8 +435,8 @@ mod tests {
         assert_eq!(Failure::in_workspace("writing", &other).code, FailureCode::Io);
     }
 
-    /// The documented table is the table in the code. With `UPDATE_DOCS=1` in the
-    /// environment the test writes it instead.
+    /// The documented table must match the code. With `UPDATE_DOCS=1` in the environment the test
+    /// writes the table instead.
     #[test]
     fn documented_table_is_this_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/FAILURES.md");

@@ -1,33 +1,31 @@
-//! Formats: what each engine kind reads and writes, and which engine serves a
-//! file extension by default.
+//! Formats: what each kind of engine reads and writes, and the default engine for a file extension.
 //!
-//! The tables are data, so that a route is chosen without loading any library.
-//! They list what the engines of Debian 12 have; a test asks the installed
-//! libraries and compares. A format that is not listed is still found: the
-//! caller then asks the engines themselves and passes their answer as
-//! [`EngineFormats`].
+//! The tables are static data, so that a route can be chosen without loading a library. They list
+//! what the engines of Debian 12 support; a test compares them with the installed libraries.
+//! Formats that are not listed still work: the caller then queries the engines and passes the
+//! result as [`EngineFormats`].
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How an engine's library is bound.
+/// How an engine's library is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
-    /// GDAL/OGR through its C API: vector data of GIS and CAD.
+    /// GDAL/OGR through its C API: GIS and CAD vector data.
     Gdal,
     /// Assimp through its C API: meshes and scenes.
     Assimp,
-    /// A converter in Java, in a JVM.
+    /// A Java converter, in a JVM.
     Jvm,
 }
 
 impl EngineKind {
-    /// Every kind of which an engine of the same name is built in, in the order in which a
-    /// default engine is chosen.
+    /// The kinds that have a built-in engine of the same name, in the order in which a default
+    /// engine is chosen.
     pub const ALL: &'static [EngineKind] = &[Self::Gdal, Self::Assimp];
 
-    /// The kind's name, which is also the name of the built-in engine of this kind.
+    /// The name of the kind, which is also the name of its built-in engine, if it has one.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gdal => "gdal",
@@ -43,16 +41,16 @@ impl fmt::Display for EngineKind {
     }
 }
 
-/// A format that an engine writes.
+/// An output format of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFormat {
     /// The engine's own id: an Assimp export id, or an OGR driver's short name.
     pub id: String,
-    /// File extension, lower case, without a dot. Empty when the engine names none.
+    /// File extension, lower case, without a dot. Empty if the engine names none.
     pub extension: String,
 }
 
-/// What one engine reads and writes.
+/// The input and output formats of one engine.
 ///
 /// - Extensions are lower case, without a dot.
 /// - The order of `outputs` is the order of preference among formats that share
@@ -61,19 +59,20 @@ pub struct OutputFormat {
 pub struct EngineFormats {
     /// The engine's name, as `--engine` takes it.
     pub engine: String,
-    /// Extensions of the files that it reads.
+    /// Extensions of the files it reads.
     pub inputs: Vec<String>,
-    /// Formats that it writes.
+    /// Formats it writes.
     pub outputs: Vec<OutputFormat>,
 }
 
 impl EngineFormats {
-    /// What the engine called `name` of this kind reads and writes according to the table.
+    /// The formats in the table for the engine `name` of this kind.
     pub fn of_kind(name: &str, kind: EngineKind) -> Self {
         let (inputs, outputs): (&[&str], &[(&str, &str)]) = match kind {
             EngineKind::Gdal => (GDAL_INPUTS, GDAL_OUTPUTS),
             EngineKind::Assimp => (ASSIMP_INPUTS, ASSIMP_OUTPUTS),
-            // Every converter is another; the engines file may say, or it is asked.
+            // Every converter is different: its formats come from the engines file or from the
+            // converter itself.
             EngineKind::Jvm => (&[], &[]),
         };
         Self {
@@ -92,16 +91,15 @@ impl EngineFormats {
     }
 }
 
-/// Extensions that GDAL reads as vector data. Drivers that open network
-/// connections, or that follow references to other files (VRT), are left out on
-/// purpose; the binding refuses them too.
+/// Extensions that GDAL reads as vector data. Drivers that open network connections or follow
+/// references to other files (VRT) are omitted on purpose; the binding also rejects them.
 pub const GDAL_INPUTS: &[&str] = &[
     "shp", "geojson", "geojsonl", "geojsons", "json", "topojson", "gpkg", "fgb", "dxf", "dwg", "dgn", "tab",
     "mif", "gml", "kml", "kmz", "gpx", "csv", "gdb", "sqlite", "000", "jml", "gmt", "gxt", "vct", "svg",
     "e00", "sxf",
 ];
 
-/// What GDAL writes: driver short name and extension.
+/// Output formats of GDAL: driver short name and extension.
 pub const GDAL_OUTPUTS: &[(&str, &str)] = &[
     ("DXF", "dxf"),
     ("GeoJSON", "geojson"),
@@ -127,8 +125,8 @@ pub const GDAL_OUTPUTS: &[(&str, &str)] = &[
     ("PGDUMP", "sql"),
 ];
 
-/// Extensions that Assimp reads. Those that clash with everyday files (`prj`,
-/// `raw`, `xml`, `mesh.xml`) are left out.
+/// Extensions that Assimp reads, except those that are common for other files (`prj`, `raw`, `xml`,
+/// `mesh.xml`).
 pub const ASSIMP_INPUTS: &[&str] = &[
     "obj",
     "ply",
@@ -198,8 +196,8 @@ pub const ASSIMP_INPUTS: &[&str] = &[
     "3d",
 ];
 
-/// What Assimp writes: export id and extension, in the library's own order but
-/// for glTF, where the current version 2 comes first.
+/// Output formats of Assimp: export id and extension, in the library's order, except that the
+/// current glTF version, 2, comes first.
 pub const ASSIMP_OUTPUTS: &[(&str, &str)] = &[
     ("collada", "dae"),
     ("x", "x"),
@@ -226,7 +224,7 @@ pub const ASSIMP_OUTPUTS: &[(&str, &str)] = &[
     ("assjson", "json"),
 ];
 
-/// Extensions of files that accompany another and are never the root of an archive.
+/// Extensions of sidecar files, which are never the root of an archive.
 pub const SIDECARS: &[&str] = &[
     // Shapefile: attributes, index, projection, code page, spatial indexes, metadata.
     "dbf",
@@ -243,13 +241,13 @@ pub const SIDECARS: &[&str] = &[
     "mxs",
     "atx",
     "fix",
-    // MapInfo: the other parts of a .tab or a .mif.
+    // MapInfo: the other files of a .tab or .mif data set.
     "dat",
     "map",
     "id",
     "ind",
     "mid",
-    // GML, GeoPackage and SQLite, spreadsheets of metadata.
+    // GML, GeoPackage and SQLite, metadata spreadsheets.
     "xsd",
     "gfs",
     "gpkg-wal",
@@ -278,7 +276,7 @@ pub const SIDECARS: &[&str] = &[
     "exr",
     "pcx",
     "psd",
-    // Papers.
+    // Documents.
     "txt",
     "md",
     "pdf",
@@ -293,15 +291,15 @@ pub const SIDECARS: &[&str] = &[
     "nfo",
 ];
 
-/// Extensions that an engine reads, but that as often hold something else: such
-/// a file is the root only when no other file can be.
+/// Extensions that an engine reads but that often belong to other data: such a file is the root
+/// only if there is no other candidate.
 pub const WEAK_INPUTS: &[&str] =
     &["json", "csv", "svg", "x", "3d", "000", "mesh", "map", "ac", "mdl", "ter", "uc"];
 
-/// Extensions of formats that are zip archives themselves and go to the engine whole.
+/// Extensions of formats that are themselves zip archives and are passed to the engine unexpanded.
 pub const ZIP_BASED_INPUTS: &[&str] = &["kmz", "3mf", "ifczip", "zae", "pk3", "zgl"];
 
-/// Extension of a path's last component in lower case, without the dot; empty if there is none.
+/// Extension of a path's last component in lower case, without the dot; empty if it has none.
 pub fn extension_of(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     match name.rsplit_once('.') {

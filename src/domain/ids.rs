@@ -1,35 +1,35 @@
-//! Names of things, parsed once into types that cannot be wrong.
+//! Names and ids, parsed once into types that are always valid.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Why a text is no name of this kind. The message does not repeat the text: it
-/// may be anything, and the message may reach a log.
+/// Why a text is not valid. The message does not include the text: it is untrusted, and the message
+/// may be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a UUID in its canonical form.
     #[error("a job id must be a UUID in lower-case hexadecimal with hyphens")]
     JobId,
-    /// Not a plain file name.
+    /// Not a valid file name.
     #[error(
         "a file name must have 1 to 255 bytes of UTF-8, without '/', '\\', control characters, and must not be '.' or '..'"
     )]
     FileName,
-    /// Not a key that cadmill makes.
+    /// Not a key in cadmill's format.
     #[error("an object key is uploads/{{job}}/{{file}} or processed/{{job}}/{{attempt}}/{{file}}")]
     ObjectKey,
-    /// Not an owner.
+    /// Not a valid owner.
     #[error("an owner must have 1 to 128 of the characters A-Z a-z 0-9 . _ @ : | -")]
     Owner,
 }
 
-/// A job: a UUID (RFC 9562).
+/// A job's id: a UUID (RFC 9562).
 ///
-/// - As text it has its canonical form: 36 characters, lower case, with hyphens.
-///   Other spellings are refused, so that one job has one key.
-/// - A client may bring its own, so nothing is concluded from its version.
+/// - Its text is in canonical form: 36 characters, lower case, with hyphens. Other spellings are
+///   rejected, so that each job has exactly one key.
+/// - Clients may choose the id, so nothing is inferred from its version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobId(Uuid);
@@ -40,7 +40,7 @@ impl JobId {
         Self(Uuid::new_v4())
     }
 
-    /// The id that these random bytes make (version 4).
+    /// An id from these random bytes (version 4).
     pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
@@ -57,12 +57,12 @@ impl FromStr for JobId {
     }
 }
 
-/// The name that a client gave its file. It names objects and downloads, never a
-/// path on a machine.
+/// The client's name for its file. It appears in object keys and downloads, never in a path on a
+/// machine.
 ///
 /// - 1 to 255 bytes of UTF-8.
-/// - No `/`, no `\`, no control character; not `.` or `..`.
-/// - No U+FFFE, no U+FFFF: XML, in which S3 lists its keys, cannot say them.
+/// - No `/`, `\` or control characters; not `.` or `..`.
+/// - No U+FFFE or U+FFFF: XML, in which S3 lists keys, cannot represent them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileName(String);
@@ -86,9 +86,9 @@ impl FromStr for FileName {
     }
 }
 
-/// Who a job belongs to: the subject of a token.
+/// The owner of a job: the subject of a token.
 ///
-/// - 1 to 128 characters of a set that is safe in logs and keys.
+/// - 1 to 128 characters, from a set that is safe in logs and keys.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Owner(String);
@@ -112,12 +112,12 @@ impl FromStr for Owner {
     }
 }
 
-/// Which of a job's two objects.
+/// Which of a job's two objects: input or result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// What the client uploads.
+    /// The client's upload.
     Upload,
-    /// What the worker makes.
+    /// The worker's result.
     Processed,
 }
 
@@ -130,34 +130,33 @@ impl Role {
     }
 }
 
-/// Where an object lies in the bucket: `uploads/{job_id}/{file_name}` or
+/// The key of an object in the bucket: `uploads/{job_id}/{file_name}` or
 /// `processed/{job_id}/{attempt}/{file_name}`.
 ///
-/// - The attempt keeps results apart: a worker that was thought dead and goes on
-///   cannot replace what its successor made (docs/adr/0007).
-/// - From the key of an event only the job is believed: bucket, key and size come
-///   from the job's own record.
+/// - The attempt keeps results apart: a worker that was presumed dead but goes on cannot overwrite
+///   its successor's result (docs/adr/0007).
+/// - Of an event's key only the job id is trusted: bucket, key and size come from the job's record.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectKey {
     job: JobId,
-    /// Of the processed object only.
+    /// Set for a result only.
     attempt: Option<u32>,
     file: FileName,
 }
 
 impl ObjectKey {
-    /// The key of what the client uploads.
+    /// The key of the client's upload.
     pub fn upload(job: JobId, file: FileName) -> Self {
         Self { job, attempt: None, file }
     }
 
-    /// The key of what this attempt makes.
+    /// The key of this attempt's result.
     pub fn processed(job: JobId, attempt: u32, file: FileName) -> Self {
         Self { job, attempt: Some(attempt), file }
     }
 
-    /// Which of the job's objects.
+    /// Which of the job's objects this is.
     pub fn role(&self) -> Role {
         if self.attempt.is_some() { Role::Processed } else { Role::Upload }
     }
@@ -167,17 +166,17 @@ impl ObjectKey {
         self.job
     }
 
-    /// The attempt that made it; nothing for an upload.
+    /// The attempt that created it; `None` for an upload.
     pub fn attempt(&self) -> Option<u32> {
         self.attempt
     }
 
-    /// The last part.
+    /// The last path segment.
     pub fn file(&self) -> &FileName {
         &self.file
     }
 
-    /// What the keys of all of a job's objects of this role begin with.
+    /// Common key prefix of all of a job's objects with this role.
     pub fn prefix(role: Role, job: JobId) -> String {
         format!("{}/{}/", role.prefix(), job)
     }
@@ -206,7 +205,7 @@ impl FromStr for ObjectKey {
                 Role::Processed => {
                     let (attempt, file) = rest.split_once('/')?;
                     let number: u32 = attempt.parse().ok()?;
-                    // One attempt has one spelling.
+                    // Each attempt has exactly one spelling.
                     (number.to_string() == attempt).then_some((Some(number), file))?
                 }
             };
@@ -230,8 +229,8 @@ impl From<ObjectKey> for String {
     }
 }
 
-/// The conversions that every text type has, and a `Debug` that tells ids but not
-/// the names that clients give.
+/// The conversions of all text types, and a `Debug` that prints ids but not the file names given by
+/// clients.
 macro_rules! text_type {
     ($type:ident, $shown:expr) => {
         impl TryFrom<String> for $type {

@@ -1,6 +1,6 @@
-//! The record of a job: all that is known of it, and nothing that is not.
+//! The record of a job: everything that is stored about it.
 //!
-//! It is what a job store keeps. It changes by [`super::state::apply`] only.
+//! Job stores keep this record. It is changed only by [`super::state::apply`].
 
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
@@ -8,30 +8,30 @@ use crate::domain::ledger::SignedHead;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z, as the writer's clock had it.
-/// For people and reports; no decision compares the clocks of two machines.
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z by the writer's clock. For display and
+/// reports; no decision compares the clocks of two machines.
 pub type Millis = u64;
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum State {
-    /// Waiting: for the upload, or for a worker.
+    /// Waiting for the upload, or for a worker.
     Pending,
-    /// A worker has it.
+    /// Claimed by a worker.
     Processing,
-    /// The output is there.
+    /// The output exists.
     Completed,
-    /// It ended without an output.
+    /// Ended without an output.
     Failed,
-    /// Its owner ended it.
+    /// Cancelled by its owner.
     Cancelled,
-    /// The upload did not come in time.
+    /// The upload did not arrive in time.
     Expired,
 }
 
 impl State {
-    /// Whether the job has ended. No event leads out of such a state.
+    /// Whether the job has ended. No event leaves such a state.
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Pending | Self::Processing)
     }
@@ -49,17 +49,17 @@ impl State {
     }
 }
 
-/// Part of the work, in its order.
+/// A stage of the work, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// The object is read, and an archive expanded while it comes.
+    /// Read the object, and expand an archive while it arrives.
     Fetch,
-    /// The engine works.
+    /// Run the engine.
     Convert,
-    /// The output is stored.
+    /// Store the output.
     Publish,
-    /// Temporary files are destroyed.
+    /// Destroy the temporary files.
     Wipe,
 }
 
@@ -78,24 +78,25 @@ impl Stage {
     }
 }
 
-/// Whether one output file is zipped. Several files always become one archive.
+/// Whether a single output file is compressed to a zip archive. Several files always become one
+/// archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compress {
-    /// It is published as it is.
+    /// Publish the file as it is.
     #[default]
     Never,
-    /// It is zipped if it is text and large.
+    /// Compress large text files.
     Auto,
-    /// It is zipped.
+    /// Always compress.
     Always,
 }
 
 impl Compress {
-    /// Every value, by its name.
+    /// The name of every value.
     pub const NAMES: &'static [&'static str] = &["never", "auto", "always"];
 
-    /// Whether a file of this extension and of so many bytes is to be zipped.
+    /// Whether an output with this extension and size is to be compressed.
     pub fn wants(self, extension: &str, bytes: u64) -> bool {
         match self {
             Self::Never => false,
@@ -105,10 +106,10 @@ impl Compress {
     }
 }
 
-/// Below this, in bytes, zipping saves the client no time worth an unzipping.
+/// Below this size, in bytes, compressing saves the client less time than extracting costs.
 const LARGE_BYTES: u64 = 1 << 20;
 
-/// Extensions of formats that are text: they shrink to a fifth or a third.
+/// Extensions of text formats, which compress to a third or a fifth.
 const TEXT_OUTPUTS: &[&str] = &[
     "assxml", "csv", "dae", "dxf", "geojson", "gml", "gpx", "gltf", "iges", "igs", "itf", "json", "kml",
     "mif", "obj", "off", "step", "stp", "svg", "wkt", "x", "x3d", "xml",
@@ -127,56 +128,56 @@ impl std::str::FromStr for Compress {
     }
 }
 
-/// What the client asked for. Never changes.
+/// What the client requested. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
-    /// Who asked.
+    /// The owner of the job.
     pub owner: Owner,
-    /// The file's name at the client.
+    /// The client's name for the file.
     pub file_name: FileName,
-    /// Size that the client declared, in bytes. The upload must have it.
+    /// Size that the client declared, in bytes. The upload must have this size.
     pub size_bytes: u64,
     /// SHA-256 that the client declared, in hexadecimal.
     pub sha256: Option<String>,
     /// FORMAT: an extension or an engine's own format id.
     pub format: String,
-    /// The file to convert, by its path in the archive.
+    /// Path of the file to convert within the archive.
     pub root: Option<String>,
-    /// Options for the engine.
+    /// Engine options.
     pub options: BTreeMap<String, String>,
-    /// Whether the result is zipped. Orders of before there was a choice say nothing.
+    /// Whether the result is compressed. Absent in records that predate this option.
     #[serde(default)]
     pub compress: Compress,
 }
 
-/// An object in the store.
+/// An object in the object store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
-    /// Where it lies.
+    /// Its key.
     pub key: ObjectKey,
     /// Its size, in bytes.
     pub size_bytes: u64,
-    /// Its ETag, as the store gave it. No digest: a multipart upload has none.
+    /// Its ETag, as returned by the store. Not a digest of the content if the upload was multipart.
     pub etag: String,
-    /// Its version, in a bucket that has versions.
+    /// Its version, in a versioned bucket.
     pub version: Option<String>,
-    /// SHA-256 of its content, where it is known, in hexadecimal.
+    /// SHA-256 of its content, in hexadecimal, if known.
     pub sha256: Option<String>,
 }
 
-/// The right to work on a job, until another sees it unchanged for too long.
+/// The right to work on a job, until another worker has seen it unchanged for a whole lease.
 ///
-/// It has no time in it: who wants the job watches the revision for a whole
-/// lease on a clock of its own, so that clocks need not agree.
+/// A lease contains no timestamps: another worker that wants the job watches the revision for a
+/// whole lease on its own clock, so the clocks of workers need not agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The worker that holds it.
     pub worker: String,
     /// Changes with each renewal.
     pub revision: u64,
-    /// For how long those who want the job have seen this revision, in milliseconds: a time
-    /// that has passed at least, measured on their own clocks. It outlives them, so that
-    /// one who goes on watching begins where another was interrupted.
+    /// How long watchers have seen this revision unchanged, in milliseconds: a lower bound,
+    /// measured on their own clocks. It is stored so that another watcher can continue an
+    /// interrupted watch.
     #[serde(default)]
     pub unchanged: Millis,
 }
@@ -186,102 +187,102 @@ pub struct Lease {
 pub struct JobFailure {
     /// The stable code.
     pub code: FailureCode,
-    /// The sentence for the owner.
+    /// The message for the owner.
     pub message: String,
-    /// The stage in which it failed.
+    /// The stage that failed.
     pub at: Option<Stage>,
 }
 
-/// When things happened, for people.
+/// Timestamps, for display.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Times {
     /// The job was created.
     pub created: Millis,
-    /// The upload was seen.
+    /// The upload was first seen.
     pub uploaded: Option<Millis>,
     /// The latest attempt began.
     pub claimed: Option<Millis>,
     /// The job ended.
     pub ended: Option<Millis>,
-    /// The owner has no more use for the result: it has it, or does not want it.
+    /// The owner no longer needs the result: it was downloaded or is not wanted.
     pub dismissed: Option<Millis>,
-    /// The objects were deleted, the latest time.
+    /// The objects were last deleted.
     pub purged: Option<Millis>,
 }
 
-/// A multipart upload that was begun for the client.
+/// A multipart upload begun for the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Multipart {
-    /// The store's name for it.
+    /// The store's upload id.
     pub upload_id: String,
-    /// Size of each part but the last, in bytes.
+    /// Size of every part except the last, in bytes.
     pub part_bytes: u64,
 }
 
-/// Most heads of ledgers in a record. Attempts that were given back do not count
-/// towards their limit, so it is not the number of attempts that bounds them; a head
-/// has some 600 bytes, and a record must not outgrow its store.
+/// Maximum number of ledger heads in a record. The attempt limit does not bound them, because
+/// excused attempts do not count towards it. A head takes about 600 bytes, and a record must stay
+/// within the store's size limit.
 pub const MAX_HEADS: usize = 64;
 
 /// A job.
 ///
-/// - `lease` is there in PROCESSING and in no other state.
-/// - `output` is there in COMPLETED only, `failure` in FAILED only.
-/// - `attempt` counts claims: it is the fencing token of whoever holds the lease.
-/// - `excused` of the attempts were given back because the worker was told to stop;
-///   they do not count towards the limit.
-/// - `due` is when somebody should look at the job again; see [`super::state::Policy`].
-/// - `version` counts changes: a store writes version n + 1 over version n only.
+/// - `lease` is set in PROCESSING only.
+/// - `output` is set in COMPLETED only, `failure` in FAILED only.
+/// - `attempt` counts claims: it is the fencing token of the lease holder.
+/// - `excused` counts attempts that a stopping worker gave back; they do not count towards the
+///   limit.
+/// - `due` is when the job needs attention again; see [`super::state::Policy`].
+/// - `version` counts changes: a store writes version n + 1 only over version n.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its name.
+    /// The job's id.
     pub id: JobId,
-    /// What was asked for.
+    /// What the client requested.
     pub order: JobSpec,
-    /// Where it stands.
+    /// The current state.
     pub state: State,
-    /// What is being done.
+    /// The current stage.
     pub stage: Option<Stage>,
-    /// How much of the stage is done, in thousandths.
+    /// Progress of the stage, in thousandths.
     pub progress: u16,
-    /// Times that it was claimed.
+    /// Number of claims.
     pub attempt: u32,
-    /// Attempts that do not count.
+    /// Number of attempts that do not count towards the limit.
     pub excused: u32,
-    /// Who works on it.
+    /// The current lease.
     pub lease: Option<Lease>,
-    /// Why it failed.
+    /// Why the job failed.
     pub failure: Option<JobFailure>,
-    /// How the upload comes, when it comes in parts.
+    /// The multipart upload, if the client uploads in parts.
     pub multipart: Option<Multipart>,
-    /// What was uploaded.
+    /// The uploaded object.
     pub input: Option<Object>,
-    /// The `sequencer` of the event that told of it.
+    /// The `sequencer` of the upload's event.
     pub sequencer: Option<String>,
-    /// What was made.
+    /// The result object.
     pub output: Option<Object>,
-    /// When things happened.
+    /// Timestamps.
     pub times: Times,
-    /// Wall time of each finished stage of the latest attempt, in milliseconds.
+    /// Duration of each finished stage of the latest attempt, in milliseconds of wall time.
     pub stage_millis: BTreeMap<Stage, u64>,
-    /// Times that its state was asked for, as far as it was counted.
+    /// Number of status requests, as far as they were counted.
     pub polls: u64,
-    /// Times that its objects were deleted after its end.
+    /// Number of times its objects were deleted after its end.
     pub purges: u8,
-    /// Heads of the ledgers of its attempts, as they came; [`MAX_HEADS`] at most.
+    /// Ledger heads of its attempts, in order of arrival; at most [`MAX_HEADS`].
     #[serde(default)]
     pub audit: Vec<SignedHead>,
-    /// Heads that had to make room: the oldest. Their ledgers are where they were.
+    /// Number of oldest heads that were dropped for newer ones. Their ledgers still exist.
     #[serde(default)]
     pub audit_dropped: u32,
-    /// When to look at it again.
+    /// When the job needs attention again.
     pub due: Option<Millis>,
-    /// Changes so far.
+    /// Number of changes.
     pub version: u64,
 }
 
 impl Job {
-    /// A job that nothing has happened to. [`super::state::created`] also says when it is due.
+    /// A new job without any events. [`super::state::created`] also sets `due`.
     pub(super) fn new(id: JobId, order: JobSpec, now: Millis) -> Self {
         Self {
             id,

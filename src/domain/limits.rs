@@ -1,18 +1,17 @@
 //! Limits on one conversion, each with a name, a unit and a default.
 //!
-//! Limits are parsed once, here, into types that cannot be wrong. Who counts
-//! what: the archive limits are counted while unpacking, the caps by the
-//! supervisor of the engine process.
+//! Limits are parsed once, here, into types that are always valid. The archive limits are enforced
+//! while unpacking, the caps by the supervisor of the engine process.
 
 use std::time::Duration;
 
-/// The least memory cap that is accepted: loading GDAL alone takes about half of it.
+/// Minimum memory cap: loading GDAL alone takes about half of it.
 pub const MIN_MEMORY_BYTES: u64 = 64 << 20;
 
-/// Files and directories that an engine may write.
+/// Maximum number of files and directories that an engine may write.
 pub const MAX_WRITTEN_FILES: u64 = 10_000;
 
-/// How deep the directories that it makes may be in one another.
+/// Maximum nesting of the directories that an engine creates.
 pub const MAX_WRITTEN_DEPTH: u64 = 64;
 
 /// Caps on the engine process.
@@ -20,11 +19,11 @@ pub const MAX_WRITTEN_DEPTH: u64 = 64;
 pub struct Caps {
     /// Resident memory, and private data (`RLIMIT_DATA`), in bytes.
     pub memory_bytes: u64,
-    /// Wall time from start to answer.
+    /// Wall time from start to reply.
     pub time: Duration,
-    /// Sum of the sizes of all files that the engine writes, in bytes.
+    /// Total size of all files that the engine writes, in bytes.
     pub output_bytes: u64,
-    /// Text that the engine's library prints on its own, in bytes. It is read and dropped.
+    /// Text that the engine's library prints, in bytes. It is read and discarded.
     pub message_bytes: u64,
 }
 
@@ -40,28 +39,29 @@ impl Default for Caps {
 }
 
 impl Caps {
-    /// Whether so much memory, in bytes, is as good as the cap: within a sixteenth of it.
+    /// Whether this amount of memory, in bytes, is within a sixteenth of the cap, which counts as
+    /// having reached it.
     pub fn memory_is_near(limit: u64, observed: u64) -> bool {
         observed >= limit - limit / 16
     }
 }
 
-/// Limits on an archive, checked against its directory before any entry is
-/// expanded and counted again while entries are.
+/// Limits on an archive. They are checked against the central directory before any entry is
+/// expanded, and enforced again during expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArchiveLimits {
-    /// Entries, directories included.
+    /// Number of entries, including directories.
     pub entries: u64,
-    /// Sum of the expanded sizes, in bytes.
+    /// Total uncompressed size, in bytes.
     pub expanded_bytes: u64,
-    /// Expanded size over compressed size of one entry. Deflate reaches 1032 at
-    /// most; tables full of blanks, as in .dbf files, reach 100 and more.
+    /// Uncompressed over compressed size of one entry. Deflate reaches 1032 at most; tables full of
+    /// blanks, such as .dbf files, reach 100 and more.
     pub ratio: u64,
-    /// Entries that expand to no more than this are exempt from `ratio`, in bytes.
+    /// Entries whose uncompressed size does not exceed this are exempt from `ratio`, in bytes.
     pub ratio_exempt_bytes: u64,
-    /// Length of one name, in bytes of UTF-8.
+    /// Length of a name, in bytes of UTF-8.
     pub name_bytes: usize,
-    /// Directories in one name.
+    /// Depth of a name, in path components.
     pub name_depth: usize,
 }
 
@@ -78,11 +78,9 @@ impl Default for ArchiveLimits {
     }
 }
 
-/// Reads a size such as `512M`, `1.5 GiB` or `1000000`. `K`, `M`, `G` and `T` are
-/// powers of 1024, as in `docker run --memory`.
+/// Parses a size such as `512M`, `1.5 GiB` or `1000000`. `K`, `M`, `G` and `T` are powers of 1024,
+/// as in `docker run --memory`.
 ///
-/// # Errors
-/// A sentence that names the text and shows the right form.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     parse_size::Config::new()
         .with_binary()
@@ -90,17 +88,15 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("not a size: '{text}'; write a number with K, M, G or T, e.g. 512M"))
 }
 
-/// Reads a duration such as `90s`, `5m` or `1h 30m`; it must be longer than zero.
+/// Parses a duration such as `90s`, `5m` or `1h 30m`; it must be longer than zero.
 ///
-/// # Errors
-/// A sentence that names the text and shows the right form.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let error = || format!("not a duration: '{text}'; write a number with s, m or h, e.g. 90s");
     let duration = humantime::parse_duration(text).map_err(|_| error())?;
     if duration.is_zero() { Err(error()) } else { Ok(duration) }
 }
 
-/// A size for people: three significant digits and a binary unit.
+/// Formats a size with three significant digits and a binary unit.
 pub fn display_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
@@ -117,7 +113,7 @@ pub fn display_size(bytes: u64) -> String {
     }
 }
 
-/// Whole milliseconds of a time.
+/// Whole milliseconds of a duration.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

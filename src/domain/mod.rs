@@ -1,4 +1,4 @@
-//! The domain: pure values and decisions. No file, socket or clock is touched here.
+//! The domain: pure values and decisions. This module accesses no file, socket or clock.
 
 pub mod condition;
 pub mod failure;

@@ -1,25 +1,25 @@
-//! Choosing the engine, the format and the root file. Pure: it sees names only.
+//! Choosing the engine, the format and the root file. Pure: works on names only.
 //!
-//! 1. [`targets`] reads FORMAT: an extension first, then an engine's own id.
-//!    Both may have several answers; they come in order of preference.
-//! 2. [`choose_root`] picks the file of an archive that is converted.
+//! 1. [`targets`] resolves FORMAT: as an extension first, then as an engine's own format id. Both
+//!    may match several targets, which are returned in order of preference.
+//! 2. [`choose_root`] selects the file of an archive to convert.
 //! 3. [`choose`] takes the first target whose engine reads that file.
 
 use super::failure::{Failure, FailureCode};
 use super::format::{EngineFormats, SIDECARS, WEAK_INPUTS, extension_of};
 
-/// An engine and a format that it writes.
+/// An engine and one of its output formats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The engine's name.
     pub engine: String,
-    /// The engine's own id of the format.
+    /// The engine's own id for the format.
     pub format_id: String,
-    /// Extension of the output file, without a dot.
+    /// Extension of the output file, without the dot.
     pub extension: String,
 }
 
-/// The targets that `format` can mean, best first. `engine` narrows them to one engine.
+/// The targets that `format` can mean, best first. `engine` restricts them to one engine.
 ///
 /// # Errors
 /// `engine.unknown` and `format.output_unknown`.
@@ -40,7 +40,7 @@ pub fn targets(
     let collect = |matches: &dyn Fn(&str, &str) -> bool| -> Vec<Target> {
         let mut found: Vec<Target> = Vec::new();
         for formats in eligible() {
-            // Of the formats of one engine that share the extension, the first is meant.
+            // If several formats of one engine share the extension, the first one is used.
             if let Some(output) = formats.outputs.iter().find(|o| matches(&o.id, &o.extension)) {
                 found.push(Target {
                     engine: formats.engine.clone(),
@@ -69,8 +69,8 @@ pub fn targets(
 /// The first target whose engine reads `input_extension`.
 ///
 /// # Errors
-/// `format.input_unknown` when no engine reads such files, `format.no_route`
-/// when engines do, but none that writes the target.
+/// `format.input_unknown` if no engine reads such files, `format.no_route` if some engine does but
+/// none of these writes the target.
 pub fn choose(
     targets: &[Target],
     input_extension: &str,
@@ -100,16 +100,13 @@ pub fn choose(
     Err(Failure::new(FailureCode::FormatNoRoute, message).with("possible", possible))
 }
 
-/// The file of an archive that is converted, by its name in the archive.
+/// The file of an archive to convert, as its name in the archive.
 ///
-/// The rule: files in `__MACOSX` and hidden files do not count, nor do sidecars
-/// ([`SIDECARS`]). Of the rest, those that an engine of `targets` reads are
-/// candidates; a directory named `*.gdb` counts as one. Exactly one candidate
-/// is the root; weak ones ([`WEAK_INPUTS`]) count only when there is no other.
+/// Files in `__MACOSX`, hidden files and sidecars ([`SIDECARS`]) are ignored. Of the rest, the
+/// files that an engine of `targets` reads are candidates; a directory named `*.gdb` counts as one.
+/// If there is exactly one candidate, it is the root; weak candidates ([`WEAK_INPUTS`]) count only
+/// if there is no other.
 ///
-/// # Errors
-/// `input.root_ambiguous` with the candidates, `input.root_not_found`, and
-/// `format.no_route` when some file could be read, but not converted to this.
 pub fn choose_root(names: &[&str], targets: &[Target], engines: &[EngineFormats]) -> Result<String, Failure> {
     let targeted: Vec<EngineFormats> =
         engines.iter().filter(|e| targets.iter().any(|t| t.engine == e.engine)).cloned().collect();
@@ -168,7 +165,8 @@ fn candidates(names: &[&str], engines: &[EngineFormats]) -> (Vec<String>, Vec<St
     (strong, weak)
 }
 
-/// For a file inside a file geodatabase, `roads.gdb/a0001.gdbtable`, the path of the geodatabase.
+/// For a file inside a file geodatabase, such as `roads.gdb/a0001.gdbtable`, the path of the
+/// geodatabase.
 fn geodatabase_prefix(name: &str) -> Option<&str> {
     let lower = name.to_ascii_lowercase();
     lower.find(".gdb/").filter(|&at| at > 0).map(|at| &name[..at + 4])
@@ -206,7 +204,7 @@ mod tests {
         assert_eq!(route("stp", "ply"), ok("assimp", "stp"));
         assert_eq!(route("step", "ply"), ok("assimp", "stp"));
         assert_eq!(route("esri shapefile", "geojson"), ok("gdal", "ESRI Shapefile"));
-        // Both engines write .json and both read .dxf; the one that reads the input serves.
+        // Both engines write .json and both read .dxf; the one that reads the input is chosen.
         assert_eq!(route("json", "obj"), ok("assimp", "assjson"));
         assert_eq!(route("json", "shp"), ok("gdal", "GeoJSON"));
     }
@@ -235,7 +233,7 @@ mod tests {
         assert_eq!(root("dxf", &shapefile).unwrap(), "a/roads.shp");
         let model = ["m/Model.OBJ", "m/model.mtl", "m/tex.png", "__MACOSX/m/._Model.OBJ", "m/.DS_Store"];
         assert_eq!(root("glb", &model).unwrap(), "m/Model.OBJ");
-        // Only what can become the target counts.
+        // Only files that can be converted to the target are candidates.
         assert_eq!(root("glb", &["plan.shp", "house.obj"]).unwrap(), "house.obj");
     }
 

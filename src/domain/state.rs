@@ -1,4 +1,4 @@
-//! What may happen to a job. Pure: one function, [`apply`].
+//! The state machine of a job. Pure: one function, [`apply`].
 //!
 //! ```text
 //!              Uploaded                 Renewed, Progressed
@@ -17,16 +17,15 @@
 //!               +------------ Expired, nothing uploaded ---------------> EXPIRED
 //! ```
 //!
-//! Events come twice, late, out of order, and from workers that were thought
-//! dead. So the answer is one of three: accept it, and this is the job then;
-//! ignore it, the job is where the event wants it or beyond; deny it, whoever
-//! sent it must stop. A store writes what was accepted over the very version
-//! that was judged, so that of two that judge at once one loses and judges again.
+//! Events may arrive twice, late, out of order, and from workers that were presumed dead. The
+//! decision on an event is therefore one of three. Accept: the event changes the job; the decision
+//! contains the new job. Ignore: the job is already in the state that the event asks for, or past
+//! it. Deny: the sender must stop. A store writes an accepted change only over the version that the
+//! decision was based on. If two writers decide at once, one of them loses and decides again.
 //!
-//! No event leads out of an end. Four are noted there: that the owner has no more
-//! use for the result (Dismissed), that the objects are deleted (Purged), how often
-//! the state was asked for (Polled), and how a ledger ends (Audited): a worker that
-//! was superseded has destroyed its files all the same.
+//! No event leaves a final state, but four are recorded in it: that the owner no longer needs the
+//! result (Dismissed), that the objects are deleted (Purged), the number of status requests
+//! (Polled), and how a ledger ends (Audited), because a superseded worker also destroys its files.
 
 use super::failure::FailureCode;
 use super::ids::JobId;
@@ -34,21 +33,21 @@ use super::job::{Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, 
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
-/// What the life of a job is measured by. All times are in milliseconds.
+/// Limits on the life of a job. All times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Maximum number of attempts of a job.
+    /// Maximum number of attempts per job.
     pub max_attempts: u32,
     /// How long a job waits for its upload after its creation.
     pub upload_window: Millis,
-    /// For how long a lease is good without renewal.
+    /// How long a lease is valid without renewal.
     pub lease: Millis,
     /// How long until an uploaded job that no worker has claimed is announced again.
     pub redeliver: Millis,
     /// How long a result is kept if it is not downloaded.
     pub retention: Millis,
-    /// How long until the objects of an ended job are deleted once more: a URL that
-    /// was still good, or a worker thought dead, may have made one since.
+    /// How long until the objects of an ended job are deleted a second time: a URL that was still
+    /// valid, or a worker presumed dead, may have created one since.
     pub linger: Millis,
     /// How long the record of an ended job is kept.
     pub record: Millis,
@@ -69,15 +68,15 @@ impl Default for Policy {
     }
 }
 
-/// When somebody should look at the job again, if nothing happens to it before:
-/// to end the wait for an upload, to announce it again, to see whether its worker
-/// lives, to delete its objects, to delete its record.
+/// When the job needs attention again if no event changes it first: to expire the upload, to
+/// announce the job again, to check whether its worker is alive, to delete its objects, or to
+/// delete its record.
 fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
     let ended = job.times.ended.unwrap_or(now);
     match job.state {
         State::Pending if job.input.is_none() => {
             let end = job.times.created + policy.upload_window;
-            // An object that came without its event was announced.
+            // Past the window, an object whose event was lost has just been announced.
             if now < end { end } else { now + policy.redeliver }
         }
         State::Pending => now + policy.redeliver,
@@ -91,14 +90,14 @@ fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
     }
 }
 
-/// A new job.
+/// Creates a job.
 pub fn created(id: JobId, order: JobSpec, policy: &Policy, now: Millis) -> Job {
     let mut job = Job::new(id, order, now);
     job.due = Some(due(&job, policy, now));
     job
 }
 
-/// Something that happened to a job, or that somebody wants to happen.
+/// Something that happened to a job, or that is requested of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A multipart upload was begun for the client.
@@ -106,167 +105,169 @@ pub enum Event {
         /// The upload.
         multipart: Multipart,
     },
-    /// The client gave its multipart upload up; it may begin another.
+    /// The client aborted its multipart upload; it may begin another one.
     UploadAborted {
-        /// The store's name for the upload.
+        /// The store's upload id.
         upload_id: String,
     },
-    /// The store tells of the uploaded object.
+    /// The store reports the uploaded object.
     Uploaded {
         /// The object.
         object: Object,
         /// Orders the events of one key; compared by [`is_newer`].
         sequencer: String,
     },
-    /// A worker wants the job.
+    /// A worker claims the job.
     Claimed {
         /// The worker's name.
         worker: String,
-        /// Revision of the new lease; drawn at random, so that the worker
-        /// recognises its own claim when the reply to it was lost.
+        /// Revision of the new lease. It is drawn at random, so that the worker recognises its own
+        /// claim if the reply was lost.
         revision: u64,
-        /// The revision of another's lease that the worker has seen unchanged for
-        /// a whole lease on its own clock.
+        /// Revision of another worker's lease, if the sender has seen it unchanged for a whole
+        /// lease on its own clock.
         dead: Option<u64>,
     },
-    /// The worker still works on it.
+    /// The worker renews its lease.
     Renewed {
         /// Its attempt.
         attempt: u32,
-        /// Revision from now on.
+        /// The new revision.
         revision: u64,
     },
-    /// The worker got so far.
+    /// The worker reports progress.
     Progressed {
         /// Its attempt.
         attempt: u32,
-        /// What it does now.
+        /// The current stage.
         stage: Stage,
-        /// How much of it is done, in thousandths.
+        /// Progress of the stage, in thousandths.
         progress: u16,
     },
-    /// The worker gives it back unfinished. With the last attempt the job ends instead.
+    /// The worker gives the job back unfinished. If this was the last attempt, the job fails
+    /// instead.
     Released {
         /// Its attempt.
         attempt: u32,
-        /// The failure that a retry may mend; none when the worker was told to
-        /// stop, and then the attempt does not count.
+        /// A failure that a retry may fix; `None` if the worker was asked to stop, in which case
+        /// the attempt does not count.
         failure: Option<JobFailure>,
     },
     /// The worker finished stages.
     StagesEnded {
         /// Its attempt.
         attempt: u32,
-        /// What each took, in milliseconds; those that were told before may be among them.
+        /// The duration of each stage in milliseconds; stages that were already reported may be
+        /// included.
         millis: BTreeMap<Stage, u64>,
     },
-    /// The output is there.
+    /// The output exists.
     Completed {
         /// The worker's attempt.
         attempt: u32,
         /// The output.
         output: Object,
     },
-    /// It cannot be done.
+    /// The conversion failed.
     Failed {
         /// The worker's attempt.
         attempt: u32,
         /// Why.
         failure: JobFailure,
     },
-    /// A ledger of one of its attempts is closed. With `end`, the attempt ends so, in
-    /// the same write: there is no end without its ledger's head, and no head of an
+    /// A ledger of one of the job's attempts is closed. With `end`, the attempt ends in the same
+    /// write: no attempt ends without its ledger's head, and no such head is recorded for an
     /// attempt that did not end.
     Audited {
         /// The ledger's head.
         head: Box<SignedHead>,
-        /// How the attempt ends: Completed, Failed or Released; none for what is noted
-        /// afterwards, the ledger of a worker that lost the job, or of a sweep.
+        /// How the attempt ends: Completed, Failed or Released. `None` for a ledger closed
+        /// afterwards: that of a worker that lost the job, or of a sweep.
         end: Option<Box<Event>>,
     },
-    /// The owner does not want it any more.
+    /// The owner cancels the job.
     Cancelled,
     /// The time for the upload is over.
     Expired,
-    /// One who wants the job has seen another's lease unchanged for so long.
+    /// A worker that wants the job has seen another worker's lease unchanged.
     Watched {
         /// The lease's revision.
         revision: u64,
-        /// How long, in milliseconds: on the watcher's own clock, and from where another
-        /// had watched it to when this one began.
+        /// For how long, in milliseconds: measured on the sender's own clock, and added to the time
+        /// that an earlier watcher had recorded when this one began.
         unchanged: Millis,
     },
-    /// Nobody works on the job any more. Ends it if its attempts are spent; if some
-    /// are left, it waits for a worker to claim it.
+    /// No worker has the job any more. The job ends if its attempts are used up; otherwise it waits
+    /// to be claimed.
     Abandoned {
-        /// The revision of the lease that was seen unchanged for a whole lease; none
-        /// for a job that nobody holds.
+        /// Revision of the lease that was seen unchanged for a whole lease; `None` if the job has
+        /// no lease.
         dead: Option<u64>,
     },
-    /// The owner has no more use for the result.
+    /// The owner no longer needs the result.
     Dismissed,
     /// The objects of the ended job were deleted.
     Purged {
-        /// How often they had been before; of two that delete at once one counts.
+        /// The number of earlier deletions; of two concurrent deletions only one is counted.
         before: u8,
     },
     /// The upload was announced to the workers again.
     Announced,
-    /// The state was asked for so many times since the last count.
+    /// Status requests since the last count.
     Polled {
-        /// How often.
+        /// Their number.
         times: u64,
     },
 }
 
-/// The answer to an event.
+/// The decision on an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It happens; this is the job then.
+    /// The event is applied; this is the new job.
     Accept(Box<Job>),
-    /// Nothing changes, and nothing is wrong.
+    /// Nothing changes; the sender may go on.
     Ignore(Ignored),
-    /// Nothing changes, and the sender must not go on.
+    /// Nothing changes, and the sender must stop.
     Deny(Denied),
 }
 
-/// Why an event changes nothing.
+/// Why an event is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignored {
-    /// It was accepted before.
+    /// It was accepted earlier.
     Duplicate,
-    /// A newer one of its kind was accepted before.
+    /// A newer event of its kind was accepted earlier.
     Outdated,
     /// The job has ended.
     Ended,
-    /// It is for a job in another situation.
+    /// It does not apply to the job's current state.
     NotNow,
 }
 
-/// Why a sender must not go on.
+/// Why an event is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// The attempt is not the current one, or the job is no longer being worked on.
+    /// The attempt is not the current one, or no worker has the job any more.
     Superseded,
     /// Another worker has the job.
     Held,
-    /// The job was tried as often as it may be.
+    /// The attempts of the job are used up.
     AttemptsSpent,
     /// The job has ended.
     Ended,
-    /// There is nothing to work on yet.
+    /// Nothing was uploaded yet.
     NotUploaded,
-    /// The object is not the job's.
+    /// The object belongs to another job.
     ForeignObject,
-    /// The ledger is not one of this job's attempts, not that of the attempt that is
-    /// to end, or another than was told before.
+    /// The ledger does not belong to an attempt of this job or to the attempt that is to end, or
+    /// another head was already recorded for it.
     ForeignLedger,
 }
 
-/// Judges an event.
+/// Decides on an event.
 pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
     let mut decision = decide(job, event, policy, now);
-    // Somebody who watches is no sign of life.
+    // Watching is not a sign of life, so it does not postpone `due`.
     if let Decision::Accept(next) = &mut decision
         && !matches!(event, Event::Watched { .. })
     {
@@ -302,9 +303,9 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
     }
 }
 
-/// Whether one sequencer is newer than another: hexadecimal texts that are padded
-/// with zeros on the right to the same length and compared as texts (Amazon S3
-/// User Guide, "Event ordering and duplicate events").
+/// Whether one sequencer is newer than another. Sequencers are hexadecimal texts, padded with zeros
+/// on the right to the same length and compared as text (Amazon S3 User Guide, "Event ordering and
+/// duplicate events").
 pub fn is_newer(sequencer: &str, than: &str) -> bool {
     let length = sequencer.len().max(than.len());
     let padded = |text: &str| format!("{text:0<length$}").to_ascii_uppercase();
@@ -318,7 +319,7 @@ fn accept(job: &Job, change: impl FnOnce(&mut Job)) -> Decision {
     Decision::Accept(Box::new(next))
 }
 
-/// The end of a job, whichever it is.
+/// Ends a job, in any final state.
 fn end(job: &Job, state: State, now: Millis, change: impl FnOnce(&mut Job)) -> Decision {
     accept(job, |next| {
         next.state = state;
@@ -356,8 +357,8 @@ fn uploaded(job: &Job, object: &Object, sequencer: &str, now: Millis) -> Decisio
         _ if job.state.is_terminal() => Decision::Ignore(Ignored::Ended),
         Some(known) if known == sequencer => Decision::Ignore(Ignored::Duplicate),
         Some(known) if !is_newer(sequencer, known) => Decision::Ignore(Ignored::Outdated),
-        // The upload can be made once only; another object under the key while a
-        // worker reads the first is not the job's.
+        // An upload can succeed only once; another object that appears under the key while a worker
+        // reads the first one does not belong to the job.
         _ if job.state == State::Processing => Decision::Ignore(Ignored::NotNow),
         _ => accept(job, |next| {
             next.input = Some(object.clone());
@@ -382,7 +383,7 @@ fn claimed(
         return Decision::Deny(Denied::NotUploaded);
     }
     if let Some(lease) = &job.lease {
-        // The claim was written and the reply lost: the job is the sender's.
+        // The claim was written but the reply was lost: the sender holds the job.
         if lease.worker == worker && lease.revision == revision {
             return Decision::Ignore(Ignored::Duplicate);
         }
@@ -404,7 +405,7 @@ fn claimed(
     })
 }
 
-/// Whether the job was tried as often as it may be, excused attempts aside.
+/// Whether the attempts of the job are used up, not counting excused ones.
 fn spent(job: &Job, max_attempts: u32) -> bool {
     job.attempt.saturating_sub(job.excused) >= max_attempts
 }
@@ -450,7 +451,7 @@ fn released(
     now: Millis,
 ) -> Decision {
     match job.state {
-        // Nobody could claim it any more.
+        // No further claim would be accepted.
         State::Processing if job.attempt == attempt && failure.is_some() && spent(job, max_attempts) => {
             end(job, State::Failed, now, |next| next.failure = failure.cloned())
         }
@@ -517,7 +518,7 @@ fn audited(job: &Job, head: &SignedHead, end: Option<&Event>, policy: &Policy, n
     }
 }
 
-/// The attempt that an event ends; none for other events.
+/// The attempt that an event ends; `None` for other events.
 fn ended_attempt(event: &Event) -> Option<u32> {
     match event {
         Event::Completed { attempt, .. }
@@ -585,7 +586,7 @@ fn purged(job: &Job, before: u8, now: Millis) -> Decision {
     })
 }
 
-/// The longest time counts: of several watchers each knows a time that has passed at least.
+/// The longest time wins: the time of each watcher is a lower bound.
 fn watched(job: &Job, revision: u64, unchanged: Millis) -> Decision {
     match &job.lease {
         Some(lease) if lease.revision == revision && lease.unchanged < unchanged => {
@@ -597,12 +598,12 @@ fn watched(job: &Job, revision: u64, unchanged: Millis) -> Decision {
     }
 }
 
-/// Nothing changes but when it is due.
+/// Only `due` changes.
 fn announced(job: &Job) -> Decision {
     if job.state.is_terminal() { Decision::Ignore(Ignored::Ended) } else { accept(job, |_| {}) }
 }
 
-/// The failure of a job whose last worker did not finish it.
+/// The failure of a job whose last worker did not finish.
 fn lost(job: &Job, max_attempts: u32) -> JobFailure {
     JobFailure {
         code: FailureCode::WorkerLost,

@@ -1,11 +1,10 @@
-//! What the store says when an object appears: the events of Amazon S3, as they come
-//! through EventBridge or straight from the bucket.
+//! Notifications from the store that an object was created: Amazon S3 events, delivered through
+//! EventBridge or directly by the bucket.
 //!
-//! An event is a hint and no order. Of its key the job's id is believed, its size and
-//! ETag are not even read: the worker asks the store itself. The whole key and the version
-//! say what to delete if the job has ended. Events of objects that
-//! are not uploads of cadmill are no notices, and no errors either, because a bucket
-//! may be used for more.
+//! An event is a hint, not a command. Only the job id in its key is trusted. Its size and ETag are
+//! not even read: the worker asks the store. The whole key and the version say what to delete if
+//! the job has ended. Events about objects that are not uploads of cadmill are skipped without an
+//! error, because the bucket may be shared.
 
 use super::ids::{JobId, ObjectKey, Role};
 use super::job::{Millis, Object};
@@ -13,48 +12,46 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
-/// An upload has appeared.
+/// An upload has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadEvent {
-    /// The bucket that tells of it. Whether it is ours is for the reader to say.
+    /// The bucket that the event names. The caller must check that it is the configured one.
     pub bucket: String,
-    /// The job that the key names.
+    /// The job id in the key.
     pub job: JobId,
-    /// The object, where it is told.
+    /// The object, if the event names it.
     pub key: Option<ObjectKey>,
-    /// Its version, in a bucket that has versions.
+    /// Its version, in a versioned bucket.
     pub version: Option<String>,
-    /// Orders the events of one key, see [`super::state::is_newer`]; empty where the
-    /// store gives none.
+    /// Orders the events of one key, see [`super::state::is_newer`]; empty if the store sends none.
     pub sequencer: String,
-    /// How it was written: `PutObject`, `CompleteMultipartUpload`, or what the store says.
+    /// The operation: `PutObject`, `CompleteMultipartUpload`, or whatever the store reports.
     pub reason: String,
 }
 
 impl UploadEvent {
-    /// A notice of a job's upload that no event told of.
+    /// A notice of a job's upload for which no event arrived.
     pub fn of_job(bucket: String, job: JobId) -> Self {
-        // Older than every real event, so that it never outranks one.
+        // Older than every real event, so that it never supersedes one.
         let (sequencer, reason) = ("00".to_owned(), "Given".to_owned());
         Self { bucket, job, key: None, version: None, sequencer, reason }
     }
 }
 
-/// Why a text is no event. It does not repeat the text, which has names in it.
+/// Why a message is not an event. The message's text is not included, because it contains names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoticeError {
-    /// No JSON.
+    /// Not a JSON object.
     #[error("the message is not a JSON object")]
     Json,
-    /// JSON that is neither an event of EventBridge nor a notification of S3.
+    /// JSON, but neither an EventBridge event nor an S3 notification.
     #[error("the message is not an S3 event: {0}")]
     Shape(&'static str),
 }
 
-/// Reads an event: the notices in it, none if it is about something else.
+/// Parses an event into the notices it contains; the result is empty if the event is about
+/// something else.
 ///
-/// # Errors
-/// [`NoticeError`] for what is no event at all.
 pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     let Ok(Value::Object(event)) = serde_json::from_str(body) else { return Err(NoticeError::Json) };
     let text = |name: &str| event.get(name).and_then(Value::as_str);
@@ -68,14 +65,13 @@ pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
             Ok(of_detail(detail)?.into_iter().collect())
         }
         (Some(_), Some(_), Some(_)) => Ok(Vec::new()),
-        // What S3 sends once when notifications are set up.
+        // S3 sends this once when notifications are configured.
         _ if text("Event") == Some("s3:TestEvent") => Ok(Vec::new()),
         _ => Err(NoticeError::Shape("it has neither Records nor detail")),
     }
 }
 
-/// The event that EventBridge delivers for an object that was written, with this
-/// `id` (a UUID) at this time.
+/// The event that EventBridge would deliver for this object, with this `id` (a UUID) and time.
 pub fn object_created(
     bucket: &str,
     object: &Object,
@@ -93,7 +89,7 @@ pub fn object_created(
     if let Some(version) = &object.version {
         about["version-id"] = json!(version);
     }
-    // humantime formats years up to 9999 only.
+    // humantime supports years up to 9999 only.
     let time = Duration::from_millis(time.min(253_402_300_799_000));
     json!({
         "version": "0",
@@ -127,7 +123,7 @@ struct Described {
     key: String,
     #[serde(default)]
     sequencer: String,
-    /// As EventBridge spells it, and as a notification does.
+    /// The spelling of EventBridge, and that of a notification.
     #[serde(default, rename = "version-id", alias = "versionId")]
     version: Option<String>,
 }
@@ -174,8 +170,8 @@ fn notice(bucket: Bucket, key: &str, object: Described, reason: String) -> Optio
     is_upload.then_some(notice)
 }
 
-/// A key as a notification has it: percent-encoded, and `+` for a space (Amazon S3
-/// User Guide, "Event message structure"). None if it is not UTF-8 then.
+/// Decodes a key in a notification: percent-encoded, with `+` for a space (Amazon S3 User Guide,
+/// "Event message structure"). `None` if the result is not UTF-8.
 fn decoded(key: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(key.len());
     let mut rest = key.as_bytes();

@@ -1,4 +1,4 @@
-//! A signing key in this process, from a PEM file or a variable.
+//! A signing key held in this process, read from a PEM file or an environment variable.
 
 use crate::domain::failure::{Failure, FailureCode};
 use crate::domain::ledger::PublicKey;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Largest file that is looked at: a key has some 120 bytes.
+/// Maximum size of a key file; a key takes about 120 bytes.
 const MAX_FILE_BYTES: u64 = 16 << 10;
 
 /// An Ed25519 key pair in memory.
@@ -19,11 +19,9 @@ pub struct LocalSigner {
 }
 
 impl LocalSigner {
-    /// Reads a PEM file with a `PRIVATE KEY` (PKCS#8, unencrypted), as `openssl genpkey
-    /// -algorithm ed25519` writes it.
+    /// Parses a PEM file with a `PRIVATE KEY` (PKCS#8, unencrypted), as written by `openssl genpkey
+    /// -algorithm ed25519`.
     ///
-    /// # Errors
-    /// [`KeyError`]; it says nothing of the key.
     pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
         let pem = pem::parse(text).map_err(|_| KeyError::Pem("PRIVATE KEY"))?;
         let is_private = pem.tag() == "PRIVATE KEY";
@@ -36,7 +34,7 @@ impl LocalSigner {
         Ok(Self { pair, public: PublicKey::from_raw(raw) })
     }
 
-    /// Reads such a file.
+    /// Reads a key file.
     ///
     /// # Errors
     /// `infra.audit`, with the file's path.
@@ -46,7 +44,7 @@ impl LocalSigner {
             Failure::new(FailureCode::Audit, format!("the signing key in {}: {why}", path.display()))
         };
         let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-        // Room from the start, so that no piece stays behind in memory that was left.
+        // Allocated at full size, so that no reallocation leaves a copy of the key in freed memory.
         let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES as usize + 1));
         file.take(MAX_FILE_BYTES).read_to_end(&mut text).map_err(|error| failed(&error))?;
         Self::from_pem(&text).map_err(|error| failed(&error))

@@ -1,49 +1,45 @@
-//! Port: where ledgers are kept.
+//! Port: where ledgers are stored.
 //!
-//! Its calls block, because those who record are threads that open, fill and destroy
-//! files; an adapter that needs a runtime has its own. Nothing is ever overwritten:
-//! a ledger is begun once, grows, and is sealed.
+//! Calls block, because the callers are threads that open, fill and destroy files; an adapter that
+//! needs an async runtime brings one. Nothing is ever overwritten: a ledger is begun once, grows,
+//! and is sealed.
 //!
-//! How durable a line is, is each sink's own promise, in two steps: after
-//! [`AuditLog::append`], and after [`AuditLog::sync`]. The ledger syncs its first
-//! record, each change of stage, each incident and its end.
+//! Each sink defines how durable a line is, in two steps: after [`AuditLog::append`], and after
+//! [`AuditLog::sync`]. The ledger syncs its first record, each change of stage, each incident and
+//! its end.
 
 use super::PortResult;
 use crate::domain::ledger::{LedgerId, SignedHead};
 
-/// Keeps ledgers.
+/// Stores ledgers.
 pub trait AuditSink: Send + Sync {
     /// Begins a ledger.
     ///
     /// # Errors
-    /// [`super::PortError::Precondition`] when one of this name was begun before,
-    /// by whomever; it is left as it is.
+    /// [`super::PortError::Precondition`] if a ledger with this id was already begun, by any
+    /// writer; the existing ledger is left unchanged.
     fn begin(&self, ledger: LedgerId) -> PortResult<Box<dyn AuditLog>>;
 
-    /// The lines that are kept of a ledger, in order, sealed or not.
+    /// The stored lines of a ledger, in order, sealed or not.
     ///
-    /// # Errors
-    /// [`super::PortError::NotFound`] when there is none, and
-    /// [`super::PortError::Refused`] of a sink that cannot be read.
     fn read(&self, ledger: LedgerId) -> PortResult<Vec<u8>>;
 
     /// The head of a sealed ledger.
     ///
     /// # Errors
-    /// As for [`AuditSink::read`]; [`super::PortError::NotFound`] also when the
-    /// ledger is not sealed.
+    /// As for [`AuditSink::read`]; also [`super::PortError::NotFound`] if the ledger is not sealed.
     fn read_head(&self, ledger: LedgerId) -> PortResult<SignedHead>;
 }
 
-/// A ledger that grows. After an error it is not known what was written, and nothing
-/// more may be.
+/// A ledger being written. After an error it is unknown what was written, and nothing more may be
+/// appended.
 pub trait AuditLog: Send {
-    /// Adds a line, its LF included.
+    /// Appends a line, including its LF.
     fn append(&mut self, line: &[u8]) -> PortResult<()>;
 
-    /// Makes what was added as durable as this sink can.
+    /// Makes the appended lines as durable as this sink can.
     fn sync(&mut self) -> PortResult<()>;
 
-    /// Keeps the head beside the lines, durably. The last call.
+    /// Stores the head with the lines, durably. This is the last call.
     fn seal(&mut self, head: &SignedHead) -> PortResult<()>;
 }

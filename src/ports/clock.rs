@@ -1,23 +1,23 @@
-//! Port: the time of day. For records and for what is due; no decision compares
-//! the clocks of two machines.
+//! Port: the time of day, for records and due times. No decision compares the clocks of two
+//! machines.
 //!
-//! A wall clock steps: an administrator sets it, NTP corrects it, a machine wakes with a
-//! wrong one. What is due later is compared by a clock that does not: [`SteadyClock`] in
-//! the process of the stores, and the store's own time
-//! (`StoreClock` of the AWS adapters) everywhere else.
+//! A wall clock can step: an administrator sets it, NTP corrects it, a machine resumes with a wrong
+//! one. Due times are therefore compared by a clock that does not step: [`SteadyClock`] in the
+//! process that owns the stores, and the store's own time (`StoreClock` of the AWS adapters)
+//! everywhere else.
 
 use crate::domain::job::Millis;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::OnceLock;
 
-/// Tells the time.
+/// A source of time.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now(&self) -> Millis;
 }
 
-/// The machine's clock, which may step. For people, and for what other processes compare
-/// with the same clock.
+/// The machine's wall clock, which can step. For display, and for times that other processes
+/// compare with the same clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -28,8 +28,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// What the machine's clock showed when it was first asked, and the time that has passed
-/// since, sleep of the machine included: steps do not move it.
+/// The wall clock at its first use plus the time elapsed since, including suspend. It is unaffected
+/// by steps of the wall clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SteadyClock;
 
@@ -42,7 +42,7 @@ impl Clock for SteadyClock {
     }
 }
 
-/// Milliseconds since the machine started: the same in all of its processes.
+/// Milliseconds since boot, including suspend; the same in all processes of the machine.
 pub fn uptime() -> Millis {
     let time = clock_gettime(ClockId::Boottime);
     let whole = Millis::try_from(time.tv_sec).unwrap_or_default().saturating_mul(1000);

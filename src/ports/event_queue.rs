@@ -1,7 +1,7 @@
-//! Port: the queue of events, delivered at least once.
+//! Port: the queue of events, with at-least-once delivery.
 //!
-//! A message that was received is hidden for a while and comes back if it is not
-//! deleted. It is deleted only after the job has ended.
+//! A received message is hidden for a while and is delivered again if it is not deleted. It is
+//! deleted only after the job has ended.
 
 use super::PortResult;
 use async_trait::async_trait;
@@ -10,42 +10,42 @@ use std::time::Duration;
 /// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The same at each delivery.
+    /// Identical for each delivery of the message.
     pub id: String,
-    /// For this delivery; a later one makes it worthless.
+    /// Receipt of this delivery; a later delivery invalidates it.
     pub receipt: String,
-    /// What was sent.
+    /// The message body.
     pub body: String,
-    /// Times that it was delivered, this one included.
+    /// Number of deliveries, including this one.
     pub deliveries: u32,
 }
 
 /// Delivers events.
 ///
-/// - Order is not kept, and a message may come twice.
-/// - A stale receipt deletes nothing: [`EventQueue::delete`] and
-///   [`EventQueue::hide`] answer [`super::PortError::NotFound`] or do nothing.
+/// - Order is not preserved, and a message may be delivered more than once.
+/// - A stale receipt has no effect: [`EventQueue::delete`] and [`EventQueue::change_visibility`]
+///   return [`super::PortError::NotFound`] or do nothing.
 #[async_trait]
 pub trait EventQueue: Send + Sync {
     /// Sends a message.
     async fn send(&self, body: &str) -> PortResult<()>;
 
-    /// Up to `max` messages (1 to 10), hidden from others for `hidden`. Waits up to
-    /// `wait` (at most 20 s) for the first.
+    /// Receives up to `max` messages (1 to 10) and hides them from other receivers for `hidden`.
+    /// Waits up to `wait` (at most 20 s) for the first one.
     async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>>;
 
-    /// Hides a received message for this long from now on; zero makes it come at once.
+    /// Hides a received message for this long from now; zero makes it available at once.
     async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()>;
 
     /// Deletes a received message.
     async fn delete(&self, message: &Message) -> PortResult<()>;
 
-    /// Moves a received message to where the dead letters lie.
+    /// Moves a received message to the dead-letter queue.
     async fn dead_letter(&self, message: &Message) -> PortResult<()>;
 
-    /// Number of dead letters; approximate on some queues.
+    /// Number of messages in the dead-letter queue; approximate on some queues.
     async fn dead_letters(&self) -> PortResult<u64>;
 
-    /// Whether the queue answers.
+    /// Checks that the queue responds.
     async fn check(&self) -> PortResult<()>;
 }

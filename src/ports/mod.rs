@@ -1,8 +1,8 @@
-//! The ports: what the core needs of the world, in its own words.
+//! The ports: the interfaces of the core to the outside world.
 //!
-//! Each port has two adapters under `crates/stores/src/adapters`, one conformance suite
-//! that both run, and a wrapper that fails on purpose. A port's error says what
-//! is known about the effect, because that decides what may be done next.
+//! Each port has two adapters under `crates/stores/src/adapters`, one conformance suite that both
+//! pass, and a wrapper that injects failures. A port's error says what is known about the effect of
+//! the call, because that determines what may be done next.
 
 pub mod audit_sink;
 pub mod clock;
@@ -20,18 +20,17 @@ pub use signer::Signer;
 
 use crate::domain::failure::{Failure, FailureCode};
 
-/// Why a call on a port failed. Texts name the operation and the service's error
-/// code, never a key, a URL, a file name or a body: they reach logs.
+/// Why a call on a port failed. The texts name the operation and the service's error code, never a
+/// key, a URL, a file name or a body: they are logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// There is no such thing: object, upload, message.
+    /// The object, upload or message does not exist.
     #[error("{0}: not found")]
     NotFound(&'static str),
-    /// A condition of the call does not hold: the object is there already, or it is
-    /// another one than it was.
+    /// A precondition does not hold: the object already exists, or was replaced.
     #[error("{0}: precondition failed")]
     Precondition(&'static str),
-    /// The service cannot serve now; nothing happened, or the same call can be made again.
+    /// The service is unavailable. Nothing happened, or repeating the call is safe.
     #[error("{operation}: {reason}")]
     Unavailable {
         /// What was attempted.
@@ -39,7 +38,7 @@ pub enum PortError {
         /// The service's error code or the kind of error.
         reason: String,
     },
-    /// The reply was lost: whether it happened is not known.
+    /// The reply was lost: it is unknown whether the call took effect.
     #[error("{operation}: no reply ({reason})")]
     Unknown {
         /// What was attempted.
@@ -47,7 +46,7 @@ pub enum PortError {
         /// The service's error code or the kind of error.
         reason: String,
     },
-    /// The service refuses, and will again: credentials, permissions, names.
+    /// The service rejects the call permanently: credentials, permissions, names.
     #[error("{operation}: refused ({reason})")]
     Refused {
         /// What was attempted.
@@ -55,16 +54,16 @@ pub enum PortError {
         /// The service's error code.
         reason: String,
     },
-    /// A file of the data directory is lost, cut or not what it was. The text is for
-    /// operators, at the start: it has the path and what to do.
+    /// A file of the data directory is missing, truncated or changed. The text is shown to
+    /// operators at startup, with the path and what to do.
     #[error("{file}: {reason}")]
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong with it, what that means, and how to go on.
+        /// What is wrong with it, the consequences, and how to recover.
         reason: String,
     },
-    /// What is stored cannot be understood.
+    /// The stored data cannot be parsed.
     #[error("{operation}: the stored data cannot be parsed ({reason})")]
     Corrupt {
         /// What was attempted.
@@ -75,7 +74,7 @@ pub enum PortError {
 }
 
 impl PortError {
-    /// Whether the same call may succeed later.
+    /// Whether repeating the call may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unknown { .. })
     }

@@ -1,7 +1,7 @@
 //! Port: the objects, in the terms of Amazon S3.
 //!
-//! Nothing here holds a whole object: reads are ranges, writes are parts, and
-//! clients talk to the store themselves, with presigned requests.
+//! No call holds a whole object in memory: reads are byte ranges, writes are parts. Clients access
+//! the store directly, with presigned requests.
 
 use super::PortResult;
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
@@ -11,26 +11,26 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Smallest size of a part but the last, in bytes (Amazon S3 User Guide,
-/// "Amazon S3 multipart upload limits").
+/// Minimum size of every part except the last, in bytes (Amazon S3 User Guide, "Amazon S3 multipart
+/// upload limits").
 pub const MIN_PART_BYTES: u64 = 5 << 20;
-/// Largest number of parts (same source).
+/// Maximum number of parts (same source).
 pub const MAX_PARTS: u32 = 10_000;
-/// Largest object of a single PUT, in bytes: 5 GB (same source).
+/// Maximum size of an object uploaded in a single PUT, in bytes: 5 GB (same source).
 pub const MAX_PUT_BYTES: u64 = 5 << 30;
 
-/// A request that whoever has it can make until it expires.
+/// A presigned request, valid for anyone who has it until it expires.
 ///
-/// It is a secret: no `Debug`, and it goes to the job's owner only.
+/// It is a secret: it has no `Debug` and is sent only to the job's owner.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Presigned {
     /// `GET` or `PUT`.
     pub method: &'static str,
     /// The URL.
     pub url: String,
-    /// Headers that were signed and must be sent as they are, `Host` not among them.
+    /// Signed headers, which must be sent unchanged; `Host` is not listed.
     pub headers: Vec<(String, String)>,
-    /// When it stops to be good.
+    /// When it expires.
     pub expires: Millis,
 }
 
@@ -39,36 +39,36 @@ pub struct Presigned {
 pub struct Part {
     /// From 1 to [`MAX_PARTS`].
     pub number: u32,
-    /// As the store gave it.
+    /// The ETag, as returned by the store.
     pub etag: String,
     /// In bytes.
     pub size_bytes: u64,
 }
 
-/// A checksum of the whole content of an object, as the store keeps it.
+/// A checksum of the whole content of an object, as the store reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
-    /// CRC-64/NVME: what S3 makes itself where the client sent none (Amazon S3 User
-    /// Guide, "Checking object integrity").
+    /// CRC-64/NVME, which S3 computes itself if the client sent no checksum (Amazon S3 User Guide,
+    /// "Checking object integrity").
     Crc64Nvme(u64),
-    /// SHA-256, which a client sent along with a single PUT.
+    /// SHA-256, sent by the client with a single PUT.
     Sha256([u8; 32]),
 }
 
-/// What [`ObjectStore::purge`] deleted.
+/// Counts of [`ObjectStore::purge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purged {
-    /// Objects, each version counted.
+    /// Deleted objects, counting each version.
     pub objects: u64,
-    /// Unfinished multipart uploads.
+    /// Aborted multipart uploads.
     pub uploads: u64,
 }
 
-/// Keeps the objects of one bucket.
+/// Stores the objects of one bucket.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
-    /// A request to PUT the object once: its size is signed, and so is the condition
-    /// that there is no object under the key; the SHA-256 (hexadecimal), when known.
+    /// Presigns a PUT that can succeed only once. The size is signed, as is the condition that the
+    /// key does not exist, and the SHA-256 (hexadecimal) if known.
     async fn presign_put(
         &self,
         key: &ObjectKey,
@@ -77,7 +77,7 @@ pub trait ObjectStore: Send + Sync {
         lifetime: Duration,
     ) -> PortResult<Presigned>;
 
-    /// A request to PUT one part; its size is signed.
+    /// Presigns the PUT of one part; its size is signed.
     async fn presign_part(
         &self,
         key: &ObjectKey,
@@ -87,7 +87,7 @@ pub trait ObjectStore: Send + Sync {
         lifetime: Duration,
     ) -> PortResult<Presigned>;
 
-    /// A request to GET the object, which answers as an attachment of this name.
+    /// Presigns a GET of the object, with `Content-Disposition: attachment` and this file name.
     async fn presign_get(
         &self,
         object: &Object,
@@ -95,66 +95,56 @@ pub trait ObjectStore: Send + Sync {
         lifetime: Duration,
     ) -> PortResult<Presigned>;
 
-    /// Begins a multipart upload and answers with the store's name for it.
+    /// Begins a multipart upload and returns its upload id.
     async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String>;
 
-    /// The parts that have arrived, by number.
+    /// The uploaded parts, by number.
     ///
-    /// # Errors
-    /// [`super::PortError::NotFound`] for an upload that was completed or aborted.
     async fn parts(&self, key: &ObjectKey, upload_id: &str) -> PortResult<Vec<Part>>;
 
-    /// Writes one part.
+    /// Uploads one part.
     async fn put_part(&self, key: &ObjectKey, upload_id: &str, number: u32, body: Bytes) -> PortResult<Part>;
 
-    /// Makes the object of these parts, if there is none under the key.
+    /// Completes the upload from these parts, if the key does not exist yet.
     ///
-    /// # Errors
-    /// [`super::PortError::Precondition`] when there is one,
-    /// [`super::PortError::NotFound`] when the upload is no more.
     async fn complete_multipart(&self, key: &ObjectKey, upload_id: &str, parts: &[Part]) -> PortResult<()>;
 
-    /// Gives the upload up; one that is no more is given up already.
+    /// Aborts the upload; succeeds if it no longer exists.
     async fn abort_multipart(&self, key: &ObjectKey, upload_id: &str) -> PortResult<()>;
 
-    /// Writes a small object, if there is none under the key.
+    /// Writes a small object, if the key does not exist yet.
     ///
-    /// # Errors
-    /// [`super::PortError::Precondition`] when there is one.
     async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()>;
 
-    /// What is known of the object: size, ETag, version. No SHA-256.
+    /// The object's size, ETag and version. No SHA-256.
     ///
     /// # Errors
     /// [`super::PortError::NotFound`].
     async fn head(&self, key: &ObjectKey) -> PortResult<Object>;
 
-    /// The checksum that the store keeps of the whole object, if it keeps one and the
-    /// object is still this one (its ETag).
+    /// The store's checksum of the whole object, if it has one. Fails if the object's ETag has
+    /// changed.
     ///
     /// # Errors
     /// As for [`ObjectStore::read`].
     async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>>;
 
-    /// The bytes of a range, all of them, if the object is still this one (its ETag).
+    /// All bytes of a range, if the object's ETag has not changed.
     ///
-    /// # Errors
-    /// [`super::PortError::Precondition`] when it is another,
-    /// [`super::PortError::NotFound`] when there is none.
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes>;
 
-    /// Deletes this version of an object; without a version, the object of a bucket that
-    /// has none. What is not there is deleted already.
+    /// Deletes this version of an object; without a version, the object in an unversioned bucket.
+    /// Succeeds if it does not exist.
     async fn delete(&self, key: &ObjectKey, version: Option<&str>) -> PortResult<()>;
 
-    /// Deletes every object under the job's prefix for this role, in each of its
-    /// versions, and gives up every unfinished upload there. Deleting nothing is no error.
+    /// Deletes every version of every object under the job's prefix for this role, and aborts every
+    /// unfinished upload there. Succeeds if there is nothing to delete.
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged>;
 
-    /// Whether the store answers and the bucket is there.
+    /// Checks that the store responds and the bucket exists.
     async fn check(&self) -> PortResult<()>;
 
-    /// Whether the store takes writes, as far as it says so without being given one: an
-    /// object would be an upload, and not every caller may write one itself.
+    /// Checks, as far as possible without writing an object, that the store accepts writes. A test
+    /// object would look like an upload, and not every caller may write one.
     async fn can_write(&self) -> PortResult<()>;
 }

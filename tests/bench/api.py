@@ -42,7 +42,7 @@ def measure(arguments, work):
     generator = arguments.bin / "examples" / "big-shapefile"
     subprocess.run([generator, archive, "--zip-bytes", f"{arguments.mib}M"], check=True, stdout=subprocess.DEVNULL)
     log = open(work / "serve.log", "w+")
-    # One machine is one caller here: its limit is not what is measured.
+    # This machine is a single caller here: the rate limit per caller is not being measured.
     rates = ["--api-rate-per-second", "100000", "--api-rate-burst", "100000"]
     serve = [arguments.bin / "cadmill", "serve", "--listen", "127.0.0.1:0", "--data", work / "data", *rates]
     server = subprocess.Popen(serve, stderr=log, stdin=subprocess.DEVNULL)

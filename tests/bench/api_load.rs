@@ -1,5 +1,5 @@
-//! Load on the API: clients that create jobs and poll them as the server tells them
-//! to, each on one connection. Prints one JSON object: what was answered and how fast.
+//! Load on the API: clients that create jobs and poll them at the interval that the server gives,
+//! each on one connection. Prints one JSON object: the answers and their latency.
 //!
 //! Usage: `api-load ADDRESS CLIENTS SECONDS`
 
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Polls of a job before the client creates another.
+/// Polls of a job before the client creates another one.
 const POLLS: u32 = 10;
 
-/// A client whose server does not answer gives up.
+/// Timeout of a client whose server does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Seen {
-    /// Answers by what was asked and the HTTP status.
+    /// Answers by request kind and HTTP status.
     answers: BTreeMap<(&'static str, u16), u64>,
-    /// Times by what was asked, in microseconds.
+    /// Latencies by request kind, in microseconds.
     micros: BTreeMap<&'static str, Vec<u64>>,
     broken: u64,
 }
@@ -56,7 +56,7 @@ impl Client {
             self.address,
             body.len()
         );
-        // Headers of the caller come after the first line, divided from it by a newline.
+        // Headers from the caller follow the first line, separated from it by a newline.
         let (line, extra) = head.split_once('\n').unwrap_or((head, ""));
         let request = if extra.is_empty() {
             format!("{request}\r\n{body}")
@@ -127,7 +127,7 @@ impl Client {
 }
 
 async fn client(address: String, number: u64, until: Instant) -> Seen {
-    // Not all in the same moment: people are not so punctual.
+    // Spread the starts: real clients do not start at the same moment.
     tokio::time::sleep(Duration::from_millis(number * 4)).await;
     let mut all = Seen::default();
     let Ok(stream) = TcpStream::connect(&address).await else {

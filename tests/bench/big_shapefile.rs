@@ -3,20 +3,17 @@
 //!     big-shapefile OUT.zip --zip-bytes 400M [--stem parcels]
 //!                   [--geometry polygon|polyline] [--seed N]
 //!
-//! Sizes take K, M or G and count in powers of 1024. The zip comes out within
-//! about one per cent of the size asked for; the exact figures are printed to
-//! stdout as one line of JSON.
+//! Sizes take K, M or G as powers of 1024. The zip is within about one per cent of the requested
+//! size. The exact figures are printed to stdout as one line of JSON.
 //!
-//! The data imitate a cadastral map: parcels in rows, whose boundaries are
-//! shared with their neighbours and wander like surveyed lines, with
-//! coordinates rounded to the millimetre. That matters twice. Such doubles
-//! have noisy mantissas and only deflate to half, as real ones do, and their
-//! decimal form is short ("565012.345"), which decides how large the DXF gets.
+//! The data imitate a cadastral map: parcels in rows, whose boundaries are shared with their
+//! neighbours and wander like surveyed lines, with coordinates rounded to the millimetre. That
+//! matters in two ways. Such doubles have noisy mantissas and deflate only to half, like real ones.
+//! Their decimal form is short ("565012.345"), which determines the size of the DXF.
 //!
-//! Every coordinate is a function of the seed and of its place in the grid,
-//! so nothing is held in memory, and the same arguments give the same bytes on
-//! every machine: only + - * / and rounding are used, no libm functions whose
-//! last bit may differ.
+//! Every coordinate is a function of the seed and of its place in the grid, so nothing is held in
+//! memory. The same arguments give the same bytes on every machine: only + - * / and rounding are
+//! used, no libm functions whose last bit may differ.
 
 use std::env;
 use std::fs::{self, File};
@@ -40,11 +37,11 @@ const CORNER_JITTER: f64 = 0.15;
 /// Boundaries leave the straight line by at most this share of a cell. Along
 /// with the jitter it is small enough that no two boundaries ever cross.
 const WANDER: f64 = 0.06;
-/// Four such edges, four corners and the closing vertex stay below 400.
+/// Four such edges, four corners and the closing vertex stay below 400 vertices.
 const MAX_EDGE_VERTICES: u64 = 97;
-/// Readers that keep offsets in an i32 stop here, so the generator does too.
+/// Readers with i32 offsets fail beyond this, so the generator stops here too.
 const MAX_SHP_BYTES: u64 = i32::MAX as u64;
-/// Parcels compressed to learn how many bytes a parcel takes in the zip.
+/// Number of parcels compressed to estimate the compressed size of one.
 const SAMPLE: u64 = 50_000;
 
 const PRJ: &str = concat!(
@@ -126,8 +123,8 @@ impl Map {
         millimetres((x, y))
     }
 
-    /// Appends what lies between the corner and its neighbour to the north (or
-    /// to the east), without the corners themselves.
+    /// Appends the vertices between the corner and its neighbour to the north (or to the east),
+    /// without the corners themselves.
     fn edge(&self, column: u64, row: u64, northward: bool, out: &mut Vec<Point>) {
         let mut rng = SplitMix64::at(self.seed, 2 + northward as u64, column, row);
         // Most boundaries are almost straight; a few follow a brook or a path.
@@ -160,7 +157,7 @@ impl Map {
         points.clear();
         parts.clear();
 
-        // Clockwise, as the format wants outer rings.
+        // Clockwise, as the format requires for outer rings.
         parts.push(0);
         points.push(self.corner(column, row));
         self.edge(column, row, true, points);
@@ -228,7 +225,7 @@ impl Bounds {
     }
 }
 
-/// What the file headers have to say before the first record is written.
+/// Values that the file headers need before the first record is written.
 struct Totals {
     features: u64,
     vertices: u64,
@@ -306,7 +303,7 @@ fn write_shx(map: &Map, totals: &Totals, out: &mut impl Write) -> io::Result<()>
 fn write_dbf(map: &Map, totals: &Totals, out: &mut impl Write) -> io::Result<()> {
     let record_bytes = 1 + FIELDS.iter().map(|f| f.2).sum::<usize>();
     let header_bytes = 32 + 32 * FIELDS.len() + 1;
-    // A fixed date of last update keeps the file reproducible.
+    // A fixed last-update date keeps the file reproducible.
     let mut header = vec![3, 124, 1, 1];
     header.extend((totals.features as u32).to_le_bytes());
     header.extend((header_bytes as u16).to_le_bytes());
@@ -362,8 +359,8 @@ fn write_zip<W: Write + Seek>(map: &Map, totals: &Totals, stem: &str, out: W) ->
     Ok(zip.finish()?)
 }
 
-/// The deflated size is only known after the fact, so some parcels are
-/// compressed first and the rest is rule of three.
+/// The deflated size is only known afterwards, so some parcels are compressed first and the rest is
+/// extrapolated.
 fn features_for(map: &Map, zip_bytes: u64, stem: &str) -> Result<u64, String> {
     let sample = totals(map, SAMPLE)?;
     let zip = write_zip(map, &sample, stem, Cursor::new(Vec::new())).map_err(|e| e.to_string())?;
@@ -435,7 +432,7 @@ fn run() -> Result<(), String> {
     let features = features_for(&args.map, args.zip_bytes, &args.stem)?;
     let totals = totals(&args.map, features)?;
 
-    // A cache must never hold half a zip under the final name.
+    // A cache must never hold an incomplete zip under the final name.
     let mut part = args.out.clone().into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);

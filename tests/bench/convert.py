@@ -29,16 +29,15 @@ SHM = Path("/dev/shm")
 MIB = 1 << 20
 GIB = 1 << 30
 
-# Measured on the generator's output, rounded up: bytes of DXF per byte of
-# .shp, and unzipped bytes per byte of zip (for the estimate made before the
-# zip exists).
+# Measured on the generator's output, rounded up: bytes of DXF per byte of .shp, and unzipped
+# bytes per byte of zip (for the estimate made before the zip exists).
 DXF_PER_SHP = 2.1
 SHP_PER_ZIP = 2.2
-# What the processes themselves need beside the files kept in memory.
+# Memory of the processes themselves, besides the files kept in memory.
 MEMORY_SPARE = 1 * GIB
 ROOM_MARGIN = 1.1
 
-# Both say it: a DXF has no attribute table, so the fields are left out.
+# Both tools print it: a DXF has no attribute table, so the fields are left out.
 EXPECTED_NOISE = re.compile(
     r"does not support arbitrary field creation|natively support Integer64 type"
 )
@@ -104,14 +103,14 @@ def measure(command, log, watch=False):
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            # Ctrl-C shall reach this script alone, which then ends the group.
+            # Ctrl-C must reach only this script, which then ends the group.
             start_new_session=True,
         )
         watcher = Watch(process.pid) if watch else None
         try:
             if watcher:
                 watcher.start()
-            # Popen.wait() would throw the resource usage away.
+            # Popen.wait() would discard the resource usage.
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.monotonic() - begin
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -266,7 +265,7 @@ def parse_size(text):
 
 def input_zip(args):
     """The zip and what the generator said of it, from the cache if there."""
-    # A changed generator makes other bytes, so its source is a parameter too.
+    # A changed generator produces other bytes, so its source is part of the cache key.
     source = hashlib.sha256(GENERATOR_SOURCE.read_bytes()).hexdigest()[:8]
     name = f"{args.stem}-{args.geometry}-{args.zip_bytes}"
     path = args.cache / f"{name}-{source}.zip"
@@ -411,7 +410,7 @@ def run_all(args, zip_path, work):
         compare = number == 1 and not args.baseline_only
         keep = args.keep and number == args.runs
         for name, run, out in contestants:
-            # What earlier runs left to be written back is not this run's work.
+            # Data left by earlier runs for writeback must not count for this run.
             os.sync()
             figures, stderr = run(args, zip_path, out, work)
             if not out.exists():
@@ -529,7 +528,7 @@ def conclude(args, about, zip_facts, runs, verdict):
 
 def bench(args):
     require_tools(args)
-    # Refuse before the minute it takes to make the zip, by a rough estimate.
+    # Refuse by a rough estimate, before spending a minute on the zip.
     shp = args.zip_bytes * SHP_PER_ZIP
     choose_work(args.work, shp, shp * 1.15, args.baseline_only)
     zip_path, zip_facts = input_zip(args)
@@ -591,7 +590,7 @@ def arguments():
     args.zip_bytes = args.zip_bytes or (20 if args.small else 400) * MIB
     if args.runs < 1:
         parser.error("--runs must be at least 1")
-    # Relative to the caller's directory, not to any that a child runs in.
+    # Relative to the caller's directory, not to the working directory of a child.
     args.cadmill, args.generator = args.cadmill.resolve(), args.generator.resolve()
     args.cache, args.result = args.cache.resolve(), args.result.resolve()
     return args
@@ -599,7 +598,7 @@ def arguments():
 
 def main():
     def interrupted(number, _frame):
-        # Once is enough: the clean-up must not be interrupted itself.
+        # Once is enough: the clean-up itself must not be interrupted.
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)

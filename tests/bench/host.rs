@@ -1,13 +1,13 @@
-//! From the request to the end of the engine process: what a worker waits for. For
-//! tests/bench/jvm.py, which says how it is called.
+//! From the request to the end of the engine process: the time that a worker waits. See
+//! tests/bench/jvm.py for how it is called.
 //!
 //! ```text
 //! host ENGINES-FILE ENGINE DIRECTORY FILE FORMAT RUNS [ahead]
 //! ```
 //!
-//! Converts a file, with what lies beside it in its directory, so many times. With `ahead`
-//! the process has been started a second before the request. Prints milliseconds to the
-//! loaded library and to the end, and the largest resident set in bytes, one run a line.
+//! Converts a file, with the other files in its directory, this many times. With `ahead` the
+//! process is started a second before the request. Prints per run, on one line, the milliseconds
+//! until the library is loaded and until the end, and the largest resident set in bytes.
 
 use cadmill_converter::engine::protocol::{Answer, EngineRequest, Task};
 use cadmill_converter::engine::registry::Engines;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Long enough for a JVM to be made, and for its threads to come to rest.
+/// Long enough for a JVM to start and for its threads to become idle.
 const AHEAD: Duration = Duration::from_secs(1);
 
 fn main() -> Result<(), Box<dyn Error>> {

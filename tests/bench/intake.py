@@ -104,8 +104,8 @@ class World:
                 started = time.monotonic()
                 answer = way()
                 took = time.monotonic() - started
-                # The programs that are ours say how long the work took, without their start:
-                # a worker has started long ago. The others are timed as a whole.
+                # cadmill's own programs report the duration of the work without their startup:
+                # a worker is already running. The others are timed as a whole.
                 results[name].append({"seconds": took, **(answer or {}), "whole_seconds": took})
                 if not results[name][1:] and name in ("ours", "aws | bsdtar", "aws, unzip", "unpack"):
                     self.digests[name] = digest(self.target)
@@ -158,7 +158,7 @@ class Peak:
                 rss = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             except OSError:
                 return
-            # Reserved memory counts as used: the kernel has given it.
+            # Reserved memory counts as used: the kernel has allocated it.
             files = sum(os.stat(os.path.join(at, name)).st_blocks * 512
                         for at, _, names in os.walk(self.directory) for name in names)
             self.rss, self.sum = max(self.rss, rss), max(self.sum, rss + files)

@@ -1,5 +1,5 @@
-//! The intake and nothing else, for `intake.py`: a server, a file to serve, the real
-//! download and unpacking, and the bare loops that these are compared with.
+//! The intake alone, for `intake.py`: a server, a file to serve, the real download and unpacking,
+//! and the bare loops that these are compared with.
 //!
 //! Each mode prints one JSON object on standard output.
 
@@ -34,7 +34,7 @@ type Outcome = Result<Value, Box<dyn Error>>;
 const MIB: usize = 1 << 20;
 const CHUNK: usize = 256 << 10;
 
-/// The job of the only object.
+/// The id of the job that owns the only object.
 const JOB: &str = "11111111-2222-4333-8444-555555555555";
 
 #[derive(Parser)]
@@ -65,7 +65,7 @@ enum Mode {
     BareWrite { file: PathBuf, directory: PathBuf },
 }
 
-/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+/// Memory that held plaintext, names or keys reads as zeros after it is freed.
 #[global_allocator]
 static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
@@ -104,14 +104,14 @@ fn timed(started: Instant, bytes: u64) -> Value {
     json!({"seconds": started.elapsed().as_secs_f64(), "bytes": bytes})
 }
 
-/// One large drawing, a smaller one, and many small files, the same at every run.
+/// One large drawing, a smaller one, and many small files, identical in every run.
 fn generate(file: &Path, bytes: usize) -> Outcome {
     let mut writer = zip::ZipWriter::new(BufWriter::new(File::create(file)?));
     let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
     let small = 200;
     let sizes = [bytes / 20 * 11, bytes / 20 * 7].into_iter();
     for (n, size) in sizes.chain((0..small).map(|_| bytes / 10 / small)).enumerate() {
-        // Zip64 without need is refused.
+        // Zip64 that is not needed is refused.
         let options = options.large_file(size + MIB >= u32::MAX as usize);
         writer.start_file(format!("plan/layer-{n}.dxf"), options)?;
         drawing(n as u64, size, &mut writer)?;
@@ -120,7 +120,7 @@ fn generate(file: &Path, bytes: usize) -> Outcome {
     Ok(json!({"bytes": done.metadata()?.len()}))
 }
 
-/// Polylines as DXF has them: group codes, and coordinates that wander.
+/// Polylines in DXF: group codes, and coordinates from a random walk.
 fn drawing(seed: u64, bytes: usize, target: &mut impl Write) -> std::io::Result<()> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut random = || {
@@ -216,7 +216,7 @@ async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, 
     Ok((remote, started))
 }
 
-/// As many requests at once, and as large, as the intake makes.
+/// As many concurrent requests, of the same size, as the intake makes.
 async fn bare_gets(data: &Path, endpoint: String) -> Outcome {
     let store = Arc::new(store(data, endpoint).await?);
     let started = Instant::now();
@@ -269,7 +269,7 @@ fn decode(entry: &Entry, file: &File, input: &mut [u8], output: &mut [u8]) -> Re
     Ok(decoder.finish()?)
 }
 
-/// What any unzipping must do, and no more.
+/// The minimum work of any unzipping.
 fn bare_inflate(
     entry: &Entry,
     file: &File,

@@ -54,7 +54,7 @@ FILES = [
     ("ComputerKeyboard.x3d", "glb2"),
 ]
 SMALLEST = "cube_binary.ply"
-# The second of two runs counts where the first one costs little.
+# Where the first of two runs is cheap, the second one counts.
 WAITED = [
     ("ffi", "assimp-ffi", 2, []),
     ("jvm cold", "jvm-cold", 1, []),
@@ -217,7 +217,7 @@ def main():
             for name, to in FILES:
                 for road, engine in ROADS if turn % 2 == 0 else list(reversed(ROADS)):
                     sample = convert(cadmill, engines, directory, engine, name, to)
-                    # The first round warms the caches of files.
+                    # The first round warms the file caches.
                     if turn >= 0:
                         samples[name, road].append(sample)
         print_table(samples, arguments.runs)

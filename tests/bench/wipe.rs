@@ -1,5 +1,5 @@
-//! Destroying a workspace and nothing else, for `wipe.py`: the real removal of a workspace
-//! with files in it, recorded in a ledger, and a bare overwrite of the same files, in alternation.
+//! Workspace destruction alone, for `wipe.py`: alternates the real removal of a workspace with
+//! files, recorded in a ledger, and a bare overwrite of the same files.
 //!
 //! Prints one JSON object on standard output, times in seconds.
 
@@ -72,8 +72,8 @@ fn round(args: &Args, threads: usize) -> Result<serde_json::Value, Box<dyn Error
     Ok(json!({"ours": ours, "overwrite": wiping, "bare": bare}))
 }
 
-/// From the first announcement of an overwrite to the end of the last, by the ledger:
-/// seconds, to the millisecond.
+/// Seconds, with millisecond resolution, from the first announcement of an overwrite to the end of
+/// the last one, according to the ledger.
 fn wiping(ledger: &[u8]) -> Result<f64, Box<dyn Error>> {
     let mut first = None;
     let (mut announced, mut last) = (HashSet::new(), 0);
@@ -90,7 +90,7 @@ fn wiping(ledger: &[u8]) -> Result<f64, Box<dyn Error>> {
     Ok((last - first.ok_or("nothing was overwritten")?) as f64 / 1000.0)
 }
 
-/// Files of equal size that are not zeros.
+/// Files of equal size with non-zero content.
 fn fill(directory: &Path, args: &Args) -> std::io::Result<Vec<PathBuf>> {
     let size = args.mib * (1 << 20) / args.files;
     let content: Vec<u8> = (0..CHUNK).map(|at| (at % 251) as u8 + 1).collect();
@@ -104,7 +104,7 @@ fn fill(directory: &Path, args: &Args) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Writes zeros over the files: no reading back, no record, no look at what is there.
+/// Overwrites the files with zeros, without reading back, recording or checking.
 fn overwrite(files: &[PathBuf], threads: usize) -> std::io::Result<()> {
     const PIECE: u64 = 64 << 20;
     let zeros = vec![0; CHUNK];

@@ -1,5 +1,5 @@
-//! Ledgers, as a reviewer has them: files that are checked without a server, by
-//! `cadmill audit` and by the lines of docs/AUDIT.md.
+//! Ledgers as a reviewer has them: files checked without a server, by `cadmill audit` and by the
+//! commands in docs/AUDIT.md.
 
 use crate::support::{Bench, Run, repository};
 use cadmill_core::domain::ids::JobId;
@@ -39,7 +39,7 @@ impl Archive {
         Ledger::open(&self.sink, Some(self.signer.clone()), Arc::new(SystemClock), opening).unwrap()
     }
 
-    /// A job of a directory and some files, all destroyed.
+    /// A job with a directory and some files, all destroyed.
     fn write(&self, worker: &str) -> LedgerId {
         let ledger = self.open(worker);
         ledger.stage(Stage::Fetch, Boundary::Begin).unwrap();
@@ -61,7 +61,7 @@ impl Archive {
         ledger.id()
     }
 
-    /// The ledger of one who destroys what this one left.
+    /// The ledger of a sweep that destroys what the given ledger left behind.
     fn sweep(&self, left: LedgerId) -> LedgerId {
         let opening = Opening { ledger: left, worker: "second".to_owned(), posture: Default::default() };
         let clock = Arc::new(SystemClock);
@@ -92,14 +92,14 @@ fn fill(ledger: &Ledger, directory: FileId, bytes: u64) -> FileId {
     id
 }
 
-/// The first block of shell in docs/AUDIT.md.
+/// The first shell block in docs/AUDIT.md.
 fn documented_check() -> String {
     let text = std::fs::read_to_string(repository().join("docs/AUDIT.md")).unwrap();
     let (_, rest) = text.split_once("```sh\n").expect("a block of shell");
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
-/// Runs the documented lines on a ledger and its head, as they lie there.
+/// Runs the documented commands on a ledger and its head.
 fn by_hand(directory: &Path, ledger: &[u8], head: &[u8], key: &str) -> Output {
     std::fs::create_dir_all(directory).unwrap();
     std::fs::write(directory.join("ledger.jsonl"), ledger).unwrap();
@@ -192,7 +192,7 @@ fn verify_has_an_exit_code_for_each_verdict() {
     let unclean = verify(&archive.path(left.id()), &["--key", &key]);
     assert_eq!(unclean.code, Some(33));
     assert!(unclean.stdout.contains("files that were there at its end: 1"), "{}", unclean.stdout);
-    // Of several the worst.
+    // For several ledgers, the worst verdict counts.
     let several = bench.run(&["audit", "verify", &path, &archive.path(left.id()), &half, "--key", &key]);
     assert_eq!(several.code, Some(31), "{}", several.stdout);
 
@@ -202,7 +202,7 @@ fn verify_has_an_exit_code_for_each_verdict() {
     assert_eq!(bench.run(&["audit", "verify"]).code, Some(2));
 }
 
-/// What a killed worker left has no head; the sweep's ledger stands in for it.
+/// The ledger of a killed worker has no head; the ledger of the sweep vouches for it.
 #[test]
 fn verify_compares_a_broken_ledger_with_its_sweep() {
     let bench = Bench::new();
@@ -255,7 +255,8 @@ fn verify_takes_the_heads_as_the_api_answers_them() {
     assert_eq!(bench.run(&arguments[..5]).code, Some(32), "without its head");
 }
 
-/// The ledger of a real job in docs/example, by our program and by the documented lines.
+/// The ledger of a real job in docs/example, checked by `cadmill audit` and by the documented
+/// commands.
 #[test]
 fn the_example_holds() {
     let bench = Bench::new();
@@ -275,7 +276,7 @@ fn the_example_holds() {
 
     let report = String::from_utf8(read("report.html")).unwrap();
     let job = id.split('/').next().unwrap();
-    // The style sheet names every verdict: only an element tells that of this ledger.
+    // The style sheet names every verdict: only an element shows the verdict of this ledger.
     let verdict = report.contains("class=\"v VALID\"");
     assert!(report.contains(job) && verdict, "the report is of another job");
     let names = report.contains("countries") || report.contains("lowres") || report.contains(".shp");
@@ -318,7 +319,7 @@ fn the_report_loads_nothing_and_escapes_everything() {
     }
     assert_eq!(text.matches("<svg").count(), 2);
     assert_eq!(text.matches("class=\"v VALID\"").count(), 4);
-    // Every element that is opened is closed, where HTML wants that.
+    // Every opened element is closed, where HTML requires it.
     for element in ["svg", "table", "details", "defs", "pattern", "h2", "h3", "body", "html"] {
         let opened =
             text.matches(&format!("<{element}>")).count() + text.matches(&format!("<{element} ")).count();
@@ -326,8 +327,8 @@ fn the_report_loads_nothing_and_escapes_everything() {
     }
 }
 
-/// A reviewer may be given a directory by the one who is reviewed: whatever is in it, it
-/// is an error in words at once, and takes no memory.
+/// The audited party may supply the reviewer's directory: any content other than regular files is
+/// reported at once as an error, without using much memory.
 #[test]
 fn only_regular_files_of_a_bounded_size_are_read() {
     let bench = Bench::new();
@@ -365,7 +366,7 @@ fn only_regular_files_of_a_bounded_size_are_read() {
     let output = output.to_str().unwrap();
     let mut wrong = Vec::new();
     for (kind, path) in &odd_files {
-        // As a ledger, as the key, as the heads, and as what lies beside a ledger.
+        // As a ledger, as the key, as the head, and as the head beside a ledger.
         let beside = bench.path("beside.jsonl");
         std::fs::copy(&genuine, &beside).unwrap();
         let head = beside.with_extension("head.json");
@@ -382,7 +383,8 @@ fn only_regular_files_of_a_bounded_size_are_read() {
         ];
         for arguments in uses {
             let command = bench.command(&[&["audit"], arguments].concat());
-            // Neither time nor memory: what does not answer is ended, with a shell's code.
+            // Bounds time and memory: a command that hangs is ended with the exit code of
+            // `timeout`.
             let limits = ["sh", "-c", "ulimit -v 2000000; exec timeout 20 \"$@\"", "sh"];
             let run = Run::from(crate::attacks::preceded(&limits, &command).output().unwrap());
             let said = run.stderr.contains("cannot read") && run.stderr.contains("[input.unreadable]");
@@ -392,14 +394,14 @@ fn only_regular_files_of_a_bounded_size_are_read() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), odd_files.len() * 7, wrong.join("\n"));
-    // A link to a ledger is one.
+    // A symbolic link to a ledger is accepted.
     let linked = make("ledger.jsonl", &|path| std::os::unix::fs::symlink(&genuine, path).unwrap());
     let head = Path::new(&genuine).with_extension("head.json");
     make("ledger.head.json", &|path| std::os::unix::fs::symlink(&head, path).unwrap());
     bench.run(&["audit", "verify", "--key", &archive.key(), &linked]).succeeded();
 }
 
-/// The names of files come from the one who is reviewed, too.
+/// File names come from the audited party too.
 #[test]
 fn names_of_ledgers_cannot_act_on_the_terminal() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! The table of formats is true of the installed libraries.
+//! The table of formats matches the installed libraries.
 
 use crate::support::Bench;
 use cadmill_core::domain::format::{EngineFormats, EngineKind};
@@ -8,7 +8,7 @@ fn engine<'a>(json: &'a Value, name: &str) -> &'a Value {
     json["engines"].as_array().unwrap().iter().find(|e| e["name"] == name).unwrap()
 }
 
-/// Extensions that the table adds to an engine's own: other names of the same format.
+/// Extensions that the table adds to those of an engine: other names of the same format.
 const ALIASES: &[(&str, &str)] = &[("stp", "step")];
 
 #[test]

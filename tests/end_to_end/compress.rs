@@ -1,9 +1,9 @@
-//! One output file is zipped if it is asked for, and is the same file inside.
+//! A single output file is zipped on request, and its content is the same.
 
 use crate::support::{Bench, real};
 use std::io::Read;
 
-/// The path that `cadmill convert` prints, and the bytes there.
+/// The path that `cadmill convert` prints, and the content of that file.
 fn converted(bench: &Bench, input: &str, more: &[&str]) -> (String, Vec<u8>) {
     let input = real(input);
     let mut arguments = vec!["convert", input.to_str().unwrap(), "--to", "dxf"];

@@ -1,13 +1,13 @@
-//! The documents tell the truth: what they name exists, what they show happens.
+//! The documents are true: what they name exists, and what they show happens.
 //!
-//! Each test reads a promise out of the documents and holds it against the
-//! binary, the sources or the Makefile. Each also asserts that it found promises
-//! at all: a test that reads nothing would always pass.
+//! Each test reads claims from the documents and checks them against the binary, the sources or the
+//! Makefile. Each also asserts that it found any claims: a test that reads nothing would always
+//! pass.
 
 use crate::support::{Bench, Run, repository};
 use std::collections::BTreeSet;
 
-/// Documents that are held against the repository.
+/// Documents that are checked against the repository.
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "README.ko.md",
@@ -48,7 +48,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// The name of each document with its text.
+/// The name and the text of each document.
 fn documents() -> impl Iterator<Item = (&'static str, String)> {
     DOCUMENTS.iter().map(|&path| (path, read(path)))
 }
@@ -86,13 +86,13 @@ fn prose_lines(text: &str) -> Vec<&str> {
     lines
 }
 
-/// The code blocks of a text, each with its language.
+/// The code blocks of a text, each with its language tag.
 fn code_blocks(text: &str) -> Vec<&str> {
     // Text and code alternate, and the first piece is text.
     text.split("```").skip(1).step_by(2).collect()
 }
 
-/// The tables of a text: of each row, the code in it.
+/// The tables of a text: for each row, the code words in it.
 fn tables(text: &str) -> Vec<Vec<Vec<String>>> {
     prose_lines(text)
         .split(|line| !line.starts_with('|'))
@@ -112,13 +112,13 @@ fn link_targets(text: &str) -> Vec<&str> {
     text.split("](").skip(1).map(|piece| piece.split(')').next().unwrap_or_default()).collect()
 }
 
-/// The words in an order that does not depend on that of the sentence.
+/// The words sorted, so that word order within a sentence does not matter.
 fn sorted<T: Ord>(mut words: Vec<T>) -> Vec<T> {
     words.sort();
     words
 }
 
-/// Lines inside code blocks of this language.
+/// Lines inside code blocks with this language tag.
 fn block_lines<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let mut inside = None;
     let mut lines = Vec::new();
@@ -139,7 +139,7 @@ fn part<'a>(text: &'a str, name: &str) -> &'a str {
     rest.split_once("<!-- end -->").unwrap_or_else(|| panic!("part {name} has no end")).0
 }
 
-/// The texts in double quotes of a constant in a source file.
+/// The string literals of a constant in a source file.
 fn constant(source: &str, name: &str) -> BTreeSet<String> {
     let text = read(source);
     let (_, rest) =
@@ -151,7 +151,7 @@ fn constant(source: &str, name: &str) -> BTreeSet<String> {
     found
 }
 
-/// Whether the word follows the grammar of paths in this repository.
+/// Whether the word has the form of a path in this repository.
 fn is_path(word: &str) -> bool {
     let tops = ["src/", "crates/", "native-sys/", "converter/", "api/", "cli/", "docs/", "tests/", "docker/"];
     let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
@@ -161,7 +161,7 @@ fn is_path(word: &str) -> bool {
 
 fn help() -> String {
     let bench = Bench::new();
-    // Of the flags of `serve` the short help has those that are typed; each key has one.
+    // The short help of `serve` lists the flags that users type; every key has a flag.
     let audit = ["verify", "show", "report"].map(|command| vec!["audit", command, "--help"]);
     [
         vec!["convert", "--help"],
@@ -271,7 +271,7 @@ fn extensions_that_are_read_are_those_of_the_tables() {
 #[test]
 fn engine_options_are_those_of_the_sources() {
     let text = read("docs/ENGINES.md");
-    // First cells of the table's rows.
+    // First cells of the table rows.
     let options = |name: &str| {
         let rows = part(&text, name).lines().filter_map(|line| line.strip_prefix("| `"));
         rows.flat_map(|row| code_words(&format!("`{}", row.split('|').next().unwrap_or_default())))
@@ -341,7 +341,7 @@ fn the_readme_and_its_translation_have_the_same_content() {
     let korean = read("README.ko.md");
     assert!(link_targets(&english).contains(&"README.ko.md"), "README.md does not link to README.ko.md");
     assert!(link_targets(&korean).contains(&"README.md"), "README.ko.md does not link to README.md");
-    // The link to the other language is the only one that differs.
+    // Only the link to the other language differs.
     let korean = korean.replace("](README.md)", "](README.ko.md)");
 
     assert!(code_blocks(&english).len() > 2, "README.md has code blocks");
@@ -350,14 +350,14 @@ fn the_readme_and_its_translation_have_the_same_content() {
     assert_eq!(tables(&korean), tables(&english), "code in the rows of the tables");
     assert!(headings(&english).len() > 4, "README.md has headings");
     assert_eq!(headings(&korean), headings(&english), "levels of the headings");
-    // Within a sentence the order is that of the language.
+    // Word order within a sentence depends on the language.
     assert_eq!(sorted(link_targets(&korean)), sorted(link_targets(&english)), "targets of the links");
     assert_eq!(sorted(code_words(&korean)), sorted(code_words(&english)), "code in the text");
 }
 
 #[test]
 fn the_readmes_fit_a_terminal() {
-    // A syllable of Hangul takes two columns.
+    // A Hangul syllable is two columns wide.
     let width = |c: char| if ('\u{ac00}'..='\u{d7a3}').contains(&c) { 2_usize } else { 1 };
     for path in ["README.md", "README.ko.md"] {
         let text = read(path);
@@ -414,7 +414,7 @@ fn failure_codes_exist() {
     let known: BTreeSet<&str> =
         table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert!(known.contains("limit.memory"), "{known:?}");
-    // Keys of the configuration look the same.
+    // Configuration keys look the same.
     let configuration = read("docs/CONFIGURATION.md");
     let is_key = |word: &str| configuration.contains(&format!("`{word}`"));
     let mut named = BTreeSet::new();
@@ -452,7 +452,7 @@ fn exit_codes_are_those_of_the_failures() {
     assert_eq!(shown, expected);
 }
 
-/// One command of a transcript: the command line, what it shows, its exit code.
+/// One command of a transcript: the command line, its output, its exit code.
 struct Shown<'a> {
     command: &'a str,
     lines: Vec<&'a str>,
@@ -479,7 +479,7 @@ fn transcripts(text: &str) -> Vec<Shown<'_>> {
     shown
 }
 
-/// The line without its numbers: times and sizes differ from run to run.
+/// The line without numbers: times and sizes differ between runs.
 fn masked(line: &str) -> String {
     let mut text = String::new();
     for c in line.chars() {
@@ -493,7 +493,7 @@ fn masked(line: &str) -> String {
     text
 }
 
-/// Whether a shown line, in which `…` stands for anything, is this line.
+/// Whether a shown line, in which `…` matches anything, matches this line.
 fn matches(shown: &str, line: &str) -> bool {
     let (shown, line) = (masked(shown), masked(line));
     let mut pieces = shown.split('…');
@@ -531,7 +531,7 @@ fn transcripts_are_real() {
 /// Runs the command as it is shown, and compares.
 fn assert_transcript(shown: &Shown<'_>) {
     let bench = Bench::new();
-    // The results go to the directory of the bench: it is the current one.
+    // Results are written to the bench's directory, which is the current one.
     let fixture = |word: &str| match word.starts_with("tests/fixtures/") {
         true => repository().join(word).display().to_string(),
         false => word.to_owned(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One request on a connection of its own; what was answered.
+/// Sends one request on a new connection and returns the answer.
 fn ask(served: &Served, path: &str) -> String {
     ask_on(TcpStream::connect(served.url.strip_prefix("http://").unwrap()).unwrap(), path)
 }
@@ -23,7 +23,7 @@ fn ask_on(mut stream: TcpStream, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Asks until the answer begins so: readiness is remembered for a moment.
+/// Repeats the request until the answer begins with `expected`: readiness is cached briefly.
 fn becomes(served: &Served, path: &str, expected: &str) -> String {
     let start = Instant::now();
     loop {
@@ -36,7 +36,7 @@ fn becomes(served: &Served, path: &str, expected: &str) -> String {
     }
 }
 
-/// Its descriptors.
+/// The file descriptors of the server.
 fn descriptors(served: &Served) -> Vec<u64> {
     let entries = std::fs::read_dir(format!("/proc/{}/fd", served.id())).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
@@ -45,7 +45,7 @@ fn descriptors(served: &Served) -> Vec<u64> {
 #[test]
 fn a_server_without_descriptors_says_so_and_recovers() {
     let installation = Installation::new();
-    // The crowd stays, so that there are no descriptors for long enough to see it.
+    // The connections stay open, so that descriptors stay exhausted long enough to observe it.
     let served = installation.serve(&["--api-header-time", "60s"]);
     let pid = Some(Pid::from_raw(served.id().cast_signed()).unwrap());
     becomes(&served, "/readyz", "HTTP/1.1 200");
@@ -53,17 +53,17 @@ fn a_server_without_descriptors_says_so_and_recovers() {
         let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
         prlimit(pid, Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).unwrap()
     };
-    // As low as leaves six: there may be inherited ones with high numbers.
+    // Low enough to leave six: inherited descriptors may have high numbers.
     let used = descriptors(&served);
     let lowest = (1..).find(|most| (0..*most).filter(|number| !used.contains(number)).count() == 6);
     let whole = limit(lowest.unwrap()).current.unwrap_or(1024);
     let address = served.url.strip_prefix("http://").unwrap();
     let crowd: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
-    // Alive, and not ready for anything.
+    // Alive, but not ready.
     assert!(becomes(&served, "/healthz", "HTTP/1.1 200").ends_with("ok\n"));
     let answer = becomes(&served, "/readyz", "HTTP/1.1 503");
     assert!(answer.contains("file descriptors"), "{answer}");
-    // It waits for descriptors and does not ask for them all the time.
+    // It waits for descriptors without busy polling.
     let spent = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", served.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -71,7 +71,7 @@ fn a_server_without_descriptors_says_so_and_recovers() {
     };
     let before = spent();
     std::thread::sleep(Duration::from_secs(3));
-    // In hundredths of a second of processor time: one that never pauses spends 300.
+    // In hundredths of a second of CPU time: a busy loop would use 300.
     assert!(spent() - before < 150, "{} ticks in 3 s", spent() - before);
     drop(crowd);
     limit(whole);
@@ -96,7 +96,7 @@ fn one_client_leaves_seats_to_others_however_few_there_are() {
     }
 }
 
-/// One request from an address of this machine.
+/// One request from the given local address.
 fn ask_from(from: &str, address: SocketAddr, path: &str) -> String {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let from: SocketAddr = format!("{from}:0").parse().unwrap();

@@ -1,8 +1,8 @@
-//! Files that name other files: what those hold is in no result, and what the file itself
-//! holds, with the files beside it, is.
+//! Files that name other files: the content of those never reaches a result; the content of the
+//! file itself, and of the files beside it, does.
 //!
-//! Landlock would keep most of them away. So each is tried where the kernel has none, and
-//! the same hostile files are given to `ogr2ogr`, which must fall for them: else the test
+//! Landlock would block most of these accesses. Therefore each case runs without Landlock, and the
+//! same hostile files are given to `ogr2ogr`, which must read the other file: otherwise the test
 //! would show nothing.
 
 use crate::attacks::{preceded, without_landlock};
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the hostile files are after.
+/// What the hostile files try to read.
 const SECRET: &str = "SECRET-OF-ANOTHER-JOB";
 
 /// A directory of another job, with the secret in it, and a bench.
@@ -36,7 +36,7 @@ impl Scene {
         self.bench.path(name)
     }
 
-    /// Converts where there is no Landlock.
+    /// Converts without Landlock.
     fn convert(&self, input: &Path, more: &[&str]) -> Run {
         let arguments = ["convert", input.to_str().unwrap(), "--to", "csv", "-o", "out.zip", "--json"];
         let engine = ["--engine", "gdal"];
@@ -46,7 +46,7 @@ impl Scene {
         run
     }
 
-    /// Whether the secret is in what was said or made.
+    /// Whether the secret is in the messages or in the output.
     fn is_out(&self, run: &Run) -> bool {
         let path = self.bench.path("out.zip");
         let made = if path.exists() { read_zip(&path) } else { Files::new() };
@@ -55,15 +55,15 @@ impl Scene {
         has(run.stdout.as_bytes()) || has(run.stderr.as_bytes()) || made.values().any(|bytes| has(bytes))
     }
 
-    /// Whether GDAL's own tool falls for it.
+    /// Whether GDAL's own tool reads the other file.
     fn fools_ogr2ogr(&self, input: &Path) -> bool {
         let output = Command::new("ogr2ogr").args(["-f", "CSV", "/vsistdout/"]).arg(input).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains(SECRET)
     }
 }
 
-/// A database with a table of its own, and rows of a schema that SQLite's own tools would
-/// not make.
+/// A database with one ordinary table, and with schema rows that SQLite's own tools would not
+/// create.
 fn database(path: &Path, encoding: &str, schema: &[(&str, &str)]) {
     let _ = std::fs::remove_file(path);
     let connection = Connection::open(path).unwrap();
@@ -99,7 +99,7 @@ fn virtual_tables_that_read_other_files_are_refused() {
             fooled += usize::from(scene.fools_ogr2ogr(&input));
             let run = scene.convert(&input, &[]);
             assert!(!scene.is_out(&run), "{name} {kind} {sql}: {run:?}");
-            // Newer versions of SQLite themselves refuse a row that is not what it says.
+            // Newer versions of SQLite themselves refuse a row whose type does not match its SQL.
             let damaged = *kind != "table" && run.code == Some(15);
             let (exit, code, says) = match damaged {
                 true => (15, "engine.rejected", "SQLite cannot read the file"),
@@ -112,7 +112,7 @@ fn virtual_tables_that_read_other_files_are_refused() {
     assert!(fooled >= 8, "GDAL itself is not fooled: {fooled}");
 }
 
-/// The schema is that of the log of an unfinished writer, where there is one.
+/// The schema comes from the write-ahead log of an unfinished writer, where there is one.
 #[test]
 fn a_schema_in_a_write_ahead_log_counts() {
     let scene = Scene::new();
@@ -162,7 +162,7 @@ fn views_that_call_what_reaches_further_are_refused() {
     }
 }
 
-/// What real databases have is read as before: search trees, full text, views, SpatiaLite.
+/// Features of real databases are still read: R-trees, full text search, views, SpatiaLite.
 #[test]
 fn databases_that_keep_to_themselves_are_converted() {
     let scene = Scene::new();
@@ -188,7 +188,7 @@ fn databases_that_keep_to_themselves_are_converted() {
     }
 }
 
-/// Xerces reads the encodings that Expat does not, and what a document names.
+/// Xerces reads the encodings that Expat does not, and resolves what a document names.
 #[test]
 fn entities_of_a_document_are_not_read() {
     let scene = Scene::new();
@@ -225,7 +225,7 @@ fn entities_of_a_document_are_not_read() {
     }
 }
 
-/// A table of MapInfo that is made of others has their names in its rows.
+/// A MapInfo table that combines other tables has their names in its rows.
 #[test]
 fn tables_of_tables_elsewhere_are_refused() {
     let scene = Scene::new();
@@ -247,7 +247,7 @@ fn tables_of_tables_elsewhere_are_refused() {
     write("name", "own");
     make(&scene.input("part.tab"));
     let table = scene.input("whole.tab");
-    // As many steps up as lead to the root from anywhere.
+    // Enough parent steps to reach the root from anywhere.
     for (name, outside) in [
         (format!("{}{}/other.tab", "../".repeat(12), scene.other.path().display()), true),
         ("part.tab".to_owned(), false),
@@ -271,7 +271,7 @@ fn tables_of_tables_elsewhere_are_refused() {
     }
 }
 
-/// Text in the encoding of Korea, which Expat does not know, is read as ever.
+/// Text in the Korean encoding, which Expat does not know, is still read.
 #[test]
 fn a_document_in_another_encoding_is_converted() {
     let bench = Bench::new();
@@ -284,7 +284,8 @@ fn a_document_in_another_encoding_is_converted() {
     std::fs::write(&input, text).unwrap();
     bench.run(&["convert", input.to_str().unwrap(), "--to", "csv", "-o", "out.csv"]).succeeded();
     assert!(std::fs::read_to_string(bench.path("out.csv")).unwrap().contains("서울"));
-    // And written in another, by the C library's tables, which are objects beside it.
+    // And written in another encoding, with the C library's conversion modules, which are shared
+    // objects.
     let options = ["--to", "shp", "-o", "out.zip", "--opt", "lco.ENCODING=CP949"];
     bench.run(&[&["convert", input.to_str().unwrap()][..], &options].concat()).succeeded();
     let files = read_zip(&bench.path("out.zip"));
@@ -292,7 +293,7 @@ fn a_document_in_another_encoding_is_converted() {
     assert!(memchr::memmem::find(bytes, &[0xbc, 0xad, 0xbf, 0xef]).is_some(), "no CP949 in {name}");
 }
 
-/// A condition reaches SQLite: it holds comparisons and nothing else.
+/// A filter condition that reaches SQLite contains comparisons only.
 #[test]
 fn a_condition_that_calls_or_selects_is_refused_before_there_is_a_process() {
     let scene = Scene::new();

@@ -1,16 +1,16 @@
-//! No file imports one that imports it, through however many others.
+//! No import cycles between files.
 //!
-//! Read are the `use` lines of all crates, and paths in the code that name a module
-//! (`crate::…`, `super::…`, `cadmill_…::…`, `module::…`). What a parent exports of a child
-//! counts as the child's. Modules of tests are left out.
+//! The graph is built from the `use` lines of all crates, and from paths in the code that name a
+//! module (`crate::…`, `super::…`, `cadmill_…::…`, `module::…`). What a parent re-exports from a
+//! child counts as the child's. Test modules are left out.
 
 use crate::support::repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Every crate, by the name that others import it by, and its first file. Programs have
-/// names that nothing imports.
+/// Every crate, by the name under which it is imported, and its root file. Programs have names that
+/// nothing imports.
 const CRATES: [(&str, &str); 10] = [
     ("cadmill_core", "src/lib.rs"),
     ("cadmill_archive", "crates/archive/src/lib.rs"),
@@ -24,7 +24,7 @@ const CRATES: [(&str, &str); 10] = [
     ("<cadmill>", "cli/src/main.rs"),
 ];
 
-/// A module, by its crate and its path there.
+/// A module: its crate and its path within the crate.
 type Module = (&'static str, Vec<String>);
 
 #[derive(Default)]
@@ -32,11 +32,11 @@ struct Sources {
     files: BTreeMap<Module, PathBuf>,
     modules: BTreeMap<PathBuf, Module>,
     code: BTreeMap<PathBuf, String>,
-    /// What each file gives a name to by `use`, and whether it only exports it.
+    /// What each file names by `use`, and whether it only re-exports it.
     names: BTreeMap<PathBuf, BTreeMap<String, Module>>,
 }
 
-/// The code of a file without comments, texts and modules of tests.
+/// The code of a file without comments, string literals and test modules.
 fn code_of(source: &str) -> String {
     let mut code = String::new();
     let mut rest = source;
@@ -56,7 +56,7 @@ fn code_of(source: &str) -> String {
             });
             end.unwrap() + 2
         } else if first == '\'' {
-            // A character, or the beginning of a lifetime.
+            // A character literal, or the beginning of a lifetime.
             let mut chars = rest[1..].char_indices();
             match (chars.next(), chars.next()) {
                 (Some((_, '\\')), Some(_)) => rest[3..].find('\'').unwrap() + 4,
@@ -77,7 +77,7 @@ fn code_of(source: &str) -> String {
     without_tests(&code)
 }
 
-/// The number of `#` of a raw text that begins here.
+/// The number of `#` of a raw string that begins here.
 fn raw_text(rest: &str, before: &str) -> Option<usize> {
     let in_word = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
     let after = rest.strip_prefix('r').filter(|_| !in_word)?;
@@ -110,7 +110,7 @@ fn without_tests(code: &str) -> String {
     code
 }
 
-/// What follows a word in the code, for each place where it stands.
+/// The text after each occurrence of a word in the code.
 fn after<'a>(code: &'a str, word: &str) -> Vec<&'a str> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word)
@@ -132,7 +132,7 @@ fn without_uses(code: &str) -> String {
     without + rest
 }
 
-/// The single paths of a `use`, which may have groups in one another.
+/// The single paths of a `use`, which may have nested groups.
 fn paths(text: &str) -> Vec<String> {
     let Some(opening) = text.find('{') else { return vec![text.trim().to_owned()] };
     let inner = &text[opening + 1..text.rfind('}').unwrap()];
@@ -184,7 +184,7 @@ impl Sources {
         self.code.insert(path, code);
     }
 
-    /// The crate and the path there of a path as it is written in a file.
+    /// Resolves a path written in a file to its crate and module path.
     fn absolute(&self, file: &Path, path: &str) -> Option<Module> {
         let (name, own) = &self.modules[file];
         let mut parts = path.split("::").map(|part| part.trim().to_owned());
@@ -212,15 +212,15 @@ impl Sources {
         Some((name, [base, rest].concat()))
     }
 
-    /// What the `use` lines of a file name: under which name, what, and whether only to
-    /// export it.
+    /// What the `use` lines of a file name: the local name, the target, and whether it is only
+    /// re-exported.
     fn used(&self, file: &Path) -> Vec<(String, Module, bool)> {
         let code = &self.code[file];
         let mut used = Vec::new();
         for rest in after(code, "use") {
             let before = code[..code.len() - rest.len() - "use".len()].trim_end();
             let exported = before.ends_with("pub") || before.ends_with(')');
-            // `use<'a>` is a bound and `r#use` a name.
+            // `use<'a>` is a bound and `r#use` an identifier.
             let Some(end) = rest.find(';').filter(|_| rest.starts_with(char::is_whitespace)) else {
                 continue;
             };
@@ -235,7 +235,7 @@ impl Sources {
         used
     }
 
-    /// The modules that the code of a file names by their paths, outside of `use` lines.
+    /// The modules that the code of a file names by path, outside `use` lines.
     fn named(&self, file: &Path) -> Vec<Module> {
         let code = &without_uses(&self.code[file]);
         let mut found = Vec::new();
@@ -250,7 +250,7 @@ impl Sources {
                 None => found.extend(self.absolute(file, word.trim_end_matches(':'))),
             }
         }
-        // `pub(in crate::…)` says who may use a thing, not what it uses.
+        // `pub(in crate::…)` limits visibility; it is not an import.
         let within: BTreeSet<Module> = after(code, "pub")
             .into_iter()
             .filter_map(|rest| rest.strip_prefix("(in ")?.split(')').next())
@@ -260,7 +260,7 @@ impl Sources {
         found
     }
 
-    /// The file where a thing lives.
+    /// The file that defines an item.
     fn file_of(&self, (name, path): &Module, exports: usize) -> Option<&PathBuf> {
         let length =
             (0..=path.len()).rev().find(|n| self.files.contains_key(&(*name, path[..*n].to_vec())))?;
@@ -275,10 +275,10 @@ impl Sources {
         }
     }
 
-    /// For each file those that it imports.
+    /// For each file, the files that it imports.
     fn graph(&self) -> BTreeMap<&PathBuf, BTreeSet<&PathBuf>> {
         let imports = |file: &PathBuf| {
-            // What is exported and used as well is imported.
+            // An item that is both re-exported and used counts as imported.
             let code = without_uses(&self.code[file]);
             let imported = |name: &str, exported: bool| !exported || !after(&code, name).is_empty();
             let used = self.used(file).into_iter().filter(|(name, _, exported)| imported(name, *exported));
@@ -289,7 +289,7 @@ impl Sources {
     }
 }
 
-/// A ring that goes through this file, if there is one.
+/// A cycle through this file, if there is one.
 fn ring<'a>(
     file: &'a PathBuf,
     graph: &BTreeMap<&'a PathBuf, BTreeSet<&'a PathBuf>>,
@@ -331,8 +331,8 @@ fn no_file_imports_one_that_imports_it() {
     }
 }
 
-/// The graph of the folders for Graphviz: files of one folder are one node, and a folder
-/// beside a file of its name is that file's.
+/// The graph of the folders for Graphviz: the files of one folder are one node, and a folder beside
+/// a file of the same name belongs to that file.
 fn drawn(graph: &BTreeMap<&PathBuf, BTreeSet<&PathBuf>>) -> String {
     let folder = |file: &Path| {
         let whole = file.with_extension("");

@@ -1,4 +1,4 @@
-//! The layout is the architecture: what docs/ARCHITECTURE.md says is absent, is.
+//! The code follows docs/ARCHITECTURE.md: what it says is absent, is absent.
 
 use crate::support::repository;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Source files that contain a text outside of comments, relative to the repository.
+/// Source files that contain a text outside comments, relative to the repository.
 fn files_with(text: &str) -> Vec<String> {
     let mut files = Vec::new();
     for part in ["src", "crates", "native-sys", "converter", "api", "cli"] {
@@ -69,14 +69,14 @@ fn only_the_aws_adapters_name_the_aws_sdk() {
     for name in ["aws_sdk_", "aws_config"] {
         let named = files_with(name);
         assert!(!named.is_empty(), "the search finds nothing at all");
-        // A test of a server may be one of its clients.
+        // A server's tests may include one of its clients.
         for file in named.iter().filter(|file| !file.contains("/tests/")) {
             assert!(file.starts_with("crates/stores/src/adapters/aws/"), "{file} names {name}");
         }
     }
 }
 
-/// The packages that one is built of.
+/// The packages that this package depends on.
 fn built_of(package: &str) -> Vec<String> {
     let run = std::process::Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
         .args([

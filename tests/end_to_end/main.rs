@@ -1,10 +1,10 @@
 //! End-to-end tests: the `cadmill` binary, real libraries, real files.
 //!
-//! Each file is a promise: the output is the library's own (`parity`), nothing
-//! that an engine does harms anyone else (`misbehaviour`, `attacks`), bad input gets an
-//! answer that helps (`refusals`), the output is zipped when asked (`compress`), a job ends
-//! once and right whatever dies on the way (`pipeline`), ledgers hold what they promise
-//! (`audit`), the route through a jar is as good as the one without (`jvm`), the documents tell the truth (`documents`).
+//! Each file checks one promise. The output is the library's (`parity`). An engine cannot harm
+//! anything else (`misbehaviour`, `attacks`). Bad input gets a helpful error (`refusals`). The
+//! output is zipped on request (`compress`). A job ends exactly once and correctly, whatever dies
+//! on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
+//! to the direct one (`jvm`). The documents are true (`documents`).
 
 mod attacks;
 mod audit;

@@ -1,19 +1,19 @@
-//! The memory of `cadmill` itself does not grow with the file, in or out.
+//! The memory use of `cadmill` itself does not grow with the input or the output.
 
 use crate::misbehaviour::{double, engines_file};
 use crate::support::Bench;
 use std::io::Write;
 use zip::write::SimpleFileOptions;
 
-/// The largest resident set of a process so far, in KiB.
+/// The peak resident set of a process so far, in KiB.
 fn peak_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Converts an archive of about `mebibytes` to an output of 256 MiB; gives the
-/// peak of the process.
+/// Converts an archive of about `mebibytes` to an output of 256 MiB, and returns the process's
+/// peak.
 fn convert(mebibytes: usize) -> u64 {
     let bench = Bench::new();
     let input = bench.path("input.zip");
@@ -54,6 +54,6 @@ fn convert(mebibytes: usize) -> u64 {
 fn the_parent_stays_small() {
     let (small, large) = (convert(2), convert(400));
     assert!(small > 0 && large < 64 << 10, "{small} KiB and {large} KiB");
-    // What differs is noise of the allocator, not the 400 MiB.
+    // The difference is allocator noise, not the 400 MiB.
     assert!(large < small + (8 << 10), "{small} KiB and {large} KiB");
 }

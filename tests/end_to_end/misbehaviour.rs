@@ -1,9 +1,9 @@
-//! Whatever an engine does, it ends in an outcome of its own, in time, and leaves
-//! no process and no file behind.
+//! Whatever an engine does, the conversion ends in time with a defined outcome, and leaves no
+//! process and no file behind.
 //!
-//! The engine is `tests/fixtures/doubles/engine_double.c`, which goes the route of
-//! the real library and does what the input file says; two tests at the end use
-//! real libraries that crash on real files.
+//! The engine is `tests/fixtures/doubles/engine_double.c`, which takes the same route as the real
+//! library and does what the input file says. Two tests at the end use real libraries that crash on
+//! real files.
 
 use crate::support::{Bench, Run, builds_with, children_of, compile_c, real};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(crate) fn compile(name: &str, macros: &[&str]) -> PathBuf {
 pub(crate) fn double() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        // Where there is no compiler, as in a container, the one that was built elsewhere.
+        // Without a compiler, as in a container, the library that was built elsewhere.
         let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("double.so");
         if !builds_with("cc") && there.is_file() { there } else { compile("double", &[]) }
     })
@@ -44,7 +44,7 @@ struct Watched {
     elapsed: Duration,
 }
 
-/// Arguments to convert an input that makes the double behave so.
+/// Arguments to convert an input that triggers this behaviour of the double.
 fn arguments(bench: &Bench, behaviour: &str, more: &[&str]) -> Vec<String> {
     let input = bench.path("input.obj");
     std::fs::write(&input, format!("{behaviour} \n")).unwrap();
@@ -59,12 +59,12 @@ fn arguments(bench: &Bench, behaviour: &str, more: &[&str]) -> Vec<String> {
     arguments
 }
 
-/// Runs the double and asserts that nothing is left: no process that was seen
-/// while it ran, no workspace, and no output unless it succeeded.
+/// Runs the double and asserts that nothing is left: no process that was seen while it ran, no
+/// workspace, and no output unless it succeeded.
 fn watch(behaviour: &str, more: &[&str]) -> Watched {
     let bench = Bench::new();
     let (run, elapsed, seen) = watched(bench.command(&arguments(&bench, behaviour, more)));
-    // An engine that ends at once is gone before anyone looks.
+    // An engine that ends at once is gone before it can be observed.
     assert!(!seen.is_empty() || elapsed < SECOND / 2, "no engine process was seen: {run:?}");
     for process in seen {
         assert!(!is_alive(process), "{behaviour}: process {process} is left: {run:?}");
@@ -74,7 +74,7 @@ fn watch(behaviour: &str, more: &[&str]) -> Watched {
     Watched { run, elapsed }
 }
 
-/// Runs a command, and tells how long it took and which processes it had below it.
+/// Runs a command, and returns its duration and its descendant processes.
 pub(crate) fn watched(mut command: Command) -> (Run, Duration, Vec<u32>) {
     let started = Instant::now();
     let child = command
@@ -113,8 +113,8 @@ pub(crate) fn descendants(parent: u32) -> Vec<u32> {
     found
 }
 
-/// Whether a process can still do something. A zombie cannot: it waits for the
-/// init process, which got it when its parent died.
+/// Whether a process can still run. A zombie cannot: it waits for the init process, which adopted
+/// it when its parent died.
 pub(crate) fn is_alive(process: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
@@ -217,7 +217,7 @@ fn endless_output_hits_the_output_cap() {
 
 #[test]
 fn an_output_that_is_no_regular_file_is_refused() {
-    // The engine is ended when it tries; `attacks` shows what comes after that.
+    // The engine is killed when it tries; `attacks` shows what happens next.
     watch("link", &[]).run.failed(18, "engine.violation");
     watch("fifo", &[]).run.failed(18, "engine.violation");
 }
@@ -246,8 +246,8 @@ fn the_engine_sees_three_variables_and_its_own_descriptors() {
     let json = watch("descriptors", &[]).run.failed(15, "engine.rejected");
     let message = json["error"]["message"].as_str().unwrap();
     let open = message.split("input: ").nth(1).unwrap().trim_end_matches('|').split('|').count();
-    // Three standard ones, commands, messages and the sender's copy of them, the
-    // two directories that custom I/O holds.
+    // Three standard ones, commands, messages and the sender's copy of them, and the two
+    // directories that custom I/O keeps open.
     assert!(open <= 8, "{message}");
 }
 
@@ -261,7 +261,7 @@ fn an_input_cannot_make_the_engine_open_other_files() {
     assert!(message.contains("refused|refused|refused"), "{message}");
 }
 
-/// Starts the double and waits until its library is loaded, which `cadmill` says.
+/// Starts the double and waits until `cadmill` reports that its library is loaded.
 fn start(bench: &Bench, behaviour: &str) -> (std::process::Child, u32) {
     let mut command = bench.command(&arguments(bench, behaviour, &[]));
     let mut child =
@@ -318,7 +318,7 @@ fn a_pinned_library_is_loaded_only_if_it_is_the_one() {
     let digest = String::from_utf8(digest).unwrap()[..64].to_owned();
     engines_file(&bench, double(), &format!("sha256 = \"{digest}\"\n"));
     let json = bench.run(&arguments).succeeded().json();
-    // Loaded through a descriptor, but told by its name.
+    // Loaded through a descriptor, but reported by its path.
     assert_eq!(json["engine"]["path"].as_str().unwrap(), double().to_str().unwrap());
     engines_file(&bench, double(), &format!("sha256 = \"{}\"\n", "0".repeat(64)));
     let json = bench.run(&arguments).failed(11, "engine.pin_mismatch");
@@ -345,8 +345,8 @@ fn a_library_that_is_missing_incomplete_or_of_another_version_is_named() {
     let text = message(bench.run(&arguments).failed(11, "engine.version"));
     assert!(text.contains("4.99.0") && text.contains("5.0 to 5.x"), "{text}");
 
-    // A version that the file does not show is the library's own word, which blames nobody
-    // else.
+    // A version that the file does not show is only the library's own claim, so only the library is
+    // blamed.
     let claimed = compile("double-that-says-4", &["-DDOUBLE_MAJOR=4"]);
     engines_file(&bench, &claimed, "");
     let text = message(bench.run(&arguments).failed(17, "engine.misbehaved"));
@@ -364,8 +364,8 @@ fn an_absurd_number_of_formats_is_bounded() {
 #[test]
 fn a_real_library_that_crashes_on_a_real_file_is_an_outcome() {
     let bench = Bench::new();
-    // Assimp 5.2 frees twice here, after it has written a complete-looking output. Where
-    // that is noticed depends on what else lies in memory: SIGABRT or SIGSEGV.
+    // Assimp 5.2 has a double free here, after it has written a complete-looking output. Where it
+    // is detected depends on the rest of memory: SIGABRT or SIGSEGV.
     let input = real("hostile/moon_aborts_assimp.3mf");
     let json = bench
         .run(&["convert", input.to_str().unwrap(), "--to", "glb", "-o", "out.glb", "--json"])

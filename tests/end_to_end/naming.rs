@@ -1,5 +1,5 @@
-//! Names that an engine chooses: those of its files in a result archive, and what it says
-//! of itself. They obey the rules for names on input, and show nothing but text.
+//! Names chosen by an engine: those of its files in a result archive, and those it reports about
+//! itself. They follow the rules for input names, and contain only printable text.
 
 use crate::misbehaviour::{compile, double, engines_file};
 use crate::support::{Bench, Run, real};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// A conversion by the double, which writes `out.stl` and these files beside it.
+/// A conversion by the double, which writes `out.stl` and these additional files.
 fn converted_with(names: &[&[u8]]) -> (Bench, Run) {
     let bench = Bench::new();
     let input = bench.path("input.obj");
@@ -59,7 +59,8 @@ fn names_in_a_result_archive_obey_the_rules_for_names_on_input() {
         &["hidden\u{200b}.mtl"],
         &["\u{feff}out.mtl"],
         &["line\u{2028}.mtl"],
-        // Two that some system takes for one: in all, by case, by composition, as file and directory.
+        // Pairs of names that some system treats as equal: identical, by case, by composition, as
+        // file and directory.
         &["OUT.STL"],
         &["Stra\u{df}e.mtl", "STRASSE.mtl"],
         &["\u{e9}.mtl", "e\u{301}.mtl"],
@@ -86,7 +87,7 @@ fn names_in_a_result_archive_obey_the_rules_for_names_on_input() {
     assert!(wrong.is_empty(), "not refused:\n{}", wrong.join("\n"));
 }
 
-/// Other names stay as they are, and what is published is read again by cadmill.
+/// Other names stay as they are, and cadmill can read the published archive.
 #[test]
 fn other_names_stay_as_they_are() {
     let long = "n".repeat(255);
@@ -101,15 +102,14 @@ fn other_names_stay_as_they_are() {
         names.iter().map(|&name| name.to_owned()).chain(["out.stl".to_owned()]).collect();
     expected.sort();
     assert_eq!(found, expected);
-    // The double's output is no model: it is refused by the engine, after the archive held.
+    // The double's output is not a model: the engine refuses it, after the archive was accepted.
     let json = bench
         .run(&["convert", archive.to_str().unwrap(), "--root", "out.stl", "--to", "obj", "--json"])
         .failed(15, "engine.rejected");
     assert_eq!(json["input"]["root"], "out.stl", "{json}");
 }
 
-/// The name of a file of the user, or of the output, may be anything; those of the files
-/// that are made of it may not.
+/// The user's file and the output may have any name; the names of files derived from them may not.
 #[test]
 fn a_strange_name_of_the_input_does_not_get_into_the_archive() {
     for strange in ["we\\ird", "e\u{1b}[31mscape", "gnp.\u{202e}ltm", "C:drive", "two\nlines"] {
@@ -146,7 +146,7 @@ fn a_strange_name_of_the_input_does_not_get_into_the_archive() {
     }
 }
 
-/// Every text of a JSON document.
+/// All strings in a JSON document.
 fn texts(json: &Value) -> Vec<&str> {
     match json {
         Value::String(text) => vec![text],

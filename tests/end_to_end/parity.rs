@@ -1,12 +1,12 @@
-//! The output is the library's own: its bytes are those that the vendor's command
-//! line tool writes, `ogr2ogr` or `assimp export`, for the same input and options.
+//! The output is the library's: its bytes are those that the vendor's command line tool, `ogr2ogr`
+//! or `assimp export`, writes for the same input and options.
 //!
-//! The tools come from the Debian packages gdal-bin and assimp-utils and load the
-//! very library that cadmill loads, which is tested too. Where a writer embeds the
-//! time, that time is masked on both sides, and nothing else is: see [`masks`].
+//! The tools come from the Debian packages gdal-bin and assimp-utils and load the same library as
+//! cadmill, which a test checks. Only timestamps that a writer embeds are masked, on both sides:
+//! see [`masks`].
 //!
-//! What is not compared, because the vendor's tool does not give the same bytes
-//! twice, or does something that its library does not:
+//! Not compared, because the vendor's tool does not give the same bytes twice, or does something
+//! that its library does not:
 //!
 //! - `assbin` and `assxml` embed the path of the output: cadmill gives them the bare
 //!   name, the tool's own path handling differs; glTF 1 embeds it too, and `--to`
@@ -38,7 +38,7 @@ enum Tool {
     Assimp,
 }
 
-/// A format: what `--to` is given, the extension of the file, the vendor's name.
+/// A format: the value of `--to`, the file extension, the vendor's name.
 type Format = (&'static str, &'static str, &'static str);
 
 const GDAL_FORMATS: &[Format] = &[
@@ -80,7 +80,7 @@ const ASSIMP_FORMATS: &[Format] = &[
     ("x3d", "x3d", "x3d"),
 ];
 
-/// Inputs of every vector format that there is a fixture of.
+/// Inputs in every vector format that has a fixture.
 const VECTOR_DATA: &[Case] = &[
     case("zipped Shapefile", "gis/naturalearth_lowres.zip", "naturalearth_lowres.shp")
         .to(&["dxf", "geojson", "gpkg", "shp", "kml", "csv", "gml", "jml"]),
@@ -114,7 +114,7 @@ const VECTOR_DATA: &[Case] = &[
     case("DXF", "dxf/PinkEggFromLW.dxf", "").to(&["dxf", "geojson"]),
 ];
 
-/// Options of GDAL, and the switches of `ogr2ogr` that they stand for.
+/// Options of GDAL, and the equivalent switches of `ogr2ogr`.
 const VECTOR_OPTIONS: &[Case] = &[
     case("zipped Shapefile", "gis/naturalearth_lowres.zip", "naturalearth_lowres.shp")
         .to(&["geojson", "dxf", "shp"])
@@ -163,7 +163,7 @@ const VECTOR_OPTIONS: &[Case] = &[
     ),
 ];
 
-/// Inputs of the mesh formats that there are fixtures of.
+/// Inputs in the mesh formats that have fixtures.
 const MESHES: &[Case] = &[
     case("OBJ and MTL in a zip", "mesh/logo3d_obj.zip", "logo3d.obj")
         .to(&["glb2", "stl", "stlb", "ply", "plyb", "obj", "objnomtl", "3ds"]),
@@ -194,7 +194,7 @@ const MESHES: &[Case] = &[
     case("DXF", "dxf/PinkEggFromLW.dxf", "").to(&["stl", "stlb", "obj", "glb2", "3mf"]),
 ];
 
-/// Post-processing steps, and the switches of `assimp export` that they stand for.
+/// Post-processing steps, and the equivalent switches of `assimp export`.
 const MESH_OPTIONS: &[Case] = &[
     case("OBJ and MTL in a zip", "mesh/logo3d_obj.zip", "logo3d.obj").to(&["glb2", "stlb", "obj"]).with(
         &["postprocess=triangulate,join-identical-vertices"],
@@ -224,14 +224,14 @@ const MESH_OPTIONS: &[Case] = &[
     ),
 ];
 
-/// One input, what to make of it, and the options in both manners of speaking.
+/// One input, its output formats, and the options for both tools.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     kind: &'static str,
     /// A file under tests/fixtures/real.
     input: &'static str,
-    /// The file inside the archive that the vendor's tool is given; empty if the
-    /// input is no archive. cadmill finds it by itself.
+    /// The file inside the archive that the vendor's tool is given; empty if the input is not an
+    /// archive. cadmill finds it itself.
     root: &'static str,
     to: &'static [&'static str],
     options: &'static [&'static str],
@@ -260,7 +260,7 @@ impl Tool {
         }
     }
 
-    /// cadmill's name of the engine with the tool's library.
+    /// cadmill's name for the engine that uses the tool's library.
     fn engine(self) -> &'static str {
         match self {
             Self::Ogr2ogr => "gdal",
@@ -276,16 +276,16 @@ impl Tool {
         *formats.iter().find(|f| f.0 == to).unwrap_or_else(|| panic!("no row for the format {to}"))
     }
 
-    /// Runs the tool. The output is named as cadmill's is, because formats embed the
-    /// name; it is in a directory, because Assimp looks for one in the path.
+    /// Runs the tool. The output has the same name as cadmill's, because formats embed the name. It
+    /// is in a directory, because Assimp looks for one in the path.
     fn run(self, directory: &Path, input: &Path, format: Format, switches: &[&str]) -> Output {
         let (_, extension, id) = format;
         let output = format!("./out.{extension}");
         let mut command = Command::new(self.program());
         match self {
             Self::Ogr2ogr => command.current_dir(directory).args(["-f", id]).arg(output).arg(input),
-            // In the input's directory: the X3D reader names the root after the path
-            // that it is given, and cadmill gives it none of this machine.
+            // Runs in the input's directory: the X3D reader names the root after the path that it
+            // is given, and cadmill does not give it a path of this machine.
             Self::Assimp => command
                 .current_dir(input.parent().expect("a directory"))
                 .arg("export")
@@ -294,14 +294,14 @@ impl Tool {
                 .arg(format!("-f{id}")),
         };
         command.args(switches).env("LC_ALL", "C");
-        // As in the engine process, memory that the library never wrote to holds zeros: its
-        // writers let some of it through.
+        // As in the engine process, memory that the library never wrote to contains zeros: its
+        // writers copy some of it to the output.
         command.env("GLIBC_TUNABLES", "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0");
         command.output().unwrap_or_else(|e| panic!("{} cannot be run: {e}", self.program()))
     }
 }
 
-/// Makes the file of the case with cadmill and with the tool, and compares.
+/// Converts the input of a case with cadmill and with the tool, and compares the outputs.
 fn compare(tool: Tool, case: &Case, to: &str) -> Result<(), String> {
     let bench = Bench::new();
     let given = real(case.input);
@@ -315,7 +315,7 @@ fn compare(tool: Tool, case: &Case, to: &str) -> Result<(), String> {
     compare_files(&bench, tool, (&given, case.options), (&input, case.switches), to)
 }
 
-/// The same of any two inputs that mean the same.
+/// The same for two equivalent inputs.
 fn compare_files(
     bench: &Bench,
     tool: Tool,
@@ -360,7 +360,7 @@ fn run_cadmill(
     Ok(read_output(bench, &json, &name))
 }
 
-/// The files of an output that was to have this name, by what `--json` tells of it.
+/// The files of an output with this name, according to the `--json` report.
 pub(crate) fn read_output(bench: &Bench, json: &serde_json::Value, name: &str) -> Files {
     let path = bench.path(json["output"]["path"].as_str().expect("a path"));
     let files = if json["output"]["engine_files"] == 1 {
@@ -394,7 +394,7 @@ pub(crate) fn read_zip(path: &Path) -> Files {
         .collect()
 }
 
-/// Compares two sets of files after masking; tells where they differ first.
+/// Compares two sets of files after masking, and returns the first difference.
 pub(crate) fn differences(mut ours: Files, mut theirs: Files) -> Result<(), String> {
     if !ours.keys().eq(theirs.keys()) {
         return Err(format!("cadmill wrote {:?}, the tool {:?}", ours.keys(), theirs.keys()));
@@ -429,7 +429,7 @@ fn first_difference(ours: &[u8], theirs: &[u8]) -> String {
     )
 }
 
-/// Compares every case; returns the kinds of input that were compared and equal.
+/// Compares every case; returns the kinds of input that compared equal.
 fn compare_all(tool: Tool, cases: &[Case]) -> BTreeSet<&'static str> {
     let mut kinds = BTreeSet::new();
     let mut failures = Vec::new();
@@ -467,9 +467,8 @@ fn options_are_the_switches_of_assimp_export() {
     compare_all(Tool::Assimp, MESH_OPTIONS);
 }
 
-/// `ogr2ogr` has the GeoJSON driver keep what the data model has no place for:
-/// members of its own, the id, a fourth coordinate. It goes to the output as
-/// GeoJSON, or as metadata of a GeoPackage.
+/// `ogr2ogr` makes the GeoJSON driver keep what the data model cannot represent: foreign members,
+/// the id, a fourth coordinate. This goes to the output as GeoJSON, or as metadata of a GeoPackage.
 #[test]
 fn members_of_geojson_that_gdal_does_not_know_are_kept() {
     const TEXT: &str = r#"{"type": "FeatureCollection", "made_by": "hand", "features": [
@@ -484,7 +483,7 @@ fn members_of_geojson_that_gdal_does_not_know_are_kept() {
     }
 }
 
-/// The comparison means something only if both sides run the same library.
+/// The comparison is meaningful only if both sides run the same library.
 #[test]
 fn the_tools_load_the_library_that_cadmill_loads() {
     let engines = Bench::new().run(&["engines", "--json"]).succeeded().json();
@@ -496,7 +495,7 @@ fn the_tools_load_the_library_that_cadmill_loads() {
     }
 }
 
-/// The library of its vendor that a tool is linked with.
+/// The vendor library that a tool is linked with.
 fn library_of(tool: Tool) -> PathBuf {
     let path = std::env::var_os("PATH").expect("PATH");
     let program = std::env::split_paths(&path).map(|p| p.join(tool.program())).find(|p| p.is_file());
@@ -510,7 +509,7 @@ fn library_of(tool: Tool) -> PathBuf {
     std::fs::canonicalize(found).expect("the library is there")
 }
 
-/// GDAL complains of this drawing hundreds of times.
+/// GDAL issues hundreds of warnings for this drawing.
 #[test]
 fn a_flood_of_warnings_is_converted_and_cut_short() {
     let bench = Bench::new();

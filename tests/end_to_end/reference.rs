@@ -1,4 +1,4 @@
-//! Completions and manual pages, as a shell and a reader of pages have them.
+//! Shell completions and manual pages, as a shell and `man` use them.
 
 use crate::support::Bench;
 use std::process::Command;
@@ -47,7 +47,7 @@ fn every_command_has_a_page() {
     }
     let page = std::fs::read_to_string(bench.path("man/man1/cadmill-convert.1")).unwrap();
     assert!(page.contains("\\-\\-max\\-expanded"), "{page}");
-    // A directory that cannot be made is said.
+    // A directory that cannot be created is reported.
     std::fs::write(bench.path("file"), "").unwrap();
     assert_eq!(bench.run(&["manual", "file/man1"]).code, Some(20));
 }

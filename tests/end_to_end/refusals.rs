@@ -1,4 +1,4 @@
-//! Bad input gets a code, a sentence that helps and an exit code, and loses nothing.
+//! Bad input is reported with a code, a helpful message and an exit code, and nothing is lost.
 
 use crate::support::{Bench, Run, real};
 use serde_json::Value;
@@ -59,7 +59,7 @@ fn an_empty_file_a_directory_and_a_pipe() {
 
 #[test]
 fn a_file_that_may_not_be_read() {
-    // Nothing is unreadable to root, but memory of the kernel is to everyone.
+    // Root can read any regular file, but no user can read kernel memory.
     let bench = Bench::new();
     let run = convert(&bench, Path::new("/proc/self/mem"), &["--engine", "gdal"]);
     let json = run.json();
@@ -77,7 +77,8 @@ fn a_truncated_archive() {
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 0xff;
     std::fs::write(bench.path("damaged.zip"), damaged).unwrap();
-    // What a byte does to a deflate stream is chance; here it ends too early.
+    // The effect of a damaged byte in a deflate stream varies; in this one the stream ends too
+    // early.
     let json = convert(&bench, &bench.path("damaged.zip"), &[]).failed(10, "input.archive.size_mismatch");
     assert!(message(&json).contains("naturalearth_lowres."), "{json}");
 }
@@ -142,13 +143,13 @@ fn formats_and_engines_that_are_not_there() {
     convert(&bench, &bench.path("part.sldprt"), &[]).failed(11, "format.input_unknown");
 }
 
-/// A driver that the table does not list is found by asking the engine.
+/// A driver that is not in the table is found by asking the engine.
 #[test]
 fn a_format_that_only_the_engine_knows() {
     let bench = Bench::new();
     let json = convert(&bench, &countries(), &["--to", "ods", "-o", "out.ods"]).succeeded().json();
     assert_eq!(json["engine"]["format_id"], "ODS");
-    // It would run another program.
+    // This driver would run another program.
     convert(&bench, &countries(), &["--to", "GPSBabel"]).failed(11, "format.output_unknown");
 }
 
@@ -157,7 +158,7 @@ fn what_the_engine_refuses() {
     let bench = Bench::new();
     std::fs::write(bench.path("bad.shp"), vec![7; 5000]).unwrap();
     convert(&bench, &bench.path("bad.shp"), &[]).failed(15, "engine.rejected");
-    // The engine quotes the path; the workspace's part of it is nobody's business.
+    // The engine quotes the path; the message must not contain the workspace's part of it.
     let zipped = archive(&bench, "bad.zip", &[("maps/bad.shp", &[7; 5000])]);
     let run = convert(&bench, &zipped, &[]);
     assert!(run.stdout.contains("maps/bad.shp") && !run.stdout.contains("/dev/shm"), "{run:?}");
@@ -166,7 +167,7 @@ fn what_the_engine_refuses() {
     let json =
         convert(&bench, &real("hostile/missing_bin.gltf"), &["--to", "stl"]).failed(15, "engine.rejected");
     assert!(message(&json).contains("could not open referenced file"), "{json}");
-    // The library gives no reason here; the message still says something.
+    // The library gives no reason here; the message must still not be empty.
     convert(&bench, &real("hostile/halfdonut_trailing_byte_binary.stl"), &["--to", "glb"])
         .failed(15, "engine.rejected");
 }
@@ -224,7 +225,7 @@ fn output_directories_that_will_not_do() {
     let bench = Bench::new();
     let json = convert(&bench, &countries(), &["-o", "missing/out.dxf"]).failed(2, "usage.output_directory");
     assert!(message(&json).contains("missing"), "{json}");
-    // Root writes anywhere but where the kernel makes the files.
+    // Root can write anywhere except where the kernel provides the files.
     convert(&bench, &countries(), &["-o", "/proc/out.dxf"]).failed(2, "usage.output_not_writable");
     convert(&bench, &countries(), &["-o", "/proc/sys/out.dxf"]).failed(2, "usage.output_not_writable");
 }
@@ -252,7 +253,7 @@ fn an_engine_host_that_is_missing_or_something_else() {
     let bench = Bench::new().with("CADMILL_ENGINE_HOST", "/nonexistent/host");
     let json = convert(&bench, &countries(), &[]).failed(20, "infra.engine_host");
     assert!(message(&json).contains("/nonexistent/host"), "{json}");
-    // A program that says other things than a host does, and one that says nothing.
+    // One program whose output is not that of a host, and one without output.
     let bench = Bench::new().with("CADMILL_ENGINE_HOST", "/bin/cat");
     convert(&bench, &countries(), &[]).failed(20, "infra.engine_host");
     let bench = Bench::new().with("CADMILL_ENGINE_HOST", "/bin/true");
@@ -294,7 +295,7 @@ fn standard_output_carries_the_path_and_nothing_else() {
 #[test]
 fn an_engine_writes_nothing_beside_a_plain_input() {
     let bench = Bench::new();
-    // Without its schema GDAL would keep what it found out beside the file.
+    // Without its schema file, GDAL would write the schema that it inferred beside the input.
     let gml = std::fs::File::open(real("gis/cities_gml.zip")).unwrap();
     let mut zip = zip::ZipArchive::new(gml).unwrap();
     let name = zip.file_names().map(|n| n.unwrap().into_owned()).find(|n| n.ends_with(".gml")).unwrap();

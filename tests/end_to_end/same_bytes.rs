@@ -1,5 +1,5 @@
-//! What a library never wrote does not reach a result: memory comes zeroed, and the same
-//! input gives the same bytes in each run.
+//! Uninitialized memory does not reach a result: memory comes zeroed, and the same input gives the
+//! same bytes in each run.
 
 use crate::misbehaviour::{double, engines_file};
 use crate::parity::{Files, mask, read_output};
@@ -7,7 +7,7 @@ use crate::support::{Bench, real};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Meshes of each kind that there is a fixture of, the small ones.
+/// Meshes of each kind that has a fixture, the small ones.
 const INPUTS: &[&str] = &[
     "dxf/PinkEggFromLW.dxf",
     "mesh/AnimatedMorphCube_gltf.zip",
@@ -52,14 +52,14 @@ const FORMATS: &[(&str, &str)] = &[
     ("x3d", "x3d"),
 ];
 
-/// Formats that are not compared, and why. Of others that hold the time, it is masked as in
-/// the parity tests: COLLADA, FBX, 3MF, STEP, and shapefiles.
+/// Formats that are not compared, and why. Timestamps in other formats are masked as in the parity
+/// tests: COLLADA, FBX, 3MF, STEP, and shapefiles.
 ///
-/// - `x` names nodes without a name by their addresses, which are random on purpose;
-/// - `assbin`, `assxml` and `fbxa` hold the time of the conversion in words;
-/// - glTF 1, which `--to` cannot ask for; `pbrt`, which cannot be written into a directory.
+/// - `x` names unnamed nodes by their addresses, which are randomized;
+/// - `assbin`, `assxml` and `fbxa` contain the time of the conversion as text;
+/// - glTF 1, which `--to` cannot select; `pbrt`, which cannot be written into a directory.
 ///
-/// `stp` orders several nodes by their addresses: of it inputs with one node are compared.
+/// `stp` orders several nodes by their addresses, so only inputs with one node are compared.
 const ONE_NODE: &[&str] = &["mesh/cube_ascii.ply", "mesh/moon_ascii.stl", "mesh/teapot.off"];
 
 #[test]
@@ -72,7 +72,7 @@ fn memory_that_a_library_gets_is_zeroed() {
         ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "-o", "out.stl"];
     bench.run(&[&arguments[..], &["--engines-file", engines.to_str().unwrap()]].concat()).succeeded();
     let told = std::fs::read_to_string(bench.path("out.stl")).unwrap();
-    // malloc, realloc that adds, realloc of nothing, posix_memalign, aligned_alloc, reallocarray.
+    // malloc, growing realloc, realloc of NULL, posix_memalign, aligned_alloc, reallocarray.
     assert_eq!(told, "0 0 0 0 0 0", "bytes that somebody else had written");
 }
 
@@ -85,7 +85,7 @@ fn the_same_input_gives_the_same_bytes() {
                 continue;
             }
             let digests: Vec<_> = (0..3).map(|_| digest(input, format, extension)).collect();
-            // What cannot be written in this format fails each time; `parity` has what can.
+            // Input that cannot be written in this format fails each time; `parity` lists what can.
             compared += usize::from(digests[0].is_some());
             if digests.iter().any(|other| *other != digests[0]) {
                 wrong.push(format!("{input} to {format}: {digests:?}"));
@@ -97,7 +97,7 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(compared > INPUTS.len() * 12, "{compared} pairs only");
 }
 
-/// SHA-256 of each file of the output; nothing if there is none.
+/// SHA-256 of each file of the output; `None` if there is no output.
 fn digest(input: &str, format: &str, extension: &str) -> Option<BTreeMap<String, String>> {
     let bench = Bench::new();
     let input = real(input);

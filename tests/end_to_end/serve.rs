@@ -1,6 +1,5 @@
-//! `cadmill serve`: one command starts the server, its stores and a worker, keeps the
-//! worker alive and stops all. The worker here is a script: what it does with jobs is
-//! another promise.
+//! `cadmill serve`: one command starts the server, its stores and a worker, keeps the worker alive
+//! and stops everything. The worker here is a script; other tests cover how a worker handles jobs.
 
 use crate::attacks::preceded;
 use crate::support::{Bench, Run};
@@ -11,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Dies once, and from then on runs until its standard input is closed.
+/// Dies once, and then runs until its standard input is closed.
 const WORKER: &str = r#"#!/bin/sh
 cd "$(dirname "$0")"
 env | grep '^CADMILL_' > environment
@@ -21,7 +20,7 @@ cat > /dev/null
 echo stopped >> life
 "#;
 
-/// What it notes at each start.
+/// What the script logs at each start.
 const STARTED: &str = "started worker --until-stdin-closes\n";
 
 /// An installation of `cadmill`, with the scripted worker or the real one.
@@ -48,7 +47,7 @@ impl Installation {
         let built = Path::new(env!("CARGO_BIN_EXE_cadmill"));
         for program in programs {
             let (built, installed) = (built.with_file_name(program), directory.path().join(program));
-            // A name of the same file where that can be had: a debug build is large.
+            // A hard link where possible: a debug build is large.
             if std::fs::hard_link(&built, &installed).is_err() {
                 std::fs::copy(&built, &installed).unwrap();
             }
@@ -56,14 +55,14 @@ impl Installation {
         Self { directory }
     }
 
-    /// One with the real worker.
+    /// An installation with the real worker.
     pub(crate) fn whole() -> Self {
         Self::of(&["cadmill", "cadmill-engine-host", "cadmill-converter"])
     }
 
-    /// One with the scripted worker.
+    /// An installation with the scripted worker.
     pub(crate) fn new() -> Self {
-        // The engine host too: what it is confined by is looked at first.
+        // The engine host too: its confinement is checked first.
         let Self { directory } = Self::of(&["cadmill", "cadmill-engine-host"]);
         let worker = directory.path().join("cadmill-converter");
         std::fs::write(&worker, WORKER).unwrap();
@@ -109,7 +108,7 @@ impl Installation {
             before.push(line);
             url
         });
-        // It goes on logging; a pipe that nobody reads would hold it up.
+        // The server continues to log; an unread pipe would block it.
         std::thread::spawn(move || lines.for_each(drop));
         let url = url.unwrap_or_default();
         let served = Served { child, url };
@@ -123,14 +122,14 @@ impl Served {
         self.child.id()
     }
 
-    /// Sends a signal and waits for the end; the exit code.
+    /// Sends a signal and waits for the end; returns the exit code.
     fn stop(mut self, signal: rustix::process::Signal) -> Option<i32> {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
         self.child.wait().unwrap().code()
     }
 }
 
-/// Waits until a file has this text in it.
+/// Waits until a file contains this text.
 fn wait_for(path: &Path, text: &str) {
     let start = Instant::now();
     while !std::fs::read_to_string(path).is_ok_and(|content| content.contains(text)) {
@@ -164,7 +163,7 @@ fn a_worker_that_dies_is_started_again_and_stopped_with_the_rest() {
 #[test]
 fn files_can_be_submitted_to_it() {
     let installation = Installation::new();
-    // Parts of 5 MiB, so that both ways of uploading are gone.
+    // Parts of 5 MiB, so that both kinds of upload are tested.
     let served = installation.serve(&["--api-multipart-threshold", "5M", "--api-part-size", "5M"]);
     for size in [1000, 12 << 20] {
         let bench = Bench::new();
@@ -179,7 +178,7 @@ fn files_can_be_submitted_to_it() {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let uploaded = lines.by_ref().take_while(|line| !line.ends_with("PENDING")).collect::<Vec<_>>();
         assert!(uploaded.iter().any(|line| line.ends_with(" s  uploaded")), "{uploaded:?}");
-        // Nobody converts it here.
+        // No worker converts it here.
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let rest: Vec<String> = lines.collect();
@@ -188,7 +187,7 @@ fn files_can_be_submitted_to_it() {
     assert_eq!(served.stop(rustix::process::Signal::TERM), Some(0));
 }
 
-/// The worker would end at each start, and be started again for ever.
+/// The worker would end at each start and be restarted forever.
 #[test]
 fn what_the_worker_would_refuse_is_told_at_the_start() {
     let installation = Installation::new();
@@ -226,7 +225,7 @@ fn a_wrong_configuration_is_told_whole_and_a_right_one_printed() {
     assert!(!run.stdout.contains("hunter2") && !installation.path("life").exists(), "{run:?}");
 }
 
-/// A damaged file of the data directory has a code and an exit of its own.
+/// A damaged file in the data directory has a failure code and exit code for that case.
 #[test]
 fn a_damaged_data_directory_is_told_with_its_file_and_the_way_on() {
     for damaged in ["jobs.sqlite", "objects.sqlite"] {
@@ -235,7 +234,7 @@ fn a_damaged_data_directory_is_told_with_its_file_and_the_way_on() {
         assert_eq!(served.stop(rustix::process::Signal::TERM), Some(0));
         let path = installation.path("data").join(damaged);
         assert!(path.is_file());
-        // Where the log is still there, it has the pages too.
+        // If the write-ahead log still exists, it has the pages too.
         let _ = std::fs::remove_file(path.with_extension("sqlite-wal"));
         let _ = std::fs::remove_file(path.with_extension("sqlite-shm"));
         std::fs::write(&path, "rubbish".repeat(2000)).unwrap();

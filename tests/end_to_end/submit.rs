@@ -1,5 +1,5 @@
-//! `cadmill submit` against a server that keeps the API's promises, and breaks what
-//! networks and stores break.
+//! `cadmill submit` against a server that follows the API, and that simulates failures of networks
+//! and stores.
 
 mod server;
 
@@ -26,7 +26,7 @@ fn prepare(bench: &Bench, server: &Server, more: &[&str]) -> std::process::Comma
     command
 }
 
-/// Submits the file. Nothing confidential may be printed, whatever happens.
+/// Submits the file. No confidential data may be printed in any case.
 fn submit(bench: &Bench, server: &Server, more: &[&str]) -> Run {
     let run = Run::from(prepare(bench, server, more).output().unwrap());
     for secret in [TOKEN, "signature", "/store/"] {
@@ -35,7 +35,7 @@ fn submit(bench: &Bench, server: &Server, more: &[&str]) -> Run {
     run
 }
 
-/// Files in the directory of the results, hidden ones too, without the input.
+/// Files in the result directory, including hidden ones, without the input.
 fn results(bench: &Bench) -> Vec<String> {
     let entries = std::fs::read_dir(bench.path("")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -159,7 +159,7 @@ fn names_from_the_server_stay_in_the_directory() {
         assert_eq!(results(&bench), ["town.result"], "{name}");
         assert!(!server.seen().acknowledged, "--keep");
     }
-    // Nor does a result replace the file that it was made from.
+    // A result must not replace its own input file either.
     let server = Server::start(Plan { served_name: "town.zip", ..Plan::default() });
     let bench = Bench::new();
     submit(&bench, &server, &["--json"]).failed(2, "usage.invalid");

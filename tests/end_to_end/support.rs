@@ -1,4 +1,4 @@
-//! Running the `cadmill` binary, in a workspace place of the test's own.
+//! Runs the `cadmill` binary, in a workspace directory private to the test.
 
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// The top of the repository.
+/// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ has a parent").to_owned()
 }
@@ -19,15 +19,15 @@ pub(crate) fn real(name: &str) -> PathBuf {
     path
 }
 
-/// A place to run `cadmill` in: a directory for results, and a workspace place
-/// that must be empty when the test ends.
+/// A setup to run `cadmill` in: a directory for results, and a workspace directory that must be
+/// empty when the test ends.
 pub(crate) struct Bench {
     results: TempDir,
     place: TempDir,
     variables: Vec<(String, String)>,
 }
 
-/// How one run ended.
+/// The outcome of one run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -57,7 +57,7 @@ impl Bench {
         self.results.path().join(name)
     }
 
-    /// Where `cadmill` makes its workspaces.
+    /// The directory in which `cadmill` creates its workspaces.
     pub(crate) fn place(&self) -> &Path {
         self.place.path()
     }
@@ -77,14 +77,14 @@ impl Bench {
         command
     }
 
-    /// Runs `cadmill` to its end. No workspace may be left after it.
+    /// Runs `cadmill` to its end. It must leave no workspace.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
         let run = Run::from(self.command(arguments).output().expect("cadmill starts"));
         self.assert_no_plaintext_left();
         run
     }
 
-    /// Fails the test when anything is left where workspaces are made.
+    /// Fails the test if a workspace is left.
     pub(crate) fn assert_no_plaintext_left(&self) {
         let left: Vec<_> = std::fs::read_dir(self.place()).expect("the place is there").flatten().collect();
         assert!(left.is_empty(), "left behind: {left:?}");
@@ -113,7 +113,7 @@ impl Run {
         self
     }
 
-    /// Asserts a failure with this exit code and this failure code, told in JSON.
+    /// Asserts a failure with this exit code and this failure code, reported in JSON.
     pub(crate) fn failed(self, exit: i32, code: &str) -> Value {
         assert_eq!(self.code, Some(exit), "{self:?}");
         let json = self.json();
@@ -127,13 +127,13 @@ impl Run {
     }
 }
 
-/// The children of a process, by id.
+/// The process ids of a process's children.
 pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // proc(5): the name may contain anything; after its closing bracket come state and parent.
+        // proc(5): the name may contain anything; state and parent follow its closing parenthesis.
         let parent_of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
         if parent_of.and_then(|p| p.parse().ok()) == Some(parent) {
             found.push(pid);
@@ -142,7 +142,7 @@ pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     found
 }
 
-/// The paths of all below a directory; no link is followed.
+/// All paths below a directory; symbolic links are not followed.
 pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut pending = vec![directory.to_owned()];
@@ -157,23 +157,23 @@ pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A part of names that no other test and no other run has.
+/// A name suffix that no other test and no other run has.
 pub(crate) fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Whether this compiler is here, and may write where the doubles are built. Elsewhere, as in a
-/// container or in the guest of `make nightly`, what was built before is used.
+/// Whether this compiler exists and may write where the doubles are built. Elsewhere, as in a
+/// container or in the guest of `make nightly`, earlier results are used.
 pub(crate) fn builds_with(compiler: &str) -> bool {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK).is_ok()
         && Command::new(compiler).arg("--version").output().is_ok()
 }
 
-/// Compiles a C source of the doubles. Another test or run may be using the result: it is
-/// replaced as a whole.
+/// Compiles a C source of the doubles. The result is replaced atomically, because another test or
+/// run may be using it.
 pub(crate) fn compile_c(result: &Path, arguments: &[&str], source: &str) {
     std::fs::create_dir_all(result.parent().expect("a file in a directory")).unwrap();
     let fresh = result.with_extension(format!("{}.fresh", unique()));
@@ -185,7 +185,7 @@ pub(crate) fn compile_c(result: &Path, arguments: &[&str], source: &str) {
     std::fs::rename(&fresh, result).expect("the result is in its place");
 }
 
-/// A zip archive of these entries, in memory: names, methods, contents.
+/// An in-memory zip archive of these entries: names, methods, contents.
 pub(crate) fn zipped(entries: &[(&str, zip::CompressionMethod, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, method, content) in entries {

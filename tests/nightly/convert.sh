@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# convert.sh CADMILL DIRECTORY: one conversion by each engine, with defaults.
+# convert.sh CADMILL DIRECTORY: one conversion with each engine, with defaults.
 set -eu
 
 cadmill=$1

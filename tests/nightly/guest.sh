@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the guest does, as its first process; kernel_6_1.sh reads the lines that it prints.
+# The first process of the guest; kernel_6_1.sh reads the lines that it prints.
 # guest.sh PART: `main`, `main_slow` where the processor is emulated, or `without_landlock`.
 set -u
 
@@ -22,7 +22,7 @@ as() {
 
 failures=0
 
-# step NAME COMMAND...: says how it went, and how long it took.
+# step NAME COMMAND...: runs a command, and prints its result and duration.
 step() {
     local name=$1 begun=$SECONDS
     shift
@@ -35,7 +35,7 @@ step() {
     fi
 }
 
-# The default suffices, by ABI 2 and no other.
+# The default minimum is met, with ABI 2 and no other.
 doctor() {
     local user=$1 json=/tmp/doctor-$1.json
     as "$user" "$cadmill" doctor || return 1
@@ -44,7 +44,7 @@ doctor() {
         and .engine.landlock.abi == 2 and all(.checks[]; .verdict != "missing")' "$json" >/dev/null
 }
 
-# The same bytes as outside.
+# The same bytes as outside the guest.
 convert() {
     local user=$1 out=/tmp/converted-$1
     as "$user" mkdir "$out" && as "$user" "$REPOSITORY/tests/nightly/convert.sh" "$cadmill" "$out" || return 1
@@ -59,7 +59,7 @@ attacks() {
     as "$user" env RUST_BACKTRACE=0 "$TESTS" $ATTACKS --test-threads 2 "$@"
 }
 
-# Without Landlock the default refuses, and says what to boot with.
+# Without Landlock the default is refused, with advice on what to boot with.
 advice() {
     local text
     text=$("$cadmill" doctor 2>&1)
@@ -79,9 +79,10 @@ main | main_slow)
         step "attacks as root" attacks root
         step "attacks as 65534" attacks 65534
     else
-        # All of it would take hours here, where a JVM takes ten times as long to start. Left out
-        # is what says least of this kernel: Landlock that is capped at the ABI which it has, no
-        # Landlock at all, what the watchdog holds, and most of what is below Java.
+        # All attacks would take hours here, where a JVM takes ten times as long to start.
+        # Those that reveal least about this kernel are left out: Landlock capped at the ABI
+        # that the kernel has anyway, no Landlock at all, what the watchdog enforces, and most
+        # attacks below Java.
         others=(--skip with_landlock_of_abi_2 --skip without_landlock --skip attacks::outside --skip attacks::peak
             --skip each_attack_below_java --skip attacks::posture::an_engine_cannot_write)
         echo "nightly: left out for want of KVM: ${others[*]}, and what is unconfined as 65534"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs cadmill on Debian 12's own kernel, 6.1: `cadmill doctor`, one conversion by each
-# engine and the whole table of attacks, with defaults, as root and as a plain user. And
-# once with Landlock left out of `lsm=`, where `doctor` must say what to boot with.
+# Runs cadmill on Debian 12's own kernel, 6.1: `cadmill doctor`, one conversion with each
+# engine and the whole table of attacks, with defaults, as root and as an unprivileged user.
+# Also boots once with Landlock left out of `lsm=`, where `doctor` must say what to boot with.
 #
-# That kernel has Landlock ABI 2, as those of Fargate and of the ECS AMI do, and the
-# kernel of the machine that runs the other tests is usually newer. So it is booted here
-# in qemu, with KVM where that works and else without, which is slower but no different.
-# Its root is the root of this machine, read-only, by virtiofs (Debian's cloud kernel
-# has no 9p); what is written there goes to tmpfs and is gone with the machine.
+# That kernel has Landlock ABI 2, like those of Fargate and of the ECS AMI. The machine that
+# runs the other tests usually has a newer kernel. So this one is booted in qemu, with KVM
+# where that works and otherwise with emulation, which is slower but equivalent. Its root is
+# the root of this machine, read-only, over virtiofs (Debian's cloud kernel has no 9p); writes
+# go to tmpfs and are lost when the guest ends.
 #
-# Needs root, and the packages of `make nightly`. The kernel's package is unpacked into
-# target/nightly and not installed. Bounded by NIGHTLY_SECONDS (3300). NIGHTLY_ATTACKS is
-# for work on this script: the filters of the tests that are run instead of `attacks`.
+# Needs root, and the packages of `make nightly`. The kernel package is unpacked into
+# target/nightly and not installed. Bounded by NIGHTLY_SECONDS (3300). NIGHTLY_ATTACKS is for
+# work on this script: filters of the tests to run instead of `attacks`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -27,7 +27,7 @@ die() { say "$*"; exit 1; }
 ((EUID == 0)) || die "needs root, to share this machine's files with the guest"
 mkdir -p "$place"
 
-# The newest kernel that the package linux-image-cloud-amd64 stands for.
+# The newest kernel package that linux-image-cloud-amd64 depends on.
 newest() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-6\.1\..*\)/\1/p'; }
 package=$(newest)
 [[ $package ]] || { apt-get update -q >/dev/null; package=$(newest); }
@@ -42,7 +42,7 @@ if [[ ! -e $kernel/boot/vmlinuz-$version ]]; then
     mv "$kernel.new" "$kernel"
 fi
 
-# Both virtiofsd lie outside of PATH: that of qemu 7.2, and the later one.
+# Both versions of virtiofsd are outside PATH: that of qemu 7.2, and the later one.
 for virtiofsd in /usr/lib/qemu/virtiofsd /usr/libexec/virtiofsd; do
     [[ -x $virtiofsd ]] && break
 done
@@ -65,11 +65,11 @@ trap 'exit 130' INT TERM
 # The libraries and classes of the attacks are compiled here: the guest cannot write.
 "$tests" attacks::rig jvm::doubles --quiet >/dev/null || die "the attacks cannot be built"
 
-# What each engine makes of its file on this machine; the guest's must be the same bytes.
+# The output of each engine on this machine; the guest must produce the same bytes.
 mkdir "$work/expected"
 tests/nightly/convert.sh "$target/debug/cadmill" "$work/expected" || die "this machine does not convert"
 
-# The first file system: a shell, the modules that the root needs, and the parameters.
+# The initramfs: a shell, the modules that the root file system needs, and the parameters.
 first=$work/first
 mkdir -p "$first"/{bin,proc,sys,dev,root}
 cp /bin/busybox "$first/bin/"
@@ -89,14 +89,15 @@ busybox depmod -b "$first" "$version"
 } >"$first/parameters"
 (cd "$first" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$work/first.gz"
 
-# boot OUTPUT SECONDS WORDS...: with these words for `init` and the kernel.
+# boot OUTPUT SECONDS ACCELERATOR WORDS...: boots with these words on the kernel command line,
+# for `init` too.
 boot() {
     local output=$1 limit=$2 accelerator=$3
     shift 3
     local socket=$work/virtiofs.socket
     rm -f "$socket"
-    # Each of this machine's file systems read-only beneath one directory, in a mount
-    # namespace that ends with the server.
+    # This machine's file systems, read-only below one directory, in a mount namespace that
+    # ends with the server.
     unshare --mount --propagation private tests/nightly/share.sh \
         "$work" "$repository" "$target" -- \
         "$virtiofsd" --socket-path="$socket" -o source="$work/root" -o cache=always \
@@ -122,7 +123,7 @@ boot() {
     return "$status"
 }
 
-# KVM may be there and still not start a kernel, as in some virtual machines.
+# KVM may exist and still fail to start a kernel, as in some virtual machines.
 slow="-accel tcg,thread=multi -cpu max"
 accelerator=$slow
 if [[ -w /dev/kvm ]]; then
@@ -136,7 +137,7 @@ fi
 say "kernel $version, ${accelerator/-accel /}, ${seconds} s at most"
 
 failed=0
-# check LOG WHAT: whether the guest came to its end and reported no failure.
+# check LOG WHAT: whether the guest ran to its end and reported no failure.
 check() {
     if ! grep -qa '^nightly: done, all passed' "$1"; then
         failed=1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# share.sh PLACE PATH... -- COMMAND...: in a mount namespace of its own, makes PLACE/root a
-# read-only view of this machine's file systems, those of the PATHs included, and becomes
-# COMMAND. What is no file system of files, as /proc, is left out.
+# share.sh PLACE PATH... -- COMMAND...: in a private mount namespace, mounts this machine's
+# file systems, including those of the PATHs, read-only below PLACE/root, and executes COMMAND.
+# Pseudo file systems, such as /proc, are left out.
 set -eu
 
 place=$1
@@ -20,7 +20,7 @@ mapfile -t points < <({
 
 mkdir -p "$place/root"
 for point in "${points[@]}"; do
-    # A mount point that lies in what another one hides is not there.
+    # A mount point hidden by another mount does not exist here.
     [[ -d $place/root$point && ! -L $place/root$point ]] || continue
     mount --bind "$point" "$place/root$point"
     mount -o remount,bind,ro "$place/root$point"

@@ -1,15 +1,15 @@
-//! Who calls, and the refusal of one who does not show it.
+//! The authenticated caller, and the rejection of an unauthenticated request.
 
 use crate::problem::Problem;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::Owner;
 
-/// Who calls.
+/// The authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose jobs are the caller's.
+    /// Owner of the caller's jobs.
     pub owner: Owner,
-    /// May read the audit of every job, and nothing else of others' jobs.
+    /// May read the audit of every job, but nothing else of other owners' jobs.
     pub auditor: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Who calls: every request to the jobs bears a token, and the token names an owner.
+//! Authentication: every job request carries a token, and the token identifies an owner.
 //!
-//! What is refused is told by one of four codes and never by more: which token was
-//! near, which key was tried and what a claim said stay here.
+//! Rejections are reported as one of four codes, without further detail: the response does not
+//! reveal which token was close, which key was tried or what a claim contained.
 
 mod caller;
 pub mod oidc;
@@ -16,31 +16,31 @@ use caller::invalid;
 pub use oidc::Oidc;
 pub use tokens::Tokens;
 
-/// How callers show who they are.
+/// How callers authenticate.
 pub enum Auth {
-    /// They do not: for one machine, on loopback only. Everybody is [`LOCAL_OWNER`].
+    /// No authentication: for a single machine, on loopback only. Every caller is [`LOCAL_OWNER`].
     None,
-    /// Random tokens that the operator handed out.
+    /// Random tokens issued by the operator.
     Tokens(Tokens),
-    /// Tokens (JWT) of an identity provider.
+    /// JSON Web Tokens (JWT) of an identity provider.
     Oidc(Oidc),
 }
 
-/// Who owns the jobs of a server without authentication.
+/// Owner of the jobs of a server without authentication.
 pub const LOCAL_OWNER: &str = "local";
 
-/// Longest token that is looked at, in bytes; larger ones are no token of anybody.
+/// Longest accepted token, in bytes; longer ones are rejected unread.
 const MAX_TOKEN_BYTES: usize = 8 << 10;
 
 impl Auth {
-    /// Who calls.
+    /// Identifies the caller.
     ///
     /// # Errors
     /// `auth.required`, `auth.invalid`, `auth.expired`, `auth.audience`, and
     /// `auth.unavailable` when the keys cannot be fetched.
     pub async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         match self {
-            // Every job is the caller's anyway.
+            // Every job belongs to this caller anyway.
             Self::None => match LOCAL_OWNER.parse() {
                 Ok(owner) => Ok(Caller { owner, auditor: false }),
                 Err(_) => Err(invalid()),

@@ -1,15 +1,14 @@
-//! Tokens of an identity provider: JSON Web Tokens (RFC 7519) that it signed with one
-//! of the keys it publishes.
+//! Tokens of an identity provider: JSON Web Tokens (RFC 7519), signed with one of the keys that the
+//! provider publishes.
 //!
-//! - Algorithms: RS256, ES256 and EdDSA. `none` and the symmetric ones are refused
-//!   before any key is looked at, so that a public key is never taken for a secret.
-//! - The key is chosen by the token's `kid` and must be of the algorithm's kind.
-//! - `exp`, `iss`, `aud` and the owner's claim must be there; `nbf` is honoured.
+//! - Algorithms: RS256, ES256 and EdDSA. `none` and the symmetric algorithms are rejected before a
+//!   key is selected, so a public key is never used as a shared secret.
+//! - The key is selected by the token's `kid` and must match the algorithm.
+//! - `exp`, `iss`, `aud` and the owner claim are required; `nbf` is checked if present.
 //!
-//! Keys are fetched when the first token comes, in a thread that may block, and again
-//! when a token names a key that is not known, at most once a minute: whoever sends
-//! made-up key names costs one request a minute and no more. Every quarter of an hour
-//! they are fetched anew; while the provider does not answer, the known ones stay good.
+//! Keys are fetched for the first token, on a thread that may block, and again when a token names
+//! an unknown key, at most once a minute: made-up key names cost at most one request a minute. Keys
+//! are refreshed every 15 minutes; while the provider is unreachable, the known keys remain valid.
 
 use super::caller::{Caller, invalid};
 use crate::problem::Problem;
@@ -24,27 +23,27 @@ use serde_json::{Map, Value};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// Clocks may differ by so much, in seconds.
+/// Clock skew tolerance, in seconds.
 const LEEWAY_SECONDS: u64 = 60;
-/// A new key name fetches the keys at most so often.
+/// Minimum time between two fetches for an unknown key name.
 const REFETCH: Duration = Duration::from_secs(60);
-/// While no keys are known at all, they are tried for so often.
+/// Minimum time between two fetches while no keys are known at all.
 const RETRY: Duration = Duration::from_secs(5);
-/// Keys older than this are fetched again, so that a withdrawn one stops to be good.
+/// Keys older than this are fetched again, so that a revoked key stops being accepted.
 const MAX_AGE: Duration = Duration::from_secs(15 * 60);
-/// Largest document that the provider may send, in bytes.
+/// Largest document accepted from the provider, in bytes.
 const MAX_DOCUMENT_BYTES: u64 = 512 << 10;
-/// Longest time for one document; two of them take less than a request may.
+/// Time limit for one document. Two documents take less than the time limit of a request.
 const FETCH_TIME: Duration = Duration::from_secs(4);
 
-/// The word that makes a caller an auditor.
+/// The claim value that makes a caller an auditor.
 const AUDITOR: &str = "cadmill.auditor";
 
-/// Checks tokens of one identity provider.
+/// Validates tokens of one identity provider.
 pub struct Oidc {
     settings: Settings,
     keys: RwLock<Known>,
-    /// Held while the keys are fetched, so that one request fetches for all.
+    /// Held while keys are fetched, so that concurrent requests share one fetch.
     fetching: tokio::sync::Mutex<()>,
 }
 
@@ -56,10 +55,10 @@ struct Known {
 }
 
 impl Oidc {
-    /// Checks tokens by these settings. Fetches nothing yet.
+    /// Creates the validator. Does not fetch anything yet.
     ///
     /// # Errors
-    /// A sentence, when a URL is neither https nor on loopback, or a text is empty.
+    /// A message, when a URL is neither https nor on loopback, or a value is empty.
     pub fn new(settings: Settings) -> Result<Self, String> {
         for url in [Some(&settings.issuer), settings.jwks_url.as_ref()].into_iter().flatten() {
             check_url(url)?;
@@ -72,7 +71,7 @@ impl Oidc {
         Ok(Self { settings, keys: RwLock::default(), fetching: tokio::sync::Mutex::new(()) })
     }
 
-    /// Whose token this is.
+    /// The owner of this token.
     pub(super) async fn caller(&self, token: &str) -> Result<Caller, Problem> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
@@ -86,8 +85,8 @@ impl Oidc {
         Ok(Caller { owner, auditor: role.is_some_and(has_auditor) })
     }
 
-    /// The key of this name for this algorithm. A token without a key name is good
-    /// for a provider that has a single key.
+    /// The key with this name for this algorithm. A token without a key name is accepted if the
+    /// provider has a single key.
     async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Jwk, Problem> {
         let known = self.known();
         let found = find(&known.keys, kid, algorithm);
@@ -107,16 +106,17 @@ impl Oidc {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The keys after a fetch, or as they are when one was tried lately.
+    /// The keys after a fetch, or the current ones if a fetch was attempted recently.
     async fn refreshed(&self, seen: Option<Instant>) -> Known {
         let _one_at_a_time = self.fetching.lock().await;
         let mut known = self.known();
         let pause = if known.fetched.is_some() { REFETCH } else { RETRY };
-        // Another fetched while this one waited, or it is too early.
+        // Another request fetched the keys while this one waited, or it is too early.
         if known.attempted != seen || known.attempted.is_some_and(|at| at.elapsed() < pause) {
             return known;
         }
-        // Before the fetch: a request that is given up meanwhile has tried all the same.
+        // Recorded before the fetch: a request that is abandoned meanwhile still counts as an
+        // attempt.
         known.attempted = Some(Instant::now());
         self.remember(known.clone());
         let settings = self.settings.clone();
@@ -138,8 +138,8 @@ impl Oidc {
     }
 }
 
-/// Whether the claim is the word, a list that has it, or words with spaces between, as
-/// `scope` has them (RFC 8693, 4.2).
+/// Whether the claim equals the word, is a list that contains it, or is a space-separated string
+/// that contains it, as in `scope` (RFC 8693, 4.2).
 fn has_auditor(claim: &Value) -> bool {
     match claim {
         Value::String(words) => words.split(' ').any(|word| word == AUDITOR),
@@ -156,7 +156,7 @@ fn find(keys: &[Jwk], kid: Option<&str>, algorithm: Algorithm) -> Option<Jwk> {
     }
 }
 
-/// Whether the key is for signatures of this algorithm.
+/// Whether the key is intended for signatures with this algorithm.
 fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     let kind = match &key.algorithm {
         AlgorithmParameters::RSA(_) => algorithm == Algorithm::RS256,
@@ -181,7 +181,7 @@ fn verify(
 ) -> Result<Map<String, Value>, Problem> {
     let key = DecodingKey::from_jwk(key).map_err(|_| invalid())?;
     let mut validation = Validation::new(algorithm);
-    // Below, by two clocks.
+    // Checked below, against two clocks.
     validation.validate_exp = false;
     validation.set_issuer(&[&settings.issuer]);
     validation.set_audience(&[&settings.audience]);
@@ -194,14 +194,14 @@ fn verify(
     };
     let claims: Map<String, Value> =
         jsonwebtoken::decode(token, &key, &validation).map(|data| data.claims).map_err(refused)?;
-    // The machine's clock may have stepped, and may have been wrong before: a token that is
-    // good by either clock is good.
+    // The system clock may have stepped, and may have been wrong before the step: a token is
+    // accepted if either clock accepts it.
     in_time(&claims, SteadyClock.now() / 1000).or_else(|_| in_time(&claims, SystemClock.now() / 1000))?;
     Ok(claims)
 }
 
-/// Whether the token is good at this time, in seconds since 1970. A NumericDate may have
-/// a fraction (RFC 7519, 2).
+/// Whether the token is valid at this time, in seconds since 1970. A NumericDate may have a
+/// fraction (RFC 7519, 2).
 fn in_time(claims: &Map<String, Value>, now: u64) -> Result<(), Problem> {
     let now = now as f64;
     let leeway = LEEWAY_SECONDS as f64;
@@ -216,7 +216,7 @@ fn in_time(claims: &Map<String, Value>, now: u64) -> Result<(), Problem> {
     }
 }
 
-/// The provider's keys. Blocks. Reasons name the step, not what was sent.
+/// Fetches the provider's keys. Blocks. Error texts name the step, not the content received.
 fn fetch(settings: &Settings) -> Result<Vec<Jwk>, String> {
     let agent = agent();
     let url = match &settings.jwks_url {
@@ -224,7 +224,7 @@ fn fetch(settings: &Settings) -> Result<Vec<Jwk>, String> {
         None => {
             let issuer = settings.issuer.trim_end_matches('/');
             let document = get(&agent, &format!("{issuer}/.well-known/openid-configuration"))?;
-            // OpenID Connect Discovery 1.0, 4.3: the document is the issuer's own.
+            // OpenID Connect Discovery 1.0, 4.3: `issuer` must match the configured issuer.
             if document["issuer"].as_str() != Some(&settings.issuer) {
                 return Err("the discovery document belongs to another issuer".to_owned());
             }
@@ -235,7 +235,7 @@ fn fetch(settings: &Settings) -> Result<Vec<Jwk>, String> {
     };
     let document = get(&agent, &url)?;
     let keys = document["keys"].as_array().ok_or("the key document has no keys")?;
-    // Keys of kinds that are not known are somebody else's.
+    // Unknown key types are ignored: they are for other clients.
     Ok(keys.iter().filter_map(|key| serde_json::from_value(key.clone()).ok()).collect())
 }
 
@@ -246,7 +246,7 @@ fn get(agent: &ureq::Agent, url: &str) -> Result<Value, String> {
     serde_json::from_slice(&body).map_err(|_| "the response is not JSON".to_owned())
 }
 
-/// Follows no redirect: where the keys are is a matter of configuration.
+/// Does not follow redirects: the location of the keys is set by the configuration.
 fn agent() -> ureq::Agent {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ureq::tls::TlsConfig::builder().unversioned_rustls_crypto_provider(crypto).build();
@@ -259,7 +259,7 @@ fn agent() -> ureq::Agent {
         .new_agent()
 }
 
-/// Keys that came over an open network would be anybody's.
+/// Keys must not be fetched over an unprotected network: an attacker could replace them.
 fn check_url(url: &str) -> Result<(), String> {
     let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
     let local = loopback.iter().any(|start| {

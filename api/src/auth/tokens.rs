@@ -1,9 +1,9 @@
-//! Tokens that the operator handed out. The server knows their SHA-256 only.
+//! Static tokens issued by the operator. The server stores only their SHA-256 digests.
 //!
-//! A plain SHA-256 is right here, and a slow password hash would only cost time: these
-//! tokens are random and have 32 characters at least, so nobody finds one by trying,
-//! not even from the digest. A password that a person chose must not be used; tokens
-//! that are shorter are never accepted, whatever the table says.
+//! A plain SHA-256 is sufficient; a slow password hash would only cost time. The tokens are random
+//! and at least 32 characters long, so they cannot be found by brute force, even from the digest.
+//! Do not use a password that a person chose. Shorter tokens are never accepted, even if the table
+//! lists them.
 
 use super::caller::Caller;
 use cadmill_stores::config::Token;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// Shortest token, in characters.
 pub const MIN_TOKEN_LENGTH: usize = 32;
 
-/// The digests of the tokens and whose each is. One owner may have several.
+/// Token digests with their owners. One owner may have several tokens.
 #[derive(Clone, Default)]
 pub struct Tokens(Vec<([u8; 32], Caller)>);
 
@@ -20,7 +20,7 @@ impl Tokens {
     /// Accepts these tokens.
     ///
     /// # Errors
-    /// A sentence, for a digest that is none or is listed twice, and for an empty list.
+    /// A message, for a malformed digest, a digest that is listed twice, or an empty list.
     pub fn new<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> Result<Self, String> {
         let mut known: Vec<([u8; 32], Caller)> = Vec::new();
         for Token { owner, sha256, auditor } in tokens {
@@ -38,13 +38,13 @@ impl Tokens {
         Ok(Self(known))
     }
 
-    /// The SHA-256 of a token, in hexadecimal, as [`Tokens::new`] takes it.
+    /// The SHA-256 of a token, in hexadecimal, as accepted by [`Tokens::new`].
     pub fn digest(token: &str) -> String {
         Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whose token this is. Takes as long for every token of a length: each digest is
-    /// compared to its end, and so is each after a match.
+    /// The owner of this token. Runs in constant time for tokens of the same length: every digest
+    /// is compared in full, also after a match.
     pub(super) fn caller(&self, token: &str) -> Option<Caller> {
         let presented: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let mut found = None;
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(tokens.caller(&long).unwrap().owner.as_str(), "ann");
         assert_eq!(tokens.caller(&other).unwrap().owner.as_str(), "bob");
         assert!(!tokens.caller(&long).unwrap().auditor);
-        // Listed, but a token that short can be guessed.
+        // Listed, but a token this short can be guessed.
         assert_eq!(tokens.caller(short), None);
         assert_eq!(tokens.caller(&"c".repeat(32)), None);
     }

@@ -1,8 +1,8 @@
-//! What every answer carries, and the one line that the log has of each request.
+//! The common response headers, and the access log: one line per request.
 //!
-//! The line names the route's template, never the path or the query: they have ids
-//! and page marks of owners, and what strangers send. Who adds TLS, the proxy, adds
-//! `Strict-Transport-Security`: this server speaks plain HTTP, where it means nothing.
+//! The line contains the route template, never the path or the query: these contain owners' ids and
+//! page tokens, and arbitrary text of strangers. The proxy that terminates TLS sets
+//! `Strict-Transport-Security`: this server speaks plain HTTP, where the header has no effect.
 
 use crate::problem::Problem;
 use axum::extract::{MatchedPath, Request};
@@ -15,15 +15,15 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::{Instant, SystemTime};
 
-/// The header that carries the request's name, in the request and in the answer.
+/// The header with the request id, in the request and in the response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// In an answer's extensions: the job that the request was about.
+/// Response extension: the job that the request was about.
 #[derive(Clone, Copy)]
 pub struct LogFields(pub JobId);
 
-/// Middleware, the outermost: names the request, turns a panic into a problem, adds
-/// the headers, writes the line.
+/// Outermost middleware: assigns the request id, turns a panic into a problem response, adds the
+/// headers and writes the log line.
 pub async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
@@ -31,7 +31,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answer.unwrap_or_else(|_| {
-        // The panic's text is in the log already; it may hold anything.
+        // The panic message is already in the log; it may contain anything.
         tracing::error!(request.id = id, "a request panicked");
         Problem::new(FailureCode::ServerInternal, "the server failed").into_response()
     });
@@ -49,7 +49,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// A method by its name, if it is one that is known: others are a stranger's text.
+/// The name of a known method; others are a stranger's text and are not logged.
 fn shown(method: &axum::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -63,7 +63,7 @@ fn shown(method: &axum::http::Method) -> &'static str {
     }
 }
 
-/// The name that the client gave the request, or a new one.
+/// The request id sent by the client, or a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let sane = |text: &&str| {
@@ -73,7 +73,7 @@ fn request_id(headers: &HeaderMap) -> String {
 }
 
 fn add_headers(headers: &mut HeaderMap, id: &str) {
-    // Here and not by hyper, whose own date stands still while the clock is set back.
+    // Set here and not by hyper, whose cached date stands still while the clock is set back.
     if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
         headers.insert(header::DATE, date);
     }

@@ -1,5 +1,4 @@
-//! What stands around the routes: the rates of callers, the access log and the headers of
-//! every answer.
+//! Middleware around the routes: rate limits, the access log and the common response headers.
 
 pub mod access_log;
 pub mod rate_limit;

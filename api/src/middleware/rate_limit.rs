@@ -1,7 +1,7 @@
-//! Counts requests, and bounds how long one may take.
+//! Rate limits and the time limit of a request.
 //!
-//! Health checks count in no limit: a stranger's requests must not take the server out
-//! of service.
+//! Health checks are exempt from all limits: requests of strangers must not make the server appear
+//! unhealthy.
 
 use crate::client;
 use crate::problem::Problem;
@@ -19,8 +19,8 @@ pub async fn open(State(state): State<ApiState>, request: Request, next: Next) -
     }
 }
 
-/// Middleware: finds out whose the request is and counts it. What is
-/// refused counts for the client's address, so that guessing has a limit too.
+/// Middleware: authenticates the request and counts it for its owner. A rejected request counts for
+/// the client's address, so that guessing tokens is limited too.
 pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let peer = client::address(&request, &state.settings.config.trusted_proxies);
     let caller = match state.settings.auth.caller(request.headers()).await {
@@ -40,8 +40,8 @@ pub async fn owned(State(state): State<ApiState>, mut request: Request, next: Ne
     response
 }
 
-/// Middleware: gives up on a request that takes too long. Its work stops at the next
-/// point where it waits; each request can be made again.
+/// Middleware: aborts a request that takes too long. Its work stops at the next await point; every
+/// request can be repeated.
 pub async fn time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(state.settings.request_time, next.run(request)).await {
         Ok(response) => response,

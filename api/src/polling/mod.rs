@@ -1,5 +1,5 @@
-//! Clients that ask for the state of a job: who they are and when they stop ([`tracker`]),
-//! and when they should ask again ([`pacing`]).
+//! Polling clients: which jobs they poll and when they stop ([`tracker`]), and when they should
+//! poll again ([`pacing`]).
 
 pub mod pacing;
 pub mod tracker;

@@ -1,25 +1,26 @@
-//! When to ask again: what this server has seen of how fast jobs are done, and what
-//! the record says of this one.
+//! When a client should poll again, from the observed speed of finished jobs and the record of this
+//! job.
 //!
-//! Nothing depends on the answer but how often a client asks.
+//! The estimate affects only how often a client polls.
 
 use cadmill_core::domain::job::{Job, Millis, Stage, State};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Never sooner.
+/// Shortest pause.
 pub const MIN_PAUSE: Duration = Duration::from_millis(250);
-/// Never later.
+/// Longest pause.
 pub const MAX_PAUSE: Duration = Duration::from_secs(15);
 
-/// Bytes of input that are done in a second, before any job was seen.
+/// Bytes of input per second, before any job has finished.
 const FIRST_GUESS: f64 = 10e6;
 /// Weight of the latest job.
 const WEIGHT: f64 = 0.2;
-/// No job takes less, in seconds, however small its file: starting an engine does.
+/// Minimum duration of a job, in seconds, whatever the file size: the time to start an engine.
 const LEAST_SECONDS: f64 = 0.3;
 
-/// The mean speed of finished jobs, in bytes of input a second; later ones weigh more.
+/// Moving average of the speed of finished jobs, in bytes of input per second; recent jobs weigh
+/// more.
 pub struct Throughput(Mutex<f64>);
 
 impl Default for Throughput {
@@ -29,7 +30,7 @@ impl Default for Throughput {
 }
 
 impl Throughput {
-    /// Counts a job that is done. Each must be counted once.
+    /// Adds a finished job. Each job must be added once.
     pub fn record(&self, job: &Job) {
         let (Some(claimed), Some(ended)) = (job.times.claimed, job.times.ended) else { return };
         let seconds = ended.saturating_sub(claimed) as f64 / 1000.0;
@@ -40,24 +41,24 @@ impl Throughput {
         }
     }
 
-    /// How long to wait before asking for this job again; none when it has ended.
+    /// How long to wait before the next poll of this job; none when it has ended.
     pub fn pause(&self, job: &Job, now: Millis) -> Option<Duration> {
         let speed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let total = (job.order.size_bytes as f64 / speed).max(LEAST_SECONDS);
         let left = match job.state {
             State::Processing => left(job, total, now),
-            // It is not uploaded yet, or waits for a worker: all is to be done.
+            // Not uploaded yet, or waiting for a worker: all of the work remains.
             State::Pending => total,
             _ => return None,
         };
-        // A third: who asks so often learns of the end at most half as late again.
+        // A third: a client that polls this often sees the end at most half as late again.
         let pause = Duration::try_from_secs_f64(left / 3.0).unwrap_or(MAX_PAUSE);
         Some(pause.clamp(MIN_PAUSE, MAX_PAUSE))
     }
 }
 
-/// Seconds that a job in work still takes: by its progress where it has some, else by
-/// its size. The clocks of two machines meet here; a wrong one makes a wrong guess.
+/// Estimated seconds until a job in progress ends: from its progress if it has some, else from its
+/// size. The times come from the clocks of two machines; clock skew only makes the estimate worse.
 fn left(job: &Job, total: f64, now: Millis) -> f64 {
     let elapsed = now.saturating_sub(job.times.claimed.unwrap_or(now)) as f64 / 1000.0;
     let done = done(job);
@@ -65,7 +66,7 @@ fn left(job: &Job, total: f64, now: Millis) -> f64 {
     if done < 0.05 { by_size } else { elapsed * (1.0 - done) / done }
 }
 
-/// How much of the whole is done, from 0 to 1, if stages took their usual shares.
+/// Fraction of the whole job that is done, from 0 to 1, assuming typical shares of the stages.
 fn done(job: &Job) -> f64 {
     let progress = f64::from(job.progress) / 1000.0;
     let (before, share) = match job.stage {
@@ -113,7 +114,7 @@ mod tests {
         let mut job = job(8 << 30);
         (job.state, job.stage, job.progress) = (State::Processing, Some(Stage::Convert), 500);
         job.times.claimed = Some(0);
-        // 60 % in 9 s: 6 s are left.
+        // 60 % in 9 s: 6 s remain.
         let pause = Throughput::default().pause(&job, 9_000).unwrap();
         assert_eq!(pause.as_millis(), 2_000);
     }
@@ -127,7 +128,7 @@ mod tests {
         seen.record(&done);
         assert!(seen.pause(&job(60_000_000), 0).unwrap() < before);
         assert_eq!(seen.pause(&done, 0), None);
-        // A clock that stood still says nothing.
+        // A zero duration carries no information.
         done.times.ended = Some(0);
         seen.record(&done);
         assert!(seen.pause(&job(60_000_000), 0).unwrap() >= MIN_PAUSE);

@@ -1,8 +1,8 @@
-//! Who asks for which job, how often, and who stopped asking before the end.
+//! Which jobs are polled, how often, and which clients stopped polling before the end.
 //!
-//! The table is in memory and bounded: of more than [`MAX_POLLERS`] jobs the one that
-//! was not asked for longest is forgotten. It is for the log and for counts in the
-//! record; nothing depends on it, and a restart forgets it.
+//! The table is in memory and bounded: beyond [`MAX_POLLERS`] jobs, the job that was not polled for
+//! the longest time is evicted. It serves the log and the poll counts in the record; nothing else
+//! depends on it, and a restart clears it.
 
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Jobs that are remembered.
+/// Maximum number of tracked jobs.
 pub const MAX_POLLERS: usize = 100_000;
-/// A client that has not asked for so long, or for three of its pauses, gave up.
+/// A client that has not polled for this long, or for three of its pauses if that is longer, gave
+/// up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pollers of all jobs.
@@ -22,7 +23,7 @@ pub struct Pollers(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     by_job: HashMap<JobId, Poller>,
-    /// Jobs by their latest poll, the oldest first.
+    /// Jobs by their latest poll, oldest first.
     by_turn: BTreeMap<u64, JobId>,
     turn: u64,
 }
@@ -30,32 +31,32 @@ struct Table {
 struct Poller {
     turn: u64,
     polls: u64,
-    /// Polls that the record does not count yet.
+    /// Polls not yet added to the record.
     uncounted: u64,
     latest: Instant,
     pause: Duration,
     ended: bool,
 }
 
-/// What one poll means.
+/// The outcome of one poll.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Polled {
-    /// Polls of this job so far, this one included.
+    /// Polls of this job so far, including this one.
     pub polls: u64,
-    /// Time since the one before.
+    /// Time since the previous poll.
     pub since: Option<Duration>,
-    /// The end of the job was seen for the first time.
+    /// This poll is the first that reported the end of the job.
     pub saw_end: bool,
     /// Polls to add to the record now.
     pub count: u64,
 }
 
-/// A job that nobody asks for any more.
+/// A job that is no longer polled.
 #[derive(Debug, PartialEq, Eq)]
 pub struct IdlePoller {
     /// The job.
     pub job: JobId,
-    /// Polls of it.
+    /// Polls of the job.
     pub polls: u64,
     /// Polls to add to the record.
     pub count: u64,
@@ -64,7 +65,7 @@ pub struct IdlePoller {
 }
 
 impl Pollers {
-    /// Notes a poll. `pause` is what the client was told to wait.
+    /// Records a poll. `pause` is the pause that the client was asked to make.
     pub fn polled(&self, job: JobId, state: State, pause: Option<Duration>, now: Instant) -> Polled {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.turn += 1;
@@ -92,7 +93,7 @@ impl Pollers {
         Polled { polls: polls + 1, since, saw_end, count }
     }
 
-    /// Takes out the jobs that nobody asks for any more.
+    /// Removes and returns the jobs that are no longer polled.
     pub fn sweep(&self, now: Instant) -> Vec<IdlePoller> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_silent =
@@ -156,7 +157,7 @@ mod tests {
         for number in 0..u32::try_from(MAX_POLLERS).unwrap() {
             pollers.polled(id(number), State::Pending, None, now);
         }
-        // The first is asked for again, so the second is the oldest.
+        // The first job is polled again, so the second is the oldest.
         pollers.polled(id(0), State::Pending, None, now);
         pollers.polled(id(u32::MAX), State::Pending, None, now);
         assert_eq!(pollers.polled(id(0), State::Pending, None, now).polls, 3);

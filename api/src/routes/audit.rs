@@ -1,8 +1,7 @@
-//! How the ledgers of a job end: what an auditor compares the ledgers themselves with.
+//! The ledger heads of a job, against which an auditor verifies the ledgers.
 //!
-//! Heads name no file and no content. They are answered as the workers wrote them: this
-//! server has no key, and whoever relies on one verifies it, with a public key that
-//! does not come from here.
+//! Heads contain neither file names nor content. They are returned as the workers wrote them: this
+//! server has no key. A reader must verify them with a public key from another source.
 
 use crate::auth::Caller;
 use crate::extract::{JobPath, no_such_job};
@@ -17,53 +16,54 @@ use cadmill_core::domain::ledger::SignedHead;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How the ledgers of a job end.
+/// The ledger heads of a job.
 #[derive(Serialize, ToSchema)]
 #[schema(as = JobAudit)]
 pub(super) struct AuditBody {
-    /// The job.
+    /// The job id.
     #[schema(format = "uuid")]
     job_id: String,
-    /// Attempts so far. One without an entry below has not ended yet, or its worker died.
+    /// Attempts so far. An attempt without an entry below has not ended yet, or its worker died.
     attempts_made: u32,
-    /// Entries that had to make room for newer ones.
+    /// Number of entries dropped in favour of newer ones.
     dropped: u32,
-    /// The ends of the ledgers, as they came.
+    /// The ledger heads, in the order of arrival.
     attempts: Vec<AuditedAttempt>,
 }
 
-/// How one ledger ends.
+/// The head of one ledger.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AuditedAttempt {
-    /// The attempt.
+    /// The attempt number.
     attempt: u32,
-    /// 0 for the attempt itself; what a killed worker left is destroyed in parts 1, 2, ….
+    /// 0 for the attempt itself; 1, 2, … for the destruction of the remains of a killed worker.
     part: u32,
-    /// What is signed: this object with sorted keys and without spaces.
+    /// The signed data: this object with sorted keys and without whitespace.
     head: HeadBody,
-    /// The Ed25519 signature of the head, in base64; null when the worker had no key.
+    /// Ed25519 signature of the head, in base64; null when the worker had no key.
     signature: Option<String>,
-    /// Name of the key: SHA-256 of its SubjectPublicKeyInfo (DER).
+    /// Key id: SHA-256 of its SubjectPublicKeyInfo (DER).
     key_id: Option<String>,
-    /// The SubjectPublicKeyInfo (DER) in base64. A hint: get the key from the operator.
+    /// SubjectPublicKeyInfo (DER) in base64. Do not rely on it for verification: get the key from
+    /// the operator.
     public_key: Option<String>,
 }
 
-/// The end of a ledger.
+/// The last record of a ledger.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LedgerHead)]
 pub(super) struct HeadBody {
     /// Name of the format.
     format: String,
-    /// SHA-256 of the last line with its LF.
+    /// SHA-256 of the last line including its LF.
     last_hash: String,
     /// Number of the last record, from 0.
     last_seq: u64,
-    /// The ledger: job, attempt and part.
+    /// Identity of the ledger: job, attempt and part.
     ledger: String,
 }
 
-/// How the ledgers of a job end: for its owner, and for auditors.
+/// Get the ledger heads of a job: for its owner, and for auditors.
 #[utoipa::path(get, path = "/api/jobs/{job_id}/audit", tag = "jobs",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 200, description = "The heads of its ledgers.", body = AuditBody)))]

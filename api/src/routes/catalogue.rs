@@ -1,5 +1,4 @@
-//! What does not change while the server runs: failures, formats, and the description
-//! of the API itself.
+//! Data that is constant while the server runs: failures, formats and the OpenAPI document.
 
 use crate::schema::{Document, FaultName};
 use axum::http::header;
@@ -11,48 +10,48 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// What [`formats`] answers with.
+/// Response of `/api/formats`.
 #[derive(Clone)]
 pub(crate) struct Formats(pub(crate) Arc<[EngineFormats]>);
 
-/// One way to fail.
+/// A failure code.
 #[derive(Serialize, ToSchema)]
 pub struct FailureEntry {
-    /// The stable code.
+    /// The stable failure code.
     #[schema(value_type = String)]
     code: FailureCode,
     /// Who has to act.
     #[schema(value_type = FaultName)]
     fault: Fault,
-    /// Whether the same job or request can succeed when it is tried again unchanged.
+    /// Whether the same job or request can succeed when it is retried unchanged.
     retryable: bool,
-    /// One sentence.
+    /// The meaning, in one sentence.
     meaning: &'static str,
-    /// What to do, in one sentence.
+    /// How to resolve the failure, in one sentence.
     hint: &'static str,
 }
 
-/// What one engine reads and writes.
+/// Formats that an engine reads and writes.
 #[derive(Serialize, ToSchema)]
 pub struct Engine {
-    /// The engine's name.
+    /// Name of the engine.
     engine: String,
     /// Extensions of the files that it reads, in lower case, without a dot.
     inputs: Vec<String>,
-    /// Formats that it writes; of those that share an extension the first is meant by it.
+    /// Formats that it writes. If several share an extension, the extension selects the first.
     outputs: Vec<Output>,
 }
 
 /// A format that an engine writes.
 #[derive(Serialize, ToSchema)]
 pub struct Output {
-    /// The engine's own name for it.
+    /// The engine's own name for the format.
     id: String,
     /// Its extension, in lower case, without a dot.
     extension: String,
 }
 
-/// All failures that a job or a request can end with.
+/// List all failures that a job or a request can end with.
 #[utoipa::path(get, path = "/api/failures", tag = "catalogue",
     responses((status = 200, description = "Every failure code.", body = Vec<FailureEntry>)))]
 pub(super) async fn failures() -> Json<Vec<FailureEntry>> {
@@ -66,7 +65,7 @@ pub(super) async fn failures() -> Json<Vec<FailureEntry>> {
     Json(FailureCode::ALL.iter().map(entry).collect())
 }
 
-/// What each engine reads and writes.
+/// List the formats that each engine reads and writes.
 #[utoipa::path(get, path = "/api/formats", tag = "catalogue",
     responses((status = 200, description = "Every engine, in the order in which one is chosen.", body = Vec<Engine>)))]
 pub(super) async fn formats(Extension(Formats(engines)): Extension<Formats>) -> Json<Vec<Engine>> {
@@ -82,7 +81,7 @@ pub(super) async fn formats(Extension(Formats(engines)): Extension<Formats>) -> 
     Json(engines.iter().map(engine).collect())
 }
 
-/// This description.
+/// This OpenAPI document.
 #[utoipa::path(get, path = "/openapi.json", tag = "catalogue",
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object, content_type = "application/json")))]
 pub(super) async fn openapi_json(Extension(document): Extension<Document>) -> impl IntoResponse {

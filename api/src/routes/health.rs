@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether what it depends on answers.
+//! Liveness and readiness.
 
 use crate::problem::Problem;
 use crate::readiness::FRESH;
@@ -8,14 +8,14 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 
-/// Whether the server lives.
+/// Liveness check: the server process responds.
 #[utoipa::path(get, path = "/healthz", tag = "health",
     responses((status = 200, description = "The server is running.", body = String, content_type = "text/plain", example = "ok\n")))]
 pub(super) async fn healthz() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain")], "ok\n")
 }
 
-/// Whether the server can do its work: the stores answer and take writes.
+/// Readiness check: the stores respond and accept writes.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, description = "The stores respond.", body = String, content_type = "text/plain", example = "ready\n")))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<impl IntoResponse, Problem> {

@@ -1,8 +1,8 @@
-//! Making, listing and ending jobs.
+//! Creating, listing and ending jobs.
 //!
-//! A job is made in this order: everything is checked, the record is written, and only
-//! then is there a way to upload. So nobody can upload what has no record, and a
-//! process that dies in between leaves a record that expires.
+//! A job is created in this order: the order is validated, the record is written, and only then is
+//! an upload URL issued. So nothing can be uploaded without a record, and a process that dies in
+//! between leaves a record that expires.
 
 use crate::extract::{JobPath, Json, Query, no_such_job};
 use crate::middleware::access_log::LogFields;
@@ -27,28 +27,28 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-/// Options of one job.
+/// Maximum number of options of a job.
 const MAX_OPTIONS: usize = 32;
-/// Length of an option's name, in characters.
+/// Maximum length of an option name, in characters.
 const MAX_OPTION_NAME: usize = 64;
-/// Length of an option's value, of a root and of a format, in characters.
+/// Maximum length of an option value, a root and a format, in characters.
 const MAX_OPTION_VALUE: usize = 1024;
 const MAX_ROOT: usize = 1024;
 const MAX_FORMAT: usize = 64;
-/// Jobs on a page, unless the request says otherwise, and at most.
+/// Default and maximum number of jobs on a page.
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100;
 
-/// Whether one output file is zipped.
+/// Whether a single output file is zipped.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Compress)]
 enum CompressMode {
-    /// It is given as it is: the default.
+    /// Not zipped (default).
     Never,
-    /// It is zipped if it is text and large.
+    /// Zipped if it is text and large.
     Auto,
-    /// It is zipped.
+    /// Always zipped.
     Always,
 }
 
@@ -62,37 +62,37 @@ impl CompressMode {
     }
 }
 
-/// An order for a conversion.
+/// A conversion order.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewJob, example = json!({
     "file_name": "town.zip", "size_bytes": 1_610_612_736_u64, "target_format": "dxf", "root": "town/roads.shp"
 }))]
 pub(super) struct NewJob {
-    /// The file's name: 255 bytes of UTF-8 at most, without `/`, `\` and control
-    /// characters, and neither `.` nor `..`.
+    /// File name: at most 255 bytes of UTF-8, without `/`, `\` and control characters, and neither
+    /// `.` nor `..`.
     #[schema(min_length = 1, max_length = 255)]
     file_name: String,
-    /// Size of the file, in bytes. The upload must have it.
+    /// Size of the file, in bytes. The upload must have exactly this size.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 5_497_558_138_880_i64)]
     size_bytes: u64,
-    /// An extension that an engine writes, e.g. `dxf`, or an engine's own name for a
-    /// format. See `/api/formats`.
+    /// Output format: an extension that an engine writes, e.g. `dxf`, or the engine's own name for
+    /// a format. See `/api/formats`.
     #[schema(min_length = 1, max_length = 64)]
     target_format: String,
-    /// Options for the engine.
+    /// Engine options.
     #[serde(default)]
     options: Option<BTreeMap<String, String>>,
-    /// The file to convert, by its path in the archive.
+    /// Path of the file to convert within the archive.
     #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     root: Option<String>,
-    /// Whether one output file is zipped: `auto` zips it if it is text and large. Several
-    /// files always become one zip archive.
+    /// Whether a single output file is zipped: `auto` zips it if it is text and large. Multiple
+    /// output files are always returned as one ZIP archive.
     #[serde(default)]
     compress: Option<CompressMode>,
-    /// A name for the job: a UUID in lower case. Sending the same order with the same
-    /// name again makes no second job.
+    /// Idempotency key and id of the job: a UUID in lower case. Sending the same order with the
+    /// same id again does not create a second job.
     #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     job_id: Option<String>,
     /// SHA-256 of the file, in hexadecimal.
@@ -100,8 +100,8 @@ pub(super) struct NewJob {
     checksum_sha256: Option<String>,
 }
 
-/// A number of bytes. JSON has one kind of number: `1000.0` is 1000 (JSON Schema Core
-/// 2020-12, 4.2.3), as long as it is exact, below 2 to the 53rd.
+/// A number of bytes. JSON has one number type: `1000.0` equals 1000 (JSON Schema Core 2020-12,
+/// 4.2.3), as long as it is exact, i.e. below 2 to the 53rd.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     const EXACT: f64 = (1_u64 << 53) as f64;
     let number = serde_json::Number::deserialize(deserializer)?;
@@ -110,49 +110,49 @@ fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
     size.ok_or_else(|| serde::de::Error::custom("size_bytes must be an integer"))
 }
 
-/// A job that was made, or was there.
+/// A job that was created, or that already existed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct JobCreated {
-    /// The job.
+    /// The job id.
     #[schema(format = "uuid")]
     job_id: String,
-    /// Where it stands.
+    /// State of the job.
     #[schema(value_type = crate::schema::StateName)]
     state: JobState,
-    /// Where to ask for it.
+    /// URL for polling the status.
     status_url: String,
     /// How to upload the file; null when the job no longer waits for it.
     upload: Option<Upload>,
 }
 
-/// One page of jobs, the newest first.
+/// One page of jobs, newest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct JobPage {
-    /// The jobs, without their downloads.
+    /// The jobs, without download URLs.
     jobs: Vec<StatusBody>,
     /// Jobs of this page whose records cannot be read; the operator has to act.
     unreadable: u32,
-    /// What `page` has to be for the next page; null when this is the last.
+    /// Value of `page` for the next page; null on the last page.
     next_page: Option<String>,
 }
 
-/// Which page of jobs.
+/// Selects a page of jobs.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Jobs on a page.
+    /// Maximum number of jobs on the page.
     #[param(minimum = 1, maximum = 100, default = 20, nullable = false)]
     limit: Option<u32>,
-    /// The `next_page` of an earlier answer.
+    /// The `next_page` of an earlier response.
     #[param(min_length = 1, max_length = 2048, nullable = false)]
     page: Option<String>,
 }
 
-/// Make a job. The answer says how to upload the file.
+/// Create a job.
 ///
-/// With a `job_id` the request can be repeated: the same order answers 200 with fresh
-/// URLs, another one 409.
+/// The response describes how to upload the file. With a `job_id` the request is idempotent:
+/// repeating the same order returns 200 with fresh URLs; a different order returns 409.
 #[utoipa::path(post, path = "/api/jobs", tag = "jobs", request_body = NewJob,
     responses(
         (status = 201, description = "The job was created.", body = JobCreated,
@@ -185,7 +185,7 @@ pub(super) async fn create_job(
     Ok(response)
 }
 
-/// The order that a request means, if everything about it is right.
+/// The validated order of a request.
 fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, JobSpec), Problem> {
     let file_name = new
         .file_name
@@ -244,7 +244,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A text for an engine or a path in an archive: of bounded length, without control characters.
+/// A string for an engine or a path in an archive: bounded in length, without control characters.
 fn check_text(what: &str, text: &str, max: usize) -> Result<(), Problem> {
     if text.chars().count() > max || text.contains(char::is_control) {
         return Err(invalid(format!("{what}: must have at most {max} characters and no control characters")));
@@ -256,7 +256,7 @@ fn invalid(message: impl Into<String>) -> Problem {
     Problem::new(FailureCode::RequestInvalid, message)
 }
 
-/// The caller's jobs, the newest first.
+/// List the caller's jobs, newest first.
 #[utoipa::path(get, path = "/api/jobs", tag = "jobs", params(ListQuery),
     responses((status = 200, description = "One page of them.", body = JobPage)))]
 pub(super) async fn list_jobs(
@@ -285,8 +285,10 @@ pub(super) async fn list_jobs(
     Ok(axum::Json(JobPage { jobs, unreadable: page.unreadable, next_page: page.next }).into_response())
 }
 
-/// End a job. One that waits or is worked on is cancelled; one that has ended is
-/// dismissed: its result is not wanted. Either way its files are deleted. Can be repeated.
+/// End a job.
+///
+/// A job that is waiting or in progress is cancelled. A job that has ended is dismissed: its result
+/// is no longer needed. Either way its files are deleted. Idempotent.
 #[utoipa::path(delete, path = "/api/jobs/{job_id}", tag = "jobs",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 200, description = "The job after that.", body = StatusBody)))]
@@ -305,8 +307,9 @@ pub(super) async fn delete_job(
     status::answer(&state, &job).await
 }
 
-/// Say that the result was fetched and is not needed any more. Its files are deleted
-/// at once instead of some time later. Can be repeated.
+/// Confirm that the result was downloaded and is no longer needed.
+///
+/// Its files are deleted at once instead of later. Idempotent.
 #[utoipa::path(post, path = "/api/jobs/{job_id}/downloaded", tag = "jobs",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 204, description = "The files are gone, or soon will be.")))]
@@ -327,7 +330,7 @@ pub(super) async fn job_downloaded(
     Ok(response)
 }
 
-/// The job after an event, whether it changed anything.
+/// The job after an event, whether or not the event changed it.
 fn of(change: Change) -> Result<Job, Problem> {
     match change {
         Change::Done(job) | Change::Ignored(_, job) | Change::Denied(_, job) => Ok(*job),
@@ -335,9 +338,9 @@ fn of(change: Change) -> Result<Job, Problem> {
     }
 }
 
-/// Deletes the objects of a job that has ended, as far as the store lets it. The record
-/// is not told: it stays due, so that the cleanup deletes them again, what a URL that was
-/// still good has brought since among them.
+/// Deletes the objects of a job that has ended, as far as the store allows. The record is not
+/// updated: it stays due, so that the cleanup deletes the objects again, including any that were
+/// uploaded since through a URL that was still valid.
 async fn purge(state: &ApiState, id: JobId) {
     let (uploads, processed) =
         tokio::join!(state.objects.purge(Role::Upload, id), state.objects.purge(Role::Processed, id));

@@ -1,4 +1,4 @@
-//! The routes: those that are open to all, and those of jobs, which have an owner.
+//! The routes: public ones, and those for jobs, which require a token.
 
 pub mod audit;
 pub mod catalogue;
@@ -11,17 +11,17 @@ use crate::state::ApiState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The routes of health checks. They are served whatever limit is reached.
+/// Health checks. They are served whatever limit is reached.
 pub fn health() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
 }
 
-/// Whether the server lives, which needs no store.
+/// Liveness, which needs no store.
 pub fn alive<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new().routes(routes!(health::healthz))
 }
 
-/// Routes that need neither a token nor a store, beside [`alive`].
+/// Routes that need neither a token nor a store, in addition to [`alive`].
 pub fn constant<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(catalogue::failures))
@@ -29,7 +29,7 @@ pub fn constant<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
         .routes(routes!(catalogue::openapi_json))
 }
 
-/// Routes that need a token.
+/// Routes that require a token.
 pub fn owned() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(jobs::create_job, jobs::list_jobs))

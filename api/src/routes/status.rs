@@ -1,4 +1,4 @@
-//! Where a job stands: one read of the store per request, and one line in the log.
+//! Status of a job: one read of the store and one log line per request.
 
 use crate::extract::{JobPath, no_such_job};
 use crate::middleware::access_log::LogFields;
@@ -22,50 +22,50 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 use utoipa::ToSchema;
 
-/// Where a job stands.
+/// Status of a job.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Status)]
 pub struct StatusBody {
-    /// The job.
+    /// The job id.
     #[schema(format = "uuid", pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     pub job_id: String,
-    /// Where it stands.
+    /// State of the job.
     #[schema(value_type = StateName)]
     pub state: JobState,
-    /// What is being done, or was last.
+    /// Current stage, or the last one.
     #[schema(value_type = Option<StageName>)]
     pub stage: Option<Stage>,
-    /// How much of the stage is done; 1 when the job is completed.
+    /// Completed fraction of the stage, from 0 to 1; 1 when the job is completed.
     #[schema(minimum = 0, maximum = 1)]
     pub progress: f64,
-    /// Times that a worker began it.
+    /// Number of attempts by workers.
     pub attempt: u32,
-    /// The file's name.
+    /// Name of the file.
     pub file_name: String,
-    /// The format asked for.
+    /// The requested format.
     pub target_format: String,
     /// Size of the file, in bytes.
     pub size_bytes: u64,
-    /// When it was created.
+    /// When the job was created.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// When its upload was seen.
+    /// When the upload was detected.
     #[schema(format = DateTime)]
     pub uploaded_at: Option<String>,
     /// When the latest attempt began.
     #[schema(format = DateTime)]
     pub claimed_at: Option<String>,
-    /// When it ended.
+    /// When the job ended.
     #[schema(format = DateTime)]
     pub ended_at: Option<String>,
-    /// What each finished stage of the latest attempt took, in milliseconds.
+    /// Duration of each finished stage of the latest attempt, in milliseconds.
     #[schema(value_type = StageMillis)]
     pub stage_millis: BTreeMap<Stage, u64>,
-    /// Why it failed.
+    /// Why the job failed.
     pub failure: Option<FailureBody>,
-    /// When to ask again, in milliseconds; null when the job has ended.
+    /// When to poll again, in milliseconds; null when the job has ended.
     pub poll_after_ms: Option<u64>,
-    /// How to fetch the result; null when there is none, or none any more.
+    /// How to download the result; null when there is none or it was deleted.
     pub download: Option<Download>,
 }
 
@@ -73,10 +73,10 @@ pub struct StatusBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = JobFailure)]
 pub struct FailureBody {
-    /// The stable code.
+    /// The stable failure code.
     #[schema(value_type = String)]
     pub code: FailureCode,
-    /// What happened, for the owner of the job.
+    /// Description of the failure, for the owner of the job.
     pub message: String,
     /// The stage in which it failed.
     #[schema(value_type = Option<StageName>)]
@@ -84,37 +84,38 @@ pub struct FailureBody {
     /// Who has to act.
     #[schema(value_type = FaultName)]
     pub fault: Fault,
-    /// Whether the same job can succeed when it is tried again.
+    /// Whether the same job can succeed when it is retried.
     pub retryable: bool,
-    /// What to do.
+    /// How to resolve the failure.
     pub hint: String,
 }
 
-/// How to fetch the result: one request to the store.
+/// How to download the result: one request to the store.
 #[derive(Serialize, ToSchema)]
 pub struct Download {
-    /// The method.
+    /// HTTP method.
     #[schema(pattern = "^GET$")]
     pub method: String,
-    /// The URL. Whoever has it has the file.
+    /// Presigned URL. Anyone who has it can download the file.
     #[schema(format = "uri")]
     pub url: String,
-    /// Headers to send as they are.
+    /// Headers to send unchanged.
     pub headers: BTreeMap<String, String>,
-    /// When the URL stops to be good.
+    /// When the URL expires.
     #[schema(format = DateTime)]
     pub expires_at: String,
     /// Size of the result, in bytes.
     pub size_bytes: u64,
-    /// SHA-256 of the result, in hexadecimal, where it is known.
+    /// SHA-256 of the result, in hexadecimal, if known.
     pub sha256: Option<String>,
-    /// Its name.
+    /// File name of the result.
     pub file_name: String,
 }
 
-/// Where a job stands. Ask again after `poll_after_ms`; with `If-None-Match` an answer
-/// that says nothing new is short. The tag also changes when it is time for a new
-/// download URL.
+/// Get the status of a job.
+///
+/// Poll again after `poll_after_ms`. With `If-None-Match` the response is 304 if nothing has
+/// changed. The ETag also changes when a new download URL is due.
 #[utoipa::path(get, path = "/api/jobs/{job_id}/status", tag = "jobs",
     params(
         ("job_id" = String, Path, description = "The job.", format = "uuid"),
@@ -157,13 +158,13 @@ pub(super) async fn job_status(
 /// The owner's job.
 ///
 /// # Errors
-/// The same for a job that is not there and for another's.
+/// The same for a missing job and for another owner's.
 pub(super) async fn owned(state: &ApiState, id: JobId, owner: &Owner) -> Result<Job, Problem> {
     let job = state.jobs.store().get(id).await?;
     job.filter(|job| job.order.owner == *owner).ok_or_else(no_such_job)
 }
 
-/// An answer with the whole status of a job.
+/// A response with the full status of a job.
 pub(super) async fn answer(state: &ApiState, job: &Job) -> Result<Response, Problem> {
     let mut body = describe(job, state.throughput.pause(job, state.jobs.clock().now()));
     body.download = download(state, job).await?;
@@ -172,7 +173,7 @@ pub(super) async fn answer(state: &ApiState, job: &Job) -> Result<Response, Prob
     Ok(response)
 }
 
-/// What the record says, without a download.
+/// The status from the record, without a download.
 pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
     let progress = match job.state {
         JobState::Completed => 1.0,
@@ -206,7 +207,7 @@ pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
     }
 }
 
-/// The result, while it is there and wanted.
+/// The download, while the result exists and has not been dismissed.
 fn downloadable(job: &Job) -> Option<&Object> {
     let gone = job.times.dismissed.is_some() || job.times.purged.is_some();
     job.output.as_ref().filter(|_| job.state == JobState::Completed && !gone)
@@ -228,21 +229,21 @@ async fn download(state: &ApiState, job: &Job) -> PortResult<Option<Download>> {
     }))
 }
 
-/// RFC 3339, UTC, with milliseconds. Times after the year 9999 are its end.
+/// RFC 3339, UTC, with milliseconds. Times after the year 9999 are clamped to its end.
 pub(super) fn timestamp(millis: Millis) -> String {
     const LAST: Millis = 253_402_300_799_999;
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(LAST));
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// A weak tag: two answers of one tag say the same, but their URLs may differ. While
-/// there is a result the tag also changes twice in a URL's lifetime, so that a client
-/// that gets 304 has a URL that is good for half of it at least.
+/// A weak ETag: two responses with one tag have the same content, but their URLs may differ. While
+/// there is a result, the tag also changes twice in a URL's lifetime, so that a client that gets
+/// 304 holds a URL that is valid for at least half of it.
 fn tag(body: &StatusBody, downloadable: bool, now: Millis, lifetime: Duration) -> String {
     let half = u64::try_from(lifetime.as_millis() / 2).unwrap_or(u64::MAX).max(1);
     let turn = if downloadable { Some(now / half) } else { None };
     let mut said = serde_json::to_value(body).unwrap_or_default();
-    // Changes with the load and says nothing of the job.
+    // Depends on the load, not on the job.
     said["poll_after_ms"] = serde_json::Value::Null;
     said["download"] = serde_json::json!(turn);
     let digest = Sha256::digest(said.to_string().as_bytes());
@@ -250,17 +251,17 @@ fn tag(body: &StatusBody, downloadable: bool, now: Millis, lifetime: Duration) -
     format!("W/\"{hex}\"")
 }
 
-/// Whether the request has this tag already (RFC 9110, 13.1.2: the weak comparison).
+/// Whether the client already has this tag (RFC 9110, 13.1.2: weak comparison).
 fn none_match(headers: &HeaderMap, tag: &str) -> bool {
     let opaque = |text: &str| text.trim().trim_start_matches("W/").to_owned();
     headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        // Our tags have no comma in them.
+        // Our tags contain no comma.
         value.trim() == "*" || value.split(',').any(|known| opaque(known) == opaque(tag))
     })
 }
 
-/// Writes the line of a poll, and adds the polls to the record when the end was seen.
-/// That write is not waited for: the answer does not depend on it.
+/// Logs the poll, and adds the polls to the record when the client saw the end. The write is not
+/// awaited: the response does not depend on it.
 fn note_poll(state: &ApiState, job: &Job, pause: Option<Duration>) {
     let polled = state.pollers.polled(job.id, job.state, pause, Instant::now());
     tracing::info!(

@@ -1,9 +1,9 @@
-//! How a file gets into the store: with one presigned PUT, or in parts.
+//! Uploads: one presigned PUT, or a multipart upload.
 //!
-//! The record says which, and of which upload; the store says what has arrived. Of two
-//! requests that begin a multipart upload at once one wins the record, and the other
-//! gives its own up. An upload that nobody knows of any more holds data until the
-//! objects of the job are deleted, which gives up every upload under its prefix.
+//! The record stores the kind and the id of the upload; the store reports what has arrived. If two
+//! requests begin a multipart upload concurrently, one wins the record, and the other aborts its
+//! own upload. An orphaned multipart upload holds data until the objects of the job are deleted,
+//! which aborts every upload under its prefix.
 
 use crate::extract::{JobPath, Query, no_such_job};
 use crate::middleware::access_log::LogFields;
@@ -25,18 +25,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-/// Parts in one answer.
+/// Parts per response.
 const BATCH: u32 = 100;
-/// Numbers of missing parts that a refusal names.
+/// Maximum number of missing part numbers listed in a rejection.
 const NAMED: usize = 100;
 
 /// How to upload the file.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Upload {
-    /// With one request.
+    /// Single upload, with one request.
     Single(Single),
-    /// In parts: send each, in any order, then complete the upload.
+    /// Multipart upload: send each part, in any order, then complete the upload.
     Multipart(InParts),
 }
 
@@ -44,86 +44,86 @@ pub enum Upload {
 #[derive(Serialize, ToSchema)]
 #[schema(as = SingleUpload)]
 pub struct Single {
-    /// The method.
+    /// HTTP method.
     #[schema(pattern = "^PUT$")]
     method: String,
-    /// The URL. Whoever has it can upload.
+    /// Presigned URL. Anyone who has it can upload.
     #[schema(format = "uri")]
     url: String,
-    /// Headers to send as they are.
+    /// Headers to send unchanged.
     headers: BTreeMap<String, String>,
-    /// When the URL stops to be good.
+    /// When the URL expires.
     #[schema(format = DateTime)]
     expires_at: String,
 }
 
-/// An upload in parts.
+/// A multipart upload.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MultipartUpload)]
 pub struct InParts {
-    /// Size of each part but the last, in bytes.
+    /// Size of each part except the last, in bytes.
     part_size_bytes: u64,
     /// Number of parts.
     part_count: u32,
-    /// The first of them.
+    /// The first batch of parts.
     parts: Vec<PartRequest>,
-    /// Where the rest begins; null when there is none.
+    /// First part number of the next batch; null when there are no further parts.
     next_part_number: Option<u32>,
 }
 
 /// One request that uploads one part.
 #[derive(Serialize, ToSchema)]
 pub struct PartRequest {
-    /// From 1 on.
+    /// Part number, from 1.
     part_number: u32,
-    /// The method.
+    /// HTTP method.
     #[schema(pattern = "^PUT$")]
     method: String,
-    /// The URL. Whoever has it can upload this part.
+    /// Presigned URL. Anyone who has it can upload this part.
     #[schema(format = "uri")]
     url: String,
-    /// Headers to send as they are.
+    /// Headers to send unchanged.
     headers: BTreeMap<String, String>,
     /// Size of the part, in bytes.
     size_bytes: u64,
-    /// When the URL stops to be good.
+    /// When the URL expires.
     #[schema(format = DateTime)]
     expires_at: String,
 }
 
-/// Some of the parts, and those that have arrived.
+/// A batch of parts, and the parts that have arrived.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Parts {
-    /// Requests for 100 parts at most.
+    /// Requests for at most 100 parts.
     parts: Vec<PartRequest>,
-    /// Every part that has arrived.
+    /// All parts that have arrived.
     uploaded: Vec<UploadedPart>,
-    /// Where the next batch begins; null when there is none.
+    /// First part number of the next batch; null when there are no further parts.
     next_part_number: Option<u32>,
 }
 
 /// A part that has arrived.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UploadedPart {
-    /// From 1 on.
+    /// Part number, from 1.
     part_number: u32,
-    /// Its size, in bytes.
+    /// Size of the part, in bytes.
     size_bytes: u64,
-    /// As the store gave it.
+    /// ETag of the part, as returned by the store.
     etag: String,
 }
 
-/// Which parts.
+/// Selects a batch of parts.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PartsQuery {
-    /// The first part of the batch.
+    /// The first part number of the batch.
     #[param(minimum = 1, maximum = 10_000, default = 1, nullable = false)]
     from: Option<u32>,
 }
 
-/// How to upload the file, with fresh URLs.
+/// Get upload instructions with fresh URLs.
 #[utoipa::path(get, path = "/api/jobs/{job_id}/uploads", tag = "uploads",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 200, description = "One request, or the first parts.", body = Upload)))]
@@ -137,12 +137,12 @@ pub(super) async fn get_upload(
     let (job, upload) = open(&state, job).await?;
     match upload {
         Some(upload) => Ok(about(&job, Json(upload))),
-        // It arrived, or the job ended, since it was read.
+        // The upload completed, or the job ended, since the record was read.
         None => Err(expected(&job).err().unwrap_or_else(not_expected)),
     }
 }
 
-/// Requests for 100 parts at most, and what has arrived of the file.
+/// Get requests for at most 100 parts, and the parts that have arrived.
 #[utoipa::path(get, path = "/api/jobs/{job_id}/uploads/parts", tag = "uploads",
     params(("job_id" = String, Path, description = "The job.", format = "uuid"), PartsQuery),
     responses((status = 200, description = "The parts from there on.", body = Parts)))]
@@ -178,8 +178,9 @@ pub(super) async fn list_parts(
     Ok(about(&job, Json(Parts { parts, uploaded, next_part_number })))
 }
 
-/// Say that the file is uploaded. Parts are looked at and put together here; nothing
-/// else needs to be sent. Can be repeated.
+/// Complete the upload.
+///
+/// The server verifies the parts and assembles them; the request needs no body. Idempotent.
 #[utoipa::path(post, path = "/api/jobs/{job_id}/uploads/complete", tag = "uploads",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 200, description = "The whole file has arrived.", body = StatusBody)))]
@@ -198,8 +199,10 @@ pub(super) async fn complete_upload(
     status::answer(&state, &job).await
 }
 
-/// Give the upload in parts up: what has arrived is deleted, and asking for the upload
-/// begins another. Can be repeated.
+/// Abort the multipart upload.
+///
+/// The parts that have arrived are deleted; requesting the upload again begins a new one.
+/// Idempotent.
 #[utoipa::path(post, path = "/api/jobs/{job_id}/uploads/abort", tag = "uploads",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 204, description = "No upload is in progress.")))]
@@ -213,7 +216,7 @@ pub(super) async fn abort_upload(
         return Err(not_expected());
     }
     if let Some(multipart) = &job.multipart {
-        // The record first: it must never name an upload that is given up.
+        // The record first: it must never name an aborted upload.
         let upload_id = multipart.upload_id.clone();
         if let Change::Missing = state.jobs.send(id, &Event::UploadAborted { upload_id }).await? {
             return Err(no_such_job());
@@ -223,8 +226,8 @@ pub(super) async fn abort_upload(
     Ok(about(&job, StatusCode::NO_CONTENT))
 }
 
-/// The job, and how to upload its file; nothing when it no longer waits for it. Begins
-/// an upload in parts where one is due.
+/// The job, and how to upload its file; none when the job no longer waits for it. Begins a
+/// multipart upload if one is needed.
 pub(super) async fn open(state: &ApiState, job: Job) -> Result<(Job, Option<Upload>), Problem> {
     if expected(&job).is_err() {
         return Ok((job, None));
@@ -248,12 +251,12 @@ pub(super) async fn open(state: &ApiState, job: Job) -> Result<(Job, Option<Uplo
     Ok((job, Some(Upload::Multipart(upload))))
 }
 
-/// Begins an upload in parts, unless another request did; the job after that.
+/// Begins a multipart upload, unless another request already did; returns the updated job.
 async fn begin(state: &ApiState, job: Job) -> Result<Job, Problem> {
     let upload_id = state.objects.begin_multipart(&key(&job)).await?;
     let part_bytes = state.settings.part_size_bytes(job.order.size_bytes);
     let multipart = Multipart { upload_id: upload_id.clone(), part_bytes };
-    // When this fails the record may name the upload all the same, so it is not given up.
+    // On an error here the record may still name the upload, so the upload is not aborted.
     let change = state.jobs.send(job.id, &Event::UploadBegun { multipart }).await?;
     match change {
         Change::Done(job) => Ok(*job),
@@ -271,14 +274,15 @@ async fn begin(state: &ApiState, job: Job) -> Result<Job, Problem> {
     }
 }
 
-/// Gives up an upload that no record names. What stays is given up with the objects.
+/// Aborts an upload that no record names. If that fails, it is aborted when the objects are
+/// deleted.
 async fn give_up(state: &ApiState, job: &Job, upload_id: &str) {
     if let Err(error) = state.objects.abort_multipart(&key(job), upload_id).await {
         tracing::warn!(job.id = %job.id, error = %error, "the multipart upload remains until the cleanup");
     }
 }
 
-/// Makes sure that the object is there and has the declared size.
+/// Verifies that the object exists and has the declared size.
 async fn complete(state: &ApiState, job: &Job) -> Result<(), Problem> {
     let Some(multipart) = &job.multipart else {
         return whole(state, job, None).await;
@@ -286,14 +290,14 @@ async fn complete(state: &ApiState, job: &Job) -> Result<(), Problem> {
     let key = key(job);
     let parts = match state.objects.parts(&key, &multipart.upload_id).await {
         Ok(parts) => parts,
-        // It was completed before, and the reply lost.
+        // It was completed before, and the reply was lost.
         Err(error @ PortError::NotFound(_)) => return whole(state, job, Some(error)).await,
         Err(error) => return Err(error.into()),
     };
     check_parts(job, multipart, &parts)?;
     match state.objects.complete_multipart(&key, &multipart.upload_id, &parts).await {
         Ok(()) => Ok(()),
-        // Another request was faster, or it happened and the reply was lost.
+        // Another request completed it, or this one did and the reply was lost.
         Err(error @ (PortError::NotFound(_) | PortError::Precondition(_) | PortError::Unknown { .. })) => {
             whole(state, job, Some(error)).await
         }
@@ -301,8 +305,7 @@ async fn complete(state: &ApiState, job: &Job) -> Result<(), Problem> {
     }
 }
 
-/// Looks at the object itself. Where it is not there, `after` says whether that is
-/// for now only.
+/// Checks the object itself. If it does not exist, `after` tells whether that may be temporary.
 async fn whole(state: &ApiState, job: &Job, after: Option<PortError>) -> Result<(), Problem> {
     let declared = job.order.size_bytes;
     let arrived = match state.objects.head(&key(job)).await {
@@ -319,7 +322,7 @@ async fn whole(state: &ApiState, job: &Job, after: Option<PortError>) -> Result<
     Err(failure.with("declared_bytes", declared).with("arrived_bytes", arrived).into())
 }
 
-/// Whether these are all parts of the file, each of its size.
+/// Verifies that these are all parts of the file, each with the correct size.
 fn check_parts(job: &Job, multipart: &Multipart, parts: &[Part]) -> Result<(), Problem> {
     let count = part_count(job, multipart);
     let arrived: BTreeMap<u32, u64> = parts.iter().map(|part| (part.number, part.size_bytes)).collect();
@@ -345,7 +348,7 @@ fn check_parts(job: &Job, multipart: &Multipart, parts: &[Part]) -> Result<(), P
     Err(failure.into())
 }
 
-/// Requests for the parts from this one on, and where the next batch begins.
+/// Requests for a batch of parts from this number, and the start of the next batch.
 async fn batch(
     state: &ApiState,
     job: &Job,
@@ -358,7 +361,7 @@ async fn batch(
     let (mut parts, mut bytes) = (Vec::new(), 0u64);
     for part_number in from..=last {
         let size_bytes = part_size(job, multipart, part_number);
-        // A client may send them one after the other.
+        // A client may send the parts one after the other.
         bytes = bytes.saturating_add(size_bytes);
         let lifetime = state.settings.upload_lifetime(bytes);
         let Presigned { method, url, headers, expires } =
@@ -370,13 +373,13 @@ async fn batch(
     Ok((parts, (last < count).then(|| last + 1).filter(|_| from <= count)))
 }
 
-/// Number of parts of the job's file.
+/// Number of parts of the file.
 fn part_count(job: &Job, multipart: &Multipart) -> u32 {
-    // The size of the parts was chosen so that it fits.
+    // Fits: the part size was chosen accordingly.
     u32::try_from(job.order.size_bytes.div_ceil(multipart.part_bytes.max(1))).unwrap_or(MAX_PARTS)
 }
 
-/// Size of one of them; none for a number beyond the last.
+/// Size of a part; none for a number beyond the last.
 fn part_size(job: &Job, multipart: &Multipart, number: u32) -> u64 {
     let before = u64::from(number.saturating_sub(1)).saturating_mul(multipart.part_bytes);
     job.order.size_bytes.saturating_sub(before).min(multipart.part_bytes)
@@ -399,7 +402,7 @@ fn ended(job: &Job) -> Problem {
     Problem::new(FailureCode::JobEnded, format!("the job has ended: it is {}", job.state.as_str()))
 }
 
-/// Where the job's file belongs.
+/// Object key of the job's file.
 fn key(job: &Job) -> ObjectKey {
     ObjectKey::upload(job.id, job.order.file_name.clone())
 }

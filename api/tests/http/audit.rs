@@ -1,4 +1,4 @@
-//! The heads of a job's ledgers: who gets them, and what they say.
+//! The ledger heads of a job: who may read them, and their content.
 
 use crate::support::{ANN, BOB, EVE, World, order, snapshot, world};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -18,7 +18,7 @@ async fn audited(world: &World, head: SignedHead, end: Option<Event>) {
     world.happen(job, Event::Audited { head: Box::new(head), end: end.map(Box::new) }).await;
 }
 
-/// A job that was given back once, by a worker without a key, and is completed then.
+/// A job that was released once, by a worker without a key, and then completed.
 async fn twice_tried(world: &World) -> (JobId, PublicKey) {
     let job = world.processing().await;
     let unsigned = SignedHead { head: head(job, 1, 0), signature: None };
@@ -44,7 +44,7 @@ async fn the_owner_and_auditors_get_heads_that_verify() {
     let attempts = answer.body["attempts"].as_array_mut().unwrap();
     assert_eq!(attempts.len(), 3);
     for attempt in &mut attempts[1..] {
-        // What the answer says is what was signed.
+        // The response contains exactly what was signed.
         let text = |name: &str| attempt[name].as_str().unwrap().to_owned();
         let (key_id, public_key) = (text("key_id"), text("public_key"));
         let signature = Signature { key_id, public_key, signature: text("signature") };
@@ -77,7 +77,7 @@ async fn an_auditor_gets_nothing_else_of_others() {
         let answer = world.call(EVE, method, &format!("/api/jobs/{job}{path}"), None).await;
         assert_eq!(answer.status, 404, "{method} {path}");
     }
-    // What is the auditor's own is as everybody's.
+    // The auditor's own jobs follow the same rules as everyone's.
     let made = world.call(EVE, "POST", "/api/jobs", Some(order())).await;
     let path = format!("/api/jobs/{}/audit", crate::support::id_of(&made));
     let answer = world.call(EVE, "GET", &path, None).await;

@@ -1,4 +1,4 @@
-//! The description of the API is the committed one.
+//! The generated OpenAPI document equals the committed one.
 
 use crate::support::world;
 use serde_json::Value;

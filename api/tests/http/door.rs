@@ -1,4 +1,4 @@
-//! No client keeps the others, or the health checks, out.
+//! No client can lock out other clients or the health checks.
 
 use crate::support::{ANN, World, request, snapshot, world, world_with};
 use axum::body::Body;
@@ -44,17 +44,17 @@ async fn behind_a_proxy_the_rate_is_the_clients() {
         }
         world.send(request).await.status.as_u16()
     };
-    // One client through two proxies, with whatever it claims beside.
+    // One client behind two proxies, whatever else it claims in the header.
     assert_eq!(ask("10.0.0.1", &["192.0.2.1"]).await, 200);
     assert_eq!(ask("10.0.0.2", &["198.51.100.9, 192.0.2.1"]).await, 200);
     assert_eq!(ask("10.0.0.2", &["198.51.100.9", "192.0.2.1:99, 10.0.0.7"]).await, 429);
     assert_eq!(ask("10.0.0.1", &["192.0.2.2"]).await, 200);
-    // Who is no proxy is not believed.
+    // A peer that is not a proxy is not trusted.
     for claim in ["192.0.2.7", "192.0.2.8"] {
         assert_eq!(ask("192.0.2.3", &[claim]).await, 200);
     }
     assert_eq!(ask("192.0.2.3", &["192.0.2.9"]).await, 429);
-    // The networks of 64 bits of IPv6.
+    // IPv6 /64 networks.
     for (address, expected) in [("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8::3", 429)] {
         assert_eq!(ask("10.0.0.1", &[address]).await, expected, "{address}");
     }

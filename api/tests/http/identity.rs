@@ -1,4 +1,4 @@
-//! Tokens of an identity provider, whose keys a server on loopback publishes.
+//! Tokens of an identity provider whose keys are published by a server on loopback.
 
 use crate::support::{Answer, World, header, snapshot, world_with};
 use cadmill_api::auth::{Auth, Oidc};
@@ -15,7 +15,7 @@ const EC: &[u8] = include_bytes!("../fixtures/test_only_ec.pem");
 const ED: &[u8] = include_bytes!("../fixtures/test_only_ed.pem");
 const AUDIENCE: &str = "cadmill";
 
-/// A provider. Its thread ends with the test's process.
+/// An identity provider. Its thread ends with the test process.
 struct Provider {
     issuer: String,
     keys: Arc<Mutex<Value>>,
@@ -39,7 +39,7 @@ fn public(kid: &str, algorithm: Algorithm, key: &EncodingKey) -> Value {
 fn provider() -> Provider {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let issuer = format!("http://{}", listener.local_addr().unwrap());
-    // A key of a kind that nobody knows must not hide the others.
+    // A key of an unknown type must not hide the others.
     let mut set = vec![json!({"kty": "NEW", "kid": "x"})];
     set.extend(keys().iter().map(|(kid, algorithm, key)| public(kid, *algorithm, key)));
     let keys = Arc::new(Mutex::new(json!({"keys": set})));
@@ -122,13 +122,13 @@ async fn good_tokens_name_the_owner() {
         let job = world.read(crate::support::id_of(&made)).await;
         assert_eq!(job.order.owner.as_str(), "auth0|ann");
     }
-    // One of several audiences, and a clock that is 30 s off.
+    // One of several audiences, and 30 s of clock skew.
     let token = rsa(&provider.with("aud", json!(["other", AUDIENCE])));
     assert_eq!(call(&world, &token).await.status, 200);
     for (claim, value) in [("exp", now() - 30), ("nbf", now() + 30)] {
         assert_eq!(call(&world, &rsa(&provider.with(claim, json!(value)))).await.status, 200, "{claim}");
     }
-    // The discovery document and the keys, once for all of them.
+    // The discovery document and the keys are fetched once for all tokens.
     assert_eq!(provider.requests.load(Ordering::SeqCst), 2);
 }
 
@@ -162,14 +162,14 @@ async fn keys_are_never_taken_for_what_they_are_not() {
     let provider = provider();
     let world = server(&provider);
     let claims = provider.claims();
-    // The signature of a good token under a header that asks for none.
+    // The signature of a valid token, under a header with `alg: none`.
     let good = rsa(&claims);
     let parts: Vec<&str> = good.split('.').collect();
     // {"alg":"none","typ":"JWT","kid":"rsa"}
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIiwia2lkIjoicnNhIn0";
     snapshot!("jwt_of_algorithm_none", call(&world, &format!("{none}.{}.", parts[1])).await);
     assert_eq!(call(&world, &format!("{none}.{}.{}", parts[1], parts[2])).await.status, 401);
-    // The public key, which everybody has, as the secret of HS256, in each of its spellings.
+    // The public key as the HS256 secret, in each of its encodings.
     let published = provider.keys.lock().unwrap()["keys"][1].clone();
     let modulus = published["n"].as_str().unwrap();
     let secrets = [published.to_string().into_bytes(), modulus.as_bytes().to_vec(), RSA.to_vec()];
@@ -181,12 +181,12 @@ async fn keys_are_never_taken_for_what_they_are_not() {
             snapshot!("jwt_of_hs256_with_the_public_key", answer);
         }
     }
-    // A key of one kind under the name of another, and another key under the right name.
+    // A key of one type under the name of another, and a different key under the right name.
     let ec = EncodingKey::from_ec_pem(EC).unwrap();
     assert_eq!(call(&world, &signed(Some("rsa"), Algorithm::ES256, &ec, &claims)).await.status, 401);
     let rs512 = signed(Some("rsa"), Algorithm::RS512, &EncodingKey::from_rsa_pem(RSA).unwrap(), &claims);
     assert_eq!(call(&world, &rs512).await.status, 401);
-    // Several keys and no name: which one is meant is not guessed.
+    // Several keys and no `kid`: the key is not guessed.
     let nameless = signed(None, Algorithm::RS256, &EncodingKey::from_rsa_pem(RSA).unwrap(), &claims);
     assert_eq!(call(&world, &nameless).await.status, 401);
 }
@@ -212,7 +212,7 @@ async fn without_keys_nobody_is_let_in() {
     *provider.keys.lock().unwrap() = json!("no keys");
     let world = server(&provider);
     snapshot!("jwt_while_keys_cannot_be_fetched", call(&world, &rsa(&provider.claims())).await);
-    // A document beyond the size cap is not read to its end.
+    // A document beyond the size limit is not read completely.
     let large = json!({"keys": [], "filler": "x".repeat(1 << 20)});
     *provider.keys.lock().unwrap() = large;
     let world = server(&provider);

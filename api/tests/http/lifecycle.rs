@@ -1,4 +1,4 @@
-//! A job from its order to its end, as its owner sees it.
+//! A job from creation to its end, as its owner sees it.
 
 use crate::support::{ANN, Answer, BOB, START, World, header, id_of, order, request, shown, snapshot, world};
 use axum::http::StatusCode;
@@ -87,7 +87,7 @@ async fn a_tag_changes_before_the_url_it_hides_is_bad() {
     let tag = header(&first, "etag").to_owned();
     assert!(first.body["download"]["url"].is_string());
     assert_eq!(status_with(&world, id, &tag).await.status, 304);
-    // URLs are good for 300 s; START is 50 s into a half of that.
+    // URLs are valid for 300 s; START is 50 s into one half of that.
     assert_eq!(START / 1000 % 150, 50);
     world.clock.0.fetch_add(99_999, Ordering::SeqCst);
     assert_eq!(status_with(&world, id, &tag).await.status, 304);
@@ -107,7 +107,7 @@ async fn a_result_that_was_fetched_is_deleted() {
     let after = status(&world, id).await;
     assert_eq!((&after.body["state"], &after.body["download"]), (&json!("COMPLETED"), &Value::Null));
     let job = world.read(id).await;
-    // The cleanup deletes them again: a URL may still be good.
+    // The cleanup deletes them again: a URL may still be valid.
     assert_eq!((job.times.dismissed, job.purges), (Some(START), 0));
     assert!(job.due.unwrap() <= START);
 }
@@ -163,7 +163,7 @@ async fn jobs_are_listed_by_pages_without_urls() {
         }
     }
     assert_eq!(listed, made);
-    // A page mark of one owner shows another nothing.
+    // A page token of one owner reveals nothing to another.
     let next = world.call(ANN, "GET", "/api/jobs?limit=1", None).await.body["next_page"].clone();
     let others = world.call(BOB, "GET", &format!("/api/jobs?page={}", next.as_str().unwrap()), None).await;
     assert!(others.status == 400 || others.body["jobs"] == json!([]), "{}", others.body);
@@ -176,7 +176,7 @@ async fn polls_are_counted_in_the_record() {
     for _ in 0..3 {
         status(&world, id).await;
     }
-    // The first of them saw the end; its count is written beside the answer.
+    // The first of them saw the end; its count is written concurrently with the response.
     let counted = async || {
         for _ in 0..500 {
             if world.read(id).await.polls > 0 {
@@ -201,7 +201,7 @@ async fn polls_are_counted_in_the_record() {
 async fn it_is_ready_when_all_stores_answer() {
     let ready = world();
     assert_eq!(ready.call("", "GET", "/readyz", None).await.status, 200);
-    // The answer is kept for a while: probes cost the stores little.
+    // The result is cached for a while: probes cost the stores little.
     ready.shelf.down.store(true, Ordering::SeqCst);
     assert_eq!(ready.call("", "GET", "/readyz", None).await.status, 200);
     let stuck = world();

@@ -1,4 +1,4 @@
-//! What every answer carries, what callers may use up, and what pages may call.
+//! Common response headers, rate limits and CORS.
 
 use crate::support::{ANN, BOB, header, order, request, snapshot, world, world_with};
 use axum::body::Body;
@@ -19,7 +19,7 @@ async fn callers_have_a_rate_of_their_own() {
     }
     snapshot!("rate_limit", world.call(ANN, "GET", "/api/jobs", None).await);
     assert_eq!(world.call(BOB, "GET", "/api/jobs", None).await.status, 200);
-    // Those of whom nothing is known share one rate, guessed tokens among them.
+    // Unidentified callers share one rate, including those that guess tokens.
     for _ in 0..3 {
         assert_eq!(world.call("wrong", "GET", "/api/jobs", None).await.status, 401);
     }
@@ -74,7 +74,7 @@ async fn only_listed_origins_may_call() {
     }
 }
 
-/// Over a socket: a stranger's headers, a good request, and the end.
+/// Over a socket: a valid request, oversized and unfinished headers, and shutdown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_served_connection_has_limits_and_ends() {
     let world = world_with(|settings| settings.config.header_time = Duration::from_millis(300));
@@ -90,7 +90,7 @@ async fn a_served_connection_has_limits_and_ends() {
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             stream.write_all(text.as_bytes()).unwrap();
             let mut answer = Vec::new();
-            // A reset after the answer is as good an end as a close.
+            // A reset after the response is as acceptable as a close.
             let _ = stream.read_to_end(&mut answer);
             String::from_utf8_lossy(&answer).into_owned()
         })
@@ -99,7 +99,7 @@ async fn a_served_connection_has_limits_and_ends() {
     assert!(say(format!("{head}\r\n")).await.unwrap().starts_with("HTTP/1.1 200"));
     let long = say(format!("{head}x-long: {}\r\n\r\n", "a".repeat(20_000))).await.unwrap();
     assert!(long.starts_with("HTTP/1.1 431"), "{long}");
-    // Who never ends the headers is not waited for.
+    // A client that never finishes its headers is disconnected.
     let slow = say(head.to_owned()).await.unwrap();
     assert!(!slow.contains("200"), "{slow}");
     stop.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! What the log says of requests, and what it never says.
+//! What the log contains for each request, and what it must never contain.
 
 use crate::support::{ANN, order, world};
 use cadmill_core::domain::failure::FailureCode;

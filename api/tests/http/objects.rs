@@ -1,5 +1,5 @@
-//! The whole road with a real object store: presigned requests are made, parts are put
-//! together, and what was deleted is gone.
+//! End to end with a real object store: presigned requests are sent, parts are assembled, and
+//! deleted objects are gone.
 
 use crate::support::{ANN, World, id_of, over};
 use bytes::Bytes;
@@ -37,8 +37,8 @@ async fn real() -> Real {
     Real { world, objects, queue, _server: server }
 }
 
-/// Makes a presigned request as a client would; the status, 0 when there was none, and
-/// the body.
+/// Sends a presigned request as a client would. Returns the status, 0 without a response, and the
+/// body.
 async fn make(request: &Value, body: Vec<u8>) -> (u16, Vec<u8>) {
     let request = request.clone();
     let made = tokio::task::spawn_blocking(move || {
@@ -54,7 +54,7 @@ async fn make(request: &Value, body: Vec<u8>) -> (u16, Vec<u8>) {
             let put = headers.iter().fold(agent.put(url), |put, (name, value)| put.header(name, value));
             match put.send(&body[..]) {
                 Ok(response) => response,
-                // It refused without reading the body.
+                // The store rejected the request without reading the body.
                 Err(_) => return (0, Vec::new()),
             }
         } else {
@@ -79,7 +79,7 @@ impl Real {
         made.body
     }
 
-    /// What a worker does, as far as it matters here.
+    /// What a worker does, as far as these tests need it.
     async fn convert(&self, id: JobId) {
         let key = ObjectKey::upload(id, self.world.read(id).await.order.file_name);
         let object = self.objects.head(&key).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_small_file_goes_up_and_its_result_comes_down() {
     let id: JobId = made["job_id"].as_str().unwrap().parse().unwrap();
     let upload = &made["upload"];
     assert_eq!(upload["kind"], "single");
-    // Neither more nor less than was declared, and once only.
+    // Exactly the declared size, and only once.
     assert_ne!(make(upload, vec![7; 1001]).await.0, 200);
     assert_eq!(make(upload, vec![7; 1000]).await.0, 200);
     assert_ne!(make(upload, vec![8; 1000]).await.0, 200);
@@ -129,7 +129,7 @@ async fn a_large_file_goes_up_in_parts() {
     assert_eq!((status, &missing["missing_parts"]), (409, &json!(["2"])));
     let (_, listed) = real.call("GET", id, "/uploads/parts?from=2").await;
     assert_eq!(listed["uploaded"].as_array().unwrap().len(), 2);
-    // A fresh URL for the part that is missing.
+    // A fresh URL for the missing part.
     assert_eq!(make(&listed["parts"][0], vec![2; PART]).await.0, 200);
     for _ in 0..2 {
         assert_eq!(real.call("POST", id, "/uploads/complete").await.0, 200);
@@ -152,7 +152,7 @@ async fn what_was_given_up_is_gone_and_begins_again() {
     let (status, upload) = real.call("GET", id, "/uploads").await;
     assert_eq!((status, &upload["part_count"]), (200, &json!(2)));
     assert_eq!(make(&upload["parts"][0], vec![1; PART]).await.0, 200);
-    // The same id, asked for again, is the same upload.
+    // Repeating the request with the same id returns the same upload.
     let named = json!({"file_name": "Stadt 1:500 ü.zip", "size_bytes": PART + 1, "target_format": "dxf", "job_id": id.to_string()});
     let again = real.world.new_job(named).await;
     assert_eq!((again.status.as_u16(), id_of(&again)), (200, id));

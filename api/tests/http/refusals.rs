@@ -1,11 +1,11 @@
-//! Every way in which a request can be wrong, and the whole answer to it.
+//! Every kind of invalid request, with the complete response.
 
 use crate::support::{ANN, BOB, World, order, request, snapshot, world, world_with};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-/// A good order with one field of another value.
+/// A valid order with one field replaced.
 fn with(field: &str, value: Value) -> Value {
     let mut order = order();
     order[field] = value;
@@ -43,7 +43,7 @@ async fn orders_that_are_wrong() {
         "order_without_a_file_name",
         world.new_job(json!({"size_bytes": 1, "target_format": "dxf"})).await
     );
-    // Nothing was made by any of them.
+    // None of them created a job.
     assert_eq!(world.call(ANN, "GET", "/api/jobs", None).await.body["jobs"], json!([]));
 }
 
@@ -127,7 +127,7 @@ async fn jobs_that_are_not_the_callers() {
         assert_eq!(missing.status, 404, "{method} {rest}");
         for other in [id.to_string(), "nonsense".to_owned(), "..%2f..%2fetc".to_owned(), "%ff".to_owned()] {
             let answer = world.call(BOB, method, &of(&other), None).await;
-            // The very same answer: it does not tell that there is such a job.
+            // Exactly the same response: it does not reveal that the job exists.
             assert_eq!(
                 (answer.status, &answer.body),
                 (missing.status, &missing.body),
@@ -188,9 +188,9 @@ async fn tokens_that_are_wrong() {
     let mut twice = request(ANN, "GET", "/api/jobs", None);
     twice.headers_mut().append("authorization", format!("Bearer {BOB}").parse().unwrap());
     assert_eq!(world.send(twice).await.status, 401);
-    // The scheme's name has no case.
+    // The authentication scheme is case-insensitive.
     assert_eq!(send(&format!("bEARER {ANN}")).await.status, 200);
-    // A good order without a token makes no job, and is not even read.
+    // A valid order without a token creates no job and is not even read.
     assert_eq!(world.call("", "POST", "/api/jobs", Some(json!({"bad": 1}))).await.status, 401);
 }
 
@@ -201,7 +201,7 @@ async fn stores_that_fail() {
     world.shelf.down.store(true, std::sync::atomic::Ordering::SeqCst);
     snapshot!("store_that_is_down", world.call(ANN, "GET", &format!("/api/jobs/{id}/status"), None).await);
     snapshot!("not_ready", world.call("", "GET", "/readyz", None).await);
-    // The record does not depend on the objects: the job ends all the same.
+    // The record does not depend on the objects: the job ends anyway.
     let ended = world.call(ANN, "DELETE", &format!("/api/jobs/{id}"), None).await;
     assert_eq!((ended.status.as_u16(), &ended.body["download"]), (200, &Value::Null));
 }

@@ -1,5 +1,5 @@
-//! An object store in memory, for what the API does with one: its presigned requests
-//! lead nowhere, tests lay objects and parts down themselves, and one reply can be lost.
+//! An in-memory object store for the API: its presigned URLs lead nowhere, tests place objects and
+//! parts directly, and one reply can be lost.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,13 +21,13 @@ pub struct Shelf {
     pub objects: Mutex<BTreeMap<String, u64>>,
     /// By upload id.
     pub uploads: Mutex<BTreeMap<String, Begun>>,
-    /// The next completion happens, and its reply is lost.
+    /// The next completion succeeds, but its reply is lost.
     pub lose_reply: AtomicBool,
-    /// Nothing can be written.
+    /// Writes fail.
     pub full: AtomicBool,
-    /// Nothing answers.
+    /// Every operation fails.
     pub down: AtomicBool,
-    /// Answers take for ever.
+    /// No operation ever completes.
     pub stuck: AtomicBool,
     /// The next presigned GET panics.
     pub panic: AtomicBool,

@@ -1,5 +1,5 @@
-//! A server whose clock stands still, called through its router; jobs and events in
-//! SQLite, objects on a [`Shelf`].
+//! A server with a fixed clock, called through its router; jobs and events are in SQLite, objects
+//! on a [`Shelf`].
 
 use crate::shelf::Shelf;
 use axum::Router;
@@ -74,7 +74,7 @@ pub fn world_with(change: impl FnOnce(&mut ApiSettings)) -> World {
     world
 }
 
-/// A server over these objects; its shelf is another one, and empty.
+/// A server with these objects; the shelf of the world is a different one, and empty.
 pub fn over(
     directory: tempfile::TempDir,
     database: Database,
@@ -106,7 +106,7 @@ impl World {
         self.send(request(token, method, path, body)).await
     }
 
-    /// Makes a job of Ann's; the answer.
+    /// Creates a job owned by Ann; returns the response.
     pub async fn new_job(&self, body: Value) -> Answer {
         self.call(ANN, "POST", "/api/jobs", Some(body)).await
     }
@@ -120,7 +120,7 @@ impl World {
         assert!(matches!(change, Change::Done(_)), "{event:?}: {change:?}");
     }
 
-    /// A job of Ann's whose file has arrived.
+    /// A job owned by Ann whose file is uploaded.
     pub async fn uploaded(&self) -> JobId {
         let id = id_of(&self.new_job(order()).await);
         let object = object(ObjectKey::upload(id, "town.zip".parse().unwrap()), 1000);
@@ -153,8 +153,7 @@ impl World {
     }
 }
 
-/// Whether the description of the API has this status for the operation, if it has
-/// the operation.
+/// Whether the OpenAPI document lists this status for the operation, if it contains the operation.
 fn assert_described(method: &str, path: &str, status: StatusCode) {
     static DOCUMENT: LazyLock<Value> =
         LazyLock::new(|| serde_json::from_str(&cadmill_api::openapi::document().text()).unwrap());
@@ -201,7 +200,7 @@ pub fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// What an answer says, with all that changes from run to run replaced.
+/// The content of a response, with everything that varies between runs replaced.
 pub fn shown(answer: &Answer) -> Value {
     let mut headers = serde_json::Map::new();
     for name in ["content-type", "allow", "location", "retry-after", "www-authenticate"] {
@@ -223,7 +222,7 @@ fn redact(value: &mut Value) {
     }
 }
 
-/// Ids become `[id]`, presigned URLs `[url]`. Times stand still.
+/// Replaces ids by `[id]` and presigned URLs by `[url]`. Times do not vary.
 fn redacted(text: &str) -> String {
     if text.contains("?signature=") {
         return "[url]".to_owned();

@@ -1,4 +1,4 @@
-//! Files that come in parts, and what is lost, missing or done twice on the way.
+//! Multipart uploads, with lost replies, missing parts and repeated requests.
 
 use crate::support::{ANN, Answer, START, World, id_of, object, shown, snapshot, world, world_with};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -25,7 +25,7 @@ async fn call(world: &World, method: &str, id: JobId, rest: &str) -> Answer {
     world.call(ANN, method, &format!("/api/jobs/{id}{rest}"), None).await
 }
 
-/// Lays a part down as a client's PUT would.
+/// Places a part as a client's PUT would.
 fn put(world: &World, number: u32, size: u64) {
     let mut uploads = world.shelf.uploads.lock().unwrap();
     uploads.values_mut().next().unwrap().1.insert(number, size);
@@ -73,7 +73,7 @@ async fn a_lost_reply_changes_nothing() {
     put_all(&world);
     world.shelf.lose_reply.store(true, Ordering::SeqCst);
     assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);
-    // The event of the store has come meanwhile, and the worker is at it.
+    // Meanwhile the store's event has arrived, and the worker has claimed the job.
     let object = object(ObjectKey::upload(id, "town.zip".parse().unwrap()), SIZE);
     world.happen(id, Event::Uploaded { object, sequencer: "A".to_owned() }).await;
     assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);

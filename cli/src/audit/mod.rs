@@ -1,4 +1,4 @@
-//! `cadmill audit`: what a reviewer does with ledgers. It needs no server and no
+//! `cadmill audit`: offline verification of ledgers by a reviewer. It needs no server and no
 //! worker, only files: the ledgers, their heads, and the workers' public key.
 
 mod proof;

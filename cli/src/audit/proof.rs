@@ -1,4 +1,4 @@
-//! What ledgers are checked with: the key, and the heads.
+//! The evidence against which ledgers are verified: the key and the heads.
 
 use super::text::shown;
 use crate::args::ProofArgs;
@@ -13,32 +13,32 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Largest ledger that is read: more than half a million records. It is held in memory.
+/// Largest ledger accepted: more than half a million records. It is held in memory.
 const MAX_LEDGER_BYTES: u64 = 256 << 20;
-/// Largest file of a key or of heads.
+/// Largest key or head file.
 const MAX_SMALL_BYTES: u64 = 4 << 20;
 
-/// Key and heads that were given.
+/// The key and the heads that were given.
 pub(super) struct Proof {
     key: Option<PublicKey>,
     heads: Option<Vec<SignedHead>>,
 }
 
-/// A ledger that was checked.
+/// A verified ledger.
 pub(super) struct Checked {
     pub(super) file: PathBuf,
     pub(super) audit: Audit,
 }
 
 impl Proof {
-    /// Reads what the arguments name.
+    /// Reads the files named by the arguments.
     pub(super) fn read(args: &ProofArgs) -> Result<Self, Failure> {
         let key = args.key.as_deref().map(key).transpose()?;
         let heads = args.head.as_deref().map(|path| heads(path, &read(path, MAX_SMALL_BYTES)?));
         Ok(Self { key, heads: heads.transpose()? })
     }
 
-    /// Checks ledgers, and the sweeps among them against those that they end.
+    /// Verifies ledgers, and the sweeps among them against the ledgers that they complete.
     pub(super) fn check_all(&self, files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         let mut checked = files.iter().map(|file| self.check(file)).collect::<Result<Vec<_>, _>>()?;
         let mut audits: Vec<&mut Audit> = checked.iter_mut().map(|checked| &mut checked.audit).collect();
@@ -46,7 +46,7 @@ impl Proof {
         Ok(checked)
     }
 
-    /// Checks a ledger.
+    /// Verifies a ledger.
     pub(super) fn check(&self, file: &Path) -> Result<Checked, Failure> {
         let bytes = read(file, MAX_LEDGER_BYTES)?;
         let beside;
@@ -57,14 +57,15 @@ impl Proof {
                 &beside
             }
         };
-        // The only one there is, if it is of another ledger, shall be told as that.
+        // If there is only one head and it belongs to another ledger, it is used anyway, so that
+        // the mismatch is reported.
         let fitting = heads.iter().find(|head| Some(head.head.ledger) == ledger(&bytes));
         let head = fitting.or_else(|| heads.first().filter(|_| heads.len() == 1));
         Ok(Checked { file: file.to_owned(), audit: verify(&bytes, head, self.key.as_ref()) })
     }
 }
 
-/// The ledger that the first record that can be read is of.
+/// The ledger id in the first readable record.
 fn ledger(bytes: &[u8]) -> Option<LedgerId> {
     bytes.split(|byte| *byte == b'\n').find_map(|text| {
         let fields = line::parse(text).ok()?;
@@ -77,18 +78,18 @@ fn key(path: &Path) -> Result<PublicKey, Failure> {
         .map_err(|why| Failure::new(FailureCode::AuditKey, format!("{}: {why}", shown(path))))
 }
 
-/// The head file that a worker keeps beside a ledger, if there is one.
+/// The head file that a worker keeps beside a ledger, if it exists.
 fn heads_beside(file: &Path) -> Result<Vec<SignedHead>, Failure> {
     let path = file.with_extension("head.json");
-    // Whatever lies there stands for a head; what cannot be read must not pass for none.
+    // Anything at this path counts as a head file; an unreadable one must not be treated as
+    // missing.
     if path == file || path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(Vec::new());
     }
     heads(&path, &read(&path, MAX_SMALL_BYTES)?)
 }
 
-/// The heads of a text: a head file, the answer of the API, or lines that are heads, as
-/// they stand among the lines of a log.
+/// Parses heads: a head file, an API response, or the lines of a log that are heads.
 fn heads(path: &Path, text: &[u8]) -> Result<Vec<SignedHead>, Failure> {
     let mut heads = Vec::new();
     match serde_json::from_slice::<Value>(text) {
@@ -107,7 +108,7 @@ fn heads(path: &Path, text: &[u8]) -> Result<Vec<SignedHead>, Failure> {
     Ok(heads)
 }
 
-/// The head of one attempt of the API's answer.
+/// The head of one attempt in an API response.
 fn of_answer(attempt: &Value) -> Option<SignedHead> {
     let text = |name: &str| attempt.get(name)?.as_str().map(str::to_owned);
     let signature = match text("signature") {
@@ -119,9 +120,9 @@ fn of_answer(attempt: &Value) -> Option<SignedHead> {
     Some(SignedHead { head: serde_json::from_value(attempt.get("head")?.clone()).ok()?, signature })
 }
 
-/// The whole of a regular file, which may be named by a link. A reviewer may have got the
-/// directory from the one who is reviewed: what is no file, has no end or is too large is
-/// refused before anything is read or waited for.
+/// Reads a regular file completely; symbolic links are followed. The directory may come from the
+/// audited party, so anything that is not a regular file, has no end or is too large is rejected
+/// before it is read.
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let unread = |error: io::Error| {
         let code = match error.kind() {
@@ -130,15 +131,15 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
         };
         Failure::new(code, format!("cannot read {}: {error}", shown(path)))
     };
-    // Opening a device may already do something; what is there then is asked of the
-    // descriptor, in case that it was exchanged.
+    // Opening a device can have side effects, so the path is checked first. The descriptor is
+    // checked again, in case the file was replaced.
     regular(&path.metadata().map_err(unread)?, limit).map_err(unread)?;
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let file = file.map_err(unread)?;
     regular(&file.metadata().map_err(unread)?, limit).map_err(unread)?;
     let mut bytes = Vec::new();
-    // It may grow meanwhile, or have a size that is not the kernel's to know, as in /proc.
+    // The file may grow meanwhile, or have a size unknown to the kernel, as in /proc.
     file.take(limit + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() as u64 > limit {
         return Err(unread(too_large(limit)));

@@ -1,8 +1,7 @@
-//! The report that a reviewer files: one HTML page that loads nothing, with a picture of
-//! each ledger drawn in it.
+//! The audit report: one self-contained HTML page, with a diagram of each ledger.
 //!
-//! Everything that comes from a ledger is escaped: whoever wrote it may not be who he
-//! should be. The page forbids scripts and every outside resource by its own policy.
+//! Everything from a ledger is escaped: its author is not trusted. The Content-Security-Policy of
+//! the page forbids scripts and all external resources.
 
 mod timeline;
 
@@ -19,7 +18,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 use timeline::escape;
 
-/// Files in the table of a ledger; the picture has as many.
+/// Files in the table of a ledger; the diagram shows as many.
 const MAX_ROWS: usize = 500;
 
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode, Failure> {

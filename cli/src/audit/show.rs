@@ -1,4 +1,4 @@
-//! A ledger as a table: each file with its times, and a line for its life.
+//! A ledger as a table: each file with its times, and a line for its lifetime.
 
 use super::proof::{Checked, Proof};
 use super::text::plain;
@@ -10,7 +10,7 @@ use cadmill_core::domain::ledger::record::FileId;
 use cadmill_core::domain::ledger::timeline::{FileHistory, Timeline};
 use std::process::ExitCode;
 
-/// Characters of a life line.
+/// Width of a lifetime line, in characters.
 const WIDTH: u64 = 32;
 
 pub(super) fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
@@ -66,8 +66,8 @@ fn time(millis: Option<u64>) -> String {
     millis.map_or_else(|| "-".to_owned(), |millis| millis.to_string())
 }
 
-/// `..=====-----..`: the time with plaintext, and from the overwriting to the end; `>`
-/// when there is no end.
+/// `..=====-----..`: the time with plaintext, then from the overwrite to the removal; `>` when the
+/// file was not removed.
 fn line(from: u64, wiped: Option<u64>, to: Option<u64>, length: u64) -> String {
     let place = |at: u64| at.min(length) * (WIDTH - 1) / length.max(1);
     let (begin, wipe, end) = (place(from), place(wiped.unwrap_or(length)), place(to.unwrap_or(length)));

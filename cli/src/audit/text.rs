@@ -1,10 +1,10 @@
-//! Texts of ledgers on a terminal.
+//! Text from ledgers, for the terminal.
 
 use std::path::Path;
 
-/// A text of a ledger on a terminal: whoever wrote it may not be who he should be.
+/// Makes text from a ledger safe for a terminal: its author is not trusted.
 pub(super) fn plain(text: &str) -> String {
-    // Controls, and what turns the direction of the text around it.
+    // Control characters, and characters that change the direction of the surrounding text.
     let acts = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -12,7 +12,7 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// The name of a file on a terminal, which may come from the same hand.
+/// Makes a file name safe for a terminal: it may come from the same author.
 pub(super) fn shown(path: &Path) -> String {
     plain(&path.to_string_lossy())
 }

@@ -1,4 +1,4 @@
-//! What is said of ledgers that were checked.
+//! Verdicts on verified ledgers.
 
 use super::proof::Checked;
 use super::text::plain;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// The worst of the verdicts.
 pub(super) fn worst(checked: &[Checked]) -> Verdict {
-    // In the order of the declaration the worst comes first.
+    // The variants are declared worst first.
     let rank = |verdict: &Verdict| *verdict as u8;
     checked.iter().map(|checked| checked.audit.verdict).min_by_key(rank).unwrap_or(Verdict::Valid)
 }
@@ -25,7 +25,8 @@ pub(super) fn exit(verdict: Verdict) -> ExitCode {
     }
 }
 
-/// One line on a ledger: `VALID, ledger …, 21 records, completed, 3 created, 3 destroyed, signed by …`.
+/// One line on a ledger: `VALID, ledger …, 21 records, completed, 3 created, 3 destroyed, signed by
+/// …`.
 pub(super) fn sentence(audit: &Audit) -> String {
     let counts = audit.story.counts();
     let mut parts = vec![audit.verdict.as_str().to_owned()];

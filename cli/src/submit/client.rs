@@ -1,5 +1,5 @@
-//! Requests to the API: with the token, repeated when that can help, and failures as
-//! failure codes. Error texts have no URL in them.
+//! API client: adds the token, retries requests where that can help, and maps failures to failure
+//! codes. Error texts never contain a URL.
 
 use super::wire::Problem;
 use cadmill_core::domain::failure::{Detail, Failure, FailureCode};
@@ -12,35 +12,35 @@ use std::time::{Duration, Instant};
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-/// Times that a request is made before its failure counts.
+/// Attempts of a request before it fails.
 const TRIES: u32 = 8;
 
-/// Longest wait between two tries, whatever the server asks for.
+/// Longest pause between two attempts, whatever the server requests.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Largest answer of the API that is read, in bytes.
+/// Largest API response accepted, in bytes.
 const MAX_ANSWER: u64 = 8 << 20;
 
-/// How long the other side may be silent.
+/// Longest time without data from the server.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Longest text of a server that is shown, in characters.
+/// Longest server text that is shown, in characters.
 const MAX_SHOWN: usize = 500;
 
-/// Detail of a failure that is an answer of the server: its status.
+/// Detail of a failure that came from a server response: the HTTP status.
 const STATUS_DETAIL: &str = "http_status";
 
-/// The API at one server.
+/// The API of one server.
 pub(super) struct Client {
     pub(super) agent: Agent,
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     server: String,
     /// `Bearer …`.
     authorization: Option<String>,
     cancel: Arc<AtomicBool>,
 }
 
-/// An answer: its status, its validator, when to ask again, its body.
+/// A response: status, ETag, `Retry-After` and body.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) etag: Option<String>,
@@ -54,11 +54,11 @@ impl Client {
             let message = "the server must be a URL that begins with http:// or https://";
             return Err(Failure::new(FailureCode::UsageInvalid, message));
         }
-        // Fails when there is one already, which is as good.
+        // Fails if a provider is already installed, which is just as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // A redirect would take the file, or the token, where nobody said.
+            // A redirect could send the file, or the token, to an unintended host.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("cadmill/", env!("CARGO_PKG_VERSION")))
@@ -74,7 +74,7 @@ impl Client {
         })
     }
 
-    /// Whether the token would travel where others can read it.
+    /// Whether the token would be sent unencrypted over a network.
     pub(super) fn exposes_token(&self) -> bool {
         let Some(rest) = self.server.strip_prefix("http://") else { return false };
         let authority = rest.split('/').next().unwrap_or_default();
@@ -88,7 +88,7 @@ impl Client {
         self.authorization.is_some() && !loopback
     }
 
-    /// `GET`, with the validator of an earlier answer.
+    /// `GET`, with the ETag of an earlier response.
     pub(super) fn get(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
         self.persist(|| {
             let mut request = self.agent.get(format!("{}{path}", self.server));
@@ -102,7 +102,7 @@ impl Client {
         })
     }
 
-    /// `POST`, with a body or without.
+    /// `POST`, with or without a body.
     pub(super) fn post(&self, path: &str, body: Option<&impl Serialize>) -> Result<Answer, Failure> {
         self.persist(|| {
             let mut request = self.agent.post(format!("{}{path}", self.server));
@@ -116,7 +116,7 @@ impl Client {
         })
     }
 
-    /// `DELETE`, once, within seconds: for somebody who waits to be rid of us.
+    /// `DELETE`, once, with a timeout of seconds: the user is waiting for the process to exit.
     pub(super) fn delete_once(&self, path: &str) {
         let mut request = self.agent.delete(format!("{}{path}", self.server));
         if let Some(text) = &self.authorization {
@@ -125,8 +125,8 @@ impl Client {
         let _ = request.config().timeout_global(Some(Duration::from_secs(5))).build().call();
     }
 
-    /// Makes a request until it is answered for good. What is made here can be made
-    /// twice: the API promises it.
+    /// Sends a request until it has a final response. All requests sent here are idempotent, as the
+    /// API guarantees.
     fn persist(&self, make: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Answer, Failure> {
         let mut tries = 1;
         loop {
@@ -153,7 +153,7 @@ impl Client {
         }
     }
 
-    /// Waits, unless it is cancelled before.
+    /// Waits; fails when cancelled.
     pub(super) fn wait(&self, time: Duration) -> Result<(), Failure> {
         let end = Instant::now() + time;
         loop {
@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    /// `job.cancelled`, when it is.
+    /// `job.cancelled`, if the user cancelled.
     pub(super) fn check(&self) -> Result<(), Failure> {
         match self.is_cancelled() {
             false => Ok(()),
@@ -190,7 +190,7 @@ impl Answer {
         })
     }
 
-    /// The answer, when it is one of success.
+    /// The response, if its status is a success.
     fn or_failure(self) -> Result<Self, Failure> {
         if self.status.is_success() || self.status == StatusCode::NOT_MODIFIED {
             return Ok(self);
@@ -208,8 +208,8 @@ impl Answer {
     }
 }
 
-/// A failure that a server told. One whose code is unknown here is `infra.io`, with
-/// the server's own code in its message.
+/// A failure reported by the server. An unknown code becomes `infra.io`, with the server's code in
+/// its message.
 pub(super) fn failure(code: Option<&str>, said: &str, status: Option<StatusCode>) -> Failure {
     let said = shown(said);
     let number = status.map(|status| format!(" ({})", status.as_u16())).unwrap_or_default();
@@ -226,24 +226,23 @@ pub(super) fn failure(code: Option<&str>, said: &str, status: Option<StatusCode>
     }
 }
 
-/// Whether the server refused because the job is not in the state for it (409).
+/// Whether the server rejected the request because of the state of the job (409).
 pub(super) fn is_conflict(failure: &Failure) -> bool {
     let conflict = Detail::Number(u64::from(StatusCode::CONFLICT.as_u16()));
     failure.details.iter().any(|(name, value)| *name == STATUS_DETAIL && *value == conflict)
 }
 
-/// A code by its name, for servers and programs of the same time; another where there
-/// is none of the name.
+/// The failure code with this name; a fallback if this version does not know the name.
 pub(super) fn code(name: &str, otherwise: FailureCode) -> FailureCode {
     name.parse().unwrap_or(otherwise)
 }
 
-/// A server's text as it may go to a terminal.
+/// Server text, made safe for a terminal.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }
 
-/// How long to wait after so many tries, the server having asked for so much.
+/// The pause after this many attempts, given the server's `Retry-After`.
 pub(super) fn pause(tries: u32, asked: Option<Duration>) -> Duration {
     let own = Duration::from_millis(200 << tries.min(5));
     asked.unwrap_or_default().max(own).min(MAX_WAIT)
@@ -253,7 +252,7 @@ fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// Whether the next try would fail the same way.
+/// Whether the next attempt would fail in the same way.
 fn is_lasting(error: &ureq::Error) -> bool {
     matches!(
         error,
@@ -261,7 +260,7 @@ fn is_lasting(error: &ureq::Error) -> bool {
     )
 }
 
-/// What went wrong, without the URL that some of these errors have in them.
+/// Description of the error, without the URL that some of these errors contain.
 pub(super) fn describe(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => error.to_string(),

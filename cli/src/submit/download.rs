@@ -1,5 +1,5 @@
-//! The result comes in: to a file without a name, which gets its name when size and
-//! SHA-256 are what the server said.
+//! Downloads the result into an unnamed file, which is linked under its name once size and SHA-256
+//! match the server's values.
 
 use super::client::{Client, describe, pause};
 use super::show::Show;
@@ -11,13 +11,13 @@ use std::fmt::Write as _;
 use std::io::{Read, Seek, Write};
 use ureq::http::{StatusCode, header};
 
-/// Times that it is begun or taken up again without a byte more before it fails.
+/// Attempts without progress, from the start or resumed, before the download fails.
 const TRIES: u32 = 6;
 
-/// Fetches the result. `fresh` gives another URL when one has expired.
+/// Downloads the result. `fresh` returns a new URL when one has expired.
 ///
 /// # Errors
-/// `infra.io` when what came is not what the server said; nothing is left then.
+/// `infra.io` when the content does not match the server's values; no file is left then.
 pub(super) fn fetch(
     client: &Client,
     show: &Show,
@@ -59,14 +59,14 @@ pub(super) fn fetch(
     Ok(Published { path: incoming.publish()?, bytes, sha256 })
 }
 
-/// What is in the file so far.
+/// The content of the file so far.
 struct Received {
     bytes: u64,
     digest: Sha256,
 }
 
 impl Received {
-    /// Nothing, and an empty file.
+    /// An empty state, with an empty file.
     fn restart(incoming: &mut Incoming) -> Result<Self, Failure> {
         let file = incoming.file();
         file.set_len(0).and_then(|()| file.rewind()).map_err(|e| Failure::io("truncating the output", &e))?;
@@ -81,8 +81,8 @@ impl Received {
     }
 }
 
-/// One request: from the beginning, or from where the last one broke off. The inner
-/// error is a reason to try again.
+/// One request: from the beginning, or resumed where the last one was interrupted. The inner error
+/// is retryable.
 fn receive(
     client: &Client,
     show: &Show,
@@ -112,7 +112,7 @@ fn receive(
                 return Ok(Err("the store sent a different range than requested".to_owned()));
             }
         }
-        // It knows no ranges: from the beginning.
+        // The server does not support ranges: start over.
         StatusCode::OK if received.bytes > 0 => *received = Received::restart(incoming)?,
         StatusCode::OK => {}
         StatusCode::RANGE_NOT_SATISFIABLE => {

@@ -1,15 +1,15 @@
-//! When a job came to each state and how long its stages took, by the server's clock
-//! alone: polls see a state only when it lasts.
+//! When a job reached each state and how long its stages took, by the server's clock only: polls
+//! miss states that do not last.
 
 use super::wire::Status;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-/// The stages in their order.
+/// The stages, in order.
 const STAGES: [&str; 4] = ["fetch", "convert", "publish", "wipe"];
 
-/// One line on the states of an ended job, in milliseconds since it was created;
-/// nothing when the server does not say when that was.
+/// One line with the states of an ended job, in milliseconds since its creation; none when the
+/// server does not report the creation time.
 pub(super) fn states(status: &Status) -> Option<String> {
     let time = |text: &Option<String>| humantime::parse_rfc3339(text.as_deref()?).ok();
     let created = time(&status.created_at)?;
@@ -29,7 +29,7 @@ pub(super) fn states(status: &Status) -> Option<String> {
     Some(line)
 }
 
-/// One line on the stages of the latest attempt; nothing when none finished.
+/// One line with the stages of the latest attempt; none when no stage finished.
 pub(super) fn stages(status: &Status) -> Option<String> {
     let known = STAGES.iter().filter_map(|name| Some((name, status.stage_millis.get(*name)?)));
     let told: Vec<_> = known.map(|(name, millis)| format!("{name} {millis} ms")).collect();

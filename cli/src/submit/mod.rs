@@ -1,8 +1,8 @@
-//! `cadmill submit`: has a file converted by a server.
+//! `cadmill submit`: converts a file on a server.
 //!
-//! The job gets its id here, so that an order whose reply was lost can be sent again
-//! and makes no second job; `--job-id` takes up what another run began. The token is
-//! read from the environment or a file, and neither it nor a signed URL is ever shown.
+//! The job id is generated here, so that an order whose reply was lost can be sent again without
+//! creating a second job; `--job-id` resumes the job of another run. The token is read from the
+//! environment or a file. Neither the token nor a presigned URL is ever shown.
 
 mod client;
 mod download;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use upload::Uploader;
 use wire::{Created, Download, NewJob, Status};
 
-/// Environment variable with the token.
+/// Environment variable that contains the token.
 const TOKEN_VARIABLE: &str = "CADMILL_TOKEN";
 
 /// Shortest token, in characters.
@@ -37,7 +37,7 @@ const MIN_TOKEN: usize = cadmill_api::auth::tokens::MIN_TOKEN_LENGTH;
 /// Longest token, in bytes.
 const MAX_TOKEN: u64 = 64 << 10;
 
-/// When the server does not say when to ask again.
+/// Poll interval when the server does not specify one.
 const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &SubmitArgs) -> ExitCode {
@@ -118,7 +118,7 @@ impl Run<'_> {
             target_format: &self.args.to,
             options: &options,
             root: self.args.root.as_deref(),
-            // An older server knows no such field; it does not zip either.
+            // An older server does not know this field, and does not zip either.
             compress: Some(self.args.compress).filter(|&compress| compress != Compress::Never),
             job_id: id.to_string(),
             checksum_sha256: checksum.as_deref(),
@@ -159,7 +159,7 @@ impl Run<'_> {
         Ok(Polled { status, etag: answer.etag, retry_after: answer.retry_after })
     }
 
-    /// Waits for the end of the job and tells each change.
+    /// Waits for the end of the job and reports each change of its state.
     fn wait(&self) -> Result<Status, Failure> {
         let (mut etag, mut told, mut poll) = (None::<String>, String::new(), POLL);
         loop {
@@ -187,15 +187,15 @@ impl Run<'_> {
         }
     }
 
-    /// Facts of the ended job, for the JSON.
+    /// Facts about the ended job, for the JSON output.
     fn note(&self, status: &Status, facts: &mut Map<String, Value>) {
         facts.insert("state".to_owned(), json!(status.state));
         facts.insert("attempt".to_owned(), json!(status.attempt));
         facts.insert("stage_millis".to_owned(), json!(status.stage_millis));
     }
 
-    /// The name of the file here, when the command line gives none: the server's, if
-    /// it is a plain name, and no hidden one.
+    /// The local file name when the command line gives none: the server's name, if it is a plain
+    /// file name and not hidden.
     fn local_name(&self, served: &str, input: &FileName) -> String {
         match served.parse::<FileName>() {
             Ok(name) if !served.starts_with('.') => name.as_str().to_owned(),
@@ -206,8 +206,8 @@ impl Run<'_> {
         }
     }
 
-    /// Tells the server that it need not keep the result. When that fails it will
-    /// find out by itself.
+    /// Confirms the download, so that the server need not keep the result. If that fails, the
+    /// server deletes the result later by itself.
     fn acknowledge(&self) {
         if let Err(failure) = self.client.post(&format!("{}/downloaded", self.job), None::<&()>) {
             self.show.note(&format!("note: the server keeps the result for a while: {}", failure.message));
@@ -215,16 +215,16 @@ impl Run<'_> {
     }
 }
 
-/// An answer to the question where the job stands.
+/// The response to a status request.
 struct Polled {
-    /// Nothing when it is that of the validator that was sent.
+    /// None when the status matches the ETag that was sent.
     status: Option<Status>,
     etag: Option<String>,
-    /// When to ask again.
+    /// When to poll again.
     retry_after: Option<Duration>,
 }
 
-/// How to fetch the result of a job that has ended, or why there is none.
+/// The download of a job that has ended, or why there is none.
 fn result_of(status: Status) -> Result<Download, Failure> {
     match (status.state.as_str(), status.download, status.failure) {
         ("COMPLETED", Some(download), _) => Ok(download),
@@ -252,7 +252,7 @@ fn file_name(args: &SubmitArgs) -> Result<FileName, Failure> {
     name.parse().map_err(|e| Failure::new(FailureCode::UsageInvalid, format!("the input's name: {e}")))
 }
 
-/// The token, from the file that the command line names or from the environment.
+/// The token, from the file given on the command line or from the environment.
 fn token(args: &SubmitArgs) -> Result<Option<String>, Failure> {
     let text = match &args.token_file {
         Some(path) => {
@@ -277,7 +277,7 @@ fn token(args: &SubmitArgs) -> Result<Option<String>, Failure> {
         let message = "the token must be one word of ASCII characters; it is not shown here";
         return Err(Failure::new(FailureCode::UsageInvalid, message));
     }
-    // No server takes one that is shorter, and what is sent to it can be guessed.
+    // No server accepts a shorter token, and a short one can be guessed.
     if token.len() < MIN_TOKEN {
         let message = format!("the token has {} characters, expected at least {MIN_TOKEN}", token.len());
         return Err(Failure::new(FailureCode::UsageInvalid, message));

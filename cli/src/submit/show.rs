@@ -1,4 +1,4 @@
-//! What a submission shows while it goes on: each state with its time, and how far a transfer is.
+//! Progress display of a submission: each state with its time, and the progress of transfers.
 
 use crate::bar::Bar;
 use std::time::Instant;
@@ -19,7 +19,7 @@ impl Show {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A line with its time since the start.
+    /// Prints a line with the time since the start.
     pub(super) fn event(&self, text: &str) {
         let millis = self.millis();
         self.note(&format!("{:>3}.{:03} s  {text}", millis / 1000, millis % 1000));
@@ -29,7 +29,7 @@ impl Show {
         self.bar.note(text);
     }
 
-    /// So much of something is done, of 1.
+    /// Completed fraction of an activity, from 0 to 1.
     pub(super) fn progress(&self, what: &str, fraction: f64) {
         self.bar.progress(what, fraction);
     }

@@ -1,5 +1,5 @@
-//! The file that is submitted: opened once, so that size, digest and content are of
-//! the same file whatever happens to its name.
+//! The file to submit. It is opened once, so that size, digest and content belong to the same file
+//! even if its path changes.
 
 use super::client::Client;
 use super::show::Show;
@@ -13,7 +13,7 @@ use std::path::Path;
 pub(super) struct Source {
     file: File,
     pub(super) size: u64,
-    /// Device and inode, to recognise it under other names.
+    /// Device and inode, to recognise the file under other paths.
     identity: (u64, u64),
 }
 
@@ -29,7 +29,7 @@ impl Source {
             };
             Failure::new(code, format!("opening {shown}: {error}"))
         };
-        // Before it is opened: opening a pipe would wait for its writer.
+        // Before opening: opening a pipe would block until it has a writer.
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if !metadata.is_file() {
             return Err(Failure::new(FailureCode::InputNotAFile, format!("{shown} is not a regular file")));
@@ -42,12 +42,12 @@ impl Source {
         Ok(Self { file, size: metadata.len(), identity: (metadata.dev(), metadata.ino()) })
     }
 
-    /// Whether there is this very file at the path.
+    /// Whether the path refers to this file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity)
     }
 
-    /// SHA-256 in hexadecimal.
+    /// SHA-256, in hexadecimal.
     pub(super) fn digest(&self, client: &Client, show: &Show) -> Result<String, Failure> {
         let read = |sent: u64| show.progress("digest", sent as f64 / self.size as f64);
         digest::sha256(self.piece(0, self.size, client, &read)).map_err(|error| {
@@ -57,7 +57,7 @@ impl Source {
         })
     }
 
-    /// Bytes of the file; `read` is told how many of them were read.
+    /// Reads the file; `read` is called with the number of bytes read.
     pub(super) fn piece<'a>(
         &'a self,
         offset: u64,
@@ -69,8 +69,8 @@ impl Source {
     }
 }
 
-/// A part of the file, as a reader. It ends in an error when it is cancelled, and when
-/// the file became shorter.
+/// A reader for a range of the file. It fails when it is cancelled, and when the file became
+/// shorter.
 pub(super) struct Piece<'a> {
     source: &'a Source,
     offset: u64,

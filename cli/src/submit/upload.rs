@@ -1,9 +1,9 @@
-//! The file goes into the store: with one request, or in parts by several threads.
+//! Uploads the file: with one request, or in parts on several threads.
 //!
-//! A request that fails, whyever, is made again with a fresh URL: what breaks off,
-//! what expires and what the store cannot take just now look alike from here. What
-//! has arrived is not sent again. When the server says that it expects no upload any
-//! more, the file is there: that reply was lost, not the file.
+//! A failed request is retried with a fresh URL, whatever the cause: an interrupted connection, an
+//! expired URL and a temporary failure of the store look alike from here. Parts that have arrived
+//! are not sent again. When the server reports that it no longer expects an upload, the file has
+//! arrived: only the reply was lost.
 
 use super::client::{Client, describe, is_conflict, pause};
 use super::show::Show;
@@ -16,10 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ureq::SendBody;
 use ureq::http::StatusCode;
 
-/// Times that one request is made before its failure counts.
+/// Attempts of one request before it fails.
 const TRIES: u32 = 6;
 
-/// What an upload needs to know.
+/// The parameters of an upload.
 pub(super) struct Uploader<'a> {
     pub(super) client: &'a Client,
     pub(super) source: &'a Source,
@@ -30,7 +30,7 @@ pub(super) struct Uploader<'a> {
 }
 
 impl Uploader<'_> {
-    /// Uploads the file. `is_new` says that nothing of it can have arrived.
+    /// Uploads the file. `is_new` means that nothing of it can have arrived yet.
     pub(super) fn run(&self, upload: Upload, is_new: bool) -> Result<(), Failure> {
         match upload {
             Upload::Single(request) => self.single(request),
@@ -56,7 +56,7 @@ impl Uploader<'_> {
         Ok(())
     }
 
-    /// Waits before another try; the failure after the last.
+    /// Waits before the next attempt; fails after the last one.
     fn again(&self, tries: u32, what: &str, reason: &str) -> Result<(), Failure> {
         self.client.check()?;
         if tries >= TRIES {
@@ -66,8 +66,7 @@ impl Uploader<'_> {
         self.client.wait(pause(tries, None))
     }
 
-    /// Sends a piece of the file to where a signed request says. The reason when
-    /// that fails.
+    /// Sends a range of the file to a presigned URL. Returns the reason on failure.
     fn put(&self, request: &Request, offset: u64, length: u64, sent: &dyn Fn(u64)) -> Result<(), String> {
         let mut put = self.client.agent.put(&request.url);
         for (name, value) in &request.headers {
@@ -81,7 +80,7 @@ impl Uploader<'_> {
         let response = put.send(SendBody::from_reader(&mut piece)).map_err(|error| describe(&error))?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            // The request forbids to replace an object, and there is one: ours.
+            // The request must not replace an object, and one exists: ours.
             StatusCode::PRECONDITION_FAILED => Ok(()),
             status => Err(format!("the store returned status {}", status.as_u16())),
         }
@@ -114,7 +113,7 @@ impl Uploader<'_> {
                 let panicked = || Failure::new(FailureCode::Io, "a thread of the upload has panicked");
                 thread.join().unwrap_or_else(|_| Err(panicked()))
             });
-            // All are waited for, and the first failure is told.
+            // Joins all threads, and reports the first failure.
             results.collect::<Vec<_>>().into_iter().find_map(Result::err)
         });
         if let Some(failure) = first_failure {
@@ -126,7 +125,7 @@ impl Uploader<'_> {
         Ok(())
     }
 
-    /// One thread: takes the next part until there is none.
+    /// One thread: uploads parts until none are left.
     fn work(&self, pool: &Pool) -> Result<(), Failure> {
         loop {
             let number = pool.next.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +167,8 @@ impl Uploader<'_> {
             let Err(reason) = self.put(&part.request, offset, length, &sent) else { break };
             tries += 1;
             self.again(tries, &format!("the upload of part {number}"), &reason)?;
-            // The next turn asks for a fresh URL, and whether the part arrived after all.
+            // The next iteration requests a fresh URL, and checks whether the part arrived after
+            // all.
             lock(&pool.known).parts.remove(&number);
         }
         let sent = pool.sent.fetch_add(length, Ordering::Relaxed) + length;
@@ -176,8 +176,8 @@ impl Uploader<'_> {
         Ok(())
     }
 
-    /// Asks for fresh URLs from this part on, and for what has arrived. False when the
-    /// server expects no parts any more.
+    /// Requests fresh URLs from this part on, and the list of uploaded parts. False when the server
+    /// no longer expects parts.
     fn refresh(&self, known: &Mutex<Known>, from: u32) -> Result<bool, Failure> {
         match self.client.get(&format!("{}/uploads/parts?from={from}", self.job), None) {
             Ok(answer) => {
@@ -197,25 +197,25 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the threads of an upload share.
+/// State shared by the threads of an upload.
 struct Pool {
     part_bytes: u64,
     count: u32,
     known: Mutex<Known>,
-    /// The part that nobody has taken yet.
+    /// The next part that no thread has taken.
     next: AtomicU32,
     /// Bytes of finished parts.
     sent: AtomicU64,
     stop: AtomicBool,
-    /// The server expects no parts any more.
+    /// The server no longer expects parts.
     over: AtomicBool,
 }
 
-/// What the server said of the parts.
+/// The server's information on the parts.
 #[derive(Default)]
 struct Known {
     parts: BTreeMap<u32, Part>,
-    /// Sizes of those that have arrived.
+    /// Sizes of the parts that have arrived.
     arrived: BTreeMap<u32, u64>,
 }
 
@@ -224,7 +224,7 @@ impl Known {
         self.parts.extend(parts.into_iter().map(|part| (part.part_number, part)));
     }
 
-    /// Whether the part has arrived, whole.
+    /// Whether the part has arrived completely.
     fn has(&self, number: u32, length: u64) -> bool {
         self.arrived.get(&number) == Some(&length)
     }

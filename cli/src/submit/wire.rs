@@ -1,11 +1,11 @@
-//! What the API says, as far as it is read here. What is new in an answer is ignored:
+//! The API's message types, as far as they are used here. Unknown fields of a response are ignored:
 //! the server may be newer than this program.
 
 use cadmill_core::domain::job::Compress;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The order, as it is sent.
+/// The order, as sent.
 #[derive(Serialize)]
 pub(super) struct NewJob<'a> {
     pub(super) file_name: &'a str,
@@ -23,7 +23,7 @@ pub(super) struct NewJob<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Created {
-    /// Nothing when the job no longer waits for the file.
+    /// None when the job no longer waits for the file.
     pub(super) upload: Option<Upload>,
 }
 
@@ -35,8 +35,7 @@ pub(super) enum Upload {
     Multipart(InParts),
 }
 
-/// A request that the server has signed. Whoever has the URL can make it, so there is
-/// no `Debug`.
+/// A presigned request. Anyone who has the URL can send it, so there is no `Debug`.
 #[derive(Deserialize, Clone)]
 pub(super) struct Request {
     pub(super) url: String,
@@ -60,7 +59,7 @@ pub(super) struct Part {
     pub(super) request: Request,
 }
 
-/// A batch of parts, and those that have arrived.
+/// A batch of parts, and the parts that have arrived.
 #[derive(Deserialize)]
 pub(super) struct Parts {
     pub(super) parts: Vec<Part>,
@@ -74,7 +73,7 @@ pub(super) struct Arrived {
     pub(super) size_bytes: u64,
 }
 
-/// Where the job stands.
+/// Status of the job.
 #[derive(Deserialize)]
 pub(super) struct Status {
     pub(super) state: String,

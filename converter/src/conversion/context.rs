@@ -1,4 +1,4 @@
-//! What a conversion runs with.
+//! The context that a conversion runs in.
 
 use crate::engine::registry::Engines;
 use crate::engine::supervisor::Supervisor;
@@ -6,7 +6,7 @@ use crate::engine::warm_pool::WarmPool;
 use crate::workspace::WorkspaceRoot;
 use std::sync::Arc;
 
-/// What the conversion runs with.
+/// The context that a conversion runs in.
 #[derive(Debug, Clone)]
 pub struct ConversionContext {
     /// The engines.
@@ -15,7 +15,7 @@ pub struct ConversionContext {
     pub place: WorkspaceRoot,
     /// Starts engine hosts.
     pub supervisor: Supervisor,
-    /// Hosts that are started before the input is there; none for one who converts files
-    /// of this machine where they lie.
+    /// Hosts that are started before the input is complete; `None` when local files are converted
+    /// in place.
     pub hosts: Option<Arc<WarmPool>>,
 }

@@ -1,4 +1,4 @@
-//! Asking an engine what it is and can do.
+//! Queries an engine for its identity and capabilities.
 
 use super::ConversionContext;
 use crate::engine::failure::failure_of;
@@ -11,7 +11,7 @@ use cadmill_core::domain::limits::Caps;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// What an engine says of itself.
+/// The description that an engine gives of itself.
 #[derive(Debug, Clone)]
 pub struct Description {
     /// The library.
@@ -23,7 +23,8 @@ pub struct Description {
 }
 
 impl Description {
-    /// The table's formats first, in its order of preference, then what only the engine knows of.
+    /// The formats of the table first, in its order of preference, then those that only the engine
+    /// lists.
     pub(super) fn merged(self, engine: &Engine) -> EngineFormats {
         let mut formats = engine.formats();
         for input in self.inputs {
@@ -41,10 +42,10 @@ impl Description {
     }
 }
 
-/// Asks an engine what it is and can do, in a process of its own.
+/// Queries an engine for its identity and capabilities, in a separate process.
 ///
 /// # Errors
-/// `engine.*` when its library cannot be used, `infra.*` when it cannot be asked.
+/// `engine.*` when its library cannot be used, `infra.*` when it cannot be queried.
 pub fn describe(
     engine: &Engine,
     setting: &ConversionContext,
@@ -69,13 +70,13 @@ pub fn describe(
     }
 }
 
-/// The extensions that are words. They are what a library says, and become file names and
-/// lines on a terminal.
+/// Keeps extensions that are plain words. They come from a library and become file names and lines
+/// on a terminal.
 fn words(extensions: Vec<String>) -> Vec<String> {
     extensions.into_iter().filter(|text| !text.is_empty() && is_word(text)).collect()
 }
 
-/// The formats that can be named. Of some formats the files have no extension.
+/// Keeps the formats with a valid id and extension. The extension may be empty.
 fn formats(formats: Vec<(String, String)>) -> Vec<(String, String)> {
     let can_be_named = |id: &str| !id.is_empty() && id.len() <= 64 && clean(id) == id;
     formats.into_iter().filter(|(id, extension)| can_be_named(id) && is_word(extension)).collect()

@@ -1,10 +1,9 @@
 //! One conversion from file to file: unpack, convert, publish, remove.
 //!
-//! The order is that of the failures: what can be refused without work is
-//! refused first (destination, input, archive directory, route, room), then the
-//! work is done, and the workspace is removed on every path out. The input may be a
-//! file of this machine or an object of a store: nothing of its body is read before
-//! all of that has held.
+//! Failures are detected in this order: what can be refused without work is refused first
+//! (destination, input, archive directory, route, space), then the work is done. The workspace is
+//! removed on every exit path. The input is a local file or an object of a store; its body is not
+//! read until all these checks have passed.
 
 pub mod context;
 mod describe;
@@ -35,11 +34,11 @@ use std::time::{Duration, Instant};
 pub use describe::{Description, describe};
 pub use options::check_options;
 
-/// Runs an order to its end on a file of this machine, archive or not. The facts are
-/// told either way.
+/// Converts a local file, archive or not, and publishes the result. The facts are reported on
+/// success and on failure.
 ///
 /// # Errors
-/// [`Failure`], in the result; the workspace is gone then too. Had it to stay,
+/// [`Failure`], in the result. The workspace is removed on failure too; if it could not be removed,
 /// the failure says so.
 pub fn run<S: Sink>(
     order: &ConversionRequest,
@@ -58,7 +57,7 @@ pub fn run<S: Sink>(
     (result, facts)
 }
 
-/// The same on any input, in a workspace that the caller made and will remove.
+/// Converts any input, in a workspace that the caller made and will remove.
 ///
 /// # Errors
 /// [`Failure`], in the result.
@@ -87,11 +86,11 @@ struct Job<'a, S> {
     cancel: &'a AtomicBool,
     observer: &'a mut dyn Observer,
     facts: ConversionReport,
-    /// A host that was started for it ahead, until it is used.
+    /// A host that was started ahead for this job, until it is used.
     ahead: Option<WarmHost>,
 }
 
-/// The file to convert and where it lies.
+/// The file to convert and its location.
 struct Root {
     path: PathBuf,
     directory: PathBuf,
@@ -111,7 +110,7 @@ impl<S: Sink> Job<'_, S> {
         let removing = Instant::now();
         let removed = workspace.remove();
         self.facts.times.remove = removing.elapsed();
-        // A result beside plaintext that could not be removed is no success.
+        // If plaintext could not be removed, the conversion does not succeed, even with a result.
         match (result, removed) {
             (Ok(published), Ok(())) => Ok(published),
             (Err(failure), Ok(())) | (Ok(_), Err(failure)) => Err(failure),
@@ -130,7 +129,7 @@ impl<S: Sink> Job<'_, S> {
         };
         self.facts.root = Some(root.name.clone());
         self.facts.target = Some(target.clone());
-        // The name of a file of the user may be anything; the engine's files are named after it.
+        // The user may choose any file name, and the engine's files are named after it.
         let stem = fit(&self.sink.stem(stem_of(&root.name), &target.extension));
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
@@ -138,7 +137,7 @@ impl<S: Sink> Job<'_, S> {
         self.publish(&main_name, &target.extension, workspace)
     }
 
-    /// A crash may be chance: the state of a library with threads, a race, a bit.
+    /// A crash may be transient: a race, library state across threads, a bit flip.
     fn convert_with_retry(
         &mut self,
         root: &Root,
@@ -164,7 +163,7 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    /// Finds root and route, and only then expands the archive.
+    /// Determines root and route before expanding the archive.
     fn unpack(
         &mut self,
         input: &dyn Source,
@@ -192,7 +191,7 @@ impl<S: Sink> Job<'_, S> {
         Ok((Root { path: directory.join(&name), directory, name }, target))
     }
 
-    /// A file that is no archive.
+    /// Brings in a file that is not an archive.
     fn stage_plain_file(
         &mut self,
         input: &dyn Source,
@@ -216,8 +215,8 @@ impl<S: Sink> Job<'_, S> {
         Ok((Root { path, directory, name }, target))
     }
 
-    /// The targets that FORMAT can mean. When the table knows none, the engines
-    /// themselves are asked. One that was named and cannot answer is the reason then.
+    /// The targets that FORMAT can mean. If the format table has none, the engines themselves are
+    /// queried. If the user named an engine and it cannot answer, its failure is returned.
     fn targets(&self) -> Result<(Vec<EngineFormats>, Vec<Target>), Failure> {
         let (format, engine) = (self.order.format.as_str(), self.order.engine.as_deref());
         let formats = self.setting.engines.formats();
@@ -234,8 +233,8 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    /// What the engines say themselves; what the table says of one that does not answer,
-    /// and why it does not.
+    /// Queries the engines. For an engine that does not answer, returns the formats of the table
+    /// and the failure.
     fn formats_of_engines(&self, only: Option<&str>) -> (Vec<EngineFormats>, Option<Failure>) {
         let asked = self.setting.engines.iter().filter(|e| only.is_none_or(|name| name == e.name));
         let mut silent = None;
@@ -251,7 +250,7 @@ impl<S: Sink> Job<'_, S> {
         (formats, silent)
     }
 
-    /// An engine that was named may try a file whose extension it is not known to read.
+    /// An engine that the user named may try a file whose extension it is not known to read.
     fn target_for(
         &self,
         name: &str,
@@ -264,8 +263,7 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    /// What can be refused before there is a process is refused here. The engine host looks
-    /// once more.
+    /// Refuses invalid options before a process is started. The engine host checks them again.
     fn check_options(&self, target: &Target) -> Result<(), Failure> {
         let engine = self.setting.engines.get(&target.engine);
         engine.map_or(Ok(()), |engine| check_options(engine.kind, &self.order.options)).map_err(|text| {
@@ -295,13 +293,13 @@ impl<S: Sink> Job<'_, S> {
             options: self.order.options.clone(),
         };
         let request = EngineRequest::new(engine.library().clone(), task, &self.order.caps);
-        // A request that does not fit a frame is too many options: all else is short.
+        // Only the options can make a request exceed a frame: all its other fields are short.
         if crate::engine::frame::encode(&crate::engine::protocol::Command::Run(Box::new(request.clone())))
             .is_err()
         {
             return Err(Failure::new(FailureCode::UsageInvalid, "the options are too long"));
         }
-        // It makes files that nobody announces: that it starts must be on record.
+        // The engine creates files without announcing them, so its start must be on record.
         workspace.check()?;
         workspace.bound(self.order.caps.output_bytes);
         let mut report = self.report(&request, &engine.name, workspace)?;
@@ -316,7 +314,7 @@ impl<S: Sink> Job<'_, S> {
         })
     }
 
-    /// By the host that waits for it, if there is one; or else by one that is started now.
+    /// Runs the request on the warm host if there is one, otherwise on a new host.
     fn report(
         &mut self,
         request: &EngineRequest,
@@ -345,8 +343,8 @@ impl<S: Sink> Job<'_, S> {
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))
     }
 
-    /// An engine that has seen the input may not blame its owner's options, unless one that
-    /// has not seen it says the same.
+    /// Verifies a bad-option report. After reading the input, an engine is not trusted to blame the
+    /// owner's options: its report counts only if an engine without the input reports the same.
     fn judge_options(&self, request: &EngineRequest, blamed: Outcome) -> Result<Outcome, Failure> {
         let Task::Convert { input, output, format_id, options, .. } = &request.task else {
             return Ok(blamed);
@@ -358,7 +356,7 @@ impl<S: Sink> Job<'_, S> {
         let (input_dir, output_dir) = (workspace.input(), workspace.output());
         let in_place = |path: &Path, directory: &Path| directory.join(path.file_name().unwrap_or_default());
         let task = Task::Convert {
-            // Nothing lies there.
+            // There is no input file.
             input: in_place(input, &input_dir),
             output: in_place(output, &output_dir),
             input_dir,
@@ -383,7 +381,7 @@ impl<S: Sink> Job<'_, S> {
         })
     }
 
-    /// Where the setting has hosts: the library is loaded while the input is brought in.
+    /// If warm hosts are configured, the library is loaded while the input is fetched.
     fn start_ahead(&mut self, target: &Target, workspace: &Workspace) -> Result<(), Failure> {
         if let (Some(hosts), Some(engine)) = (&self.setting.hosts, self.setting.engines.get(&target.engine)) {
             self.ahead = hosts.hand_out(engine, &self.order.caps, workspace)?;
@@ -418,14 +416,14 @@ impl<S: Sink> Job<'_, S> {
         if bytes > limit {
             return Err(cap_failure(Cap::Output { limit, observed: bytes }));
         }
-        // The last moment at which a cancelled job leaves nothing.
+        // After this point a cancelled job may leave an output.
         if self.cancel.load(Ordering::Relaxed) {
             return Err(cancelled());
         }
         workspace.check()?;
         self.observer.stage(Stage::Publish);
         let started = Instant::now();
-        // Nobody reads the input any more, and an archive of the output takes room.
+        // The input is no longer needed, and an archive of the output needs the space.
         workspace.clear_input()?;
         let zipped = needs_archive(&files, main_name) || self.order.compress.wants(extension, bytes);
         let published = self.sink.publish(&files, main_name, zipped, workspace)?;
@@ -443,8 +441,8 @@ fn memory_too_small(bytes: u64) -> Failure {
     Failure::new(FailureCode::UsageMemory, text).with("minimum_bytes", MIN_MEMORY_BYTES)
 }
 
-/// An engine that cannot write refuses the input or crashes (a mapped file gives
-/// SIGBUS), in words of its own. When the workspace is full, that is the reason.
+/// An engine that cannot write reports a rejected input or crashes (SIGBUS on a mapped file). If
+/// the workspace is full, that is the actual cause.
 fn map_workspace_full(failure: Failure, workspace: &Workspace) -> Failure {
     let blamed = matches!(failure.code, FailureCode::EngineRejected | FailureCode::EngineCrashed);
     match workspace.free_bytes() {
@@ -457,10 +455,10 @@ fn map_workspace_full(failure: Failure, workspace: &Workspace) -> Failure {
     }
 }
 
-/// How long an engine without an input may take to judge options.
+/// Time limit for an engine that checks options without the input.
 const MAX_OPTIONS_TIME: Duration = Duration::from_secs(60);
 
-/// A workspace with less room than this is full.
+/// A workspace with less free space than this counts as full.
 const FULL_BYTES: u64 = 1 << 20;
 
 fn named_root(root: &str, names: &[&str]) -> Result<String, Failure> {

@@ -1,9 +1,9 @@
-//! Options that are more than a name or a number, checked before they reach a library.
+//! Checks options whose values are more than a name or a number, before they reach a library.
 
 use cadmill_core::domain::condition;
 use cadmill_core::domain::format::EngineKind;
 
-/// Checks the options of an engine of this kind that are more than a name or a number.
+/// Checks the options of an engine of this kind whose values are more than a name or a number.
 ///
 /// # Errors
 /// A sentence that names the option.

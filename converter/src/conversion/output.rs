@@ -1,5 +1,5 @@
-//! What the engine left in its output directory. It is untrusted: regular files
-//! with plain names, not too many of them, and nothing else.
+//! The files in the engine's output directory. They are untrusted: only regular files with plain
+//! names are accepted, up to a maximum number.
 
 use crate::engine::sandbox::unlink_guard::is_removed;
 use crate::publish::OutputFile;
@@ -10,9 +10,9 @@ use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-/// The regular files below the output directory, by name, without those that the engine
-/// has removed. Anything else that an engine may have left there, a link or a pipe, is
-/// refused: it could lead out.
+/// Lists the regular files below the output directory, by name, without files that the engine
+/// removed meanwhile. Anything else, such as a link or a pipe, is refused: it could point outside
+/// the workspace.
 pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> {
     let mut files = Vec::new();
     let mut pending = vec![(folder.path().to_owned(), String::new())];
@@ -30,7 +30,7 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
             if kind.is_dir() {
                 pending.push((entry.path(), format!("{name}/")));
             } else if kind.is_file() {
-                // Another name of the file may lie anywhere, and change it later.
+                // A second hard link could be anywhere, and let the file be changed later.
                 let metadata = entry.metadata().map_err(|e| fail(&e))?;
                 if metadata.nlink() != 1 {
                     return Err(strange_output("a file with several hard links"));
@@ -50,9 +50,9 @@ pub(super) fn output_files(folder: &Folder) -> Result<Vec<OutputFile>, Failure> 
     Ok(files)
 }
 
-/// The names are the engine's, and become those of an archive that other programs expand
-/// elsewhere. One that does not obey the rules is refused and not changed: files refer to
-/// each other by name, and two names must not become one.
+/// Checks the names: they come from the engine and become names in an archive that other programs
+/// expand elsewhere. An invalid name is refused, not changed: files refer to each other by name,
+/// and two names must not become one.
 fn fit_for_an_archive(files: &[OutputFile]) -> Result<(), Failure> {
     let mut names = Names::default();
     files.iter().try_for_each(|file| {

@@ -1,34 +1,34 @@
-//! What is heard of a conversion while it runs, and known of it at its end.
+//! What a conversion reports while it runs and when it ends.
 
 use crate::engine::supervisor::Identity;
 use cadmill_core::domain::route::Target;
 use std::time::Duration;
 
-/// The part of a job that is under way.
+/// A stage of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The input is brought in and expanded.
+    /// The input is fetched and expanded.
     Unpack,
-    /// The engine works.
+    /// The engine runs.
     Convert,
-    /// The output goes to its place.
+    /// The output is written to its destination.
     Publish,
 }
 
-/// Hears of a job while it runs.
+/// Observes a job while it runs.
 pub trait Observer {
     /// A stage begins.
     fn stage(&mut self, stage: Stage);
-    /// So much of the stage is done, from 0 to 1.
+    /// The fraction of the stage that is done, from 0 to 1.
     fn progress(&mut self, fraction: f64);
     /// The engine is loaded.
     fn engine(&mut self, name: &str, identity: &Identity);
-    /// The engine warns.
+    /// The engine reports a warning.
     fn warning(&mut self, line: &str);
 }
 
-/// What is known of a job at its end, good or bad. Fields are zero or empty for
-/// what was not reached.
+/// The facts about a job at its end, on success and on failure. Fields are zero or empty for stages
+/// that were not reached.
 #[derive(Debug, Clone, Default)]
 pub struct ConversionReport {
     /// Size of the input file.
@@ -47,7 +47,7 @@ pub struct ConversionReport {
     pub output_files: u64,
     /// Peak memory of the engine process.
     pub peak_memory_bytes: u64,
-    /// Processor time of the engine process.
+    /// CPU time of the engine process.
     pub engine_processor_time: Duration,
     /// First warnings of the engine.
     pub warnings: Vec<String>,
@@ -58,7 +58,7 @@ pub struct ConversionReport {
 /// Wall time per stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
-    /// Bringing the input in and expanding it.
+    /// Fetching and expanding the input.
     pub unpack: Duration,
     /// Starting the engine process and loading the library.
     pub load: Duration,
@@ -68,6 +68,6 @@ pub struct Times {
     pub publish: Duration,
     /// Removing the workspace.
     pub remove: Duration,
-    /// All of it.
+    /// Total.
     pub total: Duration,
 }

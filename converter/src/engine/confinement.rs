@@ -1,41 +1,41 @@
-//! What confines an engine process, as data.
+//! Data types for the confinement of an engine process.
 //!
-//! [`InForce`] is what one engine process has got, told by that process after it confined
-//! itself and, where the kernel shows it, read back from the kernel. [`Level`] is the
-//! yardstick: a minimum is configured, and below it no library is loaded.
+//! [`InForce`] is the confinement of one engine process, as reported by that process after it
+//! confined itself and, where the kernel shows it, read back from the kernel. [`Level`] grades it:
+//! a minimum is configured, and below it no library is loaded.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The first Landlock ABI with which files are confined: what ABI 3 adds, TRUNCATE, the
-/// filter of system calls and the modes of the input take away.
+/// The first Landlock ABI with which the level `files` can be reached: what ABI 3 adds, TRUNCATE,
+/// is covered by the system call filter and the modes of the input files.
 pub const LEAST_LANDLOCK_ABI: u32 = 2;
 
-/// Environment variable that names the least [`Level`].
+/// Environment variable that names the minimum [`Level`].
 pub const MINIMUM_VARIABLE: &str = "CADMILL_MIN_POSTURE";
 
-/// How well an engine process is confined. Each level has all of those before it.
+/// How well an engine process is confined. Each level includes all those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Nothing is asked for.
+    /// Nothing is required.
     None,
-    /// The filter of system calls, the resource limits and `no_new_privs`: no
-    /// network, no new process, no other process touched.
+    /// The system call filter, the resource limits and `no_new_privs`: no network, no new process,
+    /// no access to other processes.
     Syscalls,
-    /// And Landlock, ABI 2 or later: no file but the job's and the libraries'.
+    /// And Landlock, ABI 2 or later: no files except the job's and the libraries'.
     #[default]
     Files,
-    /// And a network namespace and a user id of its own.
+    /// And its own network namespace and user id.
     Isolated,
 }
 
 impl Level {
-    /// Every level, the least first.
+    /// All levels, lowest first.
     pub const ALL: [Self; 4] = [Self::None, Self::Syscalls, Self::Files, Self::Isolated];
 
-    /// The word of the configuration.
+    /// The name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -48,7 +48,7 @@ impl Level {
     /// The level that [`MINIMUM_VARIABLE`] names, or the default.
     ///
     /// # Errors
-    /// `usage.invalid` for a word that is no level.
+    /// `usage.invalid` if the value is not a level.
     pub fn from_environment() -> Result<Self, Failure> {
         match std::env::var(MINIMUM_VARIABLE) {
             Err(std::env::VarError::NotPresent) => Ok(Self::default()),
@@ -76,26 +76,26 @@ impl std::str::FromStr for Level {
     }
 }
 
-/// What Landlock holds back.
+/// What Landlock restricts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Landlock {
-    /// Version of the kernel's interface that is used; 0 when there is none in force.
+    /// The Landlock ABI in use; 0 if Landlock is not in force.
     pub abi: u32,
     /// TCP is denied (ABI 4).
     pub network: bool,
-    /// Signals to processes and connections to abstract unix sockets beyond the
-    /// process are denied (ABI 6).
+    /// Signals to processes outside, and connections to abstract unix sockets outside, are denied
+    /// (ABI 6).
     pub scopes: bool,
 }
 
-/// Limits of the kernel on the process, as it reads them back. Bytes, or a number.
+/// The kernel's limits on the process, as read back: bytes, or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// `RLIMIT_DATA`, bytes of private data.
     pub data_bytes: Option<u64>,
-    /// `RLIMIT_AS`, bytes of addresses; lowered once more when the engine is loaded.
+    /// `RLIMIT_AS`, bytes of address space; lowered again when the engine is loaded.
     pub address_bytes: Option<u64>,
     /// `RLIMIT_FSIZE`, bytes in one file.
     pub file_bytes: Option<u64>,
@@ -105,36 +105,37 @@ pub struct Limits {
     pub stack_bytes: Option<u64>,
     /// `RLIMIT_NOFILE`, descriptors.
     pub descriptors: Option<u64>,
-    /// `RLIMIT_NPROC`, threads and processes of the user; set with a user id of its own.
+    /// `RLIMIT_NPROC`, threads and processes of the user; set only if the process has its own user
+    /// id.
     pub processes: Option<u64>,
 }
 
-/// What one engine process has got.
+/// The confinement of one engine process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InForce {
     /// Access to files.
     pub landlock: Landlock,
-    /// SHA-256 of the filter of system calls; absent when none is in force.
+    /// SHA-256 of the system call filter; absent if no filter is in force.
     pub seccomp: Option<String>,
-    /// It can gain no privilege.
+    /// `no_new_privs` is set.
     pub no_new_privs: bool,
-    /// It leaves a core dump, and others may look into its memory.
+    /// It leaves a core dump, and other processes may read its memory.
     pub dumpable: bool,
     /// Its limits.
     pub limits: Limits,
-    /// Effective capabilities, as the kernel numbers them.
+    /// Effective capabilities, as a bit mask of the kernel's numbers.
     pub capabilities: u64,
-    /// It has a network namespace of its own, with nothing in it.
+    /// It has its own, empty network namespace.
     pub network_namespace: bool,
-    /// The user id that it has to itself.
+    /// The user id that only this process has.
     pub own_uid: Option<u32>,
-    /// It has a control group of its own, with limits. Told by the supervisor.
+    /// It has its own control group, with limits. Reported by the supervisor.
     pub control_group: bool,
 }
 
 impl InForce {
-    /// The level that this amounts to.
+    /// The level reached.
     pub fn level(&self) -> Level {
         let limits = &self.limits;
         let limited = limits.core_bytes == Some(0)
@@ -154,7 +155,7 @@ impl InForce {
     }
 }
 
-/// The refusal.
+/// The failure for a level below the minimum.
 pub fn too_weak(level: Level, minimum: Level) -> Failure {
     let text = format!("the engine would be confined to the level '{level}' here, '{minimum}' is required");
     Failure::new(FailureCode::Confinement, text)

@@ -1,4 +1,4 @@
-//! What an outcome means to the owner of the job: the failure, in words.
+//! Maps the outcome of an engine process to the failure that the job's owner sees.
 
 use crate::engine::confinement;
 use crate::engine::protocol::{Answer, Unavailable};
@@ -8,7 +8,7 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::millis;
 use cadmill_core::domain::limits::{Caps, display_size};
 
-/// The failure that an outcome is, if it is one.
+/// The failure that an outcome stands for, if any.
 pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> {
     let fail = |code, text: String| Err(Failure::new(code, text).with("engine", engine));
     match outcome {
@@ -73,7 +73,7 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         Outcome::Protocol(text) => {
             fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))
         }
-        // Judged above from the memory that was seen, or answered to nothing.
+        // `classify_exit` normally reports this answer as an exceeded memory cap.
         Outcome::Answered(Answer::OutOfMemory(text)) => {
             fail(FailureCode::LimitMemory, format!("{engine} ran out of memory: {}", clean(&text)))
         }
@@ -92,7 +92,7 @@ pub(crate) fn cap_failure(cap: Cap) -> Failure {
         Failure::new(code, text).with("limit_bytes", limit).with("observed_bytes", observed)
     };
     match cap {
-        // One large request can be refused far below the cap.
+        // One large request can fail far below the cap.
         Cap::Memory { limit, observed } if !Caps::memory_is_near(limit, observed) => {
             let text = format!(
                 "the engine asked for more memory than the cap of {} allows, {} being in use",

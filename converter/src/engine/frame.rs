@@ -1,13 +1,13 @@
 //! Frames: messages on a pipe.
 //!
-//! A frame is a length (four bytes, little-endian) and that many bytes of JSON. What comes
-//! is untrusted: it is bounded in size and decoded strictly.
+//! A frame is a length (four bytes, little-endian) followed by that many bytes of JSON. Input is
+//! untrusted: its size is bounded and it is decoded strictly.
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
-/// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so that a command never
-/// blocks the supervisor, whatever the host does.
+/// Longest frame, in bytes of JSON. A pipe holds 64 KiB, so a command never blocks the supervisor,
+/// whatever the host does.
 pub const MAX_FRAME: usize = 48 << 10;
 
 /// Why a frame was refused.
@@ -21,10 +21,10 @@ pub enum FrameError {
     Malformed,
 }
 
-/// The bytes of one frame.
+/// Encodes one frame.
 ///
 /// # Errors
-/// [`FrameError::TooLong`] when the message does not fit.
+/// [`FrameError::TooLong`] if the message does not fit.
 pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message).map_err(|_| FrameError::Malformed)?;
@@ -39,20 +39,20 @@ pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
 /// Writes one frame.
 ///
 /// # Errors
-/// The writer's, and `InvalidData` for a message that does not fit a frame.
+/// Errors of the writer, and `InvalidData` for a message that does not fit a frame.
 pub fn send(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let bytes = encode(message).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     writer.write_all(&bytes)
 }
 
-/// Reads one frame; nothing at the end of the stream.
+/// Reads one frame; `None` at the end of the stream.
 ///
 /// # Errors
-/// The reader's, and `InvalidData` for a frame that is refused.
+/// Errors of the reader, and `InvalidData` for an invalid frame.
 pub fn receive<M: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option<M>> {
     let mut decoder = Decoder::default();
     let mut buffer = [0; 4096];
-    // Never too far: what follows the frame is another's.
+    // Never reads past the frame: the bytes after it belong to the next reader.
     loop {
         let missing = decoder.missing().min(buffer.len());
         match reader.read(&mut buffer[..missing]) {
@@ -70,26 +70,26 @@ pub fn receive<M: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option
     }
 }
 
-/// Splits a stream of bytes into messages, whatever the pieces in which it comes.
-/// Does no I/O and holds one frame and one piece at most.
+/// Splits a stream of bytes into messages, however the stream is split. Does no I/O and holds one
+/// frame and one chunk at most.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
 }
 
 impl Decoder {
-    /// Adds a piece of the stream.
+    /// Appends a chunk of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether nothing is left of the stream so far.
+    /// Whether no bytes are buffered.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
-    /// Bytes that the frame under way needs at least, at least 1: the rest of its length, or
-    /// of its content.
+    /// Minimum number of bytes missing from the current frame, at least 1: the rest of its length
+    /// field or of its content.
     fn missing(&self) -> usize {
         let whole = match self.buffer.first_chunk::<4>() {
             Some(head) => 4 + (u32::from_le_bytes(*head) as usize).min(MAX_FRAME),
@@ -98,10 +98,10 @@ impl Decoder {
         whole.saturating_sub(self.buffer.len()).max(1)
     }
 
-    /// The next whole message, if there is one.
+    /// Returns the next complete message, if there is one.
     ///
     /// # Errors
-    /// [`FrameError`]; the stream cannot be read on after that.
+    /// [`FrameError`]; the stream cannot be decoded any further after that.
     #[allow(clippy::should_implement_trait)]
     pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
         let Some((head, rest)) = self.buffer.split_first_chunk::<4>() else { return Ok(None) };
@@ -128,7 +128,7 @@ mod tests {
 
     fn message() -> impl Strategy<Value = Message> {
         prop_oneof![
-            // Fractions that JSON carries exactly.
+            // Fractions that JSON represents exactly.
             (0u32..=256).prop_map(|n| Message::Progress { fraction: f64::from(n) / 256.0 }),
             (any::<bool>(), ".{0,200}").prop_map(|(error, line)| Message::Log { error, line }),
             ".{0,200}".prop_map(|text| done(Answer::Rejected(text))),
@@ -162,12 +162,12 @@ mod tests {
         fn garbage_is_refused_or_waited_for(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut decoder = Decoder::default();
             decoder.push(&bytes);
-            // No panic, and never more than was pushed.
+            // It does not panic, and never returns more than was pushed.
             while let Ok(Some(_)) = decoder.next::<Message>() {}
         }
     }
 
-    /// Gives one byte at a time, or all that is asked for.
+    /// Returns one byte at a time, or as many as requested.
     struct Pipe(std::collections::VecDeque<u8>, bool);
 
     impl Read for Pipe {

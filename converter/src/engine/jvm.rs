@@ -1,9 +1,9 @@
-//! Engines that are a converter in Java: what an engines file says of them, where Java
-//! and the jars are looked for, and the engine `assimp-jvm`, which is built in.
+//! Engines that are converters in Java: their keys in an engines file, the search for Java and the
+//! jars, and the built-in engine `assimp-jvm`.
 //!
-//! Nothing is loaded here. The paths go to the engine host, which confines itself to
-//! them. What is not found is told there, as for any library: an engine that is not used
-//! may be incomplete.
+//! Nothing is loaded here. The paths are passed to the engine host, which confines itself to them.
+//! A missing file is reported by the host, as for any library: an engine that is not used may be
+//! incomplete.
 
 use crate::engine::protocol::{Jvm, Library};
 use cadmill_core::domain::format::{EngineFormats, EngineKind, OutputFormat};
@@ -11,10 +11,10 @@ use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Environment variables that name the Java installation, the first that is set counts.
+/// Environment variables that name the Java installation; the first one that is set is used.
 pub const HOME_VARIABLES: [&str; 2] = ["CADMILL_JAVA_HOME", "JAVA_HOME"];
 
-/// Environment variable that names the directory of the bridge and of `assimp-jvm`.
+/// Environment variable that names the directory with the jars of the bridge and of `assimp-jvm`.
 pub const JARS_VARIABLE: &str = "CADMILL_JARS";
 
 /// Name of the built-in engine.
@@ -22,13 +22,13 @@ pub const ASSIMP: &str = "assimp-jvm";
 
 const BRIDGE: &str = "cadmill-bridge.jar";
 
-/// Where a Java installation has its JVM.
+/// Path of the JVM library inside a Java installation.
 pub const LIBJVM: &str = "lib/server/libjvm.so";
 
-/// Where distributions put Java installations.
+/// Directory in which distributions install Java.
 const INSTALLATIONS: &str = "/usr/lib/jvm";
 
-/// The part `jvm` of an engine in an engines file. Paths are absolute.
+/// The table `jvm` of an engine in an engines file. Paths are absolute.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Keys {
@@ -37,24 +37,24 @@ pub(crate) struct Keys {
     class_path: Vec<PathBuf>,
     /// Directory of native libraries.
     natives: Option<PathBuf>,
-    /// The converter's class, where there are several.
+    /// The converter's class, if the class path has several.
     converter: Option<String>,
-    /// Cap on the heap; half of the cap on memory without it.
+    /// Cap on the heap; by default half of the cap on memory.
     heap_mib: Option<u64>,
     /// The Java installation.
     java_home: Option<PathBuf>,
-    /// Archive of classes.
+    /// Class data archive.
     class_archive: Option<PathBuf>,
-    /// Extensions that it reads. Without it, it serves when it is named only.
+    /// Extensions that it reads. If empty, the engine is used only if it is named.
     #[serde(default)]
     inputs: Vec<String>,
-    /// Formats that it writes. Without it, the converter is asked each time.
+    /// Formats that it writes. If empty, the converter is queried each time.
     #[serde(default)]
     outputs: Vec<OutputFormat>,
 }
 
 impl Keys {
-    /// What is wrong with them, if something is.
+    /// The error in these keys, if there is one.
     pub(crate) fn mistake(&self, library: Option<&Path>) -> Option<String> {
         let single = [&self.natives, &self.java_home, &self.class_archive];
         let mut paths = self.class_path.iter().chain(single.into_iter().flatten());
@@ -76,7 +76,7 @@ impl Keys {
         None
     }
 
-    /// What the engine host needs to know, and what the table of formats does.
+    /// Converts the keys to the data for the engine host and the row for the table of formats.
     pub(crate) fn into_jvm(self, library: &Path) -> (Jvm, EngineFormats) {
         let (jars, bridge_problem) = split(jars());
         let bridge = jars.unwrap_or_default().join(BRIDGE);
@@ -100,8 +100,8 @@ fn has_colon(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().contains(&b':')
 }
 
-/// What is behind the built-in engine `assimp-jvm`: Assimp through the jars of LWJGL. Asks
-/// the file system.
+/// The library of the built-in engine `assimp-jvm`: Assimp through the jars of LWJGL. Reads the
+/// file system.
 pub(crate) fn assimp() -> Library {
     let (home, home_problem) = split(java_home(None, &|name| std::env::var_os(name)));
     let (jars, jars_problem) = split(jars());
@@ -124,7 +124,8 @@ pub(crate) fn assimp() -> Library {
     }
 }
 
-/// Jars of a directory by name, ours first: the order that the archive was built with.
+/// Jars of a directory, sorted by name, so that ours come first: the order that the class data
+/// archive was built with.
 fn jars_in(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut jars: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -140,8 +141,8 @@ fn split<T, E>(result: Result<T, E>) -> (Option<T>, Option<E>) {
     }
 }
 
-/// The directory with the bridge: what is named, or what lies beside this program, in a
-/// build directory or as it is installed.
+/// The directory with the bridge: the configured one, or else the one beside this program, in a
+/// build directory or as installed.
 fn jars() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os(JARS_VARIABLE).map(PathBuf::from) {
         let directory = named.canonicalize().unwrap_or(named);
@@ -164,8 +165,8 @@ fn jars() -> Result<PathBuf, String> {
     })
 }
 
-/// The Java installation: what the engines file names, then the environment, then the
-/// system's. What is named must be one; nothing else is tried then.
+/// The Java installation: named in the engines file, else in the environment, else the system's. A
+/// named one must be a Java installation; no other is tried then.
 fn java_home(
     named: Option<&Path>,
     environment: &dyn Fn(&str) -> Option<OsString>,
@@ -192,7 +193,8 @@ fn usable(home: &Path) -> Option<PathBuf> {
     home.join(LIBJVM).is_file().then(|| home.canonicalize().ok()).flatten()
 }
 
-/// The one behind `java`, the distribution's default, then any other, the newest last.
+/// The installation that `java` resolves to, the distribution's default, then all others, newest
+/// last.
 fn system_homes() -> Vec<PathBuf> {
     let java = Path::new("/usr/bin/java").canonicalize().ok();
     let behind_java = java.and_then(|java| Some(java.parent()?.parent()?.to_owned()));

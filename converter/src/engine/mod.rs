@@ -1,20 +1,20 @@
 //! The engine process, from its confinement to its end.
 //!
-//! Three storeys, none of which knows one above it:
+//! Three layers; none depends on one above it:
 //!
-//! - the ground: [`confinement`] (what holds an engine, as data), [`frame`] (messages on a
-//!   pipe) and [`protocol`] (what they say);
-//! - the middle: [`sandbox`] (the confinement, put in force by the process itself) and
-//!   [`supervisor`] (the process, started, watched and ended by its parent);
-//! - the top: [`posture`] (what this machine can put in force), [`warm_pool`] (processes
-//!   that are ready ahead of their job) and `host/`, the program that loads the library.
+//! - bottom: [`confinement`] (the confinement of an engine, as data), [`frame`] (messages on a
+//!   pipe) and [`protocol`] (the messages);
+//! - middle: [`sandbox`] (the confinement, put in force by the process itself) and [`supervisor`]
+//!   (the process, started, watched and ended by its parent);
+//! - top: [`posture`] (what this machine can enforce), [`warm_pool`] (processes that are started
+//!   ahead of their job) and `host/`, the program that loads the library.
 //!
-//! [`registry`] knows the engines, [`pin`] and [`jvm`] what each loads, and [`failure`]
-//! turns the end of a process into the failure of a job.
+//! [`registry`] lists the engines, [`pin`] and [`jvm`] define what each of them loads, and
+//! [`failure`] maps the end of a process to the failure of a job.
 //!
-//! No file here knows a job, an archive or a store. This library never loads a native
-//! library: that does `cadmill-engine-host`, one process for each conversion. Unsafe code is
-//! in [`sandbox`] and [`crate::linux`] only.
+//! No file here depends on jobs, archives or stores. This library never loads a native library:
+//! `cadmill-engine-host` does that, one process for each conversion. Unsafe code is in [`sandbox`]
+//! and [`crate::linux`] only.
 
 pub mod confinement;
 pub mod failure;

@@ -1,23 +1,24 @@
-//! Pinned libraries: whether a file is the one whose SHA-256 the engines file names.
+//! Pinned libraries: whether a file has the SHA-256 that the engines file names.
 //!
-//! Hashing costs milliseconds for each ten megabytes, more than all else that a small job
-//! pays for its engine. A worker remembers the files that it has hashed ([`PinCache`]), and
-//! tells the engine host which file that was ([`FileFingerprint`]). The host opens the file, loads it
-//! through the very descriptor that it looked at, and hashes it itself unless the seal fits.
-//! So what is told can only spare the hashing of a file that is the same and unchanged.
+//! Hashing takes milliseconds per ten megabytes, more than everything else that a small job spends
+//! on its engine. A worker remembers the files that it has hashed ([`PinCache`]), and passes the
+//! fingerprint of the file, its seal ([`FileFingerprint`]), to the engine host. The host opens the
+//! file, checks it and loads it through the same descriptor, and hashes it itself unless the seal
+//! matches. The seal can therefore only save hashing a file that is the same and unchanged.
 //!
-//! A seal is device, inode, size, times of modification and change. The kernel sets the
-//! time of change at each write and at each change of the other times, and nobody can set
-//! it back. What that rests on:
+//! A seal is device, inode, size, and the times of modification and status change (mtime, ctime).
+//! The kernel sets ctime at each write and whenever another time is set, and it cannot be set back.
+//! This relies on the following:
 //!
-//! - The clock of files goes in steps, of 10 ms at most. A file that was changed less than
+//! - The clock for file times advances in steps of 10 ms at most. A file that was changed less than
 //!   [`SETTLED`] ago is not remembered: a second change could have the same time.
-//! - The file system keeps the time of change, and does so for writes through a mapping.
-//!   Only those that are known to are trusted ([`KEEPS_TIMES`]); `tmpfs` is not among them.
+//! - The file system keeps ctime, also for writes through a mapping. Only file systems known to do
+//!   so are trusted ([`KEEPS_TIMES`]); `tmpfs` is not among them.
 //!
-//! It refuses nothing that hashing at each start refuses. What neither helps against is one
-//! who may write to the file while it is in use: he can wait until it is loaded, for code is
-//! mapped and not copied. Libraries belong where only the operator writes.
+//! Under these conditions a seal accepts no file that hashing at each start would refuse. Neither
+//! protects against a user who may write to the file while it is in use: the file can be changed
+//! after loading, because code is mapped and not copied. Libraries must be in directories that only
+//! the operator can write to.
 
 use crate::digest;
 use rustix::fs::{fstat, fstatfs};
@@ -29,13 +30,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How long a file must have been unchanged to be remembered.
+/// How long a file must be unchanged before it is remembered.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// File systems, by the numbers of statfs(2): ext2 to ext4, XFS, Btrfs, overlay, SquashFS, EROFS.
+/// File systems, by the magic numbers of statfs(2): ext2 to ext4, XFS, Btrfs, overlay, SquashFS,
+/// EROFS.
 const KEEPS_TIMES: [u64; 6] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x794C_7630, 0x7371_7368, 0xE0F5_E1E2];
 
-/// What tells a file and its content from any other.
+/// Identifies a file and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileFingerprint {
@@ -48,10 +50,10 @@ pub struct FileFingerprint {
 }
 
 impl FileFingerprint {
-    /// Of an open file.
+    /// Returns the fingerprint of an open file.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the underlying system calls.
     pub fn of(file: &File) -> io::Result<Self> {
         let stat = fstat(file)?;
         Ok(Self {
@@ -63,7 +65,7 @@ impl FileFingerprint {
         })
     }
 
-    /// Whether the next change would show.
+    /// Whether the next change would alter the times.
     fn is_settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(u64::MAX));
@@ -71,15 +73,15 @@ impl FileFingerprint {
     }
 }
 
-/// Files that were hashed in this process, and what came of it.
+/// Files that were hashed in this process, with the results.
 #[derive(Debug, Clone, Default)]
 pub struct PinCache {
     known: Arc<Mutex<HashMap<(PathBuf, String), FileFingerprint>>>,
 }
 
 impl PinCache {
-    /// The seal of the file, if its SHA-256 is known to be this one. None says nothing: the
-    /// engine host hashes it then, and tells what is wrong.
+    /// The seal of the file, if it is known to have this SHA-256. `None` proves nothing: the engine
+    /// host then hashes the file, and reports what is wrong.
     pub fn seal(&self, path: &Path, sha256: &str) -> Option<FileFingerprint> {
         let file = File::open(path).ok()?;
         let seal = FileFingerprint::of(&file).ok()?;
@@ -92,7 +94,7 @@ impl PinCache {
             return None;
         }
         let found = digest::sha256(&file).ok()?;
-        // Unchanged while it was read.
+        // The file was not changed while it was read.
         if found != sha256 || FileFingerprint::of(&file).ok()? != seal {
             return None;
         }
@@ -109,7 +111,7 @@ fn keeps_times(file: &File) -> bool {
     fstatfs(file).is_ok_and(|stat| KEEPS_TIMES.contains(&(stat.f_type as u64)))
 }
 
-/// The file, if it is the pinned one: by its seal, or by its content.
+/// Opens the file, if it is the pinned one: by its seal, or by its content.
 ///
 /// # Errors
 /// [`PinError`].
@@ -126,12 +128,12 @@ pub fn open(path: &Path, sha256: &str, sealed: Option<FileFingerprint>) -> Resul
     Err(PinError::Other(format!("{} has SHA-256 {found}, but {sha256} is pinned", path.display())))
 }
 
-/// Why a pinned file is not used; with words for it.
+/// Why a pinned file is not used, with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PinError {
-    /// It cannot be read.
+    /// The file cannot be read.
     Missing(String),
-    /// It is another file.
+    /// The file has another digest.
     Other(String),
 }
 
@@ -142,19 +144,19 @@ mod tests {
     use std::io::Write;
     use std::os::unix::fs::FileExt;
 
-    /// A file on a disk, with its digest. The build's own directory is on one.
+    /// A file on a disk, with its digest: the directory of the build is on one.
     fn file(content: &[u8]) -> (tempfile::NamedTempFile, String) {
         let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.write_all(content).unwrap();
         (file, digest::sha256(content).unwrap())
     }
 
-    /// The time of change cannot be set, so that a file is old only when time has passed.
+    /// Waits until the file is old enough: ctime cannot be set.
     fn settle() {
         std::thread::sleep(SETTLED + Duration::from_millis(1100));
     }
 
-    /// Whether this file system is among those that are trusted: it is where cadmill is built.
+    /// Whether this file system is trusted: it is the one that cadmill is built on.
     fn remembered(file: &tempfile::NamedTempFile) -> bool {
         keeps_times(file.as_file())
     }
@@ -176,7 +178,7 @@ mod tests {
         file.as_file().write_all_at(b"THE", 0).unwrap();
         file.as_file().set_times(FileTimes::new().set_modified(modified)).unwrap();
         assert_eq!(file.as_file().metadata().unwrap().modified().unwrap(), modified);
-        // The worker does not tell the host any more, and the host does not believe it.
+        // The worker no longer sends the seal, and the host would reject it.
         assert_eq!(pins.seal(file.path(), &digest), None);
         let error = open(file.path(), &digest, Some(seal)).unwrap_err();
         assert!(matches!(&error, PinError::Other(text) if text.contains("is pinned")), "{error:?}");
@@ -198,7 +200,7 @@ mod tests {
         let pins = PinCache::default();
         let seal = pins.seal(first.path(), &digest).unwrap();
         std::fs::rename(same.path(), first.path()).unwrap();
-        // The renamed one has just been changed, as far as its times say.
+        // By its times, the renamed file has just been changed.
         assert_eq!(pins.seal(first.path(), &digest), None);
         assert!(open(first.path(), &digest, Some(seal)).is_ok(), "by its content");
         std::fs::rename(other.path(), first.path()).unwrap();

@@ -1,12 +1,12 @@
 //! Messages between the supervisor and the engine host.
 //!
-//! Each is one [`frame`](super::frame). Commands go down the host's standard input, messages come up its standard
-//! output, which the host moves out of the library's reach before it loads one.
-//! File names and options travel here and never in arguments or the
+//! Each message is one [`frame`](super::frame). Commands go to the host's standard input, and
+//! messages come from its standard output, which the host moves out of the library's reach before
+//! it loads one. File names and options are sent in messages and never in arguments or the
 //! environment, where other processes can read them.
 //!
-//! What comes up is untrusted: it is decoded strictly, and its text is cleaned before it is
-//! shown.
+//! Messages from the host are untrusted: they are decoded strictly, and their text is cleaned
+//! before it is displayed.
 
 use crate::engine::confinement::{InForce, Level};
 use crate::engine::pin::FileFingerprint;
@@ -15,31 +15,31 @@ use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Raised with each change of a message; the two binaries must agree.
+/// Incremented with each change of a message; both binaries must have the same version.
 pub const VERSION: u32 = 6;
 
-/// The current directory of a host that waits, by a path that stays true when it is moved.
+/// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
 
 /// From the supervisor to the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// The one request; always first.
+    /// The request; sent first, and once.
     Run(Box<EngineRequest>),
     /// The conversion that a host with [`Task::Await`] waits for; sent once.
     Go(Box<Task>),
-    /// Stop as soon as the library allows.
+    /// Stop as soon as the library allows it.
     Cancel,
 }
 
-/// What the host is to do, once.
+/// The single request to a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineRequest {
     /// [`VERSION`].
     pub version: u32,
-    /// Process id of the supervisor: the host ends when it is no longer its parent.
+    /// Process id of the supervisor: the host ends if this is not its parent.
     pub supervisor: u32,
     /// The library to load.
     pub library: Library,
@@ -54,7 +54,7 @@ pub struct EngineRequest {
 }
 
 impl EngineRequest {
-    /// A request of this process. How the host is to confine itself is up to the supervisor.
+    /// A request from this process. The supervisor fills in the confinement.
     pub fn new(library: Library, task: Task, caps: &Caps) -> Self {
         Self {
             version: VERSION,
@@ -68,15 +68,15 @@ impl EngineRequest {
     }
 }
 
-/// How the host is to confine itself beyond what it always does.
+/// How the host is to confine itself, in addition to what it always does.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confinement {
-    /// Below this level no library is loaded.
+    /// Minimum level; below it no library is loaded.
     pub minimum: Level,
-    /// The user id, and group id, to take; the job's directories are its own.
+    /// The user id, and group id, to take; it owns the job's directories.
     pub own_uid: Option<u32>,
-    /// Whether the supervisor has put the process into a control group of its own.
+    /// Whether the supervisor has put the process into its own control group.
     pub control_group: bool,
 }
 
@@ -86,21 +86,21 @@ pub struct Confinement {
 pub struct Library {
     /// How it is bound.
     pub kind: EngineKind,
-    /// Its file; the system's when there is none.
+    /// Its file; `None` for the system's library.
     pub path: Option<PathBuf>,
     /// SHA-256 that the file must have, in hexadecimal.
     pub sha256: Option<String>,
-    /// What tells the file that had it, if it has been hashed before.
+    /// Fingerprint of the file, if it was hashed before and had that SHA-256.
     pub seal: Option<FileFingerprint>,
-    /// Directories that it reads besides its file, e.g. its tables of projections.
+    /// Directories that it reads in addition to its file, e.g. its tables of projections.
     pub data: Vec<PathBuf>,
-    /// Libraries that it needs and the linker does not find; loaded before it.
+    /// Libraries that it needs and the dynamic loader does not find; loaded before it.
     pub needs: Vec<PathBuf>,
-    /// What a converter in Java needs besides; only such an engine has it.
+    /// Data for a converter in Java; `None` for other engines.
     pub jvm: Option<Box<Jvm>>,
 }
 
-/// What a converter in Java needs.
+/// Data for a converter in Java.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jvm {
@@ -112,11 +112,11 @@ pub struct Jvm {
     pub natives: Option<PathBuf>,
     /// The converter's class, where the class path has several.
     pub converter: Option<String>,
-    /// Cap on the heap, in bytes; derived from the cap on memory without it.
+    /// Cap on the heap, in bytes; by default derived from the cap on memory.
     pub heap_bytes: Option<u64>,
-    /// Archive of classes, for a faster start.
+    /// Class data archive, for a faster start.
     pub archive: Option<PathBuf>,
-    /// Why it cannot be used, as was found out before.
+    /// Why the engine cannot be used, if that was found earlier.
     pub problem: Option<String>,
 }
 
@@ -128,7 +128,7 @@ impl Jvm {
 }
 
 impl Library {
-    /// What stands for the library where none is loaded.
+    /// A placeholder for tasks that load no library.
     pub fn of_nothing() -> Self {
         Self {
             kind: EngineKind::Assimp,
@@ -142,22 +142,22 @@ impl Library {
     }
 }
 
-/// The work.
+/// The task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// Confine yourself, load nothing, and answer when the next command comes: until then
-    /// others may look at the process.
+    /// Confine yourself, load nothing, and answer when the next command arrives: until then other
+    /// processes may inspect this one.
     Probe {
         /// The only directory to read from.
         input_dir: PathBuf,
         /// The only directory to write to.
         output_dir: PathBuf,
     },
-    /// Tell what the library is and can do.
+    /// Describe the library and its formats.
     Describe,
-    /// Load the library and wait for one conversion, which [`Command::Go`] brings. The
-    /// directories may be moved until then, so that their paths mean nothing after the start.
+    /// Load the library and wait for one conversion, sent by [`Command::Go`]. The directories may
+    /// be moved until then, so their paths are not valid after the start.
     Await {
         /// The only directory to read from.
         input_dir: PathBuf,
@@ -182,8 +182,8 @@ pub enum Task {
 }
 
 impl Task {
-    /// The only directory to read from, and the only one to write to besides the host's
-    /// current directory; none for a task without files.
+    /// The only directory to read from, and the only one to write to besides the host's current
+    /// directory; `None` for a task without files.
     pub fn directories(&self) -> Option<[&Path; 2]> {
         match self {
             Self::Describe => None,
@@ -198,12 +198,12 @@ impl Task {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// The host has confined itself, so well; always first.
+    /// The host has confined itself, with this result; always first.
     Confined(Box<InForce>),
-    /// Code of the library runs from here on, in its constructors first: whatever comes
-    /// after this may be its own words.
+    /// Code of the library, its constructors first, runs from here on: later messages may be forged
+    /// by it.
     Loading {
-        /// What the files themselves show to be wrong, by reading them.
+        /// Problems found by reading the library files.
         doubts: Vec<Unavailable>,
     },
     /// The library is loaded.
@@ -215,16 +215,16 @@ pub enum Message {
         /// The file that was loaded.
         path: PathBuf,
     },
-    /// A host that waited has got its conversion. Until it says so, it knows nothing of a job.
+    /// A waiting host has received its conversion. Until it sends this, it knows nothing of a job.
     Began,
-    /// So much of the work is done.
+    /// Progress of the work.
     Progress {
         /// From 0 to 1.
         fraction: f64,
     },
     /// A line of the library's log.
     Log {
-        /// Whether the library calls it an error; else it is a warning.
+        /// Whether the library calls it an error; otherwise it is a warning.
         error: bool,
         /// The line.
         line: String,
@@ -233,30 +233,30 @@ pub enum Message {
     Dying {
         /// The signal.
         signal: i32,
-        /// `errno` of the thread that got it: `ENOMEM` tells a failed allocation.
+        /// `errno` of the thread that received it: `ENOMEM` indicates a failed allocation.
         errno: i32,
         /// Private data at that moment (`VmData`), in bytes.
         data_bytes: u64,
     },
-    /// The process made a system call that the filter forbids, and is about to die
-    /// of it. Written by the signal handler.
+    /// The process made a system call that the filter forbids, and is about to die from it. Written
+    /// by the signal handler.
     Violation {
         /// The call's number.
         syscall: i64,
-        /// The architecture that it was made for (`AUDIT_ARCH_*`).
+        /// The architecture of the call (`AUDIT_ARCH_*`).
         arch: u32,
     },
     /// The answer; always last.
     Done {
         /// How the work ended.
         answer: Answer,
-        /// Largest resident set of the host (`VmHWM`), in bytes. A process that is
-        /// gone in milliseconds is not sampled from outside.
+        /// Largest resident set of the host (`VmHWM`), in bytes. A process that exits within
+        /// milliseconds is not sampled from outside.
         peak_memory_bytes: u64,
     },
 }
 
-/// How the work ended, as the host tells it.
+/// How the work ended, as the host reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -269,29 +269,29 @@ pub enum Answer {
         /// Formats that are written: id and extension.
         outputs: Vec<(String, String)>,
     },
-    /// To [`Task::Convert`]: the output is there.
+    /// To [`Task::Convert`]: the output was written.
     Converted {
-        /// Warnings and errors that the library reported and went on.
+        /// Warnings and errors that the library reported without failing.
         warnings: u64,
     },
-    /// The library refused the input; the text is its own.
+    /// The library rejected the input; the text is the library's.
     Rejected(String),
-    /// The input would have the library read what is not part of it; the text says how.
+    /// The input would make the library read files that are not part of it; the text describes how.
     Reaches(String),
-    /// The library asked for memory that it did not get.
+    /// The library could not allocate memory.
     OutOfMemory(String),
-    /// An option or the format is unknown to the engine.
+    /// The engine does not know an option or the format.
     BadOption(String),
     /// The library cannot be used.
     Unavailable {
-        /// Why, by kind.
+        /// The kind of reason.
         reason: Unavailable,
-        /// Why, in words.
+        /// The reason, in words.
         message: String,
     },
-    /// The host could not make itself ready.
+    /// The host could not prepare itself.
     Setup(String),
-    /// It stopped because it was told to.
+    /// It stopped on request.
     Cancelled,
 }
 

@@ -1,5 +1,5 @@
-//! The engines that are there to be used: the built-in ones and those that the
-//! operator declares in an engines file.
+//! The available engines: the built-in ones and those that the operator declares in an engines
+//! file.
 //!
 //! ```toml
 //! [[engine]]
@@ -27,18 +27,18 @@ use std::sync::OnceLock;
 
 /// One engine.
 ///
-/// - `name` has lower-case letters, digits and hyphens only.
-/// - The path of the library, when given, is absolute.
+/// - `name` contains lower-case letters, digits and hyphens only.
+/// - The path of the library, if given, is absolute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engine {
     /// The name that `--engine` takes.
     pub name: String,
     /// How it is bound.
     pub kind: EngineKind,
-    /// The library behind it. That of `assimp-jvm` is looked for when it is asked for: few
-    /// who start need it.
+    /// The library behind it. That of `assimp-jvm` is located on first use: most commands do not
+    /// need it.
     library: OnceLock<Library>,
-    /// What a converter in Java reads and writes: the table cannot know.
+    /// What a converter in Java reads and writes: the table does not contain it.
     declared: Option<EngineFormats>,
 }
 
@@ -52,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// Assimp once more, through its jar. It serves when it is named.
+    /// Assimp through its jar. It is used only if it is named.
     fn assimp_jvm() -> Self {
         Self {
             name: jvm::ASSIMP.to_owned(),
@@ -114,7 +114,7 @@ impl Engines {
     /// The built-in engines, and those of the file if there is one.
     ///
     /// # Errors
-    /// As of [`Engines::from_file`].
+    /// As for [`Engines::from_file`].
     pub fn with(file: Option<&Path>) -> Result<Self, Failure> {
         file.map_or_else(|| Ok(Self::default()), Self::from_file)
     }
@@ -122,7 +122,7 @@ impl Engines {
     /// The built-in engines and those of the file.
     ///
     /// # Errors
-    /// `usage.engines_file`, with the place in the file.
+    /// `usage.engines_file`, with the position in the file.
     pub fn from_file(path: &Path) -> Result<Self, Failure> {
         let fail = |text: String| {
             Failure::new(FailureCode::UsageEnginesFile, format!("engines file {}: {text}", path.display()))
@@ -149,7 +149,7 @@ impl Engines {
         Ok(engines)
     }
 
-    /// The engine of this name.
+    /// The engine with this name.
     pub fn get(&self, name: &str) -> Option<&Engine> {
         self.engines.iter().find(|e| e.name == name)
     }

@@ -1,15 +1,15 @@
-//! Engine hosts that are started ahead of their jobs: the new process, its confinement and
-//! the loading of a library are most of what a short conversion costs, and for an engine in
-//! Java all but a tenth of it.
+//! Engine hosts that are started ahead of their jobs. Starting the process, confining it and
+//! loading the library are most of the cost of a short conversion, and all but a tenth of it for an
+//! engine in Java.
 //!
-//! - [`WarmPool::hand_out`] gives a job a host that waits, with the directories that it has
-//!   confined itself to; or else starts one in the job's own workspace, so that the library
-//!   is loaded while the input is brought in.
-//! - A host serves one job and ends. While it waits it has no file, no name and no secret
-//!   of any job, and its directories are in a workspace that is nobody's.
-//! - It refuses a job with other caps than the host was started with, but for one that may
-//!   write less. Whatever fails here
-//!   is told in one line, and the job runs as if there were no host.
+//! - [`WarmPool::hand_out`] gives a job a waiting host, with the directories that the host has
+//!   confined itself to; otherwise it starts one in the job's own workspace, so that the library is
+//!   loaded while the input is fetched.
+//! - A host serves one job and exits. While it waits it holds no file, name or secret of any job,
+//!   and its directories are in a workspace that belongs to no job.
+//! - A host is not used for a job with other caps than those it was started with, except for a
+//!   lower cap on output. Any failure here is logged in one line, and the job runs as if there were
+//!   no warm host.
 
 use crate::engine::failure::failure_of;
 use crate::engine::protocol::{EngineRequest, Task};
@@ -21,16 +21,16 @@ use cadmill_core::domain::limits::Caps;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Memory of a waiting host, as the budget of a worker counts it, in bytes: twice what one of
-/// `assimp-jvm` or of GDAL was seen to hold.
+/// Memory of a waiting host, as counted in the budget of a worker, in bytes: twice the measured
+/// size of one of `assimp-jvm` or of GDAL.
 pub const WAITING_BYTES: u64 = 96 << 20;
 
-/// The hosts of one worker.
+/// The warm hosts of one worker.
 pub struct WarmPool {
     place: WorkspaceRoot,
     supervisor: Supervisor,
     caps: Caps,
-    /// One host each; an engine may stand here more than once.
+    /// One host for each entry; an engine may be listed more than once.
     wanted: Vec<Engine>,
     waiting: Mutex<Waiting>,
 }
@@ -38,13 +38,13 @@ pub struct WarmPool {
 #[derive(Default)]
 struct Waiting {
     hosts: Vec<Host>,
-    /// Engines that cannot be loaded. No other host of them is started ahead: it would say
-    /// the same. A job for one still has its own, and is told why.
+    /// Engines that cannot be loaded. No other host of them is started ahead, because it would fail
+    /// in the same way. A job for such an engine still starts its own host, and reports the reason.
     broken: Vec<String>,
     closed: bool,
 }
 
-/// The host goes before its directories do.
+/// Fields drop in order: the host before its directories.
 struct Host {
     engine: String,
     ahead: WarmHost,
@@ -52,10 +52,10 @@ struct Host {
 }
 
 impl WarmPool {
-    /// Keeps a host ready for each engine of `names`, a list with commas.
+    /// Keeps a host ready for each engine in `names`, a comma-separated list.
     ///
     /// # Errors
-    /// `usage.invalid`: there is no such engine.
+    /// `usage.invalid` if there is no such engine.
     pub fn new(
         names: &str,
         engines: &Engines,
@@ -67,20 +67,20 @@ impl WarmPool {
         Ok(Self { place, supervisor, caps, wanted, waiting: Mutex::default() })
     }
 
-    /// Whether `names` can be kept: for one who starts a worker and wants to know before.
+    /// Checks `names` before a worker is started with them.
     ///
     /// # Errors
-    /// As of [`WarmPool::new`].
+    /// As for [`WarmPool::new`].
     pub fn check(names: &str, engines: &Engines) -> Result<(), Failure> {
         all_wanted(names, engines).map(drop)
     }
 
-    /// How many are kept.
+    /// Number of hosts kept.
     pub fn kept(&self) -> u64 {
         self.wanted.len() as u64
     }
 
-    /// Starts what is missing, and looks after what is there.
+    /// Replaces hosts that have ended, and starts those that are missing.
     pub fn fill(&self) {
         let mut waiting = self.waiting();
         if waiting.closed {
@@ -105,24 +105,25 @@ impl WarmPool {
         }
     }
 
-    /// Kills all that wait and removes their directories; no others are started.
+    /// Kills all waiting hosts and removes their directories; no others are started.
     pub fn close(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
         waiting.hosts.clear();
     }
 
-    /// A host for this job, which has nothing in its workspace yet.
+    /// Returns a host for this job, whose workspace must still be empty.
     ///
     /// # Errors
-    /// Of the workspace, which cannot be used then: `infra.io`, `infra.audit`.
+    /// Errors of the workspace, which is unusable then: `infra.io`, `infra.audit`.
     pub(crate) fn hand_out(
         &self,
         engine: &Engine,
         caps: &Caps,
         workspace: &Workspace,
     ) -> Result<Option<WarmHost>, Failure> {
-        // Rules name directories by their paths while they are made: only then may these move.
+        // Landlock rules name directories by path while they are created: the directories may be
+        // moved only afterwards.
         if let Some(host) = self.take(&engine.name, caps)
             && host.ahead.is_settled()
             && workspace.take_over(&host.workspace)?
@@ -132,7 +133,8 @@ impl WarmPool {
             tracing::debug!(engine = engine.name, "using a warm engine host");
             return Ok(Some(host.ahead));
         }
-        // It makes files that nobody announces: that it starts must be on record.
+        // The host creates files that are not announced one by one: its start must be in the
+        // ledger.
         workspace.check()?;
         let started = start_in(workspace, engine, caps, &self.supervisor);
         Ok(started
@@ -177,13 +179,13 @@ fn wanted(name: &str, engines: &Engines) -> Result<Engine, Failure> {
     })
 }
 
-/// Whether a host with these caps may serve a job with those. What a job may write is watched
-/// from outside, and may be less.
+/// Whether a host with these caps may serve a job with those. The cap on output is enforced from
+/// outside, and may be lower.
 fn serves(host: &Caps, job: &Caps) -> bool {
     job.output_bytes <= host.output_bytes && Caps { output_bytes: host.output_bytes, ..*job } == *host
 }
 
-/// Says why a host that waited has ended, and whether the next one may fare better.
+/// Logs why a waiting host has ended, and returns whether the next one may succeed.
 fn may_be_chance(host: Host) -> bool {
     let Host { engine, ahead, workspace } = host;
     let why = ahead.unable().and_then(|outcome| failure_of(&engine, outcome).err());
@@ -199,7 +201,7 @@ fn may_be_chance(host: Host) -> bool {
     why.is_none()
 }
 
-/// Each of the wanted for which no host waits.
+/// The wanted engines for which no host waits.
 fn missing<'a>(wanted: &'a [Engine], waiting: &Waiting) -> Vec<&'a Engine> {
     let mut there: Vec<&str> = waiting.hosts.iter().map(|host| host.engine.as_str()).collect();
     let is_missing = |engine: &&Engine| match there.iter().position(|name| *name == engine.name) {
@@ -255,7 +257,7 @@ mod tests {
             .unwrap();
         hosts.fill();
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
-        // The job goes on without.
+        // The job continues without a warm host.
         let engine = Engines::default().get("assimp-jvm").unwrap().clone();
         let workspace = at.create().unwrap();
         assert!(hosts.hand_out(&engine, &Caps::default(), &workspace).unwrap().is_none());

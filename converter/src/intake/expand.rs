@@ -1,8 +1,9 @@
-//! Pieces of the input become files, several at once.
+//! Expands pieces of the input into files, several at once.
 //!
-//! A download sends its pieces in the order of their bytes, and they are begun in the order
-//! in which they are sent. That keeps its bounded buffer from standing still: the earliest piece that is not done is always in work,
-//! and the bytes that it waits for were asked for before all that is still held.
+//! A download sends its pieces in byte order, and they are begun in the order in which they are
+//! sent. This excludes a deadlock of its bounded buffer: the earliest unfinished piece is always
+//! being processed, and the bytes that it waits for were requested before everything that is still
+//! held.
 
 use super::Piece;
 use super::file_writer::{BufferPool, Target, Write, failed};
@@ -16,25 +17,25 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Threads that expand at once, at most. More do not help: they share the memory bus.
+/// Maximum number of threads. More do not help: they share the memory bus.
 const MAX_THREADS: usize = 4;
 
-/// How often progress is told and cancellation looked at.
+/// How often progress is reported and cancellation is checked.
 pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The bytes of one piece, in order.
 pub(super) trait Chunks: Send {
-    /// The next ones; none at the end. They are given up when the next are asked for.
+    /// Returns the next bytes, empty at the end. They are released when the next are requested.
     fn next(&mut self) -> Result<&[u8], Failure>;
 }
 
-/// A piece that can be begun.
+/// A piece that is ready to be expanded.
 pub(super) struct Work<'a> {
     pub(super) piece: &'a Piece<'a>,
     pub(super) chunks: Box<dyn Chunks + 'a>,
 }
 
-/// What all threads see.
+/// State shared by all threads.
 pub(super) struct Shared<'a> {
     pub(super) buffers: BufferPool,
     directory: &'a Folder,
@@ -45,11 +46,11 @@ pub(super) struct Shared<'a> {
     failure: Mutex<Option<Failure>>,
 }
 
-/// Expands what `feed` sends. `feed` runs on this thread, and calls [`Shared::tick`] if
-/// it takes long. `progress` hears how much of `total` bytes has been taken up.
+/// Expands what `feed` sends. `feed` runs on this thread and must call [`Shared::tick`]
+/// periodically. `progress` is called with the consumed fraction of `total` bytes.
 ///
 /// # Errors
-/// The first failure of anyone. All threads have ended then too.
+/// The first failure of any thread, once all threads have ended.
 pub(super) fn run<'a>(
     directory: &'a Folder,
     total: u64,
@@ -100,7 +101,7 @@ pub(super) fn run<'a>(
     }
 }
 
-/// Writes what comes until nobody can send any more.
+/// Writes chunks until the last sender is dropped.
 fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
     while let Ok(Write { file, offset, bytes }) = queue.recv() {
         if shared.stopped() {
@@ -113,8 +114,7 @@ fn write_all(shared: &Shared<'_>, queue: &Receiver<Write>) {
     }
 }
 
-/// Counts a thread down however it ends: the one that waits would wait for ever for a
-/// thread that panicked.
+/// Counts a thread down even if it panics: otherwise the caller would wait forever.
 struct Ended<'a> {
     left: &'a AtomicUsize,
     caller: &'a std::thread::Thread,
@@ -128,18 +128,18 @@ impl Drop for Ended<'_> {
 }
 
 impl Shared<'_> {
-    /// Keeps the first failure and stops everyone.
+    /// Keeps the first failure and stops all threads.
     pub(super) fn fail(&self, failure: Failure) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Whether somebody has failed.
+    /// Whether any thread has failed.
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Looks at the wish to cancel and tells progress.
+    /// Checks for cancellation and reports progress.
     pub(super) fn tick(&self, progress: &mut dyn FnMut(f64)) {
         if self.cancel.load(Ordering::Relaxed) {
             self.fail(Failure::new(FailureCode::Cancelled, "cancelled while the input was read"));
@@ -179,7 +179,7 @@ impl Shared<'_> {
         loop {
             let mut input = chunks.next()?;
             let length = input.len();
-            // Whoever feeds fails before it ends a piece early.
+            // A feed that ends a piece early has set its failure before.
             if self.stopped() {
                 return Ok(());
             }
@@ -187,7 +187,7 @@ impl Shared<'_> {
                 break;
             }
             loop {
-                // A directory has no content; its decoder says so where there is some.
+                // The decoder of a directory entry fails if the entry has content.
                 let mut nothing = [0; 1];
                 let room = target.as_mut().map_or(&mut nothing[..], Target::room);
                 let step = content.step(input, room)?;
@@ -209,7 +209,7 @@ impl Shared<'_> {
     }
 }
 
-/// What the bytes of a piece are: an entry's, or the content itself.
+/// How the bytes of a piece are decoded: as an entry, or not at all.
 struct Content(Option<Decoder>);
 
 impl Content {

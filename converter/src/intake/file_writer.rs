@@ -1,5 +1,5 @@
-//! Files of the workspace that have their full size from the start, and a thread that
-//! writes to them, so that inflating does not wait for the memory to be filled.
+//! Workspace files that have their full size from the start, and a thread that writes to them, so
+//! that inflating does not wait for page allocation.
 //!
 //! Written with pwrite and not through a mapping: docs/adr/0010.
 
@@ -14,24 +14,25 @@ use std::os::unix::fs::FileExt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes that are written at once. They are still in the processor's cache then.
+/// Bytes written at once; small enough to be still in the CPU cache.
 pub(super) const CHUNK: usize = 256 << 10;
 
-/// Chunks that wait to be written, at most. Whoever has one more writes it.
+/// Maximum number of queued chunks. Beyond it, the producing thread writes the chunk itself.
 const QUEUE: usize = 16;
 
-/// A chunk that waits.
+/// A queued chunk.
 pub(super) struct Write {
     pub(super) file: Arc<PendingFile>,
     pub(super) offset: u64,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Spare buffers. There are as many as chunks may wait.
+/// Spare buffers, as many as there may be queued chunks.
 pub(super) struct BufferPool(Mutex<Vec<Vec<u8>>>);
 
 impl BufferPool {
-    /// For a writer's queue; without a writer everybody writes, and none is needed.
+    /// For the queue of a writer thread. Without one, every thread writes its own chunks and needs
+    /// no buffers.
     pub(super) fn new(writer: bool) -> Self {
         let count = if writer { QUEUE } else { 0 };
         Self(Mutex::new((0..count).map(|_| Vec::new()).collect()))
@@ -50,7 +51,7 @@ pub(super) fn failed(error: &io::Error) -> Failure {
     Failure::in_workspace("writing to the workspace", error)
 }
 
-/// A file that is being filled from its beginning to its end.
+/// A file that is filled sequentially.
 pub(super) struct Target<'a> {
     file: Arc<PendingFile>,
     content: Option<ContentDigest>,
@@ -62,8 +63,7 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Makes the file with memory for so many bytes. `buffer` is kept from one file to
-    /// the next.
+    /// Makes the file and allocates this many bytes for it. `buffer` is reused from file to file.
     ///
     /// # Errors
     /// `infra.workspace_full`, `infra.io`, `infra.audit`.
@@ -82,15 +82,15 @@ impl<'a> Target<'a> {
         Ok(Self { file: Arc::new(file), content, offset: 0, filled: 0, buffer, queue, buffers })
     }
 
-    /// Where the next bytes of the content go; never empty.
+    /// The buffer for the next bytes of the content; never empty.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.buffer[self.filled..]
     }
 
-    /// So many bytes were put there.
+    /// Marks this many bytes of the buffer as filled.
     ///
     /// # Errors
-    /// `infra.*`, of writing.
+    /// `infra.*` when writing fails.
     pub(super) fn advance(&mut self, bytes: usize) -> Result<(), Failure> {
         self.filled += bytes;
         if self.filled < self.buffer.len() {
@@ -103,15 +103,15 @@ impl<'a> Target<'a> {
         let write = Write { file: Arc::clone(&self.file), offset: self.offset, bytes };
         self.offset += self.filled as u64;
         self.filled = 0;
-        // The writer lives as long as anyone can send.
+        // The writer lives as long as there is a sender.
         self.queue.send(write).map_err(|_| failed(&io::Error::other("the writing thread has ended")))
     }
 
-    /// Writes what is left, and says that this is all. Chunks may still wait; the file is
-    /// filled when the last of them is written.
+    /// Writes what is left and marks the content as complete. Chunks may still be queued; the file
+    /// is filled when the last of them is written.
     ///
     /// # Errors
-    /// `infra.*`, of writing.
+    /// `infra.*` when writing fails.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         self.flush()?;
         self.file.complete(self.offset, self.content.take());
@@ -128,14 +128,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Takes the memory of the whole file, so that a workspace that is too small is known
-/// at once, and not when the last chunk is written.
+/// Allocates the whole file, so that a lack of space is reported at once and not when the last
+/// chunk is written.
 fn reserve(file: &File, size_bytes: u64) -> Result<(), Failure> {
     if size_bytes == 0 {
         return Ok(());
     }
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
-        // Some file systems cannot: the file grows as it is written then.
+        // On file systems without fallocate the file grows as it is written.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         Err(error) => Err(Failure::in_workspace("reserving room in the workspace", &error.into())),
     }

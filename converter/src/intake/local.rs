@@ -1,5 +1,4 @@
-//! A file of this machine. Each entry is read at its own position, so that entries do
-//! not wait for one another.
+//! A local file. Each entry is read at its own offset, so that entries do not wait for one another.
 
 use super::expand::{Chunks, Work, run};
 use super::{Piece, Source, begins_as_zip, pieces, wanted};
@@ -15,12 +14,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// Bytes that are read of an archive at once.
+/// Bytes of an archive that are read at once.
 const CHUNK: u64 = 256 << 10;
 
-/// Something that can be read at any position, by several threads.
+/// A source that several threads can read at any offset.
 pub(super) trait ReadAt: Sync {
-    /// As [`FileExt::read_at`].
+    /// See [`FileExt::read_at`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -30,10 +29,10 @@ impl ReadAt for File {
     }
 }
 
-/// A local file, judged.
+/// A local file that passed the checks.
 pub struct Local {
     file: File,
-    /// Without links: the files beside it are read with it.
+    /// Canonical path, without symbolic links: files beside the target are read with it.
     path: PathBuf,
     name: String,
     size_bytes: u64,
@@ -41,7 +40,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// Opens the file and, if it is an archive, judges its directory.
+    /// Opens the file and, if it is an archive, reads and checks its central directory.
     ///
     /// # Errors
     /// `input.*`, `usage.invalid` for a path that is not UTF-8, `infra.io`.
@@ -58,7 +57,7 @@ impl Local {
         let name = path.to_str().and_then(|_| path.file_name()?.to_str()).map(str::to_owned);
         let name = match (name, &plan) {
             (Some(name), _) => name,
-            // Nobody is told the path of an archive.
+            // The path of an archive is never reported or passed on.
             (None, Some(_)) => "archive.zip".to_owned(),
             (None, None) => {
                 return Err(Failure::new(FailureCode::UsageInvalid, "the input path is not valid UTF-8"));
@@ -95,14 +94,14 @@ impl Source for Local {
         expand(&self.file, &pieces, directory, cancel, progress)
     }
 
-    /// It is read where it lies, with the files beside it: a model's materials, a
-    /// shapefile's attributes.
+    /// The file is read in place, with the files beside it: the materials of a model, the
+    /// attributes of a shapefile.
     fn place(&self, _: &Folder, _: &AtomicBool, _: &mut dyn FnMut(f64)) -> Result<PathBuf, Failure> {
         Ok(self.path.clone())
     }
 }
 
-/// The judged directory of what is an archive.
+/// Reads and checks the central directory if the file is an archive.
 pub(super) fn plan_of(
     file: &dyn ReadAt,
     size_bytes: u64,
@@ -122,8 +121,8 @@ pub(super) fn plan_of(
     opening.finish().map(Some)
 }
 
-/// Expands pieces of a file, the largest first: one that is begun last would be waited
-/// for alone.
+/// Expands pieces of a file, the largest first: if the largest began last, it would run alone at
+/// the end.
 pub(super) fn expand(
     file: &dyn ReadAt,
     pieces: &[Piece<'_>],
@@ -137,7 +136,7 @@ pub(super) fn expand(
         order.sort_by_key(|piece| std::cmp::Reverse(piece.size_bytes));
         for piece in order {
             let chunks = Box::new(Reader { file, range: piece.segment.clone(), buffer: Vec::new() });
-            // It fails when every thread has ended, and they have said why.
+            // Sending fails only if every thread has ended; they have reported why.
             if work.send(Work { piece, chunks }).is_err() {
                 return;
             }
@@ -164,7 +163,7 @@ impl Chunks for Reader<'_> {
     }
 }
 
-/// The beginning of a range, one byte or more.
+/// Reads the beginning of a range, at least one byte.
 fn read(file: &dyn ReadAt, range: Range<u64>) -> Result<bytes::Bytes, Failure> {
     let mut buffer = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
     let read = read_some(file, &mut buffer, range.start)?;
@@ -175,7 +174,7 @@ fn read(file: &dyn ReadAt, range: Range<u64>) -> Result<bytes::Bytes, Failure> {
 fn read_some(file: &dyn ReadAt, buffer: &mut [u8], offset: u64) -> Result<usize, Failure> {
     loop {
         match file.read_at(buffer, offset) {
-            // It had this size when it was opened.
+            // The file had this size when it was opened.
             Ok(0) => {
                 return Err(Failure::new(
                     FailureCode::InputReplaced,
@@ -201,7 +200,7 @@ fn open(path: &Path) -> Result<File, Failure> {
         }
         _ => Failure::new(FailureCode::InputUnreadable, format!("cannot read {shown}: {e}")),
     };
-    // Looked at before it is opened: opening a FIFO would wait for a writer.
+    // Checked before opening: opening a FIFO would wait for a writer.
     let kind = std::fs::metadata(path).map_err(unreadable)?;
     if !kind.is_file() {
         return Err(Failure::new(FailureCode::InputNotAFile, format!("{shown} is not a regular file")));

@@ -1,8 +1,9 @@
-//! Bringing the input into the workspace.
+//! Brings the input into the workspace.
 //!
-//! An archive is never stored: its directory is read and judged first, and then its body
-//! is expanded while it comes, into files that have their full size from the start. A local file is read in place, an object of the store by ranged requests,
-//! several at once; what lies behind is the same code for both:
+//! An archive is never stored. Its central directory is read and checked first. Then its body is
+//! expanded during the download, into files that have their full size from the start. A local file
+//! is read in place; an object of the store is read by concurrent ranged requests. All later steps
+//! are the same code for both:
 //!
 //! ```text
 //!   store: ranged GETs, in order, bounded --+-> a digest of all
@@ -12,9 +13,9 @@
 //!   local file: a reader for each entry ------> …                     -+
 //! ```
 //!
-//! The engine is started after all of this has held: every CRC-32, every size, the
-//! digest, and the ETag of the object in every reply. Memory is bounded by [`DownloadConfig`] and
-//! by the number of threads, whatever the size of the file.
+//! The engine is started only after all checks have passed: every CRC-32, every size, the digest,
+//! and the ETag of the object in every reply. Memory is bounded by [`DownloadConfig`] and by the
+//! number of threads, whatever the size of the file.
 
 mod expand;
 mod file_writer;
@@ -33,30 +34,30 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Bytes of a range that are asked for at once while a directory is read.
+/// Bytes requested at once while a central directory is read.
 const BLOCK: u64 = 1 << 20;
 
-/// How much of a download is under way at once.
+/// How much of a download is in flight at once.
 ///
-/// - `buffer_bytes` holds three parts or more.
+/// - `buffer_bytes` must hold at least three parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DownloadConfig {
     /// Bytes of one request. 8 MiB: the size at which S3 gives its full throughput
     /// ("Best practices design patterns: optimizing Amazon S3 performance").
     pub part_bytes: u64,
-    /// Bytes that have been asked for and not yet been taken up, at most.
+    /// Maximum number of bytes requested and not yet consumed.
     pub buffer_bytes: u64,
-    /// Requests under way at once, second ones for the same part not counted.
+    /// Concurrent requests, not counting hedged requests.
     pub requests: usize,
-    /// Times that a part is asked for before the attempt fails. Each is already
-    /// repeated by the client of the store where it got no answer at all.
+    /// Requests for a part before the attempt fails. The store client itself already retries each
+    /// request that got no answer.
     pub tries: u32,
-    /// Pause before retrying a part; twice as long each time.
+    /// Pause before a part is retried; it doubles each time.
     pub pause: Duration,
-    /// A part is asked for a second time, beside the first, when it takes three times
-    /// as long as the others did, and at least so long.
+    /// A part is hedged by a second request when it takes three times as long as the others did,
+    /// and at least this long.
     pub hedge_after: Duration,
-    /// The same while no other part has come that it could be compared with.
+    /// The same, before any other part has arrived to compare with.
     pub hedge_first_after: Duration,
 }
 
@@ -67,14 +68,14 @@ impl Default for DownloadConfig {
 }
 
 impl DownloadConfig {
-    /// Bytes of the buffer when nobody says.
+    /// Default buffer size in bytes.
     pub const BUFFER_BYTES: u64 = 48 << 20;
 
     /// The largest part.
     const PART_BYTES: u64 = 8 << 20;
 
-    /// A flow with a buffer of so many bytes. Parts become smaller where fewer than
-    /// three would fit.
+    /// A configuration with a buffer of this many bytes. The part size is reduced if fewer than
+    /// three parts would fit.
     pub fn with_buffer(bytes: u64) -> Self {
         let part_bytes = (bytes / 3).clamp(1, Self::PART_BYTES);
         Self {
@@ -93,7 +94,7 @@ impl DownloadConfig {
     }
 }
 
-/// An input: a local file, or an object of the store.
+/// An input: a local file or an object of the store.
 pub trait Source {
     /// The file's name, without directories.
     fn name(&self) -> &str;
@@ -101,19 +102,19 @@ pub trait Source {
     /// Its size, in bytes.
     fn size_bytes(&self) -> u64;
 
-    /// The judged directory, if it is an archive.
+    /// The checked central directory, if it is an archive.
     fn plan(&self) -> Option<&Plan>;
 
-    /// What it will take up in the workspace, in bytes.
+    /// Bytes that it will occupy in the workspace.
     fn needs_bytes(&self) -> u64;
 
-    /// Expands the archive into `directory`, which is empty. `progress` hears from this
-    /// thread how much has come, from 0 to 1. What was written before a failure stays:
-    /// the workspace is removed as a whole.
+    /// Expands the archive into `directory`, which must be empty. `progress` is called on this
+    /// thread with the fraction received, from 0 to 1. On failure, files already written stay: the
+    /// workspace is removed as a whole.
     ///
     /// # Errors
-    /// `input.archive.*` for the first entry that does not hold, `input.digest_mismatch`,
-    /// `input.replaced`, `job.cancelled`, `infra.*`.
+    /// `input.archive.*` for the first invalid entry, `input.digest_mismatch`, `input.replaced`,
+    /// `job.cancelled`, `infra.*`.
     fn expand(
         &self,
         directory: &Folder,
@@ -121,8 +122,8 @@ pub trait Source {
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure>;
 
-    /// Makes a file that is no archive readable, in `directory` if it is not yet on this
-    /// machine; its path then.
+    /// Makes a file that is not an archive readable, in `directory` if it is not yet on this host.
+    /// Returns its path.
     ///
     /// # Errors
     /// As for [`Source::expand`].
@@ -134,31 +135,31 @@ pub trait Source {
     ) -> Result<PathBuf, Failure>;
 }
 
-/// Whether a file with this beginning is a zip archive (APPNOTE 4.3.7, 4.3.16): it
-/// begins with a local file header, or with the end record of an empty archive.
+/// Whether a file that begins with `head` is a ZIP archive (APPNOTE 4.3.7, 4.3.16): it begins with
+/// a local file header, or with the end record of an empty archive.
 fn begins_as_zip(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
 }
 
-/// What is to be read next of the directory of an archive.
+/// The range of the archive's directory to read next.
 fn wanted(opening: &CentralDirectoryReader) -> Option<Range<u64>> {
     opening.wants().map(|range| range.start..range.end.min(range.start + BLOCK))
 }
 
 /// A part of the input that becomes one file.
 struct Piece<'a> {
-    /// Where its bytes lie in the input.
+    /// The range of its bytes in the input.
     segment: Range<u64>,
-    /// Below the directory of the input.
+    /// Path below the input directory.
     path: &'a str,
     /// Size of the file.
     size_bytes: u64,
-    /// The entry that it is; without one the bytes are the content.
+    /// Its archive entry; without one the bytes are the content.
     entry: Option<&'a Entry>,
 }
 
-/// The pieces of an archive, in the order of their bytes, directories among them: their
-/// headers are judged too.
+/// The pieces of an archive, in byte order. Directories are included because their headers are
+/// checked too.
 fn pieces(plan: &Plan) -> Vec<Piece<'_>> {
     plan.entries().iter().map(Piece::of).collect()
 }

@@ -1,8 +1,8 @@
-//! One range of an object, whatever happens to the requests for it.
+//! Reads one range of an object, despite failing or slow requests.
 //!
-//! A request that fails for a reason that may pass is made again, after a pause. One
-//! that takes much longer than others did gets a second one beside it, and the first
-//! answer counts: a connection that hangs would hold up all that is behind it.
+//! A request that fails for a transient reason is retried after a pause. A request that takes much
+//! longer than others is hedged by a second one, and the first answer counts: a connection that
+//! hangs would hold up everything behind it.
 
 use super::DownloadConfig;
 use bytes::Bytes;
@@ -13,16 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a request that is under way is compared with the others.
+/// How often a request in flight is compared with the others.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Times that are remembered.
+/// Number of response times that are kept.
 const REMEMBERED: usize = 16;
 
-/// A part is late that takes so many times as long as others.
+/// A part is late when it takes this many times as long as others.
 const TIMES_AS_LONG: u32 = 3;
 
-/// Reads ranges of one object. Clones share what they know of its pace.
+/// Reads ranges of one object. Clones share the measured response times.
 #[derive(Clone)]
 pub(super) struct Reader {
     pub(super) store: Arc<dyn ObjectStore>,
@@ -31,7 +31,7 @@ pub(super) struct Reader {
     pub(super) pace: Arc<LatencyTracker>,
 }
 
-/// How long the latest parts took, and what was done about those that did not come.
+/// The response times of the latest parts, and the numbers of retried and hedged requests.
 #[derive(Debug, Default)]
 pub(super) struct LatencyTracker {
     times: Mutex<Vec<Duration>>,
@@ -57,14 +57,14 @@ impl LatencyTracker {
             .map_or(flow.hedge_first_after, |median| flow.hedge_after.max(*median * TIMES_AS_LONG))
     }
 
-    /// Requests that were made again after a failure, and beside one that was late.
+    /// Requests that were retried after a failure, and those that hedged a late one.
     pub(super) fn extra_requests(&self) -> (u64, u64) {
         (self.again.load(Ordering::Relaxed), self.beside.load(Ordering::Relaxed))
     }
 }
 
 impl Reader {
-    /// All bytes of the range, if the object is still the same.
+    /// Returns all bytes of the range, if the object is still the same.
     pub(super) async fn read(&self, range: Range<u64>) -> PortResult<Bytes> {
         let mut pause = self.flow.pause;
         for _ in 1..self.flow.tries {
@@ -98,7 +98,7 @@ impl Reader {
         self.pace.beside.fetch_add(1, Ordering::Relaxed);
         let second = self.once(range);
         tokio::pin!(second);
-        // A failure of one leaves the other.
+        // If one request fails, the other continues.
         tokio::select! {
             answer = &mut first => match answer {
                 Err(error) if error.is_transient() => second.await,
@@ -114,7 +114,7 @@ impl Reader {
     async fn once(&self, range: Range<u64>) -> PortResult<Bytes> {
         let wanted = range.end - range.start;
         let bytes = self.store.read(&self.object, range).await?;
-        // A short read would shift all that follows.
+        // A short read would shift everything that follows.
         if bytes.len() as u64 == wanted {
             return Ok(bytes);
         }

@@ -1,9 +1,8 @@
-//! An object of the store: ranged requests, handed on in the order of their bytes.
+//! An object of the store, read by ranged requests and passed on in byte order.
 //!
-//! The bytes of a part are held until all that they are for have taken them, and a
-//! part is asked for only when there is room for it. Parts are given room in their
-//! order. So what the earliest unfinished entry waits for always has room, and nothing
-//! can stand still.
+//! The bytes of a part are held until every consumer has taken them. A part is requested only when
+//! the buffer has room for it, and room is granted in the order of the parts. So the part that the
+//! earliest unfinished entry waits for always has room, which excludes deadlock.
 
 use super::expand::{Chunks, INTERVAL, Shared, Work, run};
 use super::{DownloadConfig, Piece, Source, begins_as_zip, pieces, wanted};
@@ -31,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
-/// An object that was uploaded, judged. Nothing of its body has been read.
+/// An uploaded object that passed the checks. Its body has not been read.
 pub struct Remote {
     reader: Reader,
     runtime: Handle,
@@ -40,18 +39,18 @@ pub struct Remote {
     plan: Option<Plan>,
 }
 
-/// What is known of the whole content before it is read.
+/// The expected digests of the whole content, known before it is read.
 #[derive(Default)]
 struct Expected {
-    /// The client declared it, in hexadecimal.
+    /// Declared by the client, in hexadecimal.
     sha256: Option<String>,
-    /// The store keeps it.
+    /// Stored by the object store.
     kept: Option<Checksum>,
 }
 
 impl Remote {
-    /// Looks at the object's size and, if it is an archive, reads and judges its
-    /// directory. The inner result is about the object, the outer one about the store.
+    /// Checks the object's size and, if it is an archive, reads and checks its central directory.
+    /// The inner result is about the object, the outer one about the store.
     ///
     /// # Errors
     /// Inside `input.size_mismatch`, `input.replaced` and `input.archive.*`.
@@ -94,7 +93,7 @@ impl Remote {
     ) -> Result<(), Failure> {
         let body = pieces.last().map_or(0, |piece| piece.segment.end);
         let digester = self.expected.any().then(|| Digester::start(&self.expected)).transpose()?;
-        // What no file is made of, the directory, is read once more for the digest.
+        // The central directory is not part of any file; it is read again only for the digest.
         let end = if digester.is_some() { self.reader.object.size_bytes } else { body };
         let all = digester.as_ref().map(|digester| &digester.parts);
         let result = run(directory, body, pieces, cancel, progress, |shared, work, progress| {
@@ -102,7 +101,8 @@ impl Remote {
             if let Err(failure) = self.hand_on(self.parts(end), &mut hands, shared, all, progress) {
                 shared.fail(failure);
             }
-            // Not before: a piece that ends early would be taken for a damaged archive.
+            // Dropped after the failure is set: a piece that ends early would be taken for a
+            // damaged archive.
             drop(hands);
         });
         self.tell();
@@ -118,8 +118,8 @@ impl Remote {
         }
     }
 
-    /// The parts of the object up to `end`, in order. Each is a task of its own, so that
-    /// it goes on while this thread does other things; dropping the stream ends them.
+    /// The parts of the object up to `end`, in order. Each part is a separate task, so that it
+    /// proceeds while this thread is busy. Dropping the stream ends the tasks.
     fn parts(&self, end: u64) -> impl Stream<Item = Result<Bytes, Failure>> + Unpin + use<> {
         let flow = self.reader.flow;
         let room = Arc::new(Semaphore::new(flow.parts()));
@@ -133,7 +133,7 @@ impl Remote {
             let reader = reader.clone();
             let read = async move {
                 let bytes = reader.read(start..end.min(start + flow.part_bytes)).await?;
-                // Nobody closes the semaphore.
+                // The semaphore is never closed.
                 Ok::<_, PortError>(permit.map_or(Bytes::new(), |permit| held(bytes, permit)))
             };
             AbortOnDropHandle::new(runtime.spawn(read))
@@ -146,7 +146,7 @@ impl Remote {
         }))
     }
 
-    /// Hands each part on to the pieces that it has bytes of, and to the digest.
+    /// Passes each part to the pieces that it contains bytes of, and to the digest.
     fn hand_on(
         &self,
         mut parts: impl Stream<Item = Result<Bytes, Failure>> + Unpin,
@@ -156,7 +156,7 @@ impl Remote {
         progress: &mut dyn FnMut(f64),
     ) -> Result<(), Failure> {
         while !shared.stopped() {
-            // Made inside the runtime, where its timer is.
+            // Created inside the runtime, because the timeout needs its timer.
             let next = self.runtime.block_on(async { tokio::time::timeout(INTERVAL, parts.next()).await });
             shared.tick(progress);
             match next {
@@ -165,7 +165,8 @@ impl Remote {
                 Ok(Some(part)) => {
                     let part = part?;
                     if let Some(all) = all {
-                        // It fails when the digest's thread has panicked, which is seen at the end.
+                        // Sending fails only if the digest thread has panicked, which is reported
+                        // at the end.
                         let _ = all.send(part.clone());
                     }
                     hands.take(part)?;
@@ -231,7 +232,7 @@ fn replaced() -> Failure {
     Failure::new(FailureCode::InputReplaced, "the uploaded object was replaced after its event")
 }
 
-/// The judged directory of what is an archive.
+/// Reads and checks the central directory if the object is an archive.
 async fn plan_of(reader: &Reader, limits: &ArchiveLimits) -> PortResult<Result<Option<Plan>, Failure>> {
     let size = reader.object.size_bytes;
     if !begins_as_zip(&reader.read(0..size.min(4)).await?) {
@@ -249,7 +250,7 @@ async fn plan_of(reader: &Reader, limits: &ArchiveLimits) -> PortResult<Result<O
     Ok(opening.finish().map(Some))
 }
 
-/// Bytes that keep their room until nobody has any of them.
+/// Bytes that hold their permit until the last reference is dropped.
 fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Bytes {
     struct Held {
         bytes: Bytes,
@@ -263,11 +264,11 @@ fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Bytes {
     Bytes::from_owner(Held { bytes, _permit: permit })
 }
 
-/// Cuts parts into what belongs to each piece.
+/// Splits parts into the bytes of each piece.
 struct PartSplitter<'a, 'w> {
-    /// Those that have not got all of their bytes.
+    /// The pieces that have not received all their bytes.
     pieces: &'a [Piece<'a>],
-    /// The way to the first of them, once it has begun.
+    /// The channel to the first of them, once it has begun.
     open: Option<Sender<Bytes>>,
     position: u64,
     work: &'w Sender<Work<'a>>,
@@ -287,7 +288,7 @@ impl<'a> PartSplitter<'a, '_> {
             let left = usize::try_from(end - self.position).unwrap_or(usize::MAX);
             let slice = part.split_to(left.min(part.len()));
             self.position += slice.len() as u64;
-            // It fails when the piece has failed, which was told.
+            // Sending fails only if the piece has failed, which has been reported.
             let _ = sender.send(slice);
             if self.position == end {
                 (self.pieces, self.open) = (rest, None);
@@ -300,7 +301,7 @@ impl<'a> PartSplitter<'a, '_> {
 fn begin<'a>(piece: &'a Piece<'a>, work: &Sender<Work<'a>>) -> Sender<Bytes> {
     let (sender, receiver) = channel();
     let chunks = Box::new(Slices { receiver, current: Bytes::new() });
-    // It fails when every thread has ended, and they have said why.
+    // Sending fails only if every thread has ended; they have reported why.
     let _ = work.send(Work { piece, chunks });
     sender
 }
@@ -312,7 +313,7 @@ struct Slices {
 
 impl Chunks for Slices {
     fn next(&mut self) -> Result<&[u8], Failure> {
-        // Before the wait, not after it: others may need the room.
+        // Released before the wait, because other parts may need the room.
         self.current = Bytes::new();
         self.current = self.receiver.recv().unwrap_or_default();
         Ok(&self.current)
@@ -338,19 +339,19 @@ impl Expected {
         if held {
             return Ok(());
         }
-        // The store has other bytes than came: the same read may succeed.
+        // The received bytes differ from those in the store: reading again may succeed.
         let message = "the bytes received do not match the checksum that the store has for the object";
         Err(Failure::new(FailureCode::StoreUnavailable, message))
     }
 }
 
-/// What was found of what is expected.
+/// The digests that were computed.
 struct Found {
     sha256: Option<[u8; 32]>,
     crc: Option<u64>,
 }
 
-/// Digests parts on a thread of its own.
+/// Digests parts on a separate thread.
 struct Digester {
     parts: Sender<Bytes>,
     thread: JoinHandle<Found>,
@@ -362,7 +363,7 @@ impl Digester {
         let wants_crc = matches!(expected.kept, Some(Checksum::Crc64Nvme(_)));
         let (parts, receiver) = channel::<Bytes>();
         let digest = move || {
-            // They keep the last bytes in themselves.
+            // Created here, on the stack that is cleared: the hash states buffer the last bytes.
             let mut sha256 = wants_sha256.then(Sha256::new);
             let mut crc = wants_crc.then(|| crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme));
             while let Ok(part) = receiver.recv() {

@@ -1,5 +1,5 @@
-//! Local archives by reads of any length. What comes from a store is tested on a real
-//! server: converter/tests/intake/.
+//! Local archives, with reads of any length. Objects of a store are tested on a real server, in
+//! converter/tests/intake/.
 
 use super::local::{ReadAt, expand, plan_of};
 use super::*;
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zip::write::SimpleFileOptions;
 
-/// A file in memory whose reads give so many bytes at most, after one that is interrupted.
+/// A file in memory whose reads return at most this many bytes, after one interrupted read.
 struct Short {
     bytes: Vec<u8>,
     most: usize,
@@ -78,7 +78,7 @@ fn cancelling_stops_the_expansion() {
     let plan = plan_of(&file, file.bytes.len() as u64, &ArchiveLimits::default()).unwrap().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let folder = Folder::unrecorded(directory.path()).unwrap();
-    // It may be done before the wish is seen; it must not fail in another way.
+    // It may finish before the cancellation is seen, but must not fail in another way.
     match expand(&file, &pieces(&plan), &folder, &AtomicBool::new(true), &mut |_| {}) {
         Ok(()) => assert!(directory.path().join("a.obj").exists()),
         Err(failure) => assert_eq!(failure.code, FailureCode::Cancelled),

@@ -1,7 +1,7 @@
-//! What Linux offers and the standard library lacks: `/proc`, mounts, privileges, waiting
-//! for a child together with what it used.
+//! Linux features that the standard library lacks: `/proc`, mounts, privileges, waiting for a child
+//! together with its resource usage.
 //!
-//! It knows no job, no engine and no workspace.
+//! It does not depend on jobs, engines or workspaces.
 
 pub mod mounts;
 pub mod privileges;

@@ -1,4 +1,4 @@
-//! What a running process uses of memory, from `/proc`.
+//! Memory usage of a running process, from `/proc`.
 
 use rustix::process::Pid;
 use std::fs::File;
@@ -9,8 +9,8 @@ use std::io::{self, Read, Seek};
 pub struct Memory {
     /// `VmRSS`.
     pub resident: u64,
-    /// What the kernel holds for it that is not resident: page tables (`VmPTE`), pages in the
-    /// swap (`VmSwap`) and huge pages (`HugetlbPages`).
+    /// Memory that the kernel accounts for it apart from `VmRSS`: page tables (`VmPTE`),
+    /// swapped-out pages (`VmSwap`) and huge pages (`HugetlbPages`).
     pub beside: u64,
     /// `VmSize`, what `RLIMIT_AS` caps.
     pub addresses: u64,
@@ -20,32 +20,32 @@ pub struct Memory {
     pub data: u64,
     /// Number of threads.
     pub threads: u64,
-    /// The first thread has ended and others go on. The kernel shows no memory of such a
+    /// The first thread has ended and others continue. The kernel shows no memory for such a
     /// process under its own id; these numbers are from another thread.
     pub leaderless: bool,
 }
 
 impl Memory {
-    /// All that the process holds now.
+    /// All memory that the process holds now.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.resident + self.beside
     }
 }
 
-/// What a process uses now.
+/// The current memory usage of a process.
 pub fn memory(pid: Pid) -> Memory {
     let directory = format!("/proc/{}", pid.as_raw_nonzero());
     match std::fs::read_to_string(format!("{directory}/status")) {
         Ok(text) if has_memory(&text) => parse(&text),
-        // The first thread has ended: alone, or with the process.
+        // The first thread has ended, alone or with the process.
         Ok(_) => other_threads(&directory)
             .map_or_else(Memory::default, |text| Memory { leaderless: true, ..parse(&text) }),
         Err(_) => Memory::default(),
     }
 }
 
-/// Whether a status is that of a thread that has memory. One that has ended has none.
+/// Whether a status is that of a thread with memory. A thread that has ended has none.
 fn has_memory(status: &str) -> bool {
     status.lines().any(|line| line.starts_with("VmRSS:"))
 }
@@ -66,25 +66,27 @@ const EXITING: u64 = 4;
 /// The bit of `SIGKILL` in a set of signals.
 const KILLED: u64 = 1 << 8;
 
-/// Whether a thread ends: when a process ends, its first thread may be gone before the others.
+/// Whether a thread is ending: when a process exits, its first thread may be gone before the
+/// others.
 fn is_ending(status: &str, stat: &str) -> bool {
     let pending = ["SigPnd:", "ShdPnd:"].iter().any(|name| {
         let set = status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         set.and_then(|set| u64::from_str_radix(set, 16).ok()).is_some_and(|set| set & KILLED != 0)
     });
-    // The name may contain anything; after its closing bracket the flags are the seventh.
+    // The name may contain any character; the flags are the seventh field after its closing
+    // parenthesis.
     let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6));
     pending || flags.and_then(|flags| flags.parse::<u64>().ok()).is_none_or(|flags| flags & EXITING != 0)
 }
 
-/// The same, from an open `/proc/PID/status`.
+/// The current memory usage, from an open `/proc/PID/status`.
 pub fn memory_of(status: &File) -> Memory {
     status_text(status).map_or_else(|_| Memory::default(), |text| parse(&text))
 }
 
-/// What an open `/proc/PID/status` says now.
+/// The current content of an open `/proc/PID/status`.
 pub(crate) fn status_text(mut status: &File) -> io::Result<String> {
-    // More than there is, so that it is read at once.
+    // Larger than the file, so that one read is enough.
     let mut text = String::with_capacity(4096);
     status.rewind()?;
     status.read_to_string(&mut text)?;

@@ -1,14 +1,14 @@
-//! Reaping a child together with what it used, which `std` does not offer.
+//! Reaps a child and returns its resource usage, which `std` does not offer.
 
 use std::io;
 use std::time::Duration;
 
-/// How a child ended, and what it used.
+/// How a child ended, and its resource usage.
 #[derive(Debug, Clone, Copy)]
 pub struct Reaped {
     /// Exit code, if it exited.
     pub exit: Option<i32>,
-    /// Signal, if one ended it.
+    /// Signal, if the child was killed by one.
     pub signal: Option<i32>,
     /// Largest resident set, in bytes.
     pub peak_resident_bytes: u64,
@@ -19,7 +19,8 @@ pub struct Reaped {
 /// Waits for the child and removes it from the process table.
 ///
 /// # Errors
-/// The system's: `ECHILD` when it is not ours or was reaped already.
+/// The operating system's: `ECHILD` if the process is not a child of this one or was reaped
+/// already.
 pub fn reap(pid: rustix::process::Pid) -> io::Result<Reaped> {
     let mut status = 0;
     // SAFETY: all zeros is a valid `rusage`.

@@ -1,12 +1,11 @@
-//! Bringing the output from the workspace to its place: whole or not at all.
+//! Publishes the output from the workspace to its destination, atomically.
 //!
-//! The bytes go to a file without a name in the target directory (`O_TMPFILE`),
-//! which gets its name when it is complete and replaces what had that name
-//! before. Killed at any moment, this leaves under the name the old file or the
-//! new one, whole. What else a kill may leave: the complete file under a hidden
-//! name, in the instant between its two names; or, on a file system without
-//! `O_TMPFILE`, a hidden partial file. After a loss of power the file system
-//! decides: nothing is synced, the input is still there.
+//! The bytes go to an unnamed file in the target directory (`O_TMPFILE`). Once complete, the file
+//! is linked under its name and replaces an existing file. If the process is killed at any moment,
+//! the name refers to the complete old file or to the complete new file. A kill may also leave the
+//! complete file under a hidden name, between linking and renaming, or, on a file system without
+//! `O_TMPFILE`, a hidden partial file. After a power loss the result depends on the file system:
+//! nothing is synced, because the input still exists.
 
 use super::{OutputFile, Sink, write_zip};
 use crate::digest;
@@ -19,13 +18,13 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Where the output goes.
+/// The destination of the output.
 ///
-/// The directory existed and could be written to when this was made.
+/// The directory existed and was writable when this was made.
 #[derive(Debug, Clone)]
 pub struct Destination {
     directory: PathBuf,
-    /// File name, or nothing when it is to be made from the input's.
+    /// File name; `None` when it is derived from the input's.
     name: Option<String>,
 }
 
@@ -59,11 +58,11 @@ impl Sink for Destination {
 }
 
 impl Destination {
-    /// `path` is a file to make or replace, or an existing directory to put a
-    /// file into; the current directory when there is none.
+    /// `path` is a file to create or replace, or an existing directory. Without `path`, the output
+    /// goes to the current directory.
     ///
-    /// Asks the file system by making a file and removing it, so that a
-    /// conversion of an hour does not end at a read-only directory.
+    /// Verifies by creating and removing a file that the directory is writable, so that a
+    /// conversion of an hour does not fail at its end.
     ///
     /// # Errors
     /// `usage.output_directory`, `usage.output_not_writable`, `usage.invalid`.
@@ -86,7 +85,7 @@ impl Destination {
         let text = path
             .to_str()
             .ok_or_else(|| Failure::new(FailureCode::UsageInvalid, "the output path is not valid UTF-8"))?;
-        // Through a link, so that what is replaced is the file and not the link to it.
+        // Follows a symbolic link, so that its target is replaced and not the link.
         let real = path.is_symlink().then(|| std::fs::canonicalize(path).ok()).flatten();
         let path = real.as_deref().unwrap_or(path);
         match path.metadata() {
@@ -129,8 +128,8 @@ impl Destination {
         stem.to_owned()
     }
 
-    /// The path that the output gets, and whether it is a zip archive: when
-    /// `zipped`, and when the name asks for it.
+    /// The path of the output, and whether it is a ZIP archive: if `zipped`, or if the name ends
+    /// with `.zip`.
     fn path(&self, main_name: &str, zipped: bool) -> (PathBuf, bool) {
         let mut name = self.name.clone().unwrap_or_else(|| main_name.to_owned());
         let named_zip = name.to_ascii_lowercase().ends_with(".zip");
@@ -142,8 +141,8 @@ impl Destination {
         (path, zipped || named_zip)
     }
 
-    /// Begins a file that comes from elsewhere, under the name that was asked for, or
-    /// `main_name`; with `.zip` at its end when `main_name` has it.
+    /// Begins a file whose content comes from elsewhere, under the requested name or `main_name`.
+    /// The name gets `.zip` if `main_name` has it.
     ///
     /// # Errors
     /// `infra.io`.
@@ -154,10 +153,10 @@ impl Destination {
         Ok(Incoming { staged, directory: self.directory.clone(), path })
     }
 
-    /// Publishes the files under the name that was asked for, or `main_name`.
+    /// Publishes the files under the requested name or `main_name`.
     ///
     /// # Errors
-    /// `infra.io`; nothing is left at the destination then but what was there before.
+    /// `infra.io`; the destination is unchanged then.
     fn place(&self, files: &[OutputFile], main_name: &str, zipped: bool) -> Result<Published, Failure> {
         let (path, is_zip) = self.path(main_name, zipped);
         let fail = |e: io::Error| Failure::io(format_args!("writing {}", path.display()), &e);
@@ -175,8 +174,8 @@ impl Destination {
     }
 }
 
-/// A file that is coming in. It has no name until [`Incoming::publish`], and is gone
-/// when it is dropped before.
+/// A file that is being received. It has no name until [`Incoming::publish`], and is discarded if
+/// dropped before.
 #[derive(Debug)]
 pub struct Incoming {
     staged: Staged,
@@ -190,15 +189,15 @@ impl Incoming {
         &self.path
     }
 
-    /// Where its bytes go.
+    /// The file to write to.
     pub fn file(&mut self) -> &mut File {
         self.staged.file_mut()
     }
 
-    /// Gives it its name, replacing what has it; the path then.
+    /// Gives the file its name, replacing an existing file, and returns the path.
     ///
     /// # Errors
-    /// `infra.io`; what was there before is still there then.
+    /// `infra.io`; an existing file is unchanged then.
     pub fn publish(self) -> Result<PathBuf, Failure> {
         let Self { staged, directory, path } = self;
         staged
@@ -208,8 +207,8 @@ impl Incoming {
     }
 }
 
-/// Copies and digests at once, on two processors: each reads the file, which is
-/// in memory, and neither waits for the other.
+/// Copies and digests in parallel: each reads the file, which is in memory, and neither waits for
+/// the other.
 fn copy_and_digest(source: &OutputFile, target: &File) -> io::Result<String> {
     let (to_copy, to_digest) = (source.open()?, source.open()?);
     std::thread::scope(|scope| {
@@ -226,7 +225,7 @@ fn digest_of(file: &File) -> io::Result<String> {
     digest::sha256(reader)
 }
 
-/// A file that is being written and has no name yet, or a hidden one.
+/// A file that is being written, without a name or under a hidden one.
 #[derive(Debug)]
 enum Staged {
     Nameless(File),
@@ -268,13 +267,13 @@ impl Staged {
         }
     }
 
-    /// Gives the file its name, replacing what has it.
+    /// Gives the file its name, replacing an existing file.
     fn persist(self, directory: &Path, path: &Path) -> io::Result<()> {
         match self {
             Self::Hidden(file) => file.persist(path).map(drop).map_err(|e| e.error),
             Self::Nameless(file) => {
-                // linkat(2) does not replace: the complete file gets a name that is
-                // free, and rename(2) does the rest.
+                // linkat(2) does not replace: the complete file is linked under a free name and
+                // moved by rename(2).
                 let spare = tempfile::Builder::new().prefix(".cadmill-").make_in(directory, |name| {
                     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
                     rustix::fs::linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)
@@ -351,7 +350,7 @@ mod tests {
             destination.place(&files(source.path(), &[("out.dxf", "abc")]), "out.dxf", false).unwrap();
         let zip = zip::ZipArchive::new(File::open(&published.path).unwrap()).unwrap();
         assert_eq!(zip.len(), 1);
-        // And so does a file that is not the one that was asked for.
+        // A file other than the requested one is zipped too.
         let destination = Destination::new(Some(&target.path().join("out.shp"))).unwrap();
         let published =
             destination.place(&files(source.path(), &[("out.dbf", "abc")]), "out.shp", true).unwrap();

@@ -1,8 +1,8 @@
-//! Taking the output of a conversion to where it belongs: a file of this machine
-//! ([`destination`]), or whatever else implements [`Sink`].
+//! Delivers the output of a conversion: to a local file ([`destination`]), or to any other
+//! [`Sink`].
 //!
-//! Several files become one zip archive, and so does one whose name ends with
-//! `.zip`: a result is one object everywhere.
+//! Several files are packed into one ZIP archive, and so is one file if the requested name ends
+//! with `.zip`: a result is always a single object.
 
 pub mod destination;
 
@@ -12,10 +12,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use zip::write::SimpleFileOptions;
 
-/// One file that the engine wrote: its name inside the output, and the file.
+/// One file that the engine wrote: its name in the output, and the file.
 #[derive(Debug, Clone)]
 pub struct OutputFile {
-    /// Relative, with `/` between the parts.
+    /// Relative, with `/` as separator.
     pub name: String,
     /// Its size.
     pub bytes: u64,
@@ -30,19 +30,18 @@ impl OutputFile {
     }
 }
 
-/// Takes the output of a job to where it belongs.
+/// Delivers the output of a job.
 pub trait Sink {
-    /// What is known of the output when it is there.
+    /// The description of the published output.
     type Output;
 
-    /// Stem of the files that the engine is to write: engines put the name of the
-    /// output into it, as in OBJ's reference to its materials.
+    /// Stem of the files that the engine writes. Engines put the name of the output into its
+    /// content, such as OBJ's reference to its material library.
     fn stem(&self, input_stem: &str, extension: &str) -> String;
 
-    /// Publishes the files, as one zip archive if they are to be `zipped`; several
-    /// always are. `main_name` is the one that the engine was told to write;
-    /// `workspace` is for what has to be made on the way, and the files may be gone
-    /// from it afterwards.
+    /// Publishes the files, as one ZIP archive if `zipped`; several files always are. `main_name`
+    /// is the name that the engine was given. `workspace` is for intermediate files; the output
+    /// files may be removed from it.
     ///
     /// # Errors
     /// [`Failure`]; nothing is published then.
@@ -55,16 +54,16 @@ pub trait Sink {
     ) -> Result<Self::Output, Failure>;
 }
 
-/// Whether the output is more than the one file that the engine was told to write,
-/// and so becomes an archive. Any other file, even a single one (the attributes of a
-/// shapefile without geometry), keeps its own name inside an archive: under another
-/// it would be taken for what it is not.
+/// Whether the output is anything but the one file that the engine was asked to write, and so
+/// becomes an archive. Any other file, even a single one (the attributes of a shapefile without
+/// geometry), keeps its own name inside an archive: under the requested name its content would be
+/// mistaken.
 pub(crate) fn needs_archive(files: &[OutputFile], main_name: &str) -> bool {
     !matches!(files, [one] if one.name == main_name)
 }
 
-/// One archive of several files. It has no times of its own, so that the same
-/// files give the same bytes. `written` hears of each file that is in the archive.
+/// Writes several files to one archive. Timestamps are constant, so that the same files give the
+/// same bytes. `written` is called for each file once it is in the archive.
 pub(crate) fn write_zip(
     files: &[OutputFile],
     target: impl Write + Seek,

@@ -1,12 +1,11 @@
-//! Admission: whether a job fits this worker, before a byte of it is downloaded.
+//! Admission: whether a job fits this worker, before any of it is downloaded.
 //!
-//! tmpfs pages count against the same memory as processes do, so one budget covers
-//! all: what the object expands to, as much again for the output, and the engine. The
-//! object itself is never stored. What does not fit now waits; what can never fit is
-//! refused.
+//! tmpfs pages count against the same memory as processes, so one budget covers all of it: the
+//! expanded size of the object, as much again for the output, and the engine. The object itself is
+//! never stored. A job that does not fit now waits; a job that can never fit is refused.
 //!
-//! What a job may write is a part of its share, and the shares together fit the workspace:
-//! one job that writes until it is ended takes nothing from another.
+//! What a job may write is a part of its share, and all shares together fit the workspace: a job
+//! that writes until it is killed does not take space from another.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{MIN_MEMORY_BYTES, display_size};
@@ -16,64 +15,64 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone)]
 pub struct Budget {
     total: u64,
-    /// What the workspace holds, in bytes, and how many jobs are to fit in it at once.
+    /// Capacity of the workspace in bytes, and the number of jobs that must fit in it at once.
     place: u64,
     jobs: u64,
     used: Arc<Mutex<Used>>,
 }
 
-/// What the shares of jobs make up, in bytes.
+/// Sum of the shares of the jobs, in bytes.
 #[derive(Debug, Default)]
 struct Used {
     memory: u64,
     place: u64,
 }
 
-/// A job's share. Dropping it gives it back.
+/// A job's share of the memory, returned on drop.
 #[derive(Debug)]
 pub struct Share {
     bytes: Used,
-    /// What is left of it for the engine, in bytes.
+    /// Memory left for the engine, in bytes.
     pub engine_bytes: u64,
-    /// What the engine may write of it, in bytes.
+    /// Bytes that the engine may write.
     pub output_bytes: u64,
     used: Arc<Mutex<Used>>,
 }
 
-/// The answer to a job that asks for room.
+/// The result of a request for admission.
 #[derive(Debug)]
 pub enum Admission {
     /// It may run.
     Now(Share),
-    /// Others use what it needs.
+    /// Other jobs hold the memory that it needs.
     Later,
-    /// It would not fit if it were alone.
+    /// It would not fit even alone.
     Never(Failure),
 }
 
 impl Budget {
-    /// A budget of this many bytes.
+    /// Creates a budget of this many bytes.
     pub fn new(total: u64) -> Self {
         Self { total, place: u64::MAX, jobs: 1, used: Arc::default() }
     }
 
-    /// The same, for a workspace that holds so many bytes, in which so many jobs are to fit.
+    /// Sets the capacity of the workspace in bytes and the number of jobs that must fit in it.
     #[must_use]
     pub fn in_place(self, bytes: u64, jobs: u32) -> Self {
         Self { place: bytes, jobs: u64::from(jobs.max(1)), ..self }
     }
 
-    /// All of it, in bytes.
+    /// The whole budget, in bytes.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Room for an object that expands to `expanded` bytes (to itself when it is no
-    /// archive) and an engine that may use up to `engine` bytes and write up to `output`
-    /// bytes, or less when there is no more.
+    /// Reserves memory for an object that expands to `expanded` bytes (its own size if it is not an
+    /// archive) and an engine that may use up to `engine` bytes of memory and write up to `output`
+    /// bytes, or less when less is available.
     pub fn admit(&self, expanded: u64, engine: u64, output: u64) -> Admission {
-        // The output may be as large as the input, and larger by half of what the engine
-        // has: when that is dead, an archive of the output takes as much as the output.
+        // The output may be as large as the input plus half of the engine's memory: once the engine
+        // is dead, an archive of the output takes as much space as the output.
         let files = expanded.saturating_mul(2);
         let needed = files.saturating_add(MIN_MEMORY_BYTES);
         if needed > self.total {
@@ -92,8 +91,8 @@ impl Budget {
         let engine_bytes = engine.min(self.total - files);
         let fair = expanded.max(self.place / self.jobs / 2);
         let output_bytes = output.min(expanded + engine_bytes / 2).min(fair);
-        // The archive takes the place of the input. A job that does not fit alone hears of it
-        // when it makes its workspace.
+        // The archive takes the place of the input. A job that does not fit alone fails when its
+        // workspace is made.
         let place = (expanded.max(output_bytes) + output_bytes).min(self.place);
         let bytes = Used { memory: files + engine_bytes, place };
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,15 +113,15 @@ impl Drop for Share {
     }
 }
 
-/// Memory that a worker may give to jobs when nobody says: four fifths of what the
-/// control group or the machine allows, in bytes.
+/// Default memory budget for jobs, in bytes: four fifths of the limit of the control group or the
+/// machine.
 pub fn available_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
     });
-    // cgroup v2, as the container sees its own group; "max" is no limit.
+    // cgroup v2, as the container sees its own group; "max" means unlimited.
     let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<u64>().ok());
     let total = [machine, group].into_iter().flatten().min().unwrap_or(4 << 30);
     total / 5 * 4
@@ -163,7 +162,7 @@ mod tests {
         assert!(matches!(below.admit(u64::MAX, u64::MAX, u64::MAX), Admission::Never(_)));
     }
 
-    /// Whatever each of them writes, with an archive of it beside it, all fit.
+    /// Whatever each job writes, all jobs and the archives of their outputs fit.
     #[test]
     fn what_jobs_may_write_fits_the_workspace_together() {
         let budget = Budget::new(64 * GIB).in_place(8 * GIB, 4);
@@ -173,7 +172,7 @@ mod tests {
         }
         assert_eq!(shares.len(), 4);
         assert!(shares.iter().all(|share| share.output_bytes == GIB), "{shares:?}");
-        // A large one is never given less than its own size, and waits for it.
+        // The cap of a large job is never below its own size: it waits for that much space.
         assert!(matches!(budget.admit(2 * GIB, GIB, 16 * GIB), Admission::Later));
         shares.clear();
         let Admission::Now(large) = budget.admit(3 * GIB, GIB, 16 * GIB) else { panic!("it fits alone") };

@@ -1,11 +1,11 @@
-//! One attempt at a job, on a thread of its own: fetch, convert, publish, wipe. An
-//! archive is expanded while it is fetched, so that both are one stage.
+//! One attempt at a job, on its own thread: fetch, convert, publish, wipe. An archive is expanded
+//! while it is downloaded, so fetching and expanding are one stage.
 //!
-//! The thread lives as long as the engine process that it starts: the kernel ends
-//! that process with the thread. It touches the job's record not at all.
+//! The thread outlives the engine process that it starts: the kernel kills the engine when the
+//! thread ends. The attempt does not touch the job's record.
 //!
-//! Its ledger is opened before there is any plaintext and closed when all of it is
-//! destroyed. Without either the attempt has failed.
+//! The attempt's ledger is opened before any plaintext exists and closed after all plaintext is
+//! destroyed. If either fails, the attempt fails.
 
 use super::failpoint;
 use crate::conversion::context::ConversionContext;
@@ -28,10 +28,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
 
-/// What an attempt works with.
+/// What an attempt needs to run.
 pub(super) struct Attempt {
     pub(super) job: Job,
-    /// The input, or why the job is refused.
+    /// The input, or the reason why the job is refused.
     pub(super) input: Result<Remote, Failure>,
     pub(super) hold: Arc<JobLease>,
     pub(super) objects: Arc<dyn ObjectStore>,
@@ -44,21 +44,21 @@ pub(super) struct Attempt {
 
 /// How an attempt ended.
 pub(super) struct Ended {
-    /// The output, or the failure and the stage that it happened in.
+    /// The output, or the failure and the stage in which it occurred.
     pub(super) result: Result<Object, (Failure, Stage)>,
-    /// The head of its ledger; none when that could not be written.
+    /// The head of the attempt's ledger; `None` if the ledger could not be written.
     pub(super) head: Option<SignedHead>,
 }
 
 impl Ended {
-    /// A failure of the worker's own.
+    /// An internal failure of the worker, without a ledger.
     pub(super) fn unrecorded(failure: Failure, stage: Stage) -> Self {
         Self { result: Err((failure, stage)), head: None }
     }
 }
 
 impl Attempt {
-    /// Runs to the end. Nothing of the job is left in the workspace when it returns.
+    /// Runs the attempt to its end. On return, the workspace holds no data of the job.
     pub(super) fn run(&self) -> Ended {
         let ledger = match self.recording.attempt(self.job.id, self.hold.attempt) {
             Ok(ledger) => Arc::new(ledger),
@@ -75,7 +75,8 @@ impl Attempt {
         };
         match (ledger.close(outcome), result) {
             (Ok(head), result) => Ended { result, head: Some(head) },
-            // What cannot be shown to be destroyed is no success, and no end of the job.
+            // Without proof of destruction the job neither succeeds nor ends: the attempt is
+            // retried.
             (Err(_), Err((failure, stage))) if failure.code == FailureCode::Audit => {
                 Ended::unrecorded(failure, stage)
             }
@@ -88,7 +89,7 @@ impl Attempt {
         marks.enter(Some(Stage::Fetch));
         let workspace = self.setting.place.create_recorded(Arc::clone(ledger));
         let workspace = workspace.map_err(|failure| (failure, Stage::Fetch))?;
-        // A defect must not keep the files, nor the ledger open.
+        // A panic must leave neither the files behind nor the ledger open.
         let work = catch_unwind(AssertUnwindSafe(|| self.work(input, &workspace, &marks)));
         let work = work.unwrap_or_else(|_| {
             ledger.incident("worker.panicked", 0, "the worker met a defect of its own");
@@ -102,7 +103,7 @@ impl Attempt {
         let removed = workspace.remove();
         self.hold.took(Stage::Wipe, wiping.elapsed());
         marks.enter(None);
-        // A result beside plaintext that could not be removed is no success.
+        // If plaintext could not be removed, the attempt does not succeed, even with a result.
         match (result, removed) {
             (result, Ok(())) => result,
             (Ok(_), Err(failure)) => Err((failure, Stage::Wipe)),
@@ -119,7 +120,7 @@ impl Attempt {
         workspace: &Workspace,
         marks: &StageRecorder<'_>,
     ) -> Result<Object, Failure> {
-        // As much again for the output as the input takes up: as admission reckons.
+        // Reserves as much space for the output as for the input, as admission does.
         let needed = input.needs_bytes().saturating_mul(2);
         workspace.admit("the input, and the same amount for its output,", needed)?;
         let order = conversion::request::ConversionRequest {
@@ -177,8 +178,8 @@ impl Attempt {
     }
 }
 
-/// The owner is told of files by their names in the archive; paths of this machine
-/// say nothing to anyone.
+/// Rewrites paths to names within the archive: paths of this host mean nothing to the owner of the
+/// job.
 fn within(mut failure: Failure, workspace: &Workspace) -> Failure {
     failure.message = workspace.hide(&failure.message);
     failure
@@ -214,11 +215,11 @@ impl Observer for Watcher<'_> {
         failpoint::reached("converting");
     }
 
-    /// A library's words may hold names and content: they go to no log.
+    /// Text from a library may contain names and content, so it must not be logged.
     fn warning(&mut self, _line: &str) {}
 }
 
-/// The failure of a thread that has panicked; the text of the panic goes to no one.
+/// The failure of a thread that panicked. The text of the panic is not reported.
 pub(super) fn panicked() -> Failure {
     Failure::new(FailureCode::Io, "internal error in the worker while it processed the job")
 }

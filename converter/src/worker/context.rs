@@ -1,4 +1,4 @@
-//! What a worker is told, and what its tasks share.
+//! The settings of a worker, and what its tasks share.
 
 use super::admission::Budget;
 use super::lease::JobLease;
@@ -17,18 +17,18 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// What a worker is told.
+/// The settings of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
-    /// Its name in leases and logs; no two workers may share one.
+    /// Name in leases and logs; it must be unique among workers.
     pub name: String,
-    /// The bucket whose events are ours.
+    /// The bucket whose events are accepted.
     pub bucket: String,
-    /// Jobs at once, at least 1.
+    /// Concurrent jobs, at least 1.
     pub concurrency: u32,
-    /// Memory that the jobs may use together, in bytes.
+    /// Memory shared by the jobs, in bytes.
     pub memory_bytes: u64,
-    /// From the signal to stop to the end of the process.
+    /// Time from the stop signal to the exit of the process.
     pub stop_within: Duration,
     /// Caps on an engine process.
     pub caps: Caps,
@@ -39,9 +39,9 @@ pub struct WorkerSettings {
 }
 
 pub(super) struct Active {
-    /// The message that is kept for it.
+    /// The message whose settlement waits for the job.
     pub(super) delivery: Delivery,
-    /// Once it is claimed.
+    /// Set once the job is claimed.
     pub(super) hold: Option<Arc<JobLease>>,
 }
 
@@ -55,9 +55,9 @@ pub(super) struct Shared {
     pub(super) queue: Arc<dyn EventQueue>,
     pub(super) budget: Budget,
     pub(super) slots: Arc<Semaphore>,
-    /// A slot is free, and the next message is waited for.
+    /// A slot is free, and the worker is waiting for the next message.
     pub(super) receiving: AtomicBool,
     pub(super) stop: CancellationToken,
-    /// Jobs that this worker has in hand or waits for, and the message that is kept for each.
+    /// Jobs that this worker processes or waits for, each with the message that is kept for it.
     pub(super) active: Mutex<HashMap<JobId, Active>>,
 }

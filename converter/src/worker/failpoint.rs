@@ -1,8 +1,8 @@
 //! Named points of the work at which a test can stop the process and kill it.
 //!
-//! In a build with debug assertions, a process whose environment names a point in
-//! [`VARIABLE`] stops itself there with SIGSTOP, once. A test then kills it, or lets
-//! it go on after its lease. A release build has no such points.
+//! In a build with debug assertions, a process whose environment names a point in [`VARIABLE`]
+//! stops itself there with SIGSTOP, once. A test then kills the process, or resumes it after its
+//! lease has expired. A release build has no failpoints.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +22,7 @@ pub const ALL: &[&str] = &[
     "recorded",
 ];
 
-/// The process passes this point.
+/// Marks that the process passes this point.
 pub(super) fn reached(name: &str) {
     static PASSED: AtomicBool = AtomicBool::new(false);
     debug_assert!(ALL.contains(&name), "{name} is not in the list");
@@ -30,7 +30,7 @@ pub(super) fn reached(name: &str) {
         && std::env::var_os(VARIABLE).is_some_and(|wanted| wanted == name)
         && !PASSED.swap(true, Ordering::Relaxed)
     {
-        // It cannot fail for one's own process.
+        // Sending a signal to the own process cannot fail.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     }
 }

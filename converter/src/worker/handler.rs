@@ -1,7 +1,7 @@
-//! From a message to the end of its job.
+//! Processes a message up to the end of its job.
 //!
-//! Every road through here ends in a [`Settlement`]: what becomes of the message. When
-//! in doubt it stays in the queue.
+//! Every path ends in a [`Settlement`], which decides what happens to the message. When in doubt,
+//! the message stays in the queue.
 
 use super::admission::{Admission, Share};
 use super::attempt::{Attempt, Ended, panicked};
@@ -28,17 +28,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// After this many deliveries without an object the event is for nobody.
+/// After this many deliveries without an object, the event goes to the dead-letter queue.
 const DELIVERIES_WITHOUT_OBJECT: u32 = 10;
 
-/// How long a store is left alone that did not answer.
+/// How long to wait before retrying after a store did not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a job waits in this worker for room before another may try.
+/// How long a job waits in this worker for memory before it is returned to the queue.
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 impl Shared {
-    /// Takes a message to its end.
+    /// Processes a message and settles it.
     pub(super) async fn handle(self: Arc<Self>, message: Message, permit: Option<OwnedSemaphorePermit>) {
         let notices = match upload_event::parse(&message.body) {
             Ok(notices) => notices,
@@ -68,13 +68,13 @@ impl Shared {
             Settlement::Retry(after) => self.queue.change_visibility(message, after).await,
             Settlement::Leave => Ok(()),
         };
-        // It comes again and is judged again.
+        // The message is redelivered and settled then.
         if let Err(error) = settled {
             tracing::debug!(message.id = %message.id, error = %error, "could not settle the message");
         }
     }
 
-    /// Takes one notice to the end of its job.
+    /// Takes the job of one notice to its end.
     pub(super) async fn handle_event(
         self: &Arc<Self>,
         notice: &UploadEvent,
@@ -107,19 +107,19 @@ impl Shared {
         Some(ActiveJobGuard { shared: Arc::clone(self), job })
     }
 
-    /// The message of a job that another task of this worker has: a copy may go, for
-    /// that task's own message stays until the job has ended.
+    /// Settles a message of a job that another task of this worker owns. A copy may be deleted,
+    /// because the message of that task stays until the job has ended.
     async fn already_here(&self, job: JobId, delivery: &Delivery) -> Settlement {
         let active = self.active().get(&job).map(|active| active.delivery.clone());
         let (Some(message), Some(active)) = (delivery.message(), active) else {
             return Settlement::Leave;
         };
-        // Without a message of its own, that task is not what brings the job back.
+        // If that task has no message, only this message brings the job back.
         if matches!(active, Delivery::None) || active.renew(&message) {
             return Settlement::Leave;
         }
-        // Of a job that has just ended it tells of an object that is to be deleted, when
-        // that task is through.
+        // If the job has just ended, the message names an object that must be deleted once that
+        // task is done.
         let live =
             self.jobs.store().get(job).await.map(|job| job.is_some_and(|job| !job.state.is_terminal()));
         if live != Ok(true) {
@@ -130,7 +130,7 @@ impl Shared {
     }
 }
 
-/// The job is noted as this worker's while this lives.
+/// Registers the job as owned by this worker until dropped.
 struct ActiveJobGuard {
     shared: Arc<Shared>,
     job: JobId,
@@ -142,7 +142,7 @@ impl Drop for ActiveJobGuard {
     }
 }
 
-/// The way of one notice.
+/// Processes one notice.
 struct EventHandler<'a> {
     shared: &'a Arc<Shared>,
     notice: &'a UploadEvent,
@@ -151,20 +151,19 @@ struct EventHandler<'a> {
     entered: ActiveJobGuard,
 }
 
-/// A job that may run: its input, of which the directory is known, and its share of
-/// the memory.
+/// A job that may run: its input, whose directory is read, and its share of the memory.
 struct Admitted {
     input: Remote,
     share: Share,
 }
 
-/// What watching another's lease ended with.
+/// The result of watching another worker's lease.
 enum LeaseWatch {
     /// It did not change for a whole lease.
     Dead(u64),
-    /// The job is in another situation.
+    /// The job's state or lease has changed.
     Changed,
-    /// This worker is to stop.
+    /// This worker is stopping.
     Stop,
 }
 
@@ -177,7 +176,7 @@ impl EventHandler<'_> {
                 return Ok(Settlement::Retry(Duration::ZERO));
             }
             let Some(job) = self.shared.jobs.store().get(id).await? else {
-                // A slot is for work.
+                // Waiting must not occupy a slot.
                 self.permit = None;
                 if self.shared.is_unknown(id).await? {
                     return self.shared.delete_late(self.notice, None).await;
@@ -216,7 +215,7 @@ impl EventHandler<'_> {
         }
     }
 
-    /// The event says that the object is there; the store says what it is.
+    /// The event reports that the object exists; its size and version come from the store.
     async fn look_for_upload(&self, job: &Job) -> PortResult<Option<Settlement>> {
         match self.shared.objects.head(&upload_key(job.id, &job.order.file_name)).await {
             Ok(object) => {
@@ -235,8 +234,8 @@ impl EventHandler<'_> {
         }
     }
 
-    /// Watches another's lease on this worker's clock, from where the last one who watched it
-    /// was interrupted. It takes no slot meanwhile.
+    /// Watches another worker's lease on this worker's clock, continuing from the last recorded
+    /// observation. It occupies no slot meanwhile.
     async fn watch(&mut self, job: &Job) -> PortResult<LeaseWatch> {
         self.permit = None;
         let lease = self.shared.lease();
@@ -250,7 +249,7 @@ impl EventHandler<'_> {
             unchanged_ms = held.unchanged,
             "another worker has the job; watching its lease"
         );
-        // Not for a whole lease: if this worker dies, another is to go on soon.
+        // Shorter than a whole lease: if this worker dies, another must continue soon.
         self.keep_hidden_for(4 * interval).await;
         let mut hidden = Instant::now();
         while vigil.unchanged(Instant::now()) < lease {
@@ -268,7 +267,7 @@ impl EventHandler<'_> {
                 _ => return Ok(LeaseWatch::Changed),
             }
             let seen = Event::Watched { revision, unchanged: vigil.millis(Instant::now()) };
-            // It is for others; this one goes on without.
+            // The write only helps other watchers; this one continues without it.
             if let Err(error) = self.shared.jobs.send(job.id, &seen).await {
                 tracing::debug!(job.id = %job.id, error = %error, "could not write the observation of a lease");
             }
@@ -289,8 +288,8 @@ impl EventHandler<'_> {
         }
     }
 
-    /// The input, judged, and room for the job; a failure when it is refused or will
-    /// never fit, nothing when others use what it needs for too long.
+    /// Opens and checks the input, and reserves memory for the job. Returns a failure if the input
+    /// is refused or can never fit, and `None` if other jobs hold the memory for too long.
     async fn room(&self, job: &Job, input: &Object) -> PortResult<Option<Result<Admitted, Failure>>> {
         let (objects, settings) = (Arc::clone(&self.shared.objects), &self.shared.settings);
         let opened = Remote::open(objects, &job.order, input.clone(), &settings.archive, settings.flow);
@@ -318,7 +317,7 @@ impl EventHandler<'_> {
         }
     }
 
-    /// Claims the job and works on it; nothing when another was faster.
+    /// Claims the job and processes it; `None` if another worker was faster.
     async fn claim(
         &mut self,
         job: &Job,
@@ -342,7 +341,7 @@ impl EventHandler<'_> {
         if let Some(active) = shared.active().get_mut(&self.entered.job) {
             active.hold = Some(Arc::clone(&hold));
         }
-        // The signal may have come between the look at it and the entry.
+        // The stop signal may have arrived before the job was registered.
         if shared.stop.is_cancelled() {
             hold.lose(StopReason::Stopping);
         }
@@ -357,13 +356,13 @@ impl EventHandler<'_> {
         };
         let ended = self.attempt(*job, room, &hold).await;
         let settle = self.conclude(&hold, ended).await;
-        // One that was used has gone; the next job finds another.
+        // A used host has exited; start one for the next job.
         shared.with_hosts(|hosts| hosts.fill()).await;
         keeper.abort();
         Ok(Some(settle))
     }
 
-    /// Works on the job, or refuses it, on a thread of its own. Both are recorded.
+    /// Processes or refuses the job, on a separate thread. Both are recorded in a ledger.
     async fn attempt(&self, job: Job, room: Result<Admitted, Failure>, hold: &Arc<JobLease>) -> Ended {
         let shared = self.shared;
         let (input, share) = match room {
@@ -386,17 +385,17 @@ impl EventHandler<'_> {
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let started = std::thread::Builder::new().name("attempt".to_owned()).spawn(move || {
-            // Nobody waits for it any more when the runtime is gone.
+            // There is no receiver once the runtime is gone.
             let _ = sender.send(stack::cleared(|| attempt.run()));
         });
         if let Err(error) = started {
             return Ended::unrecorded(Failure::io("starting a thread", &error), Stage::Fetch);
         }
-        // The sender is dropped without a word when the thread panics.
+        // If the thread panics, the sender is dropped without a result.
         receiver.await.unwrap_or_else(|_| Ended::unrecorded(panicked(), hold.current().0))
     }
 
-    /// Ends the job, or gives it back, and says what becomes of the message.
+    /// Ends or releases the job, and decides how the message is settled.
     async fn conclude(&self, hold: &Arc<JobLease>, Ended { result, head }: Ended) -> Settlement {
         let attempt = hold.attempt;
         let stages = Event::StagesEnded { attempt, millis: hold.current().2 };
@@ -451,7 +450,7 @@ impl EventHandler<'_> {
             Some(job) if job.state == State::Completed && job.attempt == hold.attempt => {
                 tracing::info!(job.id = %hold.id, attempt = hold.attempt, bytes, "completed");
                 failpoint::reached("recorded");
-                // Nobody needs the input any more. If this fails, the cleanup does it.
+                // The input is no longer needed. If this fails, cleanup deletes it.
                 if let Err(error) = self.shared.objects.purge(Role::Upload, hold.id).await {
                     tracing::warn!(job.id = %hold.id, error = %error, "the upload could not be deleted yet");
                 }
@@ -463,7 +462,7 @@ impl EventHandler<'_> {
                     attempt = hold.attempt,
                     "the result came too late; not publishing it"
                 );
-                // Another's conversion still needs a message to fall back on.
+                // Unless the job has ended, another worker's conversion may still need the message.
                 if ended.is_some() { Settlement::Delete } else { Settlement::Retry(self.shared.lease()) }
             }
         }
@@ -475,9 +474,8 @@ impl EventHandler<'_> {
         }
     }
 
-    /// Writes the end of the attempt with the head of its ledger, however long the store
-    /// does not answer, until the lease is over. The job after it, if it is ours or has
-    /// ended.
+    /// Writes the end of the attempt with the head of its ledger, retrying until the lease expires.
+    /// Returns the updated job, if this worker still owned it or it has ended.
     async fn end(&self, hold: &Arc<JobLease>, end: &Event, head: Option<SignedHead>) -> Option<Job> {
         let event = match head.clone() {
             Some(head) => Event::Audited { head: Box::new(head), end: Some(Box::new(end.clone())) },
@@ -487,7 +485,7 @@ impl EventHandler<'_> {
             match self.shared.jobs.send(hold.id, &event).await {
                 Ok(Change::Done(job) | Change::Ignored(_, job)) => return Some(*job),
                 Ok(Change::Denied(_, job)) => {
-                    // The files were destroyed all the same.
+                    // The files were destroyed in any case, so the head is kept.
                     self.note_head(head).await;
                     return job.state.is_terminal().then_some(*job);
                 }
@@ -502,7 +500,7 @@ impl EventHandler<'_> {
     }
 }
 
-/// How long a job waits before it is tried again.
+/// Delay before a job is retried.
 fn backoff(attempt: u32) -> Duration {
     Duration::from_secs((2u64 << attempt.min(7)).min(120))
 }

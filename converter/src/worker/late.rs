@@ -1,12 +1,12 @@
-//! Events that come after the end.
+//! Events that arrive after the job has ended.
 //!
-//! A presigned request is good until it expires, also when the job that it was made for
-//! has ended and its upload was deleted: whoever has it can write the object once more.
-//! The event of that object says so, and it is deleted at once, by key and version. If
-//! the event is lost, the second purge of the job does it (`job.linger`).
+//! A presigned request stays valid until it expires, even after its job has ended and the upload
+//! was deleted: anyone who holds it can write the object again. The event of that object triggers
+//! its immediate deletion, by key and version. If the event is lost, the second purge of the job
+//! deletes the object (`job.linger`).
 //!
-//! Such an event must not wait behind conversions. While every slot is taken, the queue
-//! is looked through: late events are served, all others go back.
+//! Such an event must not wait behind conversions. While every slot is taken, the worker scans the
+//! queue: it processes late events and returns all others.
 
 use super::context::Shared;
 use super::lease::random;
@@ -23,35 +23,35 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
-/// How long a job must be unknown before its objects are deleted. Records are made before
-/// anything can be uploaded; this is for a store that is being restored or replicated.
+/// How long a job must be unknown before its objects are deleted. Records are created before
+/// anything can be uploaded; the delay covers a store that is being restored or replicated.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
-/// From one look through the queue to the next.
+/// Pause between two scans of the queue.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Calls of one look, each for ten messages.
+/// Receive calls per scan, each for ten messages.
 const CALLS: usize = 20;
 
-/// For how long the messages of a look are hidden from others, if this worker dies.
+/// Visibility timeout of the messages of a scan, should this worker die.
 const HIDDEN: Duration = Duration::from_secs(10);
 
-/// After so many deliveries a message that goes back is sent anew, so that being looked
-/// at does not make it a dead letter.
+/// After this many deliveries a returned message is sent anew, so that scans do not make it a dead
+/// letter.
 const DELIVERIES: u32 = 3;
 
-/// Messages that are known to be of live jobs; more are forgotten.
+/// Messages that are known to belong to live jobs. Beyond this number they are forgotten.
 const KNOWN: usize = 20_000;
 
 impl Shared {
-    /// Whether there is still no record of the job after a while.
+    /// Whether the job still has no record after a while.
     pub(super) async fn is_unknown(&self, id: JobId) -> PortResult<bool> {
         tokio::time::sleep(UNKNOWN).await;
         Ok(self.jobs.store().get(id).await?.is_none())
     }
 
-    /// Deletes the object of a job that has ended or that there is no record of. The
-    /// bucket of the notice is ours.
+    /// Deletes the object of a job that has ended or has no record. The notice must be of the
+    /// worker's own bucket.
     pub(super) async fn delete_late(
         &self,
         notice: &UploadEvent,
@@ -59,7 +59,7 @@ impl Shared {
     ) -> PortResult<Settlement> {
         let state = job.map_or("none", |job| job.state.as_str());
         let named = notice.key.clone().filter(|key| is_upload_of(key, notice.job));
-        // A notice that no event told of names no object.
+        // A notice that came without an event names no object.
         let Some(key) = named.or_else(|| job.map(|job| upload_key(job.id, &job.order.file_name))) else {
             tracing::info!(job.id = %notice.job, state, "ignoring an event for an unknown job");
             return Ok(Settlement::Delete);
@@ -69,11 +69,11 @@ impl Shared {
         Ok(Settlement::Delete)
     }
 
-    /// Looks through the queue now and then while every slot is taken.
+    /// Scans the queue periodically while every slot is taken.
     pub(super) async fn look_for_late_ones(self: Arc<Self>, tasks: TaskTracker) {
         let mut known = HashSet::new();
         loop {
-            // Not all workers at the same moment.
+            // Jitter, so that workers do not scan at the same moment.
             tokio::time::sleep(PAUSE + Duration::from_millis(random() % 500)).await;
             if self.is_busy() {
                 self.look_through(&tasks, &mut known).await;
@@ -104,7 +104,7 @@ impl Shared {
                     back.push(message);
                 }
             }
-            // A slot is free: it may want one of those that are held here.
+            // A free slot may want one of the messages that are held here.
             if none || !self.is_busy() {
                 break;
             }
@@ -118,8 +118,8 @@ impl Shared {
         }
     }
 
-    /// Whether all that the message tells of is over. What cannot be judged now is judged
-    /// when its turn comes.
+    /// Whether all jobs that the message names are over. A message that cannot be decided now is
+    /// handled at its regular delivery.
     async fn is_late(&self, message: &Message) -> bool {
         let Ok(notices) = upload_event::parse(&message.body) else { return false };
         for notice in &notices {
@@ -134,7 +134,7 @@ impl Shared {
 
     async fn give_back(&self, message: &Message) {
         let given = if message.deliveries > DELIVERIES {
-            // First the copy: a message that is there twice does no harm.
+            // The copy is sent first: a duplicate message is harmless.
             match self.queue.send(&message.body).await {
                 Ok(()) => self.queue.delete(message).await,
                 Err(error) => Err(error),
@@ -142,15 +142,14 @@ impl Shared {
         } else {
             self.queue.change_visibility(message, Duration::ZERO).await
         };
-        // It comes back by itself.
+        // The message becomes visible again by itself.
         if let Err(error) = given {
             tracing::debug!(message.id = %message.id, error = %error, "could not return a message to the queue");
         }
     }
 }
 
-/// Whether the key is that of an upload of this job: nothing else is deleted on an
-/// event's word.
+/// Whether the key is an upload of this job: no other object may be deleted because of an event.
 fn is_upload_of(key: &ObjectKey, job: JobId) -> bool {
     key.role() == Role::Upload && key.job() == job
 }

@@ -1,9 +1,9 @@
-//! Holding a job: the lease is renewed, the message stays hidden, progress is told,
-//! and the work stops as soon as the job is no longer this worker's.
+//! Holds a job: renews the lease, keeps the message hidden, reports progress, and stops the work
+//! once the job no longer belongs to this worker.
 //!
-//! The lease is measured on this worker's own clock, from before the call that
-//! renewed it: when a whole lease has passed since, another worker may have the job,
-//! and the work is void even if nobody said so yet.
+//! The lease is measured on this worker's own clock, from before the call that renewed it. Once a
+//! whole lease has passed since then, another worker may own the job, and the work is void even
+//! without notification.
 
 use super::message::Delivery;
 use cadmill_core::domain::failure::FailureCode;
@@ -17,35 +17,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often progress may be written.
+/// Minimum interval between progress writes.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the record is read when nothing is written: how late a cancellation is seen.
+/// How often the record is read when nothing is written. It bounds how late a cancellation is seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How the ledger of an attempt ends whose worker was told to stop. It is no failure, and
-/// the job is tried again.
+/// The outcome of the ledger of an attempt whose worker was stopped. It is not a failure: the job
+/// is retried.
 const STOPPED: &str = "worker.stopped";
 
 /// Why the work must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopReason {
-    /// The worker is told to stop.
+    /// The worker is stopping.
     Stopping,
-    /// The owner cancelled the job, or it has ended otherwise.
+    /// The owner cancelled the job, or it has ended in another way.
     Ended,
-    /// Another worker has it.
+    /// Another worker owns it.
     Superseded,
     /// The lease could not be renewed in time.
     Lapsed,
 }
 
-/// A job in hand, shared by the thread that works and the task that keeps the lease.
+/// A claimed job, shared by the thread that processes it and the task that renews the lease.
 #[derive(Debug)]
 pub(super) struct JobLease {
     pub(super) id: JobId,
     pub(super) attempt: u32,
-    /// The work looks at it at every step.
+    /// The work checks it at every step.
     pub(super) cancel: AtomicBool,
     delivery: Delivery,
     inner: Mutex<Inner>,
@@ -61,7 +61,7 @@ struct Inner {
 }
 
 impl JobLease {
-    /// `claimed` is a moment before the claim was sent.
+    /// `claimed` must be taken before the claim was sent.
     pub(super) fn new(id: JobId, attempt: u32, delivery: Delivery, claimed: Instant) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -82,19 +82,19 @@ impl JobLease {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job is no longer ours; the first reason counts.
+    /// Records that the job is lost; the first reason counts.
     pub(super) fn lose(&self, why: StopReason) {
         self.inner().lost.get_or_insert(why);
         self.cancel.store(true, Ordering::Relaxed);
     }
 
-    /// Why it is no longer ours.
+    /// Why the job was lost, if it was.
     pub(super) fn lost(&self) -> Option<StopReason> {
         self.inner().lost
     }
 
-    /// What made the work stop before its end, as the ledger of the attempt says it: a job
-    /// that its worker gave up is not cancelled.
+    /// The reason for a stop, as recorded in the attempt's ledger. A job that its worker released
+    /// is not cancelled.
     pub(super) fn why_cancelled(&self) -> &'static str {
         match self.lost() {
             Some(StopReason::Stopping) => STOPPED,
@@ -109,31 +109,31 @@ impl JobLease {
         self.inner().renewed.elapsed() >= lease
     }
 
-    /// A stage begins.
+    /// Begins a stage.
     pub(super) fn stage(&self, stage: Stage) {
         let mut inner = self.inner();
         (inner.stage, inner.progress) = (stage, 0);
     }
 
-    /// So much of the stage is done, from 0 to 1.
+    /// Reports the fraction of the stage that is done, from 0 to 1.
     pub(super) fn progress(&self, fraction: f64) {
-        // A fraction of at most 1, so at most 1000.
+        // The fraction is at most 1, so the result is at most 1000.
         self.inner().progress = (fraction.clamp(0.0, 1.0) * 1000.0) as u16;
     }
 
-    /// A stage took so long.
+    /// Records how long a stage took.
     pub(super) fn took(&self, stage: Stage, time: Duration) {
         self.inner().millis.insert(stage, cadmill_core::domain::limits::millis(time));
     }
 
-    /// What is under way.
+    /// The current stage, its progress in thousandths, and the stage times.
     pub(super) fn current(&self) -> (Stage, u16, BTreeMap<Stage, u64>) {
         let inner = self.inner();
         (inner.stage, inner.progress, inner.millis.clone())
     }
 }
 
-/// What keeps a hold.
+/// Renews the lease of a claimed job.
 pub(super) struct LeaseRenewer {
     pub(super) jobs: Jobs,
     pub(super) queue: Arc<dyn EventQueue>,
@@ -141,7 +141,7 @@ pub(super) struct LeaseRenewer {
 }
 
 impl LeaseRenewer {
-    /// Keeps the hold until the task is aborted or the job lost.
+    /// Renews the lease until the task is aborted or the job is lost.
     pub(super) async fn run(&self, hold: &JobLease) {
         let tick = (self.lease / 8).min(Duration::from_millis(500));
         let mut told = (Stage::Fetch, 0);
@@ -177,7 +177,7 @@ impl LeaseRenewer {
         if self.send(hold, &event).await {
             hold.inner().renewed = before;
         }
-        // A message that shows again is a duplicate: a pity, no harm.
+        // If the message becomes visible again, the duplicate is harmless.
         if let Some(message) = hold.delivery.message()
             && let Err(error) = self.queue.change_visibility(&message, self.lease).await
         {
@@ -185,7 +185,7 @@ impl LeaseRenewer {
         }
     }
 
-    /// Sends an event of the holder; whether it happened.
+    /// Sends an event of the lease holder. Returns whether it was applied.
     async fn send(&self, hold: &JobLease, event: &Event) -> bool {
         match self.jobs.send(hold.id, event).await {
             Ok(Change::Done(_) | Change::Ignored(..)) => true,
@@ -197,7 +197,7 @@ impl LeaseRenewer {
                 hold.lose(StopReason::Ended);
                 false
             }
-            // Tried again at the next tick, until the lease lapses.
+            // Retried at the next tick, until the lease lapses.
             Err(error) => {
                 tracing::warn!(job.id = %hold.id, error = %error, "the job could not be written");
                 false
@@ -215,8 +215,8 @@ impl LeaseRenewer {
     }
 }
 
-/// A random number, for revisions of leases: a writer whose reply was lost knows its own write
-/// by it. Without a random source the time still tells two writes of one worker apart.
+/// A random number for lease revisions. It lets a writer whose reply was lost recognise its own
+/// write. Without a random source, the time still distinguishes two writes of one worker.
 pub(super) fn random() -> u64 {
     let nanoseconds = |since: Duration| since.as_nanos() as u64;
     let now = || SystemTime::UNIX_EPOCH.elapsed().map(nanoseconds).unwrap_or_default();

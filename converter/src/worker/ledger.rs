@@ -1,5 +1,5 @@
-//! The worker's ledgers: one for each attempt, and one for each sweep of what a killed
-//! worker left of an attempt.
+//! The worker's ledgers: one per attempt, and one per sweep of what a killed worker left of an
+//! attempt.
 
 use crate::engine::posture::{self, Posture};
 use cadmill_core::domain::failure::Failure;
@@ -16,16 +16,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What the worker's ledgers are opened with.
 #[derive(Clone)]
 pub struct LedgerFactory {
-    /// Where they go and what signs them.
+    /// Where ledgers are stored and which key signs them.
     pub auditing: Auditing,
     /// Name of the worker.
     pub worker: String,
-    /// The guards in force; see [`told`].
+    /// The guards in force; see [`posture_fields`].
     pub posture: BTreeMap<String, String>,
 }
 
 impl LedgerFactory {
-    /// The ledger of an attempt, opened.
+    /// Opens the ledger of an attempt.
     ///
     /// # Errors
     /// `infra.audit`.
@@ -35,8 +35,8 @@ impl LedgerFactory {
         Ledger::open(sink.as_ref(), signer.clone(), Arc::new(SystemClock), opening)
     }
 
-    /// The ledger of a sweep of what an attempt left. It cites the attempt's own, and
-    /// those of sweeps that were killed in their turn.
+    /// Opens the ledger of a sweep of what an attempt left. It cites the ledger of the attempt, and
+    /// the ledgers of earlier sweeps that were killed.
     pub(super) fn sweep(&self, left: LedgerId) -> Option<Ledger> {
         self.try_sweep(left)
             .inspect_err(|failure| {
@@ -64,8 +64,8 @@ impl LedgerFactory {
     }
 }
 
-/// The posture as the first record of a ledger has it: each guard with the verdict on it
-/// and what was found.
+/// The posture as written to the first record of a ledger: for each guard, the verdict and the
+/// observation.
 pub fn posture_fields(posture: &Posture) -> BTreeMap<String, String> {
     let word = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_lowercase();
     let guards = posture::checks(posture)
@@ -75,7 +75,7 @@ pub fn posture_fields(posture: &Posture) -> BTreeMap<String, String> {
     guards.chain(levels.map(|(name, level)| (name.to_owned(), level.to_string()))).collect()
 }
 
-/// The stages in the ledger: one ends where the next begins.
+/// Records stages in the ledger. A stage ends where the next begins.
 pub(super) struct StageRecorder<'a> {
     ledger: &'a Ledger,
     current: Mutex<Option<Stage>>,
@@ -86,8 +86,8 @@ impl<'a> StageRecorder<'a> {
         Self { ledger, current: Mutex::new(None) }
     }
 
-    /// A stage begins; none for the end of the last one. What cannot be recorded is
-    /// told at the next use of the ledger.
+    /// Begins a stage; `None` ends the last one. A failure to record is reported at the next use of
+    /// the ledger.
     pub(super) fn enter(&self, stage: Option<Stage>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if *current == stage {

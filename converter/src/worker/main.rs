@@ -1,7 +1,7 @@
 //! `cadmill-converter`: the worker.
 //!
-//! `worker` takes events from the queue until SIGTERM; `task` serves one upload and
-//! ends, for a task that is started for each.
+//! `worker` consumes events from the queue until SIGTERM. `task` processes one upload and exits,
+//! for deployments that start a task per upload.
 
 #![forbid(unsafe_code)]
 
@@ -28,19 +28,18 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Memory that held plaintext, names or keys reads as zeros once it is given back.
+/// Zeroes freed memory, which may have held plaintext, names or keys.
 #[global_allocator]
 static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
-/// Flag of `worker`.
+/// Option of `worker`.
 const UNTIL: &str = "until-stdin-closes";
 
-/// Longest event that is read from standard input, in bytes: SQS has 256 KiB.
+/// Longest event that is read from standard input, in bytes. SQS allows 256 KiB.
 const MAX_EVENT: u64 = 1 << 20;
 
-/// Exit code of `task` when its job has not ended: it was taken by another, or is
-/// to be tried again.
+/// Exit code of `task` when its job has not ended: another worker has it, or it will be retried.
 const NOT_ENDED: u8 = 75;
 
 fn main() -> ExitCode {
@@ -92,13 +91,14 @@ fn command() -> Command {
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
     let mut setting = setting(config)?;
-    // While there is one thread. It is taken away when all else has ended.
+    // Requires a process with a single thread. The mount is dropped after everything else has
+    // ended.
     let privacy: Privacy = config.worker.private_workspace.parse()?;
     let mut private = setting.place.make_private(privacy, memory_bytes(config))?;
     let outsider = private.as_mut().and_then(Private::take_outsider);
-    // In the place as it is now.
+    // After `make_private`: the hosts use the location as it is now.
     setting.hosts = Some(Arc::new(hosts(config, &setting)?));
-    // This process holds plaintext in its buffers: it must not end in a core file.
+    // This process holds plaintext in its buffers, which must not end up in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -108,8 +108,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         .map_err(|e| Failure::io("starting the runtime", &e))?;
     runtime.block_on(async {
         let stop = stop_on_signals()?;
-        // A place that cannot be used, and a confinement that is not enough, are told
-        // now and not by each job.
+        // An unusable workspace location or insufficient confinement is reported at startup and not
+        // by each job.
         let posture = posture::require(&setting.supervisor, &setting.place, outsider)?;
         privacy.require(&posture)?;
         let auditing = auditing(config)?;
@@ -177,14 +177,14 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
     }
 }
 
-/// On a thread of its own: it blocks, and brings runtimes of its own.
+/// On a separate thread: opening it blocks and starts its own runtimes.
 fn auditing(config: &Config) -> Result<Auditing, Failure> {
     std::thread::scope(|scope| scope.spawn(|| Auditing::open(config)).join()).unwrap_or_else(|_| {
         Err(Failure::new(FailureCode::Audit, "internal error while opening the audit sinks"))
     })
 }
 
-/// What is allowed, and should not be.
+/// Warns of settings that are allowed but weak.
 fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
     let machine = &posture.machine;
     if machine.may_swap() {
@@ -204,12 +204,12 @@ fn warn_of_weaknesses(posture: &Posture, auditing: &Auditing) {
     }
 }
 
-/// What the jobs may use together.
+/// Memory that the jobs may use together.
 fn memory_bytes(config: &Config) -> u64 {
     config.worker.memory_bytes.unwrap_or_else(admission::available_bytes)
 }
 
-/// A token that SIGTERM, which ECS sends, and SIGINT cancel.
+/// A token that is cancelled by SIGTERM, which ECS sends, or by SIGINT.
 fn stop_on_signals() -> Result<CancellationToken, Failure> {
     let stop = CancellationToken::new();
     let fail = |e: std::io::Error| Failure::io("installing signal handlers", &e);
@@ -226,7 +226,7 @@ fn stop_on_signals() -> Result<CancellationToken, Failure> {
     Ok(stop)
 }
 
-/// On a thread of its own that the process does not wait for: a read cannot be called off.
+/// On a separate thread that the process does not join: a blocking read cannot be cancelled.
 fn stop_at_end_of_stdin(stop: CancellationToken) -> Result<(), Failure> {
     let read = move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

@@ -1,24 +1,26 @@
-//! A message of the queue in a worker's hands, and what becomes of it.
+//! A queue message in the worker's hands, and how it is settled.
 
 use cadmill_core::ports::event_queue::Message;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What becomes of a message.
+/// How a message is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settlement {
-    /// Its job has ended, and what it tells of is deleted; or it says nothing.
+    /// The job has ended and the object named by the message is deleted, or the message is
+    /// meaningless.
     Delete,
-    /// It can never be served, or its job ended by our fault: for people to look at.
+    /// It can never be processed, or its job ended with an internal failure. An operator must
+    /// inspect it.
     DeadLetter,
-    /// It comes again after this time.
+    /// It becomes visible again after this time.
     Retry(Duration),
-    /// Another task of this worker has it.
+    /// Another task of this worker owns it.
     Leave,
 }
 
-/// The message that a job is worked on for, if there is one, as it was delivered
-/// last: when it comes again, the older receipt is worth nothing.
+/// The message, if any, that a job is processed for, as last delivered. A redelivery invalidates
+/// the older receipt.
 #[derive(Debug, Clone)]
 pub(super) enum Delivery {
     /// The notice did not come from the queue.
@@ -40,7 +42,7 @@ impl Delivery {
         }
     }
 
-    /// Takes the newer delivery, if it is one of the same message.
+    /// Adopts a newer delivery if it is of the same message.
     pub(super) fn renew(&self, newer: &Message) -> bool {
         let Self::Message(message) = self else { return false };
         let mut message = message.lock().unwrap_or_else(PoisonError::into_inner);

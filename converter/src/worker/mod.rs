@@ -1,4 +1,4 @@
-//! The worker: takes events from the queue and jobs through their stages.
+//! The worker: consumes events from the queue and takes jobs through their stages.
 //!
 //! ```text
 //!   message -> notice -> job -> room? -> claim -> attempt -> end -> message deleted
@@ -6,13 +6,12 @@
 //!                                          +- another has it: watch its lease
 //! ```
 //!
-//! It claims a job by one conditional write and holds it by a lease ([`lease`]). The
-//! message is deleted last, after the write that ends the job: until then it comes
-//! back, to this worker or to another, if anything on the way dies. An event that
-//! comes twice changes nothing.
+//! A job is claimed by one conditional write and held by a lease ([`lease`]). The message is
+//! deleted last, after the write that ends the job. If anything fails before that, the message is
+//! redelivered to this worker or to another. A duplicate event has no effect.
 //!
-//! It refuses jobs that do not fit its memory ([`admission`]), and it never loads a
-//! library: engines run in processes of their own.
+//! Jobs that do not fit the worker's memory are refused ([`admission`]). The worker never loads a
+//! CAD library: engines run in separate processes.
 
 pub mod admission;
 mod attempt;
@@ -48,14 +47,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long one call waits for a message.
+/// How long one receive call waits for a message.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// How often the remains of dead processes are looked for.
+/// Interval between sweeps of what dead processes left.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20);
 
-/// When it is done a second time: an engine of `worker.warm` that cannot be loaded has said
-/// so by then, and who has just started the worker still looks at its log.
+/// Delay of the second sweep: an engine of `worker.warm` that cannot be loaded has failed by then,
+/// and the operator who started the worker is still watching its log.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// A worker.
@@ -65,7 +64,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker on these stores. `stop` ends it.
+    /// Creates a worker on these stores. It runs until `stop` is cancelled.
     pub fn new(
         settings: WorkerSettings,
         setting: ConversionContext,
@@ -97,9 +96,9 @@ impl Worker {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes messages until it is told to stop; then kills what runs, wipes, gives
-    /// the jobs back, and returns within [`WorkerSettings::stop_within`]. Says whether
-    /// all was done in that time.
+    /// Processes messages until it is stopped. Then it kills running engines, wipes, releases the
+    /// jobs, and returns within [`WorkerSettings::stop_within`]. Returns whether everything was
+    /// done in that time.
     pub async fn run(&self) -> bool {
         let shared = &self.shared;
         shared.warn_of_idle_hosts();
@@ -116,7 +115,7 @@ impl Worker {
         shared.lose_all();
         shared.with_hosts(|hosts| hosts.close()).await;
         tasks.close();
-        // Part of the time is for the end of the process itself.
+        // Part of the time is left for the exit of the process itself.
         let within = shared.settings.stop_within.saturating_sub(Duration::from_secs(1));
         let done = tokio::time::timeout(within, tasks.wait()).await.is_ok();
         if !done {
@@ -127,11 +126,11 @@ impl Worker {
         done
     }
 
-    /// Takes these notices to the end of their jobs, and nothing else: for a task that
-    /// is started for one upload. Says whether every job has ended.
+    /// Takes the jobs of these notices to their ends, and nothing else: for a task that is started
+    /// for one upload. Returns whether every job has ended.
     pub async fn run_once(&self, notices: &[UploadEvent]) -> bool {
         let shared = &self.shared;
-        // Nobody comes after them.
+        // No job follows that could use a warm host.
         shared.with_hosts(|hosts| hosts.close()).await;
         shared.sweep().await;
         let stopper = {
@@ -152,7 +151,7 @@ impl Worker {
 }
 
 impl Shared {
-    /// The next message, with a slot to work on it; nothing when it is time to stop.
+    /// The next message, with a slot to process it; `None` when the worker is stopping.
     async fn next(&self) -> Option<(Message, tokio::sync::OwnedSemaphorePermit)> {
         loop {
             let work = async {
@@ -173,7 +172,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
-                // A receive that is cut off leaves its message hidden for a lease, no longer.
+                // A cancelled receive leaves its message hidden for one lease at most.
                 found = work => match found {
                     Some(Some(message)) => return Some(message),
                     Some(None) => {}
@@ -199,7 +198,7 @@ impl Shared {
         }
     }
 
-    /// Where the files of any job leave its engine less than the cap that a waiting one has.
+    /// Warns if the files of any job leave its engine less memory than the cap of a warm host.
     fn warn_of_idle_hosts(&self) {
         let (room, limit) = (self.budget.total(), self.settings.caps.memory_bytes);
         if self.setting.hosts.as_ref().is_some_and(|hosts| hosts.kept() > 0) && room <= limit {
@@ -221,7 +220,7 @@ impl Shared {
         }
     }
 
-    /// Does something with the hosts that wait for jobs, on a thread that may wait.
+    /// Runs `act` on the pool of warm hosts, on a thread that may block.
     async fn with_hosts(&self, act: fn(&WarmPool)) {
         let hosts = self.setting.hosts.clone().filter(|hosts| hosts.kept() > 0);
         if let Some(hosts) = hosts
@@ -231,7 +230,7 @@ impl Shared {
         }
     }
 
-    /// Removes what killed processes left in the workspace's place.
+    /// Removes what killed processes left in the workspace location.
     async fn sweep(&self) {
         let (place, recording) = (self.setting.place.clone(), self.recording.clone());
         let swept = tokio::task::spawn_blocking(move || place.sweep(&|left| recording.sweep(left))).await;
@@ -254,8 +253,8 @@ impl Shared {
         }
     }
 
-    /// Keeps the head of a ledger in the job's record, beside whatever the job is by now.
-    /// If that fails, the head lies beside the ledger still.
+    /// Stores the head of a ledger in the job's record, whatever the job's state. If that fails,
+    /// the head is still stored beside the ledger.
     async fn note_head(&self, head: SignedHead) {
         let ledger = head.head.ledger;
         match self.jobs.send(ledger.job, &Event::Audited { head: Box::new(head), end: None }).await {

@@ -1,9 +1,8 @@
-//! The output goes to the store, under a key of this attempt.
+//! Uploads the output to the store, under a key of this attempt.
 //!
-//! Publication is two acts: the object is written here, and it becomes the job's
-//! output by the conditional write that ends the job. A worker that lost its job
-//! writes at most an object that no record names, under a key that no other attempt
-//! uses, and the cleanup deletes it with the rest.
+//! Publication has two steps: the object is written here, and the conditional write that ends the
+//! job makes it the job's output. A worker that has lost its job writes at most an object that no
+//! record names, under a key that no other attempt uses. Cleanup deletes it.
 
 use super::failpoint;
 use crate::digest::Digest;
@@ -25,14 +24,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-/// Bytes of a part, for outputs of up to 80 GB.
+/// Size of a part in bytes, for outputs of up to 80 GB.
 const PART: u64 = 8 << 20;
 
-/// Parts under way at once; with [`PART`] the bound of the memory for it.
+/// Parts in flight at once; with [`PART`] it bounds the memory used.
 const REQUESTS: usize = 4;
 
-/// Writes of one part before the attempt fails. The client of the store repeats by
-/// itself what it knows to be safe; this is for what it gives up.
+/// Attempts to write one part before the attempt fails. The store client already retries what is
+/// safe to retry; this covers what the client gives up on.
 const TRIES: u32 = 3;
 
 /// Name of the archive of an output of several files, in the workspace.
@@ -40,7 +39,7 @@ const ARCHIVE: &str = "output.zip";
 
 type Joined = Result<Result<Part, PortError>, tokio::task::JoinError>;
 
-/// An output that goes up in parts.
+/// An output uploaded in parts.
 struct MultipartUpload<'a> {
     key: &'a ObjectKey,
     upload: &'a str,
@@ -50,14 +49,14 @@ struct MultipartUpload<'a> {
     arrived: Vec<Part>,
 }
 
-/// Publishes to the object store.
+/// Publishes the output to the object store.
 pub(super) struct ObjectStoreSink<'a> {
     pub(super) objects: &'a Arc<dyn ObjectStore>,
     pub(super) runtime: &'a Handle,
     pub(super) job: JobId,
     pub(super) attempt: u32,
     pub(super) cancel: &'a AtomicBool,
-    /// Hears how much of the output is there, from 0 to 1.
+    /// Receives the fraction of the output that is uploaded, from 0 to 1.
     pub(super) progress: &'a (dyn Fn(f64) + Sync),
 }
 
@@ -80,7 +79,7 @@ impl Sink for ObjectStoreSink<'_> {
             [one] if !zipped => (main_name.to_owned(), one.folder.clone(), one.name.as_str()),
             _ => (format!("{main_name}.zip"), archive(files, workspace)?, ARCHIVE),
         };
-        // An archive of the client's may hold a name that makes a bad one.
+        // A name in the client's archive may yield an invalid file name.
         let file = name
             .parse()
             .or_else(|_| "output".parse())
@@ -92,15 +91,15 @@ impl Sink for ObjectStoreSink<'_> {
     }
 }
 
-/// The directory of the archive, in which it is [`ARCHIVE`].
+/// Creates the folder that holds the archive, named [`ARCHIVE`].
 fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failure> {
     let fail = |e: io::Error| Failure::in_workspace("writing the archive of the output to the workspace", &e);
     let folder = workspace.fetched_folder()?;
     let archive = folder.create(ARCHIVE, FileRole::Output)?;
-    // What is in the archive need not lie beside it.
+    // A file is destroyed once it is in the archive.
     write_zip(files, archive.file(), &mut |written| written.folder.destroy(&written.name)).map_err(fail)?;
     let bytes = archive.file().metadata().map_err(fail)?.len();
-    // It was not written from its beginning to its end, so there is no digest of it.
+    // The archive is not written sequentially, so it has no digest.
     archive.complete(bytes, None);
     Ok(folder)
 }
@@ -108,7 +107,7 @@ fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failur
 impl ObjectStoreSink<'_> {
     fn upload(&self, key: &ObjectKey, folder: &Folder, name: &str) -> Result<Object, Failure> {
         let fail = |e: io::Error| Failure::io("reading the output", &e);
-        // To be written to as well: what has been uploaded is given up.
+        // Opened for writing too: uploaded ranges are discarded.
         let mut file = folder.open_to_give_up(name).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let mut digest = Digest::default();
@@ -131,7 +130,8 @@ impl ObjectStoreSink<'_> {
     fn put(&self, key: &ObjectKey, body: Bytes) -> Result<(), Failure> {
         for tried in 1.. {
             match self.runtime.block_on(self.objects.put(key, body.clone())) {
-                // The key is this attempt's: what is there was put by a try whose reply was lost.
+                // The key belongs to this attempt: an existing object was put by a try whose reply
+                // was lost.
                 Ok(()) | Err(PortError::Precondition(_)) => break,
                 Err(error) if error.is_transient() && tried < TRIES && !self.cancelled() => {}
                 Err(error) => return Err(error.into()),
@@ -147,8 +147,8 @@ impl ObjectStoreSink<'_> {
             MultipartUpload { key, upload: &upload, file, size, part_bytes, arrived: Vec::new() };
         let result = self.send_parts(upload_under_way, digest);
         if result.is_err() {
-            // Unfinished uploads hold data that no listing shows. If this fails too, the
-            // cleanup finds it.
+            // Incomplete multipart uploads hold data that object listings do not show. If the abort
+            // fails too, cleanup finds the upload.
             let _ = self.runtime.block_on(self.objects.abort_multipart(key, &upload));
         }
         result
@@ -199,7 +199,7 @@ impl ObjectStoreSink<'_> {
     fn complete(&self, key: &ObjectKey, upload: &str, parts: &[Part]) -> Result<(), Failure> {
         for tried in 1.. {
             match self.runtime.block_on(self.objects.complete_multipart(key, upload, parts)) {
-                // Completed by a try whose reply was lost: the caller looks at the object.
+                // Completed by a try whose reply was lost: the caller checks the object.
                 Ok(()) | Err(PortError::Precondition(_)) => break,
                 Err(PortError::NotFound(_)) if tried > 1 => break,
                 Err(error) if error.is_transient() && tried < TRIES && !self.cancelled() => {}
@@ -219,7 +219,7 @@ impl MultipartUpload<'_> {
         u32::try_from(self.size.div_ceil(self.part_bytes)).unwrap_or(MAX_PARTS)
     }
 
-    /// Where part `number`, from 1, lies in the file.
+    /// The range of part `number` (from 1) in the file.
     fn range(&self, number: u32) -> Range<u64> {
         let start = u64::from(number - 1) * self.part_bytes;
         start..self.size.min(start + self.part_bytes)
@@ -232,8 +232,7 @@ impl MultipartUpload<'_> {
         Ok(body.into())
     }
 
-    /// The store has it, and whoever tries the job again makes it anew: its memory can
-    /// serve others.
+    /// The store has the part, and a retry of the job produces it again, so its memory is freed.
     fn discard(&self, number: u32) -> Result<(), Failure> {
         destroy::range(self.file, self.range(number))
             .map_err(|e| Failure::io("releasing the memory of the uploaded output", &e))
@@ -250,7 +249,7 @@ async fn put_part(
     let mut tried = 1;
     loop {
         match objects.put_part(&key, &upload, number, body.clone()).await {
-            // The same part again replaces itself.
+            // Writing the same part number again replaces the part.
             Err(error) if error.is_transient() && tried < TRIES => tried += 1,
             other => return other,
         }

@@ -1,49 +1,49 @@
-//! Watching a lease that may be dead, across watchers: a pure account of the time that it
-//! has not changed.
+//! Observes, across watchers, a lease that may be dead: accounts for how long it has been
+//! unchanged, without I/O.
 //!
-//! The time is one that has passed at least. A watcher begins with what the record says,
-//! which was true when it was written, and adds what its own clock measures from its first
-//! look on. What it knows goes back into the record, so that one who takes over when it is
-//! interrupted does not begin anew. Only durations are told, never moments: the clocks of
-//! two machines are not compared, and a restart of the machine loses at most what has not
-//! been written yet.
+//! The time is a lower bound. A watcher starts from the value in the record, which was true when
+//! written, and adds the time that its own clock measures since its first look. It writes its
+//! result back to the record, so that the next watcher resumes when this one is interrupted. Only
+//! durations are exchanged, never timestamps: clocks of two machines are not compared, and a reboot
+//! loses at most the time not yet written.
 
 use std::time::{Duration, Instant};
 
 /// One watcher of one revision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vigil {
-    /// What was known when `since` was taken.
+    /// The time known when `since` was taken.
     known: Duration,
     since: Instant,
 }
 
 impl Vigil {
-    /// `recorded` was read before `now`.
+    /// `recorded` must be read before `now` is taken.
     pub(super) fn new(recorded: u64, now: Instant) -> Self {
         Self { known: Duration::from_millis(recorded), since: now }
     }
 
-    /// The record was read before `now`, with the same revision: another may know more.
+    /// Merges a newer reading of the same revision, read before `now`: another watcher may know of
+    /// a longer time.
     pub(super) fn hear(&mut self, recorded: u64, now: Instant) {
         if Duration::from_millis(recorded) > self.unchanged(now) {
             *self = Self::new(recorded, now);
         }
     }
 
-    /// For how long the lease has not changed, at least.
+    /// How long the lease has been unchanged, at least.
     pub(super) fn unchanged(&self, now: Instant) -> Duration {
         self.known + now.saturating_duration_since(self.since)
     }
 
-    /// The same as the record takes it.
+    /// The same in milliseconds, as stored in the record.
     pub(super) fn millis(&self, now: Instant) -> u64 {
         u64::try_from(self.unchanged(now).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-/// How often a watcher looks at a lease, and writes down what it has seen: a watcher that
-/// lives for less adds nothing to what the others know.
+/// How often a watcher reads the lease and writes what it has observed. A watcher that lives for
+/// less adds nothing to what is known.
 pub(super) fn look_interval(lease: Duration) -> Duration {
     (lease / 10).min(Duration::from_secs(2))
 }
@@ -53,14 +53,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What happens to some watcher: it is started anew, looks, or writes.
+    /// Actions of the watchers: one restarts, reads or writes.
     fn acts() -> impl Strategy<Value = Vec<(usize, u8, u64)>> {
         prop::collection::vec((0usize..3, 0u8..3, 0u64..700), 0..80)
     }
 
     proptest! {
-        /// However watchers come, go, look and write at the same time: none ever knows a
-        /// time that has not passed.
+        /// However watchers start, stop, read and write concurrently, none reports more time than
+        /// has passed.
         #[test]
         fn nobody_knows_more_than_has_passed(acts in acts()) {
             let start = Instant::now();
@@ -81,7 +81,7 @@ mod tests {
         }
     }
 
-    /// Each lives for a third of the lease: together they see it dead.
+    /// Each watcher lives for a third of the lease: together they find it dead.
     #[test]
     fn watchers_that_are_interrupted_add_up() {
         let lease = Duration::from_secs(5);

@@ -1,10 +1,10 @@
-//! A bound on what an engine writes that the kernel holds: memory of the job's own for the
-//! directories that its engine writes to.
+//! A kernel-enforced limit on what an engine writes: a separate tmpfs per job for the directories
+//! that its engine writes to.
 //!
-//! Where the worker may mount, in a mount namespace of its own, both directories are parts of
-//! one tmpfs of the job's size, with as many inodes as it may have files. It is a little larger
-//! than the cap, so that the count of what was written, and not a refused write, tells which
-//! cap was hit. Elsewhere the count alone holds the cap.
+//! Where the worker may mount, in its own mount namespace, both directories are parts of one tmpfs
+//! of the job's size, with as many inodes as the job may have files. The tmpfs is slightly larger
+//! than the cap, so that counting, and not a failed write, determines which cap was hit. Elsewhere
+//! counting alone enforces the cap.
 
 use super::layout::{OUTPUT, SCRATCH};
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
@@ -15,29 +15,29 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Where the memory is mounted while its parts are put into their places.
+/// Temporary mount point, used until the parts are bound to their directories.
 const WHOLE: &str = ".room";
 
-/// What there is beyond the cap, in bytes and in inodes.
+/// Headroom beyond the cap, in bytes and in inodes.
 const MORE_BYTES: u64 = 16 << 20;
 const MORE_INODES: u64 = 1000;
 
 const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
-/// Memory for a workspace that is being made.
+/// The tmpfs of a workspace that is being made.
 pub(super) struct Bounded<'a> {
     root: &'a Path,
 }
 
 impl<'a> Bounded<'a> {
-    /// Mounts it.
+    /// Mounts the tmpfs.
     ///
     /// # Errors
-    /// The system's; nothing is left then.
+    /// The system's error; nothing is left mounted then.
     pub(super) fn mount(root: &'a Path) -> io::Result<Self> {
         let whole = root.join(WHOLE);
         rustix::fs::mkdir(&whole, Mode::RWXU)?;
-        // Where the kernel can, it is kept from the swap (Linux 6.4).
+        // Excluded from swap where the kernel supports it (Linux 6.4).
         let mounted = mount_with(&whole, ",noswap").or_else(|_| mount_with(&whole, ""));
         if let Err(error) = mounted {
             let _ = rustix::fs::rmdir(&whole);
@@ -50,10 +50,10 @@ impl<'a> Bounded<'a> {
         Ok(bounded)
     }
 
-    /// Puts a part of it on the directory of this name, if it is one for the engine.
+    /// Bind-mounts the part for the directory of this name, if the engine writes to it.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(super) fn attach(&self, name: &str) -> io::Result<()> {
         if is_for_engine(name) {
             mount_bind(self.root.join(WHOLE).join(name), self.root.join(name))?;
@@ -62,7 +62,7 @@ impl<'a> Bounded<'a> {
     }
 }
 
-/// The parts stay, where they were attached.
+/// The bind mounts remain.
 impl Drop for Bounded<'_> {
     fn drop(&mut self) {
         let whole = self.root.join(WHOLE);
@@ -78,7 +78,7 @@ pub(super) fn is_for_engine(name: &str) -> bool {
     name == OUTPUT || name == SCRATCH
 }
 
-/// Whether the directory of this name is bounded.
+/// Whether the directory of this name is on its own tmpfs.
 pub(super) fn is_bounded(root: impl AsFd, name: &str) -> bool {
     let device =
         |name: &str| rustix::fs::statat(&root, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_dev);
@@ -86,26 +86,26 @@ pub(super) fn is_bounded(root: impl AsFd, name: &str) -> bool {
         && device(name).ok().zip(device(".").ok()).is_some_and(|(inside, outside)| inside != outside)
 }
 
-/// Sets the bound.
+/// Sets the limit.
 ///
 /// # Errors
-/// The system's: when more is there already.
+/// The system's error, such as when the directory already holds more.
 pub(super) fn resize(directory: &Path, cap_bytes: u64) -> io::Result<()> {
     Ok(mount_remount(directory, FLAGS, options(cap_bytes, "")?.as_c_str())?)
 }
 
-/// Moves the memory of one directory to another, which is empty.
+/// Moves the mount from one directory to another, which must be empty.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub(super) fn hand_over(from: &Path, to: &Path) -> io::Result<()> {
     Ok(mount_move(from, to)?)
 }
 
-/// Takes the memory from a directory. What it holds goes with the last that has it open.
+/// Unmounts a directory. Its contents are freed when the last open descriptor is closed.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub(super) fn release(directory: &Path) -> io::Result<()> {
     Ok(unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
 }
@@ -131,7 +131,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// On a thread of its own, whose mount namespace goes with it.
+    /// Runs the test on a separate thread, so that its mount namespace ends with the thread.
     fn in_private(test: impl FnOnce(&WorkspaceRoot, &Bench) + Send + 'static) {
         let thread = std::thread::spawn(move || {
             let bench = Bench::new();

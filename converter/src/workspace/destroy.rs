@@ -1,12 +1,11 @@
-//! Giving up plaintext: whole directories, single files, and ranges of a file that lie
-//! in the store by now.
+//! Destroys plaintext: whole directories, single files, and ranges of a file that are already
+//! uploaded.
 //!
-//! All of it goes through here, so that whatever must happen to bytes before their
-//! memory is given back is done in one place: they are overwritten and read back, and
-//! only then unlinked. Whatever fails, the rest is done all the same. A file that
-//! cannot be overwritten is tried once more, and is unlinked in the end: its memory goes
-//! back to the kernel, which clears it before anyone else gets it, and the ledger says
-//! that it was not overwritten.
+//! All destruction goes through this module, so that bytes are handled in one place before their
+//! memory is freed: they are overwritten and read back, and only then unlinked. If a step fails,
+//! the others are still done. If a file cannot be overwritten, it is tried once more and then
+//! unlinked anyway: its memory returns to the kernel, which clears it before reuse, and the ledger
+//! records that the file was not overwritten.
 
 use super::folder::{Folder, open_file};
 use super::wipe;
@@ -21,16 +20,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Below so many files and bytes one thread is enough.
+/// Below these numbers of files and bytes one thread is enough.
 const FEW_FILES: usize = 64;
 const FEW_BYTES: u64 = 4 << 20;
 
-/// Gives the memory of a range of the file back, overwritten; it reads as zeros then.
-/// The file keeps its size. Where the file system cannot give it back, it is overwritten
-/// only.
+/// Overwrites a range of the file and deallocates it; it reads as zeros then. The file keeps its
+/// size. If the file system cannot deallocate ranges, the range is only overwritten.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub(crate) fn range(file: &File, range: Range<u64>) -> io::Result<()> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     if range.is_empty() {
@@ -43,9 +41,9 @@ pub(crate) fn range(file: &File, range: Range<u64>) -> io::Result<()> {
     }
 }
 
-/// Something in a folder.
+/// An entry of a folder.
 struct Item {
-    /// Below the folder.
+    /// Path below the folder.
     name: PathBuf,
     kind: ItemKind,
     inode: Inode,
@@ -65,7 +63,7 @@ impl Folder {
     /// Destroys one file.
     ///
     /// # Errors
-    /// The system's, when it is still there.
+    /// The system's error, if the file still exists.
     pub(crate) fn destroy(&self, name: impl AsRef<Path>) -> io::Result<()> {
         let name = name.as_ref();
         let item = Item::look(self, name.to_owned())?;
@@ -73,10 +71,10 @@ impl Folder {
         self.destroy_all(&[(item, id)])
     }
 
-    /// Records what an engine made, when it is dead: everything that is not on record.
+    /// Records what an engine made, once it is dead: every entry that is not on record.
     ///
     /// # Errors
-    /// The system's, when not everything could be seen.
+    /// The system's error, if not all entries could be read.
     pub(super) fn scan(&self) -> io::Result<()> {
         if !self.account().is_kept() {
             return Ok(());
@@ -93,12 +91,12 @@ impl Folder {
         Ok(())
     }
 
-    /// Destroys all that is in it, however an engine left it.
+    /// Destroys the contents of the folder, in whatever state an engine left them.
     ///
     /// # Errors
-    /// The system's, for the first that is still there.
+    /// The system's error for the first entry that still exists.
     pub(super) fn clear(&self) -> io::Result<()> {
-        // What cannot be laid flat may be removable all the same.
+        // Removal may succeed even if flattening failed.
         let _ = super::flatten::flatten(self.path());
         let mut failed = None;
         let mut note = |error: io::Error| {
@@ -127,7 +125,7 @@ impl Folder {
         if let Err(error) = self.destroy_all(&files) {
             note(error);
         }
-        // Those in others were found after them.
+        // Subdirectories were found after their parents.
         for (item, id) in directories.iter().rev() {
             let remove = || Ok(rustix::fs::unlinkat(self.directory(), &item.name, AtFlags::REMOVEDIR)?);
             if let Err(error) = self.account().rmdir(*id, item.inode, remove) {
@@ -137,8 +135,8 @@ impl Folder {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Overwrites all before the first is removed: what is killed in the middle leaves the
-    /// least plaintext so.
+    /// Overwrites all files before the first is removed, so that a kill in the middle leaves as
+    /// little plaintext as possible.
     fn destroy_all(&self, files: &[(Item, FileId)]) -> io::Result<()> {
         let bytes = files.iter().map(|(item, _)| item.bytes).sum();
         self.overwrite_all(files, bytes);
@@ -151,14 +149,14 @@ impl Folder {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Writers of one file wait for each other, so threads take files of their own; only
-    /// what is more than one thread's share is split.
+    /// Writers of one file block each other, so each thread takes separate files; only a file
+    /// larger than one thread's share is split.
     fn overwrite_all(&self, files: &[(Item, FileId)], bytes: u64) {
         let share = (bytes / wipe::threads() as u64).max(wipe::LARGE);
         let full = files.iter().filter(|(item, _)| item.kind == ItemKind::File && item.bytes > 0);
         let (large, mut small): (Vec<_>, Vec<_>) = full.partition(|(item, _)| item.bytes > share);
         large.into_iter().for_each(|(item, id)| self.overwrite(item, *id, true));
-        // The largest first, so that no thread is left with it in the end.
+        // The largest first, so that it does not run alone at the end.
         small.sort_by_key(|(item, _)| std::cmp::Reverse(item.bytes));
         each(small.len(), bytes, &|index| self.overwrite(&small[index].0, small[index].1, false));
     }
@@ -172,7 +170,7 @@ impl Folder {
         self.account().wipe(id, || {
             let first = self.overwrite_once(item, split);
             let Some(error) = &first.error else { return first };
-            // Its kind only: the text of an error may hold a path.
+            // Only the kind, because the text of an error may contain a path.
             self.account().incident("wipe.failed", id, &error.kind().to_string());
             self.overwrite_once(item, split)
         });
@@ -185,7 +183,7 @@ impl Folder {
         }
     }
 
-    /// An engine may have taken the permission away, even from itself.
+    /// An engine may have removed the permissions, even its own.
     fn open_to_overwrite(&self, name: &Path) -> io::Result<File> {
         match open_file(self.directory(), name, OFlags::RDWR) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -196,7 +194,7 @@ impl Folder {
         }
     }
 
-    /// Its number in the ledger; what has none was made by another.
+    /// The entry's number in the ledger. An entry without a number was made by the engine.
     fn number(&self, item: &Item, parent: FileId) -> FileId {
         self.account().number(item.inode).unwrap_or_else(|| self.find(item, parent))
     }
@@ -213,8 +211,8 @@ impl Folder {
         })
     }
 
-    /// A file that has more names than were found is somewhere else too. It has no content
-    /// any more, but its name says something.
+    /// Reports files with more names than were found. Their content is destroyed, but a name
+    /// elsewhere may still reveal something.
     fn look_for_other_names(&self, files: &[(Item, FileId)]) {
         let mut seen: HashMap<Inode, (u64, u64, FileId)> = HashMap::new();
         for (item, id) in files.iter().filter(|(item, _)| item.kind == ItemKind::File && item.names > 1) {
@@ -232,7 +230,7 @@ impl Folder {
     }
 }
 
-/// Does the work of each index below `count`, on several threads where it is worth that.
+/// Runs the work of each index below `count`, on several threads if that is worth it.
 fn each(count: usize, bytes: u64, work: &(dyn Fn(usize) + Sync)) {
     if count < FEW_FILES && bytes < FEW_BYTES {
         (0..count).for_each(work);

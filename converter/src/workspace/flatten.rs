@@ -1,4 +1,4 @@
-//! What a dead engine left, made easy to remove.
+//! Makes what a dead engine left easy to remove.
 
 use super::usage::LONG_PATH;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Makes what a dead engine left easy to remove, however it was made: directories that
-/// may not be entered are opened, and those whose paths would be too long for the kernel
-/// are put at the top, under other names. All others keep theirs.
+/// Makes a directory tree of a dead engine easy to remove: directories that cannot be entered are
+/// opened, and those whose paths would exceed the kernel's limit are moved to the top, under new
+/// names. All others keep their names.
 ///
-/// Takes one descriptor at a time, whatever the depth. Nobody must use the directory.
+/// Uses one descriptor at a time, whatever the depth. The directory must not be in use.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub fn flatten(directory: &Path) -> std::io::Result<()> {
     let top = std::fs::OpenOptions::new()
         .read(true)
@@ -26,7 +26,7 @@ pub fn flatten(directory: &Path) -> std::io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&top, path.as_slice(), flags, Mode::empty())?;
         for inner in subdirectories(opened.as_fd())? {
-            // With room for the names of what is in it.
+            // Leaves room for the names of its entries.
             let is_long = path.len() + inner.len() + 2 * NAME_MAX > LONG_PATH;
             pending.push(if is_long {
                 move_up(opened.as_fd(), &inner, top.as_fd(), &mut moved)?
@@ -38,17 +38,17 @@ pub fn flatten(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Longest name of a file, in bytes, on every file system that workspaces lie on.
+/// Longest file name, in bytes, on every file system used for workspaces.
 const NAME_MAX: usize = 255;
 
-/// Moves a directory to the top, and tells its name there.
+/// Moves a directory to the top, and returns its name there.
 fn move_up(
     from: BorrowedFd<'_>,
     name: &[u8],
     top: BorrowedFd<'_>,
     moved: &mut u64,
 ) -> std::io::Result<Vec<u8>> {
-    // A name that is taken is an error, and then the next one is not.
+    // If the name is taken, the next one is tried.
     loop {
         *moved += 1;
         let flat = format!("flat-{moved}").into_bytes();
@@ -82,7 +82,7 @@ mod tests {
         usage::written(&[directory], &bounds, &|| Ok(false)).unwrap()
     }
 
-    /// Makes directories in one another, with a file in the innermost.
+    /// Makes nested directories, with a file in the innermost.
     fn make_deep(directory: &Path, name: &str, depth: usize) {
         let mut path = directory.to_owned();
         for _ in 0..depth {

@@ -1,12 +1,11 @@
 //! A directory of the workspace, and the only way to make or open a file in it.
 //!
-//! Names come from archives and from engines. They are resolved by the kernel, below
-//! the directory and through no link (`openat2`, `RESOLVE_BENEATH` and
-//! `RESOLVE_NO_SYMLINKS`); a kernel or a container that does not have the call is an
-//! error, never a reason to resolve them otherwise. New files are new (`O_EXCL`), mode
-//! 0600, or 0400 if an engine is to read them: it could not write to them where nothing
-//! else forbade it. Directories have mode 0700, and no descriptor is passed on to an
-//! engine.
+//! Names come from archives and from engines. The kernel resolves them, below the directory and
+//! without following links (`openat2`, `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`). If a kernel or
+//! a container does not support the call, the operation fails; there is no fallback. Files are
+//! always created new (`O_EXCL`), with mode 0600, or 0400 if an engine reads them, so that the
+//! engine cannot write to them even without other confinement. Directories have mode 0700, and no
+//! descriptor is inherited by an engine.
 
 use crate::workspace::recorder::{Inode, LedgerRecorder, Pending, inode};
 use cadmill_core::domain::failure::Failure;
@@ -26,7 +25,7 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLI
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A directory with what belongs to it. Clones are the same directory.
+/// A directory with its name, role and recorder. Clones share the same directory.
 #[derive(Debug, Clone)]
 pub struct Folder(Arc<Inner>);
 
@@ -34,20 +33,20 @@ pub struct Folder(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     directory: OwnedFd,
-    /// Its own name in the workspace, which stands before those of its files in the ledger.
+    /// Its name in the workspace, which prefixes the names of its files in the ledger.
     name: String,
     id: FileId,
     role: FileRole,
     account: LedgerRecorder,
-    /// The directories that were made in it, by their names.
+    /// The directories made in it, by name.
     made: Mutex<HashMap<String, FileId>>,
 }
 
 impl Folder {
-    /// A directory outside of any workspace. Nothing that is done in it is recorded.
+    /// Opens a directory outside any workspace. Operations in it are not recorded.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn unrecorded(path: &Path) -> io::Result<Self> {
         let directory = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
         Ok(Self::new(path, directory, "", FileRole::Input, LedgerRecorder::default()))
@@ -65,12 +64,12 @@ impl Folder {
         Self(Arc::new(Inner { path, directory, name, id, role, account, made: Mutex::default() }))
     }
 
-    /// Where it lies.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What its files are for.
+    /// The role of its files.
     pub(super) fn role(&self) -> FileRole {
         self.0.role
     }
@@ -91,15 +90,15 @@ impl Folder {
         self.0.directory.as_fd()
     }
 
-    /// What the ledger digests as the name of something in it.
+    /// The name that the ledger digests for an entry of this directory.
     pub(super) fn full_name(&self, name: &Path) -> PathBuf {
         Path::new(&self.0.name).join(name)
     }
 
-    /// Makes a directory; the one that it is in is there.
+    /// Makes a directory; its parent must exist.
     ///
     /// # Errors
-    /// `infra.audit`, and then it was not made; `infra.*`.
+    /// `infra.audit`: the directory was not made. Other `infra.*`.
     pub(crate) fn make_directory(&self, name: &str) -> Result<(), Failure> {
         let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
         let make = || {
@@ -123,11 +122,11 @@ impl Folder {
     /// Makes a file to be filled.
     ///
     /// # Errors
-    /// `infra.audit`, and then it was not made, or is empty; `infra.*`.
+    /// `infra.audit`: the file was not made, or is empty. Other `infra.*`.
     pub(crate) fn create(&self, name: &str, role: FileRole) -> Result<PendingFile, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = match role {
-            // The mode is for those who open it later; this descriptor writes.
+            // The mode applies to later opens; this descriptor can write.
             FileRole::Input => Mode::RUSR,
             _ => Mode::RUSR | Mode::WUSR,
         };
@@ -140,20 +139,20 @@ impl Folder {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn open(&self, name: impl AsRef<Path>) -> io::Result<File> {
         open_file(&self.0.directory, name.as_ref(), OFlags::RDONLY)
     }
 
-    /// Opens a file for reading and for giving it up bit by bit.
+    /// Opens a file for reading and for destroying it range by range.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn open_to_give_up(&self, name: impl AsRef<Path>) -> io::Result<File> {
         open_file(&self.0.directory, name.as_ref(), OFlags::RDWR)
     }
 
-    /// Makes something by its name, announced under its name in the workspace.
+    /// Makes an entry after announcing its name in the workspace to the ledger.
     fn make<T: AsFd>(
         &self,
         kind: Kind,
@@ -174,8 +173,8 @@ impl Folder {
     }
 }
 
-/// A file that is being filled, by several threads perhaps. When the last of them lets
-/// go of it, the ledger hears what became of it.
+/// A file that is being filled, possibly by several threads. When the last of them drops it, the
+/// result is recorded in the ledger.
 #[derive(Debug)]
 pub(crate) struct PendingFile {
     file: File,
@@ -185,7 +184,7 @@ pub(crate) struct PendingFile {
 struct End {
     pending: Option<Pending>,
     failed: bool,
-    /// Its size and digest, once all of it was given to be written.
+    /// Its size and digest, once the whole content was submitted for writing.
     whole: Option<(u64, Option<ContentDigest>)>,
 }
 
@@ -206,12 +205,12 @@ impl PendingFile {
         self.end().pending.as_ref().map(Pending::content)
     }
 
-    /// All of it was given to be written.
+    /// Marks the whole content as submitted for writing.
     pub(crate) fn complete(&self, bytes: u64, content: Option<ContentDigest>) {
         self.end().whole = Some((bytes, content));
     }
 
-    /// A part of it could not be written.
+    /// Records that a part could not be written.
     pub(crate) fn fail(&self) {
         self.end().failed = true;
     }
@@ -232,14 +231,14 @@ impl Drop for PendingFile {
     }
 }
 
-/// Opens a directory that is directly in another. An engine may have taken the permission
-/// away.
+/// Opens a direct subdirectory, even if an engine has removed its permissions.
 pub(super) fn open_directory(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
     match open_in(&parent, name, DIRECTORY, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let known = open_in(&parent, name, flags, Mode::empty())?;
-            // By its descriptor, which is not led astray by what has the name now.
+            // Through its descriptor, so that a file that has taken the name meanwhile is not
+            // changed.
             rustix::fs::chmod(format!("/proc/self/fd/{}", known.as_raw_fd()), Mode::RWXU)?;
             open_in(&parent, name, DIRECTORY, Mode::empty())
         }
@@ -247,13 +246,13 @@ pub(super) fn open_directory(parent: impl AsFd, name: &str) -> io::Result<OwnedF
     }
 }
 
-/// Opens a regular file, without waiting for whatever it may be instead.
+/// Opens a regular file. Does not block if the name is something else, such as a FIFO.
 pub(super) fn open_file(directory: impl AsFd, name: &Path, access: OFlags) -> io::Result<File> {
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     open_in(directory, name, flags, Mode::empty()).map(File::from)
 }
 
-/// Opens something below a directory.
+/// Opens an entry below a directory.
 pub(super) fn open_in(
     directory: impl AsFd,
     name: impl AsRef<Path>,
@@ -262,7 +261,7 @@ pub(super) fn open_in(
 ) -> io::Result<OwnedFd> {
     loop {
         match rustix::fs::openat2(directory.as_fd(), name.as_ref(), flags, mode, RESOLVE) {
-            // Somebody renamed something on this file system meanwhile (openat2(2)).
+            // Another process renamed something on this file system meanwhile (openat2(2)).
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             opened => return Ok(opened?),
         }

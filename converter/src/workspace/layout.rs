@@ -7,7 +7,7 @@ pub(super) const INPUT: &str = "in";
 pub(super) const OUTPUT: &str = "out";
 pub(super) const SCRATCH: &str = "tmp";
 
-/// The directories in a workspace, and what is in them.
+/// The directories in a workspace, and the role of their files.
 pub(super) const LAYOUT: [(&str, FileRole); 4] = [
     (INPUT, FileRole::Input),
     (FETCHED, FileRole::Source),

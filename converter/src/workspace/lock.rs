@@ -1,4 +1,4 @@
-//! The lock that a process has on its workspace, and the kernel takes back from the dead.
+//! The lock that a process holds on its workspace. The kernel releases it when the process dies.
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// Makes a directory and locks it: anew, when another has removed it before it was locked.
+/// Makes a directory and locks it. Makes another if the first was removed before it was locked.
 pub(super) fn locked<T: AsRef<Path>>(make: impl Fn() -> io::Result<T>) -> io::Result<(T, OwnedFd)> {
     loop {
         let made = make()?;
@@ -16,7 +16,7 @@ pub(super) fn locked<T: AsRef<Path>>(make: impl Fn() -> io::Result<T>) -> io::Re
     }
 }
 
-/// Locks a directory; nothing when another has the lock or the directory is gone.
+/// Locks a directory; `None` if another process holds the lock or the directory does not exist.
 pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = match rustix::fs::open(directory, flags, Mode::empty()) {
@@ -29,6 +29,6 @@ pub(super) fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    // Removed between opening and locking, it is nobody's workspace any more.
+    // A directory that was removed between opening and locking is no longer a workspace.
     Ok((rustix::fs::fstat(&opened)?.st_nlink > 0).then_some(opened))
 }

@@ -1,18 +1,17 @@
-//! The job's workspace: one directory, mode 0700, on memory-backed storage, where
-//! all plaintext of the job lives and from where it is removed on every path out.
+//! The job's workspace: one directory, mode 0700, on memory-backed storage. It holds all plaintext
+//! of the job and is removed on every exit path.
 //!
-//! Layout: `fetch/` is what was downloaded and what goes up, `in/` the unpacked
-//! input, `out/` what the engine writes, `tmp/` its current directory and
-//! temporaries. A disk is refused: what was written to one may be found there later.
+//! Layout: `fetch/` holds an archive to be uploaded, `in/` the unpacked input, `out/` what the
+//! engine writes, `tmp/` its current directory and temporary files. A disk is refused, because data
+//! written to a disk may be recovered later.
 //!
-//! Files and directories are made through a [`Folder`] only, which announces each in
-//! the attempt's ledger first. What an engine makes is looked for when the engine is
-//! dead. Removing is overwriting, reading back, unlinking, recorded as well.
+//! Files and directories are made only through a [`Folder`], which announces each in the attempt's
+//! ledger first. Files made by an engine are recorded when the engine is dead. Removal overwrites,
+//! reads back and unlinks, and is recorded too.
 //!
-//! Whoever has a workspace holds a lock on its directory, and the kernel takes the
-//! lock back when the process dies, however it dies. So a workspace without a lock is
-//! the remains of a killed process, and [`WorkspaceRoot::sweep`] removes it. Its name says to
-//! which ledger it belongs.
+//! The owner of a workspace holds a lock on its directory. The kernel releases the lock when the
+//! process dies, in whatever way. So a workspace without a lock was left by a killed process, and
+//! [`WorkspaceRoot::sweep`] removes it. Its name identifies the ledger that it belongs to.
 
 mod bounded;
 pub(crate) mod destroy;
@@ -50,26 +49,25 @@ pub use private::{Privacy, Private};
 use remains::{Remains, remove_directory};
 pub use sweep::{Recorder, SweepReport};
 
-/// Environment variable that names the directory to make workspaces in.
+/// Environment variable that names the directory in which workspaces are made.
 pub const VARIABLE: &str = "CADMILL_WORKSPACE";
 
-/// Setting that allows a disk; it takes [`DISK_WORDS`].
+/// Setting that allows a disk; its value must be [`DISK_WORDS`].
 pub const DISK_VARIABLE: &str = "CADMILL_ALLOW_DISK_WORKSPACE";
 
 const DEFAULT: &str = "/dev/shm";
 
-/// Where workspaces are made.
+/// The location in which workspaces are made.
 #[derive(Debug, Clone)]
 pub struct WorkspaceRoot {
     directory: PathBuf,
     disk_allowed: bool,
-    /// Where workspaces were made before the place became private: others may have
-    /// left theirs there.
+    /// The location before it became private; other workers may have left workspaces there.
     shared: Option<PathBuf>,
 }
 
 impl WorkspaceRoot {
-    /// The place that the environment names, or `/dev/shm`.
+    /// The location named by the environment, or `/dev/shm`.
     pub fn from_environment() -> Self {
         Self {
             directory: std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from),
@@ -78,33 +76,31 @@ impl WorkspaceRoot {
         }
     }
 
-    /// A place for workspaces; `disk_allowed` accepts one that is no memory.
+    /// A location for workspaces; `disk_allowed` accepts one that is not memory-backed.
     pub fn new(directory: PathBuf, disk_allowed: bool) -> Self {
         Self { directory, disk_allowed, shared: None }
     }
 
-    /// Bytes that it holds when it is empty; all there are where the system sets no bound or
-    /// does not tell.
+    /// Capacity in bytes when empty; `u64::MAX` if the system sets no limit or does not report it.
     pub fn size_bytes(&self) -> u64 {
         let told = rustix::fs::statvfs(&self.directory);
         let size = told.map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize));
         if size == 0 { u64::MAX } else { size }
     }
 
-    /// Makes a workspace of which nothing is recorded.
+    /// Makes a workspace without a record.
     ///
     /// # Errors
-    /// `infra.workspace_unavailable` when the place does not exist, cannot be
-    /// written to, or is a disk.
+    /// `infra.workspace_unavailable` when the location does not exist, cannot be written to, or is
+    /// a disk.
     pub fn create(&self) -> Result<Workspace, Failure> {
         self.make(LedgerRecorder::default(), None)
     }
 
-    /// Makes the workspace of an attempt. All that is done in it is recorded in the
-    /// ledger.
+    /// Makes the workspace of an attempt. All operations in it are recorded in the ledger.
     ///
     /// # Errors
-    /// Those of [`WorkspaceRoot::create`], and `infra.audit`: then nothing was made.
+    /// Those of [`WorkspaceRoot::create`], and `infra.audit`: the workspace was not made then.
     pub fn create_recorded(&self, ledger: Arc<Ledger>) -> Result<Workspace, Failure> {
         let id = ledger.id();
         self.make(LedgerRecorder::new(ledger), Some(Name::of_ledger(id)?))
@@ -120,7 +116,7 @@ impl WorkspaceRoot {
             make_locked(&real, &last).inspect(|made| there = Some(made.path.clone()))
         });
         let (lock, id) = made.map_err(|failure| {
-            // Made, and that could not be recorded: nobody has it, and it is empty.
+            // The directory was made but could not be recorded: it is empty and not in use.
             let left = there.is_some_and(|path| std::fs::remove_dir(path).is_err());
             match failure.code {
                 _ if left => Failure::new(failure.code, format!("{}; it is left behind", failure.message)),
@@ -144,7 +140,7 @@ impl WorkspaceRoot {
         Ok(workspace)
     }
 
-    /// The real path of the place, if it is memory or the operator accepts a disk.
+    /// The real path of the location, if it is memory-backed or the operator accepts a disk.
     fn usable(&self) -> Result<PathBuf, Failure> {
         let shown = self.directory.display();
         let fail = |text: String| Failure::new(FailureCode::WorkspaceUnavailable, text);
@@ -160,8 +156,8 @@ impl WorkspaceRoot {
     }
 }
 
-/// A new directory, locked. It gets the name of its ledger, if it has one,
-/// when it is locked: before that it looks like remains, and may be swept.
+/// Makes and locks a new directory. It is renamed after its ledger, if any, only once it is locked:
+/// before that it looks abandoned and may be swept.
 fn make_locked(place: &Path, last: &str) -> io::Result<Locked> {
     let make = || loop {
         let path = place.join(Name::random()?.to_string());
@@ -179,7 +175,7 @@ fn make_locked(place: &Path, last: &str) -> io::Result<Locked> {
     Ok(Locked { path: named, lock })
 }
 
-/// A directory that this process has a lock on.
+/// A directory locked by this process.
 #[derive(Debug)]
 struct Locked {
     path: PathBuf,
@@ -190,8 +186,8 @@ fn is_memory(kind: u64) -> bool {
     matches!(kind & 0xffff_ffff, TMPFS | RAMFS)
 }
 
-/// One job's directory. Dropping it destroys everything in it; [`Workspace::remove`]
-/// does the same and tells whether it succeeded.
+/// One job's directory. Dropping it destroys everything in it; [`Workspace::remove`] also returns
+/// whether that succeeded.
 #[derive(Debug)]
 pub struct Workspace {
     root: Locked,
@@ -202,12 +198,12 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Where the unpacked input lies.
+    /// The directory of the unpacked input.
     pub fn input(&self) -> PathBuf {
         self.root.path.join(INPUT)
     }
 
-    /// Where the engine writes its output.
+    /// The directory that the engine writes its output to.
     pub fn output(&self) -> PathBuf {
         self.root.path.join(OUTPUT)
     }
@@ -217,8 +213,8 @@ impl Workspace {
         self.root.path.join(SCRATCH)
     }
 
-    /// The text without the workspace's paths: engines quote the paths of the files
-    /// that they complain of, and a name in the archive says all.
+    /// Removes the workspace's paths from the text: engines quote the paths of files in their
+    /// messages, and the name in the archive is sufficient.
     pub fn hide(&self, text: &str) -> String {
         LAYOUT
             .iter()
@@ -226,8 +222,8 @@ impl Workspace {
             .fold(text.to_owned(), |text, directory| text.replace(&format!("{}/", directory.display()), ""))
     }
 
-    /// Has the kernel bound what an engine writes, where it can: to this cap in bytes and to the
-    /// files that it may make. No engine is at work yet.
+    /// Lets the kernel limit, where it can, what an engine writes: to this cap in bytes and to the
+    /// maximum number of files. Must be called before an engine runs.
     pub(crate) fn bound(&self, bytes: u64) {
         if is_bounded(&self.root, OUTPUT)
             && let Err(error) = bounded::resize(&self.output(), bytes)
@@ -236,7 +232,7 @@ impl Workspace {
         }
     }
 
-    /// Whether nobody else can open what lies in it by a path.
+    /// Whether no other process can open its files by a path.
     pub fn is_private(&self) -> bool {
         self.private
     }
@@ -244,7 +240,7 @@ impl Workspace {
     /// Bytes that can still be written.
     ///
     /// # Errors
-    /// `infra.io` when the system does not tell.
+    /// `infra.io` when the system does not report it.
     pub fn free_bytes(&self) -> Result<u64, Failure> {
         let stat = rustix::fs::statvfs(&self.root.path)
             .map_err(|e| Failure::io("asking for the room in the workspace", &e.into()))?;
@@ -270,7 +266,7 @@ impl Workspace {
             .with("free_bytes", free))
     }
 
-    /// Where the unpacked input is made.
+    /// The directory of the unpacked input.
     ///
     /// # Errors
     /// `infra.io`.
@@ -278,7 +274,7 @@ impl Workspace {
         self.folder(INPUT, FileRole::Input)
     }
 
-    /// What the engine wrote.
+    /// The directory of the engine's output.
     ///
     /// # Errors
     /// `infra.io`.
@@ -286,7 +282,7 @@ impl Workspace {
         self.folder(OUTPUT, FileRole::Output)
     }
 
-    /// Where an archive that is to be uploaded is made.
+    /// The directory of an archive that is to be uploaded.
     ///
     /// # Errors
     /// `infra.io`.
@@ -294,8 +290,8 @@ impl Workspace {
         self.folder(FETCHED, FileRole::Source)
     }
 
-    /// Whether everything so far is on record. Asked before an engine is started, which
-    /// makes files that nobody announces, and before anything leaves the workspace.
+    /// Checks that everything so far is on record. Must be called before an engine is started,
+    /// which makes files without announcing them, and before anything leaves the workspace.
     ///
     /// # Errors
     /// `infra.audit`.
@@ -303,10 +299,10 @@ impl Workspace {
         self.account.check()
     }
 
-    /// Records what an engine made, when it is dead.
+    /// Records what an engine made, once it is dead.
     ///
     /// # Errors
-    /// `infra.io`, `infra.audit`; `limit.files` when it is more than a ledger takes.
+    /// `infra.io`, `infra.audit`; `limit.files` when there are more files than a ledger can record.
     pub(crate) fn scan(&self) -> Result<(), Failure> {
         for (name, role) in [(OUTPUT, FileRole::Output), (SCRATCH, FileRole::Temporary)] {
             self.folder(name, role)?
@@ -317,7 +313,7 @@ impl Workspace {
         self.check()
     }
 
-    /// Empties what the engine wrote to, for another run of it.
+    /// Empties the directories that the engine writes to, before another run.
     ///
     /// # Errors
     /// `infra.io`, `infra.audit`.
@@ -326,11 +322,11 @@ impl Workspace {
         self.renew(SCRATCH, FileRole::Temporary)
     }
 
-    /// Takes the directories of another workspace, to which an engine host has confined
-    /// itself, in place of its own. Both are empty of plaintext. Says whether it did: not
-    /// when something lies where only the job may put something.
+    /// Replaces its own directories by those of another workspace, to which an engine host has
+    /// confined itself. Both must be empty of plaintext. Returns `false` if a directory that only
+    /// the job may write to is not empty, or if a directory could not be moved.
     ///
-    /// What was made for nobody joins the ledger here, as the making of a directory.
+    /// Directories of a workspace without a ledger are recorded here as newly made.
     ///
     /// # Errors
     /// `infra.io`, `infra.audit`.
@@ -341,7 +337,7 @@ impl Workspace {
                 return Ok(false);
             }
         }
-        // A host with a user id of its own passes through it.
+        // A host with a separate user id needs to pass through it.
         let mode = rustix::fs::fstat(&other.root).map_err(|e| fail(e.into()))?.st_mode;
         rustix::fs::fchmod(&self.root, Mode::from_raw_mode(mode)).map_err(|e| fail(e.into()))?;
         let mut all = true;
@@ -362,7 +358,7 @@ impl Workspace {
         Ok(all)
     }
 
-    /// Destroys the input, when nobody reads it any more.
+    /// Destroys the input, when it is no longer needed.
     ///
     /// # Errors
     /// `infra.io`, `infra.audit`.
@@ -373,7 +369,7 @@ impl Workspace {
     /// Destroys the workspace and everything in it: overwrites, reads back, unlinks.
     ///
     /// # Errors
-    /// `infra.io`: plaintext may be left, and the caller must say so.
+    /// `infra.io`: plaintext may be left, and the caller must report it.
     pub fn remove(mut self) -> Result<(), Failure> {
         self.destroy().map_err(|e| {
             let shown = self.root.path.display();
@@ -411,10 +407,10 @@ impl Workspace {
         self.account.make(new, "making the workspace", make).map(drop)
     }
 
-    /// Destroys a directory with all in it, and makes it anew.
+    /// Destroys a directory with everything in it, and makes it again.
     fn renew(&self, name: &str, role: FileRole) -> Result<(), Failure> {
         if is_bounded(&self.root, name) {
-            // It stays where it is, with its bound.
+            // The directory stays, with its limit.
             let cleared = self.folder(name, role)?.clear();
             return cleared.map_err(|e| Failure::io("destroying files of the workspace", &e));
         }

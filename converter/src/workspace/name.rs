@@ -1,6 +1,6 @@
-//! Names of workspaces. They are what a worker recognises the remains of others by, so
-//! a name says to which ledger they belong: the name is there as soon as the directory is.
-//! It has nothing confidential: a job's id and the number of the attempt.
+//! Names of workspaces. A worker recognises abandoned workspaces by their names, so a name
+//! identifies the ledger that the workspace belongs to: the name exists as soon as the directory
+//! does. It contains nothing confidential: a job id and the number of the attempt.
 
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::ledger::LedgerId;
@@ -8,14 +8,14 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-/// What every name begins with.
+/// Prefix of every name.
 const PREFIX: &str = "cadmill-workspace-";
 
-/// Letters and digits that follow.
+/// Number of letters and digits that follow.
 pub(super) const RANDOM: usize = 16;
 
-/// A name: the prefix, 16 letters and digits by chance, and for the workspace of an
-/// attempt `.JOB.ATTEMPT`.
+/// A name: the prefix, 16 random letters and digits, and for the workspace of an attempt
+/// `.JOB.ATTEMPT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
     random: String,
@@ -26,7 +26,7 @@ impl Name {
     /// The name of a workspace without a ledger.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// When the system has no random source.
     pub(super) fn random() -> io::Result<Self> {
         let mut bytes = [0; RANDOM / 2];
         getrandom::fill(&mut bytes).map_err(|_| io::Error::other("there is no randomness"))?;
@@ -56,7 +56,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// Whether this is the whole name of a directory with this prefix that we would make.
+/// Whether this is a complete name with this prefix, as generated here.
 pub(super) fn is_named(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(is_random)
 }
@@ -65,7 +65,7 @@ fn is_random(text: &str) -> bool {
     text.len() == RANDOM && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The text is no name of a workspace.
+/// The text is not the name of a workspace.
 #[derive(Debug)]
 pub(super) struct NoName;
 
@@ -84,7 +84,7 @@ impl FromStr for Name {
             _ => return Err(NoName),
         };
         let name = Self { random, ledger };
-        // One way to write it.
+        // Only the canonical spelling is accepted.
         if is_random(&name.random) && name.to_string() == text { Ok(name) } else { Err(NoName) }
     }
 }

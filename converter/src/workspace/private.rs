@@ -1,13 +1,13 @@
-//! Memory of the worker's own to make workspaces in: a tmpfs in its mount namespace.
+//! Private memory for workspaces: a tmpfs in the worker's own mount namespace.
 //!
-//! Nobody else on the machine can open it by a path, it holds no more than it may, and
-//! it is gone with the last process of the worker, even when SIGKILL leaves no time to
-//! wipe. It lies on an empty directory of the place, which is all that the machine
-//! sees and which the next worker removes.
+//! No process outside the worker can open its files by a path, its size is limited, and it is freed
+//! with the last process of the worker, even when SIGKILL leaves no time to wipe. It is mounted on
+//! an empty directory of the location. The rest of the host sees only that directory, which the
+//! next worker removes.
 //!
-//! It is never counted on: where the host gives no mount namespace, workspaces are made
-//! in the place itself. And what it is meant for is not taken for granted: a process that
-//! stays outside tries to get in ([`Outsider`]), and the posture tells what came of it.
+//! It is optional: where the host does not allow a mount namespace, workspaces are made in the
+//! location itself. Its isolation is tested: a process that stays outside tries to get in
+//! ([`Outsider`]), and the posture reports the result.
 
 use super::name::{RANDOM, is_named};
 use super::{WorkspaceRoot, lock};
@@ -22,28 +22,28 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// What the names of the directories begin with on which the memory is mounted.
+/// Name prefix of the directories on which the memory is mounted.
 const PREFIX: &str = "cadmill-private-";
 
-/// Environment variable that says whether it is used.
+/// Environment variable that selects whether it is used.
 const PRIVATE_VARIABLE: &str = "CADMILL_PRIVATE_WORKSPACE";
 
 /// Whether private memory is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privacy {
-    /// Where the host gives it.
+    /// Used if the host allows it.
     Auto,
-    /// Not at all.
+    /// Never used.
     Off,
-    /// Without it nothing starts.
+    /// Required: without it the worker does not start.
     Required,
 }
 
 impl Privacy {
-    /// What [`PRIVATE_VARIABLE`] says, or `auto`.
+    /// The value of [`PRIVATE_VARIABLE`], or `auto`.
     ///
     /// # Errors
-    /// `usage.invalid` for another word.
+    /// `usage.invalid` for an unknown value.
     pub fn from_environment() -> Result<Self, Failure> {
         match std::env::var(PRIVATE_VARIABLE) {
             Err(std::env::VarError::NotPresent) => Ok(Self::Auto),
@@ -70,10 +70,10 @@ impl std::str::FromStr for Privacy {
 }
 
 impl Privacy {
-    /// Refuses what is required and was not achieved: another process got in.
+    /// Fails if privacy is required and another process got in.
     ///
     /// # Errors
-    /// `infra.workspace_unavailable`, with the ways.
+    /// `infra.workspace_unavailable`, with the ways in.
     pub fn require(self, posture: &Posture) -> Result<(), Failure> {
         if self != Self::Required || posture.machine.workspace_private {
             return Ok(());
@@ -87,26 +87,26 @@ impl Privacy {
     }
 }
 
-/// The mount. Dropping it takes it away, with all that is in it.
+/// The mount. Dropping it unmounts the memory, with everything in it.
 #[derive(Debug)]
 pub struct Private {
-    /// Until it has tried.
+    /// Present until it has made its attempt.
     outsider: Option<Outsider>,
     point: TempDir,
-    /// Keeps the directory below the mount from being taken for a dead worker's.
+    /// Keeps the mount point from being taken for that of a dead worker.
     _lock: OwnedFd,
 }
 
 impl WorkspaceRoot {
-    /// Turns the place into private memory of at most so many bytes, or leaves it as
-    /// it is. The answer must be kept for as long as the place is used.
+    /// Replaces the location by private memory of at most `bytes` bytes, or leaves it as it is. The
+    /// returned value must be kept for as long as the location is used.
     ///
-    /// Call it before the process has a second thread.
+    /// Must be called while the process has a single thread.
     ///
     /// # Errors
-    /// `infra.workspace_unavailable` when it is required and the host does not give it,
-    /// when the place does not exist or cannot be written to, or when the host gives
-    /// only half of it.
+    /// `infra.workspace_unavailable` when it is required and the host does not allow it, when the
+    /// location does not exist or cannot be written to, or when the host allows only a part of the
+    /// setup.
     pub fn make_private(&mut self, privacy: Privacy, bytes: u64) -> Result<Option<Private>, Failure> {
         if privacy == Privacy::Off {
             return Ok(None);
@@ -124,7 +124,7 @@ impl WorkspaceRoot {
         Ok(entered)
     }
 
-    /// Whether nobody else can open what lies in it.
+    /// Whether no other process can open files in it.
     pub fn is_private(&self) -> bool {
         self.shared.is_some()
     }
@@ -137,8 +137,8 @@ impl Private {
         if !mounts::may_leave_mounts() {
             return Ok(None);
         }
-        // Who opens the root of this process keeps it open: it is closed to others before
-        // there is something to see.
+        // A process that has opened this process's root keeps access to it, so it is closed to
+        // others before there is any data.
         privileges::no_core_dump()?;
         let (point, lock) = make_point(&place)?;
         let outsider = Outsider::start(point.path())?;
@@ -149,7 +149,7 @@ impl Private {
         Ok(Some(Self { outsider: Some(outsider), point, _lock: lock }))
     }
 
-    /// The process that stayed outside, once.
+    /// Takes the process that stayed outside; `Some` only once.
     pub fn take_outsider(&mut self) -> Option<Outsider> {
         self.outsider.take()
     }
@@ -157,14 +157,14 @@ impl Private {
 
 impl Drop for Private {
     fn drop(&mut self) {
-        // What stays mounted goes with the process, and its directory with the next one.
+        // A remaining mount ends with the process, and the next worker removes its directory.
         if let Err(error) = mounts::unmount_memory(self.point.path()) {
             tracing::warn!(error = %error, "the private workspace stays until the process is gone");
         }
     }
 }
 
-/// A directory that is locked, so that no other worker removes it.
+/// Makes a locked directory, so that no other worker removes it.
 fn make_point(place: &Path) -> io::Result<(TempDir, OwnedFd)> {
     lock::locked(|| {
         tempfile::Builder::new()
@@ -175,8 +175,8 @@ fn make_point(place: &Path) -> io::Result<(TempDir, OwnedFd)> {
     })
 }
 
-/// Removes the directories of workers that are dead. They are empty: what was mounted
-/// on them was never seen here.
+/// Removes the mount points of dead workers. They are empty here: the memory mounted on them was
+/// only visible in the worker's namespace.
 fn remove_dead(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         if !is_named(&entry.file_name().to_string_lossy(), PREFIX) {

@@ -1,10 +1,10 @@
-//! The workspace's side of the ledger: every act on plaintext is announced before it
-//! is done and told after it.
+//! The workspace's interface to the ledger: every operation on plaintext is announced before it is
+//! done and its result is recorded afterwards.
 //!
-//! What makes plaintext fails closed: when its intent cannot be recorded, it is not
-//! made. What destroys is never held up. Things are recognised by their [`Inode`], because
-//! an engine may have renamed them; a second name of a file is a file of its own here.
-//! Without a ledger, as with `cadmill convert`, the acts are the same and nothing is
+//! Operations that create plaintext fail closed: without a recorded intent, nothing is created.
+//! Operations that destroy plaintext never wait for the ledger. Files are identified by their
+//! [`Inode`], because an engine may have renamed them; a second name of a file counts as a separate
+//! file. Without a ledger, as with `cadmill convert`, the operations are the same and nothing is
 //! recorded.
 
 use super::wipe::Overwritten;
@@ -20,35 +20,35 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How files are overwritten, as the ledger calls it: once, with zeros.
+/// The ledger's name for the way files are overwritten: once, with zeros.
 const METHOD: &str = "zeros-1";
 
-/// Things of another's making that have a record each: what two runs of an engine may make,
-/// and some that it makes until it is killed for that.
+/// Maximum number of entries made by an engine that get their own records: what two runs of an
+/// engine may make, and some that it makes until it is killed for exceeding the limit.
 const MAX_FOUND: u64 = 2 * MAX_WRITTEN_FILES + 1000;
 
-/// Where acts are recorded. Clones share it.
+/// Records operations in a ledger, if there is one. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct LedgerRecorder(Option<Arc<Inner>>);
 
 struct Inner {
     ledger: Arc<Ledger>,
-    /// What is there, by its inode.
+    /// The existing files and directories, by inode.
     there: Mutex<HashMap<Inode, FileId>>,
-    /// Things that were found, those without a record included.
+    /// Number of entries found, including those without a record.
     found: AtomicU64,
-    /// Things without a record that were destroyed, and tries of it that failed.
+    /// Entries without a record that were destroyed, and failed attempts to do so.
     destroyed: AtomicU64,
     failed: AtomicU64,
 }
 
-/// The number of what has no record. It is destroyed like all else.
+/// The number of entries without a record. They are destroyed like all others.
 const UNLISTED: FileId = 0;
 
-/// The incident that tells of all that have none.
+/// The incident that reports the entries without a record.
 const UNLISTED_CODE: &str = "file.unlisted";
 
-/// Something that another made.
+/// An entry that the worker did not create.
 pub(super) struct Found<'a> {
     pub(super) kind: Kind,
     pub(super) role: FileRole,
@@ -58,14 +58,14 @@ pub(super) struct Found<'a> {
     pub(super) inode: Inode,
 }
 
-/// A file that is announced to be filled.
+/// A file that is announced as being filled.
 pub(super) struct Pending {
     token: IntentId,
     book: Arc<Inner>,
 }
 
 impl LedgerRecorder {
-    /// An account in this ledger.
+    /// Creates a recorder for this ledger.
     pub(super) fn new(ledger: Arc<Ledger>) -> Self {
         Self(Some(Arc::new(Inner {
             ledger,
@@ -81,7 +81,7 @@ impl LedgerRecorder {
         self.0.is_some()
     }
 
-    /// Whether everything so far is on record.
+    /// Checks that everything so far is on record.
     ///
     /// # Errors
     /// `infra.audit`.
@@ -89,10 +89,10 @@ impl LedgerRecorder {
         self.0.as_ref().map_or(Ok(()), |book| book.ledger.check())
     }
 
-    /// Makes a file or a directory, and gives its number.
+    /// Makes a file or a directory and returns its number.
     ///
     /// # Errors
-    /// `infra.audit`, and then it was not made, or is there to be destroyed; `infra.*`
+    /// `infra.audit`: it was not made, or exists and will be destroyed. Other `infra.*` on errors
     /// of the system.
     pub(super) fn make<T: AsFd>(
         &self,
@@ -110,14 +110,14 @@ impl LedgerRecorder {
                 Ok((made, id))
             }
             Err(error) => {
-                // The job fails either way; a poisoned ledger tells at its next use.
+                // The job fails in any case; a failed ledger reports the error at its next use.
                 let _ = book.ledger.created(token, false);
                 Err(fail(error))
             }
         }
     }
 
-    /// Announces that a file is filled.
+    /// Announces that a file is being filled.
     ///
     /// # Errors
     /// `infra.audit`.
@@ -126,8 +126,8 @@ impl LedgerRecorder {
         Ok(Some(Pending { token: book.ledger.write(file)?, book: Arc::clone(book) }))
     }
 
-    /// Records what another made. It has a number from now on, unless there are too many of
-    /// its kind: a ledger has a bound, whatever an engine does.
+    /// Records an entry that the worker did not create. It gets a number unless there are too many:
+    /// the ledger is bounded, whatever an engine does.
     pub(super) fn found(&self, found: &Found<'_>) -> FileId {
         let Some(book) = &self.0 else { return UNLISTED };
         if book.found.fetch_add(1, Ordering::Relaxed) >= MAX_FOUND {
@@ -139,7 +139,7 @@ impl LedgerRecorder {
         id
     }
 
-    /// The number of what is there, if it is on record.
+    /// The number of a file or directory, if it is on record.
     pub(super) fn number(&self, inode: Inode) -> Option<FileId> {
         self.0.as_ref().and_then(|book| book.there().get(&inode).copied())
     }
@@ -161,7 +161,7 @@ impl LedgerRecorder {
     /// Removes the name of a file.
     ///
     /// # Errors
-    /// Of the act.
+    /// The error of `act`.
     pub(super) fn unlink(
         &self,
         file: FileId,
@@ -174,7 +174,7 @@ impl LedgerRecorder {
     /// Removes a directory.
     ///
     /// # Errors
-    /// Of the act.
+    /// The error of `act`.
     pub(super) fn rmdir(
         &self,
         file: FileId,
@@ -208,10 +208,10 @@ impl LedgerRecorder {
         done
     }
 
-    /// Tells what should not be, to the log and to the ledger. `note` names no file.
+    /// Reports an incident to the log and to the ledger. `note` must not contain a file name.
     pub(super) fn incident(&self, code: &str, file: FileId, note: &str) {
         if file == UNLISTED && code != UNLISTED_CODE && self.0.is_some() {
-            // Of those there may be any number, and their sum is told.
+            // There may be any number of these, so only their sum is reported.
             return;
         }
         let ledger = self.0.as_ref().map(|book| book.ledger.id().to_string()).unwrap_or_default();
@@ -221,7 +221,7 @@ impl LedgerRecorder {
         }
     }
 
-    /// Whether all that was found has a record.
+    /// Checks that everything found has a record.
     ///
     /// # Errors
     /// `limit.files`.
@@ -236,7 +236,7 @@ impl LedgerRecorder {
             .with("observed_files", found))
     }
 
-    /// Tells how many things without a record there were, if there were any.
+    /// Reports the number of entries without a record, if there were any.
     pub(super) fn tell_unlisted(&self) {
         let Some(book) = &self.0 else { return };
         let [destroyed, failed] =
@@ -249,7 +249,7 @@ impl LedgerRecorder {
         }
     }
 
-    /// What is still on record as being there.
+    /// The entries that are still recorded as existing.
     pub(super) fn left(&self) -> Vec<FileId> {
         let mut left: Vec<FileId> =
             self.0.as_ref().map(|book| book.there().values().copied().collect()).unwrap_or_default();
@@ -276,17 +276,17 @@ impl Pending {
         self.book.ledger.content()
     }
 
-    /// Records the end. That it could not be recorded is told at the next use of the
-    /// ledger, and by [`LedgerRecorder::check`].
+    /// Records the end. If that fails, the next use of the ledger and [`LedgerRecorder::check`]
+    /// report it.
     pub(super) fn end(self, ok: bool, bytes: u64, content: Option<ContentDigest>) {
         let _ = self.book.ledger.written(self.token, ok, bytes, content);
     }
 }
 
-/// Which file it is: the device and the inode. A workspace may lie on two file systems.
+/// Identifies a file by device and inode. A workspace may span two file systems.
 pub(super) type Inode = (u64, u64);
 
-/// Which file an open one is.
+/// The identity of an open file.
 pub(super) fn inode(file: &impl AsFd) -> Inode {
     rustix::fs::fstat(file).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
 }

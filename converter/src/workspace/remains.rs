@@ -1,4 +1,4 @@
-//! A workspace that goes: everything in it is destroyed, on record.
+//! Destroys a workspace with everything in it, on record.
 
 use super::bounded::{self, is_bounded};
 use super::folder::{self, Folder};
@@ -11,13 +11,13 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// Times that a directory is emptied which somebody else still fills.
+/// Attempts to empty a directory that another process is still filling.
 const MAX_TRIES: u32 = 10;
 
-/// Removes an empty directory of the layout, and the memory that is mounted on it.
+/// Removes an empty directory of the layout, and the tmpfs mounted on it.
 pub(super) fn remove_directory(root: &Path, lock: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     if is_bounded(lock, name) {
-        // As removing it would answer, without the memory.
+        // Fails as rmdir(2) would, but before the memory is unmounted.
         if std::fs::read_dir(root.join(name))?.next().is_some() {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
@@ -26,18 +26,18 @@ pub(super) fn remove_directory(root: &Path, lock: BorrowedFd<'_>, name: &str) ->
     Ok(rustix::fs::unlinkat(lock, name, AtFlags::REMOVEDIR)?)
 }
 
-/// A workspace that goes.
+/// A workspace that is being destroyed.
 pub(super) struct Remains<'a> {
     pub(super) root: &'a Path,
     pub(super) lock: BorrowedFd<'a>,
     pub(super) id: FileId,
     pub(super) account: &'a LedgerRecorder,
-    /// Whether it is what a dead process left; what its files were for does not matter then.
+    /// Whether a dead process left it; the role of its files does not matter then.
     pub(super) leftover: bool,
 }
 
 impl Remains<'_> {
-    /// Destroys it. Whatever fails, the rest is done all the same.
+    /// Destroys the workspace. If a step fails, the others are still done.
     pub(super) fn destroy(&self) -> io::Result<()> {
         let mut failed = None;
         for (name, role) in LAYOUT {
@@ -46,7 +46,7 @@ impl Remains<'_> {
                 _ => {}
             }
         }
-        // Whatever else somebody put here.
+        // Anything else that was put here.
         let role = self.role(FileRole::Temporary);
         let rest = rustix::io::dup(self.lock)
             .map_err(io::Error::from)
@@ -81,7 +81,7 @@ impl Remains<'_> {
             let cleared = folder.clear();
             let remove = || remove_directory(self.root, self.lock, name);
             match cleared.and(self.account.rmdir(id, inode, remove)) {
-                // An engine whose worker was killed may live for a moment longer.
+                // The engine of a killed worker may live for a moment longer.
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < MAX_TRIES => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
@@ -90,8 +90,8 @@ impl Remains<'_> {
         }
     }
 
-    /// What is on record and was not found again: an engine removed it, and nobody has
-    /// overwritten it.
+    /// Reports entries that are on record but were not found again: an engine removed them, and
+    /// they were not overwritten.
     fn tell_what_vanished(&self, all_gone: bool) {
         const MAX_TOLD: usize = 20;
         for id in self.account.left().into_iter().take(if all_gone { MAX_TOLD } else { 0 }) {

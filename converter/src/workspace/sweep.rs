@@ -1,4 +1,4 @@
-//! Removing what killed processes left, and recording it.
+//! Removes what killed processes left, and records the removal.
 
 use super::WorkspaceRoot;
 use super::lock::lock;
@@ -14,35 +14,35 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How a sweep's ledger is closed.
+/// The outcome with which a sweep's ledger is closed.
 const OUTCOME: &str = "swept";
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SweepReport {
     /// Workspaces of dead processes that were removed.
     pub removed: u64,
-    /// Such workspaces that could not be removed; the next sweep tries again.
+    /// Workspaces of dead processes that could not be removed; the next sweep retries.
     pub left: u64,
-    /// The heads of the ledgers that were written on it.
+    /// The heads of the ledgers that were written for the sweep.
     pub heads: Vec<SignedHead>,
 }
 
-/// Opens the ledger for the sweep of what an attempt left, with the attempt's own ledger
-/// cited; nothing when it cannot be opened.
+/// Opens the ledger for the sweep of what an attempt left. It cites the attempt's own ledger.
+/// `None` if it cannot be opened.
 pub type Recorder<'a> = &'a dyn Fn(LedgerId) -> Option<Ledger>;
 
 impl WorkspaceRoot {
-    /// Removes the workspaces whose processes are dead. Those of the living, here or
-    /// in another container that shares the place, are locked and stay. The place may
-    /// be shared with anything else: what is not a workspace by its whole name, its
-    /// owner and its mode is not touched.
+    /// Removes the workspaces whose processes are dead. Workspaces of live processes, on this host
+    /// or in another container that shares the location, are locked and stay. Other programs may
+    /// use the location too: a directory is only touched if its whole name, its owner and its mode
+    /// are those of a workspace.
     ///
-    /// What an attempt left is recorded in a ledger that `recorder` opens. Destroying is
-    /// not held up when there is none.
+    /// What an attempt left is recorded in a ledger that `recorder` opens. Without a ledger the
+    /// files are destroyed nevertheless.
     ///
     /// # Errors
-    /// When the place cannot be listed.
+    /// When the location cannot be listed.
     pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<SweepReport> {
         let mut swept = SweepReport::default();
         let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
@@ -50,10 +50,10 @@ impl WorkspaceRoot {
             let Ok(name) = entry.file_name().to_string_lossy().parse::<Name>() else { continue };
             match lock(&entry.path()) {
                 Ok(Some(held)) if !is_private(&held) => {}
-                // The lock is held until the directory is gone.
+                // The lock is held until the directory is removed.
                 Ok(Some(held)) => swept.destroy(&entry.path(), &name, &held, recorder),
                 Ok(None) => {}
-                // Another user's directory is not ours to judge.
+                // A directory of another user is not a workspace of this one.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 Err(_) => swept.left += 1,
             }
@@ -91,9 +91,9 @@ impl SweepReport {
     }
 }
 
-/// Whether this directory is of a worker of this user, and for nobody else to look
-/// into. An engine with a user id of its own may pass through it (mode 0711). What is
-/// in it says nothing: an engine may have left anything there.
+/// Whether this directory belongs to this user and is closed to others. The mode may be 0711 if the
+/// engine runs under a separate user id. The contents are not considered: an engine may have left
+/// anything there.
 fn is_private(directory: &OwnedFd) -> bool {
     rustix::fs::fstat(directory).is_ok_and(|stat| {
         let mode = Mode::from_raw_mode(stat.st_mode) - (Mode::XGRP | Mode::XOTH);
@@ -109,13 +109,13 @@ mod tests {
     use std::os::unix::fs::DirBuilderExt;
     use std::path::PathBuf;
 
-    /// Leaves it as a process that was killed.
+    /// Leaves the workspace as a killed process would.
     fn abandon(mut workspace: Workspace) -> PathBuf {
         workspace.gone = true;
         workspace.root.path.clone()
     }
 
-    /// Makes a directory with a file deep in it.
+    /// Makes a directory with a file deep inside it.
     fn directory(place: &Path, name: &str, mode: u32, inside: &str) -> PathBuf {
         let path = place.join(name);
         std::fs::DirBuilder::new().mode(mode).create(&path).unwrap();
@@ -130,7 +130,7 @@ mod tests {
         let at = WorkspaceRoot::new(place.path().into(), false);
         let living = at.create().unwrap();
         let dead = directory(place.path(), "cadmill-workspace-0123456789abcdEF", 0o700, "in/deep");
-        // One whose engine had a user id of its own.
+        // The engine of this workspace had a separate user id.
         let entered = directory(place.path(), "cadmill-workspace-0123456789abcdEG", 0o711, "out/deep");
         assert_eq!(at.sweep(&|_| None).unwrap(), SweepReport { removed: 2, ..SweepReport::default() });
         assert!(!entered.exists());
@@ -141,7 +141,7 @@ mod tests {
         assert!(!kept.exists());
     }
 
-    /// What a workspace is made of, and a process that was killed right then.
+    /// A workspace at every step of its creation, as left by a process killed at that moment.
     #[test]
     fn the_remains_of_a_real_workspace_go_at_every_moment_of_its_making() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -161,8 +161,8 @@ mod tests {
         }
     }
 
-    /// The place is shared with whatever else lies in memory: data of `cadmill serve`,
-    /// directories of scripts, other people's.
+    /// The location is shared with other users of memory: data of `cadmill serve`, directories of
+    /// scripts, directories of other users.
     #[test]
     fn what_is_no_workspace_stays() {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();

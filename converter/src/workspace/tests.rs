@@ -1,4 +1,4 @@
-//! Destroying what engines leave, and the record of it.
+//! Destruction of what engines leave, and its record.
 
 use super::*;
 use cadmill_core::domain::ledger::LedgerId;
@@ -46,9 +46,8 @@ impl Bench {
     }
 }
 
-/// Sweeps what was just abandoned. A process that another test has forked and that is not
-/// yet what it will be has a copy of the lock for a moment: so long the workspace counts
-/// as alive.
+/// Sweeps what was just abandoned. A process that another test has forked holds a copy of the lock
+/// until it calls exec; until then the workspace counts as alive.
 pub(super) fn swept(place: &WorkspaceRoot, recorder: Recorder<'_>) -> SweepReport {
     let sweep = |_| {
         let swept = place.sweep(recorder).unwrap();
@@ -58,7 +57,7 @@ pub(super) fn swept(place: &WorkspaceRoot, recorder: Recorder<'_>) -> SweepRepor
     (0..1000).map(sweep).find(|swept| *swept != SweepReport::default()).expect("something to sweep")
 }
 
-/// Whatever an engine leaves: links, second names, taken permissions, holes, depth.
+/// Creates what an engine may leave: links, second names, missing permissions, holes, deep nesting.
 fn make_a_mess(workspace: &Workspace) {
     let (out, tmp) = (workspace.output(), workspace.scratch());
     let mut deep = tmp.clone();
@@ -92,12 +91,13 @@ fn whatever_an_engine_leaves_is_destroyed_and_told() {
     ledger.close("completed").unwrap();
     let audit = bench.audit(bench.id);
     assert_eq!((audit.verdict, audit.findings, audit.remarks), (Verdict::Valid, vec![], vec![]));
-    // Root and layout; the two of the layout anew; twice 71 + 7 of the mess.
+    // Root and layout; two directories of the layout made again; twice the 71 + 7 entries of the
+    // mess.
     assert_eq!(audit.story.counts().destroyed, 5 + 2 + 2 * (71 + 7));
     assert_eq!(bench.left(), 0);
 }
 
-/// Leaves behind what passes permissions, for this thread and those that it starts: as any user.
+/// Drops the capabilities that bypass file permissions, for this thread and those that it starts.
 fn give_up_privileges() {
     use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
     let passes = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
@@ -108,8 +108,8 @@ fn give_up_privileges() {
         .unwrap();
 }
 
-/// Input files are read-only, for the worker too where it is not root. They are overwritten
-/// all the same, by it and by the next one when it was killed.
+/// Input files are read-only, also for a worker that is not root. They are overwritten
+/// nevertheless, by the worker itself, or by the next one if it was killed.
 #[test]
 fn read_only_inputs_are_overwritten_by_any_user() {
     let filled = |workspace: &Workspace| {
@@ -149,7 +149,7 @@ fn read_only_inputs_are_overwritten_by_any_user() {
     done.join().unwrap();
 }
 
-/// A program that runs cannot be written to: a file that cannot be overwritten.
+/// A running program cannot be written to, so its file cannot be overwritten.
 #[test]
 fn a_file_that_cannot_be_overwritten_goes_and_is_an_incident() {
     let bench = Bench::new();
@@ -168,7 +168,7 @@ fn a_file_that_cannot_be_overwritten_goes_and_is_an_incident() {
     assert_eq!(audit.story.unwiped().count(), 1);
 }
 
-/// A ledger has a bound. What is beyond it is destroyed all the same, and its number is told.
+/// A ledger is bounded. Files beyond the bound are destroyed too, and their number is reported.
 #[test]
 fn more_than_a_ledger_takes_is_a_cap_and_goes() {
     const MADE: usize = 30_000;
@@ -225,7 +225,7 @@ fn a_sweep_is_told_in_a_ledger_that_cites_the_broken_one() {
     let ledger = bench.open();
     let mut workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
     std::fs::write(workspace.output().join("a"), "plaintext").unwrap();
-    // Killed: nothing is destroyed, the lock is gone.
+    // Killed: nothing is destroyed and the lock is released.
     workspace.gone = true;
     drop(workspace);
     let recorder = |left: LedgerId| {
@@ -269,7 +269,7 @@ fn dropping_removes_too() {
 
 #[test]
 fn a_disk_is_refused_unless_allowed_in_words() {
-    // The build directory is on a disk, or at least on no tmpfs, everywhere we build.
+    // The build directory is on a disk, or at least not on a tmpfs, in all our builds.
     let disk = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     if is_memory(rustix::fs::statfs(&disk).unwrap().f_type.cast_unsigned()) {
         assert!(WorkspaceRoot::new(disk, false).create().is_ok());

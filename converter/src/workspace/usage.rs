@@ -1,10 +1,10 @@
-//! Counting what a running process writes: its files by a walk of its directories, and, in
-//! between, the growth of the file system that they lie on.
+//! Measures what a running process writes: by walking its directories, and between walks by the
+//! growth of the file system that they are on.
 //!
-//! The walk goes by descriptors, one directory after the other from its parent, so that no
-//! path is too long for it, and opens what its owner may not read, for as long as it looks
-//! into it. What it cannot look into all the same is counted as such, and it is for the caller to take that for too much. A
-//! walk ends when it has seen more than the bounds allow.
+//! The walk opens each directory from its parent's descriptor, so that no path is too long for it.
+//! It grants itself access to directories that their owner may not read, for as long as it reads
+//! them. Directories that it still cannot read are counted, and exceed any bounds. A walk ends when
+//! it has seen more than the bounds allow.
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, StatVfs};
 use rustix::io::Errno;
@@ -15,42 +15,40 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Longest path below a directory that is taken, in bytes: any name of an archive, and half
-/// of what the kernel takes (`PATH_MAX`), so that a path to the directory itself may stand
-/// before it.
+/// Longest accepted path below a directory, in bytes: enough for any name of an archive, and half
+/// of the kernel's limit (`PATH_MAX`), so that the path of the directory itself fits before it.
 pub const LONG_PATH: usize = 2048;
 
-/// Bytes of a block in `st_blocks`, whatever the file system has (stat(2)).
+/// Unit of `st_blocks` in bytes, whatever the block size of the file system (stat(2)).
 const BLOCK: u64 = 512;
 
-/// How much may lie in a directory and below.
+/// Limits on the contents of a directory tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Sum of the sizes of the files, in bytes.
     pub bytes: u64,
     /// Files, directories and everything else.
     pub entries: u64,
-    /// Directories in one another.
+    /// Nesting depth of directories.
     pub depth: u64,
 }
 
-/// What lies in a directory and below. When it is beyond the bounds, it is what was seen
-/// until then.
+/// The contents of a directory tree. If they exceed the bounds, only what was seen until then.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Sum of the sizes of the files, in bytes: of each its length, or what is allocated to
-    /// it, if that is more.
+    /// Sum of the sizes of the files, in bytes. The size of a file is its length or its allocated
+    /// size, whichever is larger.
     pub bytes: u64,
     /// Files, directories and everything else.
     pub entries: u64,
-    /// Directories in one another, the deepest.
+    /// Deepest nesting of directories.
     pub depth: u64,
-    /// Directories that cannot be looked into, and paths longer than [`LONG_PATH`].
+    /// Directories that cannot be read, and paths longer than [`LONG_PATH`].
     pub closed: u64,
 }
 
 impl Written {
-    /// Whether it is more than may be there.
+    /// Whether it exceeds the bounds.
     #[must_use]
     pub fn exceeds(&self, bounds: &Bounds) -> bool {
         self.bytes > bounds.bytes
@@ -60,16 +58,15 @@ impl Written {
     }
 }
 
-/// A directory that is looked into. Its mode is what it was before, when that is over: who
-/// made it is judged by it later.
+/// A directory being read. Its mode is restored afterwards, because later checks depend on it.
 struct OpenDirectory {
     descriptor: OwnedFd,
-    /// The mode that was changed.
+    /// The mode before it was changed.
     before: Cell<Option<Mode>>,
 }
 
 impl OpenDirectory {
-    /// Lets the owner enter it. What fails shows when it is looked into.
+    /// Grants the owner access. A failure shows when the directory is read.
     fn open_up(&self) {
         if self.before.get().is_none()
             && let Ok(stat) = rustix::fs::fstat(&self.descriptor)
@@ -88,20 +85,20 @@ impl Drop for OpenDirectory {
     }
 }
 
-/// A directory whose entries were read, and those of them that are still to be entered.
+/// A directory whose entries were read, and its subdirectories still to be entered.
 struct Level {
     directory: OpenDirectory,
     inner: Vec<CString>,
-    /// Bytes of its path below the top.
+    /// Length of its path below the top, in bytes.
     path: usize,
 }
 
-/// Looks through directories, as if they were one. Links are not followed. What vanishes
-/// meanwhile does not count. `is_enough` is asked now and then, and ends it: one who makes
-/// files without end makes others wait for the directory.
+/// Measures several directories as if they were one. Links are not followed. Entries that vanish
+/// meanwhile do not count. `is_enough` is called periodically and can end the walk: a process that
+/// keeps creating files in a directory makes its readers wait.
 ///
 /// # Errors
-/// The system's, that are not about what lies there: no descriptors, no memory.
+/// Errors of the system that do not concern the entries: no descriptors, no memory.
 pub fn written(
     directories: &[&Path],
     bounds: &Bounds,
@@ -119,7 +116,7 @@ pub fn written(
     Ok(walk.found)
 }
 
-/// Bytes for entries that the kernel gives at once: a thousand of them.
+/// Buffer for the directory entries that the kernel returns at once: about a thousand.
 const BUFFER: usize = 32 << 10;
 
 struct Walk<'a> {
@@ -130,7 +127,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Whether it came to the end.
+    /// Returns whether the walk was completed.
     fn through(&mut self, top: OpenDirectory) -> io::Result<bool> {
         let Some(level) = self.read(top, 0)? else { return Ok(false) };
         let mut levels = vec![level];
@@ -152,7 +149,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Counts what is in a directory; nothing when that is enough.
+    /// Counts the entries of a directory; `None` if the walk should end.
     fn read(&mut self, directory: OpenDirectory, path: usize) -> io::Result<Option<Level>> {
         let found = &mut self.found;
         let mut inner = Vec::new();
@@ -163,7 +160,7 @@ impl Walk<'_> {
             }
             let entry = match entries.next() {
                 None => break,
-                // Removed while it is read.
+                // The directory was removed while it was read.
                 Some(Err(Errno::NOENT)) => break,
                 Some(entry) => entry?,
             };
@@ -180,7 +177,7 @@ impl Walk<'_> {
                 let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
                 let length = if is_file { stat.st_size.unsigned_abs() } else { 0 };
                 found.bytes = found.bytes.saturating_add(allocated.max(length));
-                // Where the file system does not say what an entry is.
+                // On file systems that do not report the type of an entry.
                 if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                     inner.push(name.to_owned());
                 }
@@ -193,11 +190,11 @@ impl Walk<'_> {
     }
 }
 
-/// What is known of an entry; nothing when it is gone or cannot be looked at.
+/// The status of an entry; `None` if it does not exist any more or cannot be read.
 fn status(directory: &OpenDirectory, name: &CStr, found: &mut Written) -> io::Result<Option<Stat>> {
     let look = || rustix::fs::statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
     let stat = match look() {
-        // Its owner may list the directory and not enter it.
+        // Its owner may list the directory but not search it.
         Err(Errno::ACCESS) => {
             directory.open_up();
             look()
@@ -207,15 +204,16 @@ fn status(directory: &OpenDirectory, name: &CStr, found: &mut Written) -> io::Re
     judged(stat, found)
 }
 
-/// Opens a directory, if need be against its owner's permissions; nothing when it is gone or
-/// cannot be opened.
+/// Opens a directory, overriding its owner's permissions if needed. `None` if it does not exist any
+/// more or cannot be opened.
 fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Option<OpenDirectory>> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open =
         |from: BorrowedFd<'_>, name: &[u8], how| rustix::fs::openat(from, name, flags | how, Mode::empty());
     let opened = match open(parent.as_fd(), name, OFlags::RDONLY) {
         Err(Errno::ACCESS) => open(parent.as_fd(), name, OFlags::PATH).and_then(|known| {
-            // By its descriptor, which is not led astray by what has the name now.
+            // Through its descriptor, so that a file that has taken the name meanwhile is not
+            // changed.
             let itself = format!("/proc/self/fd/{}", known.as_raw_fd());
             let before = Mode::from_raw_mode(rustix::fs::fstat(&known)?.st_mode);
             rustix::fs::chmod(&itself, Mode::RWXU)?;
@@ -233,7 +231,7 @@ fn open(parent: impl AsFd, name: &[u8], found: &mut Written) -> io::Result<Optio
 fn judged<T>(answer: Result<T, Errno>, found: &mut Written) -> io::Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        // Moved away or replaced meanwhile.
+        // Moved or replaced meanwhile.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(Errno::ACCESS | Errno::PERM) => {
             found.closed += 1;
@@ -243,20 +241,20 @@ fn judged<T>(answer: Result<T, Errno>, found: &mut Written) -> io::Result<Option
     }
 }
 
-/// What a file system holds, whoever wrote it.
+/// The usage of a file system, by all its users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Bytes that are allocated.
+    /// Allocated bytes.
     pub bytes: u64,
     /// Files, directories and everything else.
     pub entries: u64,
 }
 
 impl Held {
-    /// Of the file system that this lies on. Costs a microsecond.
+    /// The usage of the file system of this descriptor. Takes about a microsecond.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn by(file_system: impl AsFd) -> io::Result<Self> {
         let StatVfs { f_blocks, f_bfree, f_frsize, f_files, f_ffree, .. } =
             rustix::fs::fstatvfs(file_system)?;
@@ -264,7 +262,7 @@ impl Held {
         Ok(Self { bytes, entries: f_files.saturating_sub(f_ffree) })
     }
 
-    /// What has come since.
+    /// The growth since an earlier measurement.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -297,7 +295,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc", first.path().join("c")).unwrap();
         std::fs::File::create(second.path().join("sparse")).unwrap().set_len(1 << 40).unwrap();
         let found = count(&[first.path(), second.path()], &WIDE);
-        // Whole pages of memory.
+        // Memory is allocated in whole pages.
         let expected = Written { bytes: (1 << 40) + 8192, entries: 4, depth: 1, closed: 0 };
         assert_eq!(found, expected);
     }
@@ -311,7 +309,7 @@ mod tests {
         assert_eq!(count(&[place.path()], &WIDE).bytes, 1 << 20);
     }
 
-    /// As root every directory can be read; the test that runs as another user shows more.
+    /// Root can read every directory; the test that runs as another user covers more.
     #[test]
     fn neither_modes_nor_long_names_hide_anything() {
         let place = place();
@@ -323,7 +321,7 @@ mod tests {
         }
         let found = count(&[place.path()], &WIDE);
         assert_eq!((found.bytes, found.entries, found.closed), (4096, 3, 0), "{found:?}");
-        // It is as it was, for who judges it.
+        // The mode was restored, for later checks.
         for (path, mode) in [(&closed, 0o300), (&inner, 0o400)] {
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).unwrap();

@@ -1,9 +1,9 @@
-//! Overwriting the bytes of a file: with zeros, each chunk read back while it is still
-//! in the processor's cache.
+//! Overwrites the bytes of a file with zeros. Each chunk is read back while it is still in the CPU
+//! cache.
 //!
-//! Only ranges that hold data are written to. What was never written, or was given back
-//! after it had been overwritten, has no memory, and writing there would take some.
-//! Whoever calls spreads files among threads, and says which file is to be split.
+//! Only ranges that hold data are written. A range that was never written, or was deallocated after
+//! it was overwritten, occupies no memory, and writing there would allocate some. The caller
+//! distributes files among threads, and decides which file is split.
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -13,30 +13,30 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that are written and read back at once: two of them fit the cache of a processor.
+/// Bytes written and read back at once: two chunks fit in the CPU cache.
 const CHUNK: usize = 128 << 10;
 
-/// Bytes of a file that one thread takes at a time.
+/// Bytes of a file that a thread takes at a time.
 const PIECE: u64 = 16 << 20;
 
-/// Threads at once, at most: they share the memory bus.
+/// Maximum number of threads: they share the memory bus.
 const MAX_THREADS: usize = 4;
 
-/// Files up to this size are not worth being split among threads.
+/// Files up to this size are not worth splitting among threads.
 pub(super) const LARGE: u64 = 2 * PIECE;
 
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-/// What came of overwriting a file.
+/// The result of overwriting a file.
 #[derive(Debug)]
 pub(super) struct Overwritten {
-    /// Its size. All that held data below it was overwritten, unless there is an error.
+    /// The size of the file. Unless there is an error, all data in it was overwritten.
     pub(super) bytes: u64,
-    /// Why it is not known to be overwritten.
+    /// Why the file may not be overwritten completely.
     pub(super) error: Option<io::Error>,
 }
 
-/// Overwrites all data of the file; by several threads, if it is to be split.
+/// Overwrites all data of the file, with several threads if `split` is set.
 pub(super) fn file(file: &File, split: bool) -> Overwritten {
     let bytes = match file.metadata() {
         Ok(metadata) => metadata.len(),
@@ -49,18 +49,18 @@ pub(super) fn file(file: &File, split: bool) -> Overwritten {
 /// Overwrites the data of a range, on this thread.
 ///
 /// # Errors
-/// The system's; [`io::ErrorKind::InvalidData`] when something else is read back.
+/// The system's error; [`io::ErrorKind::InvalidData`] if different bytes are read back.
 pub(super) fn range(file: &File, range: Range<u64>) -> io::Result<()> {
     pieces(file, &data_of(file, range)?, false)
 }
 
-/// Threads that overwrite at once.
+/// Number of threads that overwrite at once.
 pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
-/// Runs the work of each index below `count` on as many threads as make sense, and on
-/// this one alone where that is one.
+/// Runs the work of each index below `count` on a suitable number of threads; on the calling thread
+/// if that is one.
 pub(super) fn in_parallel(count: usize, work: &(dyn Fn(usize) + Sync)) {
     let next = AtomicUsize::new(0);
     let take = || {
@@ -74,7 +74,7 @@ pub(super) fn in_parallel(count: usize, work: &(dyn Fn(usize) + Sync)) {
     };
     std::thread::scope(|scope| {
         for _ in 1..threads().min(count) {
-            // A thread that cannot be started leaves its work to the others.
+            // If a thread cannot be started, the others do its work.
             let _ = std::thread::Builder::new().name("wipe".to_owned()).spawn_scoped(scope, take);
         }
         take();
@@ -105,7 +105,7 @@ fn pieces(file: &File, data: &[Range<u64>], parallel: bool) -> io::Result<()> {
 
 fn pass(file: &File, range: Range<u64>) -> io::Result<()> {
     let chunk = |start: u64| usize::try_from(range.end - start).unwrap_or(CHUNK).min(CHUNK);
-    // As small as may be: it is filled here, and cleared when it is given back.
+    // As small as possible: it is filled here, and cleared when it is freed.
     let mut read = vec![0xff; chunk(range.start)];
     let mut start = range.start;
     while start < range.end {
@@ -121,14 +121,14 @@ fn pass(file: &File, range: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// The parts of a range that hold data. Where the file system does not tell, all of it.
+/// The parts of a range that hold data; the whole range if the file system does not report them.
 fn data_of(file: &File, within: Range<u64>) -> io::Result<Vec<Range<u64>>> {
     let mut found = Vec::new();
     let mut at = within.start;
     while at < within.end {
         let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
             Ok(start) => start,
-            // No data behind this place.
+            // There is no data beyond this offset.
             Err(Errno::NXIO) => break,
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(vec![within]),
             Err(error) => return Err(error.into()),

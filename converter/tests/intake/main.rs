@@ -1,5 +1,5 @@
-//! The intake, on a real object server behind a network that fails. Every way ends in
-//! the whole content or in a failure with its own code, and never waits for ever.
+//! The intake, on a real object server behind a failing network. Every run ends with the whole
+//! content or with a specific failure code, and never hangs.
 
 mod proxy;
 
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
-/// Small parts, so that small archives have many; short pauses, so that tests are quick.
+/// Small parts, so that small archives have many; short pauses, so that tests are fast.
 const FLOW: DownloadConfig = DownloadConfig {
     part_bytes: 64 << 10,
     buffer_bytes: 4 * (64 << 10),
@@ -32,7 +32,7 @@ const FLOW: DownloadConfig = DownloadConfig {
     hedge_first_after: Duration::from_secs(60),
 };
 
-/// Longer than any of this takes, on a machine that is busy with other tests.
+/// Longer than any of these tests takes, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 struct World {
@@ -79,7 +79,7 @@ impl World {
         opened.await.map_err(Failure::from)?
     }
 
-    /// An archive that was uploaded and whose directory has been read; its body has not.
+    /// Uploads an archive and opens it: its central directory is read, its body is not.
     async fn opened(&self, bytes: &[u8], flow: DownloadConfig) -> (Remote, Object) {
         let (order, object) = self.upload(bytes, "plan.zip").await;
         let remote = self.open(&order, &object, flow).await.unwrap();
@@ -91,7 +91,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Expands on a thread of its own, as an attempt does.
+/// Expands on a separate thread, as an attempt does.
 async fn expand(remote: Remote) -> Result<TempDir, Failure> {
     expand_until(remote, Arc::default()).await
 }
@@ -115,7 +115,7 @@ async fn expand_until(remote: Remote, cancel: Arc<AtomicBool>) -> Result<TempDir
     tokio::time::timeout(PATIENCE, work).await.expect("it ends").unwrap()
 }
 
-/// Numbers in text, as in many formats of CAD data.
+/// Numbers as text, as in many CAD formats.
 fn drawing(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2) + 1;
     let mut text = String::with_capacity(bytes + 64);
@@ -176,8 +176,8 @@ async fn an_archive_is_expanded_while_it_comes() {
     assert_eq!(world.proxy.body_bytes(), bytes.len() as u64, "each byte once");
 }
 
-/// The buffer is smaller than entries and larger than others; there is one thread and
-/// there are several parts for an entry, and several entries for a part.
+/// The buffer is smaller than some entries and larger than others. There are entries of several
+/// parts and parts of several entries, with one thread and with several.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stands_still_however_small_the_buffer() {
     let world = World::new().await;
@@ -218,7 +218,7 @@ async fn connections_that_break_are_made_again() {
     let bytes = archive(&files);
     world.proxy.rule(|seen| if seen.before < 2 { Act::Cut(seen.number * 7919 % 3) } else { Act::Pass });
     let (remote, _) = world.opened(&bytes, FLOW).await;
-    // Each part breaks twice, at different places.
+    // Each part is cut off twice, at different offsets.
     world.proxy.rule(|seen| match seen.before {
         0 => Act::Cut(seen.number * 7919 % 300),
         1 => Act::Cut(0),
@@ -241,7 +241,7 @@ async fn connections_that_always_break_are_the_stores_failure() {
 async fn a_store_that_is_busy_for_a_while_is_asked_again() {
     let world = World::new().await;
     let files = files(SIZES);
-    // The client itself tries three times; here it gives up once and is made to go on.
+    // The client itself tries three times; here it fails once and is retried.
     let busy = |seen: &Seen| if seen.before < 4 && seen.number < 40 { Act::Refuse(503) } else { Act::Pass };
     world.proxy.rule(busy);
     let (remote, _) = world.opened(&archive(&files), FLOW).await;
@@ -265,7 +265,7 @@ async fn a_store_that_stays_busy_is_the_stores_failure() {
     assert!(matches!(opened, Err(PortError::Unavailable { .. })), "the job is not to blame");
 }
 
-/// Somebody puts another object of the same size under the key while it is read.
+/// Another object of the same size is put under the key while it is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_replaced_is_noticed() {
     let world = World::new().await;
@@ -292,13 +292,13 @@ async fn an_object_that_is_replaced_is_noticed() {
     assert!(world.proxy.seen().len() > 5);
 }
 
-/// The failure of the download is told, and not what it does to the entry that it cuts
-/// off. The two are found at the same moment, so it is tried often.
+/// The failure of the download is reported, and not its effect on the entry that it cuts off. Both
+/// are detected at the same moment, so the test repeats it many times.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_that_fails_is_not_taken_for_a_damaged_archive() {
     let world = World::new().await;
     let bytes = archive(&files(&[400_000]));
-    // Many requests that have to be called off.
+    // Many requests that must be cancelled.
     let flow = DownloadConfig { tries: 1, part_bytes: 1000, buffer_bytes: 200_000, requests: 100, ..FLOW };
     let (order, object) = world.upload(&bytes, "plan.zip").await;
     for _ in 0..50 {
@@ -311,7 +311,7 @@ async fn a_download_that_fails_is_not_taken_for_a_damaged_archive() {
     }
 }
 
-/// It may also happen between the announcement and the first read.
+/// The object may also be replaced between the announcement and the first read.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_was_replaced_before_is_noticed() {
     let world = World::new().await;
@@ -344,7 +344,7 @@ async fn a_request_that_hangs_gets_another_beside_it() {
     assert_eq!(again, 2, "the one that hung, and the one beside it");
 }
 
-/// When the directory says that the archive is to be refused, its body is not read.
+/// If the central directory shows that the archive must be refused, its body is not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_directory_condemns_is_not_downloaded() {
     let world = World::new().await;
@@ -382,7 +382,7 @@ async fn another_digest_is_refused_when_all_has_been_read() {
     let order = JobSpec { sha256: Some(sha256(b"another file")), ..order };
     let remote = world.open(&order, &object, FLOW).await.unwrap();
     assert_eq!(expand(remote).await.unwrap_err().code, FailureCode::InputDigestMismatch);
-    // Without a declared digest nothing is compared, and the directory not read again.
+    // Without a declared digest nothing is compared, and the central directory is not read again.
     let order = JobSpec { sha256: None, ..order };
     let remote = world.open(&order, &object, FLOW).await.unwrap();
     let end = remote.plan().unwrap().body().end;
@@ -391,8 +391,8 @@ async fn another_digest_is_refused_when_all_has_been_read() {
     assert_eq!(world.proxy.body_bytes(), end);
 }
 
-/// S3 keeps a checksum of its own of every object. The one here is of the digits 1 to 9,
-/// the check value of the algorithm's definition.
+/// S3 computes its own checksum of every object. The value here is that of the digits 1 to 9, the
+/// check value in the definition of the algorithm.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_store_keeps_is_compared_with_what_came() {
     let world = World::new().await;
@@ -407,7 +407,7 @@ async fn what_the_store_keeps_is_compared_with_what_came() {
     }
 }
 
-/// Every part of a result carries the digest of its bytes, and the store compares.
+/// Every part of a result carries the digest of its bytes, which the store verifies.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_changed_on_its_way_up_is_refused() {
     let world = World::new().await;
@@ -422,7 +422,7 @@ async fn what_is_changed_on_its_way_up_is_refused() {
     assert!(matches!(world.direct.head(&key).await, Err(PortError::NotFound(_))));
 }
 
-/// The first bad entry ends the download.
+/// The first invalid entry ends the download.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_ends_the_download() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! A server between client and object server that does to connections what networks
-//! and overloaded services do. It counts what it sends: the server's side of the count.
+//! A proxy between client and object server that does to connections what networks and overloaded
+//! services do. It counts the bytes that it sends, independently of the client.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,28 +12,28 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What is done to one request.
+/// What the proxy does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// It is answered.
+    /// The request is answered.
     Pass,
-    /// It is refused with this status, and the server never hears of it.
+    /// The request is refused with this status and does not reach the server.
     Refuse(u16),
-    /// The connection ends after so many bytes of the body.
+    /// The connection is closed after this many bytes of the body.
     Cut(usize),
-    /// Nothing of the body comes for this time, then all of it.
+    /// The body is delayed by this time, then sent completely.
     Stall(Duration),
-    /// The body comes in pieces of so many bytes.
+    /// The body is sent in chunks of this many bytes.
     Dribble(usize),
 }
 
-/// A request for bytes.
+/// A ranged GET request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) range: Option<Range<u64>>,
-    /// How often this range was asked for before.
+    /// Number of earlier requests for this range.
     pub(crate) before: usize,
-    /// How many requests for bytes there were before.
+    /// Number of earlier ranged GET requests.
     pub(crate) number: usize,
 }
 
@@ -49,9 +49,9 @@ pub(crate) struct Proxy {
 struct Shared {
     upstream: String,
     rule: Mutex<Arc<Rule>>,
-    /// Lines that are added to answers to HEAD.
+    /// Header lines that are added to replies to HEAD.
     told: Mutex<String>,
-    /// Whether a byte of each body of a PUT is changed on its way.
+    /// Whether one byte of each PUT body is changed in transit.
     spoil: AtomicBool,
     counts: Mutex<Counts>,
 }
@@ -70,7 +70,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Stands before the server at this base URL and lets everything pass.
+    /// Starts a proxy for the server at this base URL that passes everything through.
     pub(crate) async fn before(endpoint: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -91,13 +91,13 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// What is done to requests for bytes from now on; the counts begin anew.
+    /// Sets the action for ranged GET requests from now on, and resets the counts.
     pub(crate) fn rule(&self, rule: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
         *self.shared.counts.lock().unwrap() = Counts::default();
         *self.shared.rule.lock().unwrap() = Arc::new(rule);
     }
 
-    /// Tells of every object that it has this CRC-64/NVME, base64, as S3 does.
+    /// Adds this CRC-64/NVME (base64) to the metadata of every object, as S3 does.
     pub(crate) fn tell_crc(&self, base64: &str) {
         *self.shared.told.lock().unwrap() =
             format!("x-amz-checksum-crc64nvme: {base64}\r\nx-amz-checksum-type: FULL_OBJECT\r\n");
@@ -108,12 +108,12 @@ impl Proxy {
         self.shared.spoil.store(true, Ordering::Relaxed);
     }
 
-    /// Bytes of bodies that the server has sent in answer to GET.
+    /// Body bytes sent by the server in reply to GET.
     pub(crate) fn body_bytes(&self) -> u64 {
         self.shared.counts.lock().unwrap().body_bytes
     }
 
-    /// Every request for bytes.
+    /// All ranged GET requests.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.counts.lock().unwrap().seen.clone()
     }
@@ -127,7 +127,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// One connection of a client, and one to the server for it.
+/// Serves one client connection over one connection to the server.
 async fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
     let server = TcpStream::connect(&shared.upstream).await?;
     client.set_nodelay(true)?;
@@ -241,7 +241,7 @@ async fn copy(
     to.write_all(&body).await
 }
 
-/// A head, with the empty line at its end.
+/// Reads a header block, including the empty line at its end.
 async fn head(from: &mut BufReader<OwnedReadHalf>) -> io::Result<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! Events that come after the end, or before the record.
+//! Events that arrive after the job has ended, or before its record exists.
 
 use super::*;
 use cadmill_core::domain::upload_event;
@@ -31,7 +31,7 @@ async fn until_gone(world: &World, key: &ObjectKey) {
     }
 }
 
-/// A deletion that fails is made again: the message stays until it is done.
+/// A failed deletion is retried: the message stays until it succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_object_is_deleted_also_at_the_second_try() {
     let world = World::new().await;
@@ -46,19 +46,19 @@ async fn a_late_object_is_deleted_also_at_the_second_try() {
     assert_eq!((job.state, job.attempt), (State::Cancelled, 0));
 }
 
-/// An event is believed in nothing but the upload that it names, in our bucket.
+/// An event affects only the upload that it names, in the worker's own bucket.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_deletes_its_own_upload_only() {
     let world = World::new().await;
     let (ended, unknown, named) = (world.submit().await, JobId::random(), JobId::random());
     world.jobs.send(ended, &Event::Cancelled).await.unwrap();
-    // Results of jobs that nobody knows, and of the ended one.
+    // Results of an unknown job and of the ended one.
     let results = [ended, unknown].map(|id| ObjectKey::processed(id, 1, "plan.dxf".parse().unwrap()));
     for result in &results {
         world.objects.put(result, b"result".as_slice().into()).await.unwrap();
         tell(&world, world.server.bucket(), result).await;
     }
-    // One of another bucket, of the same key.
+    // An event of another bucket, with the same key.
     world.objects.put(&key(named), b"upload".as_slice().into()).await.unwrap();
     let queue = &world.queue;
     let wait = Duration::from_secs(10);
@@ -94,7 +94,7 @@ async fn an_event_deletes_its_own_upload_only() {
     }
 }
 
-/// A record that is not to be seen yet: its upload is kept, and converted.
+/// The record is not visible yet: the upload is kept and converted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_record_comes_late_keeps_its_upload() {
     let world = World::new().await;
@@ -109,7 +109,7 @@ async fn a_job_whose_record_comes_late_keeps_its_upload() {
     world.objects.put(&key(id), content).await.unwrap();
     let jobs = Script::new();
     let worker = world.start(Scripts { jobs: jobs.clone(), ..Scripts::default() });
-    // Both events have been judged: one of them without a record.
+    // Both events have been examined: one of them without a record.
     until(|| jobs.calls("get") >= 2).await;
     world.jobs.create(id, order).await.unwrap();
     let job = world.ended(id).await;

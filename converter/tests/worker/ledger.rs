@@ -1,5 +1,4 @@
-//! The worker's ledgers: each attempt has one, it tells everything, and without it
-//! nothing is made.
+//! The worker's ledgers: each attempt has one, it is complete, and without it no file is created.
 
 use super::*;
 use cadmill_core::domain::ledger::record::{Act, FileRole, Kind, Record};
@@ -11,7 +10,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 impl World {
-    /// Judges the ledger of an attempt by the head in the job's record.
+    /// Verifies the ledger of an attempt against the head in the job's record.
     fn audit(&self, job: &Job, attempt: u32) -> Audit {
         let id = LedgerId::of_attempt(job.id, attempt);
         let head = job.audit.iter().find(|head| head.head.ledger == id);
@@ -21,7 +20,7 @@ impl World {
     }
 }
 
-/// An archive of one small file in two directories.
+/// An archive of one small file in two nested directories.
 fn small_archive() -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
@@ -43,7 +42,7 @@ async fn a_job_that_succeeds_has_a_valid_ledger_of_everything() {
         };
         audit.story.made().filter(|(_, life)| of(life)).count()
     };
-    // The directory of the input is there twice: it is made anew when it is emptied.
+    // The input directory is listed twice: emptying it makes it again.
     assert_eq!([count(FileRole::Input, Kind::Directory), count(FileRole::Input, Kind::File)], [2, 5]);
     // The output, and the second file of its writer.
     assert_eq!([count(FileRole::Workspace, Kind::Directory), count(FileRole::Output, Kind::File)], [1, 2]);
@@ -115,8 +114,8 @@ async fn a_cancelled_job_keeps_the_head_of_its_ledger() {
     assert_eq!((audit.verdict, audit.remarks), (Verdict::Valid, vec![]));
 }
 
-/// A sink that looks at the place itself whenever it is told something: there is never
-/// more than was announced, and never less than was told to be there.
+/// A sink that inspects the location at every write: it never holds more entries than were
+/// announced, and never fewer than were recorded as existing.
 struct Watchful {
     inner: Arc<dyn AuditSink>,
     place: PathBuf,
@@ -127,7 +126,7 @@ struct WatchfulLog {
     inner: Box<dyn AuditLog>,
     place: PathBuf,
     seen: Arc<Mutex<Vec<String>>>,
-    /// Files that may be there, and files that must be there, the engine's aside.
+    /// Files that may exist, and files that must exist, not counting the engine's.
     most: i64,
     least: i64,
 }
@@ -152,8 +151,8 @@ impl AuditLog for WatchfulLog {
         let there = entries(&self.place);
         let fields = line::parse(bytes.strip_suffix(b"\n").unwrap()).unwrap();
         let (_, record) = Record::read(fields).unwrap();
-        // Before this record is there: what it announces must not have happened yet. What
-        // an engine made is there before it is found.
+        // Checked before this record is stored: what it announces must not have happened yet. Files
+        // of an engine exist before they are found.
         let found = matches!(record, Record::Found { .. });
         if !found && (there > self.most || there < self.least) {
             let text = String::from_utf8_lossy(bytes).into_owned();
@@ -174,7 +173,7 @@ impl AuditLog for WatchfulLog {
                 Act::Unlink | Act::Rmdir => self.least += 1,
                 _ => {}
             },
-            // An engine was at work; from here on its files count too.
+            // An engine was running; from here on its files count too.
             Record::Found { .. } => (self.most, self.least) = (self.most + 1, self.least + 1),
             _ => {}
         }
@@ -190,7 +189,7 @@ impl AuditLog for WatchfulLog {
     }
 }
 
-/// Files and directories in a place, those that an engine is making aside.
+/// Files and directories in a location, not counting those that an engine is making.
 fn entries(place: &Path) -> i64 {
     let mut count = 0;
     let mut pending = vec![place.to_owned()];
@@ -205,8 +204,8 @@ fn entries(place: &Path) -> i64 {
     count
 }
 
-/// The sink fails at its n-th write, for every n of a job: no file without an intent
-/// on record, the job fails with `infra.audit`, and everything is destroyed.
+/// The sink fails at its n-th write, for every n of a job: no file is created without an intent on
+/// record, the job fails with `infra.audit`, and everything is destroyed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_fails_at_any_write_fails_the_job_and_nothing_is_left() {
     let world = World::new().await;
@@ -217,7 +216,7 @@ async fn a_sink_that_fails_at_any_write_fails_the_job_and_nothing_is_left() {
     }
 }
 
-/// How many records were written.
+/// Returns the number of records written.
 async fn attempt_on_a_sink_that_fails(world: &World, n: u32) -> u32 {
     let id = world.submit_archive(small_archive(), Compress::Never).await;
     let script = Script::new().on("append", n, Fault::Fail);
@@ -246,7 +245,7 @@ async fn attempt_on_a_sink_that_fails(world: &World, n: u32) -> u32 {
     script.calls("append")
 }
 
-/// The same for the other calls of a sink, and an attempt later all is well.
+/// The same for the other calls of a sink; the next attempt succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_fails_once_costs_an_attempt() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! The worker on stores that fail: whatever goes wrong with one call, the job ends
-//! once and right. The engine is real, and so are the stores behind the faults.
+//! The worker on failing stores: whichever call fails, the job ends once and correctly. The engine
+//! is real, and so are the stores behind the injected faults.
 
 mod late;
 mod ledger;
@@ -35,7 +35,7 @@ const LEASE: Duration = Duration::from_secs(5);
 /// Longest wait for anything, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Scripts for the three ports.
+/// Fault scripts for the three ports.
 #[derive(Default)]
 struct Scripts {
     jobs: Script,
@@ -56,7 +56,7 @@ struct World {
     _data: TempDir,
 }
 
-/// A worker in this process.
+/// A worker that runs in this process.
 struct Running {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<bool>,
@@ -122,7 +122,7 @@ impl World {
         id
     }
 
-    /// A worker on stores that fail by these scripts.
+    /// Starts a worker on stores that fail as scripted.
     fn start(&self, scripts: Scripts) -> Running {
         self.start_with(scripts, 1, 8 << 30)
     }
@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    /// Works by these scripts until the job is COMPLETED, with a result that is one.
+    /// Runs with these scripts until the job is COMPLETED, and checks its result.
     async fn work(&self, id: JobId, scripts: Scripts) -> Job {
         let worker = self.start(scripts);
         let job = self.ended(id).await;
@@ -205,8 +205,8 @@ fn jobs_of(store: Arc<dyn JobStore>, max_attempts: u32) -> Jobs {
     Jobs::new(store, Arc::new(SystemClock), Policy { lease, max_attempts, ..Policy::default() })
 }
 
-/// The reply to any one write of the record is lost: upload, claim, times, end. The
-/// worker recognises its own write and goes on; nobody else is needed.
+/// The reply to any single write of the record is lost: upload, claim, times, end. The worker
+/// recognises its own write and continues without help from another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_to_any_write_costs_no_attempt() {
     let world = World::new().await;
@@ -219,7 +219,7 @@ async fn a_lost_reply_to_any_write_costs_no_attempt() {
     }
 }
 
-/// A write that a client makes twice by itself, because it waited too long for the reply.
+/// A write that a client repeats by itself because the reply took too long.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_is_made_twice_costs_no_attempt() {
     let world = World::new().await;
@@ -241,7 +241,7 @@ async fn a_lost_reply_to_the_upload_of_the_result_costs_no_attempt() {
     assert_eq!(job.attempt, 1);
 }
 
-/// The result of an order that wants it zipped is an archive of the file.
+/// If an order requests compression, the result is an archive of the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_is_zipped_when_the_order_says_so() {
     let world = World::new().await;
@@ -258,12 +258,12 @@ async fn a_result_is_zipped_when_the_order_says_so() {
     assert_eq!(std::fs::read_dir(world.place.path()).unwrap().count(), 0, "nothing is left");
 }
 
-/// A read that breaks or ends early is made again.
+/// A read that fails or ends early is retried.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_read_costs_no_attempt() {
     let world = World::new().await;
-    // The first two reads are of the archive's beginning and its directory, before the
-    // claim; the third is of the body.
+    // The first two reads are of the archive's beginning and central directory, before the claim;
+    // the third is of the body.
     for call in 1..=3 {
         for fault in [Fault::Fail, Fault::Truncate(3)] {
             let id = world.submit().await;
@@ -275,7 +275,8 @@ async fn a_broken_read_costs_no_attempt() {
     }
 }
 
-/// A download that cannot be done is our fault, not the file's: it is another attempt.
+/// A download that fails permanently is an internal failure, not an invalid input: another attempt
+/// is made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_that_fails_is_another_attempt() {
     let world = World::new().await;
@@ -285,13 +286,13 @@ async fn a_download_that_fails_is_another_attempt() {
     assert_eq!(job.attempt, 2, "{job:?}");
 }
 
-/// Another object lies under the key than the one that was announced: the job ends, with
-/// a reason of its own, and leaves nothing.
+/// The object under the key is not the one that was announced: the job ends with a specific failure
+/// code and leaves nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_upload_ends_the_job() {
     let world = World::new().await;
     let id = world.submit().await;
-    // The upload is noted as it is now. Its event waits for a worker.
+    // The upload is recorded as it is now. Its event waits for a worker.
     let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
     let object = world.objects.head(&key).await.unwrap();
     let event = Event::Uploaded { object: object.clone(), sequencer: "01".to_owned() };
@@ -308,7 +309,7 @@ async fn a_replaced_upload_ends_the_job() {
     assert_eq!(std::fs::read_dir(world.place.path()).unwrap().count(), 0, "nothing is left");
 }
 
-/// The message could not be deleted: it comes again, and changes nothing.
+/// Deleting the message fails: it is redelivered and changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_cannot_be_deleted_changes_nothing() {
     let world = World::new().await;
@@ -322,13 +323,13 @@ async fn a_message_that_cannot_be_deleted_changes_nothing() {
     assert_eq!((after.attempt, after.output), (1, job.output));
 }
 
-/// Two jobs and two slots, but memory for one: the second waits, unclaimed, until the
-/// first gives its share back.
+/// Two jobs and two slots, but memory for one: the second waits unclaimed until the first returns
+/// its share.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_finds_no_room_waits_for_it() {
     let world = World::new().await;
-    // The result of the first is uploaded so late that it is still there when the
-    // second has been looked at.
+    // The result of the first job is uploaded late enough that the job is still running when the
+    // second is examined.
     let objects = Script::new().on("put", 1, Fault::Delay(Duration::from_secs(8)));
     let memory = Caps::default().memory_bytes + (64 << 20);
     let first = world.submit().await;
@@ -336,7 +337,7 @@ async fn a_job_that_finds_no_room_waits_for_it() {
     until(|| objects.calls("put") == 1).await;
     let reads = objects.calls("read");
     let second = world.submit().await;
-    // Its archive's directory has been read: it is asked for room.
+    // Its central directory has been read: it is asking for memory.
     until(|| objects.calls("read") > reads).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let get = async |id| world.jobs.store().get(id).await.unwrap().unwrap();
@@ -350,7 +351,7 @@ async fn a_job_that_finds_no_room_waits_for_it() {
     worker.end().await;
 }
 
-/// What would not fit if it were alone is refused, and nothing of it is fetched.
+/// A job that would not fit even alone is refused, and its body is not downloaded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_can_never_fit_is_refused_before_it_is_fetched() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! One record of the directory, judged.
+//! Validation of one central directory header.
 
 use super::encoding;
 use super::entry::{EntryHeader, FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Method};
@@ -9,15 +9,15 @@ use crate::records::{Central, Common, MAX32};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 
-/// The parts of a record that have no fixed length.
+/// The variable-length fields of the header.
 pub(super) struct Variable<'a> {
     pub(super) name: &'a [u8],
     pub(super) extra: &'a [u8],
     pub(super) comment: &'a [u8],
 }
 
-/// Judges one record. `number` counts from one. The segment of the facts begins
-/// where the local header is and is empty until the whole directory is known.
+/// Validates one header. `number` counts from 1. The segment in the result starts at the local
+/// header and stays empty until the whole central directory has been read.
 ///
 /// # Errors
 /// `input.archive.*`, naming the entry.
@@ -30,12 +30,12 @@ pub(super) fn validate(
     let common = &central.common;
     let (raw_name, is_utf8) = (variable.name, common.flags & FLAG_UTF8 != 0);
     let fields = Extra::parse(variable.extra);
-    // To name the entry, whatever is wrong with its fields.
+    // Decoded first, so that errors in the other fields can name the entry.
     let path = fields.as_ref().ok().and_then(|f| f.unicode_path);
     let name = encoding::decode(raw_name, is_utf8, path).map_err(|why| why.of_number(number))?;
     let named = |why: EntryError| why.of(&name);
     name::check(&name, limits).map_err(named)?;
-    // Nothing is done with it, but some readers refuse the whole archive then.
+    // The comment is not used, but some readers reject the whole archive because of it.
     if is_utf8 && std::str::from_utf8(variable.comment).is_err() {
         let text = "has a comment that is said to be UTF-8 and is not";
         return Err(named(EntryError::new(FailureCode::ArchiveNameEncoding, text)));
@@ -58,8 +58,8 @@ pub(super) fn validate(
     })
 }
 
-/// Whether the version that is needed to read is one that knows no more than we
-/// do: 1.0 to 4.5, in the lower byte (APPNOTE 4.4.3).
+/// Whether this reader supports the version needed to extract: 1.0 to 4.5, in the lower byte
+/// (APPNOTE 4.4.3).
 pub(super) fn is_known_version(needs: u16) -> bool {
     (10..=45).contains(&needs)
 }
@@ -89,8 +89,8 @@ fn validate_method(common: &Common) -> Result<Method, EntryError> {
     Ok(method)
 }
 
-/// Packed size, expanded size and offset, with the zip64 field (APPNOTE 4.5.3),
-/// which must hold what the record refers to and nothing else.
+/// Compressed size, uncompressed size and offset, taking the zip64 field into account (APPNOTE
+/// 4.5.3). The field must contain exactly the values that the header refers to.
 fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), EntryError> {
     if central.disk != 0 {
         return Err(EntryError::new(FailureCode::ArchiveMultiDisk, "lies in another part of the archive"));
@@ -118,11 +118,12 @@ fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), Entry
     }
 }
 
-/// A directory is one by its name, by its attributes, and by having no content.
+/// Checks that name, attributes and size agree on whether the entry is a directory, and that it is
+/// not a special file.
 fn validate_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), EntryError> {
     let is_directory = name.ends_with('/');
-    // The attributes of DOS, and st_mode of inode(7) above (APPNOTE 4.4.15); both
-    // whatever system is said to have made the entry.
+    // The low bits are DOS attributes, the upper 16 bits `st_mode` of inode(7) (APPNOTE 4.4.15).
+    // Both are checked whatever host system the entry declares.
     const VOLUME_OR_DEVICE: u32 = 0x08 | 0x40;
     const DIRECTORY: u32 = 0x10;
     const REPARSE_POINT: u32 = 0x400;
@@ -130,7 +131,7 @@ fn validate_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), Entry
         0 => None,
         0o100_000 => Some(false),
         0o040_000 => Some(true),
-        // Info-ZIP gives what it reads from a pipe this name and the mode of the pipe.
+        // When it reads from a pipe, Info-ZIP names the entry `-` and stores the pipe's mode.
         0o010_000 if name == "-" => Some(false),
         0o120_000 => return Err(EntryError::new(FailureCode::ArchiveSymlink, "is a symbolic link")),
         _ => return Err(EntryError::new(FailureCode::ArchiveSpecialFile, "is a device, a pipe or a socket")),

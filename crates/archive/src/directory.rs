@@ -1,7 +1,7 @@
-//! The directory, read record by record as its bytes arrive.
+//! The central directory, parsed header by header as its bytes arrive.
 //!
-//! What is held is one record and the entries so far: memory is bounded by
-//! [`ArchiveLimits`], whatever the directory claims.
+//! Only the current header and the entries so far are kept: memory is bounded by [`ArchiveLimits`],
+//! whatever the central directory declares.
 
 use super::central;
 use super::entry::EntryHeader;
@@ -14,16 +14,16 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{ArchiveLimits, display_size};
 use std::collections::HashSet;
 
-/// Bytes of a name in the archive for one byte of its composed UTF-8, at most:
-/// a Hangul syllable of three bytes may be written as three letters of three.
+/// Maximum ratio of a name's bytes in the archive to its bytes in composed UTF-8: a Hangul syllable
+/// of three bytes may be stored as three jamo of three bytes each.
 const RAW_NAME_FACTOR: usize = 3;
 
-/// A directory that is being read.
+/// A central directory being read.
 #[derive(Debug)]
 pub(super) struct Directory {
     ending: EndOfCentralDirectory,
     limits: ArchiveLimits,
-    /// The current record.
+    /// The current header.
     record: Vec<u8>,
     header: Option<Central>,
     entries: Vec<EntryHeader>,
@@ -44,7 +44,7 @@ impl Directory {
         }
     }
 
-    /// The next bytes of the directory.
+    /// Takes the next bytes of the central directory.
     ///
     /// # Errors
     /// `input.archive.*`, naming the entry.
@@ -61,11 +61,8 @@ impl Directory {
         Ok(())
     }
 
-    /// After the last byte: the plan.
+    /// Returns the plan, after the last byte.
     ///
-    /// # Errors
-    /// `input.archive.directory` when a record is cut short or entries are
-    /// missing, `.empty`, `.duplicate_name`, `.overlap`, `.unowned_bytes`, `.trailing_data`.
     pub(super) fn finish(self) -> Result<Plan, Failure> {
         if !self.record.is_empty() {
             return Err(broken("the last record of the directory is cut short"));
@@ -81,7 +78,7 @@ impl Directory {
         let Some(header) = self.header else {
             let header = self.begin()?;
             self.header = Some(header);
-            // A record without name, extra fields and comment is whole already.
+            // A header without name, extra fields and comment is already complete.
             return if header.record_bytes() == CENTRAL_BYTES { self.advance() } else { Ok(()) };
         };
         let number = self.entries.len() as u64 + 1;
@@ -128,7 +125,7 @@ impl Directory {
         Ok(())
     }
 
-    /// An entry `a` that is a file and another `a/b` cannot both be made.
+    /// A file `a` and an entry `a/b` cannot both be created.
     fn no_file_as_directory(&self) -> Result<(), Failure> {
         let files: HashSet<String> =
             self.entries.iter().filter(|f| !f.name.ends_with('/')).map(|f| name::key(&f.name)).collect();

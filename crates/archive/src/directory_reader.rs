@@ -1,4 +1,4 @@
-//! Reading and judging the directory, without I/O.
+//! Reads and validates the central directory, without I/O.
 
 use super::directory::Directory;
 use super::plan::Plan;
@@ -7,9 +7,9 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;
 
-/// Reads and judges the directory. It asks for ranges of the file and is fed
-/// their bytes, in pieces of any size: first the tail, then what of the directory
-/// the tail did not hold.
+/// Reads and validates the central directory. It requests byte ranges of the file and is fed their
+/// bytes in pieces of any size: first the tail, then the part of the central directory that the
+/// tail does not contain.
 #[derive(Debug)]
 pub struct CentralDirectoryReader {
     size: u64,
@@ -22,19 +22,17 @@ enum Stage {
     Tail(Vec<u8>),
     Directory {
         directory: Box<Directory>,
-        /// What is still to be asked for.
+        /// The range still to be requested.
         wanted: Range<u64>,
-        /// What comes after it, from the tail.
+        /// The bytes after `wanted`, from the tail.
         held: Vec<u8>,
     },
     Failed,
 }
 
 impl CentralDirectoryReader {
-    /// Of a file of this size, in bytes.
+    /// Creates a reader for a file of this size, in bytes.
     ///
-    /// # Errors
-    /// `input.archive.truncated` when that is less than any archive has.
     pub fn new(size_bytes: u64, limits: &ArchiveLimits) -> Result<Self, Failure> {
         if size_bytes < crate::records::END_BYTES {
             return Err(Failure::new(
@@ -45,8 +43,8 @@ impl CentralDirectoryReader {
         Ok(Self { size: size_bytes, limits: *limits, stage: Stage::Tail(Vec::new()) })
     }
 
-    /// The bytes wanted next; none when [`CentralDirectoryReader::finish`] may be called. At most
-    /// 64 KiB and some, and then the directory, are asked for.
+    /// The byte range wanted next; `None` when [`CentralDirectoryReader::finish`] may be called. In
+    /// total, this requests slightly more than 64 KiB of tail, and then the central directory.
     pub fn wants(&self) -> Option<Range<u64>> {
         match &self.stage {
             Stage::Tail(tail) => Some(self.tail_at() + tail.len() as u64..self.size),
@@ -55,11 +53,9 @@ impl CentralDirectoryReader {
         }
     }
 
-    /// The next bytes of the wanted range: a prefix of it, of one byte or more.
-    /// The wanted range shrinks from the front. Bytes beyond it are not looked at.
+    /// Takes the next bytes of the wanted range: a prefix of at least one byte. The wanted range
+    /// shrinks from the front. Bytes beyond the range are ignored.
     ///
-    /// # Errors
-    /// `input.archive.*`. Nothing more may be fed then.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Tail(mut tail) => {
@@ -82,10 +78,8 @@ impl CentralDirectoryReader {
         Ok(())
     }
 
-    /// The plan, after everything that was wanted has been fed.
+    /// Returns the plan, after all wanted bytes have been fed.
     ///
-    /// # Errors
-    /// `input.archive.*`; `input.archive.truncated` when bytes are still wanted.
     pub fn finish(self) -> Result<Plan, Failure> {
         match self.stage {
             Stage::Directory { directory, wanted, .. } if wanted.is_empty() => directory.finish(),
@@ -102,7 +96,7 @@ impl CentralDirectoryReader {
         let place = ending.directory.clone();
         let mut directory = Box::new(Directory::new(ending, &self.limits));
         let held_at = self.tail_at().clamp(place.start, place.end);
-        // Saturating: a directory that ends before the tail has nothing in it.
+        // Saturating: the tail holds nothing of a central directory that ends before it.
         let from = held_at.saturating_sub(self.tail_at()) as usize;
         let to = place.end.saturating_sub(self.tail_at()) as usize;
         let held = &tail[from..to];

@@ -1,17 +1,16 @@
-//! The bytes of a name as text.
+//! Decoding of entry names.
 //!
-//! The rule, in this order:
+//! The first rule that matches applies:
 //!
-//! 1. With the UTF-8 flag (APPNOTE 4.4.4, bit 11) the name is UTF-8.
-//! 2. Without it, bytes that are UTF-8 are UTF-8. Info-ZIP and macOS write it so.
-//! 3. Else bytes that are CP949 throughout, with at least one pair of KS X 1001's
-//!    rows of Hangul (lead B0 to C8, trail A1 to FE), are CP949. Korean Windows
-//!    writes it so. In CP437 those leads are frames and shades, which no file
-//!    name has.
-//! 4. Else they are CP437 (APPNOTE D.1).
+//! 1. If the UTF-8 flag is set (APPNOTE 4.4.4, bit 11), the name is UTF-8.
+//! 2. Valid UTF-8 is UTF-8. Info-ZIP and macOS write it without the flag.
+//! 3. Valid CP949 with at least one character of the Hangul rows of KS X 1001 (lead B0 to C8, trail
+//!    A1 to FE) is CP949, which Korean Windows writes. In CP437 these lead bytes are box-drawing
+//!    and shade characters, which do not occur in file names.
+//! 4. Anything else is CP437 (APPNOTE D.1).
 //!
-//! A Unicode path field (APPNOTE 4.6.9) takes no part in the choice, but must say
-//! the same as one of the readings. The text is then brought to NFC.
+//! A Unicode path field (APPNOTE 4.6.9) does not select the rule, but must agree with one of the
+//! readings. The text is then normalised to NFC.
 
 use super::extra;
 use crate::entry_error::EntryError;
@@ -19,7 +18,7 @@ use cadmill_core::domain::failure::FailureCode;
 use encoding_rs::EUC_KR;
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// The name as text in NFC.
+/// Decodes a name to NFC.
 ///
 /// # Errors
 /// `input.archive.name_encoding`.
@@ -37,7 +36,7 @@ pub(super) fn decode(raw: &[u8], is_utf8: bool, unicode_path: Option<&[u8]>) -> 
     if agrees { Ok(nfc(path)) } else { Err(refuse("has another name in its Unicode path field")) }
 }
 
-/// The text in Unicode's composed form.
+/// The text in NFC.
 pub(super) fn nfc(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
@@ -58,7 +57,7 @@ fn cp949(raw: &[u8]) -> Option<String> {
     EUC_KR.decode_without_bom_handling_and_without_replacement(raw).map(Into::into)
 }
 
-/// Whether one of the pairs is of rows 16 to 40 of KS X 1001. The bytes are CP949.
+/// Whether any byte pair is in rows 16 to 40 of KS X 1001. The input must be valid CP949.
 fn has_hangul_row(raw: &[u8]) -> bool {
     let mut rest = raw;
     while let Some((&lead, after)) = rest.split_first() {
@@ -108,7 +107,7 @@ mod tests {
         // "도면.dxf" and "가나다" in CP949.
         assert_eq!(legacy(b"\xb5\xb5\xb8\xe9.dxf"), "도면.dxf");
         assert_eq!(legacy(b"\xb0\xa1\xb3\xaa\xb4\xd9/a.shp"), "가나다/a.shp");
-        // 똠방 has a syllable beyond KS X 1001 beside one within.
+        // 똠방 has one syllable outside KS X 1001 and one inside.
         assert_eq!(legacy(b"\x8c\x63\xb9\xe6.obj"), "똠방.obj");
         assert_eq!(legacy(b"Gr\x81\xe1e.dxf"), "Grüße.dxf");
         assert_eq!(legacy(b"Stra\xe1e.dxf"), "Straße.dxf");
@@ -137,7 +136,7 @@ mod tests {
         let read = |raw: &[u8], data: &[u8]| decode(raw, false, Some(data)).ok();
         let raw = b"\xb5\xb5\xb8\xe9.dxf";
         assert_eq!(read(raw, &field(1, raw, "도면.dxf".as_bytes())).as_deref(), Some("도면.dxf"));
-        // It may settle what the rule would read otherwise: 뷁 alone.
+        // The field can select a reading that the rule would not: 뷁 alone.
         assert_eq!(read(b"\x94\xee", &field(1, b"\x94\xee", "뷁".as_bytes())).as_deref(), Some("뷁"));
         assert_eq!(
             read(b"Stra\xe1e", &field(1, b"Stra\xe1e", "Straße".as_bytes())).as_deref(),

@@ -1,10 +1,9 @@
-//! The end of an archive: where the directory is, and how many entries it has.
+//! The end of an archive: where the central directory is, and how many entries it has.
 //!
-//! Readers differ in how they look for the end record, so there must be one way
-//! only to read it: it reaches exactly to the end of the file, nothing else in
-//! its comment or before it could be taken for it, and the zip64 record, if there
-//! is one, lies directly before its locator and says the same (APPNOTE 4.3.14 to
-//! 4.3.16).
+//! Readers differ in how they search for the end of central directory record, so there must be only
+//! one way to read it. The record ends exactly at the end of the file. Nothing before it or in its
+//! comment can be taken for another one. The zip64 record, if present, lies directly before its
+//! locator and agrees with the end record (APPNOTE 4.3.14 to 4.3.16).
 
 use crate::records::{
     CENTRAL, CENTRAL_BYTES, END, END_BYTES, END64_BYTES, End, End64, LOCATOR_BYTES, Locator, MAX_COMMENT,
@@ -14,22 +13,24 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;
 
-/// The bytes at the end of a file in which every record of the end lies.
+/// Number of bytes at the end of a file that contain all end records.
 pub(super) const TAIL_BYTES: u64 = END_BYTES + MAX_COMMENT + LOCATOR_BYTES + END64_BYTES;
 
-/// Bytes of a directory beyond those that its entries may need.
+/// Allowance for the central directory's size, in bytes, on top of the allowance per entry.
 const DIRECTORY_SLACK: u64 = 1 << 20;
-/// Bytes that one entry may need in the directory, on average: name, extra fields, comment.
+/// Allowance per entry in the central directory, in bytes, on average: name, extra fields and
+/// comment.
 const DIRECTORY_BYTES_PER_ENTRY: u64 = 4 << 10;
 
-/// Where the directory lies and what it is said to hold.
+/// Where the central directory lies, and its declared number of entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EndOfCentralDirectory {
     pub(super) directory: Range<u64>,
     pub(super) entries: u64,
 }
 
-/// Reads the end. `tail` is the last [`TAIL_BYTES`] of a file of `size` bytes, or all of it.
+/// Parses the end records. `tail` is the last [`TAIL_BYTES`] of a file of `size` bytes, or the
+/// whole file.
 ///
 /// # Errors
 /// `input.archive.truncated`, `.trailing_data`, `.ambiguous_end`, `.multi_disk`,
@@ -46,7 +47,7 @@ pub(super) fn read(tail: &[u8], size: u64, limits: &ArchiveLimits) -> Result<End
     said.validate_place(tail, start)
 }
 
-/// The place of the only end record.
+/// Position of the only end record.
 fn find(tail: &[u8]) -> Result<usize, Failure> {
     let all: Vec<usize> =
         tail.windows(END.len()).enumerate().filter(|(_, w)| *w == END).map(|(at, _)| at).collect();
@@ -76,12 +77,12 @@ fn locator(tail: &[u8], end_at: usize) -> Option<Locator> {
     Locator::parse(tail.get(end_at.checked_sub(LOCATOR_BYTES as usize)?..)?)
 }
 
-/// What the end says of the directory, in one form with and without zip64.
+/// What the end records say about the central directory, with or without zip64.
 struct RawEocd {
     entries: u64,
     bytes: u64,
     at: u64,
-    /// Where the records of the end begin, which is where the directory must end.
+    /// Where the end records begin, which is where the central directory must end.
     end_at: u64,
 }
 
@@ -121,8 +122,9 @@ fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -
     if locator.disk != 0 || locator.disks != 1 || wide.disk != 0 || wide.directory_disk != 0 {
         return Err(multi_disk());
     }
-    // Each number is the same in both records, or referred to the wide one. Info-ZIP
-    // writes the record without need when it reads from a pipe: then all are the same.
+    // Each field is equal in both records, or is the marker that refers to the zip64 record.
+    // Info-ZIP writes a zip64 record unnecessarily when it reads from a pipe; all fields are equal
+    // then.
     let same = |narrow: u64, max: u64, wide: u64| narrow == max || narrow == wide;
     let agree = same(end.disk.into(), MAX16.into(), 0)
         && same(end.directory_disk.into(), MAX16.into(), 0)
@@ -168,7 +170,7 @@ impl RawEocd {
         Ok(())
     }
 
-    /// The directory ends where the records of the end begin.
+    /// Checks that the central directory ends where the end records begin.
     fn validate_place(&self, tail: &[u8], start: u64) -> Result<EndOfCentralDirectory, Failure> {
         let end = self.at.checked_add(self.bytes);
         if end == Some(self.end_at) {
@@ -177,7 +179,7 @@ impl RawEocd {
         if end.is_none_or(|end| end > self.end_at) {
             return Err(directory("the directory would reach into the records after it"));
         }
-        // Where it would be if something had been put before the archive.
+        // Where the central directory would be if bytes had been prepended to the archive.
         let moved = self.end_at.checked_sub(self.bytes + start).and_then(|at| tail.get(at as usize..));
         if moved.is_some_and(|bytes| self.bytes > 0 && bytes.starts_with(&CENTRAL)) {
             let message = "bytes that are not part of the archive lie before it";

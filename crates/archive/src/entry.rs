@@ -1,13 +1,13 @@
-//! One entry of a judged directory.
+//! One entry of a validated central directory.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A directory or file of an archive, as its directory declares it.
+/// A file or directory in an archive, as declared by the central directory.
 ///
-/// - The name is relative, without `..`, in NFC, with `/` between the parts and
-///   at the end of a directory.
-/// - The segment holds local header, data and data descriptor, and no other byte.
+/// - The name is relative, without `..`, in NFC, with `/` as the separator and at the end of a
+///   directory.
+/// - The segment contains the local header, the data and the data descriptor, and no other bytes.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub(super) facts: Arc<EntryHeader>,
@@ -16,9 +16,9 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryHeader {
     pub(super) name: String,
-    /// The name as its bytes are in the archive.
+    /// The name's bytes as stored in the archive.
     pub(super) raw_name: Box<[u8]>,
-    /// Whether the directory has a Unicode path field for it.
+    /// Whether the central directory has a Unicode path field for the entry.
     pub(super) has_unicode_path: bool,
     pub(super) method: Method,
     /// The general purpose flags (APPNOTE 4.4.4).
@@ -45,12 +45,12 @@ impl Method {
     }
 }
 
-/// Flags that an entry may have (APPNOTE 4.4.4): two that tell how hard deflate
-/// tried, the data descriptor, UTF-8.
 pub(super) const FLAG_DESCRIPTOR: u16 = 1 << 3;
 pub(super) const FLAG_UTF8: u16 = 1 << 11;
+/// Flags that an entry may have (APPNOTE 4.4.4): the two deflate compression level bits, data
+/// descriptor, and UTF-8.
 pub(super) const FLAGS_KNOWN: u16 = 0b110 | FLAG_DESCRIPTOR | FLAG_UTF8;
-/// Flags that tell of encryption: of the content, strong, of the headers.
+/// Encryption flags: content, strong encryption, masked headers.
 pub(super) const FLAGS_ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 
 impl EntryHeader {
@@ -60,22 +60,22 @@ impl EntryHeader {
 }
 
 impl Entry {
-    /// The name: decoded, in NFC, relative; that of a directory ends with `/`.
+    /// The name: decoded, in NFC, relative. A directory's name ends with `/`.
     pub fn name(&self) -> &str {
         &self.facts.name
     }
 
-    /// Whether it is a directory.
+    /// Whether the entry is a directory.
     pub fn is_directory(&self) -> bool {
         self.facts.name.ends_with('/')
     }
 
-    /// Size of the content that the directory declares, in bytes.
+    /// Uncompressed size declared by the central directory, in bytes.
     pub fn expanded_bytes(&self) -> u64 {
         self.facts.expanded
     }
 
-    /// Where local header, data and data descriptor lie in the file.
+    /// Byte range of the local header, data and data descriptor in the file.
     pub fn segment(&self) -> Range<u64> {
         self.facts.segment.clone()
     }

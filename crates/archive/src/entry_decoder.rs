@@ -1,4 +1,4 @@
-//! Expanding one entry, without I/O.
+//! Decompression of one entry, without I/O.
 
 use super::entry::{Entry, EntryHeader, Method};
 use super::local_header::{self, Descriptor, Remainder, mismatch};
@@ -8,27 +8,27 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::sync::Arc;
 
-/// Expands one entry. It is fed the bytes of the segment in order, in pieces of
-/// any size, and gives the content as it comes.
+/// Decompresses one entry. The bytes of the segment are passed in order, in pieces of any size; the
+/// content is returned as it becomes available.
 ///
-/// Nothing that it gave holds before [`Decoder::finish`] says so.
+/// The content must not be trusted until [`Decoder::finish`] succeeds.
 #[derive(Debug)]
 pub struct Decoder {
     facts: Arc<EntryHeader>,
     stage: Stage,
-    /// The record that is being read: fixed part and extra fields of the local
-    /// header, later the data descriptor.
+    /// The record being read: the fixed part, then the name and extra fields of the local header,
+    /// later the data descriptor.
     record: Vec<u8>,
     content: Content,
     descriptor: Option<Descriptor>,
 }
 
-/// What one step did, in bytes. Neither: more input is needed.
+/// Progress of one step, in bytes. If both are zero, more input is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Step {
-    /// Taken from the front of the input.
+    /// Consumed from the front of the input.
     pub consumed: usize,
-    /// Put at the front of the output.
+    /// Written to the front of the output.
     pub produced: usize,
 }
 
@@ -36,7 +36,7 @@ pub struct Step {
 enum Stage {
     /// The fixed part of the local header.
     Header,
-    /// Its name and extra fields.
+    /// The name and extra fields of the local header.
     Variable(Common, Remainder),
     Data,
     Descriptor(Descriptor),
@@ -44,10 +44,10 @@ enum Stage {
     Failed,
 }
 
-/// The content so far.
+/// State of the content so far.
 #[derive(Debug)]
 struct Content {
-    /// Without it the content is stored.
+    /// `None` if the content is stored.
     inflater: Option<Decompress>,
     crc: crc32fast::Hasher,
     packed_left: u64,
@@ -55,7 +55,7 @@ struct Content {
 }
 
 impl Decoder {
-    /// For this entry; it owns what it needs.
+    /// Creates a decoder for this entry, independent of the entry's lifetime.
     pub fn new(entry: &Entry) -> Self {
         let facts = Arc::clone(&entry.facts);
         let content = Content {
@@ -68,11 +68,9 @@ impl Decoder {
         Self { facts, stage: Stage::Header, record, content, descriptor: None }
     }
 
-    /// Takes input and gives output, of each as much as there is and fits. The
-    /// output must have room for a byte at least.
+    /// Consumes input and produces output, as much of each as possible. The output must have room
+    /// for at least one byte.
     ///
-    /// # Errors
-    /// `input.archive.*`, naming the entry. No step may follow.
     pub fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Failure> {
         self.advance(input, output).map_err(|why| {
             self.stage = Stage::Failed;
@@ -80,13 +78,13 @@ impl Decoder {
         })
     }
 
-    /// After the last byte of the segment: holds if header, content, CRC-32, sizes
-    /// and descriptor have held and no byte is left over.
+    /// Call after the last byte of the segment. Succeeds if header, content, CRC-32, sizes and
+    /// descriptor are valid and no bytes are left over.
     ///
     /// # Errors
     /// `input.archive.*`, naming the entry.
     pub fn finish(mut self) -> Result<(), Failure> {
-        // A deflate stream may have ended in the last step without having told yet.
+        // A deflate stream may have ended in the last step without having reported it yet.
         self.step(&[], &mut [0])?;
         match self.stage {
             Stage::Done => Ok(()),
@@ -121,7 +119,7 @@ impl Decoder {
         }
     }
 
-    /// Adds input to the record until it has so many bytes; whether it has.
+    /// Appends input to the record up to this many bytes; returns whether the record is complete.
     fn collect(&mut self, input: &[u8], bytes: usize, step: &mut Step) -> bool {
         let taken = (bytes - self.record.len()).min(input.len());
         self.record.extend_from_slice(&input[..taken]);
@@ -129,7 +127,7 @@ impl Decoder {
         self.record.len() == bytes
     }
 
-    /// Judges what the stage has read.
+    /// Checks what the stage has read.
     fn next_stage(&mut self) -> Result<Stage, EntryError> {
         match self.stage {
             Stage::Header => {
@@ -160,7 +158,7 @@ impl Decoder {
 }
 
 impl Content {
-    /// Expands on; whether the content is whole.
+    /// Decompresses more; returns whether the content is complete.
     fn expand(&mut self, input: &[u8], output: &mut [u8], step: &mut Step) -> Result<bool, EntryError> {
         let input = &input[..input.len().min(usize::try_from(self.packed_left).unwrap_or(usize::MAX))];
         let output = &mut output[step.produced..];
@@ -184,7 +182,7 @@ impl Content {
         step: &mut Step,
     ) -> Result<bool, EntryError> {
         loop {
-            // When all the content is there, the stream must end without more of it.
+            // Once all content is produced, the stream must end without producing more.
             let is_full = self.expanded_left == 0;
             if !is_full && output.is_empty() {
                 return Ok(false);
@@ -224,7 +222,8 @@ impl Content {
         Ok((status, taken, given))
     }
 
-    /// Nothing moves although there is room: more input is needed, if there is any.
+    /// No progress although there is room in the output: more input is needed, or the data is
+    /// damaged.
     fn stalled(&self) -> Result<bool, EntryError> {
         if self.packed_left > 0 {
             return Ok(false);
@@ -240,7 +239,7 @@ impl Content {
         step.produced += given.len();
     }
 
-    /// Judges the whole content.
+    /// Checks the complete content.
     fn validate(&self, facts: &EntryHeader) -> Result<(), EntryError> {
         let refuse = |code, text: &'static str| Err(EntryError::new(code, text));
         if self.packed_left > 0 {

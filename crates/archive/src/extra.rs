@@ -1,18 +1,18 @@
-//! Extra fields (APPNOTE 4.5): parsed exactly, each at most once.
+//! Extra fields (APPNOTE 4.5): parsed strictly, each id at most once.
 //!
-//! Most tell of times and owners and are passed over. Those that would change
-//! what an entry is, in the eyes of a reader that knows them, are refused.
+//! Most hold timestamps and owners and are ignored. Fields that change the meaning of an entry for
+//! readers that support them are rejected.
 
 use crate::entry_error::EntryError;
 use crate::records::{u16_at, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
 
-/// 4.5.3: sizes and offset in 64 bits.
+/// 4.5.3: 64-bit sizes and offset.
 const ZIP64: u16 = 0x0001;
 /// 4.6.9: the name in UTF-8.
 const UNICODE_PATH: u16 = 0x7075;
 
-/// The fields of one header that matter.
+/// The relevant fields of one header.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Extra<'a> {
     pub(super) zip64: Option<&'a [u8]>,
@@ -20,18 +20,18 @@ pub(super) struct Extra<'a> {
 }
 
 impl<'a> Extra<'a> {
-    /// Reads all fields.
+    /// Parses all fields.
     ///
     /// # Errors
-    /// `input.archive.extra_field`: bytes that are no field, an id twice, a field
-    /// that changes the meaning; `input.archive.encrypted`, `.symlink`.
+    /// `input.archive.extra_field` for bytes that do not parse, a repeated id, or a field that
+    /// changes the entry's meaning; `input.archive.encrypted`, `.special_file`, `.symlink`.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, EntryError> {
         let mut extra = Self::default();
         let mut rest = bytes;
         while !rest.is_empty() {
             let (id, data, after) =
                 field(rest).ok_or_else(|| refuse("has extra fields that do not parse"))?;
-            // Looked for among those before: an archive rarely has more than three.
+            // A linear search of the earlier fields: an archive rarely has more than three.
             if ids(&bytes[..bytes.len() - rest.len()]).any(|earlier| earlier == id) {
                 return Err(refuse("has the same extra field twice"));
             }
@@ -63,12 +63,12 @@ fn ids(mut bytes: &[u8]) -> impl Iterator<Item = u16> {
 
 fn validate(id: u16, data: &[u8]) -> Result<(), EntryError> {
     match id {
-        // 4.5.12 strong encryption, and the AES of WinZip.
+        // 4.5.12 strong encryption, and WinZip AES.
         0x0017 | 0x9901 => Err(EntryError::new(FailureCode::ArchiveEncrypted, "is encrypted")),
-        // Reserved for the encoding of names; patches (4.5.14); the streaming
-        // format of libarchive, which has attributes of its own.
+        // Reserved for the encoding of names; patches (4.5.14); libarchive's streaming format,
+        // which has its own attributes.
         0x0008 | 0x000f | 0x6c78 => Err(refuse("has an extra field that changes what it is")),
-        // 4.5.7: a link's target or a device's number follows the twelve bytes of times and owner.
+        // 4.5.7: a link target or device number follows the twelve bytes of times and owner.
         0x000d if data.len() > 12 => Err(EntryError::new(
             FailureCode::ArchiveSpecialFile,
             "is a link or a device by its Unix extra field",
@@ -81,10 +81,11 @@ fn validate(id: u16, data: &[u8]) -> Result<(), EntryError> {
     }
 }
 
-/// The name in a Unicode path field, if it belongs to this raw name.
+/// The name in a Unicode path field, if the field belongs to this raw name.
 ///
 /// # Errors
-/// `input.archive.name_encoding`: another version, the CRC-32 of another name, no UTF-8.
+/// `input.archive.name_encoding` if the version is unknown, the CRC-32 is that of another name, or
+/// the name is not UTF-8.
 pub(super) fn unicode_path<'a>(data: &'a [u8], raw: &[u8]) -> Result<&'a str, EntryError> {
     let encoding = |text| EntryError::new(FailureCode::ArchiveNameEncoding, text);
     let (head, name) =
@@ -98,7 +99,7 @@ pub(super) fn unicode_path<'a>(data: &'a [u8], raw: &[u8]) -> Result<&'a str, En
     std::str::from_utf8(name).map_err(|_| encoding("has a Unicode path field that is not UTF-8"))
 }
 
-/// Takes the numbers of a zip64 field (4.5.3) in their order.
+/// Reads the values of a zip64 field (4.5.3) in order.
 pub(super) struct Zip64<'a>(&'a [u8]);
 
 impl<'a> Zip64<'a> {

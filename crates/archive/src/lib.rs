@@ -1,7 +1,7 @@
-//! Reading zip archives that come from strangers.
+//! Reading zip archives from untrusted sources.
 //!
-//! The core does no I/O, so that one reader serves a local file and an object
-//! that is still being downloaded:
+//! The core does no I/O, so the same reader works on a local file and on an object that is still
+//! being downloaded:
 //!
 //! ```text
 //! CentralDirectoryReader   tail -> EOCD records -> central directory, in pieces   => Plan
@@ -9,14 +9,14 @@
 //! Decoder                  one segment: local header -> content -> descriptor   => content, or a refusal
 //! ```
 //!
-//! The whole directory is judged before a byte of an entry is asked for; a decoder
-//! then holds the local header, the content and the descriptor against it. Nothing
-//! may be shown to an engine until every decoder has said that all held.
+//! The whole central directory is validated before any byte of an entry is requested. A decoder
+//! then checks the local header, the content and the descriptor against it. An engine must not see
+//! any content until every decoder has finished without an error.
 //!
-//! It refuses what two readers could read in two ways, and what no design file
-//! needs: docs/ARCHIVES.md lists the rules, the tolerances and their reasons, and
-//! docs/adr/0009-archive-reader.md why the reader is our own. Compression itself
-//! is left to [`flate2`], with zlib-rs below.
+//! The reader rejects archives that two readers could interpret differently, and features that no
+//! design file needs. docs/ARCHIVES.md lists the rules, the tolerances and their reasons, and
+//! docs/adr/0009-archive-reader.md explains why cadmill has its own reader. Decompression is left
+//! to [`flate2`] with its zlib-rs backend.
 
 #![forbid(unsafe_code)]
 

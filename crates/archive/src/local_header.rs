@@ -1,7 +1,7 @@
-//! The local header and the data descriptor of an entry, held against the directory.
+//! Checks an entry's local header and data descriptor against the central directory.
 //!
-//! A reader that streams believes these, a reader that seeks believes the
-//! directory: they must say the same (APPNOTE 4.3.7, 4.3.9).
+//! Streaming readers rely on the local header, seeking readers on the central directory, so the two
+//! must agree (APPNOTE 4.3.7, 4.3.9).
 
 use super::central::is_known_version;
 use super::encoding;
@@ -11,7 +11,7 @@ use crate::entry_error::EntryError;
 use crate::records::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
 
-/// What the fixed part of a local header leaves to be read.
+/// What remains to be read after the fixed part of a local header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remainder {
     pub(super) extra_bytes: usize,
@@ -19,7 +19,7 @@ pub(super) struct Remainder {
     pub(super) descriptor_bytes: u64,
 }
 
-/// Judges the fixed part.
+/// Checks the fixed part.
 ///
 /// # Errors
 /// `input.archive.header_mismatch`, `.version`, `.overlap`, `.unowned_bytes`.
@@ -39,7 +39,7 @@ pub(super) fn validate(local: &Common, facts: &EntryHeader) -> Result<Remainder,
     }
     let before_data = LOCAL_BYTES as u64 + facts.raw_name.len() as u64 + u64::from(local.extra_bytes);
     let length = facts.segment.end - facts.segment.start;
-    // Header, data and what is left for the descriptor: they are the whole segment.
+    // Header, data and descriptor must fill the whole segment.
     let Some(descriptor_bytes) = length.checked_sub(before_data).and_then(|l| l.checked_sub(facts.packed))
     else {
         return Err(EntryError::new(FailureCode::ArchiveOverlap, "reaches into what follows it"));
@@ -47,8 +47,7 @@ pub(super) fn validate(local: &Common, facts: &EntryHeader) -> Result<Remainder,
     Ok(Remainder { extra_bytes: local.extra_bytes.into(), descriptor_bytes })
 }
 
-/// Judges the rest, once the extra fields are there. The answer is the form of
-/// the data descriptor.
+/// Checks the rest, once the extra fields have been read. Returns the form of the data descriptor.
 ///
 /// # Errors
 /// `input.archive.header_mismatch`, `.stored_descriptor`, `.extra_field`,
@@ -70,8 +69,8 @@ pub(super) fn validate_extra(
         }
     }
     let (packed, expanded) = sizes(local, &fields)?;
-    // Where a descriptor follows, what was not known yet may be zero. Info-ZIP and
-    // libarchive write the sizes that they know all the same.
+    // If a descriptor follows, values that were not yet known may be zero. Info-ZIP and libarchive
+    // still write the sizes that they know.
     let same = |said: u64, is: u64| said == is || (facts.has_descriptor() && said == 0);
     if !same(local.crc.into(), facts.crc.into()) {
         return Err(mismatch("a checksum"));
@@ -86,9 +85,8 @@ pub(super) fn validate_extra(
     Descriptor::of(facts, fields.zip64.is_some(), descriptor_bytes)
 }
 
-/// Packed and expanded size. A local header refers to both of the zip64 field or
-/// to neither (APPNOTE 4.5.3). Whether there is need is not asked: what reads
-/// from a pipe cannot know.
+/// Compressed and uncompressed size. A local header must refer to both zip64 sizes or to neither
+/// (APPNOTE 4.5.3). The sizes need not be large: a writer that reads from a pipe cannot know them.
 fn sizes(local: &Common, fields: &Extra<'_>) -> Result<(u64, u64), EntryError> {
     let refuse = |text: &'static str| EntryError::new(FailureCode::ArchiveZip64, text);
     match (local.packed, local.expanded, fields.zip64) {
@@ -114,9 +112,8 @@ pub(super) struct Descriptor {
 }
 
 impl Descriptor {
-    /// By the bytes that are there for it. The sizes have 64 bits where the local
-    /// header has a zip64 field, or where they need them; Java and Go leave the
-    /// field out.
+    /// Derives the form from the number of bytes available. The sizes are 64-bit if the local
+    /// header has a zip64 field, or if they do not fit in 32 bits; Java and Go omit the field.
     fn of(facts: &EntryHeader, has_zip64: bool, bytes: u64) -> Result<Option<Self>, EntryError> {
         if !facts.has_descriptor() {
             return if bytes == 0 { Ok(None) } else { Err(unowned()) };
@@ -142,7 +139,7 @@ impl Descriptor {
         }
     }
 
-    /// Judges the descriptor. `bytes` are as many as [`Descriptor::bytes`] says.
+    /// Checks the descriptor. `bytes` must have the length [`Descriptor::bytes`].
     ///
     /// # Errors
     /// `input.archive.header_mismatch`.
@@ -167,7 +164,7 @@ fn unowned() -> EntryError {
     EntryError::new(FailureCode::ArchiveUnownedBytes, "is followed by bytes that no record owns")
 }
 
-/// Where header, descriptor and directory differ.
+/// A field that differs between local header or descriptor and central directory.
 pub(super) fn mismatch(what: &str) -> EntryError {
     let text = format!("has {what} in the archive that contradicts the directory");
     EntryError::new(FailureCode::ArchiveHeaderMismatch, text)

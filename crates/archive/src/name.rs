@@ -1,4 +1,4 @@
-//! Names of entries: relative, plain, and the same on every system.
+//! Entry names: relative, plain, and the same on every system.
 
 use super::encoding::nfc;
 use crate::entry_error::{EntryError, reorders};
@@ -7,11 +7,8 @@ use cadmill_core::domain::limits::ArchiveLimits;
 use icu_casemap::CaseMapperBorrowed;
 use std::collections::HashMap;
 
-/// Judges a decoded name, which may then be made in the workspace.
+/// Checks a decoded name, so that it can be created in the workspace.
 ///
-/// # Errors
-/// `input.archive.path_escape` for a name that leads elsewhere, on this system or
-/// another; `input.archive.name` for any other that no file should have.
 pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), EntryError> {
     let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveName, text));
     let escape = |text: &'static str| Err(EntryError::new(FailureCode::ArchivePathEscape, text));
@@ -41,34 +38,33 @@ pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), EntryError
     if parts.iter().any(|&part| part.is_empty() || part == ".") {
         return refuse("has an empty part or '.' in its name");
     }
-    // NAME_MAX of Linux file systems.
+    // `NAME_MAX` of Linux file systems.
     if parts.iter().any(|part| part.len() > 255) {
         return refuse("has a part of more than 255 bytes in its name");
     }
     Ok(())
 }
 
-/// The names of an archive that is to be written, by the rules for those that are read:
-/// what cadmill hands out, cadmill takes, and so does every other reader.
+/// The names of an archive to be written, under the rules for archives that are read: cadmill and
+/// every other reader can read what cadmill writes.
 #[derive(Debug, Default)]
 pub struct Names {
     limits: ArchiveLimits,
-    /// The files and the directories above them, by [`key`]: the name as it is written,
-    /// and whether it is a file.
+    /// The files and their parent directories, by [`key`]: the original name, and whether it is a
+    /// file.
     taken: HashMap<String, (String, bool)>,
 }
 
 impl Names {
-    /// Takes the name of one more file.
+    /// Adds the name of a file.
     ///
-    /// # Errors
-    /// Why it cannot be in the archive, to follow "a file that".
     pub fn take(&mut self, name: &str) -> Result<(), String> {
         check(name, &self.limits).map_err(|why| why.text().to_owned())?;
         if name.ends_with('/') {
             return Err("has the name of a directory".to_owned());
         }
-        // Each directory, too: one system's `A/x` and `a/y` are two directories, another's one.
+        // Directories are checked too: `A/x` and `a/y` are in two directories on one system and in
+        // the same directory on another.
         let ends = name.match_indices('/').map(|(at, _)| at);
         for directory in ends.map(|at| &name[..at]) {
             let there = self.taken.entry(key(directory)).or_insert_with(|| (directory.to_owned(), false));
@@ -85,8 +81,8 @@ impl Names {
     }
 }
 
-/// The name, with a low line for whatever a part of a name in an archive may not have.
-/// The rest stays as it is, so that a name that is fit is not changed.
+/// The name with every character that is not allowed in a path component replaced by `_`. A valid
+/// name is not changed.
 pub fn fit(part: &str) -> String {
     let is_drive = part.as_bytes().get(1) == Some(&b':') && part.as_bytes()[0].is_ascii_alphabetic();
     let unfit = |(at, c): (usize, char)| {
@@ -95,8 +91,8 @@ pub fn fit(part: &str) -> String {
     part.char_indices().map(|(at, c)| if unfit((at, c)) { '_' } else { c }).collect()
 }
 
-/// The form of a name in which two names that some system takes for one are
-/// equal: case folded, composed, without the slash of a directory.
+/// A form that is equal for names that some system treats as the same: case-folded, composed,
+/// without the trailing slash of a directory.
 pub(super) fn key(name: &str) -> String {
     let folded = CaseMapperBorrowed::new().fold_string(name.trim_end_matches('/'));
     nfc(&folded)

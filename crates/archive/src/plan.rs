@@ -1,4 +1,4 @@
-//! A judged directory, as the plan by which the archive is read.
+//! A validated central directory, as the plan for reading the archive.
 
 use super::entry::{Entry, EntryHeader};
 use crate::entry_error::{EntryError, shown};
@@ -7,12 +7,13 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes of a data descriptor: without signature and in 32 bits, with it and in 64 (APPNOTE 4.3.9).
+/// Size of a data descriptor, in bytes: from 32-bit without signature to 64-bit with signature
+/// (APPNOTE 4.3.9).
 const DESCRIPTOR_LEAST: u64 = 12;
 const DESCRIPTOR_MOST: u64 = 24;
 
-/// The entries in offset order. Their segments tile the file from its first byte
-/// to the directory, without gap or overlap.
+/// The entries in offset order. Their segments cover the file from its first byte to the central
+/// directory, without gaps or overlaps.
 #[derive(Debug, Clone)]
 pub struct Plan {
     entries: Vec<Entry>,
@@ -21,7 +22,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Puts the entries in order and gives each its segment.
+    /// Sorts the entries and assigns each its segment.
     ///
     /// # Errors
     /// `input.archive.empty`, `.overlap`, `.unowned_bytes`, `.trailing_data`.
@@ -56,7 +57,7 @@ impl Plan {
         &self.entries
     }
 
-    /// Names of the entries, in offset order; those of directories end with `/`.
+    /// Names of the entries, in offset order; names of directories end with `/`.
     pub fn names(&self) -> Vec<&str> {
         self.entries.iter().map(Entry::name).collect()
     }
@@ -66,20 +67,20 @@ impl Plan {
         self.entries.iter().filter(|e| !e.is_directory()).count() as u64
     }
 
-    /// Sum of the expanded sizes that the directory declares, in bytes.
+    /// Sum of the uncompressed sizes that the central directory declares, in bytes.
     pub fn expanded_bytes(&self) -> u64 {
         self.expanded
     }
 
-    /// Where the segments lie: from the first byte to the directory.
+    /// Byte range of all segments: from the first byte to the central directory.
     pub fn body(&self) -> Range<u64> {
         0..self.directory_at
     }
 }
 
-/// Each segment ends where the next begins, the last where the directory does. The
-/// length must be one that header, data and descriptor can have; the local header
-/// then says exactly.
+/// Each segment ends where the next one begins, the last at the central directory. The length must
+/// be possible for header, data and descriptor; the exact length is checked when the local header
+/// is read.
 fn tile(facts: &mut [EntryHeader], directory_at: u64) -> Result<(), Failure> {
     for at in 0..facts.len() {
         let end = facts.get(at + 1).map_or(directory_at, |next| next.segment.start);
@@ -108,7 +109,7 @@ fn neighbour(facts: &[EntryHeader], at: usize) -> String {
     facts.get(at + 1).map_or("the directory".to_owned(), |next| format!("entry '{}'", shown(&next.name)))
 }
 
-/// The lengths that the segment of an entry can have.
+/// Possible lengths of an entry's segment.
 fn lengths(facts: &EntryHeader) -> Range<u64> {
     let (least, most) = match facts.has_descriptor() {
         true => (DESCRIPTOR_LEAST, DESCRIPTOR_MOST),

@@ -1,4 +1,4 @@
-//! What holds for every input.
+//! Properties that hold for every input.
 
 use super::table::limits;
 use super::tests::{Feeding, read_all};
@@ -12,7 +12,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A good entry of any of the forms that the generator knows.
+/// A valid entry, of any form that the generator can produce.
 fn member(name: String) -> impl Strategy<Value = (String, Vec<u8>, Member)> {
     (content(), 0..6).prop_map(move |(content, form)| {
         let deflated = Member::deflated(&name, &content);
@@ -41,31 +41,31 @@ fn archive() -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
 }
 
 proptest! {
-    /// What is written is what is read, in pieces of any size.
+    /// What is read equals what was written, whatever the size of the pieces.
     #[test]
     fn good_archives_are_read_as_they_are((expected, bytes) in archive(), piece in 1usize..5000) {
         prop_assert_eq!(&read_all(&bytes, &limits(), Feeding::Whole).unwrap(), &expected);
         prop_assert_eq!(&read_all(&bytes, &limits(), Feeding::Pieces(piece)).unwrap(), &expected);
     }
 
-    /// No bit of a good archive can be flipped so that other content comes out.
+    /// No single flipped bit in a valid archive yields different content.
     #[test]
     fn a_flipped_bit_changes_no_content((expected, bytes) in archive(), at in any::<prop::sample::Index>(), bit in 0..8) {
         let mut flipped = bytes.clone();
         flipped[at.index(bytes.len())] ^= 1u8 << bit;
-        // Times, comments and the like may change without harm.
+        // Timestamps, comments and similar fields may change without effect.
         if let Ok(read) = read_all(&flipped, &limits(), Feeding::Whole) {
             prop_assert_eq!(read, expected);
         }
     }
 
-    /// Every cut is noticed.
+    /// Every truncation is detected.
     #[test]
     fn no_prefix_is_an_archive((_, bytes) in archive(), at in any::<prop::sample::Index>()) {
         prop_assert!(read_all(&bytes[..at.index(bytes.len())], &limits(), Feeding::Whole).is_err());
     }
 
-    /// Bytes of any kind have a verdict, and the same in pieces.
+    /// Any bytes yield a result, and the same one when fed in pieces.
     #[test]
     fn damaged_cases_have_one_verdict(
         case in any::<prop::sample::Index>(),

@@ -1,18 +1,17 @@
-//! The fixed parts of the records of a zip archive, field by field.
+//! The fixed-length parts of the records of a zip archive, field by field.
 //!
-//! Section numbers are those of APPNOTE.TXT 6.3.10. Nothing is judged here but
-//! the signature.
+//! Section numbers are those of APPNOTE.TXT 6.3.10. Only the signatures are checked here.
 
 /// 4.3.16.
 pub(super) const END: [u8; 4] = *b"PK\x05\x06";
-/// The end record without its comment.
+/// Size of the end record without its comment.
 pub(super) const END_BYTES: u64 = 22;
-/// The longest comment of the end record.
+/// Maximum length of the end record's comment.
 pub(super) const MAX_COMMENT: u64 = 0xffff;
 /// 4.3.15.
 pub(super) const LOCATOR: [u8; 4] = *b"PK\x06\x07";
 pub(super) const LOCATOR_BYTES: u64 = 20;
-/// 4.3.14, without extensible data.
+/// 4.3.14, without the extensible data sector.
 pub(super) const END64: [u8; 4] = *b"PK\x06\x06";
 pub(super) const END64_BYTES: u64 = 56;
 /// 4.3.12, without name, extra fields and comment.
@@ -24,9 +23,9 @@ pub(super) const LOCAL_BYTES: usize = 30;
 /// 4.3.9.3.
 pub(super) const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
 
-/// A 32-bit field of this value means: see the zip64 record (4.3.9.2, 4.4.1.4).
+/// Marker in a 32-bit field: the value is in the zip64 record (4.3.9.2, 4.4.1.4).
 pub(super) const MAX32: u32 = u32::MAX;
-/// The same for a field of 16 bits.
+/// The same marker in a 16-bit field.
 pub(super) const MAX16: u16 = u16::MAX;
 
 /// The end record (4.3.16).
@@ -42,7 +41,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// From bytes that begin with the record; none when they do not.
+    /// Parses bytes that start with the record; `None` if the signature differs.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let record = record::<22>(bytes, END)?;
         Some(Self {
@@ -75,7 +74,7 @@ impl Locator {
 /// The zip64 end record (4.3.14).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End64 {
-    /// Size of the record, without its signature and this field.
+    /// Size of the record, excluding its signature and this field.
     pub(super) rest_bytes: u64,
     pub(super) needs: u16,
     pub(super) disk: u32,
@@ -102,7 +101,7 @@ impl End64 {
     }
 }
 
-/// The fields that a local header and a record of the directory share (4.3.7, 4.3.12).
+/// Fields common to the local header and the central directory header (4.3.7, 4.3.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Common {
     pub(super) needs: u16,
@@ -130,7 +129,7 @@ impl Common {
     }
 }
 
-/// A record of the directory (4.3.12).
+/// A central directory header (4.3.12).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Central {
     pub(super) common: Common,
@@ -152,14 +151,14 @@ impl Central {
         })
     }
 
-    /// Bytes of the whole record.
+    /// Size of the whole header, in bytes.
     pub(super) fn record_bytes(&self) -> usize {
         let variable = [self.common.name_bytes, self.common.extra_bytes, self.comment_bytes];
         CENTRAL_BYTES + variable.into_iter().map(usize::from).sum::<usize>()
     }
 }
 
-/// A local header (4.3.7), or nothing when the signature is not its.
+/// Parses a local header (4.3.7); `None` if the signature differs.
 pub(super) fn parse_local(bytes: &[u8; LOCAL_BYTES]) -> Option<Common> {
     let record = record::<LOCAL_BYTES>(bytes, LOCAL)?;
     Some(Common::parse(record[4..].first_chunk()?))
@@ -169,7 +168,7 @@ fn record<const N: usize>(bytes: &[u8], signature: [u8; 4]) -> Option<&[u8; N]> 
     bytes.first_chunk().filter(|record| record.starts_with(&signature))
 }
 
-/// The little-endian number at a place that the caller knows to be there.
+/// The little-endian number at this offset, which the caller has checked to be in range.
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }

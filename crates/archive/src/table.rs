@@ -1,4 +1,4 @@
-//! The table of docs/ARCHIVES.md: every generated archive, expected and got.
+//! The table in docs/ARCHIVES.md: every generated archive with the expected and the actual result.
 
 use super::tests::{Feeding, read_all};
 use crate::archive_fixtures::{Case, cases};
@@ -7,7 +7,7 @@ use cadmill_core::domain::limits::ArchiveLimits;
 use std::collections::HashSet;
 use std::fmt::Write;
 
-/// Small, so that an archive need not be large to pass a limit.
+/// Small limits, so that small archives can exceed them.
 pub(super) fn limits() -> ArchiveLimits {
     ArchiveLimits {
         entries: 100,
@@ -72,8 +72,8 @@ fn a_refusal_names_the_entry_and_shows_no_control_characters() {
     }
 }
 
-/// The documented table is what the code does. With `UPDATE_DOCS=1` in the
-/// environment the test writes it instead.
+/// The documented table must match the code. With `UPDATE_DOCS=1` in the environment the test
+/// writes the table instead.
 #[test]
 fn the_documented_table_is_what_the_code_does() {
     const HEAD: &str = "| kind | archive | expected | got |\n|---|---|---|---|\n";

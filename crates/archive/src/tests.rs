@@ -1,4 +1,4 @@
-//! Archives at their limits and beyond, through the public interface.
+//! Archives at and beyond the limits, through the public API.
 
 use super::*;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -21,7 +21,7 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// How the bytes come: as many as there are, or so many at a time, in and out.
+/// How the bytes are passed: all at once, or in pieces of this size, in and out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Feeding {
     Whole,
@@ -39,7 +39,7 @@ impl Feeding {
     }
 }
 
-/// Name and content of every entry, read without a file.
+/// Name and content of every entry, read from memory.
 pub(super) fn read_all(
     bytes: &[u8],
     limits: &ArchiveLimits,
@@ -86,7 +86,8 @@ fn refused(bytes: &[u8]) -> FailureCode {
     unpack(bytes, &ArchiveLimits::default()).expect_err("it must be refused")
 }
 
-/// Replaces every occurrence of a text by one of the same length, in headers and directory alike.
+/// Replaces every occurrence of a text by one of equal length, in the local headers and the central
+/// directory.
 fn patched(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
@@ -145,7 +146,7 @@ fn damage_is_noticed_wherever_it_is() {
     let mut flipped = bytes.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0x55;
-    // What a flipped bit does to a deflate stream is chance.
+    // Which of these errors a flipped bit in a deflate stream causes depends on the bit.
     let codes = [FailureCode::ArchiveCrc, FailureCode::ArchiveDamagedData, FailureCode::ArchiveSizeMismatch];
     assert!(codes.contains(&refused(&flipped)));
 }
@@ -206,7 +207,7 @@ fn headers_that_contradict_the_directory_are_refused() {
     let mut renamed = bytes.clone();
     renamed[30] = b'x';
     assert_eq!(refused(&renamed), FailureCode::ArchiveHeaderMismatch);
-    // Both directory records point at the first entry.
+    // Both central directory headers point at the first entry.
     let mut overlapping = bytes.clone();
     let second = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
     overlapping[second + 42..second + 46].copy_from_slice(&[0; 4]);

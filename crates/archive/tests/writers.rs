@@ -1,8 +1,8 @@
-//! Archives of the writers that people use, made by those writers, are read.
+//! Archives created by common zip writers can be read.
 //!
-//! Each is read twice, as it comes and byte by byte. What no Debian machine has is
-//! made by their rules: Archive Utility of macOS and Explorer of Windows. That of
-//! Go is kept as a file, with its source beside it.
+//! Each archive is read twice: in large pieces and byte by byte. Writers that do not exist on
+//! Debian, Archive Utility of macOS and Explorer of Windows, are imitated by their rules. The
+//! archive written by Go is a checked-in file, with its source beside it.
 
 #[path = "../../../tests/fixtures/archives/mod.rs"]
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
@@ -44,7 +44,7 @@ fn bench() -> tempfile::TempDir {
     bench
 }
 
-/// Runs a line of shell in the bench; it makes `out.zip`.
+/// Runs a shell command that creates `out.zip` in the bench directory.
 fn made_by(line: &str) -> Vec<u8> {
     let bench = bench();
     let run = Command::new("bash")
@@ -67,7 +67,7 @@ fn plan_of(bytes: &[u8], piece: usize) -> Result<Plan, Failure> {
     opening.finish()
 }
 
-/// The files, read by pieces of so many bytes, in and out.
+/// The files, read with input and output pieces of this size.
 fn read_by(piece: usize, bytes: &[u8]) -> Result<Files, Failure> {
     let mut found = Files::new();
     let mut output = vec![0; piece];
@@ -110,7 +110,7 @@ fn info_zip() {
 
 #[test]
 fn info_zip_into_a_pipe() {
-    // The sizes follow the data; an empty file is stored and has a descriptor.
+    // The sizes follow the data; an empty file is stored with a descriptor.
     assert_holds(&made_by("zip -qr - plan | cat > out.zip"), &files());
     assert_holds(&made_by("zip -qr0 - plan | cat > out.zip"), &files());
 }
@@ -118,9 +118,9 @@ fn info_zip_into_a_pipe() {
 #[test]
 fn info_zip_out_of_a_pipe() {
     let expected = Files::from([("-".to_owned(), files()["plan/a.obj"].clone())]);
-    // A zip64 field in the local header, none in the directory, the mode of a pipe.
+    // A zip64 field in the local header, none in the central directory; mode of a pipe.
     assert_holds(&made_by("cat plan/a.obj | zip -q - - | cat > out.zip"), &expected);
-    // A zip64 record beside the end record.
+    // A zip64 record in addition to the end record.
     assert_holds(&made_by("cat plan/a.obj | zip -q out.zip -"), &expected);
 }
 
@@ -187,8 +187,8 @@ fn go() {
     assert_holds(include_bytes!("../../../tests/fixtures/writers/go.zip"), &expected);
 }
 
-/// Names in NFD without the UTF-8 flag, times and owners in fields of the first
-/// Info-ZIP, resource forks under `__MACOSX/`, sizes that follow the data.
+/// Names in NFD without the UTF-8 flag, times and owners in Info-ZIP's original Unix extra field,
+/// resource forks under `__MACOSX/`, sizes after the data.
 #[test]
 fn archive_utility_of_macos() {
     let file = |name: &str, content: &[u8]| {
@@ -217,7 +217,7 @@ fn archive_utility_of_macos() {
     assert_holds(&Zip::of(members).bytes(), &expected);
 }
 
-/// Made on DOS, attributes of DOS, names in the code page of the machine.
+/// Host system DOS, DOS attributes, names in the machine's code page.
 #[test]
 fn explorer_of_windows() {
     let file = |name: &[u8], content: &[u8]| Member::deflated(name, content).attributes(0x20);
@@ -238,7 +238,7 @@ fn explorer_of_windows() {
     assert_holds(&Zip::of(members).bytes(), &expected);
 }
 
-/// The documented refusals of real writers: each has a way around it that the hint names.
+/// Documented rejections of real writers' archives; for each, the hint names a workaround.
 #[test]
 fn what_is_refused_of_real_writers() {
     let code = |line: &str| unpacked(&made_by(line)).unwrap_err().code.as_str();

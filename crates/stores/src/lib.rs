@@ -1,10 +1,10 @@
-//! What the programs of cadmill are made of beside its rules: the adapters that get
-//! from AWS or from this machine what the ports of the core ask for, the configuration
-//! that names them, and the door of the HTTP servers.
+//! The parts that the programs of cadmill share beside the core: the adapters that implement the
+//! core's ports on AWS or on this machine, the configuration that names them, and the listening
+//! sockets of the HTTP servers.
 //!
-//! `adapters` implement the ports, `config` reads what the operator wants, `bootstrap`
-//! opens what a configuration names, `connections` guards listening sockets. No rule of
-//! a job is decided here.
+//! `adapters` implement the ports, `config` reads the operator's settings, `bootstrap` opens what
+//! a configuration names, `connections` guards listening sockets. The rules of jobs are decided
+//! in the core, not here.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The engines: one module a library.
+//! The engines: one module per library.
 
 pub(crate) mod assimp;
 pub(crate) mod gdal;
@@ -14,32 +14,32 @@ fn c_path(path: &Path) -> Result<CString, EngineError> {
         .map_err(|_| EngineError::Rejected("the file's name contains a NUL byte".to_owned()))
 }
 
-/// The buffer of a callback like `fread`: `size * count` bytes, cleared; nothing
-/// when that is none. The caller's memory may be uninitialised, and a Rust slice
-/// must not be; clearing costs little beside parsing what is read.
+/// The buffer of a callback like `fread`: `size * count` bytes, zeroed; none if that is zero. The
+/// caller's memory may be uninitialised, and a Rust slice must not be; zeroing costs little
+/// compared to parsing.
 ///
 /// # Safety
-/// `buffer` is null or valid for writes of `size * count` bytes while the answer is used.
+/// `buffer` is null or valid for writes of `size * count` bytes while the returned slice is used.
 unsafe fn writable<'a>(buffer: *mut c_void, size: usize, count: usize) -> Option<&'a mut [u8]> {
     let length = size.checked_mul(count).filter(|&length| length > 0 && !buffer.is_null())?;
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         std::ptr::write_bytes(buffer.cast::<u8>(), 0, length);
         Some(std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length))
     }
 }
 
-/// The buffer of a callback like `fwrite`: `size * count` bytes; nothing when that is none.
+/// The buffer of a callback like `fwrite`: `size * count` bytes; none if that is zero.
 ///
 /// # Safety
-/// `buffer` is null or valid for reads of `size * count` bytes while the answer is used.
+/// `buffer` is null or valid for reads of `size * count` bytes while the returned slice is used.
 unsafe fn readable<'a>(buffer: *const c_void, size: usize, count: usize) -> Option<&'a [u8]> {
     let length = size.checked_mul(count).filter(|&length| length > 0 && !buffer.is_null())?;
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     Some(unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) })
 }
 
-/// A copy of a C string as text; nothing for a null pointer.
+/// A copy of a C string as text; none for a null pointer.
 ///
 /// # Safety
 /// `text` is null or points to a C string that stays valid during the call.
@@ -47,6 +47,6 @@ unsafe fn string(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().trim_end().to_owned())
 }

@@ -1,13 +1,12 @@
-//! Converters in Java: a JVM in this process, and the bridge (`java/bridge`) in it.
+//! Java converters: a JVM in this process, which runs the bridge (`java/bridge`).
 //!
-//! libjvm is opened at run time, from the Java installation that the setting names.
-//! One thread makes the JVM and makes every call into it; requests and answers cross as
-//! bytes ([`vm`]). What a converter throws is an answer of the bridge; no exception
-//! reaches this side, and no stack trace.
+//! libjvm is loaded at run time from the Java installation given in the setting. One thread creates
+//! the JVM and makes every call into it; requests and responses are passed as bytes ([`vm`]). The
+//! bridge turns an exception of a converter into a response; neither exceptions nor stack traces
+//! reach this side.
 //!
-//! It refuses: a Java older than 17, a class path with something missing, and a class
-//! path without exactly one converter. It confines nothing: the engine host has done
-//! that before.
+//! Rejected are: a Java older than 17, a class path with missing entries, and a class path without
+//! exactly one converter. The sandbox is not set up here: the engine host has done that before.
 
 mod options;
 mod setting;
@@ -27,7 +26,7 @@ struct Jvm {
     description: Description,
 }
 
-/// Starts a JVM and finds the converter.
+/// Starts a JVM and locates the converter.
 pub(crate) fn load(setting: &JvmSetting, before: &mut dyn FnMut()) -> Result<Box<dyn Engine>, LoadError> {
     if let Some(missing) = setting.class_path.iter().find(|path| !path.exists()) {
         let text = format!("cannot load {}: No such file or directory", missing.display());
@@ -36,7 +35,7 @@ pub(crate) fn load(setting: &JvmSetting, before: &mut dyn FnMut()) -> Result<Box
     let vm = Vm::start(setting)?;
     let wanted = setting.converter.as_deref().unwrap_or_default();
     let call = |call| vm.call(call, wanted.as_bytes().to_vec()).map_err(|e| broken(Broken::Missing, e));
-    // Its class is loaded there, and not initialised.
+    // This loads the converter class, but does not initialise it.
     let answer = call(Call::Find)?;
     let found = Answer::parse(&answer);
     if found.kind != "found" {
@@ -62,7 +61,7 @@ impl Engine for Jvm {
     }
 }
 
-/// The fields of a conversion, as the bridge takes them.
+/// The fields of a conversion, in the encoding of the bridge.
 fn encode(request: &Request<'_>) -> Result<Vec<u8>, EngineError> {
     let mut fields: Vec<&[u8]> = Vec::new();
     for path in [request.input, request.input_dir, request.output, request.output_dir] {
@@ -81,14 +80,14 @@ fn encode(request: &Request<'_>) -> Result<Vec<u8>, EngineError> {
     Ok(fields.join(&0))
 }
 
-/// An answer of the bridge: a kind and its fields.
+/// A response of the bridge: its kind and fields.
 struct Answer<'a> {
     kind: &'a str,
     fields: Vec<&'a str>,
 }
 
 impl<'a> Answer<'a> {
-    /// The bridge writes UTF-8; a vendor's class that forges it gets an unknown kind.
+    /// The bridge writes UTF-8; a response forged by a vendor class gets an unknown kind.
     fn parse(bytes: &'a [u8]) -> Self {
         let mut fields = std::str::from_utf8(bytes).unwrap_or_default().split('\0');
         Self { kind: fields.next().unwrap_or_default(), fields: fields.collect() }
@@ -113,7 +112,7 @@ fn described(answer: &Answer<'_>, setting: &JvmSetting) -> Result<Description, L
     Ok(Description {
         library: (*library).to_owned(),
         version: (*version).to_owned(),
-        // The bridge is ours; the next one is the converter's own.
+        // The first entry is the bridge; the next one belongs to the converter.
         path: setting.class_path.get(1).cloned().unwrap_or_default(),
         inputs: inputs.split(',').filter(|input| !input.is_empty()).map(str::to_owned).collect(),
         outputs: outputs.collect(),
@@ -121,8 +120,8 @@ fn described(answer: &Answer<'_>, setting: &JvmSetting) -> Result<Description, L
 }
 
 fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
-    // Whatever it says then, it was told to stop: an exception may come of that as well,
-    // and what was written is no output.
+    // Cancellation takes precedence over the response: stopping may also cause an exception, and
+    // what was written is incomplete.
     if events.cancelled() {
         return Err(EngineError::Cancelled);
     }
@@ -140,7 +139,7 @@ fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted,
     }
 }
 
-/// The answers that are about the class path and not about the input.
+/// The responses that concern the class path rather than the input.
 fn unusable(answer: &Answer<'_>) -> Option<LoadError> {
     let how = match answer.kind {
         "missing" => Broken::Missing,
@@ -179,7 +178,7 @@ mod tests {
         assert!(matches!(end(b"memory\0heap"), Err(EngineError::OutOfMemory(_))));
         assert!(matches!(end(b"option\0no"), Err(EngineError::Option(_))));
         assert!(matches!(end(b"missing\0libx"), Err(EngineError::Unusable(LoadError::Broken { .. }))));
-        // Nobody told it to stop, and what is forged is no success.
+        // No cancellation was requested, and a forged response is not a success.
         for forged in [&b"cancelled\0"[..], b"", b"\xff\xfe", b"CONVERTED", b"described\0x"] {
             assert!(matches!(end(forged), Err(EngineError::Rejected(_))), "{forged:?}");
         }

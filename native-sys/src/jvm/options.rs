@@ -1,23 +1,23 @@
-//! The options of the JVM: what is always the same, and what the setting says.
+//! JVM options: the fixed ones, and those derived from the setting.
 
 use super::setting::JvmSetting;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What holds for every converter.
+/// Options that apply to every converter.
 ///
-/// - Nothing is written beside the job: no `hs_err` file, no core dump, no performance
-///   data in `/tmp`, which would have the name of the main class.
-/// - Nobody attaches, and no signal asks for a dump of the threads.
-/// - The heap begins small. A sixty-fourth of the machine's memory, the default, would
-///   count against the cap of the process before anything is done.
-/// - Classes have 64 MiB of addresses and not 1 GiB: some ten thousand fit, and what is
-///   reserved is what the limit on addresses cannot tell from memory.
-/// - One thread collects garbage, one compiles, and only as far as pays at once: a
-///   converter lives for one file.
-/// - The limits of a container are not looked up: the cap of the process is smaller.
-/// - Texts are UTF-8, whatever the locale; for file names [`super::vm`] sets it.
+/// - Nothing is written outside the job: no `hs_err` file, no core dump, and no performance data in
+///   `/tmp`, whose file would contain the name of the main class.
+/// - The attach mechanism and thread dumps by signal are disabled.
+/// - The initial heap is small. The default, 1/64 of the machine's memory, would count against the
+///   memory limit of the process from the start.
+/// - The compressed class space is 64 MiB instead of 1 GiB: it holds some ten thousand classes, and
+///   the limit on the address space cannot distinguish reserved from used memory.
+/// - One thread collects garbage and one compiles, with the first compiler tier only: a converter
+///   process lives for one file.
+/// - Container limits are not read: the limit of the process is lower.
+/// - Strings are UTF-8, whatever the locale; the encoding of file names is set by [`super::vm`].
 const ALWAYS: &[&str] = &[
     "-Xrs",
     "-XX:-UsePerfData",
@@ -31,26 +31,26 @@ const ALWAYS: &[&str] = &[
     "-Xshare:auto",
     "-Dfile.encoding=UTF-8",
     "-Djava.awt.headless=true",
-    // LWJGL, which is nobody else's business: the libraries lie where `librarypath` says,
-    // and native memory comes from the C library, whose caps are known.
+    // For LWJGL only: the libraries are in `librarypath`, and native memory comes from the C
+    // library, whose limits are known.
     "-Dorg.lwjgl.system.allocator=system",
-    // It would hash each library in Java, before that is compiled, to print a warning when
-    // jar and library are of different versions: most of the time of a start.
+    // LWJGL would hash each library in Java, before that code is compiled, only to warn if jar and
+    // library have different versions. That takes most of the startup time.
     "-Dorg.lwjgl.util.NoHashChecks=true",
 ];
 
-/// The heap that a JVM begins with, in bytes.
+/// Initial heap of a JVM, in bytes.
 const FIRST_HEAP_BYTES: u64 = 8 << 20;
 
-/// Every option, in the form that the JVM takes.
+/// All options, in the form that the JVM accepts.
 pub(super) fn list(setting: &JvmSetting) -> Vec<CString> {
     let mut options: Vec<Vec<u8>> = ALWAYS.iter().map(|option| option.as_bytes().to_vec()).collect();
     let heap = setting.heap_bytes;
     options.push(format!("-Xmx{}k", heap >> 10).into_bytes());
     options.push(format!("-Xms{}k", heap.min(FIRST_HEAP_BYTES) >> 10).into_bytes());
     options.push(option("-Djava.io.tmpdir=", &setting.scratch));
-    // The current directory. The JVM would ask the system once; this may be a path that
-    // stays true when the directory is moved.
+    // The current directory. The JVM would query the system once; this path may be one that remains
+    // valid when the directory is moved.
     options.push(option("-Duser.dir=", &setting.scratch));
     if let Some(natives) = &setting.natives {
         options.push(option("-Djava.library.path=", natives));
@@ -65,7 +65,7 @@ pub(super) fn list(setting: &JvmSetting) -> Vec<CString> {
     options.into_iter().filter_map(|option| CString::new(option).ok()).collect()
 }
 
-/// A path as the value of an option of the JVM.
+/// A path as the value of a JVM option.
 fn option(name: &str, path: &Path) -> Vec<u8> {
     [name.as_bytes(), path.as_os_str().as_bytes()].concat()
 }

@@ -1,22 +1,23 @@
-//! How a JVM is started, and how a start fails.
+//! The settings for starting a JVM, and the errors of a failed start.
 
 use crate::library::{Broken, LoadError};
 use std::path::PathBuf;
 
-/// How to start the JVM, and with what.
+/// How to start the JVM, and with which classes.
 #[derive(Debug, Clone)]
 pub struct JvmSetting {
     /// `libjvm.so` of a Java installation, 17 or later.
     pub libjvm: PathBuf,
-    /// Jars and directories of classes, the bridge first. All must exist.
+    /// Jars and class directories, the bridge first. All must exist.
     pub class_path: Vec<PathBuf>,
-    /// Directory of native libraries that the classes load; all of it is `java.library.path`.
+    /// Directory of the native libraries that the classes load; it is the whole
+    /// `java.library.path`.
     pub natives: Option<PathBuf>,
-    /// The class to use when the class path has several converters.
+    /// The class to use when the class path contains several converters.
     pub converter: Option<String>,
-    /// Cap on the heap, in bytes.
+    /// Maximum heap size, in bytes.
     pub heap_bytes: u64,
-    /// Archive of classes (AppCDS). One that does not fit is ignored by the JVM.
+    /// Class data archive (AppCDS). The JVM ignores an archive that does not match.
     pub archive: Option<PathBuf>,
     /// The current directory, for `java.io.tmpdir` and `user.dir`.
     pub scratch: PathBuf,

@@ -1,7 +1,7 @@
-//! The JVM itself: made by one thread, which makes every call into it.
+//! The JVM. One thread creates it and makes every call into it.
 //!
-//! Not by the first thread of the process: the JVM would look for the bounds of its
-//! stack in `/proc/self/maps`, which is out of reach then.
+//! This must not be the main thread of the process: there the JVM would read the bounds of its
+//! stack from `/proc/self/maps`, which the sandbox blocks.
 
 use super::options;
 use super::setting::{JvmSetting, broken};
@@ -26,17 +26,17 @@ const WANTED: Wanted = Wanted {
     is_old: |_| None,
 };
 
-/// As much as the first thread of a process has.
+/// The stack size of the main thread of a process.
 const STACK_BYTES: usize = 8 << 20;
 
 /// A method of the bridge.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call {
-    /// Finds the converter, and runs nothing of it.
+    /// Locates the converter class without running any of its code.
     Find,
-    /// Makes the converter, and asks what it is.
+    /// Instantiates the converter and queries its description.
     Open,
-    /// Converts.
+    /// Converts a file.
     Convert,
 }
 
@@ -50,10 +50,10 @@ pub(super) struct Vm {
 
 impl Vm {
     pub(super) fn start(setting: &JvmSetting) -> Result<Self, LoadError> {
-        // The JVM takes the encoding of file names from the locale. Only that part of it is
-        // set: numbers stay as in C, and for messages glibc would open a directory, which is
-        // out of reach.
-        // SAFETY: there is one thread as yet, so none reads the environment.
+        // The JVM takes the encoding of file names from the locale. Only `LC_CTYPE` is set: numbers
+        // stay as in the C locale, and for messages glibc would open a directory that the sandbox
+        // blocks.
+        // SAFETY: the process is still single-threaded, so no thread reads the environment.
         unsafe {
             std::env::remove_var("LC_ALL");
             std::env::set_var("LC_CTYPE", "C.UTF-8");
@@ -72,7 +72,7 @@ impl Vm {
         Ok(Self { calls, answers })
     }
 
-    /// Calls the bridge and waits.
+    /// Calls the bridge and waits for the response.
     pub(super) fn call(&self, call: Call, request: Vec<u8>) -> Answered {
         let gone = || "the thread of the JVM ended".to_owned();
         self.calls.send((call, request)).map_err(|_| gone())?;
@@ -80,7 +80,7 @@ impl Vm {
     }
 }
 
-/// The life of the thread. It never detaches: the process ends with `_exit`.
+/// The main loop of the thread. It never detaches: the process ends with `_exit`.
 fn serve(
     libjvm: &Path,
     options: &[CString],
@@ -107,7 +107,7 @@ fn serve(
         };
         let _ = ready.send(Ok(()));
         for (call, request) in calls {
-            // The bridge throws nothing but what ends it: an error of JNI itself.
+            // The bridge catches everything, so an exception here is an error of JNI itself.
             let answer = invoke(env, &class, call, &request).map_err(|e| format!("the bridge failed: {e}"));
             if answers.send(answer).is_err() {
                 break;
@@ -123,8 +123,8 @@ type CreateJavaVm =
 
 fn create(libjvm: &Path, options: &[CString]) -> Result<JavaVM, LoadError> {
     let (library, path) = library::open(&WANTED, Some(libjvm))?;
-    // SAFETY: the symbol was just found; its type is that of the JNI specification,
-    // "The Invocation API", since version 1.2.
+    // SAFETY: the symbol was just found; its type has been defined by the JNI specification, "The
+    // Invocation API", since version 1.2.
     let create = unsafe { library.get::<CreateJavaVm>("JNI_CreateJavaVM") }.map_err(|error| {
         broken(Broken::Symbol, format!("{} lacks JNI_CreateJavaVM: {error}", path.display()))
     })?;
@@ -146,19 +146,19 @@ fn create(libjvm: &Path, options: &[CString]) -> Result<JavaVM, LoadError> {
         ignoreUnrecognized: false,
     };
     let (mut vm, mut env) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: the arguments, their options and the texts of these live through the call,
-    // which copies them; the two pointers are valid for writes.
+    // SAFETY: the arguments, their options and the option strings live through the call, which
+    // copies them; the two pointers are valid for writes.
     let answer = unsafe { create(&mut vm, &mut env, (&raw mut arguments).cast()) };
-    // The library stays loaded for ever: a JVM cannot be unloaded.
+    // The library stays loaded: a JVM cannot be unloaded.
     std::mem::forget(library);
     if answer != JNI_OK || vm.is_null() {
         return Err(refused(&path, answer));
     }
-    // SAFETY: `vm` is the JVM that was just made.
+    // SAFETY: `vm` is the JVM that was just created.
     Ok(unsafe { JavaVM::from_raw(vm) })
 }
 
-/// Why there is no JVM, by the numbers of the JNI specification.
+/// Why the JVM could not be created, by the error codes of the JNI specification.
 fn refused(path: &Path, answer: jint) -> LoadError {
     let text = format!("the JVM of {} could not be created: error {answer}", path.display());
     match answer {
@@ -168,17 +168,17 @@ fn refused(path: &Path, answer: jint) -> LoadError {
     }
 }
 
-/// The JVM gives up, for want of memory most of the time. A death by this signal is
-/// looked into; an exit code would say nothing.
+/// Called when the JVM aborts, mostly for lack of memory. Death by SIGABRT is diagnosed by the
+/// parent; an exit code would carry no information.
 extern "C" fn on_abort() {
     std::process::abort();
 }
 
-/// Finds the bridge and gives it its native methods.
+/// Looks up the bridge class and registers its native methods.
 fn prepare<'local>(env: &mut Env<'local>) -> Result<JClass<'local>, jni::errors::Error> {
     let class = env.find_class(BRIDGE)?;
-    // SAFETY: static methods of the bridge; each function has the type of its signature,
-    // with the class as its second parameter.
+    // SAFETY: static methods of the bridge; each function has the type of its JNI signature, with
+    // the class as its second parameter.
     unsafe {
         let methods = [
             NativeMethod::from_raw_parts(jni_str!("progress"), jni_str!("(D)V"), on_progress as *mut c_void),
@@ -212,7 +212,7 @@ fn invoke(
     })
 }
 
-/// Who hears of the conversion. A process has one.
+/// The receiver of the events of the conversion. There is one per process.
 static EVENTS: Mutex<Option<Arc<dyn Events>>> = Mutex::new(None);
 
 pub(super) fn tell(events: Arc<dyn Events>) {

@@ -95,7 +95,7 @@ fn nesting_and_length_are_bounded() {
     let nested = |depth: usize| format!("{}a = 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(check(&nested(MAX_DEPTH - 1)).is_ok());
     assert!(check(&nested(MAX_DEPTH)).unwrap_err().contains("nested"));
-    // No stack is used for what does not nest.
+    // Sequences that do not nest must not use the stack.
     for text in ["not ".repeat(4000), "(".repeat(16000)] {
         let _ = check(&format!("{text} a = 1"));
     }
@@ -107,7 +107,7 @@ fn nesting_and_length_are_bounded() {
     assert!(check(&long[..MAX_LENGTH - 1]).unwrap_err().contains("no end"));
 }
 
-/// What looks like a call in a condition: a word or a name before a parenthesis.
+/// Everything that looks like a call in a condition: a word or name before a parenthesis.
 fn calls(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut word = String::new();
@@ -138,7 +138,7 @@ fn calls(text: &str) -> Vec<String> {
     found.iter().map(|call| call.trim().to_owned()).filter(|call| !call.is_empty()).collect()
 }
 
-/// Pieces of which conditions and attacks are made.
+/// Fragments from which conditions and attacks are built.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         proptest::sample::select(vec![
@@ -204,8 +204,8 @@ proptest! {
         let _ = check(&text);
     }
 
-    /// Whatever is accepted calls nothing but the functions of the list, and has no word that
-    /// begins a selection, no end of a statement and no comment outside of a text.
+    /// An accepted condition calls only listed functions, and outside quoted text it contains no
+    /// `SELECT`, no statement terminator and no comment.
     #[test]
     fn what_is_accepted_calls_only_what_is_listed(text in pieces()) {
         if check(&text).is_ok() {

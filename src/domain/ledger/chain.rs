@@ -1,5 +1,5 @@
-//! The chain: each line names the hash of the line before it. And the key under which
-//! names and contents are told apart without being told.
+//! The hash chain: each line contains the hash of the previous line. Also the key of the HMACs that
+//! stand for names and contents without revealing them.
 
 use super::record::{Header, Record};
 use super::{LedgerId, line};
@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 /// `prev` of the first record.
 pub const ZERO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// SHA-256 of a line with its LF, in hexadecimal.
+/// SHA-256 of a line including its LF, in hexadecimal.
 pub fn line_hash(line: &[u8]) -> String {
     hex::encode(Sha256::digest(line))
 }
 
-/// The end of a chain that grows.
+/// The end of a growing chain.
 #[derive(Debug, Clone)]
 pub struct Chain {
     ledger: LedgerId,
@@ -25,45 +25,45 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain without a record.
+    /// An empty chain.
     pub fn new(ledger: LedgerId) -> Self {
         Self { ledger, seq: 0, prev: ZERO_HASH.to_owned() }
     }
 
-    /// Number of the next record.
+    /// The number of the next record.
     pub fn next_seq(&self) -> u64 {
         self.seq
     }
 
-    /// Hash of the last line, or zeros.
+    /// The hash of the last line, or zeros.
     pub fn last_hash(&self) -> &str {
         &self.prev
     }
 
-    /// The line of the next record. Nothing changes until [`Chain::push`].
+    /// Formats the line of the next record. The chain is unchanged until [`Chain::push`].
     pub fn line(&self, record: &Record, at_ms: Millis, mono_ms: Millis) -> String {
         let header = Header { ledger: self.ledger, seq: self.seq, prev: self.prev.clone(), at_ms, mono_ms };
         line::encode(&record.fields(&header))
     }
 
-    /// The line is written: the chain ends with it.
+    /// Appends a written line to the chain.
     pub fn push(&mut self, line: &str) {
         self.prev = line_hash(line.as_bytes());
         self.seq += 1;
     }
 }
 
-/// A random key of one ledger. The same name gives the same digest in this ledger and
-/// in no other, and nobody can try names against it when the key is gone: it is never
-/// written anywhere and is overwritten when it is dropped.
+/// The random key of one ledger. A name has the same digest throughout this ledger and a different
+/// one in every other. The key is never stored and is zeroed on drop; after that, guessed names can
+/// no longer be tested against the digests.
 pub struct NameKey {
     key: hmac::Key,
 }
 
 impl NameKey {
-    /// The key that these random bytes are; they are overwritten.
+    /// Creates a key from these random bytes, which are zeroed.
     pub fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
-        // The library's own copy is overwritten by it (`HMAC_CTX_cleanup`).
+        // AWS-LC zeroes its own copy (`HMAC_CTX_cleanup`).
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref()) }
     }
 
@@ -75,8 +75,8 @@ impl NameKey {
         hex::encode(context.sign())
     }
 
-    /// Begins the digest of a content: HMAC-SHA-256 over `content`, a zero byte and
-    /// the bytes.
+    /// Begins the digest of a file's content: HMAC-SHA-256 over `content`, a zero byte and the
+    /// bytes.
     pub fn content(&self) -> ContentDigest {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(b"content\0");
@@ -84,25 +84,25 @@ impl NameKey {
     }
 }
 
-/// The digest of a content that comes by pieces.
+/// An incremental digest of content.
 pub struct ContentDigest {
     context: hmac::Context,
     bytes: u64,
 }
 
 impl ContentDigest {
-    /// The next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.context.update(bytes);
         self.bytes += bytes.len() as u64;
     }
 
-    /// Bytes so far.
+    /// Number of bytes so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The digest, in hexadecimal.
+    /// Returns the digest, in hexadecimal.
     pub fn finish(self) -> String {
         hex::encode(self.context.sign())
     }

@@ -1,25 +1,24 @@
-//! What sweeps say of the ledgers that they end, compared with those ledgers.
+//! Compares ledgers with the sweeps that end them.
 //!
-//! A worker that was killed left a ledger without a head, so by itself it could be cut or
-//! edited unseen. The sweep names the last record that was there, in a ledger that is
-//! signed: that is the head of the broken one. A sweep that is itself not what was
-//! written says nothing here.
+//! A killed worker leaves a ledger without a head, which could be truncated or edited unnoticed.
+//! The sweep cites the last record that it saw, in a ledger that is signed, and so serves as the
+//! head of the incomplete ledger. Sweeps in a tampered ledger are ignored.
 
 use super::LedgerId;
 use super::chain::ZERO_HASH;
 use super::verify::{Audit, Finding, Verdict};
 use crate::domain::ledger::timeline::Predecessor;
 
-/// A sweep, and what it says of one ledger.
+/// A sweep and the ledger that it cites.
 struct SweepReference {
     by: LedgerId,
     signed: bool,
     of: Predecessor,
 }
 
-/// Compares ledgers that were checked with the sweeps among them. A ledger that a sweep
-/// saw otherwise becomes [`Verdict::Tampered`]; what fits, and what could not be compared,
-/// is remarked.
+/// Compares verified ledgers with the sweeps among them. If a sweep saw a different last record,
+/// the ledger becomes [`Verdict::Tampered`]. Matches, and ledgers that could not be compared, are
+/// added as remarks.
 pub fn compare(audits: &mut [&mut Audit]) {
     let citations: Vec<SweepReference> = audits.iter().flat_map(|audit| citations(audit)).collect();
     for SweepReference { by, signed, of } in &citations {

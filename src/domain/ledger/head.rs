@@ -1,5 +1,5 @@
-//! The head of a ledger: which it is, and how it ends. It is what gets signed, so that
-//! nobody can edit the ledger, or cut it, and hash it again.
+//! The head of a ledger: its id and its last record. The head is signed, so that the ledger cannot
+//! be edited or truncated and then hashed again.
 
 use super::key::PublicKey;
 use super::{HEAD_FORMAT, LedgerId, line};
@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-/// What is signed. [`Head::message`] says as which bytes.
+/// The signed content. [`Head::message`] returns it as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// [`HEAD_FORMAT`].
     pub format: String,
-    /// SHA-256 of the last line with its LF, in hexadecimal.
+    /// SHA-256 of the last line including its LF, in hexadecimal.
     pub last_hash: String,
     /// Number of the last record.
     pub last_seq: u64,
@@ -22,13 +22,13 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head of a ledger that ends so.
+    /// Creates the head of a ledger with this last record.
     pub fn new(ledger: LedgerId, last_seq: u64, last_hash: &str) -> Self {
         Self { format: HEAD_FORMAT.to_owned(), last_hash: last_hash.to_owned(), last_seq, ledger }
     }
 
-    /// The bytes that are signed: the head as a JSON object, its keys sorted, without
-    /// spaces and without an LF. `jq -jcS .head` prints the same.
+    /// The bytes that are signed: the head as a JSON object with sorted keys, without whitespace
+    /// and without LF. `jq -jcS .head` prints the same bytes.
     pub fn message(&self) -> Vec<u8> {
         let text = |value: &str| line::Field::Text(value.to_owned().into());
         let fields = [
@@ -44,21 +44,21 @@ impl Head {
     }
 }
 
-/// An Ed25519 signature (RFC 8032) of a head, and whose it is.
+/// An Ed25519 signature (RFC 8032) of a head, and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
-    /// Name of the key: SHA-256 of its SubjectPublicKeyInfo (DER), in hexadecimal.
+    /// Id of the key: SHA-256 of its SubjectPublicKeyInfo (DER), in hexadecimal.
     pub key_id: String,
-    /// The SubjectPublicKeyInfo (DER) in base64. A hint for finding the key: whoever
-    /// forges a signature writes a key of his own here.
+    /// The SubjectPublicKeyInfo (DER) in base64. Only a hint for finding the key: a forger can put
+    /// any key here.
     pub public_key: String,
     /// The 64 bytes of the signature, in base64.
     pub signature: String,
 }
 
 impl Signature {
-    /// The signature of this key.
+    /// Creates a signature by this key.
     pub fn new(key: &PublicKey, signature: &[u8]) -> Self {
         Self {
             key_id: key.id(),
@@ -67,32 +67,32 @@ impl Signature {
         }
     }
 
-    /// The key that it says it is of.
+    /// The public key given as the hint.
     pub fn hinted_key(&self) -> Option<PublicKey> {
         PublicKey::from_der(&BASE64.decode(&self.public_key).ok()?).ok()
     }
 
-    /// Whether it is this key's, of this message.
+    /// Whether this is a signature of this message by this key.
     pub fn is_good(&self, key: &PublicKey, message: &[u8]) -> bool {
         self.key_id == key.id()
             && BASE64.decode(&self.signature).is_ok_and(|signature| key.verify(message, &signature))
     }
 }
 
-/// A head with its signature, if the worker had a key.
+/// A head with its signature, if the worker has a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedHead {
     /// The head.
     pub head: Head,
-    /// Its signature; none where no key is configured, and then the head proves nothing.
+    /// Its signature; `None` if no key is configured, in which case the head proves nothing.
     pub signature: Option<Signature>,
 }
 
 impl SignedHead {
-    /// The head as a file: JSON, its keys sorted, with an LF.
+    /// The head as a file: JSON with sorted keys and a final LF.
     pub fn to_file(&self) -> Vec<u8> {
-        // Through a value, whose maps are sorted.
+        // Converted to a JSON value first, because its maps are sorted.
         let value = serde_json::to_value(self).unwrap_or_default();
         format!("{value:#}\n").into_bytes()
     }

@@ -4,17 +4,17 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// What comes before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo
-/// (RFC 8410, sections 3 and 4).
+/// The DER prefix of an Ed25519 SubjectPublicKeyInfo, before the 32 bytes of the key (RFC 8410,
+/// sections 3 and 4).
 const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// The text is no key that is understood.
+/// Why a key cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It is no PEM of this label.
+    /// Not a PEM file with this label.
     #[error("it is not a PEM file with the label {0}")]
     Pem(&'static str),
-    /// It is a key of another kind.
+    /// Not an Ed25519 key.
     #[error("it is not an Ed25519 key")]
     Kind,
 }
@@ -24,12 +24,12 @@ pub enum KeyError {
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// The key of these 32 bytes (RFC 8032, 5.1.5).
+    /// Creates a key from its 32 bytes (RFC 8032, 5.1.5).
     pub fn from_raw(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Reads a SubjectPublicKeyInfo in DER.
+    /// Parses a SubjectPublicKeyInfo in DER.
     ///
     /// # Errors
     /// [`KeyError::Kind`].
@@ -38,7 +38,7 @@ impl PublicKey {
         raw.try_into().map(Self).map_err(|_| KeyError::Kind)
     }
 
-    /// Reads a PEM file with a `PUBLIC KEY`.
+    /// Parses a PEM file with a `PUBLIC KEY`.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -55,18 +55,18 @@ impl PublicKey {
         [PREFIX.as_slice(), &self.0].concat()
     }
 
-    /// The PEM file.
+    /// The key as a PEM file.
     pub fn to_pem(self) -> String {
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
         pem::encode_config(&pem::Pem::new("PUBLIC KEY", self.to_der()), config)
     }
 
-    /// The key's name: SHA-256 of the SubjectPublicKeyInfo (DER), in hexadecimal.
+    /// The key's id: SHA-256 of the SubjectPublicKeyInfo (DER), in hexadecimal.
     pub fn id(self) -> String {
         hex::encode(Sha256::digest(self.to_der()))
     }
 
-    /// Whether the signature is this key's, of this message.
+    /// Whether the signature of this message verifies with this key.
     pub fn verify(self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
     }

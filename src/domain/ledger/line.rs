@@ -1,30 +1,31 @@
-//! The line of a record: a JSON object in its one canonical form.
+//! The line of a record: a JSON object in canonical form.
 //!
-//! - The keys are sorted by their bytes, nothing stands between tokens, LF ends it.
-//! - ASCII only. `"` and `\` are escaped by `\`; control characters, DEL and all that
-//!   is not ASCII by `\uXXXX` in lower case, beyond U+FFFF as two of them.
-//! - Values are strings and whole numbers from 0 to 2^53 - 1, which every reader of
-//!   JSON keeps exact (RFC 8259, section 6). No null, no true, no fraction, no list.
+//! - Keys are sorted by their bytes, there is no whitespace between tokens, and the line ends with
+//!   LF.
+//! - ASCII only. `"` and `\` are escaped by `\`; control characters, DEL and non-ASCII characters
+//!   by `\uXXXX` in lower case, as a surrogate pair beyond U+FFFF.
+//! - Values are strings and integers from 0 to 2^53 - 1, which every JSON parser represents exactly
+//!   (RFC 8259, section 6). No null, true, fraction or list.
 //!
-//! A line that says the same in another form is refused: what is hashed is bytes, and
-//! two readers must not see two things in them.
+//! A line with the same content in another form is rejected: the hash is over bytes, and two
+//! readers must not interpret a line differently.
 
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Largest number: 2^53 - 1.
+/// Maximum integer: 2^53 - 1.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
-/// Longest line, in bytes, its LF included. An `open` record with its posture is the
-/// longest that is written and stays far below.
+/// Maximum length of a line, in bytes, including its LF. The longest record written is `open` with
+/// its posture, which is far shorter.
 pub const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Field {
-    /// A whole number.
+    /// An integer.
     Number(u64),
     /// A string.
     Text(Cow<'static, str>),
@@ -33,26 +34,26 @@ pub enum Field {
 /// The members of an object, sorted by their keys.
 pub type Fields = BTreeMap<Cow<'static, str>, Field>;
 
-/// Why a line is none.
+/// Why a line is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// It has a byte that is no printable ASCII.
+    /// It contains a byte that is not printable ASCII.
     #[error("it has bytes that are not printable ASCII")]
     NotAscii,
     /// It is longer than [`MAX_LINE_BYTES`].
     #[error("it is longer than any record")]
     TooLong,
-    /// It is no JSON object of strings and whole numbers.
+    /// It is not a JSON object of strings and integers.
     #[error("it is not a JSON object of strings and integers")]
     NotAnObject,
-    /// It is not written in the canonical form.
+    /// It is not in canonical form.
     #[error("it is not in the canonical form")]
     NotCanonical,
 }
 
-/// The line, with its LF.
+/// Formats a line, including its LF.
 pub fn encode(fields: &Fields) -> String {
-    // What a record takes: a string that grows is moved and cleared behind.
+    // Enough for any record: a growing string would be moved and the old copy zeroed each time.
     let mut line = String::with_capacity(512);
     let mut separator = '{';
     for (key, value) in fields {
@@ -69,10 +70,8 @@ pub fn encode(fields: &Fields) -> String {
     line
 }
 
-/// The members of a line, given without its LF.
+/// Parses the members of a line, without its LF.
 ///
-/// # Errors
-/// [`LineError`], for whatever [`encode`] would not have written.
 pub fn parse(line: &[u8]) -> Result<Fields, LineError> {
     if line.len() >= MAX_LINE_BYTES {
         return Err(LineError::TooLong);
@@ -85,7 +84,7 @@ pub fn parse(line: &[u8]) -> Result<Fields, LineError> {
     if !fields.values().all(exact) {
         return Err(LineError::NotAnObject);
     }
-    // Repeated keys, other escapes, spaces, another order: all of it shows here.
+    // Detects repeated keys, other escapes, spaces and another order.
     if encode(&fields).as_bytes().strip_suffix(b"\n") == Some(line) {
         Ok(fields)
     } else {
@@ -95,7 +94,7 @@ pub fn parse(line: &[u8]) -> Result<Fields, LineError> {
 
 fn quote(line: &mut String, text: &str) {
     line.push('"');
-    // Almost every text is of this kind.
+    // The common case: almost every text needs no escapes.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         line.push_str(text);
         line.push('"');
@@ -133,7 +132,7 @@ mod tests {
             let line = encode(&fields);
             prop_assert!(line.is_ascii());
             prop_assert_eq!(parse(line.trim_end_matches('\n').as_bytes()), Ok(fields.clone()));
-            // It is JSON to others too.
+            // Other JSON parsers accept it too.
             let other: serde_json::Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(other.as_object().unwrap().len(), fields.len());
         }

@@ -1,12 +1,10 @@
 //! The ledger of an attempt: which plaintext existed, for how long, and how it ended.
 //!
-//! Pure: what a record is ([`record`]), how it becomes a line ([`line`]), how lines
-//! are chained and names hidden ([`chain`]), what a head is and who signed it
-//! ([`head`], [`key`]), whether a ledger holds ([`verify`]), and whether the sweeps that
-//! end others fit them ([`citation`]). `docs/AUDIT.md`
-//! describes the format for those who check it without this code. The format is
-//! fixed: what an older version wrote must verify for ever, so a change is a new
-//! [`FORMAT`].
+//! Pure: the records ([`record`]), their lines ([`line`]), hash chain and hidden names ([`chain`]),
+//! heads and signatures ([`head`], [`key`]), verification of a ledger ([`verify`]), and its
+//! comparison with the sweeps that end other ledgers ([`citation`]). `docs/AUDIT.md` describes the
+//! format for anyone who verifies a ledger without this code. The format is fixed: ledgers of older
+//! versions must stay verifiable, so every change is a new [`FORMAT`].
 
 pub mod chain;
 pub mod citation;
@@ -24,22 +22,22 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Name of this format, in the first record of every ledger.
+/// Id of this format, in the first record of every ledger.
 pub const FORMAT: &str = "cadmill-ledger/1";
-/// Name of the head's format, in every head.
+/// Id of the head's format, in every head.
 pub const HEAD_FORMAT: &str = "cadmill-ledger-head/1";
 
-/// Which ledger: of a job, of one of its attempts, and which part of that.
+/// A ledger's id: the job, one of its attempts, and a part of that attempt.
 ///
-/// - `attempt` counts from 1, as the job's own does.
-/// - `part` 0 is the attempt itself. What a killed worker left is destroyed by
-///   another, in a ledger of its own: part 1, 2, … of the same attempt.
+/// - `attempt` counts from 1, like the job's attempts.
+/// - `part` 0 is the attempt itself. Another worker that destroys the leftovers of a killed worker
+///   writes its own ledger: part 1, 2, … of the same attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LedgerId {
     /// The job.
     pub job: JobId,
-    /// Its attempt.
+    /// The attempt of the job.
     pub attempt: u32,
     /// The part.
     pub part: u32,
@@ -51,21 +49,21 @@ impl LedgerId {
         Self { job, attempt, part: 0 }
     }
 
-    /// The same attempt, the next part.
+    /// The next part of the same attempt.
     #[must_use]
     pub fn next_part(self) -> Self {
         Self { part: self.part + 1, ..self }
     }
 }
 
-/// `JOB/ATTEMPT/PART`, as each record has it.
+/// Formatted as `JOB/ATTEMPT/PART`, as in each record.
 impl fmt::Display for LedgerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.job, self.attempt, self.part)
     }
 }
 
-/// The text is no name of a ledger.
+/// The text is not a ledger id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected JOB/ATTEMPT/PART")]
 pub struct LedgerIdError;
@@ -79,7 +77,7 @@ impl FromStr for LedgerId {
         let job = next()?.parse().map_err(|_| LedgerIdError)?;
         let mut number = || next()?.parse().map_err(|_| LedgerIdError);
         let id = Self { job, attempt: number()?, part: number()? };
-        // One way to write it: no signs, no leading zeros, nothing behind.
+        // There is only one spelling: no signs, no leading zeros, no suffix.
         if id.to_string() == text { Ok(id) } else { Err(LedgerIdError) }
     }
 }

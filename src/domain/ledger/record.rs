@@ -1,9 +1,9 @@
-//! The records of a ledger, each with its members.
+//! The records of a ledger and their members.
 //!
-//! Every record has `at_ms`, `ledger`, `mono_ms`, `prev`, `seq` and `type`; see
-//! [`Header`]. The rest is by type. Reading is strict: a member that is missing or
-//! unknown makes it no record, because a reader that skips what it does not know
-//! could be told things beside the ledger.
+//! Every record has `at_ms`, `ledger`, `mono_ms`, `prev`, `seq` and `type`; see [`Header`]. The
+//! other members depend on the type. Parsing is strict: a missing or unknown member makes the
+//! record invalid, because ignoring unknown members would allow content to be smuggled past a
+//! reader.
 
 mod read;
 
@@ -14,22 +14,21 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Number of a file or directory in its ledger: from 1, in the order of appearance.
-/// 0 is none.
+/// Number of a file or directory in its ledger: from 1, in the order of appearance. 0 means none.
 pub type FileId = u64;
 
-/// What every record has.
+/// Members common to all records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Whose ledger.
+    /// The ledger's id.
     pub ledger: LedgerId,
     /// Number of the record, from 0.
     pub seq: u64,
-    /// SHA-256 of the line before, its LF included, in hexadecimal; 64 zeros in the first.
+    /// SHA-256 of the previous line including its LF, in hexadecimal; 64 zeros in the first record.
     pub prev: String,
-    /// The wall clock of the worker: milliseconds since 1970-01-01T00:00:00Z.
+    /// Wall clock of the worker: milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: Millis,
-    /// Milliseconds since the ledger was opened, by a clock that cannot be set.
+    /// Milliseconds since the ledger was opened, by a monotonic clock.
     pub mono_ms: Millis,
 }
 
@@ -40,10 +39,10 @@ macro_rules! words {
         pub enum $name { $($(#[doc = $text])+ $variant,)+ }
 
         impl $name {
-            /// Every word, in order.
+            /// Every value, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word in the record.
+            /// The value as written in the record.
             pub fn as_str(self) -> &'static str { match self { $(Self::$variant => $word,)+ } }
 
             fn read(text: &str) -> Option<Self> { match text { $($word => Some(Self::$variant),)+ _ => None } }
@@ -62,77 +61,77 @@ words! {
 }
 
 words! {
-    /// What a file is for.
+    /// The purpose of a file.
     FileRole {
-        /// The directory of the job, and those in it.
+        /// The job's directory, and directories in it.
         Workspace = "workspace",
-        /// The uploaded object, where it is kept whole.
+        /// The uploaded object, if it is kept whole.
         Source = "source",
-        /// What the archive expanded to.
+        /// Files expanded from the archive.
         Input = "input",
-        /// What the engine makes.
+        /// Output of the engine.
         Output = "output",
-        /// What the engine makes for itself.
+        /// Temporary files of the engine.
         Temporary = "temporary",
-        /// What a killed worker left; a sweep cannot know more.
+        /// Left by a killed worker; a sweep cannot know more.
         Leftover = "leftover",
     }
 }
 
 words! {
-    /// What is done to a file.
+    /// An act on a file.
     Act {
-        /// It is made.
+        /// Create it.
         Create = "create",
-        /// It is filled.
+        /// Write it.
         Write = "write",
-        /// Its bytes are overwritten.
+        /// Overwrite its bytes.
         Wipe = "wipe",
-        /// Its name is removed.
+        /// Unlink it.
         Unlink = "unlink",
-        /// The directory is removed.
+        /// Remove the directory.
         Rmdir = "rmdir",
     }
 }
 
 words! {
-    /// End of a stage or its beginning.
+    /// The beginning or end of a stage.
     Boundary {
-        /// It begins.
+        /// The stage begins.
         Begin = "begin",
-        /// It ended.
+        /// The stage ended.
         End = "end",
     }
 }
 
-/// What is known of a file when it appears.
+/// What is known about a file when it appears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
     /// A file or a directory.
     pub kind: Kind,
-    /// What it is for.
+    /// The purpose of the file.
     pub role: FileRole,
-    /// The directory that it is in; 0 for the directory of the job.
+    /// The parent directory; 0 for the job's directory.
     pub parent: FileId,
     /// HMAC of its name; see [`super::chain::NameKey`].
     pub name: String,
 }
 
-/// What is about to be done, and what of it is known before.
+/// An act about to happen, and what is known about it beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
-    /// It is made.
+    /// Create the file.
     Create(Creation),
-    /// It is filled.
+    /// Write the file.
     Write,
-    /// It is overwritten, in this way.
+    /// Overwrite the file with this method.
     Wipe {
-        /// A word for the way, e.g. `zeros-1`.
+        /// The method, e.g. `zeros-1`.
         method: String,
     },
-    /// Its name is removed.
+    /// Unlink the file.
     Unlink,
-    /// The directory is removed.
+    /// Remove the directory.
     Rmdir,
 }
 
@@ -149,26 +148,26 @@ impl Intent {
     }
 }
 
-/// What was done, and what of it is known after.
+/// An act that happened, and what is known about it afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// It was made.
+    /// The file was created.
     Create,
-    /// It was filled.
+    /// The file was written.
     Write {
         /// Its size, in bytes.
         bytes: u64,
-        /// HMAC of its content; empty when it was not computed.
+        /// HMAC of its content; empty if it was not computed.
         content: String,
     },
-    /// It was overwritten.
+    /// The file was overwritten.
     Wipe {
-        /// Bytes that were overwritten.
+        /// Number of bytes overwritten.
         bytes: u64,
-        /// Whether all of them were read back as what was written.
+        /// Whether all of them were read back as written.
         verified: bool,
     },
-    /// Its name was removed.
+    /// The file was unlinked.
     Unlink,
     /// The directory was removed.
     Rmdir,
@@ -187,25 +186,25 @@ impl Effect {
     }
 }
 
-/// The counts at the end.
+/// The counts in the close record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Files and directories that came to be, those that were found included.
+    /// Files and directories that were created or found.
     pub created: u64,
-    /// Those of them that were removed.
+    /// Those that were removed.
     pub destroyed: u64,
-    /// Those that were not.
+    /// Those that were not removed.
     pub residual: u64,
-    /// Acts whose end was not recorded.
+    /// Acts without a recorded end.
     pub unfinished: u64,
-    /// Incidents.
+    /// Number of incidents.
     pub incidents: u64,
 }
 
-/// A record, without its header.
+/// A record without its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// The first: what ran where, under which guards.
+    /// The first record: worker, build and guards.
     Open {
         /// Name of the worker.
         worker: String,
@@ -214,72 +213,72 @@ pub enum Record {
         /// The guards in force: name and value.
         posture: BTreeMap<String, String>,
     },
-    /// Something is about to be done to a file.
+    /// An act on a file is about to happen.
     Intent {
         /// The file.
         file: FileId,
-        /// What.
+        /// The act.
         intent: Intent,
     },
-    /// It was done, or failed.
+    /// The act happened, or failed.
     Done {
         /// The file.
         file: FileId,
         /// `seq` of the intent.
         intent: u64,
-        /// Whether it succeeded. Of what failed the effect is what is known of it.
+        /// Whether it succeeded. If it failed, `effect` is what is known about it.
         ok: bool,
-        /// What is known after.
+        /// What is known afterwards.
         effect: Effect,
     },
-    /// A file that another made, the engine or a killed worker, was found.
+    /// A file created by the engine or by a killed worker was found.
     Found {
         /// The file.
         file: FileId,
-        /// What is known of it.
+        /// What is known about it.
         birth: Creation,
         /// Its size, in bytes; 0 for a directory.
         bytes: u64,
     },
     /// A stage begins or ended.
     Stage {
-        /// Which.
+        /// The stage.
         stage: Stage,
         /// Beginning or end.
         mark: Boundary,
     },
-    /// Something that should not be.
+    /// An anomaly.
     Incident {
-        /// A word for it, e.g. `wipe.failed`.
+        /// An identifier, e.g. `wipe.failed`.
         code: String,
-        /// The file that it is about; 0 for none.
+        /// The affected file; 0 for none.
         file: FileId,
-        /// A sentence without names and content.
+        /// A sentence without names or content.
         note: String,
     },
-    /// What another worker left is destroyed here; that worker's ledger ends so.
+    /// The leftovers of another worker are destroyed here, which ends that worker's ledger.
     Sweep {
-        /// Its ledger.
+        /// That worker's ledger.
         ledger: LedgerId,
-        /// `seq` of its last record; 0 when there is none.
+        /// `seq` of its last record; 0 if it has none.
         last_seq: u64,
-        /// SHA-256 of its last line; 64 zeros when there is none.
+        /// SHA-256 of its last line; 64 zeros if it has none.
         last_hash: String,
     },
-    /// The last.
+    /// The last record.
     Close {
-        /// How the attempt ended: `completed` or a failure's code.
+        /// How the attempt ended: `completed` or a failure code.
         outcome: String,
         /// The counts.
         counts: Counts,
     },
 }
 
-/// Code of the incident by which the writer names a wall clock that went back.
+/// Code of the incident that records a step back of the wall clock.
 pub const CLOCK_STEPPED_BACK: &str = "clock.stepped_back";
 
-/// SHA-256 of a posture, in hexadecimal: over `NAME=VALUE` and LF for each member,
-/// sorted by the name.
+/// SHA-256 of a posture, in hexadecimal: over `NAME=VALUE` and an LF for each member, sorted by
+/// name.
 pub fn posture_digest(posture: &BTreeMap<String, String>) -> String {
     let mut digest = Sha256::new();
     for (name, value) in posture {
@@ -288,11 +287,11 @@ pub fn posture_digest(posture: &BTreeMap<String, String>) -> String {
     hex::encode(digest.finalize())
 }
 
-/// Prefix of the members that hold the posture.
+/// Prefix of the members that contain the posture.
 const POSTURE: &str = "posture.";
 
 impl Record {
-    /// The word in `type`.
+    /// The value of `type`.
     pub fn type_word(&self) -> &'static str {
         match self {
             Self::Open { .. } => "open",

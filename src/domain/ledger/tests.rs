@@ -1,4 +1,4 @@
-//! Ledgers that somebody has tampered with, each named by what was done to it.
+//! Tampered ledgers: each manipulation must be reported by name.
 
 use super::chain::{Chain, NameKey, ZERO_HASH, line_hash};
 use super::citation::compare;
@@ -48,7 +48,7 @@ fn intent(file: FileId, intent: Intent) -> Record {
     Record::Intent { file, intent }
 }
 
-/// A job with a directory and two files, one of them the engine's, all destroyed.
+/// A job with a directory and two files, one of them created by the engine, all destroyed.
 fn records() -> Vec<Record> {
     let posture = BTreeMap::from([("landlock".to_owned(), "on, version 6".to_owned())]);
     let wipe = || Intent::Wipe { method: "zeros-1".to_owned() };
@@ -81,7 +81,7 @@ fn records() -> Vec<Record> {
     ]
 }
 
-/// The lines of these records, a second apart, the clocks moved by `shift`.
+/// The lines of these records, one second apart, with the clocks shifted by `shift`.
 fn lines_of(id: LedgerId, records: &[Record], shift: impl Fn(usize) -> (i64, i64)) -> Vec<String> {
     let mut chain = Chain::new(id);
     let mut lines = Vec::new();
@@ -103,14 +103,14 @@ fn head_of(id: LedgerId, lines: &[String]) -> Head {
     Head::new(id, lines.len() as u64 - 1, &line_hash(lines.last().unwrap().as_bytes()))
 }
 
-/// Judges these lines by the head of the genuine ledger.
+/// Verifies these lines against the head of the genuine ledger.
 fn audited(lines: &[String]) -> Audit {
     let key = Key::new(1);
     let head = key.sign(head_of(ledger(1), &self::lines()));
     verify(lines.concat().as_bytes(), Some(&head), Some(&key.public))
 }
 
-/// The names of what is wrong, each once.
+/// The codes of the findings, without consecutive duplicates.
 fn codes(audit: &Audit) -> Vec<&'static str> {
     let mut codes: Vec<_> = audit.findings.iter().map(Finding::code).collect();
     codes.dedup();
@@ -145,13 +145,13 @@ fn a_flipped_byte_is_named_by_its_record() {
     let mut lines = lines();
     lines[7] = lines[7].replace("\"bytes\":1000", "\"bytes\":1001");
     assert_tampered(&lines, &[Finding::Changed { seq: 7 }]);
-    // In the hash of the record before, it is this record that was changed.
+    // A changed `prev` is reported as a change of the record that contains it.
     let mut lines = self::lines();
     let prev = line_hash(lines[6].as_bytes());
     lines[7] =
         lines[7].replace(&prev, &prev.replace(&prev[..1], if prev.starts_with('0') { "1" } else { "0" }));
     assert_tampered(&lines, &[Finding::Changed { seq: 7 }]);
-    // Where it leaves no record.
+    // A change after which the line is no longer a valid record.
     let mut lines = self::lines();
     lines[7] = lines[7].replace("\"act\":\"write\"", "\"act\":\"wrote\"");
     let why = "act has a word that is not known".to_owned();
@@ -182,7 +182,7 @@ fn a_duplicated_record_is_named() {
     let mut lines = lines();
     lines.insert(6, lines[5].clone());
     assert_tampered(&lines, &[Finding::Duplicated { seq: 5 }]);
-    // At another place.
+    // At another position.
     let mut lines = self::lines();
     lines.insert(12, lines[5].clone());
     let found = audited(&lines).findings;
@@ -197,7 +197,7 @@ fn a_cut_tail_is_named_by_the_head_and_incomplete_without_one() {
     let audit = verify(lines.concat().as_bytes(), None, None);
     assert_eq!((audit.verdict, audit.findings), (Verdict::Incomplete, vec![]));
     assert!(audit.remarks.iter().any(|remark| remark.contains("no close")), "{:?}", audit.remarks);
-    // In the middle of a record, as a loss of power leaves it.
+    // Torn in the middle of a record, as after a power failure.
     let text = lines.concat();
     let audit = verify(&text.as_bytes()[..text.len() - 9], None, None);
     assert_eq!((audit.verdict, audit.findings), (Verdict::Incomplete, vec![]));
@@ -205,7 +205,7 @@ fn a_cut_tail_is_named_by_the_head_and_incomplete_without_one() {
 
 #[test]
 fn a_cut_and_continued_tail_is_named() {
-    // By a chain that holds: files that were made in truth are never told.
+    // With a valid chain that omits files which were in fact created.
     let mut records = records();
     records.drain(4..20);
     records[4] = Record::Close {
@@ -214,12 +214,12 @@ fn a_cut_and_continued_tail_is_named() {
     };
     let short = lines_of(ledger(1), &records, |_| (0, 0));
     assert_tampered(&short, &[Finding::TailCut { last: 4, signed: 20 }]);
-    // As long as the genuine one.
+    // As long as the genuine ledger.
     let mut records = self::records();
     records[7] = done(2, 6, Effect::Write { bytes: 10, content: String::new() });
     let long = lines_of(ledger(1), &records, |_| (0, 0));
     assert_tampered(&[&lines()[..7], &long[7..]].concat(), &[Finding::NotTheHead { seq: 20 }]);
-    // Longer.
+    // Longer than the genuine ledger.
     let mut more = lines();
     let mut chain = Chain::new(ledger(1));
     more.iter().for_each(|line| chain.push(line));
@@ -241,7 +241,7 @@ fn two_jobs_spliced_are_named() {
     assert_eq!(found[0], Finding::Spliced { line: 11, of: ledger(2) });
     let whole = [lines(), other.clone()].concat();
     assert!(codes(&audited(&whole)).starts_with(&["chain.spliced"]));
-    // Another job's ledger, whole, under this job's head.
+    // The complete ledger of another job, under this job's head.
     assert_tampered(&other, &[Finding::HeadOfAnother { of: ledger(1) }]);
 }
 
@@ -253,7 +253,7 @@ fn everything_hashed_again_after_an_edit_fails_on_the_head() {
     let edited = lines_of(ledger(1), &records, |_| (0, 0));
     assert_eq!(verify(edited.concat().as_bytes(), None, None).findings, []);
     assert_tampered(&edited, &[Finding::NotTheHead { seq: 20 }]);
-    // With a head that was made to fit it, but not signed again.
+    // With a head that matches the edited ledger but was not signed again.
     let key = Key::new(1);
     let genuine = key.sign(head_of(ledger(1), &lines()));
     let forged = SignedHead { head: head_of(ledger(1), &edited), ..genuine };
@@ -271,7 +271,7 @@ fn another_keys_signature_is_named_and_none_at_all_is_unsigned() {
     let audit = verify(text.as_bytes(), Some(&signed), Some(&mine.public));
     let expected = vec![Finding::AnotherKey { key_id: other.public.id() }];
     assert_eq!((audit.verdict, audit.findings), (Verdict::Tampered, expected));
-    // One that pretends to be mine.
+    // A signature that claims to be from the expected key.
     let mut forged = signed.clone();
     let public = mine.sign(head.clone()).signature.unwrap();
     forged.signature = forged.signature.map(|s| Signature { signature: s.signature, ..public });
@@ -295,7 +295,7 @@ fn a_clock_that_was_set_back_is_named() {
         let head = key.sign(head_of(ledger(1), lines));
         verify(lines.concat().as_bytes(), Some(&head), Some(&key.public))
     };
-    // Below what it was, and only behind what it should be.
+    // The clock went back, and the clock merely fell behind.
     for by in [-60_000, -1500] {
         let lines = lines_of(ledger(1), &records(), |at| (if at < 9 { 0 } else { by }, 0));
         let expected = Finding::ClockSteppedBack { seq: 9, by_ms: by.unsigned_abs() };
@@ -307,7 +307,7 @@ fn a_clock_that_was_set_back_is_named() {
     assert_eq!(signed(&forward).verdict, Verdict::Valid, "a machine may have slept");
     let lines = lines_of(ledger(1), &records(), |at| (0, if at == 9 { -5000 } else { 0 }));
     assert_eq!(signed(&lines).findings[0], Finding::MonotonicBack { seq: 9 });
-    // The writer noticed and said so.
+    // The writer noticed and recorded an incident.
     let mut records = records();
     let note = "the wall clock went back".to_owned();
     records.insert(20, Record::Incident { code: CLOCK_STEPPED_BACK.to_owned(), file: 0, note });
@@ -318,8 +318,8 @@ fn a_clock_that_was_set_back_is_named() {
     assert_eq!(signed(&lines).verdict, Verdict::Valid);
 }
 
-/// Rewrites the records, hashes and signs again with the right key: what an honest
-/// writer could never have written is named all the same.
+/// Contradictory records, hashed and signed again with the right key: no honest writer could have
+/// written them, so they must be reported.
 #[test]
 fn contradictions_are_named_whoever_signed_them() {
     let signed = |records: &[Record]| {
@@ -394,7 +394,7 @@ fn what_was_not_destroyed_is_unclean() {
     assert_eq!(told, "incident wipe.failed: EIO");
 }
 
-/// A ledger that breaks off, and the sweep that ends it, the sweep signed with this key.
+/// A truncated ledger, and the sweep that ends it, signed with this key.
 fn swept(end: usize, cited: (u64, String), key: &Key) -> (Audit, Audit) {
     let broken = verify(lines()[..end].concat().as_bytes(), None, Some(&Key::new(1).public));
     let id = ledger(1).next_part();
@@ -406,7 +406,7 @@ fn swept(end: usize, cited: (u64, String), key: &Key) -> (Audit, Audit) {
     (broken, verify(lines.concat().as_bytes(), Some(&head), Some(&Key::new(1).public)))
 }
 
-/// The sweep is the head of what it ends.
+/// The sweep serves as the head of the ledger that it ends.
 #[test]
 fn a_broken_ledger_is_compared_with_the_sweep_that_ends_it() {
     let hash = |seq: usize| line_hash(lines()[seq].as_bytes());
@@ -430,20 +430,20 @@ fn a_broken_ledger_is_compared_with_the_sweep_that_ends_it() {
         assert_eq!(broken.findings, [Finding::NotAsSwept { by, last, seen }]);
         assert_eq!(codes(&broken), ["sweep.mismatch"]);
     }
-    // A sweep that could not read it, and one that is itself not what was written.
+    // A sweep that could not read the ledger, and a sweep that was itself tampered with.
     let (broken, _) = compared(9, (0, ZERO_HASH.to_owned()), 1);
     assert_eq!((broken.verdict, broken.findings.len()), (Verdict::Incomplete, 0));
     let (broken, sweep) = compared(8, (8, hash(8)), 2);
     assert_eq!((broken.verdict, sweep), (Verdict::Incomplete, Verdict::Tampered));
     assert_eq!(broken.remarks.last().unwrap(), "no sweep that ends it is among these");
-    // The sweep alone.
+    // The sweep without the ledger.
     let (_, mut sweep) = swept(9, (8, hash(8)), &Key::new(1));
     compare(&mut [&mut sweep]);
     assert_eq!(sweep.verdict, Verdict::Valid);
     assert!(sweep.remarks[0].ends_with("which is not among these"), "{:?}", sweep.remarks);
 }
 
-/// Every record reads back, and no member can be missing or added.
+/// Every record can be read back; a missing or additional member is rejected.
 #[test]
 fn records_are_read_strictly() {
     let mut records = records();
@@ -480,7 +480,7 @@ fn names_are_recognised_and_not_told() {
     content.update(b"a");
     assert_eq!(content.bytes(), 1);
     assert_ne!(content.finish(), key(1).name(b"a"), "a name is told from a content");
-    // HMAC-SHA-256 as anybody computes it: python3 -c "import hmac; print(hmac.new(bytes([1]*32),
+    // HMAC-SHA-256, computed independently: python3 -c "import hmac; print(hmac.new(bytes([1]*32),
     // b'name\0a','sha256').hexdigest())"
     assert_eq!(key(1).name(b"a"), "6cdb1ee632ef7aa04a7d064b3cfb1c3dd97445ae875d9c5a80538936f1685390");
 }
@@ -530,7 +530,7 @@ proptest! {
         bytes[at] ^= by;
         let audit = verify(&bytes, Some(head), Some(key));
         prop_assert_eq!(audit.verdict, Verdict::Tampered, "byte {} by {}", at, by);
-        // Without the head it is never good either.
+        // It is never valid without the head either.
         prop_assert!(verify(&bytes, None, Some(key)).verdict != Verdict::Valid);
     }
 
@@ -560,7 +560,7 @@ proptest! {
     }
 }
 
-/// A byte of the head, or of its signature.
+/// A changed byte in the head or in its signature.
 #[test]
 fn any_changed_byte_of_the_head_is_caught() {
     let (text, head, key) = genuine();
@@ -573,7 +573,7 @@ fn any_changed_byte_of_the_head_is_caught() {
         if let Ok(other) = serde_json::from_slice::<SignedHead>(&bytes)
             && other != *head
         {
-            // The hint is not what anything rests on.
+            // The public key is only a hint; verification does not rely on it.
             let hint = |head: &SignedHead| head.signature.as_ref().map(|s| s.public_key.clone());
             if hint(&other) == hint(head) {
                 let audit = verify(text.as_bytes(), Some(&other), Some(key));

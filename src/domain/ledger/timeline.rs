@@ -1,73 +1,72 @@
-//! What a ledger tells: each file from its appearance to its end, and the counts.
+//! The history that a ledger records: each file from creation to removal, and the counts.
 //!
-//! It is told from any sequence of records, whole or broken, as far as they go. What
-//! contradicts itself is noted; whether the records are the ones that were written is
-//! not its matter.
+//! It is built from any sequence of records, complete or not, as far as they go. Contradictions are
+//! reported; whether the records are authentic is not checked here.
 
 use super::LedgerId;
 use super::record::{Act, Boundary, Counts, Creation, Effect, FileId, Header, Intent, Kind, Record};
 use crate::domain::job::{Millis, Stage};
 use std::collections::BTreeMap;
 
-/// A file or directory. Times are those of the ledger's own clock, in milliseconds
-/// since it was opened.
+/// A file or directory. Times are in milliseconds since the ledger was opened, by its monotonic
+/// clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileHistory {
-    /// What was known of it at first.
+    /// What was known when it appeared.
     pub birth: Creation,
-    /// Whether another made it, and it was found.
+    /// Whether it was created outside the ledger, and found.
     pub found: bool,
-    /// When it appeared, or was found.
+    /// When it was created or found.
     pub created: Millis,
-    /// Its size in bytes, once known.
+    /// Its size in bytes, if known.
     pub bytes: Option<u64>,
-    /// HMAC of its content; empty when it was not computed.
+    /// HMAC of its content; empty if it was not computed.
     pub content: String,
-    /// When it was overwritten and read back, whole.
+    /// When it was completely overwritten and verified.
     pub wiped: Option<Millis>,
-    /// How.
+    /// The method of overwriting.
     pub method: String,
-    /// When its name was removed.
+    /// When it was removed.
     pub gone: Option<Millis>,
 }
 
 impl FileHistory {
-    /// For how long it was there, in milliseconds; none while it is.
+    /// How long it existed, in milliseconds; `None` if it still exists.
     pub fn lifetime(&self) -> Option<Millis> {
         self.gone.map(|gone| gone.saturating_sub(self.created))
     }
 
-    /// A file that went without having been overwritten.
+    /// Whether the file was removed without having been overwritten.
     fn unwiped(&self) -> bool {
         self.birth.kind == Kind::File && self.gone.is_some() && self.wiped.is_none() && self.bytes != Some(0)
     }
 }
 
-/// Something that should not be, as the ledger itself tells it.
+/// An anomaly recorded in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
-    /// When, by the ledger's own clock.
+    /// When, by the ledger's monotonic clock.
     pub at: Millis,
-    /// Its word.
+    /// Its code.
     pub code: String,
-    /// The file; 0 for none.
+    /// The affected file; 0 for none.
     pub file: FileId,
-    /// The sentence.
+    /// The note.
     pub note: String,
 }
 
-/// A ledger of another worker, whose leftovers this one destroys.
+/// The ledger of another worker, whose leftovers were destroyed in this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Predecessor {
-    /// Which.
+    /// Its id.
     pub ledger: LedgerId,
-    /// Its last record, as far as the sweeper saw.
+    /// Its last record, as seen by the sweep.
     pub last_seq: u64,
     /// Hash of its last line.
     pub last_hash: String,
 }
 
-/// What a ledger tells.
+/// The history recorded in a ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
     /// Name of the worker.
@@ -76,29 +75,29 @@ pub struct Timeline {
     pub build: String,
     /// The guards in force.
     pub posture: BTreeMap<String, String>,
-    /// Wall clock at the first record.
+    /// Wall clock of the first record.
     pub opened_at: Millis,
-    /// The ledger's own clock at the last record.
+    /// Monotonic clock of the last record.
     pub length: Millis,
-    /// Every file and directory, by its number.
+    /// Every file and directory, by number.
     pub lives: BTreeMap<FileId, FileHistory>,
-    /// Stages: which, beginning, end.
+    /// Stages: stage, beginning, end.
     pub stages: Vec<(Stage, Millis, Option<Millis>)>,
     /// Incidents.
     pub incidents: Vec<Incident>,
     /// Ledgers that this one ends.
     pub sweeps: Vec<Predecessor>,
-    /// How it ended; none without a `close`.
+    /// How it ended; `None` without a `close`.
     pub outcome: Option<String>,
     open: BTreeMap<u64, (FileId, Act, String)>,
     destroyed: u64,
 }
 
 impl Timeline {
-    /// Tells one more record.
+    /// Adds a record.
     ///
     /// # Errors
-    /// How it contradicts what was told before.
+    /// How it contradicts the earlier records.
     pub fn tell(&mut self, header: &Header, record: &Record) -> Result<(), String> {
         let now = header.mono_ms;
         self.length = self.length.max(now);
@@ -154,22 +153,22 @@ impl Timeline {
         }
     }
 
-    /// Files that are there, or were when the records end.
+    /// Files that still exist, at the last record.
     pub fn residual(&self) -> impl Iterator<Item = FileId> {
         self.lives.iter().filter(|(_, life)| life.created != NEVER && life.gone.is_none()).map(|(id, _)| *id)
     }
 
-    /// Files that went without having been overwritten whole.
+    /// Files that were removed without having been completely overwritten.
     pub fn unwiped(&self) -> impl Iterator<Item = FileId> {
         self.lives.iter().filter(|(_, life)| life.unwiped()).map(|(id, _)| *id)
     }
 
-    /// Acts that were begun and whose end is not told.
+    /// Acts that were begun without a recorded end.
     pub fn unfinished(&self) -> impl Iterator<Item = (FileId, Act)> {
         self.open.values().map(|(file, act, _)| (*file, *act))
     }
 
-    /// Files that were made, or found.
+    /// Files that were created or found.
     pub fn made(&self) -> impl Iterator<Item = (FileId, &FileHistory)> {
         self.lives.iter().filter(|(_, life)| life.created != NEVER).map(|(id, life)| (*id, life))
     }
@@ -211,7 +210,7 @@ impl Timeline {
         let act = intent.act();
         let mut method = String::new();
         match intent {
-            // Not there before it is done.
+            // The file does not exist until its creation is done.
             Intent::Create(birth) => {
                 self.born(file, birth, false, now)?;
                 self.lives.entry(file).and_modify(|life| life.created = NEVER);
@@ -249,7 +248,7 @@ impl Timeline {
         let Some(life) = self.lives.get_mut(&file) else { return Ok(()) };
         match effect {
             Effect::Write { bytes, content } => {
-                // What was filled has to be wiped (again), also when filling it failed.
+                // A written file must be wiped (again), even if writing failed.
                 (life.bytes, life.content, life.wiped) = (Some(*bytes), content.clone(), None);
             }
             _ if !ok => {}
@@ -279,5 +278,5 @@ impl Timeline {
     }
 }
 
-/// Stands for the creation of what was intended only.
+/// Creation time of a file whose creation was only announced.
 const NEVER: Millis = Millis::MAX;

@@ -1,10 +1,9 @@
-//! Whether a ledger is what was written, the whole of it, and by whom.
+//! Verifies that a ledger is authentic and complete, and who wrote it.
 //!
-//! Bytes first: each line in its one form, each hash, each number. Then what the
-//! records say: no end without a beginning, counts that are true, clocks that do not
-//! go back. Then the head: without it a ledger that was cut, or edited and hashed
-//! again, looks whole. What is wrong is told by name, all of it where that makes sense;
-//! records are judged by their meaning only while their chain holds.
+//! First the bytes: each line in canonical form, each hash, each number. Then the records: no end
+//! without a beginning, correct counts, clocks that do not go back. Then the head: without it, a
+//! ledger that was truncated, or edited and hashed again, looks complete. Every problem is reported
+//! as a named finding. The meaning of records is checked only if the chain is intact.
 
 use super::chain::{ZERO_HASH, line_hash};
 use super::line;
@@ -16,23 +15,23 @@ use crate::domain::ledger::timeline::Timeline;
 use std::collections::HashMap;
 use std::fmt;
 
-/// The answer in one word; the first that fits, from the top.
+/// The result of verification; the first one that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is not what was written.
+    /// It was modified after it was written.
     Tampered,
-    /// It has no `close`: its worker died, or could not write any more.
+    /// It has no `close`: its worker died or could no longer write.
     Incomplete,
-    /// It holds, but nothing shows who wrote it.
+    /// It is consistent, but nothing proves who wrote it.
     Unsigned,
-    /// It is what was written, and it says that something was not destroyed as it should.
+    /// It is authentic, and records that something was not destroyed as required.
     Unclean,
-    /// It is what was written, and everything was destroyed.
+    /// It is authentic, and everything was destroyed.
     Valid,
 }
 
 impl Verdict {
-    /// The word.
+    /// The verdict as a word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tampered => "TAMPERED",
@@ -43,7 +42,7 @@ impl Verdict {
         }
     }
 
-    /// The failure that it is; none for a valid ledger.
+    /// The corresponding failure code; `None` for a valid ledger.
     pub fn failure(self) -> Option<FailureCode> {
         match self {
             Self::Tampered => Some(FailureCode::AuditTampered),
@@ -55,46 +54,46 @@ impl Verdict {
     }
 }
 
-/// What makes a ledger no longer the one that was written. Records are told by their
-/// numbers, lines (from 1) where a record has none.
+/// Evidence of tampering. Records are identified by their numbers, or by the line number (from 1)
+/// if a line is not a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// There is nothing in the file.
+    /// The file contains no record.
     Empty,
-    /// A line is no record.
+    /// A line is not a valid record.
     Damaged {
-        /// The line.
+        /// The line number.
         line: u64,
         /// What is wrong with it.
         why: String,
     },
-    /// The hash that the next record names is not this record's.
+    /// The hash in the next record does not match this record.
     Changed {
         /// The record.
         seq: u64,
     },
     /// Records are missing.
     Dropped {
-        /// The first.
+        /// The first missing record.
         from: u64,
-        /// The last.
+        /// The last missing record.
         to: u64,
     },
-    /// Records are not in their order.
+    /// Records are out of order.
     Reordered {
-        /// The record that is found.
+        /// The record found.
         seq: u64,
-        /// The one that should be there.
+        /// The record expected.
         expected: u64,
     },
-    /// A record is there twice.
+    /// A record occurs twice.
     Duplicated {
         /// The record.
         seq: u64,
     },
-    /// A record of another ledger.
+    /// A record belongs to another ledger.
     Spliced {
-        /// The line.
+        /// The line number.
         line: u64,
         /// The other ledger.
         of: LedgerId,
@@ -103,65 +102,65 @@ pub enum Finding {
     Contradiction {
         /// The record.
         seq: u64,
-        /// How.
+        /// The contradiction.
         why: String,
     },
-    /// The wall clock went back, and no incident says so.
+    /// The wall clock went back without a recorded incident.
     ClockSteppedBack {
         /// The record.
         seq: u64,
         /// By how much, in milliseconds.
         by_ms: Millis,
     },
-    /// The clock that cannot be set went back.
+    /// The monotonic clock went back.
     MonotonicBack {
         /// The record.
         seq: u64,
     },
-    /// The head is another ledger's.
+    /// The head belongs to another ledger.
     HeadOfAnother {
         /// That ledger.
         of: LedgerId,
     },
     /// Records at the end are missing.
     TailCut {
-        /// The last that is there.
+        /// The last record present.
         last: u64,
-        /// The last that was signed.
+        /// The last record according to the signed head.
         signed: u64,
     },
-    /// There are records behind the last that was signed.
+    /// There are records after the last signed one.
     TailAdded {
-        /// The last that is there.
+        /// The last record present.
         last: u64,
-        /// The last that was signed.
+        /// The last record according to the signed head.
         signed: u64,
     },
-    /// The chain holds by itself but does not lead to the head.
+    /// The chain is consistent but does not lead to the head.
     NotTheHead {
         /// The last record.
         seq: u64,
     },
-    /// The signature is none of this head.
+    /// The signature does not match this head.
     BadSignature,
-    /// A sweep that ends this ledger saw another last record.
+    /// A sweep that ends this ledger saw a different last record.
     NotAsSwept {
         /// The sweep's ledger.
         by: LedgerId,
-        /// The last record that is there.
+        /// The last record present.
         last: u64,
-        /// The last that the sweep saw.
+        /// The last record that the sweep saw.
         seen: u64,
     },
-    /// Another key than the given one has signed.
+    /// The head was signed with a key other than the given one.
     AnotherKey {
-        /// That key's name.
+        /// The id of that key.
         key_id: String,
     },
 }
 
 impl Finding {
-    /// A word for it.
+    /// A stable identifier of the finding.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -229,29 +228,29 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What was found out about a ledger.
+/// The result of verifying a ledger.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Which ledger it says it is; none when no line tells.
+    /// The ledger's id according to its first valid record; `None` if there is none.
     pub ledger: Option<LedgerId>,
-    /// Lines.
+    /// Number of lines.
     pub records: u64,
     /// Number and hash of its last line.
     pub last: Option<(u64, String)>,
-    /// What is wrong with it.
+    /// Evidence of tampering.
     pub findings: Vec<Finding>,
-    /// What the reader should know besides.
+    /// Other remarks for the reader.
     pub remarks: Vec<String>,
-    /// What it tells.
+    /// The events that it records.
     pub story: Timeline,
-    /// Name of the key that has signed, if the signature was checked with a given key.
+    /// Id of the signing key, if the signature was verified with a given key.
     pub signed_by: Option<String>,
 }
 
-/// Checks a ledger: its bytes, its head, and the key that must have signed it. Without
-/// a key it is at best [`Verdict::Unsigned`].
+/// Verifies a ledger: its bytes, its head, and the key that must have signed it. Without a key the
+/// best verdict is [`Verdict::Unsigned`].
 pub fn verify(bytes: &[u8], head: Option<&SignedHead>, key: Option<&PublicKey>) -> Audit {
     let lines = Lines::split(bytes);
     let mut audit = Audit {
@@ -300,7 +299,7 @@ fn verdict(audit: &Audit) -> Verdict {
     }
 }
 
-/// A line that ended with LF.
+/// A complete line.
 struct Line<'a> {
     raw: &'a [u8],
     hash: String,
@@ -309,7 +308,7 @@ struct Line<'a> {
 
 struct Lines<'a> {
     whole: Vec<Line<'a>>,
-    /// Bytes after the last LF.
+    /// Number of bytes after the last LF.
     torn: Option<usize>,
 }
 
@@ -333,8 +332,8 @@ impl<'a> Lines<'a> {
         self.whole.iter().find_map(|line| line.record.as_ref().ok()).map(|(header, _)| header.ledger)
     }
 
-    /// Numbers and hashes. After each break the chain is taken up again where the
-    /// line is, so that one break is told once.
+    /// Checks numbers and hashes. After each break, the check resumes at the current line, so that
+    /// one break is reported once.
     fn check_chain(&self, audit: &mut Audit) {
         let later = |seq: u64, from: usize| {
             self.whole[from..].iter().any(|line| matches!(&line.record, Ok((header, _)) if header.seq == seq))
@@ -362,14 +361,14 @@ impl<'a> Lines<'a> {
                         audit.findings.push(Finding::Reordered { seq, expected });
                     } else if sure && header.prev != prev {
                         let changed = Finding::Changed { seq: seq.saturating_sub(1) };
-                        // It is this record that was changed, its `prev` included, if
-                        // the one before complains of it too.
+                        // If the `prev` of the previous record did not match either, that record
+                        // itself was changed, including its `prev`, and not the one before it.
                         let this = Finding::Changed { seq: seq.saturating_sub(2) };
                         audit.findings.retain(|finding| *finding != this);
                         audit.findings.push(changed);
                     }
                     seen.insert(seq, line.raw);
-                    // What was told of the order need not be told by its hashes too.
+                    // A record reported as out of order is not reported again for its hash.
                     (expected, sure) = (expected.max(seq + 1), seq >= expected);
                 }
             }
@@ -377,7 +376,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The meaning of the records, and their clocks.
+    /// Checks the meaning of the records and their clocks.
     fn tell(&self, audit: &mut Audit) {
         let whole = audit.findings.is_empty();
         let mut last: Option<&Header> = None;
@@ -410,9 +409,9 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// By how much the wall clock fell behind the other between two records, in
-/// milliseconds; none when it did not, or by less than a second: a clock that is
-/// disciplined is slowed down, not set back.
+/// How far the wall clock fell behind the monotonic clock between two records, in milliseconds.
+/// `None` if it did not go back and fell behind by at most a second: NTP slews a clock by slowing
+/// it down.
 pub fn stepped_back(before: &Header, after: &Header) -> Option<Millis> {
     const TOLERANCE: Millis = 1000;
     let due = before.at_ms + after.mono_ms.saturating_sub(before.mono_ms);
@@ -454,7 +453,7 @@ fn check_head(lines: &Lines<'_>, head: Option<&SignedHead>, key: Option<&PublicK
     match last.cmp(&signed) {
         std::cmp::Ordering::Less => audit.findings.push(Finding::TailCut { last, signed }),
         std::cmp::Ordering::Greater => audit.findings.push(Finding::TailAdded { last, signed }),
-        // Where the chain is broken, that is told already.
+        // If the chain is broken, that was already reported.
         std::cmp::Ordering::Equal if hash != head.last_hash && audit.findings.is_empty() => {
             audit.findings.push(Finding::NotTheHead { seq: last });
         }
@@ -462,7 +461,7 @@ fn check_head(lines: &Lines<'_>, head: Option<&SignedHead>, key: Option<&PublicK
     }
 }
 
-/// What is not as it should be by the ledger's own account.
+/// Adds remarks about what the ledger itself records as irregular.
 fn tell_what_is_left(audit: &mut Audit) {
     let story = &audit.story;
     let list = |files: Vec<u64>| {

@@ -1,5 +1,5 @@
-//! Random sequences of events, as several workers, a reaper, a client and a store
-//! that repeats itself would send them.
+//! Random sequences of events from several workers, a reaper, a client, and a store that sends
+//! events twice.
 
 use super::super::ids::{JobId, ObjectKey};
 use super::*;
@@ -49,7 +49,7 @@ fn head(attempt: u32, part: u32, last_seq: u64) -> Box<SignedHead> {
     Box::new(SignedHead { head: Head::new(ledger, last_seq, ZERO_HASH), signature: None })
 }
 
-/// The head of a ledger, with or without the end of its attempt.
+/// A ledger head, with or without the end of its attempt.
 fn audited() -> impl Strategy<Value = Event> {
     let end = prop::sample::select(vec![0, 1, 2, 3]);
     (0u32..5, 0u32..2, 1u64..3, end).prop_map(|(attempt, part, last_seq, end)| {
@@ -104,7 +104,7 @@ fn plain_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The job after the event, and whether anything changed.
+/// The job after the event, and whether the event changed it.
 fn step(job: &Job, event: &Event) -> (Job, bool) {
     match apply(job, event, &policy(), 1) {
         Decision::Accept(next) => (*next, true),
@@ -112,7 +112,7 @@ fn step(job: &Job, event: &Event) -> (Job, bool) {
     }
 }
 
-/// What the record's documentation promises.
+/// The invariants documented for the record.
 fn assert_whole(job: &Job) {
     assert_eq!(job.lease.is_some(), job.state == State::Processing, "{job:?}");
     assert_eq!(job.output.is_some(), job.state == State::Completed, "{job:?}");
@@ -133,7 +133,7 @@ proptest! {
         for event in events {
             let (next, changed) = step(&job, &event);
             assert_whole(&next);
-            // A change is one version; no change is none.
+            // Each change increments the version by one.
             prop_assert_eq!(next.version, job.version + u64::from(changed));
             if job.state.is_terminal() {
                 prop_assert_eq!(next.state, job.state, "by {:?}", event);
@@ -141,27 +141,27 @@ proptest! {
                 prop_assert!(!changed || noted, "{event:?}");
                 prop_assert!(next.output == job.output && next.failure == job.failure);
             }
-            // Attempts are raised by claims only, one at a time, one winner each.
+            // Only a claim increments `attempt`, by one, and each attempt has one winner.
             if next.attempt != job.attempt {
                 prop_assert_eq!(next.attempt, job.attempt + 1);
                 let Event::Claimed { worker, .. } = &event else { panic!("attempt raised by {event:?}") };
                 prop_assert!(winners.insert(next.attempt, worker.clone()).is_none());
             }
-            // Heads are added one at a time, by Audited only, and never change.
+            // Only Audited adds heads, one at a time, and existing heads never change.
             prop_assert!(next.audit.starts_with(&job.audit));
             let added = next.audit.len() - job.audit.len();
             prop_assert!(added == 0 || added == 1 && matches!(event, Event::Audited { .. }), "{event:?}");
             let ledgers: HashSet<_> = next.audit.iter().map(|head| head.head.ledger).collect();
             prop_assert_eq!(ledgers.len(), next.audit.len());
-            // The same event once more changes nothing.
+            // Repeating an event changes nothing.
             let counts = matches!(event, Event::Announced);
             prop_assert!(counts || !step(&next, &event).1 || !changed, "twice: {event:?}");
             job = next;
         }
     }
 
-    /// Nobody but the holder of the latest attempt moves a job that is being worked on,
-    /// but for its owner and those who saw the lease dead.
+    /// Only the holder of the latest attempt, the owner, and workers that saw the lease expire can
+    /// change a job that is being processed.
     #[test]
     fn stale_attempts_change_nothing(events in prop::collection::vec(event(), 0..40), last in event()) {
         let job = events.iter().fold(new_job(), |job, event| step(&job, event).0);
@@ -215,14 +215,14 @@ fn an_attempt_ends_with_its_ledgers_head_in_one_write() {
     };
     let (ended, _) = step(&job, &event(0, Some(&completed)));
     assert_eq!((ended.state, ended.version, ended.audit.len()), (State::Completed, job.version + 1, 1));
-    // The reply was lost, and it is sent again.
+    // The reply was lost, and the event is sent again.
     let again = apply(&ended, &event(0, Some(&completed)), &policy(), 1);
     assert_eq!(again, Decision::Ignore(Ignored::Duplicate));
-    // What a sweep found afterwards is noted at the end.
+    // The head of a later sweep is recorded in the final state.
     let (swept, _) = step(&ended, &event(1, None));
     assert_eq!((swept.state, swept.audit.len()), (State::Completed, 2));
 
-    // A worker that lost the job learns it, and may say how its ledger ended.
+    // A worker that lost the job is denied, but may still record how its ledger ended.
     let taken = step(&job, &claim("w2", 20, Some(10))).0;
     let refused = apply(&taken, &event(0, Some(&completed)), &policy(), 1);
     assert_eq!(refused, Decision::Deny(Denied::Superseded));
@@ -246,7 +246,7 @@ fn a_head_of_another_ledger_is_refused() {
     ] {
         assert_eq!(apply(&job, &event, &policy(), 1), foreign, "{event:?}");
     }
-    // A second story of the same ledger.
+    // A different head for the same ledger.
     let told = step(&job, &audited(head(1, 0, 9), None)).0;
     assert_eq!(apply(&told, &audited(head(1, 0, 10), None), &policy(), 1), foreign);
 }
@@ -268,7 +268,7 @@ fn a_claim_whose_reply_was_lost_is_recognised() {
     let job = after(&[upload(), claim("w1", 10, None)]);
     assert_eq!(apply(&job, &claim("w1", 10, None), &policy(), 1), Decision::Ignore(Ignored::Duplicate));
     assert_eq!(apply(&job, &claim("w2", 20, None), &policy(), 1), Decision::Deny(Denied::Held));
-    // Another claim of the same worker is another claim.
+    // Another claim by the same worker is a different claim.
     assert_eq!(apply(&job, &claim("w1", 12, None), &policy(), 1), Decision::Deny(Denied::Held));
 }
 
@@ -314,7 +314,7 @@ fn a_job_that_is_given_back_waits_or_ends() {
     assert_eq!(job.failure, Some(failure()), "the last cause is told");
 }
 
-/// A worker that is told to stop gives the attempt back: ten deployments are no failure.
+/// A worker that is asked to stop gives the attempt back: ten deployments must not fail a job.
 #[test]
 fn attempts_that_were_excused_do_not_count() {
     let mut job = after(&[upload()]);

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const ID: &str = "0188a5eb-4c1d-7c3e-9a27-2f1d3c4b5a69";
 
-/// What is read, without the object, which a test of its own looks at.
+/// The parsed event without the object, which has its own test.
 fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     let mut notices = super::parse(body)?;
     for notice in &mut notices {
@@ -24,7 +24,7 @@ fn expected(reason: &str, sequencer: &str) -> Vec<UploadEvent> {
     }]
 }
 
-/// The sample of the Amazon S3 User Guide, "EventBridge event message structure".
+/// Sample from the Amazon S3 User Guide, "EventBridge event message structure".
 fn eventbridge(detail_type: &str, key: &str) -> String {
     json!({
         "version": "0",
@@ -54,7 +54,7 @@ fn eventbridge(detail_type: &str, key: &str) -> String {
     .to_string()
 }
 
-/// The sample of the Amazon S3 User Guide, "Event message structure".
+/// Sample from the Amazon S3 User Guide, "Event message structure".
 fn notification(name: &str, key: &str) -> String {
     json!({ "Records": [{
         "eventVersion": "2.1",
@@ -98,7 +98,7 @@ fn events_of_eventbridge_are_read() {
     assert_eq!(parse(&eventbridge("Object Created", &encoded)), Ok(vec![]), "these keys are not encoded");
 }
 
-/// It spells the ETag's name otherwise and has reasons of its own.
+/// moto spells the ETag field differently and uses its own reasons.
 #[test]
 fn events_of_moto_are_read() {
     let event = eventbridge("Object Created", &format!("uploads/{ID}/a.zip"))
@@ -139,7 +139,7 @@ fn the_object_is_told_with_its_version() {
     assert_eq!(read(&event), (key.clone(), version));
     let notified = notification("ObjectCreated:Put", &format!("uploads/{ID}/a+b.zip"));
     assert_eq!(read(&notified), (key.clone(), Some("096fKKXTRTtl3on89fVO.nfljtsv6qko".to_owned())));
-    // A bucket without versions.
+    // An unversioned bucket.
     for none in ["\"version-id\":null", "\"version-id\":\"\"", "\"other\":\"x\""] {
         let event = event.replace("\"version-id\":\"IYV3p45BT0ac8hjHg1houSdS1a.Mro8e\"", none);
         assert_eq!(read(&event), (key.clone(), None), "{none}");

@@ -1,12 +1,12 @@
-//! What the engine process cannot do: one attack, one library, one typed outcome.
+//! Attacks from inside the engine process: one library per attack, with one typed outcome.
 //!
-//! The libraries are `tests/fixtures/doubles/attacks/*.c`, one attack each; each tells
-//! by its own effect whether it worked. The same libraries run four times: confined,
-//! where each must end as the table says; with Landlock of the least ABI that the usual
-//! minimum accepts, where each must end likewise; in a host without its confinement, where
-//! each must work, lest the others prove nothing; and without Landlock, which shows what it
-//! alone holds back. And all of that twice: loaded by the engine host, and by a converter
-//! in Java, for which the filter is another one.
+//! The libraries are `tests/fixtures/doubles/attacks/*.c`. Each shows by an effect of its own
+//! whether it worked. The same libraries run four times: confined, where each must end as the table
+//! says; with Landlock of the lowest ABI that the default minimum posture accepts, where each must
+//! end the same way; in a host without confinement, where each must work, because otherwise the
+//! other runs prove nothing; and without Landlock, which shows what Landlock alone blocks. All of
+//! this runs twice: the library is loaded by the engine host, and by a Java converter, which has a
+//! different seccomp filter.
 
 mod outside;
 mod peak;
@@ -20,7 +20,7 @@ pub(crate) use rig::{landlock_abi_2, preceded, unconfined_host, without_landlock
 use table::{ATTACKS, Attack};
 pub(crate) use tiers::{BARE, SmallGroup, engine, open_bench};
 
-/// Runs the attacks of a family and reports all that ended otherwise.
+/// Runs the attacks of a family and reports every unexpected outcome.
 fn run(family: &str, mode: Mode, route: Route) {
     let attacks: Vec<&Attack> = ATTACKS.iter().filter(|attack| attack.family == family).collect();
     assert!(!attacks.is_empty(), "no attack of {family}");
@@ -89,7 +89,7 @@ macro_rules! families {
 
 families!(files, network, processes, kernel, resources, memory, output, storage, words);
 
-/// The words in backquotes of a part of docs/SECURITY.md, each once.
+/// The words in backquotes in a section of docs/SECURITY.md, without duplicates.
 fn told(part: &str) -> Vec<String> {
     let security = std::fs::read_to_string(crate::support::repository().join("docs/SECURITY.md")).unwrap();
     let (_, rest) = security.split_once(&format!("<!-- {part} -->")).expect("the part of docs/SECURITY.md");
@@ -115,8 +115,7 @@ fn what_ends_otherwise_below_java_is_told() {
     assert_eq!(told("below java"), sorted(otherwise.collect()));
 }
 
-/// Each promise of docs/SECURITY.md names tests that exist, and each attack stands for
-/// a promise.
+/// Each promise in docs/SECURITY.md names existing tests, and each attack belongs to a promise.
 #[test]
 fn promises_are_tested() {
     let repository = crate::support::repository();

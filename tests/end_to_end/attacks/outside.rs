@@ -1,8 +1,8 @@
-//! The caps on what an engine writes, as seen from outside: by the memory that the workspace
-//! lies in, and by another job in it.
+//! The caps on what an engine writes, measured from outside: on the tmpfs that holds the workspace,
+//! and by another job on the same tmpfs.
 //!
-//! The memory is a tmpfs of the test's own, in a mount namespace that goes with the run; in a
-//! container, which gives none, it is one that was mounted when the container was started.
+//! The tmpfs is private to the test, in a mount namespace that ends with the run. A container
+//! cannot mount one; there the tests use a tmpfs that was mounted when the container started.
 
 use super::rig::{engine_in_java, landlock_abi_2, library_of, preceded, without_landlock, wrapped};
 use super::table::{ATTACKS, Attack, End, Given};
@@ -15,34 +15,34 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-/// The caps of the attacks, in bytes and in files, and what may come on top of them until the
-/// engine is dead.
+/// The caps of the attacks, in bytes and in files, and the overshoot allowed until the engine is
+/// dead.
 const CAP: u64 = 64 * MIB;
 const FILES: u64 = 10_000;
 const SLACK: u64 = 16 * MIB;
 
-/// What the kernel takes for a file without content, in bytes: an inode and a name.
+/// Kernel memory of an empty file, in bytes: an inode and a name.
 const EMPTY_FILE: u64 = 1024;
 
-/// What no busy machine keeps a process waiting for, but one that itself is stopped.
+/// A process waits this long on a busy machine only if the machine itself is stalled.
 const STALL: Duration = Duration::from_millis(20);
 
 const NOBODY: &str = "65534";
 
-/// More than any attack takes, so that it is not the memory that stops it.
+/// More than any attack uses, so that the size of the tmpfs is not what stops the attack.
 const LARGE: u64 = 1200 * MIB;
 
-/// What an attack may take, and the 24 MiB that the neighbour needs at most.
+/// What an attack may use, and the 24 MiB that the neighbour needs at most.
 const SMALL: u64 = CAP + SLACK + 24 * MIB;
 
-/// Where a container has mounted memory for these tests: a tmpfs for each size that they ask
-/// for, with its MiB as its name. There is nobody there who may mount one.
+/// The directory where a container has tmpfs mounts for these tests: one per size, named after its
+/// MiB. The tests cannot mount inside a container.
 pub(super) const MOUNTED: &str = "CADMILL_TEST_MEMORY";
 
-/// A tmpfs of a size, which nothing uses but the commands of one test.
+/// A tmpfs of a given size, used only by the commands of one test.
 struct Memory {
     place: PathBuf,
-    /// What comes before a command that is to have it.
+    /// Prefix of a command that runs on this tmpfs.
     before: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Memory {
         Self { place, before }
     }
 
-    /// The command, with its workspaces in there.
+    /// The command, with its workspaces on this tmpfs.
     fn around(&self, command: &Command) -> Command {
         let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
         let mut command = preceded(&before, command);
@@ -83,7 +83,7 @@ fn is_given() -> bool {
     let bench = Bench::new();
     open_for_others(&bench);
     let given = mounted().is_some() || {
-        // The programs may lie where others may not go.
+        // The build directory may not be accessible to other users.
         let mut command = Memory::new(&bench, MIB, NOBODY).around(&bench.command(&["--version"]));
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
     };
@@ -93,12 +93,12 @@ fn is_given() -> bool {
     given
 }
 
-/// The most that was held at once, while a command ran: bytes, and files.
+/// The peak use while a command ran: bytes and files.
 struct Watched {
     run: Run,
     bytes: u64,
     files: u64,
-    /// The longest time that this process itself did not look.
+    /// The longest interval in which this process did not sample.
     stalled: Duration,
 }
 
@@ -107,7 +107,7 @@ fn watched(memory: &Memory, command: &Command) -> Watched {
     let mut command = memory.around(command);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let inside = format!("/proc/{}/root{}", child.id(), memory.place.display());
-    // Of a mount namespace of its own it is seen when it is there.
+    // In a private mount namespace it becomes visible once it is mounted.
     let open = |path: &str| openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty());
     let is_it = |fd: &OwnedFd| memory.before.is_empty() || rustix::fs::fstat(fd).unwrap().st_dev != outside;
     let mut seen: Option<OwnedFd> = None;
@@ -129,7 +129,7 @@ fn watched(memory: &Memory, command: &Command) -> Watched {
     Watched { run: Run::from(child.wait_with_output().unwrap()), bytes, files, stalled }
 }
 
-/// As whom, where and below what an attack is made.
+/// The user and the confinement that an attack runs under.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Tier {
     Root,
@@ -140,7 +140,7 @@ enum Tier {
 }
 
 impl Tier {
-    /// Those that there are here: a container has one user.
+    /// The tiers available here: a container has one user.
     fn all() -> &'static [Self] {
         let all = &[Self::Root, Self::Nobody, Self::LandlockAbi2, Self::WithoutLandlock, Self::BelowJava];
         if mounted().is_some() { &all[1..] } else { all }
@@ -150,7 +150,7 @@ impl Tier {
         if self == Self::Root { "0" } else { NOBODY }
     }
 
-    /// How an attack of the table ends here, if it ends by a cap.
+    /// How an attack of the table ends in this tier, if it ends by a cap.
     fn end(self, attack: &Attack) -> Option<(i32, &'static str)> {
         let end = match self {
             Self::BelowJava => attack.in_java.unwrap_or(attack.confined),
@@ -161,7 +161,7 @@ impl Tier {
     }
 }
 
-/// The conversion by an attack.
+/// The conversion that runs the attack.
 fn attacked(bench: &Bench, attack: &Attack, tier: Tier) -> Command {
     let Given::Text(parameter) = attack.given else { panic!("{} has a parameter", attack.name) };
     let input = bench.path("input.obj");
@@ -198,8 +198,8 @@ fn open_for_others(bench: &Bench) {
     }
 }
 
-/// As root; and as a user without privileges who owns all that the engine makes, with every
-/// lock and without some, natively and below Java.
+/// As root, and as an unprivileged user who owns everything that the engine creates, with all and
+/// with only some of the confinement, natively and below Java.
 #[test]
 fn no_attack_holds_more_than_the_cap() {
     if !is_given() {
@@ -220,7 +220,7 @@ fn no_attack_holds_more_than_the_cap() {
                 if bytes <= CAP + SLACK && files <= FILES + SLACK / EMPTY_FILE {
                     break;
                 }
-                // A machine that stops every process for a while stops the supervisor too.
+                // A machine that stalls every process stalls the supervisor too.
                 if stalled < STALL || tries == 3 {
                     wrong.push(told);
                     break;
@@ -232,7 +232,7 @@ fn no_attack_holds_more_than_the_cap() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Runs the attack again and again, and beside it the neighbour's conversion until that ends.
+/// Runs the attack repeatedly, and the neighbour's conversion beside it until the attacks end.
 const SIDE_BY_SIDE: &str = "\
     (for n in 1 2; do \"$@\" >attack-$n.json; done; : >over) &
     ran=0
@@ -243,7 +243,7 @@ const SIDE_BY_SIDE: &str = "\
     wait
     echo \"ran $ran times\" >&2";
 
-/// Another job in the same memory has what an attack may not take, at any moment.
+/// Another job on the same tmpfs always has the space that an attack must not use.
 #[test]
 fn a_neighbour_is_unharmed() {
     if !is_given() {

@@ -1,6 +1,6 @@
-//! What the attacks on memory take, as the kernel counts it for the test: in a control group
-//! that the test makes, and that the supervisor does not know of. A container gives none; there
-//! it is what the group of the whole container holds while an attack is alone in it.
+//! Memory used by the memory attacks, as counted by the kernel in a control group that the test
+//! creates and that the supervisor does not know. A container cannot create one; there the test
+//! samples the group of the whole container while an attack runs alone in it.
 
 use super::rig::{engine_in_java, library_of, preceded};
 use super::table::{ATTACKS, Attack};
@@ -12,19 +12,19 @@ use std::time::Duration;
 
 const CAP: u64 = 128 << 20;
 
-/// What may come on top of the cap, in bytes.
+/// Overshoot allowed above the cap, in bytes.
 const TOLERANCE: u64 = 16 << 20;
 
-/// More than any attack takes, so that this group is not what stops it.
+/// More than any attack uses, so that this group is not what stops it.
 const ROOM: u64 = 3 << 30;
 
 const NOBODY: &str = "65534";
 
-/// As a user without privileges, which can make no control group.
+/// As an unprivileged user, who cannot create a control group.
 const AS_NOBODY: [&str; 6] =
     ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
 
-/// The most that a run uses, beside its outcome, while another conversion runs.
+/// The peak memory of a run while another conversion runs, and its outcome.
 fn peak(bench: &Bench, engines: &Path, given: &str, java: Option<&str>, before: &[&str]) -> (u64, Run) {
     let input = bench.path("input.obj");
     std::fs::write(&input, format!("{given}\n")).unwrap();
@@ -61,8 +61,7 @@ fn is_in_container() -> bool {
     std::env::var_os(super::outside::MOUNTED).is_some()
 }
 
-/// The most that the group of the container is seen to hold while a command runs, and its
-/// outcome.
+/// The peak memory sampled in the container's group while a command runs, and its outcome.
 fn sampled(command: &mut Command) -> (u64, Run) {
     const HELD: [&str; 2] = ["/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory.current"];
     let held = || {
@@ -84,14 +83,14 @@ fn may_run(bench: &Bench, before: &[&str]) -> bool {
     before.is_empty() || preceded(before, &command).output().is_ok_and(|output| output.status.success())
 }
 
-/// Runs each attack on memory confined, and says which took more than [`TOLERANCE`]
-/// beyond the cap.
+/// Runs each memory attack confined, and returns those that used more than [`TOLERANCE`] above the
+/// cap.
 fn exceeding(java: bool, before: &[&str]) -> Vec<String> {
     let all = ATTACKS.iter().filter(|a| a.family == "memory" || a.name == "without_first_thread");
     let capped: Vec<&Attack> = all.filter(|a| matches!(a.given, super::table::Given::Text("128"))).collect();
     assert!(capped.len() > 5);
     let mut wrong = Vec::new();
-    // What the programs themselves take is not the attack's.
+    // Memory of the programs themselves does not count against the attack.
     let mut base = None;
     for attack in [capped[0]].into_iter().chain(capped) {
         let bench = Bench::new();

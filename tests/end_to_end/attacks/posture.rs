@@ -1,4 +1,4 @@
-//! What is in force is told, and what is not enough is refused.
+//! The confinement in force is reported, and an insufficient one is refused.
 
 use super::rig::{
     Mode, Rig, Route, landlock_abi_2, landlock_not_enabled, unconfined_host, without_landlock, wrapped,
@@ -50,8 +50,8 @@ fn without_landlock_the_minimum_refuses_and_a_lower_one_accepts() {
     doctor(&Bench::new().with("CADMILL_MIN_POSTURE", "syscalls"), Some(&wrapper)).succeeded();
 }
 
-/// As on Linux 6.1: the usual minimum is reached, files are converted, and what the ABI lacks is
-/// told.
+/// As on Linux 6.1: the default minimum is reached, files are converted, and what the ABI lacks is
+/// reported.
 #[test]
 fn landlock_of_abi_2_is_enough() {
     let wrapper = landlock_abi_2();
@@ -77,10 +77,10 @@ fn landlock_of_abi_2_is_enough() {
     bench.assert_no_plaintext_left();
 }
 
-/// Whether the kernel lacks it or was booted without it is told, and what to do.
+/// The report says whether the kernel lacks Landlock or was booted without it, and what to do.
 #[test]
 fn why_there_is_no_landlock_is_told() {
-    // The kernel's own list contradicts the wrapper where it can be read.
+    // The kernel's own list, where readable, contradicts the wrapper.
     let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
     let hidden = modules.split(',').any(|module| module.trim() == "landlock");
     let not_built = if hidden { "container's profile" } else { "CONFIG_SECURITY_LANDLOCK" };
@@ -92,7 +92,7 @@ fn why_there_is_no_landlock_is_told() {
         assert_eq!(refused.code, Some(19), "{refused:?}");
         let json = refused.json();
         assert_eq!(json["machine"]["landlock"]["support"], support, "{json}");
-        // Which modules the machine has else is not known everywhere.
+        // The machine's other security modules are not known everywhere.
         let parameter = &json["machine"]["landlock"]["boot_with"];
         assert!(parameter.is_null() || support == "not_enabled", "{json}");
         let bench = Bench::new();
@@ -102,7 +102,7 @@ fn why_there_is_no_landlock_is_told() {
     }
 }
 
-/// Conversions, descriptions, the server and the worker refuse alike.
+/// Conversions, the server and the worker refuse alike.
 #[test]
 fn below_the_minimum_nothing_starts() {
     let (input, wrapper) = (real("mesh/rabbit.obj"), without_landlock());
@@ -134,7 +134,7 @@ fn below_the_minimum_nothing_starts() {
     assert!(run.stderr.contains("infra.confinement"), "{run:?}");
 }
 
-/// A host that confines itself less is found out, whatever program it is.
+/// A host with less confinement is detected, whatever program it is.
 #[test]
 fn the_unconfined_host_is_refused_by_default() {
     let bench = Bench::new().with("CADMILL_ENGINE_HOST", unconfined_host());
@@ -153,7 +153,7 @@ fn a_word_that_is_no_level_is_refused() {
     assert!(json["error"]["message"].as_str().unwrap().contains("isolated"), "{json}");
 }
 
-/// What the kernel says of the process from outside, for each of its threads.
+/// The confinement of each thread of the process, as the kernel reports it from outside.
 #[test]
 fn the_kernel_confirms_it() {
     let bench = Bench::new();
@@ -198,8 +198,8 @@ fn is_confined(process: u32) -> bool {
         && statuses.iter().all(|s| has(s, "NoNewPrivs:\t1") && has(s, "Seccomp:\t2"))
 }
 
-/// The names of threads and the command line are open to every user. An engine can put
-/// nothing there, and another that nothing confines can.
+/// Thread names and the command line are readable by every user. A confined engine cannot write to
+/// them; an unconfined one can.
 #[test]
 fn an_engine_cannot_write_into_the_list_of_processes() {
     let cases = [
@@ -234,7 +234,7 @@ fn an_engine_cannot_write_into_the_list_of_processes() {
     }
 }
 
-/// What `ps` shows of all processes and their threads.
+/// What `ps` shows for all processes and their threads.
 fn labels() -> Vec<String> {
     let read = |path: std::path::PathBuf| {
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()

@@ -1,4 +1,4 @@
-//! One attack in the making: its library, what it is given, the run, the judgement.
+//! The setup of one attack: its library, its input, the run and the check of the outcome.
 
 use super::table::{Attack, End, Given};
 use crate::support::{Bench, Run, compile_c, repository, unique};
@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What the attacks are after.
+/// What the attacks try to read.
 const SECRET: &str = "credentials-of-the-task-role";
 
 /// What confines the engine.
@@ -20,11 +20,11 @@ const SECRET: &str = "credentials-of-the-task-role";
 pub(super) enum Mode {
     /// Everything.
     Confined,
-    /// Nothing: another program is the engine host, which only tests have.
+    /// Nothing: the engine host is replaced by another program, which only tests have.
     Unconfined,
-    /// Everything but Landlock, which the kernel seems not to have.
+    /// Everything but Landlock, which the kernel appears to lack.
     WithoutLandlock,
-    /// Everything, with Landlock of ABI 2, as the kernel seems to have it.
+    /// Everything, with Landlock of ABI 2, as the kernel appears to support it.
     LandlockAbi2,
 }
 
@@ -43,7 +43,7 @@ impl Mode {
     }
 }
 
-/// Who loads the library.
+/// What loads the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
     /// The engine host, as it loads Assimp.
@@ -52,11 +52,11 @@ pub(super) enum Route {
     Java,
 }
 
-/// Builds with the C compiler, unless the result is newer than every source. So the
-/// tests can run where there is no compiler, on what was built elsewhere.
+/// Builds with the C compiler, unless the result is newer than every source. This lets the tests
+/// run without a compiler, on files that were built elsewhere.
 ///
-/// One at a time: a library that is replaced while an engine starts is not the file that
-/// its Landlock rules allow.
+/// One build at a time: if a library is replaced while an engine starts, it is no longer the file
+/// that the engine's Landlock rules allow.
 pub(super) fn built(name: &str, arguments: &[&str], source: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ pub(super) fn library_of(attack: &Attack) -> PathBuf {
     built(&name, &["-shared", "-fPIC", &chosen], &format!("attacks/{}.c", attack.family))
 }
 
-/// By itself it builds what a container without a compiler needs.
+/// Run on its own, this test builds what a container without a compiler needs.
 #[test]
 fn every_attack_is_built() {
     for attack in super::ATTACKS {
@@ -89,8 +89,8 @@ fn every_attack_is_built() {
     assert!(crate::misbehaviour::double().is_file());
 }
 
-/// The host without its confinement: an example of the package, which a plain build of
-/// the tests makes.
+/// The host without its confinement: an example of the package, which a plain build of the tests
+/// builds.
 pub(crate) fn unconfined_host() -> PathBuf {
     let examples = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("examples");
     let host = examples.join("engine-host-unconfined");
@@ -98,28 +98,28 @@ pub(crate) fn unconfined_host() -> PathBuf {
     host
 }
 
-/// Runs what follows where the kernel seems to have no Landlock.
+/// Runs a command as if the kernel had no Landlock.
 pub(crate) fn without_landlock() -> PathBuf {
     built("without_landlock", &[], "without_landlock.c")
 }
 
-/// Runs what follows where the kernel seems to have Landlock, but not to have enabled it.
+/// Runs a command as if the kernel had Landlock, but not enabled.
 pub(super) fn landlock_not_enabled() -> PathBuf {
     built("landlock_not_enabled", &["-DANSWER=EOPNOTSUPP"], "without_landlock.c")
 }
 
-/// Runs what follows where the kernel seems to have Landlock of ABI 2. No ruleset has a right
-/// of a later one then.
+/// Runs a command as if the kernel had Landlock of ABI 2. No ruleset then has a right of a later
+/// ABI.
 pub(crate) fn landlock_abi_2() -> PathBuf {
     built("landlock_abi_2", &[], "landlock_abi_2.c")
 }
 
-/// Puts another program before a command.
+/// Prefixes a command with another program.
 pub(super) fn wrapped(wrapper: &Path, command: &Command) -> Command {
     preceded(&[wrapper.to_str().unwrap()], command)
 }
 
-/// Puts another program with its arguments before a command, if there is one.
+/// Prefixes a command with another program and its arguments, if there is one.
 pub(crate) fn preceded(before: &[&str], command: &Command) -> Command {
     let mut words = before.iter().map(OsStr::new).chain([command.get_program()]);
     let mut outer = Command::new(words.next().expect("a program"));
@@ -145,13 +145,13 @@ pub(super) struct Rig {
     input: PathBuf,
     /// What the input holds before the attack.
     content: Vec<u8>,
-    /// A path outside of the job, where the effect appears.
+    /// A path outside the job, where the effect appears.
     effect: PathBuf,
     _secret: Option<tempfile::TempDir>,
     _server: Option<Server>,
 }
 
-/// The effect of an attack that works is not left on the machine.
+/// Removes the effect of a successful attack from the machine.
 impl Drop for Rig {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.effect).or_else(|_| std::fs::remove_dir(&self.effect));
@@ -168,7 +168,7 @@ impl Rig {
             Given::Input => bench.path("input.obj").display().to_string(),
             Given::Text(text) => text.to_owned(),
             Given::Secret => {
-                // As the workspace of another job: another directory of the same place.
+                // Like the workspace of another job: another directory in the same place.
                 let other = tempfile::Builder::new().prefix("cadmill-other-").tempdir_in("/dev/shm").unwrap();
                 let path = other.path().join("model.obj");
                 std::fs::write(&path, SECRET).unwrap();
@@ -222,11 +222,11 @@ impl Rig {
                 command.env("CADMILL_MIN_POSTURE", "syscalls");
                 command = wrapped(&without_landlock(), &command);
             }
-            // By the usual minimum.
+            // The default minimum applies.
             Mode::LandlockAbi2 => command = wrapped(&landlock_abi_2(), &command),
         }
         if attack.name == "stack_bomb" {
-            // The stack may grow as far as the host lets it.
+            // The stack may grow as far as the host allows.
             let shell = unlimited_stack();
             command = wrapped(&shell, &command);
         }
@@ -235,7 +235,7 @@ impl Rig {
         run
     }
 
-    /// Whether the run ended as expected, by the attack's own effect.
+    /// Whether the run ended as expected, judged by the effect of the attack.
     pub(super) fn compare(&self, run: &Run, expected: &End) -> Result<(), String> {
         let worked = self.worked(run);
         let verdict = match *expected {
@@ -254,7 +254,7 @@ impl Rig {
                     by_rights && !is_root_on_bare_machine()
                         || unknown.iter().any(|reason| text.contains(reason))
                 });
-                // A kernel without 32-bit calls knows no such interrupt.
+                // A kernel without 32-bit calls does not have this interrupt.
                 let no_such_call =
                     self.attack.name == "int80" && code(run).as_deref() == Some("engine.crashed");
                 if refused || no_such_call { Ok(()) } else { Err(why) }
@@ -268,7 +268,7 @@ impl Rig {
         if may_work { Ok(()) } else { self.nothing_happened(run) }
     }
 
-    /// The effect: a file elsewhere, or the evidence in the output.
+    /// The effect: a file outside the job, or the evidence in the output.
     fn worked(&self, run: &Run) -> Result<(), String> {
         if let Given::Effect = self.attack.given {
             let text = patiently(&self.effect).ok_or("its effect is not there")?;
@@ -294,12 +294,12 @@ impl Rig {
         if !tail.contains(wanted) {
             return Err(format!("the evidence is not what it was after: {tail}"));
         }
-        // What is published is what is reported, however late it came.
+        // The published size must match the reported one, even if the file changed late.
         let told = run.json()["output"]["bytes"].as_u64();
         if told == Some(output.len() as u64) { Ok(()) } else { Err(format!("{told:?} bytes were reported")) }
     }
 
-    /// A daemon is the effect of one attack: it lives, and must not outlive the test.
+    /// One attack starts a daemon: it is alive, and must not outlive the test.
     fn clean_up(&self, text: &str) -> Result<(), String> {
         std::fs::remove_file(&self.effect).map_err(|e| e.to_string())?;
         if self.attack.name == "daemonize" {
@@ -330,7 +330,7 @@ impl Rig {
     }
 }
 
-/// An archive that holds one file.
+/// An archive with one file.
 pub(super) fn archive_of(content: &str) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     writer.start_file("model.obj", zip::write::SimpleFileOptions::default()).unwrap();
@@ -338,7 +338,7 @@ pub(super) fn archive_of(content: &str) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// An engines file that declares the converter that loads such libraries as `double`.
+/// An engines file that declares `double`, the converter that loads such libraries.
 pub(super) fn engine_in_java(bench: &Bench, library: &Path) -> PathBuf {
     let file = bench.path("engines.toml");
     let keys = format!("natives = {:?}", library.parent().unwrap());
@@ -346,7 +346,7 @@ pub(super) fn engine_in_java(bench: &Bench, library: &Path) -> PathBuf {
     file
 }
 
-/// A shell script that lifts the limit on the stack and goes on.
+/// A shell script that removes the limit on the stack and runs the command.
 fn unlimited_stack() -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("attacks/unlimited-stack.sh");
     if !path.exists() {
@@ -362,7 +362,7 @@ fn unlimited_stack() -> PathBuf {
     path
 }
 
-/// A file that another process may be about to write.
+/// Reads a file that another process may be about to write.
 fn patiently(path: &Path) -> Option<String> {
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
@@ -374,7 +374,7 @@ fn patiently(path: &Path) -> Option<String> {
     }
 }
 
-/// The words of the failure.
+/// The message of the failure.
 fn said(run: &Run) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(&run.stdout).ok()?;
     Some(json["error"]["message"].as_str()?.to_owned())
@@ -405,7 +405,7 @@ fn expect_refusal(run: &Run, reason: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(text) }
 }
 
-/// Whether nothing but the kernel's own rules is around: no container, and root.
+/// Whether only the kernel's own rules apply: root, and no container.
 fn is_root_on_bare_machine() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let all = status.lines().any(|line| line.starts_with("CapEff:") && line.ends_with("ffffffff"));
@@ -413,8 +413,8 @@ fn is_root_on_bare_machine() -> bool {
     all && !filtered
 }
 
-/// Answers everybody with the secret. It stands in for the service that hands out the
-/// credentials of a task, which is a plain HTTP server at a fixed address.
+/// Answers every request with the secret. It stands in for the service that issues the credentials
+/// of a task, which is a plain HTTP server at a fixed address.
 struct Server {
     address: String,
     _directory: Option<tempfile::TempDir>,
@@ -448,7 +448,7 @@ impl Server {
     }
 }
 
-/// Until the test program ends.
+/// Runs until the test program ends.
 fn serve<S: Write + 'static>(mut accept: impl FnMut() -> std::io::Result<S> + Send + 'static) {
     std::thread::spawn(move || {
         while let Ok(mut stream) = accept() {

@@ -1,23 +1,22 @@
-//! The table of attacks: what each is given, and how it ends.
+//! The table of attacks: the input of each, and its outcome.
 
 /// How an attack ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum End {
-    /// It worked: its effect is there.
+    /// It worked: its effect is present.
     Works,
-    /// The engine was ended for this system call; `""` for one without a name.
+    /// The engine was killed for this system call; `""` for one without a name.
     Violation(&'static str),
-    /// The system refused it with one of these reasons, and the engine said so.
+    /// The system call failed with one of these reasons, and the engine reported it.
     Refused(&'static str),
-    /// It is a failure of this exit code and code.
+    /// The conversion fails with this exit code and failure code.
     Failure(i32, &'static str),
-    /// It works, or the kernel or the container refuses it by itself: it takes a
-    /// privilege, or a kernel that has it. As root on a bare machine it must work,
-    /// unless the kernel does not know it.
+    /// It works, or the kernel or the container refuses it: it needs a privilege, or a kernel
+    /// feature. As root on a bare machine it must work, unless the kernel does not support it.
     WorksOrKernelRefuses,
 }
 
-/// What stands in the input's first line.
+/// What the first line of the input holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Given {
     /// Nothing.
@@ -26,19 +25,19 @@ pub(super) enum Given {
     Text(&'static str),
     /// The path of the input itself.
     Input,
-    /// Nothing, in an archive: the engine reads what was unpacked of it.
+    /// Nothing, in an archive: the engine reads the unpacked file.
     Unpacked,
-    /// The path of a file of another job, which holds a secret.
+    /// The path of a file of another job, which contains a secret.
     Secret,
-    /// The path of a link beside the input that leads to `/etc/passwd`.
+    /// The path of a symbolic link beside the input that points to `/etc/passwd`.
     Link,
-    /// A path where nothing is, outside of the job.
+    /// A path outside the job where no file exists.
     Elsewhere,
     /// The same; the file that appears there is the effect.
     Effect,
     /// The port of a server that answers with a secret.
     Port,
-    /// The path of a socket behind which a server does.
+    /// The path of a Unix socket whose server answers with a secret.
     Socket,
     /// The name of such a socket in the abstract namespace.
     Abstract,
@@ -54,11 +53,11 @@ pub(super) struct Attack {
     pub(super) flags: &'static [&'static str],
     pub(super) confined: End,
     pub(super) unconfined: End,
-    /// Where Landlock alone stops it: how it ends without.
+    /// The outcome without Landlock, if only Landlock blocks the attack.
     pub(super) without_landlock: Option<End>,
-    /// Where the rules for a JVM differ: how it ends below a converter in Java.
+    /// The outcome below a Java converter, if the rules for a JVM differ.
     pub(super) in_java: Option<End>,
-    /// Where a JVM is by itself in the way: how it ends there when nothing confines it.
+    /// The outcome in an unconfined JVM, if the JVM itself gets in the way.
     pub(super) unconfined_in_java: Option<End>,
 }
 
@@ -121,12 +120,12 @@ const MISBEHAVED: End = Failure(17, "engine.misbehaved");
 
 pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "read_passwd", Nothing, DENIED, Works).landlock_alone(Works),
-    // No Landlock judges that. It takes the permission to write.
+    // Landlock does not check this access mode. It needs write permission.
     attack("files", "open_for_neither", Nothing, Violation("openat"), WorksOrKernelRefuses),
     attack("files", "read_beside_libraries", Nothing, DENIED, Works).landlock_alone(Works),
-    // Root may; others may not, because the process is not dumpable.
+    // Root may; other users may not, because the process is not dumpable.
     attack("files", "read_own_environ", Nothing, DENIED, Works).landlock_alone(WorksOrKernelRefuses),
-    // `cadmill` is not dumpable either, so that it takes a privilege.
+    // `cadmill` is not dumpable either, so this needs a privilege.
     attack("files", "read_parent_environ", Nothing, DENIED, WorksOrKernelRefuses),
     attack("files", "read_parent_memory", Nothing, DENIED, WorksOrKernelRefuses),
     attack("files", "list_processes", Nothing, DENIED, Works).landlock_alone(Works),
@@ -134,7 +133,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("files", "read_given", Link, DENIED, Works).landlock_alone(Works),
     attack("files", "write_input", Input, DENIED, Works).landlock_alone(Works),
     attack("files", "empty_input", Input, DENIED, Works).landlock_alone(Works),
-    // Landlock before ABI 3 does not judge these.
+    // Landlock before ABI 3 does not check truncation.
     attack("files", "empty_input_for_reading", Input, Violation("openat"), Works),
     attack("files", "empty_input_for_neither", Input, Violation("openat"), Works),
     attack("files", "empty_input_and_create", Input, Violation("openat"), Works),
@@ -147,7 +146,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     #[cfg(target_arch = "x86_64")]
     attack("files", "empty_input_by_x32", Input, Violation("1073742081"), WorksOrKernelRefuses),
     attack("files", "truncate_input", Input, Violation("truncate"), Works),
-    // Their mode is a second lock: 0400. Root passes it, which no engine is.
+    // The file mode, 0400, is a second barrier. Root bypasses it, but no engine runs as root.
     attack("files", "write_own_input", Unpacked, DENIED, WorksOrKernelRefuses),
     attack("files", "empty_own_input", Unpacked, DENIED, WorksOrKernelRefuses),
     attack("files", "rename_input", Input, DENIED, Works).landlock_alone(Works),
@@ -172,7 +171,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("network", "netlink", Nothing, Violation("socket"), Works).in_java(NOT_PERMITTED),
     attack("network", "vsock", Nothing, Violation("socket"), WorksOrKernelRefuses).in_java(NOT_PERMITTED),
     attack("network", "raw", Nothing, Violation("socket"), WorksOrKernelRefuses).in_java(NOT_PERMITTED),
-    // A JVM needs a pair, both ends its own, and can connect neither to anything.
+    // A JVM needs a socket pair: it owns both ends and cannot connect either of them.
     attack("network", "pair", Nothing, Violation("socketpair"), Works).in_java(Works),
     attack("network", "pair_of_internet", Nothing, Violation("socketpair"), WorksOrKernelRefuses)
         .in_java(NOT_PERMITTED),
@@ -195,7 +194,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("processes", "tgkill_parent", Nothing, Violation("tgkill"), Works),
     attack("processes", "pidfd_parent", Nothing, Violation("pidfd_open"), Works),
     attack("processes", "limits_of_parent", Nothing, Violation("prlimit64"), Works),
-    // A JVM sets its limit on descriptors, to what it is; more than that takes a privilege.
+    // A JVM sets its descriptor limit to the current value; a higher one needs a privilege.
     attack("processes", "limits_of_itself", Nothing, Violation("prlimit64"), Works).in_java(Works),
     attack("processes", "more_descriptors", Nothing, Violation("prlimit64"), WorksOrKernelRefuses)
         .in_java(NOT_PERMITTED),
@@ -206,9 +205,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("processes", "x32", Nothing, Violation("1073741863"), WorksOrKernelRefuses),
     attack("processes", "handle_sigsys", Nothing, Violation("rt_sigaction"), Works),
     attack("processes", "block_sigsys", Nothing, Violation(""), Works),
-    // A note without the call is nothing: the conversion goes on.
+    // A note without the system call has no effect: the conversion continues.
     attack("processes", "forge_violation", Nothing, Works, Works),
-    // What every user can read of the process; `posture.rs` looks from outside.
+    // What every user can read about the process; `posture.rs` looks from outside.
     attack("processes", "name_thread", Nothing, Refused("the thread keeps its name"), Works),
     attack("processes", "name_thread_by_file", Nothing, DENIED, Works).landlock_alone(WorksOrKernelRefuses),
     attack("processes", "name_memory", Nothing, Refused("the mapping has no name"), WorksOrKernelRefuses),
@@ -231,8 +230,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "stack_bomb", Nothing, Failure(14, "engine.crashed"), Works)
         .unconfined_in_java(Failure(14, "engine.crashed")),
     attack("resources", "descriptor_bomb", Nothing, Refused("Too many open files"), Works),
-    // From here on it is the supervisor that ends them, whoever the host is. The same
-    // libraries work when they are moderate, or the cap is higher.
+    // From here on the supervisor ends the attacks, whatever the host is. The same libraries work
+    // if they stay moderate, or if the cap is higher.
     attack("resources", "thread_bomb", Nothing, Failure(16, "limit.threads"), Failure(16, "limit.threads")),
     attack("resources", "file_bomb", Nothing, FILES, FILES),
     attack("resources", "deep_bomb", Nothing, FILES, FILES),
@@ -247,11 +246,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "flood", Text("0"), Failure(16, "limit.messages"), Failure(16, "limit.messages")),
     attack("resources", "flood", Text("16"), Works, Works),
     attack("resources", "escapes", Nothing, Refused("forged: line"), Refused("forged: line")),
-    // Memory that the limit on private data does not count: the kernel refuses it, or the
-    // limit on addresses does. Unconfined, the watchdog ends them at the same cap.
+    // Memory that RLIMIT_DATA does not count: the kernel refuses it, or RLIMIT_AS does. Unconfined,
+    // the watchdog ends the engine at the same cap.
     attack("memory", "shared_anonymous", Text("128"), NOT_PERMITTED, MEMORY).flags(CAPPED),
     attack("memory", "shared_anonymous", Text("8"), NOT_PERMITTED, Works).flags(CAPPED),
-    // Only the kernel sees it, where nothing confines it.
+    // Unconfined, only the kernel sees this memory.
     attack("memory", "shared_not_resident", Text("128"), NOT_PERMITTED, Works).flags(CAPPED),
     attack("memory", "shared_device", Text("128"), DENIED, MEMORY).flags(CAPPED).landlock_alone(NO_MEMORY),
     attack("memory", "grows_down", Text("128"), NOT_PERMITTED, MEMORY).flags(CAPPED),
@@ -269,27 +268,27 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("memory", "lock_files", Nothing, Refused("No locks available"), Works),
     attack("memory", "more_addresses", Nothing, NOT_PERMITTED, WorksOrKernelRefuses),
     attack("output", "leave_silently", Nothing, NO_ANSWER, NO_ANSWER),
-    // With the confinement off the attack itself works, and what it made is refused.
+    // Without confinement the attack itself works, and its result is refused.
     attack("output", "as_link", Nothing, Violation("symlink"), MISBEHAVED),
     attack("output", "as_fifo", Nothing, Violation("mknodat"), MISBEHAVED),
     attack("output", "with_second_name", Nothing, Violation("link"), MISBEHAVED),
     attack("output", "without_first_thread", Text("128"), MISBEHAVED, MISBEHAVED).flags(CAPPED),
-    // What is handed out is what lay there when the process was dead.
+    // The published file is the one that was there when the process was dead.
     attack("output", "answer_first", Nothing, Works, Works),
     attack("output", "change_later", Nothing, Violation("clone"), Works),
-    // Three times the cap, or ten times; and what is far below it, which works.
+    // Three times the cap, or ten times; and an amount far below it, which works.
     attack("storage", "unreadable_directory", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "unreadable_directory", Text("20"), Works, Works),
     attack("storage", "masked_directory", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "masked_directory", Text("20"), Works, Works),
     attack("storage", "readable_below_unreadable", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "readable_below_unreadable", Text("20"), Works, Works),
-    // No path leads there, whatever its size is.
+    // No path reaches there, whatever the size.
     attack("storage", "long_path", Text("200"), FILES, FILES).flags(SMALL_OUTPUT),
     attack("storage", "long_path", Text("1"), FILES, FILES),
     attack("storage", "long_path_of_a_file", Text("200"), FILES, FILES).flags(SMALL_OUTPUT),
     attack("storage", "long_path_of_a_file", Text("1"), FILES, FILES),
-    // Allowed is only what the length shows.
+    // Only what the file length shows is allowed.
     attack("storage", "kept_size", Text("200"), NOT_PERMITTED, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "kept_size", Text("20"), NOT_PERMITTED, Works),
     attack("storage", "punched", Text("0"), NOT_PERMITTED, Works),
@@ -305,7 +304,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("storage", "many_writers", Text("20"), Works, Works),
     attack("storage", "shuffled", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "shuffled", Text("20"), Works, Works),
-    // What is removed is moved aside; unconfined, it is out of sight and only open.
+    // Removed files are moved aside; unconfined, they are unlinked and only open.
     attack("storage", "cut_off", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "cut_off", Text("4"), Works, Works),
     attack("storage", "removed_files", Text("200"), OUTPUT, Works).flags(SMALL_OUTPUT),
@@ -319,7 +318,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("storage", "unreadable_files", Text("100000"), FILES, FILES),
     attack("storage", "unreadable_files", Text("500"), Works, Works),
     attack("storage", "attribute", Text("0"), Violation("fsetxattr"), WorksOrKernelRefuses),
-    // It is the supervisor that hears them, whoever the host is.
+    // The supervisor reads these messages, whatever the host is.
     attack("words", "forge_setup", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "forge_missing", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "forge_symbol", Nothing, MISBEHAVED, MISBEHAVED),
@@ -341,8 +340,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("words", "early_symbol", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "early_version", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "early_pin", Nothing, MISBEHAVED, MISBEHAVED),
-    // Below Java a constructor runs in the middle of a conversion, and blames the option of the
-    // converter whether the input is there or not, as a converter may that knows none like it.
+    // Below Java, a constructor runs in the middle of a conversion. It blames the converter's
+    // option whether the input is there or not, as a converter may that does not know the option.
     attack("words", "early_option", Nothing, MISBEHAVED, MISBEHAVED)
         .in_java(OPTION)
         .unconfined_in_java(OPTION),

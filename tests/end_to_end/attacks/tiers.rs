@@ -1,5 +1,5 @@
-//! The second locks, where the host gives them. Each test first sees whether it does:
-//! in a container without privileges there is nothing to show.
+//! The additional barriers, where the host provides them. Each test first checks for them: a
+//! container without privileges has nothing to show.
 
 use super::rig::{archive_of, library_of, preceded, without_landlock, wrapped};
 use crate::support::{Bench, Run, real, unique};
@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A bench whose place others may enter.
+/// A bench whose workspace directory other users may enter.
 pub(crate) fn open_bench() -> Bench {
     let bench = Bench::new().with("CADMILL_MIN_POSTURE", "syscalls");
     std::fs::set_permissions(bench.place(), std::fs::Permissions::from_mode(0o711)).unwrap();
@@ -19,21 +19,20 @@ pub(crate) fn engine(bench: &Bench) -> serde_json::Value {
     bench.run(&["doctor", "--json"]).succeeded().json()["engine"].clone()
 }
 
-/// An archive that holds one file.
+/// An archive with one file.
 fn archive(bench: &Bench, content: &str) -> PathBuf {
     let path = bench.path("input.zip");
     std::fs::write(&path, archive_of(content)).unwrap();
     path
 }
 
-/// A conversion by the engine `double` of an engines file.
+/// A conversion with the engine `double` of an engines file.
 pub(super) fn by_double(bench: &Bench, engines: &Path, input: &Path) -> Command {
     let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", "double", "--json"];
     bench.command(&[&arguments[..], &["--engines-file", engines.to_str().unwrap(), "-o", "out.stl"]].concat())
 }
 
-/// With a user id of its own the engine cannot read another job's files even where
-/// Landlock is missing.
+/// With a separate user id the engine cannot read another job's files, even without Landlock.
 #[test]
 fn an_own_user_keeps_other_jobs_apart_without_landlock() {
     let bench = open_bench();
@@ -48,7 +47,7 @@ fn an_own_user_keeps_other_jobs_apart_without_landlock() {
     let input = archive(&bench, &format!("{}\n", secret.display()));
     let attack = super::ATTACKS.iter().find(|attack| attack.name == "read_given").unwrap();
     let library = library_of(attack);
-    // The id may read what others may.
+    // The user id can read world-readable files.
     let readable = bench.place().join("library.so");
     std::fs::copy(&library, &readable).unwrap();
     std::fs::set_permissions(&readable, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -60,8 +59,7 @@ fn an_own_user_keeps_other_jobs_apart_without_landlock() {
     assert!(json["error"]["message"].as_str().unwrap().contains("Permission denied"), "{json}");
 }
 
-/// Real libraries work under a user id of their own, and nothing is left that this
-/// user could not remove.
+/// Real libraries work under a separate user id, and leave nothing that this user could not remove.
 #[test]
 fn an_own_user_converts() {
     let bench = open_bench();
@@ -78,7 +76,7 @@ fn an_own_user_converts() {
     }
 }
 
-/// An input that is read where it lies may be anyone's: the user id stays.
+/// An input that is read in place may belong to any user: the user id stays.
 #[test]
 fn an_input_of_the_user_is_read_as_the_user() {
     let bench = open_bench().with("CADMILL_MIN_POSTURE", "files");
@@ -88,7 +86,7 @@ fn an_input_of_the_user_is_read_as_the_user() {
     bench.run(&["convert", input.to_str().unwrap(), "--to", "stl", "-o", "out.stl"]).succeeded();
 }
 
-/// A control group of the test's own, which the machine may not give.
+/// A control group created by the test, where the machine allows it.
 pub(crate) struct SmallGroup(PathBuf);
 
 impl SmallGroup {
@@ -113,14 +111,14 @@ impl SmallGroup {
         })
     }
 
-    /// The most that it has used, in bytes.
+    /// Its peak memory, in bytes.
     pub(crate) fn peak(&self) -> u64 {
         let files = ["memory.max_usage_in_bytes", "memory.peak"];
         let text = files.iter().find_map(|file| std::fs::read_to_string(self.0.join(file)).ok());
         text.and_then(|text| text.trim().parse().ok()).expect("the group's peak")
     }
 
-    /// The command, in the group.
+    /// The command, run in the group.
     pub(crate) fn around(&self, command: &Command) -> Command {
         let join = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
         preceded(&["sh", "-c", join, self.0.to_str().unwrap()], command)
@@ -138,8 +136,8 @@ impl Drop for SmallGroup {
     }
 }
 
-/// When the kernel runs out of memory it takes the engine and not the supervisor,
-/// which tells that from a crash and wipes.
+/// When the group runs out of memory, the kernel kills the engine and not the supervisor. The
+/// supervisor distinguishes this from a crash, and wipes.
 #[test]
 fn the_kernel_takes_the_engine_first_and_that_is_told() {
     let bench = Bench::new();
@@ -149,15 +147,15 @@ fn the_kernel_takes_the_engine_first_and_that_is_told() {
     };
     let attack = super::ATTACKS.iter().find(|attack| attack.name == "read_only_after").unwrap();
     let engines = crate::misbehaviour::engines_file(&bench, &library_of(attack), "");
-    // Four times as much is taken: twice what the group has, and less than the cap.
+    // The engine uses four times as much: twice what the group has, and less than the cap.
     let input = archive(&bench, "64\n");
     let run = Run::from(group.around(&by_double(&bench, &engines, &input)).output().unwrap());
     bench.assert_no_plaintext_left();
     run.failed(12, "limit.machine_memory");
 }
 
-/// What comes before a command that is to have no privilege and to make no namespace, in a
-/// user namespace of its own, so that the machine's limit stays as it is.
+/// Prefix of a command that runs without privileges and without the ability to create namespaces.
+/// It runs in a separate user namespace, so that the machine's limit is unchanged.
 pub(crate) const BARE: [&str; 9] = [
     "unshare",
     "--user",
@@ -171,8 +169,8 @@ pub(crate) const BARE: [&str; 9] = [
     "sh",
 ];
 
-/// As a user without privileges, where no user namespace can be made: as on Fargate.
-/// The base holds, the tiers are told to be missing, and files are converted.
+/// As an unprivileged user who cannot create user namespaces: as on Fargate. The base confinement
+/// holds, the tiers are reported as missing, and files are converted.
 #[test]
 fn without_any_namespace_the_base_holds() {
     let bench = Bench::new();
@@ -195,8 +193,8 @@ fn without_any_namespace_the_base_holds() {
     assert_eq!(json["error"]["code"], "infra.workspace_unavailable", "{json}");
 }
 
-/// A user without privileges gets no private workspace, though user namespaces would allow
-/// one: every process of that user could enter it. The posture says so.
+/// An unprivileged user gets no private workspace even where user namespaces would allow one: every
+/// process of that user could enter it. The posture reports this.
 #[test]
 fn a_plain_user_gets_no_private_workspace_and_is_told_so() {
     const NOBODY: u32 = 65534;

@@ -1,5 +1,5 @@
-//! Whatever a converter in Java does has an outcome of its own, and it reaches nothing but
-//! its job. Each attack works where nothing confines the process, lest the other half
+//! Every behaviour of a Java converter has a defined outcome, and the converter reaches only its
+//! own job. Each attack must work in an unconfined process, because otherwise the confined half
 //! proves nothing.
 
 use super::{Double, Watched, message, natives};
@@ -32,10 +32,10 @@ fn options_reach_the_converter() {
     double.watch("options").run.succeeded();
     let expected = "[Option[name=a, value=1], Option[name=größe, value=ü], Option[name=a, value=2]]";
     assert!(double.output().contains(expected), "{}", double.output());
-    // It read the input before it blamed an option; without it, it says something else.
+    // It read the input before it blamed an option; without the input the message would differ.
     let blaming = Double::new().flags(&["--opt", "a=1"]);
     blaming.watch("option").run.failed(17, "engine.misbehaved");
-    // It has none to blame.
+    // There is no option to blame.
     Double::new().watch("option").run.failed(17, "engine.misbehaved");
 }
 
@@ -59,7 +59,7 @@ fn a_shutdown_hook_that_sleeps_delays_nothing() {
     let Watched { run, elapsed } = Double::new().watch("hook");
     run.succeeded();
     assert!(elapsed < 30 * SECOND, "{elapsed:?}");
-    // With `exit` the hook is waited for, and the time cap ends it.
+    // The JVM waits for the hook on `exit`, and the cap on time ends it.
     Double::new().flags(&["--timeout", "3s"]).watch("exit-and-sleep").run.failed(13, "limit.time");
 }
 
@@ -76,9 +76,9 @@ fn memory_of_the_heap_and_beside_it_hits_the_memory_cap() {
         let json = capped().watch(behaviour).run.failed(12, "limit.memory");
         assert_eq!(json["error"]["limit_bytes"], 256 << 20, "{behaviour}");
     }
-    // The heap alone, below the cap.
+    // The heap limit alone, below the cap.
     Double::new().keys("heap_mib = 32").watch("allocate").run.failed(12, "limit.memory");
-    // A heap that the cap has no room for.
+    // A heap that does not fit in the cap.
     capped().keys("heap_mib = 1024").watch("allocate").run.failed(12, "limit.memory");
 }
 
@@ -157,7 +157,7 @@ fn other_programs_files_and_hosts_are_out_of_reach() {
         (format!("socket {port}"), 15, "engine.rejected", "Operation not permitted", "credentials-of"),
         ("read /etc/passwd".to_owned(), 15, "engine.rejected", "/etc/passwd", "root:"),
         (format!("write {}", written.display()), 15, "engine.rejected", "AccessDenied", "written"),
-        // A JVM asks for pipes first, and they are refused.
+        // A JVM creates pipes first, which is refused.
         (format!("exec {}", ran.display()), 15, "engine.rejected", "Operation not permitted", "ran"),
     ];
     for (behaviour, exit, code, reason, evidence) in &attacks {

@@ -1,5 +1,5 @@
-//! The doubles in Java and their native libraries, compiled once a run; where there is no
-//! compiler, as in a container, those that a run elsewhere has left.
+//! The Java doubles and their native libraries, compiled once per run. Without a compiler, as in a
+//! container, the results of an earlier run elsewhere are used.
 
 use super::jars;
 use crate::support::{builds_with, compile_c, repository};
@@ -28,7 +28,7 @@ pub(crate) fn attacking() -> &'static Path {
     CLASSES.get_or_init(|| compiled("java-attack", "Attack", &["Attack.java"], |_| ()))
 }
 
-/// Compiles sources into a directory of this name, as a class path with one converter.
+/// Compiles sources into a directory with this name, used as a class path with one converter.
 fn compiled(name: &str, converter: &str, sources: &[&str], change: impl FnOnce(&Path)) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     if !builds_with("javac") && place.is_dir() {
@@ -50,7 +50,7 @@ fn compiled(name: &str, converter: &str, sources: &[&str], change: impl FnOnce(&
     place
 }
 
-/// An engine in Java for an engines file, with more lines of its part `jvm`.
+/// A Java engine for an engines file, with additional lines in its `jvm` section.
 pub(crate) fn declared(name: &str, library: &Path, keys: &str) -> String {
     format!(
         "[[engine]]\nname = {name:?}\nkind = \"jvm\"\nlibrary = {library:?}\n[engine.jvm]\n\
@@ -67,7 +67,7 @@ pub(super) const NATIVES: [(&str, &str); 4] = [
     ("leave", "_exit(7)"),
 ];
 
-/// A directory with the double's native library, which does this when it is called.
+/// A directory with the double's native library, built with this behaviour.
 pub(super) fn natives(name: &str) -> PathBuf {
     let (_, crash) = NATIVES.iter().find(|(known, _)| *known == name).expect("a library of the table");
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java-natives").join(name);
@@ -80,7 +80,7 @@ pub(super) fn natives(name: &str) -> PathBuf {
     place
 }
 
-/// By itself it builds what a container without compilers needs.
+/// Run on its own, this test builds what a container without compilers needs.
 #[test]
 fn every_double_is_built() {
     assert!(classes().join("Misbehaving.class").is_file() && attacking().join("Attack.class").is_file());

@@ -1,5 +1,5 @@
-//! Where Java, a jar or a class is missing, the answer says which and what to do; and the
-//! two roads to one library load one library.
+//! If Java, a jar or a class is missing, the error says which and what to do. Both routes to one
+//! library load the same library.
 
 use super::{Double, direct, jars, message};
 use crate::support::{Bench, real};
@@ -37,7 +37,7 @@ fn without_a_jvm_the_answer_says_where_it_was_looked_for() {
         assert!(message(&json).contains(name) && message(&json).contains("/nonexistent/jdk"), "{json}");
         assert!(json["error"]["hint"].as_str().unwrap().contains("default-jre-headless"), "{json}");
     }
-    // The other engines need none.
+    // The other engines need no JVM.
     let bench = Bench::new().with("CADMILL_JAVA_HOME", "/nonexistent/jdk");
     let input = real("mesh/rabbit.obj");
     bench.run(&["convert", input.to_str().unwrap(), "--to", "glb", "-o", "r.glb"]).succeeded();
@@ -45,7 +45,7 @@ fn without_a_jvm_the_answer_says_where_it_was_looked_for() {
 
 #[test]
 fn a_java_that_is_named_is_the_one_that_runs() {
-    // A directory that links to the real one: what is told and allowed is the real place.
+    // A symbolic link to the real directory: the resolved path is reported and allowed.
     let java = std::fs::canonicalize("/usr/bin/java").expect("a JDK: run `make setup`");
     let home = java.ancestors().nth(2).unwrap();
     let bench = Bench::new();
@@ -62,8 +62,8 @@ fn without_the_jars_the_answer_says_what_to_run() {
     assert!(message(&json).contains("/nonexistent/jars"), "{json}");
 }
 
-/// An engine whose formats are not declared is asked for them, and what it cannot answer
-/// for is the reason, not that it writes no such format.
+/// An engine that does not declare its formats is asked for them. If it fails to answer, that is
+/// the reported reason, not an unsupported output format.
 #[test]
 fn an_engine_that_cannot_be_asked_says_why() {
     let bench = Bench::new().with("CADMILL_JAVA_HOME", "/nonexistent/jdk");
@@ -115,7 +115,7 @@ fn a_pinned_jar_is_checked() {
     declare(&found, formats);
     convert().succeeded();
     std::fs::remove_file(bench.path("out.stl")).unwrap();
-    // Where formats are not declared, the converter is asked, and then converts.
+    // If formats are not declared, the converter is asked for them before it converts.
     declare(&found, "");
     convert().succeeded();
     assert!(bench.path("out.stl").is_file());
@@ -137,6 +137,6 @@ fn both_roads_load_the_library_out_of_the_jar() {
     assert_eq!((&jvm["writes"], &jvm["reads"]), (&ffi["writes"], &ffi["reads"]));
     let library = Path::new(ffi["path"].as_str().unwrap());
     assert_eq!(library, jars().join("assimp/natives/libassimp.so"));
-    // No row of the table of defaults leads to it: it serves when it is named.
+    // It is not a default for any format: it runs only when it is named.
     assert!(json["defaults"].as_array().unwrap().iter().all(|row| row["engine"] != "assimp-jvm"), "{json}");
 }

@@ -1,12 +1,11 @@
-//! Engines in Java: the same bytes through the jar as through the library (`parity`), an
-//! outcome for whatever a converter does and nothing that it can reach (`confined`), also
-//! where the host gives less than usual, or more (`tiers`), answers
-//! that help where something is missing (`installation`) or was left out of the build
-//! (`not_built`), and all of that from a process that waited for its job (`warm`), or did
-//! not serve it (`unused`).
+//! Java engines. They write the same bytes through the jar as through the library (`parity`). Every
+//! behaviour of a converter has a defined outcome, and a converter reaches nothing outside its job
+//! (`confined`), also where the host supports less than usual, or more (`tiers`). Errors help where
+//! something is missing (`installation`) or was left out of the build (`not_built`). All of this
+//! also holds for a process that waited for its job (`warm`), or that did not serve it (`unused`).
 //!
-//! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which
-//! does what its input says. The real one is `assimp-jvm`.
+//! The converter of most tests is `tests/fixtures/doubles/java/Misbehaving.java`, which does what
+//! its input says. The real one is `assimp-jvm`.
 
 mod confined;
 mod doubles;
@@ -25,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// What native-sys/java/build.sh made.
+/// The output directory of native-sys/java/build.sh.
 fn jars() -> PathBuf {
     let java = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("../java");
     let stamp = java.join("stamp");
@@ -37,7 +36,7 @@ fn jars() -> PathBuf {
     java.canonicalize().unwrap()
 }
 
-/// The engines file that declares `assimp-ffi`, the library out of the jar.
+/// The engines file that declares `assimp-ffi`, the library from the jar.
 fn direct() -> PathBuf {
     jars().join("engines.toml")
 }
@@ -73,7 +72,7 @@ impl Double {
         self
     }
 
-    /// More lines of the part `jvm` of the engine.
+    /// Additional lines in the engine's `jvm` section.
     fn keys(mut self, keys: impl Into<String>) -> Self {
         self.keys = keys.into();
         self
@@ -84,7 +83,7 @@ impl Double {
         self
     }
 
-    /// In a place of the test's choice.
+    /// Runs in this bench.
     fn bench(mut self, bench: Bench) -> Self {
         self.bench = bench;
         self
@@ -117,11 +116,11 @@ impl Double {
         crate::attacks::preceded(&before, &command)
     }
 
-    /// Runs it, and asserts that nothing is left: no process that was seen meanwhile, no
-    /// workspace, none of the files that a JVM leaves, no output unless it succeeded.
+    /// Runs it, and asserts that nothing is left: no process that was seen while it ran, no
+    /// workspace, none of the files that a JVM leaves, and no output unless it succeeded.
     fn watch(&self, behaviour: &str) -> Watched {
         let (run, elapsed, seen) = watched(self.command(behaviour));
-        // One that ends before it has loaded a library may be gone before anybody looks.
+        // A JVM that ends before it has loaded a library may be gone before it is observed.
         let ended_at_once =
             || elapsed < Duration::from_millis(500) && run.json()["engine"]["library"].is_null();
         assert!(!seen.is_empty() || ended_at_once(), "no engine process was seen: {run:?}");
@@ -140,8 +139,8 @@ impl Double {
     }
 }
 
-/// Files that a JVM makes beside its work: performance data, the socket that others
-/// attach to, the report of a crash, a core dump.
+/// Files that a JVM creates besides its output: performance data, the attach socket, crash reports
+/// and core dumps.
 fn left_by(process: u32, bench: &Bench) -> Vec<PathBuf> {
     let mut suspects = Vec::new();
     for directory in [PathBuf::from("/tmp"), std::env::temp_dir(), bench.path("."), bench.place().to_owned()]

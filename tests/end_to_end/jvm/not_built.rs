@@ -1,14 +1,14 @@
-//! A cadmill that was built without the feature `jvm`: engines in Java are refused with a
-//! code of their own, and everything else is as it is.
+//! A cadmill built without the feature `jvm`: Java engines are refused with a code for this case,
+//! and everything else is unchanged.
 //!
-//! The programs are those of tests/without_jvm.sh.
+//! The programs are built by tests/without_jvm.sh.
 
 use super::message;
 use crate::support::{Bench, Run, real};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What tests/without_jvm.sh made, of this revision.
+/// The programs that tests/without_jvm.sh built, from this revision.
 fn programs() -> PathBuf {
     let programs = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("../without-jvm");
     let help = "run tests/without_jvm.sh";
@@ -20,7 +20,7 @@ fn programs() -> PathBuf {
     programs.canonicalize().unwrap()
 }
 
-/// Runs the same command with the `cadmill` that lies there.
+/// Runs the same command with that build of `cadmill`.
 fn run(bench: &Bench, arguments: &[&str]) -> Run {
     let usual = bench.command::<&str>(&[]);
     let mut command = Command::new(programs().join("cadmill"));
@@ -39,7 +39,7 @@ fn rabbit(bench: &Bench, to: &str, engine: &str) -> Run {
 
 #[test]
 fn an_engine_in_java_is_refused_and_the_answer_says_what_to_do() {
-    // No installation would help, and none is asked for.
+    // No installation of Java would help, and the error asks for none.
     for java in [None, Some("/nonexistent/jdk")] {
         let bench = java.into_iter().fold(Bench::new(), |bench, home| bench.with("CADMILL_JAVA_HOME", home));
         let json = rabbit(&bench, "glb2", "assimp-jvm").failed(11, "engine.not_built");
@@ -49,7 +49,7 @@ fn an_engine_in_java_is_refused_and_the_answer_says_what_to_do() {
     }
 }
 
-/// Also one of an engines file, with formats or without, when its jar is there or not.
+/// The same for an engine from an engines file, with or without formats, with or without its jar.
 #[test]
 fn an_engine_of_an_engines_file_is_refused_alike() {
     let bench = Bench::new();
@@ -102,8 +102,8 @@ fn all_else_works() {
     assert_eq!(json["sufficient"], true);
 }
 
-/// It is not switched off but absent: the host that can start a JVM names the function
-/// that does it, and this one does not.
+/// The JVM support is not switched off but absent: the host that can start a JVM contains the name
+/// of the function that starts it, and this host does not.
 #[test]
 fn the_code_that_starts_a_jvm_is_not_in_it() {
     let names_it = |host: &Path| {

@@ -1,10 +1,10 @@
-//! Through the jar and through the library: the same bytes, of the same `libassimp.so`,
-//! with the same options. What writers embed of the time is masked, as for the vendor's
-//! tools; warnings are compared as well.
+//! The jar and the library give the same bytes: they use the same `libassimp.so` with the same
+//! options. Timestamps that writers embed are masked, as for the vendor's tools. Warnings are
+//! compared as well.
 //!
-//! What is not compared, because the library does not give the same bytes twice, on
-//! either route: `x`, and `stp` of several nodes, which hold heap addresses; `assbin` and
-//! `assxml`, which hold the time and are not masked elsewhere either.
+//! Not compared, because the library does not give the same bytes twice on either route: `x`, and
+//! `stp` of several nodes, which contain heap addresses; `assbin` and `assxml`, which contain the
+//! time and have no mask elsewhere either.
 
 use super::direct;
 use crate::parity::{Files, differences, read_output};
@@ -30,14 +30,14 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("gltf", "mesh/AnimatedMorphCube_gltf.zip", &["glb2", "fbx"]),
     ("glb", "mesh/gear_scene.glb", &["gltf", "stlb"]),
     ("x", "mesh/kwxport_test_cubewithvcolors.x", &["ply", "obj"]),
-    // A skinned mesh: the writer leaves a hole behind the joints that it never writes to
-    // (`glTF2Exporter.cpp`, where it calls `ReplaceData_joint`). It holds zeros.
+    // A skinned mesh: the writer leaves a gap after the joints that it never writes to
+    // (`glTF2Exporter.cpp`, where it calls `ReplaceData_joint`). The gap contains zeros.
     ("x", "mesh/testwuson_x.zip", &["glb2"]),
     ("x3d", "mesh/ComputerKeyboard.x3d", &["glb2", "collada"]),
     ("3mf", "mesh/box.3mf", &["3mf", "obj"]),
 ];
 
-/// Post-processing, and options with a number.
+/// Post-processing, and options with numeric values.
 const WITH_OPTIONS: &[(&str, &str, &[&str])] = &[
     ("mesh/logo3d_obj.zip", "glb2", &["postprocess=triangulate,join-identical-vertices"]),
     ("mesh/cube_binary.ply", "ply", &["postprocess=triangulate, gen-smooth-normals"]),
@@ -117,8 +117,8 @@ fn options_mean_the_same_on_both_roads() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is refused is refused with the same code, exit and, but for the name of the
-/// engine, the same words.
+/// A refused input has the same code, the same exit code and, except for the name of the engine,
+/// the same message.
 #[test]
 fn refusals_are_the_same_on_both_roads() {
     for (input, option, code) in [

@@ -1,6 +1,7 @@
-//! Engines in Java where the host gives less than usual: no Landlock, or no namespace and no
-//! privilege, as on Fargate. Whatever a converter does has the same outcome there, or is
-//! refused by the minimum. And where it gives more: a user id and a control group.
+//! Java engines where the host supports less than usual: no Landlock, or neither namespaces nor
+//! privileges, as on Fargate. Every behaviour of a converter has the same outcome there, or is
+//! refused because of the minimum posture. And where the host supports more: a user id and a
+//! control group.
 
 use super::{Double, message, natives};
 use crate::attacks::{BARE, SmallGroup, engine, landlock_abi_2, open_bench, preceded, without_landlock};
@@ -9,8 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// A behaviour of the double, flags, and how it ends: exit code and failure code. Those of
-/// native code have a library of that name.
+/// A behaviour of the double, flags, and the outcome: exit code and failure code. Behaviours of
+/// native code use a library with the same name.
 type Row = (&'static str, &'static [&'static str], i32, &'static str);
 
 const MISBEHAVIOURS: &[Row] = &[
@@ -36,7 +37,7 @@ const MISBEHAVIOURS: &[Row] = &[
     ("socket 1", &[], 15, "engine.rejected"),
 ];
 
-/// Runs all of them behind another program; nothing is left, which [`Double::watch`] sees.
+/// Runs all of them behind another program. [`Double::watch`] checks that nothing is left.
 fn each_ends_as_usual(before: &[&str], posture: &str) {
     let double = || Double::new().bench(Bench::new().with("CADMILL_MIN_POSTURE", posture)).before(before);
     for behaviour in ["ok", "ordinary", "hook"] {
@@ -56,13 +57,13 @@ fn without_landlock_whatever_a_converter_does_ends_as_usual() {
     each_ends_as_usual(&[without_landlock().to_str().unwrap()], "syscalls");
 }
 
-/// By the usual minimum.
+/// With the default minimum posture.
 #[test]
 fn with_landlock_of_abi_2_whatever_a_converter_does_ends_as_usual() {
     each_ends_as_usual(&[landlock_abi_2().to_str().unwrap()], "files");
 }
 
-/// These two are what it alone holds back, as for native libraries.
+/// Only Landlock blocks these two, as for native libraries.
 #[test]
 fn without_landlock_a_converter_reads_and_writes_what_the_user_may() {
     let elsewhere = tempfile::tempdir().unwrap();
@@ -78,7 +79,7 @@ fn without_landlock_a_converter_reads_and_writes_what_the_user_may() {
     assert!(written.exists());
 }
 
-/// Less than the minimum is refused before there is a JVM.
+/// A posture below the minimum is refused before a JVM starts.
 #[test]
 fn without_landlock_the_usual_minimum_refuses_engines_in_java() {
     let double = Double::new().before(&[without_landlock().to_str().unwrap()]);
@@ -87,7 +88,7 @@ fn without_landlock_the_usual_minimum_refuses_engines_in_java() {
     assert!(json["engine"]["version"].is_null(), "a converter was asked: {json}");
 }
 
-/// As on Fargate: `files` is reached, and holds.
+/// As on Fargate: the level `files` is reached, and holds.
 #[test]
 fn without_any_namespace_whatever_a_converter_does_ends_as_usual() {
     let probe = preceded(&BARE, &Command::new("true")).output();
@@ -105,7 +106,7 @@ fn without_any_namespace_whatever_a_converter_does_ends_as_usual() {
     assert!(!written.exists());
 }
 
-/// Jars that lie where others may read them.
+/// Copies the jars to where other users can read them.
 fn readable_jars(to: &Path) {
     let output = Command::new("cp").arg("-R").arg(super::jars()).arg(to).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -132,7 +133,7 @@ fn an_own_user_converts_in_java() {
     assert!(bench.path("out.glb").metadata().unwrap().len() > 1000);
 }
 
-/// When the kernel runs out of memory it takes the JVM, which is told from a crash.
+/// When the group runs out of memory, the kernel kills the JVM. This is not reported as a crash.
 #[test]
 fn the_kernel_takes_the_jvm_first_and_that_is_told() {
     let Some(group) = SmallGroup::new(160 << 20) else {

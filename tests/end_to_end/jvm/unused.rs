@@ -1,6 +1,5 @@
-//! Processes that wait for a job and do not serve it: because the job needs other caps,
-//! because they hang, or because the engine cannot be loaded. What the job gets then, and
-//! how often it is tried.
+//! Waiting processes that do not serve a job: because the job needs other caps, because they hang,
+//! or because the engine cannot be loaded. What the job gets instead, and how often that is tried.
 
 use super::warm::{archive, kill, ready, served, stops_clean, waiting, who, world};
 use super::{classes, declared, jars};
@@ -27,7 +26,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use zip::CompressionMethod::Stored;
 
-/// An engine host that notes the processes that it is started as, then is the real one.
+/// An engine host that records the ids of its processes, and then runs the real host.
 struct Counted(TempDir);
 
 impl Counted {
@@ -35,7 +34,7 @@ impl Counted {
         Self::slow(0)
     }
 
-    /// It is the real one after so many seconds.
+    /// Runs the real host after this many seconds.
     fn slow(seconds: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let real = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-engine-host");
@@ -51,7 +50,7 @@ impl Counted {
         self.0.path().join("host")
     }
 
-    /// The processes, in their order.
+    /// The process ids, in order of start.
     fn starts(&self) -> Vec<u32> {
         let text = std::fs::read_to_string(self.0.path().join("starts")).unwrap_or_default();
         text.lines().map(|line| line.parse().unwrap()).collect()
@@ -70,7 +69,8 @@ impl Observer for Nobody {
 /// The process that serves a job with these caps.
 fn serve(setting: &ConversionContext, caps: Caps) -> u32 {
     let directory = tempfile::tempdir().unwrap();
-    // A host that waited reads nothing outside of its workspace, as a file of this machine is.
+    // An archive: a plain local file is read in place, outside the workspace, which a waiting host
+    // cannot do.
     let (input, output) = (directory.path().join("input.zip"), directory.path().join("out.stl"));
     std::fs::write(&input, archive("who")).unwrap();
     let order = ConversionRequest {
@@ -99,7 +99,7 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
     let engines = Engines::from_file(&file).unwrap();
     let at = WorkspaceRoot::new(place.path().to_owned(), false);
     let supervisor = Supervisor::new(counted.program());
-    // The cap on memory decides the heap too.
+    // The cap on memory also determines the heap.
     let caps = Caps { memory_bytes: 1 << 30, ..Caps::default() };
     let hosts = WarmPool::new("double", &engines, at.clone(), supervisor.clone(), caps).unwrap();
     hosts.fill();
@@ -113,7 +113,7 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
         Caps { memory_bytes: caps.memory_bytes / 2, ..caps },
         Caps { memory_bytes: caps.memory_bytes * 2, ..caps },
         Caps { time: caps.time - Duration::from_secs(1), ..caps },
-        // Less output is watched from outside.
+        // A smaller output limit is enforced from outside.
         Caps { output_bytes: caps.output_bytes + 1, ..caps },
         Caps { message_bytes: caps.message_bytes - 1, ..caps },
     ];
@@ -127,12 +127,12 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
     assert_eq!(counted.starts().len(), 1 + others.len());
 }
 
-/// As where memory is short: the files of a job leave less of it to the engine.
+/// Short memory: the files of a job leave less of it for the engine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_leaves_less_memory_has_a_process_of_its_own_and_the_next_one_what_waits() {
     let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
     world.set("CADMILL_LIMITS_MEMORY", "1G");
-    // What a process that waits is reckoned to take, the engine, and files of 1 MiB.
+    // The memory reserved for a waiting process, for the engine, and for files of 1 MiB.
     world.set("CADMILL_WORKER_MEMORY", format!("{}", (96 << 20) + (1 << 30) + (1 << 20)));
     let (worker, process) = ready(&world, None).await;
     let more = vec![b'.'; 2 << 20];
@@ -147,7 +147,7 @@ async fn a_job_that_leaves_less_memory_has_a_process_of_its_own_and_the_next_one
     stops_clean(&world, worker).await;
 }
 
-/// What waits has its memory reckoned off, so that each file of a job leaves too little.
+/// The memory of the waiting process is reserved, so that any file of a job leaves too little.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_job_can_have_what_waits_the_worker_says_so() {
     let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
@@ -160,11 +160,11 @@ async fn where_no_job_can_have_what_waits_the_worker_says_so() {
     stops_clean(&world, worker).await;
 }
 
-/// It is neither dead nor does it read what it is told.
+/// A process that is alive but does not read its commands.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
     let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
-    // Longer than anybody waits here: the whole time must not go by.
+    // Longer than the test may take: the job must not wait for the whole timeout.
     world.set("CADMILL_LIMITS_TIMEOUT", "1h");
     world.set("CADMILL_LOG_LEVEL", "debug");
     let (worker, hung) = ready(&world, None).await;
@@ -179,7 +179,7 @@ async fn one_that_hangs_when_it_is_given_its_job_costs_the_job_seconds() {
     stops_clean(&world, worker).await;
 }
 
-/// Its directories move to the job's: not before it has opened them by their names.
+/// Its directories are moved to the job only after it has opened them by name.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_still_starting_serves_the_job_that_comes() {
     let (mut world, _engines) = world(World::new().await, classes(), "", "assimp").await;
@@ -192,7 +192,7 @@ async fn one_that_is_still_starting_serves_the_job_that_comes() {
     stops_clean(&world, worker).await;
 }
 
-/// A world whose engine has a class path without a converter, and who counts its starts.
+/// A world whose engine has a class path without a converter, and a host that counts its starts.
 async fn broken(warm: &str) -> (World, TempDir, tempfile::NamedTempFile, Counted) {
     let nothing = tempfile::tempdir().unwrap();
     let (mut world, engines) = world(World::new().await, nothing.path(), "", warm).await;
@@ -230,7 +230,7 @@ async fn an_engine_that_cannot_be_loaded_is_not_started_ahead_again_and_again() 
     let (world, _nothing, _engines, counted) = broken("assimp").await;
     let worker = world.worker("broken", None);
     world.wait_until_said("ready").await;
-    // The end of a job looks after what waits.
+    // The end of each job checks the waiting processes.
     for _ in 0..3 {
         let id = world.submit(&archive("who"), "stl").await;
         fails_clearly(&world, id).await;
@@ -245,7 +245,7 @@ async fn an_engine_that_cannot_be_loaded_is_not_started_ahead_again_and_again() 
     world.workspace_is_empty().await;
 }
 
-/// Who starts a worker reads it, and not who waits for the first job.
+/// The operator who starts the worker reads this, before a first job arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_cannot_be_loaded_is_told_before_there_is_a_job() {
     let (world, _nothing, _engines, _counted) = broken("assimp").await;
@@ -255,7 +255,7 @@ async fn an_engine_that_cannot_be_loaded_is_told_before_there_is_a_job() {
     world.workspace_is_empty().await;
 }
 
-/// The directories of a process that waits are moved within the worker's own mount.
+/// The directories of a waiting process are moved within the worker's private mount.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waits_in_a_private_workspace_serves_its_job() {
     if !crate::pipeline::private::is_given() {
@@ -280,7 +280,7 @@ async fn one_that_waits_in_a_private_workspace_serves_its_job() {
     stops_clean(&world, worker).await;
 }
 
-/// The jar of another engine than the one that waits.
+/// The jar of an engine other than the waiting one.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_another_engine_is_left_alone() {
     let _ = jars();

@@ -1,6 +1,6 @@
-//! Processes that wait for a job: each serves one, a dead one costs nothing but time, and
-//! what holds for the others holds for them. What is the same for native engines is tried
-//! with one in `pipeline/ahead.rs` too.
+//! Processes that wait for a job: each serves one, a dead one costs nothing but time, and the
+//! guarantees for other processes hold for them too. What applies equally to native engines is also
+//! tested with one in `pipeline/ahead.rs`.
 
 use super::{classes, declared, jars};
 use crate::misbehaviour::is_alive;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A world whose workers convert OBJ by this library in Java, and keep `warm` processes.
+/// A world whose workers convert OBJ with this Java library, and keep `warm` processes.
 pub(crate) async fn world(
     mut world: World,
     library: &Path,
@@ -33,7 +33,7 @@ pub(crate) async fn world(
     (world, file)
 }
 
-/// Workers of this world keep these processes, and serve one job after the other.
+/// Workers of this world keep these processes, and serve one job at a time.
 pub(crate) fn keep(world: &mut World, warm: &str) {
     world.set("CADMILL_WORKER_WARM", warm);
     world.set("CADMILL_WORKER_CONCURRENCY", "1");
@@ -44,12 +44,12 @@ pub(crate) async fn double(warm: &str) -> (World, tempfile::NamedTempFile) {
     world(World::new().await, classes(), "", warm).await
 }
 
-/// The process that waits, when there is one and no other.
+/// Waits until exactly one process waits, and returns its id.
 pub(crate) async fn waiting(worker: &Worker) -> u32 {
     all_waiting(worker, 1).await[0]
 }
 
-/// The processes that wait, when there are so many and no other.
+/// Waits until exactly this many processes wait, and returns their ids.
 pub(crate) async fn all_waiting(worker: &Worker, count: usize) -> Vec<u32> {
     let since = Instant::now();
     loop {
@@ -62,7 +62,7 @@ pub(crate) async fn all_waiting(worker: &Worker, count: usize) -> Vec<u32> {
     }
 }
 
-/// Whether the process has a user id that this one has not.
+/// Whether the process runs under another user id than this one.
 fn is_another_user(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
@@ -91,12 +91,12 @@ pub(crate) fn archive(behaviour: &str) -> Vec<u8> {
     zipped(&[("input.obj", zip::CompressionMethod::Deflated, behaviour.as_bytes())])
 }
 
-/// The process that served the job, and how many it had served by then.
+/// The process that served the job, and the number of jobs it had served by then.
 pub(crate) async fn served(world: &World, id: JobId) -> (u32, u32) {
     who(&String::from_utf8(world.completed(id).await.1).unwrap())
 }
 
-/// The same, of the output of `who`.
+/// The same, from the output of `who`.
 pub(crate) fn who(output: &str) -> (u32, u32) {
     let words: Vec<&str> = output.split_whitespace().collect();
     let number = |after: &str| {
@@ -119,7 +119,7 @@ async fn each_job_has_a_process_of_its_own_that_waited_for_it() {
     each_serves_one(&world).await;
 }
 
-/// Three jobs, each by the process that waits, and told by its ledger.
+/// Three jobs, each served by the waiting process and recorded in its ledger.
 pub(crate) async fn each_serves_one(world: &World) {
     let key = world.sign();
     let (worker, _) = ready(world, None).await;
@@ -157,7 +157,7 @@ async fn without_one_that_waits_a_job_has_a_process_of_its_own_too() {
     world.workspace_is_empty().await;
 }
 
-/// Temporary files, the current directory, its absolute path: all of it was moved.
+/// Temporary files, the current directory and its absolute path were all moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_harmless_converters_do_works_in_directories_that_were_moved() {
     let (world, _engines) = double("assimp").await;
@@ -173,7 +173,7 @@ async fn one_that_died_before_its_job_costs_the_job_nothing() {
     another_serves_for_a_dead_one(&world).await;
 }
 
-/// The process that waits is killed before there is a job.
+/// The waiting process is killed before a job arrives.
 pub(crate) async fn another_serves_for_a_dead_one(world: &World) {
     let (worker, dead) = ready(world, None).await;
     kill(dead);
@@ -190,7 +190,7 @@ async fn one_that_dies_when_it_has_been_given_out_costs_the_job_nothing() {
     another_serves_for_one_that_dies_with_the_job(&world).await;
 }
 
-/// The process that waited is killed when the job has it, and before it has the job.
+/// The waiting process is killed with the job assigned to it, and before it has received the job.
 pub(crate) async fn another_serves_for_one_that_dies_with_the_job(world: &World) {
     let (worker, given_out) = ready(world, Some("unpacked")).await;
     let id = world.submit(&archive("who"), "stl").await;
@@ -241,14 +241,15 @@ async fn a_waiting_process_dies_with_its_worker_and_the_next_one_clears_up() {
     stops_clean(&world, second).await;
 }
 
-/// Where the worker may give files away: the files come when the directories are given away.
+/// Where the worker may change file ownership: the files arrive once the directories have been
+/// handed over.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
     let (world, _engines) = double("assimp").await;
     another_user_serves(&world, ["ordinary", "ok"]).await;
 }
 
-/// These behaviours, by processes with a user id that this one has not.
+/// These behaviours, in processes that run under another user id.
 pub(crate) async fn another_user_serves(world: &World, behaviours: [&str; 2]) {
     std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (worker, process) = ready(world, None).await;

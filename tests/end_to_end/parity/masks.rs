@@ -1,21 +1,21 @@
-//! The times that writers embed, and how they are hidden: in place, on both
-//! sides, with the number of spots counted. Nothing else is hidden.
+//! The timestamps that writers embed, masked in place on both sides, with the number of places
+//! counted. Nothing else is masked.
 
 use super::{Files, differences};
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-/// A time that a writer embeds.
+/// A timestamp that a writer embeds.
 struct Mask {
     extension: &'static str,
-    /// How many of them a file may have. With none the mask is not needed any more,
-    /// with more it would hide other things.
+    /// How many of them a file may have. With none the mask is obsolete; with more it would hide
+    /// other differences.
     spots: RangeInclusive<usize>,
     /// Finds the bytes that depend on the time.
     find: fn(&[u8]) -> Vec<Range<usize>>,
 }
 
-/// Everything that is masked; the bytes around it are compared.
+/// All masks; every other byte is compared.
 const MASKS: &[Mask] = &[
     // GeoPackage: `last_change` of gpkg_contents, and `timestamp` of
     // gpkg_metadata_reference if the layer has metadata: 2026-01-31T23:59:59.999Z.
@@ -52,7 +52,7 @@ const MASKS: &[Mask] = &[
     Mask { extension: "3mf", spots: 6..=12, find: zip_times },
 ];
 
-/// Overwrites what depends on the time; tells how many spots that were.
+/// Overwrites what depends on the time, and returns the number of places.
 pub(crate) fn mask(name: &str, bytes: &mut [u8]) -> Result<usize, String> {
     let Some(mask) = MASKS.iter().find(|m| name.rsplit('.').next() == Some(m.extension)) else {
         return Ok(0);
@@ -67,20 +67,20 @@ pub(crate) fn mask(name: &str, bytes: &mut [u8]) -> Result<usize, String> {
     Ok(found.len())
 }
 
-/// Where `needle` begins.
+/// The offsets of `needle`.
 fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
     (0..(bytes.len() + 1).saturating_sub(needle.len()))
         .filter(|&at| bytes[at..].starts_with(needle))
         .collect()
 }
 
-/// Whether bytes have a shape, in which `0` stands for any digit.
+/// Whether bytes match a shape, in which `0` stands for any digit.
 fn has_shape(bytes: &[u8], shape: &[u8]) -> bool {
     bytes.len() == shape.len()
         && bytes.iter().zip(shape).all(|(b, s)| if *s == b'0' { b.is_ascii_digit() } else { b == s })
 }
 
-/// Where a shape occurs.
+/// The ranges where a shape occurs.
 fn shapes(bytes: &[u8], shape: &[u8]) -> Vec<Range<usize>> {
     (0..(bytes.len() + 1).saturating_sub(shape.len()))
         .map(|at| at..at + shape.len())
@@ -88,7 +88,7 @@ fn shapes(bytes: &[u8], shape: &[u8]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Where a shape occurs right after a text.
+/// The ranges where a shape occurs directly after a text.
 fn after(bytes: &[u8], text: &[u8], shape: &[u8]) -> Vec<Range<usize>> {
     find_all(bytes, text)
         .into_iter()
@@ -109,8 +109,8 @@ fn is_sqlite(bytes: &[u8]) -> bool {
 }
 
 fn fbx_creation_time(bytes: &[u8]) -> Vec<Range<usize>> {
-    // A record begins with the length of its name and the name; its end, which
-    // precedes them, is not needed: the seven numbers follow each other closely.
+    // A record begins with the length of its name and the name. Its end offset, which precedes
+    // them, is not needed: the seven numbers follow each other closely.
     const NUMBERS: [&[u8]; 7] = [
         b"\x04YearI",
         b"\x05MonthI",
@@ -141,7 +141,7 @@ fn zip_times(bytes: &[u8]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Samples of what each mask is for: the time is the digits that differ.
+/// A sample for each mask: the time is in the digits that differ.
 const SAMPLES: &[(&str, &[u8], &[u8])] = &[
     (
         "out.gpkg",
@@ -178,7 +178,7 @@ fn masks_hide_the_time() {
     }
 }
 
-/// Each byte that a mask does not hide is changed in turn: the files must differ.
+/// Each unmasked byte is changed in turn: the files must differ.
 #[test]
 fn masks_hide_nothing_else() {
     let dated = |name: &str, bytes: &[u8]| Files::from([(name.to_owned(), bytes.to_vec())]);
@@ -193,7 +193,7 @@ fn masks_hide_nothing_else() {
             assert!(outcome.is_err(), "{name}: a change at {at} goes unseen");
         }
     }
-    // A time elsewhere is content.
+    // A timestamp elsewhere is content.
     for name in ["out.geojson", "out.csv", "out.gml", "out.obj"] {
         let (one, other) = (b"2026-01-31T23:59:59.999Z", b"2027-01-31T23:59:59.999Z");
         assert!(differences(dated(name, one), dated(name, other)).is_err(), "{name}");

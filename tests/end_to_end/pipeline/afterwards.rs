@@ -1,6 +1,6 @@
-//! After the end of a job its presigned requests bring nothing back: what they write is
-//! deleted at once, also while every worker is busy. On the embedded stores, and on an
-//! emulator of AWS that carries the events as AWS does.
+//! After the end of a job its presigned requests cannot restore anything: what they write is
+//! deleted at once, even while every worker is busy. Tested on the embedded stores, and on an
+//! emulator of AWS that delivers the events as AWS does.
 
 use super::client::{Client, PATIENCE, Signed};
 use super::processes::Service;
@@ -16,8 +16,8 @@ use cadmill_stores::conformance::moto::{Moto, World, keys};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// What every pipeline here is started with: one conversion at a time, uploads of more
-/// than 6 MB in parts, and a wait for uploads that a test can sit out.
+/// Variables of every pipeline here: one conversion at a time, multipart uploads above 6 MB, and an
+/// upload timeout short enough for a test.
 const VARIABLES: [(&str, &str); 6] = [
     ("CADMILL_WORKER_CONCURRENCY", "1"),
     ("CADMILL_API_MULTIPART_THRESHOLD", "6M"),
@@ -27,7 +27,7 @@ const VARIABLES: [(&str, &str); 6] = [
     ("CADMILL_WORKER_MEMORY", "8G"),
 ];
 
-/// A pipeline, and a look behind it.
+/// A pipeline, and direct access to its stores.
 struct Pipeline {
     client: Client,
     objects: S3Store,
@@ -46,7 +46,7 @@ impl Pipeline {
         let mut service = Service::start("cadmill", &["serve", "--listen", "127.0.0.1:0"], &variables);
         let client = Client { url: service.wait_for("listening on ") };
         service.wait_for("ready");
-        // Any presigned request says where the objects are.
+        // Any presigned request contains the address of the objects.
         let (job, upload) = client.create("a.zip", 1).await;
         let endpoint = upload["url"].as_str().expect("a URL").split("/cadmill/").next().expect("a URL");
         let keys = Credentials::read(data.path()).expect("keys");
@@ -93,7 +93,7 @@ impl Pipeline {
         self.client.wait(job, state, &self.services.iter().collect::<Vec<_>>()).await;
     }
 
-    /// Waits until there is no object under the key.
+    /// Waits until no object exists under the key.
     async fn gone(&self, key: &ObjectKey, what: &str) {
         let since = Instant::now();
         loop {
@@ -108,19 +108,19 @@ impl Pipeline {
         eprintln!("{what}: gone after {} ms", since.elapsed().as_millis());
     }
 
-    /// Sends the request again, and sees that what it wrote goes.
+    /// Sends the request again, and checks that what it wrote is deleted.
     async fn again(&self, job: &str, signed: &Signed, body: &[u8], what: &str) {
         let key = ObjectKey::upload(id(job), "plan.zip".parse().expect("a name"));
         self.gone(&key, &format!("{what}, before")).await;
         let reply = signed.put(body).await;
         assert_eq!(reply.status, 200, "{what}: {}", reply.text());
         self.gone(&key, what).await;
-        // In none of its versions.
+        // No version of the object is left either.
         let left = self.objects.purge(Role::Upload, id(job)).await.expect("a purge");
         assert_eq!(left, Purged::default(), "{what}");
     }
 
-    /// A request to upload the job's file that is good for longer than the job waits.
+    /// A presigned upload request for the job's file that outlives the job's upload timeout.
     async fn signed_for_long(&self, job: &str, bytes: usize) -> Signed {
         let key = ObjectKey::upload(id(job), "plan.zip".parse().expect("a name"));
         let bytes = bytes as u64;
@@ -140,10 +140,10 @@ fn archive() -> Vec<u8> {
     std::fs::read(real("gis/naturalearth_lowres.zip")).expect("a fixture")
 }
 
-/// The ends of a job one after the other, and the upload's request again after each.
+/// Each way a job can end, one after the other, with the upload request repeated after each.
 async fn nothing_comes_back(pipeline: &Pipeline) {
     let (client, archive) = (&pipeline.client, archive());
-    // This one waits for an upload that does not come.
+    // This job waits for an upload that never arrives.
     let (expiring, _) = client.create("plan.zip", archive.len()).await;
 
     let (job, _) = client.create("plan.zip", archive.len()).await;
@@ -151,7 +151,7 @@ async fn nothing_comes_back(pipeline: &Pipeline) {
     assert_eq!(signed.put(&archive).await.status, 200);
     pipeline.wait(&job, "COMPLETED").await;
     pipeline.again(&job, &signed, &archive, "after COMPLETED").await;
-    // The result is where it was.
+    // The result is still there.
     let url = client.status(&job).await["download"]["url"].as_str().expect("a download").to_owned();
     assert_eq!(http::send("GET", &url, &[], Vec::new()).await.status, 200);
     let (status, _) = client.call("POST", &format!("/api/jobs/{job}/downloaded"), None).await;
@@ -181,7 +181,7 @@ async fn nothing_comes_back(pipeline: &Pipeline) {
     no_slot_is_needed(pipeline).await;
 }
 
-/// Parts of an upload that was completed, and of one that was given up by a cancel.
+/// Parts of a completed upload, and of one aborted by a cancel.
 async fn parts_come_too_late(pipeline: &Pipeline) {
     let client = &pipeline.client;
     let archive = large_archive(1000);
@@ -201,7 +201,7 @@ async fn parts_come_too_late(pipeline: &Pipeline) {
         } else {
             client.call("DELETE", &format!("/api/jobs/{job}"), None).await;
         }
-        // A store may refuse before it has read the body, and close.
+        // A store may refuse before it has read the body, and close the connection.
         if let Ok(reply) = parts[0].try_put(pieces[0]).await {
             assert!(reply.status >= 400, "completed: {completed}: {}", reply.text());
         }
@@ -212,8 +212,8 @@ async fn parts_come_too_late(pipeline: &Pipeline) {
     }
 }
 
-/// The only slot is taken and other jobs wait for it: what comes too late is deleted all
-/// the same, and the jobs that wait lose nothing.
+/// The only slot is taken and other jobs wait for it: a late upload is still deleted, and the
+/// waiting jobs lose nothing.
 async fn no_slot_is_needed(pipeline: &Pipeline) {
     let (client, archive, large) = (&pipeline.client, archive(), large_archive(400_000));
     let (ended, _) = client.create("plan.zip", archive.len()).await;

@@ -1,6 +1,5 @@
-//! Processes of native engines that are started ahead: of the job, where `worker.warm` says
-//! so, and of its input, always. What holds for those in Java, in `jvm/warm.rs`, holds for
-//! them.
+//! Native engine processes that are started ahead: ahead of the job, if `worker.warm` is set, and
+//! always ahead of its input. They have the same properties as the Java ones in `jvm/warm.rs`.
 
 use super::world::World;
 use crate::jvm::warm::{
@@ -13,7 +12,7 @@ use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::job::State;
 use rustix::process::Signal;
 
-/// A world whose workers convert OBJ by the engine double, and keep `warm` processes.
+/// A world whose workers convert OBJ with the engine double, and keep `warm` processes.
 async fn double(warm: &str) -> World {
     let mut world = World::new().await;
     world.use_double();
@@ -41,7 +40,7 @@ async fn one_that_waited_under_a_user_id_of_its_own_reads_what_came_later() {
     another_user_serves(&double("assimp").await, ["tidy", "ok"]).await;
 }
 
-/// It is there, and nothing of the job is with it, when the input has come.
+/// The process exists, without any data of the job, when the input has arrived.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_one_that_waits_it_is_started_before_the_input_is_there() {
     let world = double("").await;
@@ -83,7 +82,7 @@ async fn whatever_one_does_that_waited_ends_as_it_always_does() {
     stops_clean(&world, worker).await;
 }
 
-/// Both kinds of native engine, as they are installed.
+/// Both kinds of native engine, as installed.
 #[tokio::test(flavor = "multi_thread")]
 async fn engines_that_waited_give_the_same_bytes() {
     let mut world = World::new().await;

@@ -1,10 +1,10 @@
-//! A marker in the names and contents of the input, and the search for it afterwards.
+//! Puts a marker into the names and contents of the input, and searches for it afterwards.
 //!
-//! What is searched: the workspace, the stores, the queue, the ledgers and the logs, and
-//! whatever was written to `/tmp` and `/dev/shm` meanwhile, by whomever; and the memory of
-//! the worker and of the server, where the user of the tests may look into it. The objects of the
-//! job are deleted first, as the reaper does. The reason of a failure may quote names; it
-//! is for the owner, and in the job's record alone.
+//! The search covers the workspace, the stores, the queue, the ledgers and the logs, whatever any
+//! process wrote to `/tmp` and `/dev/shm` meanwhile, and the memory of the worker and of the
+//! server, where the test user may read it. The objects of the job are deleted first, as the reaper
+//! does. The reason of a failure may quote names: it is for the owner, and only in the job's
+//! record.
 
 use super::world::{Worker, World};
 use crate::serve::Installation;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use zip::CompressionMethod::{self, Deflated, Stored};
 
-/// Files that are larger are none of these tests' making.
+/// Larger files do not come from these tests.
 const MAX_FILE: u64 = 256 << 20;
 
 struct Canary {
@@ -36,8 +36,8 @@ impl Canary {
         Self { world: World::new().await, marker, since }
     }
 
-    /// An archive with the marker in two names and in its content; the file that is
-    /// converted has another name, because the result is named after it.
+    /// An archive with the marker in two names and in its content. The converted file has another
+    /// name, because the result is named after it.
     fn archive(&self, geometry: &str) -> Vec<u8> {
         let marker = &self.marker;
         let feature =
@@ -53,7 +53,7 @@ impl Canary {
         self.zipped("model.obj", &model, Deflated)
     }
 
-    /// The file that is converted, and one that is full of the marker.
+    /// The file that is converted, and a second one full of the marker.
     fn zipped(&self, name: &str, content: &str, method: CompressionMethod) -> Vec<u8> {
         let marker = &self.marker;
         let (root, rest) = (format!("{marker}/{name}"), format!("{marker}.txt"));
@@ -61,7 +61,7 @@ impl Canary {
         zipped(&[(&root, Deflated, content.as_bytes()), (&rest, method, full.as_bytes())])
     }
 
-    /// Puts the engine double in the place of the engine that reads models, under caps.
+    /// Replaces the engine that reads models with the engine double, under caps.
     fn with_double_and_caps(mut self) -> Self {
         self.world.use_double();
         self.world.set("CADMILL_LIMITS_TIMEOUT", "5s");
@@ -74,7 +74,7 @@ impl Canary {
         self.archive(r#"{"type":"LineString","coordinates":[[1,2],[3,4]]}"#)
     }
 
-    /// A job whose worker has stopped itself while its engine works.
+    /// A job whose worker has stopped itself while its engine runs.
     async fn converting(&self) -> (JobId, Worker) {
         let id = self.world.submit(&self.good(), "dxf").await;
         let worker = self.world.worker("first", Some("converting"));
@@ -82,7 +82,7 @@ impl Canary {
         (id, worker)
     }
 
-    /// All of these places that holds the marker, or has it in its name.
+    /// Every file below these paths that contains the marker, or has it in its name.
     fn found(&self, places: &[&Path]) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = places.iter().flat_map(|place| tree(place)).collect();
         found.retain(|path| {
@@ -102,7 +102,7 @@ impl Canary {
         memchr::memmem::find(&content, self.marker.as_bytes()).is_some()
     }
 
-    /// Whether the marker is in the memory of a process. None where this user may not look.
+    /// Whether the marker is in the memory of a process. `None` if this user may not read it.
     fn is_in_memory(&self, process: u32) -> Option<bool> {
         let memory = std::fs::File::open(format!("/proc/{process}/mem")).ok()?;
         let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).ok()?;
@@ -114,7 +114,7 @@ impl Canary {
         });
         for (from, to) in ranges {
             let mut content = vec![0; usize::try_from(to - from).ok()?];
-            // Pages that cannot be read hold nothing.
+            // Unreadable pages are skipped.
             if memory.read_exact_at(&mut content, from).is_err() {
                 continue;
             }
@@ -125,8 +125,8 @@ impl Canary {
         Some(false)
     }
 
-    /// The process goes on, and has nothing of the job in its memory; not even in the buffer
-    /// of a connection to the store, which is closed when it was idle for 30 s.
+    /// The process is still running, and its memory contains nothing of the job, not even in the
+    /// buffer of a connection to the store. Idle connections are closed after 30 s.
     fn assert_forgotten(&self, process: u32) {
         let deadline = SystemTime::now() + Duration::from_secs(120);
         loop {
@@ -152,8 +152,8 @@ impl Canary {
     }
 }
 
-/// The search finds it where it must be while the job runs: in the workspace, by name and
-/// by content, and in the object that was uploaded.
+/// The search finds the marker where it must be while the job runs: in the workspace, by name and
+/// by content, and in the uploaded object.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_search_finds_it_in_the_middle_of_a_job() {
     let canary = Canary::new().await;
@@ -179,7 +179,7 @@ async fn nothing_is_left_of_a_job_that_completed() {
     canary.assert_forgotten(worker.id());
 }
 
-/// Refused by the archive's directory, by its content, and by the engine.
+/// Refused for the archive's central directory, for its content, and by the engine.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_a_job_that_failed() {
     for cause in ["input.archive.crc", "input.archive.truncated", "engine.rejected"] {
@@ -190,7 +190,7 @@ async fn nothing_is_left_of_a_job_that_failed() {
         };
         let stored = memchr::memmem::rfind(&archive, canary.marker.repeat(2).as_bytes()).unwrap();
         match cause {
-            // The marker stays whole elsewhere in the entry.
+            // The marker stays intact elsewhere in the entry.
             "input.archive.crc" => archive[stored] ^= 1,
             "input.archive.truncated" => archive.truncate(stored),
             _ => {}
@@ -202,10 +202,10 @@ async fn nothing_is_left_of_a_job_that_failed() {
         assert_eq!(failure.code.as_str(), cause, "{failure:?}");
         let quoted = failure.message.contains(&canary.marker);
         let mut left = canary.left(id).await;
-        // The record of the job quotes the name of the entry to its owner.
+        // The job's record quotes the name of the entry to its owner.
         left.retain(|path| !(quoted && path.to_string_lossy().contains("jobs.sqlite")));
         assert!(left.is_empty(), "{cause}: the marker is left in {left:?}");
-        // The database's own buffers, which are no memory of ours, keep what was in the record.
+        // SQLite's own buffers, which are outside our control, keep what was in the record.
         if !quoted {
             canary.assert_forgotten(worker.id());
         }
@@ -234,8 +234,8 @@ async fn nothing_is_left_of_jobs_whose_engine_was_ended() {
     canary.assert_forgotten(worker.id());
 }
 
-/// Everything in one process but the worker: the API, the stores, and the object server,
-/// through which the content went both ways.
+/// Everything but the worker in one process: the API, the stores, and the object server, which the
+/// content passed through both ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_in_the_memory_of_the_server() {
     let canary = Canary::new().await;
@@ -250,7 +250,7 @@ async fn nothing_is_left_in_the_memory_of_the_server() {
     assert!(memchr::memmem::find(&std::fs::read(output).unwrap(), canary.marker.as_bytes()).is_some());
     canary.assert_forgotten(served.id());
 
-    // The search looks into this memory: a request that is not yet complete is found there.
+    // The search reads this memory: it finds the content of a request that is still incomplete.
     let address = served.url.trim_start_matches("http://").trim_end_matches('/');
     let mut client = std::net::TcpStream::connect(address).unwrap();
     write!(client, "GET /api/health HTTP/1.1\r\nX-Marker: {}\r\n", canary.marker).unwrap();

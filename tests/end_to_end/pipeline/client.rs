@@ -1,11 +1,11 @@
-//! A client of the API that keeps what it was given: presigned requests above all.
+//! An API client that keeps everything it receives, above all presigned requests.
 
 use super::processes::Service;
 use cadmill_stores::conformance::http::{self, Reply};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything, on a machine that is busy with other tests.
+/// Timeout of every wait, on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A client.
@@ -13,7 +13,7 @@ pub(crate) struct Client {
     pub(crate) url: String,
 }
 
-/// A presigned request of an answer.
+/// A presigned request from an answer.
 #[derive(Clone)]
 pub(crate) struct Signed {
     pub(crate) url: String,
@@ -28,7 +28,7 @@ impl Signed {
         Self { url: text(&value["url"]), headers }
     }
 
-    /// The same; tells why there is no reply.
+    /// The same, but returns the error if there is no reply.
     pub(crate) async fn try_put(&self, body: &[u8]) -> Result<Reply, String> {
         http::attempt("PUT", &self.url, &self.headers, body.to_vec()).await
     }
@@ -47,7 +47,7 @@ impl Client {
         (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
     }
 
-    /// Makes a job for so many bytes: its id, and how to upload them.
+    /// Creates a job for this many bytes: its id, and the upload instructions.
     pub(crate) async fn create(&self, name: &str, bytes: usize) -> (String, Value) {
         let order = json!({"file_name": name, "size_bytes": bytes, "target_format": "dxf"});
         let (status, job) = self.call("POST", "/api/jobs", Some(order)).await;
@@ -61,7 +61,7 @@ impl Client {
         body
     }
 
-    /// Waits for a state.
+    /// Waits until the job is in a state.
     pub(crate) async fn wait(&self, job: &str, state: &str, services: &[&Service]) -> Value {
         let since = Instant::now();
         loop {

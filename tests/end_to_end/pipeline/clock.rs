@@ -1,8 +1,8 @@
-//! One process's wall clock steps while it runs, back by one and two hours and ahead by
-//! a day, and the clocks of all others go on. Conversions go on too, results are neither
-//! deleted early nor kept for longer.
+//! The wall clock of one process steps while it runs: back by one and by two hours, and ahead by a
+//! day. All other clocks are right. Conversions continue, and results are neither deleted early nor
+//! kept too long.
 //!
-//! The clock is stepped by libfaketime, which leaves the monotonic clock alone.
+//! The clock is stepped by libfaketime, which does not change the monotonic clock.
 
 use super::client::{Client, PATIENCE, Signed};
 use super::processes::Service;
@@ -18,10 +18,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Back, further back, ahead, and right again, in seconds beside the right time.
+/// Back, further back, ahead, and right again: offsets from the right time, in seconds.
 const STEPS: [i64; 4] = [-3600, -7200, 86_400, 0];
 
-/// A clock that is set by a file.
+/// A clock that is set through a file.
 struct Clock {
     directory: TempDir,
 }
@@ -39,7 +39,7 @@ impl Clock {
         std::fs::rename(aside, file).expect("the file of the time");
     }
 
-    /// What a process needs to live by it.
+    /// Environment variables of a process that uses this clock.
     fn variables(&self) -> Vec<(&'static str, String)> {
         let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
         assert!(Path::new(&library).is_file(), "{library} is missing: `make setup` installs it");
@@ -55,7 +55,7 @@ impl Clock {
     }
 }
 
-/// `cadmill` and a worker beside it that lives by the clocks of these variables.
+/// `cadmill`, and a worker beside it that uses the clocks in these variables.
 fn installation(worker: &[(&str, String)]) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let built = Path::new(env!("CARGO_BIN_EXE_cadmill"));
@@ -82,13 +82,13 @@ fn archive() -> Vec<u8> {
     std::fs::read(real("gis/naturalearth_lowres.zip")).expect("a fixture")
 }
 
-/// A conversion from the order to its result; the job.
+/// Runs a conversion from the request to its result, and returns the job.
 async fn convert(client: &Client, services: &[&Service]) -> String {
     let archive = archive();
     let since = Instant::now();
     let (job, mut upload) = client.create("plan.zip", archive.len()).await;
     loop {
-        // A store that refuses may close before it has read the body.
+        // A store that refuses may close the connection before it has read the body.
         let reply = Signed::of(&upload).try_put(&archive).await.map(|reply| (reply.status, reply.text()));
         if matches!(reply, Ok((200, _))) {
             break;
@@ -102,7 +102,7 @@ async fn convert(client: &Client, services: &[&Service]) -> String {
     job
 }
 
-/// The result, as its owner gets it.
+/// Downloads the result, as its owner does.
 async fn result(client: &Client, job: &str) {
     let body = client.status(job).await;
     let url = body["download"]["url"].as_str().unwrap_or_else(|| panic!("no download: {body}"));
@@ -111,13 +111,13 @@ async fn result(client: &Client, job: &str) {
     assert!(reply.body.ends_with(b"EOF\n"));
 }
 
-/// Steps the clock, and converts after each step; what was converted before stays.
+/// Steps the clock, and converts after each step; earlier results must remain.
 async fn goes_on(clock: &Clock, client: &Client, services: &[&Service]) {
     let mut jobs = vec![convert(client, services).await];
     for step in STEPS {
         clock.step(step);
         jobs.push(convert(client, services).await);
-        // Two rounds of the cleanup, which would delete what is due.
+        // Two rounds of the cleanup, which would delete expired results.
         tokio::time::sleep(Duration::from_secs(11)).await;
         for job in &jobs {
             result(client, job).await;
@@ -127,7 +127,7 @@ async fn goes_on(clock: &Clock, client: &Client, services: &[&Service]) {
     assert_eq!(status, 200);
 }
 
-/// `cadmill serve` on these clocks.
+/// `cadmill serve` with these clocks.
 struct Served {
     service: Service,
     client: Client,
@@ -154,7 +154,7 @@ impl Served {
         Self { service, client: Client { url }, _installation: installation, data }
     }
 
-    /// Its objects, for who has its keys.
+    /// Its objects, accessed with its keys.
     async fn objects(&self, endpoint: &str) -> S3Store {
         let keys = Credentials::read(self.data.path()).expect("keys");
         S3Store::new(settings(endpoint.to_owned(), keys)).await
@@ -175,7 +175,7 @@ async fn a_step_of_the_workers_clock_stops_no_conversion() {
     goes_on(&clock, &served.client, &[&served.service]).await;
 }
 
-/// The API and its cleanup, on stores and with a worker whose clocks are right.
+/// The API and its cleanup, with stores and a worker whose clocks are right.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_the_apis_clock_stops_no_conversion() {
     let (clock, world) = (Clock::new(), World::new().await);
@@ -188,7 +188,7 @@ async fn a_step_of_the_apis_clock_stops_no_conversion() {
     goes_on(&clock, &client, &[&api]).await;
 }
 
-/// What is due stays due: no object outlives its time by the step.
+/// Expiry is not postponed: no object outlives its lifetime because of the step.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_the_clock_does_not_put_deletions_off() {
     let clock = Clock::new();
@@ -213,11 +213,11 @@ async fn a_step_of_the_clock_does_not_put_deletions_off() {
     }
 }
 
-/// Messages that wait are not hidden by the step, whoever receives them.
+/// The step does not hide waiting messages from any receiver.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_the_clock_hides_no_message() {
     let (clock, world) = (Clock::new(), World::new().await);
-    // Sent before the worker's clock steps, and again and again hidden after it.
+    // Sent before the worker's clock steps, and its visibility extended repeatedly afterwards.
     let id = world.submit(&archive(), "dxf").await;
     clock.step(-3600);
     let mut world = world;

@@ -1,5 +1,5 @@
-//! Workers that are killed, paused past their lease, or told to stop, at each stage
-//! of the work. The process is real and so is the signal.
+//! Workers that are killed, paused past their lease, or asked to stop, at each stage of the work.
+//! The processes and the signals are real.
 
 use super::world::{LEASE, Worker, World, large_archive};
 use cadmill_core::domain::ids::JobId;
@@ -9,7 +9,7 @@ use cadmill_core::domain::state::Event;
 use cadmill_core::ports::AuditSink;
 use rustix::process::Signal;
 
-/// A job of several parts, and a worker that has stopped itself in it.
+/// A job with a multipart result, and a worker that has stopped itself at the failpoint.
 async fn stopped_at(failpoint: &str) -> (World, JobId, Worker) {
     let world = World::new().await;
     let id = world.submit(&large_archive(500_000), "dxf").await;
@@ -18,7 +18,7 @@ async fn stopped_at(failpoint: &str) -> (World, JobId, Worker) {
     (world, id, first)
 }
 
-/// Killed there, the job ends once, by a second worker, and nothing is left.
+/// Killed there: a second worker ends the job, once, and nothing is left.
 async fn killed_at(failpoint: &str, attempts: u32) {
     let (world, id, first) = stopped_at(failpoint).await;
     let before = world.job(id).await;
@@ -64,7 +64,7 @@ killed! {
     killed_when_recorded_but_not_acknowledged = "recorded", 1;
 }
 
-/// Paused past its lease and resumed, it finds that the job is another's.
+/// Paused past its lease and resumed, the worker finds that another one owns the job.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_worker_cannot_publish() {
     let (world, id, first) = stopped_at("uploaded").await;
@@ -73,7 +73,7 @@ async fn a_paused_worker_cannot_publish() {
     assert_eq!(job.attempt, 2);
     first.signal(Signal::CONT);
     world.wait_until_said("too late; not publishing it").await;
-    // It has destroyed its files all the same, and its ledger says so.
+    // It has still destroyed its files, and its ledger records this.
     let after = world.wait(id, "audited", |job| job.audit.len() == 2).await;
     assert!(after.output == job.output && after.attempt == 2 && after.times == job.times, "{after:?}");
     assert!(world.completed(id).await.1 == dxf);
@@ -82,7 +82,7 @@ async fn a_paused_worker_cannot_publish() {
     world.workspace_is_empty().await;
 }
 
-/// The same while nobody has ended the job yet: the second one still works on it.
+/// The same before the job has ended: the second worker still works on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_worker_cannot_publish_over_a_running_one() {
     let (world, id, first) = stopped_at("uploaded").await;
@@ -93,13 +93,14 @@ async fn a_paused_worker_cannot_publish_over_a_running_one() {
     world.wait_until_said("too late; not publishing it").await;
     let job = world.job(id).await;
     assert_eq!((job.state, job.attempt, job.output), (State::Processing, 2, None));
-    // The first has the lease of the second to watch now; the second goes on in time.
+    // The first worker now watches the lease of the second, which continues in time.
     second.signal(Signal::CONT);
     world.completed(id).await;
     world.queue_is_empty().await;
 }
 
-/// Told to stop, it kills the engine, wipes, and gives the job back uncounted.
+/// Asked to stop, the worker kills the engine, wipes, and returns the job without counting the
+/// attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_told_to_stop_gives_the_job_back() {
     let (world, id, first) = stopped_at("converting").await;
@@ -108,7 +109,7 @@ async fn a_worker_that_is_told_to_stop_gives_the_job_back() {
     assert_eq!(first.terminate(), Some(0), "all was given back in time");
     let job = world.job(id).await;
     assert_eq!((job.state, job.attempt, job.excused), (State::Pending, 1, 1));
-    // Nobody cancelled it, and its ledger does not say so.
+    // The job was not cancelled, and the ledger does not say that it was.
     let ledger = world.ledgers().read(LedgerId::of_attempt(id, 1)).expect("its ledger");
     let ledger = String::from_utf8(ledger).expect("ASCII");
     let last = ledger.lines().last().expect("a record");
@@ -120,8 +121,8 @@ async fn a_worker_that_is_told_to_stop_gives_the_job_back() {
     world.queue_is_empty().await;
 }
 
-/// The time that watchers have seen a dead worker's lease unchanged adds up, though each is
-/// killed long before a lease has passed.
+/// The time for which watchers have seen a dead worker's lease unchanged adds up, although each
+/// watcher is killed long before a whole lease has passed.
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_are_killed_more_often_than_the_lease_take_the_job_over() {
     const MOST_LIVES: usize = 20;
@@ -132,7 +133,7 @@ async fn workers_that_are_killed_more_often_than_the_lease_take_the_job_over() {
         lives += 1;
         assert!(lives <= MOST_LIVES, "{:?}", world.job(id).await.lease);
         let watcher = world.worker(&format!("watcher-{lives}"), None);
-        // From then on it lives for a third of a lease.
+        // From then on it runs for a third of a lease.
         while !watcher.log().contains("watching its lease") && world.job(id).await.attempt == 1 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -144,7 +145,7 @@ async fn workers_that_are_killed_more_often_than_the_lease_take_the_job_over() {
     world.queue_is_empty().await;
 }
 
-/// Cancelled by its owner, the conversion ends and nothing is published.
+/// Cancelled by its owner, the conversion stops and nothing is published.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_ends_its_conversion() {
     let (world, id, first) = stopped_at("converting").await;
@@ -158,7 +159,7 @@ async fn a_cancelled_job_ends_its_conversion() {
     assert_eq!(world.said("\"completed\""), 0);
 }
 
-/// A job that kills its worker each time ends by itself, told as what it is.
+/// A job that kills its worker each time is ended, with a failure that says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_loop_ends() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! The same event, however often it comes.
+//! The same event, delivered any number of times.
 
 use super::world::World;
 use crate::support::real;

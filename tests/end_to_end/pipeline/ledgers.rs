@@ -1,4 +1,4 @@
-//! Ledgers of workers that are killed at any moment, as a reviewer finds them.
+//! Ledgers of workers killed at random moments, as a reviewer finds them.
 
 use super::world::{World, large_archive};
 use cadmill_core::domain::ids::JobId;
@@ -9,25 +9,25 @@ use cadmill_core::domain::ledger::{LedgerId, PublicKey};
 use cadmill_core::ports::AuditSink;
 use std::time::{Duration, Instant};
 
-/// Workers that are killed, and how many of them at once.
+/// Number of kills, and how many run at once.
 const KILLS: u32 = 20;
 const AT_ONCE: u32 = 4;
 
-/// What a kill left to a reviewer.
+/// What a reviewer sees after a kill.
 #[derive(Debug, Default)]
 struct Seen {
     broken: u32,
     swept: u32,
 }
 
-/// A ledger by its file, and the head beside it.
+/// The audit of a ledger file, and its bytes.
 fn audit(world: &World, id: LedgerId, key: &PublicKey) -> Option<(Audit, Vec<u8>)> {
     let bytes = world.ledgers().read(id).ok()?;
     let head = world.ledgers().read_head(id).ok();
     Some((verify(&bytes, head.as_ref(), Some(key)), bytes))
 }
 
-/// How long an attempt takes here from its claim to its end, when nobody disturbs it.
+/// Duration of an undisturbed attempt, from its claim to its end.
 async fn undisturbed() -> Duration {
     let world = World::new().await;
     let _worker = world.worker("undisturbed", None);
@@ -38,8 +38,8 @@ async fn undisturbed() -> Duration {
     since.elapsed()
 }
 
-/// Kills a worker at this moment of its attempt, lets another end the job, and judges
-/// both ledgers and that of the sweep.
+/// Kills a worker at this moment of its attempt, lets another end the job, and checks both ledgers
+/// and that of the sweep.
 async fn killed_after(moment: Duration) -> Seen {
     let world = World::new().await;
     let key = world.sign();
@@ -65,9 +65,9 @@ async fn killed_after(moment: Duration) -> Seen {
 
 fn judge_the_killed(world: &World, id: JobId, key: &PublicKey, seen: &mut Seen, moment: Duration) {
     let old = LedgerId::of_attempt(id, 1);
-    // Killed before its ledger was opened, it had made nothing.
+    // Killed before its ledger was opened, it had created nothing.
     let Some((killed, bytes)) = audit(world, old, key) else { return };
-    // Between the close of the ledger and the end of the job everything is destroyed.
+    // Between the close of the ledger and the end of the job, everything is already destroyed.
     if killed.verdict == Verdict::Valid {
         return;
     }
@@ -75,8 +75,8 @@ fn judge_the_killed(world: &World, id: JobId, key: &PublicKey, seen: &mut Seen, 
     assert!(killed.findings.is_empty(), "{moment:?}: {:?}", killed.findings);
     seen.broken += 1;
     let Some((sweep, _)) = audit(world, old.next_part(), key) else {
-        // Nothing was left to sweep: what seems to be left was being removed, or the
-        // making of it had been announced and had not happened.
+        // Nothing was left to sweep: what the ledger shows as left was being removed, or its
+        // creation had been announced and had not happened.
         let unfinished: Vec<_> = killed.story.unfinished().map(|(file, _)| file).collect();
         let left: Vec<_> = killed.story.residual().filter(|file| !unfinished.contains(file)).collect();
         assert!(left.is_empty(), "{moment:?}: nobody tells of {left:?}");
@@ -98,7 +98,7 @@ async fn killed_at_twenty_moments_both_ledgers_hold_and_nothing_is_left() {
     for round in 0..KILLS / AT_ONCE {
         let kills: Vec<_> = (0..AT_ONCE)
             .map(|place| {
-                // Spread over the attempt, each somewhere in its share of it.
+                // Spread over the attempt: each kill at a random moment of its share.
                 let chance = JobId::random().to_string().bytes().map(u32::from).sum::<u32>() % 100;
                 let share = (round * AT_ONCE + place) * 100 + chance;
                 tokio::spawn(killed_after(whole * share / (KILLS * 100)))

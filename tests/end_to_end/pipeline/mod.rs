@@ -1,5 +1,5 @@
-//! The pipeline as it runs: stores, events, workers as processes of their own that
-//! are killed, paused and stopped.
+//! The pipeline as deployed: stores, events, and workers as separate processes that are killed,
+//! paused and stopped.
 
 mod afterwards;
 mod ahead;

@@ -1,5 +1,5 @@
-//! Other processes that want into a worker or its engine while a conversion runs: of the
-//! worker's own user and of another, by each way that needs no privilege.
+//! Other processes try to access a worker or its engine while a conversion runs: processes of the
+//! worker's user and of another user, by each way that needs no privilege.
 
 use super::world::{Worker, World};
 use crate::support::{children_of, compile_c, zipped};
@@ -10,14 +10,14 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use zip::CompressionMethod::Stored;
 
-/// The user that nothing belongs to.
+/// An unprivileged user who owns nothing.
 const NOBODY: u32 = 65534;
 
-/// An input that keeps the engine double busy, and that the outsider knows when it sees it.
+/// An input that keeps the engine double busy, with a marker that the outsider recognizes.
 const BUSY: &[u8] = b"loop \nSECRET\n";
 const SECRET: &[u8] = b"SECRET\n";
 
-/// The program that tries: `tests/fixtures/doubles/outsider.c`.
+/// The attacking program: `tests/fixtures/doubles/outsider.c`.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -27,16 +27,16 @@ fn program() -> &'static Path {
     })
 }
 
-/// Who tries.
+/// The user of the attacking program.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum As {
-    /// Nobody: another user than root, the same as a worker of nobody's.
+    /// User `nobody`: not root, and the same user as a worker that runs as `nobody`.
     Nobody,
-    /// Root, without a capability.
+    /// Root, without capabilities.
     BareRoot,
 }
 
-/// The ways that worked, as the outsider tells them.
+/// The ways that worked, as reported by the outsider.
 fn ways_in(who: As, process: u32, place: &Path) -> Vec<String> {
     let mut command = Command::new(program());
     match who {
@@ -50,7 +50,7 @@ fn ways_in(who: As, process: u32, place: &Path) -> Vec<String> {
     told.lines().filter_map(worked).collect()
 }
 
-/// What is tried works where nothing is in the way, lest a refusal means nothing.
+/// Each way works on an unprotected process; otherwise a refusal would prove nothing.
 #[test]
 fn the_outsider_gets_into_a_process_that_nothing_guards() {
     if !rustix::process::geteuid().is_root() {
@@ -69,14 +69,15 @@ fn the_outsider_gets_into_a_process_that_nothing_guards() {
     assert!(ways.iter().any(|way| way == "setns_user"), "{ways:?}");
 }
 
-/// The engine of a worker, once it converts.
+/// The engine of a worker, once it is converting.
 async fn converting(worker: &Worker) -> u32 {
     let since = Instant::now();
     loop {
         for child in children_of(worker.id()) {
             let name = std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
             let time = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-            // proc(5): the 14th field is the processor time; what is loaded and loops has some.
+            // proc(5): the 14th field is CPU time; an engine that has loaded and loops has used
+            // some.
             let ticks: u64 =
                 time.rsplit(')').next().and_then(|r| r.split_whitespace().nth(11)?.parse().ok()).unwrap_or(0);
             if name.starts_with("cadmill-engine") && ticks > 20 {
@@ -88,8 +89,8 @@ async fn converting(worker: &Worker) -> u32 {
     }
 }
 
-/// While a worker of `user` converts, outsiders try to get into it and into its engine.
-/// Says whether the worker told that its workspaces are private.
+/// While a worker of `user` converts, outsiders try to access it and its engine. Returns whether
+/// the worker reported private workspaces.
 async fn tried_while_converting(user: Option<u32>, outsiders: &[As]) -> bool {
     let mut world = World::new().await.anywhere();
     world.use_double();
@@ -116,8 +117,8 @@ async fn tried_while_converting(user: Option<u32>, outsiders: &[As]) -> bool {
     private
 }
 
-/// A user namespace is open to every process of the user who made it, so a worker that is
-/// not root has none, and says that its workspaces are not private.
+/// A user namespace is accessible to every process of the user who created it. So a worker that is
+/// not root does not use one, and reports that its workspaces are not private.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gets_into_a_worker_of_the_same_user() {
     if !rustix::process::geteuid().is_root() {

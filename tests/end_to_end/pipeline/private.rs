@@ -1,4 +1,4 @@
-//! Workspaces in memory of the worker's own, where the host gives it.
+//! Workspaces in a private tmpfs of the worker, where the host allows it.
 
 use super::world::{World, large_archive};
 use crate::support::{Bench, tree};
@@ -26,8 +26,8 @@ async fn nobody_else_sees_it_and_it_dies_with_the_worker() {
 
     let outside = tree(world.place());
     assert_eq!(outside.len(), 1, "the mount point and nothing else: {outside:?}");
-    // The search is proven where the files are: in the worker's own namespace, which
-    // root may look into.
+    // The search must find the files where they are: in the worker's mount namespace, which root
+    // may read.
     let inside = PathBuf::from(format!("/proc/{}/root", first.id()))
         .join(world.place().strip_prefix("/").expect("an absolute place"));
     if rustix::process::geteuid().is_root() {

@@ -8,17 +8,17 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One program that runs until it is told to stop. Dropping it kills it.
+/// A program that runs until it is asked to stop. Dropping it kills it.
 pub(crate) struct Service {
     child: Child,
     place: TempDir,
     log: tempfile::NamedTempFile,
-    /// Ledgers, of a worker.
+    /// The ledgers, if it is a worker.
     _data: TempDir,
 }
 
 impl Service {
-    /// A program beside `cadmill`, or at a path.
+    /// Starts a program beside `cadmill`, or at a path.
     pub(crate) fn start(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let binary = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name(program);
         assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
@@ -47,7 +47,7 @@ impl Service {
         std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
-    /// Waits for a line of the log, and tells what follows in it.
+    /// Waits for a line of the log, and returns the rest of the line.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let since = Instant::now();
         loop {
@@ -62,7 +62,7 @@ impl Service {
         }
     }
 
-    /// Waits for its end by itself: its exit code and what it said.
+    /// Waits until it ends by itself: its exit code and its log.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let since = Instant::now();
         loop {
@@ -74,7 +74,7 @@ impl Service {
         }
     }
 
-    /// Tells it to stop: it ends with success and leaves no plaintext.
+    /// Asks it to stop: it must exit with success and leave no plaintext.
     fn stops_well(mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
@@ -92,7 +92,7 @@ impl Drop for Service {
     }
 }
 
-/// A pipeline that serves.
+/// A running pipeline.
 pub(crate) struct Server {
     pub(crate) url: String,
     services: Vec<Service>,
@@ -111,7 +111,7 @@ impl Server {
         Self { url, services: vec![service], _data: Some(data) }
     }
 
-    /// The API and a worker, each a process, on these services.
+    /// The API and a worker, as separate processes, on these services.
     pub(crate) fn on_aws(variables: &[(&str, String)]) -> Self {
         let mut variables = variables.to_vec();
         variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));

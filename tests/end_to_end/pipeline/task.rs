@@ -1,4 +1,4 @@
-//! The worker as a task that is started for one upload and ends.
+//! The worker as a task that is started for one upload and then ends.
 
 use super::world::{Upload, World, large_archive};
 use crate::support::real;
@@ -18,7 +18,7 @@ async fn the_job_of_an_event_is_served_once_however_it_is_named() {
     let (job, dxf) = world.completed(id).await;
     assert_eq!(job.attempt, 1);
     assert!(dxf.ends_with(b"EOF\n"));
-    // The event started a second task, and somebody a third by hand.
+    // The event started a second task, and a user started a third by hand.
     assert_eq!(world.task(Upload::Event(&event), None).ended(), Some(0));
     assert_eq!(world.task(Upload::Job(id), None).ended(), Some(0));
     assert_eq!(world.job(id).await, job);
@@ -54,8 +54,8 @@ async fn what_is_no_event_is_refused() {
     }
 }
 
-/// Two tasks for one upload, as a direct target of the event may start them: the
-/// second waits beside the first, and takes over when it dies.
+/// Two tasks for one upload, as when the event starts them directly: the second waits, and takes
+/// over when the first dies.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_task_takes_over_from_a_dead_one() {
     let world = World::new().await;

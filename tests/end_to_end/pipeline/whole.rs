@@ -1,6 +1,6 @@
-//! The whole way, from a client's file to its result: API, presigned uploads, events,
-//! worker, status, download; on AWS services, as an emulator speaks them, and on this
-//! machine alone. The results are those of `cadmill convert`.
+//! The whole pipeline, from a client's file to its result: API, presigned uploads, events, worker,
+//! status, download; on an emulator of the AWS services, and on this machine alone. The results are
+//! those of `cadmill convert`.
 
 use super::processes::{Server, Service};
 use super::world::large_archive;
@@ -8,13 +8,13 @@ use crate::support::{Bench, real};
 use cadmill_stores::conformance::moto::{Moto, keys};
 use std::path::{Path, PathBuf};
 
-/// Submits a file and compares what comes back with what `cadmill convert` makes.
+/// Submits a file and compares the result with the output of `cadmill convert`.
 fn comes_back_converted(server: &Server, input: &Path, format: &str) {
     let bench = Bench::new().with("CADMILL_SERVER", &server.url);
     let (ours, direct) = (bench.path(&format!("ours.{format}")), bench.path(&format!("direct.{format}")));
     let name = |path: &PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
     let input = input.to_str().expect("a path in UTF-8");
-    // The worker names its output after the file, not after a path of the client's.
+    // The worker names its output after the file, not after the client's path.
     std::fs::create_dir(bench.path("d")).expect("a directory");
     let converted = bench.run(&["convert", input, "--to", format, "-o", &name(&bench.path("d"))]).succeeded();
     let made = bench.path("").join(converted.stdout.trim());
@@ -34,14 +34,14 @@ fn both_engines_and_both_uploads(server: &Server) {
     let large = tempfile::Builder::new().suffix(".zip").tempfile().expect("a file");
     std::fs::write(large.path(), large_archive(150_000)).expect("an archive");
     comes_back_converted(server, large.path(), "dxf");
-    // What the engine refuses is told with its code.
+    // A failure of the engine is reported with its code.
     let bench = Bench::new().with("CADMILL_SERVER", &server.url);
     let hostile = real("hostile/moon_aborts_assimp.3mf");
     let run = bench.run(&["submit", hostile.to_str().expect("UTF-8"), "--to", "glb", "--json"]);
     run.failed(14, "engine.crashed");
 }
 
-/// Parts of the smallest size, so that 17 MB are several.
+/// The smallest part size, so that 17 MB need several parts.
 const PARTS: [(&str, &str); 2] = [("CADMILL_API_MULTIPART_THRESHOLD", "6M"), ("CADMILL_API_PART_SIZE", "5M")];
 
 #[test]
@@ -78,13 +78,13 @@ fn on_aws_services() {
     server.stops_well();
 }
 
-/// The names of the services are checked at start, and what is wrong is said.
+/// The service names are checked at start, and errors are reported.
 #[test]
 fn a_worker_without_its_services_says_which() {
     let service = Service::worker(&[
         ("CADMILL_BACKEND", "aws".to_owned()),
         ("CADMILL_AWS_REGION", "us-east-1".to_owned()),
-        // Nobody listens there.
+        // Nothing listens there.
         ("CADMILL_AWS_ENDPOINT", "http://127.0.0.1:9".to_owned()),
         ("CADMILL_S3_BUCKET", "b".to_owned()),
         ("CADMILL_DYNAMODB_TABLE", "t".to_owned()),

@@ -1,4 +1,4 @@
-//! Embedded stores in this process, and workers as processes that use them.
+//! Embedded stores in this process, and workers as separate processes that use them.
 
 use super::observer::trace::Observer;
 use crate::misbehaviour::double;
@@ -24,13 +24,13 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zip::CompressionMethod::Stored;
 
-/// How long a lease is good in these tests.
+/// Duration of a lease in these tests.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
-/// Longest wait for anything to happen, on a machine that is busy with other tests.
+/// Timeout of every wait, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the file of a job is called.
+/// The file name of a job.
 const NAME: &str = "plan.zip";
 
 pub(crate) struct World {
@@ -40,13 +40,13 @@ pub(crate) struct World {
     server: EmbeddedS3,
     data: TempDir,
     place: TempDir,
-    /// Whether workers make their workspaces where this process cannot see them.
+    /// Whether workers create their workspaces where this process cannot see them.
     private: &'static str,
-    /// Variables of the workers beside those that every worker here has.
+    /// Environment variables of the workers besides the common ones.
     more: Vec<(&'static str, String)>,
-    /// Whether workers are watched from their first instruction on.
+    /// Whether workers are observed from their first instruction.
     observed: bool,
-    /// The user of the workers, if it is another than this process's.
+    /// The user of the workers, if not the user of this process.
     user: Option<u32>,
 }
 
@@ -66,17 +66,17 @@ impl World {
         Self { jobs, queue, objects, server, data, place, private: "no", more, observed: false, user: None }
     }
 
-    /// One whose workers must have private workspaces.
+    /// A world whose workers must have private workspaces.
     pub(crate) async fn with_private_workspaces() -> Self {
         Self { private: "required", ..Self::new().await }
     }
 
-    /// One whose workers have private workspaces where the host gives them.
+    /// A world whose workers have private workspaces where the host allows it.
     pub(crate) fn anywhere(self) -> Self {
         Self { private: "auto", ..self }
     }
 
-    /// One whose workers belong to another user, as does all that they use.
+    /// A world whose workers run as another user, who owns everything that they use.
     pub(crate) fn of_user(self, user: u32) -> Self {
         let mut pending = vec![self.data.path().to_owned(), self.place.path().to_owned()];
         while let Some(path) = pending.pop() {
@@ -88,17 +88,17 @@ impl World {
         Self { user: Some(user), ..self }
     }
 
-    /// One whose workers are watched by an observer, see [`super::observer`].
+    /// A world whose workers are watched by an observer, see [`super::observer`].
     pub(crate) fn observed(self) -> Self {
         Self { observed: true, ..self }
     }
 
-    /// Sets a variable of the workers that are started from now on.
+    /// Sets a variable for workers that are started from now on.
     pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         self.more.push((variable, value.into()));
     }
 
-    /// Puts the engine double in the place of the engine that reads models.
+    /// Replaces the engine that reads models with the engine double.
     pub(crate) fn use_double(&mut self) {
         let engines = self.data.path().join("engines.toml");
         let text = format!("[[engine]]\nname = \"assimp\"\nkind = \"assimp\"\nlibrary = {:?}\n", double());
@@ -106,7 +106,7 @@ impl World {
         self.set("CADMILL_ENGINES_FILE", engines.to_str().expect("a path in UTF-8"));
     }
 
-    /// Makes a signing key for the ledgers of the workers that are started from now on.
+    /// Creates a ledger signing key for workers that are started from now on.
     pub(crate) fn sign(&self) -> PublicKey {
         let key = self.signing_key();
         let openssl = |arguments: &[&str]| {
@@ -128,7 +128,7 @@ impl World {
         FileAudit::new(&self.data.path().join("audit")).expect("the directory of the ledgers")
     }
 
-    /// Where the stores, the ledgers and the logs lie.
+    /// The directory of the stores, the ledgers and the logs.
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
     }
@@ -140,12 +140,12 @@ impl World {
         }
     }
 
-    /// Where the workers make their workspaces.
+    /// The directory in which the workers create their workspaces.
     pub(crate) fn place(&self) -> &Path {
         self.place.path()
     }
 
-    /// What another process needs to use these stores.
+    /// Variables that another process needs to use these stores.
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         let path = self.data.path().to_str().expect("a path in UTF-8").to_owned();
         vec![
@@ -155,12 +155,12 @@ impl World {
         ]
     }
 
-    /// Creates a job for this archive and uploads it; the store tells the queue.
+    /// Creates a job for this archive and uploads it; the store notifies the queue.
     pub(crate) async fn submit(&self, archive: &[u8], format: &str) -> JobId {
         self.submit_as(NAME, archive, format).await
     }
 
-    /// The same of a file of this name, which may be no archive.
+    /// The same for a file with this name, which need not be an archive.
     pub(crate) async fn submit_as(&self, name: &str, archive: &[u8], format: &str) -> JobId {
         let id = self.create_as(name, archive, format).await;
         let key = ObjectKey::upload(id, name.parse().expect("a file name"));
@@ -189,26 +189,26 @@ impl World {
         id
     }
 
-    /// Sends the event of a job's upload so many times more.
+    /// Sends the event of a job's upload this many more times.
     pub(crate) async fn repeat_event(&self, id: JobId, times: usize) {
         for _ in 0..times {
             self.queue.send(&self.event(id).await).await.expect("the event is sent");
         }
     }
 
-    /// An event of a job's upload.
+    /// The event of a job's upload.
     pub(crate) async fn event(&self, id: JobId) -> String {
         let object = self.objects.head(&upload_key(id)).await.expect("the upload is there");
         let (bucket, event) = (self.server.bucket(), JobId::random().to_string());
         upload_event::object_created(bucket, &object, "01", "PutObject", &event, SystemClock.now())
     }
 
-    /// Starts a worker. `failpoint` is where it stops itself.
+    /// Starts a worker, which stops itself at `failpoint`.
     pub(crate) fn worker(&self, name: &str, failpoint: Option<&str>) -> Worker {
         self.start(name, failpoint, |command| command.arg("worker").stdin(Stdio::null()))
     }
 
-    /// Starts the task for one upload: this job's, or that of the event on its standard input.
+    /// Starts the task for one upload: this job's, or that of the event on standard input.
     pub(crate) fn task(&self, upload: Upload<'_>, failpoint: Option<&str>) -> Worker {
         self.start(&format!("task-{}", JobId::random()), failpoint, |command| match upload {
             Upload::Job(id) => command.arg("task").env("CADMILL_JOB", id.to_string()).stdin(Stdio::null()),
@@ -266,7 +266,7 @@ impl World {
         self.jobs.store().get(id).await.expect("the store answers").expect("the job is there")
     }
 
-    /// Waits until the job is so.
+    /// Waits until the condition holds for the job.
     pub(crate) async fn wait(&self, id: JobId, what: &str, is_so: impl Fn(&Job) -> bool) -> Job {
         let since = Instant::now();
         loop {
@@ -300,7 +300,7 @@ impl World {
         content
     }
 
-    /// Waits until no message waits for anyone and none is hidden.
+    /// Waits until no message is visible and none is in flight.
     pub(crate) async fn queue_is_empty(&self) {
         let since = Instant::now();
         let connection = rusqlite::Connection::open(self.data.path().join(DATABASE)).expect("the database");
@@ -315,7 +315,7 @@ impl World {
         }
     }
 
-    /// Nothing is left where workspaces are made.
+    /// Waits until no workspace is left.
     pub(crate) async fn workspace_is_empty(&self) {
         let since = Instant::now();
         loop {
@@ -328,12 +328,12 @@ impl World {
         }
     }
 
-    /// Number of lines of all workers' logs that say this.
+    /// Number of lines in all workers' logs that contain this text.
     pub(crate) fn said(&self, text: &str) -> usize {
         self.logs().lines().filter(|line| line.contains(text)).count()
     }
 
-    /// Waits until a worker has logged this.
+    /// Waits until a worker has logged this text.
     pub(crate) async fn wait_until_said(&self, text: &str) {
         let since = Instant::now();
         while self.said(text) == 0 {
@@ -357,7 +357,7 @@ fn upload_key(id: JobId) -> ObjectKey {
     ObjectKey::upload(id, NAME.parse().expect("a file name"))
 }
 
-/// How a task is told what to serve.
+/// How a task receives its upload.
 pub(crate) enum Upload<'a> {
     Job(JobId),
     Event(&'a str),
@@ -371,7 +371,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Who watches it, if anyone does.
+    /// The observer, for a worker that is observed.
     pub(crate) fn observer(&self) -> Observer {
         self.observer.clone().expect("an observer")
     }
@@ -380,7 +380,7 @@ impl Worker {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -396,7 +396,7 @@ impl Worker {
         loop {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
             let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
-            // Of a process that is traced the kernel says `t` at every call.
+            // For a traced process the kernel also reports `t` at every system call.
             match &self.observer {
                 None if state == Some('T') => return,
                 Some(observer) if observer.saw_it_stop() => return,
@@ -414,13 +414,13 @@ impl Worker {
         self.child.wait().expect("its end");
     }
 
-    /// Asks it to end, and tells its exit code.
+    /// Asks it to end, and returns its exit code.
     pub(crate) fn terminate(self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
         self.ended()
     }
 
-    /// Waits for its end, and tells its exit code.
+    /// Waits for its end, and returns its exit code.
     pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("its end").code()
     }
@@ -437,8 +437,8 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An archive of 17 MB whose conversion to DXF gives 10 MB or more: several ranges
-/// down, several parts up. A line of `vertices` and bytes that nobody reads.
+/// An archive of 17 MB whose conversion to DXF gives 10 MB or more: several ranges to download,
+/// several parts to upload. It contains a line of `vertices`, and padding that is never read.
 pub(crate) fn large_archive(vertices: u32) -> Vec<u8> {
     let mut geojson = String::from(
         r#"{"type":"FeatureCollection","features":[{"type":"Feature","properties":{},"geometry":{"type":"LineString","coordinates":["#,

@@ -1,5 +1,5 @@
-//! A server of the API and of a store in one, for one job, on loopback. It judges
-//! what it is sent by itself: a request that the API forbids fails the test.
+//! A combined API server and store, for one job, on loopback. It validates every request: one that
+//! the API does not allow fails the test.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 
 const PART: usize = 100_000;
 
-/// What the conversion gives.
+/// The result of the conversion.
 pub(super) const RESULT: &[u8] = &[b'r'; 300_000];
 
-/// What is submitted: four parts, the last one short.
+/// The submitted content: four parts, the last one short.
 pub(super) fn content() -> Vec<u8> {
     (0..3 * PART + 1234).map(|n| (n % 251) as u8).collect()
 }
@@ -24,14 +24,14 @@ pub(super) enum Size {
     InParts,
 }
 
-/// What goes wrong, once each but for the last five.
+/// Faults; each but the last five happens once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {
-    /// The first order gets 503.
+    /// The first create request gets 503.
     BusyAtCreate,
-    /// The first order is taken, and its reply lost.
+    /// The first create request is accepted, and its reply lost.
     LoseCreateReply,
-    /// The connection breaks in the middle of this part (1: of a single upload).
+    /// The connection breaks in the middle of this part (1 for a single upload).
     BreakPart(u32),
     /// The first URL of this part has expired.
     ExpirePart(u32),
@@ -50,9 +50,9 @@ pub(super) enum Fault {
 pub(super) struct Plan {
     pub(super) size: Size,
     pub(super) faults: Vec<Fault>,
-    /// Parts that were uploaded before.
+    /// Parts that were already uploaded.
     pub(super) arrived: Vec<u32>,
-    /// Whether the store knows ranges.
+    /// Whether the store supports range requests.
     pub(super) ranges: bool,
     pub(super) served_name: &'static str,
 }
@@ -63,23 +63,23 @@ impl Default for Plan {
     }
 }
 
-/// What the server has seen.
+/// What the server has received.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     pub(super) creates: u32,
-    /// Different orders among them.
+    /// Distinct create requests among them.
     pub(super) orders: u32,
     pub(super) order: Value,
-    /// Tries of each part; of a single upload, part 1.
+    /// Attempts for each part; part 1 for a single upload.
     pub(super) puts: BTreeMap<u32, u32>,
-    /// The uploaded object, once it is whole.
+    /// The uploaded object, once complete.
     pub(super) object: Vec<u8>,
     pub(super) ranges: Vec<String>,
     pub(super) not_modified: u32,
     pub(super) acknowledged: bool,
     pub(super) deleted: bool,
     parts: BTreeMap<u32, Vec<u8>>,
-    /// How many URLs were signed.
+    /// Number of presigned URLs.
     signed: u32,
     polls: u32,
     downloads: u32,
@@ -94,7 +94,7 @@ struct World {
     url: String,
     plan: Plan,
     seen: Mutex<Seen>,
-    /// Of a request that is not what the API allows.
+    /// Errors in requests that the API does not allow.
     wrong: Mutex<Vec<String>>,
 }
 
@@ -108,7 +108,7 @@ struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    /// Bytes of the body that are sent before the connection breaks.
+    /// Bytes of the body to send before the connection breaks.
     cut: Option<usize>,
 }
 
@@ -123,7 +123,7 @@ impl Server {
         let world =
             Arc::new(World { url: url.clone(), plan, seen: Mutex::new(seen), wrong: Mutex::default() });
         let served = Arc::clone(&world);
-        // Both end with the process of the tests.
+        // Both end with the test process.
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let world = Arc::clone(&served);
@@ -133,7 +133,7 @@ impl Server {
         Self { url, world }
     }
 
-    /// What was seen; fails the test when something of it was wrong.
+    /// What was received; fails the test if any of it was invalid.
     pub(super) fn seen(&self) -> Seen {
         let wrong = self.world.wrong.lock().unwrap();
         assert!(wrong.is_empty(), "{wrong:?}");
@@ -155,7 +155,7 @@ fn problem(status: u16, code: &str, detail: &str) -> Reply {
 }
 
 impl World {
-    /// One request; the connection ends with it.
+    /// Serves one request per connection.
     fn serve(&self, connection: &TcpStream) {
         let mut reader = BufReader::new(connection);
         let mut lines = Vec::new();
@@ -220,7 +220,7 @@ impl World {
         *tries == 1 && self.has(Fault::BreakPart(number))
     }
 
-    /// Nothing when the reply is lost.
+    /// `None` when the reply is lost.
     fn answer(&self, request: &Request, body: &[u8]) -> Option<Reply> {
         let is_api = request.path.starts_with("/api/");
         let token = request.headers.get("authorization").map(String::as_str);
@@ -308,7 +308,7 @@ impl World {
         }
     }
 
-    /// Two parts in a batch.
+    /// Two parts per batch.
     fn parts(&self, from: u32) -> Value {
         let parts: Vec<Value> = (from..=4)
             .take(2)
@@ -350,7 +350,7 @@ impl World {
         reply(200, &json!({"state": "PENDING"}))
     }
 
-    /// Each state is told once, and once more as unchanged.
+    /// Each state is reported once, and once more as unchanged.
     fn status(&self, request: &Request) -> Reply {
         let polls = {
             let mut seen = self.seen.lock().unwrap();
@@ -417,7 +417,7 @@ impl World {
     }
 }
 
-/// The part that a path of the store names.
+/// The part number in a path of the store.
 fn part_number(path: &str) -> Option<u32> {
     path.strip_prefix("/store/")?.split('?').next()?.parse().ok()
 }

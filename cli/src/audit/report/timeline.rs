@@ -3,7 +3,7 @@
 use cadmill_core::domain::ledger::timeline::{FileHistory, Timeline};
 use std::fmt::Write;
 
-/// Left edge of the time axis, and its width.
+/// Left edge and width of the time axis.
 const LEFT: f64 = 150.0;
 const WIDTH: f64 = 780.0;
 /// Height of a row.
@@ -11,7 +11,7 @@ const ROW: usize = 15;
 /// Height of the stages and of the axis.
 const HEAD: usize = 34;
 
-/// Draws it; nothing for a ledger without files.
+/// Draws the timeline; none for a ledger without files.
 pub(super) fn draw(page: &mut String, story: &Timeline, most: usize) {
     let lives: Vec<_> = story.made().take(most).collect();
     if lives.is_empty() {
@@ -22,7 +22,7 @@ pub(super) fn draw(page: &mut String, story: &Timeline, most: usize) {
         page,
         "<svg role=\"img\" aria-label=\"timeline of the files\" viewBox=\"0 0 960 {height}\" width=\"960\" height=\"{height}\">"
     );
-    // The name of the pattern may stand twice on a page: it is the same pattern.
+    // The pattern id may occur twice on a page: it is the same pattern.
     page.push_str("<defs><pattern id=\"wiped\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"5\" height=\"5\" fill=\"#eaeef2\"/><rect width=\"2\" height=\"5\" fill=\"#8c959f\"/></pattern></defs>\n");
     let scale = Scale { length: story.length.max(1) as f64 };
     stages(page, story, &scale, height);
@@ -43,7 +43,7 @@ impl Scale {
         LEFT + WIDTH * (millis as f64 / self.length).min(1.0)
     }
 
-    /// A rectangle of half a pixel at least, so that nothing vanishes.
+    /// A rectangle at least half a pixel wide, so that none vanishes.
     fn rect(&self, page: &mut String, from: u64, to: u64, y: usize, height: usize, fill: &str) {
         let (x, end) = (self.x(from), self.x(to));
         let width = (end - x).max(0.5);
@@ -102,7 +102,7 @@ fn axis(page: &mut String, scale: &Scale, height: usize) {
     }
 }
 
-/// Text in HTML, inside and outside of attributes.
+/// Escapes text for HTML content and attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -112,7 +112,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // Controls, and what turns the direction of the text around it.
+            // Control characters, and characters that change the direction of the surrounding text.
             c if c.is_control()
                 || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
             {

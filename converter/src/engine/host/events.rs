@@ -1,4 +1,4 @@
-//! The host's side of the conversation: messages up, the wish to cancel down.
+//! The host's side of the protocol: sends messages, and listens for cancellation.
 
 use cadmill_converter::engine::frame::{self, MAX_FRAME};
 use cadmill_converter::engine::protocol::{Command, Message, Task};
@@ -9,17 +9,16 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Progress is told this often at most, so that a fast loop does not fill the pipe.
+/// Minimum time between two progress messages, so that a fast loop does not fill the pipe.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The pipe of commands is looked at this often at most.
+/// Minimum time between two looks at the command pipe.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sends messages and listens for the wish to cancel, from whatever thread the
-/// library calls.
+/// Sends messages and listens for cancellation, on whatever thread the library calls back.
 ///
-/// It makes no thread: a process with two threads pays for a lock in every call
-/// that names a descriptor, and GDAL makes millions of them.
+/// It creates no thread: a process with two threads pays for a lock in every call that takes a
+/// descriptor, and GDAL makes millions of them.
 pub(crate) struct Reporter {
     messages: Mutex<Writer>,
     commands: Mutex<Listener>,
@@ -48,13 +47,12 @@ impl Reporter {
         locked(&self.messages).send(message);
     }
 
-    /// Waits for a command, whichever it is.
+    /// Waits for any command.
     pub(crate) fn wait(&self) {
         let _ = frame::receive::<Command>(&mut locked(&self.commands).pipe);
     }
 
-    /// Waits for what a host is to do that was started ahead of it; nothing when it is not
-    /// needed any more.
+    /// Waits for the task of a host that was started ahead; `None` if it is no longer needed.
     pub(crate) fn next_task(&self) -> Option<Task> {
         match frame::receive::<Command>(&mut locked(&self.commands).pipe) {
             Ok(Some(Command::Go(task))) => Some(*task),
@@ -63,7 +61,7 @@ impl Reporter {
     }
 }
 
-/// A panic while it was held leaves whole values behind; go on with them.
+/// The values stay valid if a panic occurs under the lock, so poisoning is ignored.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -78,7 +76,7 @@ impl Listener {
         }
         match frame::receive::<Command>(&mut self.pipe) {
             Ok(Some(Command::Run(_) | Command::Go(_))) => {}
-            // Told to stop; or the supervisor has ended, and there is no one to work for.
+            // A request to stop; or the supervisor has ended, and the work has no receiver.
             Ok(Some(Command::Cancel) | None) | Err(_) => self.cancelled = true,
         }
     }
@@ -86,8 +84,8 @@ impl Listener {
 
 impl Writer {
     fn send(&mut self, message: &Message) {
-        // One write a frame. A supervisor that does not read is gone, and the
-        // kernel ends this process too.
+        // One write per frame. A supervisor that does not read is gone, and then the kernel ends
+        // this process too.
         if let Ok(bytes) = frame::encode(message) {
             let _ = self.pipe.write_all(&bytes);
         }

@@ -1,4 +1,4 @@
-//! What the host makes of an engine in Java: the setting of its JVM.
+//! Prepares the JVM for an engine in Java.
 
 #[cfg(feature = "jvm")]
 use cadmill_converter::engine::jvm::LIBJVM;
@@ -38,14 +38,14 @@ pub(crate) fn load(request: &EngineRequest, before: &mut dyn FnMut()) -> Result<
     load_jvm(&setting, before)
 }
 
-/// Half of the cap: the other half is for the library below and for the JVM itself. The
-/// heap takes what it uses, so that a library may have more if the heap has less.
+/// Half of the memory cap: the other half is for native libraries and for the JVM itself. The heap
+/// takes only what it uses, so a library may have more if the heap has less.
 #[cfg(feature = "jvm")]
 fn default_heap(memory_bytes: u64) -> u64 {
     memory_bytes / 2
 }
 
-/// Refused before anything of Java is looked for: no installation would help.
+/// Fails before it looks for a Java installation: installing one would not help.
 #[cfg(not(feature = "jvm"))]
 pub(crate) fn load(
     _request: &EngineRequest,

@@ -1,10 +1,10 @@
-//! `cadmill-engine-host`: converts one file and ends.
+//! `cadmill-engine-host`: converts one file and exits.
 //!
-//! Started by the supervisor with two pipes, it confines itself, loads one native
-//! library, converts, and answers. It is the only program of cadmill that loads
-//! native libraries, so that a crash, a leak or an attack ends with it.
+//! The supervisor starts it with two pipes. It confines itself, loads one native library, converts,
+//! and answers. It is the only program of cadmill that loads native libraries, so that a crash, a
+//! leak or an attack ends with it.
 //!
-//! Run by hand it says what it is and does nothing.
+//! When started by hand, it prints what it is and exits.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The life of the host: request, confinement, work, answer.
+//! The main sequence of the host: request, confinement, work, answer.
 
 use crate::events::Reporter;
 use crate::work;
@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Serves one request in a process that `enter` confines.
+/// Handles one request in a process that `enter` confines.
 pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepError>) -> ExitCode {
     if std::io::stdin().is_terminal() || std::env::args_os().len() > 1 {
         eprintln!("cadmill-engine-host {}: for use by cadmill only", cadmill_core::BUILD);
@@ -20,7 +20,7 @@ pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepEr
     let Ok(mut channel) = Channel::take() else { return ExitCode::from(70) };
     let request = match frame::receive::<Command>(&mut channel.commands) {
         Ok(Some(Command::Run(request))) => request,
-        // Nobody is there to answer to.
+        // There is no supervisor to answer.
         Ok(None | Some(Command::Cancel | Command::Go(_))) | Err(_) => return ExitCode::from(71),
     };
     let confined = if request.version == VERSION {
@@ -37,17 +37,17 @@ pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepEr
         Err(reason) => (Answer::Setup(reason), 0),
     };
     reporter.send(&Message::Done { answer, peak_memory_bytes });
-    // Not a return: the destructors of native libraries are a known place to
-    // crash, and the answer is given.
+    // Not a return: the destructors of native libraries are known to crash, and the answer has been
+    // sent.
     sandbox::leave()
 }
 
-/// Tells how well it is confined, and does the work if that is enough.
+/// Reports the confinement, and does the work if the minimum is reached.
 fn serve(request: &EngineRequest, confined: &Confined, reporter: &Arc<Reporter>) -> Answer {
     reporter.send(&Message::Confined(Box::new(confined.in_force.clone())));
     let (level, minimum) = (confined.in_force.level(), request.confinement.minimum);
     if level < minimum {
-        // The supervisor judges the same message, and kills what does not stop here.
+        // The supervisor checks the same message, and kills a host that does not stop here.
         return Answer::Setup(confinement::too_weak(level, minimum).message);
     }
     work::run(request, reporter, &|| (confined.after_loading)(request, &confined.status))

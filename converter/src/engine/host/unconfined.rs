@@ -1,10 +1,9 @@
 //! The engine host without its confinement, for tests only.
 //!
-//! A test that an attack fails says nothing unless the same attack works where
-//! nothing stops it. This program is an example of the package: nothing installs or
-//! ships it, and no switch of `cadmill-engine-host` leads here. Whoever names it as
-//! the engine host must also lower the minimum posture to `none`, for it tells
-//! truthfully that nothing is in force.
+//! A test that an attack fails proves nothing unless the same attack works without confinement.
+//! This program is an example of the package: it is not installed or shipped, and no option of
+//! `cadmill-engine-host` enables it. A test that uses it as the engine host must also lower the
+//! minimum posture to `none`, because it reports truthfully that nothing is in force.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +23,7 @@ fn main() -> ExitCode {
     run::run(enter_nothing)
 }
 
-/// Dies with its supervisor, as a test must leave no process; nothing else.
+/// Sets the parent death signal, because a test must not leave processes behind; nothing else.
 fn enter_nothing(request: &EngineRequest, _channel: &Channel) -> Result<Confined, StepError> {
     let step = |step: &'static str| move |error| StepError { step, error };
     parent::die_with(request.supervisor).map_err(step("die with the supervisor"))?;

@@ -1,4 +1,4 @@
-//! Loads the library and does the one task.
+//! Loads the library and performs the task.
 
 use crate::events::Reporter;
 use crate::jvm;
@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// `loaded` is called when the engine is loaded and has not seen its input.
+/// `loaded` is called when the engine is loaded and has not read its input yet.
 pub(crate) fn run(
     request: &EngineRequest,
     reporter: &Arc<Reporter>,
@@ -22,7 +22,7 @@ pub(crate) fn run(
         reporter.wait();
         return Answer::Probed;
     }
-    // Whatever blames another than the engine is said before any code of it runs.
+    // Failures that blame the operator are reported before any code of the engine runs.
     if !native_sys::zeroed::is_in_force() {
         return Answer::Setup("zeroing of memory is not in force: another malloc was linked".to_owned());
     }
@@ -46,7 +46,7 @@ pub(crate) fn run(
     reporter.send(&Message::Loaded {
         library: description.library.clone(),
         version: description.version.clone(),
-        // A message is text, and a path need not be.
+        // A message is text, and a path need not be UTF-8.
         path: description.path.to_string_lossy().into_owned().into(),
     });
     match &request.task {
@@ -72,7 +72,7 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
             "the engine host was asked to continue with a task that is not a conversion".to_owned(),
         );
     };
-    // The job has looked before it gave them to a host that waited.
+    // The job has already checked the options before it sent them to a waiting host.
     if let Err(text) = check_options(kind, options) {
         return Answer::Rejected(short(&text));
     }
@@ -85,8 +85,8 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
         Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
         Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
         Err(EngineError::Cancelled) => Answer::Cancelled,
-        // What a converter in Java lacks only now, a class, a library of its own, is its
-        // failure on this input, as its other exceptions are.
+        // What a converter in Java fails to find only now, such as a class or a native library, is
+        // its failure on this input, as its other exceptions are.
         Err(EngineError::Unusable(LoadError::Broken { how: Broken::Memory, text })) => {
             Answer::OutOfMemory(short(&text))
         }
@@ -94,15 +94,15 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     }
 }
 
-/// A message that fits a frame whatever it contains.
+/// Truncates a message so that it always fits a frame.
 fn short(message: &str) -> String {
     message.chars().take(4000).collect()
 }
 
 fn load(request: &EngineRequest, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
     let library = &request.library;
-    // It is loaded through this very descriptor, so that it cannot be exchanged between the
-    // check and the use.
+    // The library is loaded through this very descriptor, so that it cannot be replaced between the
+    // check and the load.
     let pinned = match (&library.path, &library.sha256) {
         (Some(path), Some(sha256)) => Some(pin::open(path, sha256, library.seal).map_err(not_pinned)?),
         _ => None,
@@ -126,7 +126,7 @@ fn not_pinned(error: PinError) -> Answer {
     Answer::Unavailable { reason, message }
 }
 
-/// What a doubt of a library's file is as an answer; none for a want of memory.
+/// The answer for a problem with a library file; `None` if memory ran out.
 fn unavailable(how: Broken) -> Option<Unavailable> {
     match how {
         Broken::Missing => Some(Unavailable::Missing),
@@ -136,7 +136,7 @@ fn unavailable(how: Broken) -> Option<Unavailable> {
     }
 }
 
-/// The answer of an engine that cannot be used.
+/// The answer for an engine that cannot be used.
 fn unusable(error: &LoadError) -> Answer {
     let reason = match error {
         LoadError::Missing { .. } | LoadError::Broken { how: Broken::Missing, .. } => Unavailable::Missing,

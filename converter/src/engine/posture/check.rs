@@ -1,24 +1,24 @@
-//! The posture line by line: a verdict on each guard, and what would better it.
+//! The posture as a list of checks: a verdict on each guard, and how to improve it.
 
 use super::{InForce, KernelLandlock, Level, Machine, Posture, lacks, landlock};
 use cadmill_core::domain::limits::display_size;
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// How good one guard is.
+/// State of one guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// In force.
     Ok,
-    /// Not in force, and the minimum does not ask for it.
+    /// Not in force, and not required by the minimum.
     Weak,
-    /// Not in force, and the minimum asks for it.
+    /// Not in force, and required by the minimum.
     Missing,
 }
 
 impl Verdict {
-    /// The word that people see.
+    /// The word that is displayed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -33,15 +33,15 @@ impl Verdict {
 pub struct Check {
     /// The guard.
     pub name: &'static str,
-    /// How good it is.
+    /// Its state.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,
-    /// What would better it; empty when nothing need be done.
+    /// How to improve it; empty if no action is needed.
     pub hint: Cow<'static, str>,
 }
 
-/// Every line.
+/// All checks.
 pub fn checks(posture: &Posture) -> Vec<Check> {
     let mut list = List { minimum: posture.minimum, checks: Vec::new() };
     list.add_calls(&posture.engine);
@@ -57,7 +57,7 @@ struct List {
 }
 
 impl List {
-    /// `needed` is the least level that asks for the guard; none when no level does.
+    /// `needed` is the lowest level that requires the guard; `None` if no level does.
     fn add(
         &mut self,
         name: &'static str,
@@ -198,13 +198,13 @@ impl List {
         let hint = "Run the worker as root with CAP_SYS_ADMIN, so that it can make a mount namespace; without one, permissions guard its files, from other users only, and the next worker removes what SIGKILL leaves.";
         self.add("worker's files", private, None, found, hint);
         let pattern = machine.core_pattern.clone().unwrap_or_else(|| "unknown".to_owned());
-        // Whatever it is: the processes that hold plaintext are not dumpable.
+        // Accepted whatever it is: the processes that hold plaintext are not dumpable.
         self.add("core pattern", true, None, pattern, "");
         self.add("kernel", true, None, machine.kernel.clone(), "");
     }
 }
 
-/// The ABI, and what it lacks.
+/// The ABI, and the rights that it lacks.
 fn of_abi(abi: u32) -> String {
     let lacks: Vec<String> =
         lacks(abi).iter().map(|lack| format!("{} (ABI {})", lack.what, lack.abi)).collect();

@@ -1,30 +1,30 @@
-//! Landlock of this kernel: what its ABI lacks and what closes that instead, and, where
-//! there is none, why, and what to do.
+//! Landlock in this kernel: what its ABI lacks and which guard covers that instead; if Landlock is
+//! not available, the reason and the remedy.
 //!
-//! The facts are those of the kernel's documentation, `userspace-api/landlock.rst`.
+//! The facts are from the kernel's documentation, `userspace-api/landlock.rst`.
 
 use serde::Serialize;
 use std::path::Path;
 
-/// The least ABI that the level `files` accepts. What ABI 3 adds, judging truncation, is made
-/// up for: docs/adr/0015.
+/// The lowest ABI that the level `files` accepts. What ABI 3 adds, control of truncation, is
+/// covered by other guards: docs/adr/0015.
 pub(super) const LEAST: u32 = 2;
 
-/// What Landlock does not judge before an ABI.
+/// What Landlock does not restrict before an ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Lack {
-    /// The ABI that brings it.
+    /// The ABI that adds it.
     pub abi: u32,
     /// The first Linux with that ABI.
     pub linux: &'static str,
-    /// What it judges.
+    /// What it restricts.
     pub what: &'static str,
-    /// What denies it where Landlock does not.
+    /// The guard that denies it where Landlock does not.
     pub instead: &'static str,
 }
 
-/// Of the rights that are used, in the order of the ABIs. Later ones than 6 bring nothing
-/// that is used: messages to the kernel's log, threads, and sockets, which are not made.
+/// The rights that are used, by ABI. ABIs later than 6 add nothing that is used: messages to the
+/// kernel's log, threads, and sockets, which an engine cannot create.
 const RIGHTS: [Lack; 5] = [
     Lack {
         abi: 2,
@@ -61,45 +61,44 @@ const RIGHTS: [Lack; 5] = [
     },
 ];
 
-/// What this ABI lacks of what is used; all of it with 0, which is none.
+/// The rights that this ABI lacks; all of them for 0, which means no Landlock.
 pub fn lacks(abi: u32) -> Vec<Lack> {
     RIGHTS.into_iter().filter(|right| right.abi > abi).collect()
 }
 
-/// Whether the kernel has Landlock, by its answer to the question for the ABI.
+/// Whether the kernel has Landlock, by its answer to the query for the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Support {
-    /// It was not asked.
+    /// Not queried.
     #[default]
     Unknown,
-    /// It has.
+    /// Enabled.
     Enabled,
-    /// It was built with it and booted without.
+    /// Built into the kernel, but not enabled at boot.
     NotEnabled,
-    /// It was built without, or something between hides it.
+    /// Not built into the kernel, or hidden by a layer in between.
     NotBuilt,
-    /// Something between refuses the question: the profile of a container.
+    /// The query is refused by a layer in between: the profile of a container.
     Refused,
 }
 
-/// Landlock of the machine.
+/// Landlock on this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct KernelLandlock {
-    /// Whether it is there.
+    /// Whether it is available.
     pub support: Support,
-    /// The kernel's ABI, which may be later than what is used.
+    /// The kernel's ABI, which may be later than the one used.
     pub abi: Option<u32>,
-    /// The security modules that are in force, as the kernel lists them; absent where its file
-    /// system for them is not mounted.
+    /// The active security modules, as the kernel lists them; absent if securityfs is not mounted.
     pub modules: Option<String>,
-    /// Where it is built in and not enabled: the parameter to boot with, if it is known which
-    /// modules the machine has else.
+    /// If Landlock is built in but not enabled: the boot parameter that enables it, if the
+    /// machine's other modules are known.
     pub boot_with: Option<String>,
 }
 
 impl KernelLandlock {
-    /// Asks the kernel.
+    /// Queries the kernel.
     pub(super) fn look(kernel: &str) -> Self {
         let modules = read("/sys/kernel/security/lsm");
         let (support, abi) = match crate::engine::sandbox::files::kernel_abi() {
@@ -118,7 +117,7 @@ impl KernelLandlock {
         Self { support, abi, modules, boot_with: boot_with.flatten() }
     }
 
-    /// Why there is none in force, in words.
+    /// Why Landlock is not in force, in words.
     pub(super) fn why_none(&self) -> &'static str {
         match self.support {
             Support::NotEnabled => "none: the kernel has Landlock built in, and was booted without it",
@@ -131,7 +130,7 @@ impl KernelLandlock {
         }
     }
 
-    /// What would give more.
+    /// How to get more.
     pub(super) fn hint(&self) -> String {
         let profile = "The container's profile must allow landlock_create_ruleset, landlock_add_rule and \
                        landlock_restrict_self.";
@@ -166,16 +165,16 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-/// `lsm=` with Landlock before the modules that the machine has: those in force; where that
-/// cannot be read those that it was booted with, the last such parameter counts; else those
-/// that the kernel was built with.
+/// `lsm=` with Landlock before the modules that the machine has: the active ones; if they cannot be
+/// read, those of the boot parameters, of which the last `lsm=` counts; otherwise those that the
+/// kernel was built with.
 fn boot_with(modules: Option<&str>, parameters: &str, config: &str) -> Option<String> {
     let booted = || parameters.split_whitespace().rev().find_map(|word| word.strip_prefix("lsm="));
     let built = || {
         config.lines().find_map(|line| line.strip_prefix("CONFIG_LSM=")).map(|list| list.trim_matches('"'))
     };
     let list = modules.or_else(booted).or_else(built)?;
-    // The capabilities are always in force, and named by no one.
+    // The capability module is always active, and is not named in `lsm=`.
     let others = list.split(',').map(str::trim).filter(|name| !["", "capability", "landlock"].contains(name));
     Some(format!("lsm={}", std::iter::once("landlock").chain(others).collect::<Vec<_>>().join(",")))
 }

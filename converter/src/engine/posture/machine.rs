@@ -1,5 +1,5 @@
-//! What surrounds the engine process: facts of this process and of the machine.
-//! What cannot be read is unknown, and never taken for good.
+//! The environment of the engine process: facts about this process and the machine. A fact that
+//! cannot be read is unknown, and never counts as good.
 
 use super::KernelLandlock;
 use crate::linux::mounts::{RAMFS, TMPFS};
@@ -8,43 +8,42 @@ use crate::workspace::Workspace;
 use serde::Serialize;
 use std::path::Path;
 
-/// What surrounds the engine process.
+/// The environment of the engine process.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Machine {
     /// The kernel's version.
     pub kernel: String,
     /// User id of this process.
     pub uid: u32,
-    /// Effective capabilities of this process, as the kernel numbers them.
+    /// Effective capabilities of this process, as a bit mask of the kernel's numbers.
     pub capabilities: Option<u64>,
-    /// Bytes of swap in use or to be used; 0 when there is none.
+    /// Bytes of active swap; 0 if there is none.
     pub swap_bytes: Option<u64>,
-    /// What the kernel does with a core dump; the engine process makes none.
+    /// The kernel's core pattern; the engine process leaves no core dump.
     pub core_pattern: Option<String>,
-    /// The file system of the workspace: `tmpfs`, `ramfs`, or its number.
+    /// The file system of the workspace: `tmpfs`, `ramfs`, or its magic number.
     pub workspace_kind: String,
     /// Whether the workspace is memory that is never swapped out (ramfs, tmpfs with
     /// `noswap`).
     pub workspace_unswappable: bool,
-    /// Whether the workspace lies in a mount namespace of the worker's own, and a process
-    /// outside of it tried to get in and did not.
+    /// Whether the workspace is in the worker's own mount namespace, and a process outside it
+    /// failed to get in.
     pub workspace_private: bool,
-    /// The ways in which that process got in; absent when none tried.
+    /// The ways in which that process got in; absent if the attempt was not made.
     pub workspace_entered: Option<Vec<&'static str>>,
-    /// Bytes that the workspace has room for.
+    /// Free bytes in the workspace.
     pub workspace_free_bytes: Option<u64>,
     /// The kernel's Landlock.
     pub landlock: KernelLandlock,
 }
 
 impl Machine {
-    /// Whether plaintext in the workspace may reach a disk by way of the swap. What is
-    /// unknown may.
+    /// Whether plaintext in the workspace may reach a disk through swap. Unknown counts as yes.
     pub fn may_swap(&self) -> bool {
         self.swap_bytes != Some(0) && !self.workspace_unswappable
     }
 
-    /// Looks. `entered` is what came of the attempt to get in, if one was made.
+    /// Collects the facts. `entered` is the result of the attempt to get in, if it was made.
     pub fn look(workspace: &Workspace, entered: Option<Vec<&'static str>>) -> Self {
         let scratch = workspace.scratch();
         let kind = kind_of(&scratch);
@@ -88,9 +87,9 @@ fn kind_of(path: &Path) -> String {
 /// Whether the mount that holds the path has the option `noswap`.
 fn has_noswap(path: &Path) -> bool {
     let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return false };
-    // proc(5): the fifth field is the mount point, the last one the options of the
-    // file system. The longest mount point that holds the path is its mount; of two
-    // the later one lies above.
+    // proc(5): the fifth field is the mount point, the last one the options of the file system. The
+    // longest mount point that contains the path is its mount; of two equal ones the later is on
+    // top.
     let holding = mounts.lines().filter(|line| {
         line.split(' ').nth(4).is_some_and(|point| path.starts_with(point.replace("\\040", " ")))
     });

@@ -1,8 +1,8 @@
-//! The posture: what confines the engine process here, as data.
+//! The posture: the confinement of the engine process on this machine, as data.
 //!
-//! Two halves. [`InForce`] is what one engine process has got; [`Machine`] is what
-//! surrounds it: swap, core dumps, the workspace. [`Level`] is the yardstick. Nothing here
-//! puts anything in force; [`crate::engine::sandbox`] does.
+//! Two halves. [`InForce`] is the confinement of one engine process; [`Machine`] is its
+//! environment: swap, core dumps, the workspace. [`Level`] grades the confinement. Nothing is put
+//! in force here; [`crate::engine::sandbox`] does that.
 
 mod check;
 mod landlock;
@@ -29,20 +29,20 @@ use std::time::Duration;
 pub struct Posture {
     /// The engine process.
     pub engine: InForce,
-    /// What surrounds it.
+    /// Its environment.
     pub machine: Machine,
     /// The level that the engine process reaches.
     pub level: Level,
-    /// The least level that is accepted.
+    /// The minimum level.
     pub minimum: Level,
 }
 
-/// Starts an engine process that confines itself, loads nothing, and tells what it
-/// has got. While it stands there, `outsider` tries to get into it and into this process.
+/// Starts an engine process that confines itself, loads nothing, and reports its confinement. While
+/// it waits, `outsider` tries to get into it and into this process.
 ///
 /// # Errors
-/// `infra.engine_host` when it cannot be started or made ready,
-/// `infra.workspace_unavailable` when there is no place for it to start in.
+/// `infra.engine_host` if the process cannot be started or made ready,
+/// `infra.workspace_unavailable` if there is no directory for it to start in.
 pub fn probe(
     supervisor: &Supervisor,
     place: &WorkspaceRoot,
@@ -52,7 +52,7 @@ pub fn probe(
     let caps = Caps { time: Duration::from_secs(10), memory_bytes: MIN_MEMORY_BYTES, ..Caps::default() };
     let task = Task::Probe { input_dir: workspace.input(), output_dir: workspace.output() };
     let request = EngineRequest::new(Library::of_nothing(), task, &caps);
-    // What is there is asked; whether it is enough is judged by the caller.
+    // The probe requires no level; the caller decides whether the level is sufficient.
     let asking = supervisor.clone().requiring(Level::None);
     let mut entered = None;
     let mut attack = |event| {
@@ -73,8 +73,8 @@ pub fn probe(
     Ok(Posture { level: engine.level(), engine, machine, minimum: supervisor.minimum() })
 }
 
-/// The ways by which the outsider got into the engine process or into this one; nothing
-/// when it could not try.
+/// The ways in which the outsider got into the engine process or into this one; `None` if it could
+/// not try.
 fn tried(outsider: &mut Outsider, engine: Pid) -> Option<Vec<&'static str>> {
     let attacks = [engine, rustix::process::getpid()].map(|process| outsider.attack(process));
     let mut ways = Vec::new();
@@ -92,7 +92,7 @@ fn tried(outsider: &mut Outsider, engine: Pid) -> Option<Vec<&'static str>> {
     Some(ways)
 }
 
-/// Refuses to go on below the minimum.
+/// Fails if the level is below the minimum.
 ///
 /// # Errors
 /// `infra.confinement`, with both levels; those of [`probe`].

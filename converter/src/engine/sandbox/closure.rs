@@ -1,10 +1,10 @@
-//! The shared objects that a library needs, and those need in turn: what the dynamic loader
-//! will open, found before the confinement is in force.
+//! The shared objects that a library needs, directly and indirectly: the files that the dynamic
+//! loader will open, found before the confinement is in force.
 //!
-//! It is the loader's own search: the paths that an object carries, the loader's cache, the
-//! directories of the system. Where there are several files of a name, as builds of a library
-//! for newer processors, all of them are taken: which one the loader chooses is its business.
-//! Nothing is run and nothing loaded; a file that is no object has no needs.
+//! The search is the loader's own: the paths in an object, the loader's cache, the system
+//! directories. If several files have the same name, such as builds of a library for newer
+//! processors, all of them are included, because the loader chooses among them. Nothing is run and
+//! nothing is loaded; a file that is not an object has no dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 const CACHE: &str = "/etc/ld.so.cache";
 
-/// Directories that the loader searches when its cache has no such name.
+/// Directories that the loader searches if a name is not in its cache.
 #[cfg(target_arch = "x86_64")]
 const DIRECTORIES: [&str; 8] = [
     "/lib/x86_64-linux-gnu",
@@ -40,36 +40,36 @@ const DIRECTORIES: [&str; 8] = [
 /// Objects that the C library loads by itself: to end a thread.
 const BY_NAME: [&str; 1] = ["libgcc_s.so.1"];
 
-/// More objects than any engine has.
+/// Limit on the number of objects, more than any engine has.
 const MAX_OBJECTS: usize = 4000;
 
-/// Largest part of an object that is read at once.
+/// Largest part of an object that is read at once, in bytes.
 const MAX_PART: u64 = 1 << 20;
 
-/// Longest name or list of paths in an object.
+/// Longest name or list of paths in an object, in bytes.
 const LONGEST_NAME: u64 = 1024;
 
-/// Where the loader finds what.
+/// The dynamic loader's search.
 pub(super) struct Loader {
     cache: BTreeMap<String, Vec<PathBuf>>,
     directories: Vec<PathBuf>,
 }
 
 impl Loader {
-    /// That of this system. `more` are directories that its configuration names.
+    /// The loader of this system. `more` are directories that its configuration names.
     pub(super) fn of_system(more: Vec<PathBuf>) -> Self {
         let cache = std::fs::read(CACHE).ok().and_then(|bytes| read_cache(&bytes)).unwrap_or_default();
         let directories = more.into_iter().chain(DIRECTORIES.map(PathBuf::from)).collect();
         Self { cache, directories }
     }
 
-    /// Whether the loader searches this directory by itself.
+    /// Whether the loader searches this directory by default.
     pub(super) fn searches(&self, directory: &Path) -> bool {
         let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         self.directories.iter().any(|known| known.canonicalize().is_ok_and(|known| known == directory))
     }
 
-    /// Files whose names begin so, as `libgdal.so` and `libgdal.so.32`.
+    /// Files whose names begin with `stem`, such as `libgdal.so` and `libgdal.so.32`.
     pub(super) fn beginning_with(&self, stem: &str) -> Vec<PathBuf> {
         let cached = self.cache.range(stem.to_owned()..).take_while(|(name, _)| name.starts_with(stem));
         let mut found: Vec<PathBuf> = cached.flat_map(|(_, paths)| paths.clone()).collect();
@@ -84,7 +84,7 @@ impl Loader {
         found
     }
 
-    /// Files of this name.
+    /// Files with this name.
     fn named(&self, name: &str, of: &[PathBuf]) -> Vec<PathBuf> {
         if name.contains('/') {
             return vec![PathBuf::from(name)];
@@ -95,7 +95,7 @@ impl Loader {
         found
     }
 
-    /// These objects, as far as they are there, and all that they need.
+    /// Those of these objects that exist, and everything that they need.
     pub(super) fn closure(&self, objects: impl IntoIterator<Item = PathBuf>) -> BTreeSet<PathBuf> {
         let by_name = BY_NAME.iter().flat_map(|name| self.named(name, &[]));
         let mut pending: Vec<(PathBuf, Vec<PathBuf>)> =
@@ -111,7 +111,7 @@ impl Loader {
             // `$ORIGIN` is the directory of the path that was opened.
             let origin = path.parent().unwrap_or(Path::new("/"));
             let own = |text: &str| paths(text, origin);
-            // A RUNPATH is for the object alone; a RPATH is for what it needs as well.
+            // RUNPATH applies to the object alone, RPATH also to the objects that it needs.
             let inherited = match &needs.runpath {
                 Some(_) => inherited,
                 None => needs.rpath.iter().flat_map(|text| own(text)).chain(inherited).collect(),
@@ -136,8 +136,8 @@ fn paths(text: &str, origin: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Names and paths of the loader's cache, whose new format begins with this mark; it may come
-/// after one of the old format.
+/// Names and paths from the loader's cache. Its new format begins with this magic string, possibly
+/// after a part in the old format.
 fn read_cache(bytes: &[u8]) -> Option<BTreeMap<String, Vec<PathBuf>>> {
     const MARK: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
@@ -158,7 +158,7 @@ fn read_cache(bytes: &[u8]) -> Option<BTreeMap<String, Vec<PathBuf>>> {
     Some(found)
 }
 
-/// What an object says that it needs.
+/// The dependencies in an object's dynamic section.
 #[derive(Debug, Default, PartialEq)]
 struct Needs {
     names: Vec<String>,
@@ -167,12 +167,12 @@ struct Needs {
 }
 
 impl Needs {
-    /// Of a 64-bit object of this byte order; see elf(5).
+    /// Reads a 64-bit object in this byte order; see elf(5).
     fn of(file: &File) -> Option<Self> {
         const DYNAMIC: u32 = 2;
         const LOAD: u32 = 1;
         let header = part(file, 0, 64)?;
-        // Its mark, 64 bits, little-endian.
+        // Magic number, 64 bits, little-endian.
         if header[..6] != *b"\x7fELF\x02\x01" {
             return None;
         }
@@ -181,7 +181,7 @@ impl Needs {
             return None;
         }
         let programs = part(file, long(&header, 32)?, size * count)?;
-        // Kind, place in the file, address, size in the file.
+        // Type, offset in the file, address, size in the file.
         let segments: Vec<(u32, u64, u64, u64)> = programs
             .chunks_exact(56)
             .map(|p| Some((word(p, 0)?, long(p, 8)?, long(p, 16)?, long(p, 32)?)))
@@ -199,7 +199,7 @@ impl Needs {
             segment.0 == LOAD && address >= segment.2 && address - segment.2 < segment.3
         };
         let strings = segments.iter().find(in_file).map(|segment| segment.1 + (address - segment.2))?;
-        // Tables of names have megabytes, of which a few names are wanted.
+        // String tables are megabytes long, and only a few names are needed.
         let text = |at: u64| {
             let bytes = part(file, strings.checked_add(at)?, size.checked_sub(at)?.min(LONGEST_NAME))?;
             String::from_utf8(bytes[..bytes.iter().position(|&b| b == 0)?].to_vec()).ok()
@@ -234,7 +234,7 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// What the loader has opened for this very process is what is found for its program.
+    /// The closure of this program contains what the loader has opened for this process.
     #[test]
     fn what_is_found_is_what_the_loader_opens() {
         let loader = Loader::of_system(Vec::new());

@@ -1,16 +1,13 @@
-//! Step 8: a crash leaves a note.
+//! Step 8: reports a crash.
 //!
-//! Many libraries do not check an allocation: they crash on the null pointer.
-//! To the supervisor that is a `SIGSEGV` like any other, unless it learns that
-//! the crashing thread's last failed call had failed for want of memory, or that
-//! the process stood at its cap. The handler writes both as one
-//! [`Message::Dying`](crate::engine::protocol::Message::Dying) and lets the signal do
-//! its work.
+//! Many libraries do not check allocations: they crash on the null pointer. The supervisor cannot
+//! tell that from any other `SIGSEGV`, unless it learns that the crashing thread's last failed call
+//! failed with `ENOMEM`, or that the process was at its cap. The handler writes both as one
+//! [`Message::Dying`](crate::engine::protocol::Message::Dying) and lets the signal take effect.
 //!
-//! The handler runs in a broken process: it uses only async-signal-safe calls
-//! (`pread`, `write`, `raise`), no allocation and no lock, and its own stack,
-//! because the usual one may have overflowed. The file that tells the memory was
-//! opened before access to files was restricted.
+//! The handler runs in a broken process: it uses only async-signal-safe calls (`pread`, `write`,
+//! `raise`), does not allocate or lock, and has its own stack, because the normal one may have
+//! overflowed. The file with the memory figures was opened before access to files was restricted.
 
 use crate::engine::sandbox::signal_record::{self, Note};
 use std::fs::File;
@@ -18,8 +15,8 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// The last one comes of a file that is too large. It ends a process by itself, but not
-/// one with a JVM in it, which ignores it unless there was a handler before.
+/// `SIGXFSZ` is sent for a file that is too large. Its default action ends the process, but a JVM
+/// ignores it unless a handler was installed before.
 const SIGNALS: [i32; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL, libc::SIGXFSZ];
 
@@ -28,30 +25,30 @@ static STATUS: AtomicI32 = AtomicI32::new(-1);
 
 const STACK_BYTES: usize = 64 << 10;
 
-/// Installs the handlers for this process. Notes go to `messages`; `status` is this
-/// process's `/proc/self/status`.
+/// Installs the handlers for this process. Messages go to `messages`; `status` is this process's
+/// `/proc/self/status`.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the underlying system calls.
 pub fn install(messages: RawFd, status: &File) -> io::Result<()> {
     signal_record::go_to(messages);
     STATUS.store(status.as_raw_fd(), Ordering::SeqCst);
     let stack = Box::leak(vec![0u8; STACK_BYTES].into_boxed_slice());
     let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK_BYTES };
-    // SAFETY: the stack was leaked, so it is valid for ever and used by nothing
-    // else. It serves the calling thread, which is the one that converts.
+    // SAFETY: the stack was leaked, so it stays valid and has no other user. It serves the calling
+    // thread, which is the one that converts.
     if unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     for signal in SIGNALS {
-        // SAFETY: all zeros is a valid `sigaction`; the fields that matter follow.
+        // SAFETY: all zeros is a valid `sigaction`; the relevant fields are set below.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = on_signal as *const () as usize;
-        // RESETHAND: the signal that is raised again, or a second crash inside the
-        // handler, ends the process.
+        // RESETHAND: the signal raised again, or a second crash inside the handler, ends the
+        // process.
         action.sa_flags = libc::SA_ONSTACK | libc::SA_RESETHAND | libc::SA_NODEFER;
-        // SAFETY: the handler has the type that is called without SA_SIGINFO, and
-        // keeps to async-signal-safe calls.
+        // SAFETY: the handler has the signature for a call without SA_SIGINFO, and uses
+        // async-signal-safe calls only.
         if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -60,7 +57,7 @@ pub fn install(messages: RawFd, status: &File) -> io::Result<()> {
 }
 
 extern "C" fn on_signal(signal: i32) {
-    // First of all: the calls below change it.
+    // Read first: the calls below change it.
     // SAFETY: the address of the calling thread's errno is always valid.
     let errno = unsafe { *libc::__errno_location() };
     let mut note = Note::new();
@@ -72,8 +69,8 @@ extern "C" fn on_signal(signal: i32) {
     note.number(data_bytes());
     note.text(b"}}");
     note.send();
-    // Let the signal end the process. The handler is reset, unless a JVM has put its own in
-    // front and called this one: then it must not get the signal again.
+    // Let the signal end the process. The handler is reset already, unless a JVM has installed its
+    // own and called this one: the JVM's must not receive the signal again.
     // SAFETY: `signal` and `raise` are async-signal-safe.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
@@ -81,12 +78,12 @@ extern "C" fn on_signal(signal: i32) {
     }
 }
 
-/// The process's private data, in bytes: `VmData` of its status.
+/// The process's private data, in bytes: `VmData` in its status.
 fn data_bytes() -> u64 {
     let mut buffer = [0u8; 2048];
     let fd = STATUS.load(Ordering::SeqCst);
-    // SAFETY: the buffer is writable for its whole length; `pread` is
-    // async-signal-safe, and a descriptor that was closed gives an error.
+    // SAFETY: the buffer is writable for its whole length; `pread` is async-signal-safe, and
+    // returns an error for a closed descriptor.
     let length = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
     let mut lines = buffer[..usize::try_from(length).unwrap_or(0)].split(|&b| b == b'\n');
     let field = lines.find_map(|line| line.strip_prefix(b"VmData:")).unwrap_or(&[]);

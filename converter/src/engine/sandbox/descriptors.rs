@@ -1,9 +1,8 @@
-//! Step 1: the two pipes become private, everything else is closed.
+//! Step 1: makes the two pipes private and closes all other descriptors.
 //!
-//! The host starts with three descriptors: commands on 0, messages on 1, noise
-//! on 2. Libraries print to 1 and some read 0, so the pipes move up, 0 becomes
-//! `/dev/null`, and 1 becomes a copy of 2: whatever a library prints is noise
-//! and cannot forge a message.
+//! The host starts with three descriptors: commands on 0, messages on 1, noise on 2. Libraries
+//! print to 1 and some read 0, so the pipes move to higher numbers, 0 becomes `/dev/null`, and 1
+//! becomes a copy of 2: output printed by a library is noise and cannot forge a message.
 
 use std::fs::File;
 use std::io;
@@ -19,14 +18,13 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Takes the pipes from the standard descriptors. Call once, first thing in `main`.
+    /// Takes the pipes from the standard descriptors. Call it once, first in `main`.
     ///
     /// # Errors
-    /// The system's, for any of the calls.
+    /// Errors of any of the system calls.
     pub fn take() -> io::Result<Self> {
-        // SAFETY: descriptors 0, 1 and 2 are open: the runtime opens /dev/null in
-        // place of one that is not. They are only borrowed, for calls that do not
-        // close them.
+        // SAFETY: descriptors 0, 1 and 2 are open: the runtime opens /dev/null in place of a closed
+        // one. They are only borrowed, for calls that do not close them.
         let (stdin, stdout, stderr) =
             unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)) };
         let commands = rustix::io::fcntl_dupfd_cloexec(stdin, LOWEST)?;
@@ -39,25 +37,25 @@ impl Channel {
         Ok(Self { commands: File::from(commands), messages: File::from(messages) })
     }
 
-    /// The number of the messages' descriptor, for the crash handler.
+    /// The descriptor number for messages, for the crash handler.
     pub fn messages_fd(&self) -> RawFd {
         self.messages.as_raw_fd()
     }
 }
 
-/// Where the private descriptors go: just above the standard ones.
+/// Lowest number for the private descriptors: just above the standard ones.
 const LOWEST: RawFd = 3;
 
-/// Makes `target`, a standard descriptor, a copy of `source`.
+/// Makes `target`, a standard descriptor, a duplicate of `source`.
 fn replace(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
-    // SAFETY: `target` is 0 or 1 and owned by nobody in this program; it stays
-    // open, so that wrapping it in a value that is forgotten is sound.
+    // SAFETY: `target` is 0 or 1, and no value of this program owns it; it stays open, so wrapping
+    // it in a value that is never dropped is sound.
     let mut owned = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(target) });
     rustix::io::dup2(source, &mut owned)?;
     Ok(())
 }
 
-/// Closes every descriptor but the standard ones and the two.
+/// Closes every descriptor except the standard ones and these two.
 fn close_others(commands: &OwnedFd, messages: &OwnedFd) -> io::Result<()> {
     let mut kept = [commands.as_raw_fd().cast_unsigned(), messages.as_raw_fd().cast_unsigned()];
     kept.sort_unstable();
@@ -70,8 +68,8 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     if first > last {
         return Ok(());
     }
-    // SAFETY: closes descriptors that no value of this program owns: it runs
-    // first thing in `main`, and the two owned ones lie outside the ranges.
+    // SAFETY: this closes descriptors that no value of this program owns: it runs first in `main`,
+    // and the two owned ones are outside the ranges.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

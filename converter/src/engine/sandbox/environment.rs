@@ -1,14 +1,14 @@
-//! Step 2: the environment holds three names, set by the supervisor.
+//! Step 2: reduces the environment to three variables, set by the supervisor.
 //!
-//! Environment variables steer libraries (`GDAL_*`, `LD_*`, proxies) and carry
-//! credentials. The supervisor starts the host with these three only; scrubbing
-//! again here means that the host is safe whoever starts it.
+//! Environment variables control libraries (`GDAL_*`, `LD_*`, proxies) and carry credentials. The
+//! supervisor starts the host with these three only; removing the others again here keeps the host
+//! safe whichever program starts it.
 
-/// Names that stay.
+/// Variables that are kept.
 ///
-/// - `LC_ALL=C`: numbers are written with a point.
-/// - `MALLOC_ARENA_MAX`: each arena of the C library reserves memory that counts.
-/// - `TMPDIR`: libraries that need a temporary file put it into the workspace.
+/// - `LC_ALL=C`: numbers have a decimal point.
+/// - `MALLOC_ARENA_MAX`: each malloc arena of the C library reserves address space that counts.
+/// - `TMPDIR`: libraries create temporary files in the workspace.
 pub const KEPT: [&str; 3] = ["LC_ALL", "MALLOC_ARENA_MAX", "TMPDIR"];
 
 /// Removes every other variable.

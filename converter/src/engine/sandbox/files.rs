@@ -1,15 +1,15 @@
-//! Step 9: which files may be opened, by Landlock.
+//! Step 9: restricts which files may be opened, by Landlock.
 //!
-//! Everything is denied but what the list below allows: to read the library and the
-//! objects that it needs ([`super::closure`]), each by itself, to read the job's input, to read and write the job's output
-//! and scratch directories. Nothing may be executed, and no link, pipe, socket or
-//! device may be made. TCP, signals and abstract sockets are denied where the kernel
-//! knows how.
+//! Everything is denied except the following: reading the library and the objects that it needs
+//! ([`super::closure`]), each file separately; reading the job's input; reading and writing the
+//! job's output and scratch directories. Nothing may be executed, and no link, pipe, socket or
+//! device may be created. TCP, signals and abstract sockets are denied where the kernel supports
+//! it.
 //!
-//! Landlock judges the opening. What is open stays open, and `stat` tells of any
-//! file that it exists. Each kernel knows a part of it; what came to be in force is told.
-//! ABI 2 is enough: truncation, which ABI 3 judges, is denied by the filter of calls
-//! unless the file is opened for writing, which every ABI judges (docs/adr/0015).
+//! Landlock checks the opening of files. Open files stay open, and `stat` shows for any file that
+//! it exists. Each kernel supports some of the rights; those in force are reported. ABI 2 is
+//! sufficient: truncation, which ABI 3 controls, is denied by the system call filter unless the
+//! file is opened for writing, which every ABI controls (docs/adr/0015).
 
 use super::closure::Loader;
 use crate::engine::confinement::Landlock;
@@ -22,29 +22,29 @@ use landlock::{
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The newest rights that this was written for; older kernels know fewer.
+/// The newest ABI that this code supports; older kernels support fewer rights.
 const NEWEST: ABI = ABI::V6;
 
-/// Where it is told to look elsewhere.
+/// Directory with further configuration of the dynamic loader.
 const LOADER_DIRECTORY: &str = "/etc/ld.so.conf.d";
 
-/// Files that are read besides: the loader's list; randomness for SQLite, which
-/// asks the device; processors, for libraries that count them; the locale of the process,
-/// without which a JVM takes file names for ASCII.
+/// Other files that may be read: the loader's cache; randomness, for SQLite, which reads the
+/// device; the list of processors, for libraries that count them; the process's locale, without
+/// which a JVM decodes file names as ASCII.
 const FILES: [&str; 4] =
     ["/etc/ld.so.cache", "/dev/urandom", "/sys/devices/system/cpu", "/usr/lib/locale/C.utf8"];
 
-/// The tables of GDAL and PROJ.
+/// Data directories of GDAL and PROJ.
 const GDAL_DATA: [&str; 4] =
     ["/usr/share/gdal", "/usr/share/proj", "/usr/local/share/gdal", "/usr/local/share/proj"];
 
-/// Shared objects beside a library that are taken for its own.
+/// Limit on the number of shared objects beside a library.
 const MAX_BESIDE: usize = 1000;
 
-/// Puts it in force. Where the kernel has no Landlock, the answer says so.
+/// Puts the restrictions in force. If the kernel has no Landlock, the result says so.
 ///
 /// # Errors
-/// A directory of the job that cannot be opened, and the system's.
+/// If a directory of the job cannot be opened, and errors of the system calls.
 pub fn restrict(request: &EngineRequest) -> io::Result<Landlock> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -54,7 +54,7 @@ pub fn restrict(request: &EngineRequest) -> io::Result<Landlock> {
         .and_then(Ruleset::create)
         .map_err(io::Error::other)?;
     for path in readable(request) {
-        // What is not installed need not be allowed.
+        // A file that is not installed needs no rule.
         if path.exists() {
             ruleset = allow(ruleset, &path, AccessFs::ReadFile.into())?;
         }
@@ -64,7 +64,7 @@ pub fn restrict(request: &EngineRequest) -> io::Result<Landlock> {
         ruleset = allow(ruleset, input, AccessFs::ReadFile | AccessFs::ReadDir)?;
         ruleset = allow(ruleset, output, written())?;
     }
-    // The current directory is the job's scratch.
+    // The current directory is the job's scratch directory.
     ruleset = allow(ruleset, Path::new("."), written())?;
     let status = ruleset.restrict_self().map_err(io::Error::other)?;
     let abi = match (status.ruleset, status.landlock) {
@@ -75,21 +75,21 @@ pub fn restrict(request: &EngineRequest) -> io::Result<Landlock> {
     Ok(Landlock { abi, network: abi >= ABI::V4 as u32, scopes: abi >= ABI::V6 as u32 })
 }
 
-/// The ABI of the kernel's Landlock, or the number of its error.
+/// The ABI of the kernel's Landlock, or the error number.
 ///
 /// # Errors
-/// `EOPNOTSUPP` of a kernel that was booted without, `ENOSYS` of one that was built without.
+/// `EOPNOTSUPP` if Landlock was not enabled at boot, `ENOSYS` if the kernel was built without it.
 pub fn kernel_abi() -> Result<u32, i32> {
-    /// `LANDLOCK_CREATE_RULESET_VERSION` of linux/landlock.h.
+    /// `LANDLOCK_CREATE_RULESET_VERSION` in linux/landlock.h.
     const VERSION: libc::c_uint = 1;
     let none = std::ptr::null::<libc::c_void>();
-    // SAFETY: with this flag it takes no attributes, and makes nothing.
+    // SAFETY: with this flag the call takes no attributes and creates nothing.
     let answer = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, VERSION) };
     u32::try_from(answer).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
 
-/// To read, write, make, empty and remove files and directories. Not to make anything
-/// else, and not to link or move from one directory of the list to another (`Refer`).
+/// Rights to read, write, create, truncate and remove files and directories; not to create anything
+/// else, and not to link or move between directories of the list (`Refer`).
 fn written() -> BitFlags<AccessFs> {
     AccessFs::ReadFile
         | AccessFs::ReadDir
@@ -106,7 +106,7 @@ fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> io
     ruleset.add_rule(PathBeneath::new(handle, access)).map_err(io::Error::other)
 }
 
-/// What may be read besides the job's own.
+/// Files and directories that may be read in addition to the job's own.
 fn readable(request: &EngineRequest) -> Vec<PathBuf> {
     let library = &request.library;
     let mut paths: Vec<PathBuf> = FILES.into_iter().map(PathBuf::from).collect();
@@ -121,21 +121,21 @@ fn readable(request: &EngineRequest) -> Vec<PathBuf> {
     }
     let loader = Loader::of_system(loader_directories());
     let objects = loader.closure(objects(library, &loader));
-    // The C library's encodings are objects too, which it loads by their names.
+    // The C library's character encodings are objects too, which it loads by name.
     let c_library = objects.iter().filter(|path| path.file_name().is_some_and(|name| name == "libc.so.6"));
     paths.extend(c_library.filter_map(|path| path.parent()).map(|directory| directory.join("gconv")));
     paths.extend(objects);
     paths
 }
 
-/// The objects that will be loaded by name; what they need comes with them.
+/// The objects that will be loaded by name; the objects that they need are added later.
 fn objects(library: &Library, loader: &Loader) -> Vec<PathBuf> {
     let mut objects = library.needs.clone();
     match (&library.path, library.kind) {
         (_, EngineKind::Jvm) => {}
         (Some(path), _) => {
             objects.push(path.clone());
-            // Of a directory of the system only what is needed.
+            // From a system directory, only the objects needed.
             if !path.parent().is_some_and(|directory| loader.searches(directory)) {
                 objects.extend(objects_beside(path));
             }
@@ -152,7 +152,7 @@ fn objects(library: &Library, loader: &Loader) -> Vec<PathBuf> {
     objects
 }
 
-/// The directories that the loader's configuration names, one a line.
+/// The directories in the loader's configuration files, one per line.
 fn loader_directories() -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(LOADER_DIRECTORY) else { return Vec::new() };
     let texts = entries.flatten().filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
@@ -162,14 +162,14 @@ fn loader_directories() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Java's secure random numbers come of this device and of `/dev/urandom`. Without either
-/// it makes some by threads that race for seconds.
+/// Java's secure random numbers come from this device and from `/dev/urandom`. Without both, Java
+/// generates some from racing threads, which takes seconds.
 const JVM_RANDOM: &str = "/dev/random";
 
-/// Directories of a Java installation in which distributions put links to `/etc`.
+/// Directories of a Java installation in which distributions put symbolic links to `/etc`.
 const LINKED: [&str; 4] = ["conf", "conf/security", "lib", "lib/security"];
 
-/// What the links of a Java installation lead to, as Debian's settings do.
+/// Targets of the symbolic links of a Java installation, such as Debian's settings.
 fn links_out_of(home: &Path) -> Vec<PathBuf> {
     let directories = LINKED.iter().filter_map(|name| std::fs::read_dir(home.join(name)).ok());
     let entries = directories.flat_map(|entries| entries.flatten().map(|entry| entry.path()));
@@ -177,8 +177,8 @@ fn links_out_of(home: &Path) -> Vec<PathBuf> {
     links.filter(|target| target.is_file() && !target.starts_with(home)).collect()
 }
 
-/// Shared objects in the directory of a declared library: it may need them. Its other
-/// neighbours are nobody's business, and the directory may be anyone's.
+/// Shared objects in the directory of a declared library, which it may need. Other files there are
+/// not included: the directory may contain files unrelated to the library.
 fn objects_beside(library: &Path) -> Vec<PathBuf> {
     library.parent().map(objects_in).unwrap_or_default()
 }

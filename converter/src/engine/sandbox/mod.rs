@@ -1,24 +1,23 @@
 //! The confinement of the engine process, as an ordered list of steps.
 //!
-//! Each step is a file. The order matters: a later step may forbid what an
-//! earlier one needs, and everything comes before the library is loaded and
-//! before any thread exists, because some guards bind only the calling thread
-//! and those that it makes.
+//! Each step is a file. The order matters: a later step may forbid what an earlier one needs. All
+//! steps are done before the library is loaded and before any thread exists, because some guards
+//! apply only to the calling thread and the threads that it creates.
 //!
-//! 1. [`descriptors`]: take the two pipes out of the library's reach, close the rest
-//! 2. [`environment`]: empty but for three names; [`label`]: what others see of the process
+//! 1. [`descriptors`]: move the two pipes out of the library's reach, close the rest
+//! 2. [`environment`]: keep three variables only; [`label`]: what others see of the process
 //! 3. [`limits`]: memory, file size, stack, descriptors, no core dump
 //! 4. [`namespaces`]: a network namespace, where the host allows it
-//! 5. [`namespaces`]: a user id of its own, where the supervisor gave one; no capability
+//! 5. [`namespaces`]: its own user id, if the supervisor assigned one; no capability
 //! 6. [`parent`]: die with the supervisor; no terminal
-//! 7. [`privileges`]: none can be gained, nobody may look inside
-//! 8. [`crash_handler`] and [`sigsys`]: say what happened when it dies; what it removes is moved aside ([`unlink_guard`])
+//! 7. [`privileges`]: no privilege can be gained, no other process can look inside
+//! 8. [`crash_handler`] and [`sigsys`]: report how it dies; removed files are moved aside ([`unlink_guard`])
 //! 9. Landlock ([`files`]): which files may be opened
-//! 10. seccomp ([`syscalls`]): which calls may be made
+//! 10. seccomp ([`syscalls`]): which system calls may be made
 //!
-//! Steps 4, 9 and 10 depend on the kernel and the container. What they put in force
-//! is told ([`InForce`]), and judged against the minimum before a library is loaded.
-//! Any other step that fails ends the job.
+//! Steps 4, 9 and 10 depend on the kernel and the container. What they put in force is reported
+//! ([`InForce`]), and compared with the minimum before a library is loaded. A failure of any other
+//! step ends the job.
 //!
 //! Unsafe code is here, in [`crate::linux`] and in `native-sys`, and nowhere else.
 
@@ -45,31 +44,31 @@ use cadmill_core::domain::format::EngineKind;
 use std::fs::File;
 use std::io;
 
-/// A step that could not be put in force. The engine must not run then.
+/// A step that failed. The engine must not run then.
 #[derive(Debug, thiserror::Error)]
 #[error("{step}: {error}")]
 pub struct StepError {
     /// The step's name.
     pub step: &'static str,
-    /// The system's reason.
+    /// The operating system's error.
     pub error: io::Error,
 }
 
 /// A process after its confinement.
 #[derive(Debug)]
 pub struct Confined {
-    /// What it has got.
+    /// The confinement reached.
     pub in_force: InForce,
-    /// Its own `/proc/self/status`, which it could not open any more.
+    /// Its own `/proc/self/status`, which it can no longer open.
     pub status: File,
-    /// What remains to be done when the engine is loaded, before it sees its input.
+    /// The step that is left for when the engine is loaded, before it reads its input.
     pub after_loading: fn(&EngineRequest, &File) -> io::Result<()>,
 }
 
-/// Steps 2 to 10. Step 1 came before the request could be read.
+/// Performs steps 2 to 10. Step 1 was done before the request could be read.
 ///
 /// # Errors
-/// The step that failed. Nothing is left out in silence.
+/// The step that failed. No step is skipped silently.
 pub fn enter(request: &EngineRequest, channel: &descriptors::Channel) -> Result<Confined, StepError> {
     let step = |step: &'static str| move |error: io::Error| StepError { step, error };
     let own_uid = request.confinement.own_uid;
@@ -82,7 +81,7 @@ pub fn enter(request: &EngineRequest, channel: &descriptors::Channel) -> Result<
     parent::die_with(request.supervisor).map_err(step("die with the supervisor"))?;
     parent::leave_terminal();
     crate::linux::privileges::drop_all().map_err(step("privileges"))?;
-    // The last call that the filter would not let pass.
+    // Called before the filter, which does not allow it.
     let dumpable = crate::linux::privileges::is_dumpable();
     let status = File::open("/proc/self/status").map_err(step("own status"))?;
     crash_handler::install(channel.messages_fd(), &status).map_err(step("crash handlers"))?;
@@ -92,7 +91,7 @@ pub fn enter(request: &EngineRequest, channel: &descriptors::Channel) -> Result<
     }
     let landlock = files::restrict(request).map_err(step("landlock"))?;
     let filter = syscalls::filter(request.library.kind);
-    // A kernel without seccomp refuses; the level says so.
+    // A kernel without seccomp fails here; the level shows it.
     let filtered = syscalls::restrict(&filter).is_ok();
     let told = InForce {
         landlock,
@@ -107,7 +106,7 @@ pub fn enter(request: &EngineRequest, channel: &descriptors::Channel) -> Result<
     read_back(told, status).map_err(step("own status"))
 }
 
-/// What the kernel shows of it is taken from the kernel.
+/// Values that the kernel shows are taken from the kernel.
 fn read_back(mut in_force: InForce, status: File) -> io::Result<Confined> {
     let text = status_text(&status)?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -119,10 +118,9 @@ fn read_back(mut in_force: InForce, status: File) -> io::Result<Confined> {
     Ok(Confined { in_force, status, after_loading: limits::after_loading })
 }
 
-/// Ends the process at once with code 0, without running the destructors of the
-/// libraries that were loaded.
+/// Ends the process at once with code 0, without running the destructors of the loaded libraries.
 pub fn leave() -> ! {
-    // SAFETY: `_exit` has no conditions. What is skipped, buffers and destructors,
-    // belongs to libraries that have closed their files by then.
+    // SAFETY: `_exit` has no preconditions. The skipped buffers and destructors belong to libraries
+    // that have closed their files by then.
     unsafe { libc::_exit(0) }
 }

@@ -1,30 +1,30 @@
-//! Steps 4 and 5: what the host gives where it is allowed: an empty network
-//! namespace, a user id that no other process has.
+//! Steps 4 and 5: guards that depend on the host: an empty network namespace, and a user id that no
+//! other process has.
 //!
-//! Neither is counted on. The filter of system calls denies sockets and signals
-//! without them; they are a second lock.
+//! The confinement does not rely on either. The system call filter denies sockets and signals
+//! without them; they are a second barrier.
 
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use std::io;
 
-/// Enters a network namespace of its own, which has no interface but a loopback that
-/// is down. Root makes it directly; others need a user namespace around it, which
-/// not every host allows. Tells whether it succeeded.
+/// Enters a new network namespace, whose only interface is a loopback that is down. Root creates it
+/// directly; other users need a user namespace around it, which not every host allows. Returns
+/// whether it succeeded.
 pub fn leave_network() -> bool {
     let with_user = UnshareFlags::NEWUSER | UnshareFlags::NEWNET;
     let flags = if geteuid().is_root() { UnshareFlags::NEWNET } else { with_user };
-    // SAFETY: unsharing a network or user namespace changes no memory and no
-    // descriptor table; there is one thread.
+    // SAFETY: unsharing a network or user namespace changes neither memory nor the descriptor
+    // table; there is one thread.
     unsafe { rustix::thread::unshare_unsafe(flags) }.is_ok()
 }
 
-/// Takes this user id and the group id of the same number, for real, effective and
-/// saved, and no other groups.
+/// Takes this user id and the group id with the same number, as real, effective and saved id, and
+/// no supplementary groups.
 ///
 /// # Errors
-/// The system's. The supervisor gave the directories away by then: there is no
-/// going on with another id.
+/// Errors of the underlying system calls. The supervisor has changed the owner of the directories
+/// by then, so the process cannot continue with another id.
 pub fn become_user(id: u32) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
     rustix::thread::set_thread_groups(&[])?;
@@ -33,11 +33,11 @@ pub fn become_user(id: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops every capability. Root without a user id of its own keeps one, to read an
-/// input that belongs to another user; Landlock says which files those are.
+/// Drops every capability. Root without its own user id keeps one, to read input files that belong
+/// to another user; Landlock limits which files those are.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the underlying system calls.
 pub fn drop_capabilities() -> io::Result<()> {
     let kept = if geteuid().is_root() { CapabilitySet::DAC_READ_SEARCH } else { CapabilitySet::empty() };
     let held = rustix::thread::capabilities(None)?;

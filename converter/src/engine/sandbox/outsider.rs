@@ -1,12 +1,12 @@
 //! A process that stays outside the worker's mount namespace and tries to get in.
 //!
-//! What the posture says of a private workspace is what this process was refused, not
-//! what the namespace is meant for. It has the worker's user id and no capability, which
-//! is what a neighbour in the same container has, and tries each way into a process that
-//! the kernel grants by the user id: its files in `/proc`, ptrace, its namespaces.
+//! The posture reports a private workspace by what this process was denied, not by what the
+//! namespace should do. The process has the worker's user id and no capability, like a neighbour in
+//! the same container, and tries each way into a process that the kernel grants by user id: its
+//! files in `/proc`, ptrace, its namespaces.
 //!
-//! It first gets into a process of its own that nothing guards: where that fails, a
-//! refusal proves nothing.
+//! It first tries to get into an unguarded process of its own: if that fails, a denial proves
+//! nothing.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
@@ -16,31 +16,30 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The ways, by the words of the posture. The order is that of the bits in an answer.
+/// The ways, in the words of the posture, in the order of the bits in an answer.
 const WAYS: [&str; 7] =
     ["its root", "its directory", "its descriptors", "its memory", "ptrace", "its namespaces", "the path"];
 
-/// The answer when the ways do not even lead into an unguarded process.
+/// The answer if the ways do not work even on an unguarded process.
 const UNPROVEN: u8 = 0x80;
 
-/// A child process that waits for a target. Dropping it ends it.
+/// A child process that waits for targets. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Outsider {
     pid: Pid,
-    /// Target process ids go here, answers come from there.
+    /// Process ids of targets are written here; answers are read from `answers`.
     targets: File,
     answers: File,
 }
 
 impl Outsider {
-    /// Starts it. `point` is the directory that something is to be mounted on: seen from
-    /// outside it must stay empty.
+    /// Starts the process. `point` is the future mount point: seen from outside it must stay empty.
     ///
-    /// Call it before the process has a second thread, and before it leaves the
-    /// namespaces that the outsider is to stay in.
+    /// Call it while the process has one thread, and before it leaves the namespaces that the
+    /// outsider is to stay in.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the underlying system calls.
     pub fn start(point: &Path) -> io::Result<Self> {
         let (targets, give) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let (take, answers) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
@@ -54,10 +53,11 @@ impl Outsider {
         }
     }
 
-    /// Tries to get into a process, and names the ways that worked.
+    /// Tries to get into a process, and returns the ways that worked.
     ///
     /// # Errors
-    /// `Other` when the attempt proves nothing, and the system's when the outsider is gone.
+    /// `Other` if the attempt proves nothing, and the operating system's error if the outsider is
+    /// gone.
     pub fn attack(&mut self, target: Pid) -> io::Result<Vec<&'static str>> {
         self.targets.write_all(&target.as_raw_nonzero().get().to_le_bytes())?;
         let mut answer = [0];
@@ -81,10 +81,10 @@ impl Drop for Outsider {
     }
 }
 
-/// A copy of this process; nothing in the copy.
+/// Forks. Returns the child's id; `None` in the child.
 fn fork() -> io::Result<Option<Pid>> {
-    // SAFETY: the caller has one thread, so that the copy finds no lock taken. The copy
-    // runs none of this program's own work and leaves by `_exit` or a signal.
+    // SAFETY: the caller has one thread, so no lock is held in the child. The child runs none of
+    // this program's own work and ends by `_exit` or a signal.
     let pid = unsafe { libc::fork() };
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(Pid::from_raw(pid)) }
 }
@@ -105,7 +105,7 @@ fn live(mut targets: File, mut answers: File, point: &Path) -> ! {
 }
 
 fn leave(code: u8) -> ! {
-    // SAFETY: `_exit` has no conditions; nothing here needs a destructor.
+    // SAFETY: `_exit` has no preconditions; nothing here needs a destructor.
     unsafe { libc::_exit(code.into()) }
 }
 
@@ -116,7 +116,7 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-/// The answer of a copy of this process, which may change itself: enter a namespace, trace.
+/// The answer of a forked child, which may change its own state: enter a namespace, trace.
 fn in_a_copy(act: impl FnOnce() -> u8) -> u8 {
     match fork() {
         Ok(None) => leave(act()),
@@ -130,7 +130,7 @@ fn in_a_copy(act: impl FnOnce() -> u8) -> u8 {
     }
 }
 
-/// Whether the first way leads into a process of the same user that nothing guards.
+/// Whether the first way works on an unguarded process of the same user.
 fn proven() -> u8 {
     let Ok((wait, keep)) = rustix::pipe::pipe() else { return 0 };
     match fork() {
@@ -142,7 +142,7 @@ fn proven() -> u8 {
         }
         Ok(Some(bait)) => {
             drop(wait);
-            // The bait opens itself up at once; until then it is as closed as its parent.
+            // The child makes itself dumpable at once; until then it is as protected as its parent.
             let opened = (0..200).any(|_| {
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 opened(bait, "root/").is_ok()
@@ -155,7 +155,7 @@ fn proven() -> u8 {
     }
 }
 
-/// Every way, and which of them worked.
+/// Tries every way; returns the bits of those that worked.
 fn ways_into(target: Pid, point: &Path) -> u8 {
     let tried = [
         opened(target, "root/").is_ok(),
@@ -170,7 +170,7 @@ fn ways_into(target: Pid, point: &Path) -> u8 {
     tried.into_iter().enumerate().fold(0, |all, (bit, worked)| all | u8::from(worked) << bit)
 }
 
-/// A file of the process in `/proc`.
+/// Opens a file of the process in `/proc`.
 fn opened(target: Pid, name: &str) -> io::Result<OwnedFd> {
     let path = PathBuf::from(format!("/proc/{}/{name}", target.as_raw_nonzero()));
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
@@ -181,23 +181,23 @@ fn has_entries(directory: &OwnedFd) -> bool {
     entries.flatten().any(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
 }
 
-/// Whether one of the descriptors in this list says what it is open on. Root may list their
-/// numbers without a capability, and learns nothing by it.
+/// Whether the target of one of these descriptors can be read. Root may list their numbers without
+/// a capability, which reveals nothing.
 fn leads_somewhere(descriptors: &OwnedFd) -> bool {
     let Ok(entries) = rustix::fs::Dir::read_from(descriptors) else { return false };
     entries.flatten().any(|entry| rustix::fs::readlinkat(descriptors, entry.file_name(), Vec::new()).is_ok())
 }
 
-/// Whether it may be traced. It is let go when this process ends, and never stopped.
+/// Whether it may be traced. It is never stopped, and is detached when this process ends.
 fn traced(target: Pid) -> bool {
     const NOTHING: usize = 0;
-    // SAFETY: `PTRACE_SEIZE` takes a process id, no address and options as a number; it
-    // changes no memory of this process.
+    // SAFETY: `PTRACE_SEIZE` takes a process id, no address, and options as a number; it changes no
+    // memory of this process.
     unsafe { libc::ptrace(libc::PTRACE_SEIZE, target.as_raw_nonzero().get(), NOTHING, NOTHING) == 0 }
 }
 
-/// Whether one of its namespaces can be opened, or entered by a handle of the process. One
-/// in which this process is already counts as entered by neither.
+/// Whether one of its namespaces can be opened, or entered through a pidfd. A namespace that this
+/// process is already in counts as not entered.
 fn namespaces_entered(target: Pid) -> bool {
     let by_file = ["ns/user", "ns/mnt"].iter().any(|name| opened(target, name).is_ok());
     let by_handle = rustix::process::pidfd_open(target, PidfdFlags::empty()).is_ok_and(|handle| {

@@ -1,16 +1,16 @@
-//! A message written in a signal handler: without allocation, lock or format.
+//! Messages written in a signal handler: without allocation, locks or formatting.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// Where notes go: the pipe of messages.
+/// The descriptor of the message pipe.
 static MESSAGES: AtomicI32 = AtomicI32::new(-1);
 
-/// Sets the descriptor that notes go to.
+/// Sets the descriptor that messages are written to.
 pub(super) fn go_to(messages: i32) {
     MESSAGES.store(messages, Ordering::SeqCst);
 }
 
-/// A frame in the making. What does not fit is left out.
+/// A frame under construction. Bytes that do not fit are dropped.
 pub(super) struct Note {
     bytes: [u8; 128],
     length: usize,
@@ -40,7 +40,7 @@ impl Note {
         &self.bytes[..self.length]
     }
 
-    /// Writes the frame. There is nobody to tell of an error.
+    /// Writes the frame. Errors are ignored: they cannot be reported.
     pub(super) fn send(&mut self) {
         let bytes = self.frame();
         // SAFETY: `bytes` is readable for its whole length; `write` is
@@ -49,7 +49,7 @@ impl Note {
     }
 }
 
-/// Digits of the largest number.
+/// Number of digits of the largest number.
 pub(super) const DIGITS: usize = 20;
 
 /// The digits of a number.

@@ -1,21 +1,20 @@
-//! The handler of system calls that the filter does not let pass.
+//! The handler for system calls that the filter traps.
 //!
-//! The filter answers such a call with `SIGSYS` and does not make it. If it would have
-//! taken away a name, [`removal`] does what is done instead, and the engine goes on; [`pair`]
-//! answers calls that a JVM cannot do without. For
-//! any other the handler tells the number, and the process ends. Where the signal is
-//! blocked, the kernel ends the process itself, for either; the number is lost then, and
-//! nothing else is. The filter lets nobody replace the handler.
+//! For such a call the filter raises `SIGSYS`, and the call is not made. If the call would have
+//! removed a name, [`unlink_guard`] emulates it and the engine continues; [`pair`] answers calls
+//! that a JVM cannot do without. For any other call the handler reports the number, and the process
+//! ends. If the signal is blocked, the kernel ends the process itself in all cases; then only the
+//! number is lost. The filter does not allow replacing the handler.
 
 use super::pair;
 use crate::engine::sandbox::signal_record::Note;
 use crate::engine::sandbox::unlink_guard;
 use std::io;
 
-/// `si_code` of a signal that the filter sent (siginfo.h).
+/// `si_code` of a signal that the filter raised (siginfo.h).
 const SYS_SECCOMP: i32 = 1;
 
-/// The part of `siginfo_t` that a `SIGSYS` has on 64-bit Linux (sigaction(2)).
+/// The part of `siginfo_t` that is filled in for `SIGSYS` on 64-bit Linux (sigaction(2)).
 #[repr(C)]
 struct Info {
     _signal: i32,
@@ -27,20 +26,20 @@ struct Info {
     arch: u32,
 }
 
-/// Installs the handler. Notes go where [`crate::engine::sandbox::crash_handler::install`] said.
+/// Installs the handler. Messages go to the descriptor that was passed to
+/// [`crate::engine::sandbox::crash_handler::install`].
 ///
 /// # Errors
-/// The system's.
+/// Errors of the underlying system calls.
 pub fn install() -> io::Result<()> {
-    // SAFETY: all zeros is a valid `sigaction`; the fields that matter follow.
+    // SAFETY: all zeros is a valid `sigaction`; the relevant fields are set below.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as *const () as usize;
-    // Without NODEFER: the signal is blocked in the handler, so that a forbidden call made
-    // there ends the process. Without ONSTACK: a thread that makes calls has room on its
-    // stack, and the other one may be smaller than a path.
+    // Without NODEFER: the signal is blocked in the handler, so a forbidden call there ends the
+    // process. Without ONSTACK: a thread that makes calls has space on its stack, and the alternate
+    // stack may be smaller than a path.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-    // SAFETY: the handler has the type that SA_SIGINFO asks for, and keeps to
-    // async-signal-safe calls.
+    // SAFETY: the handler has the signature for SA_SIGINFO, and uses async-signal-safe calls only.
     if unsafe { libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -50,10 +49,10 @@ pub fn install() -> io::Result<()> {
 extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucontext_t) {
     // SAFETY: the kernel passes a whole `siginfo_t`, which is larger than `Info`.
     let info = unsafe { &*info };
-    // A signal that somebody sent by hand says nothing of a call.
+    // A signal that the filter did not raise does not stand for a call.
     if info.code == SYS_SECCOMP {
-        // SAFETY: the kernel passes the registers of the interrupted thread, which nothing
-        // else refers to.
+        // SAFETY: the kernel passes the registers of the interrupted thread, which have no other
+        // reference.
         let registers = unsafe { &mut *context };
         // SAFETY: the address of the calling thread's errno is always valid.
         let errno = unsafe { libc::__errno_location() };
@@ -82,13 +81,13 @@ extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucon
 
 /// Ends the process by the signal, which is blocked here.
 fn end(signal: i32) -> ! {
-    // The usual way back to the default is not open: the filter guards the handler. But a
-    // signal that it sends and that is blocked ends the process.
-    // SAFETY: no call has this number. With the filter that is the end.
+    // The default action cannot be restored in the usual way, because the filter protects the
+    // handler. But a signal that the filter raises while it is blocked ends the process.
+    // SAFETY: no system call has this number. With the filter in force this ends the process.
     unsafe { libc::syscall(NO_CALL) };
-    // Without one, the signal was sent by hand.
-    // SAFETY: `signal`, `raise` and `_exit` are async-signal-safe. The signal that is raised
-    // comes when it is not blocked any more; whether it does or not, nothing runs on.
+    // Otherwise no filter is in force, and the signal was sent explicitly, as by kill(2).
+    // SAFETY: `signal`, `raise` and `_exit` are async-signal-safe. The raised signal is delivered when
+    // it is unblocked; in either case the process ends here.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
@@ -100,10 +99,10 @@ fn end(signal: i32) -> ! {
     }
 }
 
-/// The number of no system call.
+/// A number that no system call has.
 const NO_CALL: libc::c_long = 0x7FFF_FFFF;
 
-/// The arguments of a system call, by the registers in which the kernel takes them (syscall(2)).
+/// The arguments of a system call, from the registers in which the kernel takes them (syscall(2)).
 #[cfg(target_arch = "x86_64")]
 fn arguments(context: &libc::ucontext_t) -> [u64; 6] {
     use libc::{REG_R8, REG_R9, REG_R10, REG_RDI, REG_RDX, REG_RSI};
@@ -111,7 +110,7 @@ fn arguments(context: &libc::ucontext_t) -> [u64; 6] {
     [of(REG_RDI), of(REG_RSI), of(REG_RDX), of(REG_R10), of(REG_R8), of(REG_R9)]
 }
 
-/// Makes `answer` what the interrupted call gives.
+/// Sets the return value of the interrupted call to `answer`.
 #[cfg(target_arch = "x86_64")]
 fn give(context: &mut libc::ucontext_t, answer: libc::c_long) {
     context.uc_mcontext.gregs[libc::REG_RAX as usize] = answer;

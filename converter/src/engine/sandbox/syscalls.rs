@@ -1,34 +1,34 @@
-//! Step 10, the last: which system calls may be made, by seccomp.
+//! Step 10, the last: restricts which system calls may be made, by seccomp.
 //!
-//! The filters are data, `filters/*.json`, in the form of the crate `seccompiler`, each
-//! rule with a comment that says who needs it. They are compiled when the program is built:
-//! a process for one conversion has no time for it. A call that is not on the list is not
-//! made: the process gets `SIGSYS`, tells the number ([`crate::engine::sandbox::sigsys`]) and ends. A
-//! few that harmless libraries try get an error instead. A call for another
-//! architecture, such as the 32-bit calls of x86-64, ends the process at once.
+//! The filters are data, `filters/*.json`, in the format of the crate `seccompiler`, each rule with
+//! a comment that says what needs it. They are compiled when the program is built, because a
+//! process for one conversion has no time for that. A call that is not on the list is not made: the
+//! process gets `SIGSYS`, reports the number ([`crate::engine::sandbox::sigsys`]) and ends. A few
+//! calls that harmless libraries try return an error instead. A call for another architecture, such
+//! as the 32-bit calls of x86-64, ends the process at once.
 
 use crate::digest::Digest;
 use cadmill_core::domain::format::EngineKind;
 use seccompiler::{BpfProgram, sock_filter};
 use std::io;
 
-/// What converter/build.rs compiled: for native libraries, and for converters in Java, which
-/// get more, by what a JVM needs to start.
+/// Filters compiled by converter/build.rs: for native libraries, and for converters in Java, which
+/// are allowed more calls, as a JVM needs them to start.
 mod compiled {
     use seccompiler::sock_filter;
 
     include!(concat!(env!("OUT_DIR"), "/filters.rs"));
 }
 
-/// Filters for one process.
+/// The filters for one process.
 #[derive(Debug)]
 pub struct Filter {
     programs: Vec<BpfProgram>,
-    /// SHA-256 of the programs, without the process's id: the same for each process.
+    /// SHA-256 of the programs, without the process id: the same for each process.
     pub sha256: String,
 }
 
-/// The filter for this process, which is to load an engine of this kind.
+/// The filter for this process, which will load an engine of this kind.
 pub fn filter(kind: EngineKind) -> Filter {
     let programs = match kind {
         EngineKind::Jvm => compiled::JVM,
@@ -42,10 +42,10 @@ pub fn filter(kind: EngineKind) -> Filter {
     Filter { programs, sha256 }
 }
 
-/// Puts it in force for this thread and those that it makes, for ever.
+/// Puts the filter in force, irrevocably, for this thread and the threads that it creates.
 ///
 /// # Errors
-/// The kernel's.
+/// Errors of the underlying system calls.
 pub fn restrict(filter: &Filter) -> io::Result<()> {
     for program in &filter.programs {
         seccompiler::apply_filter(program).map_err(io::Error::other)?;
@@ -63,7 +63,7 @@ fn digest(programs: &[BpfProgram]) -> String {
     hasher.finish()
 }
 
-/// The name of a system call that an engine has no business with; its number else.
+/// The name of a system call that an engine does not need; its number if the name is unknown.
 pub fn name(number: i64) -> String {
     let known = KNOWN.iter().chain(OLDER).find(|(known, _)| *known == number);
     known.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
@@ -73,7 +73,7 @@ macro_rules! names {
     ($($constant:ident),+ $(,)?) => { &[$((libc::$constant, stringify!($constant).split_at(4).1)),+] };
 }
 
-/// Calls that attacks make, and mistakes.
+/// Calls that attacks make, or mistakes.
 const KNOWN: &[(i64, &str)] = names![
     SYS_socket,
     SYS_socketpair,
@@ -161,7 +161,7 @@ const KNOWN: &[(i64, &str)] = names![
     SYS_fsopen,
 ];
 
-/// Those that aarch64 never had.
+/// Calls that aarch64 never had.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[(i64, &str)] = names![
     SYS_fork,
@@ -180,7 +180,7 @@ const OLDER: &[(i64, &str)] = names![
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[(i64, &str)] = &[];
 
-/// What the build script compiles with; the tests do the same for each architecture.
+/// Used by the build script to compile; used by the tests for each architecture.
 #[cfg(test)]
 mod filter_file;
 

@@ -1,60 +1,57 @@
-//! What an engine removes is moved aside instead, so that the worker can destroy it.
+//! Files that an engine removes are moved aside instead, so that the worker can destroy them.
 //!
-//! An engine writes plaintext to temporary files of its own and removes them: journals,
-//! indexes, halves of its output. Removed by the engine, they would be in no ledger, and
-//! nobody could overwrite them. The filter lets no call pass that takes away a name:
-//! it answers with `SIGSYS`, and the handler ([`crate::engine::sandbox::sigsys`]) does this in its
-//! place:
+//! An engine writes plaintext to its own temporary files and removes them: journals, indexes, parts
+//! of its output. If the engine removed them, they would not be in the ledger and could not be
+//! overwritten. The filter traps every call that removes a name with `SIGSYS`, and the handler
+//! ([`crate::engine::sandbox::sigsys`]) emulates the call:
 //!
-//! - a file that is removed, or replaced by renaming another over it, gets a name of
-//!   [`PREFIX`] in its own directory, where the worker finds it when the engine is dead;
+//! - a file that is removed, or replaced by renaming another over it, is renamed to a name with
+//!   [`PREFIX`] in the same directory, where the worker finds it after the engine is dead;
 //! - a directory with nothing else in it likewise;
-//! - all else, and every error, is as in unlink(2), rmdir(2) and rename(2).
+//! - everything else, and every error, is as in unlink(2), rmdir(2) and rename(2).
 //!
-//! So a removal frees no memory before the job ends. Landlock judges the paths as it would
-//! have judged the removal: a move takes the same right.
+//! A removal therefore frees no memory before the job ends. Landlock checks the paths as it would
+//! have checked the removal: a move needs the same right.
 //!
-//! This runs in a signal handler: no allocation, no lock, and no call that the filter
-//! answers with a signal.
+//! This runs in a signal handler: no allocation, no lock, and no call that the filter traps.
 
 use crate::engine::sandbox::signal_record::{DIGITS, decimal};
 use libc::{AT_FDCWD, AT_REMOVEDIR, RENAME_NOREPLACE, c_int, c_long, c_uint};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the names of removed files and directories begin with; a process's id and a number
-/// follow.
+/// Prefix of the names of removed files and directories; a process id and a number follow.
 pub const PREFIX: &str = ".cadmill-removed-";
 
-/// Whether something of this name was removed by an engine.
+/// Whether a file with this name was removed by an engine.
 #[must_use]
 pub fn is_removed(name: &[u8]) -> bool {
     name.starts_with(PREFIX.as_bytes())
 }
 
-/// Bytes of a path with its NUL, as the kernel has it (`limits.h`).
+/// Bytes of a path with its NUL, as in the kernel (`limits.h`).
 const PATH_BYTES: usize = libc::PATH_MAX as usize;
 
-/// Bytes of a name with two numbers of 32 bits, at most.
+/// Largest number of bytes of a name with two numbers of 32 bits.
 const NAME_BYTES: usize = PREFIX.len() + 2 * 10 + 1;
 
-/// Tries to find a name that is free. Only an engine that makes such names itself, in
-/// order to be in the way, needs the second.
+/// Attempts to find a free name. A second one is needed only if an engine creates such names
+/// itself, to obstruct the guard.
 const TRIES: u32 = 64;
 
 /// The next number.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// What the call would have answered, negative errors as the kernel gives them; None
-/// if it takes away no name.
+/// The result of the call, with errors as negative numbers, as from the kernel; `None` if the call
+/// removes no name.
 ///
 /// # Safety
-/// `number` and `arguments` are those of a system call that the calling thread was about to
-/// make. As in the kernel, its pointers are to strings with a NUL; unlike there, one that
-/// is not crashes the process.
+/// `number` and `arguments` must be those of a system call that the calling thread was about to
+/// make. As in the kernel, its pointers are to strings with a NUL; unlike in the kernel, an invalid
+/// pointer crashes the process.
 pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6]) -> Option<c_long> {
     let fd = |index: usize| arguments[index] as c_int;
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let path = |index: usize| unsafe { text(arguments[index]) };
     let outcome = match number {
         #[cfg(target_arch = "x86_64")]
@@ -71,7 +68,7 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6]) -> Option<c_lon
         libc::SYS_renameat => rename(WorkspaceRoot(fd(0), path(1)), WorkspaceRoot(fd(2), path(3))),
         libc::SYS_renameat2 => match arguments[4] as c_uint {
             0 => rename(WorkspaceRoot(fd(0), path(1)), WorkspaceRoot(fd(2), path(3))),
-            // Those that destroy nothing pass the filter.
+            // The filter allows the variants that destroy nothing.
             _ => Err(libc::EINVAL),
         },
         _ => return None,
@@ -79,7 +76,7 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6]) -> Option<c_lon
     Some(outcome.map_or_else(|error| -c_long::from(error), |()| 0))
 }
 
-/// A path, and the directory that it begins in unless it is absolute.
+/// A path, and the directory that it is relative to unless it is absolute.
 #[derive(Clone, Copy)]
 struct WorkspaceRoot<'a>(c_int, &'a CStr);
 
@@ -89,20 +86,20 @@ enum Kind {
     Directory,
 }
 
-/// The kernel's answer or its error.
+/// The kernel's result or its error.
 type Done = Result<(), c_int>;
 
 /// # Safety
-/// As [`answer`]'s.
+/// As for [`answer`].
 unsafe fn text<'a>(pointer: u64) -> &'a CStr {
     if pointer == 0 {
         return c"";
     }
-    // SAFETY: by the caller's promise there is a string with a NUL.
+    // SAFETY: the caller guarantees a string with a NUL.
     unsafe { CStr::from_ptr(pointer as *const libc::c_char) }
 }
 
-/// unlink(2) and rmdir(2).
+/// Emulates unlink(2) and rmdir(2).
 fn remove(directory: c_int, path: &CStr, kind: Kind) -> Done {
     let place = WorkspaceRoot(directory, path);
     let found = status(place)?;
@@ -122,7 +119,7 @@ fn remove(directory: c_int, path: &CStr, kind: Kind) -> Done {
     set_aside(place, &mut Path::new())
 }
 
-/// rename(2).
+/// Emulates rename(2).
 fn rename(from: WorkspaceRoot<'_>, to: WorkspaceRoot<'_>) -> Done {
     match moved(from, to) {
         Err(libc::EEXIST) => {}
@@ -145,12 +142,12 @@ fn rename(from: WorkspaceRoot<'_>, to: WorkspaceRoot<'_>) -> Done {
     let mut aside = Path::new();
     set_aside(to, &mut aside)?;
     moved(from, to).inspect_err(|_| {
-        // The move was refused: what was to be replaced gets its name back.
+        // The move failed: the file to be replaced gets its name back.
         let _ = moved(WorkspaceRoot(to.0, aside.as_text()), to);
     })
 }
 
-/// Gives what lies there a name of [`PREFIX`], which `aside` becomes.
+/// Renames the file to a name with [`PREFIX`], which is stored in `aside`.
 fn set_aside(place: WorkspaceRoot<'_>, aside: &mut Path) -> Done {
     for _ in 0..TRIES {
         aside.beside(place.1.to_bytes())?;
@@ -162,14 +159,14 @@ fn set_aside(place: WorkspaceRoot<'_>, aside: &mut Path) -> Done {
     Err(libc::EBUSY)
 }
 
-/// Ends of paths that are no name.
+/// Last components of a path that are not a name.
 enum Special {
     Here,
     Above,
     Root,
 }
 
-/// Where the last name of a path begins. A directory may have slashes behind it.
+/// The index of the last name in a path. Slashes may follow the name of a directory.
 fn last_name(path: &[u8]) -> Result<usize, Special> {
     let end = path.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
     let start = path[..end].iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
@@ -181,7 +178,7 @@ fn last_name(path: &[u8]) -> Result<usize, Special> {
     }
 }
 
-/// A path in the making, on the stack.
+/// A path under construction, on the stack.
 struct Path {
     bytes: [u8; PATH_BYTES],
     length: usize,
@@ -222,14 +219,14 @@ impl Path {
     }
 }
 
-/// The only kind of move that the filter lets pass from here.
+/// The only kind of move that the filter allows here.
 fn moved(from: WorkspaceRoot<'_>, to: WorkspaceRoot<'_>) -> Done {
     let (old, new) = (from.1.as_ptr(), to.1.as_ptr());
     // SAFETY: two strings with a NUL that live during the call.
     done(unsafe { libc::syscall(libc::SYS_renameat2, from.0, old, to.0, new, RENAME_NOREPLACE) })
 }
 
-/// What lies at a path, which is not followed.
+/// The file at a path; symbolic links are not followed.
 struct Status {
     kind: Kind,
     inode: (u64, u64),
@@ -246,14 +243,14 @@ fn status(place: WorkspaceRoot<'_>) -> Result<Status, c_int> {
     Ok(Status { kind, inode: (stat.st_dev, stat.st_ino) })
 }
 
-/// `ENOTEMPTY` if something is in a directory that was not removed from it.
+/// `ENOTEMPTY` if the directory contains an entry that is not a removed file.
 fn nothing_is_in(place: WorkspaceRoot<'_>) -> Done {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: a string with a NUL.
     let fd = unsafe { libc::openat(place.0, place.1.as_ptr(), flags) };
     done(fd.into())?;
     let outcome = entries_are_removed(fd);
-    // SAFETY: it was opened above and is used no more.
+    // SAFETY: the descriptor was opened above and is not used again.
     unsafe { libc::close(fd) };
     outcome
 }
@@ -268,7 +265,7 @@ fn entries_are_removed(fd: c_int) -> Done {
         if rest.is_empty() {
             return Ok(());
         }
-        // struct linux_dirent64, getdents(2): the length at 16, the name at 19.
+        // struct linux_dirent64, getdents(2): the length is at 16, the name at 19.
         while let (Some(&[low, high]), Some(name)) = (rest.get(16..18), rest.get(19..)) {
             let name = CStr::from_bytes_until_nul(name).unwrap_or(c"").to_bytes();
             if name != b"." && name != b".." && !is_removed(name) {
@@ -296,7 +293,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
-    /// A step, by paths below a directory.
+    /// A step, with paths relative to a directory.
     #[derive(Debug, Clone)]
     enum Step {
         File(&'static str),
@@ -307,7 +304,7 @@ mod tests {
     }
 
     fn text(base: &Path, path: &str) -> CString {
-        // No `Path::join`: slashes at the end and dots count.
+        // Not `Path::join`, which would drop trailing slashes and dots.
         CString::new([base.as_os_str().as_bytes(), b"/", path.as_bytes()].concat()).unwrap()
     }
 
@@ -315,7 +312,7 @@ mod tests {
         if answer == 0 { 0 } else { -io::Error::last_os_error().raw_os_error().unwrap() as c_long }
     }
 
-    /// By the kernel.
+    /// Performs the step by the kernel.
     fn really(base: &Path, step: &Step) -> c_long {
         let at = |path: &str| text(base, path);
         // SAFETY: strings with a NUL that live during the call; here and below.
@@ -333,7 +330,7 @@ mod tests {
         })
     }
 
-    /// Here; what makes something, by the kernel too.
+    /// Performs the step by the guard; steps that create something by the kernel too.
     fn answered(base: &Path, step: &Step) -> c_long {
         let call = |number: c_long, paths: [&str; 2], flags: c_int| {
             let [first, second] = paths.map(|path| text(base, path));
@@ -354,7 +351,7 @@ mod tests {
         }
     }
 
-    /// What is there besides what was removed, and how many files were.
+    /// The names of what was not removed, and the number of files, removed ones included.
     fn listing(base: &Path) -> (Vec<String>, usize) {
         let (mut names, mut files, mut pending) = (Vec::new(), 0, vec![(base.to_owned(), false)]);
         while let Some((directory, is_gone)) = pending.pop() {
@@ -392,7 +389,7 @@ mod tests {
     }
 
     proptest! {
-        /// An engine sees what it would see without, and every file is still there.
+        /// An engine sees the same as without the guard, and no file is lost.
         #[test]
         fn it_is_as_in_the_kernel_and_nothing_is_lost(steps in prop::collection::vec(step(), 0..40)) {
             let (real, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -400,7 +397,7 @@ mod tests {
             for step in &steps {
                 let before = listing(ours.path()).1;
                 let mut answers = (really(real.path(), step), answered(ours.path(), step));
-                // Which of two mistakes of a move is told is not promised.
+                // If a move has two errors, which of them is returned is not specified.
                 if let Step::Rename(..) = step {
                     answers = (answers.0.signum(), answers.1.signum());
                 }

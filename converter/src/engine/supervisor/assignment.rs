@@ -1,35 +1,36 @@
-//! What a host that waits does not know at its start: when its work begins, and where the
-//! directories are by then. The thread that watches it asks at each look.
+//! State of a warm host that is not known at its start: when its work begins, and where its
+//! directories are by then. The watching thread reads it at each look.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Shared by the one who watches the host and the one who has work for it.
+/// Shared by the thread that watches the host and the job that has work for it.
 #[derive(Debug)]
 pub(super) struct Assignment(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The current directory of the host, and the one for its output.
+    /// The host's current directory, and its output directory.
     written: [PathBuf; 2],
-    /// When its work began, if it has.
+    /// When the work began; `None` before.
     since: Option<Instant>,
-    /// Whether it waits for its work first, and says when it has got it.
+    /// Whether the host waits for its work, and reports when it has received it.
     waits: bool,
-    /// What its work may write, in bytes, where that is less than its cap.
+    /// Limit on what the work may write, in bytes, where it is lower than the cap.
     output_bytes: u64,
-    /// Whether the process has opened what its rules name, so that a directory may move.
+    /// Whether the process is confined: it has opened the paths of its Landlock rules, so that its
+    /// directories may be moved.
     confined: bool,
 }
 
 impl Assignment {
-    /// Of a host that works from its start.
+    /// For a host that works from its start.
     pub(super) fn at_once(work: &Path, output: &Path) -> Self {
         Self::new(work, output, Some(Instant::now()), false)
     }
 
-    /// Of a host that waits first.
+    /// For a host that waits for its work.
     pub(super) fn later(work: &Path, output: &Path) -> Self {
         Self::new(work, output, None, true)
     }
@@ -39,38 +40,38 @@ impl Assignment {
         Self(Mutex::new(State { written, since, waits, output_bytes: u64::MAX, confined: false }))
     }
 
-    /// Where the process writes.
+    /// The directories that the process writes to.
     pub(super) fn written(&self) -> [PathBuf; 2] {
         self.state().written.clone()
     }
 
-    /// Since when it works.
+    /// When the work began.
     pub(super) fn since(&self) -> Option<Instant> {
         self.state().since
     }
 
-    /// Since when a host that waited has had its work before it, being loaded since `loaded`.
+    /// Since when a waiting host that was loaded at `loaded` has had its work to do.
     pub(super) fn handed_over(&self, loaded: Option<Instant>) -> Option<Instant> {
         let state = self.state();
         state.since.filter(|_| state.waits).zip(loaded).map(|(since, loaded)| since.max(loaded))
     }
 
-    /// The directories were moved here.
+    /// Records that the directories were moved here.
     pub(super) fn moved(&self, work: &Path, output: &Path) {
         self.state().written = [work.to_owned(), output.to_owned()];
     }
 
-    /// Its work may write so much, in bytes.
+    /// Limits what the work may write, in bytes.
     pub(super) fn limit_output(&self, bytes: u64) {
         self.state().output_bytes = bytes;
     }
 
-    /// What its work may write, in bytes, where that is less than its cap.
+    /// Limit on what the work may write, in bytes, where it is lower than the cap.
     pub(super) fn output_bytes(&self) -> u64 {
         self.state().output_bytes
     }
 
-    /// The process is confined.
+    /// Records that the process is confined.
     pub(super) fn confined(&self) {
         self.state().confined = true;
     }
@@ -80,7 +81,7 @@ impl Assignment {
         self.state().confined
     }
 
-    /// Its work begins.
+    /// Records that the work begins.
     pub(super) fn go(&self) {
         self.state().since.get_or_insert_with(Instant::now);
     }

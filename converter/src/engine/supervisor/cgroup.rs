@@ -1,16 +1,14 @@
-//! A control group for one process, where the host lets us make one, and the
-//! kernel's word on who ran out of memory.
+//! A control group for one process, where the host allows it, and the kernel's count of OOM kills.
 //!
-//! Both versions of the interface are known, by their files (kernel documentation,
-//! `cgroup-v1/memory.rst` and `cgroup-v2.rst`). A group of version 2 that has
-//! processes of its own cannot hand controllers down, so that one works as a rule for
-//! the root of a container or of the machine only.
+//! Both cgroup versions are supported, by their files (kernel documentation, `cgroup-v1/memory.rst`
+//! and `cgroup-v2.rst`). In version 2 a group that contains processes cannot delegate controllers,
+//! so that version usually works only at the root of a container or of the machine.
 //!
-//! Moving another process makes the kernel wait for a moment in which no process is made
-//! and none ends, which takes milliseconds. A thread that moves itself does not wait. So,
-//! in version 1, the thread that starts the process goes into the group for as long as that
-//! takes, and the process begins its life there. Version 2 lets no thread into a group with
-//! limits of its own, and the process is moved.
+//! Moving another process makes the kernel wait until no process is being created or is exiting,
+//! which takes milliseconds. A thread that moves itself does not wait. In version 1, therefore, the
+//! thread that starts the process enters the group for the duration of the start, and the process
+//! is created in it. Version 2 does not let a thread enter a group with its own limits, so the
+//! process is moved.
 
 use super::process::Process;
 use cadmill_core::domain::limits::Caps;
@@ -19,34 +17,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Threads in the group. More than the watchdog allows, which tells of them.
+/// Limit on threads in the group. Higher than the watchdog's, so that the watchdog reports the
+/// excess.
 const MAX_PROCESSES: u64 = 1024;
 
-/// What the kernel itself keeps for a process, page tables and such, in bytes.
+/// Memory that the kernel itself uses for a process, such as page tables, in bytes.
 const OVERHEAD_BYTES: u64 = 128 << 20;
 
-/// Tells the groups of this process apart.
+/// Makes the group names of this process unique.
 static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// The group of one process.
 #[derive(Debug, Default)]
 pub(super) struct Cgroup {
-    /// Directories that were made, one a controller.
+    /// The directories created, one per controller.
     made: Vec<PathBuf>,
-    /// Where the kernel counts the processes that it took for want of memory.
+    /// The file in which the kernel counts OOM kills.
     counter: Option<PathBuf>,
-    /// What it had counted before.
+    /// The count before the process started.
     before: u64,
 }
 
 impl Cgroup {
-    /// Starts a process in a group of its own, or in none.
+    /// Starts a process in its own group, or in none.
     ///
-    /// The group's memory has room for the engine and all that it may write to memory:
-    /// it stops what the limit on private data and the watchdog do not see.
+    /// The group's memory limit covers the engine and everything that it may write to memory: it
+    /// catches what `RLIMIT_DATA` and the watchdog do not see.
     ///
     /// # Errors
-    /// Of `start`; and the system's, if this thread could not leave the group again.
+    /// Errors of `start`, and the operating system's if this thread could not leave the group
+    /// again.
     pub(super) fn start(
         caps: &Caps,
         start: impl FnOnce() -> io::Result<Process>,
@@ -69,7 +69,7 @@ impl Cgroup {
             let made = make(&parent.join(&name), &limits, |group| take(group, process.pid()));
             group.made.extend(made);
         }
-        // Where there is no group of its own, the count of ours will do.
+        // Without its own group, the counter of this process's group is used.
         let own = group.made.iter().find_map(|made| counter_of(made));
         let ours = || [parents.unified, parents.memory].iter().flatten().find_map(|p| counter_of(p));
         group.counter = own.or_else(ours);
@@ -77,7 +77,7 @@ impl Cgroup {
         Ok((group, process))
     }
 
-    /// Whether the process has a group with a limit of its own.
+    /// Whether the process has its own group with a limit.
     pub(super) fn is_own(&self) -> bool {
         !self.made.is_empty()
     }
@@ -86,7 +86,7 @@ impl Cgroup {
         self.counter.as_ref().and_then(|path| killed_in(&std::fs::read_to_string(path).ok()?)).unwrap_or(0)
     }
 
-    /// Whether the kernel took a process of the group for want of memory since the start.
+    /// Whether the kernel has OOM-killed a process of the group since the start.
     pub(super) fn has_run_out(&self) -> bool {
         self.count() > self.before
     }
@@ -102,13 +102,13 @@ impl Drop for Cgroup {
     }
 }
 
-/// Makes one with these limits, and has somebody join it. None where that cannot be.
+/// Creates a group with these limits and calls `join`. `None` if either fails.
 fn make(
     directory: &Path,
     limits: &[(&str, u64)],
     join: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Option<PathBuf> {
-    // One of the same number that a killed supervisor left is empty.
+    // A group with the same name, left by a killed supervisor, is empty.
     let _ = std::fs::remove_dir(directory);
     std::fs::create_dir(directory).ok()?;
     let joined = limits
@@ -121,13 +121,13 @@ fn make(
     joined.ok().map(|()| directory.to_owned())
 }
 
-/// Whether groups below this one of version 2 have limits on memory and on processes.
+/// Whether this group of version 2 delegates the memory and pids controllers to its children.
 fn hands_down(parent: &Path) -> bool {
     let controllers = std::fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
     ["memory", "pids"].iter().all(|wanted| controllers.split_whitespace().any(|there| there == *wanted))
 }
 
-/// Moves this thread into a group of version 1; those that it starts begin there.
+/// Moves this thread into a group of version 1; processes that it starts are created there.
 fn enter(group: &Path) -> io::Result<()> {
     std::fs::write(group.join("tasks"), "0")
 }
@@ -137,7 +137,7 @@ fn take(group: &Path, pid: Pid) -> io::Result<()> {
     std::fs::write(group.join("cgroup.procs"), pid.to_string())
 }
 
-/// The kernel takes a moment to see that the last process is gone.
+/// Retries, because the kernel takes a moment to see that the last process is gone.
 fn remove(directory: &Path) -> io::Result<()> {
     let mut result = std::fs::remove_dir(directory);
     for _ in 0..20 {
@@ -152,7 +152,7 @@ fn remove(directory: &Path) -> io::Result<()> {
     result
 }
 
-/// The file that counts, by version.
+/// The file with the OOM kill counter, for either version.
 fn counter_of(directory: &Path) -> Option<PathBuf> {
     ["memory.events", "memory.oom_control"]
         .iter()
@@ -165,7 +165,7 @@ fn killed_in(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
-/// The groups of this process, where groups below them can be made.
+/// The groups of this process below which groups can be created.
 #[derive(Debug, Default)]
 struct Parents {
     unified: Option<PathBuf>,
@@ -182,8 +182,8 @@ impl Parents {
     }
 }
 
-/// The directory of this process's group for a controller of version 1, or of
-/// version 2 when it is empty (cgroups(7), proc(5)).
+/// The directory of this process's group for a controller of version 1, or of version 2 if
+/// `controller` is empty (cgroups(7), proc(5)).
 fn group_of(controller: &str, groups: &str, mounts: &str) -> Option<PathBuf> {
     let path = groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -200,7 +200,7 @@ fn group_of(controller: &str, groups: &str, mounts: &str) -> Option<PathBuf> {
         };
         let mut fields = fields.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        // In a container the mount's root is often the group itself.
+        // In a container the root of the mount is often the group itself.
         let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
         matching.then(|| Path::new(point).join(below))
     })
@@ -210,7 +210,7 @@ fn group_of(controller: &str, groups: &str, mounts: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    /// The groups with limits that a process or thread is in, by version 1.
+    /// The groups of version 1 with limits that a process or thread is in.
     fn groups_of(who: &str) -> Vec<String> {
         let groups = std::fs::read_to_string(format!("/proc/{who}/cgroup")).unwrap();
         let limited = |line: &&str| line.contains(":memory:") || line.contains(":pids:");
@@ -230,7 +230,7 @@ mod tests {
             let entries = all.flat_map(|parent| std::fs::read_dir(parent).unwrap().flatten());
             entries.filter(|e| e.file_name().to_string_lossy().starts_with(&name)).count()
         };
-        // Other tests of this process have groups too, for a moment.
+        // Other tests of this process also have groups for a moment.
         let since = std::time::Instant::now();
         while left() > 0 {
             assert!(since.elapsed().as_secs() < 10, "a process that was not started leaves a group");

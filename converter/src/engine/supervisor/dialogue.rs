@@ -1,4 +1,4 @@
-//! What an engine host may say, and when: a pure state machine over its messages.
+//! The messages that an engine host may send, and when: a pure state machine.
 //!
 //! ```text
 //!   Silent --Confined--> Confined --Loading--> Loading --Loaded--> Loaded --Began--> Began
@@ -6,41 +6,41 @@
 //!                           +--------- Done ------+------------------+-----------------+--> Answered
 //! ```
 //!
-//! Before `Loading` every word is the host's own: it has run no code of a library. From
-//! then on any of them may be the library's, which finds the descriptor of the pipe and
-//! writes there what it likes. So whoever has to act for a failure other than the engine's
-//! makers is named before `Loading` only: that the host is not ready, that a library is
-//! missing, is not the pinned one, is of another version, was not built. What the host saw
-//! to be wrong with the files, without running them, is part of `Loading` itself, and a
-//! refusal of the linker that bears it out counts.
+//! Before `Loading` every message is the host's own: no code of a library has run. After that, a
+//! message may come from the library, which can find the descriptor of the pipe and write to it.
+//! Failures that blame the operator are therefore accepted before `Loading` only: the host is not
+//! ready; the library is missing, does not match its pin, has an unsupported version or was not
+//! built. What the host found wrong by reading the files, without running them, is part of
+//! `Loading` itself, and a linker error that confirms it is accepted.
 //!
-//! After it only what belongs to the work counts, at its time; all else is the engine's
-//! misbehaviour. A conversion that an engine claims for itself is one: its output is
-//! looked at when the process is dead, whoever said that it is there.
+//! After `Loading`, only messages that belong to the work are accepted, each in its phase; all
+//! others are misbehaviour of the engine. The library may forge `Converted`: the output is checked
+//! after the process is dead, whichever code sent the message.
 //!
-//! Notes of signal handlers come at any time. They mean nothing without the kernel's word.
+//! Messages of signal handlers may come at any time. They have no effect unless the kernel confirms
+//! them.
 
 use super::outcome::Outcome;
 use crate::engine::protocol::{Answer, Message, Task, Unavailable};
 
-/// Where the conversation stands.
+/// State of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing was said.
+    /// No message yet.
     Silent,
     /// The host has confined itself.
     Confined,
-    /// Code of the library may run.
+    /// Library code may be running.
     Loading,
     /// The library is loaded.
     Loaded,
-    /// A host that waited has its work.
+    /// A waiting host has its work.
     Began,
-    /// The answer is given.
+    /// The host has answered.
     Answered,
 }
 
-/// What the host was started for.
+/// The task that the host was started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
     Probe,
@@ -49,21 +49,21 @@ pub(super) enum Duty {
     Convert,
 }
 
-/// What the supervisor has done by the time of a message.
+/// What the supervisor has sent by the time of a message.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Told {
-    /// It has sent a host that waits its work.
+    /// It has sent the work to a waiting host.
     pub(super) work: bool,
-    /// It has told the host to stop.
+    /// It has sent a request to stop.
     pub(super) stop: bool,
 }
 
-/// Why a message was not accepted. The message changes nothing.
+/// Why a message was rejected. A rejected message does not change the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// No library had run: the host itself is not the one that belongs here.
+    /// No library code had run: the host binary is the wrong one.
     Host(String),
-    /// The library may have said it.
+    /// The message may come from the library.
     Engine(String),
 }
 
@@ -81,7 +81,7 @@ impl From<Refused> for Outcome {
 pub(super) struct Dialogue {
     duty: Duty,
     phase: Phase,
-    /// What the host saw to be wrong before the library ran.
+    /// Problems that the host found before library code ran.
     doubts: Vec<Unavailable>,
 }
 
@@ -96,10 +96,10 @@ impl Dialogue {
         Self { duty, phase: Phase::Silent, doubts: Vec::new() }
     }
 
-    /// Whether code of the library may have run.
+    /// Whether library code may have run.
     pub(super) fn is_tainted(&self) -> bool {
         !matches!(self.phase, Phase::Silent | Phase::Confined)
-            // A probe loads nothing, and says so last.
+            // A probe loads no library; `Probed` is its last message.
             && self.duty != Duty::Probe
     }
 
@@ -107,10 +107,10 @@ impl Dialogue {
         self.duty
     }
 
-    /// Hears a message.
+    /// Processes a message.
     ///
     /// # Errors
-    /// [`Refused`]: it must not be acted on, and the process ends.
+    /// [`Refused`]: the caller must ignore the message and end the process.
     pub(super) fn hear(&mut self, message: &Message, told: Told) -> Result<(), Refused> {
         let next = match message {
             Message::Dying { .. } | Message::Violation { .. } => return Ok(()),
@@ -134,7 +134,7 @@ impl Dialogue {
         Ok(())
     }
 
-    /// Bytes that are no message.
+    /// The rejection of bytes that are not a message.
     pub(super) fn junk(&self, what: &str) -> Refused {
         if self.is_tainted() { Refused::Engine(what.to_owned()) } else { Refused::Host(what.to_owned()) }
     }
@@ -157,10 +157,10 @@ impl Dialogue {
             (Phase::Loading, Answer::Unavailable { reason, .. }) => self.doubts.contains(reason),
             (Phase::Loading, Answer::OutOfMemory(_)) => true,
             (Phase::Loaded, Answer::Described { .. }) => self.duty == Duty::Describe,
-            // It has stopped waiting.
+            // The host has stopped waiting.
             (Phase::Loaded, Answer::Cancelled) if self.duty == Duty::Await => true,
             (Phase::Loaded | Phase::Began, Answer::Cancelled) => self.converts() && told.stop,
-            // The caller looks whether it says the same without the input.
+            // The caller checks whether the host answers the same without the input.
             (
                 Phase::Loaded | Phase::Began,
                 Answer::Converted { .. }
@@ -267,16 +267,16 @@ mod tests {
         Message::Done { answer, peak_memory_bytes: 0 }
     }
 
-    /// Who has to act for a failed answer, as the owner of the job is told.
+    /// The party at fault for a failed answer, as reported to the owner of the job.
     fn fault(answer: &Answer) -> Option<Fault> {
         let outcome = Outcome::Answered(answer.clone());
         crate::engine::failure::failure_of("x", outcome).err().map(|failure| failure.code.fault())
     }
 
     proptest! {
-        /// Whatever was said before: once a library may have run, no answer that is accepted
-        /// blames the system, but one that the host had foretold; and nobody's options, but
-        /// while it converts.
+        /// Whatever was sent before: once library code may have run, no accepted answer blames the
+        /// system unless the host had reported the problem in `Loading`, and none blames the
+        /// options except during a conversion.
         #[test]
         fn a_library_blames_no_operator(duty in duty(), said in prop::collection::vec((message(), told()), 0..12)) {
             let mut dialogue = dialogue(duty);
@@ -296,8 +296,8 @@ mod tests {
             }
         }
 
-        /// What is refused is the library's doing from the moment that it may have run, and
-        /// changes nothing.
+        /// Once library code may have run, a rejected message is attributed to the engine, and does
+        /// not change the state.
         #[test]
         fn refusals_blame_who_may_have_spoken(duty in duty(), said in prop::collection::vec((message(), told()), 0..12)) {
             let mut dialogue = dialogue(duty);
@@ -311,7 +311,7 @@ mod tests {
             }
         }
 
-        /// One answer, and nothing but notes after it.
+        /// There is one answer, and only messages of signal handlers are accepted after it.
         #[test]
         fn the_answer_is_the_last_word(duty in duty(), said in prop::collection::vec((message(), told()), 0..20)) {
             let mut dialogue = dialogue(duty);
@@ -325,7 +325,7 @@ mod tests {
         }
     }
 
-    /// Hears all of it, and tells the first refusal with its place.
+    /// Processes all messages, and returns the first rejection with its index.
     fn heard(duty: Duty, told: Told, said: &[Message]) -> Result<(), (usize, Refused)> {
         let mut dialogue = dialogue(duty);
         for (place, message) in said.iter().enumerate() {
@@ -406,7 +406,7 @@ mod tests {
             let waiting = [&start[..], &[loaded.clone(), forged.clone()]].concat();
             assert!(matches!(heard(Duty::Await, Told::default(), &waiting), Err((3, Refused::Engine(_)))));
         }
-        // It cannot take a job that it was not given, nor confine itself again.
+        // The host cannot accept a job that it was not given, nor confine itself twice.
         let began = [&start[..], &[loaded, Message::Began]].concat();
         assert!(matches!(heard(Duty::Await, Told::default(), &began), Err((3, Refused::Engine(_)))));
         let again = [&start[..], &[Message::Confined(Box::default())]].concat();

@@ -1,4 +1,4 @@
-//! How a dead process ended: a pure decision over what was seen of it.
+//! How a dead process ended: a pure function of what was observed.
 
 use super::observation::Seen;
 use super::outcome::{Cap, Outcome};
@@ -6,21 +6,21 @@ use crate::engine::protocol::Answer;
 use crate::linux::reap::Reaped;
 use cadmill_core::domain::limits::Caps;
 
-/// Linux numbers, the same on every architecture that cadmill is built for.
+/// Linux signal and error numbers, the same on every architecture that cadmill is built for.
 const SIGXFSZ: i32 = 25;
 const SIGSYS: i32 = 31;
 const SIGKILL: i32 = 9;
 const ENOMEM: i32 = 12;
 
-/// The order is the order of certainty: what we did ourselves, what the kernel
-/// says, what the process said.
+/// Ordered by certainty: what the supervisor did, what the kernel reports, what the process
+/// reported.
 pub(super) fn classify_exit(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outcome {
     if let Some(outcome) = &seen.killed {
         return outcome.clone();
     }
     if let Some(signal) = remains.signal {
-        // An answer before the crash does not count: the process went on after
-        // it and may have touched its output.
+        // An answer before the crash does not count: the process continued after it and may have
+        // changed its output.
         if signal == SIGXFSZ {
             return Outcome::Cap(Cap::Output { limit: caps.output_bytes, observed: caps.output_bytes });
         }
@@ -43,14 +43,14 @@ pub(super) fn classify_exit(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outco
         };
     }
     let exit = remains.exit.unwrap_or(-1);
-    // Whatever it answers: the cap was passed between two looks.
+    // Whatever the answer is: the cap was exceeded between two looks.
     if let Some(cap) = beyond(seen, caps).filter(|_| seen.answer.is_some()) {
         return Outcome::Cap(cap);
     }
     match &seen.answer {
         None => Outcome::NoAnswer { exit },
         Some(Answer::Cancelled) if seen.cancelled_at.is_some() => Outcome::Cancelled,
-        // A host that waits for work stops by itself when none is to come.
+        // A waiting host stops by itself when no work is to come.
         Some(Answer::Cancelled) => Outcome::Misbehaved("it stopped without a request".to_owned()),
         Some(Answer::OutOfMemory(_)) => {
             let observed = starved(seen, caps).unwrap_or(seen.peak_resident.max(seen.peak_data));
@@ -60,19 +60,19 @@ pub(super) fn classify_exit(seen: &Seen, remains: &Reaped, caps: &Caps) -> Outco
     }
 }
 
-/// The cap on memory, if the process is known to have held more, at whatever moment: by the
-/// last look, by the kernel's sum after its end, or by its own word.
+/// The cap on memory, if the process is known to have exceeded it at any time: by the last look, by
+/// the kernel's figure after its end, or by its own report.
 fn beyond(seen: &Seen, caps: &Caps) -> Option<Cap> {
     let (limit, observed) = (caps.memory_bytes, seen.peak_resident);
     (observed > limit).then_some(Cap::Memory { limit, observed })
 }
 
-/// Whether a crash is the end of an allocation that failed, and the private data
-/// that was seen then, in bytes.
+/// Whether a crash follows from a failed allocation; if so, the private data observed at that time,
+/// in bytes.
 fn starved(seen: &Seen, caps: &Caps) -> Option<u64> {
     let data = seen.dying.map_or(seen.peak_data, |d| d.data_bytes.max(seen.peak_data));
     let near = Caps::memory_is_near(caps.memory_bytes, data);
-    // One large request can fail far from the cap; errno tells.
+    // One large request can fail far below the cap; `errno` shows it.
     let refused = seen.dying.is_some_and(|d| d.errno == ENOMEM && d.signal != 0);
     (near || refused).then_some(data)
 }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(classify_exit(&seen(256 * MIB + 1), &exited, &caps()), beyond);
         assert_eq!(classify_exit(&seen(256 * MIB), &crashed, &caps()), Outcome::Crashed { signal: 11 });
         assert_eq!(classify_exit(&seen(256 * MIB + 1), &crashed, &caps()), beyond);
-        // A forbidden call tells more.
+        // A forbidden system call takes precedence.
         let violation = remains(None, Some(SIGSYS));
         assert_eq!(
             classify_exit(&seen(512 * MIB), &violation, &caps()),
@@ -172,7 +172,7 @@ mod tests {
         let killed = remains(None, Some(SIGSYS));
         assert_eq!(classify_exit(&seen, &killed, &caps()), Outcome::Violation { syscall: Some(41) });
         assert_eq!(classify_exit(&Seen::default(), &killed, &caps()), Outcome::Violation { syscall: None });
-        // Its word alone is nothing: a library can write it.
+        // The report alone has no effect: a library can write it.
         assert_eq!(classify_exit(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(Answer::Probed));
     }
 

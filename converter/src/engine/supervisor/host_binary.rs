@@ -1,4 +1,4 @@
-//! Finding the engine host's binary.
+//! Locates the engine host's binary.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ pub const HOST_VARIABLE: &str = "CADMILL_ENGINE_HOST";
 
 const HOST_NAME: &str = "cadmill-engine-host";
 
-/// The engine host: the binary that is named, or the one beside this program.
+/// The engine host: the binary at `named`, or the one beside this program.
 ///
 /// # Errors
-/// `infra.engine_host` when there is none.
+/// `infra.engine_host` if there is none.
 pub fn engine_host(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return if path.is_file() {
-            // It is started in another directory.
+            // The host is started in another directory, so the path must be absolute.
             std::path::absolute(path).map_err(|e| Failure::io("finding the engine host", &e))
         } else {
             let message = format!("{HOST_VARIABLE} names {}, which is not a file", path.display());

@@ -1,17 +1,16 @@
 //! The supervisor: one engine process from start to death.
 //!
-//! Owns the caps (wall time, memory, output, messages), cancellation, and the
-//! judgement of how the process ended. Whatever the engine does, [`Supervisor::run`]
-//! returns within the time cap plus a moment, and the process group is dead then.
+//! Enforces the caps (wall time, memory, output, messages) and cancellation, and classifies how the
+//! process ended. Whatever the engine does, [`Supervisor::run`] returns within the time cap plus a
+//! moment, and the process group is dead by then.
 //!
-//! The process has what the host allows, a control group and a user id of its own, before
-//! it reads its request; what it says of its confinement is held against
-//! the minimum.
+//! The process is in its own control group and has its own user id, where the host allows it,
+//! before it reads its request. The confinement that it reports is compared with the minimum.
 //!
-//! It waits in one `poll` for messages, noise and the end of the process, and
-//! wakes every 20 to 50 ms to look at the caps. Its memory does not depend on what the
-//! engine says. It makes no thread, but for a host that is started ahead of its work
-//! ([`WarmHost`]), whose thread does the same.
+//! The supervisor waits in one `poll` for messages, noise and the end of the process, and wakes
+//! every 20 to 50 ms to check the caps. Its memory use does not depend on what the engine sends. It
+//! creates no thread, except for a host that is started ahead of its work ([`WarmHost`]), whose
+//! thread does the same.
 
 mod assignment;
 mod cgroup;
@@ -56,30 +55,30 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts hosts from this binary, and asks of them the default [`Level`].
+    /// Starts hosts from this binary, with the default [`Level`] as the minimum.
     pub fn new(host: PathBuf) -> Self {
         Self { host, minimum: Level::default(), pins: PinCache::default() }
     }
 
-    /// The same, asking for another level.
+    /// The same supervisor with another minimum level.
     #[must_use]
     pub fn requiring(self, minimum: Level) -> Self {
         Self { minimum, ..self }
     }
 
-    /// The least level that hosts must reach.
+    /// The minimum level that hosts must reach.
     pub fn minimum(&self) -> Level {
         self.minimum
     }
 
     /// Runs one request to its end.
     ///
-    /// `work` is the directory that the host starts in and puts temporaries into,
-    /// `output` the one for results; the size of both together is capped. `events` is called on this
+    /// `work` is the directory that the host starts in and uses for temporary files, `output` is
+    /// the directory for results; the size of both together is capped. `events` is called on this
     /// thread. The kernel ends the host when the calling *thread* ends.
     ///
     /// # Errors
-    /// When the host cannot be started, or the system refuses to watch it.
+    /// If the host cannot be started, or a system call for watching it fails.
     pub fn run(
         &self,
         request: &EngineRequest,
@@ -96,7 +95,7 @@ impl Supervisor {
         watch.reap()
     }
 
-    /// The request, with what the supervisor knows of the process and the library.
+    /// Adds to the request what the supervisor knows of the process and the library.
     fn completed(&self, mut request: EngineRequest, confinement: Confinement) -> EngineRequest {
         let library = &mut request.library;
         library.seal = match (&library.path, &library.sha256) {
@@ -106,7 +105,7 @@ impl Supervisor {
         EngineRequest { confinement, ..request }
     }
 
-    /// Starts the process, which waits for its request and does nothing until then.
+    /// Starts the process, which does nothing until it receives its request.
     fn begin<'a>(
         &self,
         request: &EngineRequest,

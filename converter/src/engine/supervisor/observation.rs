@@ -1,34 +1,34 @@
-//! What was observed of a process, for the judgement of its end.
+//! What was observed of a process, for classifying its end.
 
 use super::outcome::{Identity, Outcome};
 use crate::engine::confinement::InForce;
 use crate::engine::protocol::Answer;
 use std::time::Instant;
 
-/// What was observed of a process, for the judgement.
+/// What was observed of a process.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) answer: Option<Answer>,
     pub(super) dying: Option<Dying>,
     pub(super) violation: Option<i64>,
     pub(super) confinement: Option<InForce>,
-    /// The kernel took it for want of memory.
+    /// The kernel OOM-killed it.
     pub(super) out_of_memory: bool,
-    /// Why we killed it.
+    /// Why the supervisor killed it.
     pub(super) killed: Option<Outcome>,
     pub(super) cancelled_at: Option<Instant>,
     pub(super) identity: Option<Identity>,
     pub(super) loaded_at: Option<Instant>,
-    /// It waited, and has got its conversion.
+    /// It waited, and has received its conversion.
     pub(super) began: bool,
     pub(super) warnings: Vec<String>,
     pub(super) noise_bytes: u64,
     pub(super) message_bytes: u64,
     pub(super) peak_resident: u64,
     pub(super) peak_data: u64,
-    /// Memory that it held at the last look.
+    /// Memory held at the last look.
     pub(super) taken: u64,
-    /// Its first thread had ended at the last look, and others had not.
+    /// At the last look its first thread had ended and other threads had not.
     pub(super) leaderless: bool,
 }
 

@@ -1,13 +1,13 @@
 //! A host that is started ahead of its conversion: confined, with its library loaded, and
 //! for one conversion only.
 //!
-//! It has a thread of its own, which watches it from its start to its end, because the
-//! kernel ends a host with the thread that started it. Whoever has the work sends it past
-//! that thread, which hears of it with the host's next message.
+//! The host has its own thread in the supervisor, which watches it from start to end, because the
+//! kernel ends a host together with the thread that started it. The job sends its work to the host
+//! directly, not through that thread, which learns of it from the host's next message.
 //!
-//! A host that dies or hangs before it has begun is no failure of the job: [`WarmHost::convert`]
-//! gives no report then, and the job starts a host in the usual way. That the engine cannot
-//! be loaded is one: the next host would say the same. Dropping the value kills the host and
+//! A host that dies or hangs before it has begun does not fail the job: [`WarmHost::convert`] then
+//! returns no report, and the job starts a host in the usual way. An engine that cannot be loaded
+//! does fail it, because the next host would report the same. Dropping the value kills the host and
 //! waits for its end.
 
 use super::assignment::Assignment;
@@ -27,24 +27,24 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Events that are kept for one who does not listen. What comes on top is lost; the report
-/// has what matters.
+/// Number of events buffered while the job does not read them. Further events are dropped; the
+/// report contains what matters.
 const EVENTS: usize = 256;
 
-/// How often the wish to cancel is passed on.
+/// How often a request to cancel is passed on.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How long a job waits for a host that was started for it to be confined, before it starts
-/// another: on a quiet machine it takes milliseconds.
+/// How long a job waits for the confinement of a host that was started for it, before it starts
+/// another. On an idle machine it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a host that waited was of no use to its job, which it had not begun.
+/// Why a warm host could not take its job. The host had not begun it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandoffError {
-    /// It was dead, or died before it had read what it was to do.
+    /// The host was dead, or died before it had read the job.
     #[error("a warm engine host exited before its job")]
     Ended,
-    /// It did not read it within seconds, and was killed.
+    /// The host did not read the job within seconds, and was killed.
     #[error("a warm engine host did not accept its job and was killed")]
     TimedOut,
 }
@@ -59,14 +59,14 @@ pub struct WarmHost {
     thread: Option<JoinHandle<io::Result<ProcessReport>>>,
 }
 
-/// What the thread tells of the process that it has started.
+/// What the thread passes to the owner of the process that it started.
 struct HostControl {
     commands: File,
     handle: OwnedFd,
     own_uid: Option<u32>,
 }
 
-/// What the thread works with.
+/// The thread's arguments.
 struct HostThread {
     supervisor: Supervisor,
     request: EngineRequest,
@@ -127,7 +127,7 @@ impl HostThread {
         let (commands, handle) = watch.control()?;
         let control = HostControl { commands: File::from(commands), handle, own_uid: confinement.own_uid };
         watch.send(&Command::Run(Box::new(self.supervisor.completed(self.request, confinement))))?;
-        // One who does not wait for it any more lets the host be killed at once.
+        // If the receiver is gone, the host is killed at once.
         if started.send(control).is_ok() {
             watch.until_death(&self.cancel)?;
         }
@@ -136,14 +136,14 @@ impl HostThread {
 }
 
 impl ProcessReport {
-    /// Whether it tells that the engine cannot be loaded: every other host of it would end
-    /// in the same way. A crash, or an end without a word, may be chance.
+    /// Whether the report says that the engine cannot be loaded: every other host of it would end
+    /// in the same way. A crash, or an exit without an answer, may be transient.
     fn cannot_load(&self, time: Duration) -> bool {
         self.identity.is_none()
             && match &self.outcome {
                 Outcome::Answered(answer) => *answer != Answer::Cancelled,
                 Outcome::Violation { .. } | Outcome::TooWeak { .. } | Outcome::Misbehaved(_) => true,
-                // Not that it waited too long.
+                // Waiting for too long is not a failure to load.
                 Outcome::Cap(Cap::Time { limit, .. }) => *limit == time,
                 Outcome::Cap(_) => true,
                 Outcome::OutOfMemory { .. }
@@ -156,18 +156,19 @@ impl ProcessReport {
 }
 
 impl WarmHost {
-    /// The caps that it was started with. They cannot be changed.
+    /// The caps that the host was started with. They cannot be changed.
     pub fn caps(&self) -> &Caps {
         &self.caps
     }
 
-    /// Whether the process still is there.
+    /// Whether the process still runs.
     pub fn is_alive(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Waits until it is confined: from then on it names none of its directories by a path,
-    /// so that they may move. False when it has ended, or was not confined within seconds.
+    /// Waits until the host is confined: from then on it refers to none of its directories by path,
+    /// so that they may be moved. Returns false if the host has ended, or was not confined within
+    /// seconds.
     pub fn is_settled(&self) -> bool {
         let until = Instant::now() + PATIENCE;
         while self.is_alive() && Instant::now() < until {
@@ -179,12 +180,13 @@ impl WarmHost {
         false
     }
 
-    /// Its work may write so much, in bytes, if that is less than its cap.
+    /// Limits what the work may write, in bytes, if that is lower than its cap.
     pub fn limit_output(&self, bytes: u64) {
         self.assignment.limit_output(bytes);
     }
 
-    /// Its directories were moved here. Only for one that [is settled](Self::is_settled).
+    /// Records that the host's directories were moved here. Call it only if the host [is
+    /// settled](Self::is_settled).
     pub fn moved(&self, work: &Path, output: &Path) {
         self.assignment.moved(work, output);
     }
@@ -192,8 +194,8 @@ impl WarmHost {
     /// Converts and ends.
     ///
     /// # Errors
-    /// [`HandoffError`]: the host had not begun, and knew nothing of the job. Another one may do
-    /// better; where it would not, as when the engine cannot be loaded, the report says so.
+    /// [`HandoffError`]: the host had not begun, and knew nothing of the job. Another host may
+    /// succeed; where it would not, as when the engine cannot be loaded, the report says so.
     pub fn convert(
         mut self,
         task: &Task,
@@ -202,7 +204,7 @@ impl WarmHost {
     ) -> Result<ProcessReport, HandoffError> {
         if let Err(error) = self.send(task) {
             tracing::debug!(error = %error, "could not send the job to a warm engine host");
-            // It has died, or must not wait for what does not come.
+            // The host has died, or must not go on waiting for work that does not come.
             let _ = pidfd_send_signal(&self.control.handle, Signal::KILL);
         }
         loop {
@@ -224,7 +226,7 @@ impl WarmHost {
         }
     }
 
-    /// Why the engine cannot be loaded, if this host has ended of that.
+    /// Why the engine cannot be loaded, if the host ended for that reason.
     pub fn unable(mut self) -> Option<Outcome> {
         let time = self.caps.time;
         let report = if self.is_alive() { None } else { self.join() };
@@ -240,7 +242,7 @@ impl WarmHost {
             return Err(io::ErrorKind::NotConnected.into());
         }
         if let (Some(id), Task::Convert { input_dir, .. }) = (self.control.own_uid, task) {
-            // The directory is the host's since its start; the files came later.
+            // The host has owned the directory since its start; the files were added later.
             uid::hand_over(input_dir, id)?;
         }
         self.assignment.go();
@@ -251,7 +253,7 @@ impl WarmHost {
 impl Drop for WarmHost {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // The thread sees the end, and kills what else there is in the process group.
+            // The thread sees the end, and kills the rest of the process group.
             let _ = pidfd_send_signal(&self.control.handle, Signal::KILL);
             let _ = thread.join();
         }

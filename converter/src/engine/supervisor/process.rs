@@ -1,9 +1,9 @@
 //! The engine host as a process: started, watched, killed with its group, reaped.
 //!
-//! It is started by `std` without `pre_exec`, so that the C library can use
-//! `posix_spawn`: a fork would copy the page tables of a parent that may be
-//! large. It leads a process group of its own; the group is killed while its
-//! leader is still in the process table, so that its number cannot be another's.
+//! The host is started by `std` without `pre_exec`, so that the C library can use `posix_spawn`: a
+//! fork would copy the page tables of a parent that may be large. The host leads its own process
+//! group. The group is killed while its leader is still in the process table, so that the group id
+//! cannot have been reused.
 
 use crate::engine::frame;
 use crate::engine::protocol::Command;
@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
-/// A host that runs, or is dead and not yet reaped. Dropping it kills and reaps it.
+/// A host that is running, or dead and not yet reaped. Dropping it kills and reaps the process.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
@@ -31,7 +31,7 @@ pub(super) struct Process {
     reaped: bool,
 }
 
-/// What [`Process::wait`] woke up for.
+/// Why [`Process::wait`] returned.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Ready {
     pub(super) messages: bool,
@@ -40,7 +40,7 @@ pub(super) struct Ready {
 }
 
 impl Process {
-    /// Starts it in `work`, which it also gets as the place for temporaries, by the path
+    /// Starts the host in `work`, which is also its directory for temporary files, by the path
     /// `temporaries`.
     pub(super) fn start(host: &Path, work: &Path, temporaries: &Path) -> io::Result<Self> {
         let mut command = std::process::Command::new(host);
@@ -59,7 +59,7 @@ impl Process {
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty());
         let (Ok(handle), (Some(commands), Some(messages), Some(noise))) = (handle, pipes) else {
-            // Without the handle its end cannot be seen: end it now.
+            // Without the handle its end cannot be observed: end it now.
             let _ = child.kill();
             let _ = child.wait();
             return Err(io::Error::other("the engine host cannot be watched"));
@@ -74,7 +74,7 @@ impl Process {
             noise: Some(noise),
             reaped: false,
         };
-        // The loop reads what is there and never waits for one pipe.
+        // The loop reads what is available and never blocks on one pipe.
         if let (Some(messages), Some(noise)) = (&process.messages, &process.noise) {
             rustix::io::ioctl_fionbio(messages, true)?;
             rustix::io::ioctl_fionbio(noise, true)?;
@@ -86,7 +86,7 @@ impl Process {
         self.pid
     }
 
-    /// Another end of the pipe of commands, and another handle of the process.
+    /// Duplicates of the write end of the command pipe and of the process handle.
     pub(super) fn control(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         Ok((self.commands.as_fd().try_clone_to_owned()?, self.handle.try_clone()?))
     }
@@ -96,17 +96,17 @@ impl Process {
         self.started
     }
 
-    /// Sends a command. A frame fits the empty pipe, so this does not block for
-    /// the first; later ones are a few bytes.
+    /// Sends a command. The first frame fits the empty pipe, so this does not block; later frames
+    /// are a few bytes.
     pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
         match frame::send(&mut self.commands, command) {
-            // A host that died before it read is judged by its end.
+            // A host that died before it read the command is classified by its exit.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.and_then(|()| self.commands.flush()),
         }
     }
 
-    /// Waits for something to happen, at most this long.
+    /// Waits for an event, at most for `timeout`.
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<Ready> {
         let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
         let mut fds = vec![PollFd::new(&self.handle, PollFlags::IN)];
@@ -130,12 +130,12 @@ impl Process {
         })
     }
 
-    /// Reads what is there of the messages; closes them at their end.
+    /// Reads the available bytes of messages; closes the pipe at its end.
     pub(super) fn read_messages(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         read_available(&mut self.messages, buffer)
     }
 
-    /// Reads what is there of the noise; closes it at its end.
+    /// Reads the available bytes of noise; closes the pipe at its end.
     pub(super) fn read_noise(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         read_available(&mut self.noise, buffer)
     }
@@ -144,35 +144,34 @@ impl Process {
         self.messages = None;
     }
 
-    /// Whether bytes of messages wait to be read.
+    /// Whether unread bytes of messages are available.
     pub(super) fn has_messages(&self) -> io::Result<bool> {
         let Some(messages) = &self.messages else { return Ok(false) };
         Ok(rustix::io::ioctl_fionread(messages)? > 0)
     }
 
-    /// Kills the process and every process of its group.
+    /// Kills the process and every process in its group.
     pub(super) fn kill_group(&self) -> io::Result<()> {
         self.signal_group(Signal::KILL)
     }
 
-    /// Stops the group for a moment, in which nothing new is begun. [`Process::go_on`] must
-    /// follow.
+    /// Stops the group for a moment, so that it starts nothing new. [`Process::go_on`] must follow.
     pub(super) fn stop_group(&self) -> io::Result<()> {
         self.signal_group(Signal::STOP)
     }
 
-    /// Lets a group that was stopped go on.
+    /// Lets a stopped group continue.
     pub(super) fn go_on(&self) -> io::Result<()> {
         self.signal_group(Signal::CONT)
     }
 
-    /// Lets everything else have its turn before the group. What is near a cap that is held by
-    /// looking must not keep from its turn who looks.
+    /// Lowers the priority of the group below everything else. When the engine is near a cap that
+    /// is enforced by sampling, it must not take the processor from the thread that samples.
     ///
-    /// A worker that is root without CAP_SYS_NICE may not do that to an engine of another user
-    /// id: the group stays as nice as it made itself.
+    /// A worker that runs as root without `CAP_SYS_NICE` may not do that to an engine with another
+    /// user id: the group then keeps the niceness that it gave itself.
     pub(super) fn hold_back(&self) {
-        /// The most that setpriority(2) knows.
+        /// The largest value that setpriority(2) accepts.
         const NICEST: i32 = 19;
         let _ = rustix::process::setpriority_pgrp(Some(self.pid), NICEST);
     }
@@ -180,7 +179,7 @@ impl Process {
     fn signal_group(&self, signal: Signal) -> io::Result<()> {
         debug_assert!(!self.reaped, "the number of a reaped process may be another's");
         match rustix::process::kill_process_group(self.pid, signal) {
-            // Nobody is left.
+            // No process is left in the group.
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }

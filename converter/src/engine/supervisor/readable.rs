@@ -1,5 +1,5 @@
-//! Whether what a dead engine left can be read: it chose the modes and names itself, and a
-//! file that nobody can open is its doing and not the machine's.
+//! Whether the output of a dead engine can be read. The engine chooses modes and names, so a file
+//! that cannot be opened is the fault of the engine and not of the machine.
 
 use crate::engine::sandbox::unlink_guard::is_removed;
 use crate::workspace::usage::LONG_PATH;
@@ -7,18 +7,18 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use std::io;
 use std::path::Path;
 
-/// What keeps the output from being read by a user without privileges, if anything does.
-/// Root could read it all the same: the outcome does not depend on who the worker is.
+/// What prevents a user without privileges from reading the output, if anything does. Root could
+/// read it anyway: the outcome does not depend on the worker's user.
 ///
 /// # Errors
-/// The system's, for the directory itself.
+/// The operating system's, for the directory itself.
 pub(super) fn obstacle(directory: &Path) -> io::Result<Option<&'static str>> {
     const DIRECTORY: OFlags =
         OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     let top = rustix::fs::open(directory, DIRECTORY, Mode::empty())?;
     let mut pending: Vec<Vec<u8>> = vec![b".".to_vec()];
     while let Some(path) = pending.pop() {
-        // Each was looked at before it was put here: what fails now is its name.
+        // Its mode was checked before it was added here: what fails now is the name.
         let Ok(opened) = rustix::fs::openat(&top, path.as_slice(), DIRECTORY, Mode::empty()) else {
             return Ok(Some("a directory that cannot be opened"));
         };

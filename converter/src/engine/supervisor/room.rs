@@ -1,12 +1,12 @@
-//! How much of its room a process has used, and when to look again.
+//! How much of its allowance for output a process has used, and when to look again.
 //!
-//! A walk of what it wrote is exact and costs milliseconds where there are many files. In
-//! between, the file system tells in a microsecond how much it holds; when its growth could
-//! be the rest of the room, a walk is due at once. So the looks come the faster the less room
-//! is left: what can be written between two of them is less than the slack of a cap.
+//! Walking the directories is exact and takes milliseconds if there are many files. In between, the
+//! file system reports in a microsecond how much it holds; if its growth could use up the
+//! allowance, a walk is due at once. The less is left, the more often this is checked: what can be
+//! written between two looks is less than the slack of a cap.
 //!
-//! The growth may be that of others, so a walk decides. The process is stopped meanwhile: it
-//! could move its directories about, or write on while its files are counted.
+//! The growth may come from other processes, so a walk decides. The process is stopped during it:
+//! it could move its directories, or write while its files are counted.
 
 use super::outcome::Cap;
 use super::process::Process;
@@ -17,34 +17,35 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a process can write to memory and make there in a second, on fast machines.
+/// What a process can write to memory, and how many files it can create, in a second on fast
+/// machines.
 const BYTES_PER_SECOND: u64 = 4 << 30;
 const ENTRIES_PER_SECOND: u64 = 500_000;
 
-/// The shortest time between two looks, and the longest.
+/// The shortest and the longest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// Bytes of room below which the process comes last among those that want a processor.
+/// Bytes left below which the process gets the lowest priority.
 const LITTLE: u64 = 128 << 20;
 
-/// When to look again at what `left` bytes are left of, in a cap that is held by looking.
+/// The time until the next look, if `left` bytes are left of a cap that is enforced by sampling.
 pub(super) fn pause_for(left: u64) -> Duration {
     Duration::from_secs_f64(left as f64 / BYTES_PER_SECOND as f64).clamp(SHORTEST, LONGEST)
 }
 
-/// The room of one process.
+/// The output allowance of one process.
 #[derive(Debug)]
 pub(super) struct Room {
     bounds: Bounds,
-    /// Where the latest walk went.
+    /// The directories of the latest walk.
     directories: [PathBuf; 2],
-    /// One of them, to ask its file system.
+    /// One of them, opened for fstatfs(2).
     file_system: Option<File>,
     /// What the latest walk found, and what the file system held before it.
     found: Written,
     held: Held,
-    /// What it may be by now.
+    /// Upper bound of what may have been written by now.
     could_be: Written,
 }
 
@@ -60,12 +61,12 @@ impl Room {
         }
     }
 
-    /// It may be less than was said.
+    /// Lowers the allowance, if `bytes` is less.
     pub(super) fn limit(&mut self, bytes: u64) {
         self.bounds.bytes = self.bounds.bytes.min(bytes);
     }
 
-    /// When to glance again, from now.
+    /// The time until the next glance.
     pub(super) fn pause(&self) -> Duration {
         let entries = self.bounds.entries.saturating_sub(self.could_be.entries);
         let entries = Duration::from_secs_f64(entries as f64 / ENTRIES_PER_SECOND as f64);
@@ -73,10 +74,10 @@ impl Room {
         entries.clamp(SHORTEST, LONGEST).min(pause_for(bytes))
     }
 
-    /// Asks the file system, and walks when it has grown by as much as is left.
+    /// Queries the file system, and walks if it has grown by as much as is left.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the underlying system calls.
     pub(super) fn glance(
         &mut self,
         directories: &[PathBuf; 2],
@@ -93,7 +94,7 @@ impl Room {
         }
         process.stop_group()?;
         let cap = self.count(directories, &|_| false);
-        // One that is to be killed stays as it is until then.
+        // A process that is to be killed stays stopped until then.
         if !matches!(cap, Ok(Some(_))) {
             process.go_on()?;
         }
@@ -103,7 +104,7 @@ impl Room {
     /// Glances, and walks in any case.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the underlying system calls.
     pub(super) fn walk(&mut self, directories: &[PathBuf; 2], process: &Process) -> io::Result<Option<Cap>> {
         let (found, bounds) = (self.found, self.bounds);
         let is_beyond = |come: Held| {
@@ -117,22 +118,22 @@ impl Room {
         if cap.is_none() { self.glance(directories, process) } else { Ok(cap) }
     }
 
-    /// Walks once more, when nobody writes any more.
+    /// Walks once more, after all writers are dead.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the underlying system calls.
     pub(super) fn last_walk(&mut self, directories: &[PathBuf; 2]) -> io::Result<Option<Cap>> {
         self.count(directories, &|_| false)
     }
 
-    /// What has come since the latest walk, whoever made it.
+    /// Growth of the file system since the latest walk, by any process.
     fn come(&self) -> io::Result<Held> {
         let now = self.file_system.as_ref().map(Held::by).transpose()?;
         Ok(now.map(|now| now.since(&self.held)).unwrap_or_default())
     }
 
-    /// Walks, and tells the cap that is exceeded. It is given up when `is_enough` says so of
-    /// what has come meanwhile, and then it counts as not begun.
+    /// Walks, and returns the cap that is exceeded. The walk is abandoned if `is_enough` returns
+    /// true for the growth since it began, and has no effect then.
     fn count(
         &mut self,
         directories: &[PathBuf; 2],
@@ -143,7 +144,7 @@ impl Room {
             self.directories.clone_from(directories);
             self.held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
         }
-        // Before the walk: what comes meanwhile counts twice rather than not at all.
+        // Taken before the walk: what is written during it counts twice rather than not at all.
         let held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
         let given_up = std::cell::Cell::new(false);
         let enough = || -> io::Result<bool> {

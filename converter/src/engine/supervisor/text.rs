@@ -1,12 +1,12 @@
-//! Text that comes from the engine process, made fit to be shown.
+//! Text from the engine process, cleaned for display.
 
-/// Longest line that is shown, in characters.
+/// Longest line displayed, in characters.
 const MAX_CHARS: usize = 400;
 
-/// The text without control characters, at most 400 characters of it.
+/// Returns the text without control characters, at most 400 characters of it.
 ///
-/// The text may be an attacker's: escape sequences would act on the terminal
-/// that shows it, and line breaks would forge lines of a log.
+/// The text may come from an attacker: escape sequences would act on the terminal that displays it,
+/// and line breaks would forge lines of a log.
 pub fn clean(text: &str) -> String {
     let mut cleaned: String = text
         .chars()
@@ -19,7 +19,7 @@ pub fn clean(text: &str) -> String {
     cleaned.trim().to_owned()
 }
 
-/// Characters that reorder or hide what stands beside them (Unicode bidi controls).
+/// Characters that reorder or hide the text around them (Unicode bidi controls).
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -1,9 +1,9 @@
-//! A user id for one process: its directories are given to it, and nothing else is.
+//! A user id for one process, which owns that process's directories and nothing else.
 //!
-//! The id is a fixed number plus the process's id, so no two processes have the same
-//! at a time. It is used where this process may give files away, where all that the
-//! job reads and writes lies in the workspace, and where the way there is open to
-//! others. A job that reads the user's own files keeps the user's id.
+//! The id is a fixed number plus the process id, so no two processes have the same id at a time. It
+//! is used only if this process may change the owner of files, everything that the job reads and
+//! writes is in the workspace, and other users may traverse the directories above it. A job that
+//! reads the user's own files keeps the user's id.
 
 use crate::engine::protocol::EngineRequest;
 use rustix::fs::{Gid, Uid};
@@ -13,15 +13,15 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// What process ids are added to. Beyond the ids that people, services and the ranges
-/// of container engines have.
+/// Offset added to process ids. It is above the ids of people and services and the ranges of
+/// container engines.
 const FIRST: u32 = 0x6CAD_0000;
 
-/// Gives the job's directories to a user of the process's own. The answer is the id,
-/// or nothing where that is not possible.
+/// Changes the owner of the job's directories to the process's own user id. Returns the id, or
+/// `None` where that is not possible.
 ///
 /// # Errors
-/// The system's, when giving away began and did not end.
+/// The operating system's, if changing the owners failed midway.
 pub(super) fn chown(
     pid: Pid,
     request: &EngineRequest,
@@ -37,7 +37,7 @@ pub(super) fn chown(
         return Ok(None);
     }
     let id = FIRST + pid.as_raw_nonzero().get().unsigned_abs();
-    // The directories below are private to their owners; this one is only on the way.
+    // The directories below are private to their owners; this one is only traversed.
     std::fs::set_permissions(workspace, std::fs::Permissions::from_mode(0o711))?;
     for directory in [Some(work), Some(output), input].into_iter().flatten() {
         hand_over(directory, id)?;
@@ -45,25 +45,25 @@ pub(super) fn chown(
     Ok(Some(id))
 }
 
-/// Whether this process may change owners and ids.
+/// Whether this process may change owners and user ids.
 fn may_give() -> bool {
     let needed = CapabilitySet::CHOWN | CapabilitySet::SETUID | CapabilitySet::SETGID;
-    // To look into what was given away, and to remove it.
+    // To read the files after the change of owner, and to remove them.
     let needed = needed | CapabilitySet::DAC_OVERRIDE;
     rustix::thread::capabilities(None).is_ok_and(|held| held.effective.contains(needed))
 }
 
-/// Whether everybody may enter the directory and each above it.
+/// Whether every user may traverse the directory and each one above it.
 fn is_open(directory: &Path) -> bool {
     directory.ancestors().all(|path| path.metadata().is_ok_and(|m| m.mode() & 0o001 != 0))
 }
 
-/// Whether everybody may read the file.
+/// Whether every user may read the file.
 fn is_readable(file: &Path) -> bool {
     file.metadata().is_ok_and(|m| m.mode() & 0o004 != 0) && file.parent().is_some_and(is_open)
 }
 
-/// Gives a directory away with all in it. Links are given away themselves.
+/// Changes the owner of a directory and of everything in it. Symbolic links are not followed.
 pub(super) fn hand_over(directory: &Path, id: u32) -> io::Result<()> {
     let owner = (Uid::from_raw(id), Gid::from_raw(id));
     let mut pending = vec![directory.to_owned()];

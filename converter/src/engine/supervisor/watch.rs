@@ -1,4 +1,4 @@
-//! Watching one process until it is dead and buried: what it says, what it uses.
+//! Watches one process until it is reaped: its messages and its use of resources.
 
 use super::assignment::Assignment;
 use super::cgroup::Cgroup;
@@ -22,10 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the caps are looked at: at first, when most that goes wrong goes
-/// wrong at once, and later, when looking has its price. A host that waits does nothing.
-/// The closer to the cap on memory, the more often: what the kernel does not hold is held by
-/// looking.
+/// How often the caps are checked: often at first, when most failures occur, and less often later,
+/// to save cost. A waiting host does nothing. The closer to the cap on memory, the more often: what
+/// the kernel does not limit is limited by sampling.
 fn tick(working: Option<Duration>, taken: u64, cap: u64) -> Duration {
     let near = |parts: u64| taken >= cap / 4 * parts;
     Duration::from_millis(match working {
@@ -36,21 +35,21 @@ fn tick(working: Option<Duration>, taken: u64, cap: u64) -> Duration {
     })
 }
 
-/// How long a host may wait for its conversion. Another takes its place then.
+/// How long a host may wait for its conversion. It is replaced after that.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// How long a host that waits, loaded, may take to read its conversion and say so: a
-/// matter of a moment, even on a busy machine. One that hangs is killed then, and the job
-/// has lost these seconds and not its whole time.
+/// How long a waiting host, loaded, may take to read its conversion and confirm it: a moment even
+/// on a busy machine. A host that hangs is killed after that, so that the job loses these seconds
+/// and not its whole time.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// How long a cancelled engine may take to stop by itself.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Warnings that are kept for the report.
+/// Number of warnings kept for the report.
 const MAX_WARNINGS: usize = 20;
 
-/// Threads that an engine may have.
+/// Number of threads that an engine may have.
 const MAX_THREADS: u64 = 256;
 
 pub(super) struct Watch<'a> {
@@ -58,7 +57,7 @@ pub(super) struct Watch<'a> {
     assignment: Arc<Assignment>,
     minimum: Level,
     started: Instant,
-    /// Largest resident set of this process when it had started the other.
+    /// Largest resident set of this process at the time it started the engine.
     own_peak: u64,
     process: Process,
     group: Cgroup,
@@ -99,7 +98,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Another end of the pipe of commands, and another handle of the process.
+    /// Duplicates of the write end of the command pipe and of the process handle.
     pub(super) fn control(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         self.process.control()
     }
@@ -132,7 +131,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// By what is known now: a host that waited may have begun meanwhile.
+    /// Computed from the current state: a waiting host may have begun since.
     fn next_look(&self, last: Option<Instant>) -> Instant {
         last.map_or(self.started, |last| {
             let working = self.assignment.since().map(|since| last.saturating_duration_since(since));
@@ -140,7 +139,7 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// A host that waits for its work writes nothing yet, and one that was killed no more.
+    /// A waiting host has not written anything yet, and a killed host writes nothing more.
     fn until_glance(&self) -> Duration {
         if self.assignment.since().is_none() || self.seen.killed.is_some() {
             return MAX_WAIT;
@@ -149,7 +148,7 @@ impl<'a> Watch<'a> {
         self.room.pause().min(room::pause_for(memory_left))
     }
 
-    /// Looks at room and memory alone, which are used up faster than anything else.
+    /// Checks output and memory only, which are used up fastest.
     fn glance(&mut self) -> io::Result<()> {
         if self.seen.killed.is_some() {
             return Ok(());
@@ -167,17 +166,17 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Looks at every cap and at the wish to cancel.
+    /// Checks every cap and the request to cancel.
     fn look(&mut self, cancel: &AtomicBool, now: Instant) -> io::Result<()> {
         if self.seen.killed.is_some() {
-            // Death is on its way; SIGKILL cannot be refused.
+            // SIGKILL was sent and cannot be blocked.
             return Ok(());
         }
         let usage = proc::memory(self.process.pid());
         if let Some(cap) = self.exceeded(&usage, now) {
             return self.kill(Outcome::Cap(cap));
         }
-        // Twice in a row: when a process ends, its first thread may be gone before the others.
+        // Twice in a row: when a process exits, its first thread may be gone before the others.
         if std::mem::replace(&mut self.seen.leaderless, usage.leaderless) && usage.leaderless {
             let what = "ended its first thread and left the others running".to_owned();
             return self.kill(Outcome::Misbehaved(what));
@@ -190,7 +189,7 @@ impl<'a> Watch<'a> {
             match self.seen.cancelled_at {
                 None => {
                     self.seen.cancelled_at = Some(now);
-                    // A host that is gone or does not listen is killed in a moment.
+                    // A host that is gone or does not read is killed in a moment.
                     let _ = self.process.send(&Command::Cancel);
                 }
                 Some(since) if now - since > GRACE => return self.kill(Outcome::Cancelled),
@@ -200,7 +199,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// The cap that is exceeded, if one is, but for what it wrote.
+    /// The cap that is exceeded, if any, except those on output.
     fn exceeded(&mut self, usage: &Memory, now: Instant) -> Option<Cap> {
         let memory = self.exceeded_memory(usage);
         let since = self.assignment.since();
@@ -229,7 +228,7 @@ impl<'a> Watch<'a> {
         None
     }
 
-    /// The cap on memory, if it is exceeded: also by what was held for a moment between two looks.
+    /// The cap on memory, if exceeded: also for a moment between two looks.
     fn exceeded_memory(&mut self, usage: &Memory) -> Option<Cap> {
         self.seen.taken = usage.taken();
         self.seen.peak_resident = self.seen.peak_resident.max(usage.peak_resident);
@@ -269,7 +268,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Nothing more of it is heard, and it ends.
+    /// Stops reading messages, and kills the process.
     fn refuse(&mut self, refused: Refused) -> io::Result<()> {
         self.process.close_messages();
         self.kill(refused.into())
@@ -304,23 +303,23 @@ impl<'a> Watch<'a> {
             }
             Message::Done { answer, peak_memory_bytes } => {
                 self.seen.answer.get_or_insert(answer);
-                // Its own word, for the report; the cap looks from outside.
+                // Reported by the process itself, for the report; the cap is enforced from outside.
                 self.seen.peak_resident = self.seen.peak_resident.max(peak_memory_bytes);
             }
         }
     }
 
-    /// It is the host's own word, from before it loaded a library.
+    /// Sent by the host itself, before it loaded a library.
     fn take_confinement(&mut self, in_force: InForce) {
         let (level, minimum) = (in_force.level(), self.minimum);
         self.seen.confinement = Some(in_force);
         self.assignment.confined();
         if level < minimum {
-            // An error of the kill is one of the next look too.
+            // If the kill fails, the next look fails too.
             let _ = self.kill(Outcome::TooWeak { level, minimum });
         } else if self.dialogue.duty() == Duty::Probe {
             (self.events)(Event::Confined(self.process.pid()));
-            // One that is gone is judged by its end.
+            // A host that is gone is classified by its exit.
             let _ = self.process.send(&Command::Cancel);
         }
     }
@@ -332,7 +331,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// What was written counts as it lies there when nobody writes any more.
+    /// Checks the output in its final state, after all writers are dead.
     fn look_once_more(&mut self) -> io::Result<()> {
         self.room.limit(self.assignment.output_bytes());
         let directories = self.assignment.written();
@@ -341,15 +340,15 @@ impl<'a> Watch<'a> {
         }
         let [work, output] = directories;
         let obstacle = match readable::obstacle(&output) {
-            // A host whose directories are gone was given up.
+            // The job has given up a host whose directories are gone.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => found.unwrap_or(Some("output that cannot be read")),
         };
         if let Some(what) = obstacle {
             self.seen.killed.get_or_insert_with(|| Outcome::Misbehaved(format!("it left {what}")));
         }
-        // What is no output is removed, and must be removable. It is as the engine left it:
-        // what fails here is no fault of the host.
+        // Files that are not output are removed, and must be removable. They are as the engine left
+        // them: a failure here is not the fault of the host.
         let flat = flatten::flatten(&work).and_then(|()| match self.seen.killed {
             Some(_) => flatten::flatten(&output),
             None => Ok(()),
@@ -365,7 +364,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// What is left of a message that never came whole. A crash may cut one short.
+    /// Checks for an incomplete message. A crash may truncate one.
     fn look_for_junk(&mut self, remains: &Reaped) {
         if remains.signal.is_none() && !self.decoder.is_empty() {
             let refused = self.dialogue.junk("it left a piece of a message");
@@ -373,13 +372,13 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// After the end of the process: its last words, its whole group, its remains.
+    /// After the process has exited: reads its last messages, kills its group, reaps it.
     pub(super) fn reap(mut self) -> io::Result<ProcessReport> {
-        // The group first: what the process started must not write on, and must
-        // not hold the pipe open.
+        // The group first: processes that it started must not write any more, and must not hold the
+        // pipe open.
         self.process.kill_group()?;
-        // A full pipe is read in four pieces; more would come from a process that
-        // escaped the group, and is nobody's last word.
+        // A full pipe is read in four pieces; more would come from a process that has escaped the
+        // group, and is ignored.
         for _ in 0..8 {
             if !self.process.has_messages()? {
                 break;
@@ -393,8 +392,8 @@ impl<'a> Watch<'a> {
         let since = self.assignment.since().unwrap_or(self.started);
         let wall_time = since.elapsed();
         let mut seen = self.seen;
-        // A child's ru_maxrss begins with the largest size of the process that started
-        // it, so it says something only when it is larger than that.
+        // A child's `ru_maxrss` starts at the largest size of the parent, so it is meaningful only
+        // if it is larger than that.
         if remains.peak_resident_bytes > self.own_peak {
             seen.peak_resident = seen.peak_resident.max(remains.peak_resident_bytes);
         }

@@ -1,16 +1,16 @@
-//! Archives beyond 4 GiB, which no disk and no memory holds: the bytes are made
-//! as they are read.
+//! Archives beyond 4 GiB, too large for disk or memory: the bytes are generated while they are
+//! read.
 
 use crate::archives::zip64;
 use cadmill_archive::{CentralDirectoryReader, Decoder, Step};
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;
 
-/// Expanded size of each of the large entries, in bytes: a little over 4 GiB.
+/// Uncompressed size of each large entry, in bytes: slightly more than 4 GiB.
 const LARGE: u64 = (4 << 30) + (1 << 20);
 const PIECE: usize = 1 << 20;
 
-/// Bytes that are written down, or so many zeros.
+/// Literal bytes, or a number of zeros.
 enum Part {
     Bytes(Vec<u8>),
     Zeros(u64),
@@ -25,7 +25,7 @@ impl Part {
     }
 }
 
-/// A file of parts.
+/// A file made of parts.
 #[derive(Default)]
 struct Virtual(Vec<Part>);
 
@@ -71,20 +71,20 @@ fn header(name: &str, sizes: &Sizes, crc: u32, extra: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// One block of zeros, ended at a byte's border and without memory of what was
-/// before, so that it can be repeated.
+/// Compressed blocks of zeros. Each block is flushed to a byte boundary and independent of the
+/// previous ones, so that it can be repeated.
 fn deflated_zeros(blocks: u64, block: usize) -> Vec<u8> {
     let mut encoder = flate2::Compress::new(flate2::Compression::best(), false);
     let mut one = Vec::with_capacity(1 << 20);
     encoder.compress_vec(&vec![0; block], &mut one, flate2::FlushCompress::Full).unwrap();
     assert_eq!(encoder.total_in(), block as u64);
     let mut all = one.repeat(blocks as usize);
-    // An empty block that is the last (RFC 1951, 3.2.6).
+    // An empty final block (RFC 1951, 3.2.6).
     all.extend([3, 0]);
     all
 }
 
-/// Of so many blocks of [`PIECE`] zeros.
+/// CRC-32 of this many blocks of [`PIECE`] zeros.
 fn crc_of_zeros(blocks: u64) -> u32 {
     let mut one = crc32fast::Hasher::new();
     one.update(&vec![0; PIECE]);
@@ -95,8 +95,8 @@ fn crc_of_zeros(blocks: u64) -> u32 {
     all.finalize()
 }
 
-/// Stored and known; deflated, with sizes that follow; both larger than 4 GiB, and
-/// the second beyond 4 GiB in the file.
+/// A stored entry with known sizes, and a deflated one with sizes after the data. Both are larger
+/// than 4 GiB, and the second one starts beyond 4 GiB.
 fn archive() -> Virtual {
     let crc = crc_of_zeros(LARGE / PIECE as u64);
     let packed = deflated_zeros(LARGE / PIECE as u64, PIECE);

@@ -1,8 +1,8 @@
-//! Wrappers of the ports that fail on purpose, by a script: the n-th call of an
-//! operation fails, loses its reply, comes late, is made twice, or reads short.
+//! Wrappers of the ports that inject faults by a script: the n-th call of an operation fails,
+//! loses its reply, is delayed, is made twice, or reads short.
 //!
-//! What is behind a wrapper is the real thing, so that a test sees the state that a
-//! failure leaves. Operations are named as the methods of the ports.
+//! A wrapper calls a real adapter, so that a test sees the state that a failure leaves.
+//! Operations have the names of the ports' methods.
 
 mod audit;
 mod jobs;
@@ -19,23 +19,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It fails before anything happened: [`PortError::Unavailable`].
+    /// The call fails without any effect: [`PortError::Unavailable`].
     Fail,
-    /// It happens and the reply is lost: [`PortError::Unknown`].
+    /// The call takes effect and the reply is lost: [`PortError::Unknown`].
     DropReply,
-    /// It happens after this time.
+    /// The call is delayed by this time.
     Delay(Duration),
-    /// It happens twice, and the answer is that of the second time: what a client
-    /// does by itself when a reply does not come.
+    /// The call is made twice, and the second result is returned, as when a client retries after
+    /// a lost reply.
     Twice,
-    /// A read of an object answers with so many bytes at most. Nothing for other calls.
+    /// A read of an object returns at most this many bytes. No effect on other calls.
     Truncate(usize),
 }
 
-/// Which calls go wrong. Clones share their counts.
+/// Which calls get a fault. Clones share their counts.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     state: Arc<Mutex<State>>,
@@ -48,13 +48,12 @@ struct State {
 }
 
 impl Script {
-    /// A script by which nothing goes wrong.
+    /// A script without faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same script, with this fault at the `call`-th call of the operation, counted
-    /// from 1.
+    /// The same script, with this fault at the `call`-th call of the operation, counted from 1.
     #[must_use]
     pub fn on(self, operation: &'static str, call: u32, fault: Fault) -> Self {
         self.with(|state| state.faults.insert((operation, call), fault));
@@ -70,7 +69,7 @@ impl Script {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts a call and says what goes wrong with it.
+    /// Counts a call and returns its fault.
     fn next(&self, operation: &'static str) -> Option<Fault> {
         self.with(|state| {
             let calls = state.calls.entry(operation).or_default();
@@ -79,7 +78,7 @@ impl Script {
         })
     }
 
-    /// What will go wrong with the next call.
+    /// The fault of the next call.
     fn peek(&self, operation: &'static str) -> Option<Fault> {
         self.with(|state| {
             let next = state.calls.get(operation).map_or(1, |calls| calls + 1);
@@ -87,7 +86,7 @@ impl Script {
         })
     }
 
-    /// Makes a call that blocks, or what the script makes of it.
+    /// Makes a blocking call, or applies its fault.
     fn act<T>(&self, operation: &'static str, mut call: impl FnMut() -> PortResult<T>) -> PortResult<T> {
         let reason = || "by the script".to_owned();
         match self.next(operation) {
@@ -108,7 +107,7 @@ impl Script {
         }
     }
 
-    /// Makes the call, or what the script makes of it.
+    /// Makes the call, or applies its fault.
     async fn play<T, F: Future<Output = PortResult<T>>>(
         &self,
         operation: &'static str,

@@ -1,4 +1,4 @@
-//! The adapters: the world as the ports want it.
+//! The adapters: implementations of the ports.
 
 pub mod aws;
 pub mod embedded;

@@ -1,4 +1,4 @@
-//! The sink and the signer that a configuration names, opened.
+//! Opens the audit sink and the signer that a configuration names.
 
 use crate::adapters::aws::{KmsSettings, KmsSigner, S3Audit, S3AuditSettings, S3Settings, StaticCredentials};
 use crate::adapters::ledger::{FileAudit, StreamAudit, TeeAudit};
@@ -8,7 +8,7 @@ use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
 use std::sync::Arc;
 
-/// What stands before the keys of ledgers in a bucket.
+/// Prefix of the keys of ledgers in a bucket.
 pub const S3_PREFIX: &str = "audit";
 
 /// Where ledgers go and what signs them.
@@ -16,12 +16,13 @@ pub const S3_PREFIX: &str = "audit";
 pub struct Auditing {
     /// The sink.
     pub sink: Arc<dyn AuditSink>,
-    /// The signer; none when heads are not signed.
+    /// The signer; `None` if heads are not signed.
     pub signer: Option<Arc<dyn Signer>>,
 }
 
 impl Auditing {
-    /// Opens what the configuration names. Blocks: KMS is asked for its public key.
+    /// Opens the sink and the signer of the configuration. Blocks: the public key is fetched from
+    /// KMS.
     ///
     /// # Errors
     /// `infra.audit` and `usage.invalid`.

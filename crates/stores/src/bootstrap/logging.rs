@@ -1,21 +1,21 @@
-//! Logs: one readable sentence and fields, on standard error, so that standard
-//! output is for results.
+//! Logging to standard error, so that standard output carries results only. A log line is one
+//! readable sentence with fields.
 //!
-//! Field names are the same everywhere: `job.id`, `attempt`, `state`, `stage`,
-//! `code`, `error`; units are in the names (`bytes`, `…_ms`). Never logged: file
-//! names, object keys, URLs, tokens, texts of engines, messages to owners. The log
-//! of the AWS SDK and of the HTTP libraries would hold some of these at its finer
-//! levels, so a level is for cadmill alone, and theirs is at most a warning.
+//! Field names are the same everywhere: `job.id`, `attempt`, `state`, `stage`, `code`, `error`;
+//! units are part of the names (`bytes`, `…_ms`). Never logged: file names, object keys, URLs,
+//! tokens, engine output, messages to owners. The AWS SDK and the HTTP libraries would log some
+//! of these at their finer levels, so the configured level applies to cadmill only; the libraries
+//! log errors at most.
 
 use crate::config::Log;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
 
-/// Starts logging. A panic is logged by its place in the code, not by its text: that
-/// may hold anything.
+/// Starts logging. A panic is logged with its location in the code but without its message, which
+/// may contain anything.
 ///
 /// # Errors
-/// When logging was started before, or the level is none.
+/// If logging was already started, or the level does not exist.
 pub fn start(log: &Log) -> Result<(), String> {
     let ours: Result<Vec<Directive>, _> =
         ["cadmill_core", "cadmill_stores", "cadmill_archive", "cadmill_converter", "cadmill_api", "cadmill"]

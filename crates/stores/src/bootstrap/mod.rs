@@ -1,4 +1,4 @@
-//! Opens what a configuration names, for every program in the same way.
+//! Opens what a configuration names, in the same way for every program.
 
 pub mod ledger;
 pub mod logging;

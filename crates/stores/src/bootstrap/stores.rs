@@ -1,4 +1,4 @@
-//! The stores that a configuration describes, opened.
+//! Opens the stores that a configuration describes.
 
 use crate::adapters::aws::StaticCredentials;
 use crate::adapters::aws::dynamodb::{DynamoSettings, DynamoStore};
@@ -13,16 +13,17 @@ use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
 use std::sync::Arc;
 
-/// Deliveries of an event before it is a dead letter. Waiting for room and for
-/// other workers counts, so there are many; what makes a job fail is its attempts.
+/// Deliveries of an event before it becomes a dead letter. Waiting for capacity and for other
+/// workers also uses deliveries, so the limit is high; failures of a job are limited by its
+/// attempts.
 pub const MAX_DELIVERIES: u32 = 100;
 
-/// Which process serves the embedded objects.
+/// Which process runs the embedded object server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
-    /// This one.
+    /// This process.
     Here,
-    /// Another.
+    /// Another process.
     Elsewhere,
 }
 
@@ -31,7 +32,7 @@ pub enum Server {
 pub struct Stores {
     /// Objects.
     pub objects: Arc<dyn ObjectStore>,
-    /// Jobs, under the policy.
+    /// Jobs, with the configured policy.
     pub jobs: Jobs,
     /// Events.
     pub queue: Arc<dyn EventQueue>,
@@ -40,10 +41,10 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens what the configuration names, and asks each store whether it is there.
+    /// Opens the configured stores and checks that each of them is available.
     ///
     /// # Errors
-    /// `infra.store_unavailable` and `infra.store_refused`, saying which store.
+    /// `infra.store_unavailable` and `infra.store_refused`, with the name of the store.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
         let stores = match config.backend {
             Backend::Aws => Self::aws(config).await?,
@@ -55,7 +56,7 @@ impl Stores {
         Ok(stores)
     }
 
-    /// A reaper of these stores.
+    /// The cleanup of these stores.
     pub fn reaper(&self) -> Cleanup {
         let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
         Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone())
@@ -96,7 +97,7 @@ impl Stores {
         Ok(Self::of(objects, Arc::new(jobs), Arc::new(queue), bucket, config))
     }
 
-    /// The stores of the server that `cadmill serve` is, which must run.
+    /// The stores of the embedded server, which `cadmill serve` must be running.
     async fn embedded(config: &Config) -> Result<Self, Failure> {
         let Some(endpoint) = config.s3.endpoint.clone() else {
             let message = "s3.endpoint is not set; `cadmill serve` sets it for the workers that it starts";
@@ -151,7 +152,7 @@ impl Stores {
     }
 }
 
-/// The region as ECS and the AWS tools say it.
+/// The region from the environment variables of ECS and the AWS tools.
 pub(crate) fn region_of_environment() -> Option<String> {
     ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok())
 }

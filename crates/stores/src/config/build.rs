@@ -1,4 +1,4 @@
-//! From values by key to the typed configuration.
+//! Builds the typed configuration from values by key.
 
 use super::file::Layer;
 use super::key::{DISK_WORDS, Id};
@@ -16,8 +16,8 @@ use cadmill_core::domain::state::Policy;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// The configuration that these settings are. Where a bad value or a contradiction
-/// leaves something open, anything stands there: the caller refuses it then.
+/// Builds the configuration from these settings. A field that a bad value or a contradiction
+/// leaves undefined gets an arbitrary value; the caller then refuses the configuration.
 pub(super) fn build(settings: &Settings) -> Config {
     let get = Values(settings);
     let endpoint = get.text(Id::S3Endpoint).or(get.text(Id::AwsEndpoint));
@@ -59,7 +59,7 @@ pub(super) fn build(settings: &Settings) -> Config {
 }
 
 impl Default for Api {
-    /// What the table of keys has as defaults.
+    /// The defaults of the table of keys.
     fn default() -> Self {
         let nothing = [Layer::default(), Layer::default(), Layer::default()];
         api(Values(&Settings::merge(nothing, Program::Api).0))
@@ -167,8 +167,8 @@ fn audit(get: Values<'_>) -> Audit {
     }
 }
 
-/// Values by type. The kind of a key says which type its value has, so that what is
-/// none of the type asked for is not there at all; a test compares all defaults.
+/// Values by type. The kind of a key determines the type of its value; a value of another type
+/// than requested counts as absent. A test compares all defaults.
 #[derive(Clone, Copy)]
 struct Values<'a>(&'a Settings);
 

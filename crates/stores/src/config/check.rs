@@ -1,4 +1,4 @@
-//! Values that are good by themselves and not with one another.
+//! Checks for values that are valid on their own but contradict each other.
 
 use super::key::Id;
 use super::kind::Value;
@@ -10,7 +10,7 @@ use super::weak;
 use cadmill_core::domain::limits::display_size;
 use std::time::Duration;
 
-/// Every contradiction between keys that this program uses.
+/// Returns every contradiction between keys that this program uses.
 pub(super) fn contradictions(config: &Config, settings: &Settings) -> Vec<Problem> {
     let mut check = Check { settings, problems: Vec::new() };
     storage(&mut check, config);
@@ -35,8 +35,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Notes a problem of the first of these keys unless it holds. Says nothing when
-    /// this program does not use the key, or one of them has a bad value anyway.
+    /// Reports a problem of the first of these keys unless `holds`. Reports nothing if this
+    /// program does not use the key, or if one of the keys has a bad value already.
     fn that(&mut self, holds: bool, keys: &[Id], text: impl FnOnce() -> String) {
         let [first, ..] = keys else { return };
         let judged = first.key().uses.contains(&self.settings.binary())
@@ -47,7 +47,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether anything stands for the key, be it a bad value.
+    /// Whether the key has a value, valid or not.
     fn given(&self, id: Id) -> bool {
         self.settings.value(id).is_some() || self.settings.is_faulty(id)
     }
@@ -68,7 +68,7 @@ fn storage(check: &mut Check<'_>, config: &Config) {
     let (access, secret) = (check.given(Id::S3AccessKey), check.given(Id::S3SecretKey));
     check.needed(access, Id::S3SecretKey, Id::S3AccessKey, "s3.access_key is set");
     check.needed(secret, Id::S3AccessKey, Id::S3SecretKey, "s3.secret_key is set");
-    // The embedded store runs inside `cadmill serve`; others must be told where.
+    // The embedded store runs inside `cadmill serve`; other programs need its endpoint.
     let apart = !aws && check.settings.binary() != Program::Serve;
     let reason =
         "backend is embedded, whose store runs inside `cadmill serve`; set backend = \"aws\" otherwise";
@@ -99,7 +99,7 @@ fn auth(check: &mut Check<'_>, config: &Config) {
         digests.sort();
         let owned: Vec<(&str, &str)> =
             tokens.iter().map(|token| (token.owner.as_str(), token.sha256.as_str())).collect();
-        // The search takes a moment: only where the tokens are used.
+        // The search takes a moment, so it runs only in programs that use the tokens.
         let judged = Id::ApiTokens.key().uses.contains(&check.settings.binary());
         let weak = judged.then(|| weak::find(&owned)).flatten();
         check.that(weak.is_none(), &[Id::ApiTokens, Id::ApiAuth], || {
@@ -153,7 +153,7 @@ fn rates(check: &mut Check<'_>, config: &Config) {
             _ => 0,
         };
         let (found, most) = (number(one), number(all));
-        // A default gives way to a small total.
+        // A default that exceeds a small total is lowered later, so only set values are checked.
         check.that(!check.settings.is_set(one) || found <= most, &[one, all], || {
             format!("found {found}, expected at most {name}, which is {most}")
         });
@@ -177,7 +177,7 @@ fn times(check: &mut Check<'_>, config: &Config) {
     let (up, down) = (Id::ApiUploadUrlLifetime, Id::ApiDownloadUrlLifetime);
     at_least(Id::JobUploadWindow, window, upload, "api.upload_url_lifetime", [up, up]);
     at_least(Id::JobRetention, retention, download, "api.download_url_lifetime", [down, down]);
-    // A URL that is still good when a job ends may make an object once more.
+    // An upload URL that is still valid when a job ends can create an object once more.
     at_least(Id::JobLinger, linger, upload, "api.upload_url_lifetime", [up, up]);
     let end = retention + linger;
     at_least(

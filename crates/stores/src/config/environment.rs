@@ -1,5 +1,5 @@
-//! The environment as a source of settings. An empty variable counts as none:
-//! that is how container files hand on what nobody has set.
+//! The environment as a source of settings. An empty variable counts as unset, because container
+//! files pass unset variables on as empty ones.
 
 use super::file::{Layer, unknown};
 use super::key::{KEYS, OTHER_VARIABLES};
@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 const PREFIX: &str = "CADMILL_";
 
-/// Reads those variables that begin with `CADMILL_`.
+/// Reads the variables that begin with `CADMILL_`.
 pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Layer {
     let mut said = Layer::default();
     for (name, value) in variables {

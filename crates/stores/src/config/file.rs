@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What a source says: good values, keys with bad ones, and what is wrong.
+/// The contents of a source: valid values, keys with bad values, and the problems found.
 #[derive(Default)]
 pub(super) struct Layer {
     pub(super) values: Vec<(Id, Value, Origin)>,
@@ -16,7 +16,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Notes a value that may be none.
+    /// Records a value, or a problem if there is none.
     pub(super) fn note(&mut self, key: &Key, value: Option<Value>, origin: Origin, found: &str) {
         match value {
             Some(value) => self.values.push((key.id, value, origin)),
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path, text: &str) -> Layer {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let origin = reader.origin(error.span().map_or(0, |span| span.start));
-        // The message names what TOML expects, never what stands there.
+        // The message names what TOML expects, never the text that was found.
         let text = format!("not TOML: {}", error.message().lines().collect::<Vec<_>>().join(", "));
         reader.said.problems.push(Problem { key: String::new(), origin, text });
     }
@@ -62,7 +62,7 @@ impl Reader<'_> {
                 group => format!("{group}.{}", name.get_ref()),
             };
             let origin = self.origin(name.span().start);
-            // A name with a dot in quotes is another key than one with a dot.
+            // A quoted name that contains a dot is not the same key as a dotted path.
             let known =
                 if name.get_ref().contains('.') { None } else { KEYS.iter().find(|key| key.path == path) };
             match known {
@@ -77,7 +77,7 @@ impl Reader<'_> {
         self.said.note(key, value, origin, &found);
     }
 
-    /// What is no key: a group, or a mistake.
+    /// Handles a name that is not a key: a group, or a mistake.
     fn other(&mut self, path: &str, value: &DeValue<'_>, origin: Origin) {
         let is_group = KEYS.iter().any(|key| key.path.starts_with(&format!("{path}.")));
         let text = match value {
@@ -91,7 +91,7 @@ impl Reader<'_> {
     }
 }
 
-/// The sentence about a name that is no key.
+/// The message for a name that is not a key.
 pub(super) fn unknown(meant: Option<String>) -> String {
     match meant {
         Some(meant) => format!("no such key; did you mean {meant}?"),
@@ -99,7 +99,7 @@ pub(super) fn unknown(meant: Option<String>) -> String {
     }
 }
 
-/// The value, if it is good, and what was found, for the message.
+/// Returns the value, if it is valid, and a description of what was found, for the message.
 fn convert(kind: Kind, value: &DeValue<'_>) -> (Option<Value>, String) {
     match value {
         DeValue::String(_) if kind.is_list() => (None, "a text".to_owned()),
@@ -147,7 +147,7 @@ mod tests {
             let _ = read(Path::new("x"), &text);
         }
 
-        /// Texts that are nearly TOML, and nearly ours.
+        /// Texts that are nearly TOML and nearly a configuration.
         #[test]
         fn any_configuration_is_read_without_a_panic(
             lines in prop::collection::vec((prop::sample::select(KEYS), "[-\\[\\]{}\"0-9a-z=., ]{0,20}"), 0..8)

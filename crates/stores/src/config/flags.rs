@@ -11,9 +11,9 @@ use std::path::PathBuf;
 const CONFIG: &str = "config";
 const PRINT: &str = "print-config";
 
-/// Adds to a command `--config FILE`, `--print-config`, and a flag for each key
-/// that this program uses and that is no secret. Of the flags `-h` shows the first
-/// two only, `--help` all.
+/// Adds `--config FILE`, `--print-config`, and a flag for each key that this program uses to a
+/// command. Secrets have no flag. `-h` shows only the first two of these flags, `--help` shows
+/// all.
 #[must_use]
 pub fn augment(command: Command, binary: Program) -> Command {
     let file = Arg::new(CONFIG)
@@ -43,7 +43,7 @@ pub fn augment(command: Command, binary: Program) -> Command {
             .help(format!("{} [default: {default}] [env: {}]", key.help, key.variable()))
             .help_heading("Configuration")
             .hide_short_help(true);
-        // What `cadmill serve` is started with by hand.
+        // Short aliases for the flags that users set when they start `cadmill serve` by hand.
         if binary == Program::Serve {
             arg = match key.id {
                 Id::ApiListen => arg.visible_alias("listen").hide_short_help(false),
@@ -56,7 +56,7 @@ pub fn augment(command: Command, binary: Program) -> Command {
     command
 }
 
-/// The file that the command line or `CADMILL_CONFIG` names.
+/// Returns the file that the command line or `CADMILL_CONFIG` names.
 pub(super) fn file(matches: &ArgMatches) -> Option<PathBuf> {
     let path = matches.get_one::<PathBuf>(CONFIG)?;
     (!path.as_os_str().is_empty()).then(|| path.clone())

@@ -7,14 +7,14 @@ use super::program::Program;
 use cadmill_core::domain::limits::MIN_MEMORY_BYTES;
 use std::sync::LazyLock;
 
-/// What a key is when nobody sets it.
+/// The default of a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum KeyDefault {
     /// This value, as text.
     Value(&'static str),
-    /// Nothing; what that means.
+    /// No value; the text says what that means.
     Unset(&'static str),
-    /// What the machine says; which fact of it.
+    /// A property of the machine: its description and the function that reads it.
     Machine(&'static str, fn() -> String),
 }
 
@@ -24,13 +24,13 @@ pub(super) struct Key {
     pub(super) id: Id,
     /// Path in the TOML file, with dots.
     pub(super) path: &'static str,
-    /// Variable, where it is not made from the path; else empty.
+    /// Environment variable, if it is not derived from the path; otherwise empty.
     own_variable: &'static str,
     pub(super) kind: Kind,
     pub(super) default: KeyDefault,
     /// Programs that read it.
     pub(super) uses: &'static [Program],
-    /// One sentence, without its full stop.
+    /// One sentence, without the full stop.
     pub(super) help: &'static str,
 }
 
@@ -40,13 +40,13 @@ impl Key {
         &NAMES[self.id as usize].0
     }
 
-    /// The flag without its two hyphens; none for a secret, because everybody on
-    /// the machine can read the arguments of a process.
+    /// The flag without its two hyphens; `None` for a secret, because every user of the machine
+    /// can read the arguments of a process.
     pub(super) fn flag(&self) -> Option<&'static str> {
         (!self.kind.is_secret()).then_some(&NAMES[self.id as usize].1)
     }
 
-    /// The path up to its last dot; empty for a key of no group.
+    /// The path up to its last dot; empty for a key without a group.
     pub(super) fn group(&self) -> &'static str {
         self.path.rsplit_once('.').map_or("", |(group, _)| group)
     }
@@ -100,13 +100,13 @@ const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 const DAY: u64 = 24 * HOUR;
 
-/// S3 signs URLs for seven days at most.
+/// S3 presigned URLs are valid for at most seven days.
 const URL_LIFETIME: Kind = Kind::Duration { min: 10 * SECOND, max: 7 * DAY };
 
 const CONNECTIONS: Kind = Kind::Count { min: 1, max: 1_000_000 };
 const CONNECTION_TIME: Kind = Kind::Duration { min: SECOND, max: HOUR };
 
-/// The words that allow a workspace on a disk.
+/// The value that allows a workspace on a disk.
 pub const DISK_WORDS: &str = "i-accept-plaintext-on-disk";
 
 use KeyDefault::{Machine, Unset, Value};
@@ -201,19 +201,19 @@ keys! {
     EmbeddedS3MinRate = "embedded.s3_min_rate", Kind::Size { min: 1, max: GIB }, Value("8K"), SERVE, "Bytes a second that an upload or download makes on average at least; it may also rest for up to 60 s at a time";
 }
 
-/// Variables that begin with `CADMILL_` and are no keys; `*` stands for any ending.
+/// Variables that begin with `CADMILL_` but are not keys; `*` stands for any suffix.
 pub(super) const OTHER_VARIABLES: &[&str] = &[
-    // Names the file.
+    // Path of the configuration file.
     "CADMILL_CONFIG",
-    // Of `cadmill-converter task`.
+    // Read by `cadmill-converter task`.
     "CADMILL_JOB",
-    // Of `cadmill submit`.
+    // Read by `cadmill submit`.
     "CADMILL_TOKEN",
     "CADMILL_SERVER",
-    // Of tests.
+    // Read by tests.
     "CADMILL_FAILPOINT*",
     "CADMILL_MOTO_SERVER",
-    // Of the build; cargo hands them to what it runs.
+    // Set by the build; cargo passes them to the programs that it runs.
     "CADMILL_REVISION",
     "CADMILL_TARGET",
     "CADMILL_ASSIMP_INCLUDE",

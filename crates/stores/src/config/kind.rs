@@ -1,4 +1,4 @@
-//! Kinds of values: what is accepted, how it is written, what is expected instead.
+//! Kinds of values: what is accepted, how it is written, and what error messages expect instead.
 
 use super::token::Token;
 use crate::connections::Network;
@@ -6,7 +6,7 @@ use cadmill_core::domain::limits::{display_size, parse_duration, parse_size};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What a key takes. Sizes are in bytes, durations in milliseconds, both ends included.
+/// What a key accepts. Sizes are in bytes, durations in milliseconds; ranges include both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -41,13 +41,13 @@ pub(super) enum Kind {
     Networks,
     /// List of `owner:sha256` and `owner:sha256:auditor`.
     Tokens,
-    /// List of some of these words, one at least, each once.
+    /// List of one or more of these words, each at most once.
     Words(&'static [&'static str]),
-    /// A private key in PEM, which is never shown.
+    /// A private key in PEM; never shown.
     Pem,
 }
 
-/// A value of some [`Kind`]. A `Debug` would show secrets, so there is none.
+/// A value of some [`Kind`]. It does not implement `Debug`, which would show secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Text(String),
@@ -63,7 +63,7 @@ impl Kind {
         matches!(self, Self::Secret | Self::Pem)
     }
 
-    /// Reads a text, as it stands in a variable or a flag; lists with commas.
+    /// Parses the text of a variable or a flag; list items are separated by commas.
     pub(super) fn parse(self, text: &str) -> Option<Value> {
         match self {
             Self::Text | Self::Path | Self::Secret => is_plain(text).then(|| Value::Text(text.to_owned())),
@@ -89,7 +89,7 @@ impl Kind {
         }
     }
 
-    /// Reads a list.
+    /// Parses a list.
     pub(super) fn list(self, items: Vec<String>) -> Option<Value> {
         let good = match self {
             Self::Origins => items.iter().all(|item| is_origin(item)),
@@ -108,7 +108,7 @@ impl Kind {
         matches!(self, Self::Origins | Self::Networks | Self::Tokens | Self::Words(_))
     }
 
-    /// What is expected, to follow "expected".
+    /// What is expected, as the text after "expected" in messages.
     pub(super) fn expected(self) -> String {
         match self {
             Self::Text | Self::Path | Self::Secret => {
@@ -142,7 +142,7 @@ impl Kind {
         }
     }
 
-    /// What stands for the value in the help of a flag.
+    /// The placeholder for the value in the help of a flag.
     pub(super) fn placeholder(self) -> &'static str {
         match self {
             Self::Text | Self::Secret | Self::Pem => "TEXT",
@@ -158,9 +158,8 @@ impl Kind {
         }
     }
 
-    /// A refused text as it may be repeated: nothing that is, or may hide, a secret.
-    /// A token stands where its SHA-256 belongs more often than one would think,
-    /// and a password in a URL.
+    /// A refused text as messages may repeat it: without anything that is, or may hide, a secret.
+    /// It is a common mistake to put a token where its SHA-256 belongs, or a password in a URL.
     pub(super) fn shown(self, text: &str) -> String {
         let hidden = match self {
             Self::Secret | Self::Tokens | Self::Pem => true,
@@ -179,7 +178,7 @@ impl Kind {
 }
 
 impl Value {
-    /// The value as a variable or a flag has it.
+    /// The value as written in a variable or a flag.
     pub(super) fn text(&self, kind: Kind) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -194,7 +193,7 @@ impl Value {
         }
     }
 
-    /// The value as TOML has it.
+    /// The value as written in TOML.
     pub(super) fn toml(&self, kind: Kind) -> String {
         match self {
             Self::List(items) => {
@@ -208,7 +207,7 @@ impl Value {
     }
 }
 
-/// A token.
+/// Parses a token.
 pub(super) fn split_token(item: &str) -> Option<Token> {
     let (item, auditor) = match item.strip_suffix(":auditor") {
         Some(item) => (item, true),
@@ -241,7 +240,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= 4096 && !text.contains(char::is_control)
 }
 
-/// Whether it could be a private key; whether it is one, its reader says.
+/// Whether the text looks like a private key. The code that reads the key validates it.
 fn is_pem(text: &str) -> bool {
     let good = |c: char| matches!(c, ' '..='~' | '\n' | '\r');
     text.starts_with("-----BEGIN PRIVATE KEY-----") && text.len() <= 4096 && text.chars().all(good)

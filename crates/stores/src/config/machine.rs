@@ -1,7 +1,7 @@
 //! Defaults that depend on the machine.
 
-/// Host name and eight random hexadecimal digits: unique among workers, and told
-/// apart from the same host's worker before it was started anew.
+/// Host name and eight random hexadecimal digits: unique among workers, and different from the
+/// name of an earlier worker on the same host.
 pub(super) fn name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
@@ -15,7 +15,7 @@ pub(super) fn name() -> String {
 }
 
 fn random() -> u32 {
-    // Without a random source the process id still tells the workers of one host apart.
+    // Without a random source, the process id still distinguishes the workers of one host.
     getrandom::u32().unwrap_or_else(|_| std::process::id())
 }
 

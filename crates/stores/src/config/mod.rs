@@ -1,14 +1,13 @@
-//! One configuration for all programs: `cadmill-api`, `cadmill-converter` and
-//! `cadmill serve`.
+//! One configuration for all programs: `cadmill-api`, `cadmill-converter` and `cadmill serve`.
 //!
-//! A value comes from a flag, else from the environment, else from a TOML file,
-//! else it is the default. One table ([`key`]) names every key; paths, variables,
-//! flags and docs/CONFIGURATION.md come from it. What is unknown is refused, and all
-//! that is wrong is told at once: a typing error must not become a default in
-//! production, and nobody wants to start a service ten times to find ten of them.
+//! A value comes from a flag, else from the environment, else from a TOML file, else from the
+//! default. One table ([`key`]) names every key; paths, variables, flags and
+//! docs/CONFIGURATION.md come from it. Unknown keys are refused, and all problems are reported at
+//! once: a typing error must not become a default in production, and operators should not have to
+//! start a service ten times to find ten of them.
 //!
-//! Secrets come from a file or the environment, never from a flag, and are never
-//! shown: not by `--print-config`, not in an error, not by `Debug`.
+//! Secrets come from a file or the environment, never from a flag, and are never shown: not by
+//! `--print-config`, not in an error, not by `Debug`.
 
 mod build;
 mod check;
@@ -42,19 +41,19 @@ pub use values::{
     Api, Audit, Auth, Aws, Backend, Config, DATABASE, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
 };
 
-/// Reads the configuration of this process: its flags, its environment, and the
-/// file that one of them names. `matches` are those of a command from [`augment`].
+/// Reads the configuration of this process: its flags, its environment, and the file that one of
+/// them names. `matches` are those of a command from [`augment`].
 ///
 /// # Errors
-/// All that is wrong.
+/// All problems that were found.
 pub fn load(matches: &ArgMatches, binary: Program) -> Result<(Config, Settings), Problems> {
     load_from(matches, std::env::vars_os(), binary)
 }
 
-/// The same, with the environment given.
+/// The same, with the environment as a parameter.
 ///
 /// # Errors
-/// All that is wrong.
+/// All problems that were found.
 pub fn load_from(
     matches: &ArgMatches,
     environment: impl Iterator<Item = (OsString, OsString)>,
@@ -77,10 +76,10 @@ pub fn load_from(
     resolve([file, environment::read(environment), flags::read(matches, binary)], binary)
 }
 
-/// The configuration that a TOML text is by itself: no flag and no variable counts.
+/// Reads the configuration from a TOML text only; flags and variables are ignored.
 ///
 /// # Errors
-/// All that is wrong.
+/// All problems that were found.
 pub fn parse(text: &str, binary: Program) -> Result<(Config, Settings), Problems> {
     let file = file::read(Path::new("the text"), text);
     resolve([file, Layer::default(), Layer::default()], binary)

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: all of it at once, one line each.
+//! Problems of a configuration: all are reported at once, one line each.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// No source set it.
     Default,
     /// A configuration file.
     File {
-        /// Its path, as it was given.
+        /// Its path, as given.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -22,7 +22,7 @@ pub enum Origin {
 }
 
 impl fmt::Display for Origin {
-    /// One line whatever the path holds.
+    /// Always one line, whatever characters the path contains.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -33,10 +33,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong. Its text never has a secret in it.
+/// One problem. Its text never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The key, or the name that is none; empty when a whole file is meant.
+    /// The key, or the unknown name; empty if the problem is about a whole file.
     pub key: String,
     /// Where it came from.
     pub origin: Origin,
@@ -53,7 +53,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong, at least one thing.
+/// All problems found, at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -67,8 +67,8 @@ impl fmt::Display for Problems {
     }
 }
 
-/// The name among these that was probably meant: one that ends the same way, or
-/// differs in a letter or two.
+/// Returns the name that was probably meant: one that ends the same way, or differs in a letter
+/// or two.
 pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let names: Vec<String> = names.collect();
     let by_distance = names
@@ -87,8 +87,8 @@ pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option
     }
 }
 
-/// Letters to add, remove or change (Levenshtein); a large number when the
-/// lengths alone say that it is more than a few.
+/// Number of letters to add, remove or change (Levenshtein distance); a large number if the
+/// lengths alone show that it is more than a few.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(200).collect(), b.chars().collect());
     if a.len().abs_diff(b.len()) > 3 {

@@ -1,6 +1,6 @@
-//! The programs that are configured.
+//! The programs that read the configuration.
 
-/// The program that is configured.
+/// A program that reads the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// `cadmill-api`: the HTTP server.

@@ -1,4 +1,4 @@
-//! All values of one program, each with where it came from.
+//! All values of one program, each with its origin.
 
 use super::file::Layer;
 use super::key::{Id, KEYS, KeyDefault};
@@ -7,23 +7,23 @@ use super::problem::{Origin, Problem};
 use super::program::Program;
 use std::fmt;
 
-/// What every key is, and where that came from.
+/// The value of every key, with its origin.
 #[derive(Clone)]
 pub struct Settings {
     binary: Program,
-    /// By [`Id`]; nothing where a key is not set and has no default.
+    /// Indexed by [`Id`]; `None` if a key is not set and has no default.
     values: Vec<(Option<Value>, Origin)>,
-    /// Keys with bad values, for which the default stands.
+    /// Keys that were given a bad value.
     faulty: Vec<Id>,
 }
 
 impl Settings {
-    /// Merges sources; of each key the last one counts. A bad value of a key is
-    /// told even where a better source has a good one.
+    /// Merges sources; for each key, the last source that sets it wins. A bad value of a key is
+    /// reported even if a source of higher precedence has a valid one.
     pub(super) fn merge(sources: [Layer; 3], binary: Program) -> (Self, Vec<Problem>) {
         let values = KEYS.iter().map(|key| {
             let text = match key.default {
-                // `serve` shares the machine with whoever sits at it.
+                // `serve` shares the machine with its interactive users.
                 _ if key.id == Id::WorkerNice && binary == Program::Serve => "10".to_owned(),
                 KeyDefault::Value(text) => text.to_owned(),
                 KeyDefault::Machine(_, ask) => ask(),
@@ -43,7 +43,7 @@ impl Settings {
         (settings, problems)
     }
 
-    /// The program that this was read for.
+    /// The program that these settings were read for.
     pub fn binary(&self) -> Program {
         self.binary
     }
@@ -60,13 +60,13 @@ impl Settings {
         self.faulty.contains(&id)
     }
 
-    /// Whether somebody set it.
+    /// Whether a source set the key.
     pub(super) fn is_set(&self, id: Id) -> bool {
         *self.origin(id) != Origin::Default
     }
 
-    /// The keys of this program as TOML, each with where it came from; reads back to
-    /// the same values. Secrets, and keys that are nothing, are comments.
+    /// The keys of this program as TOML, each with its origin; reading it back gives the same
+    /// values. Secrets, and keys without a value, are comments.
     pub fn to_toml(&self) -> String {
         let mut text = format!("# Configuration of {}, as it takes effect.\n", self.binary.as_str());
         let mut group = "";
@@ -88,9 +88,9 @@ impl Settings {
         text
     }
 
-    /// The same settings as variables, for a child process that runs another
-    /// program of cadmill; secrets too, so it is for nothing else. Keys with their
-    /// default are left out, and those that the child does not use.
+    /// The same settings as environment variables, for a child process that runs another program
+    /// of cadmill. They include secrets, so they must not be used for anything else. Keys with
+    /// their default, and keys that the child does not use, are left out.
     pub fn to_environment(&self, child: Program) -> Vec<(&'static str, String)> {
         let keys = KEYS.iter().filter(|key| key.uses.contains(&child));
         keys.filter(|key| self.is_set(key.id) || (key.id == Id::WorkerNice && self.binary == Program::Serve))
@@ -100,7 +100,7 @@ impl Settings {
 }
 
 impl fmt::Debug for Settings {
-    /// Without values: some are secrets.
+    /// Omits the values: some are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("binary", &self.binary).finish_non_exhaustive()
     }

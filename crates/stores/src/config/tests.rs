@@ -8,7 +8,7 @@ use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::domain::state::Policy;
 use std::time::Duration;
 
-/// Loads with a file's text, variables and flags.
+/// Loads a configuration from the text of a file, variables and flags.
 fn load_with(
     binary: Program,
     text: &str,
@@ -30,7 +30,7 @@ fn serve(text: &str, variables: &[(&str, &str)], flags: &[&str]) -> (Config, Set
     load_with(Program::Serve, text, variables, flags).unwrap()
 }
 
-/// The problems, each without where its file lies.
+/// The problems, without the path of the file.
 fn problems(binary: Program, text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Vec<String> {
     let problems = load_with(binary, text, variables, flags).unwrap_err().0;
     let cut = |mut problem: Problem| {
@@ -43,7 +43,7 @@ fn problems(binary: Program, text: &str, variables: &[(&str, &str)], flags: &[&s
 }
 
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n";
-/// Of the token `abc`.
+/// SHA-256 of the token `abc`.
 const SHORT: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const DIGEST: &str = "eba91913073d8dcb902eb61fbc41c3d9aa40d976cd9861864b5a5f5f45afe16f";
 
@@ -148,7 +148,7 @@ fn contradictions_are_told_by_key() {
         let found = problems(Program::Serve, text, &[], &[]);
         assert!(found.len() == 1 && found[0].starts_with(&format!("{key} (")), "{text}: {found:?}");
     }
-    // Where the bound itself is wrong, nothing is said of what it bounds.
+    // If the bound itself is invalid, the values that it bounds are not checked.
     let found = problems(Program::Serve, "api.auth = 'nobody'\napi.listen = '0.0.0.0:1'", &[], &[]);
     assert_eq!(found.len(), 1, "{found:?}");
 }
@@ -233,7 +233,7 @@ fn what_is_printed_reads_back_to_the_same_values() {
     }
     let printed = settings.to_toml();
     assert!(printed.contains("job.lease = \"1s 500ms\"  # env CADMILL_JOB_LEASE\n"), "{printed}");
-    // The secret is the one thing that does not come back.
+    // Only the secret is not printed, so it must be given again.
     let secret = [("CADMILL_S3_SECRET_KEY", config.s3.keys.as_ref().unwrap().1.expose())];
     let (again, from_file) = serve(&printed, &secret, &[]);
     assert_eq!(again, config);
@@ -243,7 +243,7 @@ fn what_is_printed_reads_back_to_the_same_values() {
         1,
         "the secret key is missed"
     );
-    // And so do the defaults, except what differs from one start to the next.
+    // The defaults can be read back too, except those that differ from one start to the next.
     let (config, settings) = serve("", &[], &[]);
     assert_eq!(serve(&settings.to_toml(), &[], &[]).0, config);
 }
@@ -305,8 +305,8 @@ fn a_file_that_cannot_be_read_is_told_beside_the_rest() {
 const TABLE_HEAD: &str =
     "| key | environment | type | default | used by | meaning |\n|---|---|---|---|---|---|\n";
 
-/// The documented table is the table in the code. With `UPDATE_DOCS=1` in the
-/// environment the test writes it instead.
+/// The documented table equals the table in the code. With `UPDATE_DOCS=1` in the environment the
+/// test writes the document instead.
 #[test]
 fn documented_table_is_this_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
@@ -339,7 +339,7 @@ fn row(key: &super::key::Key) -> String {
     format!("| `{path}` | `{variable}` | {kind} | {default} | {uses} | {}. |\n", key.help)
 }
 
-/// What the documented table says of a kind.
+/// The description of a kind in the documented table.
 fn word(kind: Kind) -> String {
     match kind {
         Kind::Text => "text".to_owned(),

@@ -1,4 +1,4 @@
-//! The configuration, every value good by itself and with the others.
+//! The configuration: every value is valid on its own and consistent with the others.
 
 use super::token::Token;
 use crate::adapters::aws::ObjectLock;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The configuration, every value good by itself and with the others.
+/// The configuration: every value is valid on its own and consistent with the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where jobs, objects and events are kept.
@@ -23,13 +23,13 @@ pub struct Config {
     pub aws: Aws,
     /// Objects.
     pub s3: S3,
-    /// Name of the table of jobs; there with [`Backend::Aws`].
+    /// Name of the table of jobs; set with [`Backend::Aws`].
     pub dynamodb_table: Option<String>,
     /// Events.
     pub sqs: Sqs,
     /// The HTTP server.
     pub api: Api,
-    /// What the life of a job is measured by.
+    /// Limits and time spans of jobs.
     pub policy: Policy,
     /// The worker.
     pub worker: Worker,
@@ -41,11 +41,11 @@ pub struct Config {
     pub archive: ArchiveLimits,
     /// Address and port of the embedded S3 server; port 0 takes a free one.
     pub embedded_s3_listen: SocketAddr,
-    /// Connections of clients that it keeps open; at least 1.
+    /// Client connections that it keeps open; at least 1.
     pub embedded_s3_connections: usize,
-    /// Those of one client; at least 1.
+    /// Client connections of one client; at least 1.
     pub embedded_s3_connections_per_client: usize,
-    /// Bytes a second that an upload or download makes at least; at least 1.
+    /// Minimum rate of an upload or download, in bytes per second; at least 1.
     pub embedded_s3_min_rate: u64,
 }
 
@@ -53,7 +53,7 @@ pub struct Config {
 pub const DATABASE: &str = "jobs.sqlite";
 
 impl Config {
-    /// File of jobs and queue of the embedded backend.
+    /// Database file with the jobs and the queue of the embedded backend.
     pub fn database(&self) -> PathBuf {
         self.data_dir.join(DATABASE)
     }
@@ -80,33 +80,33 @@ pub struct Log {
 /// All AWS services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aws {
-    /// Region; as the SDK finds it when there is none.
+    /// Region; if `None`, the region that the SDK finds.
     pub region: Option<String>,
-    /// Endpoint of DynamoDB and SQS; AWS when there is none.
+    /// Endpoint of DynamoDB and SQS; AWS if `None`.
     pub endpoint: Option<String>,
 }
 
 /// Objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3 {
-    /// Bucket; there with [`Backend::Aws`].
+    /// Bucket; set with [`Backend::Aws`].
     pub bucket: Option<String>,
-    /// Endpoint: `s3.endpoint`, else `aws.endpoint`; AWS when there is none.
+    /// Endpoint: `s3.endpoint`, else `aws.endpoint`; AWS if `None`.
     pub endpoint: Option<String>,
     /// Endpoint for presigned URLs: `s3.public_endpoint`, else the endpoint.
     pub public_endpoint: Option<String>,
-    /// Put the bucket into the path.
+    /// Path-style requests: the bucket name is in the path.
     pub path_style: bool,
-    /// Access key and secret key; as the SDK finds them when there are none.
+    /// Access key and secret key; if `None`, the keys that the SDK finds.
     pub keys: Option<(String, Secret)>,
 }
 
 /// Events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sqs {
-    /// Queue; there with [`Backend::Aws`].
+    /// URL of the queue; set with [`Backend::Aws`].
     pub queue_url: Option<String>,
-    /// Queue of what nobody could handle.
+    /// URL of the dead-letter queue.
     pub dead_letter_url: Option<String>,
 }
 
@@ -115,64 +115,64 @@ pub struct Sqs {
 pub struct Api {
     /// Address and port.
     pub listen: SocketAddr,
-    /// How callers prove who they are.
+    /// How callers authenticate.
     pub auth: Auth,
-    /// Web origins whose pages may call.
+    /// Web origins whose pages may make requests.
     pub cors_origins: Vec<String>,
-    /// Proxies before the server.
+    /// Reverse proxies in front of the server.
     pub trusted_proxies: Networks,
-    /// Connections that are kept open; at least 1.
+    /// Open connections; at least 1.
     pub connections: usize,
-    /// Those of one client; at least 1.
+    /// Open connections of one client; at least 1.
     pub connections_per_client: usize,
-    /// How long a client may take for the head of a request.
+    /// Time limit for a client to send the head of a request.
     pub header_time: Duration,
-    /// How long a connection is kept without a request.
+    /// Time that a connection is kept open without a request.
     pub idle_time: Duration,
     /// The same for a connection of a proxy.
     pub proxy_idle_time: Duration,
-    /// Requests a second of one owner, in the long run; at least 1.
+    /// Sustained requests per second of one owner; at least 1.
     pub rate_per_second: u32,
-    /// Requests of one owner at once; at least 1.
+    /// Burst of requests of one owner; at least 1.
     pub rate_burst: u32,
-    /// How long an upload URL is good.
+    /// Lifetime of an upload URL.
     pub upload_url_lifetime: Duration,
-    /// Bytes a second that a client sends at least.
+    /// Minimum upload rate of a client, in bytes per second.
     pub upload_min_rate: u64,
     /// Lifetime of a download URL.
     pub download_url_lifetime: Duration,
-    /// Uploads of more bytes are made in parts.
+    /// Uploads of more bytes are multipart uploads.
     pub multipart_threshold_bytes: u64,
-    /// Size of each part but the last, 5 MiB to 5 GiB; larger where more than 10,000
-    /// such parts would be needed.
+    /// Size of each part but the last, 5 MiB to 5 GiB; larger if the upload would otherwise need
+    /// more than 10,000 parts.
     pub part_size_bytes: u64,
     /// Largest upload, at most 5 TiB.
     pub max_upload_bytes: u64,
 }
 
-/// How callers prove who they are.
+/// How callers authenticate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// Not at all; on loopback only.
+    /// Without authentication; on loopback only.
     None,
-    /// By one of these bearer tokens.
+    /// With one of these bearer tokens.
     Tokens(Vec<Token>),
-    /// By a token of an OpenID provider.
+    /// With a token of an OpenID provider.
     Oidc(Oidc),
 }
 
 /// An OpenID provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oidc {
-    /// `iss` of its tokens.
+    /// Required `iss` of a token.
     pub issuer: String,
-    /// `aud` that they must have.
+    /// Required `aud` of a token.
     pub audience: String,
-    /// Where its keys are; otherwise the issuer's discovery document says it.
+    /// URL of the key set; if `None`, the issuer's discovery document names it.
     pub jwks_url: Option<String>,
     /// Claim that names the owner of a job.
     pub owner_claim: String,
-    /// Claim that makes a caller an auditor; none when nobody is.
+    /// Claim that makes a caller an auditor; if `None`, there are no auditors.
     pub role_claim: Option<String>,
 }
 
@@ -181,28 +181,28 @@ pub struct Oidc {
 pub struct Worker {
     /// Name in leases and logs.
     pub name: String,
-    /// Conversions at the same time; at least 1.
+    /// Concurrent conversions; at least 1.
     pub concurrency: usize,
-    /// Memory for all conversions together, in bytes; what the machine or the
-    /// container has when there is none.
+    /// Memory for all conversions together, in bytes; if `None`, the memory of the machine or the
+    /// container.
     pub memory_bytes: Option<u64>,
-    /// Memory for the parts of an upload that are on their way, in bytes; for each conversion.
+    /// Memory for the parts of an upload that are being fetched, in bytes; for each conversion.
     pub fetch_buffer_bytes: u64,
     /// Directory for the files of running jobs.
     pub workspace: PathBuf,
-    /// Accept a workspace on a disk.
+    /// Whether the workspace may be on a disk.
     pub allow_disk: bool,
-    /// Whether workspaces are made in memory of the worker's own: `auto`, `no`, `required`.
+    /// Whether workspaces are in a tmpfs private to the worker: `auto`, `no`, `required`.
     pub private_workspace: String,
-    /// TOML file that declares engines; the built-in ones when there is none.
+    /// TOML file that declares engines; if `None`, the built-in engines.
     pub engines_file: Option<PathBuf>,
-    /// The engine host's binary; beside the program when there is none.
+    /// Path of the engine host binary; if `None`, the one beside the program.
     pub engine_host: Option<PathBuf>,
-    /// Engines for which a process waits ahead of the next job, with commas between.
+    /// Engines for which a warm process waits for the next job, separated by commas.
     pub warm: Option<String>,
-    /// Time to finish or release all jobs on shutdown.
+    /// Time limit to finish or release all jobs on shutdown.
     pub stop_within: Duration,
-    /// Least confinement of engines, by the word of its level.
+    /// Minimum confinement of engines, by the name of its level.
     pub min_posture: String,
     /// Niceness of conversions, 0 to 19.
     pub nice: u8,
@@ -211,15 +211,15 @@ pub struct Worker {
 /// Ledgers: where they are kept and what signs their heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Each of them has to take every record.
+    /// Every sink must accept every record.
     pub sinks: Vec<SinkKind>,
     /// Directory of [`SinkKind::File`].
     pub directory: PathBuf,
-    /// Bucket of [`SinkKind::S3`]; there with it.
+    /// Bucket of [`SinkKind::S3`]; set with it.
     pub bucket: Option<String>,
     /// Object Lock of [`SinkKind::S3`].
     pub lock: Option<ObjectLock>,
-    /// What signs.
+    /// What signs the heads.
     pub sign_with: SignWith,
 }
 
@@ -237,7 +237,7 @@ pub enum SinkKind {
 /// What signs the heads of ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignWith {
-    /// Nothing: they prove nothing.
+    /// Nothing: unsigned heads prove nothing.
     Nothing,
     /// The Ed25519 key in this PEM file.
     File(PathBuf),

@@ -1,14 +1,14 @@
-//! Tokens that are too short, recognised by their SHA-256.
+//! Detects tokens that are too short by their SHA-256.
 //!
-//! A digest does not say how long its token is. But a token that is found here in a
-//! fraction of a second is found by anybody who sees the configuration, and most short
-//! ones are: those of few characters, and words. What passes is still refused when it
-//! is presented with fewer than 32 characters.
+//! A digest does not reveal the length of its token. But a token that is found here in a fraction
+//! of a second can be found by anyone who sees the configuration, and most short tokens are
+//! found: those of few characters, and words. A token that passes this check is still refused
+//! when it is presented if it has fewer than 32 characters.
 
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-/// Words that stand for a token in examples and haste.
+/// Words that are used as tokens in examples and in haste.
 const WORDS: &[&str] = &[
     "",
     "abc123",
@@ -77,18 +77,18 @@ const WORDS: &[&str] = &[
     "your-token",
 ];
 
-/// What is written behind a word; `echo` adds the last.
+/// Suffixes of a word; `echo` adds the last one.
 const ENDINGS: &[&str] = &["", "1", "2", "12", "123", "1234", "12345", "123456", "!", "-1", "_1", "\n"];
 
-/// Alphabets, and up to how many characters each is tried.
+/// Alphabets, and the maximum length that is tried with each.
 const SHORT: &[(&[u8], u32)] = &[
     (b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~", 2),
     (b"abcdefghijklmnopqrstuvwxyz0123456789", 3),
     (b"0123456789", 4),
 ];
 
-/// The number of the first token that is found, and how many characters it has.
-/// Digests are in lower-case hexadecimal, each with its owner.
+/// Returns the index of the first token that is found, and its length in characters. Digests are
+/// in lower-case hexadecimal, each with its owner.
 pub(super) fn find(tokens: &[(&str, &str)]) -> Option<(usize, usize)> {
     let known: HashMap<[u8; 32], usize> = tokens
         .iter()
@@ -119,7 +119,7 @@ pub(super) fn find(tokens: &[(&str, &str)]) -> Option<(usize, usize)> {
     )
 }
 
-/// Tries every text of so many characters.
+/// Tries every text of this length.
 fn every<T>(alphabet: &[u8], length: u32, is: &impl Fn(&[u8]) -> Option<T>) -> Option<T> {
     let letters = alphabet.len() as u64;
     let mut text = vec![0; length as usize];

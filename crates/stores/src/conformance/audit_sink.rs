@@ -5,11 +5,11 @@ use cadmill_core::domain::ledger::{Head, LedgerId, Signature, SignedHead, chain}
 use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
 
-/// Runs the whole contract. `reads` says whether the sink can be read back; one that
-/// cannot has to say so.
+/// Runs the whole contract. `reads` says whether the sink can be read back; a sink that cannot
+/// must report that.
 ///
 /// # Panics
-/// Where the sink does not keep it.
+/// If the sink violates the contract.
 pub fn suite(sink: &dyn AuditSink, reads: bool) {
     let ledger = new_id();
     begins_once(sink, ledger);
@@ -25,7 +25,7 @@ pub fn suite(sink: &dyn AuditSink, reads: bool) {
     }
 }
 
-/// A ledger that nobody has begun.
+/// A ledger that has not been begun.
 pub fn new_id() -> LedgerId {
     LedgerId::of_attempt(JobId::random(), 1)
 }
@@ -33,7 +33,7 @@ pub fn new_id() -> LedgerId {
 /// A signer with a new key.
 ///
 /// # Panics
-/// When there is no randomness.
+/// If the random source fails.
 pub fn signer() -> LocalSigner {
     let pair = aws_lc_rs::signature::Ed25519KeyPair::generate().expect("a key");
     let der = pair.to_pkcs8v1().expect("PKCS#8");
@@ -59,7 +59,7 @@ fn begins_once(sink: &dyn AuditSink, ledger: LedgerId) {
     drop(log);
     let after = sink.begin(ledger).err();
     assert!(matches!(after, Some(PortError::Precondition(_))), "begun after its end: {after:?}");
-    // Others are others.
+    // Other parts and attempts are separate ledgers.
     sink.begin(ledger.next_part()).expect("the next part");
     sink.begin(LedgerId { attempt: 2, ..ledger }).expect("the next attempt");
 }
@@ -83,7 +83,7 @@ fn keeps_what_was_synced(sink: &dyn AuditSink) {
     assert_eq!(sink.read(ledger).expect("read").len(), lines.concat().len(), "the head is no line");
 }
 
-/// More than a sink would hold back in memory.
+/// More lines than a sink would buffer in memory.
 fn keeps_many_lines(sink: &dyn AuditSink) {
     let ledger = new_id();
     let mut log = sink.begin(ledger).expect("begun");

@@ -1,34 +1,34 @@
 //! The contract of [`EventQueue`].
 //!
-//! Times are whole seconds, because Amazon SQS counts in those. The queue may have
-//! messages of other tests in it; they are looked past and left alone.
+//! Times are whole seconds, because Amazon SQS counts in seconds. The queue may contain messages
+//! of other tests; they are ignored and left in the queue.
 
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{EventQueue, PortError};
 use std::time::{Duration, Instant};
 
-/// Long enough for a message to stay hidden while a test looks.
+/// Long enough for a message to stay hidden while a test checks it.
 const LONG: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const NO_TIME: Duration = Duration::ZERO;
-/// How long a message that must come may take.
+/// How long a test waits for an expected message.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Runs the whole contract. The queue must deliver a message at least four times.
 ///
 /// # Panics
-/// Where the queue does not keep it.
+/// If the queue violates the contract.
 pub async fn suite(queue: &dyn EventQueue) {
     suite_with_any_receipt(queue).await;
     heeds_the_latest_receipt_only(queue).await;
 }
 
-/// The contract but for stale receipts, for a server that heeds those too. SQS on AWS
-/// does not.
+/// The contract without the checks of stale receipts, for a server that accepts stale receipts.
+/// SQS on AWS does not.
 ///
 /// # Panics
-/// Where the queue does not keep it.
+/// If the queue violates the contract.
 pub async fn suite_with_any_receipt(queue: &dyn EventQueue) {
     queue.check().await.expect("the queue answers");
     delivers_what_was_sent(queue).await;
@@ -43,7 +43,7 @@ fn body() -> String {
     format!("{{\"test\":\"{}\"}}", JobId::random())
 }
 
-/// Receives until this message comes; what else comes is shown again at once.
+/// Receives until this message arrives; other messages are made visible again after a second.
 async fn expect(queue: &dyn EventQueue, body: &str, hidden: Duration) -> Message {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
@@ -62,7 +62,7 @@ async fn expect(queue: &dyn EventQueue, body: &str, hidden: Duration) -> Message
     panic!("the message did not come");
 }
 
-/// Whether this message comes within a second.
+/// Whether this message arrives within a second.
 async fn comes(queue: &dyn EventQueue, body: &str) -> bool {
     let mut came = false;
     for message in queue.receive(10, SECOND, SECOND).await.expect("received") {
@@ -142,7 +142,7 @@ async fn delivers_each_message_to_one_receiver(queue: &dyn EventQueue) {
                     match queue.delete(&message).await {
                         Ok(()) => received.push(message.body),
                         // A queue may deliver a message twice at the same moment ("at least
-                        // once"): then the newer receipt is the one that counts.
+                        // once"): then only the newer receipt is valid.
                         Err(PortError::NotFound(_)) => {}
                         Err(error) => panic!("deleting a message: {error}"),
                     }
@@ -175,7 +175,7 @@ async fn buries(queue: &dyn EventQueue) {
 }
 
 async fn wakes_who_waits(queue: &dyn EventQueue) {
-    // Nothing comes: the wait ends by itself.
+    // No message arrives: the wait ends by itself.
     let began = Instant::now();
     let _ = queue.receive(1, NO_TIME, SECOND).await.expect("received");
     assert!(began.elapsed() < PATIENCE, "no wait was asked for");

@@ -1,4 +1,4 @@
-//! The HTTP client of the suites: what a client of a presigned URL is.
+//! The HTTP client of the suites, in place of a client with a presigned URL.
 
 use cadmill_core::ports::object_store::Presigned;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Names in lower case with their values; those that are no text are left out.
+    /// Names in lower case with their values; values that are not text are left out.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -25,7 +25,7 @@ impl Reply {
     }
 }
 
-/// Makes a presigned request with all of its headers.
+/// Sends a presigned request with all of its headers.
 pub async fn presigned(request: &Presigned, body: Vec<u8>) -> Reply {
     send(request.method, &request.url, &request.headers, body).await
 }
@@ -33,12 +33,12 @@ pub async fn presigned(request: &Presigned, body: Vec<u8>) -> Reply {
 /// Sends a request. `Content-Length` is that of the body, whatever the headers say.
 ///
 /// # Panics
-/// When there is no reply.
+/// If there is no reply.
 pub async fn send(method: &str, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Reply {
     attempt(method, url, headers, body).await.expect("a reply")
 }
 
-/// The same; tells why there is no reply.
+/// The same; returns the reason if there is no reply.
 pub async fn attempt(
     method: &str,
     url: &str,

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Runs the whole contract.
 ///
 /// # Panics
-/// Where the store does not keep it.
+/// If the store violates the contract.
 pub async fn suite(store: &dyn JobStore) {
     store.check().await.expect("the store answers");
     store.can_write().await.expect("the store takes writes");
@@ -40,7 +40,7 @@ pub fn new_job(owner: &Owner, now: Millis) -> Job {
     created(JobId::random(), order, &Policy::default(), now)
 }
 
-/// An owner that no other run has.
+/// An owner that is unique to this run.
 pub fn new_owner() -> Owner {
     format!("owner|{}", JobId::random()).parse().expect("an owner")
 }
@@ -79,7 +79,7 @@ async fn replaces_the_judged_version_only(store: &dyn JobStore) {
     store.create(&first).await.expect("created");
     assert_eq!(store.replace(&second).await, Ok(Replaced::Done));
     assert_eq!(store.get(first.id).await, Ok(Some(second.clone())));
-    // The same again, as after a lost reply: the answer shows that it is there.
+    // The same again, as after a lost reply: the answer shows that the write took effect.
     assert_eq!(store.replace(&second).await, Ok(Replaced::Conflict(Some(Box::new(second.clone())))));
 
     let outdated = Job { polls: 99, ..changed(&first) };
@@ -135,7 +135,7 @@ async fn deletes_the_judged_version_only(store: &dyn JobStore) {
 
 async fn lists_by_owner(store: &dyn JobStore) {
     let (owner, other) = (new_owner(), new_owner());
-    // Two of one moment, so that a page may end between them.
+    // Two with the same time, so that a page may end between them.
     let times = [5_000, 1_000, 3_000, 3_000, 4_000];
     let mut jobs: Vec<Job> = times.iter().map(|&time| new_job(&owner, time)).collect();
     for job in jobs.iter().chain([&new_job(&other, 3_500)]) {
@@ -194,8 +194,8 @@ async fn refuses_pages_it_did_not_give(store: &dyn JobStore) {
     assert!(store.list(&owner, Some(&token), 10).await.is_ok(), "the token itself is good, more than once");
 }
 
-/// Other runs may have left what is due, or due earlier; so due times are small here,
-/// and others' jobs are looked past.
+/// Other runs may have left jobs that are due, or due earlier; so due times are small here, and
+/// the jobs of others are ignored.
 async fn tells_what_is_due(store: &dyn JobStore) {
     let owner = new_owner();
     let times = [Some(30), Some(10), Some(20), Some(41), None];
@@ -218,7 +218,7 @@ async fn tells_what_is_due(store: &dyn JobStore) {
     assert!(own(&store.due(30, 100).await.expect("due")).contains(&30), "at its very time");
     assert_eq!(store.due(40, 2).await.expect("due").jobs.len(), 2, "at most the limit");
 
-    // What is no longer due, or gone, is not told.
+    // Jobs that are no longer due, or deleted, are not returned.
     store.replace(&Job { due: None, ..changed(&jobs[0]) }).await.expect("replaced");
     store.replace(&Job { due: Some(15), ..changed(&jobs[2]) }).await.expect("replaced");
     store.delete(jobs[1].id, jobs[1].version).await.expect("deleted");
@@ -230,11 +230,11 @@ async fn tells_what_is_due(store: &dyn JobStore) {
     }
 }
 
-/// The contract for records that cannot be read. `spoil` makes one of the job's, which
-/// no port can do.
+/// The contract for unreadable records. `spoil` replaces the record of a job with such a text,
+/// which no port can do.
 ///
 /// # Panics
-/// Where the store does not keep it.
+/// If the store violates the contract.
 pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
     store: &dyn JobStore,
     spoil: impl Fn(JobId, &'static str) -> F,
@@ -284,7 +284,7 @@ pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
     }
     eventually("none is due", || store.due(999, 100), |due| of(due).is_empty()).await;
     eventually("they are due again", || store.due(1_000, 100), |due| of(due).len() == 4).await;
-    // What a newer version writes meanwhile counts, and an older aside does not.
+    // A later due time stays, and setting aside until an earlier time has no effect.
     store.set_aside(&due.unreadable[0], 500).await.expect("set aside");
     eventually("still not due", || store.due(999, 100), |due| of(due).is_empty()).await;
     for job in &jobs {
@@ -294,7 +294,7 @@ pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
     assert_eq!(store.get(jobs[0].id).await, Ok(None), "nothing is made by it");
 }
 
-/// Asks until the answer is as wanted: listings may lag behind writes.
+/// Retries until the answer is as expected: listings may lag behind writes.
 async fn eventually<T: std::fmt::Debug, F: Future<Output = Result<T, PortError>>>(
     what: &str,
     ask: impl Fn() -> F,

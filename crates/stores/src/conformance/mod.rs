@@ -1,7 +1,7 @@
 //! The contract of each port as one suite, which every adapter and wrapper runs.
 //!
-//! A suite panics where the contract does not hold. It uses names of its own in each
-//! run, so that stores may be shared and need not be empty.
+//! A suite panics if the contract is violated. It uses new names in each run, so that stores may
+//! be shared and need not be empty.
 
 pub mod audit_sink;
 pub mod event_queue;

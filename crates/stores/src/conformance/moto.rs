@@ -1,11 +1,10 @@
-//! AWS on this machine: `moto_server`, which speaks S3, DynamoDB, SQS and
-//! EventBridge and carries an event from the first to the third.
+//! AWS on this machine: `moto_server`, which speaks S3, DynamoDB, SQS and EventBridge and passes
+//! events from S3 through EventBridge to SQS.
 //!
-//! What it does otherwise than AWS: it verifies no signature and no checksum and
-//! does not know the headers that a presigned GET asks for; it deletes a message by a stale
-//! receipt; the `id` of each event and its `sequencer` are constants, `reason` is
-//! `ObjectCreated`, the ETag's field is spelt `eTag`, and a multipart upload tells of
-//! its object twice.
+//! Differences from AWS: it verifies no signature and no checksum and does not know the headers
+//! that a presigned GET requests; it deletes a message by a stale receipt; the `id` of each event
+//! and its `sequencer` are constants, `reason` is `ObjectCreated`, the ETag's field is spelt
+//! `eTag`, and a multipart upload sends the event of its object twice.
 
 use super::http;
 use crate::adapters::aws::{
@@ -18,19 +17,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// The region of everything here.
+/// The region of all resources.
 const REGION: &str = "us-east-1";
-/// The account that the server acts for.
+/// The account of the server.
 const ACCOUNT: &str = "123456789012";
 
-/// A running server; it ends with this value.
+/// A running server; dropping it ends it.
 pub struct Moto {
     process: Child,
     endpoint: String,
 }
 
-/// Settings for the adapters in one world: a bucket, whose events go through
-/// EventBridge to a queue, and a table.
+/// Settings for the adapters in one world: a bucket whose events go through EventBridge to a
+/// queue, and a table.
 #[derive(Clone)]
 pub struct World {
     /// The bucket.
@@ -45,7 +44,7 @@ impl Moto {
     /// Starts a server on a free port of the loopback interface.
     ///
     /// # Panics
-    /// When it is not installed or does not start within a minute.
+    /// If it is not installed or does not start within a minute.
     pub async fn start() -> Self {
         let program = program();
         let started = Command::new(&program)
@@ -59,7 +58,7 @@ impl Moto {
         });
         let output = process.stderr.take().expect("it is piped");
         let (found, told) = mpsc::channel();
-        // Reads to the end, so that the server never waits for a reader.
+        // Reads to the end, so that the server never blocks on its output.
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if let Some((_, rest)) = line.split_once("Running on ") {
@@ -75,12 +74,12 @@ impl Moto {
         server
     }
 
-    /// Its base URL.
+    /// The base URL of the server.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// Makes a world of its own. A message is a dead letter after ten deliveries.
+    /// Creates a new world. A message becomes a dead letter after ten deliveries.
     pub async fn world(&self) -> World {
         let name = format!("cadmill-{}", uuid::Uuid::new_v4());
         self.make_bucket(&name).await;
@@ -107,7 +106,7 @@ impl Moto {
         }
     }
 
-    /// A bucket that was made with Object Lock, which tells no events.
+    /// A bucket with Object Lock, which sends no events.
     pub async fn locked_bucket(&self) -> S3Settings {
         let bucket = format!("cadmill-{}", uuid::Uuid::new_v4());
         let locked = [("x-amz-bucket-object-lock-enabled", "true")];
@@ -115,14 +114,14 @@ impl Moto {
         S3Settings { bucket, ..self.world().await.objects }
     }
 
-    /// Lets the world's bucket keep every version of an object.
+    /// Enables versioning on the world's bucket.
     pub async fn keep_versions(&self, world: &World) {
         let url = format!("{}/{}?versioning", self.endpoint, world.objects.bucket);
         let keep = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
         self.call("s3", "PUT", &url, &[], keep.to_owned()).await;
     }
 
-    /// The rule by which the bucket's events reach the queue of its name.
+    /// Creates the rule that sends the bucket's events to the queue of the same name.
     async fn make_rule(&self, name: &str) {
         let pattern = json!({
             "source": ["aws.s3"],
@@ -147,8 +146,8 @@ impl Moto {
         self.call("s3", "PUT", &format!("{url}?notification"), &[], notify.to_owned()).await;
     }
 
-    /// One call of the HTTP API. The server looks at no signature, but at the
-    /// service that a signature names.
+    /// One call of the HTTP API. The server does not verify the signature, but it reads the
+    /// service from it.
     async fn call(&self, service: &str, method: &str, url: &str, headers: &[(&str, &str)], body: String) {
         let scope = format!(
             "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=x"
@@ -167,7 +166,7 @@ impl Drop for Moto {
     }
 }
 
-/// Keys that the server takes, as it takes any.
+/// Some credentials: the server accepts any.
 pub fn keys() -> StaticCredentials {
     StaticCredentials { access_key: "test".to_owned(), secret_key: "test".to_owned() }
 }

@@ -1,5 +1,5 @@
-//! The contract of [`ObjectStore`], over the wire: uploads and downloads are made
-//! with the presigned requests, as clients make them.
+//! The contract of [`ObjectStore`], over the network: uploads and downloads use presigned
+//! requests, as clients do.
 
 use super::http;
 use bytes::Bytes;
@@ -9,21 +9,21 @@ use cadmill_core::ports::object_store::{MIN_PART_BYTES, ObjectStore, Purged};
 use cadmill_core::ports::{PortError, PortResult};
 use std::time::Duration;
 
-/// What the server behind the store does.
+/// What the server behind the store supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// It refuses requests that are not those that were signed. AWS does.
+    /// It refuses requests that differ from the signed ones. AWS does.
     pub verifies_signatures: bool,
-    /// It compares a body with the checksum of its header. AWS does.
+    /// It compares a body with the checksum in its header. AWS does.
     pub verifies_checksums: bool,
     /// It answers with the headers that a presigned GET asks for. AWS does.
     pub overrides_headers: bool,
-    /// It says which upload is no more when one is to be completed. AWS does.
+    /// On completion of an upload that does not exist any more, it reports that. AWS does.
     pub tells_missing_uploads: bool,
 }
 
 impl Options {
-    /// All of it, as AWS does.
+    /// Everything, as AWS does.
     pub const ALL: Self = Self {
         verifies_signatures: true,
         verifies_checksums: true,
@@ -32,10 +32,10 @@ impl Options {
     };
 }
 
-/// Every promise of the port.
+/// Runs the whole contract.
 ///
 /// # Panics
-/// Where the store does not keep it.
+/// If the store violates the contract.
 pub async fn suite(store: &dyn ObjectStore, options: Options) {
     store.check().await.expect("the store answers");
     store.can_write().await.expect("the store takes writes");
@@ -57,14 +57,14 @@ pub async fn suite(store: &dyn ObjectStore, options: Options) {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A name that is hard on URLs, headers and XML.
+/// A name that is difficult for URLs, headers and XML.
 const HARD_NAME: &str = "Pläne & <Maße> 100%+1 «ü»;\"x\"'=?#.zip";
 
 fn upload_key(file: &str) -> ObjectKey {
     ObjectKey::upload(JobId::random(), file.parse().expect("a file name"))
 }
 
-/// Bytes that tell their place.
+/// Bytes that depend on their position.
 fn content(size: u64, seed: u8) -> Vec<u8> {
     (0..size).map(|at| (at % 251) as u8 ^ (at / 251 % 256) as u8 ^ seed).collect()
 }
@@ -109,7 +109,7 @@ async fn a_range_is_read_whole(store: &dyn ObjectStore) {
     }
     let beyond = store.read(&object, 299_999..300_001).await;
     assert!(matches!(beyond, Err(PortError::Refused { .. })), "{beyond:?}");
-    // The object is shorter than its reader believes.
+    // The object is shorter than the reader expects.
     let longer = Object { size_bytes: 600_000, ..object };
     for range in [299_999..300_001, 400_000..400_001] {
         let beyond = store.read(&longer, range).await;
@@ -139,7 +139,7 @@ async fn what_is_missing_is_not_found(store: &dyn ObjectStore) {
     assert_not_found(store.head(&key).await);
     assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged::default()));
     let request = presign_any_get(store, &key).await;
-    // 403 where whoever signed may not list the bucket, and so not learn what is missing.
+    // 403 if the signer may not list the bucket, and so must not learn what is missing.
     let status = http::presigned(&request, Vec::new()).await.status;
     assert!([403, 404].contains(&status), "{status}");
 }
@@ -265,7 +265,7 @@ async fn parts_become_an_object(store: &dyn ObjectStore) {
     assert!(stored(store, &key).await == [first, second].concat(), "the content is another");
 
     assert_not_found(store.parts(&key, &upload).await);
-    // A store may remember what the upload became; it must not make it again.
+    // A store may remember the result of the upload; it must not create the object again.
     let again = store.complete_multipart(&key, &upload, &parts).await;
     assert!(matches!(again, Ok(()) | Err(PortError::NotFound(_) | PortError::Precondition(_))), "{again:?}");
     assert_eq!(store.head(&key).await, Ok(object));
@@ -309,7 +309,7 @@ async fn an_object_is_deleted_and_no_other(store: &dyn ObjectStore) {
     assert_not_found(store.head(&key).await);
     store.delete(&key, object.version.as_deref()).await.expect("delete again");
     store.head(&other).await.expect("the other is there");
-    // Its place is free again, and nothing of it is left.
+    // The key can be used again, and nothing of the old object is left.
     store.put(&key, Bytes::from_static(b"y")).await.expect("put");
     assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged { objects: 1, uploads: 0 }));
     store.purge(Role::Upload, other.job()).await.expect("purge");

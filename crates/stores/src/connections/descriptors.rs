@@ -1,21 +1,21 @@
-//! File descriptors: how many there may be, and how many connections fit below that.
+//! File descriptors: the limit, and the number of connections that fit below it.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
-/// Descriptors that are kept for other things than connections: the runtime, databases,
-/// logs, the reserve of each listener.
+/// Descriptors reserved for other uses than connections: the runtime, databases, logs, the
+/// reserve of each listener.
 const OTHERS: u64 = 320;
-/// Descriptors of one connection: its socket, and the file or the connection to a store
-/// that serves it.
+/// Descriptors per connection: its socket, and the file or the connection to a store that serves
+/// it.
 const EACH: u64 = 2;
-/// Fewest connections that are worth a start.
+/// Minimum number of connections that makes a start worthwhile.
 const FEWEST: u64 = 16;
 
-/// Raises the soft limit on descriptors to the hard one and answers with it. The
-/// processes of engines have a limit of their own.
+/// Raises the soft limit on descriptors to the hard limit and returns it. Engine processes have
+/// their own limit.
 pub fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -30,18 +30,18 @@ pub fn raise() -> u64 {
 /// The connections of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
-    /// All of them together.
+    /// All connections together.
     pub total: usize,
-    /// Those of one client.
+    /// The connections of one client.
     pub per_client: usize,
 }
 
-/// How many of the connections that are `wanted`, by listener, fit below a limit on
-/// descriptors; all get less in the same proportion where they do not fit. A client never has
-/// the whole of a listener: see `share`.
+/// Returns how many of the `wanted` connections of each listener fit below a limit on
+/// descriptors; if they do not fit, all listeners are reduced in the same proportion. A client
+/// never gets the whole of a listener: see `share`.
 ///
 /// # Errors
-/// `usage.invalid` when so few fit that nothing could be served.
+/// `usage.invalid` if so few fit that nothing could be served.
 pub fn fit<const N: usize>(limit: u64, wanted: [Connections; N]) -> Result<[Connections; N], Failure> {
     let all: u64 = wanted.iter().map(|listener| listener.total as u64).sum();
     let room = limit.saturating_sub(OTHERS) / EACH;
@@ -87,10 +87,10 @@ fn share(per_client: usize, wanted: usize, fitting: usize) -> usize {
     per_client.min(part.max(fitting / 4).max(2))
 }
 
-/// Descriptors that are given up one by one when there is none for a connection.
+/// Spare descriptors, released one by one when none is left for a connection.
 pub(super) struct Spare(Mutex<Vec<File>>);
 
-/// How many there are.
+/// Number of spare descriptors.
 const SPARE: usize = 8;
 
 impl Spare {
@@ -100,12 +100,12 @@ impl Spare {
         spare
     }
 
-    /// Gives one up; says whether there was one.
+    /// Releases one; returns whether there was one.
     pub(super) fn give(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
     }
 
-    /// Takes back what was given up; says whether all are there.
+    /// Reopens the released descriptors; returns whether all are there.
     pub(super) fn refill(&self) -> bool {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while files.len() < SPARE {

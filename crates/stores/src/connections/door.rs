@@ -1,4 +1,4 @@
-//! The listening socket: takes connections in, whatever is full.
+//! The listening socket: accepts connections even if limits are reached.
 
 use super::descriptors::Spare;
 use super::gate::{Gate, Limits, Seat};
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long nothing is accepted after a failure that others must mend.
+/// Pause before the next accept after a failure that this process cannot repair.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections and gives each a seat.
 ///
-/// When no descriptor is left, one of a few that are held for this is given up, and the
-/// connection that it lets in is served from the reserve: health checks are answered
-/// while the process has no descriptor for anything else.
+/// When no descriptor is left, one of a few spare descriptors is released, and the connection
+/// that is accepted with it is served from the reserve: health checks are answered even while the
+/// process has no descriptor for anything else.
 pub struct Door {
     name: &'static str,
     gate: Arc<Gate>,
@@ -26,13 +26,13 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door for the listener of this name.
+    /// A door for the listener with this name.
     pub fn new(name: &'static str, limits: Limits) -> Self {
         let (gate, spare) = (Gate::new(name, limits), Spare::new());
         Self { name, gate, spare, short: AtomicBool::new(false) }
     }
 
-    /// Who counts.
+    /// The gate that counts the connections.
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
@@ -42,7 +42,7 @@ impl Door {
         self.short.load(Ordering::Relaxed)
     }
 
-    /// The next connection. May be dropped at any time.
+    /// Returns the next connection. Cancel safe.
     pub async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Seat) {
         loop {
             match listener.accept().await {
@@ -69,7 +69,7 @@ impl Door {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            // The peer went away before it was accepted.
+            // The peer closed the connection before it was accepted.
             _ if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             _ => {
                 tracing::warn!(listener = self.name, error = %error, "a connection could not be accepted");
@@ -78,7 +78,7 @@ impl Door {
         }
     }
 
-    /// Says once that descriptors ran out, and once that they are back.
+    /// Logs once that descriptors ran out, and once that they are available again.
     fn note(&self, enough: Result<(), Errno>) {
         let was_short = self.short.swap(enough.is_err(), Ordering::Relaxed);
         match enough {

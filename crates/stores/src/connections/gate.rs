@@ -1,10 +1,10 @@
-//! How many connections are open, and whose.
+//! Counts the open connections of each client.
 //!
-//! A connection has a seat. Seats are limited in total and for each client; an IPv6
-//! client could use many networks of 64 bits, so those of one site (48 bits) have a
-//! limit together. A connection beyond a limit gets a seat in the reserve, from which
-//! the client with the most seats gives way, its oldest first: there is always room
-//! for one more, and one client cannot take the room of another.
+//! Each connection has a seat. Seats are limited in total and for each client. An IPv6 client
+//! could use many /64 networks, so the networks of one site (/48) share another limit. A
+//! connection beyond a limit gets a seat in the reserve. When the reserve is full, the client
+//! with the most seats in it loses the oldest of them: there is always room for one more, and one
+//! client cannot take the room of another.
 
 use super::networks::{Networks, client, masked, plain};
 use std::collections::{BTreeMap, HashMap};
@@ -13,28 +13,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Seats of the reserve.
+/// Seats in the reserve.
 pub const RESERVE: usize = 64;
-/// Clients' shares that the networks of one IPv6 site have together.
+/// Limit for the networks of one IPv6 site together, as a multiple of the limit per client.
 const SITE: usize = 4;
-/// How often the log says that a limit is reached.
+/// Minimum interval between log lines about a reached limit.
 const SAID: Duration = Duration::from_secs(10);
 
 /// How many connections may be open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// All together, without the reserve.
+    /// All clients together, without the reserve.
     pub total: usize,
-    /// Of one client.
+    /// One client.
     pub per_client: usize,
-    /// Proxies: they bring the connections of many clients, so that only the total
-    /// limits them.
+    /// Proxies. They carry the connections of many clients, so only the total limits them.
     pub proxies: Networks,
 }
 
-/// Counts connections. One for each listener.
+/// Counts connections. Each listener has one gate.
 pub struct Gate {
-    /// What the log calls the listener.
+    /// The name of the listener in the log.
     name: &'static str,
     limits: Limits,
     table: Mutex<Table>,
@@ -51,7 +50,7 @@ struct Table {
     said: Option<Instant>,
 }
 
-/// What a connection counts as, until it is dropped.
+/// The place of a connection in the counts, until it is dropped.
 pub struct Seat {
     gate: Arc<Gate>,
     peer: IpAddr,
@@ -61,23 +60,23 @@ pub struct Seat {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// In the total and in the client's share.
+    /// Counted in the total and for the client.
     Client,
-    /// In the total.
+    /// Counted in the total.
     Proxy,
-    /// In the reserve, under this number.
+    /// Counted in the reserve, under this number.
     Reserved(u64),
-    /// Of this installation itself: in nothing.
+    /// A connection of this installation itself; not counted.
     Own,
 }
 
 impl Gate {
-    /// A gate for the listener of this name.
+    /// A gate for the listener with this name.
     pub fn new(name: &'static str, limits: Limits) -> Arc<Self> {
         Arc::new(Self { name, limits, table: Mutex::default() })
     }
 
-    /// A seat for a connection from this address: there always is one.
+    /// Returns a seat for a connection from this address. Never fails.
     pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Seat {
         let mut table = self.lock();
         let proxy = self.limits.proxies.contain(peer);
@@ -109,20 +108,20 @@ impl Gate {
         self.seat(peer, Arc::default(), if proxy { Place::Proxy } else { Place::Client })
     }
 
-    /// A seat in the reserve, whatever the limits say.
+    /// Returns a seat in the reserve, whatever the limits say.
     pub fn reserve(self: &Arc<Self>, peer: IpAddr) -> Seat {
         let (number, leave) = self.lock().reserve(peer);
         self.seat(peer, leave, Place::Reserved(number))
     }
 
-    /// Makes the oldest connection of the reserve give way.
+    /// Evicts the oldest connection of the reserve.
     pub(super) fn evict(&self) {
         if let Some((_, (_, leave))) = self.lock().reserved.pop_first() {
             leave.notify_one();
         }
     }
 
-    /// Connections that are open, without those of the reserve.
+    /// Number of open connections, without those in the reserve.
     pub fn open(&self) -> usize {
         self.lock().open
     }
@@ -144,7 +143,7 @@ impl Table {
             for (client, _) in self.reserved.values() {
                 *seats.entry(*client).or_default() += 1;
             }
-            // The oldest seat of a client that has as many as any.
+            // The oldest seat of the client with the most seats.
             let most = self.reserved.values().map(|(client, _)| seats[client]).max();
             let victim = self.reserved.iter().find(|(_, (client, _))| Some(seats[client]) == most);
             if let Some(number) = victim.map(|(number, _)| *number)
@@ -179,7 +178,8 @@ impl Table {
 }
 
 impl Seat {
-    /// Whether the connection is over a limit: only what must always work is served.
+    /// Whether the connection is over a limit. Then only requests that must always work are
+    /// served.
     pub fn is_reserved(&self) -> bool {
         matches!(*self.place(), Place::Reserved(_))
     }
@@ -189,15 +189,15 @@ impl Seat {
         self.gate.limits.proxies.contain(self.peer)
     }
 
-    /// From now on the connection counts as one of this installation itself and in no
-    /// limit: it has shown that it has the installation's secret.
+    /// From now on the connection counts as one of this installation itself, to which no limit
+    /// applies: its peer has proved that it has the installation's secret.
     pub fn own(&self) {
         let mut place = self.place();
         self.gate.lock().leave(self.peer, *place);
         *place = Place::Own;
     }
 
-    /// Ends when the seat is needed for another connection.
+    /// Completes when the seat is needed for another connection.
     pub async fn evicted(&self) {
         loop {
             self.leave.notified().await;

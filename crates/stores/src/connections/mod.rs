@@ -1,11 +1,11 @@
-//! Accepting connections so that no client keeps the others out: the API and the
-//! embedded object server share this.
+//! Accepts connections so that no client keeps the others out. The API and the embedded object
+//! server share this code.
 //!
-//! - [`gate`]: how many connections are open, in total and for each network. What is
-//!   over a limit is still accepted, into a small reserve: there a connection has two
-//!   seconds to send its request, and only what must always work is served.
-//! - [`watch`]: how long a connection may take for the head of a request, for a body and
-//!   for reading an answer. Bodies and answers have a minimum rate; time in which this
+//! - [`gate`]: limits the open connections, in total and for each network. A connection over a
+//!   limit is still accepted, into a small reserve: it has two seconds to send its request, and
+//!   only requests that must always work are served.
+//! - [`watch`]: limits the time that a connection may take to send the head of a request, to send
+//!   a body and to read an answer. Bodies and answers have a minimum rate; time in which this
 //!   side is slow does not count.
 //! - [`door`]: the listening socket, and what happens when descriptors run out.
 //! - [`networks`]: which addresses count as one client, and which are proxies.
@@ -31,21 +31,21 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use watch::{Outward, Watch, Watched};
 
-/// Most bytes that the kernel holds for a connection and has not sent. Without it a
-/// slow reader's progress shows only once a third of a buffer of megabytes is free.
+/// Maximum number of unsent bytes in the kernel's buffer of a connection. Without it, the
+/// progress of a slow reader shows only once a third of a buffer of megabytes is free.
 const UNSENT: u32 = 256 << 10;
 
-/// How HTTP/1.1 is spoken on one connection.
+/// Options of HTTP/1.1 on one connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Http {
-    /// What the client may take.
+    /// Time limits for the client.
     pub times: Times,
-    /// Most bytes of a request line and its headers; hyper's default when there is none.
+    /// Maximum size of a request line and its headers, in bytes; hyper's default if `None`.
     pub head_bytes: Option<usize>,
 }
 
-/// Serves one connection until it ends, its time is over, its seat is needed, or
-/// `stop` ends and the request that runs is answered.
+/// Serves one connection until it ends, exceeds a time limit or loses its seat, or until `stop`
+/// completes and the current request is answered.
 pub async fn serve<S, B>(
     stream: TcpStream,
     seat: Arc<Seat>,
@@ -58,8 +58,8 @@ pub async fn serve<S, B>(
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // Without it small answers wait for the peer's acknowledgement. Neither failure
-    // changes what is served.
+    // Without `TCP_NODELAY`, small answers wait for the peer's acknowledgement. A failure of
+    // either call does not change what is served.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let reserved = seat.is_reserved();
@@ -78,10 +78,10 @@ pub async fn serve<S, B>(
     });
     let mut builder = http1::Builder::new();
     builder
-        // hyper remembers the date by a clock that does not follow the machine's.
+        // hyper caches the date by a clock that does not follow the system clock.
         .auto_date_header(false)
         .timer(TokioTimer::new())
-        // The watch is stricter; this one bounds a head that came behind another request.
+        // The watch is stricter; this timeout covers a head that arrived behind another request.
         .header_read_timeout(times.idle + times.head)
         .keep_alive(!reserved);
     if let Some(bytes) = http.head_bytes {
@@ -96,8 +96,8 @@ pub async fn serve<S, B>(
         }
     };
     tokio::pin!(over);
-    // How a connection ends is the client's affair: an error reports a client that
-    // went away.
+    // How a connection ends is up to the client: an error only reports that the client
+    // disconnected.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = over.as_mut() => return,

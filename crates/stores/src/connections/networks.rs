@@ -1,4 +1,4 @@
-//! Networks in CIDR notation, and which addresses are one client's.
+//! Networks in CIDR notation, and which addresses count as one client.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,12 +33,12 @@ impl Network {
 impl FromStr for Network {
     type Err = ();
 
-    /// An address is the network of itself alone. Bits behind the prefix must be zero,
-    /// and the network of all addresses is refused: everyone would be a proxy.
+    /// An address without a prefix is a network of one address. Bits after the prefix must be
+    /// zero. The network of all addresses is refused, because it would make every peer a proxy.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => {
-                // `parse` would take a sign.
+                // `parse` would accept a sign.
                 let digits = (1..=3).contains(&prefix.len()) && prefix.bytes().all(|b| b.is_ascii_digit());
                 (address, Some(prefix.parse::<u8>().ok().filter(|_| digits).ok_or(())?))
             }
@@ -67,8 +67,8 @@ pub fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, because
-/// a client that has one address of it can use all of them.
+/// What counts as one client: an IPv4 address, or an IPv6 /64 network, because a client with one
+/// address of it can use all of them.
 pub fn client(address: IpAddr) -> IpAddr {
     let address = plain(address);
     masked(address, if address.is_ipv4() { 32 } else { 64 })

@@ -1,5 +1,5 @@
-//! Clients that mean no good, over real sockets. Times here are short; no test says how
-//! soon something happens, only that it does, and that what is well-behaved is served.
+//! Slow and hostile clients, over real sockets. Time limits are short here. No test checks how
+//! soon something happens, only that it does, and that well-behaved clients are served.
 
 use super::*;
 use http_body_util::{BodyExt, Full};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an expected event.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const TIMES: Times = Times {
@@ -32,8 +32,8 @@ impl Drop for Server {
     }
 }
 
-/// Answers `GET /N` with N bytes, and anything with a body with the number of its bytes.
-/// From the reserve: `full`.
+/// Answers `GET /N` with N bytes, and a request with a body with the number of its bytes.
+/// Connections in the reserve get `full`.
 async fn server(times: Times, total: usize, per_client: usize) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -70,7 +70,7 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Waits until as many connections are open, beside those of the reserve.
+    /// Waits until this many connections are open, without those in the reserve.
     async fn open(&self, expected: usize) {
         let settled = async {
             while self.door.gate().open() != expected {
@@ -82,16 +82,16 @@ impl Server {
     }
 }
 
-/// What comes until the server ends the connection.
+/// Everything that arrives until the server closes the connection.
 async fn all(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
-    // A reset after an answer is as good an end as a close.
+    // A reset after an answer is as good as a close.
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the server did not end the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 async fn ask(server: &Server, path: &str) -> String {
     let mut stream = server.connect().await;
     let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -99,7 +99,7 @@ async fn ask(server: &Server, path: &str) -> String {
     all(stream).await
 }
 
-/// Sends bytes one by one until the server has enough of it; how many it took.
+/// Sends bytes one by one until the server closes the connection; returns how many it accepted.
 async fn dribble(stream: &mut TcpStream, bytes: &[u8], pause: Duration) -> usize {
     let mut sent = 0;
     let sending = async {
@@ -125,12 +125,12 @@ async fn heads_that_never_end_are_ended() {
         stream.write_all(before.as_bytes()).await.unwrap();
         let pause = Duration::from_millis(20);
         let dribbled = dribble(&mut stream, b"x: y\r\n", pause);
-        // Every byte comes in time, and the head never does.
+        // Every byte arrives in time, but the head is never complete.
         let ended = tokio::time::timeout(PATIENCE, async { tokio::join!(dribbled, server.open(0)) });
         assert!(ended.await.is_ok(), "{before:?}");
         assert!(!all(stream).await.contains("200 OK"), "{before:?}");
     }
-    // The same after a good request, and behind one that came in the same packet.
+    // The same after a good request, and behind a request in the same packet.
     for behind in [start, &format!("GET /1 HTTP/1.1\r\nhost: x\r\n\r\n{start}")] {
         let mut stream = server.connect().await;
         stream.write_all(format!("GET /1 HTTP/1.1\r\nhost: x\r\n\r\n{behind}").as_bytes()).await.unwrap();
@@ -147,11 +147,11 @@ async fn slow_bodies_are_ended_and_large_ones_are_not() {
         let mut stream = server.connect().await;
         let head = format!("PUT / HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // One byte each 20 ms, or a chunk of none: far below the rate, and never at rest.
+        // A few bytes every 20 ms: far below the minimum rate, but without a pause.
         dribble(&mut stream, b"1\r\nx\r\n", Duration::from_millis(20)).await;
         server.open(0).await;
     }
-    // Slower than the time of a head or of a rest altogether, and faster than the rate.
+    // Takes longer in total than the limits for a head or a pause, but is faster than the rate.
     let mut stream = server.connect().await;
     let size = 40 * (32 << 10);
     let head = format!("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\nconnection: close\r\n\r\n");
@@ -171,7 +171,7 @@ async fn who_does_not_read_is_ended_and_who_reads_slowly_is_not() {
     let mut silent = server.connect().await;
     silent.write_all(request.as_bytes()).await.unwrap();
     server.open(1).await;
-    // Many requests and no reading: none is made for what cannot be sent.
+    // Many requests without reading: no answer is produced that cannot be sent.
     let mut pipelined = server.connect().await;
     let many = request.repeat(20) + &"GET /1 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2000);
     let _ = pipelined.write_all(many.as_bytes()).await;
@@ -205,7 +205,7 @@ async fn idle_and_half_closed_connections_are_ended() {
     all(half).await;
 }
 
-/// A limit instead of thousands of sockets: what is beyond it takes the same road.
+/// A low limit instead of thousands of sockets: connections beyond it take the same code path.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_connections_leaves_room_for_one_more() {
     let patient = Times { head: PATIENCE, idle: PATIENCE, ..TIMES };
@@ -215,11 +215,11 @@ async fn a_flood_of_connections_leaves_room_for_one_more() {
         flood.push(server.connect().await);
     }
     server.open(50).await;
-    // The same client, while the reserve is full of its own connections, is answered.
+    // The same client is still answered while the reserve is full of its own connections.
     for _ in 0..20 {
         assert!(ask(&server, "/3").await.ends_with("full"));
     }
-    // Of those beyond the limit, who says nothing is soon gone.
+    // A connection beyond the limit that sends nothing is closed soon.
     let last = flood.pop().unwrap();
     assert_eq!(all(last).await, "");
     drop(flood);

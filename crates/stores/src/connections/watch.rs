@@ -1,11 +1,11 @@
-//! How long a client may take, counted where its bytes pass.
+//! Time limits for clients, measured where their bytes pass.
 //!
-//! A connection waits for a request, reads its head, or is busy with it. The first two
-//! have a time. While it is busy, its body and its answer each have an allowance: it
-//! shrinks while this side waits for the client and grows with each byte that passes,
-//! up to what it was at first. So a transfer of any size goes on as long as it is
-//! faster than the minimum rate on average and never rests for longer than the
-//! allowance, and time in which this side is slow is no client's fault.
+//! A connection waits for a request, reads its head, or is busy with it. The first two phases
+//! have a time limit. While the connection is busy, its body and its answer each have an
+//! allowance, which shrinks while this side waits for the client and grows with each byte that
+//! passes, up to its initial value. So a transfer of any size continues as long as its average
+//! rate is above the minimum and it never pauses for longer than the allowance. Time in which
+//! this side is slow is not charged to the client.
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::io;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// What the client of a connection may take.
+/// Time limits for the client of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     /// From the first byte of a request, or from the start of the connection, to the
@@ -25,7 +25,7 @@ pub struct Times {
     pub head: Duration,
     /// From the end of an answer to the first byte of the next request.
     pub idle: Duration,
-    /// The allowance of a body and of an answer: the longest rest.
+    /// The allowance of a body and of an answer: the longest pause.
     pub rest: Duration,
     /// The minimum rate of a body and of an answer, in bytes a second; at least 1.
     pub bytes_per_second: u64,
@@ -70,7 +70,7 @@ pub(super) struct Watch {
 
 struct State {
     phase: Phase,
-    /// When the phase is over, if it has an end.
+    /// Deadline of the phase, if it has one.
     until: Instant,
     body: Allowance,
     answer: Allowance,
@@ -83,10 +83,10 @@ enum Phase {
     Busy,
 }
 
-/// Time that a client may still let this side wait.
+/// Time that a client may still keep this side waiting.
 struct Allowance {
     left: Duration,
-    /// Since when this side waits.
+    /// Start of the current wait.
     since: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ impl Watch {
         let now = Instant::now();
         let whole = || Allowance { left: times.rest, since: None };
         let state = State {
-            // Nothing has come yet, and yet it is the head that is waited for.
+            // No byte has arrived yet, but the limit for a head applies.
             phase: Phase::Head,
             until: now + times.head,
             body: whole(),
@@ -125,7 +125,7 @@ impl Watch {
         Self { times, state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Ends when the client has taken too long.
+    /// Completes when the client has exceeded a limit.
     pub(super) async fn expired(&self) -> Late {
         loop {
             let next = self.lock().next();
@@ -143,13 +143,13 @@ impl Watch {
         }
     }
 
-    /// The head of a request is whole.
+    /// The head of a request is complete.
     pub(super) fn request_began(&self) {
         self.lock().phase = Phase::Busy;
         self.changed.notify_one();
     }
 
-    /// The answer is made; what of it was not sent yet is waited for first.
+    /// The answer has been produced; the part of it that is not sent yet is waited for first.
     fn answered(&self) {
         let mut state = self.lock();
         state.body.since = None;
@@ -180,7 +180,7 @@ impl Watch {
             Some(bytes) => {
                 let waited = state.answer.since.is_some();
                 state.answer.pass(bytes, &self.times, now);
-                // The rest of an answer goes out after it was made.
+                // The rest of an answer is sent after the answer was produced.
                 if waited && state.phase == Phase::Idle {
                     state.until = now + self.times.idle;
                     self.changed.notify_one();
@@ -197,7 +197,7 @@ impl Watch {
 }
 
 impl State {
-    /// What ends first, and when.
+    /// The limit that expires next, and when.
     fn next(&self) -> Option<(Late, Instant)> {
         let answer = self.answer.end();
         let phase = match self.phase {
@@ -317,13 +317,13 @@ impl Body for Inward {
 }
 
 impl Drop for Inward {
-    /// What is not read is not waited for.
+    /// A body that is not read any more is not waited for.
     fn drop(&mut self) {
         self.watch.body(Some(0));
     }
 }
 
-/// The body of an answer. When it is dropped, the answer was made.
+/// The body of an answer. When it is dropped, the answer is complete.
 pub(super) struct Outward<B> {
     inner: Pin<Box<B>>,
     watch: Arc<Watch>,
@@ -380,11 +380,11 @@ mod tests {
         assert!(allowance.wait(at(0)) && !allowance.wait(at(3)));
         assert_eq!(allowance.end(), Some(at(20)));
         allowance.pass(500, &TIMES, at(10));
-        // 10 s are gone and 5 s earned; now this side is slow.
+        // 10 s have passed and 5 s were earned; now this side is slow.
         assert_eq!(allowance.end(), None);
         allowance.wait(at(1000));
         assert_eq!(allowance.end(), Some(at(1015)));
-        // No credit is kept: a gigabyte does not buy hours.
+        // Credit is capped: a gigabyte does not earn hours.
         allowance.pass(1 << 30, &TIMES, at(1001));
         allowance.wait(at(1001));
         assert_eq!(allowance.end(), Some(at(1021)));

@@ -1,4 +1,4 @@
-//! The reaper on real stores and a clock that goes when it is told to.
+//! The cleanup on real stores and with a manual clock.
 
 use bytes::Bytes;
 use cadmill_core::cleanup::*;
@@ -38,7 +38,7 @@ struct World {
     _data: tempfile::TempDir,
 }
 
-/// Scripts for the three ports.
+/// Scripts of faults for the three ports.
 #[derive(Default)]
 struct Scripts {
     jobs: Script,
@@ -83,7 +83,7 @@ impl World {
         self.jobs(Script::new()).create(JobId::random(), order).await.unwrap().0
     }
 
-    /// Uploads, and takes the event of it out of the queue.
+    /// Uploads, and takes the resulting event out of the queue.
     async fn upload(&self, job: &Job) -> Object {
         let key = upload_key(job.id, &job.order.file_name);
         self.put(&key).await;
@@ -123,7 +123,7 @@ impl World {
         self.jobs(Script::new()).store().get(id).await.unwrap()
     }
 
-    /// Takes what the queue has.
+    /// Takes the events that are in the queue.
     async fn events(&self, wait: Duration) -> Vec<UploadEvent> {
         let mut notices = Vec::new();
         let mut wait = wait;
@@ -163,7 +163,7 @@ impl World {
         Cleanup::new(self.jobs(scripts.jobs), objects, queue, bucket).round().await.unwrap()
     }
 
-    /// Nothing is done until this much time has passed.
+    /// Checks that nothing is done until this much time has passed.
     async fn not_before(&self, millis: Millis) {
         self.pass(millis - 1);
         assert_eq!(self.round().await, Round::default());
@@ -171,7 +171,7 @@ impl World {
     }
 }
 
-/// No write of a record succeeds, however often it is tried.
+/// Every write of a record fails, however often it is retried.
 fn no_writes() -> Script {
     (1..=20).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail))
 }
@@ -186,7 +186,8 @@ async fn a_job_without_upload_expires_and_is_forgotten() {
     world.not_before(POLICY.upload_window).await;
     assert_eq!(world.round().await, Round { expired: 1, ..NOTHING });
     assert_eq!(world.get(id).await.unwrap().state, State::Expired);
-    // There is nothing to delete, which takes one look now and one when no URL is good.
+    // There is nothing to delete; that is checked once now, and once when no URL is valid any
+    // more.
     assert_eq!(world.round().await, NOTHING);
     assert_eq!(world.get(id).await.unwrap().purges, 1);
     world.not_before(POLICY.linger).await;
@@ -228,7 +229,7 @@ async fn what_no_worker_takes_and_what_a_dead_worker_left_is_announced() {
     world.not_before(3 * POLICY.lease).await;
     assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
     assert_eq!(world.announced().await, [left.id]);
-    // It says so and takes nothing from anyone: the worker may live after all.
+    // The cleanup announces the job but takes no lease away: the worker may still be alive.
     let job = world.get(left.id).await.unwrap();
     assert_eq!((job.state, job.attempt, job.lease), (State::Processing, 1, left.lease));
 }
@@ -237,7 +238,7 @@ async fn what_no_worker_takes_and_what_a_dead_worker_left_is_announced() {
 async fn a_result_that_nobody_fetches_is_deleted_with_all_that_came_later() {
     let world = World::new().await;
     let (id, result) = world.completed().await;
-    // What a stale attempt left, and an upload in parts that nobody finished.
+    // The output of a stale attempt, and a multipart upload that was never completed.
     let stale = ObjectKey::processed(id, 2, "plan.dxf".parse().unwrap());
     world.put(&stale).await;
     let upload = world.objects.begin_multipart(&stale).await.unwrap();
@@ -248,7 +249,7 @@ async fn a_result_that_nobody_fetches_is_deleted_with_all_that_came_later() {
     assert_eq!(world.round().await, Round { objects: 3, uploads: 1, ..NOTHING });
     assert!(!world.has(&result).await && !world.has(&stale).await);
 
-    // By a URL that was still good, or a worker thought dead.
+    // Written with a URL that was still valid, or by a worker considered dead.
     world.put(&stale).await;
     world.not_before(POLICY.linger).await;
     assert_eq!(world.round().await, Round { objects: 1, ..NOTHING });
@@ -271,7 +272,7 @@ async fn what_has_been_fetched_or_has_failed_is_deleted_at_once() {
     assert!(!world.has(&partial.key).await);
 }
 
-/// Whatever fails, the job stays due, and the next round does it.
+/// If a step fails, the job stays due, and the next round retries.
 #[tokio::test]
 async fn what_fails_is_done_in_the_next_round() {
     let world = World::new().await;
@@ -283,7 +284,7 @@ async fn what_fails_is_done_in_the_next_round() {
         let round = world.round_with(Scripts { objects, ..Scripts::default() }).await;
         assert_eq!(round, Round { failed: 1, ..NOTHING });
     }
-    // Deleted, and the note of it failed: it is deleted once more.
+    // Deleted, but recording that failed: it is deleted once more.
     let jobs = no_writes();
     assert_eq!(world.round_with(Scripts { jobs, ..Scripts::default() }).await.failed, 1);
     assert!(!world.has(&result).await);
@@ -291,7 +292,7 @@ async fn what_fails_is_done_in_the_next_round() {
     assert_eq!(world.round().await.failed, 0);
     assert_eq!(world.get(id).await.unwrap().purges, 1);
 
-    // One whose objects cannot be deleted keeps no other from being served.
+    // A job whose objects cannot be deleted does not block the others.
     let (one, _) = world.completed().await;
     let (two, _) = world.completed().await;
     for id in [one, two] {
@@ -314,7 +315,7 @@ async fn an_announcement_that_fails_is_made_again_and_a_double_one_is_a_duplicat
         Round { failed: 1, ..NOTHING }
     );
     assert_eq!(world.announced().await, []);
-    // Announced, and the note of it failed: announced once more, with the same sequencer.
+    // Announced, but recording that failed: announced once more, with the same sequencer.
     let jobs = no_writes();
     assert_eq!(world.round_with(Scripts { jobs, ..Scripts::default() }).await.failed, 1);
     assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
@@ -338,7 +339,7 @@ async fn two_reapers_at_once_do_no_harm() {
     assert!(due.jobs.iter().all(|job| job.state == State::Expired), "{due:?}");
 }
 
-/// More unreadable records than a round takes, all of them due before the good ones.
+/// More unreadable records than a round processes, all of them due before the readable ones.
 #[tokio::test]
 async fn unreadable_records_keep_nothing_else_from_being_deleted() {
     let world = World::new().await;
@@ -366,8 +367,8 @@ async fn unreadable_records_keep_nothing_else_from_being_deleted() {
     assert_eq!(count, 150);
 }
 
-/// Objects without a record are deleted when their time is over, and those of a job that
-/// has one, or gets it back, are not.
+/// Objects without a record are deleted when their time is over; those of a job that has a
+/// record, or gets it back, are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn orphans_are_deleted_after_their_time() {
     use cadmill_core::cleanup::orphans::{Orphaned, Orphans};

@@ -34,7 +34,7 @@ impl World {
         Jobs::new(Arc::new(store), Arc::new(SystemClock), Policy::default())
     }
 
-    /// A job whose upload has come.
+    /// A job whose upload has arrived.
     async fn uploaded(&self) -> JobId {
         let order = new_job(&new_owner(), 1).order;
         let jobs = self.under(Script::new());
@@ -77,7 +77,7 @@ async fn a_claim_whose_reply_was_lost_is_the_claimers() {
 async fn a_claim_that_another_wrote_over_in_the_meantime_is_told_of() {
     let world = world();
     let id = world.uploaded().await;
-    // The reply is lost; before it is read back, the state was asked for.
+    // The reply is lost; before the job is read back, a client polls its state.
     let script = Script::new().on("replace", 1, Fault::DropReply).on("get", 2, Fault::Delay(millis(300)));
     let jobs = world.under(script);
     let claimed = tokio::spawn(async move { jobs.send(id, &claim("one", 11)).await });
@@ -163,7 +163,7 @@ async fn a_creation_whose_reply_was_lost_is_the_creators() {
         assert!(new, "{fault:?}");
         assert_eq!(world.store.get(job.id).await, Ok(Some(job)), "{fault:?}");
     }
-    // Another's job of this id is found, even if the replies about it get lost.
+    // An existing job of another owner with this id is found, even if the reply is lost.
     let id = JobId::random();
     let (first, _) = world.under(Script::new()).create(id, order).await.unwrap();
     let jobs = world.under(Script::new().on("create", 1, Fault::DropReply));

@@ -1,4 +1,4 @@
-//! The writer: what it writes verifies, and it fails closed.
+//! The writer: its ledgers verify, and it fails closed.
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::{Millis, Stage};
@@ -54,7 +54,8 @@ fn file(name: &[u8]) -> NewFile<'_> {
     NewFile { kind: Kind::File, role: FileRole::Input, parent: 0, name }
 }
 
-/// A file from its announcement to its end; `acts` counts what was really done to it.
+/// The life of a file from its announcement to its end; `acts` counts the actions on it that
+/// really took place.
 fn live(ledger: &Ledger, name: &[u8], acts: &AtomicU64) -> Result<(), Failure> {
     let token = ledger.create(file(name))?;
     acts.fetch_add(1, Ordering::SeqCst);
@@ -125,8 +126,8 @@ fn several_threads_write_one_ledger() {
     assert_eq!(audit.story.counts().destroyed, 400);
 }
 
-/// A sink that fails at its n-th write, for every n: no act without an intent on
-/// record, everything made is destroyed, and the ledger is INCOMPLETE, never valid.
+/// A sink that fails at its n-th write, for every n: no action without an intent on record, every
+/// created file is destroyed, and the ledger is INCOMPLETE, never valid.
 #[test]
 fn a_sink_that_fails_at_any_write_fails_the_job_and_spares_no_file() {
     let names: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -149,7 +150,7 @@ fn a_sink_that_fails_at_any_write_fails_the_job_and_spares_no_file() {
             assert_eq!(script.calls("append"), n, "nothing is written after a failure");
             let audit = bench.audit(id);
             let expected = if audit.records == 0 { Verdict::Tampered } else { Verdict::Incomplete };
-            // A close whose reply was lost is there, without a head: unsigned.
+            // A close whose reply was lost is on record, but without a head: unsigned.
             let lost_close = n == whole && fault == Fault::DropReply;
             assert_eq!(audit.verdict, if lost_close { Verdict::Unsigned } else { expected }, "{n} {fault:?}");
         }
@@ -159,7 +160,7 @@ fn a_sink_that_fails_at_any_write_fails_the_job_and_spares_no_file() {
 #[test]
 fn destroying_is_never_held_up_and_what_is_unrecorded_is_counted() {
     let (bench, id) = (bench(), new_id());
-    // open, intent, done of the first file; then nothing more.
+    // open, intent, done of the first file; every later write fails.
     let sink = FaultyAudit::new(bench.sink.clone(), Script::new().on("append", 4, Fault::Fail));
     let ledger = bench.open_on(&sink, id).unwrap();
     let token = ledger.create(file(b"a")).unwrap();
@@ -169,7 +170,7 @@ fn destroying_is_never_held_up_and_what_is_unrecorded_is_counted() {
         assert!(is_audit(&ledger.create(file(b"b")).unwrap_err()), "poisoned");
     }
     assert!(is_audit(&ledger.check().unwrap_err()));
-    // The engine was at work meanwhile: what it made has to go too.
+    // The engine was running meanwhile: its files must be destroyed too.
     let found = ledger.found(file(b"c"), 9);
     assert_ne!(found, made);
     for file in [made, found] {
@@ -227,7 +228,7 @@ struct Stepping(AtomicU64);
 
 impl Clock for Stepping {
     fn now(&self) -> Millis {
-        // An hour back at the fourth look.
+        // The fourth reading is an hour earlier.
         let looks = self.0.fetch_add(1, Ordering::SeqCst);
         if looks < 3 { 1_700_000_000_000 } else { 1_699_996_400_000 }
     }
@@ -275,7 +276,7 @@ fn a_sweep_goes_on_where_a_killed_worker_stopped() {
     let last = left.split_inclusive(|byte| *byte == b'\n').next_back().unwrap();
     assert_eq!((predecessor.ledger, predecessor.last_seq), (id, 1));
     assert_eq!(predecessor.last_hash, chain::line_hash(last));
-    // A ledger that is torn, and one that is not there.
+    // A truncated ledger, and a missing one.
     let other = bench.open(new_id());
     other.sweep(id, Some(&left[..left.len() - 1])).unwrap();
     other.sweep(id, Some(b"")).unwrap();

@@ -1,4 +1,4 @@
-//! What an earlier version stored is read: jobs, their queue, and ledgers.
+//! Data stored by an earlier version can be read: jobs, their queue, and ledgers.
 
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
@@ -20,7 +20,7 @@ fn stored() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/stored")
 }
 
-/// The database, copied: opening it writes to it.
+/// A copy of the database, because opening writes to it.
 fn opened() -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("jobs.sqlite");

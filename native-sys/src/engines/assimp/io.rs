@@ -1,11 +1,11 @@
-//! Our side of Assimp's custom I/O (`assimp/cfileio.h`).
+//! Implementation of Assimp's custom I/O (`assimp/cfileio.h`).
 //!
 //! Files are opened beneath one directory only, whatever path the input names: see
-//! [`crate::files`]. Reading counts progress. Once the job is cancelled, reads answer "end of file" and opens fail, which is the
-//! only way to stop an import through the C API.
+//! [`crate::files`]. Reads count as progress. Once the job is cancelled, reads return end of file
+//! and opens fail, which is the only way to stop an import through the C API.
 //!
-//! Ownership: Assimp gets raw pointers to [`OpenFile`]s and gives each back to
-//! the close callback exactly once.
+//! Ownership: Assimp receives raw pointers to [`OpenFile`]s and passes each to the close callback
+//! exactly once.
 
 use crate::bindings::assimp as ffi;
 use crate::engine::{Events, Level, Stage};
@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The directory that Assimp may open files in, and what it has done there.
+/// The directory in which Assimp may open files, and the state of its I/O.
 pub(super) struct FileSystem {
     directory: io::Result<Directory>,
     access: Access,
@@ -28,7 +28,7 @@ pub(super) struct FileSystem {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// Existing files only; the size of the root file is the measure of progress.
+    /// Existing files only; progress is measured against the size of the root file.
     Read {
         expected: u64,
     },
@@ -42,7 +42,7 @@ struct State {
 }
 
 impl FileSystem {
-    /// Reads beneath `base`; `expected` bytes are all of the work.
+    /// Reads beneath `base`; `expected` bytes are the whole work.
     pub(super) fn reading(base: &Path, expected: u64, events: Arc<dyn Events>) -> Box<Self> {
         Self::new(base, Access::Read { expected }, events)
     }
@@ -65,7 +65,7 @@ impl FileSystem {
         }
     }
 
-    /// The first write that failed. Assimp does not look at every write.
+    /// The first failed write. Assimp does not check every write.
     pub(super) fn write_error(&self) -> Option<String> {
         self.state.borrow().write_error.clone()
     }
@@ -85,8 +85,8 @@ impl FileSystem {
         let mut state = self.state.borrow_mut();
         state.bytes += bytes as u64;
         if let Access::Read { expected } = self.access {
-            // Reading is half of the work. Headers are read several times while
-            // the format is found out, so the count may exceed the size.
+            // Reading is half of the work. Headers are read several times during format detection,
+            // so the count may exceed the size.
             let fraction = state.bytes as f64 / expected.max(1) as f64;
             self.events.progress(Stage::Read, fraction.min(1.0) / 2.0);
         }
@@ -95,8 +95,7 @@ impl FileSystem {
     fn count_written(&self, bytes: usize) {
         let mut state = self.state.borrow_mut();
         state.bytes += bytes as u64;
-        // The size of the output is not known before it is there: approach the end
-        // without reaching it.
+        // The size of the output is unknown in advance: approach the end without reaching it.
         let mebibytes = state.bytes as f64 / f64::from(1 << 20);
         self.events.progress(Stage::Write, 0.5 + 0.5 * mebibytes / (mebibytes + 64.0));
     }
@@ -107,8 +106,8 @@ impl FileSystem {
     }
 }
 
-/// A file that Assimp holds. `callbacks` comes first: its address is the `aiFile`
-/// that Assimp sees, and its user data points back to the whole.
+/// A file held by Assimp. `callbacks` must be the first field: its address is the `aiFile` that
+/// Assimp sees, and its user data points back to the whole struct.
 #[repr(C)]
 struct OpenFile {
     callbacks: ffi::aiFile,
@@ -116,23 +115,23 @@ struct OpenFile {
     system: *const FileSystem,
 }
 
-/// The whole of a file that Assimp passed to a callback.
+/// The struct of a file that Assimp passed to a callback.
 ///
 /// # Safety
-/// `file` was made by [`open`] and not yet given to [`close`], and no other
-/// reference to it is alive. Assimp uses one file from one thread at a time.
+/// `file` was returned by [`open`] and not yet passed to [`close`], and no other reference to it is
+/// alive. Assimp uses a file from one thread at a time.
 unsafe fn opened<'a>(file: *mut ffi::aiFile) -> &'a mut OpenFile {
-    // SAFETY: by the caller's promise the user data is the `OpenFile` itself.
+    // SAFETY: guaranteed by the caller: the user data is the `OpenFile` itself.
     unsafe { &mut *(*file).UserData.cast::<OpenFile>() }
 }
 
 /// The file system behind an open file.
 ///
 /// # Safety
-/// As for [`opened`]; the file system outlives every file, because it is dropped
-/// after the import or export that the files belong to.
+/// As for [`opened`]; the file system outlives every file, because it is dropped after the import
+/// or export that the files belong to.
 unsafe fn system<'a>(file: &OpenFile) -> &'a FileSystem {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { &*file.system }
 }
 
@@ -144,8 +143,7 @@ unsafe extern "C" fn open(
     if io.is_null() || name.is_null() || mode.is_null() {
         return std::ptr::null_mut();
     }
-    // SAFETY: the user data is the `FileSystem` that `callbacks` put there; it is
-    // alive while Assimp runs.
+    // SAFETY: the user data is the `FileSystem` set by `callbacks`; it is alive while Assimp runs.
     let system = unsafe { &*(*io).UserData.cast::<FileSystem>() };
     // SAFETY: Assimp passes two C strings that are valid during the call.
     let (name, mode) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(mode)) };
@@ -153,7 +151,7 @@ unsafe extern "C" fn open(
     let stream = match system.open(path, &mode.to_string_lossy()) {
         Ok(stream) => stream,
         Err(error) => {
-            // Assimp looks for many files that need not be there.
+            // Assimp probes for many optional files.
             if error.kind() != io::ErrorKind::NotFound {
                 system
                     .events
@@ -179,7 +177,7 @@ unsafe extern "C" fn open(
         system: std::ptr::from_ref(system),
     });
     let file = Box::into_raw(file);
-    // SAFETY: just made from a box; `callbacks` is its first field.
+    // SAFETY: just created from a box; `callbacks` is its first field.
     unsafe { (*file).callbacks.UserData = file.cast() };
     file.cast()
 }
@@ -188,10 +186,10 @@ unsafe extern "C" fn close(_io: *mut ffi::aiFileIO, file: *mut ffi::aiFile) {
     if file.is_null() {
         return;
     }
-    // SAFETY: Assimp closes each file once; `open` made it from a box.
+    // SAFETY: Assimp closes each file once; `open` created it from a box.
     let mut file = unsafe { Box::from_raw((*file).UserData.cast::<OpenFile>()) };
     if let Err(error) = file.stream.flush() {
-        // SAFETY: the file is still whole.
+        // SAFETY: the file is still intact.
         unsafe { system(&file) }.note_write_error(&error);
     }
 }
@@ -253,7 +251,7 @@ unsafe extern "C" fn size(file: *mut ffi::aiFile) -> usize {
 unsafe extern "C" fn seek(file: *mut ffi::aiFile, offset: usize, origin: ffi::aiOrigin) -> ffi::aiReturn {
     // SAFETY: Assimp passes an open file.
     let file = unsafe { opened(file) };
-    // An offset from the current place or the end is signed, though its type is not.
+    // The offset type is unsigned, but offsets from the current position or the end are signed.
     let signed = offset.cast_signed() as i64;
     let to = match origin {
         ffi::aiOrigin_aiOrigin_SET => SeekFrom::Start(offset as u64),

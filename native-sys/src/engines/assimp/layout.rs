@@ -1,5 +1,5 @@
-//! The binding fits the library out of LWJGL's jar, which is of another version than the
-//! headers: LWJGL's own binding of that version tells layouts and flags.
+//! Checks that the binding matches the library from LWJGL's jar, whose version differs from that of
+//! the headers: LWJGL's own binding of that version provides the layouts and flags.
 
 use crate::bindings::assimp as ffi;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The directory that java/build.sh makes.
+/// The directory that java/build.sh creates.
 fn jars() -> PathBuf {
     // target/PROFILE/build/PACKAGE/out
     let target = Path::new(env!("OUT_DIR")).ancestors().nth(4).expect("the target directory");
@@ -20,7 +20,7 @@ fn jars() -> PathBuf {
     jars
 }
 
-/// What LWJGL says, by name.
+/// Values reported by LWJGL, by name.
 fn told() -> BTreeMap<String, u64> {
     let (jars, root) = (jars(), Path::new(env!("CARGO_MANIFEST_DIR")));
     let natives = jars.join("assimp/natives");

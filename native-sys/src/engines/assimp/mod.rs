@@ -1,9 +1,8 @@
-//! Assimp: meshes and scenes, imported and exported through its C API.
+//! Assimp: import and export of meshes and scenes through its C API.
 //!
-//! All files go through [`io`], our side of Assimp's custom I/O: it is where
-//! progress is counted and cancellation takes hold (the C API has no progress
-//! handler), and it opens files inside the two directories of the job only, so
-//! that a material file named `../../etc/passwd` is not read.
+//! All files go through [`io`], our implementation of Assimp's custom I/O. It counts progress and
+//! implements cancellation (the C API has no progress handler), and it opens files only inside the
+//! two directories of the job, so that a material file named `../../etc/passwd` is not read.
 
 mod io;
 #[cfg(test)]
@@ -45,9 +44,9 @@ pub(crate) struct Assimp {
 impl Assimp {
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, LoadError> {
         let (library, path) = library::open(&WANTED, path)?;
-        // SAFETY: every function of the struct was just found in this library;
-        // that they have the types of the header is what the version check below
-        // is for, and the version functions have had theirs since Assimp 2.
+        // SAFETY: every function of the struct was just found in this library. Their types match
+        // the header, which the version check below ensures; the version functions have had theirs
+        // since Assimp 2.
         let api = unsafe { ffi::AssimpApi::from_library(library) }.map_err(|error| LoadError::Missing {
             library: WANTED.library,
             tried: vec![path.display().to_string()],
@@ -69,8 +68,8 @@ impl Assimp {
     }
 
     fn last_error(&self) -> String {
-        // SAFETY: no arguments; the answer is null or a C string owned by the library,
-        // copied before it is called again.
+        // SAFETY: no arguments; returns null or a C string owned by the library, which is copied
+        // before the next call.
         unsafe { string(self.api.aiGetErrorString()) }.unwrap_or_default()
     }
 }
@@ -103,8 +102,8 @@ impl Engine for Assimp {
 impl Assimp {
     fn inputs(&self) -> Vec<String> {
         let mut list = ffi::aiString { length: 0, data: [0; 1024] };
-        // SAFETY: `list` is valid for writes; the callee fills it with a
-        // NUL-terminated text such as `*.3ds;*.obj`.
+        // SAFETY: `list` is valid for writes; the callee fills it with a NUL-terminated text such
+        // as `*.3ds;*.obj`.
         unsafe { self.api.aiGetExtensionList(&mut list) };
         // SAFETY: the array was filled with a C string, or is still all zeros.
         let text = unsafe { CStr::from_ptr(list.data.as_ptr()) };
@@ -125,8 +124,8 @@ impl Assimp {
             if description.is_null() {
                 continue;
             }
-            // SAFETY: not null; its two texts are C strings that live as long as
-            // the description, which is released below.
+            // SAFETY: not null; its two texts are C strings that live as long as the description,
+            // which is released below.
             let output = unsafe {
                 Output {
                     id: CStr::from_ptr((*description).id).to_string_lossy().into_owned(),
@@ -136,7 +135,7 @@ impl Assimp {
                 }
             };
             outputs.push(output);
-            // SAFETY: made by `aiGetExportFormatDescription`, released once.
+            // SAFETY: returned by `aiGetExportFormatDescription`, released once.
             unsafe { self.api.aiReleaseExportFormatDescription(description) };
         }
         outputs
@@ -148,16 +147,16 @@ impl Assimp {
         options: &options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<Scene<'_>, EngineError> {
-        // Relative to the directory that our I/O opens beneath: some readers put the
-        // path into the scene, and a directory of this machine is nobody's business.
+        // Relative to the directory of our I/O: some readers store the path in the scene, and the
+        // output must not reveal a directory of this machine.
         let path = c_path(request.input.strip_prefix(request.input_dir).unwrap_or(request.input))?;
         let size = std::fs::metadata(request.input).map_or(0, |m| m.len());
         let files = io::FileSystem::reading(request.input_dir, size, Arc::clone(events));
         let properties = Properties::new(&self.api, &options.properties);
         let mut callbacks = files.callbacks();
-        // SAFETY: `path` is a C string; `callbacks` and the file system that it
-        // points to live until the call returns, and the importer forgets them
-        // then; the property store is live.
+        // SAFETY: `path` is a C string; `callbacks` and the file system that it points to live
+        // until the call returns, after which the importer does not use them; the property store is
+        // live.
         let scene = unsafe {
             self.api.aiImportFileExWithProperties(
                 path.as_ptr(),
@@ -167,7 +166,7 @@ impl Assimp {
             )
         };
         if events.cancelled() {
-            // Reads answered "end of file" from then on; whatever came of it is no scene.
+            // Reads have returned end of file since the cancellation, so the scene is incomplete.
             if !scene.is_null() {
                 drop(Scene { api: &self.api, scene });
             }
@@ -187,8 +186,8 @@ impl Assimp {
         request: &Request<'_>,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
-        // These writers put the path into the file, or take its directories for part
-        // of the name. Our I/O opens beneath the output directory anyway.
+        // These writers store the path in the file, or treat its directories as part of the name.
+        // Our I/O opens files beneath the output directory anyway.
         let bare = ["pbrt", "assbin", "assxml"].contains(&request.format_id);
         let name = request.output.file_name().filter(|_| bare).map_or(request.output, Path::new);
         let path = c_path(name)?;
@@ -196,10 +195,9 @@ impl Assimp {
             CString::new(request.format_id).map_err(|_| EngineError::Option("no such format".to_owned()))?;
         let files = io::FileSystem::writing(request.output_dir, Arc::clone(events));
         let mut callbacks = files.callbacks();
-        // SAFETY: the scene is live; two C strings; `callbacks` and the file system
-        // that it points to live until the call returns, and the exporter, a local
-        // of the callee, is gone then. No extra post-processing, as the vendor's
-        // own command line tool does.
+        // SAFETY: the scene is live; two C strings; `callbacks` and the file system that it points
+        // to live until the call returns, when the exporter, a local of the callee, is gone. No
+        // extra post-processing, as in the vendor's own command line tool.
         let answer = unsafe {
             self.api.aiExportSceneEx(scene.scene, format.as_ptr(), path.as_ptr(), &mut callbacks, 0)
         };
@@ -230,7 +228,7 @@ struct Scene<'a> {
 
 impl Drop for Scene<'_> {
     fn drop(&mut self) {
-        // SAFETY: made by `aiImportFileExWithProperties`, released once.
+        // SAFETY: returned by `aiImportFileExWithProperties`, released once.
         unsafe { self.api.aiReleaseImport(self.scene) };
     }
 }
@@ -263,12 +261,12 @@ impl<'a> Properties<'a> {
 
 impl Drop for Properties<'_> {
     fn drop(&mut self) {
-        // SAFETY: made by `aiCreatePropertyStore`, released once.
+        // SAFETY: created by `aiCreatePropertyStore`, released once.
         unsafe { self.api.aiReleasePropertyStore(self.store) };
     }
 }
 
-/// Assimp's log, passed on to the events while this lives.
+/// Forwards Assimp's log to the events while it lives.
 struct LogStream<'a> {
     api: &'a ffi::AssimpApi,
     sink: Box<LogSink>,
@@ -279,10 +277,10 @@ struct LogSink {
     lines: AtomicU64,
 }
 
-/// Upper bound on the number of export formats that are queried; Assimp 5 has 22.
+/// Upper bound on the number of export formats queried; Assimp 5 has 22.
 const MAX_OUTPUTS: usize = 1000;
 
-/// Lines beyond this are counted, not passed on.
+/// Lines beyond this are counted, but not passed on.
 const MAX_LINES: u64 = 100;
 
 impl<'a> LogStream<'a> {
@@ -290,8 +288,8 @@ impl<'a> LogStream<'a> {
         let sink = Box::new(LogSink { events, lines: AtomicU64::new(0) });
         let stream =
             ffi::aiLogStream { callback: Some(on_log), user: std::ptr::from_ref(&*sink).cast_mut().cast() };
-        // SAFETY: the stream is copied; its user data is on the heap and lives
-        // until `drop` has detached it.
+        // SAFETY: the stream is copied; its user data is on the heap and lives until `drop` has
+        // detached it.
         unsafe { api.aiAttachLogStream(&stream) };
         Self { api, sink }
     }
@@ -308,13 +306,13 @@ impl Drop for LogStream<'_> {
     }
 }
 
-/// Takes one line of Assimp's log. Lines look like `Warn,  T0: text`.
+/// Handles one line of Assimp's log. Lines look like `Warn,  T0: text`.
 extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
     if message.is_null() || user.is_null() {
         return;
     }
-    // SAFETY: `user` is the sink that was attached with this function and that
-    // outlives the attachment; it is only read.
+    // SAFETY: `user` is the sink that was attached with this function and that outlives the
+    // attachment; it is only read.
     let sink = unsafe { &*user.cast::<LogSink>() };
     // SAFETY: Assimp passes a C string that is valid during the call.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
@@ -329,9 +327,9 @@ extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
     }
 }
 
-/// What the library's last error means. It has no error numbers; a failed
-/// allocation is the text of the C++ exception. Only the whole text counts,
-/// because errors quote names out of the input.
+/// Classifies the library's last error. Assimp has no error numbers; a failed allocation is
+/// reported as the text of the C++ exception. The text is compared as a whole, because other errors
+/// quote names from the input.
 fn failure(reason: &str) -> EngineError {
     if matches!(reason, "std::bad_alloc" | "bad allocation") {
         EngineError::OutOfMemory(reason.to_owned())

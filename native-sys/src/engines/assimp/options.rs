@@ -1,12 +1,12 @@
-//! Assimp's options: post-processing steps by the names that its own command
-//! line tool gives them, and import properties with a number for a value.
+//! Assimp options: post-processing steps, by the names of Assimp's own command line tool, and
+//! import properties with numeric values.
 //!
-//! Properties with a text for a value are left out: some of them name files.
+//! Properties with string values are excluded: some of them name files.
 
 use crate::bindings::assimp as ffi;
 use std::ffi::CString;
 
-/// Options in the form that Assimp takes.
+/// Options in the form that Assimp accepts.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     /// `aiPostProcessSteps`.
@@ -60,10 +60,10 @@ const STEPS: &[(&str, u32)] = &[
     ("global-scale", ffi::aiPostProcessSteps_aiProcess_GlobalScale),
 ];
 
-/// Reads the options.
+/// Parses the options.
 ///
 /// # Errors
-/// A sentence that names the option and what is allowed instead.
+/// A message that names the option and the valid values.
 pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
     let mut parsed = Options::default();
     for (name, value) in options {

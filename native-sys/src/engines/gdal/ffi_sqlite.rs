@@ -1,4 +1,4 @@
-//! The few functions of SQLite that are called, of the SQLite that GDAL is linked with.
+//! The SQLite functions that are called, from the SQLite library that GDAL is linked with.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::OnceLock;
@@ -19,9 +19,9 @@ const CONFIG_LOAD_EXTENSION: c_int = 1005;
 const CONFIG_DEFENSIVE: c_int = 1010;
 const CONFIG_TRUSTED_SCHEMA: c_int = 1017;
 
-/// Functions that run statements, reach files or networks, or change settings, and that no
-/// reader calls; by how their names begin. The schema is not trusted, so that views call none
-/// of them anyway; but a module may be told to call one.
+/// Name prefixes of functions that run statements, access files or networks, or change settings,
+/// and that no reader calls. As the schema is untrusted, views cannot call them anyway, but a
+/// module may be made to call one.
 const DENIED_FUNCTIONS: &[&str] = &[
     "add",
     "autofdo",
@@ -86,12 +86,12 @@ type Authorizer = unsafe extern "C" fn(
 
 macro_rules! functions {
     ($($name:ident: $kind:ty,)+) => {
-        /// Functions of a SQLite that stays loaded as long as the process.
+        /// Functions of a SQLite library that stays loaded as long as the process.
         #[derive(Clone, Copy)]
         pub(super) struct Api { $($name: $kind,)+ }
 
         impl Api {
-            /// Those that a library, or one that it is linked with, has.
+            /// The functions found in a library, or in one that it is linked with.
             pub(super) fn of(library: &libloading::Library) -> Option<Self> {
                 // SAFETY: the types are those of sqlite3.h, which has had them since 3.14; no
                 // function is called here.
@@ -120,10 +120,10 @@ functions! {
     sqlite3_auto_extension: unsafe extern "C" fn(Option<Entry>) -> c_int,
 }
 
-/// Why SQLite does not do what it is asked.
+/// A SQLite error.
 #[derive(Debug)]
 pub(super) struct Error {
-    /// The file cannot be opened in this way, whatever is in it.
+    /// The file cannot be opened in this mode, whatever its content.
     pub(super) cannot_open: bool,
     pub(super) text: String,
 }
@@ -137,8 +137,8 @@ pub(super) struct Connection<'a> {
 impl<'a> Connection<'a> {
     pub(super) fn open(api: &'a Api, uri: &CStr, flags: c_int) -> Result<Self, Error> {
         let mut database = std::ptr::null_mut();
-        // SAFETY: a C string and a place for the handle; no name of a VFS. The handle is to be
-        // closed whatever the answer is.
+        // SAFETY: a C string and a place for the handle; no VFS name. The handle must be closed
+        // whatever the result is.
         let code = unsafe { (api.sqlite3_open_v2)(uri.as_ptr(), &mut database, flags, std::ptr::null()) };
         let this = Self { api, database };
         if code != OK || database.is_null() { Err(this.error()) } else { Ok(this) }
@@ -160,7 +160,8 @@ impl<'a> Connection<'a> {
         let fail = |text: &str| Error { cannot_open: false, text: text.to_owned() };
         let sql = CString::new(sql).map_err(|_| fail("a name with a NUL"))?;
         let mut statement = std::ptr::null_mut();
-        // SAFETY: a live handle, a C string, a place for the statement; the rest is not asked for.
+        // SAFETY: a live handle, a C string and a place for the statement; the other arguments are
+        // null.
         let code = unsafe {
             (self.api.sqlite3_prepare_v2)(
                 self.database,
@@ -182,7 +183,7 @@ impl<'a> Connection<'a> {
         self.prepare(sql).map(drop)
     }
 
-    /// The first column of a query's rows, up to the first NUL of each.
+    /// The first column of the rows of a query, each up to its first NUL.
     pub(super) fn column(&self, sql: &str) -> Result<Vec<Option<String>>, Error> {
         let prepared = self.prepare(sql)?;
         let mut rows = Vec::new();
@@ -190,8 +191,8 @@ impl<'a> Connection<'a> {
             // SAFETY: a live statement, used by this thread only.
             match unsafe { (self.api.sqlite3_step)(prepared.statement) } {
                 ROW => {
-                    // SAFETY: the statement has a row; the text is a C string in UTF-8, or null,
-                    // that is valid until the next step, and is copied.
+                    // SAFETY: the statement has a row; the text is null or a C string in UTF-8 that
+                    // is valid until the next step, and is copied.
                     rows.push(unsafe {
                         let text = (self.api.sqlite3_column_text)(prepared.statement, 0);
                         (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
@@ -206,7 +207,7 @@ impl<'a> Connection<'a> {
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        // SAFETY: opened once, closed once; null does no harm.
+        // SAFETY: opened once, closed once; null is harmless.
         unsafe { (self.api.sqlite3_close_v2)(self.database) };
     }
 }
@@ -223,14 +224,14 @@ impl Drop for Prepared<'_> {
     }
 }
 
-/// For the function that SQLite calls, which gets no data of ours.
+/// For the function that SQLite calls, which has no user data.
 static API: OnceLock<Api> = OnceLock::new();
 
-/// Hardens each connection to a file that is read only, from now on and in all of the process.
-/// What is written, the result, has triggers of GDAL's own.
+/// Hardens every connection that is opened read-only, from now on and in the whole process.
+/// Connections for writing, the result, are exempt: they have triggers of GDAL.
 pub(super) fn harden_all(api: &Api) -> bool {
     let _ = API.set(*api);
-    // SAFETY: the function has the type that SQLite calls, and is there for ever.
+    // SAFETY: the function has the type that SQLite calls, and is valid for the whole process.
     unsafe { (api.sqlite3_auto_extension)(Some(harden)) == OK }
 }
 
@@ -245,7 +246,7 @@ unsafe extern "C" fn harden(database: *mut Database, _: *mut *mut c_char, _: *co
         }
         let on: c_int = 1;
         let off: c_int = 0;
-        // Older versions do not know each of them; then the schema's check alone holds.
+        // Older versions do not know all of these settings; then only the schema check applies.
         (api.sqlite3_db_config)(database, CONFIG_DEFENSIVE, on, none);
         (api.sqlite3_db_config)(database, CONFIG_TRUSTED_SCHEMA, off, none);
         (api.sqlite3_db_config)(database, CONFIG_LOAD_EXTENSION, off, none);
@@ -254,7 +255,7 @@ unsafe extern "C" fn harden(database: *mut Database, _: *mut *mut c_char, _: *co
     }
 }
 
-/// Asked while a statement is compiled.
+/// The authorizer. Called while a statement is compiled.
 unsafe extern "C" fn authorize(
     _: *mut c_void,
     action: c_int,

@@ -1,12 +1,12 @@
-//! GDAL/OGR: vector data of GIS and CAD, translated as `ogr2ogr` does.
+//! GDAL/OGR: translation of GIS and CAD vector data, equivalent to `ogr2ogr`.
 //!
-//! The work is `GDALVectorTranslate`, the function under `ogr2ogr`, so that the
-//! output is the library's own, byte for byte.
+//! The conversion is `GDALVectorTranslate`, the function behind `ogr2ogr`, so that the output is
+//! identical to it, byte for byte.
 //!
-//! Input is opened with a fixed list of drivers. Left out are those that connect
-//! to servers and those whose files point at others (VRT): the input comes from
-//! a stranger. SQLite files are judged before they are opened ([`sqlite`]), and XML
-//! is not read by a parser that follows what a document names ([`prolog`]).
+//! Input is opened with a fixed list of drivers. Excluded are drivers that connect to servers and
+//! drivers whose files refer to others (VRT): the input is untrusted. SQLite files are checked
+//! before they are opened ([`sqlite`]), and XML is not read by a parser that follows external
+//! references ([`prolog`]).
 
 mod ffi_sqlite;
 mod options;
@@ -42,7 +42,7 @@ pub(crate) const WANTED: Wanted = Wanted {
     ],
     functions: ffi::FUNCTIONS,
     supported: SUPPORTED,
-    // 3.4 is 30.
+    // GDAL 3.4 is `libgdal.so.30`.
     is_old: |name| image::number(name, "libgdal.so.").map(|number| number < 30),
 };
 
@@ -81,8 +81,8 @@ const INPUT_DRIVERS: &[&CStr] = &[
     c"SXF",
 ];
 
-/// Those that open SQLite files. They open nothing else here, and nothing else opens such
-/// files: what looks like one is one.
+/// Drivers for SQLite files. Here they open nothing else, and no other driver opens such files: a
+/// file with the SQLite header is always treated as a database.
 const SQLITE_DRIVERS: &[&CStr] = &[c"GPKG", c"SQLite"];
 
 /// Drivers that write files, but by running another program.
@@ -93,7 +93,7 @@ pub(crate) struct Gdal {
     api: ffi::GdalApi,
     path: PathBuf,
     version: String,
-    /// The SQLite below it; none where GDAL hides its own.
+    /// The SQLite library that GDAL is linked with; none if GDAL hides its copy.
     sqlite: Option<ffi_sqlite::Api>,
 }
 
@@ -101,9 +101,9 @@ impl Gdal {
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, LoadError> {
         let (library, path) = library::open(&WANTED, path)?;
         let sqlite = ffi_sqlite::Api::of(&library);
-        // SAFETY: every function of the struct was just found in this library;
-        // that they have the types of the header is what the version check below
-        // is for, and `GDALVersionInfo` has had its type since GDAL 1.
+        // SAFETY: every function of the struct was just found in this library. Their types match
+        // the header, which the version check below ensures; `GDALVersionInfo` has had its type
+        // since GDAL 1.
         let api = unsafe { ffi::GdalApi::from_library(library) }.map_err(|error| LoadError::Missing {
             library: WANTED.library,
             tried: vec![path.display().to_string()],
@@ -118,12 +118,12 @@ impl Gdal {
                 supported: SUPPORTED,
             });
         }
-        // Some drivers fetch schemas or resources by HTTP, and some write files
-        // beside the input. Neither is wanted.
+        // Some drivers fetch schemas or resources by HTTP, and some write files beside the input.
+        // Both are disabled.
         this.configure(c"GDAL_HTTP_TIMEOUT", c"1");
         this.configure(c"GML_DOWNLOAD_SCHEMA", c"NO");
         this.configure(c"GDAL_PAM_ENABLED", c"NO");
-        // Drivers are those of the library.
+        // Only the drivers built into the library are used.
         this.configure(c"GDAL_DRIVER_PATH", c"disable");
         // SAFETY: no arguments; called once, before any other thread uses GDAL.
         unsafe { this.api.GDALAllRegister() };
@@ -137,15 +137,14 @@ impl Gdal {
         unsafe { self.api.CPLSetConfigOption(key.as_ptr(), value.as_ptr()) };
     }
 
-    /// One item of a driver's metadata, e.g. its extensions.
+    /// One metadata item of a driver, e.g. its extensions.
     fn metadata(&self, driver: ffi::GDALDriverH, key: &[u8]) -> Option<String> {
-        // SAFETY: `driver` came from `GDALGetDriver`, and `key` is a NUL-terminated
-        // constant of the binding. The answer is null or a string that the driver
-        // owns and that is copied here.
+        // SAFETY: `driver` came from `GDALGetDriver`, and `key` is a NUL-terminated constant of the
+        // binding. Returns null or a string that the driver owns and that is copied here.
         unsafe { string(self.api.GDALGetMetadataItem(driver, key.as_ptr().cast(), std::ptr::null())) }
     }
 
-    /// Whether a driver makes new files of vector data by itself.
+    /// Whether a driver creates new vector files without running another program.
     fn writes(&self, driver: ffi::GDALDriverH, name: &str) -> bool {
         let extensions = self.metadata(driver, ffi::GDAL_DMD_EXTENSIONS);
         let extension = extensions.or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION));
@@ -160,7 +159,7 @@ impl Gdal {
         let count = unsafe { self.api.GDALGetDriverCount() };
         (0..count)
             .filter_map(|index| {
-                // SAFETY: `index` is below the count; no driver is deregistered.
+                // SAFETY: `index` is below the count; drivers are never deregistered.
                 let driver = unsafe { self.api.GDALGetDriver(index) };
                 // SAFETY: a registered driver; its name is copied.
                 let name = unsafe { string(self.api.GDALGetDriverShortName(driver)) };
@@ -190,7 +189,7 @@ impl Engine for Gdal {
             if reads && self.metadata(driver, ffi::GDAL_DCAP_OPEN).is_some() {
                 inputs.extend(extensions.iter().cloned());
             }
-            // A driver that writes no file, but to a service, names no extension.
+            // A driver that writes to a service instead of a file has no extension.
             if self.writes(driver, &name) {
                 for extension in extensions {
                     outputs.push(Output { id: name.clone(), extension });
@@ -217,7 +216,7 @@ impl Engine for Gdal {
             last_error: None,
             out_of_memory: false,
         });
-        // SAFETY: `on_error` has the handler's type and is valid for ever.
+        // SAFETY: `on_error` has the handler's type and is valid for the whole process.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
         let outcome = self.translate_through_files(request, &driver, &options, events);
         let messages = listener().take().map_or(0, |l| l.messages);
@@ -230,7 +229,7 @@ impl Engine for Gdal {
 }
 
 impl Gdal {
-    /// The registered name of a driver, whatever the case it was asked for in.
+    /// The registered name of a driver; the lookup is case-insensitive.
     fn output_driver(&self, id: &str) -> Result<CString, EngineError> {
         let found = self
             .drivers()
@@ -242,7 +241,7 @@ impl Gdal {
         CString::new(name).map_err(|_| EngineError::Option(format!("'{id}' is not a format")))
     }
 
-    /// Translates, and lets writers that gain by it write through our own files.
+    /// Translates. Writers that benefit from it write through our own files.
     fn translate_through_files(
         &self,
         request: &Request<'_>,
@@ -277,10 +276,10 @@ impl Gdal {
         let output = c_path(output)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
         arguments.extend(options.translate.iter().cloned());
-        // Judged before the input is opened: what is wrong with them is wrong without it.
+        // Checked before the input is opened: these errors do not depend on the input.
         self.check_reference_systems(&arguments)?;
         let settings = self.settings(&arguments, events)?;
-        // The parser that reads all encodings also reads the files that a document names.
+        // The parser that reads all encodings also follows external references.
         if !prolog::is_harmless(request.input) {
             self.configure(c"GML_PARSER", c"EXPAT");
         }
@@ -296,10 +295,9 @@ impl Gdal {
         };
         let mut usage_error: c_int = 0;
         let mut sources = [source];
-        // SAFETY: `output` is a C string; the destination handle is null, as the
-        // function wants when a name is given; `sources` holds one open dataset;
-        // `settings` came from the matching constructor; `usage_error` is valid
-        // for writes. The callee keeps none of them.
+        // SAFETY: `output` is a C string; the destination handle is null, as required when a name
+        // is given; `sources` holds one open dataset; `settings` came from the matching
+        // constructor; `usage_error` is valid for writes. The callee keeps none of them.
         let destination = unsafe {
             self.api.GDALVectorTranslate(
                 output.as_ptr(),
@@ -314,8 +312,8 @@ impl Gdal {
         unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
         let made = !destination.is_null();
         if made {
-            // Closing writes what is still buffered, so its errors count: an error
-            // that was there before must not be taken for one of them.
+            // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
+            // they are not mistaken for errors of closing.
             // SAFETY: no arguments.
             unsafe { self.api.CPLErrorReset() };
             // SAFETY: open, closed once, not used afterwards.
@@ -372,20 +370,20 @@ impl Gdal {
         let mut drivers: Vec<*const c_char> = drivers.iter().map(|d| d.as_ptr()).collect();
         drivers.push(std::ptr::null());
         let mut open_options: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
-        // As ogr2ogr does: members of GeoJSON that are not in the data model are
-        // kept. The @ stands for "and do not warn if the driver does not know it".
+        // As in ogr2ogr: GeoJSON members outside of the data model are kept. The @ suppresses the
+        // warning of drivers that do not know the option.
         if !options.iter().any(|o| o.to_bytes().starts_with(b"NATIVE_DATA=")) {
             open_options.push(c"@NATIVE_DATA=YES".as_ptr());
         }
-        // GML without a schema: GDAL would keep what it found out in a .gfs file
-        // beside the input. Other drivers warn of an option that they do not know.
+        // For GML without a schema, GDAL would store the detected schema in a .gfs file beside the
+        // input. Set for GML only, as other drivers warn about an unknown option.
         if input.to_bytes().to_ascii_lowercase().ends_with(b".gml") {
             open_options.push(c"WRITE_GFS=NO".as_ptr());
         }
         open_options.push(std::ptr::null());
         let flags = ffi::GDAL_OF_VECTOR | ffi::GDAL_OF_READONLY | ffi::GDAL_OF_VERBOSE_ERROR;
-        // SAFETY: a C string and two null-terminated lists of C strings, all alive
-        // during the call; no sibling list. The callee copies what it keeps.
+        // SAFETY: a C string and two null-terminated lists of C strings, all alive during the call;
+        // no sibling list. The callee copies what it keeps.
         let source = unsafe {
             self.api.GDALOpenEx(
                 input.as_ptr(),
@@ -401,21 +399,21 @@ impl Gdal {
         Ok(source)
     }
 
-    /// GDAL itself looks these values up when it translates, with the input open. What is
-    /// wrong with an option is said before the input is read.
+    /// GDAL itself resolves these values during the translation, with the input open. Checking them
+    /// here reports an invalid option before the input is read.
     fn check_reference_systems(&self, arguments: &[CString]) -> Result<(), EngineError> {
         const OPTIONS: &[&CStr] = &[c"-a_srs", c"-s_srs", c"-t_srs", c"-spat_srs"];
         for pair in arguments.windows(2).filter(|pair| OPTIONS.contains(&pair[0].as_c_str())) {
-            // As of `ogr2ogr`: no reference system at all.
+            // As in `ogr2ogr`: no reference system at all.
             let none = ["null", "none"].iter().any(|w| pair[1].as_bytes().eq_ignore_ascii_case(w.as_bytes()));
             if none {
                 continue;
             }
             // SAFETY: null stands for no definition; the handle is destroyed below.
             let system = unsafe { self.api.OSRNewSpatialReference(std::ptr::null()) };
-            // SAFETY: a live handle and a C string, of which the callee keeps neither.
+            // SAFETY: a live handle and a C string; the callee keeps neither.
             let known = unsafe { self.api.OSRSetFromUserInput(system, pair[1].as_ptr()) } == 0;
-            // SAFETY: made above, destroyed once.
+            // SAFETY: created above, destroyed once.
             unsafe { self.api.OSRDestroySpatialReference(system) };
             if !known {
                 let value = pair[1].to_string_lossy();
@@ -432,15 +430,15 @@ impl Gdal {
     ) -> Result<*mut ffi::GDALVectorTranslateOptions, EngineError> {
         let mut list: Vec<*mut c_char> = arguments.iter().map(|a| a.as_ptr().cast_mut()).collect();
         list.push(std::ptr::null_mut());
-        // SAFETY: a null-terminated list of C strings that the callee reads and
-        // does not change; no "for binary" part.
+        // SAFETY: a null-terminated list of C strings that the callee reads and does not change; no
+        // "for binary" part.
         let settings =
             unsafe { self.api.GDALVectorTranslateOptionsNew(list.as_mut_ptr(), std::ptr::null_mut()) };
         if settings.is_null() {
             return Err(EngineError::Option(last_error("GDAL refused the options")));
         }
-        // SAFETY: `settings` is live; the callback's data points to `events`, which
-        // outlives the translation.
+        // SAFETY: `settings` is live; the callback's data points to `events`, which outlives the
+        // translation.
         unsafe {
             self.api.GDALVectorTranslateOptionsSetProgress(
                 settings,
@@ -452,9 +450,9 @@ impl Gdal {
     }
 }
 
-/// What the conversion in progress wants to hear. GDAL's error handler gets no
-/// data of ours and may be called from any thread, so this is the process's, as
-/// the handler itself is.
+/// Receiver of the events of the conversion in progress. GDAL's error handler has no user data of
+/// ours and may be called from any thread, so this is a global of the process, like the handler
+/// itself.
 static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 
 struct Listener {
@@ -464,12 +462,12 @@ struct Listener {
     out_of_memory: bool,
 }
 
-/// Lines beyond this are counted, not passed on: a file with a fault in each
-/// feature must not send the same sentence a million times.
+/// Lines beyond this are counted, but not passed on: a file with an error in each feature must not
+/// produce the same line a million times.
 const MAX_LINES: u64 = 100;
 
 fn listener() -> MutexGuard<'static, Option<Listener>> {
-    // A panic while it was held leaves plain data behind; go on with it.
+    // A panic while the lock was held leaves only plain data behind, which stays usable.
     LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -477,7 +475,7 @@ fn last_error(otherwise: &str) -> String {
     listener().as_ref().and_then(|l| l.last_error.clone()).unwrap_or_else(|| otherwise.to_owned())
 }
 
-/// The failure that the last error is.
+/// The failure for GDAL's last error.
 fn failure(otherwise: &str) -> EngineError {
     let message = last_error(otherwise);
     if listener().as_ref().is_some_and(|l| l.out_of_memory) {
@@ -487,7 +485,7 @@ fn failure(otherwise: &str) -> EngineError {
     }
 }
 
-/// `CPLE_OutOfMemory` of cpl_error.h, a macro.
+/// `CPLE_OutOfMemory` of cpl_error.h, which is a macro.
 const OUT_OF_MEMORY: ffi::CPLErrorNum = 2;
 
 extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *const c_char) {
@@ -510,16 +508,15 @@ extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *cons
 }
 
 extern "C" fn on_progress(fraction: f64, _message: *const c_char, data: *mut c_void) -> c_int {
-    // SAFETY: `data` is the pointer to the events that was set together with this
-    // function; they outlive the translation.
+    // SAFETY: `data` is the pointer to the events that was set together with this function; they
+    // outlive the translation.
     let events = unsafe { &*data.cast::<Arc<dyn Events>>() };
     events.progress(Stage::Translate, fraction);
     c_int::from(!events.cancelled())
 }
 
 fn version(api: &ffi::GdalApi) -> String {
-    // SAFETY: a NUL-terminated request; the answer is a string that GDAL owns and
-    // that is copied.
+    // SAFETY: a NUL-terminated request; returns a string that GDAL owns and that is copied.
     unsafe { string(api.GDALVersionInfo(c"RELEASE_NAME".as_ptr())) }.unwrap_or_default()
 }
 

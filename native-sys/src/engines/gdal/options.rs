@@ -1,16 +1,15 @@
-//! GDAL's options: the switches of `ogr2ogr` that are safe with a stranger's file.
+//! GDAL options: the switches of `ogr2ogr` that are safe for untrusted files.
 //!
-//! Left out on purpose: `-sql` (reaches extensions and other files), `-clipsrc`
-//! and its like with a data source, and everything that appends to or updates an
-//! existing output. Of the drivers' own options, `-oo`, `-dsco` and `-lco`, those
-//! are taken that are known to name no file, no directory and no address: a list
-//! of the dangerous ones would be out of date with the next release.
-//! GDAL opens a file or a URL when a reference system is one, and a file when a
-//! `-where` begins with `@`: both are refused by their form.
+//! Excluded on purpose: `-sql` (reaches extensions and other files), `-clipsrc` and similar
+//! switches with a data source, and everything that appends to or updates an existing output. Of
+//! the driver options, `-oo`, `-dsco` and `-lco`, only those known not to name a file, directory or
+//! address are accepted: a deny list would be out of date with the next release. GDAL opens a file
+//! or a URL given as a reference system, and a file if `-where` begins with `@`: both are rejected
+//! by their syntax.
 
 use std::ffi::CString;
 
-/// Options in the form that GDAL takes.
+/// Options in the form that GDAL accepts.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     /// Arguments for `GDALVectorTranslateOptionsNew`.
@@ -55,7 +54,7 @@ const FLAGS: &[&str] = &[
     "emptyStrAsNull",
 ];
 
-/// Open options: how text, encodings and geometry of the input are understood.
+/// Open options: how text, encodings and geometry of the input are interpreted.
 const OPEN_OPTIONS: &[&str] = &[
     // CSV
     "X_POSSIBLE_NAMES",
@@ -185,17 +184,17 @@ const LAYER_OPTIONS: &[&str] = &[
     "BOUNDS",
 ];
 
-/// Reads the options.
+/// Parses the options.
 ///
 /// # Errors
-/// A sentence that names the option and what is allowed instead.
+/// A message that names the option and the valid values.
 pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
     let mut parsed = Options::default();
     for (name, value) in options {
         let c_value = CString::new(value.as_str())
             .map_err(|_| format!("option '{name}': the value contains a NUL byte"))?;
         if name == "layer" {
-            // A layer's name is an argument by itself: it must not pass for a switch.
+            // A layer name is a separate argument: it must not be mistaken for a switch.
             if value.starts_with('-') {
                 return Err("option 'layer': a name cannot begin with '-'".to_owned());
             }
@@ -277,7 +276,7 @@ fn push_driver_option(
     Ok(())
 }
 
-/// `EPSG:25832` and its like; anything else may be a file name or a URL to GDAL.
+/// `EPSG:25832` and similar; GDAL may treat anything else as a file name or a URL.
 fn is_authority_code(value: &str) -> bool {
     value.split_once(':').is_some_and(|(authority, code)| {
         ["EPSG", "ESRI", "OGC", "IGNF"].iter().any(|a| a.eq_ignore_ascii_case(authority))

@@ -1,18 +1,18 @@
-//! What an XML document says of itself before its first element.
+//! Checks of the XML prolog: everything before the first element.
 //!
-//! GDAL reads GML by Expat, which follows nothing that a document names, or, where the
-//! encoding is one that Expat does not know, by Xerces, which reads the files that entities
-//! and document types name into the document. So Xerces is left the choice only for
-//! documents without a document type, in an encoding in which that can be seen.
+//! GDAL reads GML with Expat, which never follows references out of a document, or, if Expat does
+//! not know the encoding, with Xerces, which reads the files that entities and document types refer
+//! to (XXE). So Xerces is allowed only for documents without a document type, in an encoding in
+//! which that can be checked.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// How much of a document is looked at: no honest one has more before its first element.
+/// Bytes of a document that are checked: a legitimate document has its first element before.
 const HEAD: u64 = 256 << 10;
 
-/// Encodings, by how their names begin, in which each byte of markup is that of ASCII.
+/// Prefixes of encoding names in which all markup bytes are ASCII.
 const LIKE_ASCII: &[&str] = &[
     "utf-8",
     "us-ascii",
@@ -32,18 +32,18 @@ const LIKE_ASCII: &[&str] = &[
     "koi8-",
 ];
 
-/// Encodings that Expat knows, and those that GDAL teaches it.
+/// Encodings that Expat knows, including those that GDAL adds.
 const EXPAT: &[&str] =
     &["utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "iso8859-1"];
 
-/// Whether either parser may read the file.
+/// Whether the file is safe to read with either parser.
 pub(super) fn is_harmless(input: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(input).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     read.is_ok() && is_harmless_head(&head)
 }
 
-/// Whether a document has a document type and an encoding that only Xerces would read.
+/// Whether a document has a document type and an encoding that only Xerces can read.
 pub(super) fn is_for_xerces_alone(input: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(input).and_then(|file| file.take(HEAD).read_to_end(&mut head));
@@ -61,14 +61,14 @@ fn is_head_for_xerces_alone(head: &[u8]) -> bool {
 
 fn is_harmless_head(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    // A document without a declaration is in UTF-8 or UTF-16: Expat's.
+    // A document without a declaration is in UTF-8 or UTF-16, which Expat reads.
     let Some(rest) = head.strip_prefix(b"<?xml") else { return false };
     let Some((declaration, rest)) = split(rest, b"?>") else { return false };
     encoding(declaration).is_some_and(|name| LIKE_ASCII.iter().any(|known| name.starts_with(known)))
         && has_no_document_type(rest)
 }
 
-/// The encoding that a declaration names, in lower case.
+/// The encoding named in the XML declaration, in lower case.
 fn encoding(declaration: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(declaration).ok()?;
     let (_, after) = text.split_once("encoding")?;
@@ -77,7 +77,7 @@ fn encoding(declaration: &[u8]) -> Option<String> {
     Some(value[1..].split(quote).next()?.to_ascii_lowercase())
 }
 
-/// Whether comments and instructions are all that stands before the first element.
+/// Whether only comments and processing instructions precede the first element.
 fn has_no_document_type(mut rest: &[u8]) -> bool {
     loop {
         rest = rest.trim_ascii_start();

@@ -1,11 +1,12 @@
-//! One statement of a SQLite schema: whether it makes a virtual table, and by which module.
+//! Parses one statement of a SQLite schema: whether it creates a virtual table, and with which
+//! module.
 //!
-//! Statements come from a file and may be written in any way that SQLite's own tokenizer
-//! reads: comments and line breaks between words, names in four kinds of quotes, any case.
+//! Statements come from an untrusted file and may use anything that SQLite's tokenizer accepts:
+//! comments and line breaks between words, names in four kinds of quotes, any case.
 
-/// Modules of virtual tables that keep all in the database itself.
+/// Virtual table modules that keep all data in the database itself.
 ///
-/// The last four are in every database that SpatiaLite makes: they search its own indices.
+/// The last four are in every SpatiaLite database: they search its own indices.
 const MODULES: &[&str] = &[
     "rtree",
     "rtree_i32",
@@ -18,12 +19,12 @@ const MODULES: &[&str] = &[
     "VirtualKNN2",
 ];
 
-/// Judges a statement that SQLite finds in a schema.
+/// Validates a statement of a schema.
 ///
 /// # Errors
-/// A sentence that says what it names.
+/// A message that names the cause.
 pub(super) fn validate(sql: &str) -> Result<(), String> {
-    // SQLite parses what it finds there up to the first NUL, and only what begins so.
+    // SQLite parses the statement up to the first NUL, and only if it begins with CREATE.
     let mut words = Words(sql.split('\0').next().unwrap_or_default());
     let unclear = || Err("its schema has a statement that cannot be read".to_owned());
     if !words.next_is("create") {
@@ -60,7 +61,7 @@ pub(super) fn validate(sql: &str) -> Result<(), String> {
         return unclear();
     }
     let is_known = MODULES.iter().any(|allowed| allowed.eq_ignore_ascii_case(&module.text));
-    // Full text can be kept compressed, by functions that the table names.
+    // FTS tables can be compressed with functions that the table names.
     let calls = words.0.to_ascii_lowercase().contains("compress");
     if is_known && !calls {
         return Ok(());
@@ -79,7 +80,7 @@ struct Word {
 }
 
 impl Word {
-    /// Whether it is this keyword or sign; a name in quotes is neither.
+    /// Whether it is this keyword or symbol; a quoted name is neither.
     fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.text.eq_ignore_ascii_case(keyword)
     }
@@ -89,7 +90,7 @@ impl Word {
     }
 }
 
-/// The words and signs of a statement.
+/// The tokens of a statement.
 struct Words<'a>(&'a str);
 
 impl Words<'_> {
@@ -99,7 +100,7 @@ impl Words<'_> {
 
     fn skip_blank(&mut self) {
         loop {
-            // SQLite's white space: these five, no other of Unicode.
+            // SQLite's white space: only these five, no other Unicode white space.
             self.0 = self.0.trim_start_matches([' ', '\t', '\n', '\x0c', '\r']);
             if let Some(comment) = self.0.strip_prefix("--") {
                 self.0 = comment.split_once('\n').map_or("", |(_, rest)| rest);
@@ -119,7 +120,7 @@ impl Words<'_> {
         }
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
         let length = match self.0.find(|c| !is_part(c)) {
-            // A sign by itself.
+            // A single symbol.
             Some(0) => first.len_utf8(),
             Some(end) => end,
             None => self.0.len(),
@@ -130,7 +131,7 @@ impl Words<'_> {
         Some(Word { text, quoted: false })
     }
 
-    /// A name in quotes, in which the closing one is written twice.
+    /// A quoted name, in which the closing quote is escaped by doubling it.
     fn quoted(&mut self, end: char) -> Option<Word> {
         let mut text = String::new();
         let mut rest = &self.0[1..];
@@ -207,7 +208,7 @@ mod tests {
             let _ = validate(&sql);
         }
 
-        /// Whatever stands between the words, the module is found.
+        /// The module is found, whatever stands between the words.
         #[test]
         fn the_module_is_found(
             blank in r"([ \t\n\r]|/\*[a-z ]{0,8}\*/|--[a-z ]{0,8}\n){1,4}",

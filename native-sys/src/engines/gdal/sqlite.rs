@@ -1,16 +1,15 @@
-//! SQLite files that reach beyond themselves are refused before GDAL opens them.
+//! Rejects SQLite files that access data outside of themselves, before GDAL opens them.
 //!
-//! The schema of a SQLite file is SQL that comes with the file. A virtual table in it is
-//! code of the program that opens the file, with arguments of the file's choice: those of
-//! SpatiaLite and GDAL read CSV files, shapefiles, spreadsheets and whatever GDAL opens, by
-//! their names. Views and generated columns call functions. So the schema is read first,
-//! through the very SQLite that GDAL is linked with, in a connection that knows none of
-//! these modules, and a table of any other module than those below is refused. Then each
-//! connection that the process makes to a file read-only, as GDAL does with its input, is
-//! hardened: functions that are not known to be harmless work in no view, no extension is
-//! loaded, and no other file attached.
+//! The schema of a SQLite file is SQL from an untrusted source. A virtual table in it runs code of
+//! the program that opens the file, with arguments from the file: the modules of SpatiaLite and
+//! GDAL read CSV files, shapefiles, spreadsheets and everything else that GDAL opens, by path.
+//! Views and generated columns call functions. So the schema is read first, through the same SQLite
+//! library that GDAL is linked with, on a connection without these modules, and tables of any
+//! module not listed here are rejected. In addition, every connection that the process opens
+//! read-only, as GDAL does for its input, is hardened: views can call only functions known to be
+//! harmless, extensions cannot be loaded, and other files cannot be attached.
 //!
-//! It is done in the engine process, for SQLite itself is attacked by such files.
+//! The check runs in the engine process, because a malicious file may attack SQLite itself.
 
 use super::ffi_sqlite::{Api, Connection, Error, OPEN_READONLY, OPEN_URI};
 use super::schema;
@@ -18,34 +17,34 @@ use std::ffi::CString;
 use std::io::Read;
 use std::path::Path;
 
-/// What each SQLite database begins with.
+/// The header of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What SQLite says of a statement that needs what is not there or not allowed.
+/// SQLite error texts for a statement that needs something missing or forbidden.
 const OUT_OF_REACH: [&str; 4] = ["no such function", "unsafe use of", "not authorized", "no such module"];
 
-/// Whether it is a SQLite file, whatever its name says.
+/// Whether the file is a SQLite database, whatever its name.
 pub(super) fn is_database(input: &Path) -> bool {
     let mut head = [0; 16];
     std::fs::File::open(input).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == *MAGIC
 }
 
-/// Why a database is not opened.
+/// Why a database is rejected.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It reaches beyond itself; the text says by what.
+    /// It accesses data outside of itself; the text names the cause.
     Reaches(String),
     /// SQLite cannot read it.
     Unreadable(String),
 }
 
-/// Reads the schema and judges it.
+/// Reads the schema and validates it.
 ///
 /// # Errors
-/// [`Refusal`]. What cannot be read is not clean.
+/// [`Refusal`]. A schema that cannot be read is rejected.
 pub(super) fn check(api: &Api, input: &Path) -> Result<(), Refusal> {
-    // GDAL opens the file as it is, with the log of a program that was writing (`-wal`) if
-    // there is one, or without it (`immutable`), and the schema can be another then.
+    // GDAL opens the file with a write-ahead log (`-wal`) if one exists, or without it
+    // (`immutable`). The schema may differ between the two.
     let without_log = inspect(api, input, "mode=ro&immutable=1")?;
     let as_it_is = inspect(api, input, "mode=ro")?;
     if as_it_is || without_log {
@@ -54,7 +53,7 @@ pub(super) fn check(api: &Api, input: &Path) -> Result<(), Refusal> {
     Err(Refusal::Unreadable("the file cannot be opened".to_owned()))
 }
 
-/// Whether the file can be opened so; and if it can, whether its schema is clean.
+/// Whether the file can be opened in this mode. Fails if its schema is rejected.
 fn inspect(api: &Api, input: &Path, how: &str) -> Result<bool, Refusal> {
     let unreadable = |error: Error| Refusal::Unreadable(error.text);
     let connection = match Connection::open(api, &uri(input, how), OPEN_READONLY | OPEN_URI) {
@@ -64,7 +63,7 @@ fn inspect(api: &Api, input: &Path, how: &str) -> Result<bool, Refusal> {
     };
     let statements = match connection.column("SELECT sql FROM sqlite_master") {
         Ok(statements) => statements,
-        // The file is opened when it is first read.
+        // SQLite opens the file on the first read.
         Err(error) if error.cannot_open => return Ok(false),
         Err(error) => return Err(unreadable(error)),
     };
@@ -75,7 +74,7 @@ fn inspect(api: &Api, input: &Path, how: &str) -> Result<bool, Refusal> {
         .column("SELECT name FROM sqlite_master WHERE type = 'view' OR sql LIKE 'create%view%'")
         .map_err(unreadable)?;
     for view in views.iter().flatten() {
-        // What a view calls is looked up when a statement is compiled; none is run.
+        // Functions in a view are resolved when a statement is compiled; no statement is run.
         let select = format!("SELECT * FROM \"{}\"", view.replace('"', "\"\""));
         if let Err(Error { text, .. }) = connection.compile(&select)
             && OUT_OF_REACH.iter().any(|sign| text.contains(sign))
@@ -87,7 +86,7 @@ fn inspect(api: &Api, input: &Path, how: &str) -> Result<bool, Refusal> {
     Ok(true)
 }
 
-/// A URI of the file: what has a meaning in one is written as a number.
+/// A `file:` URI of the path: special characters are percent-encoded.
 fn uri(input: &Path, how: &str) -> CString {
     use std::fmt::Write;
     use std::os::unix::ffi::OsStrExt;
@@ -99,6 +98,6 @@ fn uri(input: &Path, how: &str) -> CString {
             let _ = write!(uri, "%{byte:02X}");
         }
     }
-    // A NUL, of which a path has none, is written as a number too.
+    // A NUL, which paths cannot contain, would be percent-encoded too.
     CString::new(format!("{uri}?{how}")).unwrap_or_default()
 }

@@ -1,16 +1,16 @@
-//! MapInfo tables that are made of other tables, by their names.
+//! MapInfo tables that refer to other tables by name.
 //!
-//! A seamless table has the names of tables in its rows, and a view has them in its text.
-//! GDAL opens them below the table's own directory, but follows `..` out of it.
+//! A seamless table contains table names in its rows, a view in its text. GDAL resolves them
+//! relative to the table's directory, but allows path traversal with `..`.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// More than the text of a table has.
+/// Larger than the text of any real table.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// Whether a table names others that lie outside of its directory.
+/// Whether a table refers to tables outside of its directory.
 pub(super) fn leads_outside(input: &Path) -> bool {
     let Some(text) = text(input) else { return false };
     let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
@@ -28,8 +28,8 @@ fn text(input: &Path) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Whether a row of the table has such a name. The rows are in a file of the same name beside
-/// it, in whatever case its extension is.
+/// Whether a row of the table contains such a name. The rows are in a file with the same stem
+/// beside it; the case of its extension varies.
 fn rows_lead_up(input: &Path) -> bool {
     let (Some(directory), Some(stem)) = (input.parent(), input.file_stem()) else { return true };
     let Ok(entries) = std::fs::read_dir(directory) else { return true };
@@ -41,7 +41,7 @@ fn rows_lead_up(input: &Path) -> bool {
     entries.flatten().map(|entry| entry.path()).filter(|path| is_rows(path)).any(|path| file_leads_up(&path))
 }
 
-/// Looks for `../` in a file, piece by piece; what cannot be read counts.
+/// Searches a file for `../` or `..\`, in chunks; an unreadable file counts as a match.
 fn file_leads_up(path: &Path) -> bool {
     let Ok(mut file) = File::open(path) else { return true };
     let mut piece = vec![0; 64 << 10];
@@ -54,7 +54,7 @@ fn file_leads_up(path: &Path) -> bool {
                 if leads_up(&piece[..held]) {
                     return true;
                 }
-                // A name may lie across two pieces.
+                // A name may span two chunks.
                 kept = held.min(2);
                 piece.copy_within(held - kept..held, 0);
             }

@@ -1,12 +1,11 @@
-//! Output of GDAL through our own files (`VSIInstallPluginHandler`, cpl_vsi.h).
+//! GDAL output through our own files (`VSIInstallPluginHandler`, cpl_vsi.h).
 //!
-//! The DXF writer collects the entities in a second file and copies it line by
-//! line, and asks the kernel for its position several times a line: a quarter of
-//! the time of a large conversion goes there. [`Stream`] knows its position. The
-//! bytes are the same.
+//! The DXF writer collects the entities in a second file and copies it line by line, and queries
+//! the kernel for its position several times per line, which takes a quarter of the time of a large
+//! conversion. [`Stream`] tracks its position itself. The output is identical.
 //!
-//! GDAL cannot take a handler out again, so it is installed once, without data of
-//! its own, and serves the conversion in progress.
+//! GDAL cannot remove a handler, so it is installed once, without user data, and serves the
+//! conversion in progress.
 
 use crate::bindings::gdal as ffi;
 use crate::engines::{readable, writable};
@@ -17,10 +16,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What paths of this file system begin with.
+/// Prefix of paths in this file system.
 const PREFIX: &CStr = c"/vsicadmill/";
 
-/// Formats whose writers gain by it, and that name no other file.
+/// Formats whose writers benefit from it, and that do not refer to other files.
 pub(super) const FORMATS: &[&str] = &["DXF"];
 
 /// The directory of the conversion in progress.
@@ -28,25 +27,25 @@ static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
 
 struct Output {
     directory: Directory,
-    /// The first write that failed. Writers do not look at each of theirs.
+    /// The first failed write. Writers do not check every write.
     error: Option<String>,
 }
 
 fn output() -> MutexGuard<'static, Option<Output>> {
-    // A panic while it was held leaves plain data behind; go on with it.
+    // A panic while the lock was held leaves only plain data behind, which stays usable.
     OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Installs the handler. Once in the life of the process.
+/// Installs the handler. Called once per process.
 pub(super) fn install(api: &ffi::GdalApi) {
-    // SAFETY: no arguments; the answer is a struct of the library's own size, all
-    // fields empty, or null.
+    // SAFETY: no arguments; returns null or a struct of the library's own size with all fields
+    // empty.
     let callbacks = unsafe { api.VSIAllocFilesystemPluginCallbacksStruct() };
     if callbacks.is_null() {
         return;
     }
-    // SAFETY: live and ours until it is freed; the fields have been there since
-    // GDAL 3.0, and later ones come after them.
+    // SAFETY: live and ours until it is freed; the fields exist since GDAL 3.0, and later versions
+    // append fields.
     unsafe {
         (*callbacks).open = Some(open);
         (*callbacks).tell = Some(tell);
@@ -60,25 +59,24 @@ pub(super) fn install(api: &ffi::GdalApi) {
     }
     // SAFETY: a C string and a live struct that the callee copies.
     unsafe { api.VSIInstallPluginHandler(PREFIX.as_ptr(), callbacks) };
-    // SAFETY: made by the matching function, freed once.
+    // SAFETY: created by the matching function, freed once.
     unsafe { api.VSIFreeFilesystemPluginCallbacksStruct(callbacks) };
 }
 
-/// Opens the output directory for one conversion. The answer is what the path of
-/// a file in it begins with.
+/// Opens the output directory for one conversion. Returns the path prefix of files in it.
 pub(super) fn begin(directory: &Path) -> io::Result<&'static str> {
     *output() = Some(Output { directory: Directory::open(directory)?, error: None });
     Ok("/vsicadmill/")
 }
 
-/// Closes it, and removes what the writer made for itself beside `output`; tells the first
-/// write that failed.
+/// Closes the directory and removes the temporary file that the writer created beside `output`.
+/// Returns the first failed write.
 ///
 /// # Errors
-/// The system's, of the removal.
+/// The system error of the removal.
 pub(super) fn end(output: &Path) -> io::Result<Option<String>> {
     let error = self::output().take().and_then(|output| output.error);
-    // GDAL does not pass the removal on to handlers such as this one.
+    // GDAL does not pass the removal on to plugin handlers.
     let mut second = output.as_os_str().to_owned();
     second.push(".tmp");
     match std::fs::remove_file(second) {
@@ -96,19 +94,19 @@ fn note(error: &io::Error) {
 /// The file that GDAL passed to a callback.
 ///
 /// # Safety
-/// `file` was made by [`open`] and not yet given to [`close`], and no other
-/// reference to it is alive. GDAL uses one handle from one thread at a time.
+/// `file` was returned by [`open`] and not yet passed to [`close`], and no other reference to it is
+/// alive. GDAL uses a handle from one thread at a time.
 unsafe fn opened<'a>(file: *mut c_void) -> &'a mut Stream {
-    // SAFETY: by the caller's promise it is a stream that `open` made.
+    // SAFETY: guaranteed by the caller to be a stream created by `open`.
     unsafe { &mut *file.cast::<Stream>() }
 }
 
-/// A path after the prefix.
+/// A path without the prefix.
 ///
 /// # Safety
-/// `name` is a C string that is valid for as long as the answer is used.
+/// `name` is a C string that is valid for as long as the returned path is used.
 unsafe fn path<'a>(name: *const c_char) -> &'a Path {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes()))
 }
 
@@ -127,7 +125,7 @@ unsafe extern "C" fn open(_data: *mut c_void, name: *const c_char, mode: *const 
 }
 
 unsafe extern "C" fn close(file: *mut c_void) -> c_int {
-    // SAFETY: GDAL closes each handle once; `open` made it from a box.
+    // SAFETY: GDAL closes each handle once; `open` created it from a box.
     let mut stream = unsafe { Box::from_raw(file.cast::<Stream>()) };
     answer(stream.flush())
 }
@@ -140,7 +138,7 @@ unsafe extern "C" fn tell(file: *mut c_void) -> ffi::vsi_l_offset {
 unsafe extern "C" fn seek(file: *mut c_void, offset: ffi::vsi_l_offset, origin: c_int) -> c_int {
     // SAFETY: GDAL passes an open handle.
     let stream = unsafe { opened(file) };
-    // An offset from the current place or the end is signed, though its type is not.
+    // The offset type is unsigned, but offsets from the current position or the end are signed.
     let to = match origin {
         libc::SEEK_SET => SeekFrom::Start(offset),
         libc::SEEK_CUR => SeekFrom::Current(offset.cast_signed()),
@@ -187,7 +185,7 @@ unsafe extern "C" fn truncate(file: *mut c_void, size: ffi::vsi_l_offset) -> c_i
     answer(unsafe { opened(file) }.truncate(size))
 }
 
-/// C's answer to a write that is done or not; the error is kept.
+/// The return value of a C write; an error is recorded.
 fn answer(result: io::Result<()>) -> c_int {
     match result {
         Ok(()) => 0,

@@ -1,5 +1,4 @@
-//! Reading a record: each member is taken out of the line, so that what is left over
-//! is what does not belong there.
+//! Parsing a record: each known member is taken out of the line, so that unknown members remain.
 
 use super::super::FORMAT;
 use super::{
@@ -10,10 +9,10 @@ use crate::domain::job::Stage;
 use std::collections::BTreeMap;
 
 impl Record {
-    /// Reads the members of a line.
+    /// Parses the members of a line.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A description of what is wrong with it.
     pub fn read(fields: Fields) -> Result<(Header, Record), String> {
         let mut take = Take(fields);
         let header = Header {
@@ -35,7 +34,7 @@ impl Record {
     }
 }
 
-/// The members that were not taken yet.
+/// The members not taken yet.
 struct Take(Fields);
 
 impl Take {

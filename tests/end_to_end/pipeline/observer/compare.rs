@@ -1,4 +1,4 @@
-//! What was seen against what is told.
+//! Compares what the observer saw with what the ledgers report.
 
 use super::told::Told;
 use super::trace::{Event, Kind, What, Who};
@@ -6,58 +6,58 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// What all workspaces' names begin with, and the mount points of private ones.
+/// Prefix of the names of all workspaces and of the mount points of private ones.
 const WORKSPACE: &str = "cadmill-workspace-";
 const PRIVATE: &str = "cadmill-private-";
 
-/// Where calls that would make a file are answered by the kernel itself.
+/// Paths where the kernel itself handles calls that would create a file.
 const KERNEL: [&str; 2] = ["/proc", "/sys/fs/cgroup"];
 
 /// The directories of an empty workspace.
 const LAYOUT: [&str; 4] = ["in", "fetch", "out", "tmp"];
 
-/// Where an engine may make something.
+/// Directories in which an engine may create files.
 const ENGINES: [&str; 2] = ["out", "tmp"];
 
-/// What was seen, when everything of it is told and the other way round.
+/// Totals of the comparison, when everything seen is reported and vice versa.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Agreed {
-    /// Files and directories that workers made, and removed.
+    /// Files and directories that workers created and removed.
     pub(crate) made: usize,
     pub(crate) removed: usize,
-    /// Made by engines, and told as `found`.
+    /// Created by engines, and reported as `found`.
     pub(crate) found: usize,
-    /// Directories of workspaces that belong to no job: a worker tries its engines when it
-    /// starts, without any file.
+    /// Directories of workspaces that belong to no job: a worker tries its engines when it starts,
+    /// without any file.
     pub(crate) empty: usize,
-    /// What was still there when its worker died, and no sweep came.
+    /// What still existed when its worker died, and was not swept.
     pub(crate) lost: usize,
 }
 
-/// The comparison: a walk along everything that was seen.
+/// The comparison: a pass over all observed events.
 pub(crate) struct Comparison<'a> {
     ledgers: &'a BTreeMap<PathBuf, Told>,
     place: &'a Path,
-    /// Where the stores, the ledgers and the logs lie.
+    /// The directory of the stores, the ledgers and the logs.
     data: &'a Path,
-    /// What is there, as far as was seen.
+    /// What currently exists, according to the observed events.
     there: HashMap<PathBuf, Being>,
-    /// The act that each thread has announced and not yet told the end of.
+    /// The act that each thread has announced and not yet reported as done.
     acts: HashMap<u32, Act<'a>>,
     books: BTreeMap<&'a Path, LedgerState<'a>>,
     agreed: Agreed,
     wrong: Vec<String>,
-    /// Number of the event, in the order of all.
+    /// Sequence number of the event.
     now: usize,
 }
 
-/// Something that is there.
+/// A file or directory that exists.
 #[derive(Debug, Clone)]
 struct Being {
     kind: Kind,
     maker: Who,
     since: usize,
-    /// False when the call that made it has not come back.
+    /// False if the call that created it did not return.
     sure: bool,
 }
 
@@ -66,46 +66,46 @@ struct Act<'a> {
     ledger: &'a Path,
     record: &'a Value,
     seen: Vec<&'a What>,
-    /// What the last of them was done to.
+    /// The file or directory that the last of these calls acted on.
     being: Option<Being>,
 }
 
-/// One ledger, as far as it was seen being written.
+/// The state of one ledger, according to the records seen so far.
 #[derive(Default)]
 struct LedgerState<'a> {
     next: usize,
-    /// Where the files lie that have a number here, and the numbers of their directories.
+    /// For each file number of the ledger, its path and the number of its directory.
     paths: HashMap<u64, (PathBuf, u64)>,
-    /// Those of another's making: when and what was told of them.
+    /// Files created by others: the event number and the record that reported them.
     found: HashMap<u64, (usize, &'a Value)>,
-    /// What was seen of creates and removals.
+    /// Number of observed creations and removals.
     made: u64,
     removed: u64,
-    /// Names by their digests, and the other way round.
+    /// Names by digest, and digests by name.
     names: HashMap<&'a str, PathBuf>,
     digests: HashMap<PathBuf, &'a str>,
 }
 
-/// Whether it is a directory that a job's memory is mounted on while its parts are put into
-/// their places, or one of the parts. They are empty, and no ledger tells of them: what is
-/// made in them later has the names of the directories that they are attached to.
+/// Whether this is the directory where a job's tmpfs is first mounted, or one of the directories in
+/// it that are then attached to their final places. They are empty and not recorded in a ledger:
+/// files created in them later have the paths of the places where they are attached.
 fn is_scaffold(below: &Path) -> bool {
     let whole = Path::new(".room");
     below == whole || ENGINES.iter().any(|name| below == whole.join(name))
 }
 
-/// A worker, by what was seen of it.
+/// A worker and its observed events.
 pub(crate) struct Watched<'a> {
     pub(crate) events: &'a [Event],
-    /// Whether its workspaces went with it when it was killed.
+    /// Whether its workspaces disappeared with it when it was killed.
     pub(crate) lost: bool,
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares. `workers` are in the order in which they lived, one after the other.
+    /// Compares. `workers` ran one after the other, in this order.
     ///
     /// # Errors
-    /// Everything that was seen and is not told, or told and was not seen.
+    /// Everything that was seen and not reported, or reported and not seen.
     pub(crate) fn run(
         (place, data): (&'a Path, &'a Path),
         ledgers: &'a BTreeMap<PathBuf, Told>,
@@ -127,7 +127,7 @@ impl<'a> Comparison<'a> {
                 comparison.now += 1;
                 comparison.see(event);
             }
-            // It died in the middle of these.
+            // The worker died in the middle of these.
             comparison.acts.clear();
             if worker.lost {
                 comparison.agreed.lost += comparison.there.len();
@@ -157,12 +157,12 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Whether it is the workspace of a job, or in one.
+    /// Whether the path is a job's workspace, or inside one.
     fn is_within(&self, path: &Path) -> bool {
         self.workspace(path).is_some_and(|(_, below)| !is_scaffold(below))
     }
 
-    /// Whether it is where workers have something to make besides plaintext.
+    /// Whether workers may create files here that are not plaintext.
     fn is_known(&self, path: &Path) -> bool {
         let is_point = path.parent() == Some(self.place)
             && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PRIVATE));
@@ -182,7 +182,7 @@ impl<'a> Comparison<'a> {
         })
     }
 
-    /// The workspace that a path lies in, and the path in there.
+    /// The workspace that contains a path, and the path within it.
     fn workspace<'p>(&self, path: &'p Path) -> Option<(PathBuf, &'p Path)> {
         let below = path.strip_prefix(self.place).ok()?;
         let mut parts = below.components();
@@ -197,8 +197,8 @@ impl<'a> Comparison<'a> {
         begins(part.as_ref(), WORKSPACE).then_some((root, parts.as_path()))
     }
 
-    /// A thread writes a record: what it announces is what it may do next, and what it
-    /// tells is what it has done since.
+    /// A thread writes a record: an announcement says what the thread may do next, a report says
+    /// what it has done since.
     fn record(&mut self, event: &'a Event, ledger: &'a Path, text: &str) {
         let Some(told) = self.ledgers.get(ledger) else {
             return self.wrong(format!("no ledger is {}", ledger.display()));
@@ -238,7 +238,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Something was made by this thread, or opened that was there.
+    /// This thread created something, or opened something that existed.
     fn made(&mut self, event: &'a Event, path: &Path, kind: Kind) {
         let exclusive = !matches!(event.what, What::Make { exclusive: false, .. });
         if let Some(being) = self.there.get_mut(path) {
@@ -313,8 +313,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What a worker does to a name has been announced by the same thread.
-    /// Only an empty workspace is nobody's.
+    /// A worker's change to a name must have been announced by the same thread. Only empty
+    /// workspaces need no announcement.
     fn in_act(&mut self, event: &'a Event, path: &Path, being: Option<Being>) {
         let is_empty = self.is_empty(path) && event.is_of_directory();
         match self.acts.get_mut(&event.thread) {
@@ -327,7 +327,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// The end of an act is told: it has done this and nothing else.
+    /// The end of an act is reported: exactly this act must have been done.
     fn done(&mut self, told: &Told, act: Act<'a>, done: &Value) {
         let (file, seq) = (number(act.record, "file"), &act.record["seq"]);
         let is_ok = done["result"] == "ok";
@@ -336,12 +336,12 @@ impl<'a> Comparison<'a> {
         let seen = act.seen.as_slice();
         let path = match (name, seen) {
             (_, []) if !is_ok => return,
-            // It gets its name when it is locked.
+            // A workspace gets its final name once it is locked.
             (
                 "create",
                 [What::Make { path: first, kind: Kind::Directory, .. }, What::Rename { from, to }],
             ) if directory && act.record["role"] == "workspace" && first == from => to,
-            // Those of an engine that waited for the job, empty until then.
+            // Directories of an engine process that waited for the job, empty until then.
             ("create", [What::Rename { from, to }]) if directory && self.is_empty(from) => to,
             ("create", [What::Make { path, kind, .. }])
                 if *kind == if directory { Kind::Directory } else { Kind::File } =>
@@ -370,7 +370,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What was removed is what had this number.
+    /// The removed file must be the one with this number.
     fn is_the_one(&mut self, told: &Told, ledger: &'a Path, file: u64, removed: (PathBuf, Option<Being>)) {
         let (path, being) = removed;
         let book = self.books.entry(ledger).or_default();
@@ -394,7 +394,8 @@ impl<'a> Comparison<'a> {
         self.wrong(format!("{}: file {file} was removed as {}; {why}", told.id, path.display()));
     }
 
-    /// A number of the ledger is this path: its name's digest is that of no other name.
+    /// Assigns a path to a file number of the ledger. The digest of its name must belong to no
+    /// other name.
     fn bind(&mut self, told: &Told, ledger: &'a Path, record: &'a Value, path: PathBuf) {
         let (file, parent) = (number(record, "file"), number(record, "parent"));
         let Some((root, inner)) = self.workspace(&path) else { return };
@@ -431,7 +432,7 @@ impl<'a> Comparison<'a> {
 }
 
 impl LedgerState<'_> {
-    /// What does not hold of a ledger as a whole.
+    /// Checks that apply to a ledger as a whole.
     fn end(&self, told: &Told) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.next != told.lines.len() {

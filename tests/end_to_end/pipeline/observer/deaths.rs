@@ -1,5 +1,5 @@
-//! Workers that end in the middle of a job, or whose job ends under them; and the next
-//! worker, which destroys what a killed one left.
+//! Workers that end in the middle of a job, or whose job is ended under them; and the next worker,
+//! which destroys what a killed one left behind.
 
 use super::{Agreed, Verdict, Watch};
 use crate::pipeline::world::{Worker, World, large_archive};
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 const VALID: Verdict = Verdict::Valid;
 
-/// A job, and a worker that has stopped itself in it.
+/// A job, and a worker that has stopped itself at the failpoint.
 async fn stopped_at(failpoint: &str) -> Option<(Watch, JobId, Worker)> {
     let watch = Watch::new().await?;
-    // Of several parts where half of them is to be seen.
+    // A multipart result for failpoints in the middle of one.
     let vertices = if failpoint.starts_with("half-") { 500_000 } else { 100_000 };
     let id = watch.world.submit(&large_archive(vertices), "dxf").await;
     let first = watch.world.worker("first", Some(failpoint));
@@ -30,22 +30,22 @@ async fn ended_by_another(watch: &mut Watch, id: JobId) {
     watch.stop(second);
 }
 
-/// Killed there, its remains are swept by the second worker, and both ledgers and that of
-/// the sweep tell what was seen.
+/// Killed there, what it left is swept by the second worker. Both ledgers and that of the sweep
+/// match what was seen.
 async fn killed_at(failpoint: &str) {
     let Some((mut watch, id, first)) = stopped_at(failpoint).await else { return };
     watch.kill(first, false);
     ended_by_another(&mut watch, id).await;
     let (agreed, verdicts) = watch.agrees();
     assert_eq!(verdicts, [(0, Verdict::Incomplete), (1, VALID), (0, VALID)], "{failpoint}");
-    // The workspace, its four directories, and what was in them.
+    // The workspace, its four directories, and their contents.
     assert!(agreed.found > 5, "{failpoint}: {agreed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_stage_and_swept() {
     let failpoints = ["half-downloaded", "unpacked", "converting", "converted", "half-uploaded", "wiping"];
-    // Three at once, as many as a small machine takes.
+    // Three at once, as many as a small machine can run.
     for some in failpoints.chunks(3) {
         let kills: Vec<_> = some.iter().map(|failpoint| tokio::spawn(killed_at(failpoint))).collect();
         for kill in kills {
@@ -54,7 +54,7 @@ async fn killed_at_every_stage_and_swept() {
     }
 }
 
-/// Killed at any moment, in the middle of calls that nobody came back from.
+/// Killed at any moment, in the middle of calls that never return.
 async fn killed_after(moment: Duration) {
     let Some(mut watch) = Watch::new().await else { return };
     let first = watch.world.worker("first", None);
@@ -78,7 +78,7 @@ async fn killed_at_any_moment_and_swept() {
     }
 }
 
-/// Its memory went with it: nobody removes anything, and there is no sweep.
+/// Its tmpfs disappeared with it: nothing is removed, and there is no sweep.
 #[tokio::test(flavor = "multi_thread")]
 async fn private_workspaces_are_seen_as_well() {
     if !crate::pipeline::private::is_given() {

@@ -1,5 +1,5 @@
-//! Jobs that fail, each in its way, one after the other in one worker: archives that are
-//! refused before, while and after they are expanded, and an engine that misbehaves.
+//! Jobs that fail in different ways, one after the other in one worker: archives that are refused
+//! before, during and after expansion, and an engine that misbehaves.
 
 #[path = "../../../fixtures/archives/mod.rs"]
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
@@ -12,7 +12,7 @@ use crate::support::zipped;
 use cadmill_core::domain::ids::ObjectKey;
 use zip::CompressionMethod::{self, Deflated, Stored};
 
-/// What the double does, and how the job ends; none for a job that completes.
+/// A behaviour of the double, and the failure code of the job; `None` if the job completes.
 const BEHAVIOURS: [(&str, Option<&str>); 18] = [
     ("ok", None),
     ("tidy", None),
@@ -34,13 +34,13 @@ const BEHAVIOURS: [(&str, Option<&str>); 18] = [
     ("orphan", Some("engine.violation")),
 ];
 
-/// An archive of two files in a folder. The first says what the double does.
+/// An archive of two files in a folder. The first determines the double's behaviour.
 fn archive(behaviour: &str, method: CompressionMethod, rest: &[u8]) -> Vec<u8> {
     let input = format!("{behaviour} \n");
     zipped(&[("parts/input.obj", method, input.as_bytes()), ("parts/more/rest.bin", method, rest)])
 }
 
-/// An archive that is damaged at a place in the content of its second file.
+/// An archive damaged at one place in the content of its second file.
 fn damaged(method: CompressionMethod, by: impl Fn(&mut Vec<u8>, usize)) -> Vec<u8> {
     let rest: Vec<u8> = (0..3 << 20).map(|n: u32| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     let mut bytes = archive("ok", method, &rest);
@@ -49,7 +49,7 @@ fn damaged(method: CompressionMethod, by: impl Fn(&mut Vec<u8>, usize)) -> Vec<u
     bytes
 }
 
-/// Archives that are refused, and the codes that this may have.
+/// Archives that are refused, and the failure codes that each may have.
 fn refused() -> Vec<(Vec<u8>, &'static [&'static str])> {
     let flipped = |bytes: &mut Vec<u8>, middle: usize| bytes[middle] ^= 1;
     let many = || {
@@ -61,20 +61,20 @@ fn refused() -> Vec<(Vec<u8>, &'static [&'static str])> {
     };
     vec![
         (damaged(Stored, flipped), &["input.archive.crc"]),
-        // What one bit does to packed data depends on what it means.
+        // The effect of a bit flip in compressed data depends on its position.
         (
             damaged(Deflated, flipped),
             &["input.archive.damaged_data", "input.archive.size_mismatch", "input.archive.crc"],
         ),
         (damaged(Stored, |bytes, middle| bytes.truncate(middle)), &["input.archive.truncated"]),
-        // A bomb by its ratio, one by its size, one by its entries.
+        // Zip bombs by ratio, by size and by number of entries.
         (archive("ok", Deflated, &vec![0; 65 << 20]), &["input.archive.ratio"]),
         (archive("ok", Stored, &vec![0; 97 << 20]), &["input.archive.expanded_size"]),
         (many(), &["input.archive.too_many_entries"]),
     ]
 }
 
-/// A world whose engine is the double, with limits that are soon reached.
+/// A world whose engine is the double, with low limits.
 async fn world() -> World {
     let mut world = World::new().await;
     world.use_double();
@@ -105,7 +105,7 @@ async fn every_archive_that_is_refused() {
         let code = watch.outcome(archive).await.unwrap_or("none");
         assert!(codes.contains(&code), "{code} is none of {codes:?}");
     }
-    // Not the bytes that were declared, but as many; known when all of them are expanded.
+    // Other bytes than declared, of the same length: detected once all of them are expanded.
     let id = watch.world.create(&archive("declared", Stored, b""), "stl").await;
     let uploaded = archive("uploaded", Stored, b"");
     let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
@@ -119,7 +119,7 @@ async fn every_archive_that_is_refused() {
     assert_eq!(agreed.found, 0, "an engine had work");
 }
 
-/// The archives of docs/ARCHIVES.md, good and bad.
+/// The archives of docs/ARCHIVES.md, valid and invalid.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_archive_of_the_documents() {
     let Some(mut watch) = Watch::of(world().await) else { return };
@@ -170,6 +170,6 @@ async fn misbehaves(warm: &'static str) {
     watch.world.queue_is_empty().await;
     watch.stop(worker);
     let agreed = told(&watch, BEHAVIOURS.len());
-    // The whole output of two, one of them twice, and what two wrote before they were ended.
+    // The whole output of two, one of them twice, and what two wrote before they were killed.
     assert!(agreed.found >= 10, "{agreed:?}");
 }

@@ -1,17 +1,17 @@
-//! Every real file of the tests, converted by one worker.
+//! Converts every real file of the tests in one worker.
 
 use super::Watch;
 use crate::support::real;
 use std::collections::BTreeSet;
 
-/// What each kind of input is converted to, in turn.
+/// Output formats for each kind of input, in turn.
 const VECTOR_FORMATS: [&str; 13] =
     ["dxf", "geojson", "gpkg", "shp", "fgb", "gml", "sqlite", "mif", "tab", "kml", "csv", "jml", "dgn"];
 const MESH_FORMATS: [&str; 13] =
     ["glb", "gltf", "stl", "obj", "ply", "3ds", "dae", "x3d", "fbx", "3mf", "stp", "assjson", "stlb"];
 
-/// Each file of a folder with a format. Where there are fewer files than formats, they
-/// come again.
+/// Pairs each file of a folder with a format. If there are fewer files than formats, files are
+/// reused.
 fn orders(folder: &str, formats: &[&'static str]) -> Vec<(String, &'static str)> {
     let entries = std::fs::read_dir(real(folder)).expect("a folder of fixtures");
     let mut names: Vec<String> =

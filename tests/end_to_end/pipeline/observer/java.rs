@@ -1,9 +1,9 @@
-//! Converters in Java, in processes of their own and in such that waited for their job.
+//! Java converters, in new processes and in processes that waited for their job.
 
 use super::{Watch, while_observed};
 use crate::jvm::warm::{archive, double, waiting};
 
-/// What the double does, and how the job ends; none for a job that completes.
+/// A behaviour of the double, and the failure code of the job; `None` if the job completes.
 const BEHAVIOURS: [(&str, Option<&str>); 13] = [
     ("ok", None),
     ("ordinary", None),
@@ -37,7 +37,7 @@ async fn seen(warm: &'static str) {
     watch.world.queue_is_empty().await;
     watch.stop(worker);
     let agreed = watch.each_is_valid(BEHAVIOURS.len());
-    // What three left, and what they and others had made and removed.
+    // What three left, and what they and others had created and removed.
     assert!(agreed.found >= 8, "{agreed:?}");
 }
 

@@ -1,27 +1,26 @@
-//! An observer that is none of ours sees what the ledgers tell: `strace`, beside workers
-//! that do all that workers do, and end in every way that workers end.
+//! An independent observer, `strace`, checks the ledgers. It watches workers that do everything
+//! that workers do, and that end in every way that workers end.
 //!
-//! **What is compared.** The observer's log has the calls that make, rename and remove
-//! names, and the lines that are written to ledgers, in one order, each with its thread.
-//! Of everything in a workspace:
+//! **What is compared.** The observer's log has the system calls that create, rename and remove
+//! names, and the lines written to ledgers, in one order, each with its thread. For everything in a
+//! workspace:
 //!
-//! - a worker's thread makes or removes a name only between the lines that announce that
-//!   act and that tell its end, and does in there that one act and nothing else; what is
-//!   told as failed was not done;
-//! - a number in the ledger is one path from its beginning to its end, of the kind that is
-//!   told, in the directory that is told. The ledger has digests of names only: two names
-//!   have one digest where they are one name, and never otherwise;
-//! - what an engine made is told as `found` when it is dead, and is removed like everything
-//!   else; an engine takes no name away, but moves it aside;
-//! - every line of every ledger was seen being written, as it stands in the file; its
-//!   counts are those of what was seen; nothing is left;
-//! - workers and engines make nothing outside of workspaces, but for the worker's own
-//!   stores, ledgers and control groups.
+//! - a worker's thread creates or removes a name only between the lines that announce and report
+//!   that act, and does nothing else in between; what is reported as failed was not done;
+//! - a file number in the ledger is a single path from beginning to end, of the reported kind, in
+//!   the reported directory. The ledger has only digests of names: equal names have equal digests,
+//!   different names have different ones;
+//! - what an engine created is reported as `found` when the engine is dead, and is removed like
+//!   everything else; an engine never removes a name: its unlink moves the file aside;
+//! - every line of every ledger was seen being written, as it stands in the file; its counts match
+//!   what was seen; nothing is left;
+//! - workers and engines create nothing outside workspaces, except the worker's own stores, ledgers
+//!   and control groups.
 //!
-//! **What is not told.** The workspace in which a worker tries its engines when it starts has
-//! no ledger, and never a file.
+//! **What is not reported.** The workspace in which a worker tries its engines at startup has no
+//! ledger, and never contains a file.
 //!
-//! Processes that hold plaintext are not dumpable: it takes CAP_SYS_PTRACE to look into them.
+//! Processes that hold plaintext are not dumpable: tracing them requires CAP_SYS_PTRACE.
 
 mod compare;
 mod deaths;
@@ -42,7 +41,7 @@ use told::Told;
 use trace::{Event, Kind, Observer, What, Who};
 use zip::CompressionMethod::Deflated;
 
-/// A world whose workers are observed, and what was seen of those that are dead.
+/// A world whose workers are observed, and the events of those that are dead.
 struct Watch {
     world: World,
     key: PublicKey,
@@ -50,7 +49,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// None where this user cannot observe.
+    /// `None` if this user cannot observe.
     fn of(world: World) -> Option<Self> {
         if !Observer::is_allowed() {
             println!("skipped: this user may not look into processes that are not dumpable");
@@ -61,18 +60,17 @@ impl Watch {
         Some(Self { world, key, seen: Vec::new() })
     }
 
-    /// Submits an archive, and waits for the end of its job: the code of its failure, if it
-    /// is one.
+    /// Submits an archive, and waits for the end of its job: its failure code, if it failed.
     async fn outcome(&self, archive: &[u8]) -> Option<&'static str> {
         let id = self.world.submit(archive, "stl").await;
         let job = self.world.wait(id, "ended", |job| job.state.is_terminal()).await;
         job.failure.map(|failure| failure.code.as_str())
     }
 
-    /// Submits an archive, whose job must end so: with a failure of this code, or with none.
+    /// Submits an archive whose job must end with a failure of this code, or with none.
     async fn ends(&self, what: &str, archive: &[u8], code: Option<&str>) {
         let ended = self.outcome(archive).await;
-        // A busy machine comes to the cap on time before another one.
+        // A busy machine may reach the cap on time before another cap.
         let out_of_time = ended == Some("limit.time") && code.is_some_and(|code| code.starts_with("limit."));
         assert!(ended == code || out_of_time, "{what}: {ended:?}");
     }
@@ -81,14 +79,14 @@ impl Watch {
         Self::of(World::new().await)
     }
 
-    /// Asks a worker to end, which it must do well.
+    /// Asks a worker to end, which must succeed.
     fn stop(&mut self, worker: Worker) {
         let observer = worker.observer();
         assert_eq!(worker.terminate(), Some(0));
         self.seen.push((observer.saw(), false));
     }
 
-    /// Kills a worker. `lost` when its workspaces go with it.
+    /// Kills a worker. `lost` if its workspaces disappear with it.
     fn kill(&mut self, worker: Worker, lost: bool) {
         let observer = worker.observer();
         worker.kill();
@@ -105,7 +103,7 @@ impl Watch {
         Comparison::run((self.world.place(), self.world.data()), ledgers, &workers)
     }
 
-    /// Everything that was seen is told, and the other way round.
+    /// Asserts that everything seen is reported, and vice versa.
     fn agrees(&self) -> (Agreed, Vec<(u32, Verdict)>) {
         let ledgers = self.ledgers();
         match self.compare(&ledgers) {
@@ -117,9 +115,8 @@ impl Watch {
         }
     }
 
-    /// The same of so many jobs, none of which a worker was killed at: each attempt has its
-    /// ledger, which is valid. On a busy machine a lease lapses now and then, and the job has a
-    /// second attempt.
+    /// The same for this many jobs, none of whose workers was killed: each attempt has a valid
+    /// ledger. On a busy machine a lease sometimes expires, and the job has a second attempt.
     fn each_is_valid(&self, jobs: usize) -> Agreed {
         let (agreed, verdicts) = self.agrees();
         assert!(verdicts.iter().all(|verdict| *verdict == (0, Verdict::Valid)), "{verdicts:?}");
@@ -132,9 +129,9 @@ impl Watch {
     }
 }
 
-/// Runs a test, and once more from the beginning where the tracer gave up: `strace` does so now
-/// and then when a process is killed while its group is stopped ("ptrace(PTRACE_LISTEN, …):
-/// Input/output error"). The worker cannot go on then, so that nothing was observed.
+/// Runs a test, and repeats it if the tracer failed: `strace` sometimes does so when a process is
+/// killed while its group is stopped ("ptrace(PTRACE_LISTEN, …): Input/output error"). The worker
+/// cannot continue then, so nothing was observed.
 async fn while_observed<F>(test: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -151,8 +148,8 @@ where
     panic!("the tracer gave up three times");
 }
 
-/// The comparison is proven on a job in which something of everything happens: whatever is
-/// left out of what was seen, or added to it, it says so.
+/// Tests the comparison itself on a job with every kind of event: an event that is left out or
+/// added must be detected.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_thing_too_few_or_too_many_is_noticed() {
     let Some(mut watch) = Watch::new().await else { return };
@@ -163,7 +160,7 @@ async fn one_thing_too_few_or_too_many_is_noticed() {
     watch.stop(worker);
     let (agreed, verdicts) = watch.agrees();
     assert_eq!(verdicts, [(0, Verdict::Valid)]);
-    // The output, and what its writer made for itself and removed.
+    // The output, and a file that its writer created and removed.
     assert_eq!(agreed.found, 2, "{agreed:?}");
     assert!(agreed.made > 10 && agreed.removed == agreed.made + 2, "{agreed:?}");
 
@@ -194,7 +191,7 @@ async fn one_thing_too_few_or_too_many_is_noticed() {
     assert!(dropped > 100 && added > 60, "{dropped} dropped, {added} added");
 }
 
-/// Files in folders, of which one is converted.
+/// Files in folders, one of which is converted.
 fn archive() -> Vec<u8> {
     let point = r#"{"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[1,2]}}"#;
     let points = [point; 3].join(",");
@@ -207,7 +204,7 @@ fn archive() -> Vec<u8> {
     ])
 }
 
-/// What should not be there beside an event.
+/// Unexpected events to add beside an event.
 fn extras(event: &Event) -> Vec<(Who, What)> {
     let (What::Make { path, .. } | What::Remove { path, .. }) = &event.what else { return Vec::new() };
     let beside = path.with_file_name("beside");

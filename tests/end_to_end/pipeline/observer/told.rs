@@ -1,4 +1,4 @@
-//! Ledgers as the comparison reads them: by number of the record, when they are verified.
+//! Verified ledgers in the form that the comparison reads: records by number.
 
 use cadmill_core::domain::ledger::verify::{Audit, verify};
 use cadmill_core::domain::ledger::{LedgerId, PublicKey};
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Told {
     pub(crate) id: LedgerId,
     pub(crate) audit: Audit,
-    /// As they stand in the file, LF included.
+    /// The lines of the file, LF included.
     pub(crate) lines: Vec<String>,
     pub(crate) records: Vec<Value>,
 }
 
 impl Told {
-    /// Whether it tells of what a killed worker left.
+    /// Whether it is the ledger of a sweep.
     pub(crate) fn is_sweep(&self) -> bool {
         self.id.part > 0
     }
 }
 
-/// Every ledger below a directory, by its file.
+/// Every ledger below a directory, by path.
 pub(crate) fn ledgers(directory: &Path, sink: &FileAudit, key: &PublicKey) -> BTreeMap<PathBuf, Told> {
     let files = crate::support::tree(directory).into_iter();
     let files = files.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));

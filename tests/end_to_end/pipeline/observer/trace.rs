@@ -1,10 +1,9 @@
-//! `strace` beside a worker, from its first instruction on, and what it saw.
+//! Runs `strace` on a worker from its first instruction, and parses the log.
 //!
-//! The tracer is a grandchild (`-D`), so that the process that the test started is the
-//! worker itself. It follows every thread and every process below it, and its log is one
-//! order of all calls. A call is in it twice where another came between: its beginning,
-//! and its end (`<... name resumed>`); what counts is the end. A call in the middle of
-//! which the process was killed has none: it may have happened, or not.
+//! The tracer is a grandchild (`-D`), so the process that the test started is the worker itself. It
+//! follows all threads and child processes, and its log puts all calls in one order. A call appears
+//! twice if another came between: its beginning, and its end (`<... name resumed>`); the end
+//! counts. A call during which the process was killed has no end: it may or may not have happened.
 
 use crate::misbehaviour::is_alive;
 use std::collections::{HashMap, HashSet};
@@ -12,15 +11,15 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Every call that makes, renames or removes a name; those by which processes and their
-/// current directories are known; and `write`, for what is written to ledgers.
+/// Every call that creates, renames or removes a name; those that show processes and their current
+/// directories; and `write`, for the ledgers.
 const CALLS: &str = "open,openat,openat2,creat,mkdir,mkdirat,link,linkat,symlink,symlinkat,mknod,mknodat,\
     rename,renameat,renameat2,unlink,unlinkat,rmdir,chdir,fchdir,clone,clone3,fork,vfork,execve,write";
 
-/// Bytes of what is written that are in the log: enough to tell two records apart.
+/// Bytes of each write in the log: enough to distinguish two records.
 const SHOWN: usize = 160;
 
-/// Longest wait for the tracer.
+/// Timeout of waiting for the tracer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A tracer and its log.
@@ -30,15 +29,15 @@ pub(crate) struct Observer {
     tracer: u32,
 }
 
-/// One thing that was seen.
+/// One observed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     /// The thread that did it.
     pub(crate) thread: u32,
-    /// Who that thread belongs to.
+    /// The kind of process that the thread belongs to.
     pub(crate) who: Who,
     pub(crate) what: What,
-    /// Whether it is known to have happened: false for a call that nobody came back from.
+    /// Whether it is known to have happened: false for a call that did not return.
     pub(crate) sure: bool,
 }
 
@@ -46,7 +45,7 @@ pub(crate) struct Event {
 pub(crate) enum Who {
     Worker,
     Engine,
-    /// A process that executed something else.
+    /// A process that executed another program.
     Other,
 }
 
@@ -54,13 +53,13 @@ pub(crate) enum Who {
 pub(crate) enum Kind {
     File,
     Directory,
-    /// A link, a pipe, a socket, or a file without a name.
+    /// A symbolic link, a pipe, a socket, or an unnamed file.
     Other,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
-    /// A name was made; or a file opened that would have been, were it not there.
+    /// A name was created, or an existing file was opened by a call that would have created it.
     Make {
         path: PathBuf,
         kind: Kind,
@@ -89,7 +88,7 @@ impl Event {
 }
 
 impl Observer {
-    /// A command that runs a program under an observer who writes to `log`.
+    /// A command that runs a program under an observer that logs to `log`.
     pub(crate) fn command(log: &Path, program: &Path) -> Command {
         let mut command = Command::new("strace");
         let calls = CALLS.split(',').map(|name| format!("?{}", name.trim())).collect::<Vec<_>>().join(",");
@@ -111,7 +110,7 @@ impl Observer {
         command
     }
 
-    /// Whether this user may look into processes that are not dumpable (ptrace(2)).
+    /// Whether this user may trace processes that are not dumpable (ptrace(2)).
     pub(crate) fn is_allowed() -> bool {
         /// Its number in linux/capability.h.
         const CAP_SYS_PTRACE: u32 = 19;
@@ -121,7 +120,7 @@ impl Observer {
         held >> CAP_SYS_PTRACE & 1 == 1
     }
 
-    /// The observer of a process that was started so.
+    /// The observer of a process that was started with [`Self::command`].
     pub(crate) fn of(process: u32, log: PathBuf) -> Self {
         let since = Instant::now();
         loop {
@@ -140,7 +139,7 @@ impl Observer {
         std::fs::read_to_string(&self.log).is_ok_and(|log| log.contains("--- stopped by SIGSTOP ---"))
     }
 
-    /// All that it saw, when everything that it watched is dead.
+    /// All observed events, once every watched process is dead.
     pub(crate) fn saw(&self) -> Vec<Event> {
         let since = Instant::now();
         while is_alive(self.tracer) {
@@ -151,7 +150,7 @@ impl Observer {
     }
 }
 
-/// A call, as the log has it.
+/// A call, as it appears in the log.
 #[derive(Debug)]
 struct Call<'a> {
     thread: u32,
@@ -167,7 +166,7 @@ enum Ended {
     Never,
 }
 
-/// The events of a log.
+/// Parses the events of a log.
 pub(super) fn read(log: &str) -> Vec<Event> {
     let calls = calls(log);
     let processes = Processes::of(&calls);
@@ -195,8 +194,8 @@ pub(super) fn read(log: &str) -> Vec<Event> {
     events
 }
 
-/// Keeps the current directory of each process: strace shows it wherever a call may be
-/// relative to it, but not for the calls that know no other directory.
+/// Tracks the current directory of each process: strace shows it for calls with a directory
+/// argument, but not for calls that are always relative to the current directory.
 fn follow(call: &Call<'_>, process: u32, here: &mut HashMap<u32, PathBuf>) {
     for argument in &call.arguments {
         if let Some(path) = argument.strip_prefix("AT_FDCWD").and_then(shown_path) {
@@ -215,9 +214,9 @@ fn follow(call: &Call<'_>, process: u32, here: &mut HashMap<u32, PathBuf>) {
     }
 }
 
-/// Which thread belongs to which process, and what each process executes.
+/// The process of each thread, and the program of each process.
 struct Processes {
-    /// Of a thread that is no process: the thread that made it.
+    /// For a thread that is not a process: the thread that created it.
     made_by: HashMap<u32, u32>,
     programs: HashMap<u32, String>,
 }
@@ -280,7 +279,7 @@ fn calls(log: &str) -> Vec<Call<'_>> {
         };
         found.extend(Call::read(thread, rest, &whole));
     }
-    // Of those the log has no end: the tracer died first.
+    // For these the log has no end: the tracer died first.
     assert!(begun.keys().all(|thread| dead.contains(thread)), "calls without an end: {begun:?}");
     found.extend(begun.iter().filter_map(|(thread, beginning)| {
         Call::read(*thread, beginning, &format!("{beginning}<unfinished ...>) = ?"))
@@ -289,7 +288,7 @@ fn calls(log: &str) -> Vec<Call<'_>> {
 }
 
 impl<'a> Call<'a> {
-    /// `line` is the whole call; `shown` the part of the log that its name is borrowed from.
+    /// `line` is the whole call; the name is borrowed from `shown`, its part of the log.
     fn read(thread: u32, shown: &'a str, line: &str) -> Option<Self> {
         let name = match shown.strip_prefix("<... ") {
             Some(rest) => rest.split(' ').next()?,
@@ -333,7 +332,7 @@ impl<'a> Call<'a> {
 
     fn opened(&self, named: PathBuf, flags: &str) -> Option<What> {
         let exclusive = flags.contains("O_EXCL");
-        // Where the kernel has led the name to, unless it is gone already.
+        // The path that the kernel resolved, unless it is already gone.
         let led = match &self.result {
             Ended::With(_, Some(path)) if !path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") => {
                 path
@@ -364,7 +363,7 @@ impl Ended {
     }
 }
 
-/// The arguments of a call, and where they end.
+/// The arguments of a call, and the offset where they end.
 fn arguments(text: &str) -> (Vec<String>, usize) {
     let (mut all, mut current, mut depth) = (Vec::new(), String::new(), 0_u32);
     let (mut quoted, mut escaped, mut path) = (false, false, false);
@@ -395,8 +394,7 @@ fn arguments(text: &str) -> (Vec<String>, usize) {
     (all, text.len())
 }
 
-/// A path without the kernel's own name for the current directory, which a JVM is given for
-/// its temporary files.
+/// Replaces the `/proc/self/cwd/` prefix, which a JVM is given for its temporary files.
 fn known(here: &Path, path: &str) -> String {
     match path.strip_prefix("/proc/self/cwd/") {
         Some(rest) => joined(here, rest).display().to_string(),
@@ -404,20 +402,20 @@ fn known(here: &Path, path: &str) -> String {
     }
 }
 
-/// The path that strace shows behind a descriptor: `7</a/b>`.
+/// The path that strace shows after a descriptor: `7</a/b>`.
 fn shown_path(text: &str) -> Option<PathBuf> {
     let (_, rest) = text.split_once('<')?;
     let path = unescaped(rest.split_once('>')?.0);
     path.starts_with('/').then(|| PathBuf::from(path))
 }
 
-/// What stands between the quotation marks; shortened texts have three dots behind them.
+/// The text between the quotation marks; strace appends three dots to shortened texts.
 fn unquoted(text: &str) -> String {
     let inner = text.strip_prefix('"').and_then(|rest| rest.rsplit_once('"')).map(|(inner, _)| inner);
     inner.map(unescaped).unwrap_or_default()
 }
 
-/// C's escapes. The tests' names are UTF-8.
+/// Decodes C escapes. The names in the tests are UTF-8.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

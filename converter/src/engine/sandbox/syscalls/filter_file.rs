@@ -1,28 +1,28 @@
-//! From a filter file to programs for the kernel. The build script compiles the files of
-//! `filters/` with it, for the architecture that it builds for; the tests do for each.
+//! Compiles a filter file to programs for the kernel. The build script compiles the files in
+//! `filters/` with it for its target architecture; the tests do so for each architecture.
 
 use seccompiler::{BpfProgram, TargetArch};
 use std::io;
 
-/// Stands in a filter file for the process's own id.
+/// Placeholder in a filter file for the process's own id.
 const SELF: &str = "\"SELF\"";
 
-/// Stands in a compiled filter for it, until the process is known. No process has this
-/// id (it is larger than any), and no other rule this number; a test counts.
+/// Placeholder in a compiled filter for the process id, until it is known. It is larger than any
+/// process id, and no other rule contains this number; a test counts the occurrences.
 pub(crate) const ANYBODY: u32 = 0x5E1F_5E1F;
 
-/// The parts of a filter file, in the order in which they are put in force; each is
-/// a program of its own, and the strictest answer counts.
+/// The parts of a filter file, in the order in which they are put in force. Each is a separate
+/// program, and the strictest result applies.
 pub(crate) const PARTS: [&str; 5] = ["enosys", "eopnotsupp", "eperm", "pretend", "allow"];
 
-/// What the name of a part ends with whose rules are of a part of that name, and for x86-64
-/// only: calls that other architectures never had.
+/// Suffix of a part whose rules are added to the part of the same name on x86-64 only: calls that
+/// other architectures never had.
 pub(crate) const X86_64: &str = "_x86_64";
 
-/// The programs of a filter file for an architecture, for [`ANYBODY`].
+/// The programs of a filter file for an architecture, with [`ANYBODY`] as the process id.
 ///
 /// # Errors
-/// A mistake in the file.
+/// If the file is invalid.
 pub(crate) fn programs(file: &str, arch: TargetArch) -> io::Result<Vec<BpfProgram>> {
     let text = file.replace(SELF, &ANYBODY.to_string());
     let mut parts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;

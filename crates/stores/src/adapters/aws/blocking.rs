@@ -1,7 +1,7 @@
-//! Calls of the SDK from threads that are no part of a runtime.
+//! Calls of the SDK from threads outside of a runtime.
 //!
-//! The audit ports block. Their adapters here run the SDK on a runtime of their own, so
-//! that it does not matter where they are called from; the caller's thread waits.
+//! The audit ports block. Their adapters in this module run the SDK on a private runtime, so they
+//! can be called from any thread; the calling thread waits.
 
 use cadmill_core::ports::{PortError, PortResult};
 use std::future::Future;
@@ -21,7 +21,7 @@ impl Blocking {
         runtime.map(|runtime| Self(Some(runtime))).map_err(refused)
     }
 
-    /// Runs it to its end, or says that it did not get there.
+    /// Runs the future to completion; fails with [`PortError::Unknown`] if it did not complete.
     pub(super) fn run<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -39,7 +39,7 @@ impl Blocking {
 
 impl Drop for Blocking {
     fn drop(&mut self) {
-        // May be dropped inside a runtime, where one must not wait for another.
+        // May be dropped inside a runtime, where waiting for another one is not allowed.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }

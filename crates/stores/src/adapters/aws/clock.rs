@@ -1,10 +1,10 @@
-//! The time of the object store, as its answers tell it.
+//! The clock of the object store, as reported in its answers.
 //!
-//! Every process of a pipeline talks to the same object store, so its clock is the one
-//! that all of them can agree on, however their own are set: what is due later, which
-//! one process writes and another compares, and when a presigned request starts.
-//! Between two answers goes the process's steady clock. A clock that steps changes
-//! nothing then, and one that is wrong from the start is right after the first answer.
+//! Every process of a pipeline talks to the same object store, so its clock is the one that all
+//! of them can agree on, however their own clocks are set. It determines when something is due,
+//! which one process writes and another compares, and when a presigned request becomes valid.
+//! Between two answers the process's steady clock is used. So a clock that steps changes nothing,
+//! and a clock that is wrong from the start is corrected by the first answer.
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -17,21 +17,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The header in which a server of this project tells the time that does not step.
+/// The header in which cadmill's own server reports a time that does not step.
 const TIME: &str = "x-cadmill-time";
 
-/// A difference that is not followed, in milliseconds: `Date` has whole seconds, and an
-/// answer is some time on its way.
+/// Differences up to this many milliseconds are ignored: `Date` has whole seconds, and an answer
+/// takes some time to arrive.
 const TOLERANCE: u64 = 5000;
 
-/// The last moment that `Date` can tell. A later one is not a time.
+/// The last time that `Date` can express. A later value is not a time.
 const LAST: Millis = 253_402_300_799_000;
 
-/// The store's time. Clones are the same clock.
+/// The store's time. Clones share one clock.
 #[derive(Debug, Clone, Default)]
 pub struct StoreClock {
-    /// How far the store's times are ahead of the steady clock: that for what is due, and
-    /// that for signatures.
+    /// How far the store's times are ahead of the steady clock: `time` for due times, `date` for
+    /// signatures.
     time: Arc<Skew>,
     date: Arc<Skew>,
 }
@@ -54,7 +54,7 @@ impl Skew {
 }
 
 impl StoreClock {
-    /// The time that the store judges signatures by, in milliseconds since 1970.
+    /// The time by which the store checks signatures, in milliseconds since 1970.
     pub fn date(&self) -> Millis {
         self.date.now()
     }
@@ -91,7 +91,7 @@ impl Intercept for StoreClock {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let headers = context.response().headers();
-        // An answer from a cache tells when it was made.
+        // An answer from a cache reports the time at which it was made.
         if headers.get("age").is_none() {
             self.heard(headers.get("date"), headers.get(TIME));
         }
@@ -99,8 +99,8 @@ impl Intercept for StoreClock {
     }
 }
 
-/// The time that the SDK measures its credentials and its signatures by. It does not
-/// step; the SDK follows the services' clocks by itself from there.
+/// The time by which the SDK checks its credentials and makes its signatures. It does not step;
+/// the SDK itself corrects it to the services' clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SteadyTime;
 
@@ -150,7 +150,7 @@ mod tests {
             clock.heard(date, time);
         }
         assert!(near(clock.now(), SteadyClock.now()) && near(clock.date(), SteadyClock.now()));
-        // A date that no clock has must not end the process.
+        // A date beyond any clock must not end the process.
         clock.heard(Some("Fri, 31 Dec 9999 23:59:59 GMT"), Some("18446744073709551615"));
         clock.now();
         clock.date();

@@ -1,9 +1,9 @@
 //! Records of jobs in one DynamoDB table.
 //!
-//! An item is the job as JSON, and beside it what conditions and indexes need. It is
-//! written whole, over the version that was judged and no other. The SDK repeats a
-//! call whose reply was lost, and the repetition then fails by the very write that it
-//! repeats: the answer is a conflict with the caller's own job, as the port says.
+//! An item contains the job as JSON, and the attributes that conditions and indexes need. It is
+//! replaced as a whole, on the condition that the stored version is the one that the change is
+//! based on. The SDK retries a call whose reply was lost, and the retry then fails because of the
+//! first write: the answer is a conflict with the caller's own job, as the port documents.
 
 mod item;
 mod table;
@@ -23,7 +23,7 @@ use cadmill_core::ports::{PortError, PortResult};
 use item::Item;
 use std::time::Duration;
 
-/// Where the table is and how to reach it.
+/// The table and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynamoSettings {
     /// The table's name.
@@ -32,13 +32,13 @@ pub struct DynamoSettings {
     pub region: String,
     /// Base URL of a server that is not AWS.
     pub endpoint: Option<String>,
-    /// Keys; without them those that AWS gives the task or the machine.
+    /// Credentials; if `None`, those that AWS provides to the task or the machine.
     pub credentials: Option<StaticCredentials>,
 }
 
-/// Longest try.
+/// Timeout of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
-/// Longest call.
+/// Timeout of one call.
 const OPERATION: Duration = Duration::from_secs(15);
 
 /// The jobs of one table.
@@ -49,8 +49,8 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// A store. Nothing is sent yet: [`JobStore::check`] tells whether it is there,
-    /// [`DynamoStore::create_table`] makes it.
+    /// Creates a store. Sends nothing yet: [`JobStore::check`] checks that the table exists,
+    /// [`DynamoStore::create_table`] creates it.
     pub async fn new(settings: DynamoSettings) -> Self {
         let connection = Connection {
             region: &settings.region,
@@ -63,7 +63,8 @@ impl DynamoStore {
         Self { table: settings.table, client }
     }
 
-    /// Writes the job on a condition; the item that breaks it, if the service tells.
+    /// Writes the job on a condition. If the condition fails, returns the item that failed it, if
+    /// the service reports the item.
     async fn put(
         &self,
         operation: &'static str,
@@ -93,7 +94,8 @@ impl DynamoStore {
         }
     }
 
-    /// The job of an item that a failed condition showed, or of the table as it is now.
+    /// The job of the item that was reported with a failed condition; otherwise the job as it is
+    /// now.
     async fn shown(
         &self,
         operation: &'static str,
@@ -107,8 +109,8 @@ impl DynamoStore {
         Ok(job.map(Box::new))
     }
 
-    /// At most `limit` items of one partition of an index, from after `start`, and
-    /// nothing of what lies in others.
+    /// Returns at most `limit` items of one partition of an index, after `start`. Never returns
+    /// items of other partitions.
     async fn query(&self, query: Query<'_>) -> PortResult<Vec<Item>> {
         let mut items: Vec<Item> = Vec::new();
         let mut start = query.start;
@@ -142,7 +144,7 @@ impl DynamoStore {
     }
 }
 
-/// A query of an index: ascending up to a value of the sort key, or else descending.
+/// A query of an index: ascending up to a value of the sort key, or descending.
 struct Query<'a> {
     operation: &'static str,
     index: &'static str,
@@ -160,7 +162,7 @@ impl JobStore for DynamoStore {
             Ok(()) => Ok(Created::New),
             Err(shown) => match self.shown(OPERATION, job.id, shown).await? {
                 Some(there) => Ok(Created::Exists(there)),
-                // It was there a moment ago.
+                // The job existed a moment ago.
                 None => Err(PortError::Unavailable { operation: OPERATION, reason: "a race".to_owned() }),
             },
         }
@@ -176,7 +178,7 @@ impl JobStore for DynamoStore {
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {
         const OPERATION: &str = "changing a job";
-        // Nothing comes before the first version.
+        // There is no version before the first.
         let Some(version) = next.version.checked_sub(1) else {
             return Ok(Replaced::Conflict(self.get(next.id).await?.map(Box::new)));
         };
@@ -186,7 +188,7 @@ impl JobStore for DynamoStore {
         }
     }
 
-    /// After a lost reply that the SDK hid, this says `false` although it deleted.
+    /// If a reply was lost and the SDK retried, this returns `false` although it deleted the job.
     async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
         const OPERATION: &str = "deleting a job";
         let delete = self
@@ -210,7 +212,7 @@ impl JobStore for DynamoStore {
             None => None,
         };
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX - 1);
-        // One more than asked for tells whether there is another page.
+        // One item more than requested shows whether there is another page.
         let items = self
             .query(Query {
                 operation: OPERATION,
@@ -273,7 +275,7 @@ impl JobStore for DynamoStore {
             .expression_attribute_values(":until", item::number(until));
         match update.send().await {
             Err(error) => match error.as_service_error() {
-                // It is gone, or is not due any more.
+                // The job is gone, or no longer due.
                 Some(service) if service.is_conditional_check_failed_exception() => Ok(()),
                 _ => Err(port_error(OPERATION, Effect::Write, &error)),
             },
@@ -285,8 +287,8 @@ impl JobStore for DynamoStore {
         self.ready().await.map(|_| ())
     }
 
-    /// A write on a condition that cannot hold: it needs what a write needs, and leaves
-    /// nothing behind.
+    /// A write with a condition that cannot hold: it needs everything that a write needs, and
+    /// stores nothing.
     async fn can_write(&self) -> PortResult<()> {
         const OPERATION: &str = "writing to the job store";
         let put = self

@@ -1,12 +1,11 @@
-//! What an error of the SDK means: did it happen, may it be tried again?
+//! Converts errors of the SDK: did the call take effect, and may it be retried?
 //!
-//! The verdict is about the last try of a call. Where an earlier try may have
-//! written and lost its reply, the answer of the last one can be about its own
-//! effect, so callers of a conditional write look at what is stored before they
-//! believe a refusal.
+//! The result is about the last attempt of a call. If an earlier attempt wrote and its reply was
+//! lost, the answer of the last attempt can report the effect of the earlier one. So callers of a
+//! conditional write read what is stored before they accept a refusal.
 //!
-//! Of an error only the operation, the service's code or the kind goes on: the
-//! SDK's texts contain keys and URLs.
+//! Only the operation, and the service's code or the kind of the error, are passed on: the SDK's
+//! messages contain keys and URLs.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use cadmill_core::ports::PortError;
@@ -49,7 +48,7 @@ where
 fn answered(operation: &'static str, effect: Effect, status: u16, code: Option<&str>) -> PortError {
     let reason = code.map_or_else(|| format!("status {status}"), plain);
     match (status, code.unwrap_or_default()) {
-        // The place itself is missing: a matter of settings.
+        // The bucket, table or queue itself is missing: a configuration error.
         (_, "NoSuchBucket" | "ResourceNotFoundException" | "QueueDoesNotExist")
         | (_, "AWS.SimpleQueueService.NonExistentQueue") => PortError::Refused { operation, reason },
         (404, _) | (_, "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion") => PortError::NotFound(operation),
@@ -59,7 +58,7 @@ fn answered(operation: &'static str, effect: Effect, status: u16, code: Option<&
         (429, _) | (_, "SlowDown" | "Throttling" | "ThrottlingException" | "ThrottledException")
         | (_, "RequestThrottled" | "RequestThrottledException" | "RequestLimitExceeded")
         | (_, "ProvisionedThroughputExceededException" | "TooManyRequestsException")
-        // The body did not come in time, or a key was about to be renewed.
+        // The body did not arrive in time, or the credentials were about to be renewed.
         | (408, _) | (_, "RequestTimeout" | "ExpiredToken" | "ExpiredTokenException") => {
             PortError::Unavailable { operation, reason }
         }
@@ -70,7 +69,7 @@ fn answered(operation: &'static str, effect: Effect, status: u16, code: Option<&
     }
 }
 
-/// An error for which only the stored state tells whether the call happened.
+/// An error after which only the stored state shows whether the call took effect.
 pub(super) fn lost(operation: &'static str, effect: Effect, reason: &str) -> PortError {
     let reason = reason.to_owned();
     match effect {
@@ -79,30 +78,30 @@ pub(super) fn lost(operation: &'static str, effect: Effect, reason: &str) -> Por
     }
 }
 
-/// An error for what will not be served.
+/// An error for a request that is refused.
 pub(super) fn refused(operation: &'static str, reason: &str) -> PortError {
     PortError::Refused { operation, reason: reason.to_owned() }
 }
 
-/// An error for a reply that contradicts the service's own description.
+/// An error for a reply that contradicts the documentation of the service.
 pub(super) fn corrupt(operation: &'static str, reason: &str) -> PortError {
     PortError::Corrupt { operation, reason: reason.to_owned() }
 }
 
-/// A code of a service, kept to what codes are made of.
+/// An error code of a service, reduced to the characters of such codes.
 fn plain(code: &str) -> String {
     code.chars().filter(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).take(64).collect()
 }
 
-/// Whether there was no connection that the request could have gone out on.
+/// Whether no connection could be made, so that the request was not sent.
 fn never_sent(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|cause| {
         cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
     })
 }
 
-/// Whether there was nothing to sign with. The type of this error belongs to a
-/// crate that is no dependency of ours; its texts all name credentials.
+/// Whether there were no credentials to sign with. The type of this error belongs to a crate that
+/// is not a dependency of this one; all its messages name credentials.
 fn no_credentials(error: &(dyn Error + 'static)) -> bool {
     let sent = chain(error).any(|cause| cause.is::<hyper_util::client::legacy::Error>());
     !sent && chain(error).any(|cause| cause.to_string().contains("credential"))

@@ -15,7 +15,7 @@ use cadmill_core::domain::ledger::PublicKey;
 use cadmill_core::ports::{PortResult, Signer};
 use std::time::Duration;
 
-/// Which key, and how to reach it.
+/// The key and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KmsSettings {
     /// Its id, ARN or alias.
@@ -24,13 +24,13 @@ pub struct KmsSettings {
     pub region: String,
     /// Base URL of a server that is not AWS.
     pub endpoint: Option<String>,
-    /// Keys of the account; without them those that AWS gives the task or the machine.
+    /// Credentials; if `None`, those that AWS provides to the task or the machine.
     pub credentials: Option<StaticCredentials>,
 }
 
-/// Longest try.
+/// Timeout of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
-/// Longest call.
+/// Timeout of one call.
 const OPERATION: Duration = Duration::from_secs(15);
 
 /// A key in KMS.
@@ -42,10 +42,10 @@ pub struct KmsSigner {
 }
 
 impl KmsSigner {
-    /// Asks for the public half of the key. Blocks.
+    /// Fetches the public key. Blocks.
     ///
     /// # Errors
-    /// Of KMS; [`cadmill_core::ports::PortError::Corrupt`] when it is not an Ed25519 key.
+    /// Those of KMS; [`cadmill_core::ports::PortError::Corrupt`] if it is not an Ed25519 key.
     pub fn new(settings: KmsSettings) -> PortResult<Self> {
         const ASKING: &str = "asking for the public signing key";
         let blocking = Blocking::new()?;
@@ -84,7 +84,7 @@ impl Signer for KmsSigner {
             .message_type(MessageType::Raw)
             .signing_algorithm(SigningAlgorithmSpec::Ed25519Sha512);
         self.blocking.run(SIGNING, async move {
-            // Signing changes nothing, so it may be tried again.
+            // Signing changes nothing, so it may be retried.
             let reply = call.send().await.map_err(|error| port_error(SIGNING, Effect::Read, &error))?;
             let signature = reply.signature.ok_or_else(|| corrupt(SIGNING, "the reply has no signature"))?;
             Ok(signature.into_inner())

@@ -1,12 +1,11 @@
-//! The ports on AWS: S3, DynamoDB, SQS and KMS. The only user of the AWS SDK.
+//! The ports on AWS: S3, DynamoDB, SQS and KMS. Only this module uses the AWS SDK.
 //!
-//! Every client is made here, with the same retries and with time-outs that end
-//! each call. The SDK makes a call up to three times, so a write whose first reply
-//! was lost may find its own effect the second time; what each adapter answers
-//! then is written at the call.
+//! Every client is created here, with the same retries and with timeouts that end each call. The
+//! SDK attempts a call up to three times, so a write whose first reply was lost may find its own
+//! effect on the second attempt; each adapter documents at the call what it returns then.
 //!
-//! The SDK's own log lines (targets `aws_*`, `hyper*`) tell keys and URLs at DEBUG
-//! and below: they must stay off where logs are kept.
+//! The SDK's own log lines (targets `aws_*`, `hyper*`) contain keys and URLs at DEBUG and below:
+//! these levels must stay off where logs are kept.
 
 mod blocking;
 mod clock;
@@ -31,12 +30,12 @@ use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecks
 use std::fmt;
 use std::time::Duration;
 
-/// A fixed pair of keys, for stores that are not AWS itself.
+/// A fixed pair of keys, for stores other than AWS itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StaticCredentials {
-    /// The public half.
+    /// The access key id, which is public.
     pub access_key: String,
-    /// The secret half.
+    /// The secret key.
     pub secret_key: String,
 }
 
@@ -46,17 +45,17 @@ impl fmt::Debug for StaticCredentials {
     }
 }
 
-/// Where a service is and who asks.
+/// Region, endpoint and credentials of a service.
 struct Connection<'a> {
     region: &'a str,
     endpoint: Option<&'a str>,
     credentials: Option<&'a StaticCredentials>,
-    /// The longest that one try may take, and the whole call with its retries.
+    /// Timeout of one attempt, and of the whole call with its retries.
     attempt: Duration,
     operation: Duration,
 }
 
-/// Tries of one call.
+/// Attempts per call.
 const TRIES: u32 = 3;
 
 impl Connection<'_> {
@@ -72,8 +71,8 @@ impl Connection<'_> {
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(times)
             .time_source(clock::SteadyTime)
-            // By default the SDK signs a CRC32 of what is not there yet into a
-            // presigned PUT, and asks for one in a presigned GET.
+            // By default the SDK signs into a presigned PUT the CRC32 of a body that does not
+            // exist yet, and requests a checksum in a presigned GET.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(endpoint) = self.endpoint {

@@ -1,11 +1,10 @@
 //! Objects in Amazon S3, or in a server that speaks its protocol.
 //!
-//! An object is written once: every write carries `If-None-Match: *`, the presigned
-//! ones in their signature. A read carries the ETag that it wants, and the reply is
-//! compared with it once more, because not every server knows `If-Match`.
+//! An object is written once: every write carries `If-None-Match: *`, which presigned writes have
+//! in their signature. A read carries the expected ETag, and the ETag of the reply is compared
+//! with it again, because not every server supports `If-Match`.
 //!
-//! Nothing is believed to lie under a prefix because the server listed it there: what
-//! is deleted was compared with the prefix here.
+//! Listings are not trusted: a key is compared with the prefix here before it is deleted.
 
 mod presign;
 mod purge;
@@ -27,7 +26,7 @@ use presign::{Window, attachment, base64_digest, decoded};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Where the bucket is and how to reach it.
+/// The bucket and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Settings {
     /// The bucket's name.
@@ -36,19 +35,19 @@ pub struct S3Settings {
     pub region: String,
     /// Base URL of a server that is not AWS.
     pub endpoint: Option<String>,
-    /// Base URL under which clients reach the same server, where it is another one.
-    /// Presigned URLs are made for it.
+    /// Base URL under which clients reach the server, if it differs. Presigned URLs are made for
+    /// it.
     pub public_endpoint: Option<String>,
-    /// Keys; without them those that AWS gives the task or the machine.
+    /// Credentials; if `None`, those that AWS provides to the task or the machine.
     pub credentials: Option<StaticCredentials>,
-    /// The bucket's name is in the path of a URL, not in its host name.
+    /// Path-style requests: the bucket name is in the path of a URL, not in the host name.
     pub path_style: bool,
 }
 
-/// Longest try: a part of 64 MiB at 0.6 MB/s, or the making of an object of
+/// Timeout of one attempt: a part of 64 MiB at 0.6 MB/s, or the completion of an upload of
 /// thousands of parts.
 const ATTEMPT: Duration = Duration::from_secs(120);
-/// Longest call.
+/// Timeout of one call.
 const OPERATION: Duration = Duration::from_secs(300);
 
 /// The objects of one bucket.
@@ -56,15 +55,15 @@ const OPERATION: Duration = Duration::from_secs(300);
 pub struct S3Store {
     pub(super) bucket: String,
     pub(super) client: Client,
-    /// The client that signs for others; it sends nothing.
+    /// The client that signs presigned requests; it sends nothing.
     signer: Client,
     clock: StoreClock,
-    /// The store is served by this process.
+    /// Whether this process serves the store.
     here: bool,
 }
 
 impl S3Store {
-    /// A store. Nothing is sent yet: [`ObjectStore::check`] tells whether it is there.
+    /// Creates a store. Sends nothing yet: [`ObjectStore::check`] checks that the bucket exists.
     pub async fn new(settings: S3Settings) -> Self {
         let clock = StoreClock::default();
         let client = |endpoint| client(&settings, endpoint, Some(clock.clone()));
@@ -76,7 +75,7 @@ impl S3Store {
         Self { bucket: settings.bucket, client: near, signer, clock, here: false }
     }
 
-    /// The same store, which this process serves: its clock is the machine's.
+    /// Marks the store as served by this process: its clock is the system clock.
     pub fn served_here(self) -> Self {
         Self { here: true, ..self }
     }
@@ -86,7 +85,7 @@ impl S3Store {
         self.clock.clone()
     }
 
-    /// The time that the store judges a presigned request by.
+    /// The time by which the store checks a presigned request.
     fn signing_time(&self) -> Millis {
         if self.here { SystemClock.now() } else { self.clock.date() }
     }
@@ -111,20 +110,20 @@ pub(super) async fn client(
     Client::from_conf(config.force_path_style(settings.path_style).build())
 }
 
-/// Whether the store refused and did not say why: an answer to HEAD has no body. It may
-/// have been the time that was signed. Where the SDK is told so, it tries again by the
-/// time of the answer; here that is done by hand.
+/// Whether the store refused without an error code: an answer to HEAD has no body. The cause may
+/// be the time of the signature. If the SDK knows that, it retries with the time of the answer;
+/// here the retry is made explicitly.
 fn in_silence<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|response| response.status().as_u16());
     status == Some(403) && error.code().is_none()
 }
 
-/// A number of the port in the type that the SDK wants.
+/// Converts a number of the port to the type of the SDK.
 fn number<T, U: TryFrom<T>>(operation: &'static str, value: T) -> PortResult<U> {
     U::try_from(value).map_err(|_| refused(operation, "a number is out of range"))
 }
 
-/// Header of a request for the bucket: asks whether it takes writes.
+/// Header of a request for the bucket: asks whether it accepts writes.
 pub(in crate::adapters) const CAN_WRITE: &str = "x-cadmill-can-write";
 
 #[async_trait]
@@ -194,7 +193,7 @@ impl ObjectStore for S3Store {
             .key(object.key.to_string())
             .set_version_id(object.version.clone())
             .response_content_disposition(attachment(file_name))
-            // Whatever it is, a browser must not show it under our host.
+            // Whatever the content is, a browser must not render it under the store's host name.
             .response_content_type("application/octet-stream");
         let request = get
             .presigned(window.config.clone())
@@ -260,9 +259,9 @@ impl ObjectStore for S3Store {
         Ok(Part { number: part, etag, size_bytes })
     }
 
-    /// When a reply was lost and the SDK tried again, this answers
-    /// [`PortError::NotFound`] or [`PortError::Precondition`] although the object was
-    /// made: [`ObjectStore::head`] tells.
+    /// If a reply was lost and the SDK retried, this fails with [`PortError::NotFound`] or
+    /// [`PortError::Precondition`] although the object was created; [`ObjectStore::head`] shows
+    /// whether it exists.
     async fn complete_multipart(&self, key: &ObjectKey, upload_id: &str, parts: &[Part]) -> PortResult<()> {
         const OPERATION: &str = "completing a multipart upload";
         let mut list = CompletedMultipartUpload::builder();
@@ -286,8 +285,8 @@ impl ObjectStore for S3Store {
         self.abort(&key.to_string(), upload_id).await
     }
 
-    /// When a reply was lost and the SDK tried again, this answers
-    /// [`PortError::Precondition`] although the object is the caller's own.
+    /// If a reply was lost and the SDK retried, this fails with [`PortError::Precondition`]
+    /// although the object is the caller's own.
     async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
         const OPERATION: &str = "writing an object";
         let put = self.client.put_object().bucket(&self.bucket).key(key.to_string()).if_none_match("*");
@@ -332,7 +331,8 @@ impl ObjectStore for S3Store {
         if reply.e_tag() != Some(object.etag.as_str()) {
             return Err(PortError::Precondition(OPERATION));
         }
-        // One of parts is a checksum of checksums, and says nothing of the whole.
+        // The checksum of a multipart object is a checksum of checksums, not of the whole
+        // content.
         if reply.checksum_type() != Some(&ChecksumType::FullObject) {
             return Ok(None);
         }
@@ -341,7 +341,7 @@ impl ObjectStore for S3Store {
         Ok(sha256.map(Checksum::Sha256).or(crc.map(Checksum::Crc64Nvme)))
     }
 
-    /// The whole range is held in memory; an empty one asks for nothing.
+    /// Holds the whole range in memory; an empty range sends no request.
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes> {
         const OPERATION: &str = "reading an object";
         if range.end > object.size_bytes || range.start > range.end {
@@ -359,7 +359,7 @@ impl ObjectStore for S3Store {
             .if_match(&object.etag)
             .range(format!("bytes={}-{}", range.start, range.end - 1));
         let reply = get.send().await.map_err(|e| match port_error(OPERATION, Effect::Read, &e) {
-            // 416: the object has become shorter, so it is another.
+            // 416: the object is shorter than expected, so it has been replaced.
             PortError::Refused { reason, .. } if reason == "InvalidRange" => {
                 PortError::Precondition(OPERATION)
             }
@@ -374,7 +374,8 @@ impl ObjectStore for S3Store {
             return Err(corrupt(OPERATION, "the reply has another length than the range"));
         }
         let length = number(OPERATION, wanted)?;
-        // Collected by hand: the stream's own way holds everything twice for a moment.
+        // Collected by hand: collecting with the stream's own method holds everything twice for a
+        // moment.
         let (mut stream, mut body) = (reply.body, BytesMut::with_capacity(length));
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(|_| lost(OPERATION, Effect::Read, "connection lost"))?;
@@ -411,8 +412,8 @@ impl ObjectStore for S3Store {
         Ok(())
     }
 
-    /// The embedded server answers this with an error when its disk is full or cannot be
-    /// written. S3 itself passes over the header, and is never full.
+    /// The embedded server answers this with an error if its disk is full or not writable. S3
+    /// itself ignores the header, and is never full.
     async fn can_write(&self) -> PortResult<()> {
         const OPERATION: &str = "asking whether the bucket takes writes";
         let head = self.client.head_bucket().bucket(&self.bucket).customize();

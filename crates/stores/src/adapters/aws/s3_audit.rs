@@ -1,13 +1,12 @@
-//! Ledgers in S3: `PREFIX/JOB/ATTEMPT-PART/00000000.jsonl`, and so on by segments, and
-//! the head as `head.json` beside them. An object is written once (`If-None-Match: *`)
-//! and never again; with Object Lock nobody can delete it for the time that is set.
+//! Ledgers in S3: `PREFIX/JOB/ATTEMPT-PART/00000000.jsonl`, and so on by segments, and the head
+//! as `head.json` beside them. An object is written once (`If-None-Match: *`) and never again;
+//! with Object Lock it cannot be deleted during the retention period.
 //!
-//! An object cannot grow, and a PUT takes tens of milliseconds, so that one for each
-//! intent would take longer than the conversion. Lines are gathered, in memory, up to
-//! 32 KiB or until they are synced. What was synced survives the worker, the machine
-//! and the disk; what was appended since then does not survive the worker's death. Who
-//! needs both takes this sink together with files. A line is never acknowledged after
-//! a segment has failed.
+//! S3 objects cannot be appended to, and a PUT takes tens of milliseconds, so one PUT per intent
+//! would take longer than the conversion. Lines are buffered in memory, up to 32 KiB or until
+//! they are synced. Synced lines survive the loss of the worker, the machine and the disk; lines
+//! appended since then do not survive the worker's death. If both are needed, combine this sink
+//! with the sink of files. No line is acknowledged after a segment has failed.
 
 use super::blocking::Blocking;
 use super::error::{Effect, corrupt, port_error};
@@ -25,32 +24,32 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes after which a segment is written.
+/// Size at which a segment is written, in bytes.
 const SEGMENT_BYTES: usize = 32 << 10;
-// What was attempted, for errors.
+// Names of the operations, for errors.
 const OPERATION_BEGIN: &str = "beginning a ledger";
 const OPERATION_READ: &str = "reading a ledger";
 const OPERATION_HEAD: &str = "reading a head";
 
-/// How long and how strictly nobody can delete a ledger. The bucket must have been made
-/// with Object Lock.
+/// How long and how strictly ledgers are protected from deletion. The bucket must have been
+/// created with Object Lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectLock {
-    /// Not even the account's root user can shorten it; otherwise whoever has the
-    /// permission for that can.
+    /// Compliance mode: not even the account's root user can shorten the retention. Otherwise,
+    /// governance mode: a user with the permission to bypass it can.
     pub compliance: bool,
-    /// From the writing of each object on.
+    /// Counted from the writing of each object.
     pub retention: Duration,
 }
 
-/// Where the ledgers go.
+/// Settings of the sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3AuditSettings {
     /// The bucket and how to reach it.
     pub s3: S3Settings,
-    /// What stands before each key, without a slash at its end, e.g. `audit`.
+    /// Prefix of each key, without a slash at its end, e.g. `audit`.
     pub prefix: String,
-    /// Whether objects are locked.
+    /// Protection of the objects, if they are locked.
     pub lock: Option<ObjectLock>,
 }
 
@@ -75,10 +74,10 @@ struct S3Log {
 }
 
 impl S3Audit {
-    /// A sink. Nothing is sent yet. Blocks.
+    /// Creates a sink. Sends nothing yet. Blocks.
     ///
     /// # Errors
-    /// [`PortError::Refused`] when there is no thread to be had.
+    /// [`PortError::Refused`] if no thread can be started.
     pub fn new(settings: S3AuditSettings) -> PortResult<Self> {
         let blocking = Blocking::new()?;
         let S3AuditSettings { s3, prefix, lock } = settings;
@@ -103,7 +102,7 @@ impl Shared {
         format!("{}/head.json", self.directory(ledger))
     }
 
-    /// Writes an object that is not there yet.
+    /// Writes an object that must not exist yet.
     fn put(&self, operation: &'static str, key: String, body: &[u8]) -> PortResult<()> {
         let put = self
             .client
@@ -112,8 +111,8 @@ impl Shared {
             .key(&key)
             .if_none_match("*")
             .content_type("application/x-ndjson")
-            // Object Lock asks for a checksum and for the header that names it (Amazon S3
-            // API Reference, "PutObject"); and a ledger deserves one.
+            // Object Lock requires a checksum and the header that names it (Amazon S3 API
+            // Reference, "PutObject"); a ledger should have one in any case.
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(BASE64.encode(Sha256::digest(body)))
             .body(ByteStream::from(body.to_vec()));
@@ -132,8 +131,8 @@ impl Shared {
         })
     }
 
-    /// The same for an object that nobody else writes: when it is there already, the
-    /// reply to an earlier try was lost, if the content is the same.
+    /// The same for an object that no other process writes. If it already exists with the same
+    /// content, the reply to an earlier attempt was lost, and the write succeeded.
     fn put_own(&self, operation: &'static str, key: String, body: &[u8]) -> PortResult<()> {
         let written = self.put(operation, key.clone(), body);
         let doubtful = matches!(written, Err(PortError::Precondition(_) | PortError::Unknown { .. }));
@@ -160,8 +159,8 @@ fn until(now: Millis, retention: Duration) -> DateTime {
 }
 
 impl AuditSink for S3Audit {
-    /// Writes an object of its own, `begun`, so that of two that begin at once one
-    /// wins, and a sink that cannot be written to is noticed before there is a file.
+    /// Writes a marker object, `begun`, so that of two that begin at once one wins, and a sink
+    /// that cannot be written is detected before any file exists.
     fn begin(&self, ledger: LedgerId) -> PortResult<Box<dyn AuditLog>> {
         let shared = Arc::clone(&self.0);
         let mut mark = [0; 16];
@@ -169,7 +168,7 @@ impl AuditSink for S3Audit {
             operation: OPERATION_BEGIN,
             reason: "there is no randomness".to_owned(),
         })?;
-        // Random, so that our own object is recognised after a lost reply.
+        // Random, so that after a lost reply the object is recognised as this call's.
         let body = hex::encode(mark);
         shared.put_own(OPERATION_BEGIN, format!("{}/begun", shared.directory(ledger)), body.as_bytes())?;
         Ok(Box::new(S3Log { shared, ledger, segment: 0, pending: Vec::new(), failed: false }))

@@ -1,8 +1,8 @@
-//! Events in an Amazon SQS standard queue, dead letters in another.
+//! Events in an Amazon SQS standard queue, with a dead-letter queue.
 //!
-//! Times are whole seconds there, so they are rounded up. A message can be hidden for
-//! twelve hours in all from its receipt; then it comes again, whoever works on it, and
-//! the job's lease tells the second receiver that it is taken.
+//! SQS counts in whole seconds, so times are rounded up. A message can be hidden for at most
+//! twelve hours from its receipt. Then it is delivered again even if a worker still processes it,
+//! and the job's lease shows the second receiver that the job is taken.
 
 mod create;
 
@@ -17,33 +17,33 @@ use cadmill_core::ports::{PortError, PortResult};
 use std::error::Error;
 use std::time::Duration;
 
-/// Where the queue is and how to reach it.
+/// The queue and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqsSettings {
     /// URL of the queue.
     pub queue_url: String,
-    /// URL of the queue of dead letters.
+    /// URL of the dead-letter queue.
     pub dead_letter_url: Option<String>,
     /// Their region.
     pub region: String,
     /// Base URL of a server that is not AWS.
     pub endpoint: Option<String>,
-    /// Keys; without them those that AWS gives the task or the machine.
+    /// Credentials; if `None`, those that AWS provides to the task or the machine.
     pub credentials: Option<StaticCredentials>,
 }
 
-/// Longest try: a receive waits for 20 s by itself.
+/// Timeout of one attempt: a receive alone waits for 20 s.
 const ATTEMPT: Duration = Duration::from_secs(30);
-/// Longest call.
+/// Timeout of one call.
 const OPERATION: Duration = Duration::from_secs(65);
 
-/// Most messages of a receive, the longest wait and the longest time to be hidden, in
+/// Maximum number of messages of a receive, maximum wait and maximum visibility timeout, in
 /// seconds (Amazon SQS Developer Guide, "Amazon SQS message quotas").
 const MAX_MESSAGES: u32 = 10;
 const MAX_WAIT: i32 = 20;
 const MAX_HIDDEN: i32 = 43_200;
 
-/// One queue with its dead letters.
+/// A queue with its dead-letter queue.
 #[derive(Clone)]
 pub struct SqsQueue {
     queue: String,
@@ -52,7 +52,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// A queue. Nothing is sent yet: [`EventQueue::check`] tells whether it is there.
+    /// Creates a queue. Sends nothing yet: [`EventQueue::check`] checks that it exists.
     pub async fn new(settings: SqsSettings) -> Self {
         let client = client(&settings.region, settings.endpoint.as_deref(), settings.credentials.as_ref());
         Self { queue: settings.queue_url, dead: settings.dead_letter_url, client: client.await }
@@ -64,7 +64,7 @@ impl SqsQueue {
         Ok(())
     }
 
-    /// Some numbers of a queue, summed.
+    /// The sum of some numeric attributes of a queue.
     async fn sum(&self, operation: &'static str, url: &str, names: &[QueueAttributeName]) -> PortResult<u64> {
         let get = self.client.get_queue_attributes().queue_url(url);
         let reply = get.set_attribute_names(Some(names.to_vec())).send().await;
@@ -81,7 +81,7 @@ async fn client(region: &str, endpoint: Option<&str>, credentials: Option<&Stati
 
 #[async_trait]
 impl EventQueue for SqsQueue {
-    /// A call that the SDK repeats may send the message twice.
+    /// If the SDK retries the call, the message may be sent twice.
     async fn send(&self, body: &str) -> PortResult<()> {
         self.send_to("sending a message", &self.queue, body).await
     }
@@ -96,7 +96,7 @@ impl EventQueue for SqsQueue {
             .wait_time_seconds(seconds(wait, MAX_WAIT))
             .visibility_timeout(seconds(hidden, MAX_HIDDEN))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
-        // A lost reply leaves messages hidden, not lost: they come again.
+        // A lost reply leaves messages hidden, not lost: they are delivered again.
         let reply = receive.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
         Ok(reply.messages.unwrap_or_default().into_iter().filter_map(message).collect())
     }
@@ -118,11 +118,11 @@ impl EventQueue for SqsQueue {
         Ok(())
     }
 
-    /// Sent there first, then deleted here: when the second fails, the message comes
-    /// again and is buried twice.
+    /// Sends the message to the dead-letter queue, then deletes it here. If the deletion fails,
+    /// the message is delivered again and becomes a dead letter twice.
     ///
     /// # Errors
-    /// [`PortError::Refused`] without a queue of dead letters; the message stays.
+    /// [`PortError::Refused`] without a dead-letter queue; the message stays.
     async fn dead_letter(&self, message: &Message) -> PortResult<()> {
         const OPERATION: &str = "moving a message to the dead-letter queue";
         let dead =
@@ -131,7 +131,7 @@ impl EventQueue for SqsQueue {
         self.delete(message).await
     }
 
-    /// None without a queue of dead letters.
+    /// 0 without a dead-letter queue.
     async fn dead_letters(&self) -> PortResult<u64> {
         let Some(dead) = &self.dead else { return Ok(0) };
         let names = [
@@ -147,7 +147,7 @@ impl EventQueue for SqsQueue {
     }
 }
 
-/// Whole seconds, rounded up and cut at `most`.
+/// Whole seconds, rounded up and limited to `most`.
 fn seconds(duration: Duration, most: i32) -> i32 {
     let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(most).min(most)
@@ -164,8 +164,8 @@ fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {
     })
 }
 
-/// The error of a call with a receipt. Only the receipt can be what is wrong with its
-/// parameters: a later delivery made it worthless, or the message is gone.
+/// The error of a call with a receipt. Of its parameters only the receipt can be invalid: a later
+/// delivery has replaced it, or the message is gone.
 fn about_receipt<E>(operation: &'static str, error: &SdkError<E>) -> PortError
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -32,7 +32,7 @@ async fn objects_are_kept_in_s3() {
     every_version_is_purged(&store).await;
 }
 
-/// In a bucket with versions, what another tool deleted or replaced is still there.
+/// In a bucket with versions, the objects that another tool deleted or replaced still exist.
 async fn every_version_is_purged(store: &S3Store) {
     let key = ObjectKey::upload(JobId::random(), "a.zip".parse().unwrap());
     for body in ["first", "second"] {
@@ -72,13 +72,13 @@ async fn what_is_uploaded_is_told_in_the_queue() {
     let event = told_of(&queue, &world, &parts).await;
     assert_eq!(event["detail"]["object"]["size"], MIN_PART_BYTES + 3);
 
-    // Another bucket's queue hears nothing of it.
+    // The queue of another bucket receives nothing.
     let other = SqsQueue::new(bystander.queue).await;
     let hidden = Duration::from_secs(60);
     assert_eq!(other.receive(10, Duration::from_secs(1), hidden).await, Ok(Vec::new()));
 }
 
-/// Waits for the event of this object; what its message says, in the documented form.
+/// Waits for the event of this object; returns its message in the documented form.
 async fn told_of(queue: &SqsQueue, world: &World, key: &ObjectKey) -> serde_json::Value {
     let end = Instant::now() + Duration::from_secs(30);
     while Instant::now() < end {
@@ -170,7 +170,7 @@ async fn a_message_that_nobody_deletes_becomes_a_dead_letter() {
     assert_eq!(deliveries, 2);
 }
 
-/// Settings of a store that nobody serves.
+/// Settings of a store without a server.
 fn nowhere(endpoint: &str) -> S3Settings {
     S3Settings {
         bucket: "drawings".to_owned(),
@@ -201,7 +201,7 @@ async fn what_an_upload_must_be_is_signed() {
         for (name, _) in &request.headers {
             assert!(signed(&request.url).split(';').any(|known| known == name), "{name}");
         }
-        // Clients reach the store elsewhere than this machine does.
+        // Clients reach the store under another URL than this machine.
         let place = format!("https://files.example.org/drawings/uploads/{}/a%20b.zip?", key.job());
         assert!(request.url.starts_with(&place), "another place");
         assert!(request.url.contains("X-Amz-Expires=60"));
@@ -238,7 +238,7 @@ async fn a_refused_connection_says_that_nothing_was_sent() {
 async fn a_lost_reply_leaves_a_write_unknown() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    // Takes requests and hangs up.
+    // Accepts requests and closes the connection.
     let server = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut start = [0; 16];

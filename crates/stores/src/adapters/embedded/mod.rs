@@ -1,7 +1,7 @@
 //! Everything on one machine: no account, no network but loopback.
 //!
-//! Jobs and queue lie in one SQLite file, the objects in a directory behind a server
-//! that speaks S3. Several processes may share the file; one serves the directory.
+//! Jobs and queue are in one SQLite file, the objects in a directory behind a server that speaks
+//! S3. Several processes may share the file; one process serves the directory.
 
 pub mod server;
 pub mod sqlite;

@@ -1,17 +1,16 @@
-//! An S3-compatible server in this process, so that presigned requests, parts and
-//! ranges are real on one machine too, and the S3 adapter is the only way to objects.
+//! An S3-compatible server in this process, so that presigned requests, parts and ranges are real
+//! on one machine too, and the S3 adapter is the only way to access objects.
 //!
-//! Protocol and signatures are those of the crate `s3s`. What lies behind them is
-//! ours: an index in SQLite and the bytes in files of their own.
+//! The crate `s3s` implements the protocol and the signatures. The storage is implemented here:
+//! an index in SQLite, and the content in one file per object or part.
 //!
-//! - What is answered for survives a crash: bytes are on the disk before the index
-//!   names them, and one transaction makes an object, whatever its parts.
-//! - An object's event is written in the transaction that makes the object. It goes to
-//!   the queue afterwards, and again until the queue has it, so neither is without the
-//!   other.
+//! - A confirmed write survives a crash: the content is on the disk before the index names it,
+//!   and one transaction creates an object, whatever its parts.
+//! - An object's event is written in the transaction that creates the object. It is sent to the
+//!   queue afterwards, and again until the queue has it, so neither exists without the other.
 //! - A key is a row and never a path: any name that [`cadmill_core::domain::ids::FileName`]
-//!   allows will do.
-//! - Nothing is served but cadmill's own keys in one bucket to one pair of keys.
+//!   allows can be used.
+//! - Only cadmill's own keys are served, in one bucket, to one pair of credentials.
 
 mod access;
 mod blobs;
@@ -45,15 +44,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long requests may take to end after [`EmbeddedS3::stop`].
+/// Time for requests to complete after [`EmbeddedS3::stop`].
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What clients may take of the server.
+/// Limits for the clients of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
-    /// How many connections may be open, of clients with presigned URLs.
+    /// Open connections of clients with presigned URLs.
     pub limits: Limits,
-    /// How long a client may take.
+    /// Time limits for a client.
     pub times: Times,
 }
 
@@ -64,16 +63,16 @@ impl Default for Capacity {
             times: Times {
                 head: Duration::from_secs(10),
                 idle: Duration::from_secs(15),
-                // A client that comes back from a tunnel goes on.
+                // A client that returns from a tunnel continues.
                 rest: Duration::from_secs(60),
-                // 64 kbit/s: slower than any line that files of this size travel on.
+                // 64 kbit/s: slower than any link that files of this size are sent over.
                 bytes_per_second: 8 << 10,
             },
         }
     }
 }
 
-/// A running server. Dropping it ends it at once, requests and all.
+/// A running server. Dropping it ends it at once, including its requests.
 pub struct EmbeddedS3 {
     address: SocketAddr,
     credentials: Credentials,
@@ -84,14 +83,13 @@ pub struct EmbeddedS3 {
 }
 
 impl EmbeddedS3 {
-    /// Serves the objects in this directory, which is made with mode 0700, and sends
-    /// their events to the queue. Listen on a loopback address: there is no TLS.
-    /// Browsers may make requests from pages of these `origins` (`https://host:port`).
+    /// Serves the objects in this directory, which is created with mode 0700, and sends their
+    /// events to the queue. Listen on a loopback address: there is no TLS. Browsers may make
+    /// requests from pages of these `origins` (`https://host:port`).
     ///
     /// # Errors
-    /// [`PortError::Unavailable`] when the address cannot be bound or another process
-    /// serves the directory, [`PortError::Refused`] and [`PortError::Corrupt`] for the
-    /// directory itself.
+    /// [`PortError::Unavailable`] if the address cannot be bound or another process serves the
+    /// directory, [`PortError::Refused`] and [`PortError::Corrupt`] for the directory itself.
     pub async fn start(
         data_dir: &Path,
         listen: SocketAddr,
@@ -101,7 +99,7 @@ impl EmbeddedS3 {
         Self::start_with(data_dir, listen, queue, origins, Capacity::default()).await
     }
 
-    /// The same, with a capacity that was chosen.
+    /// The same, with the given limits.
     ///
     /// # Errors
     /// As for [`EmbeddedS3::start`].
@@ -112,7 +110,8 @@ impl EmbeddedS3 {
         origins: &[String],
         capacity: Capacity,
     ) -> PortResult<Self> {
-        // The index comes first: it can be open once only, so it is the lock of all.
+        // The index is opened first: only one process can open it, so it is the lock of the
+        // directory.
         let (index, blobs) = directory::open(data_dir).await?;
         let credentials = Credentials::read_or_make(data_dir)?;
         let (listener, address) = bind(listen).await.map_err(|error| PortError::Unavailable {
@@ -154,22 +153,22 @@ impl EmbeddedS3 {
         BUCKET
     }
 
-    /// The keys of the only client.
+    /// The credentials of the only client.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// The way in: how many connections are open, and whether descriptors ran out.
+    /// The listening socket: how many connections are open, and whether descriptors ran out.
     pub fn door(&self) -> &Arc<Door> {
         &self.door
     }
 
-    /// How the S3 adapter reaches it.
+    /// Settings of the S3 adapter for this server.
     pub fn settings(&self) -> S3Settings {
         settings(self.endpoint(), self.credentials.clone())
     }
 
-    /// Takes no more requests and waits for those that run, up to ten seconds.
+    /// Accepts no more requests and waits for the current ones, up to ten seconds.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
@@ -178,7 +177,7 @@ impl EmbeddedS3 {
         }
     }
 
-    /// Tells which jobs it has objects, or unfinished uploads, of.
+    /// Returns a function that lists the jobs with objects or unfinished uploads.
     pub fn jobs(&self) -> impl Fn() -> BoxFuture<'static, PortResult<Vec<JobId>>> + Send + Sync + use<> {
         let index = self.index.clone();
         move || {
@@ -188,8 +187,8 @@ impl EmbeddedS3 {
     }
 }
 
-/// How the S3 adapter reaches the server at this base URL, which may be another
-/// process's; see [`Credentials::read`].
+/// Settings of the S3 adapter for the server at this base URL, which may be another process's;
+/// see [`Credentials::read`].
 pub fn settings(endpoint: String, credentials: Credentials) -> S3Settings {
     let Credentials { access_key, secret_key } = credentials;
     S3Settings {
@@ -208,7 +207,7 @@ async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> 
     Ok((listener, address))
 }
 
-/// What every connection is served by.
+/// What each connection needs.
 struct Accepting {
     door: Arc<Door>,
     http: Http,

@@ -1,9 +1,8 @@
 //! Jobs and queue in one SQLite file that the processes of one machine share.
 //!
-//! The file is the truth: nothing is remembered between calls, so that a process may
-//! be killed at any instruction and another one sees all that was answered for.
-//! It must lie on a local file system, because SQLite's write-ahead log is shared
-//! through memory.
+//! The file is the only state: nothing is cached between calls, so that a process may be killed
+//! at any instruction and another one sees all confirmed writes. It must be on a local file
+//! system, because SQLite's write-ahead log is shared through memory.
 
 mod jobs;
 pub(super) mod pool;
@@ -18,9 +17,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Tables of version 1. `record` is the job as JSON; the columns beside it are what
-/// is searched for. `due` is in milliseconds since 1970, `visible_at` since the machine
-/// started.
+/// Tables of version 1. `record` is the job as JSON; the other columns are the ones that are
+/// searched. `due` is in milliseconds since 1970, `visible_at` since the machine started.
 const SCHEMA: Schema = Schema {
     application: 0x0cad_0001,
     version: 1,
@@ -51,14 +49,15 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file, or makes it (mode 0600) with the directories above it (mode
-    /// 0700). A message that was delivered `max_deliveries` times (at least one) goes
-    /// to the dead letters instead of being delivered again. Blocks: call it at start.
+    /// Opens the file, or creates it (mode 0600) with its parent directories (mode 0700). A
+    /// message that was delivered `max_deliveries` times (at least one) becomes a dead letter
+    /// instead of being delivered again. Blocks: call it at start.
     ///
     /// # Errors
-    /// [`cadmill_core::ports::PortError::Refused`] for a file that cannot be opened, belongs
-    /// to another application, or was made by a newer version;
-    /// [`cadmill_core::ports::PortError::Damaged`] for one that is not a database, or not whole.
+    /// [`cadmill_core::ports::PortError::Refused`] for a file that cannot be opened, belongs to
+    /// another application, or was created by a newer version;
+    /// [`cadmill_core::ports::PortError::Damaged`] for one that is not a database, or is
+    /// incomplete.
     pub fn open(path: &Path, max_deliveries: u32) -> PortResult<Self> {
         let opened = Pool::open(path, &SCHEMA, pool::Sharing::Processes, pool::Make::IfEmpty);
         let pool = opened.map_err(|error| advise(path, error))?;
@@ -80,7 +79,7 @@ impl Database {
     }
 }
 
-/// Says what is lost, and how to go on.
+/// Adds what is lost, and how to continue, to the error.
 fn advise(path: &Path, error: PortError) -> PortError {
     let PortError::Damaged { file, reason } = error else { return error };
     let path = path.display();

@@ -1,14 +1,13 @@
-//! An audit sink that fails on purpose. Its operations are named as the methods of the
-//! port: `begin`, `append`, `sync`, `seal`, `read`, `read_head`; calls on all of its
-//! ledgers count together. [`Fault::Truncate`] writes the first bytes of a line and
-//! fails, as a full disk does.
+//! An audit sink with injected faults. Its operations have the names of the port's methods:
+//! `begin`, `append`, `sync`, `seal`, `read`, `read_head`; calls on all of its ledgers count
+//! together. [`Fault::Truncate`] writes the first bytes of a line and fails, like a full disk.
 
 use super::{Fault, Script};
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
 use std::sync::Arc;
 
-/// An audit sink under a script.
+/// An audit sink with a script of faults.
 #[derive(Clone)]
 pub struct FaultyAudit {
     inner: Arc<dyn AuditSink>,
@@ -21,7 +20,7 @@ struct FaultyLog {
 }
 
 impl FaultyAudit {
-    /// The sink, failing as the script says.
+    /// Wraps the sink, with the faults of the script.
     pub fn new(inner: Arc<dyn AuditSink>, script: Script) -> Self {
         Self { inner, script }
     }

@@ -1,4 +1,4 @@
-//! A job store that fails on purpose.
+//! A job store with injected faults.
 
 use super::Script;
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable};
 use cadmill_core::ports::{JobStore, PortResult};
 use std::sync::Arc;
 
-/// A job store under a script.
+/// A job store with a script of faults.
 #[derive(Clone)]
 pub struct FaultyJobs {
     inner: Arc<dyn JobStore>,
@@ -16,7 +16,7 @@ pub struct FaultyJobs {
 }
 
 impl FaultyJobs {
-    /// The store, failing as the script says.
+    /// Wraps the store, with the faults of the script.
     pub fn new(inner: Arc<dyn JobStore>, script: Script) -> Self {
         Self { inner, script }
     }

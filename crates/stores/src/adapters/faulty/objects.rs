@@ -1,5 +1,5 @@
-//! An object store that fails on purpose. Presigned requests are made without it, so
-//! only their making can fail here.
+//! An object store with injected faults. Clients send presigned requests directly to the store,
+//! so only the presigning can fail here.
 
 use super::{Fault, Script};
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An object store under a script.
+/// An object store with a script of faults.
 #[derive(Clone)]
 pub struct FaultyObjects {
     inner: Arc<dyn ObjectStore>,
@@ -20,7 +20,7 @@ pub struct FaultyObjects {
 }
 
 impl FaultyObjects {
-    /// The store, failing as the script says.
+    /// Wraps the store, with the faults of the script.
     pub fn new(inner: Arc<dyn ObjectStore>, script: Script) -> Self {
         Self { inner, script }
     }

@@ -1,4 +1,4 @@
-//! A queue that fails on purpose.
+//! A queue with injected faults.
 
 use super::Script;
 use async_trait::async_trait;
@@ -7,7 +7,7 @@ use cadmill_core::ports::{EventQueue, PortResult};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A queue under a script.
+/// A queue with a script of faults.
 #[derive(Clone)]
 pub struct FaultyQueue {
     inner: Arc<dyn EventQueue>,
@@ -15,7 +15,7 @@ pub struct FaultyQueue {
 }
 
 impl FaultyQueue {
-    /// The queue, failing as the script says.
+    /// Wraps the queue, with the faults of the script.
     pub fn new(inner: Arc<dyn EventQueue>, script: Script) -> Self {
         Self { inner, script }
     }

@@ -1,10 +1,10 @@
 //! Ledgers in files: `DIRECTORY/JOB/ATTEMPT-PART.jsonl`, and the head beside it as
 //! `ATTEMPT-PART.head.json`. Directories have mode 0700, files 0600.
 //!
-//! What is appended is in the kernel (one `write` to a file opened with O_APPEND): it
-//! survives the death of the worker at any instruction. What is synced is on the disk
-//! (`fdatasync`): it survives a loss of power. A power failure takes the plaintext with
-//! it, which is in memory; so an intent need not wait for the disk.
+//! An appended line is in the kernel (one `write` to a file opened with O_APPEND): it survives
+//! the death of the worker at any instruction. A synced line is on the disk (`fdatasync`): it
+//! survives a power failure. A power failure also erases the plaintext, which is in memory, so an
+//! intent need not wait for the disk.
 
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
@@ -25,10 +25,10 @@ struct FileLog {
 }
 
 impl FileAudit {
-    /// A sink in this directory, which is made with those above it.
+    /// Creates a sink in this directory, which is created with its parents.
     ///
     /// # Errors
-    /// [`PortError::Refused`] when it cannot be made.
+    /// [`PortError::Refused`] if it cannot be created.
     pub fn new(directory: &Path) -> PortResult<Self> {
         make_directory(directory, true).map_err(|e| refused("making the directory of the ledgers", &e))?;
         Ok(Self { directory: directory.to_owned() })
@@ -59,7 +59,7 @@ impl AuditSink for FileAudit {
         let directory = self.of_job(ledger);
         make_directory(&directory, false).map_err(failed)?;
         let file = new_file(&self.path(ledger)).map_err(failed)?;
-        // The names too, or a loss of power could take the whole file.
+        // The directory entries too: otherwise a power failure could lose the whole file.
         for name in [&directory, &self.directory] {
             File::open(name).and_then(|directory| directory.sync_all()).map_err(failed)?;
         }
@@ -119,7 +119,7 @@ fn read(path: &Path, operation: &'static str) -> PortResult<Vec<u8>> {
     })
 }
 
-/// The kind of the error only: its text would name a path.
+/// Only the kind of the error: its message could name a path.
 fn refused(operation: &'static str, error: &io::Error) -> PortError {
     PortError::Refused { operation, reason: error.kind().to_string() }
 }

@@ -1,4 +1,4 @@
-//! Audit sinks of one machine: files, the standard output, and several sinks at once.
+//! Audit sinks of one machine: files, standard output, and several sinks at once.
 
 mod file;
 mod stream;

@@ -1,10 +1,10 @@
-//! Ledgers on the standard output, for whoever collects the lines of a container: each
-//! record as its own line, byte for byte, and the head as a line `{"head":…}`. Ledgers
-//! of several jobs are told apart by `ledger`, which every record has.
+//! Ledgers on standard output, for log collectors of containers: each record is one line, byte
+//! for byte, and the head is a line `{"head":…}`. The field `ledger` of each record distinguishes
+//! the ledgers of several jobs.
 //!
-//! An appended line was handed to the pipe and is flushed; it survives the worker.
-//! What the collector makes of it is its own promise; this sink cannot read it back.
-//! That a ledger is begun once is known within this process only.
+//! An appended line was written to the pipe and flushed; it survives the worker. Its further
+//! storage is up to the collector; this sink cannot read it back. That a ledger is begun only
+//! once is checked within this process only.
 
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where the lines go; shared by all ledgers.
+/// The stream of the lines; shared by all ledgers.
 type Shared = Arc<Mutex<Box<dyn Write + Send>>>;
 
 /// Ledgers as lines of a stream.
@@ -26,12 +26,12 @@ struct StreamLog {
 }
 
 impl StreamAudit {
-    /// Lines on the standard output.
+    /// A sink on standard output.
     pub fn stdout() -> Self {
         Self::new(Box::new(std::io::stdout()))
     }
 
-    /// Lines in this stream.
+    /// A sink on this stream.
     pub fn new(stream: Box<dyn Write + Send>) -> Self {
         Self { stream: Arc::new(Mutex::new(stream)), begun: Mutex::default() }
     }

@@ -1,9 +1,9 @@
-//! Several sinks at once. All have to take each line; it is read back from the first
-//! that can be read.
+//! Several sinks at once. Every sink must accept each line; a ledger is read back from the first
+//! sink that can be read.
 //!
-//! A ledger that one of them knows already is not begun. Those before it in the list
-//! may then have the beginning of a ledger without a record: begin with the sink that
-//! keeps ledgers longest.
+//! A ledger that already exists in one sink is not begun. The sinks before it in the list may
+//! then have the beginning of a ledger without a record, so put the sink that keeps ledgers
+//! longest first.
 
 use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use cadmill_core::ports::{AuditLog, AuditSink, PortError, PortResult};
@@ -18,7 +18,7 @@ pub struct TeeAudit {
 struct TeeLog(Vec<Box<dyn AuditLog>>);
 
 impl TeeAudit {
-    /// These sinks; none at all refuses every ledger.
+    /// Combines these sinks; an empty list refuses every ledger.
     pub fn new(sinks: Vec<Arc<dyn AuditSink>>) -> Self {
         Self { sinks }
     }
@@ -29,7 +29,7 @@ impl TeeAudit {
         for sink in &self.sinks {
             match read(sink.as_ref()) {
                 Ok(value) => return Ok(value),
-                // That one cannot be read says nothing of the others.
+                // If one sink cannot be read, the others may be.
                 Err(error) if matches!(last, PortError::Refused { .. }) => last = error,
                 Err(_) => {}
             }

@@ -1,4 +1,4 @@
-//! The sinks of one machine keep the contract, and what they promise besides.
+//! The sinks of one machine fulfil the contract and their additional guarantees.
 
 use super::*;
 use crate::adapters::faulty::{Fault, FaultyAudit, Script};
@@ -89,7 +89,7 @@ fn what_a_full_disk_leaves_is_told_and_stays() {
     log.append(b"{\"a\":1}\n").unwrap();
     assert!(log.append(b"{\"a\":2}\n").is_err());
     assert_eq!(sink.read(ledger).unwrap(), b"{\"a\":1}\n{\"a");
-    // /dev/full takes no byte: the sink on it fails like the disk.
+    // /dev/full accepts no byte: the sink fails like a full disk.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut log = StreamAudit::new(Box::new(full)).begin(ledger).unwrap();
     assert!(matches!(log.append(b"{}\n"), Err(PortError::Refused { .. })));

@@ -1,15 +1,15 @@
-//! Many workers at once, each behind a store that fails at random, with events that
-//! come twice and leases that are thought dead.
+//! Many workers at once, each behind a store that fails at random, with duplicate events and
+//! leases that are considered dead.
 
 use super::*;
 use cadmill_core::domain::job::{JobFailure, Stage};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-/// What a worker does next.
+/// The next action of a worker.
 #[derive(Debug, Clone)]
 enum Act {
-    /// Claims the job; thinks the lease that is there dead.
+    /// Claims the job; if `steal`, considers an existing lease dead.
     Claim {
         steal: bool,
     },
@@ -23,7 +23,8 @@ enum Act {
     Cancel,
 }
 
-/// What a worker was told: that it holds an attempt, that its output is the job's.
+/// What the store confirmed to a worker: that it holds an attempt, or that its output is the
+/// job's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Told {
     Claimed {
@@ -33,7 +34,7 @@ enum Told {
     Completed {
         worker: String,
     },
-    /// The store did not tell whether the claim happened.
+    /// The store did not report whether the claim took effect.
     Unsure,
 }
 
@@ -60,7 +61,7 @@ fn fault() -> impl Strategy<Value = (&'static str, u32, Fault)> {
     (operation, 1u32..12, fault)
 }
 
-/// A worker's acts, each made twice or once, and what goes wrong for it.
+/// A worker's actions, each made once or twice, and the faults of its store.
 type Schedule = (Vec<(Act, bool)>, Vec<(&'static str, u32, Fault)>);
 
 fn life() -> impl Strategy<Value = Schedule> {
@@ -72,7 +73,7 @@ async fn live(jobs: Jobs, id: JobId, worker: String, acts: Vec<(Act, bool)>) -> 
     for (act, twice) in acts {
         let there = jobs.store().get(id).await.ok().flatten();
         revision += 1;
-        // Unlike any other worker's.
+        // Unique among the workers.
         let fresh = u64::from(worker.as_bytes()[0]) << 32 | revision;
         let dead = there.and_then(|job| job.lease).map(|lease| lease.revision);
         let failure = || JobFailure {
@@ -150,7 +151,7 @@ proptest! {
             .iter()
             .filter_map(|one| match one { Told::Completed { worker } => Some(worker), _ => None })
             .collect();
-        // Who was told that its output is the job's was told the truth, for good.
+        // A confirmed output is the job's output, for good.
         if let Some(first) = ends.first() {
             prop_assert!(ends.iter().all(|worker| worker == first), "{:?}", told);
             prop_assert_eq!(job.state, State::Completed);

@@ -1,4 +1,4 @@
-//! A job as an item, and where a page of a listing begins.
+//! Conversion of jobs to items, and the tokens of a listing's pages.
 
 use super::super::error::{corrupt, refused};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,29 +11,29 @@ use std::collections::HashMap;
 /// An item, or a key of one.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The index of owners: newest last.
+/// Index by owner, newest last.
 pub(super) const BY_OWNER: &str = "owner";
 
-/// The index of what is due: the earliest first.
+/// Index by due time, earliest first.
 pub(super) const BY_DUE: &str = "due";
-/// The key of the table: the job's id.
+/// Key of the table: the job's id.
 pub(super) const ID: &str = "id";
-/// Key of the index of owners.
+/// Partition key of the index by owner.
 pub(super) const OWNER: &str = "owner";
-/// Its order: the time of creation, and the id where two are of one moment.
+/// Its sort key: the time of creation, and the id to order jobs with the same time.
 pub(super) const CREATED: &str = "created";
-/// Key of the index of what is due. Jobs that are never due are not in it.
+/// Partition key of the index by due time. Jobs that are never due are not in it.
 pub(super) const SHARD: &str = "due_shard";
-/// Its order: the time when the job is due.
+/// Its sort key: the time when the job is due.
 pub(super) const DUE: &str = "due";
 /// The job itself, as JSON.
 const RECORD: &str = "record";
 
-/// Most bytes of a record: an item has at most 400 KB (Amazon DynamoDB Developer
+/// Maximum size of a record, in bytes: an item has at most 400 KB (Amazon DynamoDB Developer
 /// Guide, "Quotas"), names and the other attributes included.
 const MAX_RECORD_BYTES: usize = 400 * 1024 - 1024;
 
-/// Partitions of the index of what is due: each takes 1000 writes a second.
+/// Partitions of the index by due time: each takes 1000 writes a second.
 const SHARDS: u8 = 4;
 
 /// The item of a job.
@@ -65,7 +65,7 @@ pub(super) fn job(operation: &'static str, item: &Item) -> PortResult<Job> {
     serde_json::from_str(record).map_err(|_| corrupt(operation, "the record is not a job"))
 }
 
-/// The job of an item, if there is one and it is the item's.
+/// The job of an item, if it can be read and has the id of the item.
 pub(super) fn readable(item: &Item) -> Option<Job> {
     let job = job("reading a job", item).ok()?;
     (id(item)? == job.id.to_string()).then_some(job)
@@ -81,12 +81,12 @@ pub(super) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Every partition of what is due.
+/// Every partition of the index by due time.
 pub(super) fn shards() -> impl Iterator<Item = String> {
     (0..SHARDS).map(|shard| shard.to_string())
 }
 
-/// The partition of a job. Ids that clients bring may be chosen, so they are hashed.
+/// The partition of a job. Ids are hashed, because clients may choose them.
 fn shard(id: JobId) -> String {
     let first = Sha256::digest(id.to_string())[0];
     (first % SHARDS).to_string()
@@ -102,8 +102,8 @@ pub(super) fn token(owner: &Owner, last: &Item) -> Option<String> {
     Some(format!("{place}{}", seal(owner, &place)))
 }
 
-/// Where the page of a token begins, if it is one of this owner. It need not be
-/// secret: whoever makes one finds only jobs of the owner that asks.
+/// Where the page of a token begins, if the token is one of this owner. The token need not be
+/// secret: a forged one only finds jobs of the owner that asks.
 pub(super) fn start(owner: &Owner, token: &str) -> Option<Item> {
     let (place, sealed) = token.split_at_checked(16 + 36)?;
     if sealed != seal(owner, place) {

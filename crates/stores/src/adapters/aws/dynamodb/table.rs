@@ -1,7 +1,7 @@
-//! The table: one key, two indexes, paid by the request.
+//! The table: one key, two indexes, on-demand capacity.
 //!
-//! No time to live: DynamoDB deletes what has expired within days, which is no promise
-//! to keep. The cleanup deletes records, on the condition of their version.
+//! No TTL: DynamoDB deletes expired items within days, which is not precise enough. The cleanup
+//! deletes records, on the condition of their version.
 
 use super::super::error::{Effect, port_error, refused};
 use super::{DynamoStore, item};
@@ -13,15 +13,15 @@ use aws_sdk_dynamodb::types::{
 use cadmill_core::ports::{PortError, PortResult};
 use std::time::Duration;
 
-/// Looks at a table that is being made, one a half second.
+/// Polls of a table that is being created, one every half second.
 const LOOKS: u32 = 240;
 
 impl DynamoStore {
-    /// Makes the table, if it is not there, and waits until it is ready, two minutes
-    /// at most.
+    /// Creates the table, if it does not exist, and waits until it is ready, for at most two
+    /// minutes.
     ///
     /// # Errors
-    /// [`PortError::Refused`] when there is a table of this name with other indexes.
+    /// [`PortError::Refused`] if a table of this name has other indexes.
     pub async fn create_table(&self) -> PortResult<()> {
         const OPERATION: &str = "making the table";
         let built = (|| {
@@ -56,7 +56,7 @@ impl DynamoStore {
         for _ in 0..LOOKS {
             match self.ready().await {
                 Ok(true) => return Ok(()),
-                // A table that was just made may not be seen at once.
+                // A table that was just created may not be visible at once.
                 Ok(false) => {}
                 Err(PortError::Refused { reason, .. }) if reason == "ResourceNotFoundException" => {}
                 Err(error) => return Err(error),
@@ -66,10 +66,10 @@ impl DynamoStore {
         Err(PortError::Unavailable { operation: OPERATION, reason: "it does not become ready".to_owned() })
     }
 
-    /// Whether the table and its indexes serve.
+    /// Whether the table and its indexes are ready to use.
     ///
     /// # Errors
-    /// [`PortError::Refused`] when it is another table than ours.
+    /// [`PortError::Refused`] if the table lacks the expected indexes.
     pub(super) async fn ready(&self) -> PortResult<bool> {
         const OPERATION: &str = "asking for the table";
         let reply = self.client.describe_table().table_name(&self.table).send().await;

@@ -1,4 +1,4 @@
-//! What presigned requests say of themselves.
+//! Validity, digests and headers of presigned requests.
 
 use super::super::error::refused;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
@@ -9,15 +9,15 @@ use cadmill_core::ports::object_store::Presigned;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-/// The time from which a request is good and the time it stops, both in the whole
-/// seconds that a signature knows.
+/// When the validity of a request begins and ends, in whole seconds, which is the resolution of a
+/// signature.
 pub(super) struct Window {
     pub(super) config: PresigningConfig,
     expires: Millis,
 }
 
 impl Window {
-    /// From `now` on for `lifetime`, at most seven days.
+    /// From `now` for `lifetime`, at most seven days.
     pub(super) fn new(operation: &'static str, now: Millis, lifetime: Duration) -> PortResult<Self> {
         let now = now / 1000;
         let whole = lifetime.as_secs();
@@ -31,8 +31,8 @@ impl Window {
         Ok(Self { config, expires: (now + whole) * 1000 })
     }
 
-    /// The request as the port has it. Every header is among the signed ones,
-    /// `content-length` too: HTTP clients send that one by themselves.
+    /// Converts the request to the type of the port. Every header is signed, including
+    /// `content-length`, which HTTP clients send by themselves.
     pub(super) fn presigned(&self, method: &'static str, request: &PresignedRequest) -> Presigned {
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut headers: Vec<_> =
@@ -42,7 +42,7 @@ impl Window {
     }
 }
 
-/// A digest in the base64 that S3 speaks, of 64 hexadecimal digits.
+/// Converts a digest of 64 hexadecimal digits to base64, as S3 expects it.
 pub(super) fn base64_digest(operation: &'static str, hex: &str) -> PortResult<String> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let bytes: Option<Vec<u8>> = hex
@@ -61,7 +61,7 @@ pub(super) fn base64_digest(operation: &'static str, hex: &str) -> PortResult<St
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// A digest of so many bytes, from base64; nothing if the text is none.
+/// Decodes a base64 digest of `N` bytes; `None` if the text is not one.
 pub(super) fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (mut bytes, mut bits, mut count) = (Vec::with_capacity(N), 0u32, 0);
     for character in text.trim_end_matches('=').bytes() {

@@ -1,7 +1,7 @@
-//! Deleting all that lies under a prefix: unfinished uploads first, so that none of
-//! them becomes an object afterwards, then objects in each of their versions.
+//! Deletes everything under a prefix: first the unfinished multipart uploads, so that none of
+//! them becomes an object afterwards, then all versions of all objects.
 //!
-//! One object a request: a job has few, and each refusal is seen.
+//! One request per object: a job has few objects, and each refusal is seen.
 
 use super::super::error::{Effect, corrupt, port_error};
 use super::S3Store;
@@ -11,11 +11,11 @@ use cadmill_core::ports::{PortError, PortResult};
 
 const LISTING: &str = "listing what to delete";
 
-/// Times that an upload is given up before it is left to the next purge. A part that
-/// arrives at the same moment survives the first time.
+/// Attempts to abort an upload before it is left to the next purge. A part that arrives at the
+/// same moment survives the first attempt.
 const ABORTS: u32 = 3;
 
-/// What is to be deleted: a version of an object, or a mark that there was one.
+/// A version of an object, or a delete marker, to be deleted.
 struct DeletableVersion {
     key: String,
     version: Option<String>,
@@ -40,7 +40,7 @@ impl S3Store {
         Ok(purged)
     }
 
-    /// Gives an upload up, and again while parts are left of it.
+    /// Aborts an upload, and retries while parts of it are left.
     pub(super) async fn abort(&self, key: &str, upload_id: &str) -> PortResult<()> {
         const OPERATION: &str = "aborting a multipart upload";
         for _ in 0..ABORTS {
@@ -62,8 +62,8 @@ impl S3Store {
         Err(PortError::Unavailable { operation: OPERATION, reason: "parts keep arriving".to_owned() })
     }
 
-    /// Key and id of each unfinished upload under the prefix; none where the server
-    /// does not list them.
+    /// Key and id of each unfinished upload under the prefix; empty if the server does not
+    /// support listing them.
     async fn unfinished(&self, prefix: &str) -> PortResult<Vec<(String, String)>> {
         let mut found = Vec::new();
         let mut marker: Option<(String, String)> = None;
@@ -98,7 +98,7 @@ impl S3Store {
         }
     }
 
-    /// Each version under the prefix; nothing at all where the server has no versions.
+    /// Each version under the prefix; `None` if the server has no versions.
     async fn versions(&self, prefix: &str) -> PortResult<Option<Vec<DeletableVersion>>> {
         let mut found = Vec::new();
         let mut marker: Option<(String, String)> = None;
@@ -166,7 +166,7 @@ impl S3Store {
     }
 }
 
-/// Goes on to the next page, which must be another than this one.
+/// Advances to the next page, which must differ from the current one.
 fn advance<T: PartialEq + Default>(marker: &mut Option<T>, next: T) -> PortResult<()> {
     if next == T::default() || marker.as_ref() == Some(&next) {
         return Err(corrupt(LISTING, "the list does not end"));
@@ -175,7 +175,7 @@ fn advance<T: PartialEq + Default>(marker: &mut Option<T>, next: T) -> PortResul
     Ok(())
 }
 
-/// Whether the server does not have the operation.
+/// Whether the server does not implement the operation.
 fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code() == Some("NotImplemented")
         || error.raw_response().is_some_and(|response| response.status().as_u16() == 501)

@@ -1,4 +1,4 @@
-//! Making queues, for machines where no template has.
+//! Creates queues where no template has created them.
 
 use super::super::StaticCredentials;
 use super::super::error::{Effect, corrupt, port_error};
@@ -9,16 +9,16 @@ use cadmill_core::ports::PortResult;
 
 const OPERATION: &str = "making a queue";
 
-/// How long a dead letter is kept, in seconds: 14 days, the most there is.
+/// Retention of a dead letter, in seconds: 14 days, the maximum of SQS.
 const DEAD_SECONDS: &str = "1209600";
 
 impl SqsQueue {
-    /// Makes the queue `name` and the queue `name-dead`, where a message goes that was
-    /// received `deliveries` times and not deleted. Queues that are there with these
-    /// attributes are used. EventBridge on AWS also needs a policy that lets it send.
+    /// Creates the queue `name` and the queue `name-dead`, which receives messages that were
+    /// received `deliveries` times and not deleted. Existing queues with these attributes are
+    /// used. EventBridge on AWS also needs a policy that allows it to send.
     ///
     /// # Errors
-    /// [`cadmill_core::ports::PortError::Refused`] when there is a queue of this name with other attributes.
+    /// [`cadmill_core::ports::PortError::Refused`] if a queue of this name has other attributes.
     pub async fn create_queues(
         name: &str,
         deliveries: u32,

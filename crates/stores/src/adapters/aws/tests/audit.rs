@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-/// The ports block, so they are called as the worker's threads call them.
+/// The ports block, so they are called on a blocking thread, as the worker does.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("no panic")
 }
@@ -26,7 +26,7 @@ async fn ledgers_are_kept_in_s3() {
     let world = moto.world().await;
     let objects = world.objects.clone();
     blocking(move || suite(&sink(objects, None), true)).await;
-    // It does not matter where it is called from, nor dropped.
+    // It can be called and dropped inside a runtime too.
     let inside = sink(world.objects.clone(), None);
     let mut log = inside.begin(new_id()).expect("begun inside of a runtime");
     log.append(b"{\"a\":1}\n").expect("appended");
@@ -55,7 +55,8 @@ async fn locked_ledgers_cannot_be_deleted() {
         let deleted = delete.version_id(head.version_id().expect("a version")).send().await;
         assert!(deleted.is_err(), "{name}: a locked version was deleted");
     }
-    // A bucket without a lock refuses locked objects, or keeps them unlocked: the first.
+    // A bucket without Object Lock could refuse locked objects or store them unlocked: it must
+    // refuse them.
     let plain = moto.world().await.objects;
     let refused = blocking(move || sink(plain, lock).begin(new_id()).err()).await;
     assert!(refused.is_some(), "a lock that is not there is not passed over");
@@ -70,7 +71,7 @@ async fn a_ledger_that_cannot_be_written_is_not_begun() {
     assert!(matches!(refused, Some(PortError::Refused { .. })), "{refused:?}");
 }
 
-/// A server that speaks as much of KMS as is asked for: an Ed25519 key, which moto has not.
+/// A server for the KMS calls in use, with an Ed25519 key, which moto does not have.
 fn kms(reply: impl Fn(&str, &Value) -> Value + Send + 'static) -> KmsSettings {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -131,7 +132,8 @@ async fn kms_signs_heads_that_the_public_key_verifies() {
     assert!(signature.is_good(&public, b"a head") && !signature.is_good(&public, b"another"));
     let (target, sign) = seen.lock().unwrap().last().cloned().unwrap();
     assert_eq!(target, "TrentService.Sign");
-    // Raw and pure: of a digest, or by ED25519_PH_SHA_512, openssl would verify nothing.
+    // `RAW` and `ED25519_SHA_512`: openssl would not verify a signature of a digest or by
+    // ED25519_PH_SHA_512.
     assert_eq!((&sign["MessageType"], &sign["SigningAlgorithm"]), (&json!("RAW"), &json!("ED25519_SHA_512")));
     assert_eq!(sign["KeyId"], "alias/ledger");
 }

@@ -1,9 +1,9 @@
-//! Who is served: only what is signed with the keys, and first of all this
-//! installation's own processes.
+//! Access control: only requests signed with the server's credentials are served, and those of
+//! this installation's own processes take precedence.
 //!
-//! Clients have presigned URLs, whose signature is in the query. A request that is
-//! signed in its header comes from a process that has the secret key: the API or a
-//! worker. Its connection counts in no limit, so that no client keeps them out.
+//! Clients have presigned URLs, whose signature is in the query. A request that is signed in its
+//! header comes from a process that has the secret key: the API or a worker. Its connection
+//! counts towards no limit, so that clients cannot keep it out.
 
 use crate::connections::Seat;
 use async_trait::async_trait;
@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 pub(super) struct Access;
 
-/// Parameters of the query in requests that are signed in the header. A presigned
-/// request has others, and stays one with an `Authorization` header beside it, or with
-/// the names of its parameters written in another way.
+/// Query parameters of requests that are signed in the header. A presigned request has others. It
+/// counts as presigned even with an additional `Authorization` header, or if the names of its
+/// parameters are encoded differently.
 const PARAMETERS: &[&str] = &[
     "continuation-token",
     "delete",
@@ -40,7 +40,7 @@ const PARAMETERS: &[&str] = &[
     "x-id",
 ];
 
-/// Whether the request is signed in its header, if it is signed at all.
+/// Whether the request is signed in its header, if its signature is valid.
 pub(super) fn may_be_own(uri: &Uri, headers: &HeaderMap) -> bool {
     let names = uri.query().unwrap_or_default().split('&').filter(|parameter| !parameter.is_empty());
     let mut names = names.map(|parameter| parameter.split('=').next().unwrap_or_default());
@@ -49,7 +49,7 @@ pub(super) fn may_be_own(uri: &Uri, headers: &HeaderMap) -> bool {
 
 #[async_trait]
 impl S3Access for Access {
-    /// Called once the signature has been found good.
+    /// Called once the signature has been verified.
     async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
         if request.credentials().is_none() {
             return Err(S3ErrorCode::AccessDenied.into());

@@ -1,8 +1,8 @@
-//! The bytes of objects and parts, each in a file of its own with a random name.
+//! The content of objects and parts, each in a file with a random name.
 //!
-//! A file is written, forced to the disk and then named by the index, or it is removed
-//! again. What the index does not name, because the process died in between, is
-//! removed at the next start, before anything is served.
+//! A file is written, synced to the disk and then named by the index, or removed again. Files
+//! that the index does not name, because the process died in between, are removed at the next
+//! start, before anything is served.
 
 use super::credentials::random_name;
 use bytes::{Bytes, BytesMut};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
 
-/// What is held in memory of a file that is read or written.
+/// Buffer size for a file that is read or written, in bytes.
 const BUFFER: usize = 256 << 10;
 
 /// A piece of an object: a file and its size in bytes.
@@ -28,8 +28,8 @@ pub(super) struct Segment {
     pub(super) size: u64,
 }
 
-/// The names of our files in the directory; none if there is no directory. What has
-/// another name or is not a file, such as `lost+found`, is not ours and stays.
+/// The names of cadmill's files in the directory; empty if there is no directory. An entry with
+/// another name or type, such as `lost+found`, is ignored.
 pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
     let list = || {
         let entries = match fs::read_dir(directory) {
@@ -51,7 +51,7 @@ pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
     list().map_err(|error| unusable(directory, &error))
 }
 
-/// The file that says how often the directory was opened.
+/// The file that records how often the directory was opened.
 const OPENINGS: &str = "openings";
 
 /// How often the directory was opened, as far as is known.
@@ -60,7 +60,7 @@ pub(super) fn openings(directory: &Path) -> u64 {
     text.trim().parse().unwrap_or(0)
 }
 
-/// Whether it is 16 bytes in upper-case hexadecimal.
+/// Whether the name is 16 bytes in upper-case hexadecimal.
 fn is_ours(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
 }
@@ -77,7 +77,7 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// Opens or makes the directory (mode 0700) and removes these files.
+    /// Opens or creates the directory (mode 0700) and removes these files.
     pub(super) fn open(directory: &Path, left: Vec<String>) -> PortResult<Self> {
         let sweep = || {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -87,7 +87,7 @@ impl Blobs {
         Ok(Self { directory: directory.into() })
     }
 
-    /// Notes how often the directory was opened.
+    /// Records how often the directory was opened.
     pub(super) fn opened(&self, number: u64) -> PortResult<()> {
         let write = || {
             let aside = self.directory.join("openings.new");
@@ -100,7 +100,7 @@ impl Blobs {
         write().map_err(|error| unusable(&self.directory, &error))
     }
 
-    /// Begins a file.
+    /// Creates a file.
     pub(super) async fn create(&self) -> io::Result<Unfinished> {
         let name = random_name::<16>().map_err(|_| io::Error::other("no random bytes"))?;
         let path = self.directory.join(&name);
@@ -109,7 +109,7 @@ impl Blobs {
         Ok(Unfinished { name, path, directory, writer: BufWriter::with_capacity(BUFFER, file), keep: false })
     }
 
-    /// Removes files that the index does not name any more. One that is gone is no error.
+    /// Removes files that the index no longer names. A missing file is not an error.
     pub(super) async fn remove(&self, names: Vec<String>) {
         for name in names {
             match tokio::fs::remove_file(self.directory.join(name)).await {
@@ -121,7 +121,7 @@ impl Blobs {
         }
     }
 
-    /// The bytes of a range of these pieces. The files are opened when their turn comes.
+    /// Reads a range of these pieces. Each file is opened when its turn comes.
     pub(super) fn read(
         &self,
         segments: Vec<Segment>,
@@ -133,7 +133,7 @@ impl Blobs {
     }
 }
 
-/// Which part of each file a range covers: name, offset and length, none of length zero.
+/// The part of each file that a range covers: name, offset and length, none of length zero.
 fn pieces(segments: Vec<Segment>, range: &Range<u64>) -> VecDeque<(String, u64, u64)> {
     let mut begin = 0;
     let mut pieces = VecDeque::new();
@@ -178,8 +178,8 @@ impl Reader {
     }
 }
 
-/// A file that is being written. It goes away unless it is finished, and so it does
-/// when the client goes away.
+/// A file that is being written. It is removed when dropped before it is finished, for example
+/// when the client disconnects.
 pub(super) struct Unfinished {
     name: String,
     path: PathBuf,
@@ -193,8 +193,8 @@ impl Unfinished {
         self.writer.write_all(bytes).await
     }
 
-    /// Forces it to the disk and answers with its name. From here on the caller says
-    /// what becomes of it: the index may name it although the caller is not told.
+    /// Syncs the file to the disk and returns its name. From here on the caller decides about the
+    /// file: the index may name it even if the caller gets no confirmation.
     pub(super) async fn finish(mut self) -> io::Result<String> {
         self.writer.flush().await?;
         self.writer.get_ref().sync_all().await?;

@@ -1,5 +1,5 @@
-//! Takes in what a client sends: into a file, counted and digested on the way, and
-//! refused as a whole if it is not what the client said it is.
+//! Receives the body of a request into a file, counts and digests it on the way, and refuses it
+//! as a whole if it does not match what the client announced.
 
 use super::blobs::{Blobs, Segment, Unfinished};
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use std::io;
 /// Largest body of one request, in bytes (Amazon S3 User Guide, "Amazon S3 multipart
 /// upload limits").
 const MAX_BYTES: u64 = 5 << 30;
-/// The digests that a client may send along, base64, by the names of their headers.
+/// The digests that a client may send, in base64, by the names of their headers.
 const NAMES: [&str; 5] = [
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -22,14 +22,13 @@ const NAMES: [&str; 5] = [
     "x-amz-checksum-sha256",
 ];
 
-/// A body that lies in a file, and is there to stay.
+/// A body that is stored in a file and synced.
 pub(super) struct StoredBody {
     pub(super) segment: Segment,
     pub(super) md5: [u8; 16],
 }
 
-/// Takes a body in. Its digests are in the headers, or in trailing ones that come
-/// after it.
+/// Receives a body. Its digests are in the headers, or in trailers.
 pub(super) async fn take(
     blobs: &Blobs,
     body: Option<StreamingBlob>,
@@ -63,7 +62,7 @@ pub(super) async fn take(
     Ok(StoredBody { segment: Segment { blob, size }, md5: md5.finalize() })
 }
 
-/// Hashers for the digests that were sent or announced as trailing.
+/// Hashers for the digests that were sent or announced as trailers.
 fn expected(headers: &HeaderMap) -> ChecksumHasher {
     let announced = headers.get("x-amz-trailer").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wanted =
@@ -98,7 +97,7 @@ fn compare(digests: ChecksumHasher, headers: &HeaderMap, trailing: &HeaderMap) -
     Ok(())
 }
 
-/// The stream of a client broke off, or its content is not what was signed.
+/// The client's stream ended early, or its content does not match the signature.
 fn broken(error: s3s::StdError) -> S3Error {
     match error.downcast::<S3Error>() {
         Ok(error) => *error,
@@ -106,7 +105,7 @@ fn broken(error: s3s::StdError) -> S3Error {
     }
 }
 
-/// A file could not be written. The client may try again: the disk may have room then.
+/// A file could not be written. The client may retry: the disk may have space then.
 fn failed(error: io::Error) -> S3Error {
     tracing::error!(error.kind = %error.kind(), "An upload could not be written");
     S3ErrorCode::ServiceUnavailable.into()

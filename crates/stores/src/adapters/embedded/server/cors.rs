@@ -1,6 +1,6 @@
-//! What browsers ask before they let a page use presigned requests (the Fetch
-//! standard, "CORS protocol"). Only that the page is of an allowed origin is judged
-//! here; the request itself is judged by its signature.
+//! CORS: which pages may use presigned requests in a browser (the Fetch standard, "CORS
+//! protocol"). Only the origin of the page is checked here; the request itself is authenticated
+//! by its signature.
 
 use super::access::may_be_own;
 use crate::connections::{Inward, Seat};
@@ -10,7 +10,7 @@ use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse};
 use std::sync::Arc;
 
-/// The origins that may.
+/// The allowed origins.
 pub(super) struct Cors {
     origins: Vec<String>,
 }
@@ -20,8 +20,8 @@ impl Cors {
         Self { origins: origins.to_vec() }
     }
 
-    /// Answers a preflight here, anything else by the service. From the reserve only
-    /// those are served that may be this installation's own.
+    /// Answers a preflight; passes any other request to the service. Connections in the reserve
+    /// get only requests served that may come from this installation's own processes.
     pub(super) async fn answer(
         &self,
         mut request: Request<Inward>,
@@ -48,7 +48,7 @@ impl Cors {
         if let Some(origin) = origin {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            // A page needs the ETags of parts.
+            // A page needs to read the ETags of parts.
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag"));
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
@@ -61,7 +61,7 @@ impl Cors {
     }
 }
 
-/// The answer to a client beyond the limits. Clients of S3 try again on it.
+/// The answer to a client beyond the limits. S3 clients retry after it.
 fn full() -> HttpResponse {
     let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>\
                 <Message>too many connections; try again</Message></Error>";

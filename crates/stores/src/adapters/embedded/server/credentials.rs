@@ -1,5 +1,5 @@
-//! The keys of the server's only client, kept beside the objects so that they survive
-//! a restart and the processes of one user can read them.
+//! The credentials of the server's only client, stored beside the objects so that they survive a
+//! restart and the processes of one user can read them.
 
 use cadmill_core::ports::{PortError, PortResult};
 use serde::{Deserialize, Serialize};
@@ -11,21 +11,21 @@ use std::path::Path;
 const FILE: &str = "credentials.json";
 const OPERATION: &str = "reading the object server's keys";
 
-/// A pair of keys. No `Debug`: the second is a secret.
+/// A pair of keys. No `Debug`: the secret key must not be shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Says who signs.
+    /// Identifies the signer.
     pub access_key: String,
-    /// What is signed with.
+    /// The key that signs.
     pub secret_key: String,
 }
 
 impl Credentials {
-    /// The keys of the server of this directory, for another process of its user.
+    /// Reads the credentials of the server of this directory, for another process of its user.
     ///
     /// # Errors
-    /// [`PortError::NotFound`] before a server was started there,
-    /// [`PortError::Refused`] for who may not read them.
+    /// [`PortError::NotFound`] before a server was started there, [`PortError::Refused`] if the
+    /// user may not read them.
     pub fn read(data_dir: &Path) -> PortResult<Self> {
         let text = fs::read(data_dir.join(FILE)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => PortError::NotFound(OPERATION),
@@ -37,7 +37,7 @@ impl Credentials {
         })
     }
 
-    /// The same, made where there are none.
+    /// The same, but creates them if there are none.
     pub(super) fn read_or_make(data_dir: &Path) -> PortResult<Self> {
         match Self::read(data_dir) {
             Err(PortError::NotFound(_)) => {}
@@ -52,7 +52,7 @@ impl Credentials {
         Ok(made)
     }
 
-    /// Never half of it: written aside, then renamed.
+    /// Written to a temporary file, then renamed: the file is never incomplete.
     fn write(&self, data_dir: &Path) -> io::Result<()> {
         let aside = data_dir.join(format!("{FILE}.new"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;

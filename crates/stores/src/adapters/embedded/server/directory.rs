@@ -1,8 +1,8 @@
-//! Opening the data directory: the index and the files must belong together.
+//! Opens the data directory: the index and the files must belong together.
 //!
-//! Files that the index does not name are leftovers of a process that died, and are
-//! removed. If the index is not the one that these files were written with, they are
-//! everything that there is: then nothing is touched and the start is refused.
+//! Files that the index does not name are leftovers of a process that died, and are removed. If
+//! the index is not the one that these files were written with, the files are all that is left:
+//! then nothing is touched and the start fails.
 
 use super::super::sqlite::pool::{Make, damaged};
 use super::blobs::{self, Blobs};
@@ -10,13 +10,13 @@ use super::index::Index;
 use cadmill_core::ports::{PortError, PortResult};
 use std::path::Path;
 
-/// Opens what lies there, or makes it in an empty directory.
+/// Opens an existing directory, or creates the index and the files in an empty one.
 pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let (path, directory) = (data_dir.join("objects.sqlite"), data_dir.join("blobs"));
     let files = blobs::files(&directory)?;
     let make = if files.is_empty() { Make::IfEmpty } else { Make::Never };
     let index = Index::open(&path, make).map_err(|error| advise(data_dir, files.len(), error))?;
-    // Once more: from here on no other process makes or removes any.
+    // Listed again: from here on no other process creates or removes files.
     let (files, known) = (blobs::files(&directory)?, index.blobs().await?);
     let missing = known.difference(&files).count();
     if missing > 0 {
@@ -44,14 +44,14 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
         tracing::info!(files = left.len(), "Files of uploads that a dead process did not finish are removed");
     }
     let blobs = Blobs::open(&directory, left)?;
-    // The index first: of a process that dies in between blobs is not the newer one.
+    // The index first: if the process dies in between, blobs is not the newer one.
     let number = known.max(openings) + 1;
     index.opened(number).await?;
     blobs.opened(number)?;
     Ok((index, blobs))
 }
 
-/// Says what is lost, and how to go on.
+/// Adds what is lost, and how to continue, to the error.
 fn advise(data_dir: &Path, files: usize, error: PortError) -> PortError {
     let PortError::Damaged { file, reason } = error else { return error };
     let data = data_dir.display();

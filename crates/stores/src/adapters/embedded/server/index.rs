@@ -1,7 +1,7 @@
-//! What objects, uploads and parts there are, and which files their bytes lie in.
+//! The index: objects, uploads and parts, and the files that contain their content.
 //!
-//! One connection, held exclusively: a second server on the same directory is
-//! refused. Each change is one transaction, and says which files it made useless;
+//! It has one connection, which holds the file exclusively: a second server on the same directory
+//! is refused. Each change is one transaction, and returns the files that are no longer needed;
 //! they are removed after it.
 
 mod range;
@@ -41,8 +41,8 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE sequencer(latest INTEGER NOT NULL);
         INSERT INTO sequencer VALUES(0);
     ",
-    // Whether a server has it open: with that, and without its log, it is not whole. And how
-    // often it was opened, which an older copy of it does not know.
+    // Whether a server has it open: an index that is open and has no log is incomplete. And how
+    // often it was opened: an older copy has a smaller number.
     begin: |connection| {
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS state(open INTEGER NOT NULL, openings INTEGER NOT NULL);
@@ -68,26 +68,26 @@ pub(super) struct Stored {
     pub(super) modified: Millis,
 }
 
-/// Answer to [`Index::put`].
+/// Result of [`Index::put`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Put {
-    /// The object is there; these files are useless.
+    /// The object is stored; these files are no longer needed.
     Done { useless: Vec<String> },
-    /// There is one already, and there must not be.
+    /// The object exists already, and must not be replaced.
     Exists,
 }
 
 /// The index.
 pub(super) struct Index {
     pool: Pool,
-    /// There was a write-ahead log beside it.
+    /// Whether there was a write-ahead log beside it.
     log: bool,
 }
 
 impl Index {
-    /// Opens the index, or makes it where nothing says that there was one.
+    /// Opens the index, or creates it if there is no sign of an earlier one.
     pub(super) fn open(path: &Path, make: Make) -> PortResult<Self> {
-        // Opening makes one.
+        // Checked first, because opening creates a log.
         let log = path.with_extension("sqlite-wal").exists();
         let pool = Pool::open(path, &SCHEMA, Sharing::Nobody, make).map_err(|error| match error {
             PortError::Unavailable { reason, .. } => PortError::Unavailable {
@@ -99,8 +99,8 @@ impl Index {
         Ok(Self { pool, log })
     }
 
-    /// Whether a server had it open and never closed it, and the log of what that server
-    /// wrote last is not there.
+    /// Whether a server opened it and never closed it, and the log of that server's last writes
+    /// is missing.
     pub(super) async fn lost_its_log(&self) -> PortResult<bool> {
         let open = self.pool.read("reading the state of the index", |connection| {
             Ok(connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0))?)
@@ -108,7 +108,7 @@ impl Index {
         Ok(open.await? && !self.log)
     }
 
-    /// How often it was opened.
+    /// How often the index was opened.
     pub(super) async fn openings(&self) -> PortResult<u64> {
         self.pool
             .read("reading the state of the index", |connection| {
@@ -119,7 +119,7 @@ impl Index {
             .await
     }
 
-    /// Notes in the file itself, not in its log, that it is open, for the time of this number.
+    /// Records in the file itself, not in its log, that it is open, for the time of this number.
     pub(super) async fn opened(&self, number: u64) -> PortResult<()> {
         self.note(true, number).await?;
         self.pool
@@ -129,7 +129,7 @@ impl Index {
             .await
     }
 
-    /// Notes that it is whole without its log: closing writes the log into the file.
+    /// Records that it is complete without its log: closing writes the log into the file.
     pub(super) async fn closed(&self) -> PortResult<()> {
         let number = self.openings().await?;
         self.note(false, number).await
@@ -145,7 +145,7 @@ impl Index {
             .await
     }
 
-    /// The jobs that objects, or uploads under way, are of.
+    /// The jobs that have objects or unfinished uploads.
     pub(super) async fn jobs(&self) -> PortResult<Vec<JobId>> {
         let keys = self.pool.read("listing jobs", |connection| {
             // A key is a role, the id in 36 characters, and the rest.
@@ -166,7 +166,7 @@ impl Index {
             .await
     }
 
-    /// Makes an object of one file; with `exclusive` only if there is none of this key.
+    /// Creates an object of one file; if `exclusive`, only if the key does not exist.
     pub(super) async fn put(
         &self,
         key: ObjectKey,
@@ -204,7 +204,7 @@ impl Index {
             .await
     }
 
-    /// Deletes the object, if there is one, and answers with its files.
+    /// Deletes the object, if it exists, and returns its files.
     pub(super) async fn delete(&self, key: String) -> PortResult<Vec<String>> {
         self.pool.write("deleting an object", move |connection| Ok(remove(connection, &key)?)).await
     }
@@ -221,7 +221,7 @@ impl Index {
             .await
     }
 
-    /// Whether the index takes writes: a row is written as it is.
+    /// Whether the index accepts writes: writes a row unchanged.
     pub(super) async fn can_write(&self) -> PortResult<()> {
         self.pool
             .write("writing to the index of objects", |connection| {
@@ -243,7 +243,7 @@ impl Index {
             .await
     }
 
-    /// The queue has this event.
+    /// Removes an event that the queue has.
     pub(super) async fn sent(&self, number: i64) -> PortResult<()> {
         self.pool
             .write("forgetting an event", move |connection| {
@@ -258,8 +258,8 @@ fn exists(connection: &Connection, key: &str) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS(SELECT 1 FROM objects WHERE key = ?1)", [key], |row| row.get(0))
 }
 
-/// Puts an object in the place of one of the same key, with its event if it is an
-/// upload, and answers with the files of the old one.
+/// Creates an object, or replaces the one with the same key, with its event if it is an upload,
+/// and returns the files of the old one.
 fn store(
     connection: &Connection,
     key: &ObjectKey,
@@ -280,8 +280,8 @@ fn store(
         statement.execute(params![name, number, segment.blob, integer(segment.size)])?;
     }
     if key.role() == Role::Upload {
-        // Greater than each before it, also if this index was made anew: the time in
-        // microseconds, or one more than the latest.
+        // Greater than each number before it, even if this index was created anew: the time in
+        // microseconds, or one more than the latest number.
         let sql = "UPDATE sequencer SET latest = max(latest + 1, ?1 * 1000) RETURNING latest";
         let sequencer: i64 = connection.query_row(sql, [integer(now)], |row| row.get(0))?;
         let object =
@@ -293,7 +293,7 @@ fn store(
     Ok(useless)
 }
 
-/// Deletes an object and answers with its files.
+/// Deletes an object and returns its files.
 fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
     let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
     connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;

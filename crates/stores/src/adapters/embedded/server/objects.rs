@@ -1,5 +1,5 @@
-//! The operations of S3 that cadmill needs, on the index and the files. Any other
-//! answers `NotImplemented`, which is what `s3s` does by itself.
+//! The S3 operations that cadmill needs, on the index and the files. `s3s` answers any other with
+//! `NotImplemented`.
 
 mod listing;
 
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Bytes that are written to find out whether writing works.
+/// Bytes that are written to check whether writing works.
 const PROBE: usize = 64 << 10;
 
 /// The one bucket. Clones are cheap.
@@ -40,7 +40,7 @@ impl Objects {
         self.index.clone()
     }
 
-    /// Is notified when an object was made.
+    /// Notified when an object was created.
     pub(super) fn made(&self) -> Arc<Notify> {
         self.made.clone()
     }
@@ -50,7 +50,7 @@ impl Objects {
         found.ok_or_else(|| S3ErrorCode::NoSuchKey.into())
     }
 
-    /// Writes a file and a row as an upload does, and takes both back.
+    /// Writes a file and a row as an upload does, and removes both.
     async fn can_write(&self) -> S3Result<()> {
         let this = self.clone();
         let work = async move {
@@ -69,7 +69,7 @@ impl Objects {
         whole(work).await?
     }
 
-    /// Removes the object of this key; there may be none.
+    /// Removes the object with this key, if it exists.
     async fn delete(&self, key: String) -> S3Result<()> {
         let this = self.clone();
         let work = async move {
@@ -79,8 +79,8 @@ impl Objects {
         whole(work).await?
     }
 
-    /// A file that the index does not name after all. If that is not known, it stays
-    /// until the next start, when the index can tell.
+    /// Removes a file that the index does not name after all. If the outcome is unknown, the file
+    /// stays until the next start, when the index can tell.
     async fn refuse(&self, blob: String, error: S3Error) -> S3Error {
         self.blobs.remove(vec![blob]).await;
         error
@@ -102,7 +102,7 @@ impl S3 for Objects {
         let key = key(&input.bucket, &input.key)?;
         let exclusive = exclusive(input.if_none_match.as_ref(), input.if_match.as_ref())?;
         supported(input.content_md5.is_none() && input.write_offset_bytes.is_none())?;
-        // Told before the body comes; asked again when it has.
+        // Checked before the body arrives, and again after it.
         if exclusive && self.index.object(key.to_string()).await.map_err(told)?.is_some() {
             return Err(S3ErrorCode::PreconditionFailed.into());
         }
@@ -280,7 +280,7 @@ impl S3 for Objects {
     }
 }
 
-/// The ends of writes. They run to their own end, whoever still waits for them.
+/// The last steps of writes. They run to completion, even if no client waits for them any more.
 impl Objects {
     async fn commit(&self, key: ObjectKey, taken: StoredBody, exclusive: bool) -> S3Result<String> {
         let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
@@ -336,28 +336,28 @@ fn in_bucket(bucket: &str) -> S3Result<()> {
     if bucket == BUCKET { Ok(()) } else { Err(S3ErrorCode::NoSuchBucket.into()) }
 }
 
-/// The key of something to be written.
+/// The key of a write.
 fn key(bucket: &str, key: &str) -> S3Result<ObjectKey> {
     in_bucket(bucket)?;
-    // Two code points that XML cannot have: the object could not be listed.
+    // XML cannot represent these two code points: the object could not be listed.
     if key.contains(['\u{fffe}', '\u{ffff}']) {
         return Err(S3ErrorCode::InvalidArgument.into());
     }
     key.parse().map_err(|_| S3ErrorCode::InvalidArgument.into())
 }
 
-/// Nothing that a client asks for is passed over in silence.
+/// An unsupported request parameter is refused, never ignored.
 fn supported(is: bool) -> S3Result<()> {
     if is { Ok(()) } else { Err(S3ErrorCode::NotImplemented.into()) }
 }
 
-/// What a bucket without versions calls the only version of an object.
+/// Whether the version is the only one in a bucket without versions.
 fn is_only_version(version: Option<&str>) -> bool {
     version.is_none_or(|version| version == ONLY_VERSION)
 }
 
-/// Whether the write is to make an object and not replace one. Other conditions are
-/// not known here.
+/// Whether the write must create an object and not replace one. Other conditions are not
+/// supported.
 fn exclusive(if_none_match: Option<&ETagCondition>, if_match: Option<&ETagCondition>) -> S3Result<bool> {
     supported(if_match.is_none() && if_none_match.is_none_or(ETagCondition::is_any))?;
     Ok(if_none_match.is_some())
@@ -396,8 +396,8 @@ fn time(millis: Millis) -> Timestamp {
     Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
 }
 
-/// Runs to the end even if the caller is dropped, as a request is whose client goes
-/// away: a change to the index and what it entails for files belong together.
+/// Runs to completion even if the caller is dropped, as happens when a client disconnects: a
+/// change to the index and the resulting changes to files belong together.
 async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> s3s::S3Result<T> {
     let task: JoinHandle<T> = tokio::spawn(work);
     task.await.map_err(|_| s3s::S3Error::new(s3s::S3ErrorCode::InternalError))

@@ -1,7 +1,7 @@
-//! Carries events from the index to the queue.
+//! Sends events from the index to the queue.
 //!
-//! An event stays in the index until the queue has it. If the process dies in
-//! between, it is sent once more: events come at least once anyway.
+//! An event stays in the index until the queue has it. If the process dies in between, the event
+//! is sent again: delivery is at least once anyway.
 
 use super::index::Index;
 use cadmill_core::ports::{EventQueue, PortResult};
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// How long to wait after a failure.
+/// Pause after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs until it is stopped. `made` says that there may be something to carry.
+/// Runs until it is stopped. `made` signals that there may be events to send.
 pub(super) async fn run(
     index: Arc<Index>,
     queue: Arc<dyn EventQueue>,
@@ -31,7 +31,7 @@ pub(super) async fn run(
         let wait = async {
             match failing {
                 true => tokio::time::sleep(AGAIN).await,
-                // A permit is kept for who notifies while nobody waits.
+                // `Notify` stores a permit if it is notified while no task waits.
                 false => made.notified().await,
             }
         };

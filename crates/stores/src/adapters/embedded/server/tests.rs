@@ -1,4 +1,4 @@
-//! The server as its clients see it: the AWS SDK, and plain HTTP for what was presigned.
+//! The server as its clients see it: the AWS SDK, and plain HTTP for presigned requests.
 
 mod client;
 mod crash;

@@ -1,4 +1,4 @@
-//! [`JobStore`] in SQLite: the record as JSON, and beside it what is searched for.
+//! [`JobStore`] in SQLite: the record as JSON, and columns for what is searched.
 
 use super::pool::{Fault, Pool};
 use async_trait::async_trait;
@@ -10,10 +10,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// How many unreadable records a search for due jobs passes over, for each job that it
-/// may find.
+/// Number of unreadable records that a search for due jobs skips, for each job that it may
+/// return.
 const PASSED_OVER: usize = 10;
-/// Bytes that are written to find out whether writing works.
+/// Bytes that are written to check whether writing works.
 const PROBE: i64 = 16 << 10;
 
 /// The jobs of a [`super::Database`]. Clones are cheap.
@@ -133,8 +133,8 @@ impl JobStore for SqliteJobs {
                 let sql = "SELECT record, CAST(id AS TEXT), rowid FROM jobs WHERE due <= ?1 ORDER BY due, id";
                 let mut statement = connection.prepare(sql)?;
                 let mut rows = statement.query(params![now])?;
-                // Records that cannot be read do not take the place of others, and many
-                // of them do not make the search long.
+                // Unreadable records do not take the place of readable ones, and many of them do
+                // not make the search long.
                 let (limit, mut due) = (limit as usize, Due::default());
                 while due.jobs.len() < limit && due.unreadable.len() < PASSED_OVER * limit {
                     let Some(row) = rows.next()? else { break };
@@ -173,8 +173,8 @@ impl JobStore for SqliteJobs {
             .await
     }
 
-    /// Writes more than a record has, so that it needs room as a record does: pages that
-    /// the file has free already are written to the log all the same.
+    /// Writes more than the size of a record, so that it needs space as a record does: even free
+    /// pages of the file are written to the log.
     async fn can_write(&self) -> PortResult<()> {
         self.pool
             .write("writing to the job store", |connection| {
@@ -216,7 +216,7 @@ impl Row {
     }
 }
 
-/// SQLite's integers have a sign; no moment and no count gets near the end of them.
+/// SQLite's integers are signed; no time and no count comes near their maximum.
 fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -230,13 +230,13 @@ fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Op
     }
 }
 
-/// The job of a row whose first column is the record, if it is the job of this id.
+/// The job of a row whose first column is the record, if it has this id.
 fn readable(row: &rusqlite::Row<'_>, id: &str) -> Option<Job> {
     let record = row.get_ref(0).ok()?.as_str().ok()?;
     serde_json::from_str(record).ok().filter(|job: &Job| job.id.to_string() == id)
 }
 
-/// The parser's message is left out but for its place: it may quote the record.
+/// Of the parser's message only the position is kept: the rest may quote the record.
 fn parse(record: &str, operation: &'static str) -> PortResult<Job> {
     serde_json::from_str(record).map_err(|error| PortError::Corrupt {
         operation,
@@ -248,8 +248,8 @@ fn corrupt(operation: &'static str) -> PortError {
     PortError::Corrupt { operation, reason: "a job's row and its record differ".to_owned() }
 }
 
-/// Where the page after this job begins: creation time, id, and a digest that only
-/// this store can make and that holds for this owner only.
+/// Where the page after this job begins: creation time, id, and a digest that only this store can
+/// compute and that is valid for this owner only.
 fn token(key: &[u8], owner: &str, created: i64, id: &str) -> String {
     let place = format!("{created:016x}{id}");
     let seal = seal(key, owner, &place);

@@ -1,13 +1,13 @@
-//! The connections of one file, each on a thread of its own, because SQLite blocks.
+//! The connections of one file, each on its own thread, because SQLite blocks.
 //!
-//! One thread writes, so that the writes of a process queue up here and not in
-//! SQLite's busy handler, which sleeps; a few read, and in WAL mode they wait for
-//! nobody. Each write is one IMMEDIATE transaction: it either has the write lock from
-//! its first statement or fails as a whole.
+//! One thread writes, so that the writes of a process queue up here and not in SQLite's busy
+//! handler, which sleeps. A few threads read; in WAL mode readers wait for no writer. Each write
+//! is one IMMEDIATE transaction: it either has the write lock from its first statement or fails
+//! as a whole.
 //!
-//! `synchronous=FULL`: a commit is on the disk before it is answered for. NORMAL
-//! would be enough for a killed process, but a commit could be undone by a power cut,
-//! and the client was told of it. The price is one fsync a write.
+//! `synchronous=FULL`: a commit is on the disk before it is confirmed. NORMAL would be enough for
+//! a killed process, but a power failure could undo a commit that was confirmed to the client.
+//! The cost is one fsync per write.
 
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -22,34 +22,34 @@ use tokio::sync::oneshot;
 
 /// How long a statement waits for a lock of another process.
 const BUSY: Duration = Duration::from_secs(5);
-/// How long a file that nobody shares may still be in the hands of a predecessor.
+/// How long a file that is not shared may still be held by a predecessor.
 const HANDOVER: Duration = Duration::from_secs(2);
 /// Connections that read.
 const READERS: usize = 2;
-/// Files of this size at most are read through when they are opened, in bytes: that takes
-/// less than a second.
+/// Files up to this size, in bytes, are checked completely when they are opened: that takes less
+/// than a second.
 const CHECKED_BYTES: u64 = 64 << 20;
 
 const OPENING: &str = "opening the database";
 
-/// What a file of this kind has in it.
+/// The contents of a kind of file.
 pub(in crate::adapters::embedded) struct Schema {
-    /// Marks the file as ours (`PRAGMA application_id`).
+    /// Identifies files of this application (`PRAGMA application_id`).
     pub(in crate::adapters::embedded) application: i64,
     /// Version of the tables, from 1 (`PRAGMA user_version`).
     pub(in crate::adapters::embedded) version: i64,
-    /// Makes the tables in an empty file.
+    /// Creates the tables in an empty file.
     pub(in crate::adapters::embedded) tables: &'static str,
-    /// Is done at each opening, in the transaction that looks at the tables.
+    /// Runs at each opening, in the transaction that checks the tables.
     pub(in crate::adapters::embedded) begin: fn(&Connection) -> rusqlite::Result<()>,
 }
 
-/// Whether a file without tables is made one of the schema.
+/// Whether the tables are created in a file without tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::adapters::embedded) enum Make {
-    /// It is.
+    /// They are.
     IfEmpty,
-    /// It is damaged: what belongs to it says that it had tables.
+    /// They are not: the file is damaged, because other files show that it had tables.
     Never,
 }
 
@@ -58,11 +58,11 @@ pub(in crate::adapters::embedded) enum Make {
 pub(in crate::adapters::embedded) enum Sharing {
     /// Other processes too.
     Processes,
-    /// One connection of one process: a second one is refused as busy.
+    /// One connection of one process: a second one fails as busy.
     Nobody,
 }
 
-/// Why work on a connection failed: in SQLite, or by what it found.
+/// Why work on a connection failed: an error of SQLite, or of the data that was found.
 pub(in crate::adapters::embedded) enum Fault {
     Sql(rusqlite::Error),
     Port(PortError),
@@ -89,7 +89,7 @@ pub(in crate::adapters::embedded) struct Pool {
 }
 
 impl Pool {
-    /// Opens or makes the file.
+    /// Opens or creates the file.
     pub(in crate::adapters::embedded) fn open(
         path: &Path,
         schema: &Schema,
@@ -121,8 +121,8 @@ impl Pool {
         Ok(Self { writer: start(vec![first])?, readers: start(readers)? })
     }
 
-    /// Does the work in a transaction and commits it. What the work changed is undone
-    /// if it fails.
+    /// Runs the work in a transaction and commits it. If the work fails, its changes are rolled
+    /// back.
     pub(in crate::adapters::embedded) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -140,7 +140,7 @@ impl Pool {
         .await
     }
 
-    /// Does the work outside of a transaction: one statement that reads.
+    /// Runs the work outside of a transaction: one statement that reads.
     pub(in crate::adapters::embedded) async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -160,7 +160,7 @@ async fn run<T: Send + 'static>(
 ) -> PortResult<T> {
     let (reply, answer) = oneshot::channel();
     let task: Task = Box::new(move |connection| {
-        // Nobody waits any more: nothing is begun for nobody.
+        // The caller no longer waits, so the work is not started.
         if !reply.is_closed() {
             let _ = reply.send(work(connection));
         }
@@ -172,7 +172,7 @@ async fn run<T: Send + 'static>(
         .map_err(|_| PortError::Unknown { operation, reason: "the database's thread failed".to_owned() })?
 }
 
-/// Starts a thread for each connection; they take tasks from one queue.
+/// Starts a thread for each connection; the threads take tasks from one queue.
 fn start(connections: Vec<Connection>) -> PortResult<Sender<Task>> {
     let (sender, receiver) = mpsc::channel::<Task>();
     let receiver = Arc::new(Mutex::new(receiver));
@@ -185,8 +185,8 @@ fn start(connections: Vec<Connection>) -> PortResult<Sender<Task>> {
                     Err(_) => return,
                 };
                 let Ok(task) = task else { return };
-                // A panic undoes its transaction and is told as an unknown outcome;
-                // the connection serves the next.
+                // A panic rolls its transaction back and is reported as an unknown outcome; the
+                // connection serves the next task.
                 let _ = catch_unwind(AssertUnwindSafe(|| task(&mut connection)));
             }
         };
@@ -197,13 +197,13 @@ fn start(connections: Vec<Connection>) -> PortResult<Sender<Task>> {
     Ok(sender)
 }
 
-/// SQLite gives its side files the mode of the main one, so that comes first.
+/// Created first, because SQLite gives its side files the mode of the main file.
 fn create_private(path: &Path) -> PortResult<()> {
     let make = || {
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         }
-        // Of a pipe an opening would wait for another end.
+        // Opening a pipe would wait for its other end.
         if path.metadata().is_ok_and(|there| !there.is_file()) {
             return Ok(false);
         }
@@ -219,17 +219,17 @@ fn create_private(path: &Path) -> PortResult<()> {
     }
 }
 
-/// A file that cannot be opened or written; it may hold all that it should.
+/// A file that cannot be opened or written; its content may be complete.
 fn unusable(path: &Path, error: &std::io::Error) -> PortError {
     PortError::Refused { operation: OPENING, reason: format!("{}: {}", path.display(), error.kind()) }
 }
 
-/// A file that is not what it was.
+/// A file whose content is damaged or incomplete.
 pub(in crate::adapters::embedded) fn damaged(path: &Path, reason: &str) -> PortError {
     PortError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
 }
 
-/// The error of an opening, with the name of the file.
+/// An error while opening, with the name of the file.
 fn opening(path: &Path, error: PortError) -> PortError {
     match error {
         PortError::Corrupt { reason, .. } => damaged(path, &reason),
@@ -240,7 +240,7 @@ fn opening(path: &Path, error: PortError) -> PortError {
     }
 }
 
-/// Reads the whole file: what is damaged is reported at the start, not by some request.
+/// Reads the whole file: damage is reported at the start, not by a later request.
 fn check(connection: &Connection) -> PortResult<()> {
     let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match found {
@@ -263,8 +263,8 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     if sharing == Sharing::Nobody {
         connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     }
-    // Deleted rows are overwritten with zeros, in the log too once it starts anew:
-    // records and messages have the names that clients give.
+    // Deleted rows are overwritten with zeros, in the log too once it restarts: records and
+    // messages contain names from clients.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
          PRAGMA journal_size_limit = 0; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
@@ -272,7 +272,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Makes the tables, or sees that they are those of this version.
+/// Creates the tables, or checks that they are those of this version.
 fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResult<()> {
     let refused = |reason: String| Err(Fault::Port(PortError::Refused { operation: OPENING, reason }));
     let corrupt =
@@ -320,11 +320,11 @@ fn told(operation: &'static str, fault: Fault, writing: bool) -> PortError {
     }
 }
 
-/// What an error of SQLite says about the effect. Its message is left out: it may
+/// Converts an error of SQLite: did the call take effect? Its message is left out, because it may
 /// quote what was to be stored.
 fn port_error(operation: &'static str, error: &rusqlite::Error, writing: bool) -> PortError {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        // A column of another type, text that is no UTF-8, a row that must be there.
+        // A column of another type, text that is not UTF-8, or a missing row.
         return PortError::Corrupt { operation, reason: "a row is not of the expected form".to_owned() };
     };
     let reason = format!("SQLite {:?}, code {}", failure.code, failure.extended_code);
@@ -336,7 +336,7 @@ fn port_error(operation: &'static str, error: &rusqlite::Error, writing: bool) -
         | ErrorCode::OutOfMemory
         | ErrorCode::OperationInterrupted
         | ErrorCode::DiskFull => PortError::Unavailable { operation, reason },
-        // The log may have the commit although the fsync after it failed.
+        // The log may contain the commit although the fsync after it failed.
         ErrorCode::SystemIoFailure if writing => PortError::Unknown { operation, reason },
         ErrorCode::SystemIoFailure => PortError::Unavailable { operation, reason },
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => PortError::Corrupt { operation, reason },

@@ -1,8 +1,8 @@
 //! [`EventQueue`] in SQLite.
 //!
-//! Time is that since the machine started, which all processes that share the file have
-//! in common and which nobody sets. After another start of the machine, or on another
-//! machine, every message is visible: whoever had it received is no more.
+//! Times are counted from the start of the machine. All processes that share the file have this
+//! clock in common, and it cannot be set. After a reboot, or on another machine, every message is
+//! visible, because its receiver no longer exists.
 
 use super::pool::Pool;
 use async_trait::async_trait;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// Largest body, in bytes: that of Amazon SQS, so that what works here works there
-/// (Amazon SQS Developer Guide, "Message quotas").
+/// Maximum size of a body, in bytes: that of Amazon SQS, so that a body that is accepted here is
+/// accepted there (Amazon SQS Developer Guide, "Message quotas").
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// How often a waiting receiver looks for what other processes sent.
+/// Interval at which a waiting receiver checks for messages from other processes.
 const POLL: Duration = Duration::from_millis(75);
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
@@ -35,8 +35,8 @@ impl SqliteQueue {
         Self { pool, sent, max_deliveries }
     }
 
-    /// Takes what is visible now. Looks with a reading connection first, so that
-    /// waiting for nothing takes no write lock.
+    /// Takes messages that are visible now. Checks with a reading connection first, so that an
+    /// empty queue needs no write lock.
     async fn take(&self, max: u32, hidden: Duration) -> PortResult<Vec<Message>> {
         const OPERATION: &str = "receiving messages";
         let any = self.pool.read(OPERATION, |connection| {
@@ -63,8 +63,8 @@ impl SqliteQueue {
     }
 }
 
-/// Delivers one visible message; those that were delivered too often become dead
-/// letters on the way.
+/// Delivers one visible message. Messages that were delivered too often become dead letters on
+/// the way.
 fn next(
     connection: &Connection,
     receipt: String,
@@ -86,7 +86,7 @@ fn next(
             continue;
         }
         let deliveries = deliveries + 1;
-        // Later than now even if it is to be hidden for no time: a message comes once
+        // Later than now even if the message is hidden for no time: it must not be returned twice
         // in one answer.
         let visible_at = after(now, hidden).max(now + 1);
         connection.execute(
@@ -133,7 +133,8 @@ impl EventQueue for SqliteQueue {
         loop {
             let sent = self.sent.notified();
             tokio::pin!(sent);
-            // From here on a message that is sent wakes us, so none slips in between.
+            // From here on a message that is sent wakes this receiver, so none is missed in
+            // between.
             sent.as_mut().enable();
             let messages = self.take(max.clamp(1, 10), hidden).await?;
             let now = Instant::now();
@@ -212,7 +213,7 @@ fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Makes every message visible whose time is that of another start of the machine.
+/// Makes messages visible if their times are from before a reboot.
 pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
     let boot = boot();
     let sql = "SELECT value = ?1 FROM settings WHERE name = 'boot'";
@@ -225,11 +226,11 @@ pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Names this start of the machine.
+/// Identifies this boot of the machine.
 fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    // Where the kernel does not tell, each process that opens the file makes messages
-    // visible: one may come twice then, which events may.
+    // If the kernel does not report an id, each process that opens the file makes messages
+    // visible. A message may then be delivered twice, which events allow.
     id.map(|id| id.trim().to_owned())
         .unwrap_or_else(|_| cadmill_core::domain::ids::JobId::random().to_string())
 }

@@ -60,7 +60,7 @@ async fn two_handles_see_each_others_writes() {
     assert_eq!(two.jobs().replace(&next).await, Ok(Replaced::Done));
     assert_eq!(one.jobs().get(job.id).await, Ok(Some(next)));
 
-    // A receiver that waits gets what another process sends.
+    // A waiting receiver gets messages from another process.
     let (sender, receiver) = (one.queue(), two.queue());
     let waiting = tokio::spawn(async move { receiver.receive(1, 20 * SECOND, SECOND).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -155,7 +155,7 @@ async fn records_that_cannot_be_read_are_told_of_and_quote_nothing() {
     });
     broken.await.unwrap();
     assert!(matches!(database.jobs().get(bad.id).await, Err(PortError::Corrupt { .. })));
-    // One bad record does not hide the good ones from the reaper.
+    // One unreadable record does not hide the readable ones from the cleanup.
     let due = database.jobs().due(u64::MAX, 10).await.unwrap();
     assert_eq!((due.jobs, due.unreadable.len()), (vec![good], 1));
     let listed = database.jobs().list(&bad.order.owner, None, 10).await.unwrap();
@@ -177,8 +177,8 @@ async fn unreadable_records_are_set_aside() {
     crate::conformance::job_store::sets_unreadable_records_aside(&database.jobs(), spoil).await;
 }
 
-/// A database that cannot grow is full, whatever its disk says; one that was made
-/// read-only takes nothing at all.
+/// A database that cannot grow is full, whatever space its disk has; a read-only one accepts no
+/// write at all.
 #[tokio::test]
 async fn a_store_that_takes_no_writes_says_so() {
     let directory = tempfile::tempdir().unwrap();
@@ -236,8 +236,8 @@ async fn files_are_their_owners_only() {
     }
 }
 
-/// Clients poll: reading must not queue up behind fsync. A floor far below what was
-/// measured, so that a slow machine passes.
+/// Clients poll: reads must not queue up behind fsync. The limit is far above the measured time,
+/// so that a slow machine passes.
 #[tokio::test]
 async fn many_clients_can_poll() {
     let directory = tempfile::tempdir().unwrap();
@@ -255,8 +255,8 @@ async fn many_clients_can_poll() {
     assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
-/// Messages are hidden by the time since the machine started, which nobody sets; after
-/// another start all are visible.
+/// Messages are hidden by the time since the machine started, which cannot be set; after a reboot
+/// all are visible.
 #[tokio::test]
 async fn a_message_is_hidden_whatever_the_clock_says() {
     let directory = tempfile::tempdir().unwrap();
@@ -269,7 +269,7 @@ async fn a_message_is_hidden_whatever_the_clock_says() {
     let up = std::fs::read_to_string("/proc/uptime").unwrap();
     let up: f64 = up.split(' ').next().unwrap().parse().unwrap();
     assert!((visible as f64 / 1000.0 - up - 3600.0).abs() < 60.0, "{visible} at {up}");
-    // The same start of the machine: still hidden.
+    // The same boot: still hidden.
     assert!(open(&directory, 5).queue().receive(1, Duration::ZERO, SECOND).await.unwrap().is_empty());
     file.execute("UPDATE settings SET value = x'00' WHERE name = 'boot'", []).unwrap();
     assert_eq!(open(&directory, 5).queue().receive(1, SECOND, SECOND).await.unwrap().len(), 1);
@@ -299,7 +299,7 @@ fn a_damaged_file_is_named_with_the_way_on() {
         let directory = tempfile::tempdir().unwrap();
         drop(open(&directory, 5));
         let path = directory.path().join("state/jobs.sqlite");
-        // The threads of the connections close the file on their own time.
+        // The threads of the connections close the file asynchronously.
         while path.with_extension("sqlite-wal").exists() {
             std::thread::sleep(Duration::from_millis(10));
         }

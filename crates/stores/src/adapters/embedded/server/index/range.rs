@@ -1,5 +1,5 @@
-//! The range of keys that begin with a prefix, so that a listing visits its own rows
-//! only. SQLite compares texts by their bytes, and in UTF-8 that is the order of code points.
+//! The range of keys that begin with a prefix, so that a listing visits only its own rows. SQLite
+//! compares texts by their bytes, which in UTF-8 is the order of code points.
 
 use rusqlite::types::Value;
 
@@ -13,8 +13,8 @@ pub(super) struct Range {
 impl Range {
     /// The keys that begin with `prefix` and are greater than `after`.
     pub(super) fn new(prefix: &str, after: &str) -> Self {
-        // One lower bound: of two SQLite would use the first, and a later page would
-        // start at the first row again.
+        // A single lower bound: of two, SQLite would use the first, and each later page would
+        // scan from the first row again.
         let lower = if after < prefix { prefix.to_owned() } else { format!("{after}\0") };
         Self { lower, upper: upper(prefix) }
     }
@@ -24,8 +24,8 @@ impl Range {
 pub(super) fn upper(prefix: &str) -> Value {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
-        // Nothing is greater than a text of greatest code points but what comes after
-        // the text before them.
+        // If the last code point is the greatest one, the bound is the successor of the text
+        // before it.
         if let Some(next) = (last..=char::MAX).nth(1) {
             text.push(next);
             return Value::Text(text);
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// Objects of many jobs, each with an upload under way.
+    /// Objects of many jobs, each with an unfinished upload.
     fn index(jobs: u32) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(SCHEMA.tables).unwrap();
@@ -81,7 +81,7 @@ mod tests {
         connection
     }
 
-    /// Rows of a listing, and the steps that SQLite's machine made for it.
+    /// Rows of a listing, and the steps that SQLite's virtual machine took for it.
     fn list(connection: &Connection, prefix: &str, after: &str, limit: u32) -> (usize, i32) {
         let mut statement = connection.prepare(LIST).unwrap();
         let Range { lower, upper } = Range::new(prefix, after);
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(rows, expected, "uploads: {prefix} after {after}");
             assert!(steps < 200, "uploads: {prefix} after {after}: {steps} steps for {rows} rows");
         }
-        // Pages of a long listing cost what is on them.
+        // A page of a long listing costs only its own rows.
         let (rows, steps) = list(&connection, "uploads/", "uploads/00000100/file", 100);
         assert!(rows == 100 && steps < 2000, "{steps} steps for {rows} rows");
     }

@@ -23,25 +23,25 @@ pub(in crate::adapters::embedded::server) struct StoredPart {
     blob: String,
 }
 
-/// Answer to [`Index::complete`].
+/// Result of [`Index::complete`].
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::adapters::embedded::server) enum Completed {
-    /// The object is there; these files are useless.
+    /// The object is stored; these files are no longer needed.
     Done { etag: String, useless: Vec<String> },
-    /// There is an object already, and there must not be.
+    /// The object exists already, and must not be replaced.
     Exists,
-    /// The upload is no more.
+    /// The upload does not exist any more.
     Missing,
     /// The parts are not in order.
     Disorder,
-    /// There is no such part, or it is another.
+    /// There is no such part, or its ETag differs.
     BadPart,
     /// A part that is not the last is too small.
     TooSmall,
 }
 
 impl Index {
-    /// Begins an upload and answers with its id.
+    /// Begins an upload and returns its id.
     pub(in crate::adapters::embedded::server) async fn begin(&self, key: ObjectKey) -> PortResult<String> {
         self.pool
             .write("beginning an upload", move |connection| {
@@ -62,8 +62,8 @@ impl Index {
         self.pool.read("reading an upload", move |connection| Ok(is_open(connection, &id, &key)?)).await
     }
 
-    /// Notes a part, in the place of an earlier one of its number, and answers with
-    /// the useless files; none if the upload is no more.
+    /// Records a part, replaces an earlier one with the same number, and returns the files that
+    /// are no longer needed; `None` if the upload does not exist any more.
     pub(in crate::adapters::embedded::server) async fn put_part(
         &self,
         id: String,
@@ -88,7 +88,7 @@ impl Index {
             .await
     }
 
-    /// Parts with numbers above `after`, by number; none if the upload is no more.
+    /// Parts with numbers above `after`, by number; `None` if the upload does not exist any more.
     pub(in crate::adapters::embedded::server) async fn parts(
         &self,
         id: String,
@@ -106,8 +106,8 @@ impl Index {
             .await
     }
 
-    /// Makes the object of these parts (number and ETag); with `exclusive` only if
-    /// there is none.
+    /// Creates the object from these parts (number and ETag); if `exclusive`, only if the key
+    /// does not exist.
     pub(in crate::adapters::embedded::server) async fn complete(
         &self,
         id: String,
@@ -140,7 +140,7 @@ impl Index {
             .await
     }
 
-    /// Gives an upload up and answers with its files; none if it is no more.
+    /// Aborts an upload and returns its files; `None` if it does not exist any more.
     pub(in crate::adapters::embedded::server) async fn abort(
         &self,
         id: String,
@@ -158,8 +158,8 @@ impl Index {
             .await
     }
 
-    /// Key, id and time of the open uploads whose keys begin with `prefix`, after
-    /// this key and id, by key and id.
+    /// Key, id and time of the open uploads whose keys begin with `prefix`, after this key and
+    /// id, ordered by key and id.
     pub(in crate::adapters::embedded::server) async fn uploads(
         &self,
         prefix: String,
@@ -181,7 +181,7 @@ impl Index {
     }
 }
 
-/// The wanted among the known parts, or why not.
+/// Returns the wanted parts among the known ones, or the reason why not.
 fn choose<'a>(known: &'a [StoredPart], wanted: &[(i32, String)]) -> Result<Vec<&'a StoredPart>, Completed> {
     if wanted.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
         return Err(Completed::Disorder);
@@ -198,11 +198,11 @@ fn choose<'a>(known: &'a [StoredPart], wanted: &[(i32, String)]) -> Result<Vec<&
     Ok(chosen)
 }
 
-/// The ETag of an object of parts: the MD5 of their MD5s, and their number.
+/// The ETag of a multipart object: the MD5 of the parts' MD5s, and their number.
 fn combined(wanted: &[(i32, String)]) -> String {
     let mut digest = Md5::new();
     for (_, etag) in wanted {
-        // They are those of parts that are there, which we gave them ourselves.
+        // These are the ETags of stored parts, which this server assigned itself.
         digest.update(&hex::decode(etag).unwrap_or_default());
     }
     format!("{}-{}", hex::encode(digest.finalize()), wanted.len())

@@ -7,16 +7,16 @@ use crate::adapters::embedded::server::index::Stored;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Result};
 
-/// Entries of a page at most.
+/// Maximum number of entries of a page.
 const PAGE: i32 = 1000;
 
-/// The size of a page that a client may have.
+/// The page size for a client's request.
 fn page(asked: Option<i32>) -> S3Result<u32> {
     let size = asked.unwrap_or(PAGE).min(PAGE);
     u32::try_from(size).map_err(|_| S3ErrorCode::InvalidArgument.into())
 }
 
-/// Cuts the one entry off that was asked for to see whether there are more.
+/// Cuts off the extra entry that was requested to see whether there are more.
 fn cut<T>(mut entries: Vec<T>, page: u32) -> (Vec<T>, bool) {
     let more = entries.len() > page as usize;
     entries.truncate(page as usize);
@@ -56,7 +56,7 @@ impl Objects {
         in_bucket(&input.bucket)?;
         supported(input.delimiter.is_none() && input.encoding_type.is_none())?;
         let limit = page(input.max_uploads)?;
-        // A marker without an id is past all uploads of its key.
+        // A marker without an id is after all uploads of its key.
         let after = match (input.key_marker.clone(), input.upload_id_marker.clone()) {
             (Some(key), id) => (key, id.unwrap_or_else(|| "~".to_owned())),
             (None, _) => Default::default(),
@@ -92,7 +92,7 @@ impl Objects {
     pub(super) async fn objects(&self, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
         in_bucket(&input.bucket)?;
         supported(input.delimiter.is_none() && input.encoding_type.is_none())?;
-        // A page goes on after the last key of the one before; keys are their own tokens.
+        // A page continues after the last key of the previous one; keys are their own tokens.
         let after = input.continuation_token.clone().or_else(|| input.start_after.clone());
         let (found, more) = self.page(input.prefix.as_deref(), after.as_deref(), input.max_keys).await?;
         let object = |stored: Stored| Object {

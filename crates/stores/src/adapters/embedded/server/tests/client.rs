@@ -1,4 +1,4 @@
-//! A server in a directory of its own, and its clients.
+//! A server in a temporary directory, and its clients.
 
 use super::super::*;
 use crate::adapters::embedded::Database;
@@ -35,7 +35,7 @@ pub(super) async fn world_in(directory: TempDir) -> World {
 }
 
 impl World {
-    /// Stops everything and starts it again.
+    /// Stops everything and restarts it.
     pub(super) async fn again(self) -> World {
         self.server.stop().await;
         drop(self.database);
@@ -45,11 +45,11 @@ impl World {
     /// Files of objects and parts.
     pub(super) fn files(&self) -> usize {
         let files = std::fs::read_dir(data(&self.directory).join("blobs")).unwrap();
-        // One says how often they were opened.
+        // One of them records how often they were opened.
         files.filter(|file| file.as_ref().unwrap().file_name() != "openings").count()
     }
 
-    /// The notices of all events until there are this many.
+    /// Receives the notices of all events until there are this many.
     pub(super) async fn notices(&self, count: usize) -> Vec<UploadEvent> {
         let mut notices = Vec::new();
         while notices.len() < count {
@@ -81,7 +81,7 @@ impl World {
         begin.send().await.unwrap().upload_id.unwrap()
     }
 
-    /// A presigned PUT as the API makes it.
+    /// A presigned PUT as the API creates it.
     pub(super) async fn presigned(&self, key: &ObjectKey, size: usize) -> PresignedRequest {
         let put = self.s3.put_object().bucket(BUCKET).key(key.to_string()).if_none_match("*");
         put.content_length(size as i64)
@@ -112,7 +112,7 @@ pub(super) fn client(server: &EmbeddedS3, secret_key: &str) -> aws_sdk_s3::Clien
     aws_sdk_s3::Client::from_conf(config)
 }
 
-/// The error code of the service, or the kind of error.
+/// The error code of the service, or the kind of the error.
 pub(super) fn code<E>(error: &aws_sdk_s3::error::SdkError<E>) -> String
 where
     E: ProvideErrorMetadata,

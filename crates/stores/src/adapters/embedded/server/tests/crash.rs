@@ -1,4 +1,4 @@
-//! What a restart finds and leaves.
+//! The state before and after a restart.
 
 use super::client::*;
 use crate::adapters::embedded::server::*;
@@ -9,7 +9,7 @@ async fn a_restart_keeps_what_was_answered_for_and_removes_the_rest() {
     let world = world().await;
     let (keys, key) = (world.server.credentials().clone(), upload("part.zip"));
     world.put(&key, b"kept").await.unwrap();
-    // What a killed process leaves: a file that no transaction named.
+    // A killed process leaves a file that no transaction named.
     std::fs::write(data(&world.directory).join("blobs/0123456789ABCDEF0123456789ABCDEF"), b"half an upload")
         .unwrap();
     assert_eq!(world.files(), 2);
@@ -51,7 +51,7 @@ async fn files_are_their_owners_only() {
     assert!(matches!(Credentials::read(&root.join("none")), Err(PortError::NotFound(_))));
 }
 
-/// Requests that run when the server is stopped end well; later ones do not begin.
+/// Requests in progress complete when the server is stopped; later ones are not accepted.
 #[tokio::test]
 async fn stopping_lets_requests_end() {
     let world = world().await;

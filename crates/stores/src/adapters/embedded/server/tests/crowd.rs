@@ -1,4 +1,4 @@
-//! Many connections, and clients that take their time.
+//! Many connections, and slow clients.
 
 use super::client::*;
 use crate::adapters::aws::S3Store;
@@ -40,7 +40,7 @@ async fn a_crowd_does_not_keep_the_installation_itself_out() {
         crowd.push(TcpStream::connect(&address).await.unwrap());
     }
     open(&world, 20).await;
-    // Signed with the secret: the API and the workers, from the same address.
+    // Signed with the secret key: the API and the workers, from the same address.
     let store = S3Store::new(world.server.settings()).await;
     for _ in 0..30 {
         store.check().await.unwrap();
@@ -49,16 +49,16 @@ async fn a_crowd_does_not_keep_the_installation_itself_out() {
     }
     let answers = (0..40).map(|_| world.get(&key, None));
     assert!(futures_util::future::join_all(answers).await.iter().all(Result::is_ok));
-    // A client of that address is asked to come again.
+    // A client from that address must retry later.
     let answer = send(request.uri(), "PUT", &signed(&request), b"12345").await;
     assert_eq!(answer.status, 503, "{}", answer.head);
     assert!(answer.head.contains("retry-after"), "{}", answer.head);
-    // To claim the secret is not to have it.
+    // A header without a valid signature is not enough.
     for header in ["AWS4-HMAC-SHA256 Credential=x", "Bearer x", ""] {
         let answer = send(request.uri(), "PUT", &[("authorization", header)], b"12345").await;
         assert!((400..=503).contains(&answer.status), "{}", answer.head);
     }
-    // Nor is a presigned request with a header beside it one of ours.
+    // A presigned request with an additional header is not one of the installation either.
     let get = world.s3.get_object().bucket(BUCKET).key(key.to_string());
     let get =
         get.presigned(aws_sdk_s3::presigning::PresigningConfig::expires_in(MINUTE).unwrap()).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_crowd_does_not_keep_the_installation_itself_out() {
 async fn transfers_may_be_slow_and_must_not_rest() {
     let times = Times { head: MINUTE, idle: MINUTE, rest: Duration::from_secs(2), bytes_per_second: 1 << 10 };
     let world = crowded(20, times).await;
-    // 40 KiB in 4 s and more: longer than a rest, and faster than the rate.
+    // 40 KiB in at least 4 s: longer than the allowed pause, but faster than the minimum rate.
     let body = vec![b'x'; 40 << 10];
     let key = upload("slow.zip");
     let request = world.presigned(&key, body.len()).await;
@@ -108,7 +108,7 @@ async fn transfers_may_be_slow_and_must_not_rest() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 
-    // One that stops half-way is ended, and nothing is left of it.
+    // A transfer that stops half-way is ended, and nothing of it is left.
     let (other, files) = (upload("stalled.zip"), world.files());
     let request = world.presigned(&other, body.len()).await;
     let path = request.uri().strip_prefix("http://").unwrap().strip_prefix(host).unwrap().to_owned();

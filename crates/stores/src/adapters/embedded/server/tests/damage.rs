@@ -1,5 +1,5 @@
-//! A data directory that is not whole: the start is refused, says what and how to go on,
-//! and deletes nothing.
+//! A data directory that is incomplete: the start fails, reports what is missing and how to
+//! continue, and deletes nothing.
 
 use super::client::*;
 use crate::adapters::embedded::Database;
@@ -23,7 +23,7 @@ fn killed(world: &World) -> TempDir {
     copy
 }
 
-/// Names and contents of what lies in `blobs`.
+/// Names and contents of the files in `blobs`.
 fn blobs(directory: &TempDir) -> Vec<(PathBuf, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(data(directory).join("blobs")) else { return Vec::new() };
     let mut files: Vec<_> = entries
@@ -39,7 +39,7 @@ async fn start(directory: &TempDir) -> PortResult<EmbeddedS3> {
     EmbeddedS3::start(&data(directory), loopback(), Arc::new(database.queue()), &[]).await
 }
 
-/// Waits until the index is closed: the thread of its connection does that on its own time.
+/// Waits until the index is closed, which the thread of its connection does asynchronously.
 async fn closed(directory: &TempDir) {
     let log = data(directory).join("objects.sqlite-wal");
     for _ in 0..3000 {
@@ -51,7 +51,7 @@ async fn closed(directory: &TempDir) {
     panic!("the index is never closed");
 }
 
-/// What happened to a directory.
+/// Damages a directory.
 type Damage = fn(&Path);
 
 const DAMAGES: [(&str, &str, Damage); 13] = [
@@ -117,7 +117,7 @@ async fn a_damaged_directory_is_refused_and_loses_nothing() {
         let copy = killed(&world);
         damage(&data(&copy));
         let before = blobs(&copy);
-        // Refused once and again: the first refusal must not look like a start.
+        // Refused twice: the first refusal must not count as a start.
         for _ in 0..2 {
             let error = start(&copy).await.err().unwrap_or_else(|| panic!("{what}: it starts"));
             let text = error.to_string();
@@ -129,13 +129,13 @@ async fn a_damaged_directory_is_refused_and_loses_nothing() {
             }
             assert_eq!(blobs(&copy), before, "{what}");
         }
-        // As the text says: what is there is moved away.
+        // As the message advises: the existing files are moved away.
         fs::remove_dir_all(data(&copy)).unwrap();
         start(&copy).await.unwrap_or_else(|error| panic!("{what}: {error}")).stop().await;
     }
 }
 
-/// An index of before, which was closed well: it knows nothing of the files since.
+/// An older index that was closed cleanly: it does not know the files written since.
 #[tokio::test]
 async fn an_older_copy_of_the_index_is_refused() {
     let world = world().await;
@@ -158,14 +158,14 @@ async fn an_older_copy_of_the_index_is_refused() {
     assert_eq!(blobs(&copy), before);
 }
 
-/// What a killed or a stopped server leaves is whole, and a copy of it too.
+/// A killed or a stopped server leaves a complete directory, and a copy of it is complete too.
 #[tokio::test]
 async fn a_directory_that_is_whole_is_served() {
     let world = world().await;
     let key = upload("part.zip");
     world.put(&key, b"kept").await.unwrap();
     let copy = killed(&world);
-    // Half an upload, and what is not ours.
+    // Half an upload, and an entry that is not cadmill's.
     let ours = data(&copy).join("blobs").join("0123456789ABCDEF0123456789ABCDEF");
     let others = data(&copy).join("blobs/lost+found");
     fs::write(&ours, b"half").unwrap();
@@ -178,15 +178,15 @@ async fn a_directory_that_is_whole_is_served() {
         assert!(!ours.exists() && others.is_dir());
         server.stop().await;
     }
-    // Closed, it needs no log.
+    // A closed index needs no log.
     closed(&copy).await;
-    // Dropped without a stop, as after an error at the start, it is closed by SQLite.
+    // If it is dropped without a stop, as after an error at the start, SQLite closes it.
     drop(start(&copy).await.unwrap());
     closed(&copy).await;
     start(&copy).await.unwrap().stop().await;
 }
 
-/// Whatever the clock does, each answer has the time in it.
+/// Each answer contains the time, whatever the clock does.
 #[tokio::test]
 async fn every_answer_tells_the_time() {
     let world = world().await;

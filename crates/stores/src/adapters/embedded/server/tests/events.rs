@@ -1,4 +1,4 @@
-//! Each upload is told of, whatever happens to the queue or to the process.
+//! Each upload is reported, whatever happens to the queue or to the process.
 
 use super::client::*;
 use crate::adapters::embedded::server::*;
@@ -30,7 +30,7 @@ async fn each_upload_is_told_of_once_and_in_order() {
     assert!(more.is_empty(), "a result is no upload, and what was refused is none either");
 }
 
-/// A queue that can be broken.
+/// A queue that can be made to fail.
 struct Breakable {
     queue: crate::adapters::embedded::SqliteQueue,
     broken: AtomicBool,

@@ -1,4 +1,4 @@
-//! Objects that come in parts.
+//! Multipart objects.
 
 use super::client::*;
 use crate::adapters::embedded::server::*;
@@ -76,7 +76,7 @@ async fn parts_make_an_object() {
     assert_eq!(world.get(&key, None).await.as_ref(), Ok(&whole));
 }
 
-/// The ETag is the one that S3 gives: the MD5 of the parts' MD5s, as `md5sum` has it.
+/// The ETag equals that of S3: the MD5 of the parts' MD5s, as computed by `md5sum`.
 #[tokio::test]
 async fn an_object_of_one_part_has_the_etag_of_s3() {
     let world = world().await;

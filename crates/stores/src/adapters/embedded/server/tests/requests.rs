@@ -1,4 +1,4 @@
-//! Objects of one request, and who may make it.
+//! Objects written in one request, and who may send it.
 
 use super::client::*;
 use crate::adapters::embedded::server::*;
@@ -120,13 +120,13 @@ async fn any_file_name_is_held() {
         let request = world.presigned(&key, 1).await;
         assert_eq!(send(request.uri(), "PUT", &signed(&request), b"x").await.status, 412, "{name}");
     }
-    // Names that differ in case or form only are different names.
+    // Names that differ only in case or normalization form are different names.
     let job = JobId::random();
     for name in ["a.zip", "A.zip", "\u{e9}", "e\u{301}"] {
         world.put(&ObjectKey::upload(job, name.parse().unwrap()), b"x").await.unwrap();
     }
     assert_eq!(world.keys(&ObjectKey::prefix(Role::Upload, job)).await.len(), 4);
-    // What XML cannot hold could not be listed; it is refused at once.
+    // A key that XML cannot represent could not be listed, so it is refused at once.
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn what_is_not_what_the_client_said_is_refused() {
     let request = put().content_length(3).checksum_sha256(digest).presigned(config()).await.unwrap();
     let answer = send(request.uri(), "PUT", &signed(&request), b"bar").await;
     assert_eq!(answer.status, 400, "another digest: {}", answer.head);
-    // A body that breaks off.
+    // A body that ends early.
     let request_of_ten = world.presigned(&key, 10).await;
     let rest = request_of_ten.uri().strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());
