@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the image `cadmill`, or with jars `cadmill:jvm`, with buildah, podman or docker,
-# whichever is there. Arguments: the directory of the binaries, the base image, and for
-# the second the directory that native-sys/java/build.sh made.
+# whichever is installed. Arguments: the directory of the binaries, the base image, and for
+# `cadmill:jvm` the directory that native-sys/java/build.sh made.
 #
-# IMAGE_TOOL names the tool, with flags of its own.
+# IMAGE_TOOL names the tool, with its flags.
 set -eu
 
 binaries=$1 base=$2 java=${3:-}
@@ -21,13 +21,13 @@ done
     exit 1
 }
 
-# A context of the named files, so that nothing else can get into the image.
+# The build context has only the needed files, so that no others can get into the image.
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 cp "$binaries"/cadmill{,-engine-host,-converter} "$here/Dockerfile" "$context/"
 
-# The jars, with the pins of all of them and of the libraries: those of others are the
-# ones of native-sys/java/SHA256SUMS. The paths in engines.toml are those in the image.
+# Copies the jars, with pins of all jars and libraries. Third-party ones must match
+# native-sys/java/SHA256SUMS. The paths in engines.toml become those in the image.
 take_jars() {
     [[ -f $java/stamp ]] || {
         echo "image: $java has no jars; run native-sys/java/build.sh first" >&2

@@ -1,11 +1,11 @@
-# Runs inside a container, by /bin/sh: converts, and leaves answers and digests in /results
-# for test_image.sh to judge. There is neither jq nor bash. The argument is the image's kind.
+# Runs inside a container with /bin/sh: converts, and writes results and digests to /results
+# for test_image.sh to check. The image has neither jq nor bash. The argument is the image's kind.
 set -u
 cd /tmp || exit 1
 java=/usr/local/lib/cadmill/java
 
 id -u >/results/user
-# What it may not look into it may not change either.
+# Directories that it may not read it may not change either.
 find / -xdev -user "$(id -u)" -not -path '/results*' >/results/owned 2>/dev/null
 touch /usr/local/bin/written 2>/results/read-only
 cadmill doctor --json >/results/doctor.json
@@ -24,7 +24,7 @@ done
 
 [ "$1" = jvm ] || exit 0
 (cd $java && sha256sum --quiet --check --strict SHA256SUMS) >/results/pins 2>&1
-# With `on` a JVM that cannot use the archive does not start. The class path is that of
+# With `on` a JVM that cannot use the archive does not start. The class path must be that of
 # converter/src/engine/jvm.rs.
 classes=$java/cadmill-bridge.jar
 for jar in $java/assimp/*.jar; do classes=$classes:$jar; done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs Python programs into a virtual environment of their own: those of the tests
-# into target/tools, or those that the first argument names into the second. Quick and
-# silent when they are there.
+# Installs Python programs into a separate virtual environment: those of the tests into
+# target/tools, or the requirements file in the first argument into the directory in the
+# second. Quick and silent if they are installed.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ wanted=$(sha256sum <"$requirements")
 [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && exit
 
 echo "setup: installing $(sed -n 's/==.*//p' "$requirements" | paste -sd' ') into $tools" >&2
-# An environment that was left half-made is of no use.
+# An incomplete environment cannot be used.
 rm -rf "$tools"
 python3 -m venv "$tools"
 "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"

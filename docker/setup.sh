@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the Debian packages named as arguments that are missing, and checks
-# for the tools that Debian is not asked for. Quick and silent when all is there.
+# Installs the missing Debian packages of those named as arguments, and checks for the tools
+# that do not come from Debian. Quick and silent if nothing is missing.
 set -eu
 
 missing=()
 for package in "$@"; do
-    # Any JDK will do; it need not be Debian's.
+    # Any JDK is sufficient; it need not be Debian's.
     if [[ $package == default-jdk-headless ]] && command -v javac >/dev/null; then continue; fi
     status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [[ $status == "install ok installed" ]] || missing+=("$package")

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # Builds both images, converts with them, and runs the attacks and the misbehaviours of the
-# end-to-end tests inside the one that has Java: not root, no capability, the engine's
+# end-to-end tests inside the one with Java: not root, no capability, the container engine's
 # default seccomp profile, a read-only root, no network. The tests are built on the host,
 # which has the same Debian, and mounted read-only at the same path.
 #
-# The base image is made here by mmdebstrap, so that nothing is fetched but Debian
-# packages. Needs root, podman, runc, buildah and mmdebstrap.
+# mmdebstrap makes the base image here, so that only Debian packages are fetched. Needs root, podman, runc, buildah and mmdebstrap.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 base=localhost/cadmill-base
 filters=${*:-attacks jvm::confined jvm::installation jvm::tiers}
-# One storage for all calls, apart from what the machine's user has.
+# One storage for all calls, separate from that of the machine's user.
 storage=(--root /var/tmp/cadmill-containers/root --runroot /var/tmp/cadmill-containers/run --storage-driver vfs)
 podman=(podman "${storage[@]}" --runtime runc --cgroup-manager cgroupfs --events-backend none)
 run=("${podman[@]}" run --rm --network none --read-only --cap-drop ALL
@@ -27,7 +26,7 @@ if ! "${podman[@]}" image exists "$base"; then
     mmdebstrap --variant=minbase bookworm - | "${podman[@]}" import - "$base" >/dev/null
 fi
 echo "test-containers: building the images (some minutes)" >&2
-# Packages that were installed once are taken from the storage.
+# Cached layers provide the packages that were installed before.
 export IMAGE_TOOL="buildah ${storage[*]}" BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
 docker/image.sh target/debug "$base" >/dev/null
 docker/image.sh target/debug "$base" target/java >/dev/null
@@ -45,16 +44,16 @@ attacked=("${run[@]}" --user 65534:65534 --entrypoint "$binary"
 # shellcheck disable=SC2086
 "${attacked[@]}" localhost/cadmill:jvm $filters --skip attacks::outside --skip attacks::peak \
     --show-output | tee "$told"
-# What the attacks take as seen from outside: from memory that is mounted for it, and from the
-# container's group; therefore one after the other.
+# Measures the storage and memory of the attacks from outside, by a tmpfs mounted for the test
+# and by the container's control group; therefore sequentially.
 if [[ $# -eq 0 ]]; then
     "${attacked[@]}" --tmpfs /memory/1200:rw,mode=1777,size=1200m --tmpfs /memory/104:rw,mode=1777,size=104m \
         --env CADMILL_TEST_MEMORY=/memory localhost/cadmill:jvm attacks::outside attacks::peak \
         --show-output --test-threads 1 | tee -a "$told"
 fi
 
-# A test that finds nothing to show here says so and passes: that is listed. None of those
-# that run the table of attacks may: each tells how many attacks it made.
+# A test that cannot run here prints `skipped` and passes; these are listed. The tests that run
+# the table of attacks must not be skipped: each prints the number of its attacks.
 grep -E '^skipped: ' "$told" | sort | uniq -c || true
 if [[ $# -eq 0 ]]; then
     made=$(grep -cE '^[a-z]+ (Confined|LandlockAbi2|Unconfined|WithoutLandlock) (Native|Java): [1-9][0-9]* attacks, 0 wrong$' "$told")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Converts with the images, and looks into them. Arguments: a directory with real files,
-# then the command that runs an image and all its flags. The user is the image's own.
+# Converts with the images, and inspects them. Arguments: a directory with real files, then
+# the command that runs an image, with all its flags. The user is that of the image.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,7 +20,7 @@ fail() {
     exit 1
 }
 
-# What the JSON of a conversion must say.
+# Fails unless the JSON of a conversion satisfies the filter.
 says() { jq -e "$3" "$results/$1/$2.json" >/dev/null || fail "$1" "$2 says $(jq -c .error "$results/$1/$2.json")"; }
 
 for kind in plain jvm; do

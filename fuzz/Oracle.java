@@ -7,14 +7,14 @@ import java.util.HexFormat;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 
-/** Lists archives as java.util.zip.ZipFile reads them: a path in, names and digests out. */
+/** Lists archives as java.util.zip.ZipFile reads them: reads paths, prints names and digests. */
 public final class Oracle {
     public static void main(String[] args) throws Exception {
         var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         var out = new java.io.PrintStream(System.out, true, StandardCharsets.UTF_8);
         String path;
         while ((path = in.readLine()) != null) {
-            // A tab between path and charset; each answer ends with an empty line.
+            // Path and charset are separated by a tab; each reply ends with an empty line.
             var fields = path.split("\t");
             var listing = new StringBuilder();
             try (var zip = new ZipFile(new java.io.File(fields[0]), Charset.forName(fields[1]))) {

@@ -1,24 +1,25 @@
-"""Has the readers of others confirm what the archive reader accepted.
+"""Checks with third-party readers the archives that the archive reader accepted.
 
 For each archive in RUN/accepted, `unzip`, `bsdtar`, Python's zipfile and Java's
-ZipFile must accept it too and give the same names and contents. Those that do
-not are moved to RUN/disagreed with the reason. Runs until RUN/done is there and
-nothing is left; fails if one disagreed or none was seen.
+ZipFile must accept it too and give the same names and contents. Archives with a
+disagreement are moved to RUN/disagreed with the reason. Runs until RUN/done exists
+and no archive is left; fails if one disagreed or none was seen.
 
-Allowed to differ, because the readers differ by design:
+Allowed differences, because the readers differ by design:
 
 - names without the UTF-8 flag that are not ASCII: each reader has its own
   encoding for them; contents are compared, names are not;
-- names are compared in NFC: ours are, others keep what they find;
-- `unzip` is told (`-V`) not to take `;1` at the end of a name for a version of VMS;
-- Debian's unzip 6.0 converts names with the UTF-8 flag that are said to be made
-  on DOS, as Java's are, and drops bytes of others: where a name is not ASCII it is
-  asked whether it can read the archive, with a warning if it must;
-- the same takes data descriptors for overlaps when an entry before had a Unicode
-  path field: it is not asked then;
-- Java takes names and comments that are not UTF-8 with another charset only,
-  which is given to it; the names then differ;
-- `-` with the mode of a pipe, as Info-ZIP makes it: bsdtar makes a pipe of it.
+- names are compared in NFC: our reader normalises them, others do not;
+- `unzip` runs with `-V`, so that it does not interpret `;1` at the end of a name
+  as a VMS version;
+- Debian's unzip 6.0 converts names with the UTF-8 flag that are marked as made
+  on DOS, as Java's are, and drops bytes of other names: if a name is not ASCII it
+  must only be able to read the archive, and may warn;
+- the same unzip reports data descriptors as overlaps if an earlier entry had a
+  Unicode path field: it is skipped then;
+- Java accepts names and comments that are not UTF-8 only with another charset,
+  which is passed to it; the names then differ;
+- `-` with the mode of a pipe, as Info-ZIP writes it: bsdtar makes a pipe of it.
 """
 
 import hashlib
@@ -80,7 +81,7 @@ def read_command(command, path):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         line = [part.format(path=path, directory=directory) for part in command]
         run = subprocess.run(line, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True)
-        # 1 of unzip is a warning, and enough for us to look at.
+        # Exit code 1 of unzip is a warning, and counts as a disagreement too.
         if run.returncode != 0:
             raise Disagreement(f"ends with {run.returncode}: {run.stderr + run.stdout}")
         found = []
@@ -97,7 +98,7 @@ def read_command(command, path):
 
 
 def with_parents(listing):
-    """The directories that files imply, too: extraction makes them."""
+    """Adds the parent directories of files: extraction creates them."""
     names = dict(listing)
     for name, _ in listing:
         parts = name.rstrip("/").split("/")
@@ -109,7 +110,7 @@ def with_parents(listing):
 def compare(ours, theirs, legacy, extracted):
     theirs = [(nfc(os.fsencode(name).decode("utf-8", "replace")), digest) for name, digest in theirs]
     if legacy:
-        # Only the digests; of directories there may be more or fewer.
+        # Compares digests only; the number of directories may differ.
         empty = sha256(b"")
         ours, theirs = ([d for _, d in side if d != empty] for side in (ours, theirs))
         same = sorted(ours) == sorted(theirs)

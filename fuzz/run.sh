@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes the archive reader for FUZZ_SECONDS on one core, while the readers of
-# others confirm what it accepts. Fails on a crash, a disagreement, or when
-# nothing was accepted. Writes to the directory that is its first argument.
+# Fuzzes the archive reader for FUZZ_SECONDS on one core, while third-party readers check the
+# archives that it accepts. Fails on a crash, on a disagreement, or if nothing was accepted.
+# Writes to the directory in the first argument.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -10,8 +10,8 @@ seconds=${FUZZ_SECONDS:-1800}
 target=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$out"/{corpus,accepted,disagreed,crashes}
 
-# libFuzzer's instrumentation; what cargo-fuzz would pass, without a sanitizer:
-# the reader has no unsafe code of its own.
+# libFuzzer's instrumentation: the flags of cargo-fuzz, without a sanitizer, because the reader
+# has no unsafe code.
 passes="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 passes+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 passes+=" -Cllvm-args=-sanitizer-coverage-pc-table"

@@ -1,9 +1,9 @@
-//! The archive reader on bytes of any kind.
+//! The archive reader on arbitrary bytes.
 //!
-//! - It does not panic, and keeps what its types promise.
+//! - It does not panic, and keeps the invariants of its types.
 //! - Fed byte by byte it gives the same verdict and the same content.
-//! - What it accepts is put into the directory that `CADMILL_FUZZ_ACCEPTED` names,
-//!   with names and digests, for the readers of others to confirm: `fuzz/oracle.py`.
+//! - Accepted archives are written to the directory that `CADMILL_FUZZ_ACCEPTED` names, with
+//!   names and digests, for third-party readers to check: `fuzz/oracle.py`.
 
 #![no_main]
 
@@ -44,8 +44,8 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     if dice.below(16) == 0 { fuzzer_mutate(data, bytes.len(), max_size) } else { bytes.len() }
 });
 
-/// The code of a refusal. What is wrong with content in two ways may be told in
-/// either: it depends on how far the inflater got.
+/// The code of a refusal. Content with two defects may be reported with either code, depending
+/// on how far the inflater got.
 fn verdict(failure: &Failure) -> FailureCode {
     match failure.code {
         FailureCode::ArchiveDamagedData | FailureCode::ArchiveCrc => FailureCode::ArchiveSizeMismatch,
@@ -53,8 +53,8 @@ fn verdict(failure: &Failure) -> FailureCode {
     }
 }
 
-/// The generated archives, into the directory that `CADMILL_FUZZ_CORPUS` names:
-/// what the fuzzer starts from.
+/// Writes the generated archives, the initial corpus of the fuzzer, to the directory that
+/// `CADMILL_FUZZ_CORPUS` names.
 fn write_corpus() {
     let Some(directory) = std::env::var_os("CADMILL_FUZZ_CORPUS").map(PathBuf::from) else { return };
     for (n, case) in cadmill_fuzz::fixtures::cases().iter().enumerate() {
@@ -65,7 +65,7 @@ fn write_corpus() {
     }
 }
 
-/// The readers of others take their time: no more than they can confirm is kept.
+/// Third-party readers are slow: at most as many archives are kept as they can check.
 const INTERVAL: Duration = Duration::from_millis(40);
 
 struct Kept {
@@ -93,7 +93,7 @@ fn keep(data: &[u8], entries: &[(String, Vec<u8>)]) {
     let listing: Vec<_> = entries.iter().map(|(name, content)| (name, hex(content))).collect();
     let listing = serde_json::to_string(&listing).expect("text");
     let path = |suffix: &str| directory.join(format!("{name}.{suffix}"));
-    // The listing last and at once: what has one is whole.
+    // The listing is renamed into place last: an archive with a listing is complete.
     std::fs::write(path("zip"), data)
         .and_then(|()| std::fs::write(path("part"), listing))
         .and_then(|()| std::fs::rename(path("part"), path("json")))

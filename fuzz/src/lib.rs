@@ -1,4 +1,4 @@
-//! The archive reader by itself, under the limits of a fuzzer, and its mutator.
+//! The archive reader alone, with limits for fuzzing, and the mutator.
 
 #[path = "../../tests/fixtures/archives/mod.rs"]
 pub mod fixtures;
@@ -9,7 +9,7 @@ use cadmill_archive::{Decoder, Entry, CentralDirectoryReader, Plan, Step};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::ArchiveLimits;
 
-/// Small, for speed.
+/// Small limits, for speed.
 pub fn limits() -> ArchiveLimits {
     ArchiveLimits {
         entries: 64,
@@ -19,7 +19,7 @@ pub fn limits() -> ArchiveLimits {
     }
 }
 
-/// Name and content of every entry; `piece` bytes at a time, in and out.
+/// Returns name and content of every entry; reads and writes `piece` bytes at a time.
 pub fn read(bytes: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut opening = CentralDirectoryReader::new(bytes.len() as u64, &limits())?;
     while let Some(wanted) = opening.wants() {
@@ -31,7 +31,7 @@ pub fn read(bytes: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, Failur
     plan.entries().iter().map(|e| Ok((e.name().to_owned(), content(bytes, e, piece)?))).collect()
 }
 
-/// What a plan promises.
+/// Checks the guarantees of a plan.
 fn judge_plan(plan: &Plan) {
     let mut at = 0;
     for entry in plan.entries() {

@@ -1,10 +1,10 @@
-//! Mutation of archives by their structure: bytes are taken for an archive, one
-//! or more of its records are changed, and it is written again with offsets and
-//! lengths that fit. So most of what is tried gets past the first check.
+//! Structure-aware mutation of archives: parses bytes as an archive, changes one or more of its
+//! records, and writes it again with matching offsets and lengths. So most inputs get past the
+//! first check.
 
 use crate::fixtures::{Header, Member, Zip, Zip64, deflate, extra, unicode_path, zip64};
 
-/// Numbers from a seed (xorshift64*): the same seed, the same mutation.
+/// Random numbers from a seed (xorshift64*): the same seed gives the same mutation.
 pub struct Dice(u64);
 
 impl Dice {
@@ -24,7 +24,7 @@ impl Dice {
     }
 }
 
-/// Takes bytes for an archive, as an easy-going reader would.
+/// Parses bytes as an archive, as a lenient reader would.
 pub fn parse(bytes: &[u8]) -> Option<Zip> {
     let end = bytes.windows(4).rposition(|w| w == b"PK\x05\x06")?;
     let mut at = u32_at(bytes, end + 16)? as usize;
@@ -215,7 +215,7 @@ fn mutate_member(member: &mut Member, dice: &mut Dice) {
             let mut changed = member.central.clone();
             mutate_header(&mut changed, dice);
             let central = std::mem::replace(&mut member.central, changed.clone());
-            // What differed before differs still: the sizes of what is streamed.
+            // A difference between the headers is kept: the sizes of a streamed entry.
             let sizes = (member.local.crc, member.local.packed, member.local.expanded);
             member.local = changed;
             if sizes != (central.crc, central.packed, central.expanded) {

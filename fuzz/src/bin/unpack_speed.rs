@@ -1,6 +1,6 @@
-//! The decoder against a bare loop of inflate and CRC-32 over the same bytes, on
-//! one core: alternating rounds, and the ratio of the medians. Build without the
-//! fuzzer's instrumentation: `cargo run --release --bin unpack-speed`.
+//! Compares the decoder with a bare loop of inflate and CRC-32 over the same bytes, on one core:
+//! alternating rounds, and the ratio of the medians. Build it without the fuzzer's
+//! instrumentation: `cargo run --release --bin unpack-speed`.
 
 use cadmill_archive::{Decoder, CentralDirectoryReader, Step};
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const CHUNK: usize = 128 << 10;
 const ROUNDS: usize = 15;
 
-/// Vertices as text, which deflate to about a third.
+/// Vertices as text, which deflates to about a third.
 fn text(bytes: usize) -> Vec<u8> {
     let mut state = 1u64;
     let mut text = Vec::with_capacity(bytes + 64);

@@ -36,7 +36,9 @@ impl Mode {
         };
         match self {
             Self::Confined | Self::LandlockAbi2 => confined,
-            Self::Unconfined if route == Route::Java => attack.unconfined_in_java.unwrap_or(attack.unconfined),
+            Self::Unconfined if route == Route::Java => {
+                attack.unconfined_in_java.unwrap_or(attack.unconfined)
+            }
             Self::Unconfined => attack.unconfined,
             Self::WithoutLandlock => attack.without_landlock.unwrap_or(confined),
         }
