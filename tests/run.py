@@ -94,7 +94,7 @@ def main():
         starter.join()
     for program in found:
         if program[0] in ALONE:
-            run(*program, 2 * processors, results)
+            run(*program, processors + 1, results)
     if lint:
         failed = lint.wait() != 0
         told.seek(0)

@@ -212,7 +212,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "CADMILL_SERVER",
     // Read by tests.
     "CADMILL_FAILPOINT*",
-    "CADMILL_MOTO_SERVER",
+    "CADMILL_TEST_MEMORY",
     // Set by the build; cargo passes them to the programs that it runs.
     "CADMILL_REVISION",
     "CADMILL_TARGET",

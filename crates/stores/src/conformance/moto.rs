@@ -48,7 +48,7 @@ impl Moto {
     pub async fn start() -> Self {
         let program = program();
         let started = Command::new(&program)
-            .args(["-H", "127.0.0.1", "-p", "0"])
+            .args(["-c", include_str!("moto_server.py"), "-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -172,8 +172,5 @@ pub fn keys() -> StaticCredentials {
 }
 
 fn program() -> PathBuf {
-    match std::env::var_os("CADMILL_MOTO_SERVER") {
-        Some(path) => path.into(),
-        None => concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/moto_server").into(),
-    }
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/python3").into()
 }

@@ -80,7 +80,7 @@ async fn world() -> World {
     world.use_double();
     for (variable, value) in [
         ("CADMILL_LIMITS_MEMORY", "128M"),
-        ("CADMILL_LIMITS_TIMEOUT", "2s"),
+        ("CADMILL_LIMITS_TIMEOUT", "6s"),
         ("CADMILL_LIMITS_MAX_OUTPUT", "16M"),
         ("CADMILL_LIMITS_MAX_ENTRIES", "100"),
         ("CADMILL_LIMITS_MAX_EXPANDED", "96M"),
