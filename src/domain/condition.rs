@@ -416,6 +416,9 @@ impl Parser<'_> {
         self.at += 1;
         while self.take_sign(&["."]) {
             match self.peek() {
+                Some(Token::Word(word)) if KEYWORDS.contains(&word.to_ascii_lowercase().as_str()) => {
+                    return Err(self.unexpected("a name"));
+                }
                 Some(Token::Name | Token::Word(_)) => self.at += 1,
                 _ => return Err(self.unexpected("a name")),
             }

@@ -28,6 +28,8 @@ fn what_reaches_further_is_refused() {
     for text in [
         "",
         "a =",
+        "t. select",
+        "t.SELECT = 1",
         "load_extension('x') = 1",
         "ogr_geocode('Seoul') is not null",
         "OGR_GEOCODE_REVERSE(1, 2, 'x') = 1",

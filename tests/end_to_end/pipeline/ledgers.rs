@@ -52,6 +52,10 @@ async fn killed_after(moment: Duration) -> Seen {
     let (job, _) = world.completed(id).await;
     world.queue_is_empty().await;
     world.workspace_is_empty().await;
+    // If the first worker had ended the job, the second may still be starting.
+    while world.said("\"ready\"") < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(second.terminate(), Some(0));
 
     let last = audit(&world, LedgerId::of_attempt(id, job.attempt), &key).expect("a ledger");
