@@ -117,6 +117,10 @@ const KEYWORDS: &[&str] = &[
     "with",
 ];
 
+fn is_keyword(word: &str) -> bool {
+    KEYWORDS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
+}
+
 /// Maximum nesting of parentheses, functions and signs.
 pub const MAX_DEPTH: usize = 32;
 
@@ -399,7 +403,7 @@ impl Parser<'_> {
                 if word == "cast" {
                     return self.cast();
                 }
-                if KEYWORDS.contains(&word.as_str()) {
+                if is_keyword(&word) {
                     return Err(self.unexpected("a value"));
                 }
                 if self.tokens.get(self.at + 1) == Some(&Token::Sign("(")) {
@@ -416,7 +420,7 @@ impl Parser<'_> {
         self.at += 1;
         while self.take_sign(&["."]) {
             match self.peek() {
-                Some(Token::Word(word)) if KEYWORDS.contains(&word.to_ascii_lowercase().as_str()) => {
+                Some(Token::Word(word)) if is_keyword(word) => {
                     return Err(self.unexpected("a name"));
                 }
                 Some(Token::Name | Token::Word(_)) => self.at += 1,

@@ -37,7 +37,7 @@ const SMALL: u64 = CAP + SLACK + 24 * MIB;
 
 /// The directory where a container has tmpfs mounts for these tests: one per size, named after its
 /// MiB. The tests cannot mount inside a container.
-pub(super) const MOUNTED: &str = "CADMILL_TEST_MEMORY";
+const MOUNTED: &str = "CADMILL_TEST_MEMORY";
 
 /// A tmpfs of a given size, used only by the commands of one test.
 struct Memory {
@@ -75,7 +75,7 @@ impl Memory {
     }
 }
 
-fn mounted() -> Option<PathBuf> {
+pub(super) fn mounted() -> Option<PathBuf> {
     std::env::var_os(MOUNTED).map(PathBuf::from)
 }
 

@@ -58,7 +58,7 @@ fn beside_a_neighbour(attack: impl FnOnce() -> Output) -> Output {
 }
 
 fn is_in_container() -> bool {
-    std::env::var_os(super::outside::MOUNTED).is_some()
+    super::outside::mounted().is_some()
 }
 
 /// The peak memory sampled in the container's group while a command runs, and its outcome.

@@ -53,9 +53,7 @@ async fn killed_after(moment: Duration) -> Seen {
     world.queue_is_empty().await;
     world.workspace_is_empty().await;
     // If the first worker had ended the job, the second may still be starting.
-    while world.said("\"ready\"") < 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    world.wait_until_said_times("\"ready\"", 2).await;
     assert_eq!(second.terminate(), Some(0));
 
     let last = audit(&world, LedgerId::of_attempt(id, job.attempt), &key).expect("a ledger");

@@ -335,9 +335,14 @@ impl World {
 
     /// Waits until a worker has logged this text.
     pub(crate) async fn wait_until_said(&self, text: &str) {
+        self.wait_until_said_times(text, 1).await;
+    }
+
+    /// Waits until workers have logged this text so many times.
+    pub(crate) async fn wait_until_said_times(&self, text: &str, times: usize) {
         let since = Instant::now();
-        while self.said(text) == 0 {
-            assert!(since.elapsed() < PATIENCE, "nobody said {text:?}\n{}", self.logs());
+        while self.said(text) < times {
+            assert!(since.elapsed() < PATIENCE, "{text:?} was not logged {times} times\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
