@@ -8,6 +8,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release/cadmill
 REAL := tests/fixtures/real
+# Lints what cargo compiles, while it is compiled.
+LINT := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/clippy_rustc.sh"
 CARGO_DENY_VERSION := 0.20.2
 BASE ?= debian:bookworm-slim
 
@@ -48,12 +50,12 @@ demo: setup-build ## Serve, submit real files, and say where the results lie
 test: setup ## Check the format, lint, and run every test
 	$(CARGO) fmt --all --check
 	@# Programs without engines in Java, which are refused by them.
-	CARGO="$(CARGO)" tests/without_jvm.sh
+	$(LINT) CARGO="$(CARGO)" tests/without_jvm.sh
 	@# The end-to-end tests start every program; cargo builds one of them for itself.
-	$(CARGO) build --workspace --bins --tests --locked
+	$(LINT) $(CARGO) build --workspace --bins --tests --examples --locked
 	@# Not part of the workspace; it is compiled with what the tests are compiled with.
 	$(CARGO) build --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --locked
-	CARGO="$(CARGO)" tests/run.py --lint
+	$(LINT) CARGO="$(CARGO)" tests/run.py
 	if rustup toolchain list 2>/dev/null | grep nightly >/dev/null; then FUZZ_SECONDS=30 fuzz/run.sh; fi
 
 test-containers: setup ## Build the images, convert in them, and attack the engine process there, without privileges

@@ -5,10 +5,7 @@
 timeout, an engine. Here they run beside one another, each in the directory of its package as
 cargo runs it. The programs that measure what the whole machine does run alone.
 
-With --lint, clippy checks the workspace meanwhile, at the lowest priority: half of the time of the
-end-to-end tests is waiting.
-
-    tests/run.py [--lint] [FILTER...]
+    tests/run.py [FILTER...]
 """
 
 import json
@@ -16,24 +13,24 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# The end-to-end tests attack engines and enforce caps. They spend half of their time waiting:
-# for leases, timeouts and deletions.
+# The end-to-end tests attack engines and enforce caps.
 ALONE = ("end_to_end",)
+# Those of them that wait, for leases, timeouts and deletions, and hardly compute. These run beside
+# everything else.
+WAITING = ("pipeline::clock",)
+WAITING_AT_ONCE = 3
 # Tests that measure what an engine holds at any moment, or fill a control group: these run when
 # nothing else does, one after the other.
 QUIET = ("attacks::outside", "attacks::peak", "the_kernel_takes")
 SLOWEST = 20
 
-LINT = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]
-
 cargo = os.environ.get("CARGO", "cargo")
-with_lint = "--lint" in sys.argv[1:]
-filters = [argument for argument in sys.argv[1:] if argument != "--lint"]
+filters = sys.argv[1:]
 print_lock = threading.Lock()
 
 
@@ -72,41 +69,32 @@ def run(name, executable, place, threads, results, chosen=()):
         results["failed"].append(name)
 
 
+def skipping(patterns):
+    return [word for pattern in patterns for word in ("--skip", pattern)]
+
+
 def main():
     processors = os.cpu_count() or 1
     found = sorted(programs())
     results = {"times": [], "failed": []}
-    told = tempfile.TemporaryFile("w+")
-    lint = None
-    if with_lint:
-        lint = subprocess.Popen(["nice", "-n", "19", cargo, *LINT], stdout=told, stderr=subprocess.STDOUT)
     beside = [program for program in found if program[0] not in ALONE]
-    # These mostly wait.
-    waiting = [threading.Thread(target=run, args=(*program, processors, results)) for program in beside]
-    gate = threading.Semaphore(processors)
-
-    def gated(thread):
-        with gate:
-            thread.start()
-            thread.join()
-
-    starters = [threading.Thread(target=gated, args=(thread,)) for thread in waiting]
-    for starter in starters:
-        starter.start()
-    for starter in starters:
-        starter.join()
-    for program in found:
-        if program[0] in ALONE:
-            skipped = [word for pattern in QUIET for word in ("--skip", pattern)]
-            run(*program, processors + 1, results, () if filters else skipped)
-    if lint:
-        failed = lint.wait() != 0
-        told.seek(0)
-        print(f"\n     Running {' '.join([cargo, *LINT])}\n{told.read()}", flush=True)
-        if failed:
-            results["failed"].append("lint")
-    for program in found:
-        if program[0] in ALONE and not filters:
+    alone = [program for program in found if program[0] in ALONE]
+    waiting = []
+    if not filters:
+        waiting = [
+            threading.Thread(target=run, args=(*program, WAITING_AT_ONCE, results, WAITING)) for program in alone
+        ]
+    for thread in waiting:
+        thread.start()
+    with ThreadPoolExecutor(processors) as pool:
+        for program in beside:
+            pool.submit(run, *program, processors, results)
+    for program in alone:
+        run(*program, processors + 1, results, () if filters else skipping(WAITING + QUIET))
+    for thread in waiting:
+        thread.join()
+    for program in alone:
+        if not filters:
             run(*program, 1, results, QUIET)
     if not filters:
         documents = subprocess.run([cargo, "test", "--workspace", "--doc", "--locked"])
