@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const KILLS: u32 = 20;
 const AT_ONCE: u32 = 4;
 
+/// The size of the job: conversion takes most of the attempt.
+const VERTICES: u32 = 100_000;
+
 /// What a reviewer sees after a kill.
 #[derive(Debug, Default)]
 struct Seen {
@@ -31,7 +34,7 @@ fn audit(world: &World, id: LedgerId, key: &PublicKey) -> Option<(Audit, Vec<u8>
 async fn undisturbed() -> Duration {
     let world = World::new().await;
     let _worker = world.worker("undisturbed", None);
-    let id = world.submit(&large_archive(200_000), "dxf").await;
+    let id = world.submit(&large_archive(VERTICES), "dxf").await;
     world.wait(id, "claimed", |job| job.state != State::Pending).await;
     let since = Instant::now();
     world.completed(id).await;
@@ -44,7 +47,7 @@ async fn killed_after(moment: Duration) -> Seen {
     let world = World::new().await;
     let key = world.sign();
     let first = world.worker("first", None);
-    let id = world.submit(&large_archive(200_000), "dxf").await;
+    let id = world.submit(&large_archive(VERTICES), "dxf").await;
     world.wait(id, "claimed", |job| job.state != State::Pending).await;
     tokio::time::sleep(moment).await;
     first.kill();

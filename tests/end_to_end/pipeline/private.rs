@@ -20,7 +20,7 @@ async fn nobody_else_sees_it_and_it_dies_with_the_worker() {
         return;
     }
     let world = World::with_private_workspaces().await;
-    let id = world.submit(&large_archive(500_000), "dxf").await;
+    let id = world.submit(&large_archive(50_000), "dxf").await;
     let first = world.worker("first", Some("converting"));
     first.stopped().await;
 
