@@ -283,7 +283,9 @@ fn signal(child: &std::process::Child, signal: rustix::process::Signal) {
 #[test]
 fn cancelling_ends_in_a_dead_process_and_an_empty_place() {
     use rustix::process::Signal;
-    for (behaviour, with) in [("loop", Signal::INT), ("stubborn", Signal::TERM)] {
+    for (behaviour, with) in
+        [("loop", Signal::INT), ("stubborn", Signal::TERM), ("fill-commands", Signal::INT)]
+    {
         let bench = Bench::new();
         let (child, host) = start(&bench, behaviour);
         signal(&child, with);

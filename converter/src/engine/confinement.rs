@@ -108,6 +108,8 @@ pub struct Limits {
     /// `RLIMIT_NPROC`, threads and processes of the user; set only if the process has its own user
     /// id.
     pub processes: Option<u64>,
+    /// `RLIMIT_SIGPENDING`, queued signals.
+    pub signals: Option<u64>,
 }
 
 /// The confinement of one engine process.
@@ -141,7 +143,7 @@ impl InForce {
         let limited = limits.core_bytes == Some(0)
             && [limits.data_bytes, limits.address_bytes, limits.file_bytes]
                 .iter()
-                .chain(&[limits.stack_bytes, limits.descriptors])
+                .chain(&[limits.stack_bytes, limits.descriptors, limits.signals])
                 .all(Option::is_some);
         if self.seccomp.is_none() || !self.no_new_privs || self.dumpable || !limited {
             Level::None
@@ -182,6 +184,7 @@ mod tests {
                 stack_bytes: some,
                 descriptors: some,
                 processes: some,
+                signals: some,
             },
             capabilities: 0,
             network_namespace: true,

@@ -6,7 +6,7 @@ use crate::engine::sandbox::syscalls;
 use crate::engine::supervisor::{Cap, Outcome, clean};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::millis;
-use cadmill_core::domain::limits::{Caps, display_size};
+use cadmill_core::domain::limits::{Caps, MAX_WRITTEN_DEPTH, display_size};
 
 /// The failure that an outcome stands for, if any.
 pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> {
@@ -110,9 +110,13 @@ pub(crate) fn cap_failure(cap: Cap) -> Failure {
             bytes(FailureCode::LimitOutput, "the engine hit the output cap", limit, observed)
         }
         Cap::Files { limit, observed } => {
-            let text = format!(
-                "the engine wrote too many files, too deeply nested, or with names that are too long: the cap is {limit} files, {observed} were seen"
-            );
+            let text = if observed > limit {
+                format!("the engine wrote too many files: the cap is {limit}, {observed} were seen")
+            } else {
+                format!(
+                    "the engine wrote files that are too deeply nested ({MAX_WRITTEN_DEPTH} directories at most), or whose paths are too long or cannot be read"
+                )
+            };
             Failure::new(FailureCode::LimitFiles, text)
                 .with("limit_files", limit)
                 .with("observed_files", observed)

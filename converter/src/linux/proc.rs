@@ -79,6 +79,13 @@ fn is_ending(status: &str, stat: &str) -> bool {
     pending || flags.and_then(|flags| flags.parse::<u64>().ok()).is_none_or(|flags| flags & EXITING != 0)
 }
 
+/// The threads of a process; none if it is gone.
+pub(crate) fn threads(pid: Pid) -> impl Iterator<Item = Pid> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    let numbers = threads.into_iter().flatten().flatten();
+    numbers.filter_map(|thread| Pid::from_raw(thread.file_name().to_str()?.parse().ok()?))
+}
+
 /// The current memory usage, from an open `/proc/PID/status`.
 pub fn memory_of(status: &File) -> Memory {
     status_text(status).map_or_else(|_| Memory::default(), |text| parse(&text))

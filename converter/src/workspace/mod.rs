@@ -302,9 +302,15 @@ impl Workspace {
     /// Records what an engine made, once it is dead.
     ///
     /// # Errors
-    /// `infra.io`, `infra.audit`; `limit.files` when there are more files than a ledger can record.
+    /// `infra.io`, `infra.audit`; `limit.files` when there are more files than a ledger can record;
+    /// `engine.misbehaved` when its directories are gone.
     pub(crate) fn scan(&self) -> Result<(), Failure> {
         for (name, role) in [(OUTPUT, FileRole::Output), (SCRATCH, FileRole::Temporary)] {
+            // Without Landlock an engine can move them.
+            if folder::open_directory(&self.root, name).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+                let text = "the engine moved its directories to another place, where its files may be left";
+                return Err(Failure::new(FailureCode::EngineMisbehaved, text));
+            }
             self.folder(name, role)?
                 .scan()
                 .map_err(|e| Failure::io("looking for what the engine made", &e))?;

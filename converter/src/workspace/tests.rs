@@ -79,6 +79,19 @@ fn make_a_mess(workspace: &Workspace) {
 }
 
 #[test]
+fn an_engine_that_moves_its_directories_is_to_blame() {
+    let bench = Bench::new();
+    let ledger = bench.open();
+    let workspace = bench.at.create_recorded(Arc::clone(&ledger)).unwrap();
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::fs::rename(workspace.output(), elsewhere.path().join("moved")).unwrap();
+    let failure = workspace.scan().unwrap_err();
+    assert_eq!(failure.code.as_str(), "engine.misbehaved", "{failure:?}");
+    workspace.remove().unwrap();
+    assert_eq!(bench.left(), 0);
+}
+
+#[test]
 fn whatever_an_engine_leaves_is_destroyed_and_told() {
     let bench = Bench::new();
     let ledger = bench.open();

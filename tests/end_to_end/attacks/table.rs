@@ -184,6 +184,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("processes", "vfork_raw", Nothing, Violation("vfork"), Works),
     attack("processes", "clone_raw", Nothing, Violation("clone"), Works),
     attack("processes", "clone_thread_with_namespace", Nothing, Violation("clone"), WorksOrKernelRefuses),
+    attack("processes", "clone_with_own_descriptors", Nothing, Violation("clone"), Works),
     attack("processes", "clone3_raw", Nothing, Refused("Function not implemented"), WorksOrKernelRefuses),
     attack("processes", "exec_shell", Effect, Violation("execve"), Works),
     attack("processes", "exec_descriptor", Effect, Violation("execveat"), Works),
@@ -232,6 +233,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "descriptor_bomb", Nothing, Refused("Too many open files"), Works),
     // From here on the supervisor ends the attacks, whatever the host is. The same libraries work
     // if they stay moderate, or if the cap is higher.
+    attack("resources", "queued_signals", Nothing, Refused("Resource temporarily unavailable"), Works),
     attack("resources", "thread_bomb", Nothing, Failure(16, "limit.threads"), Failure(16, "limit.threads")),
     attack("resources", "file_bomb", Nothing, FILES, FILES),
     attack("resources", "deep_bomb", Nothing, FILES, FILES),
@@ -303,6 +305,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("storage", "many_writers", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "many_writers", Text("20"), Works, Works),
     attack("storage", "shuffled", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "crowd_fills", Text("400"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "crowd_fills", Text("40"), Works, Works),
+    attack("storage", "crowd_makes_directories", Text("20000"), FILES, FILES).flags(SMALL_OUTPUT),
     attack("storage", "shuffled", Text("20"), Works, Works),
     // Removed files are moved aside; unconfined, they are unlinked and only open.
     attack("storage", "cut_off", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),

@@ -44,6 +44,11 @@ const STACK_BYTES: u64 = 8 << 20;
 /// Open descriptors: the usual limit, which libraries can handle.
 const DESCRIPTORS: u64 = 1024;
 
+/// Queued signals. The kernel counts them by user, and an engine that queued as many as a user may
+/// have would leave none to others. Libraries queue none; a signal that cannot be queued is still
+/// delivered if it is one of the first 31.
+const SIGNALS: u64 = 64;
+
 /// How much the engine's niceness exceeds its supervisor's. The supervisor ends an engine that
 /// exceeds a cap, so it must be scheduled at once beside any number of the engine's threads.
 const NICER: i32 = 5;
@@ -66,6 +71,7 @@ pub fn apply(request: &EngineRequest, alone: bool) -> io::Result<()> {
         (Resource::Core, 0),
         (Resource::Stack, STACK_BYTES),
         (Resource::Nofile, DESCRIPTORS),
+        (Resource::Sigpending, SIGNALS),
     ];
     let processes = alone.then_some((Resource::Nproc, PROCESSES));
     for (resource, value) in limits.into_iter().chain(processes) {
@@ -129,5 +135,6 @@ pub fn in_force() -> Limits {
         stack_bytes: maximum(Resource::Stack),
         descriptors: maximum(Resource::Nofile),
         processes: maximum(Resource::Nproc),
+        signals: maximum(Resource::Sigpending),
     }
 }

@@ -8,16 +8,21 @@
 use crate::engine::frame;
 use crate::engine::protocol::Command;
 use crate::engine::sandbox::environment::KEPT;
+use crate::linux::proc;
 use crate::linux::reap::{Reaped, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, Instant};
+
+/// How long the threads of a process may take to stop.
+const STOPPING: Duration = Duration::from_millis(20);
 
 /// A host that is running, or dead and not yet reaped. Dropping it kills and reaps the process.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(super) struct Process {
     commands: ChildStdin,
     messages: Option<std::process::ChildStdout>,
     noise: Option<std::process::ChildStderr>,
+    /// The processors of the thread that samples, before it kept to one.
+    processors: Option<CpuSet>,
     reaped: bool,
 }
 
@@ -72,9 +79,11 @@ impl Process {
             commands,
             messages: Some(messages),
             noise: Some(noise),
+            processors: None,
             reaped: false,
         };
         // The loop reads what is available and never blocks on one pipe.
+        rustix::io::ioctl_fionbio(&process.commands, true)?;
         if let (Some(messages), Some(noise)) = (&process.messages, &process.noise) {
             rustix::io::ioctl_fionbio(messages, true)?;
             rustix::io::ioctl_fionbio(noise, true)?;
@@ -96,8 +105,11 @@ impl Process {
         self.started
     }
 
-    /// Sends a command. The first frame fits the empty pipe, so this does not block; later frames
-    /// are a few bytes.
+    /// Sends a command. It fits an empty pipe.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the process does not read its commands, or has filled the pipe itself:
+    /// `/proc/self/fd` lets it open the other end.
     pub(super) fn send(&mut self, command: &Command) -> io::Result<()> {
         match frame::send(&mut self.commands, command) {
             // A host that died before it read the command is classified by its exit.
@@ -155,9 +167,17 @@ impl Process {
         self.signal_group(Signal::KILL)
     }
 
-    /// Stops the group for a moment, so that it starts nothing new. [`Process::go_on`] must follow.
+    /// Stops the group for a moment, so that it changes nothing, and waits until all threads have
+    /// stopped: until then they could move what is being counted. A thread in a system call that
+    /// cannot be interrupted stops later. [`Process::go_on`] must follow.
     pub(super) fn stop_group(&self) -> io::Result<()> {
-        self.signal_group(Signal::STOP)
+        self.signal_group(Signal::STOP)?;
+        let until = Instant::now() + STOPPING;
+        let stopped = || waitid(WaitId::Pid(self.pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+        while Instant::now() < until && matches!(stopped(), Ok(None) | Err(Errno::INTR)) {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        Ok(())
     }
 
     /// Lets a stopped group continue.
@@ -165,15 +185,45 @@ impl Process {
         self.signal_group(Signal::CONT)
     }
 
-    /// Lowers the priority of the group below everything else. When the engine is near a cap that
-    /// is enforced by sampling, it must not take the processor from the thread that samples.
+    /// Leaves the last processor to the calling thread, which samples, and to others that do: moves
+    /// every thread of the process to the other processors, if there are several. Threads that
+    /// these create stay there as well.
+    ///
+    /// Priorities do not do that: beside hundreds of runnable threads Linux 6.18 lets a thread of
+    /// niceness 0 wait for 100 ms, and even longer if the others are nicer.
     ///
     /// A worker that runs as root without `CAP_SYS_NICE` may not do that to an engine with another
-    /// user id: the group then keeps the niceness that it gave itself.
-    pub(super) fn hold_back(&self) {
-        /// The largest value that setpriority(2) accepts.
-        const NICEST: i32 = 19;
-        let _ = rustix::process::setpriority_pgrp(Some(self.pid), NICEST);
+    /// user id, which then keeps its processors.
+    pub(super) fn hold_back(&mut self) {
+        let Some(ours) = self.processors.or_else(|| sched_getaffinity(None).ok()) else { return };
+        let (Some(last), 2..) = ((0..CpuSet::MAX_CPU).rfind(|&n| ours.is_set(n)), ours.count()) else {
+            return;
+        };
+        let (mut its, mut mine) = (ours, CpuSet::new());
+        its.unset(last);
+        mine.set(last);
+        if self.processors.is_none() && sched_setaffinity(None, &mine).is_ok() {
+            self.processors = Some(ours);
+        }
+        // A thread that was not moved yet may create others meanwhile.
+        for _ in 0..3 {
+            let mut moved = false;
+            for thread in proc::threads(self.pid) {
+                if sched_getaffinity(Some(thread)).is_ok_and(|now| now != its) {
+                    moved |= sched_setaffinity(Some(thread), &its).is_ok();
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    /// Gives the calling thread its processors back.
+    fn spread_out(&mut self) {
+        if let Some(ours) = self.processors.take() {
+            let _ = sched_setaffinity(None, &ours);
+        }
     }
 
     fn signal_group(&self, signal: Signal) -> io::Result<()> {
@@ -187,6 +237,7 @@ impl Process {
 
     /// Removes the dead process from the process table.
     pub(super) fn reap(&mut self) -> io::Result<Reaped> {
+        self.spread_out();
         let remains = reap(self.pid)?;
         self.reaped = true;
         Ok(remains)
@@ -195,6 +246,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.spread_out();
         if !self.reaped {
             let _ = self.kill_group();
             let _ = reap(self.pid);

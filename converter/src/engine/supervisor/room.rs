@@ -15,19 +15,28 @@ use cadmill_core::domain::limits::{MAX_WRITTEN_DEPTH, MAX_WRITTEN_FILES};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a process can write to memory, and how many files it can create, in a second on fast
 /// machines.
-const BYTES_PER_SECOND: u64 = 4 << 30;
+const BYTES_PER_SECOND: u64 = 8 << 30;
 const ENTRIES_PER_SECOND: u64 = 500_000;
 
 /// The shortest and the longest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// Bytes left below which the process gets the lowest priority.
-const LITTLE: u64 = 128 << 20;
+/// How long a walk is spared while much is left, or the file system does not change: what can be
+/// written meanwhile is less than [`LITTLE`]; and otherwise.
+const RECENT: Duration = Duration::from_millis(100);
+const JUST: Duration = Duration::from_millis(40);
+
+/// Number of threads above which a process is stopped during each walk.
+const CROWD: u64 = 4;
+
+/// Bytes and files left below which little is left.
+const LITTLE: u64 = 512 << 20;
+const FEW: u64 = MAX_WRITTEN_FILES / 10 * 9;
 
 /// The time until the next look, if `left` bytes are left of a cap that is enforced by sampling.
 pub(super) fn pause_for(left: u64) -> Duration {
@@ -47,6 +56,8 @@ pub(super) struct Room {
     held: Held,
     /// Upper bound of what may have been written by now.
     could_be: Written,
+    /// When the latest walk ended.
+    walked: Option<Instant>,
 }
 
 impl Room {
@@ -58,12 +69,19 @@ impl Room {
             found: Written::default(),
             held: Held::default(),
             could_be: Written::default(),
+            walked: None,
         }
     }
 
     /// Lowers the allowance, if `bytes` is less.
     pub(super) fn limit(&mut self, bytes: u64) {
         self.bounds.bytes = self.bounds.bytes.min(bytes);
+    }
+
+    /// Whether so little is left that a late look would be too late.
+    pub(super) fn is_low(&self) -> bool {
+        self.bounds.bytes.saturating_sub(self.could_be.bytes) < LITTLE
+            || self.bounds.entries.saturating_sub(self.could_be.entries) < FEW
     }
 
     /// The time until the next glance.
@@ -86,9 +104,6 @@ impl Room {
         let come = self.come()?;
         self.could_be.bytes = self.found.bytes.saturating_add(come.bytes);
         self.could_be.entries = self.found.entries.saturating_add(come.entries);
-        if self.bounds.bytes.saturating_sub(self.could_be.bytes) < LITTLE {
-            process.hold_back();
-        }
         if !self.could_be.exceeds(&self.bounds) {
             return Ok(None);
         }
@@ -101,21 +116,46 @@ impl Room {
         cap
     }
 
-    /// Glances, and walks in any case.
+    /// Glances, and walks if the latest walk is old, or little is left and something has changed:
+    /// what others free hides what the process writes. A process with many `threads`, or with little left, is stopped meanwhile: a thread
+    /// may hold the lock of a directory while others run in its place, and the walk would wait.
     ///
     /// # Errors
     /// Errors of the underlying system calls.
-    pub(super) fn walk(&mut self, directories: &[PathBuf; 2], process: &Process) -> io::Result<Option<Cap>> {
+    pub(super) fn walk(
+        &mut self,
+        directories: &[PathBuf; 2],
+        process: &Process,
+        threads: u64,
+    ) -> io::Result<Option<Cap>> {
+        if let Some(cap) = self.glance(directories, process)? {
+            return Ok(Some(cap));
+        }
+        let recent = if self.is_low() && !self.is_unchanged()? { JUST } else { RECENT };
+        if self.walked.is_some_and(|walked| walked.elapsed() < recent) {
+            return Ok(None);
+        }
         let (found, bounds) = (self.found, self.bounds);
         let is_beyond = |come: Held| {
             found.bytes.saturating_add(come.bytes) > bounds.bytes
                 || found.entries.saturating_add(come.entries) > bounds.entries
         };
-        if let Some(cap) = self.glance(directories, process)? {
-            return Ok(Some(cap));
+        let stops = threads > CROWD || self.is_low();
+        if stops {
+            process.stop_group()?;
         }
-        let cap = self.count(directories, &is_beyond)?;
+        let cap = self.count(directories, &is_beyond);
+        if stops && !matches!(cap, Ok(Some(_))) {
+            process.go_on()?;
+        }
+        let cap = cap?;
         if cap.is_none() { self.glance(directories, process) } else { Ok(cap) }
+    }
+
+    /// Whether the file system holds what it held before the latest walk.
+    fn is_unchanged(&self) -> io::Result<bool> {
+        let now = self.file_system.as_ref().map(Held::by).transpose()?;
+        Ok(now.is_some_and(|now| now == self.held))
     }
 
     /// Walks once more, after all writers are dead.
@@ -155,6 +195,7 @@ impl Room {
         let found = written(&[work.as_path(), output.as_path()], &self.bounds, &enough)?;
         if !given_up.get() {
             (self.found, self.could_be, self.held) = (found, found, held);
+            self.walked = Some(Instant::now());
         }
         Ok(self.exceeded())
     }

@@ -19,9 +19,21 @@ pub fn clean(text: &str) -> String {
     cleaned.trim().to_owned()
 }
 
-/// Characters that reorder or hide the text around them (Unicode bidi controls).
+/// Characters that reorder, hide or annotate the text around them: the format characters of Unicode
+/// (general category Cf) outside of scripts that are written with them, and line separators.
 fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c,
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -31,7 +43,9 @@ mod tests {
     #[test]
     fn control_characters_become_spaces() {
         assert_eq!(clean("a\x1b[31mb\r\nc\0"), "a [31mb  c");
-        assert_eq!(clean("x\u{202e}y"), "x y");
+        for c in ['\u{202e}', '\u{61c}', '\u{206a}', '\u{ad}', '\u{fffa}', '\u{e0041}'] {
+            assert_eq!(clean(&format!("x{c}y")), "x y", "{c:?}");
+        }
         assert_eq!(clean("Müller 뮐러"), "Müller 뮐러");
     }
 

@@ -52,6 +52,13 @@ const MAX_WARNINGS: usize = 20;
 /// Number of threads that an engine may have.
 const MAX_THREADS: u64 = 256;
 
+/// Bytes of memory left below which little is left.
+const LITTLE_MEMORY: u64 = 128 << 20;
+
+/// Number of threads above which an engine leaves a processor to its supervisor whatever is left:
+/// more than a JVM has.
+const MANY_THREADS: u64 = 48;
+
 pub(super) struct Watch<'a> {
     caps: Caps,
     assignment: Arc<Assignment>,
@@ -158,11 +165,24 @@ impl<'a> Watch<'a> {
             if let Some(cap) = self.exceeded_memory(&usage) {
                 return self.kill(Outcome::Cap(cap));
             }
+            self.hold_back(&usage);
         }
         self.room.limit(self.assignment.output_bytes());
         match self.room.glance(&self.assignment.written(), &self.process)? {
             Some(cap) => self.kill(Outcome::Cap(cap)),
             None => Ok(()),
+        }
+    }
+
+    /// Keeps one processor free of the engine if it could delay the next look too long.
+    fn hold_back(&mut self, usage: &Memory) {
+        let threads = usage.threads;
+        let memory_left = self.caps.memory_bytes.saturating_sub(self.seen.taken);
+        let is_low = self.room.is_low() || memory_left < LITTLE_MEMORY;
+        // With little left before a thread exists: many can be started within one pause.
+        if (is_low || threads > MANY_THREADS) && threads > self.seen.held_back {
+            self.seen.held_back = threads;
+            self.process.hold_back();
         }
     }
 
@@ -182,7 +202,7 @@ impl<'a> Watch<'a> {
             return self.kill(Outcome::Misbehaved(what));
         }
         self.room.limit(self.assignment.output_bytes());
-        if let Some(cap) = self.room.walk(&self.assignment.written(), &self.process)? {
+        if let Some(cap) = self.room.walk(&self.assignment.written(), &self.process, usage.threads)? {
             return self.kill(Outcome::Cap(cap));
         }
         if cancel.load(Ordering::Relaxed) {
@@ -299,14 +319,21 @@ impl<'a> Watch<'a> {
                 (self.events)(Event::Log { error, line });
             }
             Message::Dying { signal, errno, data_bytes } => {
+                let data_bytes = self.plausible(data_bytes);
                 self.seen.dying = Some(Dying { signal, errno, data_bytes });
             }
             Message::Done { answer, peak_memory_bytes } => {
                 self.seen.answer.get_or_insert(answer);
                 // Reported by the process itself, for the report; the cap is enforced from outside.
-                self.seen.peak_resident = self.seen.peak_resident.max(peak_memory_bytes);
+                self.seen.peak_resident = self.seen.peak_resident.max(self.plausible(peak_memory_bytes));
             }
         }
+    }
+
+    /// What a process reports about its memory, not more than it could have used before it was
+    /// killed: the library may have written the message.
+    fn plausible(&self, bytes: u64) -> u64 {
+        bytes.min(self.caps.memory_bytes.saturating_mul(2))
     }
 
     /// Sent by the host itself, before it loaded a library.
@@ -341,7 +368,16 @@ impl<'a> Watch<'a> {
         let [work, output] = directories;
         let obstacle = match readable::obstacle(&output) {
             // The job has given up a host whose directories are gone.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.assignment.since().is_none() => {
+                None
+            }
+            // Without Landlock an engine can move it to where nobody looks for it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::error!(
+                    "an engine moved its output directory; its files may be left on the file system of the workspaces"
+                );
+                Some("no directory where its output should be")
+            }
             found => found.unwrap_or(Some("output that cannot be read")),
         };
         if let Some(what) = obstacle {
