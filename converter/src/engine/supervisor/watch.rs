@@ -202,7 +202,12 @@ impl<'a> Watch<'a> {
             return self.kill(Outcome::Misbehaved(what));
         }
         self.room.limit(self.assignment.output_bytes());
-        if let Some(cap) = self.room.walk(&self.assignment.written(), &self.process, usage.threads)? {
+        // A host that has not begun is not stopped: it writes nothing, and must not be continued if
+        // it hangs.
+        let has_begun = self.assignment.since().is_some()
+            && (self.seen.began || self.assignment.handed_over(self.seen.loaded_at).is_none());
+        let threads = if has_begun { usage.threads } else { 0 };
+        if let Some(cap) = self.room.walk(&self.assignment.written(), &self.process, threads)? {
             return self.kill(Outcome::Cap(cap));
         }
         if cancel.load(Ordering::Relaxed) {
