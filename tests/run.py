@@ -79,20 +79,17 @@ def main():
     results = {"times": [], "failed": []}
     beside = [program for program in found if program[0] not in ALONE]
     alone = [program for program in found if program[0] in ALONE]
-    waiting = []
-    if not filters:
-        waiting = [
-            threading.Thread(target=run, args=(*program, WAITING_AT_ONCE, results, WAITING)) for program in alone
-        ]
-    for thread in waiting:
-        thread.start()
-    with ThreadPoolExecutor(processors) as pool:
-        for program in beside:
-            pool.submit(run, *program, processors, results)
-    for program in alone:
-        run(*program, processors + 1, results, () if filters else skipping(WAITING + QUIET))
-    for thread in waiting:
-        thread.join()
+    waiting = alone if not filters else []
+    with ThreadPoolExecutor(len(alone)) as aside, ThreadPoolExecutor(processors) as pool:
+        others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
+        runs = [pool.submit(run, *program, processors, results) for program in beside]
+        # An exception in one of them is raised here.
+        for done in runs:
+            done.result()
+        for program in alone:
+            run(*program, processors + 1, results, () if filters else skipping(WAITING + QUIET))
+        for done in others:
+            done.result()
     for program in alone:
         if not filters:
             run(*program, 1, results, QUIET)

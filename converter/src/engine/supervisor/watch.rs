@@ -376,7 +376,7 @@ impl<'a> Watch<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.assignment.since().is_none() => {
                 None
             }
-            // Without Landlock an engine can move it to where nobody looks for it.
+            // Without Landlock an engine can move the directory out of the workspace.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::error!(
                     "an engine moved its output directory; its files may be left on the file system of the workspaces"
