@@ -10,12 +10,10 @@ use cadmill_api::start;
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::posture;
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_stores::adapters::aws::StaticCredentials;
 use cadmill_stores::adapters::embedded::server::Capacity;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::bootstrap::logging;
@@ -96,14 +94,10 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
 /// A worker refuses to start where engines cannot be confined sufficiently. That is reported now,
 /// before jobs are submitted that no worker would process.
 fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
-    let host = engine_host(config.worker.engine_host.as_deref())?;
-    let setting = ConversionContext {
-        engines,
-        place: WorkspaceRoot::new(config.worker.workspace.clone(), config.worker.allow_disk),
-        supervisor: Supervisor::new(host).requiring(config.worker.min_posture.parse()?),
-        hosts: None,
-    };
-    posture::require(&setting.supervisor, &setting.place, None).map(drop)
+    let place = WorkspaceRoot::new(config.worker.workspace.clone(), config.worker.allow_disk);
+    let host = config.worker.engine_host.as_deref();
+    let context = ConversionContext::new(engines, place, host, config.worker.min_posture.parse()?)?;
+    posture::require(&context.supervisor, &context.place, None).map(drop)
 }
 
 async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {
@@ -114,10 +108,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
     let capacity = capacity(config)?;
     let server =
         EmbeddedS3::start_with(&config.data_dir, config.embedded_s3_listen, queue, origins, capacity).await?;
-    let keys = StaticCredentials {
-        access_key: server.credentials().access_key.clone(),
-        secret_key: server.credentials().secret_key.clone(),
-    };
+    let keys = server.credentials().clone();
     let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
     let listener = start::bind(config).await?;
     let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;

@@ -52,7 +52,7 @@ impl World {
         let proxy = Proxy::before(&server.endpoint()).await;
         let mut settings = server.settings();
         let direct = Arc::new(S3Store::new(settings.clone()).await);
-        settings.endpoint = Some(proxy.endpoint());
+        settings.service.endpoint = Some(proxy.endpoint());
         let store = Arc::new(S3Store::new(settings).await);
         Self { direct, store, proxy, _server: server, _data: data }
     }

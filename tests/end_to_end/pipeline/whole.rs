@@ -62,8 +62,8 @@ fn on_aws_services() {
     let keys = keys();
     let mut variables = vec![
         ("CADMILL_BACKEND", "aws".to_owned()),
-        ("CADMILL_AWS_REGION", world.objects.region.clone()),
-        ("CADMILL_AWS_ENDPOINT", world.objects.endpoint.clone().expect("an endpoint")),
+        ("CADMILL_AWS_REGION", world.objects.service.region.clone()),
+        ("CADMILL_AWS_ENDPOINT", world.objects.service.endpoint.clone().expect("an endpoint")),
         ("CADMILL_S3_BUCKET", world.objects.bucket.clone()),
         ("CADMILL_S3_PATH_STYLE", "true".to_owned()),
         ("CADMILL_DYNAMODB_TABLE", world.jobs.table.clone()),

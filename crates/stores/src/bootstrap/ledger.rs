@@ -1,6 +1,7 @@
 //! Opens the audit sink and the signer that a configuration names.
 
-use crate::adapters::aws::{KmsSettings, KmsSigner, S3Audit, S3AuditSettings, S3Settings, StaticCredentials};
+use super::service;
+use crate::adapters::aws::{KmsSettings, KmsSigner, S3Audit, S3AuditSettings};
 use crate::adapters::ledger::{FileAudit, StreamAudit, TeeAudit};
 use crate::config::{Config, SignWith, SinkKind};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -43,28 +44,14 @@ fn sink(config: &Config, kind: SinkKind) -> Result<Arc<dyn AuditSink>, Failure> 
         SinkKind::File => Arc::new(FileAudit::new(&config.audit.directory).map_err(|e| failed(&e))?),
         SinkKind::Stdout => Arc::new(StreamAudit::stdout()),
         SinkKind::S3 => {
+            let bucket = config.audit.bucket.clone().ok_or_else(|| service::missing("audit.bucket"))?;
             let settings = S3AuditSettings {
-                s3: bucket(config)?,
+                s3: service::bucket(config, bucket)?,
                 prefix: S3_PREFIX.to_owned(),
                 lock: config.audit.lock,
             };
             Arc::new(S3Audit::new(settings).map_err(|e| failed(&e))?)
         }
-    })
-}
-
-fn bucket(config: &Config) -> Result<S3Settings, Failure> {
-    let bucket = config.audit.bucket.clone().ok_or_else(|| missing("audit.bucket"))?;
-    Ok(S3Settings {
-        bucket,
-        region: region(config)?,
-        endpoint: config.s3.endpoint.clone().or_else(|| config.aws.endpoint.clone()),
-        public_endpoint: None,
-        credentials: config.s3.keys.as_ref().map(|(access_key, secret)| StaticCredentials {
-            access_key: access_key.clone(),
-            secret_key: secret.expose().to_owned(),
-        }),
-        path_style: config.s3.path_style,
     })
 }
 
@@ -78,24 +65,10 @@ fn signer(config: &Config) -> Result<Option<Arc<dyn Signer>>, Failure> {
             Some(Arc::new(signer.map_err(failed)?))
         }
         SignWith::Kms(key) => {
-            let settings = KmsSettings {
-                key: key.clone(),
-                region: region(config)?,
-                endpoint: config.aws.endpoint.clone(),
-                credentials: None,
-            };
+            let settings = KmsSettings { key: key.clone(), service: service::of_aws(config)? };
             Some(Arc::new(KmsSigner::new(settings).map_err(|e| failed(&e))?))
         }
     })
-}
-
-fn region(config: &Config) -> Result<String, Failure> {
-    let region = config.aws.region.clone().or_else(crate::bootstrap::stores::region_of_environment);
-    region.ok_or_else(|| missing("aws.region"))
-}
-
-fn missing(key: &str) -> Failure {
-    Failure::new(FailureCode::UsageInvalid, format!("{key} is not set"))
 }
 
 fn failed(error: &PortError) -> Failure {

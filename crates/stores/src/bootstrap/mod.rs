@@ -2,4 +2,5 @@
 
 pub mod ledger;
 pub mod logging;
+mod service;
 pub mod stores;

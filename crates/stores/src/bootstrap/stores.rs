@@ -1,11 +1,9 @@
 //! Opens the stores that a configuration describes.
 
-use crate::adapters::aws::StaticCredentials;
-use crate::adapters::aws::dynamodb::{DynamoSettings, DynamoStore};
-use crate::adapters::aws::s3::{S3Settings, S3Store};
-use crate::adapters::aws::sqs::{SqsQueue, SqsSettings};
+use super::service;
+use crate::adapters::aws::{DynamoSettings, DynamoStore, S3Settings, S3Store, SqsQueue, SqsSettings};
 use crate::adapters::embedded::Database;
-use crate::adapters::embedded::server::{BUCKET, Credentials, REGION};
+use crate::adapters::embedded::server::{self, BUCKET, Credentials};
 use crate::config::{Backend, Config};
 use cadmill_core::cleanup::Cleanup;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -63,37 +61,18 @@ impl Stores {
     }
 
     async fn aws(config: &Config) -> Result<Self, Failure> {
-        let missing = |key: &str| Failure::new(FailureCode::UsageInvalid, format!("{key} is not set"));
-        let bucket = config.s3.bucket.clone().ok_or_else(|| missing("s3.bucket"))?;
-        let table = config.dynamodb_table.clone().ok_or_else(|| missing("dynamodb.table"))?;
-        let queue_url = config.sqs.queue_url.clone().ok_or_else(|| missing("sqs.queue_url"))?;
-        let region =
-            config.aws.region.clone().or_else(region_of_environment).ok_or_else(|| missing("aws.region"))?;
-        let everywhere = config.aws.endpoint.clone();
+        let bucket = config.s3.bucket.clone().ok_or_else(|| service::missing("s3.bucket"))?;
+        let table = config.dynamodb_table.clone().ok_or_else(|| service::missing("dynamodb.table"))?;
+        let queue_url = config.sqs.queue_url.clone().ok_or_else(|| service::missing("sqs.queue_url"))?;
+        let service = service::of_aws(config)?;
         let objects = S3Store::new(S3Settings {
-            bucket: bucket.clone(),
-            region: region.clone(),
-            endpoint: config.s3.endpoint.clone().or_else(|| everywhere.clone()),
             public_endpoint: config.s3.public_endpoint.clone(),
-            credentials: keys(config),
-            path_style: config.s3.path_style,
+            ..service::bucket(config, bucket.clone())?
         })
         .await;
-        let jobs = DynamoStore::new(DynamoSettings {
-            table,
-            region: region.clone(),
-            endpoint: everywhere.clone(),
-            credentials: None,
-        })
-        .await;
-        let queue = SqsQueue::new(SqsSettings {
-            queue_url,
-            dead_letter_url: config.sqs.dead_letter_url.clone(),
-            region,
-            endpoint: everywhere,
-            credentials: None,
-        })
-        .await;
+        let jobs = DynamoStore::new(DynamoSettings { table, service: service.clone() }).await;
+        let dead_letter_url = config.sqs.dead_letter_url.clone();
+        let queue = SqsQueue::new(SqsSettings { queue_url, dead_letter_url, service }).await;
         Ok(Self::of(objects, Arc::new(jobs), Arc::new(queue), bucket, config))
     }
 
@@ -107,12 +86,11 @@ impl Stores {
         let opened = tokio::task::spawn_blocking(move || Database::open(&path, MAX_DELIVERIES)).await;
         let database =
             opened.map_err(|_| Failure::new(FailureCode::StoreUnavailable, "opening the database"))??;
-        let credentials = match keys(config) {
-            Some(keys) => keys,
-            None => {
-                let keys = Credentials::read(&config.data_dir)?;
-                StaticCredentials { access_key: keys.access_key, secret_key: keys.secret_key }
+        let credentials = match &config.s3.keys {
+            Some((access_key, secret)) => {
+                Credentials { access_key: access_key.clone(), secret_key: secret.expose().to_owned() }
             }
+            None => Credentials::read(&config.data_dir)?,
         };
         Ok(Self::of_embedded(&database, endpoint, credentials, config, Server::Elsewhere).await)
     }
@@ -121,17 +99,13 @@ impl Stores {
     pub async fn of_embedded(
         database: &Database,
         endpoint: String,
-        credentials: StaticCredentials,
+        credentials: Credentials,
         config: &Config,
         server: Server,
     ) -> Self {
         let objects = S3Store::new(S3Settings {
-            bucket: BUCKET.to_owned(),
-            region: REGION.to_owned(),
-            endpoint: Some(endpoint),
             public_endpoint: config.s3.public_endpoint.clone(),
-            credentials: Some(credentials),
-            path_style: true,
+            ..server::settings(endpoint, credentials)
         })
         .await;
         let objects = if server == Server::Here { objects.served_here() } else { objects };
@@ -150,16 +124,4 @@ impl Stores {
         let jobs = Jobs::new(jobs, clock, config.policy);
         Self { objects: Arc::new(objects), jobs, queue, bucket }
     }
-}
-
-/// The region from the environment variables of ECS and the AWS tools.
-pub(crate) fn region_of_environment() -> Option<String> {
-    ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok())
-}
-
-fn keys(config: &Config) -> Option<StaticCredentials> {
-    config.s3.keys.as_ref().map(|(access_key, secret)| StaticCredentials {
-        access_key: access_key.clone(),
-        secret_key: secret.expose().to_owned(),
-    })
 }

@@ -8,7 +8,7 @@
 
 use super::http;
 use crate::adapters::aws::{
-    DynamoSettings, DynamoStore, S3Settings, SqsQueue, SqsSettings, StaticCredentials,
+    DynamoSettings, DynamoStore, S3Settings, Service, SqsQueue, SqsSettings, StaticCredentials,
 };
 use serde_json::json;
 use std::io::{BufRead, BufReader};
@@ -79,26 +79,25 @@ impl Moto {
         &self.endpoint
     }
 
+    /// Every service that it emulates.
+    pub fn service(&self) -> Service {
+        let endpoint = Some(self.endpoint.clone());
+        Service { region: REGION.to_owned(), endpoint, credentials: Some(keys()) }
+    }
+
     /// Creates a new world. A message becomes a dead letter after ten deliveries.
     pub async fn world(&self) -> World {
         let name = format!("cadmill-{}", uuid::Uuid::new_v4());
         self.make_bucket(&name).await;
-        let queue = SqsQueue::create_queues(&name, 10, REGION, Some(&self.endpoint), Some(&keys())).await;
+        let queue = SqsQueue::create_queues(&name, 10, self.service()).await;
         self.make_rule(&name).await;
-        let jobs = DynamoSettings {
-            table: name.clone(),
-            region: REGION.to_owned(),
-            endpoint: Some(self.endpoint.clone()),
-            credentials: Some(keys()),
-        };
+        let jobs = DynamoSettings { table: name.clone(), service: self.service() };
         DynamoStore::new(jobs.clone()).await.create_table().await.expect("a table");
         World {
             objects: S3Settings {
                 bucket: name,
-                region: REGION.to_owned(),
-                endpoint: Some(self.endpoint.clone()),
+                service: self.service(),
                 public_endpoint: None,
-                credentials: Some(keys()),
                 path_style: true,
             },
             jobs,

@@ -8,8 +8,8 @@
 mod item;
 mod table;
 
+use super::Service;
 use super::error::{Effect, port_error};
-use super::{Connection, StaticCredentials};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -28,12 +28,8 @@ use std::time::Duration;
 pub struct DynamoSettings {
     /// The table's name.
     pub table: String,
-    /// Its region.
-    pub region: String,
-    /// Base URL of a server that is not AWS.
-    pub endpoint: Option<String>,
-    /// Credentials; if `None`, those that AWS provides to the task or the machine.
-    pub credentials: Option<StaticCredentials>,
+    /// Where its service is.
+    pub service: Service,
 }
 
 /// Timeout of one attempt.
@@ -52,14 +48,7 @@ impl DynamoStore {
     /// Creates a store. Sends nothing yet: [`JobStore::check`] checks that the table exists,
     /// [`DynamoStore::create_table`] creates it.
     pub async fn new(settings: DynamoSettings) -> Self {
-        let connection = Connection {
-            region: &settings.region,
-            endpoint: settings.endpoint.as_deref(),
-            credentials: settings.credentials.as_ref(),
-            attempt: ATTEMPT,
-            operation: OPERATION,
-        };
-        let client = Client::new(&connection.config().await);
+        let client = Client::new(&settings.service.config(ATTEMPT, OPERATION).await);
         Self { table: settings.table, client }
     }
 

@@ -5,9 +5,9 @@
 //! alone. (AWS KMS Developer Guide, "Key spec reference": the other algorithm of such
 //! keys, `ED25519_PH_SHA_512`, signs digests and is another scheme.)
 
+use super::Service;
 use super::blocking::Blocking;
 use super::error::{Effect, corrupt, port_error};
-use super::{Connection, StaticCredentials};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
@@ -20,12 +20,8 @@ use std::time::Duration;
 pub struct KmsSettings {
     /// Its id, ARN or alias.
     pub key: String,
-    /// Its region.
-    pub region: String,
-    /// Base URL of a server that is not AWS.
-    pub endpoint: Option<String>,
-    /// Credentials; if `None`, those that AWS provides to the task or the machine.
-    pub credentials: Option<StaticCredentials>,
+    /// Where its service is.
+    pub service: Service,
 }
 
 /// Timeout of one attempt.
@@ -51,14 +47,7 @@ impl KmsSigner {
         let blocking = Blocking::new()?;
         let key = settings.key.clone();
         let (client, der) = blocking.run(ASKING, async move {
-            let connection = Connection {
-                region: &settings.region,
-                endpoint: settings.endpoint.as_deref(),
-                credentials: settings.credentials.as_ref(),
-                attempt: ATTEMPT,
-                operation: OPERATION,
-            };
-            let client = Client::new(&connection.config().await);
+            let client = Client::new(&settings.service.config(ATTEMPT, OPERATION).await);
             let reply = client.get_public_key().key_id(&settings.key).send().await;
             let reply = reply.map_err(|error| port_error(ASKING, Effect::Read, &error))?;
             let der = reply.public_key.ok_or_else(|| corrupt(ASKING, "the reply has no key"))?;

@@ -45,29 +45,32 @@ impl fmt::Debug for StaticCredentials {
     }
 }
 
-/// Region, endpoint and credentials of a service.
-struct Connection<'a> {
-    region: &'a str,
-    endpoint: Option<&'a str>,
-    credentials: Option<&'a StaticCredentials>,
-    /// Timeout of one attempt, and of the whole call with its retries.
-    attempt: Duration,
-    operation: Duration,
+/// Where a service is, and the credentials for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its region.
+    pub region: String,
+    /// Base URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Credentials; if `None`, those that AWS provides to the task or the machine.
+    pub credentials: Option<StaticCredentials>,
 }
 
 /// Attempts per call.
 const TRIES: u32 = 3;
 
-impl Connection<'_> {
-    async fn config(&self) -> SdkConfig {
+impl Service {
+    /// The SDK's configuration, with timeouts of one attempt and of the whole call with its
+    /// retries.
+    async fn config(&self, attempt: Duration, operation: Duration) -> SdkConfig {
         let times = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
-            .read_timeout(self.attempt)
-            .operation_attempt_timeout(self.attempt)
-            .operation_timeout(self.operation)
+            .read_timeout(attempt)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .region(Region::new(self.region.to_owned()))
+            .region(Region::new(self.region.clone()))
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(times)
             .time_source(clock::SteadyTime)
@@ -75,10 +78,10 @@ impl Connection<'_> {
             // exist yet, and requests a checksum in a presigned GET.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        if let Some(endpoint) = self.endpoint {
+        if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        if let Some(keys) = self.credentials {
+        if let Some(keys) = &self.credentials {
             let (access, secret) = (&keys.access_key, &keys.secret_key);
             loader =
                 loader.credentials_provider(Credentials::new(access, secret, None, None, "cadmill settings"));

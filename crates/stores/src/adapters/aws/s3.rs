@@ -10,7 +10,7 @@ mod presign;
 mod purge;
 
 use super::error::{Effect, corrupt, lost, port_error, refused};
-use super::{Connection, StaticCredentials, StoreClock};
+use super::{Service, StoreClock};
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -31,15 +31,11 @@ use std::time::Duration;
 pub struct S3Settings {
     /// The bucket's name.
     pub bucket: String,
-    /// Its region.
-    pub region: String,
-    /// Base URL of a server that is not AWS.
-    pub endpoint: Option<String>,
+    /// Where its service is.
+    pub service: Service,
     /// Base URL under which clients reach the server, if it differs. Presigned URLs are made for
     /// it.
     pub public_endpoint: Option<String>,
-    /// Credentials; if `None`, those that AWS provides to the task or the machine.
-    pub credentials: Option<StaticCredentials>,
     /// Path-style requests: the bucket name is in the path of a URL, not in the host name.
     pub path_style: bool,
 }
@@ -66,10 +62,12 @@ impl S3Store {
     /// Creates a store. Sends nothing yet: [`ObjectStore::check`] checks that the bucket exists.
     pub async fn new(settings: S3Settings) -> Self {
         let clock = StoreClock::default();
-        let client = |endpoint| client(&settings, endpoint, Some(clock.clone()));
-        let near = client(settings.endpoint.as_deref()).await;
-        let signer = match settings.public_endpoint.as_deref() {
-            Some(public) => client(Some(public)).await,
+        let near = client(&settings, Some(clock.clone())).await;
+        let signer = match settings.public_endpoint.clone() {
+            Some(public) => {
+                let service = Service { endpoint: Some(public), ..settings.service.clone() };
+                client(&S3Settings { service, ..settings.clone() }, Some(clock.clone())).await
+            }
             None => near.clone(),
         };
         Self { bucket: settings.bucket, client: near, signer, clock, here: false }
@@ -91,19 +89,8 @@ impl S3Store {
     }
 }
 
-pub(super) async fn client(
-    settings: &S3Settings,
-    endpoint: Option<&str>,
-    clock: Option<StoreClock>,
-) -> Client {
-    let connection = Connection {
-        region: &settings.region,
-        endpoint,
-        credentials: settings.credentials.as_ref(),
-        attempt: ATTEMPT,
-        operation: OPERATION,
-    };
-    let mut config = aws_sdk_s3::config::Builder::from(&connection.config().await);
+pub(super) async fn client(settings: &S3Settings, clock: Option<StoreClock>) -> Client {
+    let mut config = aws_sdk_s3::config::Builder::from(&settings.service.config(ATTEMPT, OPERATION).await);
     if let Some(clock) = clock {
         config = config.interceptor(clock);
     }

@@ -83,7 +83,7 @@ impl S3Audit {
         let S3AuditSettings { s3, prefix, lock } = settings;
         let bucket = s3.bucket.clone();
         let client = blocking.run("reaching the bucket of the ledgers", async move {
-            Ok(super::s3::client(&s3, s3.endpoint.as_deref(), None).await)
+            Ok(super::s3::client(&s3, None).await)
         })?;
         Ok(Self(Arc::new(Shared { blocking, client, bucket, prefix, lock })))
     }

@@ -6,8 +6,8 @@
 
 mod create;
 
+use super::Service;
 use super::error::{Effect, port_error, refused};
-use super::{Connection, StaticCredentials};
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
@@ -24,12 +24,8 @@ pub struct SqsSettings {
     pub queue_url: String,
     /// URL of the dead-letter queue.
     pub dead_letter_url: Option<String>,
-    /// Their region.
-    pub region: String,
-    /// Base URL of a server that is not AWS.
-    pub endpoint: Option<String>,
-    /// Credentials; if `None`, those that AWS provides to the task or the machine.
-    pub credentials: Option<StaticCredentials>,
+    /// Where their service is.
+    pub service: Service,
 }
 
 /// Timeout of one attempt: a receive alone waits for 20 s.
@@ -54,8 +50,8 @@ pub struct SqsQueue {
 impl SqsQueue {
     /// Creates a queue. Sends nothing yet: [`EventQueue::check`] checks that it exists.
     pub async fn new(settings: SqsSettings) -> Self {
-        let client = client(&settings.region, settings.endpoint.as_deref(), settings.credentials.as_ref());
-        Self { queue: settings.queue_url, dead: settings.dead_letter_url, client: client.await }
+        let client = client(&settings.service).await;
+        Self { queue: settings.queue_url, dead: settings.dead_letter_url, client }
     }
 
     async fn send_to(&self, operation: &'static str, url: &str, body: &str) -> PortResult<()> {
@@ -74,9 +70,8 @@ impl SqsQueue {
     }
 }
 
-async fn client(region: &str, endpoint: Option<&str>, credentials: Option<&StaticCredentials>) -> Client {
-    let connection = Connection { region, endpoint, credentials, attempt: ATTEMPT, operation: OPERATION };
-    Client::new(&connection.config().await)
+async fn client(service: &Service) -> Client {
+    Client::new(&service.config(ATTEMPT, OPERATION).await)
 }
 
 #[async_trait]

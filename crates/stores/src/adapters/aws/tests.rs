@@ -152,8 +152,7 @@ async fn events_are_delivered_by_sqs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_nobody_deletes_becomes_a_dead_letter() {
     let moto = Moto::start().await;
-    let keys = crate::conformance::moto::keys();
-    let create = || SqsQueue::create_queues("short", 2, "us-east-1", Some(moto.endpoint()), Some(&keys));
+    let create = || SqsQueue::create_queues("short", 2, moto.service());
     let settings = create().await.unwrap();
     assert_eq!(create().await, Ok(settings.clone()), "queues that are there are used");
     let queue = SqsQueue::new(settings).await;
@@ -174,10 +173,12 @@ async fn a_message_that_nobody_deletes_becomes_a_dead_letter() {
 fn nowhere(endpoint: &str) -> S3Settings {
     S3Settings {
         bucket: "drawings".to_owned(),
-        region: "eu-central-1".to_owned(),
-        endpoint: Some(endpoint.to_owned()),
+        service: Service {
+            region: "eu-central-1".to_owned(),
+            endpoint: Some(endpoint.to_owned()),
+            credentials: Some(crate::conformance::moto::keys()),
+        },
         public_endpoint: Some("https://files.example.org".to_owned()),
-        credentials: Some(crate::conformance::moto::keys()),
         path_style: true,
     }
 }

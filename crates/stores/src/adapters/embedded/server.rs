@@ -24,7 +24,7 @@ mod objects;
 
 pub use credentials::Credentials;
 
-use crate::adapters::aws::{S3Settings, StaticCredentials};
+use crate::adapters::aws::{S3Settings, Service};
 use crate::connections::{Door, Http, Limits, Networks, Seat, Times, serve};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::ports::{EventQueue, PortError, PortResult};
@@ -190,13 +190,14 @@ impl EmbeddedS3 {
 /// Settings of the S3 adapter for the server at this base URL, which may be another process's;
 /// see [`Credentials::read`].
 pub fn settings(endpoint: String, credentials: Credentials) -> S3Settings {
-    let Credentials { access_key, secret_key } = credentials;
     S3Settings {
         bucket: BUCKET.to_owned(),
-        region: REGION.to_owned(),
-        endpoint: Some(endpoint),
+        service: Service {
+            region: REGION.to_owned(),
+            endpoint: Some(endpoint),
+            credentials: Some(credentials.into()),
+        },
         public_endpoint: None,
-        credentials: Some(StaticCredentials { access_key, secret_key }),
         path_style: true,
     }
 }

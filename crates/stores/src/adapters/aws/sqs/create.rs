@@ -1,6 +1,6 @@
 //! Creates queues where no template has created them.
 
-use super::super::StaticCredentials;
+use super::super::Service;
 use super::super::error::{Effect, corrupt, port_error};
 use super::{SqsQueue, SqsSettings, client};
 use aws_sdk_sqs::Client;
@@ -19,14 +19,8 @@ impl SqsQueue {
     ///
     /// # Errors
     /// [`cadmill_core::ports::PortError::Refused`] if a queue of this name has other attributes.
-    pub async fn create_queues(
-        name: &str,
-        deliveries: u32,
-        region: &str,
-        endpoint: Option<&str>,
-        credentials: Option<&StaticCredentials>,
-    ) -> PortResult<SqsSettings> {
-        let client = client(region, endpoint, credentials).await;
+    pub async fn create_queues(name: &str, deliveries: u32, service: Service) -> PortResult<SqsSettings> {
+        let client = client(&service).await;
         let retention = (QueueAttributeName::MessageRetentionPeriod, DEAD_SECONDS.to_owned());
         let dead_url = create(&client, &format!("{name}-dead"), retention).await?;
 
@@ -40,9 +34,7 @@ impl SqsQueue {
         Ok(SqsSettings {
             queue_url: create(&client, name, redrive).await?,
             dead_letter_url: Some(dead_url),
-            region: region.to_owned(),
-            endpoint: endpoint.map(str::to_owned),
-            credentials: credentials.cloned(),
+            service,
         })
     }
 }

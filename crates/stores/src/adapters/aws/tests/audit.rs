@@ -103,9 +103,11 @@ fn kms(reply: impl Fn(&str, &Value) -> Value + Send + 'static) -> KmsSettings {
     });
     KmsSettings {
         key: "alias/ledger".to_owned(),
-        region: "us-east-1".to_owned(),
-        endpoint: Some(endpoint),
-        credentials: Some(keys()),
+        service: Service {
+            region: "us-east-1".to_owned(),
+            endpoint: Some(endpoint),
+            credentials: Some(keys()),
+        },
     }
 }
 
@@ -146,7 +148,8 @@ async fn kms_keys_and_signatures_of_another_kind_are_refused() {
         _ => json!({"Signature": BASE64.encode([1; 64])}),
     });
     let other = kms(|_, _| json!({"PublicKey": BASE64.encode([0x30; 91])}));
-    let gone = KmsSettings { endpoint: Some("http://127.0.0.1:1".to_owned()), ..other.clone() };
+    let nowhere = Service { endpoint: Some("http://127.0.0.1:1".to_owned()), ..other.service.clone() };
+    let gone = KmsSettings { service: nowhere, ..other.clone() };
     blocking(move || {
         let refused = KmsSigner::new(lying).expect("a signer").signature(b"a head");
         assert!(matches!(refused, Err(PortError::Corrupt { .. })), "{refused:?}");

@@ -1,6 +1,7 @@
 //! The credentials of the server's only client, stored beside the objects so that they survive a
 //! restart and the processes of one user can read them.
 
+use crate::adapters::aws::StaticCredentials;
 use cadmill_core::ports::{PortError, PortResult};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -18,6 +19,12 @@ pub struct Credentials {
     pub access_key: String,
     /// The key that signs.
     pub secret_key: String,
+}
+
+impl From<Credentials> for StaticCredentials {
+    fn from(Credentials { access_key, secret_key }: Credentials) -> Self {
+        Self { access_key, secret_key }
+    }
 }
 
 impl Credentials {
