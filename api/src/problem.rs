@@ -36,7 +36,6 @@ pub struct ProblemBody {
     /// The stable failure code.
     code: &'static str,
     /// Who has to act.
-    #[schema(value_type = crate::schema::FaultName)]
     fault: Fault,
     /// Whether the same request can succeed later.
     retryable: bool,

@@ -1,5 +1,9 @@
-//! Schemas of core types that routes send, and the document that contains them.
+//! The form of a core type that routes send otherwise than the core keeps it, and the document
+//! that contains all schemas.
 
+use cadmill_core::domain::job::Stage;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -14,70 +18,32 @@ impl Document {
     }
 }
 
-/// Who has to act.
-#[derive(ToSchema)]
-#[schema(as = Fault, rename_all = "snake_case")]
-#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
-pub enum FaultName {
-    /// The caller that made the request.
-    Usage,
-    /// The author of the file.
-    Input,
-    /// The engine's maintainers.
-    Engine,
-    /// The person who sets the limits.
-    Limit,
-    /// The operator of the service.
-    System,
-    /// No one.
-    Nobody,
-}
-
-/// States of a job.
-#[derive(ToSchema)]
-#[schema(as = State, rename_all = "UPPERCASE")]
-#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
-pub enum StateName {
-    /// Waiting for the upload, or for a worker.
-    Pending,
-    /// A worker is processing the job.
-    Processing,
-    /// The result is available.
-    Completed,
-    /// Ended without a result.
-    Failed,
-    /// Cancelled by its owner.
-    Cancelled,
-    /// The upload did not complete in time.
-    Expired,
-}
-
-/// Stages of a job, in order.
-#[derive(ToSchema)]
-#[schema(as = Stage, rename_all = "lowercase")]
-#[allow(dead_code, reason = "it describes the core's own type, which is what is sent")]
-pub enum StageName {
-    /// Reading the file; an archive is unpacked while it arrives.
-    Fetch,
-    /// Conversion by the engine.
-    Convert,
-    /// Storing the result.
-    Publish,
-    /// Destroying temporary files.
-    Wipe,
-}
-
 /// Duration of each stage, in milliseconds; stages that did not finish are omitted.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "it describes a map, which is what is sent")]
 pub struct StageMillis {
     #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     fetch: Option<u64>,
     #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     convert: Option<u64>,
     #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     publish: Option<u64>,
     #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     wipe: Option<u64>,
+}
+
+impl From<&BTreeMap<Stage, u64>> for StageMillis {
+    fn from(millis: &BTreeMap<Stage, u64>) -> Self {
+        let of = |stage| millis.get(&stage).copied();
+        Self {
+            fetch: of(Stage::Fetch),
+            convert: of(Stage::Convert),
+            publish: of(Stage::Publish),
+            wipe: of(Stage::Wipe),
+        }
+    }
 }

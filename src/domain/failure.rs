@@ -8,21 +8,22 @@
 use serde::Serialize;
 use std::fmt;
 
-/// Who has to act for the job to succeed.
+/// Who has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The command line or the request is wrong.
+    /// The caller that made the request.
     Usage,
-    /// The uploaded file is wrong.
+    /// The author of the file.
     Input,
-    /// The engine failed on a file that may be valid.
+    /// The engine's maintainers.
     Engine,
-    /// A configured cap was exceeded.
+    /// The person who sets the limits.
     Limit,
-    /// cadmill, or the machine it runs on.
+    /// The operator of the service.
     System,
-    /// No fault: the job was cancelled on purpose.
+    /// No one.
     Nobody,
 }
 

@@ -12,21 +12,22 @@ use std::collections::BTreeMap;
 /// reports; no decision compares the clocks of two machines.
 pub type Millis = u64;
 
-/// The state of a job.
+/// States of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum State {
     /// Waiting for the upload, or for a worker.
     Pending,
-    /// Claimed by a worker.
+    /// A worker is processing the job.
     Processing,
-    /// The output exists.
+    /// The result is available.
     Completed,
-    /// Ended without an output.
+    /// Ended without a result.
     Failed,
     /// Cancelled by its owner.
     Cancelled,
-    /// The upload did not arrive in time.
+    /// The upload did not complete in time.
     Expired,
 }
 
@@ -49,17 +50,18 @@ impl State {
     }
 }
 
-/// A stage of the work, in order.
+/// Stages of a job, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Read the object, and expand an archive while it arrives.
+    /// Reading the file; an archive is unpacked while it arrives.
     Fetch,
-    /// Run the engine.
+    /// Conversion by the engine.
     Convert,
-    /// Store the output.
+    /// Storing the result.
     Publish,
-    /// Destroy the temporary files.
+    /// Destroying temporary files.
     Wipe,
 }
 

@@ -1,6 +1,6 @@
 //! Data that is constant while the server runs: failures, formats and the OpenAPI document.
 
-use crate::schema::{Document, FaultName};
+use crate::schema::Document;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
@@ -21,7 +21,6 @@ pub struct FailureEntry {
     #[schema(value_type = String)]
     code: FailureCode,
     /// Who has to act.
-    #[schema(value_type = FaultName)]
     fault: Fault,
     /// Whether the same job or request can succeed when it is retried unchanged.
     retryable: bool,

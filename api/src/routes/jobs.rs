@@ -117,7 +117,6 @@ pub(super) struct JobCreated {
     #[schema(format = "uuid")]
     job_id: String,
     /// State of the job.
-    #[schema(value_type = crate::schema::StateName)]
     state: JobState,
     /// URL for polling the status.
     status_url: String,

@@ -4,7 +4,7 @@ use crate::extract::{JobPath, no_such_job};
 use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
 use crate::rate_limits::whole_seconds;
-use crate::schema::{FaultName, StageMillis, StageName, StateName};
+use crate::schema::StageMillis;
 use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -30,10 +30,8 @@ pub struct StatusBody {
     #[schema(format = "uuid", pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     pub job_id: String,
     /// State of the job.
-    #[schema(value_type = StateName)]
     pub state: JobState,
     /// Current stage, or the last one.
-    #[schema(value_type = Option<StageName>)]
     pub stage: Option<Stage>,
     /// Completed fraction of the stage, from 0 to 1; 1 when the job is completed.
     #[schema(minimum = 0, maximum = 1)]
@@ -59,8 +57,7 @@ pub struct StatusBody {
     #[schema(format = DateTime)]
     pub ended_at: Option<String>,
     /// Duration of each finished stage of the latest attempt, in milliseconds.
-    #[schema(value_type = StageMillis)]
-    pub stage_millis: BTreeMap<Stage, u64>,
+    pub stage_millis: StageMillis,
     /// Why the job failed.
     pub failure: Option<FailureBody>,
     /// When to poll again, in milliseconds; null when the job has ended.
@@ -79,10 +76,8 @@ pub struct FailureBody {
     /// Description of the failure, for the owner of the job.
     pub message: String,
     /// The stage in which it failed.
-    #[schema(value_type = Option<StageName>)]
     pub stage: Option<Stage>,
     /// Who has to act.
-    #[schema(value_type = FaultName)]
     pub fault: Fault,
     /// Whether the same job can succeed when it is retried.
     pub retryable: bool,
@@ -200,7 +195,7 @@ pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
         uploaded_at: job.times.uploaded.map(timestamp),
         claimed_at: job.times.claimed.map(timestamp),
         ended_at: job.times.ended.map(timestamp),
-        stage_millis: job.stage_millis.clone(),
+        stage_millis: (&job.stage_millis).into(),
         failure,
         poll_after_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
         download: None,
