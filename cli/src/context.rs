@@ -3,7 +3,7 @@
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::confinement::Level;
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::engine::supervisor::{HOST_VARIABLE, Supervisor, engine_host};
+use cadmill_converter::engine::supervisor::HOST_VARIABLE;
 use cadmill_converter::linux::privileges;
 use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -42,8 +42,7 @@ pub(crate) fn cancel_on_signals(second: &Second) -> Result<Arc<AtomicBool>, Fail
 pub(crate) fn build(engines_file: Option<&Path>) -> Result<ConversionContext, Failure> {
     // This process holds plaintext in its buffers: it must not be written to a core dump.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
-    let engines = Engines::with(engines_file)?;
-    let host = engine_host(std::env::var_os(HOST_VARIABLE).map(PathBuf::from).as_deref())?;
-    let supervisor = Supervisor::new(host).requiring(Level::from_environment()?);
-    Ok(ConversionContext { engines, place: WorkspaceRoot::from_environment(), supervisor, hosts: None })
+    let (engines, place) = (Engines::with(engines_file)?, WorkspaceRoot::from_environment());
+    let host = std::env::var_os(HOST_VARIABLE).map(PathBuf::from);
+    ConversionContext::new(engines, place, host.as_deref(), Level::from_environment()?)
 }

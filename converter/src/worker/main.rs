@@ -8,7 +8,6 @@
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::engine::registry::Engines;
-use cadmill_converter::engine::supervisor::{Supervisor, engine_host};
 use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::intake::DownloadConfig;
 use cadmill_converter::linux::privileges;
@@ -153,9 +152,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
 fn setting(config: &Config) -> Result<ConversionContext, Failure> {
     let engines = Engines::with(config.worker.engines_file.as_deref())?;
     let place = WorkspaceRoot::new(config.worker.workspace.clone(), config.worker.allow_disk);
-    let host = engine_host(config.worker.engine_host.as_deref())?;
-    let supervisor = Supervisor::new(host).requiring(config.worker.min_posture.parse()?);
-    Ok(ConversionContext { engines, place, supervisor, hosts: None })
+    let host = config.worker.engine_host.as_deref();
+    ConversionContext::new(engines, place, host, config.worker.min_posture.parse()?)
 }
 
 fn hosts(config: &Config, setting: &ConversionContext) -> Result<WarmPool, Failure> {

@@ -94,7 +94,7 @@ impl Sink for ObjectStoreSink<'_> {
 /// Creates the folder that holds the archive, named [`ARCHIVE`].
 fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failure> {
     let fail = |e: io::Error| Failure::in_workspace("writing the archive of the output to the workspace", &e);
-    let folder = workspace.fetched_folder()?;
+    let folder = workspace.packed_folder()?;
     let archive = folder.create(ARCHIVE, FileRole::Output)?;
     // A file is destroyed once it is in the archive.
     write_zip(files, archive.file(), &mut |written| written.folder.destroy(&written.name)).map_err(fail)?;
@@ -128,16 +128,13 @@ impl ObjectStoreSink<'_> {
     }
 
     fn put(&self, key: &ObjectKey, body: Bytes) -> Result<(), Failure> {
-        for tried in 1.. {
-            match self.runtime.block_on(self.objects.put(key, body.clone())) {
-                // The key belongs to this attempt: an existing object was put by a try whose reply
-                // was lost.
-                Ok(()) | Err(PortError::Precondition(_)) => break,
-                Err(error) if error.is_transient() && tried < TRIES && !self.cancelled() => {}
-                Err(error) => return Err(error.into()),
-            }
+        let put = || self.objects.put(key, body.clone());
+        match self.runtime.block_on(retried(put, || self.cancelled())) {
+            // The key belongs to this attempt: an existing object was put by a try whose reply was
+            // lost.
+            (_, Ok(()) | Err(PortError::Precondition(_))) => Ok(()),
+            (_, Err(error)) => Err(error.into()),
         }
-        Ok(())
     }
 
     fn put_parts(&self, key: &ObjectKey, file: &File, size: u64, digest: &mut Digest) -> Result<(), Failure> {
@@ -197,16 +194,12 @@ impl ObjectStoreSink<'_> {
     }
 
     fn complete(&self, key: &ObjectKey, upload: &str, parts: &[Part]) -> Result<(), Failure> {
-        for tried in 1.. {
-            match self.runtime.block_on(self.objects.complete_multipart(key, upload, parts)) {
-                // Completed by a try whose reply was lost: the caller checks the object.
-                Ok(()) | Err(PortError::Precondition(_)) => break,
-                Err(PortError::NotFound(_)) if tried > 1 => break,
-                Err(error) if error.is_transient() && tried < TRIES && !self.cancelled() => {}
-                Err(error) => return Err(error.into()),
-            }
+        let complete = || self.objects.complete_multipart(key, upload, parts);
+        match self.runtime.block_on(retried(complete, || self.cancelled())) {
+            // Completed by a try whose reply was lost: the caller checks the object.
+            (_, Ok(()) | Err(PortError::Precondition(_))) | (2.., Err(PortError::NotFound(_))) => Ok(()),
+            (_, Err(error)) => Err(error.into()),
         }
-        Ok(())
     }
 
     fn cancelled(&self) -> bool {
@@ -246,12 +239,21 @@ async fn put_part(
     number: u32,
     body: Bytes,
 ) -> Result<Part, PortError> {
+    // Writing the same part number again replaces the part.
+    retried(|| objects.put_part(&key, &upload, number, body.clone()), || false).await.1
+}
+
+/// Makes a call up to [`TRIES`] times, while its error is transient and it is not to be stopped:
+/// the number of calls, and the result of the last one.
+async fn retried<T, F>(mut call: impl FnMut() -> F, stopped: impl Fn() -> bool) -> (u32, Result<T, PortError>)
+where
+    F: Future<Output = Result<T, PortError>>,
+{
     let mut tried = 1;
     loop {
-        match objects.put_part(&key, &upload, number, body.clone()).await {
-            // Writing the same part number again replaces the part.
-            Err(error) if error.is_transient() && tried < TRIES => tried += 1,
-            other => return other,
+        match call().await {
+            Err(error) if error.is_transient() && tried < TRIES && !stopped() => tried += 1,
+            result => return (tried, result),
         }
     }
 }
