@@ -163,7 +163,7 @@ impl WarmPool {
 
 impl fmt::Debug for WarmPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hosts").field("kept", &self.kept()).finish_non_exhaustive()
+        f.debug_struct("WarmPool").field("kept", &self.kept()).finish_non_exhaustive()
     }
 }
 

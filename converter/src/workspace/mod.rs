@@ -1,7 +1,7 @@
 //! The job's workspace: one directory, mode 0700, on memory-backed storage. It holds all plaintext
 //! of the job and is removed on every exit path.
 //!
-//! Layout: `fetch/` holds an archive to be uploaded, `in/` the unpacked input, `out/` what the
+//! Layout: `pack/` holds an archive to be uploaded, `in/` the unpacked input, `out/` what the
 //! engine writes, `tmp/` its current directory and temporary files. A disk is refused, because data
 //! written to a disk may be recovered later.
 //!
@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 pub use folder::Folder;
 pub(crate) use folder::PendingFile;
-use layout::{FETCHED, INPUT, LAYOUT, OUTPUT, SCRATCH};
+use layout::{INPUT, LAYOUT, OUTPUT, PACKED, SCRATCH};
 pub use private::{Privacy, Private};
 use remains::{Remains, remove_directory};
 pub use sweep::{Recorder, SweepReport};
@@ -286,8 +286,8 @@ impl Workspace {
     ///
     /// # Errors
     /// `infra.io`.
-    pub(crate) fn fetched_folder(&self) -> Result<Folder, Failure> {
-        self.folder(FETCHED, FileRole::Source)
+    pub(crate) fn packed_folder(&self) -> Result<Folder, Failure> {
+        self.folder(PACKED, FileRole::Output)
     }
 
     /// Checks that everything so far is on record. Must be called before an engine is started,
@@ -347,7 +347,7 @@ impl Workspace {
         let mode = rustix::fs::fstat(&other.root).map_err(|e| fail(e.into()))?.st_mode;
         rustix::fs::fchmod(&self.root, Mode::from_raw_mode(mode)).map_err(|e| fail(e.into()))?;
         let mut all = true;
-        for (name, role) in LAYOUT.into_iter().filter(|(name, _)| *name != FETCHED) {
+        for (name, role) in LAYOUT.into_iter().filter(|(name, _)| *name != PACKED) {
             self.destroy_directory(name, role)?;
             self.make_directory_by(name, role, || {
                 if is_bounded(&other.root, name) {

@@ -260,7 +260,7 @@ impl LedgerRecorder {
 
 impl fmt::Debug for LedgerRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Account").field(&self.0.as_ref().map(|book| book.ledger.id())).finish()
+        f.debug_tuple("LedgerRecorder").field(&self.0.as_ref().map(|book| book.ledger.id())).finish()
     }
 }
 

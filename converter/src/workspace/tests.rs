@@ -263,7 +263,7 @@ fn a_workspace_is_private_and_goes_away() {
     let workspace = WorkspaceRoot::new(DEFAULT.into(), false).create().unwrap();
     let root = workspace.input().parent().unwrap().to_owned();
     for directory in
-        [root.clone(), root.join("fetch"), workspace.input(), workspace.output(), workspace.scratch()]
+        [root.clone(), root.join("pack"), workspace.input(), workspace.output(), workspace.scratch()]
     {
         assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
     }

@@ -65,7 +65,7 @@ words! {
     FileRole {
         /// The job's directory, and directories in it.
         Workspace = "workspace",
-        /// The uploaded object, if it is kept whole.
+        /// The uploaded object; no longer written, because archives are unpacked while they arrive.
         Source = "source",
         /// Files expanded from the archive.
         Input = "input",

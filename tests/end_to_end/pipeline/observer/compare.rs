@@ -14,7 +14,7 @@ const PRIVATE: &str = "cadmill-private-";
 const KERNEL: [&str; 2] = ["/proc", "/sys/fs/cgroup"];
 
 /// The directories of an empty workspace.
-const LAYOUT: [&str; 4] = ["in", "fetch", "out", "tmp"];
+const LAYOUT: [&str; 4] = ["in", "pack", "out", "tmp"];
 
 /// Directories in which an engine may create files.
 const ENGINES: [&str; 2] = ["out", "tmp"];
