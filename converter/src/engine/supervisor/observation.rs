@@ -28,8 +28,6 @@ pub(super) struct Seen {
     pub(super) peak_data: u64,
     /// Memory held at the last look.
     pub(super) taken: u64,
-    /// Number of threads when it was last moved from a processor.
-    pub(super) held_back: u64,
     /// At the last look its first thread had ended and other threads had not.
     pub(super) leaderless: bool,
 }

@@ -35,6 +35,8 @@ pub(super) struct Process {
     noise: Option<std::process::ChildStderr>,
     /// The processors of the thread that samples, before it kept to one.
     processors: Option<CpuSet>,
+    /// Number of its threads when they were last moved to other processors.
+    held_back: u64,
     reaped: bool,
 }
 
@@ -80,6 +82,7 @@ impl Process {
             messages: Some(messages),
             noise: Some(noise),
             processors: None,
+            held_back: 0,
             reaped: false,
         };
         // The loop reads what is available and never blocks on one pipe.
@@ -194,7 +197,13 @@ impl Process {
     ///
     /// A worker that runs as root without `CAP_SYS_NICE` may not do that to an engine with another
     /// user id, which then keeps its processors.
-    pub(super) fn hold_back(&mut self) {
+    ///
+    /// Does nothing unless it has more `threads` than the last time.
+    pub(super) fn hold_back(&mut self, threads: u64) {
+        if threads <= self.held_back {
+            return;
+        }
+        self.held_back = threads;
         let Some(ours) = self.processors.or_else(|| sched_getaffinity(None).ok()) else { return };
         let (Some(last), 2..) = ((0..CpuSet::MAX_CPU).rfind(|&n| ours.is_set(n)), ours.count()) else {
             return;

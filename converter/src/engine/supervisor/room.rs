@@ -56,8 +56,8 @@ pub(super) struct Room {
     held: Held,
     /// Upper bound of what may have been written by now.
     could_be: Written,
-    /// When the latest walk ended.
-    walked: Option<Instant>,
+    /// When the latest walk ended, and how long it took.
+    walked: Option<(Instant, Duration)>,
 }
 
 impl Room {
@@ -107,18 +107,13 @@ impl Room {
         if !self.could_be.exceeds(&self.bounds) {
             return Ok(None);
         }
-        process.stop_group()?;
-        let cap = self.count(directories, &|_| false);
-        // A process that is to be killed stays stopped until then.
-        if !matches!(cap, Ok(Some(_))) {
-            process.go_on()?;
-        }
-        cap
+        self.count_stopped(directories, process, &|_| false)
     }
 
     /// Glances, and walks if the latest walk is old, or little is left and something has changed:
-    /// what others free hides what the process writes. A process with many `threads`, or with little left, is stopped meanwhile: a thread
-    /// may hold the lock of a directory while others run in its place, and the walk would wait.
+    /// what others free hides what the process writes. A process with many `threads`, or with
+    /// little left, is stopped meanwhile: a thread may hold the lock of a directory while others
+    /// run in its place, and the walk would wait.
     ///
     /// # Errors
     /// Errors of the underlying system calls.
@@ -132,7 +127,8 @@ impl Room {
             return Ok(Some(cap));
         }
         let recent = if self.is_low() && !self.is_unchanged()? { JUST } else { RECENT };
-        if self.walked.is_some_and(|walked| walked.elapsed() < recent) {
+        // A process with many files is not stopped for more than half of the time.
+        if self.walked.is_some_and(|(ended, took)| ended.elapsed() < recent.max(took)) {
             return Ok(None);
         }
         let (found, bounds) = (self.found, self.bounds);
@@ -140,15 +136,11 @@ impl Room {
             found.bytes.saturating_add(come.bytes) > bounds.bytes
                 || found.entries.saturating_add(come.entries) > bounds.entries
         };
-        let stops = threads > CROWD || self.is_low();
-        if stops {
-            process.stop_group()?;
-        }
-        let cap = self.count(directories, &is_beyond);
-        if stops && !matches!(cap, Ok(Some(_))) {
-            process.go_on()?;
-        }
-        let cap = cap?;
+        let cap = if threads > CROWD || self.is_low() {
+            self.count_stopped(directories, process, &is_beyond)?
+        } else {
+            self.count(directories, &is_beyond)?
+        };
         if cap.is_none() { self.glance(directories, process) } else { Ok(cap) }
     }
 
@@ -172,6 +164,21 @@ impl Room {
         Ok(now.map(|now| now.since(&self.held)).unwrap_or_default())
     }
 
+    /// Counts while the process is stopped. If it is to be killed, it stays stopped until then.
+    fn count_stopped(
+        &mut self,
+        directories: &[PathBuf; 2],
+        process: &Process,
+        is_enough: &dyn Fn(Held) -> bool,
+    ) -> io::Result<Option<Cap>> {
+        process.stop_group()?;
+        let cap = self.count(directories, is_enough);
+        if !matches!(cap, Ok(Some(_))) {
+            process.go_on()?;
+        }
+        cap
+    }
+
     /// Walks, and returns the cap that is exceeded. The walk is abandoned if `is_enough` returns
     /// true for the growth since it began, and has no effect then.
     fn count(
@@ -186,6 +193,7 @@ impl Room {
         }
         // Taken before the walk: what is written during it counts twice rather than not at all.
         let held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
+        let begun = Instant::now();
         let given_up = std::cell::Cell::new(false);
         let enough = || -> io::Result<bool> {
             given_up.set(is_enough(self.come()?));
@@ -195,7 +203,7 @@ impl Room {
         let found = written(&[work.as_path(), output.as_path()], &self.bounds, &enough)?;
         if !given_up.get() {
             (self.found, self.could_be, self.held) = (found, found, held);
-            self.walked = Some(Instant::now());
+            self.walked = Some((Instant::now(), begun.elapsed()));
         }
         Ok(self.exceeded())
     }

@@ -180,9 +180,8 @@ impl<'a> Watch<'a> {
         let memory_left = self.caps.memory_bytes.saturating_sub(self.seen.taken);
         let is_low = self.room.is_low() || memory_left < LITTLE_MEMORY;
         // With little left before a thread exists: many can be started within one pause.
-        if (is_low || threads > MANY_THREADS) && threads > self.seen.held_back {
-            self.seen.held_back = threads;
-            self.process.hold_back();
+        if is_low || threads > MANY_THREADS {
+            self.process.hold_back(threads);
         }
     }
 
@@ -204,8 +203,7 @@ impl<'a> Watch<'a> {
         self.room.limit(self.assignment.output_bytes());
         // A host that has not begun is not stopped: it writes nothing, and must not be continued if
         // it hangs.
-        let has_begun = self.assignment.since().is_some()
-            && (self.seen.began || self.assignment.handed_over(self.seen.loaded_at).is_none());
+        let has_begun = self.assignment.since().is_some() && self.unconfirmed().is_none();
         let threads = if has_begun { usage.threads } else { 0 };
         if let Some(cap) = self.room.walk(&self.assignment.written(), &self.process, threads)? {
             return self.kill(Outcome::Cap(cap));
@@ -238,8 +236,7 @@ impl<'a> Watch<'a> {
         if elapsed > longest {
             return Some(Cap::Time { limit: longest, observed: elapsed });
         }
-        if let Some(since) = self.assignment.handed_over(self.seen.loaded_at)
-            && !self.seen.began
+        if let Some(since) = self.unconfirmed()
             && now.saturating_duration_since(since) > HAND_OVER
         {
             return Some(Cap::Time { limit: HAND_OVER, observed: now.saturating_duration_since(since) });
@@ -251,6 +248,11 @@ impl<'a> Watch<'a> {
             return Some(Cap::Threads { limit: MAX_THREADS, observed: usage.threads });
         }
         None
+    }
+
+    /// Since when a host that waited has had its work and has not confirmed it.
+    fn unconfirmed(&self) -> Option<Instant> {
+        self.assignment.handed_over(self.seen.loaded_at).filter(|_| !self.seen.began)
     }
 
     /// The cap on memory, if exceeded: also for a moment between two looks.
