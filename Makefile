@@ -64,10 +64,11 @@ test-containers: setup ## Build the images, convert in them, and attack the engi
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	docker/test_containers.sh
 
-nightly: setup ## Attack the engine process on Debian 12's own kernel, 6.1, in qemu; needs root, at most an hour
+nightly: setup ## Run the tests that `make test` leaves out, and attack the engine process on Debian 12's own kernel, 6.1, in qemu; needs root, at most an hour
 	@docker/setup.sh $(NIGHTLY_PACKAGES)
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
+	CARGO="$(CARGO)" tests/run.py --ignored
 	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh
 
 lint: setup ## Check format and lints

@@ -42,7 +42,7 @@ trap 'rm -f "$told"' EXIT
 attacked=("${run[@]}" --user 65534:65534 --entrypoint "$binary"
     --volume "$PWD:$PWD:ro" --workdir "$PWD/cli" --env RUST_BACKTRACE=0)
 # shellcheck disable=SC2086
-"${attacked[@]}" localhost/cadmill:jvm $filters --skip attacks::outside --skip attacks::peak \
+"${attacked[@]}" localhost/cadmill:jvm $filters --include-ignored --skip attacks::outside --skip attacks::peak \
     --show-output | tee "$told"
 # Measures the storage and memory of the attacks from outside, by a tmpfs mounted for the test
 # and by the container's control group; therefore sequentially.

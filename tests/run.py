@@ -5,7 +5,10 @@
 timeout, an engine. Here they run beside one another, each in the directory of its package as
 cargo runs it. The programs that measure what the whole machine does run alone.
 
-    tests/run.py [FILTER...]
+    tests/run.py [--ignored] [FILTER...]
+
+With --ignored it runs only the tests that `make test` leaves out, because others do the same with
+less: `make nightly` runs these.
 """
 
 import json
@@ -30,7 +33,10 @@ QUIET = ("attacks::outside", "attacks::peak", "the_kernel_takes")
 SLOWEST = 20
 
 cargo = os.environ.get("CARGO", "cargo")
-filters = sys.argv[1:]
+ignored = [word for word in sys.argv[1:] if word == "--ignored"]
+filters = [word for word in sys.argv[1:] if word not in ignored]
+# Everything is run, except what waits and what has to be alone, which is run apart.
+whole = not filters and not ignored
 print_lock = threading.Lock()
 
 
@@ -55,7 +61,7 @@ def run(name, executable, place, threads, results, chosen=()):
     command = [executable, "-Z", "unstable-options", "--report-time", "--test-threads", str(threads)]
     begun = time.monotonic()
     done = subprocess.run(
-        command + [*chosen, *filters], cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command + [*ignored, *chosen, *filters], cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace",
     )
     took = time.monotonic() - begun
@@ -79,21 +85,20 @@ def main():
     results = {"times": [], "failed": []}
     beside = [program for program in found if program[0] not in ALONE]
     alone = [program for program in found if program[0] in ALONE]
-    waiting = alone if not filters else []
-    with ThreadPoolExecutor(len(alone)) as aside, ThreadPoolExecutor(processors) as pool:
+    waiting = alone if whole else []
+    with ThreadPoolExecutor(len(alone)) as aside, ThreadPoolExecutor(processors + 1) as pool:
         others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
         runs = [pool.submit(run, *program, processors, results) for program in beside]
         # An exception in one of them is raised here.
         for done in runs:
             done.result()
         for program in alone:
-            run(*program, processors + 1, results, () if filters else skipping(WAITING + QUIET))
+            run(*program, processors + 1, results, skipping(WAITING + QUIET) if whole else ())
         for done in others:
             done.result()
-    for program in alone:
-        if not filters:
+    if whole:
+        for program in alone:
             run(*program, 1, results, QUIET)
-    if not filters:
         documents = subprocess.run([cargo, "test", "--workspace", "--doc", "--locked"])
         if documents.returncode != 0:
             results["failed"].append("documentation")

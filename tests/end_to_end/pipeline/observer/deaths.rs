@@ -68,6 +68,7 @@ async fn killed_after(moment: Duration) {
     assert!(broken <= 1 && verdicts.iter().all(|(_, v)| [VALID, Verdict::Incomplete].contains(v)));
 }
 
+#[ignore = "in `make nightly`"]
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_and_swept() {
     let chance = u64::from(JobId::random().to_string().as_bytes()[0]);

@@ -119,12 +119,22 @@ async fn every_archive_that_is_refused() {
     assert_eq!(agreed.found, 0, "an engine had work");
 }
 
-/// The archives of docs/ARCHIVES.md, valid and invalid.
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_of_the_documents() {
+    while_observed(|| each_archive(6)).await;
+}
+
+#[ignore = "in `make nightly`"]
 #[tokio::test(flavor = "multi_thread")]
 async fn every_archive_of_the_documents() {
+    while_observed(|| each_archive(1)).await;
+}
+
+/// Every `step`th of the archives of docs/ARCHIVES.md, valid and invalid.
+async fn each_archive(step: usize) {
     let Some(mut watch) = Watch::of(world().await) else { return };
     let worker = watch.world.worker("first", None);
-    let cases = archives::cases();
+    let cases: Vec<_> = archives::cases().into_iter().step_by(step).collect();
     let mut jobs = Vec::new();
     for case in &cases {
         jobs.push(watch.world.submit(&case.bytes, "stl").await);
@@ -142,7 +152,7 @@ async fn every_archive_of_the_documents() {
     watch.stop(worker);
     told(&watch, cases.len());
     println!("{refused} refused, {completed} completed of {}", cases.len());
-    assert!(refused >= 100 && completed >= 10, "{refused} refused, {completed} completed");
+    assert!(refused >= 100 / step && completed >= 10 / step, "{refused} refused, {completed} completed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,6 +160,7 @@ async fn every_engine_that_misbehaves() {
     while_observed(|| misbehaves("")).await;
 }
 
+#[ignore = "in `make nightly`"]
 #[tokio::test(flavor = "multi_thread")]
 async fn every_engine_that_waited_and_misbehaves() {
     while_observed(|| misbehaves("assimp")).await;

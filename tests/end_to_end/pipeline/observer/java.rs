@@ -46,6 +46,7 @@ async fn whatever_a_converter_in_java_does() {
     while_observed(|| seen("")).await;
 }
 
+#[ignore = "in `make nightly`"]
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_one_does_that_waited_for_its_job() {
     while_observed(|| seen("assimp")).await;
