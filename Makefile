@@ -85,6 +85,7 @@ bench: build ## Measure the API under load, the intake, the wiping, the confinem
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
 	python3 tests/bench/wipe.py --bin target/release
+	target/release/examples/mapping
 	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
 	python3 tests/bench/jvm.py --bin target/release --java target/java
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)

@@ -41,6 +41,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0013-a-jvm-per-conversion.md",
     "docs/adr/0014-private-workspace.md",
     "docs/adr/0015-landlock-abi-2.md",
+    "docs/adr/0016-no-mapping.md",
     "docs/example/README.md",
 ];
 
