@@ -4,17 +4,20 @@ use crate::support::{ANN, order, world};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::job::JobFailure;
 use serde_json::json;
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tracing_subscriber::fmt::MakeWriter;
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread has logged.
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -23,23 +26,11 @@ impl Write for Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_log_tells_requests_and_no_secrets() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(lines.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For all tests of the program: `tracing` caches whether anybody listens to an event, and
+    // another thread without a subscriber may have asked first.
+    tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(|| Lines).init();
     let world = world();
     world.new_job(json!({"file_name": "secret/name.zip", "size_bytes": 1, "target_format": "dxf"})).await;
     world.new_job(order()).await;
@@ -57,7 +48,7 @@ async fn the_log_tells_requests_and_no_secrets() {
     world.call("", "GET", "/readyz", None).await;
     world.state.sweep(Instant::now() + Duration::from_secs(60)).await;
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(LINES.take()).unwrap();
     for never in ["secret", "town", "signature", ANN, "127.0.0.1:9"] {
         assert!(!text.contains(never), "{never} is in the log:\n{text}");
     }

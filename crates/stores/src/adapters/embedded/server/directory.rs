@@ -14,6 +14,15 @@ use std::path::Path;
 pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let (path, directory) = (data_dir.join("objects.sqlite"), data_dir.join("blobs"));
     let files = blobs::files(&directory)?;
+    if let Some(known) = Index::without_its_log(&path) {
+        let left = files.difference(&known).count();
+        if left > 0 {
+            let reason = format!(
+                "its write-ahead log, objects.sqlite-wal, is missing, and it does not name {left} files in blobs"
+            );
+            return Err(advise(data_dir, files.len(), damaged(&path, &reason)));
+        }
+    }
     let make = if files.is_empty() { Make::IfEmpty } else { Make::Never };
     let index = Index::open(&path, make).map_err(|error| advise(data_dir, files.len(), error))?;
     // Listed again: from here on no other process creates or removes files.
@@ -24,13 +33,6 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
         return Err(advise(data_dir, files.len(), damaged(&directory, &reason)));
     }
     let left: Vec<String> = files.difference(&known).cloned().collect();
-    if !left.is_empty() && index.lost_its_log().await? {
-        let reason = format!(
-            "its write-ahead log, objects.sqlite-wal, is missing, and it does not name {} files in blobs",
-            left.len()
-        );
-        return Err(advise(data_dir, files.len(), damaged(&path, &reason)));
-    }
     let (known, openings) = (index.openings().await?, blobs::openings(&directory));
     if !left.is_empty() && openings > known {
         let reason = format!(

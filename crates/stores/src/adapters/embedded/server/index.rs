@@ -18,7 +18,7 @@ use cadmill_core::domain::upload_event::object_created;
 use cadmill_core::ports::clock::{Clock, SystemClock};
 use cadmill_core::ports::{PortError, PortResult};
 use range::Range;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -51,6 +51,8 @@ const SCHEMA: Schema = Schema {
     },
 };
 
+/// The files that are in use.
+const BLOBS: &str = "SELECT blob FROM segments UNION ALL SELECT blob FROM parts";
 /// Objects of a range of keys, by key.
 const LIST: &str =
     "SELECT key, etag, size, modified FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
@@ -80,15 +82,11 @@ pub(super) enum Put {
 /// The index.
 pub(super) struct Index {
     pool: Pool,
-    /// Whether there was a write-ahead log beside it.
-    log: bool,
 }
 
 impl Index {
     /// Opens the index, or creates it if there is no sign of an earlier one.
     pub(super) fn open(path: &Path, make: Make) -> PortResult<Self> {
-        // Checked first, because opening creates a log.
-        let log = path.with_extension("sqlite-wal").exists();
         let pool = Pool::open(path, &SCHEMA, Sharing::Nobody, make).map_err(|error| match error {
             PortError::Unavailable { reason, .. } => PortError::Unavailable {
                 operation: "opening the objects",
@@ -96,16 +94,24 @@ impl Index {
             },
             other => other,
         })?;
-        Ok(Self { pool, log })
+        Ok(Self { pool })
     }
 
-    /// Whether a server opened it and never closed it, and the log of that server's last writes
-    /// is missing.
-    pub(super) async fn lost_its_log(&self) -> PortResult<bool> {
-        let open = self.pool.read("reading the state of the index", |connection| {
-            Ok(connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0))?)
-        });
-        Ok(open.await? && !self.log)
+    /// The files that the index at this path names, if a server opened it and never closed it, and
+    /// the log of that server's last writes is missing. An index that cannot be read is left to
+    /// [`Index::open`].
+    ///
+    /// The file alone is read: opening it would create a log, and the next start could not know
+    /// that it was missing.
+    pub(super) fn without_its_log(path: &Path) -> Option<HashSet<String>> {
+        if path.with_extension("sqlite-wal").exists() {
+            return None;
+        }
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(immutable(path), flags).ok()?;
+        let open = connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0)).ok()?;
+        open.then(|| names(&connection, BLOBS, []).ok().map(|names| names.into_iter().collect())).flatten()
     }
 
     /// How often the index was opened.
@@ -159,10 +165,7 @@ impl Index {
     /// The names of all files that are in use.
     pub(super) async fn blobs(&self) -> PortResult<HashSet<String>> {
         self.pool
-            .read("listing files", |connection| {
-                let sql = "SELECT blob FROM segments UNION ALL SELECT blob FROM parts";
-                Ok(names(connection, sql, [])?.into_iter().collect())
-            })
+            .read("listing files", |connection| Ok(names(connection, BLOBS, [])?.into_iter().collect()))
             .await
     }
 
@@ -298,6 +301,20 @@ fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
     let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
     connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;
     Ok(useless)
+}
+
+/// A URI that opens the file as it is, without a lock or a log (SQLite, "Uniform Resource
+/// Identifiers").
+fn immutable(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => uri.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => uri.push(byte.into()),
+            _ => uri += &format!("%{byte:02x}"),
+        }
+    }
+    uri + "?immutable=1"
 }
 
 fn names(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<String>> {
