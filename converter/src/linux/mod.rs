@@ -7,3 +7,4 @@ pub mod mounts;
 pub mod privileges;
 pub mod proc;
 pub mod reap;
+pub mod signal;

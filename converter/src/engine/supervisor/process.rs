@@ -10,6 +10,7 @@ use crate::engine::protocol::Command;
 use crate::engine::sandbox::environment::KEPT;
 use crate::linux::proc;
 use crate::linux::reap::{Reaped, reap};
+use crate::linux::signal::signal_thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
@@ -20,9 +21,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, Instant};
-
-/// How long the threads of a process may take to stop.
-const STOPPING: Duration = Duration::from_millis(20);
 
 /// A host that is running, or dead and not yet reaped. Dropping it kills and reaps the process.
 #[derive(Debug)]
@@ -170,17 +168,21 @@ impl Process {
         self.signal_group(Signal::KILL)
     }
 
-    /// Stops the group for a moment, so that it changes nothing, and waits until all threads have
-    /// stopped: until then they could move what is being counted. A thread in a system call that
-    /// cannot be interrupted stops later. [`Process::go_on`] must follow.
+    /// Asks the group to stop for a moment, so that it changes nothing; see
+    /// [`Process::has_stopped`]. [`Process::go_on`] must follow.
+    ///
+    /// The signal goes to each thread. One for the whole process is handled by its first thread,
+    /// which may have to wait for a processor while hundreds of others write.
     pub(super) fn stop_group(&self) -> io::Result<()> {
         self.signal_group(Signal::STOP)?;
-        let until = Instant::now() + STOPPING;
-        let stopped = || waitid(WaitId::Pid(self.pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
-        while Instant::now() < until && matches!(stopped(), Ok(None) | Err(Errno::INTR)) {
-            std::thread::sleep(Duration::from_micros(50));
-        }
-        Ok(())
+        proc::threads(self.pid).try_for_each(|thread| signal_thread(self.pid, thread, Signal::STOP))
+    }
+
+    /// Whether all threads have stopped, or the process is gone. A thread that allocates or writes
+    /// much in one system call stops after it: only SIGKILL interrupts these.
+    pub(super) fn has_stopped(&self) -> bool {
+        let stopped = waitid(WaitId::Pid(self.pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+        !matches!(stopped, Ok(None) | Err(Errno::INTR))
     }
 
     /// Lets a stopped group continue.

@@ -31,6 +31,9 @@ const LONGEST: Duration = Duration::from_millis(50);
 const RECENT: Duration = Duration::from_millis(100);
 const JUST: Duration = Duration::from_millis(40);
 
+/// How long the threads of a process may take to stop.
+const STOPPING: Duration = Duration::from_millis(20);
+
 /// Number of threads above which a process is stopped during each walk.
 const CROWD: u64 = 4;
 
@@ -101,13 +104,15 @@ impl Room {
         directories: &[PathBuf; 2],
         process: &Process,
     ) -> io::Result<Option<Cap>> {
+        if self.could_exceed()? { self.count_stopped(directories, process, &|_| false) } else { Ok(None) }
+    }
+
+    /// Whether the file system has grown by as much as is left.
+    fn could_exceed(&mut self) -> io::Result<bool> {
         let come = self.come()?;
         self.could_be.bytes = self.found.bytes.saturating_add(come.bytes);
         self.could_be.entries = self.found.entries.saturating_add(come.entries);
-        if !self.could_be.exceeds(&self.bounds) {
-            return Ok(None);
-        }
-        self.count_stopped(directories, process, &|_| false)
+        Ok(self.could_be.exceeds(&self.bounds))
     }
 
     /// Glances, and walks if the latest walk is old, or little is left and something has changed:
@@ -164,7 +169,12 @@ impl Room {
         Ok(now.map(|now| now.since(&self.held)).unwrap_or_default())
     }
 
-    /// Counts while the process is stopped. If it is to be killed, it stays stopped until then.
+    /// Counts while the process is stopped: until then it could move what is being counted. If it
+    /// does not stop at once, because of a call that writes much, what is there already may be too
+    /// much; found so twice, it is: a directory that was moved meanwhile may be counted twice, but
+    /// each thread that was asked to stop ends its call and begins no other.
+    ///
+    /// If the process is to be killed, it stays stopped until then.
     fn count_stopped(
         &mut self,
         directories: &[PathBuf; 2],
@@ -172,11 +182,31 @@ impl Room {
         is_enough: &dyn Fn(Held) -> bool,
     ) -> io::Result<Option<Cap>> {
         process.stop_group()?;
-        let cap = self.count(directories, is_enough);
+        let cap = self.count_stopping(directories, process, is_enough);
         if !matches!(cap, Ok(Some(_))) {
             process.go_on()?;
         }
         cap
+    }
+
+    fn count_stopping(
+        &mut self,
+        directories: &[PathBuf; 2],
+        process: &Process,
+        is_enough: &dyn Fn(Held) -> bool,
+    ) -> io::Result<Option<Cap>> {
+        let until = Instant::now() + STOPPING;
+        while !process.has_stopped() && Instant::now() < until {
+            // Twice without a pause: this thread may have to wait for a processor after one.
+            if self.could_exceed()?
+                && self.count(directories, &|_| false)?.is_some()
+                && let Some(cap) = self.count(directories, &|_| false)?
+            {
+                return Ok(Some(cap));
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.count(directories, is_enough)
     }
 
     /// Walks, and returns the cap that is exceeded. The walk is abandoned if `is_enough` returns
