@@ -35,8 +35,6 @@ SLOWEST = 20
 cargo = os.environ.get("CARGO", "cargo")
 ignored = [word for word in sys.argv[1:] if word == "--ignored"]
 filters = [word for word in sys.argv[1:] if word not in ignored]
-# Everything is run, except what waits and what has to be alone, which is run apart.
-whole = not filters and not ignored
 print_lock = threading.Lock()
 
 
@@ -75,6 +73,15 @@ def run(name, executable, place, threads, results, chosen=()):
         results["failed"].append(name)
 
 
+def test_documentation(results):
+    command = [cargo, "test", "--workspace", "--doc", "--locked"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with print_lock:
+        print(f"\n{done.stdout}", flush=True)
+    if done.returncode != 0:
+        results["failed"].append("documentation")
+
+
 def skipping(patterns):
     return [word for pattern in patterns for word in ("--skip", pattern)]
 
@@ -85,23 +92,25 @@ def main():
     results = {"times": [], "failed": []}
     beside = [program for program in found if program[0] not in ALONE]
     alone = [program for program in found if program[0] in ALONE]
-    waiting = alone if whole else []
-    with ThreadPoolExecutor(len(alone)) as aside, ThreadPoolExecutor(processors + 1) as pool:
+    # What waits and what has to be alone is run apart, unless it is asked for.
+    apart = not filters
+    waiting = alone if apart else []
+    with ThreadPoolExecutor(len(alone) + 1) as aside, ThreadPoolExecutor(processors + 1) as pool:
         others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
         runs = [pool.submit(run, *program, processors, results) for program in beside]
+        # Mostly a compilation on one core.
+        if apart and not ignored:
+            others.append(aside.submit(test_documentation, results))
         # An exception in one of them is raised here.
         for done in runs:
             done.result()
         for program in alone:
-            run(*program, processors + 1, results, skipping(WAITING + QUIET) if whole else ())
+            run(*program, processors + 1, results, skipping(WAITING + QUIET) if apart else ())
         for done in others:
             done.result()
-    if whole:
+    if apart:
         for program in alone:
             run(*program, 1, results, QUIET)
-        documents = subprocess.run([cargo, "test", "--workspace", "--doc", "--locked"])
-        if documents.returncode != 0:
-            results["failed"].append("documentation")
     print(f"\nThe {SLOWEST} slowest tests, in seconds:")
     for seconds, test in sorted(results["times"], reverse=True)[:SLOWEST]:
         print(f"{seconds:8.1f}  {test}")
