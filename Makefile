@@ -53,8 +53,6 @@ test: setup ## Check the format, lint, and run every test
 	$(LINT) CARGO="$(CARGO)" tests/without_jvm.sh
 	@# The end-to-end tests start every program; cargo builds one of them for itself.
 	$(LINT) $(CARGO) build --workspace --bins --tests --examples --locked
-	@# Not part of the workspace; it is compiled with what the tests are compiled with.
-	$(CARGO) build --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --locked
 	$(LINT) CARGO="$(CARGO)" tests/run.py
 	if rustup toolchain list 2>/dev/null | grep nightly >/dev/null; then FUZZ_SECONDS=30 fuzz/run.sh; fi
 

@@ -73,13 +73,13 @@ def run(name, executable, place, threads, results, chosen=()):
         results["failed"].append(name)
 
 
-def test_documentation(results):
-    command = [cargo, "test", "--workspace", "--doc", "--locked"]
+def compile_beside(what, arguments, results):
+    command = [cargo, *arguments, "--locked"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with print_lock:
         print(f"\n{done.stdout}", flush=True)
     if done.returncode != 0:
-        results["failed"].append("documentation")
+        results["failed"].append(what)
 
 
 def skipping(patterns):
@@ -95,12 +95,14 @@ def main():
     # What waits and what has to be alone is run apart, unless it is asked for.
     apart = not filters
     waiting = alone if apart else []
-    with ThreadPoolExecutor(len(alone) + 1) as aside, ThreadPoolExecutor(processors + 1) as pool:
+    with ThreadPoolExecutor(len(alone) + 2) as aside, ThreadPoolExecutor(processors + 1) as pool:
         others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
         runs = [pool.submit(run, *program, processors, results) for program in beside]
-        # Mostly a compilation on one core.
+        # Mostly compilations on one core. The fuzzer is not part of the workspace.
         if apart and not ignored:
-            others.append(aside.submit(test_documentation, results))
+            fuzzer = ["build", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"]
+            others.append(aside.submit(compile_beside, "documentation", ["test", "--workspace", "--doc"], results))
+            others.append(aside.submit(compile_beside, "fuzzer", fuzzer, results))
         # An exception in one of them is raised here.
         for done in runs:
             done.result()
