@@ -2,10 +2,10 @@
 
 use super::encoding;
 use super::entry::{EntryHeader, FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Method};
-use super::extra::{Extra, Zip64};
+use super::extra::{self, Extra};
 use super::name;
 use crate::entry_error::EntryError;
-use crate::records::{Central, Common, MAX32};
+use crate::records::{Central, Common};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
 
@@ -89,33 +89,14 @@ fn validate_method(common: &Common) -> Result<Method, EntryError> {
     Ok(method)
 }
 
-/// Compressed size, uncompressed size and offset, taking the zip64 field into account (APPNOTE
-/// 4.5.3). The field must contain exactly the values that the header refers to.
+/// Compressed size, uncompressed size and offset, taking the zip64 field into account.
 fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), EntryError> {
     if central.disk != 0 {
         return Err(EntryError::new(FailureCode::ArchiveMultiDisk, "lies in another part of the archive"));
     }
-    let refuse = |text: &'static str| EntryError::new(FailureCode::ArchiveZip64, text);
-    let refers = [central.common.expanded, central.common.packed, central.local_at].contains(&MAX32);
-    if fields.zip64.is_some() && !refers {
-        return Err(refuse("has a zip64 field that nothing refers to"));
-    }
-    let mut wide = Zip64::new(fields.zip64.unwrap_or_default());
-    let mut number = |narrow: u32| match narrow {
-        MAX32 => {
-            let value = wide.next().ok_or_else(|| refuse("refers to a zip64 field that is not there"))?;
-            if value < u64::from(MAX32) { Err(refuse("uses zip64 without need")) } else { Ok(value) }
-        }
-        _ => Ok(u64::from(narrow)),
-    };
-    let expanded = number(central.common.expanded)?;
-    let packed = number(central.common.packed)?;
-    let local_at = number(central.local_at)?;
-    if wide.is_spent() {
-        Ok((packed, expanded, local_at))
-    } else {
-        Err(refuse("has a zip64 field with more than the header refers to"))
-    }
+    let narrow = [central.common.expanded, central.common.packed, central.local_at];
+    let [expanded, packed, local_at] = extra::resolve_zip64(narrow, fields.zip64)?;
+    Ok((packed, expanded, local_at))
 }
 
 /// Checks that name, attributes and size agree on whether the entry is a directory, and that it is

@@ -119,7 +119,7 @@ fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -
     if wide.rest_bytes != END64_BYTES - 12 {
         return Err(zip64("the zip64 record has a size other than that of its fields"));
     }
-    if locator.disk != 0 || locator.disks != 1 || wide.disk != 0 || wide.directory_disk != 0 {
+    if locator.disk != 0 || wide.disk != 0 || wide.directory_disk != 0 || !is_one_disk(end, locator) {
         return Err(multi_disk());
     }
     // Each field is equal in both records, or is the marker that refers to the zip64 record.
@@ -135,8 +135,9 @@ fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -
     if !agree {
         return Err(zip64("the zip64 record contradicts the end record"));
     }
-    if !(45..=63).contains(&wide.needs) {
-        return Err(zip64("the zip64 record needs a version that does not know zip64"));
+    // Some writers say 2.0. It is advice: the record is there, and is the same in every version.
+    if !(10..=63).contains(&wide.needs) {
+        return Err(zip64("the zip64 record needs a version that is not known"));
     }
     if wide.entries != wide.entries_here {
         return Err(directory("the zip64 record gives two numbers of entries"));
@@ -147,6 +148,12 @@ fn with_zip64(end: &End, locator: Locator, tail: &[u8], at: usize, start: u64) -
         at: wide.directory_at,
         end_at: start + record_at as u64,
     })
+}
+
+/// Whether the locator's number of disks means one. OneDrive writes 0, which can mean nothing else
+/// where every number of a disk is 0, and is not merely a reference to another record.
+fn is_one_disk(end: &End, locator: Locator) -> bool {
+    locator.disks == 1 || (locator.disks == 0 && end.disk == 0 && end.directory_disk == 0)
 }
 
 impl RawEocd {

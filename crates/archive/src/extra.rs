@@ -4,7 +4,7 @@
 //! readers that support them are rejected.
 
 use crate::entry_error::EntryError;
-use crate::records::{u16_at, u32_at, u64_at};
+use crate::records::{MAX32, u16_at, u32_at};
 use cadmill_core::domain::failure::FailureCode;
 
 /// 4.5.3: 64-bit sizes and offset.
@@ -99,25 +99,109 @@ pub(super) fn unicode_path<'a>(data: &'a [u8], raw: &[u8]) -> Result<&'a str, En
     std::str::from_utf8(name).map_err(|_| encoding("has a Unicode path field that is not UTF-8"))
 }
 
-/// Reads the values of a zip64 field (4.5.3) in order.
-pub(super) struct Zip64<'a>(&'a [u8]);
-
-impl<'a> Zip64<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
-        Self(data)
+/// The numbers of a header: those of its 32-bit fields, or of its zip64 field (4.5.3) where a 32-bit
+/// field is the marker that refers to it.
+///
+/// Readers take the field in two ways: one number for each marker, in order, or every number by its
+/// place, with or without a marker. If the field holds exactly one number for each marker, only the
+/// first way is possible. If it holds more, both must give the same numbers: what is said twice is
+/// said alike.
+///
+/// # Errors
+/// `input.archive.zip64`.
+pub(super) fn resolve_zip64<const N: usize>(
+    narrow: [u32; N],
+    field: Option<&[u8]>,
+) -> Result<[u64; N], EntryError> {
+    let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveZip64, text));
+    let markers = narrow.iter().filter(|&&number| number == MAX32).count();
+    let field = match field {
+        Some(field) => field,
+        None if markers == 0 => return Ok(narrow.map(u64::from)),
+        None => return refuse("refers to a zip64 field that is not there"),
+    };
+    let (chunks, rest) = field.as_chunks::<8>();
+    let wide: Vec<u64> = chunks.iter().map(|number| u64::from_le_bytes(*number)).collect();
+    let mut in_order = wide.iter();
+    let mut numbers = narrow.map(u64::from);
+    for (number, _) in numbers.iter_mut().zip(narrow).filter(|(_, narrow)| *narrow == MAX32) {
+        let Some(&value) = in_order.next() else {
+            return refuse("refers to a zip64 field that is not there");
+        };
+        *number = value;
     }
-
-    pub(super) fn next(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_at_checked(8)?;
-        self.0 = rest;
-        Some(u64_at(number, 0))
-    }
-
-    pub(super) fn is_spent(&self) -> bool {
-        self.0.is_empty()
+    let is_exact = markers > 0 && wide.len() == markers && rest.is_empty();
+    // After all the numbers there may be that of the disk, which is 0 in an archive that is read.
+    let is_in_place = wide.len() <= N
+        && (rest.is_empty() || (wide.len() == N && rest == [0; 4]))
+        && wide.iter().zip(numbers).all(|(wide, number)| *wide == number)
+        && narrow.iter().skip(wide.len()).all(|&number| number != MAX32);
+    match is_exact || (is_in_place && !wide.is_empty()) {
+        true => Ok(numbers),
+        false => refuse("has a zip64 field that contradicts its header, or is not whole"),
     }
 }
 
 fn refuse(text: &'static str) -> EntryError {
     EntryError::new(FailureCode::ArchiveExtraField, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(narrow: [u32; 3], numbers: &[u64], rest: &[u8]) -> Option<[u64; 3]> {
+        let field: Vec<u8> =
+            numbers.iter().flat_map(|n| n.to_le_bytes()).chain(rest.iter().copied()).collect();
+        resolve_zip64(narrow, Some(&field)).ok()
+    }
+
+    #[test]
+    fn a_number_is_said_once_or_twice_and_alike() {
+        const M: u32 = MAX32;
+        let all = Some([30, 20, 10]);
+        // Once, in the field.
+        assert_eq!(resolved([M, 20, 10], &[30], b""), all);
+        assert_eq!(resolved([30, M, 10], &[20], b""), all);
+        assert_eq!(resolved([30, 20, M], &[10], b""), all);
+        assert_eq!(resolved([M, M, M], &[30, 20, 10], b""), all);
+        // Twice.
+        assert_eq!(resolved([30, 20, 10], &[30], b""), all);
+        assert_eq!(resolved([30, 20, 10], &[30, 20], b""), all);
+        assert_eq!(resolved([30, 20, 10], &[30, 20, 10], b""), all);
+        assert_eq!(resolved([30, 20, 10], &[30, 20, 10], &[0; 4]), all);
+        assert_eq!(resolved([M, 20, 10], &[30, 20], b""), all);
+        assert_eq!(resolved([M, 20, 10], &[30, 20, 10], &[0; 4]), all);
+        assert_eq!(resolved([M, M, 10], &[30, 20, 10], b""), all);
+        assert_eq!(resolved([M, M, M], &[30, 20, 10], &[0; 4]), all);
+        assert_eq!(resolved([7, M, 10], &[7, 7], b""), Some([7, 7, 10]));
+    }
+
+    #[test]
+    fn numbers_that_differ_or_that_two_readers_would_take_differently_are_refused() {
+        const M: u32 = MAX32;
+        for (narrow, numbers) in [
+            ([30, 20, 10], &[31][..]),
+            ([30, 20, 10], &[30, 21]),
+            ([30, 20, 10], &[30, 20, 11]),
+            ([30, 20, 10], &[20]),
+            ([M, 20, 10], &[30, 21]),
+            ([M, M, 10], &[30, 20, 11]),
+            // By the marker 30, by its place 20.
+            ([30, M, 10], &[30, 20]),
+            ([30, 20, M], &[30, 20, 10]),
+            ([M, 20, M], &[30, 20, 10]),
+            // Not there, or more than there is.
+            ([M, M, M], &[30, 20]),
+            ([M, 20, 10], &[]),
+            ([30, 20, 10], &[]),
+            ([30, 20, 10], &[30, 20, 10, 0]),
+        ] {
+            assert_eq!(resolved(narrow, numbers, b""), None, "{narrow:?} {numbers:?}");
+        }
+        assert_eq!(resolved([30, 20, 10], &[30, 20, 10], &[1, 0, 0, 0]), None, "another disk");
+        assert_eq!(resolved([30, 20, 10], &[30, 20], &[0; 4]), None, "a disk in the place of the offset");
+        assert_eq!(resolved([M, 20, 10], &[30], &[0; 4]), None, "a disk in the place of a size");
+        assert_eq!(resolved([M, 20, 10], &[30], &[0]), None, "bytes that are no number");
+    }
 }

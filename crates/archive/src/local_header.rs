@@ -6,7 +6,7 @@
 use super::central::is_known_version;
 use super::encoding;
 use super::entry::{EntryHeader, FLAG_UTF8, Method};
-use super::extra::{Extra, Zip64};
+use super::extra::{self, Extra};
 use crate::entry_error::EntryError;
 use crate::records::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
 use cadmill_core::domain::failure::FailureCode;
@@ -85,23 +85,16 @@ pub(super) fn validate_extra(
     Descriptor::of(facts, fields.zip64.is_some(), descriptor_bytes)
 }
 
-/// Compressed and uncompressed size. A local header must refer to both zip64 sizes or to neither
-/// (APPNOTE 4.5.3). The sizes need not be large: a writer that reads from a pipe cannot know them.
+/// Compressed and uncompressed size. The zip64 field of a local header must hold both (APPNOTE
+/// 4.5.3): some readers take them without looking at the markers. The sizes need not be large: a
+/// writer that reads from a pipe cannot know them.
 fn sizes(local: &Common, fields: &Extra<'_>) -> Result<(u64, u64), EntryError> {
-    let refuse = |text: &'static str| EntryError::new(FailureCode::ArchiveZip64, text);
-    match (local.packed, local.expanded, fields.zip64) {
-        (MAX32, MAX32, Some(data)) => {
-            let mut wide = Zip64::new(data);
-            let expanded = wide.next();
-            match (wide.next(), expanded) {
-                (Some(packed), Some(expanded)) if wide.is_spent() => Ok((packed, expanded)),
-                _ => Err(refuse("has a zip64 field in its local header that is not of two sizes")),
-            }
-        }
-        (MAX32, _, _) | (_, MAX32, _) => Err(refuse("has a local header that refers to one zip64 size")),
-        (_, _, Some(_)) => Err(refuse("has a zip64 field in its local header that nothing refers to")),
-        (packed, expanded, None) => Ok((packed.into(), expanded.into())),
+    if fields.zip64.is_some_and(|data| data.len() != 16) {
+        let text = "has a zip64 field in its local header that is not of two sizes";
+        return Err(EntryError::new(FailureCode::ArchiveZip64, text));
     }
+    let [expanded, packed] = extra::resolve_zip64([local.expanded, local.packed], fields.zip64)?;
+    Ok((packed, expanded))
 }
 
 /// The form of a data descriptor (APPNOTE 4.3.9).
