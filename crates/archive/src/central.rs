@@ -1,7 +1,7 @@
 //! Validation of one central directory header.
 
 use super::encoding;
-use super::entry::{EntryHeader, FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Method};
+use super::entry::{EntryHeader, FLAG_UTF8, FLAGS_ENCRYPTED, FLAGS_KNOWN, Method, method_name};
 use super::extra::{self, Extra};
 use super::name;
 use crate::entry_error::EntryError;
@@ -68,14 +68,14 @@ fn validate_method(common: &Common) -> Result<Method, EntryError> {
     if common.flags & FLAGS_ENCRYPTED != 0 {
         return Err(EntryError::new(FailureCode::ArchiveEncrypted, "is encrypted"));
     }
-    let method = match common.method {
-        0 => Method::Stored,
-        8 => Method::Deflate,
-        other => {
-            let text = format!("uses compression method {other}; stored and deflate are read");
-            return Err(EntryError::new(FailureCode::ArchiveMethod, text));
-        }
-    };
+    let method = Method::of_number(common.method).ok_or_else(|| {
+        let name = method_name(common.method).map(|name| format!(" ({name})")).unwrap_or_default();
+        let text = format!(
+            "uses compression method {}{name}; stored, deflate and Deflate64 are read",
+            common.method
+        );
+        EntryError::new(FailureCode::ArchiveMethod, text)
+    })?;
     if common.flags & !FLAGS_KNOWN != 0 {
         return Err(EntryError::new(
             FailureCode::ArchiveFlags,
@@ -143,7 +143,7 @@ fn validate_sizes(
     let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveSizeMismatch, text));
     match method {
         Method::Stored if packed != expanded => return refuse("is stored, but has two sizes"),
-        Method::Deflate if packed == 0 => return refuse("has no compressed data"),
+        Method::Deflate | Method::Deflate64 if packed == 0 => return refuse("has no compressed data"),
         _ => {}
     }
     if expanded == 0 && crc != 0 {

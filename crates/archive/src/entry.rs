@@ -34,6 +34,7 @@ pub(super) struct EntryHeader {
 pub(super) enum Method {
     Stored,
     Deflate,
+    Deflate64,
 }
 
 impl Method {
@@ -41,8 +42,38 @@ impl Method {
         match self {
             Self::Stored => 0,
             Self::Deflate => 8,
+            Self::Deflate64 => 9,
         }
     }
+
+    /// The method of this number; `None` if it is not read.
+    pub(super) fn of_number(number: u16) -> Option<Self> {
+        [Self::Stored, Self::Deflate, Self::Deflate64].into_iter().find(|method| method.number() == number)
+    }
+}
+
+/// The name of a method that is not read (APPNOTE 4.4.5), as its writers call it.
+pub(super) fn method_name(number: u16) -> Option<&'static str> {
+    Some(match number {
+        1 => "Shrink",
+        2..=5 => "Reduce",
+        6 => "Implode",
+        7 => "Tokenize",
+        10 => "PKWARE DCL Implode",
+        12 => "bzip2",
+        14 => "LZMA",
+        16 => "IBM z/OS CMPSC",
+        18 => "IBM TERSE",
+        19 => "IBM LZ77",
+        20 | 93 => "Zstandard",
+        94 => "MP3",
+        95 => "XZ",
+        96 => "JPEG",
+        97 => "WavPack",
+        98 => "PPMd",
+        99 => "AES encryption",
+        _ => return None,
+    })
 }
 
 pub(super) const FLAG_DESCRIPTOR: u16 = 1 << 3;

@@ -1,6 +1,7 @@
 //! Decompression of one entry, without I/O.
 
 use super::entry::{Entry, EntryHeader, Method};
+use super::inflate64::{Damaged, Inflate64};
 use super::local_header::{self, Descriptor, Remainder, mismatch};
 use crate::entry_error::EntryError;
 use crate::records::{Common, LOCAL_BYTES, parse_local};
@@ -48,10 +49,24 @@ enum Stage {
 #[derive(Debug)]
 struct Content {
     /// `None` if the content is stored.
-    inflater: Option<Decompress>,
+    inflater: Option<Inflater>,
     crc: crc32fast::Hasher,
     packed_left: u64,
     expanded_left: u64,
+}
+
+/// The decompression of a method.
+#[derive(Debug)]
+enum Inflater {
+    Deflate(Decompress),
+    Deflate64(Box<Inflate64>),
+}
+
+/// Progress of an inflater.
+struct Inflated {
+    taken: usize,
+    given: usize,
+    is_end: bool,
 }
 
 impl Decoder {
@@ -59,7 +74,7 @@ impl Decoder {
     pub fn new(entry: &Entry) -> Self {
         let facts = Arc::clone(&entry.facts);
         let content = Content {
-            inflater: (facts.method == Method::Deflate).then(|| Decompress::new(false)),
+            inflater: Inflater::of(facts.method),
             crc: crc32fast::Hasher::new(),
             packed_left: facts.packed,
             expanded_left: facts.expanded,
@@ -157,6 +172,48 @@ impl Decoder {
     }
 }
 
+impl Inflater {
+    fn of(method: Method) -> Option<Self> {
+        match method {
+            Method::Stored => None,
+            Method::Deflate => Some(Self::Deflate(Decompress::new(false))),
+            Method::Deflate64 => Some(Self::Deflate64(Box::new(Inflate64::new()))),
+        }
+    }
+
+    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Inflated, EntryError> {
+        match self {
+            Self::Deflate(inflater) => {
+                let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
+                let status =
+                    inflater.decompress(input, output, FlushDecompress::None).map_err(|_| damaged())?;
+                Ok(Inflated {
+                    taken: (inflater.total_in() - before_in) as usize,
+                    given: (inflater.total_out() - before_out) as usize,
+                    is_end: status == Status::StreamEnd,
+                })
+            }
+            Self::Deflate64(inflater) => {
+                let progress = inflater.inflate(input, output).map_err(|Damaged| damaged())?;
+                if progress.surplus.is_some_and(|bytes| bytes > 0) {
+                    return Err(longer());
+                }
+                let is_end = progress.surplus.is_some();
+                Ok(Inflated { taken: progress.consumed, given: progress.produced, is_end })
+            }
+        }
+    }
+}
+
+fn damaged() -> EntryError {
+    EntryError::new(FailureCode::ArchiveDamagedData, "has compressed data that is damaged")
+}
+
+fn longer() -> EntryError {
+    let text = "has bytes after the end of its compressed data";
+    EntryError::new(FailureCode::ArchiveSizeMismatch, text)
+}
+
 impl Content {
     /// Decompresses more; returns whether the content is complete.
     fn expand(&mut self, input: &[u8], output: &mut [u8], step: &mut Step) -> Result<bool, EntryError> {
@@ -189,7 +246,8 @@ impl Content {
             }
             let mut surplus = [0];
             let target = if is_full { &mut surplus } else { &mut *output };
-            let (status, taken, given) = self.inflate_once(input, target)?;
+            let Some(inflater) = &mut self.inflater else { return Err(damaged()) };
+            let Inflated { taken, given, is_end } = inflater.inflate(input, target)?;
             if is_full && given > 0 {
                 return Err(EntryError::new(
                     FailureCode::ArchiveSizeMismatch,
@@ -199,27 +257,13 @@ impl Content {
             let (filled, rest) = output.split_at_mut(given);
             self.account(taken, filled, step);
             (input, output) = (&input[taken..], rest);
-            match status {
-                Status::StreamEnd => return Ok(true),
-                _ if taken == 0 && given == 0 => return self.stalled(),
-                _ => {}
+            if is_end {
+                return Ok(true);
+            }
+            if taken == 0 && given == 0 {
+                return self.stalled();
             }
         }
-    }
-
-    fn inflate_once(
-        &mut self,
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<(Status, usize, usize), EntryError> {
-        let damaged =
-            || EntryError::new(FailureCode::ArchiveDamagedData, "has compressed data that is damaged");
-        let Some(inflater) = &mut self.inflater else { return Err(damaged()) };
-        let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
-        let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| damaged())?;
-        let taken = (inflater.total_in() - before_in) as usize;
-        let given = (inflater.total_out() - before_out) as usize;
-        Ok((status, taken, given))
     }
 
     /// No progress although there is room in the output: more input is needed, or the data is
@@ -243,10 +287,7 @@ impl Content {
     fn validate(&self, facts: &EntryHeader) -> Result<(), EntryError> {
         let refuse = |code, text: &'static str| Err(EntryError::new(code, text));
         if self.packed_left > 0 {
-            return refuse(
-                FailureCode::ArchiveSizeMismatch,
-                "has bytes after the end of its compressed data",
-            );
+            return Err(longer());
         }
         if self.expanded_left > 0 {
             return refuse(FailureCode::ArchiveSizeMismatch, "expands to less than the directory declares");

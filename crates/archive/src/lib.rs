@@ -15,8 +15,8 @@
 //!
 //! The reader rejects archives that two readers could interpret differently, and features that no
 //! design file needs. docs/ARCHIVES.md lists the rules, the tolerances and their reasons, and
-//! docs/adr/0009-archive-reader.md explains why cadmill has its own reader. Decompression is left
-//! to [`flate2`] with its zlib-rs backend.
+//! docs/adr/0009-archive-reader.md explains why cadmill has its own reader. Deflate is left to
+//! [`flate2`] with its zlib-rs backend; `inflate64` says why Deflate64 is not left to a crate.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,8 @@ mod entry;
 mod entry_decoder;
 mod entry_error;
 mod extra;
+mod huffman;
+mod inflate64;
 mod local_header;
 mod name;
 mod plan;

@@ -169,6 +169,19 @@ fn names_that_lead_out_are_refused() {
 }
 
 #[test]
+fn methods_that_are_not_read_are_named() {
+    let bytes = archive(&[("a.obj", b"content")]);
+    let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    for (method, name) in [(12, "12 (bzip2)"), (14, "14 (LZMA)"), (93, "93 (Zstandard)"), (200, "200;")] {
+        let mut bytes = bytes.clone();
+        (bytes[directory + 10], bytes[8]) = (method, method);
+        let failure = read_all(&bytes, &ArchiveLimits::default(), Feeding::Whole).unwrap_err();
+        assert_eq!(failure.code, FailureCode::ArchiveMethod);
+        assert!(failure.message.contains(name), "{}", failure.message);
+    }
+}
+
+#[test]
 fn twins_are_refused() {
     let bytes = archive(&[("road.shp", b"1"), ("ROAD.shq", b"2")]);
     let twins = patched(&bytes, b"ROAD.shq", b"ROAD.SHP");
