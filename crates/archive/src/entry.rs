@@ -21,7 +21,8 @@ pub(super) struct EntryHeader {
     /// Whether the central directory has a Unicode path field for the entry.
     pub(super) has_unicode_path: bool,
     pub(super) method: Method,
-    /// The general purpose flags (APPNOTE 4.4.4).
+    /// The general purpose flags (APPNOTE 4.4.4). Whether a data descriptor follows is said by
+    /// those of the local header.
     pub(super) flags: u16,
     pub(super) crc: u32,
     pub(super) packed: u64,
@@ -83,12 +84,6 @@ pub(super) const FLAG_UTF8: u16 = 1 << 11;
 pub(super) const FLAGS_KNOWN: u16 = 0b110 | FLAG_DESCRIPTOR | FLAG_UTF8;
 /// Encryption flags: content, strong encryption, masked headers.
 pub(super) const FLAGS_ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
-
-impl EntryHeader {
-    pub(super) fn has_descriptor(&self) -> bool {
-        self.flags & FLAG_DESCRIPTOR != 0
-    }
-}
 
 impl Entry {
     /// The name: decoded, in NFC, relative. A directory's name ends with `/`.

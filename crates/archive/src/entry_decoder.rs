@@ -3,6 +3,7 @@
 use super::entry::{Entry, EntryHeader, Method};
 use super::inflate64::{Damaged, Inflate64};
 use super::local_header::{self, Descriptor, Remainder, mismatch};
+use super::stored_end::StoredEnd;
 use crate::entry_error::EntryError;
 use crate::records::{Common, LOCAL_BYTES, parse_local};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -50,6 +51,8 @@ enum Stage {
 struct Content {
     /// `None` if the content is stored.
     inflater: Option<Inflater>,
+    /// Searched for another end, if a data descriptor follows stored content.
+    end: Option<StoredEnd>,
     crc: crc32fast::Hasher,
     packed_left: u64,
     expanded_left: u64,
@@ -75,6 +78,7 @@ impl Decoder {
         let facts = Arc::clone(&entry.facts);
         let content = Content {
             inflater: Inflater::of(facts.method),
+            end: None,
             crc: crc32fast::Hasher::new(),
             packed_left: facts.packed,
             expanded_left: facts.expanded,
@@ -157,6 +161,8 @@ impl Decoder {
                 }
                 self.descriptor =
                     local_header::validate_extra(&header, extra, remainder.descriptor_bytes, &self.facts)?;
+                let is_searched = self.descriptor.is_some() && self.facts.method == Method::Stored;
+                self.content.end = is_searched.then(|| StoredEnd::new(self.facts.packed));
                 Ok(Stage::Data)
             }
             Stage::Data => {
@@ -165,6 +171,7 @@ impl Decoder {
             }
             Stage::Descriptor(form) => {
                 form.validate(&self.record, &self.facts)?;
+                self.content.end.as_mut().map_or(Ok(()), |end| end.take(&self.record))?;
                 Ok(Stage::Done)
             }
             Stage::Done | Stage::Failed => Ok(self.stage),
@@ -225,6 +232,7 @@ impl Content {
             None => {
                 let length = input.len().min(room);
                 output[..length].copy_from_slice(&input[..length]);
+                self.end.as_mut().map_or(Ok(()), |end| end.take(&input[..length]))?;
                 self.account(length, &output[..length], step);
                 Ok(self.packed_left == 0)
             }

@@ -39,6 +39,7 @@ mod local_header;
 mod name;
 mod plan;
 mod records;
+mod stored_end;
 
 pub use directory_reader::CentralDirectoryReader;
 pub use entry::Entry;

@@ -5,7 +5,7 @@
 
 use super::central::is_known_version;
 use super::encoding;
-use super::entry::{EntryHeader, FLAG_UTF8, Method};
+use super::entry::{EntryHeader, FLAG_DESCRIPTOR, FLAG_UTF8, Method};
 use super::extra::{self, Extra};
 use crate::entry_error::EntryError;
 use crate::records::{Common, DESCRIPTOR, LOCAL_BYTES, MAX32, u32_at, u64_at};
@@ -24,7 +24,9 @@ pub(super) struct Remainder {
 /// # Errors
 /// `input.archive.header_mismatch`, `.version`, `.overlap`, `.unowned_bytes`.
 pub(super) fn validate(local: &Common, facts: &EntryHeader) -> Result<Remainder, EntryError> {
-    if local.flags != facts.flags {
+    // The flag of the descriptor may be in one of the headers only: the sizes and checksums of both
+    // are compared, and the header before the data says what comes after it.
+    if (local.flags ^ facts.flags) & !FLAG_DESCRIPTOR != 0 {
         return Err(mismatch("flags"));
     }
     if local.method != facts.method.number() {
@@ -71,18 +73,24 @@ pub(super) fn validate_extra(
     let (packed, expanded) = sizes(local, &fields)?;
     // If a descriptor follows, values that were not yet known may be zero. Info-ZIP and libarchive
     // still write the sizes that they know.
-    let same = |said: u64, is: u64| said == is || (facts.has_descriptor() && said == 0);
+    let has_descriptor = local.flags & FLAG_DESCRIPTOR != 0;
+    let same = |said: u64, is: u64| said == is || (has_descriptor && said == 0);
     if !same(local.crc.into(), facts.crc.into()) {
         return Err(mismatch("a checksum"));
     }
     if !same(packed, facts.packed) || !same(expanded, facts.expanded) {
         return Err(mismatch("a size"));
     }
-    if facts.has_descriptor() && facts.method == Method::Stored && packed != facts.packed {
-        let text = "is stored, but its local header does not say how long it is";
+    if !has_descriptor {
+        return if descriptor_bytes == 0 { Ok(None) } else { Err(unowned()) };
+    }
+    let form = Descriptor::of(facts, fields.zip64.is_some(), descriptor_bytes)?;
+    if facts.method == Method::Stored && !form.signed {
+        // A streaming reader finds the end of a stored entry by the signature only.
+        let text = "is stored, and has a data descriptor without signature";
         return Err(EntryError::new(FailureCode::ArchiveStoredDescriptor, text));
     }
-    Descriptor::of(facts, fields.zip64.is_some(), descriptor_bytes)
+    Ok(Some(form))
 }
 
 /// Compressed and uncompressed size. The zip64 field of a local header must hold both (APPNOTE
@@ -105,17 +113,18 @@ pub(super) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Derives the form from the number of bytes available. The sizes are 64-bit if the local
-    /// header has a zip64 field, or if they do not fit in 32 bits; Java and Go omit the field.
-    fn of(facts: &EntryHeader, has_zip64: bool, bytes: u64) -> Result<Option<Self>, EntryError> {
-        if !facts.has_descriptor() {
-            return if bytes == 0 { Ok(None) } else { Err(unowned()) };
-        }
-        let wide = has_zip64 || facts.packed.max(facts.expanded) >= u64::from(MAX32);
-        let (unsigned, signed) = (Self { signed: false, wide }, Self { signed: true, wide });
-        match [unsigned, signed].into_iter().find(|form| form.bytes() as u64 == bytes) {
-            Some(form) => Ok(Some(form)),
-            None if bytes < unsigned.bytes() as u64 => Err(EntryError::new(
+    /// Derives the form from the number of bytes available, which differs for each. If the local
+    /// header has a zip64 field or a size does not fit in 32 bits, the sizes are 64-bit. They may be
+    /// without either: yazl decides by what it was asked for, and Java and Go omit the field.
+    fn of(facts: &EntryHeader, has_zip64: bool, bytes: u64) -> Result<Self, EntryError> {
+        let must_be_wide = has_zip64 || facts.packed.max(facts.expanded) >= u64::from(MAX32);
+        let forms = [(false, false), (true, false), (false, true), (true, true)]
+            .map(|(signed, wide)| Self { signed, wide })
+            .into_iter()
+            .filter(|form| form.wide || !must_be_wide);
+        match forms.clone().find(|form| form.bytes() as u64 == bytes) {
+            Some(form) => Ok(form),
+            None if forms.clone().all(|form| bytes < form.bytes() as u64) => Err(EntryError::new(
                 FailureCode::ArchiveOverlap,
                 "has no room for its data descriptor before what follows",
             )),

@@ -7,9 +7,7 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Size of a data descriptor, in bytes: from 32-bit without signature to 64-bit with signature
-/// (APPNOTE 4.3.9).
-const DESCRIPTOR_LEAST: u64 = 12;
+/// Size of the largest data descriptor, in bytes: 64-bit with signature (APPNOTE 4.3.9).
 const DESCRIPTOR_MOST: u64 = 24;
 
 /// The entries in offset order. Their segments cover the file from its first byte to the central
@@ -109,12 +107,9 @@ fn neighbour(facts: &[EntryHeader], at: usize) -> String {
     facts.get(at + 1).map_or("the directory".to_owned(), |next| format!("entry '{}'", shown(&next.name)))
 }
 
-/// Possible lengths of an entry's segment.
+/// Possible lengths of an entry's segment. Whether there is a data descriptor is said by the local
+/// header.
 fn lengths(facts: &EntryHeader) -> Range<u64> {
-    let (least, most) = match facts.has_descriptor() {
-        true => (DESCRIPTOR_LEAST, DESCRIPTOR_MOST),
-        false => (0, 0),
-    };
     let fixed = (LOCAL_BYTES as u64 + facts.raw_name.len() as u64).saturating_add(facts.packed);
-    fixed.saturating_add(least)..fixed.saturating_add(most + u64::from(MAX16) + 1)
+    fixed..fixed.saturating_add(DESCRIPTOR_MOST + u64::from(MAX16) + 1)
 }
