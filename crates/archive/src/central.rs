@@ -32,9 +32,12 @@ pub(super) fn validate(
     let fields = Extra::parse(variable.extra);
     // Decoded first, so that errors in the other fields can name the entry.
     let path = fields.as_ref().ok().and_then(|f| f.unicode_path);
-    let name = encoding::decode(raw_name, is_utf8, path).map_err(|why| why.of_number(number))?;
-    let named = |why: EntryError| why.of(&name);
-    name::check(&name, limits).map_err(named)?;
+    let written = encoding::decode(raw_name, is_utf8, path).map_err(|why| why.of_number(number))?;
+    let named = |why: EntryError| why.of(&written);
+    let name = name::of_entry(&written, central.host);
+    if name != name::ROOT {
+        name::check(&name, limits).map_err(named)?;
+    }
     // The comment is not used, but some readers reject the whole archive because of it.
     if is_utf8 && std::str::from_utf8(variable.comment).is_err() {
         let text = "has a comment that is said to be UTF-8 and is not";
@@ -45,10 +48,11 @@ pub(super) fn validate(
     let (packed, expanded, local_at) = sizes(central, &fields).map_err(named)?;
     validate_kind(central.attributes, &name, expanded).map_err(named)?;
     validate_sizes(method, packed, expanded, common.crc, limits).map_err(named)?;
+    let unicode_path = fields.unicode_path.map(|_| written.as_str().into());
     Ok(EntryHeader {
         name,
         raw_name: raw_name.into(),
-        has_unicode_path: fields.unicode_path.is_some(),
+        unicode_path,
         method,
         flags: common.flags,
         crc: common.crc,

@@ -1,12 +1,13 @@
 //! One entry of a validated central directory.
 
+use super::name;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// A file or directory in an archive, as declared by the central directory.
 ///
 /// - The name is relative, without `..`, in NFC, with `/` as the separator and at the end of a
-///   directory.
+///   directory. Only the directory of the archive itself, which some archives list, has none.
 /// - The segment contains the local header, the data and the data descriptor, and no other bytes.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -15,11 +16,12 @@ pub struct Entry {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryHeader {
+    /// `/` for the directory of the archive itself.
     pub(super) name: String,
     /// The name's bytes as stored in the archive.
     pub(super) raw_name: Box<[u8]>,
-    /// Whether the central directory has a Unicode path field for the entry.
-    pub(super) has_unicode_path: bool,
+    /// The decoded name, if the central directory has a Unicode path field for the entry.
+    pub(super) unicode_path: Option<Box<str>>,
     pub(super) method: Method,
     /// The general purpose flags (APPNOTE 4.4.4). Whether a data descriptor follows is said by
     /// those of the local header.
@@ -86,9 +88,16 @@ pub(super) const FLAGS_KNOWN: u16 = 0b110 | FLAG_DESCRIPTOR | FLAG_UTF8;
 pub(super) const FLAGS_ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 
 impl Entry {
-    /// The name: decoded, in NFC, relative. A directory's name ends with `/`.
+    /// The name: decoded, in NFC, relative. A directory's name ends with `/`; that of the archive
+    /// itself is empty.
     pub fn name(&self) -> &str {
-        &self.facts.name
+        if self.is_root() { "" } else { &self.facts.name }
+    }
+
+    /// Whether the entry is the directory of the archive itself. There is nothing to create for it,
+    /// but its bytes are part of the file and are checked like those of every entry.
+    pub fn is_root(&self) -> bool {
+        self.facts.name == name::ROOT
     }
 
     /// Whether the entry is a directory.

@@ -61,12 +61,12 @@ pub(super) fn validate_extra(
     facts: &EntryHeader,
 ) -> Result<Option<Descriptor>, EntryError> {
     let fields = Extra::parse(extra)?;
-    if fields.unicode_path.is_some() != facts.has_unicode_path {
+    if fields.unicode_path.is_some() != facts.unicode_path.is_some() {
         return Err(mismatch("a Unicode path field"));
     }
-    if fields.unicode_path.is_some() {
+    if let Some(expected) = &facts.unicode_path {
         let name = encoding::decode(&facts.raw_name, facts.flags & FLAG_UTF8 != 0, fields.unicode_path)?;
-        if name != facts.name {
+        if name != **expected {
             return Err(mismatch("a name"));
         }
     }

@@ -7,6 +7,34 @@ use cadmill_core::domain::limits::ArchiveLimits;
 use icu_casemap::CaseMapperBorrowed;
 use std::collections::HashMap;
 
+/// The name of the directory of the archive itself: below it is everything, and it is never created.
+pub(super) const ROOT: &str = "/";
+
+/// MS-DOS and Windows with FAT (APPNOTE 4.4.2.2): .NET and PowerShell say it.
+const FAT: u8 = 0;
+
+/// The name of an entry by a decoded name that may be spelt in other ways. It has yet to be checked.
+///
+/// - `/` and `./` are the archive itself: [`ROOT`]. `.` and `\` are not: `unzip` makes a directory `_`
+///   of the one, and 7-Zip a file of the other.
+/// - `\` is the separator in a name without `/` that is of a FAT file system, where it cannot be part
+///   of a name. If a name has both, or is of another system, it stays.
+/// - `./` at the beginning is dropped, once.
+pub(super) fn of_entry(decoded: &str, host: u8) -> String {
+    if decoded == ROOT || decoded == "./" {
+        return ROOT.to_owned();
+    }
+    let name = match host == FAT && decoded.len() > 1 && !decoded.contains('/') {
+        true => decoded.replace('\\', "/"),
+        false => decoded.to_owned(),
+    };
+    match name.strip_prefix("./") {
+        // What was relative does not become absolute.
+        Some(rest) if !rest.starts_with('/') => rest.to_owned(),
+        _ => name,
+    }
+}
+
 /// Checks a decoded name, so that it can be created in the workspace.
 ///
 pub(super) fn check(name: &str, limits: &ArchiveLimits) -> Result<(), EntryError> {
@@ -111,6 +139,33 @@ mod tests {
     fn plain_names_pass() {
         for name in ["a", "a/b.shp", "dir/", "Straßen/고객.shp", "..a/b..", "a b/c'd", "ab:c", "-"] {
             assert!(judged(name, &ArchiveLimits::default()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_spelling() {
+        for (decoded, host, name) in [
+            ("a/b", 3, "a/b"),
+            ("./a/b", 3, "a/b"),
+            (".a", 3, ".a"),
+            ("a/./b", 3, "a/./b"),
+            ("././a", 3, "./a"),
+            (".//a", 3, ".//a"),
+            ("./../a", 3, "../a"),
+            ("/", 3, ROOT),
+            ("./", 3, ROOT),
+            (".", 3, "."),
+            ("", 3, ""),
+            ("a\\b\\", FAT, "a/b/"),
+            (".\\a", FAT, "a"),
+            ("\\", FAT, "\\"),
+            (".\\", FAT, ""),
+            ("a\\b", 3, "a\\b"),
+            ("a\\b/c", FAT, "a\\b/c"),
+            ("./a\\b", FAT, "a\\b"),
+            ("C:\\a", FAT, "C:/a"),
+        ] {
+            assert_eq!(of_entry(decoded, host), name, "{decoded:?}");
         }
     }
 

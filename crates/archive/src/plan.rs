@@ -55,9 +55,10 @@ impl Plan {
         &self.entries
     }
 
-    /// Names of the entries, in offset order; names of directories end with `/`.
+    /// Names of the entries, in offset order; names of directories end with `/`. Without the
+    /// directory of the archive itself, which has none.
     pub fn names(&self) -> Vec<&str> {
-        self.entries.iter().map(Entry::name).collect()
+        self.entries.iter().filter(|e| !e.is_root()).map(Entry::name).collect()
     }
 
     /// Number of files.

@@ -39,19 +39,23 @@ impl Feeding {
     }
 }
 
+fn plan_of(bytes: &[u8], limits: &ArchiveLimits, feeding: Feeding) -> Result<Plan, Failure> {
+    let mut opening = CentralDirectoryReader::new(bytes.len() as u64, limits)?;
+    while let Some(wanted) = opening.wants() {
+        let wanted = &bytes[wanted.start as usize..wanted.end as usize];
+        opening.feed(&wanted[..feeding.of(wanted.len())])?;
+    }
+    opening.finish()
+}
+
 /// Name and content of every entry, read from memory.
 pub(super) fn read_all(
     bytes: &[u8],
     limits: &ArchiveLimits,
     feeding: Feeding,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut opening = CentralDirectoryReader::new(bytes.len() as u64, limits)?;
-    while let Some(wanted) = opening.wants() {
-        let wanted = &bytes[wanted.start as usize..wanted.end as usize];
-        opening.feed(&wanted[..feeding.of(wanted.len())])?;
-    }
-    let plan = opening.finish()?;
-    plan.entries()
+    plan_of(bytes, limits, feeding)?
+        .entries()
         .iter()
         .map(|entry| Ok((entry.name().to_owned(), content(bytes, entry, feeding)?)))
         .collect()
@@ -166,6 +170,20 @@ fn names_that_lead_out_are_refused() {
     }
     let renamed = patched(&bytes, b"aaaaaaaaaa.obj", b"aaaaaaaaa\n.obj");
     assert_eq!(refused(&renamed), FailureCode::ArchiveName);
+}
+
+#[test]
+fn names_are_spelt_in_one_way() {
+    let bytes = archive(&[("./", b""), ("./d/", b""), ("./d/a.obj", b"x")]);
+    let expected = [("", ""), ("d/", ""), ("d/a.obj", "x")];
+    let expected: Vec<_> = expected.map(|(name, content)| (name.to_owned(), content.into())).into();
+    assert_eq!(unpack(&bytes, &ArchiveLimits::default()).unwrap(), expected);
+    let plan = plan_of(&bytes, &ArchiveLimits::default(), Feeding::Whole).unwrap();
+    assert_eq!(plan.names(), ["d/", "d/a.obj"]);
+    assert_eq!(plan.files(), 1);
+    let root = &plan.entries()[0];
+    assert!(root.is_root() && root.is_directory() && !root.segment().is_empty());
+    assert!(plan.entries()[1..].iter().all(|entry| !entry.is_root()));
 }
 
 #[test]
