@@ -19,7 +19,11 @@ Allowed differences, because the readers differ by design:
   Unicode path field: it is skipped then;
 - Java accepts names and comments that are not UTF-8 only with another charset,
   which is passed to it; the names then differ;
-- `-` with the mode of a pipe, as Info-ZIP writes it: bsdtar makes a pipe of it.
+- `-` with the mode of a pipe, as Info-ZIP writes it: bsdtar makes a pipe of it;
+- names are compared as our reader spells them: without `./` at the beginning, with `/` for the
+  backslash of archives made on FAT, and without the archive's own directory. `unzip` warns of both;
+- Python, Java and bsdtar do not know Deflate64: 7-Zip reads such archives instead;
+- unzip and bsdtar refuse a zip64 locator that counts 0 disks.
 """
 
 import hashlib
@@ -38,7 +42,7 @@ import zlib
 
 RUN = pathlib.Path(sys.argv[1])
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
-READERS = ["python", "java", "unzip", "bsdtar"]
+READERS = ["python", "java", "unzip", "bsdtar", "7z"]
 
 
 def sha256(content):
@@ -76,13 +80,18 @@ def read_python(path):
         return [(i.filename, sha256(archive.read(i))) for i in archive.infolist()]
 
 
-def read_command(command, path):
+def spelt(name):
+    name = name.replace("\\", "/").removeprefix("./")
+    return name.rstrip("/") + "/" if name.endswith("/") else name
+
+
+def read_command(command, path, may_end_with=(0,)):
     """Extracts with a program; directories end with a slash, as in archives."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         line = [part.format(path=path, directory=directory) for part in command]
         run = subprocess.run(line, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True)
-        # Exit code 1 of unzip is a warning, and counts as a disagreement too.
-        if run.returncode != 0:
+        # Exit code 1 of unzip is a warning, and counts as a disagreement too unless it is expected.
+        if run.returncode not in may_end_with:
             raise Disagreement(f"ends with {run.returncode}: {run.stderr + run.stdout}")
         found = []
         for root, directories, files in os.walk(directory):
@@ -108,7 +117,8 @@ def with_parents(listing):
 
 
 def compare(ours, theirs, legacy, extracted):
-    theirs = [(nfc(os.fsencode(name).decode("utf-8", "replace")), digest) for name, digest in theirs]
+    theirs = [(spelt(nfc(os.fsencode(name).decode("utf-8", "replace"))), digest) for name, digest in theirs]
+    theirs = [(name, digest) for name, digest in theirs if name not in ("", "/")]
     if legacy:
         # Compares digests only; the number of directories may differ.
         empty = sha256(b"")
@@ -137,14 +147,28 @@ def confirm(path, java):
             infos = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         return f"python {error}"
-    streamed = any(i.flag_bits & 8 for i in infos) and b"\x75\x70" in path.read_bytes()
+    archive = path.read_bytes()
+    # The flag of the data descriptor, of either header.
+    streamed = any(i.flag_bits & 8 or archive[i.header_offset + 6] & 8 for i in infos)
+    streamed = streamed and b"\x75\x70" in archive
     converted = any(i.create_system == 0 and not i.orig_filename.isascii() for i in infos)
     legacy = any(not i.flag_bits & 0x800 and not i.orig_filename.isascii() for i in infos)
     legacy = legacy or not all(is_utf8(i.comment) for i in infos)
     piped = any(i.external_attr >> 28 == 1 for i in infos)
+    is_deflate64 = any(i.compress_type == 9 for i in infos)
+    respelt = any("\\" in i.orig_filename or i.orig_filename in ("/", "./") for i in infos)
+    end = archive.rindex(b"PK\5\6")
+    no_disks = archive[end - 20 : end - 16] == b"PK\6\7" and archive[end - 4 : end] == bytes(4)
+    skipped = {"7z"}
+    if is_deflate64:
+        skipped = {"python", "java", "bsdtar"}
+    if no_disks:
+        skipped |= {"unzip", "bsdtar"}
     reader = None
     try:
         for reader in READERS:
+            if reader in skipped:
+                continue
             if reader == "python":
                 compare(ours, read_python(path), legacy, False)
             elif reader == "java":
@@ -157,8 +181,12 @@ def confirm(path, java):
                     if run.returncode not in (0, 1):
                         raise Disagreement(f"ends with {run.returncode}: {run.stderr + run.stdout}")
                 else:
-                    theirs = read_command(["unzip", "-qq", "-o", "-V", "{path}", "-d", "{directory}"], path)
+                    line = ["unzip", "-qq", "-o", "-V", "{path}", "-d", "{directory}"]
+                    theirs = read_command(line, path, (0, 1, 2) if respelt else (0,))
                     compare(ours, theirs, False, True)
+            elif reader == "7z":
+                theirs = read_command(["7z", "x", "-y", "-bso0", "-bsp0", "-o{directory}", "{path}"], path)
+                compare(ours, theirs, legacy, True)
             elif not piped:
                 theirs = read_command(["bsdtar", "-xf", "{path}", "-C", "{directory}"], path)
                 compare(ours, theirs, legacy, True)

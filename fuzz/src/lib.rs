@@ -28,7 +28,14 @@ pub fn read(bytes: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, Failur
     }
     let plan = opening.finish()?;
     judge_plan(&plan);
-    plan.entries().iter().map(|e| Ok((e.name().to_owned(), content(bytes, e, piece)?))).collect()
+    let mut entries = Vec::new();
+    for entry in plan.entries() {
+        let content = content(bytes, entry, piece)?;
+        if !entry.is_root() {
+            entries.push((entry.name().to_owned(), content));
+        }
+    }
+    Ok(entries)
 }
 
 /// Checks the guarantees of a plan.
@@ -37,6 +44,10 @@ fn judge_plan(plan: &Plan) {
     for entry in plan.entries() {
         assert_eq!(entry.segment().start, at, "the segments tile the file");
         at = entry.segment().end;
+        if entry.is_root() {
+            assert!(entry.is_directory() && entry.name().is_empty());
+            continue;
+        }
         let name = entry.name().strip_suffix('/').unwrap_or(entry.name());
         assert!(name.split('/').all(|p| !p.is_empty() && p != "." && p != ".."), "{name:?}");
         assert!(!name.contains(['\\', '\0']), "{name:?}");

@@ -2,7 +2,7 @@
 //! records, and writes it again with matching offsets and lengths. So most inputs get past the
 //! first check.
 
-use crate::fixtures::{Header, Member, Zip, Zip64, deflate, extra, unicode_path, zip64};
+use crate::fixtures::{DESCRIPTOR, Header, Member, Zip, Zip64, deflate, extra, unicode_path, zip64};
 
 /// Random numbers from a seed (xorshift64*): the same seed gives the same mutation.
 pub struct Dice(u64);
@@ -157,11 +157,27 @@ const NAMES: &[&[u8]] = &[
     b"[a]",
     b"$a",
     b"a/../b",
+    b"./a",
+    b"./",
+    b"/",
+    b".",
+    b"a\\b",
+    b"a\\",
+    b".\\a",
+    b"a\\..\\b",
+    b"a\\b/c",
 ];
 
 fn new_member(dice: &mut Dice) -> Member {
-    let content = dice.of(&[&b""[..], b"x", b"content content content content", b"PK\x03\x04PK\x05\x06"]);
-    let mut member = Member::new(dice.of(NAMES), dice.of(&[0, 8]), content);
+    let content = dice.of(&[
+        &b""[..],
+        b"x",
+        b"content content content content",
+        b"PK\x03\x04PK\x05\x06",
+        b"x\x83\x16\xdc\x8c\x01\0\0\0\x01\0\0\0PK\x03\x04",
+        b"PK\x07\x08\0\0\0\0\0\0\0\0\0\0\0\0",
+    ]);
+    let mut member = Member::new(dice.of(NAMES), dice.of(&[0, 8, 9]), content);
     if dice.below(3) == 0 {
         member = member.streamed(dice.below(2) == 0, false);
     }
@@ -169,7 +185,7 @@ fn new_member(dice: &mut Dice) -> Member {
 }
 
 fn mutate_member(member: &mut Member, dice: &mut Dice) {
-    match dice.below(14) {
+    match dice.below(16) {
         0 => {
             member.attributes = dice.of(&[
                 0,
@@ -187,7 +203,7 @@ fn mutate_member(member: &mut Member, dice: &mut Dice) {
         1 => member.comment = dice.of(&[&b""[..], b"c", b"PK\x05\x06"]).to_vec(),
         2 => {
             let content = dice.of(&[&b""[..], b"y", b"another content", &[0; 300]]);
-            let fresh = Member::new(&member.central.name, dice.of(&[0, 8]), content);
+            let fresh = Member::new(&member.central.name, dice.of(&[0, 8, 9]), content);
             (member.data, member.descriptor) = (fresh.data, Vec::new());
             (member.local, member.central) = (fresh.local, fresh.central);
         }
@@ -207,6 +223,19 @@ fn mutate_member(member: &mut Member, dice: &mut Dice) {
         }
         6 => mutate_header(&mut member.local, dice),
         7 => mutate_header(&mut member.central, dice),
+        14 => {
+            // Every number in the zip64 field, and perhaps in the record too.
+            let (packed, expanded) = (member.central.packed, member.central.expanded);
+            let count = 1 + dice.below(2);
+            member.central.extra.extend(zip64(&[expanded.into(), packed.into()][..count]));
+            if dice.below(2) == 0 {
+                member.central.expanded = u32::MAX;
+            }
+        }
+        15 => {
+            let header = if dice.below(2) == 0 { &mut member.local } else { &mut member.central };
+            header.flags ^= DESCRIPTOR;
+        }
         8 => {
             let extra = new_extra(&member.central.name, dice);
             each(member, |h| h.extra.extend(&extra));

@@ -2,7 +2,7 @@
 
 use super::table::limits;
 use super::tests::{Feeding, read_all};
-use crate::archive_fixtures::{Member, Zip, Zip64, cases};
+use crate::archive_fixtures::{DESCRIPTOR, Member, Zip, Zip64, cases, zip64};
 use proptest::prelude::*;
 
 fn content() -> impl Strategy<Value = Vec<u8>> {
@@ -14,15 +14,34 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 
 /// A valid entry, of any form that the generator can produce.
 fn member(name: String) -> impl Strategy<Value = (String, Vec<u8>, Member)> {
-    (content(), 0..6).prop_map(move |(content, form)| {
-        let deflated = Member::deflated(&name, &content);
-        let packed = deflated.data.len() as u64;
+    (content(), 0..17, 0..3).prop_map(move |(content, form, spelling)| {
+        let spelt = match spelling {
+            0 => name.clone(),
+            1 => format!("./{name}"),
+            _ => name.replace('/', "\\"),
+        };
+        let deflated = Member::deflated(&spelt, &content);
+        let stored = Member::stored(&spelt, &content);
+        let (packed, expanded) = (deflated.data.len() as u64, content.len() as u64);
         let member = match form {
-            0 => Member::stored(&name, &content),
+            0 => stored,
             1 => deflated.streamed(true, false),
             2 => deflated.streamed(false, false),
             3 => deflated.streamed(true, true).wide_local(0, 0),
-            4 => deflated.wide_local(packed, content.len() as u64),
+            4 => deflated.wide_local(packed, expanded),
+            5 => deflated.streamed(true, true),
+            6 => deflated.streamed(false, true),
+            7 => deflated.streamed(true, false).central(|h| h.flags = 0),
+            8 => deflated.central(|h| h.flags = DESCRIPTOR),
+            9 => deflated.both(|h| h.extra = zip64(&[expanded, packed])),
+            10 => deflated.central(|h| h.extra = zip64(&[expanded])),
+            11 => deflated.central(|h| {
+                (h.extra, h.expanded, h.packed) = (zip64(&[expanded, packed]), u32::MAX, u32::MAX);
+            }),
+            12 => stored.streamed(true, false),
+            13 => stored.streamed(true, true).wide_local(0, 0),
+            14 => Member::deflated64(&spelt, &content),
+            15 => Member::deflated64(&spelt, &content).streamed(true, false),
             _ => deflated,
         };
         (name.clone(), content, member)

@@ -10,7 +10,7 @@ mod archives;
 #[path = "writers/large.rs"]
 mod large;
 
-use archives::{Member, Zip, extra};
+use archives::{Member, UTF8, Zip, Zip64, extra};
 use cadmill_archive::{CentralDirectoryReader, Decoder, Plan, Step};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::limits::ArchiveLimits;
@@ -124,6 +124,35 @@ fn info_zip_out_of_a_pipe() {
     assert_holds(&made_by("cat plan/a.obj | zip -q out.zip -"), &expected);
 }
 
+/// zip64 in every field, also where the number would fit.
+#[test]
+fn info_zip_that_is_told_to_use_zip64() {
+    assert_holds(&made_by("zip -qr -fz out.zip plan"), &files());
+    assert_holds(&made_by("zip -qr0 -fz out.zip plan"), &files());
+}
+
+#[test]
+fn seven_zip_with_deflate64() {
+    assert_holds(&made_by("7z a -bd -tzip -mm=Deflate64 out.zip plan"), &files());
+    assert_holds(&made_by("7z a -bd -tzip -mm=Deflate64 -mx9 out.zip plan"), &files());
+    // Repetitions from further away, and longer, than Deflate can express; several blocks.
+    let line = "seq 1 20000 > plan/a && head -c 60000 /dev/zero > plan/b
+cat plan/a plan/b plan/a plan/sub/noise.bin plan/sub/noise.bin plan/b plan/a > large
+rm -r plan && 7z a -bd -tzip -mm=Deflate64 out.zip large";
+    let bytes = made_by(line);
+    let read = unpacked(&bytes).unwrap();
+    let mut large: Vec<u8> = Vec::new();
+    let numbers: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
+    let noise = &files()["plan/sub/noise.bin"];
+    for part in [numbers.as_bytes(), &[0; 60_000], numbers.as_bytes(), noise, noise, &[0; 60_000]] {
+        large.extend(part);
+    }
+    large.extend(numbers.as_bytes());
+    assert_eq!(read.len(), 1);
+    assert!(read["large"] == large);
+    assert_holds(&bytes, &read);
+}
+
 #[test]
 fn seven_zip() {
     assert_holds(&made_by("7z a -bd out.zip plan"), &files());
@@ -136,6 +165,12 @@ fn bsdtar() {
     assert_holds(&made_by("bsdtar --format zip -cf out.zip plan"), &files());
     let stored = "bsdtar --format zip --options zip:compression=store -cf out.zip plan";
     assert_holds(&made_by(stored), &files());
+    // Names that begin with `./`, and an entry for the directory itself.
+    assert_holds(&made_by("bsdtar --format zip -cf out.zip ./plan"), &files());
+    assert_holds(
+        &made_by("mkdir new && bsdtar --format zip -cf new/out.zip --exclude new . && mv new/out.zip ."),
+        &files(),
+    );
 }
 
 #[test]
@@ -156,6 +191,15 @@ archive.close()\""
 
 #[test]
 fn python_into_a_pipe() {
+    // Stored, and the length follows.
+    let line = "python3 -c \"import zipfile, sys
+archive = zipfile.ZipFile(sys.stdout.buffer, 'w')
+archive.write('plan/a.obj')
+archive.write('plan/sub/noise.bin')
+archive.write('plan/empty.txt')
+archive.close()\" | cat > out.zip";
+    let names = ["plan/a.obj", "plan/sub/noise.bin", "plan/empty.txt"];
+    assert_holds(&made_by(line), &names.map(|name| (name.to_owned(), files()[name].clone())).into());
     let line = "python3 -c \"import zipfile, sys
 archive = zipfile.ZipFile(sys.stdout.buffer, 'w', zipfile.ZIP_DEFLATED)
 archive.write('plan/a.obj')
@@ -249,4 +293,74 @@ fn what_is_refused_of_real_writers() {
     assert_eq!(code("7z a -bd -mm=LZMA out.zip plan"), "input.archive.method");
     assert_eq!(code("bsdtar --format zip -cf - plan | cat > out.zip"), "input.archive.trailing_data");
     assert_eq!(code("zip -qr a.zip plan && cat /bin/true a.zip > out.zip"), "input.archive.trailing_data");
+    // The end record refers to a zip64 record that Info-ZIP does not write into a pipe: no reader finds
+    // the directory.
+    assert_eq!(code("zip -qr -fz - plan | cat > out.zip"), "input.archive.zip64");
+    // Info-ZIP takes the backslash for a part of the name, which it is on Unix.
+    assert_eq!(code("mv plan/a.obj 'a\\b.obj' && zip -qr out.zip 'a\\b.obj'"), "input.archive.path_escape");
+}
+
+/// Host system DOS, `\` between the parts of a name, directories that end with it.
+#[test]
+fn power_shell() {
+    let members = [
+        Member::stored("plan\\", b""),
+        Member::deflated("plan\\a.obj", b"v 0 0 0\n"),
+        Member::deflated("plan\\도면.dxf", b"0\nEOF\n").both(|h| h.flags |= UTF8),
+        Member::stored("plan\\sub\\empty.txt", b""),
+    ];
+    let expected =
+        [("plan/a.obj", &b"v 0 0 0\n"[..]), ("plan/도면.dxf", b"0\nEOF\n"), ("plan/sub/empty.txt", b"")];
+    let expected = expected.map(|(name, content)| (name.to_owned(), content.to_vec())).into();
+    assert_holds(&Zip::of(members).bytes(), &expected);
+}
+
+/// Every entry stored with the length after it, as jszip does with `streamFiles`.
+#[test]
+fn jszip() {
+    let file = |name: &str, content: &[u8]| {
+        Member::stored(name, content).streamed(true, false).both(|h| h.flags |= UTF8)
+    };
+    let members = files().iter().map(|(name, content)| file(name, content)).collect::<Vec<_>>();
+    assert_holds(&Zip::of(members).bytes(), &files());
+}
+
+/// An entry `/`, and the sizes after the data.
+#[test]
+fn dropbox() {
+    let file = |(name, content): (&String, &Vec<u8>)| Member::deflated(name, content).streamed(true, false);
+    let mut members: Vec<Member> = files().iter().map(file).collect();
+    members.insert(0, Member::stored("/", b"").attributes(0x10));
+    assert_holds(&Zip::of(members).bytes(), &files());
+}
+
+/// The locator counts no disks, and the end record refers to the zip64 record.
+#[test]
+fn one_drive() {
+    let members = files().into_iter().map(|(name, content)| Member::deflated(name, &content));
+    let built = Zip { zip64: Zip64::Instead, ..Zip::of(members) }.build();
+    let disks = built.end - 4;
+    assert_holds(&built.patch(disks, &[0]).bytes, &files());
+}
+
+/// yazl with `forceZip64Format`: zip64 in every field of the directory and in the descriptor, and no
+/// field in the local header. Commons Compress with `Zip64Mode.Always`: the disk too.
+#[test]
+fn writers_that_always_use_zip64() {
+    for with_disk in [false, true] {
+        let (mut members, mut at) = (Vec::new(), 0u64);
+        for (name, content) in files() {
+            let mut member = Member::deflated(&name, &content).streamed(true, true);
+            let mut numbers =
+                [content.len() as u64, member.data.len() as u64, at].map(u64::to_le_bytes).concat();
+            numbers.extend(if with_disk { &[0; 4][..] } else { &[] });
+            member = member.both(|h| h.needs = 45).central(|h| {
+                (h.expanded, h.packed, h.extra) = (u32::MAX, u32::MAX, extra(1, &numbers));
+            });
+            member.at = Some(u32::MAX);
+            at += 30 + (name.len() + member.data.len() + member.descriptor.len()) as u64;
+            members.push(member);
+        }
+        assert_holds(&Zip { zip64: Zip64::Instead, ..Zip::of(members) }.bytes(), &files());
+    }
 }
