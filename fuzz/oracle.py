@@ -20,8 +20,8 @@ Allowed differences, because the readers differ by design:
 - Java accepts names and comments that are not UTF-8 only with another charset,
   which is passed to it; the names then differ;
 - `-` with the mode of a pipe, as Info-ZIP writes it: bsdtar makes a pipe of it;
-- names are compared as our reader spells them: without `./` at the beginning, with `/` for the
-  backslash of archives made on FAT, and without the archive's own directory. `unzip` warns of both;
+- names are compared as our reader spells them: without `./` at the beginning, with `/` for a
+  backslash, and without the archive's own directory. `unzip` warns of both;
 - Python, Java and bsdtar do not know Deflate64: 7-Zip reads such archives instead;
 - unzip and bsdtar refuse a zip64 locator that counts 0 disks.
 """

@@ -91,7 +91,7 @@ failure_codes! {
     ArchiveAmbiguousEnd = "input.archive.ambiguous_end", Input, 10, false, "Make the archive again with an ordinary zip tool.";
     /// The archive is one part of several.
     ArchiveMultiDisk = "input.archive.multi_disk", Input, 10, false, "Make one archive, not split into parts.";
-    /// The zip64 records contradict the others, are not whole, or are there without need.
+    /// The zip64 records contradict the others, or are not whole.
     ArchiveZip64 = "input.archive.zip64", Input, 10, false, "Make the archive again with an ordinary zip tool.";
     /// The directory is damaged, or does not hold what the end record says.
     ArchiveDirectory = "input.archive.directory", Input, 10, false, "The archive is damaged; make or transfer it again.";
@@ -108,7 +108,7 @@ failure_codes! {
     /// An entry's name is too long or too deep, or has characters or parts that no file name should.
     ArchiveName = "input.archive.name", Input, 10, false, "Archive the files with plain relative names, without '.', control characters or empty parts.";
     /// An entry's name is absolute or leads out of the archive, here or on another system.
-    ArchivePathEscape = "input.archive.path_escape", Input, 10, false, "Archive the files with relative names, without '..', drives or backslashes.";
+    ArchivePathEscape = "input.archive.path_escape", Input, 10, false, "Archive the files with relative names, without '..' and drives, and with one separator.";
     /// An entry's name or comment is not in the encoding that it declares, or the name has two forms that contradict.
     ArchiveNameEncoding = "input.archive.name_encoding", Input, 10, false, "Make the archive with a tool that writes names in UTF-8.";
     /// Two entries have the same name, or names that differ in case or composition only.
@@ -121,7 +121,7 @@ failure_codes! {
     ArchiveTypeMismatch = "input.archive.type_mismatch", Input, 10, false, "Make the archive again with an ordinary zip tool.";
     /// An entry is encrypted.
     ArchiveEncrypted = "input.archive.encrypted", Input, 10, false, "Make the archive without a password.";
-    /// An entry uses a compression method other than stored or deflate.
+    /// An entry uses a compression method other than stored, deflate and Deflate64.
     ArchiveMethod = "input.archive.method", Input, 10, false, "Make the archive with the deflate method, the default of most tools.";
     /// An entry needs a version of the format that is not read.
     ArchiveVersion = "input.archive.version", Input, 10, false, "Make the archive with the deflate method, the default of most tools.";
@@ -129,7 +129,7 @@ failure_codes! {
     ArchiveFlags = "input.archive.flags", Input, 10, false, "Make the archive again with an ordinary zip tool.";
     /// An entry has extra fields that do not parse, are there twice, or change its meaning.
     ArchiveExtraField = "input.archive.extra_field", Input, 10, false, "Make the archive again with an ordinary zip tool.";
-    /// An entry is stored, and its local header does not say how long it is.
+    /// An entry is stored and its length follows it, in a form or with content in which readers find other ends.
     ArchiveStoredDescriptor = "input.archive.stored_descriptor", Input, 10, false, "Write the archive to a file, not to a pipe, or compress the entries.";
     /// An entry's local header or data descriptor contradicts the directory.
     ArchiveHeaderMismatch = "input.archive.header_mismatch", Input, 10, false, "Make the archive again with an ordinary zip tool.";

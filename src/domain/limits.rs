@@ -54,7 +54,7 @@ pub struct ArchiveLimits {
     pub entries: u64,
     /// Total uncompressed size, in bytes.
     pub expanded_bytes: u64,
-    /// Uncompressed over compressed size of one entry. Deflate reaches 1032 at most; tables full of
+    /// Uncompressed over compressed size of one entry. Deflate reaches 1032 at most, Deflate64 far more; tables full of
     /// blanks, such as .dbf files, reach 100 and more.
     pub ratio: u64,
     /// Entries whose uncompressed size does not exceed this are exempt from `ratio`, in bytes.

@@ -34,7 +34,7 @@ pub(super) fn validate(
     let path = fields.as_ref().ok().and_then(|f| f.unicode_path);
     let written = encoding::decode(raw_name, is_utf8, path).map_err(|why| why.of_number(number))?;
     let named = |why: EntryError| why.of(&written);
-    let name = name::of_entry(&written, central.host);
+    let name = name::of_entry(&written);
     if name != name::ROOT {
         name::check(&name, limits).map_err(named)?;
     }

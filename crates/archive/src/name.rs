@@ -10,21 +10,18 @@ use std::collections::HashMap;
 /// The name of the directory of the archive itself: below it is everything, and it is never created.
 pub(super) const ROOT: &str = "/";
 
-/// MS-DOS and Windows with FAT (APPNOTE 4.4.2.2): .NET and PowerShell say it.
-const FAT: u8 = 0;
-
 /// The name of an entry by a decoded name that may be spelt in other ways. It has yet to be checked.
 ///
 /// - `/` and `./` are the archive itself: [`ROOT`]. `.` and `\` are not: `unzip` makes a directory `_`
 ///   of the one, and 7-Zip a file of the other.
-/// - `\` is the separator in a name without `/` that is of a FAT file system, where it cannot be part
-///   of a name. If a name has both, or is of another system, it stays.
+/// - `\` is the separator in a name without `/`, whatever system the entry declares: programs on
+///   Windows declare Unix too. If a name has both, it stays, and the archive is refused.
 /// - `./` at the beginning is dropped, once.
-pub(super) fn of_entry(decoded: &str, host: u8) -> String {
+pub(super) fn of_entry(decoded: &str) -> String {
     if decoded == ROOT || decoded == "./" {
         return ROOT.to_owned();
     }
-    let name = match host == FAT && decoded.len() > 1 && !decoded.contains('/') {
+    let name = match decoded.len() > 1 && !decoded.contains('/') {
         true => decoded.replace('\\', "/"),
         false => decoded.to_owned(),
     };
@@ -144,28 +141,29 @@ mod tests {
 
     #[test]
     fn a_name_has_one_spelling() {
-        for (decoded, host, name) in [
-            ("a/b", 3, "a/b"),
-            ("./a/b", 3, "a/b"),
-            (".a", 3, ".a"),
-            ("a/./b", 3, "a/./b"),
-            ("././a", 3, "./a"),
-            (".//a", 3, ".//a"),
-            ("./../a", 3, "../a"),
-            ("/", 3, ROOT),
-            ("./", 3, ROOT),
-            (".", 3, "."),
-            ("", 3, ""),
-            ("a\\b\\", FAT, "a/b/"),
-            (".\\a", FAT, "a"),
-            ("\\", FAT, "\\"),
-            (".\\", FAT, ""),
-            ("a\\b", 3, "a\\b"),
-            ("a\\b/c", FAT, "a\\b/c"),
-            ("./a\\b", FAT, "a\\b"),
-            ("C:\\a", FAT, "C:/a"),
+        for (decoded, name) in [
+            ("a/b", "a/b"),
+            ("./a/b", "a/b"),
+            (".a", ".a"),
+            ("a/./b", "a/./b"),
+            ("././a", "./a"),
+            (".//a", ".//a"),
+            ("./../a", "../a"),
+            ("/", ROOT),
+            ("./", ROOT),
+            (".", "."),
+            ("", ""),
+            ("a\\b\\", "a/b/"),
+            (".\\a", "a"),
+            ("\\", "\\"),
+            (".\\", ""),
+            ("a\\b", "a/b"),
+            ("a\\b/c", "a\\b/c"),
+            ("./a\\b", "a\\b"),
+            ("C:\\a", "C:/a"),
+            ("..\\a", "../a"),
         ] {
-            assert_eq!(of_entry(decoded, host), name, "{decoded:?}");
+            assert_eq!(of_entry(decoded), name, "{decoded:?}");
         }
     }
 

@@ -132,8 +132,6 @@ impl Common {
 /// A central directory header (4.3.12).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Central {
-    /// The system that the name and the attributes are of: the upper byte of 4.4.2.
-    pub(super) host: u8,
     pub(super) common: Common,
     pub(super) comment_bytes: u16,
     pub(super) disk: u16,
@@ -145,7 +143,6 @@ impl Central {
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let record = record::<CENTRAL_BYTES>(bytes, CENTRAL)?;
         Some(Self {
-            host: record[5],
             common: Common::parse(record[6..].first_chunk()?),
             comment_bytes: u16_at(record, 32),
             disk: u16_at(record, 34),
