@@ -135,9 +135,21 @@ fn no_root(names: &[&str], targets: &[Target], engines: &[EngineFormats]) -> Fai
     {
         return failure;
     }
+    let archives = archives(names);
     let files = names.iter().filter(|n| !n.ends_with('/')).count();
-    let message = format!("none of the {files} files in the archive has a known input format");
+    let message = match archives.as_slice() {
+        [] => format!("none of the {files} files in the archive has a known input format"),
+        archives => {
+            let shown = archives.iter().take(20).copied().collect::<Vec<_>>().join(", ");
+            format!("the archive has no file of a known input format, but other archives: {shown}")
+        }
+    };
     Failure::new(FailureCode::RootNotFound, message)
+}
+
+/// The zip archives among the files of an archive, by their names.
+pub fn archives<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    names.iter().copied().filter(|name| extension_of(name) == "zip" && !ignored(name)).collect()
 }
 
 /// Strong and weak candidates among the names, sorted.

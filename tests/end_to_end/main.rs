@@ -1,9 +1,9 @@
 //! End-to-end tests: the `cadmill` binary, real libraries, real files.
 //!
 //! Each file checks one promise. The output is the library's (`parity`). An engine cannot harm
-//! anything else (`misbehaviour`, `attacks`). Bad input gets a helpful error (`refusals`). The
-//! output is zipped on request (`compress`). A job ends exactly once and correctly, whatever dies
-//! on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
+//! anything else (`misbehaviour`, `attacks`). Bad input gets a helpful error (`refusals`). An
+//! archive in an archive is opened (`nested`). The output is zipped on request (`compress`). A job
+//! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
 //! to the direct one (`jvm`). The documents are true (`documents`).
 
 mod attacks;
@@ -19,6 +19,7 @@ mod layout;
 mod memory;
 mod misbehaviour;
 mod naming;
+mod nested;
 mod parity;
 mod pipeline;
 mod reference;

@@ -7,6 +7,7 @@
 
 pub mod context;
 mod describe;
+mod nested;
 mod options;
 mod output;
 pub mod report;
@@ -24,6 +25,7 @@ use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
 use context::ConversionContext;
+use nested::Nested;
 use output::output_files;
 use report::{ConversionReport, Observer, Stage};
 use request::ConversionRequest;
@@ -174,10 +176,20 @@ impl<S: Sink> Job<'_, S> {
         let started = Instant::now();
         let names = plan.names();
         let (formats, targets) = self.targets()?;
-        let name = match &self.order.root {
-            Some(root) => named_root(root, &names)?,
-            None => route::choose_root(&names, &targets, &formats)?,
+        let root = self.order.root.as_deref();
+        let name = match root {
+            Some(root) => named_root(root, &names),
+            None => route::choose_root(&names, &targets, &formats),
         };
+        // A file that can be converted comes before an archive, unless that is named.
+        let nested = Nested::of(&names, root).filter(|_| match &name {
+            Ok(_) => root.is_some(),
+            Err(failure) => [FailureCode::RootNotFound, FailureCode::RootMissing].contains(&failure.code),
+        });
+        if let Some(nested) = nested {
+            return self.unpack_nested(input, plan, &nested, (&formats, &targets), workspace);
+        }
+        let name = name?;
         let target = self.target_for(&name, &formats, &targets)?;
         self.check_options(&target)?;
         workspace.admit("the expanded input", plan.expanded_bytes())?;

@@ -119,6 +119,19 @@ impl Folder {
         Ok(())
     }
 
+    /// Makes a directory in this one, and opens it.
+    ///
+    /// # Errors
+    /// As [`Folder::make_directory`].
+    pub(crate) fn make_folder(&self, name: &str) -> Result<Self, Failure> {
+        self.make_directory(name)?;
+        let directory = open_in(&self.0.directory, name, DIRECTORY, Mode::empty())
+            .map_err(|e| Failure::io("opening a directory of the workspace", &e))?;
+        let full = self.full_name(Path::new(name));
+        let full = full.to_string_lossy();
+        Ok(Self::new(&self.0.path.join(name), directory, &full, self.0.role, self.0.account.clone()))
+    }
+
     /// Makes a file to be filled.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use super::entry::{Entry, EntryHeader};
 use crate::entry_error::{EntryError, shown};
 use crate::records::{LOCAL_BYTES, MAX16};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::extension_of;
 use cadmill_core::domain::limits::ArchiveLimits;
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,16 +60,6 @@ impl Plan {
     /// directory of the archive itself, which has none.
     pub fn names(&self) -> Vec<&str> {
         self.entries.iter().filter(|e| !e.is_root()).map(Entry::name).collect()
-    }
-
-    /// The only file that is a zip archive by its name: portals wrap what they give out once more.
-    /// `None` if there is none, or more than one. Hidden files and those of macOS do not count, as
-    /// where the file to convert is chosen.
-    pub fn only_archive(&self) -> Option<&Entry> {
-        let is_hidden = |name: &str| name.split('/').any(|part| part == "__MACOSX" || part.starts_with('.'));
-        let is_archive = |name: &str| extension_of(name) == "zip" && !is_hidden(name);
-        let mut archives = self.entries.iter().filter(|e| !e.is_directory() && is_archive(e.name()));
-        archives.next().filter(|_| archives.next().is_none())
     }
 
     /// What these limits leave for an archive in this one: its entries and their sizes count

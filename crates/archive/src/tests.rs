@@ -187,22 +187,6 @@ fn names_are_spelt_in_one_way() {
 }
 
 #[test]
-fn the_only_archive_inside_is_found() {
-    let only = |names: &[&str]| {
-        let entries: Vec<(&str, &[u8])> = names.iter().map(|&name| (name, &b"x"[..])).collect();
-        let plan = plan_of(&archive(&entries), &ArchiveLimits::default(), Feeding::Whole).unwrap();
-        plan.only_archive().map(|entry| entry.name().to_owned())
-    };
-    let found = |name: &str| Some(name.to_owned());
-    assert_eq!(only(&["a.zip"]), found("a.zip"));
-    assert_eq!(only(&["d/연속지적도.ZIP", "d/읽어보세요.txt"]), found("d/연속지적도.ZIP"));
-    assert_eq!(only(&["__MACOSX/._a.zip", "a.zip", ".b.zip"]), found("a.zip"));
-    assert_eq!(only(&["a.zip", "b.zip"]), None);
-    assert_eq!(only(&["a.obj", "zip", "b.kmz"]), None);
-    assert_eq!(only(&["a.zip/b.obj"]), None);
-}
-
-#[test]
 fn an_archive_inside_has_the_limits_that_are_left() {
     let bytes = archive(&[("a.zip", &[1; 1000]), ("b", &[2; 24])]);
     let limits = ArchiveLimits { entries: 5, expanded_bytes: 2000, ..ArchiveLimits::default() };
