@@ -67,7 +67,7 @@ impl<S: Sink> Job<'_, S> {
         workspace.admit("the expanded archive in the input", inside.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes().saturating_add(inside.expanded_bytes());
         self.facts.unpacked_files = plan.files() + inside.files();
-        self.start_ahead(&target, workspace)?;
+        // No warm host: it takes over a workspace without input only.
         let directory = folder.make_folder(&unused(&plan.names()))?;
         inner
             .expand(&directory, self.cancel, &mut |fraction| self.observer.progress(fraction))
