@@ -203,6 +203,49 @@ impl<S: Sink> Job<'_, S> {
         Ok((Root { path: directory.join(&name), directory, name }, target))
     }
 
+    /// Unpacks an archive and the one in it: that into a new directory beside its own files, under
+    /// the limits that the outer one leaves.
+    fn unpack_nested(
+        &mut self,
+        input: &dyn Source,
+        plan: &Plan,
+        nested: &Nested,
+        (formats, targets): (&[EngineFormats], &[Target]),
+        workspace: &Workspace,
+    ) -> Result<(Root, Target), Failure> {
+        let started = Instant::now();
+        let archive = &nested.archive;
+        workspace.admit("the expanded input", plan.expanded_bytes())?;
+        let folder = workspace.input_folder()?;
+        input.expand(&folder, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
+        let inner = Local::open(&folder.path().join(archive), &plan.remaining(&self.order.archive))
+            .map_err(|failure| nested.blame(failure))?;
+        let Some(inside) = inner.plan() else {
+            let message = format!("'{archive}' in the archive is not a zip archive");
+            return Err(Failure::new(FailureCode::RootNotFound, message));
+        };
+        let names = inside.names();
+        let name = match &nested.root {
+            Some(root) => named_root(root, &names),
+            None => route::choose_root(&names, targets, formats),
+        };
+        let name = name.map_err(|failure| nested.blame(failure))?;
+        let target = self.target_for(&name, formats, targets)?;
+        self.check_options(&target)?;
+        workspace.admit("the expanded archive in the input", inside.expanded_bytes())?;
+        self.facts.unpacked_bytes = plan.expanded_bytes().saturating_add(inside.expanded_bytes());
+        self.facts.unpacked_files = plan.files() + inside.files();
+        // No warm host: it takes over a workspace without input only.
+        let content = folder.make_folder(&nested::unused(&plan.names()))?;
+        inner
+            .expand(&content, self.cancel, &mut |fraction| self.observer.progress(fraction))
+            .map_err(|failure| nested.blame(failure))?;
+        folder.destroy(archive).map_err(|e| Failure::io("destroying the archive in the input", &e))?;
+        self.facts.times.unpack += started.elapsed();
+        let (path, directory) = (content.path().join(&name), folder.path().to_owned());
+        Ok((Root { path, directory, name: format!("{archive}/{name}") }, target))
+    }
+
     /// Brings in a file that is not an archive.
     fn stage_plain_file(
         &mut self,

@@ -1,7 +1,8 @@
 //! Decompression of one entry, without I/O.
 
+use super::bits::Damaged;
 use super::entry::{Entry, EntryHeader, Method};
-use super::inflate64::{Damaged, Inflate64};
+use super::inflate64::Inflate64;
 use super::local_header::{self, Descriptor, Remainder, mismatch};
 use super::stored_end::StoredEnd;
 use crate::entry_error::EntryError;

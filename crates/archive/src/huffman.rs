@@ -1,6 +1,6 @@
 //! Prefix codes of Deflate (RFC 1951, 3.2.2), for [`inflate64`](super::inflate64).
 
-use super::inflate64::{Bits, Damaged};
+use super::bits::{Bits, Damaged};
 
 /// Length of the longest code, in bits.
 pub(super) const MAX_BITS: usize = 15;

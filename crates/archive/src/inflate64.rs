@@ -9,6 +9,7 @@
 //! crate `deflate64` accepts all three: it reads zeros from before the first byte, decodes
 //! over-subscribed codes, and does not tell how much of the input it did not use.
 
+use super::bits::{Bits, Damaged};
 use super::huffman::Huffman;
 
 /// Bytes that a distance can reach back.
@@ -33,10 +34,6 @@ const LENGTH_BITS: [u8; 29] =
 
 /// The order of the lengths of the code length codes (RFC 1951, 3.2.7).
 const ORDER: [usize; CODE_LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-
-/// The stream is damaged, or none of Deflate64.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Damaged;
 
 /// Progress of one call, in bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -308,55 +305,6 @@ impl Inflate64 {
             return Err(Damaged);
         }
         Ok(Some(distance))
-    }
-}
-
-/// Bits that were taken from the input and not yet used, the next one lowest. Those above `count` are
-/// 0 or what follows in the input.
-#[derive(Debug, Default)]
-pub(super) struct Bits {
-    pub(super) next: u64,
-    pub(super) count: u32,
-}
-
-impl Bits {
-    /// Takes input until there are at least 56 bits, or until it is used up.
-    fn refill(&mut self, input: &mut &[u8]) {
-        if let Some(word) = input.first_chunk() {
-            self.next |= u64::from_le_bytes(*word) << self.count;
-            let bytes = (63 - self.count) / 8;
-            (self.count, *input) = (self.count + 8 * bytes, &input[bytes as usize..]);
-            return;
-        }
-        while self.count < 56
-            && let Some((&byte, rest)) = input.split_first()
-        {
-            self.next |= u64::from(byte) << self.count;
-            (self.count, *input) = (self.count + 8, rest);
-        }
-    }
-
-    /// Uses up to 32 bits; `None` if the input does not have them.
-    fn take(&mut self, bits: u32, input: &mut &[u8]) -> Option<usize> {
-        self.refill(input);
-        (self.count >= bits).then(|| self.get(bits))
-    }
-
-    /// Uses bits that are there.
-    fn get(&mut self, bits: u32) -> usize {
-        let value = self.next & ((1 << bits) - 1);
-        self.skip(bits);
-        value as usize
-    }
-
-    fn skip(&mut self, bits: u32) {
-        self.next >>= bits;
-        self.count -= bits;
-    }
-
-    /// Skips to the next byte.
-    fn align(&mut self) {
-        self.skip(self.count % 8);
     }
 }
 

@@ -24,6 +24,7 @@
 #[path = "../../../tests/fixtures/archives/mod.rs"]
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
 mod archive_fixtures;
+mod bits;
 mod central;
 mod directory;
 mod directory_reader;

@@ -138,12 +138,21 @@ fn an_own_user_converts_in_java() {
 /// When the group runs out of memory, the kernel kills the JVM. This is not reported as a crash.
 #[test]
 fn the_kernel_takes_the_jvm_first_and_that_is_told() {
-    let Some(group) = SmallGroup::new(160 << 20) else {
-        println!("skipped: this host gives no control group");
+    for tries in 1.. {
+        let Some(group) = SmallGroup::new(160 << 20) else {
+            println!("skipped: this host gives no control group");
+            return;
+        };
+        let double = Double::new();
+        let run = Run::from(group.around(&double.command("allocate-outside")).output().unwrap());
+        // The memory of what the kernel has killed stays charged for some milliseconds. If the
+        // supervisor allocates meanwhile, the kernel finds nothing else to kill. See docs/SECURITY.md.
+        if run.code.is_none() && tries < 5 {
+            println!("once more: the kernel has killed the supervisor as well");
+            continue;
+        }
+        double.bench.assert_no_plaintext_left();
+        run.failed(12, "limit.machine_memory");
         return;
-    };
-    let double = Double::new();
-    let run = Run::from(group.around(&double.command("allocate-outside")).output().unwrap());
-    double.bench.assert_no_plaintext_left();
-    run.failed(12, "limit.machine_memory");
+    }
 }
