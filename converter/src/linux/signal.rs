@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal};
 use std::io;
 
-/// Sends a signal to one thread of a process. It is no error if the thread has ended.
+/// Sends a signal to one thread of a process. A thread that has ended is ignored.
 ///
 /// # Errors
 /// The operating system's: `EPERM` if this process may not send signals to that one.

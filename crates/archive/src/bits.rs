@@ -1,6 +1,6 @@
 //! The bits of a Deflate64 stream, lowest first (RFC 1951, 3.1.1), for [`inflate64`](super::inflate64).
 
-/// The stream is damaged, or none of Deflate64.
+/// The stream is damaged, or is not Deflate64.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Damaged;
 

@@ -202,6 +202,6 @@ mod tests {
         assert_eq!(resolved([30, 20, 10], &[30, 20, 10], &[1, 0, 0, 0]), None, "another disk");
         assert_eq!(resolved([30, 20, 10], &[30, 20], &[0; 4]), None, "a disk in the place of the offset");
         assert_eq!(resolved([M, 20, 10], &[30], &[0; 4]), None, "a disk in the place of a size");
-        assert_eq!(resolved([M, 20, 10], &[30], &[0]), None, "bytes that are no number");
+        assert_eq!(resolved([M, 20, 10], &[30], &[0]), None, "fewer bytes than a number has");
     }
 }

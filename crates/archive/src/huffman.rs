@@ -69,7 +69,7 @@ impl<const N: usize> Huffman<N> {
         self.is_complete
     }
 
-    /// Whether there is no code at all.
+    /// Whether the set is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.counts.iter().all(|&count| count == 0)
     }

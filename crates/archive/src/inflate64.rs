@@ -248,7 +248,7 @@ impl Inflate64 {
         }
         let (literals, distances) = self.block.lengths.split_at(self.block.literals);
         let has_end = literals[usize::from(END_OF_BLOCK)] > 0;
-        // Without a distance code there is no use for a length code.
+        // A length needs a distance: without distance codes, length codes are unused.
         let has_lengths = literals.len() > usize::from(END_OF_BLOCK) + 1;
         (self.literals, self.distances) = (Huffman::new(literals)?, Huffman::new(distances)?);
         let distances = &self.distances;
