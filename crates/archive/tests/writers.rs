@@ -97,6 +97,11 @@ fn unpacked(bytes: &[u8]) -> Result<Files, Failure> {
     read_by(256 << 10, bytes)
 }
 
+/// Files with these names and contents.
+fn named<const N: usize>(list: [(&str, &[u8]); N]) -> Files {
+    list.map(|(name, content)| (name.to_owned(), content.to_vec())).into()
+}
+
 fn assert_holds(bytes: &[u8], expected: &Files) {
     assert!(unpacked(bytes).unwrap() == *expected);
     assert!(read_by(1, bytes).unwrap() == *expected);
@@ -257,8 +262,7 @@ fn archive_utility_of_macos() {
         ("plan/도면.dxf", b"0\nEOF\n"),
         ("plan/.DS_Store", b""),
     ];
-    let expected = expected.map(|(name, content)| (name.to_owned(), content.to_vec())).into();
-    assert_holds(&Zip::of(members).bytes(), &expected);
+    assert_holds(&Zip::of(members).bytes(), &named(expected));
 }
 
 /// Host system DOS, DOS attributes, names in the machine's code page.
@@ -278,8 +282,7 @@ fn explorer_of_windows() {
         ("Grüße.dxf", b"0\nEOF\n"),
         ("empty.txt", b""),
     ];
-    let expected = expected.map(|(name, content)| (name.to_owned(), content.to_vec())).into();
-    assert_holds(&Zip::of(members).bytes(), &expected);
+    assert_holds(&Zip::of(members).bytes(), &named(expected));
 }
 
 /// Documented rejections of real writers' archives; for each, the hint names a workaround.
@@ -309,8 +312,7 @@ fn power_shell() {
     ];
     let expected =
         [("plan/a.obj", &b"v 0 0 0\n"[..]), ("plan/도면.dxf", b"0\nEOF\n"), ("plan/sub/empty.txt", b"")];
-    let expected = expected.map(|(name, content)| (name.to_owned(), content.to_vec())).into();
-    assert_holds(&Zip::of(members).bytes(), &expected);
+    assert_holds(&Zip::of(members).bytes(), &named(expected));
 }
 
 /// Every entry stored with the length after it, as jszip does with `streamFiles`.

@@ -151,8 +151,7 @@ impl Room {
 
     /// Whether the file system holds what it held before the latest walk.
     fn is_unchanged(&self) -> io::Result<bool> {
-        let now = self.file_system.as_ref().map(Held::by).transpose()?;
-        Ok(now.is_some_and(|now| now == self.held))
+        Ok(self.holds()?.is_some_and(|now| now == self.held))
     }
 
     /// Walks once more, after all writers are dead.
@@ -165,8 +164,12 @@ impl Room {
 
     /// Growth of the file system since the latest walk, by any process.
     fn come(&self) -> io::Result<Held> {
-        let now = self.file_system.as_ref().map(Held::by).transpose()?;
-        Ok(now.map(|now| now.since(&self.held)).unwrap_or_default())
+        Ok(self.holds()?.map(|now| now.since(&self.held)).unwrap_or_default())
+    }
+
+    /// What the file system holds now, if it could be opened.
+    fn holds(&self) -> io::Result<Option<Held>> {
+        self.file_system.as_ref().map(Held::by).transpose()
     }
 
     /// Counts while the process is stopped: until then it could move what is being counted. If it
@@ -219,10 +222,10 @@ impl Room {
         if self.file_system.is_none() || self.directories != *directories {
             self.file_system = File::open(&directories[0]).ok();
             self.directories.clone_from(directories);
-            self.held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
+            self.held = self.holds()?.unwrap_or_default();
         }
         // Taken before the walk: what is written during it counts twice rather than not at all.
-        let held = self.file_system.as_ref().map(Held::by).transpose()?.unwrap_or_default();
+        let held = self.holds()?.unwrap_or_default();
         let begun = Instant::now();
         let given_up = std::cell::Cell::new(false);
         let enough = || -> io::Result<bool> {
