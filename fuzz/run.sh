@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Fuzzes the archive reader for FUZZ_SECONDS on one core, while third-party readers check the
 # archives that it accepts. Fails on a crash, on a disagreement, or if nothing was accepted.
-# Writes to the directory in the first argument.
+# Writes to the directory in the first argument. `run.sh --build` only builds.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-out=$(realpath -m "${1:-target/fuzz-run}")
-seconds=${FUZZ_SECONDS:-1800}
 target=$(rustc -vV | sed -n 's/^host: //p')
-mkdir -p "$out"/{corpus,accepted,disagreed,crashes}
+# The lints of `make test` are those of the stable compiler.
+unset RUSTC_WORKSPACE_WRAPPER
 
 # libFuzzer's instrumentation: the flags of cargo-fuzz, without a sanitizer, because the reader
 # has no unsafe code.
@@ -17,17 +16,23 @@ passes+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 passes+=" -Cllvm-args=-sanitizer-coverage-pc-table"
 passes+=" -Cllvm-args=-sanitizer-coverage-trace-compares"
 CARGO_TARGET_DIR=target RUSTFLAGS="$passes --cfg fuzzing -Ccodegen-units=1" \
-    cargo +nightly build --release --locked --target "$target" 2>&1
-bin=target/$target/release
+    cargo +nightly build --profile fuzz --bin archive --locked --target "$target" 2>&1
 
 mkdir -p target/java
 javac -d target/java Oracle.java
+if [ "${1:-}" = --build ]; then
+    exit
+fi
+
+out=$(realpath -m "${1:-target/fuzz-run}")
+seconds=${FUZZ_SECONDS:-1800}
+mkdir -p "$out"/{corpus,accepted,disagreed,crashes}
 python3 oracle.py "$out" target/java &
 oracle=$!
 trap 'kill $oracle 2>/dev/null || true' EXIT
 
 status=0
-CADMILL_FUZZ_ACCEPTED=$out/accepted CADMILL_FUZZ_CORPUS=$out/corpus "$bin/archive" -max_total_time="$seconds" -max_len=65536 -timeout=10 \
+CADMILL_FUZZ_ACCEPTED=$out/accepted CADMILL_FUZZ_CORPUS=$out/corpus "target/$target/fuzz/archive" -max_total_time="$seconds" -max_len=65536 -timeout=10 \
     -print_final_stats=1 -artifact_prefix="$out/crashes/" "$out/corpus" || status=$?
 touch "$out/done"
 wait $oracle || status=1

@@ -14,6 +14,7 @@ less: `make nightly` runs these.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -73,13 +74,20 @@ def run(name, executable, place, threads, results, chosen=()):
         results["failed"].append(name)
 
 
-def compile_beside(what, arguments, results):
-    command = [cargo, *arguments, "--locked"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def compile_beside(what, command, results):
+    """Compiles with what the tests leave of the processors."""
+    done = subprocess.run(["nice", "-n", "19", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with print_lock:
         print(f"\n{done.stdout}", flush=True)
     if done.returncode != 0:
         results["failed"].append(what)
+
+
+def has_nightly():
+    if not shutil.which("rustup"):
+        return False
+    toolchains = subprocess.run(["rustup", "toolchain", "list"], stdout=subprocess.PIPE, text=True)
+    return "nightly" in toolchains.stdout
 
 
 def skipping(patterns):
@@ -95,14 +103,19 @@ def main():
     # What waits and what has to be alone is run apart, unless it is asked for.
     apart = not filters
     waiting = alone if apart else []
-    with ThreadPoolExecutor(len(alone) + 2) as aside, ThreadPoolExecutor(processors + 1) as pool:
+    with ThreadPoolExecutor() as aside, ThreadPoolExecutor(processors + 1) as pool:
         others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
         runs = [pool.submit(run, *program, processors, results) for program in beside]
-        # Mostly compilations on one core. The fuzzer is not part of the workspace.
+        # The fuzzer is not part of the workspace.
         if apart and not ignored:
-            fuzzer = ["build", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"]
-            others.append(aside.submit(compile_beside, "documentation", ["test", "--workspace", "--doc"], results))
-            others.append(aside.submit(compile_beside, "fuzzer", fuzzer, results))
+            fuzzer = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz", "--no-default-features"]
+            compilations = {
+                "documentation": [cargo, "test", "--workspace", "--doc", "--locked"],
+                "fuzzer": [cargo, "check", *fuzzer, "--locked"],
+            }
+            if has_nightly():
+                compilations["fuzzer to run"] = ["fuzz/run.sh", "--build"]
+            others += [aside.submit(compile_beside, *compilation, results) for compilation in compilations.items()]
         # An exception in one of them is raised here.
         for done in runs:
             done.result()

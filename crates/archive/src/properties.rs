@@ -2,8 +2,9 @@
 
 use super::table::limits;
 use super::tests::{Feeding, read_all};
-use crate::archive_fixtures::{DESCRIPTOR, Member, Zip, Zip64, cases, zip64};
+use crate::archive_fixtures::{Case, DESCRIPTOR, Member, Zip, Zip64, cases, zip64};
 use proptest::prelude::*;
+use std::sync::LazyLock;
 
 fn content() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -91,8 +92,8 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         piece in 1usize..100,
     ) {
-        let mut cases = cases();
-        let mut bytes = cases.swap_remove(case.index(cases.len())).bytes;
+        static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases);
+        let mut bytes = case.get(&CASES).bytes.clone();
         if !bytes.is_empty() {
             for (at, byte) in damage {
                 let at = at.index(bytes.len());

@@ -199,8 +199,6 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
-
     #[test]
     fn no_text_is_a_panic(text in "\\PC{0,60}") {
         let _ = check(&text);

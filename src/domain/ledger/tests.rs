@@ -520,8 +520,6 @@ fn genuine() -> &'static (String, SignedHead, PublicKey) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
-
     #[test]
     fn any_changed_byte_is_caught(at in any::<prop::sample::Index>(), by in 1u8..=255) {
         let (text, head, key) = genuine();

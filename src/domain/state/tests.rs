@@ -124,8 +124,6 @@ fn assert_whole(job: &Job) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
     #[test]
     fn sequences_keep_every_promise(events in prop::collection::vec(event(), 0..60)) {
         let mut job = new_job();

@@ -121,7 +121,7 @@ async fn every_archive_that_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn archives_of_the_documents() {
-    while_observed(|| each_archive(6)).await;
+    while_observed(|| each_archive(12)).await;
 }
 
 #[ignore = "in `make nightly`"]
