@@ -71,8 +71,8 @@ nightly: setup ## Run the tests that `make test` leaves out, and attack the engi
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	CARGO="$(CARGO)" tests/run.py --ignored
-	@# The properties of pure logic, with eight times the examples.
-	PROPTEST_CASES=2048 CARGO="$(CARGO)" tests/run.py domain:: properties:: inflate64::
+	@# The properties of pure logic, with sixteen times the examples.
+	PROPTEST_CASES=4096 CARGO="$(CARGO)" tests/run.py domain:: properties:: inflate64::
 	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh
 
 lint: setup ## Check format and lints

@@ -419,7 +419,7 @@ mod tests {
         /// Deflate without repetitions of 258 bytes is Deflate64: blocks with their own codes.
         #[test]
         fn deflate_is_inflated(
-            content in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), any::<u8>()], 0..1500),
+            content in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), any::<u8>()], 0..5000),
             input_piece in 1usize..50,
         ) {
             let stream = crate::archive_fixtures::deflate(&content);
