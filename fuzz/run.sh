@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the archive reader for FUZZ_SECONDS on one core, while third-party readers check the
 # archives that it accepts. Fails on a crash, on a disagreement, or if nothing was accepted.
-# Writes to the directory in the first argument. `run.sh --build` only builds.
+# Writes to the directory in the first argument.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,9 +20,6 @@ CARGO_TARGET_DIR=target RUSTFLAGS="$passes --cfg fuzzing -Ccodegen-units=1" \
 
 mkdir -p target/java
 javac -d target/java Oracle.java
-if [ "${1:-}" = --build ]; then
-    exit
-fi
 
 out=$(realpath -m "${1:-target/fuzz-run}")
 seconds=${FUZZ_SECONDS:-1800}

@@ -31,6 +31,8 @@ WAITING_AT_ONCE = 3
 # Tests that measure what an engine holds at any moment, or fill a control group: these run when
 # nothing else does, one after the other.
 QUIET = ("attacks::outside", "attacks::peak", "the_kernel_takes")
+# How long the archive reader is fuzzed, if Rust nightly is there.
+FUZZ_SECONDS = "30"
 SLOWEST = 20
 
 cargo = os.environ.get("CARGO", "cargo")
@@ -74,11 +76,15 @@ def run(name, executable, place, threads, results, chosen=()):
         results["failed"].append(name)
 
 
-def compile_beside(what, command, results):
-    """Compiles with what the tests leave of the processors."""
-    done = subprocess.run(["nice", "-n", "19", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run_beside(what, command, results):
+    """Runs a command with what the tests leave of the processors."""
+    begun = time.monotonic()
+    environment = {"FUZZ_SECONDS": FUZZ_SECONDS, **os.environ}
+    done = subprocess.run(
+        ["nice", "-n", "19", *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    )
     with print_lock:
-        print(f"\n{done.stdout}", flush=True)
+        print(f"\n     Beside the tests: {what}, {time.monotonic() - begun:.0f} s\n{done.stdout}", flush=True)
     if done.returncode != 0:
         results["failed"].append(what)
 
@@ -109,13 +115,13 @@ def main():
         # The fuzzer is not part of the workspace.
         if apart and not ignored:
             fuzzer = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz", "--no-default-features"]
-            compilations = {
+            commands = {
                 "documentation": [cargo, "test", "--workspace", "--doc", "--locked"],
                 "fuzzer": [cargo, "check", *fuzzer, "--locked"],
             }
             if has_nightly():
-                compilations["fuzzer to run"] = ["fuzz/run.sh", "--build"]
-            others += [aside.submit(compile_beside, *compilation, results) for compilation in compilations.items()]
+                commands["fuzzing"] = ["fuzz/run.sh"]
+            others += [aside.submit(run_beside, *command, results) for command in commands.items()]
         # An exception in one of them is raised here.
         for done in runs:
             done.result()
