@@ -24,6 +24,8 @@ javac -d target/java Oracle.java
 out=$(realpath -m "${1:-target/fuzz-run}")
 seconds=${FUZZ_SECONDS:-1800}
 mkdir -p "$out"/{corpus,accepted,disagreed,crashes}
+# That of the last run would end the oracle before it has seen an archive of this one.
+rm -f "$out/done"
 python3 oracle.py "$out" target/java &
 oracle=$!
 trap 'kill $oracle 2>/dev/null || true' EXIT
