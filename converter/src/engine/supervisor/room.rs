@@ -31,6 +31,13 @@ const LONGEST: Duration = Duration::from_millis(50);
 const RECENT: Duration = Duration::from_millis(100);
 const JUST: Duration = Duration::from_millis(40);
 
+/// How long one thread keeps a processor before the next has its turn. Threads that are stopped
+/// before their turn comes, in the same order each time, would never run: so after some walks, and
+/// after each while much is left, every thread has its turn before the next walk, even on one
+/// processor. Meanwhile glances still see what the file system gains.
+const TURN: Duration = Duration::from_millis(6);
+const WALKS_PER_ROUND: u64 = 8;
+
 /// How long the threads of a process may take to stop.
 const STOPPING: Duration = Duration::from_millis(20);
 
@@ -61,6 +68,7 @@ pub(super) struct Room {
     could_be: Written,
     /// When the latest walk ended, and how long it took.
     walked: Option<(Instant, Duration)>,
+    walks: u64,
 }
 
 impl Room {
@@ -73,7 +81,16 @@ impl Room {
             held: Held::default(),
             could_be: Written::default(),
             walked: None,
+            walks: 0,
         }
+    }
+
+    /// How long a walk is spared after the latest one, if the process has so many threads.
+    fn spared(&self, threads: u64, is_unchanged: bool) -> Duration {
+        let round = TURN.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX));
+        let recent = if self.is_low() && !is_unchanged { JUST } else { RECENT };
+        let is_due = !self.is_low() || self.walks.is_multiple_of(WALKS_PER_ROUND);
+        if is_due { recent.max(round) } else { recent }
     }
 
     /// Lowers the allowance, if `bytes` is less.
@@ -131,7 +148,7 @@ impl Room {
         if let Some(cap) = self.glance(directories, process)? {
             return Ok(Some(cap));
         }
-        let recent = if self.is_low() && !self.is_unchanged()? { JUST } else { RECENT };
+        let recent = self.spared(threads, self.is_unchanged()?);
         // A process with many files is not stopped for more than half of the time.
         if self.walked.is_some_and(|(ended, took)| ended.elapsed() < recent.max(took)) {
             return Ok(None);
@@ -237,6 +254,7 @@ impl Room {
         if !given_up.get() {
             (self.found, self.could_be, self.held) = (found, found, held);
             self.walked = Some((Instant::now(), begun.elapsed()));
+            self.walks += 1;
         }
         Ok(self.exceeded())
     }
@@ -263,6 +281,20 @@ mod tests {
         room.could_be.bytes = 20 << 30;
         assert_eq!(room.pause(), SHORTEST);
         assert_eq!(Room::new(64 << 20).pause().as_millis(), 7);
+    }
+
+    #[test]
+    fn every_thread_has_its_turn_between_walks() {
+        let mut room = Room::new(16 << 30);
+        assert_eq!(room.spared(4, false), RECENT);
+        assert_eq!(room.spared(52, false), Duration::from_millis(312));
+        room.could_be.bytes = (16 << 30) - (16 << 20);
+        let mut spared = |walks| {
+            room.walks = walks;
+            room.spared(52, false)
+        };
+        assert_eq!([spared(1), spared(7), spared(9)], [JUST; 3]);
+        assert_eq!(spared(8), Duration::from_millis(312));
     }
 
     #[test]
