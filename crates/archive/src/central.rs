@@ -46,7 +46,7 @@ pub(super) fn validate(
     let method = validate_method(common).map_err(named)?;
     let fields = fields.map_err(named)?;
     let (packed, expanded, local_at) = sizes(central, &fields).map_err(named)?;
-    validate_kind(central.attributes, &name, expanded).map_err(named)?;
+    validate_kind(central, &name, expanded).map_err(named)?;
     validate_sizes(method, packed, expanded, common.crc, limits).map_err(named)?;
     let unicode_path = fields.unicode_path.map(|_| written.as_str().into());
     Ok(EntryHeader {
@@ -105,13 +105,16 @@ fn sizes(central: &Central, fields: &Extra<'_>) -> Result<(u64, u64, u64), Entry
 
 /// Checks that name, attributes and size agree on whether the entry is a directory, and that it is
 /// not a special file.
-fn validate_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), EntryError> {
-    let is_directory = name.ends_with('/');
+fn validate_kind(central: &Central, name: &str, expanded: u64) -> Result<(), EntryError> {
+    let (attributes, is_directory) = (central.attributes, name.ends_with('/'));
     // The low bits are DOS attributes, the upper 16 bits `st_mode` of inode(7) (APPNOTE 4.4.15).
     // Both are checked whatever host system the entry declares.
     const VOLUME_OR_DEVICE: u32 = 0x08 | 0x40;
     const DIRECTORY: u32 = 0x10;
     const REPARSE_POINT: u32 = 0x400;
+    // On the Amiga the upper 16 bits have two for the kind, and readers take them by that.
+    const AMIGA: u8 = 1;
+    let amiga_directory = central.host == AMIGA && attributes >> 16 & 0o6000 == 0o4000;
     let mode_kind = match attributes >> 16 & 0o170_000 {
         0 => None,
         0o100_000 => Some(false),
@@ -128,7 +131,8 @@ fn validate_kind(attributes: u32, name: &str, expanded: u64) -> Result<(), Entry
         return Err(EntryError::new(FailureCode::ArchiveSpecialFile, "is a volume label or a device"));
     }
     let refuse = |text: &'static str| Err(EntryError::new(FailureCode::ArchiveTypeMismatch, text));
-    if mode_kind.is_some_and(|kind| kind != is_directory) || (attributes & DIRECTORY != 0 && !is_directory) {
+    let by_attributes = attributes & DIRECTORY != 0 || amiga_directory;
+    if mode_kind.is_some_and(|kind| kind != is_directory) || (by_attributes && !is_directory) {
         return refuse("is a directory by its name or by its attributes, not by both");
     }
     if is_directory && expanded > 0 {

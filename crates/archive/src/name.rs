@@ -117,10 +117,18 @@ pub fn fit(part: &str) -> String {
 }
 
 /// A form that is equal for names that some system treats as the same: case-folded, composed,
-/// without the trailing slash of a directory.
+/// without the trailing slash of a directory, and without the version numbers of VMS, such as `;1`,
+/// which `unzip` drops on every system.
 pub(super) fn key(name: &str) -> String {
-    let folded = CaseMapperBorrowed::new().fold_string(name.trim_end_matches('/'));
-    nfc(&folded)
+    let parts: Vec<&str> = name.trim_end_matches('/').split('/').map(without_version).collect();
+    nfc(&CaseMapperBorrowed::new().fold_string(&parts.join("/")))
+}
+
+fn without_version(part: &str) -> &str {
+    match part.rsplit_once(';') {
+        Some((rest, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => without_version(rest),
+        _ => part,
+    }
 }
 
 #[cfg(test)]
@@ -202,12 +210,21 @@ mod tests {
 
     #[test]
     fn keys_are_equal_where_some_system_would_see_one_file() {
-        for (a, b) in
-            [("A", "a"), ("d", "D/"), ("Straße", "STRASSE"), ("Ⅷ", "ⅷ"), ("É", "e\u{301}"), ("ﬀ", "ff")]
-        {
+        for (a, b) in [
+            ("A", "a"),
+            ("d", "D/"),
+            ("a", "a;1"),
+            ("a;12/B", "a;1/b"),
+            ("a;", "a"),
+            ("Straße", "STRASSE"),
+            ("Ⅷ", "ⅷ"),
+            ("É", "e\u{301}"),
+            ("ﬀ", "ff"),
+        ] {
             assert_eq!(key(&nfc(a)), key(&nfc(b)), "{a} {b}");
         }
         assert_ne!(key("a"), key("á"));
+        assert_ne!(key("a"), key("a;b"));
     }
 
     fn taken(names: &[&str]) -> Result<(), String> {
@@ -241,6 +258,7 @@ mod tests {
             &["A/b", "a"],
             &["D/a", "d/b"],
             &["d/E/x", "d/e/y"],
+            &["a", "a;1"],
         ] {
             assert!(taken(names).is_err(), "{names:?}");
         }

@@ -133,6 +133,8 @@ impl Common {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Central {
     pub(super) common: Common,
+    /// The system whose attributes the header has (4.4.2).
+    pub(super) host: u8,
     pub(super) comment_bytes: u16,
     pub(super) disk: u16,
     pub(super) attributes: u32,
@@ -143,6 +145,7 @@ impl Central {
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let record = record::<CENTRAL_BYTES>(bytes, CENTRAL)?;
         Some(Self {
+            host: record[5],
             common: Common::parse(record[6..].first_chunk()?),
             comment_bytes: u16_at(record, 32),
             disk: u16_at(record, 34),
