@@ -13,5 +13,6 @@ pub mod limits;
 pub mod route;
 #[cfg(feature = "jobs")]
 pub mod state;
+pub mod text;
 #[cfg(feature = "jobs")]
 pub mod upload_event;

@@ -9,13 +9,15 @@
 //!    and shade characters, which do not occur in file names.
 //! 4. Anything else is CP437 (APPNOTE D.1).
 //!
+//! The byte FF is refused: it occurs in CP437 only, as a space, and `unzip` drops it.
+//!
 //! A Unicode path field (APPNOTE 4.6.9) does not select the rule, but must agree with one of the
 //! readings. The text is then normalised to NFC.
 
 use super::extra;
 use crate::entry_error::EntryError;
 use cadmill_core::domain::failure::FailureCode;
-use encoding_rs::EUC_KR;
+use cadmill_core::domain::text::{Charset, Evidence};
 use icu_normalizer::ComposingNormalizerBorrowed;
 
 /// Decodes a name to NFC.
@@ -26,6 +28,9 @@ pub(super) fn decode(raw: &[u8], is_utf8: bool, unicode_path: Option<&[u8]>) -> 
     let utf8 = std::str::from_utf8(raw).ok();
     if is_utf8 && utf8.is_none() {
         return Err(refuse("has a name that is said to be UTF-8 and is not"));
+    }
+    if raw.contains(&0xff) {
+        return Err(refuse("has the byte FF in its name, which some programs drop"));
     }
     let path = unicode_path.map(|data| extra::unicode_path(data, raw)).transpose()?;
     let Some(path) = path else { return Ok(nfc(&chosen(raw, utf8))) };
@@ -49,28 +54,13 @@ fn chosen(raw: &[u8], utf8: Option<&str>) -> String {
 }
 
 fn korean(raw: &[u8]) -> Option<String> {
-    cp949(raw).filter(|_| has_hangul_row(raw))
+    let mut evidence = Evidence::new(None);
+    evidence.see(raw);
+    evidence.only().filter(|charset| *charset == Charset::CP949).and_then(|charset| charset.decode(raw))
 }
 
-/// CP949, which the Encoding Standard calls EUC-KR.
 fn cp949(raw: &[u8]) -> Option<String> {
-    EUC_KR.decode_without_bom_handling_and_without_replacement(raw).map(Into::into)
-}
-
-/// Whether any byte pair is in rows 16 to 40 of KS X 1001. The input must be valid CP949.
-fn has_hangul_row(raw: &[u8]) -> bool {
-    let mut rest = raw;
-    while let Some((&lead, after)) = rest.split_first() {
-        rest = after;
-        if lead >= 0x80 {
-            let Some((&trail, after)) = rest.split_first() else { return false };
-            if (0xb0..=0xc8).contains(&lead) && (0xa1..=0xfe).contains(&trail) {
-                return true;
-            }
-            rest = after;
-        }
-    }
-    false
+    Charset::CP949.decode(raw)
 }
 
 /// The upper half of CP437.
@@ -111,6 +101,7 @@ mod tests {
         assert_eq!(legacy(b"\x8c\x63\xb9\xe6.obj"), "똠방.obj");
         assert_eq!(legacy(b"Gr\x81\xe1e.dxf"), "Grüße.dxf");
         assert_eq!(legacy(b"Stra\xe1e.dxf"), "Straße.dxf");
+        assert!(decode(b"a\xffb.dxf", false, None).is_err());
     }
 
     #[test]
