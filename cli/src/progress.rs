@@ -3,16 +3,31 @@
 use crate::bar::Bar;
 use cadmill_converter::conversion::report::{ConversionReport, Observer, Stage};
 use cadmill_converter::engine::supervisor::Identity;
+use cadmill_converter::engine::supervisor::clean;
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::limits::millis;
 
 /// Maximum number of warnings shown; the JSON contains a few more.
-const MAX_WARNINGS: u32 = 5;
+const MAX_WARNINGS: u64 = 5;
+
+/// The lines that show the warnings of a job: the first, and how many more there are.
+pub(crate) fn warnings(lines: &[String], total: u64) -> Vec<String> {
+    let shown = lines.iter().take(MAX_WARNINGS as usize);
+    // A server is not trusted with the terminal.
+    let mut shown: Vec<String> = shown.map(|line| format!("warning: {}", clean(line))).collect();
+    shown.extend(more(total.max(lines.len() as u64)));
+    shown
+}
+
+fn more(total: u64) -> Option<String> {
+    let more = total.saturating_sub(MAX_WARNINGS);
+    (more > 0).then(|| format!("warning: and {more} more, see --json for the first of them"))
+}
 
 pub(crate) struct Progress {
     bar: Bar,
     stage: &'static str,
-    warnings: u32,
+    warnings: u64,
 }
 
 impl Progress {
@@ -23,9 +38,8 @@ impl Progress {
     /// The last line: times and peak memory.
     pub(crate) fn finish(&self, converted: bool, facts: &ConversionReport) {
         self.bar.finish();
-        if self.warnings > MAX_WARNINGS {
-            let more = self.warnings - MAX_WARNINGS;
-            self.bar.note(&format!("warning: and {more} more, see --json for the first of them"));
+        if let Some(line) = more(self.warnings) {
+            self.bar.note(&line);
         }
         if converted {
             let times = &facts.times;

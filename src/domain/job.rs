@@ -195,6 +195,33 @@ pub struct JobFailure {
     pub at: Option<Stage>,
 }
 
+/// Maximum number of warnings that are kept; all are counted.
+pub const MAX_WARNINGS: usize = 20;
+
+/// Maximum length of a warning, in characters.
+pub const MAX_WARNING_CHARS: usize = 400;
+
+/// What the owner should know about a conversion that did not fail by it: text that was guessed,
+/// fields that the output format cannot carry, features that were skipped. It may quote names and
+/// content, so it is for the owner only and is not logged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Warnings {
+    /// How many there were.
+    pub total: u64,
+    /// The first ones, at most [`MAX_WARNINGS`] of at most [`MAX_WARNING_CHARS`] characters.
+    pub lines: Vec<String>,
+}
+
+impl Warnings {
+    /// Counts a warning, and keeps it if it is one of the first.
+    pub fn push(&mut self, line: &str) {
+        self.total += 1;
+        if self.lines.len() < MAX_WARNINGS {
+            self.lines.push(line.chars().take(MAX_WARNING_CHARS).collect());
+        }
+    }
+}
+
 /// Timestamps, for display.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Times {
@@ -267,6 +294,9 @@ pub struct Job {
     pub times: Times,
     /// Duration of each finished stage of the latest attempt, in milliseconds of wall time.
     pub stage_millis: BTreeMap<Stage, u64>,
+    /// Warnings of the latest attempt. Absent in records that predate them.
+    #[serde(default)]
+    pub warnings: Warnings,
     /// Number of status requests, as far as they were counted.
     pub polls: u64,
     /// Number of times its objects were deleted after its end.
@@ -302,6 +332,7 @@ impl Job {
             output: None,
             times: Times { created: now, ..Times::default() },
             stage_millis: BTreeMap::new(),
+            warnings: Warnings::default(),
             polls: 0,
             purges: 0,
             audit: Vec::new(),
@@ -325,6 +356,14 @@ mod tests {
         assert_eq!(wants(Compress::Never), [false; 3]);
         assert_eq!(wants(Compress::Auto), [true, false, false]);
         assert_eq!(wants(Compress::Always), [true; 3]);
+    }
+
+    #[test]
+    fn all_warnings_count_and_the_first_are_kept() {
+        let mut warnings = Warnings::default();
+        (0..30).for_each(|number| warnings.push(&format!("{number}{}", "가".repeat(500))));
+        assert_eq!((warnings.total, warnings.lines.len()), (30, MAX_WARNINGS));
+        assert!(warnings.lines.iter().all(|line| line.chars().count() == MAX_WARNING_CHARS));
     }
 
     #[test]

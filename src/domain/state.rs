@@ -29,7 +29,9 @@
 
 use super::failure::FailureCode;
 use super::ids::JobId;
-use super::job::{Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State};
+use super::job::{
+    Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State, Warnings,
+};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
@@ -153,13 +155,15 @@ pub enum Event {
         /// the attempt does not count.
         failure: Option<JobFailure>,
     },
-    /// The worker finished stages.
-    StagesEnded {
+    /// The worker reports on its attempt: the stages that it finished, and its warnings.
+    Reported {
         /// Its attempt.
         attempt: u32,
         /// The duration of each stage in milliseconds; stages that were already reported may be
         /// included.
         millis: BTreeMap<Stage, u64>,
+        /// All warnings so far.
+        warnings: Warnings,
     },
     /// The output exists.
     Completed {
@@ -288,7 +292,7 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Renewed { attempt, revision } => renewed(job, *attempt, *revision),
         Event::Progressed { attempt, stage, progress } => progressed(job, *attempt, *stage, *progress),
         Event::Released { attempt, failure } => released(job, *attempt, failure.as_ref(), max_attempts, now),
-        Event::StagesEnded { attempt, millis } => stages_ended(job, *attempt, millis),
+        Event::Reported { attempt, millis, warnings } => reported(job, *attempt, millis, warnings),
         Event::Completed { attempt, output } => completed(job, *attempt, output, now),
         Event::Failed { attempt, failure } => failed(job, *attempt, failure, now),
         Event::Audited { head, end } => audited(job, head, end.as_deref(), policy, now),
@@ -401,6 +405,7 @@ fn claimed(
         next.stage = Some(Stage::Fetch);
         next.progress = 0;
         next.stage_millis.clear();
+        next.warnings = Warnings::default();
         next.times.claimed = Some(now);
     })
 }
@@ -467,14 +472,18 @@ fn released(
     }
 }
 
-fn stages_ended(job: &Job, attempt: u32, millis: &BTreeMap<Stage, u64>) -> Decision {
+fn reported(job: &Job, attempt: u32, millis: &BTreeMap<Stage, u64>, warnings: &Warnings) -> Decision {
     if !holds(job, attempt) {
         return Decision::Deny(Denied::Superseded);
     }
-    if millis.iter().all(|known| job.stage_millis.get(known.0) == Some(known.1)) {
+    let known = |(stage, time)| job.stage_millis.get(stage) == Some(time);
+    if millis.iter().all(known) && job.warnings == *warnings {
         return Decision::Ignore(Ignored::Duplicate);
     }
-    accept(job, |next| next.stage_millis.extend(millis))
+    accept(job, |next| {
+        next.stage_millis.extend(millis);
+        next.warnings.clone_from(warnings);
+    })
 }
 
 fn completed(job: &Job, attempt: u32, output: &Object, now: Millis) -> Decision {

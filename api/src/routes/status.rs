@@ -58,6 +58,11 @@ pub struct StatusBody {
     pub ended_at: Option<String>,
     /// Duration of each finished stage of the latest attempt, in milliseconds.
     pub stage_millis: StageMillis,
+    /// Warnings of the latest attempt: at most 20 of at most 400 characters. They may quote names
+    /// and content of the file.
+    pub warnings: Vec<String>,
+    /// How many warnings there were.
+    pub warnings_total: u64,
     /// Why the job failed.
     pub failure: Option<FailureBody>,
     /// When to poll again, in milliseconds; null when the job has ended.
@@ -196,6 +201,8 @@ pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
         claimed_at: job.times.claimed.map(timestamp),
         ended_at: job.times.ended.map(timestamp),
         stage_millis: (&job.stage_millis).into(),
+        warnings: job.warnings.lines.clone(),
+        warnings_total: job.warnings.total,
         failure,
         poll_after_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
         download: None,

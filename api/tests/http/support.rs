@@ -10,7 +10,7 @@ use cadmill_api::router::router;
 use cadmill_api::settings::ApiSettings;
 use cadmill_api::state::{ApiState, Server};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::{Job, JobFailure, Millis, Object, Stage};
+use cadmill_core::domain::job::{Job, JobFailure, Millis, Object, Stage, Warnings};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::{Clock, ObjectStore};
@@ -137,7 +137,11 @@ impl World {
 
     pub async fn completed(&self) -> JobId {
         let id = self.processing().await;
-        let stage_ended = Event::StagesEnded { attempt: 1, millis: [(Stage::Fetch, 12)].into() };
+        let stage_ended = Event::Reported {
+            attempt: 1,
+            millis: [(Stage::Fetch, 12)].into(),
+            warnings: Warnings { total: 21, lines: vec!["GDAL: a field was renamed".to_owned()] },
+        };
         self.happen(id, stage_ended).await;
         let mut output = object(ObjectKey::processed(id, 1, "town.dxf".parse().unwrap()), 77);
         output.sha256 = Some("ab".repeat(32));

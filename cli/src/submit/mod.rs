@@ -14,11 +14,13 @@ mod wire;
 
 use crate::args::SubmitArgs;
 use crate::context::{self, Second};
-use crate::{error, output};
+use crate::{error, output, progress};
+use cadmill_converter::intake::Local;
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{FileName, JobId};
 use cadmill_core::domain::job::Compress;
+use cadmill_core::domain::limits::ArchiveLimits;
 use client::Client;
 use serde_json::{Map, Value, json};
 use show::Show;
@@ -36,6 +38,9 @@ const MIN_TOKEN: usize = cadmill_api::auth::tokens::MIN_TOKEN_LENGTH;
 
 /// Longest token, in bytes.
 const MAX_TOKEN: u64 = 64 << 10;
+
+/// Entries of an archive that are judged before it is uploaded.
+const MAX_ENTRIES: u64 = 1_000_000;
 
 /// Poll interval when the server does not specify one.
 const POLL: Duration = Duration::from_secs(1);
@@ -67,6 +72,7 @@ fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published
     };
     let file_name = file_name(args)?;
     let source = Source::open(&args.input)?;
+    judge(args)?;
     let destination = Destination::new(args.output.as_deref())?;
     if args.output.as_deref().is_some_and(|path| source.is_at(path)) {
         let message = "the output is the input file; choose another path with -o";
@@ -89,6 +95,22 @@ fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published
     show.finish();
     facts.insert("total_ms".to_owned(), json!(show.millis()));
     result
+}
+
+/// Refuses an archive that no server reads, before it is uploaded. The limits on numbers and sizes
+/// are the server's own.
+fn judge(args: &SubmitArgs) -> Result<(), Failure> {
+    let limits = ArchiveLimits {
+        entries: MAX_ENTRIES,
+        expanded_bytes: u64::MAX,
+        ratio: u64::MAX,
+        ..ArchiveLimits::default()
+    };
+    match Local::open(&args.input, &limits) {
+        // A path that is not UTF-8 can be uploaded.
+        Err(failure) if failure.code != FailureCode::UsageInvalid => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 struct Run<'a> {
@@ -135,6 +157,9 @@ impl Run<'_> {
         let status = self.wait()?;
         self.note(&status, facts);
         for line in [history::states(&status), history::stages(&status)].into_iter().flatten() {
+            self.show.note(&line);
+        }
+        for line in progress::warnings(&status.warnings, status.warnings_total) {
             self.show.note(&line);
         }
         let download = result_of(status)?;
@@ -192,6 +217,8 @@ impl Run<'_> {
         facts.insert("state".to_owned(), json!(status.state));
         facts.insert("attempt".to_owned(), json!(status.attempt));
         facts.insert("stage_millis".to_owned(), json!(status.stage_millis));
+        facts.insert("warnings".to_owned(), json!(status.warnings));
+        facts.insert("warnings_total".to_owned(), json!(status.warnings_total));
     }
 
     /// The local file name when the command line gives none: the server's name, if it is a plain

@@ -89,6 +89,10 @@ pub(super) struct Status {
     pub(super) ended_at: Option<String>,
     #[serde(default)]
     pub(super) stage_millis: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
+    #[serde(default)]
+    pub(super) warnings_total: u64,
     pub(super) failure: Option<JobFailure>,
     pub(super) poll_after_ms: Option<u64>,
     pub(super) download: Option<Download>,

@@ -1,6 +1,7 @@
 //! What a conversion reports while it runs and when it ends.
 
 use crate::engine::supervisor::Identity;
+use cadmill_core::domain::job::Warnings;
 use cadmill_core::domain::route::Target;
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ pub struct ConversionReport {
     pub peak_memory_bytes: u64,
     /// CPU time of the engine process.
     pub engine_processor_time: Duration,
-    /// First warnings of the engine.
-    pub warnings: Vec<String>,
+    /// Warnings of cadmill and of the engine.
+    pub warnings: Warnings,
     /// Wall time per stage.
     pub times: Times,
 }

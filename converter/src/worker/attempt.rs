@@ -156,6 +156,7 @@ impl Attempt {
     }
 
     fn record(&self, facts: &ConversionReport) {
+        self.hold.warned(&facts.warnings);
         let times = &facts.times;
         let stages = [
             (Stage::Fetch, times.unpack),
@@ -215,7 +216,8 @@ impl Observer for Watcher<'_> {
         failpoint::reached("converting");
     }
 
-    /// Text from a library may contain names and content, so it must not be logged.
+    /// Text from a library may contain names and content, so it must not be logged. The owner finds
+    /// it in the job's record.
     fn warning(&mut self, _line: &str) {}
 }
 

@@ -398,9 +398,9 @@ impl EventHandler<'_> {
     /// Ends or releases the job, and decides how the message is settled.
     async fn conclude(&self, hold: &Arc<JobLease>, Ended { result, head }: Ended) -> Settlement {
         let attempt = hold.attempt;
-        let stages = Event::StagesEnded { attempt, millis: hold.current().2 };
-        if let Err(error) = self.shared.jobs.send(hold.id, &stages).await {
-            tracing::debug!(job.id = %hold.id, error = %error, "could not write the stage times");
+        if !self.report(hold).await {
+            self.note_head(head).await;
+            return Settlement::Retry(self.shared.lease());
         }
         let (failure, stage) = match result {
             Ok(output) => return self.complete(hold, output, head).await,
@@ -440,6 +440,23 @@ impl EventHandler<'_> {
                 _ => Settlement::Delete,
             },
             None => Settlement::Retry(self.shared.lease()),
+        }
+    }
+
+    /// Writes the stage times and the warnings, retrying until the lease expires: no job ends
+    /// without its warnings. Returns whether the attempt may be ended.
+    async fn report(&self, hold: &Arc<JobLease>) -> bool {
+        loop {
+            match self.shared.jobs.send(hold.id, &hold.report()).await {
+                // Whether the job is still this worker's, is decided by the write that ends it.
+                Ok(_) => return true,
+                Err(_) if hold.lost().is_some() => return true,
+                Err(error) if hold.lapsed(self.shared.lease()) => {
+                    tracing::error!(job.id = %hold.id, error = %error, "could not write the report of the attempt");
+                    return false;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 use super::message::Delivery;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::{Stage, State};
+use cadmill_core::domain::job::{Stage, State, Warnings};
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::EventQueue;
@@ -58,6 +58,7 @@ struct Inner {
     stage: Stage,
     progress: u16,
     millis: BTreeMap<Stage, u64>,
+    warnings: Warnings,
 }
 
 impl JobLease {
@@ -74,6 +75,7 @@ impl JobLease {
                 stage: Stage::Fetch,
                 progress: 0,
                 millis: BTreeMap::new(),
+                warnings: Warnings::default(),
             }),
         })
     }
@@ -126,10 +128,22 @@ impl JobLease {
         self.inner().millis.insert(stage, cadmill_core::domain::limits::millis(time));
     }
 
-    /// The current stage, its progress in thousandths, and the stage times.
-    pub(super) fn current(&self) -> (Stage, u16, BTreeMap<Stage, u64>) {
+    /// Records the warnings of the conversion.
+    pub(super) fn warned(&self, warnings: &Warnings) {
+        self.inner().warnings.clone_from(warnings);
+    }
+
+    /// What is reported of the attempt so far.
+    pub(super) fn report(&self) -> Event {
         let inner = self.inner();
-        (inner.stage, inner.progress, inner.millis.clone())
+        let (millis, warnings) = (inner.millis.clone(), inner.warnings.clone());
+        Event::Reported { attempt: self.attempt, millis, warnings }
+    }
+
+    /// The current stage, and its progress in thousandths.
+    pub(super) fn current(&self) -> (Stage, u16) {
+        let inner = self.inner();
+        (inner.stage, inner.progress)
     }
 }
 
@@ -154,7 +168,7 @@ impl LeaseRenewer {
                 hold.lose(StopReason::Lapsed);
                 return;
             }
-            let (stage, progress, _) = hold.current();
+            let (stage, progress) = hold.current();
             let renewed = hold.inner().renewed;
             if renewed.elapsed() >= self.lease / 3 {
                 self.renew(hold).await;

@@ -85,9 +85,10 @@ fn plain_event() -> impl Strategy<Value = Event> {
         }),
         (attempt.clone(), any::<bool>())
             .prop_map(|(attempt, failed)| Event::Released { attempt, failure: failed.then(failure) }),
-        (attempt.clone(), 0u64..9).prop_map(|(attempt, millis)| Event::StagesEnded {
+        (attempt.clone(), 0u64..9, 0u64..3).prop_map(|(attempt, millis, total)| Event::Reported {
             attempt,
-            millis: BTreeMap::from([(Stage::Fetch, millis)])
+            millis: BTreeMap::from([(Stage::Fetch, millis)]),
+            warnings: Warnings { total, lines: Vec::new() },
         }),
         "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
         "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),
@@ -167,7 +168,7 @@ proptest! {
             Event::Renewed { attempt, .. }
             | Event::Progressed { attempt, .. }
             | Event::Released { attempt, .. }
-            | Event::StagesEnded { attempt, .. }
+            | Event::Reported { attempt, .. }
             | Event::Completed { attempt, .. }
             | Event::Failed { attempt, .. } => *attempt != job.attempt,
             _ => false,

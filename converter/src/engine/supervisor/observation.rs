@@ -3,6 +3,7 @@
 use super::outcome::{Identity, Outcome};
 use crate::engine::confinement::InForce;
 use crate::engine::protocol::Answer;
+use cadmill_core::domain::job::Warnings;
 use std::time::Instant;
 
 /// What was observed of a process.
@@ -21,7 +22,7 @@ pub(super) struct Seen {
     pub(super) loaded_at: Option<Instant>,
     /// It waited, and has received its conversion.
     pub(super) began: bool,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Warnings,
     pub(super) noise_bytes: u64,
     pub(super) message_bytes: u64,
     pub(super) peak_resident: u64,

@@ -2,6 +2,7 @@
 
 use crate::engine::confinement::{InForce, Level};
 use crate::engine::protocol::Answer;
+use cadmill_core::domain::job::Warnings;
 use rustix::process::Pid;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -146,8 +147,8 @@ pub struct ProcessReport {
     pub processor_time: Duration,
     /// Largest resident set observed, in bytes.
     pub peak_memory_bytes: u64,
-    /// The first warnings and errors of the library's log.
-    pub warnings: Vec<String>,
+    /// Warnings and errors of the library's log.
+    pub warnings: Warnings,
     /// Bytes that the library printed. The text is discarded: it may contain names and content.
     pub noise_bytes: u64,
 }

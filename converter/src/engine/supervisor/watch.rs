@@ -11,7 +11,7 @@ use super::text::clean;
 use super::{exit, readable};
 use crate::engine::confinement::{InForce, Level};
 use crate::engine::frame::Decoder;
-use crate::engine::protocol::{Command, Message, Task};
+use crate::engine::protocol::{Answer, Command, Message, Task};
 use crate::linux::proc::{self, Memory};
 use crate::linux::reap::Reaped;
 use crate::workspace::flatten;
@@ -45,9 +45,6 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// How long a cancelled engine may take to stop by itself.
 const GRACE: Duration = Duration::from_millis(300);
-
-/// Number of warnings kept for the report.
-const MAX_WARNINGS: usize = 20;
 
 /// Number of threads that an engine may have.
 const MAX_THREADS: u64 = 256;
@@ -320,9 +317,7 @@ impl<'a> Watch<'a> {
             Message::Progress { .. } => {}
             Message::Log { error, line } => {
                 let line = clean(&line);
-                if self.seen.warnings.len() < MAX_WARNINGS {
-                    self.seen.warnings.push(line.clone());
-                }
+                self.seen.warnings.push(&line);
                 (self.events)(Event::Log { error, line });
             }
             Message::Dying { signal, errno, data_bytes } => {
@@ -439,6 +434,10 @@ impl<'a> Watch<'a> {
         // if it is larger than that.
         if remains.peak_resident_bytes > self.own_peak {
             seen.peak_resident = seen.peak_resident.max(remains.peak_resident_bytes);
+        }
+        // The host counts also what it does not pass on.
+        if let Some(Answer::Converted { warnings }) = seen.answer {
+            seen.warnings.total = seen.warnings.total.max(warnings);
         }
         Ok(ProcessReport {
             outcome: exit::classify_exit(&seen, &remains, &self.caps),
