@@ -86,7 +86,7 @@ const VENDORS: &[Vendor] = &[
             "VSIFreeFilesystemPluginCallbacksStruct",
         ],
         types: "CPLErr|vsi_l_offset|VSIFilesystemPluginCallbacksStruct",
-        constants: "GDAL_OF_.*|GDAL_DCAP_.*|GDAL_DMD_.*",
+        constants: "GDAL_OF_.*|GDAL_DCAP_.*|GDAL_DMD_.*|GDAL_DS_LAYER_CREATIONOPTIONLIST",
     },
 ];
 

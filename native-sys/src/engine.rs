@@ -107,6 +107,13 @@ pub enum EngineError {
     /// The input would make the library read data outside of it; the text says how.
     #[error("{0}")]
     Reaches(String),
+    /// The input was read, but does not fit the output format or the options; the text says why.
+    #[error("{0}")]
+    Unfit(String),
+    /// Characters of the input would be missing in the output, or be others there; the text says
+    /// which.
+    #[error("{0}")]
+    TextLost(String),
     /// A memory allocation of the library failed.
     #[error("out of memory: {0}")]
     OutOfMemory(String),

@@ -199,6 +199,11 @@ failure_codes! {
     /// The engine read the file and refused it.
     EngineRejected = "engine.rejected", Engine, 15, false, "Check the file with the program that made it; the message is the engine's own.";
 
+    /// The engine read the input, which does not fit the output format or the options.
+    EngineUnfit = "engine.unfit", Usage, 27, false, "Choose another output format or a part of the input, or give the options that the message names.";
+    /// Characters of the input would be missing in the output, or be others there.
+    EngineTextLost = "engine.text_lost", Usage, 26, false, "Name the encoding of the input with --opt encoding=NAME, or choose an output format that keeps the text, e.g. gpkg.";
+
     /// The machine offers no memory-backed directory for the workspace.
     WorkspaceUnavailable = "infra.workspace_unavailable", System, 20, true, "Mount a tmpfs and name it in CADMILL_WORKSPACE, e.g. /dev/shm.";
     /// The workspace has too little room for this job.
@@ -412,8 +417,8 @@ mod tests {
             assert!(code.meaning().ends_with('.'), "{code}: the meaning is a sentence");
             let class_exits: &[u8] = match code.fault() {
                 // API errors: the caller's identity (21), something that does not exist (22), the
-                // job's state (23).
-                Fault::Usage => &[2, 11, 21, 22, 23],
+                // job's state (23). 26, 27: the output format or the options do not fit the input.
+                Fault::Usage => &[2, 11, 21, 22, 23, 26, 27],
                 // 30 to 33: verdicts on a ledger.
                 Fault::Input => &[10, 11, 30, 31, 32, 33],
                 Fault::Engine => &[14, 15, 17, 18],

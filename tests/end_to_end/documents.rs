@@ -281,12 +281,15 @@ fn engine_options_are_those_of_the_sources() {
     let gdal = "native-sys/src/engines/gdal/options.rs";
     let mut expected = constant(gdal, "VALUES");
     expected.extend(constant(gdal, "FLAGS"));
-    expected.extend(set(["layer", "dsco.NAME", "lco.NAME", "oo.NAME"]));
+    expected.extend(set(["layer", "encoding", "dsco.NAME", "lco.NAME", "oo.NAME", "cfg.NAME"]));
     assert_eq!(options("options gdal"), expected);
 
     assert_eq!(options("options assimp"), set(["postprocess", "prop.NAME"]));
     let steps: BTreeSet<String> = code_words(part(&text, "steps assimp")).into_iter().collect();
     assert_eq!(steps, constant("native-sys/src/engines/assimp/options.rs", "STEPS"));
+
+    let settings: BTreeSet<String> = code_words(part(&text, "settings")).into_iter().collect();
+    assert_eq!(settings, constant(gdal, "SETTINGS"));
 
     for (name, list) in [("oo", "OPEN_OPTIONS"), ("dsco", "DATASET_OPTIONS"), ("lco", "LAYER_OPTIONS")] {
         let told: BTreeSet<String> =

@@ -20,6 +20,13 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
             FailureCode::InputExternalReference,
             format!("the input refers to data outside it: {}", clean(&text)),
         ),
+        Outcome::Answered(Answer::Unfit(text)) => fail(
+            FailureCode::EngineUnfit,
+            format!("{engine} cannot convert this input as requested: {}", clean(&text)),
+        ),
+        Outcome::Answered(Answer::TextLost(text)) => {
+            fail(FailureCode::EngineTextLost, format!("text would be lost: {}", clean(&text)))
+        }
         Outcome::Answered(Answer::BadOption(text)) => {
             fail(FailureCode::UsageOption, format!("{engine}: {}", clean(&text)))
         }

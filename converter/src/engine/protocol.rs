@@ -278,6 +278,10 @@ pub enum Answer {
     Rejected(String),
     /// The input would make the library read files that are not part of it; the text describes how.
     Reaches(String),
+    /// The input was read, but does not fit the output format or the options; the text says why.
+    Unfit(String),
+    /// Characters of the input would be missing in the output, or be others there.
+    TextLost(String),
     /// The library could not allocate memory.
     OutOfMemory(String),
     /// The engine does not know an option or the format.

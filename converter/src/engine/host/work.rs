@@ -82,6 +82,8 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
         Ok(converted) => Answer::Converted { warnings: converted.warnings },
         Err(EngineError::Rejected(message)) => Answer::Rejected(short(&message)),
         Err(EngineError::Reaches(message)) => Answer::Reaches(short(&message)),
+        Err(EngineError::Unfit(message)) => Answer::Unfit(short(&message)),
+        Err(EngineError::TextLost(message)) => Answer::TextLost(short(&message)),
         Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
         Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
         Err(EngineError::Cancelled) => Answer::Cancelled,

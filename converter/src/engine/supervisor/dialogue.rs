@@ -166,6 +166,8 @@ impl Dialogue {
                 Answer::Converted { .. }
                 | Answer::Rejected(_)
                 | Answer::Reaches(_)
+                | Answer::Unfit(_)
+                | Answer::TextLost(_)
                 | Answer::OutOfMemory(_)
                 | Answer::BadOption(_),
             ) => self.converts(),
@@ -198,6 +200,8 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Converted { .. } => "converted",
         Answer::Rejected(_) => "rejected",
         Answer::Reaches(_) => "reaches for other files",
+        Answer::Unfit(_) => "does not fit",
+        Answer::TextLost(_) => "text lost",
         Answer::OutOfMemory(_) => "out of memory",
         Answer::BadOption(_) => "bad option",
         Answer::Unavailable { .. } => "unavailable",
@@ -227,6 +231,8 @@ mod tests {
             Just(Answer::Converted { warnings: 0 }),
             Just(Answer::Rejected("no".to_owned())),
             Just(Answer::Reaches("beside".to_owned())),
+            Just(Answer::Unfit("so".to_owned())),
+            Just(Answer::TextLost("that".to_owned())),
             Just(Answer::OutOfMemory("much".to_owned())),
             Just(Answer::BadOption("that".to_owned())),
             prop::sample::select(&REASONS[..])

@@ -1,19 +1,21 @@
 //! GDAL/OGR: translation of GIS and CAD vector data, equivalent to `ogr2ogr`.
 //!
 //! The conversion is `GDALVectorTranslate`, the function behind `ogr2ogr`, so that the output is
-//! identical to it, byte for byte.
+//! identical to it, byte for byte, with the encodings that [`text`] determines.
 //!
 //! Input is opened with a fixed list of drivers. Excluded are drivers that connect to servers and
 //! drivers whose files refer to others (VRT): the input is untrusted. SQLite files are checked
 //! before they are opened ([`sqlite`]), and XML is not read by a parser that follows external
 //! references ([`prolog`]).
 
+mod advice;
 mod ffi_sqlite;
 mod options;
 mod prolog;
 mod schema;
 mod sqlite;
 mod tab;
+mod text;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
@@ -84,6 +86,9 @@ const INPUT_DRIVERS: &[&CStr] = &[
 /// Drivers for SQLite files. Here they open nothing else, and no other driver opens such files: a
 /// file with the SQLite header is always treated as a database.
 const SQLITE_DRIVERS: &[&CStr] = &[c"GPKG", c"SQLite"];
+
+/// The driver that writes MapInfo tables.
+const MAPINFO: &CStr = c"MapInfo File";
 
 /// Drivers that write files, but by running another program.
 const REFUSED_OUTPUT_DRIVERS: &[&str] = &["GPSBabel"];
@@ -210,25 +215,150 @@ impl Engine for Gdal {
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
         let driver = self.output_driver(request.format_id)?;
         let options = options::parse(request.options).map_err(EngineError::Option)?;
-        *listener() = Some(Listener {
-            events: Arc::clone(events),
-            messages: 0,
-            last_error: None,
-            out_of_memory: false,
-        });
+        let is_utf8 = !options.chooses_encoding() && driver.as_c_str() != MAPINFO;
+        *listener() = Some(Listener::new(Arc::clone(events)));
         // SAFETY: `on_error` has the handler's type and is valid for the whole process.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
-        let outcome = self.translate_through_files(request, &driver, &options, events);
-        let messages = listener().take().map_or(0, |l| l.messages);
+        let outcome = self
+            .convert_text(request, &driver, options, events)
+            .and_then(|()| check_text(&driver, request.output_dir, is_utf8));
+        let warnings = listener().take().map_or(0, Listener::finish);
         if events.cancelled() {
             return Err(EngineError::Cancelled);
         }
         outcome?;
-        Ok(Converted { warnings: messages })
+        Ok(Converted { warnings })
     }
 }
 
 impl Gdal {
+    /// Converts with the text in the encoding that it has.
+    fn convert_text(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        mut options: options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        self.check_effect(request, driver, &options)?;
+        let prepared = text::prepare(request.input, options.encoding)?;
+        prepared.warnings.iter().for_each(|line| warn(line));
+        options.open.extend(prepared.open);
+        options.write_utf8(driver);
+        for (name, value) in prepared.config.iter().chain(&options.config) {
+            self.configure(name, value);
+        }
+        let input = prepared.instead.as_deref().unwrap_or(request.input);
+        let request = Request { input, ..*request };
+        let mut outcome = self.translate_through_files(&request, driver, &options, events);
+        if outcome.is_ok() && driver == MAPINFO && !options.chooses_encoding() {
+            outcome = self.with_charset(&request, driver, options, events);
+            return outcome;
+        }
+        let skips = outcome.is_err() && with_listener(|l| l.reason().is_some_and(advice::lacks_geometry));
+        if skips && !events.cancelled() {
+            outcome = self.without_empty(&request, driver, options, events);
+        }
+        outcome
+    }
+
+    /// Converts to MapInfo again, in a character set of MapInfo, if the text has other characters than
+    /// those of ASCII: there is none for Unicode.
+    fn with_charset(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        mut options: options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        let unreadable = |e: std::io::Error| EngineError::Rejected(format!("reading the output: {e}"));
+        let Some(charset) = text::mapinfo::charset_of(request.output_dir).map_err(unreadable)? else {
+            return Ok(());
+        };
+        let charset = charset.map_err(EngineError::TextLost)?;
+        for entry in std::fs::read_dir(request.output_dir).map_err(unreadable)?.flatten() {
+            std::fs::remove_file(entry.path()).map_err(unreadable)?;
+        }
+        warn(&format!(
+            "the text was written in {charset}, the first character set of MapInfo that has all of it"
+        ));
+        let encoding = CString::new(format!("ENCODING={}", charset.iconv())).unwrap_or_default();
+        options.translate.extend([c"-lco".to_owned(), encoding]);
+        self.translate_through_files(request, driver, &options, events)
+    }
+
+    /// Converts again without the features that have no geometry, which the output format cannot
+    /// have. Any other error ends the conversion.
+    fn without_empty(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        mut options: options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        match std::fs::remove_file(request.output) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(EngineError::Rejected(format!("removing the incomplete output: {error}")));
+            }
+            _ => {}
+        }
+        options.translate.push(c"-skipfailures".to_owned());
+        with_listener(Listener::restart);
+        self.translate_through_files(request, driver, &options, events)?;
+        if let Some(reason) = with_listener(|l| l.first_error.clone()) {
+            return Err(blamed(&reason));
+        }
+        let left_out = with_listener(|l| std::mem::take(&mut l.without_geometry));
+        warn(&format!("{left_out} features without geometry were left out"));
+        Ok(())
+    }
+
+    /// Refuses options that neither the input's nor the output's drivers know.
+    fn check_effect(
+        &self,
+        request: &Request<'_>,
+        output: &CStr,
+        options: &options::Options,
+    ) -> Result<(), EngineError> {
+        let extension = request.input.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let drivers = self.drivers();
+        let reads = |driver: ffi::GDALDriverH, name: &str| {
+            let extensions = self
+                .metadata(driver, ffi::GDAL_DMD_EXTENSIONS)
+                .or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION))
+                .unwrap_or_default();
+            INPUT_DRIVERS.iter().any(|d| d.to_bytes() == name.as_bytes())
+                && extensions
+                    .split_whitespace()
+                    .any(|e| e.trim_start_matches('.').eq_ignore_ascii_case(&extension))
+        };
+        let readers: Vec<_> = drivers.iter().filter(|(d, name)| reads(*d, name)).map(|(d, _)| *d).collect();
+        let writer: Vec<_> = drivers
+            .iter()
+            .filter(|(_, name)| name.as_bytes() == output.to_bytes())
+            .map(|(d, _)| *d)
+            .collect();
+        let known = |of: &[ffi::GDALDriverH], list: &[u8], key: &str| {
+            of.is_empty()
+                || of.iter().any(|driver| {
+                    self.metadata(*driver, list).is_some_and(|xml| options::is_listed(&xml, key))
+                })
+        };
+        for (name, key) in &options.given {
+            let has_effect = match name.split_once('.').map(|(prefix, _)| prefix) {
+                Some("oo") => known(&readers, ffi::GDAL_DMD_OPENOPTIONLIST, key),
+                Some("dsco") => known(&writer, ffi::GDAL_DMD_CREATIONOPTIONLIST, key),
+                Some("lco") => known(&writer, ffi::GDAL_DS_LAYER_CREATIONOPTIONLIST, key),
+                _ => true,
+            };
+            if !has_effect {
+                let of = if name.starts_with("oo.") { "this input format" } else { "this output format" };
+                return Err(EngineError::Option(format!("option '{name}' has no effect on {of}")));
+            }
+        }
+        Ok(())
+    }
+
     /// The registered name of a driver; the lookup is case-insensitive.
     fn output_driver(&self, id: &str) -> Result<CString, EngineError> {
         let found = self
@@ -257,10 +387,14 @@ impl Gdal {
         let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
         let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
         match (vsi::end(request.output), outcome) {
-            (Ok(None), outcome) => outcome,
             (_, Err(error)) => Err(error),
-            (Ok(Some(error)), Ok(())) => Err(rejected(error)),
+            (Ok(vsi::Written { error: Some(error), .. }), Ok(())) => Err(rejected(error)),
             (Err(error), Ok(())) => Err(rejected(error.to_string())),
+            (Ok(vsi::Written { is_garbled: true, .. }), Ok(())) => Err(EngineError::TextLost(
+                "names of layers or labels have characters that the drawing would not have: they are written for ASCII only"
+                    .to_owned(),
+            )),
+            (Ok(_), outcome) => outcome,
         }
     }
 
@@ -324,7 +458,7 @@ impl Gdal {
         // SAFETY: open, closed once, after the destination that may still refer to it.
         unsafe { self.api.GDALClose(source) };
         if usage_error != 0 {
-            return Err(EngineError::Rejected(last_error("GDAL refused the options")));
+            return Err(EngineError::Unfit(reason("GDAL refused the options")));
         }
         if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
             return Err(failure("GDAL gave no reason"));
@@ -435,7 +569,7 @@ impl Gdal {
         let settings =
             unsafe { self.api.GDALVectorTranslateOptionsNew(list.as_mut_ptr(), std::ptr::null_mut()) };
         if settings.is_null() {
-            return Err(EngineError::Option(last_error("GDAL refused the options")));
+            return Err(EngineError::Option(reason("GDAL refused the options")));
         }
         // SAFETY: `settings` is live; the callback's data points to `events`, which outlives the
         // translation.
@@ -458,7 +592,15 @@ static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 struct Listener {
     events: Arc<dyn Events>,
     messages: u64,
-    last_error: Option<String>,
+    first_error: Option<String>,
+    /// Fields that the output format does not have.
+    fields: Vec<String>,
+    /// Features that the output format does not have, because they have no geometry.
+    without_geometry: u64,
+    /// Whether they are left out.
+    leaving_out: bool,
+    /// The message about characters that are lost.
+    lost: Option<String>,
     out_of_memory: bool,
 }
 
@@ -466,23 +608,121 @@ struct Listener {
 /// produce the same line a million times.
 const MAX_LINES: u64 = 100;
 
+/// Names of fields that are reported.
+const MAX_FIELDS: usize = 50;
+
+impl Listener {
+    fn new(events: Arc<dyn Events>) -> Self {
+        Self {
+            events,
+            messages: 0,
+            first_error: None,
+            fields: Vec::new(),
+            without_geometry: 0,
+            leaving_out: false,
+            lost: None,
+            out_of_memory: false,
+        }
+    }
+
+    /// Forgets the errors of a translation that is done again without features that have no
+    /// geometry.
+    fn restart(&mut self) {
+        // GDAL warns once of what is lost.
+        let (messages, lost) = (self.messages, self.lost.take());
+        *self = Self { messages, lost, leaving_out: true, ..Self::new(Arc::clone(&self.events)) };
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.first_error.as_deref()
+    }
+
+    fn line(&mut self, level: Level, text: &str) {
+        self.messages += 1;
+        if self.messages <= MAX_LINES {
+            self.events.log(level, text);
+        }
+    }
+
+    fn take(&mut self, level: Level, text: String) {
+        match advice::notice(&text) {
+            advice::Notice::Field(name) => return self.fields.push(name),
+            advice::Notice::TextLost => {
+                self.lost.get_or_insert_with(|| advice::loss(&text));
+            }
+            advice::Notice::Other => {}
+        }
+        // What only says that another was the end is not told.
+        if level == Level::Error && advice::only_ends(&text) {
+            return;
+        }
+        let lacks_geometry = level == Level::Error && advice::lacks_geometry(&text);
+        if lacks_geometry {
+            self.without_geometry += 1;
+        } else {
+            self.line(level, &text);
+        }
+        if level == Level::Error && !(lacks_geometry && self.leaving_out) {
+            self.first_error.get_or_insert(text);
+        }
+    }
+
+    /// Reports what was collected. Returns the number of messages.
+    fn finish(mut self) -> u64 {
+        if !self.fields.is_empty() {
+            self.fields.sort();
+            self.fields.dedup();
+            let more = match self.fields.len().saturating_sub(MAX_FIELDS) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let names = self.fields.iter().take(MAX_FIELDS).cloned().collect::<Vec<_>>().join(", ");
+            self.line(Level::Warning, &format!("the output format cannot carry these fields: {names}{more}"));
+        }
+        self.messages
+    }
+}
+
 fn listener() -> MutexGuard<'static, Option<Listener>> {
     // A panic while the lock was held leaves only plain data behind, which stays usable.
     LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn last_error(otherwise: &str) -> String {
-    listener().as_ref().and_then(|l| l.last_error.clone()).unwrap_or_else(|| otherwise.to_owned())
+fn with_listener<T: Default>(what: impl FnOnce(&mut Listener) -> T) -> T {
+    listener().as_mut().map(what).unwrap_or_default()
 }
 
-/// The failure for GDAL's last error.
+fn warn(line: &str) {
+    with_listener(|listener| listener.line(Level::Warning, line));
+}
+
+/// The first error of the conversion.
+fn reason(otherwise: &str) -> String {
+    with_listener(|l| l.first_error.clone()).unwrap_or_else(|| otherwise.to_owned())
+}
+
+/// The failure for GDAL's first error.
 fn failure(otherwise: &str) -> EngineError {
-    let message = last_error(otherwise);
-    if listener().as_ref().is_some_and(|l| l.out_of_memory) {
-        EngineError::OutOfMemory(message)
-    } else {
-        EngineError::Rejected(message)
+    let reason = reason(otherwise);
+    if with_listener(|l| l.out_of_memory) { EngineError::OutOfMemory(reason) } else { blamed(&reason) }
+}
+
+fn blamed(reason: &str) -> EngineError {
+    match advice::explain(reason) {
+        (advice::Blames::Input, text) => EngineError::Rejected(text),
+        (advice::Blames::Order, text) => EngineError::Unfit(text),
     }
+}
+
+/// Checks that the output has the text of the input.
+fn check_text(driver: &CStr, output_dir: &Path, is_utf8: bool) -> Result<(), EngineError> {
+    if let Some(lost) = with_listener(|l| l.lost.clone()) {
+        return Err(EngineError::TextLost(lost));
+    }
+    let found = text::output::check(&driver.to_string_lossy(), output_dir, is_utf8)
+        .map_err(|e| EngineError::Rejected(format!("reading the output: {e}")))?;
+    found.warnings.iter().for_each(|line| warn(line));
+    found.lost.map_or(Ok(()), |lost| Err(EngineError::TextLost(lost)))
 }
 
 /// `CPLE_OutOfMemory` of cpl_error.h, which is a macro.
@@ -497,14 +737,8 @@ extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *cons
     let serious = class == ffi::CPLErr_CE_Failure || class == ffi::CPLErr_CE_Fatal;
     let mut guard = listener();
     let Some(listener) = guard.as_mut() else { return };
-    listener.messages += 1;
-    if listener.messages <= MAX_LINES {
-        listener.events.log(if serious { Level::Error } else { Level::Warning }, &text);
-    }
-    if serious {
-        listener.out_of_memory |= number == OUT_OF_MEMORY;
-        listener.last_error = Some(text);
-    }
+    listener.out_of_memory |= serious && number == OUT_OF_MEMORY;
+    listener.take(if serious { Level::Error } else { Level::Warning }, text);
 }
 
 extern "C" fn on_progress(fraction: f64, _message: *const c_char, data: *mut c_void) -> c_int {

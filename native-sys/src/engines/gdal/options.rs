@@ -7,7 +7,8 @@
 //! or a URL given as a reference system, and a file if `-where` begins with `@`: both are rejected
 //! by their syntax.
 
-use std::ffi::CString;
+use cadmill_core::domain::text::Charset;
+use std::ffi::{CStr, CString};
 
 /// Options in the form that GDAL accepts.
 #[derive(Debug, Default)]
@@ -16,7 +17,51 @@ pub(super) struct Options {
     pub(super) translate: Vec<CString>,
     /// `NAME=VALUE` for `GDALOpenEx`.
     pub(super) open: Vec<CString>,
+    /// Configuration options.
+    pub(super) config: Vec<(&'static CStr, CString)>,
+    /// The encoding of the input's text.
+    pub(super) encoding: Option<Charset>,
+    /// Names of driver options as given, and their keys.
+    pub(super) given: Vec<(String, &'static str)>,
 }
+
+impl Options {
+    /// Whether the user asks for an encoding of the output.
+    pub(super) fn chooses_encoding(&self) -> bool {
+        self.given.iter().any(|(name, key)| *key == "ENCODING" && !name.starts_with("oo."))
+    }
+
+    /// Lets the driver that would write ISO 8859-1 write UTF-8, unless the user asks for another.
+    pub(super) fn write_utf8(&mut self, driver: &CStr) {
+        if !self.chooses_encoding() && driver == c"ESRI Shapefile" {
+            self.translate.extend([c"-lco".to_owned(), c"ENCODING=UTF-8".to_owned()]);
+        }
+    }
+}
+
+/// Whether a driver's list of options, which is XML, has this one.
+pub(super) fn is_listed(xml: &str, key: &str) -> bool {
+    let (xml, key) = (xml.to_ascii_lowercase(), key.to_ascii_lowercase());
+    xml.contains(&format!("name='{key}'")) || xml.contains(&format!("name=\"{key}\""))
+}
+
+/// Configuration options that change how data is read or written, and cannot name a file.
+const SETTINGS: &[&CStr] = &[
+    c"DXF_CLOSED_LINE_AS_POLYGON",
+    c"DXF_FEATURE_LIMIT_PER_BLOCK",
+    c"DXF_INCLUDE_RAW_CODE_VALUES",
+    c"DXF_INLINE_BLOCKS",
+    c"DXF_MAX_BSPLINE_CONTROL_POINTS",
+    c"DXF_MERGE_BLOCK_GEOMETRIES",
+    c"DXF_TRANSLATE_ESCAPE_SEQUENCES",
+    c"DXF_WRITE_HATCH",
+    c"GPX_ELE_AS_25D",
+    c"OGR_ARC_MAX_GAP",
+    c"OGR_ARC_STEPSIZE",
+    c"OGR_ENABLE_PARTIAL_REPROJECTION",
+    c"OGR_GEOJSON_MAX_OBJ_SIZE",
+    c"OGR_ORGANIZE_POLYGONS",
+];
 
 /// Switches with one value.
 const VALUES: &[&str] = &[
@@ -199,6 +244,8 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
                 return Err("option 'layer': a name cannot begin with '-'".to_owned());
             }
             parsed.translate.push(c_value);
+        } else if name.eq_ignore_ascii_case("encoding") {
+            set_encoding(&mut parsed, name, value)?;
         } else if let Some((prefix, key)) = name.split_once('.') {
             push_driver_option(&mut parsed, name, prefix, key, value)?;
         } else if let Some(switch) = VALUES.iter().find(|v| v.eq_ignore_ascii_case(name)) {
@@ -211,7 +258,7 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
             }
         } else {
             return Err(format!(
-                "the engine has no option '{name}'; it takes layer, {}, {}, and dsco.NAME, lco.NAME, oo.NAME",
+                "the engine has no option '{name}'; it takes layer, encoding, {}, {}, and dsco.NAME, lco.NAME, oo.NAME, cfg.NAME",
                 VALUES.join(", "),
                 FLAGS.join(", ")
             ));
@@ -254,13 +301,34 @@ fn push_driver_option(
     key: &str,
     value: &str,
 ) -> Result<(), String> {
+    // However the encoding is set, it is checked and converted in one place.
+    let is_encoding = match prefix {
+        "oo" => key.eq_ignore_ascii_case("ENCODING"),
+        "cfg" => ["SHAPE_ENCODING", "DXF_ENCODING"].iter().any(|known| known.eq_ignore_ascii_case(key)),
+        _ => false,
+    };
+    if is_encoding {
+        return set_encoding(parsed, name, value);
+    }
+    if prefix == "cfg" {
+        let known = SETTINGS.iter().find(|known| known.to_bytes().eq_ignore_ascii_case(key.as_bytes()));
+        let known = known.ok_or_else(|| {
+            let names: Vec<_> = SETTINGS.iter().map(|known| known.to_string_lossy()).collect();
+            format!("option '{name}' is not allowed; of cfg. these are: {}", names.join(", "))
+        })?;
+        if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-') {
+            return Err(format!("option '{name}': write a number, yes or no, not '{value}'"));
+        }
+        parsed.config.push((known, c_text(value)?));
+        return Ok(());
+    }
     let (allowed, switch) = match prefix {
         "oo" => (OPEN_OPTIONS, None),
         "dsco" => (DATASET_OPTIONS, Some("-dsco")),
         "lco" => (LAYER_OPTIONS, Some("-lco")),
         _ => {
             return Err(format!(
-                "the engine has no option '{name}'; driver options begin with dsco., lco. or oo."
+                "the engine has no option '{name}'; driver options begin with dsco., lco., oo. or cfg."
             ));
         }
     };
@@ -268,10 +336,33 @@ fn push_driver_option(
     let key = known.ok_or_else(|| {
         format!("option '{name}' is not allowed; of {prefix}. these are: {}", allowed.join(", "))
     })?;
+    parsed.given.push((name.to_owned(), key));
+    let mut value = value.to_owned();
+    // The library ignores encodings that it does not know.
+    if *key == "ENCODING" && !value.is_empty() && !value.starts_with("LDID/") {
+        let charset =
+            Charset::of_label(&value).filter(|charset| charset.is_ascii_compatible()).ok_or_else(|| {
+                format!("option '{name}': '{value}' is no known encoding; write for instance UTF-8, CP949")
+            })?;
+        value = charset.iconv();
+    }
     let pair = c_text(&format!("{key}={value}"))?;
     match switch {
         Some(switch) => parsed.translate.extend([c_text(switch)?, pair]),
         None => parsed.open.push(pair),
+    }
+    Ok(())
+}
+
+fn set_encoding(parsed: &mut Options, name: &str, value: &str) -> Result<(), String> {
+    if !value.eq_ignore_ascii_case("auto") {
+        let charset = Charset::of_label(value).ok_or_else(|| {
+            format!("option '{name}': '{value}' is no known encoding; write auto, or for instance UTF-8, CP949, CP1252")
+        })?;
+        if parsed.encoding.is_some_and(|other| other != charset) {
+            return Err(format!("option '{name}': another option names another encoding"));
+        }
+        parsed.encoding = Some(charset);
     }
     Ok(())
 }
@@ -307,9 +398,43 @@ mod tests {
         assert_eq!(parsed(&[("layer", "roads")]).unwrap(), ["roads"]);
         assert_eq!(parsed(&[("spat", "0,0,10,10")]).unwrap(), ["-spat", "0", "0", "10", "10"]);
         assert_eq!(
-            parsed(&[("dsco.VERSION", "1.2"), ("lco.fid", "id"), ("oo.ENCODING", "y")]).unwrap(),
-            ["-dsco", "VERSION=1.2", "-lco", "FID=id", "oo:ENCODING=y"]
+            parsed(&[("dsco.VERSION", "1.2"), ("lco.fid", "id"), ("oo.HEADERS", "y")]).unwrap(),
+            ["-dsco", "VERSION=1.2", "-lco", "FID=id", "oo:HEADERS=y"]
         );
+    }
+
+    #[test]
+    fn an_encoding_has_several_names_and_one_value() {
+        let of = |name: &str, value: &str| parse(&[(name.to_owned(), value.to_owned())]).map(|o| o.encoding);
+        for name in ["encoding", "oo.ENCODING", "oo.encoding", "cfg.SHAPE_ENCODING", "cfg.DXF_ENCODING"] {
+            assert_eq!(of(name, "ansi_949"), Ok(Some(Charset::CP949)), "{name}");
+            assert_eq!(of(name, "auto"), Ok(None), "{name}");
+            assert!(of(name, "nonsense").is_err(), "{name}");
+        }
+        let two = |a: &str, b: &str| {
+            parse(&[("encoding".to_owned(), a.to_owned()), ("oo.ENCODING".to_owned(), b.to_owned())]).is_ok()
+        };
+        assert!(two("949", "cp949") && !two("949", "utf-8"));
+    }
+
+    #[test]
+    fn settings_are_listed() {
+        let settings = parse(&[("cfg.ogr_arc_stepsize".to_owned(), "2.5".to_owned())]).unwrap().config;
+        assert_eq!(settings, [(c"OGR_ARC_STEPSIZE", c"2.5".to_owned())]);
+        for (name, value) in [
+            ("cfg.GDAL_DATA", "x"),
+            ("cfg.CPL_DEBUG", "ON"),
+            ("cfg.GDAL_HTTP_PROXY", "x"),
+            ("cfg.DXF_WRITE_HATCH", "/etc/passwd"),
+        ] {
+            assert!(parse(&[(name.to_owned(), value.to_owned())]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_of_drivers_are_searched() {
+        let xml = "<LayerCreationOptionList>  <Option name='SHPT' type='string-select'/> <Option name=\"ENCODING\"/>";
+        assert!(is_listed(xml, "SHPT") && is_listed(xml, "encoding") && !is_listed(xml, "SHP"));
     }
 
     #[test]

@@ -1,0 +1,238 @@
+//! GDAL's messages: which one is the reason of a failure, what it blames, and what the user of
+//! cadmill can do.
+//!
+//! GDAL reports a failure from the inside out, so the first error is the reason, and the last one
+//! says that the translation has ended. Its hints name switches of `ogr2ogr` and configuration
+//! options, which have other names here.
+
+/// What a failure blames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blames {
+    /// The input.
+    Input,
+    /// The output format, the options, or what the input has for them.
+    Order,
+}
+
+/// What a message means that GDAL goes on after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// The output format has no such field.
+    Field(String),
+    /// Characters are lost.
+    TextLost,
+    /// Anything else.
+    Other,
+}
+
+/// The meaning of a message that does not end the translation.
+pub(super) fn notice(message: &str) -> Notice {
+    let field = message
+        .split_once("does not support arbitrary field creation, field '")
+        .and_then(|(_, rest)| rest.split_once('\''));
+    if let Some((name, _)) = field {
+        return Notice::Field(name.to_owned());
+    }
+    const LOSSES: &[&str] =
+        &["couldn't be converted correctly from", "Recode from", "cannot convert to", "Forcing it to ASCII"];
+    let is_cut = message.starts_with("Value '") && message.contains("has been truncated to");
+    if is_cut || LOSSES.iter().any(|loss| message.contains(loss)) { Notice::TextLost } else { Notice::Other }
+}
+
+/// What is lost, without the value, which may be long.
+pub(super) fn loss(message: &str) -> String {
+    match message.rfind("' of field ").filter(|_| message.starts_with("Value '")) {
+        Some(at) => format!("a value{}", &message[at + 1..]),
+        None => message.to_owned(),
+    }
+}
+
+/// Whether a message only says that another was the end.
+pub(super) fn only_ends(message: &str) -> bool {
+    message.starts_with("Terminating translation prematurely")
+        || (message.starts_with("Unable to write feature") && message.contains("from layer"))
+}
+
+/// A feature without geometry, for a format that has features with one only.
+pub(super) fn lacks_geometry(message: &str) -> bool {
+    message.contains("No known way to write feature with geometry 'None'")
+}
+
+/// Patterns of messages: all parts occur in the message.
+struct Pattern {
+    parts: &'static [&'static str],
+    blames: Blames,
+    advice: &'static str,
+}
+
+const fn order(parts: &'static [&'static str], advice: &'static str) -> Pattern {
+    Pattern { parts, blames: Blames::Order, advice }
+}
+
+const fn input(parts: &'static [&'static str], advice: &'static str) -> Pattern {
+    Pattern { parts, blames: Blames::Input, advice }
+}
+
+const KINDS: &str = "the output has one kind of geometry: --opt where=\"OGR_GEOMETRY = 'Polygon'\" takes one kind, --opt nlt=PROMOTE_TO_MULTI makes single and multiple geometries one kind, --opt skipfailures=yes leaves the others out";
+
+/// In the order in which they are tried.
+const PATTERNS: &[Pattern] = &[
+    order(&["Attempt to write non-"], KINDS),
+    order(&["Attempt to write", "geometry to"], KINDS),
+    order(&["Mismatched geometry type"], KINDS),
+    order(&["Geometry type", "not supported in shapefiles"], KINDS),
+    order(&["Geometry type", "not supported"], KINDS),
+    order(&["eometry type", "is not compatible"], KINDS),
+    order(
+        &["No known way to write feature"],
+        "the output format has no such geometry: --opt skipfailures=yes leaves such features out",
+    ),
+    order(
+        &["driver doesn't support creating more than one layer"],
+        "the output format has one layer: name it with --opt layer=NAME",
+    ),
+    order(
+        &["does not already exist in the output dataset"],
+        "the output format has one layer: name it with --opt layer=NAME",
+    ),
+    order(&["more than one layer"], "the output format has one layer: name it with --opt layer=NAME"),
+    order(
+        &["Layer", "already exists"],
+        "two layers get the same name in the output: name one with --opt layer=NAME",
+    ),
+    order(&["SQL Expression Parsing Error"], "correct the condition of --opt where="),
+    order(
+        &["not recognised as an available field"],
+        "--opt where= names a field that the layer does not have",
+    ),
+    order(&["SetAttributeFilter", "failed"], "correct the condition of --opt where="),
+    order(&["Type mismatch or improper type"], "--opt where= compares a field with a value of another type"),
+    order(&["Couldn't fetch requested layer"], "the input has no layer of the name in --opt layer="),
+    order(
+        &["Field '", "not found in source layer"],
+        "--opt select= names a field that the layer does not have",
+    ),
+    order(&["not found in source layer"], "--opt select= names a field that the layer does not have"),
+    order(
+        &["Failed to reproject feature"],
+        "coordinates lie outside of the reference system's area: --opt cfg.OGR_ENABLE_PARTIAL_REPROJECTION=yes keeps what can be converted, --opt skipfailures=yes leaves such features out",
+    ),
+    order(
+        &["Can't transform coordinates, source layer has no"],
+        "the input does not say its reference system: give it with --opt s_srs=EPSG:CODE",
+    ),
+    order(&["Failed to create coordinate transformation"], "check --opt s_srs= and --opt t_srs="),
+    order(
+        &["maximum file size"],
+        "the output format has files of limited size: choose another, or a part with --opt where=",
+    ),
+    order(
+        &["2GB file size limit"],
+        "the output format has files of limited size: choose another, or a part with --opt where=",
+    ),
+    order(&["Failed to create field name"], "choose another output format, or fields with --opt select="),
+    order(&["Too many", "fields"], "choose another output format, or fields with --opt select="),
+    order(
+        &["requires geographic"],
+        "the output format has geographic coordinates only: convert with --opt t_srs=EPSG:4326",
+    ),
+    order(
+        &["Latitude", "is invalid"],
+        "the output format has geographic coordinates only: convert with --opt t_srs=EPSG:4326",
+    ),
+    order(
+        &["Longitude", "is invalid"],
+        "the output format has geographic coordinates only: convert with --opt t_srs=EPSG:4326",
+    ),
+    input(
+        &["SHAPE_RESTORE_SHX"],
+        "the index (.shx) is missing: put it into the archive beside the .shp file",
+    ),
+    input(&["is not a valid", "encoding"], "name the encoding with --opt encoding=NAME"),
+    input(&["not well-formed"], "the XML is damaged: export the file again"),
+    input(&["XML parsing of"], "the XML is damaged: export the file again"),
+    input(&["JSON parsing error"], "the JSON is damaged: export the file again"),
+    input(&["GeoJSON object too complex"], "--opt cfg.OGR_GEOJSON_MAX_OBJ_SIZE=MB allows larger features"),
+    input(
+        &["not recognized as a supported file format"],
+        "the content is not of the format that the name says",
+    ),
+    input(
+        &["not recognized as being in a supported file format"],
+        "the content is not of the format that the name says",
+    ),
+    input(&["does not appear to be a valid"], "the content is not of the format that the name says"),
+    input(&["Failed to read all values for feature"], "the file is cut short: transfer or export it again"),
+    input(&["Corrupted .shp"], "the file is damaged: transfer or export it again"),
+    input(&["Error in fread"], "the file is cut short: transfer or export it again"),
+    input(
+        &["Only DWG R2000"],
+        "only drawings of AutoCAD 2000 are read: save the drawing as DXF, or as DWG of version 2000",
+    ),
+    input(&["DWG"], "save the drawing as DXF"),
+];
+
+/// What a reason blames, and the reason with what the user can do.
+pub(super) fn explain(reason: &str) -> (Blames, String) {
+    // Hints in the spelling of `ogr2ogr` follow the reason.
+    let short = ["  Type can be overridden", " (use -skipfailures", "\nPerhaps", ". Set SHAPE_RESTORE_SHX"]
+        .iter()
+        .filter_map(|hint| reason.find(hint))
+        .min()
+        .map_or(reason, |at| &reason[..at]);
+    let short = short.trim().trim_end_matches('.');
+    match PATTERNS.iter().find(|pattern| pattern.parts.iter().all(|part| reason.contains(part))) {
+        Some(pattern) => (pattern.blames, format!("{short}; {}", pattern.advice)),
+        None => (Blames::Input, short.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_blame_and_advise_in_our_spelling() {
+        for (reason, blames, part) in [
+            (
+                "Attempt to write non-point (LINESTRING) geometry to point shapefile.",
+                Blames::Order,
+                "nlt=PROMOTE_TO_MULTI",
+            ),
+            (
+                "Unable to open a.shx or a.SHX. Set SHAPE_RESTORE_SHX config option to YES to restore or create it.",
+                Blames::Input,
+                "is missing",
+            ),
+            ("Couldn't fetch requested layer roads!", Blames::Order, "--opt layer="),
+            ("SQL Expression Parsing Error: syntax error", Blames::Order, "--opt where="),
+            ("something new", Blames::Input, "something new"),
+        ] {
+            let (blamed, text) = explain(reason);
+            assert_eq!(blamed, blames, "{reason}");
+            assert!(text.contains(part), "{text}");
+            assert!(!text.contains("-skipfailures to") && !text.contains("Set SHAPE_RESTORE"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_noticed() {
+        let field = "DXF layer does not support arbitrary field creation, field '이름' not created.";
+        assert_eq!(notice(field), Notice::Field("이름".to_owned()));
+        for message in [
+            "One or several characters couldn't be converted correctly from UTF-8 to CP949.  This warning will not be emitted anymore",
+            "Value 'x' of field a has been truncated to 254 characters.  This warning will not be emitted any more for that layer.",
+            "Failed to create field name '이름': cannot convert to ISO-8859-1",
+        ] {
+            assert_eq!(notice(message), Notice::TextLost, "{message}");
+        }
+        assert_eq!(notice("Geometry of polygon cannot be translated"), Notice::Other);
+        let long = format!("Value '{}' of field a has been truncated to 254 characters.", "가".repeat(400));
+        assert_eq!(loss(&long), "a value of field a has been truncated to 254 characters.");
+        assert!(only_ends(
+            "Terminating translation prematurely after failed translation of layer a (use -skipfailures to skip errors)"
+        ));
+        assert!(only_ends("Unable to write feature 3 from layer a."));
+        assert!(!only_ends("Attempt to write non-point (LINESTRING) geometry to point shapefile."));
+    }
+}

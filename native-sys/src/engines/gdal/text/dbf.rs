@@ -1,0 +1,393 @@
+//! Attribute tables of shapefiles, in dBASE format.
+//!
+//! The encoding is that of the `.cpg` file, or else what the values are, or else what the language
+//! driver id in the header says (byte 29), which programs write without meaning it.
+
+use super::choice::{Choice, Declared, Prepared, c_text, choose, refuse_wide, shown, unreadable};
+use crate::engine::EngineError;
+use cadmill_core::domain::text::{Charset, Evidence};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Longest label in a `.cpg` file.
+const MAX_LABEL: u64 = 256;
+
+/// Length of the file header and of a field descriptor, in bytes.
+const HEADER: usize = 32;
+const DESCRIPTOR: usize = 32;
+
+/// Longest name of a field, in bytes.
+const MAX_NAME: usize = 10;
+
+/// Ends the field descriptors.
+const TERMINATOR: u8 = 0x0d;
+
+pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared, EngineError> {
+    let mut prepared = Prepared::default();
+    refuse_wide(wanted)?;
+    let Some(table) = beside(input, "dbf") else {
+        prepared
+            .warnings
+            .push("the shapefile has no table (.dbf): its features have no attributes".to_owned());
+        return Ok(prepared);
+    };
+    let cpg = beside(input, "cpg").map(|path| label(&path).map_err(|e| unreadable(&path, &e))).transpose()?;
+    let declared = cpg
+        .as_deref()
+        .and_then(Charset::of_label)
+        .filter(|charset| charset.is_ascii_compatible())
+        .map(|charset| Declared { charset, by: "the .cpg file".to_owned() });
+    if let (Some(label), None) = (&cpg, &declared)
+        && !label.trim().is_empty()
+    {
+        prepared.warnings.push(format!("the .cpg file names an unknown encoding: '{}'", label.trim()));
+    }
+    let first = wanted.or(declared.as_ref().map(|declared| declared.charset));
+    let mut evidence = Evidence::new(first);
+    // What is not a table, is refused by GDAL.
+    let Ok(layout) = scan(&table, &mut evidence) else { return Ok(prepared) };
+    if evidence.values() == 0 {
+        if let Some(charset) = wanted {
+            prepared.open.push(c_text(&format!("ENCODING={}", charset.iconv())));
+        }
+        return Ok(prepared);
+    }
+    let mut otherwise = Charset::of_dbase(layout.language);
+    // A byte that says what the values cannot be, says nothing.
+    if let Some(charset) = otherwise {
+        let mut check = Evidence::new(Some(charset));
+        if scan(&table, &mut check).is_err() || !check.confirms_declared() {
+            otherwise = None;
+        }
+    }
+    let otherwise = otherwise.map(|charset| Declared { charset, by: "its header".to_owned() });
+    let what = shown(&table);
+    let Choice { charset, warning } =
+        choose(&what, &evidence, wanted, declared.as_ref(), otherwise.as_ref())?;
+    prepared.warnings.extend(warning);
+    let cut = evidence.cut(charset);
+    if cut > 0 {
+        prepared.warnings.push(format!(
+            "{cut} values in {what} end within a character, cut to the width of their field; that part of a character is left out"
+        ));
+    }
+    let says_iso = cpg.is_some_and(|label| label.contains("8859"));
+    let name = if charset == Charset::UTF_8 && cut > 0 {
+        // GDAL passes on what is said to be `UTF-8` as it is, and converts what is said to be
+        // `UTF8`, which leaves cut characters out.
+        "UTF8".to_owned()
+    } else if charset == Charset::WINDOWS_1252 && says_iso && evidence.is_iso_8859_1() {
+        // Some formats store the name, so it is the declared one where both give the same text.
+        "ISO-8859-1".to_owned()
+    } else {
+        charset.iconv()
+    };
+    prepared.open.push(c_text(&format!("ENCODING={name}")));
+    Ok(prepared)
+}
+
+/// A file of the same name with another extension, where GDAL looks for it: in lower or upper case.
+fn beside(input: &Path, extension: &str) -> Option<PathBuf> {
+    let spellings = [extension.to_owned(), extension.to_ascii_uppercase()];
+    spellings.into_iter().map(|e| input.with_extension(e)).find(|path| path.is_file())
+}
+
+fn label(path: &Path) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_LABEL).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_owned())
+}
+
+/// The layout of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// The language driver id.
+    language: u8,
+    /// Number of records that the header declares, and the length of each.
+    records: u64,
+    record_bytes: usize,
+    /// Position of the values of all fields in a record, and of those of text fields.
+    fields: Vec<std::ops::Range<usize>>,
+    text: Vec<std::ops::Range<usize>>,
+    /// Names of the fields, as stored, with their positions in the file.
+    names: Vec<(usize, Vec<u8>)>,
+}
+
+/// Reads the header. `None` if it is not one.
+fn layout(header: &[u8]) -> Option<Layout> {
+    let record_bytes = usize::from(u16::from_le_bytes([*header.get(10)?, *header.get(11)?]));
+    let records = u32::from_le_bytes(header.get(4..8)?.try_into().ok()?).into();
+    let language = *header.get(29)?;
+    let mut layout =
+        Layout { language, records, record_bytes, fields: Vec::new(), text: Vec::new(), names: Vec::new() };
+    // The first byte of a record tells whether it is deleted.
+    let mut at = 1;
+    for (number, field) in header.get(HEADER..)?.chunks_exact(DESCRIPTOR).enumerate() {
+        if field[0] == TERMINATOR {
+            break;
+        }
+        let name = field[..11].split(|byte| *byte == 0).next().unwrap_or_default();
+        layout.names.push((HEADER + number * DESCRIPTOR, name.to_vec()));
+        let end = at + usize::from(field[16]);
+        if end <= record_bytes {
+            layout.fields.push(at..end);
+            // Numbers, dates and logical values are ASCII.
+            if !b"NFLDT@IOB+".contains(&field[11]) {
+                layout.text.push(at..end);
+            }
+        }
+        at = end;
+    }
+    (record_bytes > 0).then_some(layout)
+}
+
+/// Reads the whole table and takes its names and values as evidence.
+fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<Layout> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let layout = read_layout(&mut file)?;
+    layout.names.iter().for_each(|(_, name)| evidence.see_field(name, name.len() >= MAX_NAME));
+    values(&mut file, &layout, &layout.text, &mut |value, width| {
+        evidence.see_field(value, value.len() == width)
+    })?;
+    Ok(layout)
+}
+
+/// Calls `each` with the values that are not ASCII alone of the fields that `is_text` names by their
+/// number, and with the width of the field.
+///
+/// # Errors
+/// When the file cannot be read or is no table.
+pub(super) fn each_value(
+    path: &Path,
+    is_text: &dyn Fn(usize) -> bool,
+    each: &mut dyn FnMut(&[u8], usize),
+) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let layout = read_layout(&mut file)?;
+    let fields: Vec<_> = layout
+        .fields
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| is_text(*number))
+        .map(|(_, at)| at.clone())
+        .collect();
+    values(&mut file, &layout, &fields, each)
+}
+
+fn values(
+    file: &mut impl Read,
+    layout: &Layout,
+    fields: &[std::ops::Range<usize>],
+    each: &mut dyn FnMut(&[u8], usize),
+) -> io::Result<()> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let at_once = (1_usize << 18).div_ceil(layout.record_bytes);
+    let mut records = vec![0; layout.record_bytes * at_once];
+    let mut left = layout.records;
+    loop {
+        let length = fill(file, &mut records)?;
+        // What follows the last record is no text.
+        let whole = (length / layout.record_bytes).min(usize::try_from(left).unwrap_or(usize::MAX));
+        if whole == 0 {
+            return Ok(());
+        }
+        left -= whole as u64;
+        let records = &records[..whole * layout.record_bytes];
+        if records.is_ascii() {
+            continue;
+        }
+        for record in records.chunks_exact(layout.record_bytes) {
+            if record[0] == b'*' || record.is_ascii() {
+                continue;
+            }
+            for field in fields {
+                let value = record[field.clone()].split(|byte| *byte == 0).next().unwrap_or_default();
+                let value = value.trim_ascii_end();
+                if !value.is_ascii() {
+                    each(value, field.len());
+                }
+            }
+        }
+    }
+}
+
+fn read_layout(file: &mut impl Read) -> io::Result<Layout> {
+    let mut header = vec![0; HEADER];
+    file.read_exact(&mut header)?;
+    let length = usize::from(u16::from_le_bytes([header[8], header[9]])).max(HEADER);
+    header.resize(length, 0);
+    file.read_exact(&mut header[HEADER..])?;
+    layout(&header).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// A table that was written: repairs names that GDAL has cut within a character, and takes the
+/// values as evidence that they are of the encoding that the table declares. Returns the names that
+/// were repaired.
+pub(super) fn check_written(path: &Path, evidence: &mut Evidence, is_utf8: bool) -> io::Result<Vec<String>> {
+    use std::os::unix::fs::FileExt;
+    let mut repaired = Vec::new();
+    if is_utf8 {
+        let file = File::options().read(true).write(true).open(path)?;
+        let layout = read_layout(&mut &file)?;
+        let whole = |name: &[u8]| std::str::from_utf8(name).is_ok();
+        let mut taken: Vec<Vec<u8>> =
+            layout.names.iter().map(|(_, name)| name.clone()).filter(|name| whole(name)).collect();
+        for (at, name) in layout.names.iter().filter(|(_, name)| !whole(name)) {
+            let name = unique(&name.utf8_chunks().map(|chunk| chunk.valid()).collect::<String>(), &taken);
+            let mut stored = [0; 11];
+            stored[..name.len()].copy_from_slice(name.as_bytes());
+            file.write_all_at(&stored, *at as u64)?;
+            taken.push(name.clone().into_bytes());
+            repaired.push(name);
+        }
+    }
+    scan(path, evidence)?;
+    Ok(repaired)
+}
+
+/// A name of at most 10 bytes that no other field has.
+fn unique(name: &str, taken: &[Vec<u8>]) -> String {
+    let is_free = |name: &str| !name.is_empty() && !taken.iter().any(|other| other == name.as_bytes());
+    let numbered = (1..1000).map(|number| {
+        let end = format!("_{number}");
+        let room = MAX_NAME - end.len();
+        let cut = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|at| *at <= room).last();
+        format!("{}{end}", &name[..cut.unwrap_or(0)])
+    });
+    std::iter::once(name.to_owned())
+        .chain(numbered)
+        .find(|name| is_free(name))
+        .unwrap_or_else(|| "field".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table with one text field of 10 bytes and one number.
+    fn table(language: u8, name: &[u8], values: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = vec![3, 126, 1, 1];
+        bytes.extend((values.len() as u32).to_le_bytes());
+        bytes.extend((HEADER as u16 + 2 * DESCRIPTOR as u16 + 1).to_le_bytes());
+        bytes.extend(15_u16.to_le_bytes());
+        bytes.resize(29, 0);
+        bytes.extend([language, 0, 0]);
+        for (name, kind, length) in [(name, b'C', 10_u8), (b"N", b'N', 4)] {
+            let mut field = name.to_vec();
+            field.resize(11, 0);
+            field.push(kind);
+            field.resize(16, 0);
+            field.push(length);
+            field.resize(DESCRIPTOR, 0);
+            bytes.extend(field);
+        }
+        bytes.push(TERMINATOR);
+        for value in values {
+            let mut record = b" ".to_vec();
+            record.extend(*value);
+            record.resize(11, b' ');
+            record.extend(b"   1");
+            bytes.extend(record);
+        }
+        bytes.push(0x1a);
+        bytes
+    }
+
+    fn prepared(
+        language: u8,
+        cpg: Option<&str>,
+        values: &[&[u8]],
+        wanted: &str,
+    ) -> Result<(Vec<String>, usize), String> {
+        let directory = tempfile::tempdir().unwrap();
+        let shp = directory.path().join("r.shp");
+        std::fs::write(directory.path().join("r.DBF"), table(language, b"NAME", values)).unwrap();
+        if let Some(cpg) = cpg {
+            std::fs::write(directory.path().join("r.cpg"), cpg).unwrap();
+        }
+        prepare(&shp, Charset::of_label(wanted))
+            .map(|p| (p.open.iter().map(|o| o.to_str().unwrap().to_owned()).collect(), p.warnings.len()))
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn tables_are_read_in_their_encoding() {
+        let korean: &[u8] = b"\xb5\xb5\xb8\xe9";
+        let told = |text: &str, warnings| Ok((vec![format!("ENCODING={text}")], warnings));
+        assert_eq!(prepared(0, None, &[korean], ""), told("CP949", 1));
+        assert_eq!(prepared(0x57, None, &[korean], ""), told("CP949", 1));
+        assert_eq!(prepared(0x4f, None, &[korean], ""), told("CP949", 0));
+        assert_eq!(prepared(0, Some("949\n"), &[korean], ""), told("CP949", 0));
+        assert_eq!(prepared(0, Some("UTF-8"), &["도면".as_bytes()], ""), told("UTF-8", 0));
+        assert_eq!(
+            prepared(0, Some("UTF-8"), &["도면".as_bytes(), "가나다라".as_bytes()[..10].as_ref()], ""),
+            told("UTF8", 1)
+        );
+        assert_eq!(prepared(0, Some("UTF-8"), &[korean], ""), told("CP949", 1));
+        assert_eq!(prepared(0, Some("nonsense"), &[korean], ""), told("CP949", 2));
+        assert_eq!(prepared(0x03, None, &[b"Stra\xdfe"], ""), told("CP1252", 1));
+        assert_eq!(prepared(0, None, &[b"Stra\xdfe"], ""), told("CP1252", 1));
+        assert_eq!(prepared(0, Some("UTF-8"), &[korean], "949"), told("CP949", 0));
+        assert_eq!(prepared(0, None, &[b"plain"], ""), Ok((vec![], 0)));
+        assert!(prepared(0, None, &[korean], "utf-8").is_err());
+    }
+
+    #[test]
+    fn deleted_records_and_numbers_are_no_text() {
+        let mut bytes = table(0, b"NAME", &[b"plain", b"\xff\xff"]);
+        let second = bytes.len() - 1 - 15;
+        bytes[second] = b'*';
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("r.dbf"), bytes).unwrap();
+        let mut evidence = Evidence::new(None);
+        scan(&directory.path().join("r.dbf"), &mut evidence).unwrap();
+        assert_eq!(evidence.values(), 0);
+    }
+
+    #[test]
+    fn letters_at_the_end_of_values_are_not_cut_characters() {
+        assert_eq!(
+            prepared(0x03, None, &[b"S\xc3O", b"PARAN\xc1"], ""),
+            Ok((vec!["ENCODING=CP1252".to_owned()], 1))
+        );
+        assert!(prepared(0, None, &[b"PARAN\xc1"], "utf-16").is_err());
+    }
+
+    #[test]
+    fn names_that_were_cut_are_repaired() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.dbf");
+        std::fs::write(&path, table(0, &"가나다라".as_bytes()[..10], &["도면".as_bytes()])).unwrap();
+        let mut evidence = Evidence::new(Some(Charset::UTF_8));
+        assert_eq!(check_written(&path, &mut evidence, true).unwrap(), ["가나다"]);
+        assert!(evidence.confirms_declared());
+        assert_eq!(unique("가나다", &["가나다".as_bytes().to_vec()]), "가나_1");
+    }
+
+    #[test]
+    fn what_is_no_table_is_left_to_the_library() {
+        for bytes in [&b""[..], b"short", &[0; 100], &[0xff; 5000]] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join("r.dbf"), bytes).unwrap();
+            assert!(prepare(&directory.path().join("r.shp"), None).is_ok());
+        }
+    }
+}

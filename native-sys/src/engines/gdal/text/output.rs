@@ -1,0 +1,138 @@
+//! The text of the output: what GDAL has written is text of the encoding that the format has or
+//! declares, or the conversion fails.
+
+use super::choice::shown;
+use super::{dbf, plain};
+use cadmill_core::domain::text::{Charset, Evidence};
+use std::io;
+use std::path::Path;
+
+/// Formats of text, which are UTF-8.
+const TEXT: &[&str] = &[
+    "GeoJSON",
+    "GeoJSONSeq",
+    "CSV",
+    "KML",
+    "LIBKML",
+    "GML",
+    "GPX",
+    "JML",
+    "SVG",
+    "MapML",
+    "OGR_GMT",
+    "Geoconcept",
+];
+
+/// Files of those formats that are not text.
+const BINARY: &[&str] = &["kmz"];
+
+/// How names of files begin that the library has removed, and that the engine host keeps until they
+/// are destroyed.
+const REMOVED: &[u8] = b".cadmill-removed-";
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::engines::gdal) struct Found {
+    /// Why text is lost.
+    pub(in crate::engines::gdal) lost: Option<String>,
+    pub(in crate::engines::gdal) warnings: Vec<String>,
+}
+
+/// Checks the files in the directory of the output, which are text in UTF-8 if `is_utf8`.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(in crate::engines::gdal) fn check(driver: &str, directory: &Path, is_utf8: bool) -> io::Result<Found> {
+    let mut found = Found::default();
+    let is_text = is_utf8 && TEXT.contains(&driver);
+    if !is_text && driver != "ESRI Shapefile" {
+        return Ok(found);
+    }
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(&directory)? {
+            let entry = entry?;
+            // What the library has removed is set aside.
+            if entry.file_name().as_encoded_bytes().starts_with(REMOVED) {
+                continue;
+            }
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            if kind.is_dir() {
+                pending.push(path);
+            } else if is_text && !BINARY.contains(&extension.as_str()) {
+                if !plain::is_utf8(&path)? {
+                    let name = shown(&path);
+                    found.lost.get_or_insert(format!("{name} would have bytes that are no text"));
+                }
+            } else if extension == "dbf" {
+                check_table(&path, &mut found)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn check_table(path: &Path, found: &mut Found) -> io::Result<()> {
+    let label = std::fs::read_to_string(path.with_extension("cpg")).ok();
+    let Some(charset) = label.as_deref().and_then(Charset::of_label) else { return Ok(()) };
+    let mut evidence = Evidence::new(Some(charset));
+    let repaired = dbf::check_written(path, &mut evidence, charset == Charset::UTF_8)?;
+    if !repaired.is_empty() {
+        let shown = repaired.join(", ");
+        found
+            .warnings
+            .push(format!("names of fields were shortened to the 10 bytes that the format allows: {shown}"));
+    }
+    if !evidence.confirms_declared() {
+        let (wrong, name) = (evidence.not_as_declared(), shown(path));
+        found.lost.get_or_insert(format!("{wrong} values of {name} would be no text"));
+    }
+    Ok(())
+}
+
+/// Whether a piece of a drawing has characters that its readers take for others: GDAL writes names
+/// in UTF-8 into drawings that declare windows-1252, and five digits of a code point where four are
+/// read. Letters of ISO 8859-1 in labels are right.
+pub(in crate::engines::gdal) fn garbles_drawing(piece: &[u8]) -> bool {
+    let is_garbled = !piece.is_ascii()
+        && (std::str::from_utf8(piece).is_ok() || piece.iter().any(|byte| (0x80..0xa0).contains(byte)));
+    is_garbled || has_long_escape(piece)
+}
+
+/// `\U+1f600`: the digits of a character beyond the basic plane, of which only the emoji are told
+/// from a shorter escape and a digit.
+fn has_long_escape(piece: &[u8]) -> bool {
+    // A drawing has few of them, and the whole of it passes here.
+    piece.contains(&b'\\')
+        && piece.windows(8).any(|window| {
+            window.starts_with(b"\\U+")
+                && window[3..5].eq_ignore_ascii_case(b"1f")
+                && window[5..].iter().all(u8::is_ascii_hexdigit)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_none_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.geojson"), "{\"a\": \"도면\"}").unwrap();
+        assert_eq!(check("GeoJSON", directory.path(), true).unwrap(), Found::default());
+        std::fs::write(directory.path().join("a.geojson"), b"{\"a\": \"\xb5\xb5\"}").unwrap();
+        assert!(check("GeoJSON", directory.path(), true).unwrap().lost.is_some());
+        assert!(check("GPKG", directory.path(), true).unwrap().lost.is_none());
+    }
+
+    #[test]
+    fn drawings_have_ascii_and_short_escapes_only() {
+        for good in [&b"  8\nroads\n"[..], b"\\U+ac00\\U+1f00", b"\\U+1f6", b"\\P\\U", b"  1\nStra\xdfe\n"] {
+            assert!(!garbles_drawing(good), "{good:?}");
+        }
+        for bad in ["  8\n도로\n".as_bytes(), b"\\U+1f600", b"\\U+1F680x"] {
+            assert!(garbles_drawing(bad), "{bad:?}");
+        }
+    }
+}

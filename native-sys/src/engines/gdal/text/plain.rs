@@ -1,0 +1,180 @@
+//! Tables of text and JSON, which GDAL takes for UTF-8: others are converted first, into a copy in
+//! the current directory, where the engine may write.
+
+use super::choice::{Choice, Prepared, choose, shown, unreadable};
+use crate::engine::EngineError;
+use cadmill_core::domain::text::{Charset, Evidence};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Files that describe a table, by what is appended to its name without extension.
+const BESIDE: &[&str] = &["csvt", "prj"];
+
+/// Bytes that are converted at once.
+const PIECE: usize = 256 << 10;
+
+/// Longest value that is judged as one.
+const MAX_LINE: usize = 1 << 20;
+
+pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared, EngineError> {
+    if let Some(charset) = wanted.filter(|charset| charset.decoder().is_none()) {
+        let text = format!("the option 'encoding' cannot be {charset} for this format");
+        return Err(EngineError::Option(text));
+    }
+    let fail = |error: io::Error| unreadable(input, &error);
+    let mut prepared = Prepared::default();
+    let what = shown(input);
+    let mark = by_mark(input).map_err(fail)?;
+    let charset = match (wanted, mark) {
+        (None, Some(charset)) => charset,
+        (Some(charset), _) if !charset.is_ascii_compatible() => charset,
+        (wanted, None)
+            if wanted.is_none_or(|charset| charset == Charset::UTF_8) && is_utf8(input).map_err(fail)? =>
+        {
+            return Ok(prepared);
+        }
+        (wanted, _) => {
+            let mut evidence = Evidence::new(wanted);
+            scan(input, &mut evidence).map_err(fail)?;
+            if evidence.values() == 0 {
+                return Ok(prepared);
+            }
+            let Choice { charset, warning } = choose(&what, &evidence, wanted, None, None)?;
+            prepared.warnings.extend(warning);
+            charset
+        }
+    };
+    if charset == Charset::UTF_8 {
+        return Ok(prepared);
+    }
+    let (copy, wrong) = convert(input, charset)
+        .map_err(|error| EngineError::Rejected(format!("cannot write {what} in UTF-8: {error}")))?;
+    if wrong > 0 {
+        return Err(EngineError::TextLost(format!("{wrong} characters in {what} are not {charset} text")));
+    }
+    prepared.instead = Some(copy);
+    Ok(prepared)
+}
+
+/// The encoding that a byte order mark says, other than UTF-8.
+fn by_mark(path: &Path) -> io::Result<Option<Charset>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(2).read_to_end(&mut head)?;
+    Ok(match head.as_slice() {
+        b"\xff\xfe" => Charset::of_label("utf-16le"),
+        b"\xfe\xff" => Charset::of_label("utf-16be"),
+        _ => None,
+    })
+}
+
+pub(super) fn is_utf8(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; PIECE];
+    // Bytes of a character that began in the last piece.
+    let mut kept = 0;
+    loop {
+        let read = file.read(&mut buffer[kept..])?;
+        if read == 0 {
+            return Ok(kept == 0);
+        }
+        let held = kept + read;
+        kept = match std::str::from_utf8(&buffer[..held]) {
+            Ok(_) => 0,
+            Err(error) if error.error_len().is_some() => return Ok(false),
+            Err(error) => {
+                buffer.copy_within(error.valid_up_to()..held, 0);
+                held - error.valid_up_to()
+            }
+        };
+    }
+}
+
+/// Takes each line as evidence.
+fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(PIECE, File::open(path)?);
+    let mut line = Vec::new();
+    loop {
+        let read = (&mut file).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        // A long line is judged in pieces that end between characters: no byte below `0` is part of
+        // a longer one.
+        let end = match line.iter().rposition(|byte| *byte < b'0') {
+            Some(at) if read == MAX_LINE => at + 1,
+            _ => line.len(),
+        };
+        evidence.see(line[..end].trim_ascii());
+        line.drain(..end);
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes a copy in UTF-8 of the same name. Returns its path, and the number of sequences that are
+/// no text.
+fn convert(input: &Path, charset: Charset) -> io::Result<(PathBuf, u64)> {
+    let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
+    let mut decoder = charset.decoder().ok_or_else(unsupported)?;
+    let directory = std::env::current_dir()?.join("utf-8");
+    std::fs::create_dir_all(&directory)?;
+    let copy = directory.join(input.file_name().unwrap_or_default());
+    let (mut from, mut to) = (File::open(input)?, File::create(&copy)?);
+    let (mut buffer, mut text, mut wrong) = (vec![0; PIECE], String::new(), 0);
+    loop {
+        let read = from.read(&mut buffer)?;
+        wrong += decoder.take(&buffer[..read], read == 0, &mut text);
+        to.write_all(text.as_bytes())?;
+        text.clear();
+        if read == 0 {
+            break;
+        }
+    }
+    for extension in BESIDE {
+        let (from, to) = (input.with_extension(extension), copy.with_extension(extension));
+        if from.is_file() {
+            // Not `fs::copy`, which copies the mode too.
+            io::copy(&mut File::open(from)?, &mut File::create(to)?)?;
+        }
+    }
+    Ok((copy, wrong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utf_8_is_recognised_across_pieces() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.csv");
+        for (bytes, expected) in
+            [("도".repeat(PIECE), true), (format!("a{}", "도".repeat(PIECE)), true), (String::new(), true)]
+        {
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(is_utf8(&path).unwrap(), expected);
+            std::fs::write(&path, [bytes.as_bytes(), b"\xec"].concat()).unwrap();
+            assert!(!is_utf8(&path).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_one_text() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.json");
+        let text = [b"[\"".to_vec(), b"\xb5\xb5\xb8\xe9,".repeat(MAX_LINE / 3), b"\"]".to_vec()].concat();
+        std::fs::write(&path, text).unwrap();
+        let mut evidence = Evidence::new(None);
+        scan(&path, &mut evidence).unwrap();
+        assert_eq!(evidence.only(), Some(Charset::CP949));
+    }
+
+    #[test]
+    fn marks_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.csv");
+        std::fs::write(&path, b"\xff\xfea\0").unwrap();
+        assert_eq!(by_mark(&path).unwrap().map(Charset::name).as_deref(), Some("UTF-16LE"));
+        std::fs::write(&path, b"\xef\xbb\xbfa").unwrap();
+        assert_eq!(by_mark(&path).unwrap(), None);
+    }
+}
