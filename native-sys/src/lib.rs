@@ -19,6 +19,7 @@ mod image;
 #[cfg(feature = "jvm")]
 mod jvm;
 mod library;
+mod references;
 pub mod zeroed;
 
 pub use engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};

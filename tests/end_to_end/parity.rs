@@ -1,5 +1,7 @@
 //! The output is the library's: its bytes are those that the vendor's command line tool, `ogr2ogr`
-//! or `assimp export`, writes for the same input and options.
+//! or `assimp export`, writes for the same input and options. Shapefiles are written in UTF-8, and
+//! textures are embedded where a format carries them, and MapInfo tables have a character set for
+//! their text, so the tool is asked for the same.
 //!
 //! The tools come from the Debian packages gdal-bin and assimp-utils and load the same library as
 //! cadmill, which a test checks. Only timestamps that a writer embeds are masked, on both sides:
@@ -293,6 +295,12 @@ impl Tool {
                 .arg(directory.join(output))
                 .arg(format!("-f{id}")),
         };
+        let also: &[&str] = match self {
+            Self::Ogr2ogr if id == "ESRI Shapefile" => &["-lco", "ENCODING=UTF-8"],
+            Self::Assimp if ["collada", "fbx", "fbxa", "glb2", "gltf2"].contains(&id) => &["-embtex"],
+            _ => &[],
+        };
+        command.args(also);
         command.args(switches).env("LC_ALL", "C");
         // As in the engine process, memory that the library never wrote to contains zeros: its
         // writers copy some of it to the output.
@@ -324,10 +332,13 @@ fn compare_files(
     to: &str,
 ) -> Result<(), String> {
     let format = tool.format(to);
-    let ours = run_cadmill(bench, tool, given, format, options)?;
+    let (ours, charset) = run_cadmill(bench, tool, given, format, options)?;
+    let charset = charset.map(|charset| format!("ENCODING={charset}"));
+    let switches: Vec<&str> =
+        switches.iter().copied().chain(charset.iter().flat_map(|charset| ["-lco", charset])).collect();
     let directory = bench.path("vendor");
     std::fs::create_dir(&directory).expect("a directory");
-    let output = tool.run(&directory, input, format, switches);
+    let output = tool.run(&directory, input, format, &switches);
     if !output.status.success() {
         return Err(format!("{}: {}", tool.program(), String::from_utf8_lossy(&output.stderr)));
     }
@@ -339,14 +350,15 @@ fn compare_files(
     differences(ours, theirs)
 }
 
-/// Runs `cadmill convert` and returns the files of its output.
+/// Runs `cadmill convert` and returns the files of its output, and the character set that it reports
+/// to have chosen for a MapInfo table, by its name for `ogr2ogr`.
 fn run_cadmill(
     bench: &Bench,
     tool: Tool,
     input: &Path,
     (to, extension, id): Format,
     options: &[&str],
-) -> Result<Files, String> {
+) -> Result<(Files, Option<String>), String> {
     let name = format!("out.{extension}");
     let mut arguments = vec!["convert", input.to_str().expect("UTF-8"), "--to", to, "-o", &name, "--json"];
     arguments.extend(options.iter().flat_map(|o| ["--opt", o]));
@@ -357,7 +369,11 @@ fn run_cadmill(
     let json = run.json();
     assert_eq!(json["engine"]["name"], tool.engine(), "{run:?}");
     assert_eq!(json["engine"]["format_id"], id, "{run:?}");
-    Ok(read_output(bench, &json, &name))
+    let warnings = json["warnings"].as_array().expect("a list");
+    let charset =
+        warnings.iter().filter_map(|line| line.as_str()?.strip_prefix("the text was written in ")).next();
+    let charset = charset.and_then(|rest| rest.split(',').next()).map(|name| name.replace("windows-", "CP"));
+    Ok((read_output(bench, &json, &name), charset))
 }
 
 /// The files of an output with this name, according to the `--json` report.

@@ -16,12 +16,14 @@ pub mod request;
 use crate::engine::failure::{cancelled, cap_failure, failure_of};
 use crate::engine::protocol::{Answer, EngineRequest, Task};
 use crate::engine::supervisor::{Cap, Event, Outcome, ProcessReport, WarmHost, clean};
-use crate::intake::{Local, Source};
+use crate::intake::sidecars::on_disk;
+use crate::intake::{Local, Source, index};
 use crate::publish::{Sink, needs_archive};
-use crate::workspace::Workspace;
+use crate::workspace::{Folder, Workspace};
 use cadmill_archive::{Plan, fit};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
+use cadmill_core::domain::job::Warnings;
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
 use context::ConversionContext;
@@ -51,8 +53,16 @@ pub fn run<S: Sink>(
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, ConversionReport) {
     let started = Instant::now();
-    let mut job =
-        Job { order, sink, setting, cancel, observer, facts: ConversionReport::default(), ahead: None };
+    let mut job = Job {
+        order,
+        sink,
+        setting,
+        cancel,
+        observer,
+        facts: ConversionReport::default(),
+        noticed: Vec::new(),
+        ahead: None,
+    };
     let result = job.run(input);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
@@ -73,8 +83,16 @@ pub fn run_in<S: Sink>(
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, ConversionReport) {
     let started = Instant::now();
-    let mut job =
-        Job { order, sink, setting, cancel, observer, facts: ConversionReport::default(), ahead: None };
+    let mut job = Job {
+        order,
+        sink,
+        setting,
+        cancel,
+        observer,
+        facts: ConversionReport::default(),
+        noticed: Vec::new(),
+        ahead: None,
+    };
     let result = job.run_in(input, workspace);
     let mut facts = job.facts;
     facts.times.total = started.elapsed();
@@ -88,6 +106,8 @@ struct Job<'a, S> {
     cancel: &'a AtomicBool,
     observer: &'a mut dyn Observer,
     facts: ConversionReport,
+    /// Warnings about what was done before the engine started.
+    noticed: Vec<String>,
     /// A host that was started ahead for this job, until it is used.
     ahead: Option<WarmHost>,
 }
@@ -198,9 +218,11 @@ impl<S: Sink> Job<'_, S> {
         self.start_ahead(&target, workspace)?;
         let folder = workspace.input_folder()?;
         input.expand(&folder, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
+        let unpacked = on_disk(&name).into_owned();
+        self.complete(&folder, &unpacked)?;
         let directory = folder.path().to_owned();
         self.facts.times.unpack += started.elapsed();
-        Ok((Root { path: directory.join(&name), directory, name }, target))
+        Ok((Root { path: directory.join(unpacked), directory, name }, target))
     }
 
     /// Unpacks an archive and the one in it: that into a new directory beside its own files, under
@@ -240,9 +262,11 @@ impl<S: Sink> Job<'_, S> {
         inner
             .expand(&content, self.cancel, &mut |fraction| self.observer.progress(fraction))
             .map_err(|failure| nested.blame(failure))?;
+        let unpacked = on_disk(&name).into_owned();
+        self.complete(&content, &unpacked)?;
         folder.destroy(archive).map_err(|e| Failure::io("destroying the archive in the input", &e))?;
         self.facts.times.unpack += started.elapsed();
-        let (path, directory) = (content.path().join(&name), folder.path().to_owned());
+        let (path, directory) = (content.path().join(unpacked), folder.path().to_owned());
         Ok((Root { path, directory, name: format!("{archive}/{name}") }, target))
     }
 
@@ -264,10 +288,26 @@ impl<S: Sink> Job<'_, S> {
         workspace.admit("the input", input.needs_bytes())?;
         self.start_ahead(&target, workspace)?;
         let progress = &mut |fraction| self.observer.progress(fraction);
-        let path = input.place(&workspace.input_folder()?, self.cancel, progress)?;
+        let folder = workspace.input_folder()?;
+        let path = input.place(&folder, self.cancel, progress)?;
+        if path.starts_with(folder.path()) {
+            self.complete(&folder, &name)?;
+        }
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         self.facts.times.unpack += started.elapsed();
         Ok((Root { path, directory, name }, target))
+    }
+
+    /// Makes what the input lacks and what follows from the rest of it.
+    fn complete(&mut self, folder: &Folder, name: &str) -> Result<(), Failure> {
+        if let Some(records) = index::restore(folder, name)? {
+            let line = format!(
+                "the index (.shx) of {name} was missing, and was made anew from its {records} records"
+            );
+            self.observer.warning(&line);
+            self.noticed.push(line);
+        }
+        Ok(())
     }
 
     /// The targets that FORMAT can mean. If the format table has none, the engines themselves are
@@ -451,7 +491,12 @@ impl<S: Sink> Job<'_, S> {
         self.facts.identity.clone_from(&report.identity);
         self.facts.peak_memory_bytes = report.peak_memory_bytes;
         self.facts.engine_processor_time = report.processor_time;
-        self.facts.warnings = report.warnings.iter().map(|line| workspace.hide(line)).collect();
+        let mut warnings = Warnings::default();
+        self.noticed.iter().for_each(|line| warnings.push(line));
+        report.warnings.lines.iter().for_each(|line| warnings.push(&workspace.hide(line)));
+        // All are counted, the first are kept.
+        warnings.total += report.warnings.total.saturating_sub(report.warnings.lines.len() as u64);
+        self.facts.warnings = warnings;
     }
 
     fn publish(

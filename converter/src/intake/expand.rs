@@ -172,7 +172,7 @@ impl Shared<'_> {
         let mut target = match piece.entry {
             Some(entry) if entry.is_directory() => None,
             _ => {
-                let (path, size) = (piece.path, piece.size_bytes);
+                let (path, size) = (&*piece.path, piece.size_bytes);
                 Some(Target::create(self.directory, path, size, buffer, writes, &self.buffers)?)
             }
         };

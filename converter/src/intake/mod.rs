@@ -19,9 +19,11 @@
 
 mod expand;
 mod file_writer;
+pub(crate) mod index;
 mod local;
 mod range_reader;
 mod remote;
+pub(crate) mod sidecars;
 
 pub use local::Local;
 pub use remote::Remote;
@@ -29,6 +31,7 @@ pub use remote::Remote;
 use crate::workspace::Folder;
 use cadmill_archive::{CentralDirectoryReader, Entry, Plan};
 use cadmill_core::domain::failure::Failure;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -151,7 +154,7 @@ struct Piece<'a> {
     /// The range of its bytes in the input.
     segment: Range<u64>,
     /// Path below the input directory.
-    path: &'a str,
+    path: Cow<'a, str>,
     /// Size of the file.
     size_bytes: u64,
     /// Its archive entry; without one the bytes are the content.
@@ -161,17 +164,14 @@ struct Piece<'a> {
 /// The pieces of an archive, in byte order. Directories are included because their headers are
 /// checked too.
 fn pieces(plan: &Plan) -> Vec<Piece<'_>> {
-    plan.entries().iter().map(Piece::of).collect()
+    let names: Vec<&str> = plan.entries().iter().map(Entry::name).collect();
+    let paths = sidecars::spelt(&names);
+    plan.entries().iter().zip(paths).map(|(entry, path)| Piece::of(entry, path)).collect()
 }
 
 impl<'a> Piece<'a> {
-    fn of(entry: &'a Entry) -> Self {
-        Self {
-            segment: entry.segment(),
-            path: entry.name(),
-            size_bytes: entry.expanded_bytes(),
-            entry: Some(entry),
-        }
+    fn of(entry: &'a Entry, path: Cow<'a, str>) -> Self {
+        Self { segment: entry.segment(), path, size_bytes: entry.expanded_bytes(), entry: Some(entry) }
     }
 }
 

@@ -211,7 +211,8 @@ impl Source for Remote {
         progress: &mut dyn FnMut(f64),
     ) -> Result<PathBuf, Failure> {
         let size_bytes = self.size_bytes();
-        let piece = Piece { segment: 0..size_bytes, path: &self.name, size_bytes, entry: None };
+        let piece =
+            Piece { segment: 0..size_bytes, path: self.name.as_str().into(), size_bytes, entry: None };
         self.bring(&[piece], directory, cancel, progress)?;
         Ok(directory.path().join(&self.name))
     }

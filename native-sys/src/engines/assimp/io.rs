@@ -1,7 +1,8 @@
 //! Implementation of Assimp's custom I/O (`assimp/cfileio.h`).
 //!
 //! Files are opened beneath one directory only, whatever path the input names: see
-//! [`crate::files`]. Reads count as progress. Once the job is cancelled, reads return end of file
+//! [`crate::files`]. A file that does not exist is looked for in the spellings of
+//! [`crate::references`]. Reads count as progress. Once the job is cancelled, reads return end of file
 //! and opens fail, which is the only way to stop an import through the C API.
 //!
 //! Ownership: Assimp receives raw pointers to [`OpenFile`]s and passes each to the close callback
@@ -11,16 +12,21 @@ use crate::bindings::assimp as ffi;
 use crate::engine::{Events, Level, Stage};
 use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
-use std::cell::RefCell;
+use crate::references::{Meaning, References, name_of};
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashSet;
 use std::ffi::{CStr, c_char};
 use std::io::{self, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The directory in which Assimp may open files, and the state of its I/O.
 pub(super) struct FileSystem {
+    base: PathBuf,
     directory: io::Result<Directory>,
+    /// The files beneath the directory, once one is looked for.
+    references: OnceCell<References>,
     access: Access,
     events: Arc<dyn Events>,
     state: RefCell<State>,
@@ -39,6 +45,8 @@ enum Access {
 struct State {
     bytes: u64,
     write_error: Option<String>,
+    /// Names that were reported.
+    told: HashSet<Vec<u8>>,
 }
 
 impl FileSystem {
@@ -53,7 +61,14 @@ impl FileSystem {
     }
 
     fn new(base: &Path, access: Access, events: Arc<dyn Events>) -> Box<Self> {
-        Box::new(Self { directory: Directory::open(base), access, events, state: RefCell::default() })
+        Box::new(Self {
+            base: base.to_owned(),
+            directory: Directory::open(base),
+            references: OnceCell::new(),
+            access,
+            events,
+            state: RefCell::default(),
+        })
     }
 
     /// The callbacks, bound to this file system, which must outlive their use.
@@ -78,7 +93,51 @@ impl FileSystem {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
-        Stream::open(directory, path, mode)
+        let opened = Stream::open(directory, path, mode);
+        match &opened {
+            Err(error) if self.access != Access::Write && is_absent(error) => {
+                self.find(directory, path, mode)
+            }
+            _ => opened,
+        }
+    }
+
+    /// Opens the only file that the name can mean.
+    fn find(&self, directory: &Directory, path: &Path, mode: &str) -> io::Result<Stream> {
+        let name = path.strip_prefix(&self.base).unwrap_or(path);
+        let shown = name.display();
+        let references = self.references.get_or_init(|| References::of(&self.base));
+        match references.meaning(name_of(name)) {
+            Meaning::File(file) => {
+                let stream = Stream::open(directory, &file, mode)?;
+                self.tell(name, &format!("the input names '{shown}', and '{}' was read", file.display()));
+                Ok(stream)
+            }
+            Meaning::Several => {
+                self.tell(
+                    name,
+                    &format!("the input names '{shown}', which can mean several files; none was read"),
+                );
+                Err(io::ErrorKind::NotFound.into())
+            }
+            Meaning::Outside => {
+                self.tell(
+                    name,
+                    &format!(
+                        "the input names '{shown}', which lies outside of its directory, and was not read"
+                    ),
+                );
+                Err(io::ErrorKind::NotFound.into())
+            }
+            Meaning::Nothing => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Reports once about a name.
+    fn tell(&self, name: &Path, line: &str) {
+        if self.state.borrow_mut().told.insert(name_of(name).to_vec()) {
+            self.events.log(Level::Warning, line);
+        }
     }
 
     fn count_read(&self, bytes: usize) {
@@ -104,6 +163,13 @@ impl FileSystem {
         let mut state = self.state.borrow_mut();
         state.write_error.get_or_insert_with(|| error.to_string());
     }
+}
+
+/// Whether the name itself is the reason.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, InvalidFilename, NotADirectory, NotFound, PermissionDenied};
+    // A path that leads out is `CrossesDevices` or, if it is absolute, `PermissionDenied`.
+    [CrossesDevices, InvalidFilename, NotADirectory, NotFound, PermissionDenied].contains(&error.kind())
 }
 
 /// A file held by Assimp. `callbacks` must be the first field: its address is the `aiFile` that

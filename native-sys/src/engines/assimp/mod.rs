@@ -29,6 +29,10 @@ pub(crate) const WANTED: Wanted = Wanted {
     is_old: |name| image::number(name, "libassimp.so.").map(|number| number != 5),
 };
 
+/// Formats that carry the textures with them. The others name the files of the input, as their
+/// authors did.
+const WITH_TEXTURES: &[&str] = &["collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2"];
+
 /// See [`crate::check_options`].
 pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), String> {
     options::parse(options).map(drop)
@@ -90,7 +94,10 @@ impl Engine for Assimp {
             let text = format!("Assimp {} cannot write format '{}'", self.version, request.format_id);
             return Err(EngineError::Option(text));
         }
-        let options = options::parse(request.options).map_err(EngineError::Option)?;
+        let mut options = options::parse(request.options).map_err(EngineError::Option)?;
+        if WITH_TEXTURES.contains(&request.format_id) {
+            options.postprocess |= ffi::aiPostProcessSteps_aiProcess_EmbedTextures;
+        }
         let log = LogStream::attach(&self.api, Arc::clone(events));
         let scene = self.import(request, &options, events)?;
         self.export(&scene, request, events)?;

@@ -30,6 +30,10 @@ public final class AssimpConverter implements Converter {
     /** Writers that put the path into the file, or take its directories for part of the name. */
     private static final Set<String> BARE = Set.of("pbrt", "assbin", "assxml");
 
+    /** Formats that carry the textures with them. */
+    private static final Set<String> WITH_TEXTURES =
+            Set.of("collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2");
+
     /** For the service loader. */
     public AssimpConverter() {}
 
@@ -89,7 +93,8 @@ public final class AssimpConverter implements Converter {
         String name = job.inputDirectory().relativize(job.input()).toString();
         AIPropertyStore properties = options.store();
         try (JobFiles files = JobFiles.reading(job, Files.size(job.input()))) {
-            AIScene scene = aiImportFileExWithProperties(name, options.steps(), files.callbacks(), properties);
+            int steps = options.steps() | (WITH_TEXTURES.contains(job.format()) ? aiProcess_EmbedTextures : 0);
+            AIScene scene = aiImportFileExWithProperties(name, steps, files.callbacks(), properties);
             files.rethrow();
             if (job.cancelled()) {
                 // Reads answered "end of file" from then on: whatever came of it is no scene.

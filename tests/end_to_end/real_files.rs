@@ -1,0 +1,234 @@
+//! What people bring: it converts, or says the true reason.
+
+use crate::support::{Bench, Run, real, zipped};
+use serde_json::Value;
+use std::path::Path;
+use zip::CompressionMethod::Stored;
+
+fn convert(bench: &Bench, input: &Path, to: &str, more: &[&str]) -> Run {
+    let output = format!("out.{to}");
+    let arguments = ["convert", input.to_str().unwrap(), "--to", to, "-o", &output, "--json"];
+    bench.run(&[&arguments[..], more].concat())
+}
+
+/// The parts of the shapefile of the countries, by extension.
+fn countries() -> Vec<(String, Vec<u8>)> {
+    let file = std::fs::File::open(real("gis/naturalearth_lowres.zip")).unwrap();
+    let mut archive = zip::ZipArchive::new(file).unwrap();
+    (0..archive.len())
+        .map(|number| {
+            let mut entry = archive.by_index(number).unwrap();
+            let extension = entry.name().unwrap().rsplit_once('.').unwrap().1.to_owned();
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+            (extension, bytes)
+        })
+        .collect()
+}
+
+/// An archive of the countries with these names; an empty name leaves a part out.
+fn named(bench: &Bench, name: impl Fn(&str) -> String) -> std::path::PathBuf {
+    let parts = countries();
+    let names: Vec<String> = parts.iter().map(|(extension, _)| name(extension)).collect();
+    let entries: Vec<_> = names
+        .iter()
+        .zip(&parts)
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, (_, bytes))| (name.as_str(), Stored, &bytes[..]))
+        .collect();
+    let path = bench.path("in.zip");
+    std::fs::write(&path, zipped(&entries)).unwrap();
+    path
+}
+
+fn output(bench: &Bench) -> Value {
+    serde_json::from_slice(&std::fs::read(bench.path("out.geojson")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_parts_of_a_shapefile_belong_together_in_any_case() {
+    let bench = Bench::new();
+    let plain = named(&bench, |extension| format!("countries.{extension}"));
+    convert(&bench, &plain, "geojson", &[]).succeeded();
+    let expected = output(&bench);
+    let mixed: [fn(&str) -> String; 3] = [
+        |extension| match extension {
+            "shp" => "Countries.SHP".to_owned(),
+            "dbf" => "COUNTRIES.Dbf".to_owned(),
+            other => format!("countries.{other}"),
+        },
+        |extension| if extension == "shp" { "c.shp".to_owned() } else { format!("C.{extension}") },
+        |extension| {
+            if extension == "shp" {
+                "d/c.Shp".to_owned()
+            } else {
+                format!("d/C.{}", extension.to_uppercase())
+            }
+        },
+    ];
+    for name in mixed {
+        let bench = Bench::new();
+        let archive = named(&bench, name);
+        convert(&bench, &archive, "geojson", &[]).succeeded();
+        let found = output(&bench);
+        assert_eq!((&found["features"], &found["crs"]), (&expected["features"], &expected["crs"]));
+    }
+}
+
+#[test]
+fn a_missing_index_is_made_anew() {
+    let bench = Bench::new();
+    convert(&bench, &named(&bench, |e| format!("c.{e}")), "geojson", &[]).succeeded();
+    let expected = output(&bench);
+    for parts in [&["shp", "dbf", "prj", "cpg"][..], &["shp"]] {
+        let bench = Bench::new();
+        let archive = named(&bench, |e| if parts.contains(&e) { format!("c.{e}") } else { String::new() });
+        let json = convert(&bench, &archive, "geojson", &[]).succeeded().json();
+        let warnings = json["warnings"].to_string();
+        assert!(warnings.contains("index (.shx)"), "{json}");
+        assert_eq!(warnings.contains("no table (.dbf)"), parts.len() == 1, "{json}");
+        let found = output(&bench);
+        let shapes = |value: &Value| -> Vec<Value> {
+            value["features"].as_array().unwrap().iter().map(|f| f["geometry"].clone()).collect()
+        };
+        assert_eq!(shapes(&found), shapes(&expected));
+    }
+}
+
+#[test]
+fn the_first_error_is_the_reason_and_the_hint_is_ours() {
+    let mixed = r#"{"type":"FeatureCollection","features":[
+        {"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[1,2]}},
+        {"type":"Feature","properties":{},"geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]}}]}"#;
+    let track = r#"<gpx version="1.1" creator="x"><wpt lat="1" lon="2"/><trk><trkseg><trkpt lat="1" lon="2"/><trkpt lat="2" lon="2"/></trkseg></trk></gpx>"#;
+    for (name, content, to, more, exit, code, parts) in [
+        (
+            "a.geojson",
+            mixed,
+            "shp",
+            &[][..],
+            27,
+            "engine.unfit",
+            &["non-", "--opt nlt=PROMOTE_TO_MULTI", "--opt skipfailures=yes"][..],
+        ),
+        ("a.gpx", track, "geojson", &[], 27, "engine.unfit", &["one layer", "--opt layer=NAME"]),
+        ("a.geojson", mixed, "csv", &["--opt", "where=nothing = 1"], 27, "engine.unfit", &["--opt where="]),
+        ("a.geojson", mixed, "csv", &["--opt", "layer=other"], 27, "engine.unfit", &["--opt layer="]),
+        ("a.geojson", "{", "csv", &[], 15, "engine.rejected", &["gdal refused the input"]),
+    ] {
+        let bench = Bench::new();
+        let input = bench.path(name);
+        std::fs::write(&input, content).unwrap();
+        let json = convert(&bench, &input, to, more).failed(exit, code);
+        let message = json["error"]["message"].as_str().unwrap();
+        let says = parts.iter().all(|part| message.contains(part));
+        assert!(
+            says && !message.contains("Terminating") && !message.contains("use -skipfailures"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn features_without_geometry_are_left_out_of_a_drawing_and_counted() {
+    let bench = Bench::new();
+    let input = bench.path("a.geojson");
+    let text = r#"{"type":"FeatureCollection","features":[
+        {"type":"Feature","properties":{"a":1},"geometry":{"type":"Point","coordinates":[1,2]}},
+        {"type":"Feature","properties":{"a":2},"geometry":null},
+        {"type":"Feature","properties":{"a":3},"geometry":{"type":"Point","coordinates":[3,4]}}]}"#;
+    std::fs::write(&input, text).unwrap();
+    let json = convert(&bench, &input, "dxf", &[]).succeeded().json();
+    let warnings = json["warnings"].to_string();
+    assert!(warnings.contains("1 features without geometry"), "{json}");
+    assert!(warnings.contains("cannot carry these fields: a"), "{json}");
+    let drawing = std::fs::read_to_string(bench.path("out.dxf")).unwrap();
+    assert_eq!(drawing.matches("AcDbPoint").count(), 2);
+}
+
+#[test]
+fn an_option_without_effect_is_refused() {
+    let bench = Bench::new();
+    let input = bench.path("a.geojson");
+    std::fs::write(&input, r#"{"type":"Point","coordinates":[1,2]}"#).unwrap();
+    for option in ["oo.INLINE_BLOCKS=YES", "lco.SHPT=POINT", "dsco.FIRST_ENTITY=1000", "cfg.NOTHING=1"] {
+        let json = convert(&bench, &input, "csv", &["--opt", option]).failed(2, "usage.option");
+        assert!(
+            json["error"]["message"].as_str().unwrap().contains(option.split('=').next().unwrap()),
+            "{json}"
+        );
+    }
+    let dwg = bench.path("a.kml");
+    std::fs::write(&dwg, "<kml/>").unwrap();
+    convert(&bench, &dwg, "csv", &["--opt", "encoding=CP949"]).failed(2, "usage.option");
+}
+
+const QUAD: &str = "mtllib MATERIAL\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl m\nf 1/1 2/2 3/3 4/4\n";
+
+/// The smallest PNG: one pixel.
+const PIXEL: &[u8] = &[
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0, 1, 0, 0, 0,
+    1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, b'I', b'D', b'A', b'T', 0x78, 0x9c, 0x63, 0x60, 0,
+    0, 0, 2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82,
+];
+
+/// A model in an archive, whose material and texture have these names, referred to by others.
+fn model(bench: &Bench, material: (&str, &[u8]), texture: (&str, &[u8])) -> std::path::PathBuf {
+    let replaced = |text: &str, word: &[u8]| {
+        let (head, tail) = text.split_once("MATERIAL").or(text.split_once("TEXTURE")).unwrap();
+        [head.as_bytes(), word, tail.as_bytes()].concat()
+    };
+    let obj = replaced(QUAD, material.1);
+    let mtl = replaced("newmtl m\nKd 0.1 0.2 0.9\nmap_Kd TEXTURE\n", texture.1);
+    let path = bench.path("in.zip");
+    let entries = [("m.obj", Stored, &obj[..]), (material.0, Stored, &mtl), (texture.0, Stored, PIXEL)];
+    std::fs::write(&path, zipped(&entries)).unwrap();
+    path
+}
+
+#[test]
+fn files_that_a_model_names_in_another_spelling_are_found_and_travel_with_it() {
+    for (material, texture) in [
+        (("m.mtl", &b"m.mtl"[..]), ("tex/wood.png", &b"tex/wood.png"[..])),
+        (("m.mtl", b"M.MTL"), ("tex/wood.png", b"Tex\\Wood.PNG")),
+        (("재질.mtl", b"\xc0\xe7\xc1\xfa.mtl"), ("나무.png", b"\xb3\xaa\xb9\xab.png")),
+        (("m.mtl", b"m.mtl"), ("wood 1.png", b"wood%201.png")),
+    ] {
+        for to in ["glb", "gltf", "fbx", "dae"] {
+            let bench = Bench::new();
+            let input = model(&bench, material, texture);
+            let json = convert(&bench, &input, to, &[]).succeeded().json();
+            let respelt = material.0.as_bytes() != material.1 || texture.0.as_bytes() != texture.1;
+            let warnings = json["warnings"].to_string();
+            assert_eq!(warnings.contains("the input names"), respelt, "{to}: {json}");
+            let path = bench.path(json["output"]["path"].as_str().unwrap());
+            let finds = |bytes: &[u8], part: &[u8]| memchr::memmem::find(bytes, part).is_some();
+            let has = |bytes: &[u8]| finds(bytes, b"IDAT") || finds(bytes, b"data:image/png;base64,");
+            let found = match path.extension().is_some_and(|extension| extension == "zip") {
+                true => crate::parity::read_zip(&path).values().any(|bytes| has(bytes)),
+                false => has(&std::fs::read(&path).unwrap()),
+            };
+            assert!(found, "{to} {texture:?}: the texture is not in the result");
+        }
+    }
+}
+
+#[test]
+fn a_file_outside_is_named_and_not_read() {
+    let bench = Bench::new();
+    let input = model(&bench, ("m.mtl", b"m.mtl"), ("wood.png", b"../wood.png"));
+    let json = convert(&bench, &input, "glb", &[]).succeeded().json();
+    let warnings = json["warnings"].to_string();
+    assert!(warnings.contains("../wood.png") && warnings.contains("outside"), "{json}");
+}
+
+#[test]
+fn an_archive_that_no_server_reads_is_refused_before_it_is_sent() {
+    let bench = Bench::new();
+    let input = bench.path("in.zip");
+    std::fs::write(&input, zipped(&[("a;1", Stored, b"x"), ("a", Stored, b"y")])).unwrap();
+    // Nothing listens there.
+    let arguments =
+        ["submit", input.to_str().unwrap(), "--to", "dxf", "--server", "http://127.0.0.1:9", "--json"];
+    bench.run(&arguments).failed(10, "input.archive.duplicate_name");
+}
