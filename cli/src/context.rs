@@ -20,13 +20,35 @@ pub(crate) enum Second {
     Ends,
 }
 
-/// A flag that SIGINT, SIGTERM and SIGHUP set.
+/// Signals that end a process unless it handles them, as signal(7) lists them, except those that
+/// cannot be handled, those of a defect of the process itself, and SIGPIPE, which is ignored. Each
+/// of them would leave the workspace behind, whoever sends it.
+const ENDING: &[i32] = &[
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGSTKFLT,
+    libc::SIGTRAP,
+    libc::SIGXCPU,
+];
+
+/// A flag that every signal sets whose default would end the process.
 pub(crate) fn cancel_on_signals(second: &Second) -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::flag::{register, register_conditional_shutdown};
     let flag = Arc::new(AtomicBool::new(false));
     let exit_code = i32::from(FailureCode::Cancelled.exit_code());
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    // A write beyond RLIMIT_FSIZE then fails with EFBIG, and is reported like any failed write.
+    register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)))
+        .map_err(|e| Failure::io("installing signal handlers", &e))?;
+    for signal in ENDING.iter().copied().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
         let ends = match second {
             Second::Same => Ok(()),
             // Registered first, so that it sees the flag as it was before this signal.

@@ -4,6 +4,7 @@ use crate::args::ConvertArgs;
 use crate::progress::Progress;
 use crate::{context, error, output};
 use cadmill_converter::conversion;
+use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::conversion::report::ConversionReport;
 use cadmill_converter::conversion::request::ConversionRequest;
 use cadmill_converter::publish::destination::{Destination, Published};
@@ -68,10 +69,26 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
         crash_retries: 0,
     };
     let cancel = context::cancel_on_signals(&context::Second::Same)?;
+    sweep(&setting);
     let mut progress = Progress::new();
     let ended = conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);
     Ok(ended)
+}
+
+/// Destroys what killed conversions of this user left. If it fails, the next one tries again, and
+/// this conversion is not at fault.
+fn sweep(setting: &ConversionContext) {
+    let Ok(swept) = setting.place.sweep_unrecorded() else { return };
+    if swept.removed > 0 {
+        output::note(&format!("destroyed the files of {} conversions that were killed", swept.removed));
+    }
+    if swept.left > 0 {
+        output::note(&format!(
+            "warning: the files of {} conversions that were killed could not be destroyed",
+            swept.left
+        ));
+    }
 }
 
 /// What is known about the job, for the JSON output of success and failure alike.
@@ -101,7 +118,8 @@ fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
         },
         "engine_cpu_ms": millis(facts.engine_processor_time),
         "peak_memory_bytes": facts.peak_memory_bytes,
-        "warnings": facts.warnings,
+        "warnings": facts.warnings.lines,
+        "warnings_total": facts.warnings.total,
         "cadmill": cadmill_core::BUILD,
     });
     match object {

@@ -2,7 +2,8 @@
 //!
 //! Each file checks one promise. The output is the library's (`parity`). An engine cannot harm
 //! anything else (`misbehaviour`, `attacks`). Bad input gets a helpful error (`refusals`). An
-//! archive in an archive is opened (`nested`). The output is zipped on request (`compress`). A job
+//! archive in an archive is opened (`nested`). What people bring converts, or says the true reason
+//! (`real_files`); its text is kept (`text`). A killed conversion leaves nothing for long (`killed`). The output is zipped on request (`compress`). A job
 //! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
 //! to the direct one (`jvm`). The documents are true (`documents`).
 
@@ -15,6 +16,7 @@ mod door;
 mod external;
 mod imports;
 mod jvm;
+mod killed;
 mod layout;
 mod memory;
 mod misbehaviour;
@@ -22,9 +24,11 @@ mod naming;
 mod nested;
 mod parity;
 mod pipeline;
+mod real_files;
 mod reference;
 mod refusals;
 mod same_bytes;
 mod serve;
 mod submit;
 mod support;
+mod text;

@@ -44,10 +44,27 @@ impl WorkspaceRoot {
     /// # Errors
     /// When the location cannot be listed.
     pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<SweepReport> {
+        self.sweep_those(|_| true, recorder)
+    }
+
+    /// As [`WorkspaceRoot::sweep`], but only what belongs to no ledger: what killed conversions of
+    /// `cadmill convert` left. The workspaces of an attempt are left to a worker, which records
+    /// their destruction.
+    ///
+    /// # Errors
+    /// When the location cannot be listed.
+    pub fn sweep_unrecorded(&self) -> io::Result<SweepReport> {
+        self.sweep_those(|name| name.ledger().is_none(), &|_| None)
+    }
+
+    fn sweep_those(&self, which: impl Fn(&Name) -> bool, recorder: Recorder<'_>) -> io::Result<SweepReport> {
         let mut swept = SweepReport::default();
         let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
         for entry in std::fs::read_dir(&self.directory)?.chain(shared.into_iter().flatten()).flatten() {
             let Ok(name) = entry.file_name().to_string_lossy().parse::<Name>() else { continue };
+            if !which(&name) {
+                continue;
+            }
             match lock(&entry.path()) {
                 Ok(Some(held)) if !is_private(&held) => {}
                 // The lock is held until the directory is removed.

@@ -24,6 +24,13 @@ fn comes_back_converted(server: &Server, input: &Path, format: &str) {
     for state in ["PENDING", "COMPLETED"] {
         assert!(run.stderr.contains(state), "{state} is not told: {run:?}");
     }
+    // The owner is told what the output lacks, as `cadmill convert` tells it.
+    let fields = |run: &crate::support::Run| {
+        let line = run.stderr.lines().find(|line| line.starts_with("warning: the output format cannot"));
+        line.map(str::to_owned)
+    };
+    assert_eq!(fields(&run), fields(&converted), "{run:?}");
+    assert_eq!(fields(&run).is_some(), format == "dxf" && input.contains("naturalearth"), "{run:?}");
     let read = |path: &Path| std::fs::read(path).expect("a result");
     assert!(read(&ours) == read(&direct), "the result is another one");
 }
