@@ -83,13 +83,17 @@ impl References {
     }
 }
 
-/// The texts that a name can be: decoded, with `/` as the separator, and percent-decoded.
+/// The texts that a name can be: with `/` as the separator, decoded, and percent-decoded. Each part
+/// is decoded by itself: a library puts the name in the input behind a directory in UTF-8.
 fn spellings(name: &[u8]) -> Vec<String> {
-    let mut spellings = vec![text(name)];
+    let parts = || name.split(|byte| *byte == b'/' || *byte == b'\\');
+    let join = |parts: Vec<String>| parts.join("/");
+    let mut spellings = vec![join(parts().map(text).collect())];
     if name.contains(&b'%') {
-        spellings.push(text(&percent_decoded(name)));
+        let decoded = parts().map(|part| text(&percent_decoded(part)).replace('\\', "/"));
+        spellings.push(join(decoded.collect()));
     }
-    spellings.into_iter().map(|text| text.replace('\\', "/")).collect()
+    spellings
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -142,6 +146,11 @@ fn percent_decoded(name: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// A name as it is shown.
+pub(crate) fn shown(name: &[u8]) -> String {
+    name.split(|byte| *byte == b'/').map(text).collect::<Vec<_>>().join("/")
+}
+
 /// A path as a name of the input.
 pub(crate) fn name_of(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
@@ -154,8 +163,11 @@ mod tests {
     #[test]
     fn a_name_means_the_only_file_that_it_can_mean() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(directory.path().join("tex")).unwrap();
-        for name in ["tex/Wood 1.png", "도로.mtl", "é.png", "a.png", "A.png", "100%.png"] {
+        for name in ["tex", "나무"] {
+            std::fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        for name in ["나무/도로.mtl", "tex/Wood 1.png", "도로.mtl", "é.png", "a.png", "A.png", "100%.png"]
+        {
             std::fs::write(directory.path().join(name), "x").unwrap();
         }
         let references = References::of(directory.path());
@@ -165,6 +177,7 @@ mod tests {
             (b"TEX/wood%201.PNG", file("tex/Wood 1.png")),
             (b"./tex/../tex/wood 1.png", file("tex/Wood 1.png")),
             (b"\xb5\xb5\xb7\xce.mtl", file("도로.mtl")),
+            (b"\xeb\x82\x98\xeb\xac\xb4/\xb5\xb5\xb7\xce.mtl", file("나무/도로.mtl")),
             ("도로.mtl".as_bytes(), file("도로.mtl")),
             ("도로.mtl".as_bytes(), file("도로.mtl")),
             ("E\u{301}.png".as_bytes(), file("é.png")),

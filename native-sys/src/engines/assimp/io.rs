@@ -12,7 +12,7 @@ use crate::bindings::assimp as ffi;
 use crate::engine::{Events, Level, Stage};
 use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
-use crate::references::{Meaning, References, name_of};
+use crate::references::{Meaning, References, name_of, shown};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::ffi::{CStr, c_char};
@@ -105,7 +105,7 @@ impl FileSystem {
     /// Opens the only file that the name can mean.
     fn find(&self, directory: &Directory, path: &Path, mode: &str) -> io::Result<Stream> {
         let name = path.strip_prefix(&self.base).unwrap_or(path);
-        let shown = name.display();
+        let shown = shown(name_of(name));
         let references = self.references.get_or_init(|| References::of(&self.base));
         match references.meaning(name_of(name)) {
             Meaning::File(file) => {
