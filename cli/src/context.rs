@@ -22,7 +22,7 @@ pub(crate) enum Second {
 
 /// Signals that end a process unless it handles them, as signal(7) lists them, except those that
 /// cannot be handled, those of a defect of the process itself, and SIGPIPE, which is ignored. Each
-/// of them would leave the workspace behind, whoever sends it.
+/// of them would leave the workspace behind.
 const ENDING: &[i32] = &[
     libc::SIGHUP,
     libc::SIGINT,

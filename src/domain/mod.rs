@@ -10,6 +10,7 @@ pub mod job;
 #[cfg(feature = "jobs")]
 pub mod ledger;
 pub mod limits;
+pub mod removed;
 pub mod route;
 #[cfg(feature = "jobs")]
 pub mod state;

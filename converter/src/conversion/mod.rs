@@ -52,21 +52,7 @@ pub fn run<S: Sink>(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, ConversionReport) {
-    let started = Instant::now();
-    let mut job = Job {
-        order,
-        sink,
-        setting,
-        cancel,
-        observer,
-        facts: ConversionReport::default(),
-        noticed: Vec::new(),
-        ahead: None,
-    };
-    let result = job.run(input);
-    let mut facts = job.facts;
-    facts.times.total = started.elapsed();
-    (result, facts)
+    Job::new(order, sink, setting, cancel, observer).report_of(|job| job.run(input))
 }
 
 /// Converts any input, in a workspace that the caller made and will remove.
@@ -82,21 +68,7 @@ pub fn run_in<S: Sink>(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, ConversionReport) {
-    let started = Instant::now();
-    let mut job = Job {
-        order,
-        sink,
-        setting,
-        cancel,
-        observer,
-        facts: ConversionReport::default(),
-        noticed: Vec::new(),
-        ahead: None,
-    };
-    let result = job.run_in(input, workspace);
-    let mut facts = job.facts;
-    facts.times.total = started.elapsed();
-    (result, facts)
+    Job::new(order, sink, setting, cancel, observer).report_of(|job| job.run_in(input, workspace))
 }
 
 struct Job<'a, S> {
@@ -119,7 +91,26 @@ struct Root {
     name: String,
 }
 
-impl<S: Sink> Job<'_, S> {
+impl<'a, S: Sink> Job<'a, S> {
+    fn new(
+        order: &'a ConversionRequest,
+        sink: &'a S,
+        setting: &'a ConversionContext,
+        cancel: &'a AtomicBool,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        let (facts, noticed) = (ConversionReport::default(), Vec::new());
+        Self { order, sink, setting, cancel, observer, facts, noticed, ahead: None }
+    }
+
+    /// Runs the job, and returns its report beside the result.
+    fn report_of<T>(mut self, run: impl FnOnce(&mut Self) -> T) -> (T, ConversionReport) {
+        let started = Instant::now();
+        let result = run(&mut self);
+        self.facts.times.total = started.elapsed();
+        (result, self.facts)
+    }
+
     fn run(&mut self, input: &Path) -> Result<S::Output, Failure> {
         if self.order.caps.memory_bytes < MIN_MEMORY_BYTES {
             return Err(memory_too_small(self.order.caps.memory_bytes));

@@ -1,12 +1,12 @@
 //! The files in the engine's output directory. They are untrusted: only regular files with plain
 //! names are accepted, up to a maximum number.
 
-use crate::engine::sandbox::unlink_guard::is_removed;
 use crate::publish::OutputFile;
 use crate::workspace::Folder;
 use cadmill_archive::Names;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
+use cadmill_core::domain::removed::is_removed;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 

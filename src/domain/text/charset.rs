@@ -240,7 +240,7 @@ pub struct Decoder(encoding_rs::Decoder);
 
 impl Decoder {
     /// Appends the text of the next bytes, `last` being true for the last ones. Returns the number
-    /// of sequences that are no text, each of which becomes U+FFFD.
+    /// of invalid sequences, each of which becomes U+FFFD.
     pub fn take(&mut self, mut bytes: &[u8], last: bool, text: &mut String) -> u64 {
         let mut wrong = 0;
         loop {

@@ -16,18 +16,10 @@
 //! This runs in a signal handler: no allocation, no lock, and no call that the filter traps.
 
 use crate::engine::sandbox::signal_record::{DIGITS, decimal};
+use cadmill_core::domain::removed::{PREFIX, is_removed};
 use libc::{AT_FDCWD, AT_REMOVEDIR, RENAME_NOREPLACE, c_int, c_long, c_uint};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Prefix of the names of removed files and directories; a process id and a number follow.
-pub const PREFIX: &str = ".cadmill-removed-";
-
-/// Whether a file with this name was removed by an engine.
-#[must_use]
-pub fn is_removed(name: &[u8]) -> bool {
-    name.starts_with(PREFIX.as_bytes())
-}
 
 /// Bytes of a path with its NUL, as in the kernel (`limits.h`).
 const PATH_BYTES: usize = libc::PATH_MAX as usize;

@@ -1,8 +1,8 @@
 //! Whether the output of a dead engine can be read. The engine chooses modes and names, so a file
 //! that cannot be opened is the fault of the engine and not of the machine.
 
-use crate::engine::sandbox::unlink_guard::is_removed;
 use crate::workspace::usage::LONG_PATH;
+use cadmill_core::domain::removed::is_removed;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use std::io;
 use std::path::Path;

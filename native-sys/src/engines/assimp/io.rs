@@ -46,7 +46,7 @@ struct State {
     bytes: u64,
     write_error: Option<String>,
     /// Names that were reported.
-    told: HashSet<Vec<u8>>,
+    reported: HashSet<Vec<u8>>,
 }
 
 impl FileSystem {
@@ -110,18 +110,18 @@ impl FileSystem {
         match references.meaning(name_of(name)) {
             Meaning::File(file) => {
                 let stream = Stream::open(directory, &file, mode)?;
-                self.tell(name, &format!("the input names '{shown}', and '{}' was read", file.display()));
+                self.report(name, &format!("the input names '{shown}', and '{}' was read", file.display()));
                 Ok(stream)
             }
             Meaning::Several => {
-                self.tell(
+                self.report(
                     name,
                     &format!("the input names '{shown}', which can mean several files; none was read"),
                 );
                 Err(io::ErrorKind::NotFound.into())
             }
             Meaning::Outside => {
-                self.tell(
+                self.report(
                     name,
                     &format!(
                         "the input names '{shown}', which lies outside of its directory, and was not read"
@@ -134,8 +134,8 @@ impl FileSystem {
     }
 
     /// Reports once about a name.
-    fn tell(&self, name: &Path, line: &str) {
-        if self.state.borrow_mut().told.insert(name_of(name).to_vec()) {
+    fn report(&self, name: &Path, line: &str) {
+        if self.state.borrow_mut().reported.insert(name_of(name).to_vec()) {
             self.events.log(Level::Warning, line);
         }
     }

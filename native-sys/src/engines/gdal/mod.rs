@@ -9,9 +9,12 @@
 //! references ([`prolog`]).
 
 mod advice;
+mod effect;
 mod ffi_sqlite;
+mod listener;
 mod options;
 mod prolog;
+mod retry;
 mod schema;
 mod sqlite;
 mod tab;
@@ -19,13 +22,14 @@ mod text;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
-use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Output, Request, Stage};
 use crate::engines::{c_path, string};
 use crate::image;
 use crate::library::{self, LoadError, Wanted};
+use listener::{failure, on_error, reason};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 const SUPPORTED: &str = "3.4 to 3.x";
 
@@ -149,13 +153,20 @@ impl Gdal {
         unsafe { string(self.api.GDALGetMetadataItem(driver, key.as_ptr().cast(), std::ptr::null())) }
     }
 
+    /// The extensions of a driver's files, in lower case, without a dot.
+    fn extensions(&self, driver: ffi::GDALDriverH) -> Vec<String> {
+        let extensions = self
+            .metadata(driver, ffi::GDAL_DMD_EXTENSIONS)
+            .or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION))
+            .unwrap_or_default();
+        extensions.split_whitespace().map(|e| e.trim_start_matches('.').to_ascii_lowercase()).collect()
+    }
+
     /// Whether a driver creates new vector files without running another program.
     fn writes(&self, driver: ffi::GDALDriverH, name: &str) -> bool {
-        let extensions = self.metadata(driver, ffi::GDAL_DMD_EXTENSIONS);
-        let extension = extensions.or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION));
         self.metadata(driver, ffi::GDAL_DCAP_VECTOR).is_some()
             && self.metadata(driver, ffi::GDAL_DCAP_CREATE).is_some()
-            && extension.is_some_and(|e| !e.is_empty())
+            && !self.extensions(driver).is_empty()
             && !REFUSED_OUTPUT_DRIVERS.contains(&name)
     }
 
@@ -182,16 +193,8 @@ impl Engine for Gdal {
             if self.metadata(driver, ffi::GDAL_DCAP_VECTOR).is_none() {
                 continue;
             }
-            let extensions = self
-                .metadata(driver, ffi::GDAL_DMD_EXTENSIONS)
-                .or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION))
-                .unwrap_or_default();
-            let extensions: Vec<String> = extensions
-                .split_whitespace()
-                .map(|e| e.trim_start_matches('.').to_ascii_lowercase())
-                .collect();
-            let reads = INPUT_DRIVERS.iter().any(|d| d.to_bytes() == name.as_bytes());
-            if reads && self.metadata(driver, ffi::GDAL_DCAP_OPEN).is_some() {
+            let extensions = self.extensions(driver);
+            if is_input_driver(&name) && self.metadata(driver, ffi::GDAL_DCAP_OPEN).is_some() {
                 inputs.extend(extensions.iter().cloned());
             }
             // A driver that writes to a service instead of a file has no extension.
@@ -215,14 +218,11 @@ impl Engine for Gdal {
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
         let driver = self.output_driver(request.format_id)?;
         let options = options::parse(request.options).map_err(EngineError::Option)?;
-        let is_utf8 = !options.chooses_encoding() && driver.as_c_str() != MAPINFO;
-        *listener() = Some(Listener::new(Arc::clone(events)));
+        listener::begin(events);
         // SAFETY: `on_error` has the handler's type and is valid for the whole process.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
-        let outcome = self
-            .convert_text(request, &driver, options, events)
-            .and_then(|()| check_text(&driver, request.output_dir, is_utf8));
-        let warnings = listener().take().map_or(0, Listener::finish);
+        let outcome = self.convert_text(request, &driver, options, events);
+        let warnings = listener::end();
         if events.cancelled() {
             return Err(EngineError::Cancelled);
         }
@@ -232,133 +232,6 @@ impl Engine for Gdal {
 }
 
 impl Gdal {
-    /// Converts with the text in the encoding that it has.
-    fn convert_text(
-        &self,
-        request: &Request<'_>,
-        driver: &CStr,
-        mut options: options::Options,
-        events: &Arc<dyn Events>,
-    ) -> Result<(), EngineError> {
-        self.check_effect(request, driver, &options)?;
-        let prepared = text::prepare(request.input, options.encoding)?;
-        prepared.warnings.iter().for_each(|line| warn(line));
-        options.open.extend(prepared.open);
-        options.write_utf8(driver);
-        for (name, value) in prepared.config.iter().chain(&options.config) {
-            self.configure(name, value);
-        }
-        let input = prepared.instead.as_deref().unwrap_or(request.input);
-        let request = Request { input, ..*request };
-        let mut outcome = self.translate_through_files(&request, driver, &options, events);
-        if outcome.is_ok() && driver == MAPINFO && !options.chooses_encoding() {
-            outcome = self.with_charset(&request, driver, options, events);
-            return outcome;
-        }
-        let skips = outcome.is_err() && with_listener(|l| l.reason().is_some_and(advice::lacks_geometry));
-        if skips && !events.cancelled() {
-            outcome = self.without_empty(&request, driver, options, events);
-        }
-        outcome
-    }
-
-    /// Converts to MapInfo again, in a character set of MapInfo, if the text has other characters than
-    /// those of ASCII: there is none for Unicode.
-    fn with_charset(
-        &self,
-        request: &Request<'_>,
-        driver: &CStr,
-        mut options: options::Options,
-        events: &Arc<dyn Events>,
-    ) -> Result<(), EngineError> {
-        let unreadable = |e: std::io::Error| EngineError::Rejected(format!("reading the output: {e}"));
-        let Some(charset) = text::mapinfo::charset_of(request.output_dir).map_err(unreadable)? else {
-            return Ok(());
-        };
-        let charset = charset.map_err(EngineError::TextLost)?;
-        for entry in std::fs::read_dir(request.output_dir).map_err(unreadable)?.flatten() {
-            std::fs::remove_file(entry.path()).map_err(unreadable)?;
-        }
-        warn(&format!(
-            "the text was written in {charset}, the first character set of MapInfo that has all of it"
-        ));
-        let encoding = CString::new(format!("ENCODING={}", charset.iconv())).unwrap_or_default();
-        options.translate.extend([c"-lco".to_owned(), encoding]);
-        self.translate_through_files(request, driver, &options, events)
-    }
-
-    /// Converts again without the features that have no geometry, which the output format cannot
-    /// have. Any other error ends the conversion.
-    fn without_empty(
-        &self,
-        request: &Request<'_>,
-        driver: &CStr,
-        mut options: options::Options,
-        events: &Arc<dyn Events>,
-    ) -> Result<(), EngineError> {
-        match std::fs::remove_file(request.output) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(EngineError::Rejected(format!("removing the incomplete output: {error}")));
-            }
-            _ => {}
-        }
-        options.translate.push(c"-skipfailures".to_owned());
-        with_listener(Listener::restart);
-        self.translate_through_files(request, driver, &options, events)?;
-        if let Some(reason) = with_listener(|l| l.first_error.clone()) {
-            return Err(blamed(&reason));
-        }
-        let left_out = with_listener(|l| std::mem::take(&mut l.without_geometry));
-        warn(&format!("{left_out} features without geometry were left out"));
-        Ok(())
-    }
-
-    /// Refuses options that neither the input's nor the output's drivers know.
-    fn check_effect(
-        &self,
-        request: &Request<'_>,
-        output: &CStr,
-        options: &options::Options,
-    ) -> Result<(), EngineError> {
-        let extension = request.input.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let drivers = self.drivers();
-        let reads = |driver: ffi::GDALDriverH, name: &str| {
-            let extensions = self
-                .metadata(driver, ffi::GDAL_DMD_EXTENSIONS)
-                .or_else(|| self.metadata(driver, ffi::GDAL_DMD_EXTENSION))
-                .unwrap_or_default();
-            INPUT_DRIVERS.iter().any(|d| d.to_bytes() == name.as_bytes())
-                && extensions
-                    .split_whitespace()
-                    .any(|e| e.trim_start_matches('.').eq_ignore_ascii_case(&extension))
-        };
-        let readers: Vec<_> = drivers.iter().filter(|(d, name)| reads(*d, name)).map(|(d, _)| *d).collect();
-        let writer: Vec<_> = drivers
-            .iter()
-            .filter(|(_, name)| name.as_bytes() == output.to_bytes())
-            .map(|(d, _)| *d)
-            .collect();
-        let known = |of: &[ffi::GDALDriverH], list: &[u8], key: &str| {
-            of.is_empty()
-                || of.iter().any(|driver| {
-                    self.metadata(*driver, list).is_some_and(|xml| options::is_listed(&xml, key))
-                })
-        };
-        for (name, key) in &options.given {
-            let has_effect = match name.split_once('.').map(|(prefix, _)| prefix) {
-                Some("oo") => known(&readers, ffi::GDAL_DMD_OPENOPTIONLIST, key),
-                Some("dsco") => known(&writer, ffi::GDAL_DMD_CREATIONOPTIONLIST, key),
-                Some("lco") => known(&writer, ffi::GDAL_DS_LAYER_CREATIONOPTIONLIST, key),
-                _ => true,
-            };
-            if !has_effect {
-                let of = if name.starts_with("oo.") { "this input format" } else { "this output format" };
-                return Err(EngineError::Option(format!("option '{name}' has no effect on {of}")));
-            }
-        }
-        Ok(())
-    }
-
     /// The registered name of a driver; the lookup is case-insensitive.
     fn output_driver(&self, id: &str) -> Result<CString, EngineError> {
         let found = self
@@ -584,169 +457,16 @@ impl Gdal {
     }
 }
 
-/// Receiver of the events of the conversion in progress. GDAL's error handler has no user data of
-/// ours and may be called from any thread, so this is a global of the process, like the handler
-/// itself.
-static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
-
-struct Listener {
-    events: Arc<dyn Events>,
-    messages: u64,
-    first_error: Option<String>,
-    /// Fields that the output format does not have.
-    fields: Vec<String>,
-    /// Features that the output format does not have, because they have no geometry.
-    without_geometry: u64,
-    /// Whether they are left out.
-    leaving_out: bool,
-    /// The message about characters that are lost.
-    lost: Option<String>,
-    out_of_memory: bool,
-}
-
-/// Lines beyond this are counted, but not passed on: a file with an error in each feature must not
-/// produce the same line a million times.
-const MAX_LINES: u64 = 100;
-
-/// Names of fields that are reported.
-const MAX_FIELDS: usize = 50;
-
-impl Listener {
-    fn new(events: Arc<dyn Events>) -> Self {
-        Self {
-            events,
-            messages: 0,
-            first_error: None,
-            fields: Vec::new(),
-            without_geometry: 0,
-            leaving_out: false,
-            lost: None,
-            out_of_memory: false,
-        }
-    }
-
-    /// Forgets the errors of a translation that is done again without features that have no
-    /// geometry.
-    fn restart(&mut self) {
-        // GDAL warns once of what is lost.
-        let (messages, lost) = (self.messages, self.lost.take());
-        *self = Self { messages, lost, leaving_out: true, ..Self::new(Arc::clone(&self.events)) };
-    }
-
-    fn reason(&self) -> Option<&str> {
-        self.first_error.as_deref()
-    }
-
-    fn line(&mut self, level: Level, text: &str) {
-        self.messages += 1;
-        if self.messages <= MAX_LINES {
-            self.events.log(level, text);
-        }
-    }
-
-    fn take(&mut self, level: Level, text: String) {
-        match advice::notice(&text) {
-            advice::Notice::Field(name) => return self.fields.push(name),
-            advice::Notice::TextLost => {
-                self.lost.get_or_insert_with(|| advice::loss(&text));
-            }
-            advice::Notice::Other => {}
-        }
-        // What only says that another was the end is not told.
-        if level == Level::Error && advice::only_ends(&text) {
-            return;
-        }
-        let lacks_geometry = level == Level::Error && advice::lacks_geometry(&text);
-        if lacks_geometry {
-            self.without_geometry += 1;
-        } else {
-            self.line(level, &text);
-        }
-        if level == Level::Error && !(lacks_geometry && self.leaving_out) {
-            self.first_error.get_or_insert(text);
-        }
-    }
-
-    /// Reports what was collected. Returns the number of messages.
-    fn finish(mut self) -> u64 {
-        if !self.fields.is_empty() {
-            self.fields.sort();
-            self.fields.dedup();
-            let more = match self.fields.len().saturating_sub(MAX_FIELDS) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let names = self.fields.iter().take(MAX_FIELDS).cloned().collect::<Vec<_>>().join(", ");
-            self.line(Level::Warning, &format!("the output format cannot carry these fields: {names}{more}"));
-        }
-        self.messages
-    }
-}
-
-fn listener() -> MutexGuard<'static, Option<Listener>> {
-    // A panic while the lock was held leaves only plain data behind, which stays usable.
-    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn with_listener<T: Default>(what: impl FnOnce(&mut Listener) -> T) -> T {
-    listener().as_mut().map(what).unwrap_or_default()
-}
-
-fn warn(line: &str) {
-    with_listener(|listener| listener.line(Level::Warning, line));
-}
-
-/// The first error of the conversion.
-fn reason(otherwise: &str) -> String {
-    with_listener(|l| l.first_error.clone()).unwrap_or_else(|| otherwise.to_owned())
-}
-
-/// The failure for GDAL's first error.
-fn failure(otherwise: &str) -> EngineError {
-    let reason = reason(otherwise);
-    if with_listener(|l| l.out_of_memory) { EngineError::OutOfMemory(reason) } else { blamed(&reason) }
-}
-
-fn blamed(reason: &str) -> EngineError {
-    match advice::explain(reason) {
-        (advice::Blames::Input, text) => EngineError::Rejected(text),
-        (advice::Blames::Order, text) => EngineError::Unfit(text),
-    }
-}
-
-/// Checks that the output has the text of the input.
-fn check_text(driver: &CStr, output_dir: &Path, is_utf8: bool) -> Result<(), EngineError> {
-    if let Some(lost) = with_listener(|l| l.lost.clone()) {
-        return Err(EngineError::TextLost(lost));
-    }
-    let found = text::output::check(&driver.to_string_lossy(), output_dir, is_utf8)
-        .map_err(|e| EngineError::Rejected(format!("reading the output: {e}")))?;
-    found.warnings.iter().for_each(|line| warn(line));
-    found.lost.map_or(Ok(()), |lost| Err(EngineError::TextLost(lost)))
-}
-
-/// `CPLE_OutOfMemory` of cpl_error.h, which is a macro.
-const OUT_OF_MEMORY: ffi::CPLErrorNum = 2;
-
-extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *const c_char) {
-    if class == ffi::CPLErr_CE_None || class == ffi::CPLErr_CE_Debug {
-        return;
-    }
-    // SAFETY: GDAL passes a C string that is valid during the call.
-    let Some(text) = (unsafe { string(text) }) else { return };
-    let serious = class == ffi::CPLErr_CE_Failure || class == ffi::CPLErr_CE_Fatal;
-    let mut guard = listener();
-    let Some(listener) = guard.as_mut() else { return };
-    listener.out_of_memory |= serious && number == OUT_OF_MEMORY;
-    listener.take(if serious { Level::Error } else { Level::Warning }, text);
-}
-
 extern "C" fn on_progress(fraction: f64, _message: *const c_char, data: *mut c_void) -> c_int {
     // SAFETY: `data` is the pointer to the events that was set together with this function; they
     // outlive the translation.
     let events = unsafe { &*data.cast::<Arc<dyn Events>>() };
     events.progress(Stage::Translate, fraction);
     c_int::from(!events.cancelled())
+}
+
+fn is_input_driver(name: &str) -> bool {
+    INPUT_DRIVERS.iter().any(|driver| driver.to_bytes() == name.as_bytes())
 }
 
 fn version(api: &ffi::GdalApi) -> String {

@@ -342,7 +342,7 @@ fn push_driver_option(
     if *key == "ENCODING" && !value.is_empty() && !value.starts_with("LDID/") {
         let charset =
             Charset::of_label(&value).filter(|charset| charset.is_ascii_compatible()).ok_or_else(|| {
-                format!("option '{name}': '{value}' is no known encoding; write for instance UTF-8, CP949")
+                format!("option '{name}': '{value}' is not a known encoding; write for instance UTF-8, CP949")
             })?;
         value = charset.iconv();
     }
@@ -357,7 +357,7 @@ fn push_driver_option(
 fn set_encoding(parsed: &mut Options, name: &str, value: &str) -> Result<(), String> {
     if !value.eq_ignore_ascii_case("auto") {
         let charset = Charset::of_label(value).ok_or_else(|| {
-            format!("option '{name}': '{value}' is no known encoding; write auto, or for instance UTF-8, CP949, CP1252")
+            format!("option '{name}': '{value}' is not a known encoding; write auto, or for instance UTF-8, CP949, CP1252")
         })?;
         if parsed.encoding.is_some_and(|other| other != charset) {
             return Err(format!("option '{name}': another option names another encoding"));

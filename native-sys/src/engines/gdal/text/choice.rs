@@ -5,7 +5,7 @@ use cadmill_core::domain::text::{Charset, Evidence};
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 
-/// What GDAL is told about the text of an input.
+/// How GDAL is to read the text of an input.
 #[derive(Debug, Default)]
 pub(in crate::engines::gdal) struct Prepared {
     /// Options for opening the input.

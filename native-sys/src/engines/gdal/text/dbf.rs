@@ -43,25 +43,26 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     {
         prepared.warnings.push(format!("the .cpg file names an unknown encoding: '{}'", label.trim()));
     }
-    let first = wanted.or(declared.as_ref().map(|declared| declared.charset));
-    let mut evidence = Evidence::new(first);
-    // What is not a table, is refused by GDAL.
-    let Ok(layout) = scan(&table, &mut evidence) else { return Ok(prepared) };
+    // GDAL rejects a file that is not a table.
+    let Ok(layout) = File::open(&table).and_then(|mut file| read_layout(&mut file)) else {
+        return Ok(prepared);
+    };
+    let by_header = Charset::of_dbase(layout.language);
+    let expected = wanted.or(declared.as_ref().map(|declared| declared.charset)).or(by_header);
+    let mut evidence = Evidence::new(expected);
+    if scan(&table, &mut evidence).is_err() {
+        return Ok(prepared);
+    }
     if evidence.values() == 0 {
         if let Some(charset) = wanted {
             prepared.open.push(c_text(&format!("ENCODING={}", charset.iconv())));
         }
         return Ok(prepared);
     }
-    let mut otherwise = Charset::of_dbase(layout.language);
-    // A byte that says what the values cannot be, says nothing.
-    if let Some(charset) = otherwise {
-        let mut check = Evidence::new(Some(charset));
-        if scan(&table, &mut check).is_err() || !check.confirms_declared() {
-            otherwise = None;
-        }
-    }
-    let otherwise = otherwise.map(|charset| Declared { charset, by: "its header".to_owned() });
+    // The header is ignored if the values contradict it.
+    let otherwise = by_header
+        .filter(|charset| expected == Some(*charset) && evidence.confirms_declared())
+        .map(|charset| Declared { charset, by: "its header".to_owned() });
     let what = shown(&table);
     let Choice { charset, warning } =
         choose(&what, &evidence, wanted, declared.as_ref(), otherwise.as_ref())?;
@@ -144,21 +145,20 @@ fn layout(header: &[u8]) -> Option<Layout> {
 }
 
 /// Reads the whole table and takes its names and values as evidence.
-fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<Layout> {
+fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let layout = read_layout(&mut file)?;
     layout.names.iter().for_each(|(_, name)| evidence.see_field(name, name.len() >= MAX_NAME));
     values(&mut file, &layout, &layout.text, &mut |value, width| {
         evidence.see_field(value, value.len() == width)
-    })?;
-    Ok(layout)
+    })
 }
 
 /// Calls `each` with the values that are not ASCII alone of the fields that `is_text` names by their
 /// number, and with the width of the field.
 ///
 /// # Errors
-/// When the file cannot be read or is no table.
+/// When the file cannot be read or is not a table.
 pub(super) fn each_value(
     path: &Path,
     is_text: &dyn Fn(usize) -> bool,
@@ -190,7 +190,7 @@ fn values(
     let mut left = layout.records;
     loop {
         let length = fill(file, &mut records)?;
-        // What follows the last record is no text.
+        // Bytes after the last record are ignored.
         let whole = (length / layout.record_bytes).min(usize::try_from(left).unwrap_or(usize::MAX));
         if whole == 0 {
             return Ok(());

@@ -5,37 +5,26 @@ use super::choice::{Choice, Declared, Prepared, c_text, choose, refuse_wide, sho
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 /// The number of the first version whose text is UTF-8.
 const UTF_8_SINCE: u32 = 1021;
 
-/// Lines longer than this are taken in pieces.
-const MAX_LINE: usize = 1 << 16;
+/// Lines longer than this, in bytes, are taken in pieces.
+const MAX_LINE: u64 = 1 << 16;
 
 pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared, EngineError> {
-    let read = |evidence: &mut Evidence| scan(input, evidence).map_err(|e| unreadable(input, &e));
     let mut prepared = Prepared::default();
     refuse_wide(wanted)?;
-    let mut evidence = Evidence::new(wanted);
-    let header = read(&mut evidence)?;
+    let header = header(input).map_err(|e| unreadable(input, &e))?;
+    let declared = header.declared();
+    let mut evidence = Evidence::new(wanted.or(declared.as_ref().map(|declared| declared.charset)));
+    scan(input, &mut evidence).map_err(|e| unreadable(input, &e))?;
     if evidence.values() == 0 {
         return Ok(prepared);
     }
     let what = shown(input);
-    let page = Charset::of_label(&header.code_page).filter(|charset| charset.is_ascii_compatible());
-    let version = header.version.strip_prefix("AC").and_then(|number| number.parse::<u32>().ok());
-    let is_utf8 = version.is_some_and(|number| number >= UTF_8_SINCE);
-    let declared = if is_utf8 {
-        Some(Declared { charset: Charset::UTF_8, by: format!("version {}", header.version) })
-    } else {
-        page.map(|charset| Declared { charset, by: "$DWGCODEPAGE".to_owned() })
-    };
-    if wanted.is_none() {
-        evidence = Evidence::new(declared.as_ref().map(|declared| declared.charset));
-        read(&mut evidence)?;
-    }
     // A code page that GDAL may know.
     let is_page = header.code_page.to_ascii_uppercase().starts_with("ANSI_");
     if wanted.is_none() && declared.is_none() && evidence.only().is_none() && is_page {
@@ -55,65 +44,66 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     Ok(prepared)
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What the header section says.
+#[derive(Debug, Default)]
 struct Header {
     version: String,
     code_page: String,
 }
 
-/// Reads the drawing, takes its lines as evidence, and returns what its header says.
-fn scan(path: &Path, evidence: &mut Evidence) -> std::io::Result<Header> {
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
-    let mut header = Header::default();
-    let (mut line, mut variable, mut lines) = (Vec::new(), Variable::None, 0_u64);
-    loop {
-        // Most of a drawing is numbers: whole buffers of ASCII need no lines once the header is
-        // read.
-        let buffer = file.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(header);
+impl Header {
+    fn declared(&self) -> Option<Declared> {
+        let version = self.version.strip_prefix("AC").and_then(|number| number.parse::<u32>().ok());
+        if version.is_some_and(|number| number >= UTF_8_SINCE) {
+            return Some(Declared { charset: Charset::UTF_8, by: format!("version {}", self.version) });
         }
-        if lines > 20_000 && line.is_empty() && buffer.is_ascii() {
-            let length = buffer.len();
-            file.consume(length);
-            continue;
-        }
-        let (end, is_whole) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), false),
-        };
-        line.extend_from_slice(&buffer[..end]);
-        file.consume(end);
-        if !is_whole && line.len() < MAX_LINE && !file.fill_buf()?.is_empty() {
-            continue;
-        }
-        let text = line.trim_ascii();
-        evidence.see(text);
-        match (variable, text) {
-            (_, b"$ACADVER") => variable = Variable::Version(1),
-            (_, b"$DWGCODEPAGE") => variable = Variable::CodePage(1),
-            // The group code of the value.
-            (Variable::Version(1), _) => variable = Variable::Version(0),
-            (Variable::CodePage(1), _) => variable = Variable::CodePage(0),
-            (Variable::Version(_), value) => {
-                (header.version, variable) = (String::from_utf8_lossy(value).into_owned(), Variable::None);
-            }
-            (Variable::CodePage(_), value) => {
-                (header.code_page, variable) = (String::from_utf8_lossy(value).into_owned(), Variable::None);
-            }
-            (Variable::None, _) => {}
-        }
-        line.clear();
-        lines += 1;
+        let page = Charset::of_label(&self.code_page).filter(|charset| charset.is_ascii_compatible());
+        page.map(|charset| Declared { charset, by: "$DWGCODEPAGE".to_owned() })
     }
 }
 
-/// The variable of the header whose value follows, after so many lines.
-#[derive(Clone, Copy)]
-enum Variable {
-    None,
-    Version(u8),
-    CodePage(u8),
+/// Reads the header section. A variable is a line with its name, one with a group code, and one with
+/// its value.
+fn header(path: &Path) -> io::Result<Header> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut header = Header::default();
+    let mut line = Vec::new();
+    while next_line(&mut file, &mut line)? && line.trim_ascii() != b"ENDSEC" {
+        let value = match line.trim_ascii() {
+            b"$ACADVER" => &mut header.version,
+            b"$DWGCODEPAGE" => &mut header.code_page,
+            _ => continue,
+        };
+        if !(next_line(&mut file, &mut line)? && next_line(&mut file, &mut line)?) {
+            break;
+        }
+        *value = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+    }
+    Ok(header)
+}
+
+/// Takes the lines of the drawing as evidence.
+fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut line = Vec::new();
+    loop {
+        // Most of a drawing is numbers: whole buffers of ASCII need no lines.
+        let buffer = file.fill_buf()?;
+        if !buffer.is_empty() && buffer.is_ascii() {
+            let length = buffer.len();
+            file.consume(length);
+        } else if next_line(&mut file, &mut line)? {
+            evidence.see(line.trim_ascii());
+        } else {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads the next line, or a piece of a long one. Returns whether there is one.
+fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    Ok(file.take(MAX_LINE).read_until(b'\n', line)? > 0)
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ impl Text {
     pub(super) fn see(&mut self, bytes: &[u8]) {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.characters.extend(text.chars().filter(|c| !c.is_ascii())),
-            Err(_) => drop(
-                self.problem.get_or_insert_with(|| "the output would have bytes that are no text".to_owned()),
-            ),
+            Err(_) => {
+                self.problem.get_or_insert_with(|| "the output would not be valid text".to_owned());
+            }
         }
     }
 }

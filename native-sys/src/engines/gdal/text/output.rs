@@ -3,6 +3,7 @@
 
 use super::choice::shown;
 use super::{dbf, plain};
+use cadmill_core::domain::removed::is_removed;
 use cadmill_core::domain::text::{Charset, Evidence};
 use std::io;
 use std::path::Path;
@@ -26,10 +27,6 @@ const TEXT: &[&str] = &[
 /// Files of those formats that are not text.
 const BINARY: &[&str] = &["kmz"];
 
-/// How names of files begin that the library has removed, and that the engine host keeps until they
-/// are destroyed.
-const REMOVED: &[u8] = b".cadmill-removed-";
-
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::engines::gdal) struct Found {
@@ -52,8 +49,7 @@ pub(in crate::engines::gdal) fn check(driver: &str, directory: &Path, is_utf8: b
     while let Some(directory) = pending.pop() {
         for entry in std::fs::read_dir(&directory)? {
             let entry = entry?;
-            // What the library has removed is set aside.
-            if entry.file_name().as_encoded_bytes().starts_with(REMOVED) {
+            if is_removed(entry.file_name().as_encoded_bytes()) {
                 continue;
             }
             let (path, kind) = (entry.path(), entry.file_type()?);
@@ -63,7 +59,7 @@ pub(in crate::engines::gdal) fn check(driver: &str, directory: &Path, is_utf8: b
             } else if is_text && !BINARY.contains(&extension.as_str()) {
                 if !plain::is_utf8(&path)? {
                     let name = shown(&path);
-                    found.lost.get_or_insert(format!("{name} would have bytes that are no text"));
+                    found.lost.get_or_insert(format!("{name} would not be valid UTF-8"));
                 }
             } else if extension == "dbf" {
                 check_table(&path, &mut found)?;
@@ -86,7 +82,7 @@ fn check_table(path: &Path, found: &mut Found) -> io::Result<()> {
     }
     if !evidence.confirms_declared() {
         let (wrong, name) = (evidence.not_as_declared(), shown(path));
-        found.lost.get_or_insert(format!("{wrong} values of {name} would be no text"));
+        found.lost.get_or_insert(format!("{wrong} values of {name} would not be valid text"));
     }
     Ok(())
 }

@@ -111,7 +111,7 @@ fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
 }
 
 /// Writes a copy in UTF-8 of the same name. Returns its path, and the number of sequences that are
-/// no text.
+/// invalid.
 fn convert(input: &Path, charset: Charset) -> io::Result<(PathBuf, u64)> {
     let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
     let mut decoder = charset.decoder().ok_or_else(unsupported)?;

@@ -1,0 +1,166 @@
+//! GDAL's messages during a conversion: what is passed on, what is collected, and which one is the
+//! reason of a failure.
+
+use super::advice;
+use crate::bindings::gdal as ffi;
+use crate::engine::{EngineError, Events, Level};
+use crate::engines::string;
+use std::ffi::c_char;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Receiver of the events of the conversion in progress. GDAL's error handler has no user data of
+/// ours and may be called from any thread, so this is a global of the process, like the handler
+/// itself.
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
+
+pub(super) struct Listener {
+    events: Arc<dyn Events>,
+    messages: u64,
+    first_error: Option<String>,
+    /// Fields that the output format does not have.
+    fields: Vec<String>,
+    /// Features that the output format does not have, because they have no geometry.
+    pub(super) without_geometry: u64,
+    /// Whether they are left out.
+    leaving_out: bool,
+    /// The message about characters that are lost.
+    pub(super) lost: Option<String>,
+    out_of_memory: bool,
+}
+
+/// Lines beyond this are counted, but not passed on: a file with an error in each feature must not
+/// produce the same line a million times.
+const MAX_LINES: u64 = 100;
+
+/// Names of fields that are reported.
+const MAX_FIELDS: usize = 50;
+
+impl Listener {
+    fn new(events: Arc<dyn Events>) -> Self {
+        Self {
+            events,
+            messages: 0,
+            first_error: None,
+            fields: Vec::new(),
+            without_geometry: 0,
+            leaving_out: false,
+            lost: None,
+            out_of_memory: false,
+        }
+    }
+
+    /// Forgets the errors of a translation that is done again without features that have no
+    /// geometry.
+    pub(super) fn restart(&mut self) {
+        // GDAL warns once of what is lost.
+        let (messages, lost) = (self.messages, self.lost.take());
+        *self = Self { messages, lost, leaving_out: true, ..Self::new(Arc::clone(&self.events)) };
+    }
+
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.first_error.as_deref()
+    }
+
+    fn line(&mut self, level: Level, text: &str) {
+        self.messages += 1;
+        if self.messages <= MAX_LINES {
+            self.events.log(level, text);
+        }
+    }
+
+    fn take(&mut self, level: Level, text: String) {
+        match advice::notice(&text) {
+            advice::Notice::Field(name) => return self.fields.push(name),
+            advice::Notice::TextLost => {
+                self.lost.get_or_insert_with(|| advice::loss(&text));
+            }
+            advice::Notice::Other => {}
+        }
+        // A message that only reports the end of the translation is dropped: the first error is the
+        // reason.
+        if level == Level::Error && advice::only_ends(&text) {
+            return;
+        }
+        let lacks_geometry = level == Level::Error && advice::lacks_geometry(&text);
+        if lacks_geometry {
+            self.without_geometry += 1;
+        } else {
+            self.line(level, &text);
+        }
+        if level == Level::Error && !(lacks_geometry && self.leaving_out) {
+            self.first_error.get_or_insert(text);
+        }
+    }
+
+    /// Reports what was collected. Returns the number of messages.
+    fn finish(mut self) -> u64 {
+        if !self.fields.is_empty() {
+            self.fields.sort();
+            self.fields.dedup();
+            let more = match self.fields.len().saturating_sub(MAX_FIELDS) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let names = self.fields.iter().take(MAX_FIELDS).cloned().collect::<Vec<_>>().join(", ");
+            self.line(Level::Warning, &format!("the output format cannot carry these fields: {names}{more}"));
+        }
+        self.messages
+    }
+}
+
+/// Begins a conversion, whose events go to `events`.
+pub(super) fn begin(events: &Arc<dyn Events>) {
+    *listener() = Some(Listener::new(Arc::clone(events)));
+}
+
+/// Ends the conversion, and reports what was collected. Returns the number of messages.
+pub(super) fn end() -> u64 {
+    listener().take().map_or(0, Listener::finish)
+}
+
+fn listener() -> MutexGuard<'static, Option<Listener>> {
+    // A panic while the lock was held leaves only plain data behind, which stays usable.
+    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn with_listener<T: Default>(what: impl FnOnce(&mut Listener) -> T) -> T {
+    listener().as_mut().map(what).unwrap_or_default()
+}
+
+pub(super) fn warn(line: &str) {
+    with_listener(|listener| listener.line(Level::Warning, line));
+}
+
+/// The first error of the conversion.
+pub(super) fn reason(otherwise: &str) -> String {
+    with_listener(|l| l.first_error.clone()).unwrap_or_else(|| otherwise.to_owned())
+}
+
+/// The failure for GDAL's first error.
+pub(super) fn failure(otherwise: &str) -> EngineError {
+    let reason = reason(otherwise);
+    if with_listener(|l| l.out_of_memory) { EngineError::OutOfMemory(reason) } else { blamed(&reason) }
+}
+
+pub(super) fn blamed(reason: &str) -> EngineError {
+    match advice::explain(reason) {
+        (advice::Blames::Input, text) => EngineError::Rejected(text),
+        (advice::Blames::Order, text) => EngineError::Unfit(text),
+    }
+}
+
+/// `CPLE_OutOfMemory` of cpl_error.h, which is a macro.
+const OUT_OF_MEMORY: ffi::CPLErrorNum = 2;
+
+pub(super) extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *const c_char) {
+    if class == ffi::CPLErr_CE_None || class == ffi::CPLErr_CE_Debug {
+        return;
+    }
+    // SAFETY: GDAL passes a C string that is valid during the call.
+    let Some(text) = (unsafe { string(text) }) else { return };
+    let serious = class == ffi::CPLErr_CE_Failure || class == ffi::CPLErr_CE_Fatal;
+    let mut guard = listener();
+    let Some(listener) = guard.as_mut() else { return };
+    listener.out_of_memory |= serious && number == OUT_OF_MEMORY;
+    listener.take(if serious { Level::Error } else { Level::Warning }, text);
+}

@@ -1,0 +1,109 @@
+//! A conversion with what GDAL has to be asked for again: text in an encoding that the output has, and
+//! features that the output can have.
+
+use super::listener::{Listener, blamed, warn, with_listener};
+use super::{Gdal, MAPINFO, advice, options, text};
+use crate::engine::{EngineError, Events, Request};
+use cadmill_core::domain::removed::is_removed;
+use std::ffi::{CStr, CString};
+use std::path::Path;
+use std::sync::Arc;
+
+impl Gdal {
+    /// Converts with the text in the encoding that it has.
+    pub(super) fn convert_text(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        mut options: options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        self.check_effect(request, driver, &options)?;
+        let prepared = text::prepare(request.input, options.encoding)?;
+        prepared.warnings.iter().for_each(|line| warn(line));
+        options.open.extend(prepared.open);
+        options.write_utf8(driver);
+        for (name, value) in prepared.config.iter().chain(&options.config) {
+            self.configure(name, value);
+        }
+        let input = prepared.instead.as_deref().unwrap_or(request.input);
+        let request = Request { input, ..*request };
+        let is_chosen = options.chooses_encoding();
+        let first = self.translate_through_files(&request, driver, &options, events);
+        let lacks_geometry = || with_listener(|l| l.reason().is_some_and(advice::lacks_geometry));
+        match first {
+            Ok(()) if driver == MAPINFO && !is_chosen => {
+                self.with_charset(&request, driver, options, events)?;
+            }
+            Err(_) if lacks_geometry() && !events.cancelled() => {
+                self.without_empty(&request, driver, options, events)?;
+            }
+            first => first?,
+        }
+        check_text(driver, request.output_dir, !is_chosen && driver != MAPINFO)
+    }
+
+    /// Converts to MapInfo again, in a character set of MapInfo, if the text has other characters than
+    /// those of ASCII: there is none for Unicode.
+    fn with_charset(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        mut options: options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        let unreadable = |e: std::io::Error| EngineError::Rejected(format!("reading the output: {e}"));
+        let Some(charset) = text::mapinfo::charset_of(request.output_dir).map_err(unreadable)? else {
+            return Ok(());
+        };
+        let charset = charset.map_err(EngineError::TextLost)?;
+        for entry in std::fs::read_dir(request.output_dir).map_err(unreadable)?.flatten() {
+            if !is_removed(entry.file_name().as_encoded_bytes()) {
+                std::fs::remove_file(entry.path()).map_err(unreadable)?;
+            }
+        }
+        warn(&format!(
+            "the text was written in {charset}, the first character set of MapInfo that has all of it"
+        ));
+        let encoding = CString::new(format!("ENCODING={}", charset.iconv())).unwrap_or_default();
+        options.translate.extend([c"-lco".to_owned(), encoding]);
+        self.translate_through_files(request, driver, &options, events)
+    }
+
+    /// Converts again without the features that have no geometry, which the output format cannot
+    /// have. Any other error ends the conversion.
+    fn without_empty(
+        &self,
+        request: &Request<'_>,
+        driver: &CStr,
+        mut options: options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        match std::fs::remove_file(request.output) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(EngineError::Rejected(format!("removing the incomplete output: {error}")));
+            }
+            _ => {}
+        }
+        options.translate.push(c"-skipfailures".to_owned());
+        with_listener(Listener::restart);
+        self.translate_through_files(request, driver, &options, events)?;
+        if let Some(reason) = with_listener(|l| l.reason().map(str::to_owned)) {
+            return Err(blamed(&reason));
+        }
+        let left_out = with_listener(|l| l.without_geometry);
+        warn(&format!("{left_out} features without geometry were left out"));
+        Ok(())
+    }
+}
+
+/// Checks that the output has the text of the input.
+fn check_text(driver: &CStr, output_dir: &Path, is_utf8: bool) -> Result<(), EngineError> {
+    if let Some(lost) = with_listener(|l| l.lost.clone()) {
+        return Err(EngineError::TextLost(lost));
+    }
+    let found = text::output::check(&driver.to_string_lossy(), output_dir, is_utf8)
+        .map_err(|e| EngineError::Rejected(format!("reading the output: {e}")))?;
+    found.warnings.iter().for_each(|line| warn(line));
+    found.lost.map_or(Ok(()), |lost| Err(EngineError::TextLost(lost)))
+}
