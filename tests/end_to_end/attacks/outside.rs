@@ -106,8 +106,12 @@ fn watched(memory: &Memory, command: &Command) -> Watched {
     let outside = stat(&memory.place).unwrap().st_dev;
     let mut command = memory.around(command);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let inside = format!("/proc/{}/root{}", child.id(), memory.place.display());
-    // In a private mount namespace it becomes visible once it is mounted.
+    // In a private mount namespace it becomes visible once it is mounted. In a container there is
+    // none, and the process itself hides what /proc has of it.
+    let inside = match memory.before.as_slice() {
+        [] => memory.place.display().to_string(),
+        _ => format!("/proc/{}/root{}", child.id(), memory.place.display()),
+    };
     let open = |path: &str| openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty());
     let is_it = |fd: &OwnedFd| memory.before.is_empty() || rustix::fs::fstat(fd).unwrap().st_dev != outside;
     let mut seen: Option<OwnedFd> = None;

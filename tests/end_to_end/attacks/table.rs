@@ -290,12 +290,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("storage", "long_path", Text("1"), FILES, FILES),
     attack("storage", "long_path_of_a_file", Text("200"), FILES, FILES).flags(SMALL_OUTPUT),
     attack("storage", "long_path_of_a_file", Text("1"), FILES, FILES),
-    // Only what the file length shows is allowed.
-    attack("storage", "kept_size", Text("200"), NOT_PERMITTED, OUTPUT).flags(SMALL_OUTPUT),
-    attack("storage", "kept_size", Text("20"), NOT_PERMITTED, Works),
-    attack("storage", "punched", Text("0"), NOT_PERMITTED, Works),
-    attack("storage", "allocated", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
-    attack("storage", "allocated", Text("20"), Works, Works),
+    // Files grow by writing only.
+    attack("storage", "kept_size", Text("200"), UNSUPPORTED, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "kept_size", Text("20"), UNSUPPORTED, Works),
+    attack("storage", "punched", Text("0"), UNSUPPORTED, Works),
+    attack("storage", "allocated", Text("200"), UNSUPPORTED, OUTPUT).flags(SMALL_OUTPUT),
+    attack("storage", "allocated", Text("20"), UNSUPPORTED, Works),
     attack("storage", "mapped", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),
     attack("storage", "mapped", Text("20"), Works, Works),
     attack("storage", "copied", Text("200"), OUTPUT, OUTPUT).flags(SMALL_OUTPUT),

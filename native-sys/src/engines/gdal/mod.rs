@@ -261,13 +261,9 @@ impl Gdal {
         let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
         match (vsi::end(request.output), outcome) {
             (_, Err(error)) => Err(error),
-            (Ok(vsi::Written { error: Some(error), .. }), Ok(())) => Err(rejected(error)),
+            (Ok(Some(error)), Ok(())) => Err(rejected(error)),
             (Err(error), Ok(())) => Err(rejected(error.to_string())),
-            (Ok(vsi::Written { is_garbled: true, .. }), Ok(())) => Err(EngineError::TextLost(
-                "names of layers or labels have characters that the drawing would not have: they are written for ASCII only"
-                    .to_owned(),
-            )),
-            (Ok(_), outcome) => outcome,
+            (Ok(None), Ok(())) => Ok(()),
         }
     }
 

@@ -8,7 +8,6 @@
 //! conversion in progress.
 
 use crate::bindings::gdal as ffi;
-use crate::engines::gdal::text::output::garbles_drawing;
 use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
@@ -28,16 +27,8 @@ static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
 
 struct Output {
     directory: Directory,
-    written: Written,
-}
-
-/// What was written.
-#[derive(Debug, Default)]
-pub(super) struct Written {
     /// The first failed write. Writers do not check every write.
-    pub(super) error: Option<String>,
-    /// Whether it has characters that readers take for others.
-    pub(super) is_garbled: bool,
+    error: Option<String>,
 }
 
 fn output() -> MutexGuard<'static, Option<Output>> {
@@ -74,29 +65,29 @@ pub(super) fn install(api: &ffi::GdalApi) {
 
 /// Opens the output directory for one conversion. Returns the path prefix of files in it.
 pub(super) fn begin(directory: &Path) -> io::Result<&'static str> {
-    *output() = Some(Output { directory: Directory::open(directory)?, written: Written::default() });
+    *output() = Some(Output { directory: Directory::open(directory)?, error: None });
     Ok("/vsicadmill/")
 }
 
 /// Closes the directory and removes the temporary file that the writer created beside `output`.
-/// Returns what was written.
+/// Returns the first failed write.
 ///
 /// # Errors
 /// The system error of the removal.
-pub(super) fn end(output: &Path) -> io::Result<Written> {
-    let written = self::output().take().map(|output| output.written).unwrap_or_default();
+pub(super) fn end(output: &Path) -> io::Result<Option<String>> {
+    let error = self::output().take().and_then(|output| output.error);
     // GDAL does not pass the removal on to plugin handlers.
     let mut second = output.as_os_str().to_owned();
     second.push(".tmp");
     match std::fs::remove_file(second) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(written),
+        _ => Ok(error),
     }
 }
 
 fn note(error: &io::Error) {
     if let Some(output) = output().as_mut() {
-        output.written.error.get_or_insert_with(|| error.to_string());
+        output.error.get_or_insert_with(|| error.to_string());
     }
 }
 
@@ -175,11 +166,6 @@ unsafe extern "C" fn write(file: *mut c_void, buffer: *const c_void, size: usize
     let stream = unsafe { opened(file) };
     // SAFETY: the caller provides `size * count` readable bytes, as for `fwrite`.
     let Some(source) = (unsafe { readable(buffer, size, count) }) else { return 0 };
-    if garbles_drawing(source)
-        && let Some(output) = output().as_mut()
-    {
-        output.written.is_garbled = true;
-    }
     match stream.write(source) {
         Ok(()) => count,
         Err(error) => {

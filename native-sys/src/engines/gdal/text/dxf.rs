@@ -84,20 +84,66 @@ fn header(path: &Path) -> io::Result<Header> {
 
 /// Takes the lines of the drawing as evidence.
 fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
+    any_line(path, <[u8]>::is_ascii, |line| {
+        evidence.see(line.trim_ascii());
+        false
+    })
+    .map(drop)
+}
+
+/// Whether a line is `wanted`. Most of a drawing is numbers: buffers that are `plain` have no such
+/// line, and are not divided into lines.
+fn any_line(
+    path: &Path,
+    plain: impl Fn(&[u8]) -> bool,
+    mut wanted: impl FnMut(&[u8]) -> bool,
+) -> io::Result<bool> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let mut line = Vec::new();
     loop {
-        // Most of a drawing is numbers: whole buffers of ASCII need no lines.
         let buffer = file.fill_buf()?;
-        if !buffer.is_empty() && buffer.is_ascii() {
-            let length = buffer.len();
-            file.consume(length);
-        } else if next_line(&mut file, &mut line)? {
-            evidence.see(line.trim_ascii());
-        } else {
-            return Ok(());
+        let mut left = buffer.len();
+        if left == 0 {
+            return Ok(false);
+        }
+        if plain(buffer) {
+            file.consume(left);
+            continue;
+        }
+        // All lines that begin in the buffer, so that none of it is looked at twice.
+        while left > 0 && next_line(&mut file, &mut line)? {
+            if wanted(&line) {
+                return Ok(true);
+            }
+            left = left.saturating_sub(line.len());
         }
     }
+}
+
+/// Whether a drawing has characters that its readers take for others: GDAL writes names in UTF-8
+/// into drawings that declare windows-1252, and five digits of a code point where four are read.
+/// Letters of ISO 8859-1 in labels are right.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn garbles(path: &Path) -> io::Result<bool> {
+    any_line(path, |buffer| buffer.is_ascii() && !buffer.contains(&b'\\'), is_garbled)
+}
+
+fn is_garbled(line: &[u8]) -> bool {
+    let is_other = !line.is_ascii()
+        && (std::str::from_utf8(line).is_ok() || line.iter().any(|byte| (0x80..0xa0).contains(byte)));
+    is_other || has_long_escape(line)
+}
+
+/// `\U+1f600`: the digits of a character beyond the basic plane, of which only the emoji are told
+/// from a shorter escape and a digit.
+fn has_long_escape(line: &[u8]) -> bool {
+    line.windows(8).any(|window| {
+        window.starts_with(b"\\U+")
+            && window[3..5].eq_ignore_ascii_case(b"1f")
+            && window[5..].iter().all(u8::is_ascii_hexdigit)
+    })
 }
 
 /// Reads the next line, or a piece of a long one. Returns whether there is one.
@@ -149,5 +195,26 @@ mod tests {
         assert_eq!(prepared("AC1015", "ANSI_949", b"plan", ""), Ok((None, 0)));
         assert!(prepared("AC1015", "ANSI_949", korean, "utf-8").is_err());
         assert!(prepared("AC1015", "ANSI_949", b"\xff\xff", "").is_err());
+    }
+
+    #[test]
+    fn drawings_have_ascii_and_short_escapes_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.dxf");
+        let is_garbled = |line: &[u8]| {
+            // What is to be found lies behind a buffer of numbers, and on its border.
+            [0, 1 << 20, (1 << 20) - 4].map(|length| {
+                let mut bytes = vec![b'\n'; length];
+                bytes.extend(line);
+                std::fs::write(&path, bytes).unwrap();
+                garbles(&path).unwrap()
+            })
+        };
+        for good in [&b"  8\nroads\n"[..], b"\\U+ac00\\U+1f00", b"\\U+1f6", b"\\P\\U", b"  1\nStra\xdfe\n"] {
+            assert_eq!(is_garbled(good), [false; 3], "{good:?}");
+        }
+        for bad in ["  8\n도로\n".as_bytes(), b"\\U+1f600", b"\\U+1F680x"] {
+            assert_eq!(is_garbled(bad), [true; 3], "{bad:?}");
+        }
     }
 }

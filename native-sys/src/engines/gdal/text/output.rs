@@ -2,7 +2,7 @@
 //! declares, or the conversion fails.
 
 use super::choice::shown;
-use super::{dbf, plain};
+use super::{dbf, dxf, plain};
 use cadmill_core::domain::removed::is_removed;
 use cadmill_core::domain::text::{Charset, Evidence};
 use std::io;
@@ -42,7 +42,8 @@ pub(in crate::engines::gdal) struct Found {
 pub(in crate::engines::gdal) fn check(driver: &str, directory: &Path, is_utf8: bool) -> io::Result<Found> {
     let mut found = Found::default();
     let is_text = is_utf8 && TEXT.contains(&driver);
-    if !is_text && driver != "ESRI Shapefile" {
+    let is_drawing = driver == "DXF";
+    if !is_text && !is_drawing && driver != "ESRI Shapefile" {
         return Ok(found);
     }
     let mut pending = vec![directory.to_owned()];
@@ -61,6 +62,9 @@ pub(in crate::engines::gdal) fn check(driver: &str, directory: &Path, is_utf8: b
                     let name = shown(&path);
                     found.lost.get_or_insert(format!("{name} would not be valid UTF-8"));
                 }
+            } else if is_drawing && dxf::garbles(&path)? {
+                let text = "names of layers or labels have characters that the drawing would not have: they are written for ASCII only";
+                found.lost.get_or_insert(text.to_owned());
             } else if extension == "dbf" {
                 check_table(&path, &mut found)?;
             }
@@ -87,27 +91,6 @@ fn check_table(path: &Path, found: &mut Found) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a piece of a drawing has characters that its readers take for others: GDAL writes names
-/// in UTF-8 into drawings that declare windows-1252, and five digits of a code point where four are
-/// read. Letters of ISO 8859-1 in labels are right.
-pub(in crate::engines::gdal) fn garbles_drawing(piece: &[u8]) -> bool {
-    let is_garbled = !piece.is_ascii()
-        && (std::str::from_utf8(piece).is_ok() || piece.iter().any(|byte| (0x80..0xa0).contains(byte)));
-    is_garbled || has_long_escape(piece)
-}
-
-/// `\U+1f600`: the digits of a character beyond the basic plane, of which only the emoji are told
-/// from a shorter escape and a digit.
-fn has_long_escape(piece: &[u8]) -> bool {
-    // A drawing has few of them, and the whole of it passes here.
-    piece.contains(&b'\\')
-        && piece.windows(8).any(|window| {
-            window.starts_with(b"\\U+")
-                && window[3..5].eq_ignore_ascii_case(b"1f")
-                && window[5..].iter().all(u8::is_ascii_hexdigit)
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,15 +103,5 @@ mod tests {
         std::fs::write(directory.path().join("a.geojson"), b"{\"a\": \"\xb5\xb5\"}").unwrap();
         assert!(check("GeoJSON", directory.path(), true).unwrap().lost.is_some());
         assert!(check("GPKG", directory.path(), true).unwrap().lost.is_none());
-    }
-
-    #[test]
-    fn drawings_have_ascii_and_short_escapes_only() {
-        for good in [&b"  8\nroads\n"[..], b"\\U+ac00\\U+1f00", b"\\U+1f6", b"\\P\\U", b"  1\nStra\xdfe\n"] {
-            assert!(!garbles_drawing(good), "{good:?}");
-        }
-        for bad in ["  8\n도로\n".as_bytes(), b"\\U+1f600", b"\\U+1F680x"] {
-            assert!(garbles_drawing(bad), "{bad:?}");
-        }
     }
 }
