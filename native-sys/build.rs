@@ -48,10 +48,13 @@ const VENDORS: &[Vendor] = &[
             "aiImportFileExWithProperties",
             "aiReleaseImport",
             "aiExportSceneEx",
+            "aiApplyPostProcessing",
+            "aiGetMaterialTextureCount",
+            "aiGetMaterialTexture",
             "aiAttachLogStream",
             "aiDetachAllLogStreams",
         ],
-        types: "aiFile|aiFileIO|aiReturn|aiOrigin|aiLogStream|aiPostProcessSteps",
+        types: "aiFile|aiFileIO|aiReturn|aiOrigin|aiLogStream|aiPostProcessSteps|aiScene|aiMesh|aiFace",
         constants: "",
     },
     Vendor {
@@ -74,6 +77,33 @@ const VENDORS: &[Vendor] = &[
             "GDALVectorTranslateOptionsSetProgress",
             "GDALVectorTranslateOptionsFree",
             "GDALVectorTranslate",
+            "GDALGetDatasetDriver",
+            "GDALDatasetGetLayerCount",
+            "GDALDatasetGetLayer",
+            "GDALGetFileList",
+            "CSLDestroy",
+            "OGR_L_GetName",
+            "OGR_L_GetGeomType",
+            "OGR_L_GetLayerDefn",
+            "OGR_L_GetSpatialRef",
+            "OGR_L_ResetReading",
+            "OGR_L_GetNextFeature",
+            "OGR_F_Destroy",
+            "OGR_F_GetGeometryRef",
+            "OGR_F_GetFieldAsString",
+            "OGR_FD_GetFieldCount",
+            "OGR_FD_GetFieldDefn",
+            "OGR_FD_GetFieldIndex",
+            "OGR_Fld_GetNameRef",
+            "OGR_Fld_GetType",
+            "OGR_GetFieldTypeName",
+            "OGR_G_GetGeometryType",
+            "OGR_G_GetEnvelope3D",
+            "OGR_G_IsEmpty",
+            "OGRGeometryTypeToName",
+            "OSRGetAuthorityName",
+            "OSRGetAuthorityCode",
+            "OSRGetName",
             "OSRNewSpatialReference",
             "OSRSetFromUserInput",
             "OSRDestroySpatialReference",
@@ -113,8 +143,6 @@ fn bind(vendor: &Vendor, out: &Path) {
         .allowlist_function(format!("^({functions})$"))
         .allowlist_type(format!("^({})$", vendor.types))
         .allowlist_var(format!("^({})$", vendor.constants))
-        // A scene is only passed through; its layout differs between versions.
-        .opaque_type("aiScene")
         .generate_comments(false)
         .layout_tests(true)
         .generate()

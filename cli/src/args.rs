@@ -20,6 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Convert one file, zipped or not
     Convert(ConvertArgs),
+    /// Show what a file contains, without converting it
+    Inspect(InspectArgs),
     /// List the engines, what they read and write, and which one serves a format
     Engines(EnginesArgs),
     /// Show how engines are confined here, and how to improve it
@@ -87,6 +89,11 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) root: Option<String>,
 
+    /// Convert every file of the archive that can be converted; the result is an archive
+    /// with a directory for each
+    #[arg(long, conflicts_with = "root")]
+    pub(crate) all: bool,
+
     /// Option for the engine; may be repeated. See docs/ENGINES.md
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
@@ -119,6 +126,51 @@ pub(crate) struct ConvertArgs {
     /// Times that one entry of more than 64 MiB may expand
     #[arg(long, value_name = "N", default_value = "250")]
     pub(crate) max_ratio: u64,
+
+    #[command(flatten)]
+    pub(crate) engines: EnginesFileArg,
+
+    /// Print a JSON object on standard output, for failures too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// File to inspect: a zip archive, or a file that an engine reads
+    pub(crate) input: PathBuf,
+
+    /// Read the archive's directory only, and no byte of the files in it
+    #[arg(long)]
+    pub(crate) archive_only: bool,
+
+    /// File to read, by its path inside the archive [default: each that could be converted]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) root: Option<String>,
+
+    /// Use this engine only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) engine: Option<String>,
+
+    /// Option for the engine, such as encoding=NAME; may be repeated
+    #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
+    pub(crate) options: Vec<(String, String)>,
+
+    /// Memory that the engine may use for one file
+    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = parse_size)]
+    pub(crate) memory: u64,
+
+    /// Time that the engine may take for one file
+    #[arg(long, value_name = "DUR", default_value = "30m", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Entries that the archive may have
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub(crate) max_entries: u64,
+
+    /// Bytes that the archive may expand to
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = parse_size)]
+    pub(crate) max_expanded: u64,
 
     #[command(flatten)]
     pub(crate) engines: EnginesFileArg,
@@ -174,6 +226,11 @@ pub(crate) struct SubmitArgs {
     /// File to convert, by its path inside the archive
     #[arg(long, value_name = "PATH")]
     pub(crate) root: Option<String>,
+
+    /// Convert every file of the archive that can be converted; the result is an archive
+    /// with a directory for each
+    #[arg(long, conflicts_with = "root")]
+    pub(crate) all: bool,
 
     /// Option for the engine; may be repeated. See docs/ENGINES.md
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]

@@ -2,9 +2,8 @@
 
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
-use crate::{context, error, output};
+use crate::{context, error, output, sweep};
 use cadmill_converter::conversion;
-use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::conversion::report::ConversionReport;
 use cadmill_converter::conversion::request::ConversionRequest;
 use cadmill_converter::publish::destination::{Destination, Published};
@@ -51,7 +50,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
     let order = ConversionRequest {
         format: args.to.clone(),
         engine: args.engine.clone(),
-        root: args.root.clone(),
+        root: if args.all { Some("*".to_owned()) } else { args.root.clone() },
         options: args.options.clone(),
         compress: args.compress,
         caps: Caps {
@@ -69,26 +68,11 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
         crash_retries: 0,
     };
     let cancel = context::cancel_on_signals(&context::Second::Same)?;
-    sweep(&setting);
+    sweep::killed(&setting);
     let mut progress = Progress::new();
     let ended = conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
     progress.finish(ended.0.is_ok(), &ended.1);
     Ok(ended)
-}
-
-/// Destroys what killed conversions of this user left. If it fails, the next one tries again, and
-/// this conversion is not at fault.
-fn sweep(setting: &ConversionContext) {
-    let Ok(swept) = setting.place.sweep_unrecorded() else { return };
-    if swept.removed > 0 {
-        output::note(&format!("destroyed the files of {} conversions that were killed", swept.removed));
-    }
-    if swept.left > 0 {
-        output::note(&format!(
-            "warning: the files of {} conversions that were killed could not be destroyed",
-            swept.left
-        ));
-    }
 }
 
 /// What is known about the job, for the JSON output of success and failure alike.
@@ -116,6 +100,12 @@ fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
             "remove": millis(times.remove),
             "total": millis(times.total),
         },
+        "parts": facts.parts.iter().map(|part| json!({
+            "root": part.root,
+            "engine": part.engine,
+            "directory": part.directory,
+            "warnings_total": part.warnings,
+        })).collect::<Vec<_>>(),
         "engine_cpu_ms": millis(facts.engine_processor_time),
         "peak_memory_bytes": facts.peak_memory_bytes,
         "warnings": facts.warnings.lines,

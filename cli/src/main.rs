@@ -13,11 +13,13 @@ mod convert;
 mod doctor;
 mod engines;
 mod error;
+mod inspect;
 mod output;
 mod progress;
 mod reference;
 mod serve;
 mod submit;
+mod sweep;
 
 use args::Command;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     };
     match args.command {
         Command::Convert(args) => convert::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Engines(args) => engines::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Submit(args) => submit::run(&args),

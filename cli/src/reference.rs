@@ -78,6 +78,7 @@ mod tests {
         let document = std::fs::read_to_string(DOCUMENT).unwrap();
         let mut expected = replaced(&document, "convert", &table("convert", |id| id != "help"));
         let own = |id: &str| id != "help" && !shared.iter().any(|other| other == id);
+        expected = replaced(&expected, "inspect", &table("inspect", |id| id != "help"));
         expected = replaced(&expected, "submit", &table("submit", own));
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(DOCUMENT, &expected).unwrap();

@@ -1,6 +1,7 @@
 //! The common interface of all engines.
 
 use crate::library::LoadError;
+use cadmill_core::domain::contents::Contents;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,13 @@ pub trait Engine {
     /// # Errors
     /// [`EngineError`]: the library's error on the input, or cancellation.
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError>;
+
+    /// Reads one file and tells what it contains. Blocks until it is done, as [`Engine::convert`]
+    /// does.
+    ///
+    /// # Errors
+    /// As for [`Engine::convert`].
+    fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError>;
 }
 
 /// Description and capabilities of a library.
@@ -57,6 +65,17 @@ pub struct Request<'a> {
     /// The engine's own id of the output format.
     pub format_id: &'a str,
     /// Options: name and value.
+    pub options: &'a [(String, String)],
+}
+
+/// One inspection.
+#[derive(Debug, Clone, Copy)]
+pub struct Inspection<'a> {
+    /// The root file, inside `input_dir`.
+    pub input: &'a Path,
+    /// The only directory that may be read.
+    pub input_dir: &'a Path,
+    /// Options of a conversion, of which those that concern the input have an effect.
     pub options: &'a [(String, String)],
 }
 

@@ -22,7 +22,9 @@ mod library;
 mod references;
 pub mod zeroed;
 
-pub use engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+pub use engine::{
+    Converted, Description, Engine, EngineError, Events, Inspection, Level, Output, Request, Stage,
+};
 #[cfg(feature = "jvm")]
 pub use jvm::JvmSetting;
 pub use library::{Broken, LoadError};

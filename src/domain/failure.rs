@@ -144,7 +144,7 @@ failure_codes! {
     /// An entry's compressed data is damaged.
     ArchiveDamagedData = "input.archive.damaged_data", Input, 10, false, "The archive is damaged; make or transfer it again.";
     /// Several files in the archive could be the one to convert.
-    RootAmbiguous = "input.root_ambiguous", Input, 10, false, "Name the file to convert with --root.";
+    RootAmbiguous = "input.root_ambiguous", Input, 10, false, "Name the file to convert with --root, or convert each with --all.";
     /// No file in the archive can be converted to the requested format.
     RootNotFound = "input.root_not_found", Input, 10, false, "Name the file to convert with --root, or see `cadmill engines` for the formats that are read.";
     /// The file named by --root is not in the archive, or the input is not an archive.

@@ -1,6 +1,7 @@
 //! The domain: pure values and decisions. This module accesses no file, socket or clock.
 
 pub mod condition;
+pub mod contents;
 pub mod failure;
 pub mod format;
 #[cfg(feature = "jobs")]

@@ -152,8 +152,9 @@ pub fn archives<'a>(names: &[&'a str]) -> Vec<&'a str> {
     names.iter().copied().filter(|name| extension_of(name) == "zip" && !ignored(name)).collect()
 }
 
-/// Strong and weak candidates among the names, sorted.
-fn candidates(names: &[&str], engines: &[EngineFormats]) -> (Vec<String>, Vec<String>) {
+/// Strong and weak candidates ([`WEAK_INPUTS`]) among the names of an archive, sorted: the files that
+/// one of the engines reads, as for [`choose_root`].
+pub fn candidates(names: &[&str], engines: &[EngineFormats]) -> (Vec<String>, Vec<String>) {
     let mut strong = Vec::new();
     let mut weak = Vec::new();
     for &name in names {

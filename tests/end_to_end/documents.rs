@@ -166,6 +166,7 @@ fn help() -> String {
     let audit = ["verify", "show", "report"].map(|command| vec!["audit", command, "--help"]);
     [
         vec!["convert", "--help"],
+        vec!["inspect", "--help"],
         vec!["engines", "--help"],
         vec!["doctor", "--help"],
         vec!["submit", "--help"],

@@ -15,6 +15,7 @@ mod documents;
 mod door;
 mod external;
 mod imports;
+mod inspect;
 mod jvm;
 mod killed;
 mod layout;

@@ -214,6 +214,114 @@ fn files_that_a_model_names_in_another_spelling_are_found_and_travel_with_it() {
 }
 
 #[test]
+fn textures_of_formats_that_name_them_lie_beside_the_model() {
+    let bench = Bench::new();
+    let input = model(&bench, ("m.mtl", b"m.mtl"), ("tex/wood.png", b"tex\\wood.png"));
+    let json = convert(&bench, &input, "obj", &[]).succeeded().json();
+    let path = bench.path(json["output"]["path"].as_str().unwrap());
+    let files = crate::parity::read_zip(&path);
+    assert_eq!(files["tex/wood.png"], PIXEL, "{:?}", files.keys());
+    let input = model(&bench, ("m.mtl", b"m.mtl"), ("tex/wood.png", b"stone.png"));
+    let json = convert(&bench, &input, "obj", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("stone.png"), "{json}");
+}
+
+#[test]
+fn a_model_of_lines_is_no_model_of_faces() {
+    let bench = Bench::new();
+    let input = bench.path("lines.obj");
+    std::fs::write(&input, "v 0 0 0\nv 1 0 0\nv 1 1 0\nl 1 2 3\n").unwrap();
+    for to in ["stl", "stlb", "3ds", "stp", "x"] {
+        let json = convert(&bench, &input, to, &[]).failed(27, "engine.unfit");
+        assert!(json["error"]["message"].as_str().unwrap().contains("2 lines"), "{json}");
+    }
+    std::fs::write(&input, "v 0 0 0\nv 1 0 0\nv 1 1 0\nl 1 2 3\nf 1 2 3\n").unwrap();
+    let json = convert(&bench, &input, "stl", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("2 lines and 0 points were left out"), "{json}");
+    let facets = std::fs::read_to_string(bench.path("out.stl")).unwrap();
+    assert_eq!(
+        (facets.matches("facet normal").count(), facets.matches("vertex").count()),
+        (1, 3),
+        "{facets}"
+    );
+    std::fs::write(&input, "v 0 0 0\nv 1 0 0\nv 1 1 0\nf 1 2 3\n").unwrap();
+    assert_eq!(convert(&bench, &input, "stl", &[]).succeeded().json()["warnings_total"], 0);
+}
+
+#[test]
+fn coordinates_that_lose_details_are_told() {
+    let bench = Bench::new();
+    let input = bench.path("far.obj");
+    std::fs::write(
+        &input,
+        "v 200000.12 550000.34 10\nv 200000.13 550000.34 10.01\nv 200000.14 550000.36 10\nf 1 2 3\n",
+    )
+    .unwrap();
+    let json = convert(&bench, &input, "glb", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("steps of 0.0625"), "{json}");
+}
+
+/// A drawing with these entities.
+fn drawing(entities: &str) -> String {
+    format!("  0\nSECTION\n  2\nENTITIES\n{entities}  0\nENDSEC\n  0\nEOF\n")
+}
+
+const POINT: &str = "  0\nPOINT\n  8\nSpots\n 10\n1.5\n 20\n2.5\n";
+const LINE: &str = "  0\nLINE\n  8\nAxes\n 10\n0\n 20\n0\n 11\n5\n 21\n5\n";
+
+#[test]
+fn a_drawing_becomes_a_shapefile_for_each_kind_of_geometry() {
+    let bench = Bench::new();
+    let input = bench.path("plan.dxf");
+    std::fs::write(&input, drawing(&format!("{POINT}{LINE}{LINE}{POINT}{LINE}"))).unwrap();
+    let json = convert(&bench, &input, "shp", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("points (2), lines (3)"), "{json}");
+    let files = crate::parity::read_zip(&bench.path(json["output"]["path"].as_str().unwrap()));
+    for name in ["out_points.shp", "out_points.dbf", "out_lines.shp", "out_lines.shx"] {
+        assert!(files.contains_key(name), "{:?}", files.keys());
+    }
+    // Records of a table are counted in its header.
+    let records = |name: &str| u32::from_le_bytes(files[name][4..8].try_into().unwrap());
+    assert_eq!((records("out_points.dbf"), records("out_lines.dbf")), (2, 3));
+    let one = ["--opt", "where=OGR_GEOMETRY='POINT'"];
+    let json = convert(&bench, &input, "shp", &one).succeeded().json();
+    let files = crate::parity::read_zip(&bench.path(json["output"]["path"].as_str().unwrap()));
+    assert!(files.contains_key("out.shp"), "{:?}", files.keys());
+}
+
+#[test]
+fn all_files_of_an_archive_are_converted() {
+    let bench = Bench::new();
+    let input = bench.path("in.zip");
+    let (first, second) = (drawing(POINT), drawing(LINE));
+    let entries = [
+        ("a/plan.dxf", Stored, first.as_bytes()),
+        ("b/Plan.dxf", Stored, second.as_bytes()),
+        ("도로.dxf", Stored, second.as_bytes()),
+        ("meta.json", Stored, b"{}"),
+    ];
+    std::fs::write(&input, zipped(&entries)).unwrap();
+    convert(&bench, &input, "geojson", &[]).failed(10, "input.root_ambiguous");
+    let json = convert(&bench, &input, "geojson", &["--all"]).succeeded().json();
+    assert_eq!(json["parts"].as_array().unwrap().len(), 3, "{json}");
+    assert!(json["warnings"].to_string().contains("meta.json"), "{json}");
+    let files = crate::parity::read_zip(&bench.path(json["output"]["path"].as_str().unwrap()));
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Plan-2/Plan-2.geojson", "plan/plan.geojson", "도로/도로.geojson"]);
+    assert!(String::from_utf8_lossy(&files["plan/plan.geojson"]).contains("\"Point\""));
+
+    let broken = [("a.dxf", Stored, first.as_bytes()), ("b.geojson", Stored, b"{\"type\": 5")];
+    std::fs::write(&input, zipped(&broken)).unwrap();
+    let json = convert(&bench, &input, "kml", &["--all"]).failed(15, "engine.rejected");
+    assert!(json["error"]["message"].as_str().unwrap().starts_with("b.geojson: "), "{json}");
+    let one = [("a.dxf", Stored, first.as_bytes())];
+    std::fs::write(&input, zipped(&one)).unwrap();
+    let json = convert(&bench, &input, "geojson", &["--all"]).succeeded().json();
+    assert!(json["output"]["path"].as_str().unwrap().ends_with("out.geojson"), "{json}");
+    bench.assert_no_plaintext_left();
+}
+
+#[test]
 fn a_file_outside_is_named_and_not_read() {
     let bench = Bench::new();
     let input = model(&bench, ("m.mtl", b"m.mtl"), ("wood.png", b"../wood.png"));

@@ -139,7 +139,7 @@ impl Run<'_> {
             size_bytes: self.source.size,
             target_format: &self.args.to,
             options: &options,
-            root: self.args.root.as_deref(),
+            root: if self.args.all { Some("*") } else { self.args.root.as_deref() },
             // An older server does not know this field, and does not zip either.
             compress: Some(self.args.compress).filter(|&compress| compress != Compress::Never),
             job_id: id.to_string(),

@@ -5,19 +5,22 @@
 //! removed on every exit path. The input is a local file or an object of a store; its body is not
 //! read until all these checks have passed.
 
+mod all;
 pub mod context;
 mod describe;
+pub mod inspect;
 mod nested;
 mod options;
 mod output;
 pub mod report;
 pub mod request;
+mod root;
 
 use crate::engine::failure::{cancelled, cap_failure, failure_of};
 use crate::engine::protocol::{Answer, EngineRequest, Task};
-use crate::engine::supervisor::{Cap, Event, Outcome, ProcessReport, WarmHost, clean};
+use crate::engine::supervisor::{Cap, Event, Outcome, ProcessReport, WarmHost};
 use crate::intake::sidecars::on_disk;
-use crate::intake::{Local, Source, index};
+use crate::intake::{Local, Source};
 use crate::publish::{Sink, needs_archive};
 use crate::workspace::{Folder, Workspace};
 use cadmill_archive::{Plan, fit};
@@ -31,6 +34,7 @@ use nested::Nested;
 use output::output_files;
 use report::{ConversionReport, Observer, Stage};
 use request::ConversionRequest;
+use root::{ALL, named_root};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -136,6 +140,9 @@ impl<'a, S: Sink> Job<'a, S> {
 
     fn run_in(&mut self, input: &dyn Source, workspace: &Workspace) -> Result<S::Output, Failure> {
         self.facts.input_bytes = input.size_bytes();
+        if let Some(published) = self.run_all(input, workspace)? {
+            return Ok(published);
+        }
         let (root, target) = match input.plan() {
             Some(plan) => self.unpack(input, plan, workspace)?,
             None => self.stage_plain_file(input, workspace)?,
@@ -146,21 +153,21 @@ impl<'a, S: Sink> Job<'a, S> {
         let stem = fit(&self.sink.stem(stem_of(&root.name), &target.extension));
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
-        self.convert_with_retry(&root, &target, &main_name, workspace)?;
-        self.publish(&main_name, &target.extension, workspace)
+        self.convert_with_retry(workspace, &mut |job| job.convert(&root, &target, &main_name, workspace))?;
+        self.publish(&main_name, &target.extension, false, workspace)
     }
 
     /// A crash may be transient: a race, library state across threads, a bit flip.
+    ///
+    /// `convert` begins with an empty output directory.
     fn convert_with_retry(
         &mut self,
-        root: &Root,
-        target: &Target,
-        main_name: &str,
         workspace: &Workspace,
+        convert: &mut dyn FnMut(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut left = self.order.crash_retries;
         loop {
-            match self.convert(root, target, main_name, workspace) {
+            match convert(self) {
                 Err(failure)
                     if left > 0
                         && matches!(
@@ -187,7 +194,8 @@ impl<'a, S: Sink> Job<'a, S> {
         let started = Instant::now();
         let names = plan.names();
         let (formats, targets) = self.targets()?;
-        let root = self.order.root.as_deref();
+        // An archive with one file that can be converted is converted as usual.
+        let root = self.order.root.as_deref().filter(|root| *root != ALL);
         let name = match root {
             Some(root) => named_root(root, &names),
             None => route::choose_root(&names, &targets, &formats),
@@ -267,7 +275,7 @@ impl<'a, S: Sink> Job<'a, S> {
         input: &dyn Source,
         workspace: &Workspace,
     ) -> Result<(Root, Target), Failure> {
-        if self.order.root.is_some() {
+        if self.order.root.as_deref().is_some_and(|root| root != ALL) {
             let message = "--root names a file in an archive, but the input is not an archive";
             return Err(Failure::new(FailureCode::RootMissing, message));
         }
@@ -291,14 +299,16 @@ impl<'a, S: Sink> Job<'a, S> {
 
     /// Makes what the input lacks and what follows from the rest of it.
     fn complete(&mut self, folder: &Folder, name: &str) -> Result<(), Failure> {
-        if let Some(records) = index::restore(folder, name)? {
-            let line = format!(
-                "the index (.shx) of {name} was missing, and was made anew from its {records} records"
-            );
-            self.observer.warning(&line);
-            self.noticed.push(line);
+        if let Some(line) = root::complete(folder, name)? {
+            self.note(line);
         }
         Ok(())
+    }
+
+    /// Tells the owner about what was done before the engine started.
+    fn note(&mut self, line: String) {
+        self.observer.warning(&line);
+        self.noticed.push(line);
     }
 
     /// The targets that FORMAT can mean. If the format table has none, the engines themselves are
@@ -494,6 +504,7 @@ impl<'a, S: Sink> Job<'a, S> {
         &mut self,
         main_name: &str,
         extension: &str,
+        are_several: bool,
         workspace: &Workspace,
     ) -> Result<S::Output, Failure> {
         let files = output_files(&workspace.output_folder()?)?;
@@ -516,7 +527,8 @@ impl<'a, S: Sink> Job<'a, S> {
         let started = Instant::now();
         // The input is no longer needed, and an archive of the output needs the space.
         workspace.clear_input()?;
-        let zipped = needs_archive(&files, main_name) || self.order.compress.wants(extension, bytes);
+        let zipped =
+            are_several || needs_archive(&files, main_name) || self.order.compress.wants(extension, bytes);
         let published = self.sink.publish(&files, main_name, zipped, workspace)?;
         self.facts.times.publish = started.elapsed();
         Ok(published)
@@ -551,17 +563,3 @@ const MAX_OPTIONS_TIME: Duration = Duration::from_secs(60);
 
 /// A workspace with less free space than this counts as full.
 const FULL_BYTES: u64 = 1 << 20;
-
-fn named_root(root: &str, names: &[&str]) -> Result<String, Failure> {
-    let wanted = root.trim_end_matches('/');
-    let found = names
-        .iter()
-        .any(|name| name.trim_end_matches('/') == wanted || name.starts_with(&format!("{wanted}/")));
-    if found && !wanted.is_empty() {
-        return Ok(wanted.to_owned());
-    }
-    let files: Vec<String> = names.iter().filter(|n| !n.ends_with('/')).map(|&n| n.to_owned()).collect();
-    let shown: Vec<&str> = files.iter().take(20).map(String::as_str).collect();
-    let message = format!("the archive has no '{}'; it has {}", clean(root), shown.join(", "));
-    Err(Failure::new(FailureCode::RootMissing, message).with("entries", files))
-}

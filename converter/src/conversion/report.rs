@@ -42,6 +42,8 @@ pub struct ConversionReport {
     pub root: Option<String>,
     /// Engine and format.
     pub target: Option<Target>,
+    /// The files that were converted, if it was asked for all.
+    pub parts: Vec<Part>,
     /// The library that did the work.
     pub identity: Option<Identity>,
     /// Files that the engine wrote.
@@ -54,6 +56,19 @@ pub struct ConversionReport {
     pub warnings: Warnings,
     /// Wall time per stage.
     pub times: Times,
+}
+
+/// One of several files of an archive that were converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The file, by its path in the archive.
+    pub root: String,
+    /// The engine that converted it.
+    pub engine: String,
+    /// The directory of the result that has its output.
+    pub directory: String,
+    /// How many warnings there were.
+    pub warnings: u64,
 }
 
 /// Wall time per stage.

@@ -10,13 +10,14 @@
 
 use crate::engine::confinement::{InForce, Level};
 use crate::engine::pin::FileFingerprint;
+use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::format::EngineKind;
 use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
@@ -179,6 +180,17 @@ pub enum Task {
         /// Options: name and value.
         options: Vec<(String, String)>,
     },
+    /// Tell what one file contains.
+    Inspect {
+        /// The root file.
+        input: PathBuf,
+        /// The only directory to read from.
+        input_dir: PathBuf,
+        /// The only directory to write to.
+        output_dir: PathBuf,
+        /// Options: name and value.
+        options: Vec<(String, String)>,
+    },
 }
 
 impl Task {
@@ -189,7 +201,8 @@ impl Task {
             Self::Describe => None,
             Self::Probe { input_dir, output_dir }
             | Self::Await { input_dir, output_dir }
-            | Self::Convert { input_dir, output_dir, .. } => Some([input_dir, output_dir]),
+            | Self::Convert { input_dir, output_dir, .. }
+            | Self::Inspect { input_dir, output_dir, .. } => Some([input_dir, output_dir]),
         }
     }
 }
@@ -274,6 +287,8 @@ pub enum Answer {
         /// Warnings and errors that the library reported without failing.
         warnings: u64,
     },
+    /// To [`Task::Inspect`].
+    Inspected(Box<Contents>),
     /// The library rejected the input; the text is the library's.
     Rejected(String),
     /// The input would make the library read files that are not part of it; the text describes how.

@@ -14,8 +14,9 @@ mod vm;
 
 pub use setting::JvmSetting;
 
-use crate::engine::{Converted, Description, Engine, EngineError, Events, Output, Request};
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Output, Request};
 use crate::library::{Broken, LoadError};
+use cadmill_core::domain::contents::Contents;
 use setting::broken;
 use std::sync::Arc;
 use vm::{Call, Vm};
@@ -58,6 +59,11 @@ impl Engine for Jvm {
         vm::tell(Arc::clone(events));
         let answer = self.vm.call(Call::Convert, request).map_err(EngineError::Rejected)?;
         converted(&Answer::parse(&answer), events)
+    }
+
+    /// The interface of converters in Java has no such call.
+    fn inspect(&self, _: &Inspection<'_>, _: &Arc<dyn Events>) -> Result<Contents, EngineError> {
+        Err(EngineError::Unfit("a converter in Java does not tell what a file contains".to_owned()))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::events::Reporter;
 use crate::jvm;
 use cadmill_converter::conversion::check_options;
+use cadmill_converter::engine::frame::MAX_FRAME;
 use cadmill_converter::engine::pin::{self, PinError};
 use cadmill_converter::engine::protocol::{Answer, EngineRequest, Message, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
@@ -26,7 +27,7 @@ pub(crate) fn run(
     if !native_sys::zeroed::is_in_force() {
         return Answer::Setup("zeroing of memory is not in force: another malloc was linked".to_owned());
     }
-    if let Task::Convert { options, .. } = &request.task
+    if let Task::Convert { options, .. } | Task::Inspect { options, .. } = &request.task
         && let Err(text) = check_options(request.library.kind, options)
     {
         return Answer::BadOption(short(&text));
@@ -63,8 +64,21 @@ pub(crate) fn run(
             outputs: description.outputs.into_iter().map(|o| (o.id, o.extension)).collect(),
         },
         task @ Task::Convert { .. } => convert(request.library.kind, engine.as_ref(), task, reporter),
+        Task::Inspect { input, input_dir, options, .. } => {
+            let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
+            match engine.inspect(&native_sys::Inspection { input, input_dir, options }, &events) {
+                Ok(mut contents) => {
+                    contents.fit(MAX_CONTENTS);
+                    Answer::Inspected(Box::new(contents))
+                }
+                Err(error) => failed(error),
+            }
+        }
     }
 }
+
+/// Longest description of a file, in bytes: it is sent in a frame.
+const MAX_CONTENTS: usize = MAX_FRAME - (4 << 10);
 
 fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
     let Task::Convert { input, input_dir, output, output_dir, format_id, options } = task else {
@@ -76,23 +90,26 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     if let Err(text) = check_options(kind, options) {
         return Answer::Rejected(short(&text));
     }
+    // Of several conversions of a job, each has a directory of its own.
+    let output_dir = output.parent().unwrap_or(output_dir);
     let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
     match engine.convert(&request, &events) {
         Ok(converted) => Answer::Converted { warnings: converted.warnings },
-        Err(EngineError::Rejected(message)) => Answer::Rejected(short(&message)),
-        Err(EngineError::Reaches(message)) => Answer::Reaches(short(&message)),
-        Err(EngineError::Unfit(message)) => Answer::Unfit(short(&message)),
-        Err(EngineError::TextLost(message)) => Answer::TextLost(short(&message)),
-        Err(EngineError::OutOfMemory(message)) => Answer::OutOfMemory(short(&message)),
-        Err(EngineError::Option(message)) => Answer::BadOption(short(&message)),
-        Err(EngineError::Cancelled) => Answer::Cancelled,
-        // What a converter in Java fails to find only now, such as a class or a native library, is
-        // its failure on this input, as its other exceptions are.
-        Err(EngineError::Unusable(LoadError::Broken { how: Broken::Memory, text })) => {
-            Answer::OutOfMemory(short(&text))
-        }
-        Err(EngineError::Unusable(error)) => Answer::Rejected(short(&error.to_string())),
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(error: EngineError) -> Answer {
+    match error {
+        EngineError::Rejected(message) => Answer::Rejected(short(&message)),
+        EngineError::Reaches(message) => Answer::Reaches(short(&message)),
+        EngineError::Unfit(message) => Answer::Unfit(short(&message)),
+        EngineError::TextLost(message) => Answer::TextLost(short(&message)),
+        EngineError::OutOfMemory(message) => Answer::OutOfMemory(short(&message)),
+        EngineError::Option(message) => Answer::BadOption(short(&message)),
+        EngineError::Cancelled => Answer::Cancelled,
+        EngineError::Unusable(error) => Answer::Rejected(short(&error.to_string())),
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) enum Duty {
     Describe,
     Await,
     Convert,
+    Inspect,
 }
 
 /// What the supervisor has sent by the time of a message.
@@ -92,6 +93,7 @@ impl Dialogue {
             Task::Describe => Duty::Describe,
             Task::Await { .. } => Duty::Await,
             Task::Convert { .. } => Duty::Convert,
+            Task::Inspect { .. } => Duty::Inspect,
         };
         Self { duty, phase: Phase::Silent, doubts: Vec::new() }
     }
@@ -141,7 +143,7 @@ impl Dialogue {
 
     fn converts(&self) -> bool {
         match self.duty {
-            Duty::Convert => self.phase == Phase::Loaded,
+            Duty::Convert | Duty::Inspect => self.phase == Phase::Loaded,
             Duty::Await => self.phase == Phase::Began,
             Duty::Probe | Duty::Describe => false,
         }
@@ -153,10 +155,12 @@ impl Dialogue {
             (Phase::Silent | Phase::Confined, Answer::Setup(_)) => true,
             (Phase::Confined, Answer::Probed) => !loads,
             (Phase::Confined, Answer::Unavailable { .. } | Answer::OutOfMemory(_)) => loads,
-            (Phase::Confined, Answer::BadOption(_)) => self.duty == Duty::Convert,
+            (Phase::Confined, Answer::BadOption(_)) => matches!(self.duty, Duty::Convert | Duty::Inspect),
             (Phase::Loading, Answer::Unavailable { reason, .. }) => self.doubts.contains(reason),
             (Phase::Loading, Answer::OutOfMemory(_)) => true,
             (Phase::Loaded, Answer::Described { .. }) => self.duty == Duty::Describe,
+            (Phase::Loaded, Answer::Inspected(_)) => self.duty == Duty::Inspect,
+            (_, Answer::Converted { .. }) if self.duty == Duty::Inspect => false,
             // The host has stopped waiting.
             (Phase::Loaded, Answer::Cancelled) if self.duty == Duty::Await => true,
             (Phase::Loaded | Phase::Began, Answer::Cancelled) => self.converts() && told.stop,
@@ -198,6 +202,7 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Probed => "probed",
         Answer::Described { .. } => "described",
         Answer::Converted { .. } => "converted",
+        Answer::Inspected(_) => "inspected",
         Answer::Rejected(_) => "rejected",
         Answer::Reaches(_) => "reaches for other files",
         Answer::Unfit(_) => "does not fit",
@@ -229,6 +234,7 @@ mod tests {
             Just(Answer::Probed),
             Just(Answer::Described { inputs: vec![], outputs: vec![] }),
             Just(Answer::Converted { warnings: 0 }),
+            Just(Answer::Inspected(Box::default())),
             Just(Answer::Rejected("no".to_owned())),
             Just(Answer::Reaches("beside".to_owned())),
             Just(Answer::Unfit("so".to_owned())),
@@ -258,7 +264,7 @@ mod tests {
     }
 
     fn duty() -> impl Strategy<Value = Duty> {
-        prop::sample::select(vec![Duty::Probe, Duty::Describe, Duty::Await, Duty::Convert])
+        prop::sample::select(vec![Duty::Probe, Duty::Describe, Duty::Await, Duty::Convert, Duty::Inspect])
     }
 
     fn told() -> impl Strategy<Value = Told> {

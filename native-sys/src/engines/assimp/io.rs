@@ -13,6 +13,7 @@ use crate::engine::{Events, Level, Stage};
 use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
 use crate::references::{Meaning, References, name_of, shown};
+use cadmill_core::domain::contents::Reference;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::ffi::{CStr, c_char};
@@ -47,7 +48,12 @@ struct State {
     write_error: Option<String>,
     /// Names that were reported.
     reported: HashSet<Vec<u8>>,
+    /// Files that were asked for, in order, and what was found.
+    named: Vec<Reference>,
 }
+
+/// Files that are remembered.
+const MAX_NAMED: usize = 1000;
 
 impl FileSystem {
     /// Reads beneath `base`; `expected` bytes are the whole work.
@@ -85,6 +91,40 @@ impl FileSystem {
         self.state.borrow().write_error.clone()
     }
 
+    /// The files that were asked for, without the root, and what was found.
+    pub(super) fn named(&self, root: &Path) -> Vec<Reference> {
+        let root = root.strip_prefix(&self.base).unwrap_or(root).to_string_lossy();
+        let state = self.state.borrow();
+        state.named.iter().filter(|named| named.name != root).cloned().collect()
+    }
+
+    /// The file that a name in the input means, by its path relative to the directory.
+    pub(super) fn found(&self, name: &[u8]) -> Option<PathBuf> {
+        let path = Path::new(std::ffi::OsStr::from_bytes(name));
+        let directory = self.directory.as_ref().ok()?;
+        if Stream::open(directory, path, "rb").is_ok() {
+            return Some(path.to_owned());
+        }
+        match self.references.get_or_init(|| References::of(&self.base)).meaning(name) {
+            Meaning::File(file) => Some(file),
+            Meaning::Nothing | Meaning::Several | Meaning::Outside => None,
+        }
+    }
+
+    /// Opens a file beneath the directory for reading.
+    pub(super) fn read(&self, file: &Path) -> io::Result<Stream> {
+        let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
+        Stream::open(directory, file, "rb")
+    }
+
+    fn remember(&self, path: &Path, file: Option<&Path>) {
+        let name = shown(name_of(path.strip_prefix(&self.base).unwrap_or(path)));
+        let named = &mut self.state.borrow_mut().named;
+        if named.len() < MAX_NAMED && !named.iter().any(|known| known.name == name) {
+            named.push(Reference { name, file: file.map(|file| file.to_string_lossy().into_owned()) });
+        }
+    }
+
     fn open(&self, path: &Path, mode: &str) -> io::Result<Stream> {
         if self.events.cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -98,6 +138,10 @@ impl FileSystem {
             Err(error) if self.access != Access::Write && is_absent(error) => {
                 self.find(directory, path, mode)
             }
+            Ok(_) if self.access != Access::Write => {
+                self.remember(path, Some(path.strip_prefix(&self.base).unwrap_or(path)));
+                opened
+            }
             _ => opened,
         }
     }
@@ -107,9 +151,14 @@ impl FileSystem {
         let name = path.strip_prefix(&self.base).unwrap_or(path);
         let shown = shown(name_of(name));
         let references = self.references.get_or_init(|| References::of(&self.base));
-        match references.meaning(name_of(name)) {
+        let meaning = references.meaning(name_of(name));
+        if !matches!(meaning, Meaning::File(_)) {
+            self.remember(path, None);
+        }
+        match meaning {
             Meaning::File(file) => {
                 let stream = Stream::open(directory, &file, mode)?;
+                self.remember(path, Some(&file));
                 self.report(name, &format!("the input names '{shown}', and '{}' was read", file.display()));
                 Ok(stream)
             }

@@ -8,12 +8,18 @@ mod io;
 #[cfg(test)]
 mod layout;
 mod options;
+mod scene;
+mod textures;
 
 use crate::bindings::assimp as ffi;
-use crate::engine::{Converted, Description, Engine, EngineError, Events, Level, Output, Request, Stage};
+use crate::engine::{
+    Converted, Description, Engine, EngineError, Events, Inspection, Level, Output, Request, Stage,
+};
 use crate::engines::{c_path, string};
 use crate::image;
 use crate::library::{self, LoadError, Wanted};
+use crate::references::shown;
+use cadmill_core::domain::contents::{self, Contents, Reference};
 use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +38,12 @@ pub(crate) const WANTED: Wanted = Wanted {
 /// Formats that carry the textures with them. The others name the files of the input, as their
 /// authors did.
 const WITH_TEXTURES: &[&str] = &["collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2"];
+
+/// The step that separates points, lines and faces, and leaves out the kinds of [`REMOVED_KINDS`]
+/// (`AI_CONFIG_PP_SBP_REMOVE`, of `aiPrimitiveType`).
+const SORT_BY_KIND: u32 = ffi::aiPostProcessSteps_aiProcess_SortByPType;
+const REMOVED_KINDS: &CStr = c"PP_SBP_REMOVE";
+const POINTS_AND_LINES: i32 = 3;
 
 /// See [`crate::check_options`].
 pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), String> {
@@ -98,11 +110,51 @@ impl Engine for Assimp {
         if WITH_TEXTURES.contains(&request.format_id) {
             options.postprocess |= ffi::aiPostProcessSteps_aiProcess_EmbedTextures;
         }
+        let faces_only = scene::has_faces_only(request.format_id);
+        let sorts = options.postprocess & SORT_BY_KIND;
+        if faces_only {
+            // Done after what is left out was counted.
+            options.postprocess &= !SORT_BY_KIND;
+            options.default_property(REMOVED_KINDS, options::Value::Integer(POINTS_AND_LINES));
+        }
         let log = LogStream::attach(&self.api, Arc::clone(events));
-        let scene = self.import(request, &options, events)?;
+        let files = io::FileSystem::reading(request.input_dir, size_of(request.input), Arc::clone(events));
+        let mut scene = self.import(request.input, request.input_dir, &options, &files, events)?;
+        let told = scene.contents();
+        if let Some(warning) = scene::coarseness(&told) {
+            log.warn(&warning);
+        }
+        if faces_only && (told.points + told.lines > 0 || sorts != 0) {
+            scene = self.faces_of(scene, &told, request.format_id, &log)?;
+        }
         self.export(&scene, request, events)?;
+        if textures::is_beside(request.format_id) {
+            textures::take_along(&scene.textures(), &files, request, &|line| log.warn(line))?;
+        }
         events.progress(Stage::Write, 1.0);
         Ok(Converted { warnings: log.lines() })
+    }
+
+    fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {
+        let mut options = options::parse(request.options).map_err(EngineError::Option)?;
+        options.postprocess = 0;
+        let _log = LogStream::attach(&self.api, Arc::clone(events));
+        let files = io::FileSystem::reading(request.input_dir, size_of(request.input), Arc::clone(events));
+        let scene = self.import(request.input, request.input_dir, &options, &files, events)?;
+        let mut references = files.named(request.input);
+        for name in scene.textures() {
+            let file = files.found(&name).map(|file| file.to_string_lossy().into_owned());
+            let name = shown(&name);
+            if !references.iter().any(|known: &Reference| known.name == name) {
+                references.push(Reference { name, file });
+            }
+        }
+        Ok(Contents {
+            scene: Some(scene.contents()),
+            references_total: references.len() as u64,
+            references,
+            ..Contents::default()
+        })
     }
 }
 
@@ -150,15 +202,15 @@ impl Assimp {
 
     fn import(
         &self,
-        request: &Request<'_>,
+        input: &Path,
+        input_dir: &Path,
         options: &options::Options,
+        files: &io::FileSystem,
         events: &Arc<dyn Events>,
     ) -> Result<Scene<'_>, EngineError> {
         // Relative to the directory of our I/O: some readers store the path in the scene, and the
         // output must not reveal a directory of this machine.
-        let path = c_path(request.input.strip_prefix(request.input_dir).unwrap_or(request.input))?;
-        let size = std::fs::metadata(request.input).map_or(0, |m| m.len());
-        let files = io::FileSystem::reading(request.input_dir, size, Arc::clone(events));
+        let path = c_path(input.strip_prefix(input_dir).unwrap_or(input))?;
         let properties = Properties::new(&self.api, &options.properties);
         let mut callbacks = files.callbacks();
         // SAFETY: `path` is a C string; `callbacks` and the file system that it points to live
@@ -185,6 +237,31 @@ impl Assimp {
             return Err(failure(&reason));
         }
         Ok(Scene { api: &self.api, scene })
+    }
+
+    /// The scene without what the output format does not have. What is left out is counted.
+    fn faces_of<'a>(
+        &'a self,
+        mut scene: Scene<'a>,
+        told: &contents::Scene,
+        format: &str,
+        log: &LogStream<'_>,
+    ) -> Result<Scene<'a>, EngineError> {
+        let left_out = format!("{} lines and {} points", told.lines, told.points);
+        if told.triangles + told.polygons == 0 {
+            let text = format!("it has {left_out} and no faces, and format '{format}' has faces only");
+            return Err(EngineError::Unfit(text));
+        }
+        // SAFETY: a live scene, which the callee changes in place, or frees when it returns null.
+        let sorted = unsafe { self.api.aiApplyPostProcessing(scene.scene, SORT_BY_KIND) };
+        scene.scene = sorted;
+        if sorted.is_null() {
+            return Err(failure(&self.last_error()));
+        }
+        if told.lines + told.points > 0 {
+            log.warn(&format!("{left_out} were left out: format '{format}' has faces only"));
+        }
+        Ok(scene)
     }
 
     fn export(
@@ -233,11 +310,29 @@ struct Scene<'a> {
     scene: *const ffi::aiScene,
 }
 
+impl Scene<'_> {
+    fn contents(&self) -> contents::Scene {
+        // SAFETY: a live scene of the library.
+        unsafe { scene::contents(self.scene) }
+    }
+
+    fn textures(&self) -> Vec<Vec<u8>> {
+        // SAFETY: a live scene of the library.
+        unsafe { scene::textures(self.api, self.scene) }
+    }
+}
+
 impl Drop for Scene<'_> {
     fn drop(&mut self) {
-        // SAFETY: returned by `aiImportFileExWithProperties`, released once.
-        unsafe { self.api.aiReleaseImport(self.scene) };
+        if !self.scene.is_null() {
+            // SAFETY: returned by `aiImportFileExWithProperties`, released once.
+            unsafe { self.api.aiReleaseImport(self.scene) };
+        }
     }
+}
+
+fn size_of(input: &Path) -> u64 {
+    std::fs::metadata(input).map_or(0, |metadata| metadata.len())
 }
 
 /// Import properties, released when dropped.
@@ -299,6 +394,12 @@ impl<'a> LogStream<'a> {
         // detached it.
         unsafe { api.aiAttachLogStream(&stream) };
         Self { api, sink }
+    }
+
+    /// Reports what the library does not.
+    fn warn(&self, line: &str) {
+        self.sink.lines.fetch_add(1, Ordering::Relaxed);
+        self.sink.events.log(Level::Warning, line);
     }
 
     fn lines(&self) -> u64 {

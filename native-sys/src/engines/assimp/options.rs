@@ -4,7 +4,7 @@
 //! Properties with string values are excluded: some of them name files.
 
 use crate::bindings::assimp as ffi;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// Options in the form that Assimp accepts.
 #[derive(Debug, Default)]
@@ -59,6 +59,15 @@ const STEPS: &[(&str, u32)] = &[
     ("embed-textures", ffi::aiPostProcessSteps_aiProcess_EmbedTextures),
     ("global-scale", ffi::aiPostProcessSteps_aiProcess_GlobalScale),
 ];
+
+impl Options {
+    /// Sets a property that the user has not set.
+    pub(super) fn default_property(&mut self, name: &CStr, value: Value) {
+        if !self.properties.iter().any(|(set, _)| set.as_c_str() == name) {
+            self.properties.push((name.to_owned(), value));
+        }
+    }
+}
 
 /// Parses the options.
 ///

@@ -11,6 +11,8 @@
 mod advice;
 mod effect;
 mod ffi_sqlite;
+mod inspect;
+mod kinds;
 mod listener;
 mod options;
 mod prolog;
@@ -22,10 +24,13 @@ mod text;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
-use crate::engine::{Converted, Description, Engine, EngineError, Events, Output, Request, Stage};
+use crate::engine::{
+    Converted, Description, Engine, EngineError, Events, Inspection, Output, Request, Stage,
+};
 use crate::engines::{c_path, string};
 use crate::image;
 use crate::library::{self, LoadError, Wanted};
+use cadmill_core::domain::contents::Contents;
 use listener::{failure, on_error, reason};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
@@ -229,6 +234,19 @@ impl Engine for Gdal {
         outcome?;
         Ok(Converted { warnings })
     }
+
+    fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {
+        let options = options::parse(request.options).map_err(EngineError::Option)?;
+        listener::begin(events);
+        // SAFETY: `on_error` has the handler's type and is valid for the whole process.
+        unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
+        let contents = self.contents(request, options, events);
+        listener::end();
+        if events.cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        contents
+    }
 }
 
 impl Gdal {
@@ -275,20 +293,13 @@ impl Gdal {
         options: &options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
-        let input = c_path(request.input)?;
         let output = c_path(output)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
         arguments.extend(options.translate.iter().cloned());
         // Checked before the input is opened: these errors do not depend on the input.
         self.check_reference_systems(&arguments)?;
         let settings = self.settings(&arguments, events)?;
-        // The parser that reads all encodings also follows external references.
-        if !prolog::is_harmless(request.input) {
-            self.configure(c"GML_PARSER", c"EXPAT");
-        }
-        let opened =
-            self.drivers_for(request.input).and_then(|drivers| self.open(&input, &drivers, &options.open));
-        let source = match opened {
+        let source = match self.open_input(request.input, &options.open) {
             Ok(source) => source,
             Err(error) => {
                 // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
@@ -334,6 +345,17 @@ impl Gdal {
         }
         events.progress(Stage::Translate, 1.0);
         Ok(())
+    }
+
+    /// Opens the input with the drivers that may open it. The caller closes it.
+    fn open_input(&self, input: &Path, options: &[CString]) -> Result<ffi::GDALDatasetH, EngineError> {
+        let name = c_path(input)?;
+        // The parser that reads all encodings also follows external references.
+        if !prolog::is_harmless(input) {
+            self.configure(c"GML_PARSER", c"EXPAT");
+        }
+        let drivers = self.drivers_for(input)?;
+        self.open(&name, &drivers, options)
     }
 
     /// The drivers that may open this file, by its content.

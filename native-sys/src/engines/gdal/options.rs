@@ -11,7 +11,7 @@ use cadmill_core::domain::text::Charset;
 use std::ffi::{CStr, CString};
 
 /// Options in the form that GDAL accepts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Options {
     /// Arguments for `GDALVectorTranslateOptionsNew`.
     pub(super) translate: Vec<CString>,

@@ -35,6 +35,9 @@ impl Gdal {
             Ok(()) if driver == MAPINFO && !is_chosen => {
                 self.with_charset(&request, driver, options, events)?;
             }
+            Err(failed) if !events.cancelled() && self.has_kinds(&request, driver, &options) => {
+                self.convert_kinds(&request, driver, &options, events, failed)?;
+            }
             Err(_) if lacks_geometry() && !events.cancelled() => {
                 self.without_empty(&request, driver, options, events)?;
             }

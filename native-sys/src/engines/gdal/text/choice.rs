@@ -12,6 +12,8 @@ pub(in crate::engines::gdal) struct Prepared {
     pub(in crate::engines::gdal) open: Vec<CString>,
     /// Configuration options.
     pub(in crate::engines::gdal) config: Vec<(&'static CStr, CString)>,
+    /// The encoding of the text, if it has other characters than those of ASCII.
+    pub(in crate::engines::gdal) charset: Option<Charset>,
     /// The file to open instead of the input.
     pub(in crate::engines::gdal) instead: Option<PathBuf>,
     /// What the owner should know.

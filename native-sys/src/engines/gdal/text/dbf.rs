@@ -66,6 +66,7 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     let what = shown(&table);
     let Choice { charset, warning } =
         choose(&what, &evidence, wanted, declared.as_ref(), otherwise.as_ref())?;
+    prepared.charset = Some(charset);
     prepared.warnings.extend(warning);
     let cut = evidence.cut(charset);
     if cut > 0 {

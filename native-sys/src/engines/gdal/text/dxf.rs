@@ -31,6 +31,7 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
         return Ok(prepared);
     }
     let Choice { charset, warning } = choose(&what, &evidence, wanted, declared.as_ref(), None)?;
+    prepared.charset = Some(charset);
     prepared.warnings.extend(warning);
     if declared.is_none() && !header.code_page.is_empty() {
         prepared.warnings.push(format!("$DWGCODEPAGE names an unknown encoding: '{}'", header.code_page));

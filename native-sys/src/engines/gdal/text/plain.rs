@@ -45,6 +45,7 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
             charset
         }
     };
+    prepared.charset = Some(charset);
     if charset == Charset::UTF_8 {
         return Ok(prepared);
     }

@@ -1,0 +1,150 @@
+//! All files of an archive that can be converted, each by itself. The result is one archive, in which
+//! the output of each has a directory of its own.
+//!
+//! If one of them fails, so does the whole: a result that lacks some would pass for complete.
+
+use super::output::output_files;
+use super::report::{Part, Stage};
+use super::root::ALL;
+use super::{Job, Root};
+use crate::intake::Source;
+use crate::intake::sidecars::on_disk;
+use crate::publish::Sink;
+use crate::workspace::Workspace;
+use cadmill_archive::{Names, Plan, fit};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::{EngineFormats, stem_of};
+use cadmill_core::domain::job::Warnings;
+use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
+use cadmill_core::domain::route::{self, Target};
+use std::time::Instant;
+
+/// A file to convert, and what becomes of it.
+struct Item {
+    name: String,
+    target: Target,
+    directory: String,
+}
+
+impl<S: Sink> Job<'_, S> {
+    /// Converts all candidates, if that is asked for and there are several.
+    pub(super) fn run_all(
+        &mut self,
+        input: &dyn Source,
+        workspace: &Workspace,
+    ) -> Result<Option<S::Output>, Failure> {
+        let Some(plan) = input.plan().filter(|_| self.order.root.as_deref() == Some(ALL)) else {
+            return Ok(None);
+        };
+        let (formats, targets) = self.targets()?;
+        let items = self.items(plan, &formats, &targets)?;
+        let [first, _, ..] = items.as_slice() else { return Ok(None) };
+        let extension = first.target.extension.clone();
+        let main_name = format!("{}.{extension}", fit(&self.sink.stem(stem_of(input.name()), &extension)));
+        let roots = self.unpack_all(input, plan, &items, workspace)?;
+        self.facts.root = Some(ALL.to_owned());
+        self.facts.target = Some(first.target.clone());
+        self.convert_with_retry(workspace, &mut |job| job.convert_all(&items, &roots, workspace))?;
+        self.publish(&main_name, &extension, true, workspace).map(Some)
+    }
+
+    fn items(
+        &mut self,
+        plan: &Plan,
+        formats: &[EngineFormats],
+        targets: &[Target],
+    ) -> Result<Vec<Item>, Failure> {
+        let targeted: Vec<EngineFormats> =
+            formats.iter().filter(|f| targets.iter().any(|t| t.engine == f.engine)).cloned().collect();
+        let (strong, weak) = route::candidates(&plan.names(), &targeted);
+        let (names, left_out) = if strong.is_empty() { (weak, Vec::new()) } else { (strong, weak) };
+        if names.len() as u64 > MAX_WRITTEN_FILES {
+            return Ok(Vec::new());
+        }
+        if names.len() > 1 && !left_out.is_empty() {
+            self.note(format!(
+                "not converted, as their formats mostly describe other files: {}; --root converts one of them",
+                left_out.join(", ")
+            ));
+        }
+        let mut directories = Names::default();
+        let mut items = Vec::new();
+        for name in names {
+            let target = self.target_for(&name, formats, targets)?;
+            self.check_options(&target)?;
+            let stem = fit(stem_of(&name));
+            let numbered = (2..=MAX_WRITTEN_FILES).map(|number| format!("{stem}-{number}"));
+            // A name that differs in case only is taken, too; one of which no name can be made is
+            // replaced.
+            let directory = std::iter::once(stem.clone())
+                .chain(numbered)
+                .find(|directory| directories.take(directory).is_ok())
+                .unwrap_or_else(|| format!("file-{}", items.len() + 1));
+            items.push(Item { name, target, directory });
+        }
+        Ok(items)
+    }
+
+    fn unpack_all(
+        &mut self,
+        input: &dyn Source,
+        plan: &Plan,
+        items: &[Item],
+        workspace: &Workspace,
+    ) -> Result<Vec<Root>, Failure> {
+        self.observer.stage(Stage::Unpack);
+        let started = Instant::now();
+        workspace.admit("the expanded input", plan.expanded_bytes())?;
+        self.facts.unpacked_bytes = plan.expanded_bytes();
+        self.facts.unpacked_files = plan.files();
+        let folder = workspace.input_folder()?;
+        input.expand(&folder, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
+        let mut roots = Vec::new();
+        for item in items {
+            let unpacked = on_disk(&item.name).into_owned();
+            self.complete(&folder, &unpacked)?;
+            let directory = folder.path().to_owned();
+            roots.push(Root { path: directory.join(unpacked), directory, name: item.name.clone() });
+        }
+        self.facts.times.unpack += started.elapsed();
+        Ok(roots)
+    }
+
+    fn convert_all(&mut self, items: &[Item], roots: &[Root], workspace: &Workspace) -> Result<(), Failure> {
+        let output = workspace.output_folder()?;
+        let mut warnings = Warnings::default();
+        std::mem::take(&mut self.noticed).iter().for_each(|line| warnings.push(line));
+        self.facts.parts.clear();
+        for (item, root) in items.iter().zip(roots) {
+            let directory = &item.directory;
+            let folder = output.make_folder(directory)?;
+            let main_name = match item.target.extension.as_str() {
+                "" => format!("{directory}/{directory}"),
+                extension => format!("{directory}/{directory}.{extension}"),
+            };
+            let times = self.facts.times;
+            let converted = self.convert(root, &item.target, &main_name, workspace);
+            self.facts.times.load += times.load;
+            self.facts.times.convert += times.convert;
+            let of_this = std::mem::take(&mut self.facts.warnings);
+            of_this.lines.iter().for_each(|line| warnings.push(&format!("{}: {line}", item.name)));
+            warnings.total += of_this.total.saturating_sub(of_this.lines.len() as u64);
+            converted.map_err(|mut failure| {
+                failure.message = format!("{}: {}", item.name, failure.message);
+                failure
+            })?;
+            if output_files(&folder)?.is_empty() {
+                let message = format!("{}: the engine reported success, but wrote no file", item.name);
+                return Err(Failure::new(FailureCode::EngineNoAnswer, message));
+            }
+            self.facts.parts.push(Part {
+                root: item.name.clone(),
+                engine: item.target.engine.clone(),
+                directory: item.directory.clone(),
+                warnings: of_this.total,
+            });
+        }
+        self.facts.warnings = warnings;
+        Ok(())
+    }
+}

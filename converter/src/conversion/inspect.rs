@@ -1,0 +1,302 @@
+//! What a file contains, without converting it: the archive's directory, the files in it that could
+//! be converted, and what an engine finds in each of them.
+//!
+//! Engines run confined and under caps, as in a conversion. The workspace is removed on every exit
+//! path.
+
+use super::context::ConversionContext;
+use super::nested::{self, Nested};
+use super::root::{complete, named_root};
+use crate::engine::failure::failure_of;
+use crate::engine::protocol::{Answer, EngineRequest, Task};
+use crate::engine::registry::Engine;
+use crate::engine::supervisor::{Identity, Outcome, clean};
+use crate::intake::sidecars::on_disk;
+use crate::intake::{Local, Source};
+use crate::workspace::{Folder, Workspace};
+use cadmill_archive::Plan;
+use cadmill_core::domain::contents::Contents;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::{EngineFormats, EngineKind, extension_of};
+use cadmill_core::domain::job::Warnings;
+use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::route;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Files of an archive that are read by engines; the rest are listed as candidates only.
+const MAX_FILES: usize = 50;
+
+/// What to inspect, and the limits on it.
+#[derive(Debug, Clone)]
+pub struct InspectionRequest {
+    /// If set, only this engine is used.
+    pub engine: Option<String>,
+    /// The only file to read, by its path in the archive.
+    pub root: Option<String>,
+    /// Options of a conversion, of which those that concern the input have an effect.
+    pub options: Vec<(String, String)>,
+    /// Caps on each engine process.
+    pub caps: Caps,
+    /// Limits on the archive.
+    pub archive: ArchiveLimits,
+    /// Whether to stop after the archive's directory: no byte of an entry is read then.
+    pub archive_only: bool,
+}
+
+/// What a file contains.
+#[derive(Debug, Clone, Default)]
+pub struct Inspection {
+    /// Its size.
+    pub input_bytes: u64,
+    /// Its directory, if it is an archive.
+    pub archive: Option<Archive>,
+    /// What engines found in it.
+    pub files: Vec<Inspected>,
+}
+
+/// The directory of an archive.
+#[derive(Debug, Clone, Default)]
+pub struct Archive {
+    /// Names of its files and their expanded sizes in bytes, in the order of the archive.
+    pub files: Vec<(String, u64)>,
+    /// Number of its entries, directories included.
+    pub entries: u64,
+    /// Sum of the expanded sizes, in bytes.
+    pub expanded_bytes: u64,
+    /// Files that could be converted.
+    pub candidates: Vec<String>,
+    /// Files that would be converted if there were no candidate, such as `meta.json`.
+    pub weak_candidates: Vec<String>,
+    /// Archives in the archive.
+    pub archives: Vec<String>,
+}
+
+/// What an engine found in one file.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// The file, by its path in the archive or its own name.
+    pub name: String,
+    /// The engine that read it.
+    pub engine: Option<String>,
+    /// The library.
+    pub identity: Option<Identity>,
+    /// What it contains, or why that could not be told.
+    pub contents: Result<Contents, Failure>,
+    /// Warnings of cadmill and of the engine.
+    pub warnings: Warnings,
+}
+
+/// A file to read, and the directory that it may read.
+struct Root {
+    name: String,
+    path: PathBuf,
+    directory: PathBuf,
+    noticed: Option<String>,
+}
+
+/// Inspects a local file. What an engine cannot read is part of the result.
+///
+/// # Errors
+/// `input.*` for a file that is refused, `usage.*`, `limit.*` and `infra.*`.
+pub fn inspect(
+    request: &InspectionRequest,
+    input: &Path,
+    context: &ConversionContext,
+    cancel: &AtomicBool,
+) -> Result<Inspection, Failure> {
+    let input = Local::open(input, &request.archive)?;
+    let formats = formats(request, context)?;
+    let archive = input.plan().map(|plan| directory(plan, &formats));
+    let mut inspection = Inspection { input_bytes: input.size_bytes(), archive, files: Vec::new() };
+    if request.archive_only {
+        return Ok(inspection);
+    }
+    let workspace = context.place.create()?;
+    let this = Inspector { request, context, cancel, workspace: &workspace, formats: &formats };
+    let read = this.roots(&input, inspection.archive.as_ref()).and_then(|roots| this.read(roots));
+    let removed = workspace.remove();
+    inspection.files = read?;
+    removed?;
+    Ok(inspection)
+}
+
+/// The engines that can tell what a file contains.
+fn formats(request: &InspectionRequest, context: &ConversionContext) -> Result<Vec<EngineFormats>, Failure> {
+    if let Some(name) = &request.engine
+        && context.engines.get(name).is_none()
+    {
+        return Err(Failure::new(FailureCode::EngineUnknown, format!("unknown engine '{name}'")));
+    }
+    let asked = |engine: &&Engine| match &request.engine {
+        Some(name) => engine.name == *name,
+        None => engine.kind != EngineKind::Jvm,
+    };
+    Ok(context.engines.iter().filter(asked).map(Engine::formats).collect())
+}
+
+fn directory(plan: &Plan, formats: &[EngineFormats]) -> Archive {
+    let names = plan.names();
+    let (candidates, weak_candidates) = route::candidates(&names, formats);
+    let files = plan.entries().iter().filter(|entry| !entry.is_directory());
+    Archive {
+        files: files.map(|entry| (entry.name().to_owned(), entry.expanded_bytes())).collect(),
+        entries: plan.entries().len() as u64,
+        expanded_bytes: plan.expanded_bytes(),
+        candidates,
+        weak_candidates,
+        archives: route::archives(&names).into_iter().map(str::to_owned).collect(),
+    }
+}
+
+struct Inspector<'a> {
+    request: &'a InspectionRequest,
+    context: &'a ConversionContext,
+    cancel: &'a AtomicBool,
+    workspace: &'a Workspace,
+    formats: &'a [EngineFormats],
+}
+
+impl Inspector<'_> {
+    /// The files to read, brought into the workspace.
+    fn roots(&self, input: &Local, archive: Option<&Archive>) -> Result<Vec<Root>, Failure> {
+        let folder = self.workspace.input_folder()?;
+        let (Some(plan), Some(archive)) = (input.plan(), archive) else {
+            return self.plain(input, &folder);
+        };
+        let root = self.request.root.as_deref();
+        let nested = Nested::of(&plan.names(), root).filter(|_| {
+            root.is_some() || archive.candidates.is_empty() && archive.weak_candidates.is_empty()
+        });
+        let names = match (&nested, root) {
+            (Some(_), _) => Vec::new(),
+            (None, Some(root)) => vec![named_root(root, &plan.names())?],
+            (None, None) => strongest(&archive.candidates, &archive.weak_candidates),
+        };
+        if names.is_empty() && nested.is_none() {
+            return Ok(Vec::new());
+        }
+        self.workspace.admit("the expanded input", plan.expanded_bytes())?;
+        input.expand(&folder, self.cancel, &mut |_| {})?;
+        match nested {
+            Some(nested) => self.nested(plan, &nested, &folder),
+            None => names.into_iter().map(|name| root_in(&folder, &folder, name, "")).collect(),
+        }
+    }
+
+    /// An input that is not an archive.
+    fn plain(&self, input: &Local, folder: &Folder) -> Result<Vec<Root>, Failure> {
+        if self.request.root.is_some() {
+            let message = "--root names a file in an archive, but the input is not an archive";
+            return Err(Failure::new(FailureCode::RootMissing, message));
+        }
+        let path = input.place(folder, self.cancel, &mut |_| {})?;
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(vec![Root { name: input.name().to_owned(), path, directory, noticed: None }])
+    }
+
+    /// The files of an archive in the archive.
+    fn nested(&self, plan: &Plan, nested: &Nested, folder: &Folder) -> Result<Vec<Root>, Failure> {
+        let archive = &nested.archive;
+        let blame = |failure| nested.blame(failure);
+        let inner = Local::open(&folder.path().join(archive), &plan.remaining(&self.request.archive))
+            .map_err(blame)?;
+        let Some(inside) = inner.plan() else {
+            let message = format!("'{archive}' in the archive is not a zip archive");
+            return Err(Failure::new(FailureCode::RootNotFound, message));
+        };
+        let names = match &nested.root {
+            Some(root) => vec![named_root(root, &inside.names()).map_err(blame)?],
+            None => {
+                let (strong, weak) = route::candidates(&inside.names(), self.formats);
+                strongest(&strong, &weak)
+            }
+        };
+        self.workspace.admit("the expanded archive in the input", inside.expanded_bytes())?;
+        let content = folder.make_folder(&nested::unused(&plan.names()))?;
+        inner.expand(&content, self.cancel, &mut |_| {}).map_err(blame)?;
+        names.into_iter().map(|name| root_in(&content, folder, name, &format!("{archive}/"))).collect()
+    }
+
+    fn read(&self, roots: Vec<Root>) -> Result<Vec<Inspected>, Failure> {
+        let mut files = Vec::new();
+        for root in roots {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(crate::engine::failure::cancelled());
+            }
+            if !files.is_empty() {
+                self.workspace.clear_output()?;
+            }
+            files.push(self.read_one(root)?);
+        }
+        Ok(files)
+    }
+
+    fn read_one(&self, root: Root) -> Result<Inspected, Failure> {
+        let mut warnings = Warnings::default();
+        root.noticed.iter().for_each(|line| warnings.push(line));
+        let extension = extension_of(&root.name);
+        let formats = match self.formats {
+            // An engine that the user named may try any file.
+            [only] if self.request.engine.is_some() => Some(only),
+            formats => formats.iter().find(|formats| formats.reads(&extension)),
+        };
+        let engine = formats.and_then(|formats| self.context.engines.get(&formats.engine));
+        let Some(engine) = engine else {
+            let message = format!("no engine is known to read files named .{extension}");
+            let contents = Err(Failure::new(FailureCode::InputFormatUnknown, message));
+            return Ok(Inspected { name: root.name, engine: None, identity: None, contents, warnings });
+        };
+        let task = Task::Inspect {
+            input: root.path,
+            input_dir: root.directory,
+            output_dir: self.workspace.output(),
+            options: self.request.options.clone(),
+        };
+        let (caps, workspace) = (&self.request.caps, self.workspace);
+        workspace.bound(caps.output_bytes);
+        let engine_request = EngineRequest::new(engine.library().clone(), task, caps);
+        let report = self
+            .context
+            .supervisor
+            .run(&engine_request, caps, &workspace.scratch(), &workspace.output(), self.cancel, &mut |_| {})
+            .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
+        report.warnings.lines.iter().for_each(|line| warnings.push(&workspace.hide(line)));
+        warnings.total += report.warnings.total.saturating_sub(report.warnings.lines.len() as u64);
+        let contents = match report.outcome {
+            Outcome::Cancelled => return Err(crate::engine::failure::cancelled()),
+            Outcome::Answered(Answer::Inspected(mut contents)) => {
+                contents.texts().for_each(|text| *text = clean(text));
+                Ok(*contents)
+            }
+            outcome => Err(failure(&engine.name, outcome, workspace)),
+        };
+        let (engine, identity) = (Some(engine.name.clone()), report.identity);
+        Ok(Inspected { name: root.name, engine, identity, contents, warnings })
+    }
+}
+
+/// The failure of an engine that did not tell what the file contains.
+fn failure(engine: &str, outcome: Outcome, workspace: &Workspace) -> Failure {
+    match failure_of(engine, outcome) {
+        Err(mut failure) => {
+            failure.message = workspace.hide(&failure.message);
+            failure
+        }
+        Ok(()) => Failure::new(FailureCode::EngineHost, "the engine host sent an unexpected reply"),
+    }
+}
+
+/// A file that was unpacked into `content`, of which the engine may read all of `folder`.
+fn root_in(content: &Folder, folder: &Folder, name: String, prefix: &str) -> Result<Root, Failure> {
+    let unpacked = on_disk(&name).into_owned();
+    let noticed = complete(content, &unpacked)?;
+    let (path, directory) = (content.path().join(unpacked), folder.path().to_owned());
+    Ok(Root { name: format!("{prefix}{name}"), path, directory, noticed })
+}
+
+/// The candidates that a conversion would choose from.
+fn strongest(strong: &[String], weak: &[String]) -> Vec<String> {
+    let found = if strong.is_empty() { weak } else { strong };
+    found.iter().take(MAX_FILES).cloned().collect()
+}

@@ -1,0 +1,165 @@
+//! What an imported scene contains, and what an output format could not have of it.
+
+use crate::bindings::assimp as ffi;
+use cadmill_core::domain::contents::Scene;
+use std::ffi::CStr;
+
+/// Formats whose meshes have faces only: of a line their writers make a face without an area, a
+/// file that cannot be read, or nothing.
+const FACES_ONLY: &[&str] = &["3ds", "3mf", "stl", "stlb", "stp", "x"];
+
+/// Coordinates are single-precision numbers, of 24 significant bits.
+const SIGNIFICANT_BITS: i32 = 24;
+
+/// A model whose coordinates are kept in steps of more than this part of its size loses details
+/// that are seen.
+const COARSE: f64 = 1e-5;
+
+/// Kinds of textures (`aiTextureType`); later versions have more than earlier ones.
+const TEXTURE_KINDS: u32 = 32;
+
+/// Whether the format has faces only.
+pub(super) fn has_faces_only(format: &str) -> bool {
+    FACES_ONLY.contains(&format)
+}
+
+/// Counts what the scene contains.
+///
+/// # Safety
+/// `scene` is a scene that the library imported, and lives during the call.
+pub(super) unsafe fn contents(scene: *const ffi::aiScene) -> Scene {
+    // SAFETY: guaranteed by the caller.
+    let scene = unsafe { &*scene };
+    let mut told = Scene {
+        materials: scene.mNumMaterials.into(),
+        animations: scene.mNumAnimations.into(),
+        ..Scene::default()
+    };
+    // SAFETY: the library sets the number together with the list.
+    for mesh in unsafe { list(scene.mMeshes, scene.mNumMeshes) } {
+        // SAFETY: the list of a scene has live meshes.
+        let mesh = unsafe { &**mesh };
+        told.meshes += 1;
+        told.vertices += u64::from(mesh.mNumVertices);
+        // SAFETY: as above.
+        for face in unsafe { list(mesh.mFaces, mesh.mNumFaces) } {
+            match face.mNumIndices {
+                0 | 1 => told.points += 1,
+                2 => told.lines += 1,
+                3 => told.triangles += 1,
+                _ => told.polygons += 1,
+            }
+        }
+        // SAFETY: as above.
+        for vertex in unsafe { list(mesh.mVertices, mesh.mNumVertices) } {
+            let vertex = [vertex.x, vertex.y, vertex.z].map(f64::from);
+            if vertex.iter().all(|number| number.is_finite()) {
+                let [least, most] = told.extent.get_or_insert([vertex; 2]);
+                for axis in 0..3 {
+                    least[axis] = least[axis].min(vertex[axis]);
+                    most[axis] = most[axis].max(vertex[axis]);
+                }
+            }
+        }
+    }
+    told
+}
+
+/// A list of the library.
+///
+/// # Safety
+/// `first` is null or points to `count` values that live as long as the slice is used.
+unsafe fn list<'a, T>(first: *const T, count: u32) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: guaranteed by the caller.
+        Ok(count) if count > 0 && !first.is_null() => unsafe { std::slice::from_raw_parts(first, count) },
+        _ => &[],
+    }
+}
+
+/// The names of the textures that the materials of the scene refer to, without those that are in
+/// the scene itself.
+///
+/// # Safety
+/// As for [`contents`].
+pub(super) unsafe fn textures(api: &ffi::AssimpApi, scene: *const ffi::aiScene) -> Vec<Vec<u8>> {
+    // SAFETY: guaranteed by the caller.
+    let scene = unsafe { &*scene };
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    // SAFETY: the library sets the number together with the list.
+    for material in unsafe { list(scene.mMaterials, scene.mNumMaterials) } {
+        for kind in 1..TEXTURE_KINDS {
+            // SAFETY: a live material; a kind that the library does not know has no textures.
+            let count = unsafe { api.aiGetMaterialTextureCount(*material, kind) };
+            for index in 0..count {
+                let mut path = ffi::aiString { length: 0, data: [0; 1024] };
+                let nothing = std::ptr::null_mut::<u32>();
+                // SAFETY: a live material, a kind and an index that it has, and a string that is
+                // valid for writes; null pointers stand for what is not wanted.
+                let answer = unsafe {
+                    api.aiGetMaterialTexture(
+                        *material,
+                        kind,
+                        index,
+                        &mut path,
+                        nothing.cast(),
+                        nothing.cast(),
+                        nothing.cast(),
+                        nothing.cast(),
+                        nothing.cast(),
+                        nothing.cast(),
+                    )
+                };
+                if answer != ffi::aiReturn_aiReturn_SUCCESS {
+                    continue;
+                }
+                // SAFETY: the library has written a C string, or the array is still all zeros.
+                let name = unsafe { CStr::from_ptr(path.data.as_ptr()) }.to_bytes().to_vec();
+                // `*0` is the first texture in the scene.
+                if !name.is_empty() && !name.starts_with(b"*") && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    names
+}
+
+/// What is lost because coordinates are single-precision numbers: the warning, if it is more than
+/// what anybody would see.
+pub(super) fn coarseness(scene: &Scene) -> Option<String> {
+    let [least, most] = scene.extent?;
+    let largest = least.iter().chain(&most).fold(0.0, |largest: f64, number| largest.max(number.abs()));
+    let size = (0..3).map(|axis| most[axis] - least[axis]).fold(0.0, f64::max);
+    // Vertices that have all become one are the worst loss.
+    if largest == 0.0 || scene.vertices < 2 {
+        return None;
+    }
+    // The distance between neighbouring numbers is 2^(e - 23) from 2^e on.
+    let step = 2_f64.powi(largest.log2().floor() as i32 - (SIGNIFICANT_BITS - 1));
+    (step > size * COARSE).then(|| {
+        format!(
+            "coordinates of up to {largest:.0} are kept in steps of {step}, and the model is {size:.3} large: finer details are lost; move the model near the origin before"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_coordinates_of_a_small_model_are_coarse() {
+        let of = |least: [f64; 3], most: [f64; 3]| Scene {
+            vertices: 8,
+            extent: Some([least, most]),
+            ..Scene::default()
+        };
+        let warning = coarseness(&of([200_000.0, 552_000.0, 0.0], [200_010.0, 552_010.0, 3.0])).unwrap();
+        assert!(warning.contains("552010") && warning.contains("0.0625"), "{warning}");
+        assert!(coarseness(&of([-5.0, -5.0, 0.0], [5.0, 5.0, 3.0])).is_none());
+        assert!(coarseness(&of([0.0; 3], [500_000.0, 1.0, 1.0])).is_none());
+        assert!(coarseness(&of([550_000.0; 3], [550_000.0; 3])).is_some());
+        assert!(coarseness(&Scene::default()).is_none());
+    }
+}
