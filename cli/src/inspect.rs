@@ -225,11 +225,11 @@ fn contents_text(contents: &Contents) -> String {
 fn layer_text(layer: &Layer) -> String {
     let mut text = format!("  layer {}: {}, {} features", layer.name, layer.geometry, layer.features);
     let counts = |list: &[(String, u64)]| {
-        let each: Vec<String> = list.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let each: Vec<String> = list.iter().map(|(name, count)| format!("{name} ({count})")).collect();
         list_of(&each)
     };
     if layer.geometries.len() > 1 || layer.geometries.iter().any(|(kind, _)| *kind != layer.geometry) {
-        let _ = write!(text, " ({})", counts(&layer.geometries));
+        let _ = write!(text, ": {}", counts(&layer.geometries));
     }
     text.push('\n');
     if !layer.drawing_layers.is_empty() {

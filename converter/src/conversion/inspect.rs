@@ -92,6 +92,8 @@ struct Root {
     name: String,
     path: PathBuf,
     directory: PathBuf,
+    /// The directory in it that an archive in the archive was unpacked to, which has no name in it.
+    within: Option<String>,
     noticed: Option<String>,
 }
 
@@ -192,7 +194,7 @@ impl Inspector<'_> {
         }
         let path = input.place(folder, self.cancel, &mut |_| {})?;
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-        Ok(vec![Root { name: input.name().to_owned(), path, directory, noticed: None }])
+        Ok(vec![Root { name: input.name().to_owned(), path, directory, within: None, noticed: None }])
     }
 
     /// The files of an archive in the archive.
@@ -247,6 +249,7 @@ impl Inspector<'_> {
             let contents = Err(Failure::new(FailureCode::InputFormatUnknown, message));
             return Ok(Inspected { name: root.name, engine: None, identity: None, contents, warnings });
         };
+        let within = root.within;
         let task = Task::Inspect {
             input: root.path,
             input_dir: root.directory,
@@ -266,7 +269,10 @@ impl Inspector<'_> {
         let contents = match report.outcome {
             Outcome::Cancelled => return Err(crate::engine::failure::cancelled()),
             Outcome::Answered(Answer::Inspected(mut contents)) => {
-                contents.texts().for_each(|text| *text = clean(text));
+                contents.texts().for_each(|text| {
+                    let plain = within.as_ref().and_then(|within| text.strip_prefix(within.as_str()));
+                    *text = clean(plain.unwrap_or(text));
+                });
                 Ok(*contents)
             }
             outcome => Err(failure(&engine.name, outcome, workspace)),
@@ -292,7 +298,9 @@ fn root_in(content: &Folder, folder: &Folder, name: String, prefix: &str) -> Res
     let unpacked = on_disk(&name).into_owned();
     let noticed = complete(content, &unpacked)?;
     let (path, directory) = (content.path().join(unpacked), folder.path().to_owned());
-    Ok(Root { name: format!("{prefix}{name}"), path, directory, noticed })
+    let within = content.path().strip_prefix(folder.path()).ok().and_then(Path::to_str);
+    let within = within.filter(|within| !within.is_empty()).map(|within| format!("{within}/"));
+    Ok(Root { name: format!("{prefix}{name}"), path, directory, within, noticed })
 }
 
 /// The candidates that a conversion would choose from.

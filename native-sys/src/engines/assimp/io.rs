@@ -98,17 +98,22 @@ impl FileSystem {
         state.named.iter().filter(|named| named.name != root).cloned().collect()
     }
 
-    /// The file that a name in the input means, by its path relative to the directory.
-    pub(super) fn found(&self, name: &[u8]) -> Option<PathBuf> {
-        let path = Path::new(std::ffi::OsStr::from_bytes(name));
+    /// The file that a name in the input means, by its path relative to the directory: beside the
+    /// root, as a model says it, or beneath the directory.
+    pub(super) fn found(&self, root: &Path, name: &[u8]) -> Option<PathBuf> {
         let directory = self.directory.as_ref().ok()?;
-        if Stream::open(directory, path, "rb").is_ok() {
-            return Some(path.to_owned());
+        let path = Path::new(std::ffi::OsStr::from_bytes(name));
+        let beside = root.strip_prefix(&self.base).unwrap_or(root).parent().unwrap_or(Path::new(""));
+        let places = [beside.join(path), path.to_owned()];
+        let there = places.iter().find(|place| Stream::open(directory, place, "rb").is_ok());
+        if let Some(place) = there {
+            return Some(place.clone());
         }
-        match self.references.get_or_init(|| References::of(&self.base)).meaning(name) {
+        let references = self.references.get_or_init(|| References::of(&self.base));
+        places.iter().find_map(|place| match references.meaning(name_of(place)) {
             Meaning::File(file) => Some(file),
             Meaning::Nothing | Meaning::Several | Meaning::Outside => None,
-        }
+        })
     }
 
     /// Opens a file beneath the directory for reading.

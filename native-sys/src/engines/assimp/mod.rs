@@ -138,19 +138,23 @@ impl Engine for Assimp {
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {
         let mut options = options::parse(request.options).map_err(EngineError::Option)?;
         options.postprocess = 0;
-        let _log = LogStream::attach(&self.api, Arc::clone(events));
+        let log = LogStream::attach(&self.api, Arc::clone(events));
         let files = io::FileSystem::reading(request.input_dir, size_of(request.input), Arc::clone(events));
         let scene = self.import(request.input, request.input_dir, &options, &files, events)?;
         let mut references = files.named(request.input);
         for name in scene.textures() {
-            let file = files.found(&name).map(|file| file.to_string_lossy().into_owned());
+            let file = files.found(request.input, &name).map(|file| file.to_string_lossy().into_owned());
             let name = shown(&name);
             if !references.iter().any(|known: &Reference| known.name == name) {
                 references.push(Reference { name, file });
             }
         }
+        let told = scene.contents();
+        if let Some(warning) = scene::coarseness(&told) {
+            log.warn(&warning);
+        }
         Ok(Contents {
-            scene: Some(scene.contents()),
+            scene: Some(told),
             references_total: references.len() as u64,
             references,
             ..Contents::default()

@@ -26,7 +26,7 @@ pub(super) fn take_along(
 ) -> Result<(), EngineError> {
     for name in names {
         let label = shown(name);
-        match (files.found(name), plain_of(name)) {
+        match (files.found(request.input, name), plain_of(name)) {
             (Some(file), Some(place)) => copy(files, &file, &request.output_dir.join(place))
                 .map_err(|e| EngineError::Rejected(format!("writing the texture '{label}' failed: {e}")))?,
             (None, _) => warn(&format!("the texture '{label}' is not in the input")),

@@ -58,6 +58,11 @@ pub(super) fn lacks_geometry(message: &str) -> bool {
     message.contains("No known way to write feature with geometry 'None'")
 }
 
+/// Whether the message is about a kind of geometry that a shapefile does not have.
+pub(super) fn is_of_other_kind(text: &str) -> bool {
+    text.contains("Attempt to write non-")
+}
+
 /// Patterns of messages: all parts occur in the message.
 struct Pattern {
     parts: &'static [&'static str],

@@ -2,7 +2,7 @@
 //! kind, so each kind gets a shapefile of its own.
 
 use super::listener::{Listener, warn, with_listener};
-use super::{Gdal, options};
+use super::{Gdal, advice, options};
 use crate::engine::{EngineError, Events, Inspection, Request};
 use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
@@ -51,8 +51,7 @@ impl Gdal {
     /// user has not chosen one.
     pub(super) fn has_kinds(&self, request: &Request<'_>, driver: &CStr, options: &options::Options) -> bool {
         let extension = request.input.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let is_mixed =
-            || with_listener(|l| l.reason().map(|reason| reason.contains("Attempt to write"))) == Some(true);
+        let is_mixed = || with_listener(|l| l.reason().is_some_and(advice::is_of_other_kind));
         let chooses =
             |argument: &CString| [c"-where", c"-nlt", c"-skipfailures"].contains(&argument.as_c_str());
         driver == SHAPEFILE

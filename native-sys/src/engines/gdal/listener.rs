@@ -23,6 +23,8 @@ pub(super) struct Listener {
     pub(super) without_geometry: u64,
     /// Whether they are left out.
     leaving_out: bool,
+    /// The message about a kind of geometry, which may be dealt with.
+    other_kind: Option<String>,
     /// The message about characters that are lost.
     pub(super) lost: Option<String>,
     out_of_memory: bool,
@@ -44,6 +46,7 @@ impl Listener {
             fields: Vec::new(),
             without_geometry: 0,
             leaving_out: false,
+            other_kind: None,
             lost: None,
             out_of_memory: false,
         }
@@ -84,6 +87,8 @@ impl Listener {
         let lacks_geometry = level == Level::Error && advice::lacks_geometry(&text);
         if lacks_geometry {
             self.without_geometry += 1;
+        } else if level == Level::Error && self.other_kind.is_none() && advice::is_of_other_kind(&text) {
+            self.other_kind = Some(text.clone());
         } else {
             self.line(level, &text);
         }
@@ -94,6 +99,9 @@ impl Listener {
 
     /// Reports what was collected. Returns the number of messages.
     fn finish(mut self) -> u64 {
+        if let Some(text) = self.other_kind.take() {
+            self.line(Level::Error, &text);
+        }
         if !self.fields.is_empty() {
             self.fields.sort();
             self.fields.dedup();
