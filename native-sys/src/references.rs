@@ -96,11 +96,6 @@ fn spellings(name: &[u8]) -> Vec<String> {
     spellings
 }
 
-/// The relative path that a name in an input is, with `/` as the separator; `None` if it leads out.
-pub(crate) fn plain_of(name: &[u8]) -> Option<String> {
-    spellings(name).first().and_then(|spelling| plain(spelling)).filter(|path| !path.is_empty())
-}
-
 fn text(bytes: &[u8]) -> String {
     let mut evidence = Evidence::new(None);
     evidence.see(bytes);

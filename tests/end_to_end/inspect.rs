@@ -50,10 +50,11 @@ fn drawings_have_layers_and_models_have_parts() {
     let input = bench.path("m.zip");
     let obj =
         b"mtllib M.MTL\nv 0 0 0\nv 2 0 0\nv 2 3 0\nv 0 3 0\nvt 0 0\nusemtl m\nf 1/1 2/1 3/1 4/1\nl 1 3\n";
+    // The names are relative to the model.
     let entries = [
-        ("m.obj", Stored, &obj[..]),
-        ("m.mtl", Stored, b"newmtl m\nmap_Kd tex\\wood.png\nmap_Bump gone.png\n"),
-        ("tex/Wood.png", Stored, b"x"),
+        ("d/m.obj", Stored, &obj[..]),
+        ("d/m.mtl", Stored, b"newmtl m\nmap_Kd tex\\wood.png\nmap_Bump gone.png\n"),
+        ("d/tex/Wood.png", Stored, b"x"),
     ];
     std::fs::write(&input, zipped(&entries)).unwrap();
     let contents = &inspect(&bench, &input, &[])["files"][0]["contents"];
@@ -64,8 +65,8 @@ fn drawings_have_layers_and_models_have_parts() {
         let all = contents["references"].as_array().unwrap();
         all.iter().find(|one| one["name"] == name).map(|one| one["file"].clone())
     };
-    assert_eq!(file_of("M.MTL"), Some(json!("m.mtl")), "{contents}");
-    assert_eq!(file_of("tex\\wood.png"), Some(json!("tex/Wood.png")), "{contents}");
+    assert_eq!(file_of("d/M.MTL"), Some(json!("d/m.mtl")), "{contents}");
+    assert_eq!(file_of("tex\\wood.png"), Some(json!("d/tex/Wood.png")), "{contents}");
     assert_eq!(file_of("gone.png"), Some(Value::Null), "{contents}");
 }
 

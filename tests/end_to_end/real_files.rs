@@ -214,28 +214,6 @@ fn files_that_a_model_names_in_another_spelling_are_found_and_travel_with_it() {
 }
 
 #[test]
-fn textures_of_formats_that_name_them_lie_beside_the_model() {
-    let bench = Bench::new();
-    let input = model(&bench, ("m.mtl", b"m.mtl"), ("tex/wood.png", b"tex\\wood.png"));
-    let json = convert(&bench, &input, "obj", &[]).succeeded().json();
-    let path = bench.path(json["output"]["path"].as_str().unwrap());
-    let files = crate::parity::read_zip(&path);
-    assert_eq!(files["tex/wood.png"], PIXEL, "{:?}", files.keys());
-    // The names are relative to the model.
-    let mtl = b"newmtl m\nmap_Kd Wood.PNG\n";
-    let obj = QUAD.replace("MATERIAL", "m.mtl");
-    let entries =
-        [("d/m.obj", Stored, obj.as_bytes()), ("d/m.mtl", Stored, &mtl[..]), ("d/wood.png", Stored, PIXEL)];
-    std::fs::write(&input, zipped(&entries)).unwrap();
-    let json = convert(&bench, &input, "obj", &[]).succeeded().json();
-    assert!(!json["warnings"].to_string().contains("not in the input"), "{json}");
-    assert_eq!(crate::parity::read_zip(&path)["Wood.PNG"], PIXEL);
-    let input = model(&bench, ("m.mtl", b"m.mtl"), ("tex/wood.png", b"stone.png"));
-    let json = convert(&bench, &input, "obj", &[]).succeeded().json();
-    assert!(json["warnings"].to_string().contains("stone.png"), "{json}");
-}
-
-#[test]
 fn a_model_of_lines_is_no_model_of_faces() {
     let bench = Bench::new();
     let input = bench.path("lines.obj");

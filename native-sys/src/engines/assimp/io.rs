@@ -116,12 +116,6 @@ impl FileSystem {
         })
     }
 
-    /// Opens a file beneath the directory for reading.
-    pub(super) fn read(&self, file: &Path) -> io::Result<Stream> {
-        let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
-        Stream::open(directory, file, "rb")
-    }
-
     fn remember(&self, path: &Path, file: Option<&Path>) {
         let name = shown(name_of(path.strip_prefix(&self.base).unwrap_or(path)));
         let named = &mut self.state.borrow_mut().named;

@@ -9,7 +9,6 @@ mod io;
 mod layout;
 mod options;
 mod scene;
-mod textures;
 
 use crate::bindings::assimp as ffi;
 use crate::engine::{
@@ -128,9 +127,6 @@ impl Engine for Assimp {
             scene = self.faces_of(scene, &told, request.format_id, &log)?;
         }
         self.export(&scene, request, events)?;
-        if textures::is_beside(request.format_id) {
-            textures::take_along(&scene.textures(), &files, request, &|line| log.warn(line))?;
-        }
         events.progress(Stage::Write, 1.0);
         Ok(Converted { warnings: log.lines() })
     }
