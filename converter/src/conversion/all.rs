@@ -44,7 +44,9 @@ impl<S: Sink> Job<'_, S> {
         let roots = self.unpack_all(input, plan, &items, workspace)?;
         self.facts.root = Some(ALL.to_owned());
         self.facts.target = Some(first.target.clone());
-        self.convert_with_retry(workspace, &mut |job| job.convert_all(&items, &roots, workspace))?;
+        // Of the archive, and not of each conversion.
+        let noticed = std::mem::take(&mut self.noticed);
+        self.convert_with_retry(workspace, &mut |job| job.convert_all(&items, &roots, &noticed, workspace))?;
         self.publish(&main_name, &extension, true, workspace).map(Some)
     }
 
@@ -110,10 +112,16 @@ impl<S: Sink> Job<'_, S> {
         Ok(roots)
     }
 
-    fn convert_all(&mut self, items: &[Item], roots: &[Root], workspace: &Workspace) -> Result<(), Failure> {
+    fn convert_all(
+        &mut self,
+        items: &[Item],
+        roots: &[Root],
+        noticed: &[String],
+        workspace: &Workspace,
+    ) -> Result<(), Failure> {
         let output = workspace.output_folder()?;
         let mut warnings = Warnings::default();
-        std::mem::take(&mut self.noticed).iter().for_each(|line| warnings.push(line));
+        noticed.iter().for_each(|line| warnings.push(line));
         self.facts.parts.clear();
         for (item, root) in items.iter().zip(roots) {
             let directory = &item.directory;
@@ -129,6 +137,7 @@ impl<S: Sink> Job<'_, S> {
             let of_this = std::mem::take(&mut self.facts.warnings);
             of_this.lines.iter().for_each(|line| warnings.push(&format!("{}: {line}", item.name)));
             warnings.total += of_this.total.saturating_sub(of_this.lines.len() as u64);
+            self.facts.warnings.clone_from(&warnings);
             converted.map_err(|mut failure| {
                 failure.message = format!("{}: {}", item.name, failure.message);
                 failure
@@ -144,7 +153,6 @@ impl<S: Sink> Job<'_, S> {
                 warnings: of_this.total,
             });
         }
-        self.facts.warnings = warnings;
         Ok(())
     }
 }

@@ -81,7 +81,7 @@ pub struct Inspected {
     pub engine: Option<String>,
     /// The library.
     pub identity: Option<Identity>,
-    /// What it contains, or why that could not be told.
+    /// Its contents, or why it could not be read.
     pub contents: Result<Contents, Failure>,
     /// Warnings of cadmill and of the engine.
     pub warnings: Warnings,

@@ -119,12 +119,12 @@ impl Engine for Assimp {
         let log = LogStream::attach(&self.api, Arc::clone(events));
         let files = io::FileSystem::reading(request.input_dir, size_of(request.input), Arc::clone(events));
         let mut scene = self.import(request.input, request.input_dir, &options, &files, events)?;
-        let told = scene.contents();
-        if let Some(warning) = scene::coarseness(&told) {
+        let counts = scene.contents();
+        if let Some(warning) = scene::coarseness(&counts) {
             log.warn(&warning);
         }
-        if faces_only && (told.points + told.lines > 0 || sorts != 0) {
-            scene = self.faces_of(scene, &told, request.format_id, &log)?;
+        if faces_only && (counts.points + counts.lines > 0 || sorts != 0) {
+            scene = self.faces_of(scene, &counts, request.format_id, &log)?;
         }
         self.export(&scene, request, events)?;
         events.progress(Stage::Write, 1.0);
@@ -145,12 +145,12 @@ impl Engine for Assimp {
                 references.push(Reference { name, file });
             }
         }
-        let told = scene.contents();
-        if let Some(warning) = scene::coarseness(&told) {
+        let counts = scene.contents();
+        if let Some(warning) = scene::coarseness(&counts) {
             log.warn(&warning);
         }
         Ok(Contents {
-            scene: Some(told),
+            scene: Some(counts),
             references_total: references.len() as u64,
             references,
             ..Contents::default()
@@ -243,12 +243,12 @@ impl Assimp {
     fn faces_of<'a>(
         &'a self,
         mut scene: Scene<'a>,
-        told: &contents::Scene,
+        counts: &contents::Scene,
         format: &str,
         log: &LogStream<'_>,
     ) -> Result<Scene<'a>, EngineError> {
-        let left_out = format!("{} lines and {} points", told.lines, told.points);
-        if told.triangles + told.polygons == 0 {
+        let left_out = format!("{} lines and {} points", counts.lines, counts.points);
+        if counts.triangles + counts.polygons == 0 {
             let text = format!("it has {left_out} and no faces, and format '{format}' has faces only");
             return Err(EngineError::Unfit(text));
         }
@@ -258,7 +258,7 @@ impl Assimp {
         if sorted.is_null() {
             return Err(failure(&self.last_error()));
         }
-        if told.lines + told.points > 0 {
+        if counts.lines + counts.points > 0 {
             log.warn(&format!("{left_out} were left out: format '{format}' has faces only"));
         }
         Ok(scene)

@@ -2,9 +2,9 @@
 //! kind, so each kind gets a shapefile of its own.
 
 use super::listener::{Listener, warn, with_listener};
+use super::retry::clear;
 use super::{Gdal, advice, options};
 use crate::engine::{EngineError, Events, Inspection, Request};
-use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
@@ -72,13 +72,7 @@ impl Gdal {
         events: &Arc<dyn Events>,
         failed: EngineError,
     ) -> Result<(), EngineError> {
-        let unremoved =
-            |e: std::io::Error| EngineError::Rejected(format!("removing the incomplete output: {e}"));
-        for entry in std::fs::read_dir(request.output_dir).map_err(unremoved)?.flatten() {
-            if !is_removed(entry.file_name().as_encoded_bytes()) {
-                std::fs::remove_file(entry.path()).map_err(unremoved)?;
-            }
-        }
+        clear(request.output_dir)?;
         if !options.config.iter().any(|(name, _)| *name == MERGES) {
             self.configure(MERGES, c"NO");
         }

@@ -60,11 +60,7 @@ impl Gdal {
             return Ok(());
         };
         let charset = charset.map_err(EngineError::TextLost)?;
-        for entry in std::fs::read_dir(request.output_dir).map_err(unreadable)?.flatten() {
-            if !is_removed(entry.file_name().as_encoded_bytes()) {
-                std::fs::remove_file(entry.path()).map_err(unreadable)?;
-            }
-        }
+        clear(request.output_dir)?;
         warn(&format!(
             "the text was written in {charset}, the first character set of MapInfo that has all of it"
         ));
@@ -98,6 +94,17 @@ impl Gdal {
         warn(&format!("{left_out} features without geometry were left out"));
         Ok(())
     }
+}
+
+/// Removes what an earlier translation has written.
+pub(super) fn clear(directory: &Path) -> Result<(), EngineError> {
+    let failed = |e: std::io::Error| EngineError::Rejected(format!("removing the incomplete output: {e}"));
+    for entry in std::fs::read_dir(directory).map_err(failed)?.flatten() {
+        if !is_removed(entry.file_name().as_encoded_bytes()) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the output has the text of the input.
