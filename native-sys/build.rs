@@ -83,6 +83,8 @@ const VENDORS: &[Vendor] = &[
             "GDALGetFileList",
             "CSLDestroy",
             "OGR_L_GetName",
+            "OGR_L_GetFeatureCount",
+            "OGR_L_GetFeaturesRead",
             "OGR_L_GetGeomType",
             "OGR_L_GetLayerDefn",
             "OGR_L_GetSpatialRef",

@@ -98,6 +98,11 @@ pub(crate) struct ConvertArgs {
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
 
+    /// Fail, with engine.incomplete, if the result differs from the input in what no option asked
+    /// for; fields that the format cannot carry do not count
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Zip the output: never, always, or auto for one large file of text; several files
     /// are always zipped
     #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress(), hide_possible_values = true)]
@@ -235,6 +240,11 @@ pub(crate) struct SubmitArgs {
     /// Option for the engine; may be repeated. See docs/ENGINES.md
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
+
+    /// Fail, with engine.incomplete, if the result differs from the input in what no option asked
+    /// for; fields that the format cannot carry do not count
+    #[arg(long)]
+    pub(crate) strict: bool,
 
     /// Zip the result: never, always, or auto for one large file of text; several files
     /// are always zipped

@@ -53,6 +53,7 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
         root: if args.all { Some("*".to_owned()) } else { args.root.clone() },
         options: args.options.clone(),
         compress: args.compress,
+        strict: args.strict,
         caps: Caps {
             memory_bytes: args.memory,
             time: args.timeout,
@@ -104,12 +105,15 @@ fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
             "root": part.root,
             "engine": part.engine,
             "directory": part.directory,
+            "counts": part.counts,
             "warnings_total": part.warnings,
         })).collect::<Vec<_>>(),
         "engine_cpu_ms": millis(facts.engine_processor_time),
         "peak_memory_bytes": facts.peak_memory_bytes,
         "warnings": facts.warnings.lines,
         "warnings_total": facts.warnings.total,
+        "losses": facts.warnings.losses,
+        "counts": facts.counts,
         "cadmill": cadmill_core::BUILD,
     });
     match object {

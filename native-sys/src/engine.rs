@@ -2,6 +2,7 @@
 
 use crate::library::LoadError;
 use cadmill_core::domain::contents::Contents;
+use cadmill_core::domain::job::Counts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,6 +85,8 @@ pub struct Inspection<'a> {
 pub struct Converted {
     /// Number of non-fatal warnings and errors that the library reported.
     pub warnings: u64,
+    /// What was read and written, if the engine counts it.
+    pub counts: Option<Counts>,
 }
 
 /// Stage of a conversion.
@@ -100,10 +103,50 @@ pub enum Stage {
 /// Severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The library could not do something and continued.
-    Error,
-    /// Something in the input is unusual.
+    /// The result differs from the input in what no option asked for.
+    Loss,
+    /// Something is unusual, or was guessed.
     Warning,
+}
+
+/// Words of libraries for something that is not in the result, in lower case.
+const LOSSES: &[&str] = &[
+    "can't",
+    "cannot",
+    "clamp",
+    "corrupt",
+    "could not",
+    "couldn't",
+    "damaged",
+    "discard",
+    "dropped",
+    "exceeds",
+    "failed",
+    "ignor",
+    "incomplete",
+    "is missing",
+    "left out",
+    "lost",
+    "not found",
+    "not successfully",
+    "not supported",
+    "not written",
+    "out of range",
+    "overflow",
+    "skipp",
+    "too large",
+    "truncat",
+    "unexpected eof",
+    "unable to",
+    "unsupported",
+];
+
+impl Level {
+    /// The severity of a warning in the words of a library, which has no other way to tell.
+    pub(crate) fn of_words(line: &str) -> Self {
+        let line = line.to_lowercase();
+        if LOSSES.iter().any(|words| line.contains(words)) { Self::Loss } else { Self::Warning }
+    }
 }
 
 /// Receives the events of a conversion. Called from the converting thread, and from threads that

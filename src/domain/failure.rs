@@ -201,6 +201,8 @@ failure_codes! {
 
     /// The engine read the input, which does not fit the output format or the options.
     EngineUnfit = "engine.unfit", Usage, 27, false, "Choose another output format or a part of the input, or give the options that the message names.";
+    /// The result differs from the input in what no option asked for, and the order is strict.
+    EngineIncomplete = "engine.incomplete", Usage, 28, false, "Choose another output format, ask for the difference by an option, or convert without --strict (API: \"strict\": false) and read the warnings.";
     /// Characters of the input would be missing in the output, or be others there.
     EngineTextLost = "engine.text_lost", Usage, 26, false, "Name the encoding of the input with --opt encoding=NAME, or choose an output format that keeps the text, e.g. gpkg.";
 

@@ -150,6 +150,10 @@ pub struct JobSpec {
     /// Whether the result is compressed. Absent in records that predate this option.
     #[serde(default)]
     pub compress: Compress,
+    /// Whether a difference that no option asked for is a failure. Absent in records that predate
+    /// this option.
+    #[serde(default)]
+    pub strict: bool,
 }
 
 /// An object in the object store.
@@ -208,6 +212,10 @@ pub const MAX_WARNING_CHARS: usize = 400;
 pub struct Warnings {
     /// How many there were.
     pub total: u64,
+    /// How many of them say that the result differs from the input in what no option asked for.
+    /// Absent in records that predate it.
+    #[serde(default)]
+    pub losses: u64,
     /// The first ones, at most [`MAX_WARNINGS`] of at most [`MAX_WARNING_CHARS`] characters.
     pub lines: Vec<String>,
 }
@@ -219,6 +227,50 @@ impl Warnings {
         if self.lines.len() < MAX_WARNINGS {
             self.lines.push(line.chars().take(MAX_WARNING_CHARS).collect());
         }
+    }
+
+    /// As [`Self::push`], for a warning that says that the result differs from the input.
+    pub fn push_loss(&mut self, line: &str) {
+        self.push(line);
+        self.losses += 1;
+    }
+}
+
+/// What a conversion counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CountedUnit {
+    /// Features of layers.
+    Features,
+    /// Points, lines and faces of meshes.
+    Parts,
+}
+
+/// How much of the input was converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// What was counted.
+    pub unit: CountedUnit,
+    /// Read from the input.
+    pub read: u64,
+    /// Written to the output; by the output itself where its format tells.
+    pub written: u64,
+    /// Read, and left out because the output could not have them.
+    pub skipped: u64,
+}
+
+impl Counts {
+    /// The sum of two; `None` if they count different things.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        (self.unit == other.unit).then(|| Self {
+            unit: self.unit,
+            read: self.read.saturating_add(other.read),
+            written: self.written.saturating_add(other.written),
+            skipped: self.skipped.saturating_add(other.skipped),
+        })
     }
 }
 
@@ -297,6 +349,9 @@ pub struct Job {
     /// Warnings of the latest attempt. Absent in records that predate them.
     #[serde(default)]
     pub warnings: Warnings,
+    /// What the latest attempt read and wrote. Absent in records that predate it.
+    #[serde(default)]
+    pub counts: Option<Counts>,
     /// Number of status requests, as far as they were counted.
     pub polls: u64,
     /// Number of times its objects were deleted after its end.
@@ -333,6 +388,7 @@ impl Job {
             times: Times { created: now, ..Times::default() },
             stage_millis: BTreeMap::new(),
             warnings: Warnings::default(),
+            counts: None,
             polls: 0,
             purges: 0,
             audit: Vec::new(),

@@ -34,7 +34,7 @@ pub use event::{Decision, Denied, Event, Ignored};
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{
-    Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State, Warnings,
+    Counts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State, Warnings,
 };
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
@@ -127,7 +127,9 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Renewed { attempt, revision } => renewed(job, *attempt, *revision),
         Event::Progressed { attempt, stage, progress } => progressed(job, *attempt, *stage, *progress),
         Event::Released { attempt, failure } => released(job, *attempt, failure.as_ref(), max_attempts, now),
-        Event::Reported { attempt, millis, warnings } => reported(job, *attempt, millis, warnings),
+        Event::Reported { attempt, millis, warnings, counts } => {
+            reported(job, *attempt, millis, (warnings, *counts))
+        }
         Event::Completed { attempt, output } => completed(job, *attempt, output, now),
         Event::Failed { attempt, failure } => failed(job, *attempt, failure, now),
         Event::Audited { head, end } => audited(job, head, end.as_deref(), policy, now),
@@ -241,6 +243,7 @@ fn claimed(
         next.progress = 0;
         next.stage_millis.clear();
         next.warnings = Warnings::default();
+        next.counts = None;
         next.times.claimed = Some(now);
     })
 }
@@ -307,17 +310,23 @@ fn released(
     }
 }
 
-fn reported(job: &Job, attempt: u32, millis: &BTreeMap<Stage, u64>, warnings: &Warnings) -> Decision {
+fn reported(
+    job: &Job,
+    attempt: u32,
+    millis: &BTreeMap<Stage, u64>,
+    (warnings, counts): (&Warnings, Option<Counts>),
+) -> Decision {
     if !holds(job, attempt) {
         return Decision::Deny(Denied::Superseded);
     }
     let known = |(stage, time)| job.stage_millis.get(stage) == Some(time);
-    if millis.iter().all(known) && job.warnings == *warnings {
+    if millis.iter().all(known) && job.warnings == *warnings && job.counts == counts {
         return Decision::Ignore(Ignored::Duplicate);
     }
     accept(job, |next| {
         next.stage_millis.extend(millis);
         next.warnings.clone_from(warnings);
+        next.counts = counts;
     })
 }
 

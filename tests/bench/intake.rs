@@ -211,6 +211,7 @@ async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, 
         root: None,
         options: Default::default(),
         compress: Compress::Never,
+        strict: false,
     };
     let remote = Remote::open(store, &order, object, &limits(), DownloadConfig::default()).await??;
     Ok((remote, started))

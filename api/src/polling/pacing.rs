@@ -96,6 +96,7 @@ mod tests {
             root: None,
             options: Default::default(),
             compress: Default::default(),
+            strict: false,
         };
         created(JobId::from_random_bytes([1; 16]), order, &Policy::default(), 0)
     }

@@ -92,6 +92,10 @@ pub(super) struct NewJob {
     /// output files are always returned as one ZIP archive.
     #[serde(default)]
     compress: Option<CompressMode>,
+    /// Whether the job fails with `engine.incomplete` if the result differs from the input in what
+    /// no option asked for. Fields that the output format cannot carry are no such difference.
+    #[serde(default)]
+    strict: Option<bool>,
     /// Idempotency key and id of the job: a UUID in lower case. Sending the same order with the
     /// same id again does not create a second job.
     #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -212,7 +216,8 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
     };
     let compress = new.compress.map_or(Compress::Never, CompressMode::compress);
     let (size_bytes, format, root) = (new.size_bytes, new.target_format, new.root);
-    Ok((id, JobSpec { owner, file_name, size_bytes, sha256, format, root, options, compress }))
+    let strict = new.strict.unwrap_or_default();
+    Ok((id, JobSpec { owner, file_name, size_bytes, sha256, format, root, options, compress, strict }))
 }
 
 fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {

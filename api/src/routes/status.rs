@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use cadmill_core::domain::failure::{FailureCode, Fault};
 use cadmill_core::domain::ids::{JobId, Owner};
-use cadmill_core::domain::job::{Job, Millis, Object, Stage, State as JobState};
+use cadmill_core::domain::job::{Counts, Job, Millis, Object, Stage, State as JobState};
 use cadmill_core::domain::state::Event;
 use cadmill_core::ports::PortResult;
 use cadmill_core::ports::object_store::Presigned;
@@ -63,6 +63,10 @@ pub struct StatusBody {
     pub warnings: Vec<String>,
     /// How many warnings there were.
     pub warnings_total: u64,
+    /// How many of them say that the result differs from the input in what no option asked for.
+    pub losses: u64,
+    /// What was read and written; null if the engine does not count it.
+    pub counts: Option<Counts>,
     /// Why the job failed.
     pub failure: Option<FailureBody>,
     /// When to poll again, in milliseconds; null when the job has ended.
@@ -203,6 +207,8 @@ pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
         stage_millis: (&job.stage_millis).into(),
         warnings: job.warnings.lines.clone(),
         warnings_total: job.warnings.total,
+        losses: job.warnings.losses,
+        counts: job.counts,
         failure,
         poll_after_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
         download: None,

@@ -10,7 +10,7 @@ use cadmill_api::router::router;
 use cadmill_api::settings::ApiSettings;
 use cadmill_api::state::{ApiState, Server};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::{Job, JobFailure, Millis, Object, Stage, Warnings};
+use cadmill_core::domain::job::{CountedUnit, Counts, Job, JobFailure, Millis, Object, Stage, Warnings};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::{Clock, ObjectStore};
@@ -140,7 +140,8 @@ impl World {
         let stage_ended = Event::Reported {
             attempt: 1,
             millis: [(Stage::Fetch, 12)].into(),
-            warnings: Warnings { total: 21, lines: vec!["GDAL: a field was renamed".to_owned()] },
+            warnings: Warnings { total: 21, losses: 2, lines: vec!["GDAL: a field was renamed".to_owned()] },
+            counts: Some(Counts { unit: CountedUnit::Features, read: 9, written: 8, skipped: 1 }),
         };
         self.happen(id, stage_ended).await;
         let mut output = object(ObjectKey::processed(id, 1, "town.dxf".parse().unwrap()), 77);

@@ -142,6 +142,8 @@ impl Run<'_> {
             root: if self.args.all { Some("*") } else { self.args.root.as_deref() },
             // An older server does not know this field, and does not zip either.
             compress: Some(self.args.compress).filter(|&compress| compress != Compress::Never),
+            // An older server refuses this field: it could not keep the promise.
+            strict: self.args.strict.then_some(true),
             job_id: id.to_string(),
             checksum_sha256: checksum.as_deref(),
         };
@@ -219,6 +221,8 @@ impl Run<'_> {
         facts.insert("stage_millis".to_owned(), json!(status.stage_millis));
         facts.insert("warnings".to_owned(), json!(status.warnings));
         facts.insert("warnings_total".to_owned(), json!(status.warnings_total));
+        facts.insert("losses".to_owned(), json!(status.losses));
+        facts.insert("counts".to_owned(), json!(status.counts));
     }
 
     /// The local file name when the command line gives none: the server's name, if it is a plain

@@ -16,6 +16,8 @@ pub(super) struct NewJob<'a> {
     pub(super) root: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compress: Option<Compress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) strict: Option<bool>,
     pub(super) job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checksum_sha256: Option<&'a str>,
@@ -93,6 +95,10 @@ pub(super) struct Status {
     pub(super) warnings: Vec<String>,
     #[serde(default)]
     pub(super) warnings_total: u64,
+    #[serde(default)]
+    pub(super) losses: u64,
+    #[serde(default)]
+    pub(super) counts: Option<serde_json::Value>,
     pub(super) failure: Option<JobFailure>,
     pub(super) poll_after_ms: Option<u64>,
     pub(super) download: Option<Download>,

@@ -6,7 +6,7 @@
 use super::output::output_files;
 use super::report::{Part, Stage};
 use super::root::ALL;
-use super::{Job, Root};
+use super::{Job, Notice, Root};
 use crate::intake::Source;
 use crate::intake::sidecars::on_disk;
 use crate::publish::Sink;
@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 use cadmill_archive::{Names, Plan, fit};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::{EngineFormats, stem_of};
-use cadmill_core::domain::job::Warnings;
+use cadmill_core::domain::job::Counts;
 use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use cadmill_core::domain::route::{self, Target};
 use std::time::Instant;
@@ -64,7 +64,7 @@ impl<S: Sink> Job<'_, S> {
             return Ok(Vec::new());
         }
         if names.len() > 1 && !left_out.is_empty() {
-            self.note(format!(
+            self.note_loss(format!(
                 "not converted, as their formats mostly describe other files: {}; --root converts one of them",
                 left_out.join(", ")
             ));
@@ -116,12 +116,12 @@ impl<S: Sink> Job<'_, S> {
         &mut self,
         items: &[Item],
         roots: &[Root],
-        noticed: &[String],
+        noticed: &[Notice],
         workspace: &Workspace,
     ) -> Result<(), Failure> {
         let output = workspace.output_folder()?;
-        let mut warnings = Warnings::default();
-        noticed.iter().for_each(|line| warnings.push(line));
+        let mut warnings = self.noticed(noticed);
+        let mut counts: Option<Option<Counts>> = None;
         self.facts.parts.clear();
         for (item, root) in items.iter().zip(roots) {
             let directory = &item.directory;
@@ -131,13 +131,21 @@ impl<S: Sink> Job<'_, S> {
                 extension => format!("{directory}/{directory}.{extension}"),
             };
             let times = self.facts.times;
+            let first_loss = self.facts.first_loss.take();
             let converted = self.convert(root, &item.target, &main_name, workspace);
+            let of_item = self.facts.first_loss.take().map(|line| format!("{}: {line}", item.name));
+            self.facts.first_loss = first_loss.or(of_item);
             self.facts.times.load += times.load;
             self.facts.times.convert += times.convert;
             let of_this = std::mem::take(&mut self.facts.warnings);
             of_this.lines.iter().for_each(|line| warnings.push(&format!("{}: {line}", item.name)));
             warnings.total += of_this.total.saturating_sub(of_this.lines.len() as u64);
+            warnings.losses += of_this.losses;
             self.facts.warnings.clone_from(&warnings);
+            let of_item = self.facts.counts;
+            let sum = counts.map_or(of_item, |so_far| so_far.zip(of_item).and_then(|(a, b)| a.plus(b)));
+            counts = Some(sum);
+            self.facts.counts = sum;
             converted.map_err(|mut failure| {
                 failure.message = format!("{}: {}", item.name, failure.message);
                 failure
@@ -150,6 +158,7 @@ impl<S: Sink> Job<'_, S> {
                 root: item.name.clone(),
                 engine: item.target.engine.clone(),
                 directory: item.directory.clone(),
+                counts: of_item,
                 warnings: of_this.total,
             });
         }

@@ -83,9 +83,15 @@ struct Job<'a, S> {
     observer: &'a mut dyn Observer,
     facts: ConversionReport,
     /// Warnings about what was done before the engine started.
-    noticed: Vec<String>,
+    noticed: Vec<Notice>,
     /// A host that was started ahead for this job, until it is used.
     ahead: Option<WarmHost>,
+}
+
+/// A warning, and whether it says that the result differs from what was asked for.
+struct Notice {
+    line: String,
+    is_loss: bool,
 }
 
 /// The file to convert and its location.
@@ -308,7 +314,27 @@ impl<'a, S: Sink> Job<'a, S> {
     /// Tells the owner about what was done before the engine started.
     fn note(&mut self, line: String) {
         self.observer.warning(&line);
-        self.noticed.push(line);
+        self.noticed.push(Notice { line, is_loss: false });
+    }
+
+    /// As [`Self::note`], for what the result will lack.
+    fn note_loss(&mut self, line: String) {
+        self.observer.warning(&line);
+        self.noticed.push(Notice { line, is_loss: true });
+    }
+
+    /// Begins the warnings of a report with what was noticed before the engine started.
+    fn noticed(&mut self, noticed: &[Notice]) -> Warnings {
+        let mut warnings = Warnings::default();
+        self.facts.first_loss =
+            noticed.iter().find(|notice| notice.is_loss).map(|notice| notice.line.clone());
+        for Notice { line, is_loss } in noticed {
+            match is_loss {
+                true => warnings.push_loss(line),
+                false => warnings.push(line),
+            }
+        }
+        warnings
     }
 
     /// The targets that FORMAT can mean. If the format table has none, the engines themselves are
@@ -407,7 +433,23 @@ impl<'a, S: Sink> Job<'a, S> {
         failure_of(&engine.name, report.outcome).map_err(|mut failure| {
             failure.message = workspace.hide(&failure.message);
             map_workspace_full(failure, workspace)
-        })
+        })?;
+        self.check_strict(&engine.name)
+    }
+
+    /// A strict order has no result that differs from its input.
+    fn check_strict(&self, engine: &str) -> Result<(), Failure> {
+        let losses = self.facts.warnings.losses;
+        if !self.order.strict || losses == 0 {
+            return Ok(());
+        }
+        let first = self.facts.first_loss.as_deref().unwrap_or("the engine did not say how");
+        let more = if losses > 1 { format!("; and {} more", losses - 1) } else { String::new() };
+        let text = format!("{}{more}", first.trim_end_matches('.'));
+        let message = format!("the result would differ from the input: {text}");
+        Err(Failure::new(FailureCode::EngineIncomplete, message)
+            .with("engine", engine)
+            .with("losses", losses))
     }
 
     /// Runs the request on the warm host if there is one, otherwise on a new host.
@@ -422,7 +464,7 @@ impl<'a, S: Sink> Job<'a, S> {
             Event::Confined(_) => {}
             Event::Loaded(identity) => observer.engine(engine, &identity),
             Event::Progress(fraction) => observer.progress(fraction),
-            Event::Log { line, .. } => observer.warning(&workspace.hide(&line)),
+            Event::Log { line } => observer.warning(&workspace.hide(&line)),
         };
         if let Some(ahead) = self.ahead.take() {
             match ahead.convert(&request.task, self.cancel, hear) {
@@ -492,12 +534,21 @@ impl<'a, S: Sink> Job<'a, S> {
         self.facts.identity.clone_from(&report.identity);
         self.facts.peak_memory_bytes = report.peak_memory_bytes;
         self.facts.engine_processor_time = report.processor_time;
-        let mut warnings = Warnings::default();
-        self.noticed.iter().for_each(|line| warnings.push(line));
+        let noticed = std::mem::take(&mut self.noticed);
+        let mut warnings = self.noticed(&noticed);
+        self.noticed = noticed;
         report.warnings.lines.iter().for_each(|line| warnings.push(&workspace.hide(line)));
         // All are counted, the first are kept.
         warnings.total += report.warnings.total.saturating_sub(report.warnings.lines.len() as u64);
+        warnings.losses += report.warnings.losses;
         self.facts.warnings = warnings;
+        if self.facts.first_loss.is_none() {
+            self.facts.first_loss = report.first_loss.as_deref().map(|line| workspace.hide(line));
+        }
+        self.facts.counts = match report.outcome {
+            Outcome::Answered(Answer::Converted { counts, .. }) => counts,
+            _ => None,
+        };
     }
 
     fn publish(

@@ -1,7 +1,7 @@
 //! What a conversion reports while it runs and when it ends.
 
 use crate::engine::supervisor::Identity;
-use cadmill_core::domain::job::Warnings;
+use cadmill_core::domain::job::{Counts, Warnings};
 use cadmill_core::domain::route::Target;
 use std::time::Duration;
 
@@ -52,8 +52,12 @@ pub struct ConversionReport {
     pub peak_memory_bytes: u64,
     /// CPU time of the engine process.
     pub engine_processor_time: Duration,
+    /// What was read and written, if the engine counts it.
+    pub counts: Option<Counts>,
     /// Warnings of cadmill and of the engine.
     pub warnings: Warnings,
+    /// The first of them that says that the result differs from the input.
+    pub first_loss: Option<String>,
     /// Wall time per stage.
     pub times: Times,
 }
@@ -67,6 +71,8 @@ pub struct Part {
     pub engine: String,
     /// The directory of the result that has its output.
     pub directory: String,
+    /// What was read and written, if the engine counts it.
+    pub counts: Option<Counts>,
     /// How many warnings there were.
     pub warnings: u64,
 }

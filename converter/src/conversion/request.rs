@@ -16,6 +16,8 @@ pub struct ConversionRequest {
     pub options: Vec<(String, String)>,
     /// Whether a single output file is zipped.
     pub compress: Compress,
+    /// Whether a difference that no option asked for is a failure, `engine.incomplete`.
+    pub strict: bool,
     /// Caps on the engine process.
     pub caps: Caps,
     /// Limits on the archive.

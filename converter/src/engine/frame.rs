@@ -130,7 +130,7 @@ mod tests {
         prop_oneof![
             // Fractions that JSON represents exactly.
             (0u32..=256).prop_map(|n| Message::Progress { fraction: f64::from(n) / 256.0 }),
-            (any::<bool>(), ".{0,200}").prop_map(|(error, line)| Message::Log { error, line }),
+            (any::<bool>(), ".{0,200}").prop_map(|(loss, line)| Message::Log { loss, line }),
             ".{0,200}".prop_map(|text| done(Answer::Rejected(text))),
             (any::<i32>(), any::<i32>(), any::<u64>())
                 .prop_map(|(signal, errno, data_bytes)| Message::Dying { signal, errno, data_bytes }),

@@ -12,12 +12,13 @@ use crate::engine::confinement::{InForce, Level};
 use crate::engine::pin::FileFingerprint;
 use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::format::EngineKind;
+use cadmill_core::domain::job::Counts;
 use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
@@ -237,8 +238,8 @@ pub enum Message {
     },
     /// A line of the library's log.
     Log {
-        /// Whether the library calls it an error; otherwise it is a warning.
-        error: bool,
+        /// Whether it says that the result differs from the input; otherwise it is a warning.
+        loss: bool,
         /// The line.
         line: String,
     },
@@ -286,6 +287,8 @@ pub enum Answer {
     Converted {
         /// Warnings and errors that the library reported without failing.
         warnings: u64,
+        /// What was read and written, if the engine counts it.
+        counts: Option<Counts>,
     },
     /// To [`Task::Inspect`].
     Inspected(Box<Contents>),

@@ -129,6 +129,7 @@ impl Attempt {
             root: self.job.order.root.clone(),
             options: self.job.order.options.clone().into_iter().collect(),
             compress: self.job.order.compress,
+            strict: self.job.order.strict,
             caps: self.caps,
             archive: self.archive,
             crash_retries: 1,
@@ -156,7 +157,7 @@ impl Attempt {
     }
 
     fn record(&self, facts: &ConversionReport) {
-        self.hold.warned(&facts.warnings);
+        self.hold.converted(&facts.warnings, facts.counts);
         let times = &facts.times;
         let stages = [
             (Stage::Fetch, times.unpack),

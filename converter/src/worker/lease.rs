@@ -8,7 +8,7 @@
 use super::message::Delivery;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::{Stage, State, Warnings};
+use cadmill_core::domain::job::{Counts, Stage, State, Warnings};
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::EventQueue;
@@ -59,6 +59,7 @@ struct Inner {
     progress: u16,
     millis: BTreeMap<Stage, u64>,
     warnings: Warnings,
+    counts: Option<Counts>,
 }
 
 impl JobLease {
@@ -76,6 +77,7 @@ impl JobLease {
                 progress: 0,
                 millis: BTreeMap::new(),
                 warnings: Warnings::default(),
+                counts: None,
             }),
         })
     }
@@ -128,16 +130,18 @@ impl JobLease {
         self.inner().millis.insert(stage, cadmill_core::domain::limits::millis(time));
     }
 
-    /// Records the warnings of the conversion.
-    pub(super) fn warned(&self, warnings: &Warnings) {
-        self.inner().warnings.clone_from(warnings);
+    /// Records the warnings of the conversion, and what it read and wrote.
+    pub(super) fn converted(&self, warnings: &Warnings, counts: Option<Counts>) {
+        let mut inner = self.inner();
+        inner.warnings.clone_from(warnings);
+        inner.counts = counts;
     }
 
     /// What is reported of the attempt so far.
     pub(super) fn report(&self) -> Event {
         let inner = self.inner();
         let (millis, warnings) = (inner.millis.clone(), inner.warnings.clone());
-        Event::Reported { attempt: self.attempt, millis, warnings }
+        Event::Reported { attempt: self.attempt, millis, warnings, counts: inner.counts }
     }
 
     /// The current stage, and its progress in thousandths.

@@ -69,6 +69,7 @@ impl World {
             root: None,
             options: Default::default(),
             compress: Default::default(),
+            strict: false,
         };
         (order, self.direct.head(&key).await.unwrap())
     }

@@ -115,6 +115,7 @@ impl World {
             root: None,
             options: Default::default(),
             compress,
+            strict: false,
         };
         self.jobs.create(id, order).await.unwrap();
         let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());

@@ -133,7 +133,8 @@ fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted,
     }
     match answer.kind {
         "converted" => {
-            Ok(Converted { warnings: answer.fields.first().and_then(|n| n.parse().ok()).unwrap_or_default() })
+            let warnings = answer.fields.first().and_then(|n| n.parse().ok()).unwrap_or_default();
+            Ok(Converted { warnings, counts: None })
         }
         "cancelled" => Err(EngineError::Rejected("the converter stopped without a request".to_owned())),
         "memory" => Err(EngineError::OutOfMemory(answer.text())),
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn answers_have_their_kinds() {
-        assert_eq!(end(b"converted\x003").unwrap(), Converted { warnings: 3 });
+        assert_eq!(end(b"converted\x003").unwrap(), Converted { warnings: 3, counts: None });
         assert!(matches!(end(b"rejected\0x.Y: z"), Err(EngineError::Rejected(text)) if text == "x.Y: z"));
         assert!(matches!(end(b"memory\0heap"), Err(EngineError::OutOfMemory(_))));
         assert!(matches!(end(b"option\0no"), Err(EngineError::Option(_))));

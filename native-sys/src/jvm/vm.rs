@@ -236,7 +236,8 @@ extern "system" fn on_warn<'local>(
 ) {
     let outcome = env.with_env(|env| env.convert_byte_array(&line)).into_outcome();
     if let (jni::Outcome::Ok(line), Some(events)) = (outcome, events()) {
-        events.log(Level::Warning, &String::from_utf8_lossy(&line));
+        let line = String::from_utf8_lossy(&line);
+        events.log(Level::of_words(&line), &line);
     }
 }
 

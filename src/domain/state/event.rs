@@ -1,6 +1,6 @@
 //! What happens to a job, and how it is decided: data only.
 
-use super::super::job::{Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
+use super::super::job::{Counts, Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
@@ -69,6 +69,8 @@ pub enum Event {
         millis: BTreeMap<Stage, u64>,
         /// All warnings so far.
         warnings: Warnings,
+        /// What was read and written, once that is known.
+        counts: Option<Counts>,
     },
     /// The output exists.
     Completed {

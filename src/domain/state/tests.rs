@@ -36,6 +36,7 @@ fn new_job() -> Job {
         root: None,
         options: Default::default(),
         compress: Default::default(),
+        strict: false,
     };
     created(JobId::from_random_bytes([1; 16]), order, &policy(), 0)
 }
@@ -88,7 +89,8 @@ fn plain_event() -> impl Strategy<Value = Event> {
         (attempt.clone(), 0u64..9, 0u64..3).prop_map(|(attempt, millis, total)| Event::Reported {
             attempt,
             millis: BTreeMap::from([(Stage::Fetch, millis)]),
-            warnings: Warnings { total, lines: Vec::new() },
+            warnings: Warnings { total, losses: total / 2, lines: Vec::new() },
+            counts: None,
         }),
         "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
         "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),

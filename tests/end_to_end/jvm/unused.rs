@@ -79,6 +79,7 @@ fn serve(setting: &ConversionContext, caps: Caps) -> u32 {
         root: None,
         options: Vec::new(),
         compress: Default::default(),
+        strict: false,
         caps,
         archive: ArchiveLimits::default(),
         crash_retries: 0,

@@ -184,6 +184,7 @@ impl World {
             root: None,
             options: Default::default(),
             compress: Default::default(),
+            strict: false,
         };
         self.jobs.create(id, order).await.expect("the job is created");
         id

@@ -106,7 +106,7 @@ impl Events for Reporter {
     fn log(&self, level: Level, line: &str) {
         // JSON may need six bytes for one.
         let line: String = line.chars().take(MAX_FRAME / 32).collect();
-        self.send(&Message::Log { error: level == Level::Error, line });
+        self.send(&Message::Log { loss: level == Level::Loss, line });
     }
 
     fn cancelled(&self) -> bool {

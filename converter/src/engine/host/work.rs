@@ -95,7 +95,7 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
     match engine.convert(&request, &events) {
-        Ok(converted) => Answer::Converted { warnings: converted.warnings },
+        Ok(converted) => Answer::Converted { warnings: converted.warnings, counts: converted.counts },
         Err(error) => failed(error),
     }
 }

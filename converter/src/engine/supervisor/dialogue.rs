@@ -233,7 +233,7 @@ mod tests {
         prop_oneof![
             Just(Answer::Probed),
             Just(Answer::Described { inputs: vec![], outputs: vec![] }),
-            Just(Answer::Converted { warnings: 0 }),
+            Just(Answer::Converted { warnings: 0, counts: None }),
             Just(Answer::Inspected(Box::default())),
             Just(Answer::Rejected("no".to_owned())),
             Just(Answer::Reaches("beside".to_owned())),
@@ -256,7 +256,7 @@ mod tests {
             Just(Message::Loaded { library: "x".into(), version: "1".into(), path: "/x".into() }),
             Just(Message::Began),
             Just(Message::Progress { fraction: 0.5 }),
-            Just(Message::Log { error: true, line: "line".to_owned() }),
+            Just(Message::Log { loss: true, line: "line".to_owned() }),
             Just(Message::Dying { signal: 11, errno: 0, data_bytes: 0 }),
             Just(Message::Violation { syscall: 41, arch: 0 }),
             answer().prop_map(|answer| Message::Done { answer, peak_memory_bytes: 0 }),
@@ -378,7 +378,7 @@ mod tests {
                     loading.clone(),
                     loaded.clone(),
                     progress.clone(),
-                    done(Answer::Converted { warnings: 0 }),
+                    done(Answer::Converted { warnings: 0, counts: None }),
                 ],
             ),
             (

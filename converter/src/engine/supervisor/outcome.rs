@@ -18,8 +18,6 @@ pub enum Event {
     Progress(f64),
     /// A line of the library's log, without control characters.
     Log {
-        /// Whether the library calls it an error; otherwise it is a warning.
-        error: bool,
         /// The line.
         line: String,
     },
@@ -149,6 +147,8 @@ pub struct ProcessReport {
     pub peak_memory_bytes: u64,
     /// Warnings and errors of the library's log.
     pub warnings: Warnings,
+    /// The first of them that says that the result differs from the input.
+    pub first_loss: Option<String>,
     /// Bytes that the library printed. The text is discarded: it may contain names and content.
     pub noise_bytes: u64,
 }

@@ -315,10 +315,16 @@ impl<'a> Watch<'a> {
                 (self.events)(Event::Progress(fraction.clamp(0.0, 1.0)));
             }
             Message::Progress { .. } => {}
-            Message::Log { error, line } => {
+            Message::Log { loss, line } => {
                 let line = clean(&line);
-                self.seen.warnings.push(&line);
-                (self.events)(Event::Log { error, line });
+                match loss {
+                    true => {
+                        self.seen.warnings.push_loss(&line);
+                        self.seen.first_loss.get_or_insert_with(|| line.clone());
+                    }
+                    false => self.seen.warnings.push(&line),
+                }
+                (self.events)(Event::Log { line });
             }
             Message::Dying { signal, errno, data_bytes } => {
                 let data_bytes = self.plausible(data_bytes);
@@ -436,7 +442,7 @@ impl<'a> Watch<'a> {
             seen.peak_resident = seen.peak_resident.max(remains.peak_resident_bytes);
         }
         // The host counts also what it does not pass on.
-        if let Some(Answer::Converted { warnings }) = seen.answer {
+        if let Some(Answer::Converted { warnings, .. }) = seen.answer {
             seen.warnings.total = seen.warnings.total.max(warnings);
         }
         Ok(ProcessReport {
@@ -449,6 +455,7 @@ impl<'a> Watch<'a> {
             peak_memory_bytes: seen.peak_resident,
             identity: seen.identity,
             warnings: seen.warnings,
+            first_loss: seen.first_loss,
             noise_bytes: seen.noise_bytes,
         })
     }

@@ -36,6 +36,7 @@ pub fn new_job(owner: &Owner, now: Millis) -> Job {
         root: Some("in/the/archive.shp".to_owned()),
         options: [("scale".to_owned(), "1,5 €".to_owned())].into(),
         compress: Compress::Auto,
+        strict: true,
     };
     created(JobId::random(), order, &Policy::default(), now)
 }

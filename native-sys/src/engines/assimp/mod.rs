@@ -19,6 +19,7 @@ use crate::image;
 use crate::library::{self, LoadError, Wanted};
 use crate::references::shown;
 use cadmill_core::domain::contents::{self, Contents, Reference};
+use cadmill_core::domain::job::{CountedUnit, Counts};
 use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,7 +129,10 @@ impl Engine for Assimp {
         }
         self.export(&scene, request, events)?;
         events.progress(Stage::Write, 1.0);
-        Ok(Converted { warnings: log.lines() })
+        let read = counts.points + counts.lines + counts.triangles + counts.polygons;
+        let skipped = if faces_only { counts.points + counts.lines } else { 0 };
+        let counts = Counts { unit: CountedUnit::Parts, read, written: read - skipped, skipped };
+        Ok(Converted { warnings: log.lines(), counts: Some(counts) })
     }
 
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {
@@ -399,7 +403,7 @@ impl<'a> LogStream<'a> {
     /// Reports what the library does not.
     fn warn(&self, line: &str) {
         self.sink.lines.fetch_add(1, Ordering::Relaxed);
-        self.sink.events.log(Level::Warning, line);
+        self.sink.events.log(Level::of_words(line), line);
     }
 
     fn lines(&self) -> u64 {
@@ -424,13 +428,13 @@ extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
     let sink = unsafe { &*user.cast::<LogSink>() };
     // SAFETY: Assimp passes a C string that is valid during the call.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
     let level = match text.split(',').next() {
-        Some("Error") => Level::Error,
-        Some("Warn") => Level::Warning,
+        Some("Error") => Level::Loss,
+        Some("Warn") => Level::of_words(line),
         _ => return,
     };
     if sink.lines.fetch_add(1, Ordering::Relaxed) < MAX_LINES {
-        let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
         sink.events.log(level, line.trim_end());
     }
 }

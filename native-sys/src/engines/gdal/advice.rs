@@ -53,6 +53,24 @@ pub(super) fn only_ends(message: &str) -> bool {
         || (message.starts_with("Unable to write feature") && message.contains("from layer"))
 }
 
+/// Whether a message of the debug output says that a feature was left out.
+pub(super) fn is_left_out(message: &str) -> bool {
+    message.contains("Unable to write feature")
+}
+
+/// Whether a message means that the input ends early or has parts that cannot be read: what GDAL
+/// returns then is not what the file had.
+pub(super) fn is_damage(message: &str) -> bool {
+    const DAMAGE: &[&str] = &[
+        "XML parsing of",
+        "Error in fread",
+        "JSON parsing error",
+        "Unexpected I/O failure",
+        "unexpected end of",
+    ];
+    DAMAGE.iter().any(|words| message.contains(words))
+}
+
 /// A feature without geometry, for a format that has features with one only.
 pub(super) fn lacks_geometry(message: &str) -> bool {
     message.contains("No known way to write feature with geometry 'None'")

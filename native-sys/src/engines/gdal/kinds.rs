@@ -1,7 +1,7 @@
 //! A drawing as shapefiles: a drawing has all kinds of geometry on one sheet, and a shapefile has one
 //! kind, so each kind gets a shapefile of its own.
 
-use super::listener::{Listener, warn, with_listener};
+use super::listener::{Listener, warn, warn_of_loss, with_listener};
 use super::retry::clear;
 use super::{Gdal, advice, options};
 use crate::engine::{EngineError, Events, Inspection, Request};
@@ -91,6 +91,7 @@ impl Gdal {
                 None => return Err(failed),
             }
         }
+        let (read, mut number) = (layer.features, 0);
         let mut written = Vec::new();
         for (kind, count) in KINDS.iter().zip(&counts).filter(|(_, count)| **count > 0) {
             let stem = request.output.file_stem().unwrap_or_default().to_string_lossy();
@@ -99,6 +100,7 @@ impl Gdal {
             let condition = format!("OGR_GEOMETRY IN ({})", kind.condition);
             options.translate.extend([c"-where".to_owned(), CString::new(condition).unwrap_or_default()]);
             self.translate_through_files(&Request { output: &output, ..*request }, driver, &options, events)?;
+            number += count;
             written.push(format!("{} ({count})", kind.name));
         }
         warn(&format!(
@@ -106,8 +108,9 @@ impl Gdal {
             written.join(", ")
         ));
         if without > 0 {
-            warn(&format!("{without} features without geometry were left out"));
+            warn_of_loss(&format!("{without} features without geometry were left out"));
         }
+        with_listener(|l| l.set_counts(read, number, without));
         Ok(())
     }
 }

@@ -3,8 +3,9 @@
 
 use super::advice;
 use crate::bindings::gdal as ffi;
-use crate::engine::{EngineError, Events, Level};
+use crate::engine::{Converted, EngineError, Events, Level};
 use crate::engines::string;
+use cadmill_core::domain::job::{CountedUnit, Counts};
 use std::ffi::c_char;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,14 @@ pub(super) struct Listener {
     other_kind: Option<String>,
     /// The message about characters that are lost.
     pub(super) lost: Option<String>,
+    /// The first message that says that the input is damaged, and could be read in part only.
+    pub(super) damage: Option<String>,
+    /// Whether the user wants what cannot be converted to be left out.
+    skips: bool,
+    /// Features that were left out.
+    skipped: u64,
+    /// What was read and written.
+    counts: Option<Counts>,
     out_of_memory: bool,
 }
 
@@ -48,6 +57,10 @@ impl Listener {
             leaving_out: false,
             other_kind: None,
             lost: None,
+            damage: None,
+            skips: false,
+            skipped: 0,
+            counts: None,
             out_of_memory: false,
         }
     }
@@ -57,7 +70,26 @@ impl Listener {
     pub(super) fn restart(&mut self) {
         // GDAL warns once of what is lost.
         let (messages, lost) = (self.messages, self.lost.take());
-        *self = Self { messages, lost, leaving_out: true, ..Self::new(Arc::clone(&self.events)) };
+        let (damage, skips) = (self.damage.take(), self.skips);
+        let fresh = Self::new(Arc::clone(&self.events));
+        *self = Self { messages, lost, damage, skips, leaving_out: true, ..fresh };
+    }
+
+    /// Counts a translation: what the input and the output say, if they do. `selects` is whether the
+    /// options take a part of the input or change the number of features.
+    pub(super) fn count(&mut self, read: Option<u64>, written: Option<u64>, selects: bool) {
+        let skipped = self.skipped + self.without_geometry * u64::from(self.leaving_out);
+        let Some(read) = read.or(written.map(|written| written + skipped)) else { return };
+        let kept = read.saturating_sub(skipped);
+        let written = written.unwrap_or(kept);
+        self.set_counts(read, written, skipped);
+        if !selects && !self.skips && written != kept {
+            self.line(Level::Loss, &format!("{read} features were read, and {written} were written"));
+        }
+    }
+
+    pub(super) fn set_counts(&mut self, read: u64, written: u64, skipped: u64) {
+        self.counts = Some(Counts { unit: CountedUnit::Features, read, written, skipped });
     }
 
     pub(super) fn reason(&self) -> Option<&str> {
@@ -71,7 +103,8 @@ impl Listener {
         }
     }
 
-    fn take(&mut self, level: Level, text: String) {
+    fn take(&mut self, is_error: bool, text: String) {
+        let level = if is_error { Level::Loss } else { Level::of_words(&text) };
         match advice::notice(&text) {
             advice::Notice::Field(name) => return self.fields.push(name),
             advice::Notice::TextLost => {
@@ -81,26 +114,29 @@ impl Listener {
         }
         // A message that only reports the end of the translation is dropped: the first error is the
         // reason.
-        if level == Level::Error && advice::only_ends(&text) {
+        if is_error && advice::only_ends(&text) {
             return;
         }
-        let lacks_geometry = level == Level::Error && advice::lacks_geometry(&text);
+        let lacks_geometry = is_error && advice::lacks_geometry(&text);
         if lacks_geometry {
             self.without_geometry += 1;
-        } else if level == Level::Error && self.other_kind.is_none() && advice::is_of_other_kind(&text) {
+        } else if is_error && self.other_kind.is_none() && advice::is_of_other_kind(&text) {
             self.other_kind = Some(text.clone());
         } else {
-            self.line(level, &text);
+            if self.damage.is_none() && advice::is_damage(&text) {
+                self.damage = Some(text.clone());
+            }
+            self.line(if self.skips { Level::Warning } else { level }, &text);
         }
-        if level == Level::Error && !(lacks_geometry && self.leaving_out) {
+        if is_error && !(lacks_geometry && self.leaving_out) {
             self.first_error.get_or_insert(text);
         }
     }
 
-    /// Reports what was collected. Returns the number of messages.
-    fn finish(mut self) -> u64 {
+    /// Reports what was collected. Returns the number of messages, and what was counted.
+    fn finish(mut self) -> Converted {
         if let Some(text) = self.other_kind.take() {
-            self.line(Level::Error, &text);
+            self.line(if self.skips { Level::Warning } else { Level::Loss }, &text);
         }
         if !self.fields.is_empty() {
             self.fields.sort();
@@ -112,7 +148,11 @@ impl Listener {
             let names = self.fields.iter().take(MAX_FIELDS).cloned().collect::<Vec<_>>().join(", ");
             self.line(Level::Warning, &format!("the output format cannot carry these fields: {names}{more}"));
         }
-        self.messages
+        if self.skips && self.skipped > 0 {
+            let line = format!("{} features were left out, as --opt skipfailures=yes asks for", self.skipped);
+            self.line(Level::Warning, &line);
+        }
+        Converted { warnings: self.messages, counts: self.counts }
     }
 }
 
@@ -121,9 +161,15 @@ pub(super) fn begin(events: &Arc<dyn Events>) {
     *listener() = Some(Listener::new(Arc::clone(events)));
 }
 
-/// Ends the conversion, and reports what was collected. Returns the number of messages.
-pub(super) fn end() -> u64 {
-    listener().take().map_or(0, Listener::finish)
+/// Ends the conversion, and reports what was collected. Returns the number of messages, and what was
+/// counted.
+pub(super) fn end() -> Converted {
+    listener().take().map_or(Converted { warnings: 0, counts: None }, Listener::finish)
+}
+
+/// The user wants what cannot be converted to be left out.
+pub(super) fn skips() {
+    with_listener(|listener| listener.skips = true);
 }
 
 fn listener() -> MutexGuard<'static, Option<Listener>> {
@@ -137,6 +183,11 @@ pub(super) fn with_listener<T: Default>(what: impl FnOnce(&mut Listener) -> T) -
 
 pub(super) fn warn(line: &str) {
     with_listener(|listener| listener.line(Level::Warning, line));
+}
+
+/// Warns of what the result lacks.
+pub(super) fn warn_of_loss(line: &str) {
+    with_listener(|listener| listener.line(Level::Loss, line));
 }
 
 /// The first error of the conversion.
@@ -161,7 +212,7 @@ pub(super) fn blamed(reason: &str) -> EngineError {
 const OUT_OF_MEMORY: ffi::CPLErrorNum = 2;
 
 pub(super) extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, text: *const c_char) {
-    if class == ffi::CPLErr_CE_None || class == ffi::CPLErr_CE_Debug {
+    if class == ffi::CPLErr_CE_None {
         return;
     }
     // SAFETY: GDAL passes a C string that is valid during the call.
@@ -169,6 +220,11 @@ pub(super) extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, 
     let serious = class == ffi::CPLErr_CE_Failure || class == ffi::CPLErr_CE_Fatal;
     let mut guard = listener();
     let Some(listener) = guard.as_mut() else { return };
+    // With `-skipfailures`, GDAL tells which features it leaves out in this way only.
+    if class == ffi::CPLErr_CE_Debug {
+        listener.skipped += u64::from(advice::is_left_out(&text));
+        return;
+    }
     listener.out_of_memory |= serious && number == OUT_OF_MEMORY;
-    listener.take(if serious { Level::Error } else { Level::Warning }, text);
+    listener.take(serious, text);
 }

@@ -31,7 +31,7 @@ use crate::engines::{c_path, string};
 use crate::image;
 use crate::library::{self, LoadError, Wanted};
 use cadmill_core::domain::contents::Contents;
-use listener::{failure, on_error, reason};
+use listener::{failure, on_error, reason, with_listener};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,6 +98,9 @@ const SQLITE_DRIVERS: &[&CStr] = &[c"GPKG", c"SQLite"];
 
 /// The driver that writes MapInfo tables.
 const MAPINFO: &CStr = c"MapInfo File";
+
+/// Drivers that know how many features they have written.
+const COUNTING: &[&CStr] = &[c"ESRI Shapefile", c"FlatGeobuf", c"GPKG"];
 
 /// Drivers that write files, but by running another program.
 const REFUSED_OUTPUT_DRIVERS: &[&str] = &["GPSBabel"];
@@ -227,12 +230,11 @@ impl Engine for Gdal {
         // SAFETY: `on_error` has the handler's type and is valid for the whole process.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
         let outcome = self.convert_text(request, &driver, options, events);
-        let warnings = listener::end();
+        let converted = listener::end();
         if events.cancelled() {
             return Err(EngineError::Cancelled);
         }
-        outcome?;
-        Ok(Converted { warnings })
+        outcome.map(|()| converted)
     }
 
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {
@@ -326,6 +328,11 @@ impl Gdal {
         unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
         let made = !destination.is_null();
         if made {
+            let is_counting = COUNTING.contains(&driver);
+            let written =
+                self.sum_of_layers(destination, &|layer| self.features_of(layer)).filter(|_| is_counting);
+            let read = self.features_read(source, &options.layers);
+            with_listener(|l| l.count(read, written, options.selects()));
             // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
             // they are not mistaken for errors of closing.
             // SAFETY: no arguments.
@@ -345,6 +352,46 @@ impl Gdal {
         }
         events.progress(Stage::Translate, 1.0);
         Ok(())
+    }
+
+    /// The features that were read from the layers of these names, or from all layers; `None` if a
+    /// driver does not know.
+    fn features_read(&self, dataset: ffi::GDALDatasetH, names: &[CString]) -> Option<u64> {
+        self.sum_of_layers(dataset, &|layer| {
+            // SAFETY: a live layer; its name is copied.
+            let (read, name) =
+                unsafe { (self.api.OGR_L_GetFeaturesRead(layer), string(self.api.OGR_L_GetName(layer))) };
+            let name = name.unwrap_or_default();
+            let is_chosen = names.is_empty() || names.iter().any(|n| n.as_bytes() == name.as_bytes());
+            // Drivers that keep the features in memory do not count what they hand out.
+            match (is_chosen, read) {
+                (false, _) => Some(0),
+                (true, 0) => self.features_of(layer),
+                (true, read) => u64::try_from(read).ok(),
+            }
+        })
+    }
+
+    /// The features of a layer, if the driver knows the number without reading them.
+    fn features_of(&self, layer: ffi::OGRLayerH) -> Option<u64> {
+        // SAFETY: a live layer; nothing is counted that is not known.
+        u64::try_from(unsafe { self.api.OGR_L_GetFeatureCount(layer, 0) }).ok()
+    }
+
+    fn sum_of_layers(
+        &self,
+        dataset: ffi::GDALDatasetH,
+        of: &dyn Fn(ffi::OGRLayerH) -> Option<u64>,
+    ) -> Option<u64> {
+        // SAFETY: an open dataset.
+        let layers = unsafe { self.api.GDALDatasetGetLayerCount(dataset) };
+        (0..layers)
+            .map(|number| {
+                // SAFETY: an open dataset, and a number below its count; the layer belongs to it.
+                let layer = unsafe { self.api.GDALDatasetGetLayer(dataset, number) };
+                if layer.is_null() { Some(0) } else { of(layer) }
+            })
+            .sum()
     }
 
     /// Opens the input with the drivers that may open it. The caller closes it.

@@ -15,6 +15,8 @@ use std::ffi::{CStr, CString};
 pub(super) struct Options {
     /// Arguments for `GDALVectorTranslateOptionsNew`.
     pub(super) translate: Vec<CString>,
+    /// The layers to convert, which are also among the arguments; all if there are none.
+    pub(super) layers: Vec<CString>,
     /// `NAME=VALUE` for `GDALOpenEx`.
     pub(super) open: Vec<CString>,
     /// Configuration options.
@@ -29,6 +31,18 @@ impl Options {
     /// Whether the user asks for an encoding of the output.
     pub(super) fn chooses_encoding(&self) -> bool {
         self.given.iter().any(|(name, key)| *key == "ENCODING" && !name.starts_with("oo."))
+    }
+
+    /// Whether what cannot be converted is left out.
+    pub(super) fn skips(&self) -> bool {
+        self.translate.iter().any(|argument| argument.as_c_str() == c"-skipfailures")
+    }
+
+    /// Whether a part of the input is taken, or features become more or fewer.
+    pub(super) fn selects(&self) -> bool {
+        const SELECTING: &[&CStr] =
+            &[c"-where", c"-limit", c"-spat", c"-clipsrc", c"-clipdst", c"-fid", c"-explodecollections"];
+        self.translate.iter().any(|argument| SELECTING.contains(&argument.as_c_str()))
     }
 
     /// Lets the driver that would write ISO 8859-1 write UTF-8, unless the user asks for another.
@@ -243,6 +257,7 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
             if value.starts_with('-') {
                 return Err("option 'layer': a name cannot begin with '-'".to_owned());
             }
+            parsed.layers.push(c_value.clone());
             parsed.translate.push(c_value);
         } else if name.eq_ignore_ascii_case("encoding") {
             set_encoding(&mut parsed, name, value)?;

@@ -1,7 +1,7 @@
 //! A conversion with what GDAL has to be asked for again: text in an encoding that the output has, and
 //! features that the output can have.
 
-use super::listener::{Listener, blamed, warn, with_listener};
+use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
 use super::{Gdal, MAPINFO, advice, options, text};
 use crate::engine::{EngineError, Events, Request};
 use cadmill_core::domain::removed::is_removed;
@@ -29,6 +29,11 @@ impl Gdal {
         let input = prepared.instead.as_deref().unwrap_or(request.input);
         let request = Request { input, ..*request };
         let is_chosen = options.chooses_encoding();
+        let skips = options.skips();
+        if skips {
+            self.configure(c"CPL_DEBUG", c"GDALVectorTranslate");
+            listener::skips();
+        }
         let first = self.translate_through_files(&request, driver, &options, events);
         let lacks_geometry = || with_listener(|l| l.reason().is_some_and(advice::lacks_geometry));
         match first {
@@ -42,6 +47,9 @@ impl Gdal {
                 self.without_empty(&request, driver, options, events)?;
             }
             first => first?,
+        }
+        if let Some(damage) = with_listener(|l| l.damage.clone()).filter(|_| !skips) {
+            return Err(blamed(&damage));
         }
         check_text(driver, request.output_dir, !is_chosen && driver != MAPINFO)
     }
@@ -91,7 +99,7 @@ impl Gdal {
             return Err(blamed(&reason));
         }
         let left_out = with_listener(|l| l.without_geometry);
-        warn(&format!("{left_out} features without geometry were left out"));
+        warn_of_loss(&format!("{left_out} features without geometry were left out"));
         Ok(())
     }
 }
