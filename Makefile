@@ -24,9 +24,9 @@ BUILD_PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev
 
 # And what the tests take: the vendors' own command line tools, whose output ours is
 # compared with, other readers and writers of archives, strace, which observes workers, Java
-# with Maven for the bridge, and Python for the programs that are no Debian packages:
-# tests/requirements.txt. g++ builds libFuzzer.
-PACKAGES := $(BUILD_PACKAGES) g++ assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven strace faketime
+# with Maven for the bridge, and Python, Node and Maven for what is no Debian package:
+# tests/requirements.txt and tests/fixtures/writers. g++ builds libFuzzer.
+PACKAGES := $(BUILD_PACKAGES) g++ assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
@@ -39,6 +39,8 @@ help: ## List the targets
 setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
 	@docker/python_tools.sh
+	@docker/node_tools.sh
+	@docker/java_tools.sh
 	@native-sys/java/build.sh
 
 setup-build:

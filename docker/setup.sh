@@ -5,8 +5,11 @@ set -eu
 
 missing=()
 for package in "$@"; do
-    # Any JDK is sufficient; it need not be Debian's.
-    if [[ $package == default-jdk-headless ]] && command -v javac >/dev/null; then continue; fi
+    # Any JDK and any Node with npm are sufficient; they need not be Debian's.
+    case $package in
+        default-jdk-headless) command -v javac >/dev/null && continue ;;
+        nodejs | npm) command -v npm >/dev/null && continue ;;
+    esac
     status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [[ $status == "install ok installed" ]] || missing+=("$package")
 done

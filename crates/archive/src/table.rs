@@ -1,9 +1,14 @@
 //! The table in docs/ARCHIVES.md: every generated archive with the expected and the actual result.
 
+#[path = "../tests/common/document.rs"]
+#[allow(dead_code)]
+mod document;
+
 use super::tests::{Feeding, read_all};
 use crate::archive_fixtures::{Case, cases};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::limits::ArchiveLimits;
+use document::assert_documented;
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -76,22 +81,13 @@ fn a_refusal_names_the_entry_and_shows_no_control_characters() {
 /// writes the table instead.
 #[test]
 fn the_documented_table_is_what_the_code_does() {
-    const HEAD: &str = "| kind | archive | expected | got |\n|---|---|---|---|\n";
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ARCHIVES.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let (head, _) = document.split_once(HEAD).expect("docs/ARCHIVES.md has the table's head");
-    let mut expected = format!("{head}{HEAD}");
+    let mut expected = "| kind | archive | expected | got |\n|---|---|---|---|\n".to_owned();
+    let head = expected.clone();
     for case in cases() {
         let right = case.expected.unwrap_or("read");
         let name = case.name.replace('|', "\\|");
         writeln!(expected, "| {} | {name} | {right} | {} |", case.group, verdict(&case, Feeding::Whole))
             .unwrap();
     }
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, &expected).unwrap();
-    }
-    assert!(
-        std::fs::read_to_string(path).unwrap() == expected,
-        "docs/ARCHIVES.md is out of date: UPDATE_DOCS=1 cargo test -p cadmill-archive"
-    );
+    assert_documented(&head, None, &expected, "cargo test -p cadmill-archive --lib");
 }

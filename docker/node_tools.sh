@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs the zip writers of npm that the archive reader is tested with, pinned by
+# tests/fixtures/writers/package-lock.json, into target/tools-node. Quick and silent if they are
+# installed. Nothing of them is run while they are installed.
+set -eu
+
+cd "$(dirname "$0")/.."
+pinned=tests/fixtures/writers
+tools=target/tools-node
+stamp=$tools/installed.sha256
+
+wanted=$(cat "$pinned/package.json" "$pinned/package-lock.json" | sha256sum)
+[[ -f $stamp && $(<"$stamp") == "$wanted" ]] && exit
+
+echo "setup: installing the packages of $pinned/package.json into $tools" >&2
+# An incomplete installation cannot be used.
+rm -rf "$tools"
+mkdir -p "$tools"
+cp "$pinned/package.json" "$pinned/package-lock.json" "$tools"
+npm ci --prefix "$tools" --loglevel=error --ignore-scripts --no-audit --no-fund >/dev/null
+echo "$wanted" >"$stamp"
