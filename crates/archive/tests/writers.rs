@@ -1,4 +1,4 @@
-//! Archives created by common zip writers can be read.
+//! Archives of writers, and of uses of them, that are not in the matrix of matrix.rs.
 //!
 //! Each archive is read twice: in large pieces and byte by byte. Writers that do not exist on
 //! Debian, Archive Utility of macOS and Explorer of Windows, are imitated by their rules. The
@@ -7,18 +7,13 @@
 #[path = "../../../tests/fixtures/archives/mod.rs"]
 #[allow(missing_docs, dead_code, unreachable_pub, unused_imports)]
 mod archives;
+mod common;
 #[path = "writers/large.rs"]
 mod large;
 
 use archives::{Member, UTF8, Zip, Zip64, extra};
-use cadmill_archive::{CentralDirectoryReader, Decoder, Plan, Step};
-use cadmill_core::domain::failure::Failure;
-use cadmill_core::domain::limits::ArchiveLimits;
-use std::collections::BTreeMap;
+use common::{Files, read_by, unpacked};
 use std::process::{Command, Stdio};
-
-/// Name and content of each file.
-type Files = BTreeMap<String, Vec<u8>>;
 
 fn files() -> Files {
     let noise = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -58,45 +53,6 @@ fn made_by(line: &str) -> Vec<u8> {
     std::fs::read(bench.path().join("out.zip")).unwrap()
 }
 
-fn plan_of(bytes: &[u8], piece: usize) -> Result<Plan, Failure> {
-    let mut opening = CentralDirectoryReader::new(bytes.len() as u64, &ArchiveLimits::default())?;
-    while let Some(wanted) = opening.wants() {
-        let end = wanted.end.min(wanted.start + piece as u64);
-        opening.feed(&bytes[wanted.start as usize..end as usize])?;
-    }
-    opening.finish()
-}
-
-/// The files, read with input and output pieces of this size.
-fn read_by(piece: usize, bytes: &[u8]) -> Result<Files, Failure> {
-    let mut found = Files::new();
-    let mut output = vec![0; piece];
-    for entry in plan_of(bytes, piece)?.entries() {
-        let mut decoder = Decoder::new(entry);
-        let mut content = Vec::new();
-        for mut input in bytes[entry.segment().start as usize..entry.segment().end as usize].chunks(piece) {
-            loop {
-                let step = decoder.step(input, &mut output)?;
-                input = &input[step.consumed..];
-                content.extend(&output[..step.produced]);
-                if step == Step::default() {
-                    break;
-                }
-            }
-        }
-        decoder.finish()?;
-        if !entry.is_directory() {
-            found.insert(entry.name().to_owned(), content);
-        }
-    }
-    Ok(found)
-}
-
-/// The files, read in large pieces.
-fn unpacked(bytes: &[u8]) -> Result<Files, Failure> {
-    read_by(256 << 10, bytes)
-}
-
 /// Files with these names and contents.
 fn named<const N: usize>(list: [(&str, &[u8]); N]) -> Files {
     list.map(|(name, content)| (name.to_owned(), content.to_vec())).into()
@@ -108,32 +64,12 @@ fn assert_holds(bytes: &[u8], expected: &Files) {
 }
 
 #[test]
-fn info_zip() {
-    assert_holds(&made_by("zip -qr out.zip plan"), &files());
-    assert_holds(&made_by("zip -qr0 out.zip plan"), &files());
-}
-
-#[test]
-fn info_zip_into_a_pipe() {
-    // The sizes follow the data; an empty file is stored with a descriptor.
-    assert_holds(&made_by("zip -qr - plan | cat > out.zip"), &files());
-    assert_holds(&made_by("zip -qr0 - plan | cat > out.zip"), &files());
-}
-
-#[test]
 fn info_zip_out_of_a_pipe() {
     let expected = Files::from([("-".to_owned(), files()["plan/a.obj"].clone())]);
     // A zip64 field in the local header, none in the central directory; mode of a pipe.
     assert_holds(&made_by("cat plan/a.obj | zip -q - - | cat > out.zip"), &expected);
     // A zip64 record in addition to the end record.
     assert_holds(&made_by("cat plan/a.obj | zip -q out.zip -"), &expected);
-}
-
-/// zip64 in every field, also where the number would fit.
-#[test]
-fn info_zip_that_is_told_to_use_zip64() {
-    assert_holds(&made_by("zip -qr -fz out.zip plan"), &files());
-    assert_holds(&made_by("zip -qr0 -fz out.zip plan"), &files());
 }
 
 #[test]
@@ -159,63 +95,13 @@ rm -r plan && 7z a -bd -tzip -mm=Deflate64 out.zip large";
 }
 
 #[test]
-fn seven_zip() {
-    assert_holds(&made_by("7z a -bd out.zip plan"), &files());
-    assert_holds(&made_by("7z a -bd -mx0 out.zip plan"), &files());
-    assert_holds(&made_by("7z a -bd -tzip -so x plan 2>/dev/null | cat > out.zip"), &files());
-}
-
-#[test]
 fn bsdtar() {
-    assert_holds(&made_by("bsdtar --format zip -cf out.zip plan"), &files());
-    let stored = "bsdtar --format zip --options zip:compression=store -cf out.zip plan";
-    assert_holds(&made_by(stored), &files());
     // Names that begin with `./`, and an entry for the directory itself.
     assert_holds(&made_by("bsdtar --format zip -cf out.zip ./plan"), &files());
     assert_holds(
         &made_by("mkdir new && bsdtar --format zip -cf new/out.zip --exclude new . && mv new/out.zip ."),
         &files(),
     );
-}
-
-#[test]
-fn python() {
-    let line = |more: &str| {
-        format!(
-            "python3 -c \"import zipfile, os
-archive = zipfile.ZipFile('out.zip', 'w'{more})
-for root, _, names in os.walk('plan'):
-    archive.write(root)
-    [archive.write(os.path.join(root, name)) for name in names]
-archive.close()\""
-        )
-    };
-    assert_holds(&made_by(&line("")), &files());
-    assert_holds(&made_by(&line(", zipfile.ZIP_DEFLATED")), &files());
-}
-
-#[test]
-fn python_into_a_pipe() {
-    // Stored, and the length follows.
-    let line = "python3 -c \"import zipfile, sys
-archive = zipfile.ZipFile(sys.stdout.buffer, 'w')
-archive.write('plan/a.obj')
-archive.write('plan/sub/noise.bin')
-archive.write('plan/empty.txt')
-archive.close()\" | cat > out.zip";
-    let names = ["plan/a.obj", "plan/sub/noise.bin", "plan/empty.txt"];
-    assert_holds(&made_by(line), &names.map(|name| (name.to_owned(), files()[name].clone())).into());
-    let line = "python3 -c \"import zipfile, sys
-archive = zipfile.ZipFile(sys.stdout.buffer, 'w', zipfile.ZIP_DEFLATED)
-archive.write('plan/a.obj')
-with archive.open('wide', 'w', force_zip64=True) as f:
-    f.write(b'x' * 99)
-archive.close()\" | cat > out.zip";
-    let expected = Files::from([
-        ("plan/a.obj".to_owned(), files()["plan/a.obj"].clone()),
-        ("wide".to_owned(), vec![b'x'; 99]),
-    ]);
-    assert_holds(&made_by(line), &expected);
 }
 
 #[test]
@@ -294,11 +180,7 @@ fn what_is_refused_of_real_writers() {
     assert_eq!(code("7z a -bd -psecret -mem=AES256 out.zip plan"), "input.archive.encrypted");
     assert_eq!(code("7z a -bd -mm=BZip2 out.zip plan"), "input.archive.method");
     assert_eq!(code("7z a -bd -mm=LZMA out.zip plan"), "input.archive.method");
-    assert_eq!(code("bsdtar --format zip -cf - plan | cat > out.zip"), "input.archive.trailing_data");
     assert_eq!(code("zip -qr a.zip plan && cat /bin/true a.zip > out.zip"), "input.archive.trailing_data");
-    // The end record refers to a zip64 record that Info-ZIP does not write into a pipe: no reader finds
-    // the directory.
-    assert_eq!(code("zip -qr -fz - plan | cat > out.zip"), "input.archive.zip64");
 }
 
 /// Host system DOS, `\` between the parts of a name, directories that end with it.
@@ -313,16 +195,6 @@ fn power_shell() {
     let expected =
         [("plan/a.obj", &b"v 0 0 0\n"[..]), ("plan/도면.dxf", b"0\nEOF\n"), ("plan/sub/empty.txt", b"")];
     assert_holds(&Zip::of(members).bytes(), &named(expected));
-}
-
-/// Every entry stored with the length after it, as jszip does with `streamFiles`.
-#[test]
-fn jszip() {
-    let file = |name: &str, content: &[u8]| {
-        Member::stored(name, content).streamed(true, false).both(|h| h.flags |= UTF8)
-    };
-    let members = files().iter().map(|(name, content)| file(name, content)).collect::<Vec<_>>();
-    assert_holds(&Zip::of(members).bytes(), &files());
 }
 
 /// An entry `/`, and the sizes after the data.
@@ -341,26 +213,4 @@ fn one_drive() {
     let built = Zip { zip64: Zip64::Instead, ..Zip::of(members) }.build();
     let disks = built.end - 4;
     assert_holds(&built.patch(disks, &[0]).bytes, &files());
-}
-
-/// yazl with `forceZip64Format`: zip64 in every field of the directory and in the descriptor, and no
-/// field in the local header. Commons Compress with `Zip64Mode.Always`: the disk too.
-#[test]
-fn writers_that_always_use_zip64() {
-    for with_disk in [false, true] {
-        let (mut members, mut at) = (Vec::new(), 0u64);
-        for (name, content) in files() {
-            let mut member = Member::deflated(&name, &content).streamed(true, true);
-            let mut numbers =
-                [content.len() as u64, member.data.len() as u64, at].map(u64::to_le_bytes).concat();
-            numbers.extend(if with_disk { &[0; 4][..] } else { &[] });
-            member = member.both(|h| h.needs = 45).central(|h| {
-                (h.expanded, h.packed, h.extra) = (u32::MAX, u32::MAX, extra(1, &numbers));
-            });
-            member.at = Some(u32::MAX);
-            at += 30 + (name.len() + member.data.len() + member.descriptor.len()) as u64;
-            members.push(member);
-        }
-        assert_holds(&Zip { zip64: Zip64::Instead, ..Zip::of(members) }.bytes(), &files());
-    }
 }
