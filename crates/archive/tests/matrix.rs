@@ -104,6 +104,11 @@ fn command_lines() {
     assert_telling_cells(Driver::CommandLine);
 }
 
+#[test]
+fn the_documented_writers_are_these() {
+    table::assert_writers_documented();
+}
+
 /// With `UPDATE_DOCS=1` in the environment it writes the table instead.
 #[ignore = "in `make nightly`"]
 #[test]

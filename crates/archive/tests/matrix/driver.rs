@@ -69,9 +69,11 @@ fn tool(name: &str) -> PathBuf {
     path
 }
 
-fn run(mut command: Command) {
+/// Runs it to its end, and returns what it wrote into its standard output, a pipe.
+fn run(mut command: Command) -> Vec<u8> {
     let run = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(run.status.success(), "{command:?}: {}", String::from_utf8_lossy(&run.stderr));
+    run.stdout
 }
 
 /// Streams go through a pipe; the program names the file itself otherwise.
@@ -96,12 +98,9 @@ fn run_command_line(writer: &Writer, cell: Cell, folder: &Path, path: &Path) {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(member::tree(folder, names));
     command.env("LC_ALL", if names == Names::Cp949 { "C" } else { "C.UTF-8" });
+    let output = run(command);
     if stream {
-        let piped = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
-        assert!(piped.status.success(), "{command:?}: {}", String::from_utf8_lossy(&piped.stderr));
-        std::fs::write(path, piped.stdout).unwrap();
-    } else {
-        run(command);
+        std::fs::write(path, output).unwrap();
     }
 }
 
