@@ -20,6 +20,7 @@ mod image;
 mod jvm;
 mod library;
 mod references;
+mod written;
 pub mod zeroed;
 
 pub use engine::{
@@ -28,6 +29,7 @@ pub use engine::{
 #[cfg(feature = "jvm")]
 pub use jvm::JvmSetting;
 pub use library::{Broken, LoadError};
+pub use written::check_written;
 
 use std::path::{Path, PathBuf};
 

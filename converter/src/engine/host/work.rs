@@ -94,7 +94,8 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     let output_dir = output.parent().unwrap_or(output_dir);
     let request = native_sys::Request { input, input_dir, output, output_dir, format_id, options };
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
-    match engine.convert(&request, &events) {
+    let converted = engine.convert(&request, &events);
+    match converted.and_then(|converted| native_sys::check_written(output_dir).map(|()| converted)) {
         Ok(converted) => Answer::Converted { warnings: converted.warnings, counts: converted.counts },
         Err(error) => failed(error),
     }

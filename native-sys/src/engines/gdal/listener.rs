@@ -30,6 +30,8 @@ pub(super) struct Listener {
     pub(super) lost: Option<String>,
     /// The first message that says that the input is damaged, and could be read in part only.
     pub(super) damage: Option<String>,
+    /// Whether messages are not heard.
+    muted: bool,
     /// Whether the user wants what cannot be converted to be left out.
     skips: bool,
     /// Features that were left out.
@@ -58,6 +60,7 @@ impl Listener {
             other_kind: None,
             lost: None,
             damage: None,
+            muted: false,
             skips: false,
             skipped: 0,
             counts: None,
@@ -185,6 +188,11 @@ pub(super) fn warn(line: &str) {
     with_listener(|listener| listener.line(Level::Warning, line));
 }
 
+/// Whether GDAL's messages are ignored from now on.
+pub(super) fn mute(muted: bool) {
+    with_listener(|listener| listener.muted = muted);
+}
+
 /// Warns of what the result lacks.
 pub(super) fn warn_of_loss(line: &str) {
     with_listener(|listener| listener.line(Level::Loss, line));
@@ -219,7 +227,7 @@ pub(super) extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, 
     let Some(text) = (unsafe { string(text) }) else { return };
     let serious = class == ffi::CPLErr_CE_Failure || class == ffi::CPLErr_CE_Fatal;
     let mut guard = listener();
-    let Some(listener) = guard.as_mut() else { return };
+    let Some(listener) = guard.as_mut().filter(|listener| !listener.muted) else { return };
     // With `-skipfailures`, GDAL tells which features it leaves out in this way only.
     if class == ffi::CPLErr_CE_Debug {
         listener.skipped += u64::from(advice::is_left_out(&text));

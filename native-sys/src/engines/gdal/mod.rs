@@ -9,6 +9,7 @@
 //! references ([`prolog`]).
 
 mod advice;
+mod compare;
 mod effect;
 mod ffi_sqlite;
 mod inspect;
@@ -332,6 +333,7 @@ impl Gdal {
             let written =
                 self.sum_of_layers(destination, &|layer| self.features_of(layer)).filter(|_| is_counting);
             let read = self.features_read(source, &options.layers);
+            self.compare(&compare::Translated { source, destination, driver, options });
             with_listener(|l| l.count(read, written, options.selects()));
             // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
             // they are not mistaken for errors of closing.
