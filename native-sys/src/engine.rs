@@ -65,6 +65,9 @@ pub struct Request<'a> {
     pub output_dir: &'a Path,
     /// The engine's own id of the output format.
     pub format_id: &'a str,
+    /// The layer to write into an output that keeps the layers of other conversions, if one of them
+    /// has made it; for formats that have layers.
+    pub layer: Option<&'a str>,
     /// Options: name and value.
     pub options: &'a [(String, String)],
 }
@@ -145,7 +148,9 @@ impl Level {
     /// The severity of a warning in the words of a library, which has no other way to tell.
     pub(crate) fn of_words(line: &str) -> Self {
         let line = line.to_lowercase();
-        if LOSSES.iter().any(|words| line.contains(words)) { Self::Loss } else { Self::Warning }
+        // Of the parts of a 3MF archive, those that were read among them.
+        let is_noise = line.starts_with("ignored file of un");
+        if !is_noise && LOSSES.iter().any(|words| line.contains(words)) { Self::Loss } else { Self::Warning }
     }
 }
 

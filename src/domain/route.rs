@@ -81,16 +81,15 @@ pub fn choose(
         return Ok(target.clone());
     }
     let readers: Vec<&EngineFormats> = engines.iter().filter(|e| e.reads(input_extension)).collect();
+    let wanted = targets.first().map_or("", |t| t.extension.as_str());
+    if readers.is_empty() {
+        return Err(unread(input_extension));
+    }
     let shown = if input_extension.is_empty() {
         "without a name extension".to_owned()
     } else {
         format!("named .{input_extension}")
     };
-    let wanted = targets.first().map_or("", |t| t.extension.as_str());
-    if readers.is_empty() {
-        let message = format!("no engine is known to read files {shown}");
-        return Err(Failure::new(FailureCode::InputFormatUnknown, message));
-    }
     let mut possible: Vec<String> =
         readers.iter().flat_map(|e| e.outputs.iter().map(|o| o.extension.clone())).collect();
     possible.sort();
@@ -98,6 +97,23 @@ pub fn choose(
     let message =
         format!("no engine converts files {shown} to {wanted}; they can become {}", possible.join(", "));
     Err(Failure::new(FailureCode::FormatNoRoute, message).with("possible", possible))
+}
+
+/// Extensions of archives that are not read.
+const OTHER_ARCHIVES: &[&str] =
+    &["7z", "arj", "bz2", "cab", "gz", "lz", "lzh", "rar", "tar", "tbz2", "tgz", "txz", "xz", "zst"];
+
+/// The failure for a file that no engine reads, by its extension.
+pub fn unread(extension: &str) -> Failure {
+    let message = match extension {
+        "" => "no engine is known to read files without a name extension".to_owned(),
+        "zip" => "the file is named .zip, but does not begin as a zip archive: it is damaged, one part of several, or something was put before it".to_owned(),
+        _ if OTHER_ARCHIVES.contains(&extension) => {
+            format!("archives named .{extension} are not read: make a zip archive of the files")
+        }
+        _ => format!("no engine is known to read files named .{extension}"),
+    };
+    Failure::new(FailureCode::InputFormatUnknown, message)
 }
 
 /// The file of an archive to convert, as its name in the archive.

@@ -67,6 +67,7 @@ fn run(
         output: output_dir.join("out.bin"),
         output_dir: output_dir.clone(),
         format_id: format.to_owned(),
+        layer: None,
         options: Vec::new(),
     };
     if !ahead {

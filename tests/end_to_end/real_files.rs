@@ -298,6 +298,22 @@ fn all_files_of_an_archive_are_converted() {
     assert_eq!(names, ["Plan-2/Plan-2.geojson", "plan/plan.geojson", "도로/도로.geojson"]);
     assert!(String::from_utf8_lossy(&files["plan/plan.geojson"]).contains("\"Point\""));
 
+    // A format that keeps layers has a layer of each.
+    let json = convert(&bench, &input, "gpkg", &["--all", "--strict"]).failed(28, "engine.incomplete");
+    assert!(json["error"]["message"].as_str().unwrap().contains("meta.json"), "{json}");
+    std::fs::write(&input, zipped(&entries[..3])).unwrap();
+    let json = convert(&bench, &input, "gpkg", &["--all", "--strict"]).succeeded().json();
+    assert_eq!(
+        json["counts"],
+        serde_json::json!({"unit": "features", "read": 3, "written": 3, "skipped": 0})
+    );
+    assert!(json["output"]["path"].as_str().unwrap().ends_with("out.gpkg"), "{json}");
+    let arguments = ["inspect", &bench.path("out.gpkg").display().to_string(), "--json"];
+    let told = bench.run(&arguments).succeeded().json().to_string();
+    for layer in ["\"plan\"", "\"Plan-2\"", "\"도로\""] {
+        assert!(told.contains(layer), "{layer}: {told}");
+    }
+
     let broken = [("a.dxf", Stored, first.as_bytes()), ("b.geojson", Stored, b"{\"type\": 5")];
     std::fs::write(&input, zipped(&broken)).unwrap();
     let json = convert(&bench, &input, "kml", &["--all"]).failed(15, "engine.rejected");

@@ -1,5 +1,6 @@
-//! All files of an archive that can be converted, each by itself. The result is one archive, in which
-//! the output of each has a directory of its own.
+//! All files of an archive that can be converted, each by itself. The result is one file with a layer
+//! of each, where the format keeps layers, or one archive, in which the output of each has a directory
+//! of its own.
 //!
 //! If one of them fails, so does the whole: a result that lacks some would pass for complete.
 
@@ -19,10 +20,14 @@ use cadmill_core::domain::limits::MAX_WRITTEN_FILES;
 use cadmill_core::domain::route::{self, Target};
 use std::time::Instant;
 
+/// Formats that keep the layers of several files, by the engine's id.
+const LAYERED: &[&str] = &["GPKG"];
+
 /// A file to convert, and what becomes of it.
 struct Item {
     name: String,
     target: Target,
+    /// The name of its directory, or of its layer.
     directory: String,
 }
 
@@ -46,8 +51,12 @@ impl<S: Sink> Job<'_, S> {
         self.facts.target = Some(first.target.clone());
         // Of the archive, and not of each conversion.
         let noticed = std::mem::take(&mut self.noticed);
-        self.convert_with_retry(workspace, &mut |job| job.convert_all(&items, &roots, &noticed, workspace))?;
-        self.publish(&main_name, &extension, true, workspace).map(Some)
+        let is_layered = items.iter().all(|item| LAYERED.contains(&item.target.format_id.as_str()));
+        let one_file = Some(main_name.as_str()).filter(|_| is_layered);
+        self.convert_with_retry(workspace, &mut |job| {
+            job.convert_all((&items, &roots), one_file, &noticed, workspace)
+        })?;
+        self.publish(&main_name, &extension, !is_layered, workspace).map(Some)
     }
 
     fn items(
@@ -114,8 +123,8 @@ impl<S: Sink> Job<'_, S> {
 
     fn convert_all(
         &mut self,
-        items: &[Item],
-        roots: &[Root],
+        (items, roots): (&[Item], &[Root]),
+        one_file: Option<&str>,
         noticed: &[Notice],
         workspace: &Workspace,
     ) -> Result<(), Failure> {
@@ -125,14 +134,19 @@ impl<S: Sink> Job<'_, S> {
         self.facts.parts.clear();
         for (item, root) in items.iter().zip(roots) {
             let directory = &item.directory;
-            let folder = output.make_folder(directory)?;
-            let main_name = match item.target.extension.as_str() {
-                "" => format!("{directory}/{directory}"),
-                extension => format!("{directory}/{directory}.{extension}"),
+            let folder = match one_file {
+                Some(_) => None,
+                None => Some(output.make_folder(directory)?),
             };
+            let placed = match (one_file, item.target.extension.as_str()) {
+                (Some(name), _) => name.to_owned(),
+                (None, "") => format!("{directory}/{directory}"),
+                (None, extension) => format!("{directory}/{directory}.{extension}"),
+            };
+            let layer = one_file.map(|_| directory.as_str());
             let times = self.facts.times;
             let first_loss = self.facts.first_loss.take();
-            let converted = self.convert(root, &item.target, &main_name, workspace);
+            let converted = self.convert(root, &item.target, (&placed, layer), workspace);
             let of_item = self.facts.first_loss.take().map(|line| format!("{}: {line}", item.name));
             self.facts.first_loss = first_loss.or(of_item);
             self.facts.times.load += times.load;
@@ -150,7 +164,7 @@ impl<S: Sink> Job<'_, S> {
                 failure.message = format!("{}: {}", item.name, failure.message);
                 failure
             })?;
-            if output_files(&folder)?.is_empty() {
+            if output_files(folder.as_ref().unwrap_or(&output))?.is_empty() {
                 let message = format!("{}: the engine reported success, but wrote no file", item.name);
                 return Err(Failure::new(FailureCode::EngineNoAnswer, message));
             }

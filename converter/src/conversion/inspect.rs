@@ -245,8 +245,7 @@ impl Inspector<'_> {
         };
         let engine = formats.and_then(|formats| self.context.engines.get(&formats.engine));
         let Some(engine) = engine else {
-            let message = format!("no engine is known to read files named .{extension}");
-            let contents = Err(Failure::new(FailureCode::InputFormatUnknown, message));
+            let contents = Err(route::unread(&extension));
             return Ok(Inspected { name: root.name, engine: None, identity: None, contents, warnings });
         };
         let within = root.within;

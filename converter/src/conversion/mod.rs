@@ -159,7 +159,9 @@ impl<'a, S: Sink> Job<'a, S> {
         let stem = fit(&self.sink.stem(stem_of(&root.name), &target.extension));
         let main_name =
             if target.extension.is_empty() { stem } else { format!("{stem}.{}", target.extension) };
-        self.convert_with_retry(workspace, &mut |job| job.convert(&root, &target, &main_name, workspace))?;
+        self.convert_with_retry(workspace, &mut |job| {
+            job.convert(&root, &target, (&main_name, None), workspace)
+        })?;
         self.publish(&main_name, &target.extension, false, workspace)
     }
 
@@ -398,7 +400,7 @@ impl<'a, S: Sink> Job<'a, S> {
         &mut self,
         root: &Root,
         target: &Target,
-        main_name: &str,
+        (main_name, layer): (&str, Option<&str>),
         workspace: &Workspace,
     ) -> Result<(), Failure> {
         self.observer.stage(Stage::Convert);
@@ -412,6 +414,7 @@ impl<'a, S: Sink> Job<'a, S> {
             output: output_dir.join(main_name),
             output_dir: output_dir.clone(),
             format_id: target.format_id.clone(),
+            layer: layer.map(str::to_owned),
             options: self.order.options.clone(),
         };
         let request = EngineRequest::new(engine.library().clone(), task, &self.order.caps);
@@ -500,6 +503,7 @@ impl<'a, S: Sink> Job<'a, S> {
             input_dir,
             output_dir,
             format_id: format_id.clone(),
+            layer: None,
             options: options.clone(),
         };
         let caps = Caps { time: self.order.caps.time.min(MAX_OPTIONS_TIME), ..self.order.caps };

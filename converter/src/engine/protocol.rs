@@ -178,6 +178,8 @@ pub enum Task {
         output_dir: PathBuf,
         /// The engine's own id of the output format.
         format_id: String,
+        /// The layer to write, where the conversions of a job share one output.
+        layer: Option<String>,
         /// Options: name and value.
         options: Vec<(String, String)>,
     },

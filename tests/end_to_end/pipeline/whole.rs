@@ -46,6 +46,18 @@ fn both_engines_and_both_uploads(server: &Server) {
     let hostile = real("hostile/moon_aborts_assimp.3mf");
     let run = bench.run(&["submit", hostile.to_str().expect("UTF-8"), "--to", "glb", "--json"]);
     run.failed(14, "engine.crashed");
+    // What was read and written is told, and a strict order fails if it differs.
+    let input = bench.path("a.geojson");
+    let none = r#"{"type":"Feature","properties":{},"geometry":null}"#;
+    let point = r#"{"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[1,2]}}"#;
+    std::fs::write(&input, format!(r#"{{"type":"FeatureCollection","features":[{point},{none}]}}"#))
+        .expect("an input");
+    let arguments = ["submit", input.to_str().expect("UTF-8"), "--to", "dxf", "--json", "-o", "out.dxf"];
+    let json = bench.run(&arguments).succeeded().json();
+    let counts = serde_json::json!({"unit": "features", "read": 2, "written": 1, "skipped": 1});
+    assert_eq!((&json["counts"], &json["losses"]), (&counts, &1.into()), "{json}");
+    let failed = bench.run(&[&arguments[..], &["--strict"]].concat()).failed(28, "engine.incomplete");
+    assert!(failed["error"]["message"].as_str().unwrap_or_default().contains("without geometry"), "{failed}");
 }
 
 /// The smallest part size, so that 17 MB need several parts.

@@ -301,12 +301,16 @@ impl Gdal {
         arguments.extend(options.translate.iter().cloned());
         // Checked before the input is opened: these errors do not depend on the input.
         self.check_reference_systems(&arguments)?;
-        let settings = self.settings(&arguments, events)?;
-        let source = match self.open_input(request.input, &options.open) {
-            Ok(source) => source,
+        let source = self.open_input(request.input, &options.open)?;
+        let is_update = request.layer.is_some() && request.output.exists();
+        if let Some(name) = request.layer {
+            arguments.extend(self.into_layer(source, name, options, is_update)?);
+        }
+        let settings = match self.settings(&arguments, events) {
+            Ok(settings) => settings,
             Err(error) => {
-                // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
-                unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
+                // SAFETY: open, closed once.
+                unsafe { self.api.GDALClose(source) };
                 return Err(error);
             }
         };
@@ -330,8 +334,9 @@ impl Gdal {
         let made = !destination.is_null();
         if made {
             let is_counting = COUNTING.contains(&driver);
-            let written =
-                self.sum_of_layers(destination, &|layer| self.features_of(layer)).filter(|_| is_counting);
+            let written = self
+                .sum_of_layers(destination, &|layer| self.features_of(layer))
+                .filter(|_| is_counting && !is_update);
             let read = self.features_read(source, &options.layers);
             self.compare(&compare::Translated { source, destination, driver, options });
             with_listener(|l| l.count(read, written, options.selects()));
@@ -354,6 +359,29 @@ impl Gdal {
         }
         events.progress(Stage::Translate, 1.0);
         Ok(())
+    }
+
+    /// The arguments for writing a layer of this name into an output that may have others. Several
+    /// layers keep their names.
+    fn into_layer(
+        &self,
+        source: ffi::GDALDatasetH,
+        name: &str,
+        options: &options::Options,
+        is_update: bool,
+    ) -> Result<Vec<CString>, EngineError> {
+        // SAFETY: an open dataset.
+        let layers = unsafe { self.api.GDALDatasetGetLayerCount(source) };
+        let is_named = options.translate.iter().any(|argument| argument.as_c_str() == c"-nln");
+        let mut arguments = Vec::new();
+        if (layers == 1 || options.layers.len() == 1) && !is_named {
+            let name =
+                CString::new(name).map_err(|_| EngineError::Option("a name has a NUL byte".to_owned()))?;
+            arguments.extend([c"-nln".to_owned(), name]);
+        }
+        // Without `-append`: a layer that is there already ends the conversion.
+        arguments.extend(is_update.then(|| c"-update".to_owned()));
+        Ok(arguments)
     }
 
     /// The features that were read from the layers of these names, or from all layers; `None` if a
