@@ -132,6 +132,14 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "N", default_value = "250")]
     pub(crate) max_ratio: u64,
 
+    /// Directory for ledgers of temporary files, one for each conversion; see docs/AUDIT.md
+    #[arg(long, value_name = "DIR")]
+    pub(crate) audit: Option<PathBuf>,
+
+    /// Ed25519 key that signs the ledgers: PKCS#8 in PEM, as `openssl genpkey` writes it
+    #[arg(long, value_name = "PEM", requires = "audit")]
+    pub(crate) audit_key: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) engines: EnginesFileArg,
 
@@ -294,7 +302,7 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// Ledgers
+    /// Ledgers, or directories of ledgers
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -318,7 +326,7 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// Ledgers
+    /// Ledgers, or directories of ledgers
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -332,7 +340,7 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProofArgs {
-    /// Public key of the workers: PEM, as `openssl pkey -pubout` writes it
+    /// Public key of the workers, or of `cadmill convert --audit-key`: PEM, as `openssl pkey -pubout` writes it
     #[arg(long, value_name = "PEM")]
     pub(crate) key: Option<PathBuf>,
 

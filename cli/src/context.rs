@@ -2,10 +2,11 @@
 
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::confinement::Level;
+use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::HOST_VARIABLE;
 use cadmill_converter::linux::privileges;
-use cadmill_converter::workspace::WorkspaceRoot;
+use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,4 +68,22 @@ pub(crate) fn build(engines_file: Option<&Path>) -> Result<ConversionContext, Fa
     let (engines, place) = (Engines::with(engines_file)?, WorkspaceRoot::from_environment());
     let host = std::env::var_os(HOST_VARIABLE).map(PathBuf::from);
     ConversionContext::new(engines, place, host.as_deref(), Level::from_environment()?)
+}
+
+/// Moves the workspaces of a command into private memory where the host allows it, which must be
+/// done while the process has a single thread. The mount must be kept until the workspaces are
+/// gone. The posture is that of an engine process there; it is looked up only if it is asked for or
+/// needed, because that takes as long as starting an engine.
+pub(crate) fn private(
+    setting: &mut ConversionContext,
+    with_posture: bool,
+) -> Result<(Option<Private>, Option<Posture>), Failure> {
+    let privacy = Privacy::from_environment()?;
+    let with_posture = with_posture || privacy == Privacy::Required;
+    let mut private = setting.place.make_private_for_command(privacy, with_posture)?;
+    let outsider = private.as_mut().and_then(Private::take_outsider);
+    let probe = || posture::probe(&setting.supervisor, &setting.place, outsider);
+    let posture = with_posture.then(probe).transpose()?;
+    posture.as_ref().map_or(Ok(()), |posture| privacy.require(posture))?;
+    Ok((private, posture))
 }

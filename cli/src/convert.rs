@@ -2,6 +2,7 @@
 
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
+use crate::recording::{self, Recording};
 use crate::{context, error, output, sweep};
 use cadmill_converter::conversion;
 use cadmill_converter::conversion::report::ConversionReport;
@@ -14,13 +15,14 @@ use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
-    let (result, facts) = match prepare_and_run(args) {
+    let Ended { result, facts, audit } = match prepare_and_run(args) {
         Ok(ended) => ended,
         Err(failure) => return error::report(&failure, None, args.json),
     };
     match result {
         Ok(published) if args.json => {
             let mut object = facts_object(&facts);
+            object.extend(audit);
             object.insert("outcome".to_owned(), json!("converted"));
             object.insert(
                 "output".to_owned(),
@@ -38,14 +40,23 @@ pub(crate) fn run(args: &ConvertArgs) -> ExitCode {
             output::result(&published.path.display().to_string());
             ExitCode::SUCCESS
         }
-        Err(failure) => error::report(&failure, Some(facts_object(&facts)), args.json),
+        Err(failure) => {
+            let mut object = facts_object(&facts);
+            object.extend(audit);
+            error::report(&failure, Some(object), args.json)
+        }
     }
 }
 
-type Ended = (Result<Published, Failure>, ConversionReport);
+struct Ended {
+    result: Result<Published, Failure>,
+    facts: ConversionReport,
+    /// Where the plaintext was, and the ledger, for the JSON output.
+    audit: Map<String, Value>,
+}
 
 fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
-    let setting = context::build(args.engines.engines_file.as_deref())?;
+    let mut setting = context::build(args.engines.engines_file.as_deref())?;
     let destination = Destination::new(args.output.as_deref())?;
     let order = ConversionRequest {
         format: args.to.clone(),
@@ -69,11 +80,29 @@ fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
         crash_retries: 0,
     };
     let cancel = context::cancel_on_signals(&context::Second::Same)?;
-    sweep::killed(&setting);
+    // Kept until the workspace in it is gone.
+    let (private, posture) = context::private(&mut setting, args.audit.is_some())?;
+    let open = |(directory, posture): (_, &_)| Recording::open(directory, args.audit_key.as_deref(), posture);
+    let recording = args.audit.as_deref().zip(posture.as_ref()).map(open).transpose()?;
+    sweep::killed(&setting, recording.as_ref());
+    let ledger = recording.as_ref().map(Recording::conversion).transpose()?;
     let mut progress = Progress::new();
-    let ended = conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress);
-    progress.finish(ended.0.is_ok(), &ended.1);
-    Ok(ended)
+    let (result, facts) = match &ledger {
+        None => conversion::run(&order, &args.input, &destination, &setting, &cancel, &mut progress),
+        Some(ledger) => recording::run(ledger, &mut progress, |recorded| {
+            let input = args.input.as_path();
+            conversion::run_recorded(&order, input, &destination, &setting, &cancel, recorded, ledger)
+        }),
+    };
+    progress.finish(result.is_ok(), &facts);
+    let mut audit = Map::new();
+    audit.insert("private_workspace".to_owned(), json!(private.is_some()));
+    if let Some((recording, ledger)) = recording.as_ref().zip(ledger) {
+        let path = recording.path(ledger.id());
+        output::note(&format!("ledger: {}", path.display()));
+        audit.insert("ledger".to_owned(), json!(path));
+    }
+    Ok(Ended { result, facts, audit })
 }
 
 /// What is known about the job, for the JSON output of success and failure alike.

@@ -32,11 +32,15 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
 }
 
 fn inspect(args: &InspectArgs) -> Result<Inspection, Failure> {
-    let setting = context::build(args.engines.engines_file.as_deref())?;
+    let mut setting = context::build(args.engines.engines_file.as_deref())?;
     let cancel = context::cancel_on_signals(&context::Second::Same)?;
-    if !args.archive_only {
-        sweep::killed(&setting);
-    }
+    let _private = if args.archive_only {
+        None
+    } else {
+        let (private, _) = context::private(&mut setting, false)?;
+        sweep::killed(&setting, None);
+        private
+    };
     let request = InspectionRequest {
         engine: args.engine.clone(),
         root: args.root.clone(),

@@ -16,6 +16,7 @@ mod error;
 mod inspect;
 mod output;
 mod progress;
+mod recording;
 mod reference;
 mod serve;
 mod submit;

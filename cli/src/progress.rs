@@ -63,6 +63,8 @@ impl Observer for Progress {
             Stage::Unpack => "unpack",
             Stage::Convert => "convert",
             Stage::Publish => "publish",
+            // The last line has its time.
+            Stage::Remove => return,
         };
         self.bar.begin(self.stage);
     }

@@ -27,6 +27,7 @@ mod nested;
 mod parity;
 mod pipeline;
 mod real_files;
+mod recorded;
 mod reference;
 mod refusals;
 mod same_bytes;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// The root of the repository.
@@ -154,6 +155,28 @@ pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
             found.push(entry.path());
         }
     }
+    found
+}
+
+/// Every file below these paths that has the marker in its name, or was changed since that time and
+/// contains it.
+pub(crate) fn traces_of(marker: &str, since: SystemTime, places: &[&Path]) -> Vec<PathBuf> {
+    /// Larger files do not come from these tests.
+    const MAX_FILE: u64 = 256 << 20;
+    let contains = |path: &Path| {
+        let Ok(meta) = path.symlink_metadata() else { return false };
+        let recent = meta.modified().is_ok_and(|at| at >= since);
+        if !meta.is_file() || !recent || meta.len() > MAX_FILE {
+            return false;
+        }
+        let content = std::fs::read(path).unwrap_or_default();
+        memchr::memmem::find(&content, marker.as_bytes()).is_some()
+    };
+    let mut found: Vec<PathBuf> = places.iter().flat_map(|place| tree(place)).collect();
+    found.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(marker) || contains(path)
+    });
     found
 }
 

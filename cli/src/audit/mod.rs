@@ -1,6 +1,7 @@
 //! `cadmill audit`: offline verification of ledgers by a reviewer. It needs no server and no
 //! worker, only files: the ledgers, their heads, and the workers' public key.
 
+mod directory;
 mod proof;
 mod report;
 mod show;

@@ -1,5 +1,6 @@
 //! The evidence against which ledgers are verified: the key and the heads.
 
+use super::directory::ledgers;
 use super::text::shown;
 use crate::args::ProofArgs;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -38,9 +39,11 @@ impl Proof {
         Ok(Self { key, heads: heads.transpose()? })
     }
 
-    /// Verifies ledgers, and the sweeps among them against the ledgers that they complete.
+    /// Verifies ledgers, and the sweeps among them against the ledgers that they complete. Of a
+    /// directory, all ledgers in it.
     pub(super) fn check_all(&self, files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
-        let mut checked = files.iter().map(|file| self.check(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut checked =
+            ledgers(files)?.iter().map(|file| self.check(file)).collect::<Result<Vec<_>, _>>()?;
         let mut audits: Vec<&mut Audit> = checked.iter_mut().map(|checked| &mut checked.audit).collect();
         compare(&mut audits);
         Ok(checked)

@@ -29,6 +29,7 @@ use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
 use cadmill_core::domain::job::Warnings;
 use cadmill_core::domain::limits::{Caps, MIN_MEMORY_BYTES, display_size};
 use cadmill_core::domain::route::{self, Target};
+use cadmill_core::ledger::Ledger;
 use context::ConversionContext;
 use nested::Nested;
 use output::output_files;
@@ -36,6 +37,7 @@ use report::{ConversionReport, Observer, Stage};
 use request::ConversionRequest;
 use root::{ALL, named_root};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -56,7 +58,24 @@ pub fn run<S: Sink>(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> (Result<S::Output, Failure>, ConversionReport) {
-    Job::new(order, sink, setting, cancel, observer).report_of(|job| job.run(input))
+    Job::new(order, sink, setting, cancel, observer).report_of(|job| job.run(input, None))
+}
+
+/// As [`run`], on record: all operations in the workspace are recorded in the ledger, which the
+/// caller opened and closes.
+///
+/// # Errors
+/// Those of [`run`], and `infra.audit`.
+pub fn run_recorded<S: Sink>(
+    order: &ConversionRequest,
+    input: &Path,
+    sink: &S,
+    setting: &ConversionContext,
+    cancel: &AtomicBool,
+    observer: &mut dyn Observer,
+    ledger: &Arc<Ledger>,
+) -> (Result<S::Output, Failure>, ConversionReport) {
+    Job::new(order, sink, setting, cancel, observer).report_of(|job| job.run(input, Some(ledger)))
 }
 
 /// Converts any input, in a workspace that the caller made and will remove.
@@ -121,15 +140,20 @@ impl<'a, S: Sink> Job<'a, S> {
         (result, self.facts)
     }
 
-    fn run(&mut self, input: &Path) -> Result<S::Output, Failure> {
+    fn run(&mut self, input: &Path, ledger: Option<&Arc<Ledger>>) -> Result<S::Output, Failure> {
         if self.order.caps.memory_bytes < MIN_MEMORY_BYTES {
             return Err(memory_too_small(self.order.caps.memory_bytes));
         }
         let opening = Instant::now();
         let input = Local::open(input, &self.order.archive)?;
         self.facts.times.unpack = opening.elapsed();
-        let workspace = self.setting.place.create()?;
+        let place = &self.setting.place;
+        let workspace = match ledger {
+            Some(ledger) => place.create_recorded_by_command(Arc::clone(ledger))?,
+            None => place.create()?,
+        };
         let result = self.run_in(&input, &workspace);
+        self.observer.stage(Stage::Remove);
         let removing = Instant::now();
         let removed = workspace.remove();
         self.facts.times.remove = removing.elapsed();

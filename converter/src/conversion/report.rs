@@ -14,6 +14,8 @@ pub enum Stage {
     Convert,
     /// The output is written to its destination.
     Publish,
+    /// The workspace is destroyed. Not reported if the caller destroys it.
+    Remove,
 }
 
 /// Observes a job while it runs.

@@ -33,6 +33,14 @@ impl Memory {
     }
 }
 
+/// Memory of the machine that can be used without swapping, in bytes, as the kernel estimates it;
+/// `None` if it does not report it.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kib.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// The current memory usage of a process.
 pub fn memory(pid: Pid) -> Memory {
     let directory = format!("/proc/{}", pid.as_raw_nonzero());

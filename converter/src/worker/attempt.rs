@@ -201,6 +201,7 @@ impl Observer for Watcher<'_> {
                 Stage::Convert
             }
             conversion::report::Stage::Publish => Stage::Publish,
+            conversion::report::Stage::Remove => Stage::Wipe,
         };
         self.hold.stage(stage);
         self.marks.enter(Some(stage));

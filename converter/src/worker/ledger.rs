@@ -1,5 +1,5 @@
-//! The worker's ledgers: one per attempt, and one per sweep of what a killed worker left of an
-//! attempt.
+//! Ledgers: one per attempt, and one per sweep of what a killed process left of an attempt. They
+//! are those of the worker, and of `cadmill convert --audit`.
 
 use crate::engine::posture::{self, Posture};
 use cadmill_core::domain::failure::Failure;
@@ -13,12 +13,12 @@ use cadmill_stores::bootstrap::ledger::Auditing;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the worker's ledgers are opened with.
+/// What ledgers are opened with.
 #[derive(Clone)]
 pub struct LedgerFactory {
     /// Where ledgers are stored and which key signs them.
     pub auditing: Auditing,
-    /// Name of the worker.
+    /// Name of the worker or of the command.
     pub worker: String,
     /// The guards in force; see [`posture_fields`].
     pub posture: BTreeMap<String, String>,
@@ -29,7 +29,7 @@ impl LedgerFactory {
     ///
     /// # Errors
     /// `infra.audit`.
-    pub(super) fn attempt(&self, job: JobId, attempt: u32) -> Result<Ledger, Failure> {
+    pub fn attempt(&self, job: JobId, attempt: u32) -> Result<Ledger, Failure> {
         let Auditing { sink, signer } = &self.auditing;
         let opening = self.opening(LedgerId::of_attempt(job, attempt));
         Ledger::open(sink.as_ref(), signer.clone(), Arc::new(SystemClock), opening)
@@ -37,7 +37,7 @@ impl LedgerFactory {
 
     /// Opens the ledger of a sweep of what an attempt left. It cites the ledger of the attempt, and
     /// the ledgers of earlier sweeps that were killed.
-    pub(super) fn sweep(&self, left: LedgerId) -> Option<Ledger> {
+    pub fn sweep(&self, left: LedgerId) -> Option<Ledger> {
         self.try_sweep(left)
             .inspect_err(|failure| {
                 tracing::error!(job.id = %left.job, attempt = left.attempt, code = %failure.code, "a sweep has no ledger");
@@ -76,19 +76,20 @@ pub fn posture_fields(posture: &Posture) -> BTreeMap<String, String> {
 }
 
 /// Records stages in the ledger. A stage ends where the next begins.
-pub(super) struct StageRecorder<'a> {
+pub struct StageRecorder<'a> {
     ledger: &'a Ledger,
     current: Mutex<Option<Stage>>,
 }
 
 impl<'a> StageRecorder<'a> {
-    pub(super) fn new(ledger: &'a Ledger) -> Self {
+    /// Creates a recorder; no stage has begun.
+    pub fn new(ledger: &'a Ledger) -> Self {
         Self { ledger, current: Mutex::new(None) }
     }
 
     /// Begins a stage; `None` ends the last one. A failure to record is reported at the next use of
     /// the ledger.
-    pub(super) fn enter(&self, stage: Option<Stage>) {
+    pub fn enter(&self, stage: Option<Stage>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if *current == stage {
             return;

@@ -38,7 +38,7 @@ use cadmill_core::ports::{EventQueue, ObjectStore};
 pub use context::WorkerSettings;
 use context::{Active, Shared};
 use lease::StopReason;
-pub use ledger::{LedgerFactory, posture_fields};
+pub use ledger::{LedgerFactory, StageRecorder, posture_fields};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

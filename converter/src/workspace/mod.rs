@@ -34,7 +34,7 @@ use cadmill_core::domain::ledger::record::{FileId, FileRole, Kind};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::ledger::{Ledger, NewFile};
 use cadmill_stores::config::DISK_WORDS;
-use name::Name;
+use name::{Maker, Name};
 use recorder::LedgerRecorder;
 use rustix::fs::Mode;
 use std::io;
@@ -47,7 +47,7 @@ pub(crate) use folder::PendingFile;
 use layout::{INPUT, LAYOUT, OUTPUT, PACKED, SCRATCH};
 pub use private::{Privacy, Private};
 use remains::{Remains, remove_directory};
-pub use sweep::{Recorder, SweepReport};
+pub use sweep::{CommandRecorder, Recorder, SweepReport};
 
 /// Environment variable that names the directory in which workspaces are made.
 pub const VARIABLE: &str = "CADMILL_WORKSPACE";
@@ -64,6 +64,8 @@ pub struct WorkspaceRoot {
     disk_allowed: bool,
     /// The location before it became private; other workers may have left workspaces there.
     shared: Option<PathBuf>,
+    /// Whether the kernel limits, by a separate tmpfs, what the engine of each workspace writes.
+    bounded: bool,
 }
 
 impl WorkspaceRoot {
@@ -73,12 +75,13 @@ impl WorkspaceRoot {
             directory: std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from),
             disk_allowed: std::env::var_os(DISK_VARIABLE).is_some_and(|v| v == DISK_WORDS),
             shared: None,
+            bounded: false,
         }
     }
 
     /// A location for workspaces; `disk_allowed` accepts one that is not memory-backed.
     pub fn new(directory: PathBuf, disk_allowed: bool) -> Self {
-        Self { directory, disk_allowed, shared: None }
+        Self { directory, disk_allowed, shared: None, bounded: false }
     }
 
     /// Capacity in bytes when empty; `u64::MAX` if the system sets no limit or does not report it.
@@ -102,8 +105,21 @@ impl WorkspaceRoot {
     /// # Errors
     /// Those of [`WorkspaceRoot::create`], and `infra.audit`: the workspace was not made then.
     pub fn create_recorded(&self, ledger: Arc<Ledger>) -> Result<Workspace, Failure> {
-        let id = ledger.id();
-        self.make(LedgerRecorder::new(ledger), Some(Name::of_ledger(id)?))
+        self.make_recorded(ledger, Maker::Worker)
+    }
+
+    /// As [`WorkspaceRoot::create_recorded`], for a command: another command may destroy what it
+    /// leaves if it is killed.
+    ///
+    /// # Errors
+    /// Those of [`WorkspaceRoot::create_recorded`].
+    pub fn create_recorded_by_command(&self, ledger: Arc<Ledger>) -> Result<Workspace, Failure> {
+        self.make_recorded(ledger, Maker::Command)
+    }
+
+    fn make_recorded(&self, ledger: Arc<Ledger>, maker: Maker) -> Result<Workspace, Failure> {
+        let name = Name::of_ledger(ledger.id(), maker)?;
+        self.make(LedgerRecorder::new(ledger), Some(name))
     }
 
     fn make(&self, account: LedgerRecorder, name: Option<Name>) -> Result<Workspace, Failure> {
@@ -125,7 +141,7 @@ impl WorkspaceRoot {
             }
         })?;
         let workspace = Workspace { root: lock, id, account, gone: false, private: self.is_private() };
-        let bounded = self.is_private().then(|| Bounded::mount(&workspace.root.path));
+        let bounded = self.bounded.then(|| Bounded::mount(&workspace.root.path));
         let bounded = bounded.transpose().unwrap_or_else(|error| {
             tracing::warn!(error = %error, "could not mount a separate tmpfs for a job; counting what its engine writes instead");
             None

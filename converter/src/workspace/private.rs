@@ -1,4 +1,5 @@
-//! Private memory for workspaces: a tmpfs in the worker's own mount namespace.
+//! Private memory for workspaces: a tmpfs in the mount namespace of a worker, or of a command that
+//! converts or inspects.
 //!
 //! No process outside the worker can open its files by a path, its size is limited, and it is freed
 //! with the last process of the worker, even when SIGKILL leaves no time to wipe. It is mounted on
@@ -13,7 +14,7 @@ use super::name::{RANDOM, is_named};
 use super::{WorkspaceRoot, lock};
 use crate::engine::posture::Posture;
 use crate::engine::sandbox::outsider::Outsider;
-use crate::linux::{mounts, privileges};
+use crate::linux::{mounts, privileges, proc};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use std::fs::Permissions;
 use std::io;
@@ -90,7 +91,7 @@ impl Privacy {
 /// The mount. Dropping it unmounts the memory, with everything in it.
 #[derive(Debug)]
 pub struct Private {
-    /// Present until it has made its attempt.
+    /// Present until it has made its attempt; a command starts it only where the result is needed.
     outsider: Option<Outsider>,
     point: TempDir,
     /// Keeps the mount point from being taken for that of a dead worker.
@@ -111,14 +112,51 @@ impl WorkspaceRoot {
         if privacy == Privacy::Off {
             return Ok(None);
         }
+        let entered = self.enter(privacy, bytes, true)?;
+        self.bounded = entered.is_some();
+        Ok(entered)
+    }
+
+    /// As [`WorkspaceRoot::make_private`], for a command, which converts one file and ends. Unless
+    /// privacy is required, the location stays as it is where the host allows only a part of the
+    /// setup, and where it is on a disk: an operator who allows a disk has too little memory.
+    ///
+    /// The memory is as large as the location, as far as the machine has so much left. The engine's
+    /// output has no separate limit in it, which would cost time: all of it is for one conversion.
+    /// `tested` starts the process that tries to get in.
+    ///
+    /// Must be called while the process has a single thread.
+    ///
+    /// # Errors
+    /// `infra.workspace_unavailable`, if it is required.
+    pub fn make_private_for_command(
+        &mut self,
+        privacy: Privacy,
+        tested: bool,
+    ) -> Result<Option<Private>, Failure> {
+        remove_dead(&self.directory);
+        let bytes = self.size_bytes().min(proc::available_memory().unwrap_or(u64::MAX));
+        match privacy {
+            Privacy::Off => Ok(None),
+            Privacy::Auto if !self.is_in_memory() => Ok(None),
+            Privacy::Auto => Ok(self.enter(privacy, bytes, tested).unwrap_or_default()),
+            Privacy::Required => self.enter(privacy, bytes, tested),
+        }
+    }
+
+    fn is_in_memory(&self) -> bool {
+        rustix::fs::statfs(&self.directory).is_ok_and(|stat| super::is_memory(stat.f_type.cast_unsigned()))
+    }
+
+    fn enter(&mut self, privacy: Privacy, bytes: u64, tested: bool) -> Result<Option<Private>, Failure> {
         let fail = |text: String| Failure::new(FailureCode::WorkspaceUnavailable, text);
-        let entered = Private::enter(&self.directory, bytes)
+        let entered = Private::enter(&self.directory, bytes, tested)
             .map_err(|e| fail(format!("a private workspace in {}: {e}", self.directory.display())))?;
         if let Some(private) = &entered {
             let directory = private.point.path().to_owned();
             self.shared = Some(std::mem::replace(&mut self.directory, directory));
         } else if privacy == Privacy::Required {
-            let text = "a private workspace is required, but the worker cannot create a mount namespace: root and CAP_SYS_ADMIN are needed";
+            let text = "a private workspace is required, but a mount namespace cannot be created: root and CAP_SYS_ADMIN are needed";
             return Err(fail(text.to_owned()));
         }
         Ok(entered)
@@ -131,7 +169,7 @@ impl WorkspaceRoot {
 }
 
 impl Private {
-    fn enter(place: &Path, bytes: u64) -> io::Result<Option<Self>> {
+    fn enter(place: &Path, bytes: u64, tested: bool) -> io::Result<Option<Self>> {
         let place = std::fs::canonicalize(place)?;
         remove_dead(&place);
         if !mounts::may_leave_mounts() {
@@ -141,12 +179,12 @@ impl Private {
         // others before there is any data.
         privileges::no_core_dump()?;
         let (point, lock) = make_point(&place)?;
-        let outsider = Outsider::start(point.path())?;
+        let outsider = tested.then(|| Outsider::start(point.path())).transpose()?;
         if !mounts::leave_mounts()? {
             return Ok(None);
         }
         mounts::mount_memory(point.path(), bytes)?;
-        Ok(Some(Self { outsider: Some(outsider), point, _lock: lock }))
+        Ok(Some(Self { outsider, point, _lock: lock }))
     }
 
     /// Takes the process that stayed outside; `Some` only once.
@@ -203,6 +241,63 @@ mod tests {
         let (living, _lock) = make_point(place.path()).unwrap();
         remove_dead(place.path());
         assert!(!dead.exists() && kept.exists() && living.path().exists());
+    }
+
+    /// Runs the test on a separate thread, so that its mount namespace ends with the thread.
+    fn on_a_thread(test: impl FnOnce() + Send + 'static) {
+        std::thread::spawn(test).join().unwrap();
+    }
+
+    #[test]
+    fn a_command_has_as_much_as_the_location_at_most() {
+        on_a_thread(|| {
+            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            let dead = place.path().join("cadmill-private-0123456789abcdEF");
+            std::fs::create_dir(&dead).unwrap();
+            let mut at = WorkspaceRoot::new(place.path().into(), false);
+            let size = at.size_bytes();
+            let private = at.make_private_for_command(Privacy::Auto, false).unwrap();
+            assert!(!dead.exists());
+            assert_eq!(private.is_some(), at.is_private());
+            let Some(mut private) = private else {
+                return println!("skipped: this host gives no mount namespace");
+            };
+            assert!(private.take_outsider().is_none() && at.size_bytes() <= size);
+            // One file system holds all of it.
+            let workspace = at.create().unwrap();
+            let device = |path: PathBuf| rustix::fs::stat(&path).unwrap().st_dev;
+            assert_eq!(device(workspace.input()), device(workspace.output()));
+            workspace.remove().unwrap();
+            drop(private);
+            assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        });
+    }
+
+    /// An operator who allows a disk has too little memory.
+    #[test]
+    fn a_command_uses_a_disk_that_is_allowed() {
+        on_a_thread(|| {
+            let place = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let mut at = WorkspaceRoot::new(place.path().into(), true);
+            if at.is_in_memory() {
+                return println!("skipped: the repository is in memory");
+            }
+            assert!(at.make_private_for_command(Privacy::Auto, false).unwrap().is_none());
+            at.create().unwrap().remove().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_command_without_it_removes_what_dead_ones_left() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let dead = place.path().join("cadmill-private-0123456789abcdEF");
+        std::fs::create_dir(&dead).unwrap();
+        let mut at = WorkspaceRoot::new(place.path().into(), false);
+        assert!(at.make_private_for_command(Privacy::Off, false).unwrap().is_none());
+        assert!(!dead.exists());
+        let mut nowhere = WorkspaceRoot::new("/nonexistent".into(), false);
+        assert!(nowhere.make_private_for_command(Privacy::Auto, false).unwrap().is_none());
+        assert!(nowhere.make_private_for_command(Privacy::Required, false).is_err());
     }
 
     #[test]

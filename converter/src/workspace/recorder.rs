@@ -4,8 +4,8 @@
 //! Operations that create plaintext fail closed: without a recorded intent, nothing is created.
 //! Operations that destroy plaintext never wait for the ledger. Files are identified by their
 //! [`Inode`], because an engine may have renamed them; a second name of a file counts as a separate
-//! file. Without a ledger, as with `cadmill convert`, the operations are the same and nothing is
-//! recorded.
+//! file. Without a ledger, as with `cadmill convert` unless it has `--audit`, the operations are the
+//! same and nothing is recorded.
 
 use super::wipe::Overwritten;
 use cadmill_core::domain::failure::{Failure, FailureCode};

@@ -32,6 +32,9 @@ pub struct SweepReport {
 /// `None` if it cannot be opened.
 pub type Recorder<'a> = &'a dyn Fn(LedgerId) -> Option<Ledger>;
 
+/// As [`Recorder`], also for a workspace that belongs to no ledger.
+pub type CommandRecorder<'a> = &'a dyn Fn(Option<LedgerId>) -> Option<Ledger>;
+
 impl WorkspaceRoot {
     /// Removes the workspaces whose processes are dead. Workspaces of live processes, on this host
     /// or in another container that shares the location, are locked and stay. Other programs may
@@ -44,20 +47,25 @@ impl WorkspaceRoot {
     /// # Errors
     /// When the location cannot be listed.
     pub fn sweep(&self, recorder: Recorder<'_>) -> io::Result<SweepReport> {
-        self.sweep_those(|_| true, recorder)
+        self.sweep_those(|_| true, &|left| left.and_then(recorder))
     }
 
-    /// As [`WorkspaceRoot::sweep`], but only what belongs to no ledger: what killed conversions of
-    /// `cadmill convert` left. The workspaces of an attempt are left to a worker, which records
-    /// their destruction.
+    /// As [`WorkspaceRoot::sweep`], but only what killed commands left. What a worker left of an
+    /// attempt is for a worker, which records its destruction beside the ledger of the attempt.
+    ///
+    /// `recorder` is called for each workspace, with the ledger that it belongs to, if any.
     ///
     /// # Errors
     /// When the location cannot be listed.
-    pub fn sweep_unrecorded(&self) -> io::Result<SweepReport> {
-        self.sweep_those(|name| name.ledger().is_none(), &|_| None)
+    pub fn sweep_commands(&self, recorder: CommandRecorder<'_>) -> io::Result<SweepReport> {
+        self.sweep_those(|name| !name.is_of_worker(), recorder)
     }
 
-    fn sweep_those(&self, which: impl Fn(&Name) -> bool, recorder: Recorder<'_>) -> io::Result<SweepReport> {
+    fn sweep_those(
+        &self,
+        which: impl Fn(&Name) -> bool,
+        recorder: CommandRecorder<'_>,
+    ) -> io::Result<SweepReport> {
         let mut swept = SweepReport::default();
         let shared = self.shared.as_deref().map(std::fs::read_dir).transpose()?;
         for entry in std::fs::read_dir(&self.directory)?.chain(shared.into_iter().flatten()).flatten() {
@@ -80,8 +88,8 @@ impl WorkspaceRoot {
 }
 
 impl SweepReport {
-    fn destroy(&mut self, workspace: &Path, name: &Name, lock: &OwnedFd, recorder: Recorder<'_>) {
-        let ledger = name.ledger().and_then(recorder).map(Arc::new);
+    fn destroy(&mut self, workspace: &Path, name: &Name, lock: &OwnedFd, recorder: CommandRecorder<'_>) {
+        let ledger = recorder(name.ledger()).map(Arc::new);
         let account =
             ledger.as_ref().map_or_else(LedgerRecorder::default, |l| LedgerRecorder::new(Arc::clone(l)));
         let id = account.found(&Found {
@@ -120,7 +128,7 @@ fn is_private(directory: &OwnedFd) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::swept;
+    use super::super::tests::{Bench, swept};
     use super::super::{LAYOUT, Workspace};
     use super::*;
     use std::os::unix::fs::DirBuilderExt;
@@ -176,6 +184,44 @@ mod tests {
             );
             assert!(!path.exists());
         }
+    }
+
+    /// A command leaves to a worker what a worker left of an attempt, and destroys the rest.
+    #[test]
+    fn commands_destroy_what_commands_left() {
+        let bench = Bench::new();
+        let ledger = bench.open();
+        let of_worker = abandon(bench.at.create_recorded(Arc::clone(&ledger)).unwrap());
+        let of_command = abandon(bench.at.create_recorded_by_command(Arc::clone(&ledger)).unwrap());
+        let without = abandon(bench.at.create().unwrap());
+        let asked = std::sync::Mutex::new(Vec::new());
+        let recorder = |left| {
+            asked.lock().unwrap().push(left);
+            None
+        };
+        let swept = until_swept(|| bench.at.sweep_commands(&recorder), 2);
+        assert_eq!((swept.removed, swept.left), (2, 0));
+        let mut asked = asked.into_inner().unwrap();
+        asked.sort();
+        assert_eq!(asked, [None, Some(bench.id)]);
+        assert!(of_worker.exists() && !of_command.exists() && !without.exists());
+        let worker = until_swept(|| bench.at.sweep(&|_| None), 1);
+        assert_eq!((worker.removed, of_worker.exists()), (1, false));
+    }
+
+    /// Sweeps until that many are removed: see [`swept`].
+    fn until_swept(sweep: impl Fn() -> io::Result<SweepReport>, removed: u64) -> SweepReport {
+        let mut all = SweepReport::default();
+        for _ in 0..1000 {
+            let swept = sweep().unwrap();
+            all.removed += swept.removed;
+            all.left += swept.left;
+            if all.removed >= removed {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        all
     }
 
     /// The location is shared with other users of memory: data of `cadmill serve`, directories of

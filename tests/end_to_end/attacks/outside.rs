@@ -71,6 +71,8 @@ impl Memory {
         let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
         let mut command = preceded(&before, command);
         command.env("CADMILL_WORKSPACE", &self.place);
+        // What happens in a private workspace is not seen on this tmpfs. The watchdog is the same.
+        command.env("CADMILL_PRIVATE_WORKSPACE", "no");
         command
     }
 }

@@ -8,7 +8,7 @@
 
 use super::world::{Worker, World};
 use crate::serve::Installation;
-use crate::support::{Bench, tree, zipped};
+use crate::support::{Bench, traces_of, zipped};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::State;
 use cadmill_core::domain::state::Event;
@@ -18,9 +18,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use zip::CompressionMethod::{self, Deflated, Stored};
-
-/// Larger files do not come from these tests.
-const MAX_FILE: u64 = 256 << 20;
 
 struct Canary {
     world: World,
@@ -84,22 +81,7 @@ impl Canary {
 
     /// Every file below these paths that contains the marker, or has it in its name.
     fn found(&self, places: &[&Path]) -> Vec<PathBuf> {
-        let mut found: Vec<PathBuf> = places.iter().flat_map(|place| tree(place)).collect();
-        found.retain(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains(&self.marker) || self.is_in(path)
-        });
-        found
-    }
-
-    fn is_in(&self, path: &Path) -> bool {
-        let Ok(meta) = path.symlink_metadata() else { return false };
-        let recent = meta.modified().is_ok_and(|at| at >= self.since);
-        if !meta.is_file() || !recent || meta.len() > MAX_FILE {
-            return false;
-        }
-        let content = std::fs::read(path).unwrap_or_default();
-        memchr::memmem::find(&content, self.marker.as_bytes()).is_some()
+        traces_of(&self.marker, self.since, places)
     }
 
     /// Whether the marker is in the memory of a process. `None` if this user may not read it.

@@ -35,10 +35,17 @@ pub fn new_id() -> LedgerId {
 /// # Panics
 /// If the random source fails.
 pub fn signer() -> LocalSigner {
+    LocalSigner::from_pem(signing_key().as_bytes()).expect("a signer")
+}
+
+/// A new key: PKCS#8 in PEM.
+///
+/// # Panics
+/// If the random source fails.
+pub fn signing_key() -> String {
     let pair = aws_lc_rs::signature::Ed25519KeyPair::generate().expect("a key");
     let der = pair.to_pkcs8v1().expect("PKCS#8");
-    let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref()));
-    LocalSigner::from_pem(pem.as_bytes()).expect("a signer")
+    pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref()))
 }
 
 /// The head of a ledger of these lines.
