@@ -5,6 +5,7 @@
 //! process of the user who created it (user_namespaces(7)), also to processes outside, and in every
 //! namespace below it: see docs/adr/0014.
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::process::geteuid;
 use rustix::thread::UnshareFlags;
@@ -53,10 +54,14 @@ pub fn mount_memory(on: &Path, bytes: u64) -> io::Result<()> {
     try_with(",noswap").or_else(|_| try_with(""))
 }
 
-/// Unmounts the memory, with everything in it.
+/// Unmounts the memory, with everything in it. Returns `false` if a process still uses it: no path
+/// leads to it any more, and it is freed with that process.
 ///
 /// # Errors
-/// Errors of the underlying system calls, if a file in it is still open.
-pub fn unmount_memory(from: &Path) -> io::Result<()> {
-    Ok(unmount(from, UnmountFlags::NOFOLLOW)?)
+/// Errors of the underlying system calls.
+pub fn unmount_memory(from: &Path) -> io::Result<bool> {
+    match unmount(from, UnmountFlags::NOFOLLOW) {
+        Err(Errno::BUSY) => Ok(unmount(from, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH).map(|()| false)?),
+        done => Ok(done.map(|()| true)?),
+    }
 }

@@ -195,9 +195,14 @@ impl Private {
 
 impl Drop for Private {
     fn drop(&mut self) {
-        // A remaining mount ends with the process, and the next worker removes its directory.
-        if let Err(error) = mounts::unmount_memory(self.point.path()) {
-            tracing::warn!(error = %error, "the private workspace stays until the process is gone");
+        match mounts::unmount_memory(self.point.path()) {
+            Ok(true) => {}
+            // An engine that is not confined may have started it.
+            Ok(false) => tracing::warn!("a process that uses the private workspace is left"),
+            // The mount ends with this process, and the next worker removes its directory.
+            Err(error) => {
+                tracing::warn!(error = %error, "the private workspace stays until the process is gone");
+            }
         }
     }
 }
@@ -267,9 +272,12 @@ mod tests {
             let workspace = at.create().unwrap();
             let device = |path: PathBuf| rustix::fs::stat(&path).unwrap().st_dev;
             assert_eq!(device(workspace.input()), device(workspace.output()));
+            let held = std::fs::File::open(workspace.scratch()).unwrap();
             workspace.remove().unwrap();
+            // A process that is left in it keeps neither the mount nor the directory.
             drop(private);
             assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+            drop(held);
         });
     }
 
