@@ -3,9 +3,9 @@
 //! The bytes go to an unnamed file in the target directory (`O_TMPFILE`). Once complete, the file
 //! is linked under its name and replaces an existing file. If the process is killed at any moment,
 //! the name refers to the complete old file or to the complete new file. A kill may also leave the
-//! complete file under a hidden name, between linking and renaming, or, on a file system without
-//! `O_TMPFILE`, a hidden partial file. After a power loss the result depends on the file system:
-//! nothing is synced, because the input still exists.
+//! complete file under a hidden name, between linking and renaming where it replaces a file, or, on
+//! a file system without `O_TMPFILE`, a hidden partial file. After a power loss the result depends
+//! on the file system: nothing is synced, because the input still exists.
 
 use super::{OutputFile, Sink, write_zip};
 use crate::digest;
@@ -272,14 +272,21 @@ impl Staged {
         match self {
             Self::Hidden(file) => file.persist(path).map(drop).map_err(|e| e.error),
             Self::Nameless(file) => {
-                // linkat(2) does not replace: the complete file is linked under a free name and
-                // moved by rename(2).
-                let spare = tempfile::Builder::new().prefix(".cadmill-").make_in(directory, |name| {
-                    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-                    rustix::fs::linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)
-                        .map_err(io::Error::from)
-                })?;
-                spare.persist(path).map_err(|e| e.error)
+                let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+                let link = |name: &Path| {
+                    rustix::fs::linkat(CWD, source.as_str(), CWD, name, AtFlags::SYMLINK_FOLLOW)
+                };
+                match link(path) {
+                    // linkat(2) does not replace: the complete file is linked under a free name and
+                    // moved by rename(2).
+                    Err(rustix::io::Errno::EXIST) => {
+                        let spare = tempfile::Builder::new()
+                            .prefix(".cadmill-")
+                            .make_in(directory, |name| Ok(link(name)?))?;
+                        spare.persist(path).map_err(|e| e.error)
+                    }
+                    linked => Ok(linked?),
+                }
             }
         }
     }
