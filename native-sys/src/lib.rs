@@ -12,6 +12,7 @@
 //! engine host uses this crate, a process that converts one file and ends.
 
 mod bindings;
+mod companions;
 mod engine;
 mod engines;
 mod files;

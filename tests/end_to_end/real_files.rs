@@ -173,7 +173,7 @@ const PIXEL: &[u8] = &[
 ];
 
 /// A model in an archive, whose material and texture have these names, referred to by others.
-fn model(bench: &Bench, material: (&str, &[u8]), texture: (&str, &[u8])) -> std::path::PathBuf {
+pub(crate) fn model(bench: &Bench, material: (&str, &[u8]), texture: (&str, &[u8])) -> std::path::PathBuf {
     let replaced = |text: &str, word: &[u8]| {
         let (head, tail) = text.split_once("MATERIAL").or(text.split_once("TEXTURE")).unwrap();
         [head.as_bytes(), word, tail.as_bytes()].concat()
@@ -211,6 +211,59 @@ fn files_that_a_model_names_in_another_spelling_are_found_and_travel_with_it() {
             assert!(found, "{to} {texture:?}: the texture is not in the result");
         }
     }
+}
+
+#[test]
+fn textures_of_formats_that_name_them_lie_beside_the_model() {
+    for to in ["obj", "3ds", "x", "x3d", "ply", "assxml"] {
+        let bench = Bench::new();
+        let input = model(&bench, ("m.mtl", b"m.mtl"), ("tex/wood.png", b"tex\\wood.png"));
+        let json = convert(&bench, &input, to, &[]).succeeded().json();
+        let files = crate::parity::read_zip(&bench.path(json["output"]["path"].as_str().unwrap()));
+        assert_eq!(files["tex/wood.png"], PIXEL, "{to}: {:?}", files.keys());
+    }
+    let bench = Bench::new();
+    let input = bench.path("in.zip");
+    // The names are relative to the model.
+    let mtl = b"newmtl m\nmap_Kd Wood.PNG\nmap_Bump out.mtl\n";
+    let obj = QUAD.replace("MATERIAL", "m.mtl");
+    let entries = [
+        ("d/m.obj", Stored, obj.as_bytes()),
+        ("d/m.mtl", Stored, &mtl[..]),
+        ("d/wood.png", Stored, PIXEL),
+        ("d/out.mtl", Stored, b"a texture with the name of the material"),
+    ];
+    std::fs::write(&input, zipped(&entries)).unwrap();
+    let json = convert(&bench, &input, "obj", &[]).succeeded().json();
+    let warnings = json["warnings"].to_string();
+    assert!(!warnings.contains("not found") && warnings.contains("that of another file"), "{json}");
+    let files = crate::parity::read_zip(&bench.path(json["output"]["path"].as_str().unwrap()));
+    assert_eq!(files["Wood.PNG"], PIXEL);
+    assert!(files["out.mtl"].starts_with(b"# File produced by"), "{:?}", files.keys());
+}
+
+#[test]
+fn textures_that_are_missing_in_the_result_are_reported() {
+    for (texture, says) in [
+        (&b"stone.png"[..], "'stone.png', which was not found"),
+        (b"../wood.png", "'../wood.png', which lies outside"),
+        (b"C:\\tex\\oak.png", "'C:\\\\tex\\\\oak.png', which lies outside"),
+    ] {
+        for to in ["obj", "glb", "fbx"] {
+            let bench = Bench::new();
+            let input = model(&bench, ("m.mtl", b"m.mtl"), ("wood.png", texture));
+            let json = convert(&bench, &input, to, &[]).succeeded().json();
+            assert!(json["warnings"].to_string().contains(says), "{to}: {json}");
+            assert_eq!(json["warnings_total"], 1, "{to}: {json}");
+        }
+    }
+    let bench = Bench::new();
+    let input = model(&bench, ("m.mtl", b"m.mtl"), ("wood.png", b"wood.png"));
+    let json = convert(&bench, &input, "stl", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("'stl' has no textures: 1 "), "{json}");
+    let within = real("mesh/pmndrs_draco.glb");
+    let json = convert(&bench, &within, "obj", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("1 within the input were left out"), "{json}");
 }
 
 #[test]

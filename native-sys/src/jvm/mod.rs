@@ -14,12 +14,13 @@ mod vm;
 
 pub use setting::JvmSetting;
 
+use crate::companions::Companions;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Output, Request};
 use crate::library::{Broken, LoadError};
 use cadmill_core::domain::contents::Contents;
 use setting::broken;
 use std::sync::Arc;
-use vm::{Call, Vm};
+use vm::{Call, Current, Vm};
 
 /// A converter in a JVM.
 struct Jvm {
@@ -55,10 +56,15 @@ impl Engine for Jvm {
     }
 
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
-        let request = encode(request)?;
-        vm::tell(Arc::clone(events));
-        let answer = self.vm.call(Call::Convert, request).map_err(EngineError::Rejected)?;
-        converted(&Answer::parse(&answer), events)
+        let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
+        vm::serves(Current {
+            events: Arc::clone(events),
+            companions: Arc::clone(&companions),
+            output_dir: request.output_dir.to_owned(),
+        });
+        let answer = self.vm.call(Call::Convert, encode(request)?).map_err(EngineError::Rejected)?;
+        let Converted { warnings } = converted(&Answer::parse(&answer), events)?;
+        Ok(Converted { warnings: warnings + companions.lines() })
     }
 
     /// The interface of converters in Java has no such call.
@@ -139,6 +145,7 @@ fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted,
         "cancelled" => Err(EngineError::Rejected("the converter stopped without a request".to_owned())),
         "memory" => Err(EngineError::OutOfMemory(answer.text())),
         "option" => Err(EngineError::Option(answer.text())),
+        "unfit" => Err(EngineError::Unfit(answer.text())),
         _ => match unusable(answer) {
             Some(error) => Err(EngineError::Unusable(error)),
             None => Err(EngineError::Rejected(answer.text())),
@@ -184,6 +191,7 @@ mod tests {
         assert!(matches!(end(b"rejected\0x.Y: z"), Err(EngineError::Rejected(text)) if text == "x.Y: z"));
         assert!(matches!(end(b"memory\0heap"), Err(EngineError::OutOfMemory(_))));
         assert!(matches!(end(b"option\0no"), Err(EngineError::Option(_))));
+        assert!(matches!(end(b"unfit\0lines"), Err(EngineError::Unfit(_))));
         assert!(matches!(end(b"missing\0libx"), Err(EngineError::Unusable(LoadError::Broken { .. }))));
         // No cancellation was requested, and a forged response is not a success.
         for forged in [&b"cancelled\0"[..], b"", b"\xff\xfe", b"CONVERTED", b"described\0x"] {

@@ -5,14 +5,16 @@
 
 use super::options;
 use super::setting::{JvmSetting, broken};
+use crate::companions::Companions;
 use crate::engine::{Events, Level, Stage};
 use crate::library::{self, Broken, LoadError, Wanted};
 use jni::objects::{JByteArray, JClass, JObject, JValue};
 use jni::strings::JNIStr;
-use jni::sys::{JNI_OK, JNI_VERSION_10, JavaVMInitArgs, JavaVMOption, jboolean, jdouble, jint};
+use jni::sys::{JNI_OK, JNI_VERSION_10, JavaVMInitArgs, JavaVMOption, jboolean, jbyteArray, jdouble, jint};
 use jni::{Env, EnvUnowned, JavaVM, NativeMethod, jni_sig, jni_str};
-use std::ffi::{CString, c_void};
-use std::path::Path;
+use std::ffi::{CString, OsStr, c_void};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -184,6 +186,13 @@ fn prepare<'local>(env: &mut Env<'local>) -> Result<JClass<'local>, jni::errors:
             NativeMethod::from_raw_parts(jni_str!("progress"), jni_str!("(D)V"), on_progress as *mut c_void),
             NativeMethod::from_raw_parts(jni_str!("warn"), jni_str!("([B)V"), on_warn as *mut c_void),
             NativeMethod::from_raw_parts(jni_str!("cancelled"), jni_str!("()Z"), on_cancelled as *mut c_void),
+            NativeMethod::from_raw_parts(jni_str!("locate"), jni_str!("([B)[B"), on_locate as *mut c_void),
+            NativeMethod::from_raw_parts(jni_str!("expect"), jni_str!("([B)[B"), on_expect as *mut c_void),
+            NativeMethod::from_raw_parts(
+                jni_str!("takeAlong"),
+                jni_str!("([B)[B"),
+                on_take_along as *mut c_void,
+            ),
         ];
         env.register_native_methods(&class, &methods)?;
     }
@@ -212,15 +221,27 @@ fn invoke(
     })
 }
 
-/// The receiver of the events of the conversion. There is one per process.
-static EVENTS: Mutex<Option<Arc<dyn Events>>> = Mutex::new(None);
+/// What the native methods of the bridge need of the conversion.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) events: Arc<dyn Events>,
+    pub(super) companions: Arc<Companions>,
+    pub(super) output_dir: PathBuf,
+}
 
-pub(super) fn tell(events: Arc<dyn Events>) {
-    *EVENTS.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
+/// The conversion. There is one per process.
+static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
+
+pub(super) fn serves(conversion: Current) {
+    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(conversion);
+}
+
+fn current() -> Option<Current> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 fn events() -> Option<Arc<dyn Events>> {
-    EVENTS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    current().map(|current| current.events)
 }
 
 extern "system" fn on_progress(_env: EnvUnowned<'_>, _class: JClass<'_>, fraction: jdouble) {
@@ -243,4 +264,58 @@ extern "system" fn on_warn<'local>(
 
 extern "system" fn on_cancelled(_env: EnvUnowned<'_>, _class: JClass<'_>) -> jboolean {
     events().is_some_and(|events| events.cancelled())
+}
+
+/// The path of the file that a name means, or null.
+extern "system" fn on_locate<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    name: JByteArray<'local>,
+) -> jbyteArray {
+    about_name(env, &name, |current, name| {
+        let found = current.companions.find(Path::new(OsStr::from_bytes(name)));
+        found.map(|file| file.into_os_string().into_vec())
+    })
+}
+
+/// The path of the file that a name means; null after a report.
+extern "system" fn on_expect<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    name: JByteArray<'local>,
+) -> jbyteArray {
+    about_name(env, &name, |current, name| {
+        current.companions.expect(name).map(|file| file.into_os_string().into_vec())
+    })
+}
+
+/// Why a file could not be copied beside the result; null if it was, or after a report.
+extern "system" fn on_take_along<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    name: JByteArray<'local>,
+) -> jbyteArray {
+    about_name(env, &name, |current, name| {
+        let taken = current.companions.take_along(name, &current.output_dir);
+        taken.err().map(|error| error.to_string().into_bytes())
+    })
+}
+
+/// An answer about a name in the input. Null as well if JNI fails, which leaves an exception.
+fn about_name<'local>(
+    mut env: EnvUnowned<'local>,
+    name: &JByteArray<'local>,
+    ask: impl FnOnce(&Current, &[u8]) -> Option<Vec<u8>>,
+) -> jbyteArray {
+    let outcome = env.with_env(|env| -> Result<jbyteArray, jni::errors::Error> {
+        let name = env.convert_byte_array(name)?;
+        let Some(answer) = current().and_then(|current| ask(&current, &name)) else {
+            return Ok(std::ptr::null_mut());
+        };
+        Ok(env.byte_array_from_slice(&answer)?.into_raw())
+    });
+    match outcome.into_outcome() {
+        jni::Outcome::Ok(answer) => answer,
+        _ => std::ptr::null_mut(),
+    }
 }

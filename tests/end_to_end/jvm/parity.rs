@@ -8,8 +8,10 @@
 
 use super::direct;
 use crate::parity::{Files, differences, read_output};
+use crate::real_files::model;
 use crate::support::{Bench, real};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 const CASES: &[(&str, &str, &[&str])] = &[
     ("obj", "mesh/rabbit.obj", &["glb2", "stlb", "x3d"]),
@@ -60,12 +62,11 @@ fn extension(to: &str) -> &str {
 
 fn convert(
     engine: &str,
-    input: &str,
+    input: &Path,
     to: &str,
     options: &[&str],
 ) -> Result<(Files, serde_json::Value), String> {
-    let bench = Bench::new();
-    let (input, engines) = (real(input), direct());
+    let (bench, engines) = (Bench::new(), direct());
     let name = format!("out.{}", extension(to));
     let mut arguments = vec!["convert", input.to_str().unwrap(), "--to", to, "-o", &name, "--json"];
     arguments.extend(["--engine", engine, "--engines-file", engines.to_str().unwrap()]);
@@ -76,10 +77,15 @@ fn convert(
     }
     let json = run.json();
     assert_eq!(json["engine"]["name"], engine);
-    Ok((read_output(&bench, &json, &name), json["warnings"].clone()))
+    let warnings = serde_json::json!([json["warnings"], json["warnings_total"]]);
+    Ok((read_output(&bench, &json, &name), warnings))
 }
 
 fn compare(input: &str, to: &str, options: &[&str]) -> Result<(), String> {
+    compare_file(&real(input), to, options)
+}
+
+fn compare_file(input: &Path, to: &str, options: &[&str]) -> Result<(), String> {
     let (ffi, ffi_warnings) = convert("assimp-ffi", input, to, options)?;
     let (jvm, jvm_warnings) = convert("assimp-jvm", input, to, options)?;
     if ffi_warnings != jvm_warnings {
@@ -126,6 +132,66 @@ fn options_mean_the_same_on_both_roads() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Files that a model names are found or missed, taken along and reported in the same way.
+#[test]
+fn files_that_a_model_names_are_the_same_on_both_roads() {
+    let mut wrong = Vec::new();
+    for (material, texture) in [
+        (("m.mtl", &b"m.mtl"[..]), ("tex/wood.png", &b"tex/wood.png"[..])),
+        (("m.mtl", b"M.MTL"), ("tex/Wood.png", b"tex\\wood.PNG")),
+        (("재질.mtl", b"\xc0\xe7\xc1\xfa.mtl"), ("나무.png", b"\xb3\xaa\xb9\xab.png")),
+        (("m.mtl", b"m.mtl"), ("wood 1.png", b"wood%201.png")),
+        (("m.mtl", b"m.mtl"), ("wood.png", b"gone.png")),
+        (("m.mtl", b"gone.mtl"), ("wood.png", b"wood.png")),
+        (("m.mtl", b"m.mtl"), ("wood.png", b"../wood.png")),
+        (("m.mtl", b"m.mtl"), ("wood.png", b"C:\\wood.png")),
+        (("m.mtl", b"m.mtl"), ("wood.png", b"/etc/passwd")),
+        (("m.mtl", b"m.mtl"), ("out.mtl", b"out.mtl")),
+    ] {
+        for to in ["obj", "glb2", "3ds", "stl", "fbx"] {
+            let bench = Bench::new();
+            let input = model(&bench, material, texture);
+            if let Err(text) = compare_file(&input, to, &[]) {
+                wrong.push(format!("{material:?} {texture:?} to {to}: {text}"));
+            }
+        }
+    }
+    let within = compare("mesh/pmndrs_draco.glb", "obj", &[]);
+    wrong.extend(within.err());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a format cannot have of a model is counted, or refused, in the same way.
+#[test]
+fn losses_are_the_same_on_both_roads() {
+    let bench = Bench::new();
+    let input = bench.path("m.obj");
+    let corners = "v 0 0 0\nv 1 0 0\nv 1 1 0\n";
+    for (content, to, options) in [
+        (format!("{corners}l 1 2 3\nf 1 2 3\np 1\n"), "stl", &[][..]),
+        (format!("{corners}l 1 2 3\nf 1 2 3\n"), "3ds", &["postprocess=sort-by-ptype"]),
+        (format!("{corners}l 1 2 3\nf 1 2 3\n"), "stlb", &["prop.PP_SBP_REMOVE=2"]),
+        (format!("{corners}l 1 2 3\n"), "obj", &[]),
+        (
+            "v 200000.12 550000.5 1\nv 200000.3 550000.5 1\nv 200000.3 550000.7 1\nf 1 2 3\n".to_owned(),
+            "glb2",
+            &[],
+        ),
+        ("v 0.1 100001.5 1\nv 0.3 100001.5 1\nv 0.3 100000 1\nf 1 2 3\n".to_owned(), "glb2", &[]),
+    ] {
+        std::fs::write(&input, &content).unwrap();
+        compare_file(&input, to, options).unwrap_or_else(|text| panic!("{content} to {to}: {text}"));
+    }
+    std::fs::write(&input, format!("{corners}l 1 2 3\np 1\n")).unwrap();
+    let refused = |engine: &str| {
+        let engines = direct();
+        let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", engine, "--json"];
+        let run = bench.run(&[&arguments[..], &["--engines-file", engines.to_str().unwrap()]].concat());
+        run.failed(27, "engine.unfit")["error"]["message"].as_str().unwrap().replace(engine, "ENGINE")
+    };
+    assert_eq!(refused("assimp-ffi"), refused("assimp-jvm"));
 }
 
 /// A refused input has the same code, the same exit code and, except for the name of the engine,

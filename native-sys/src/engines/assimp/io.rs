@@ -1,21 +1,20 @@
 //! Implementation of Assimp's custom I/O (`assimp/cfileio.h`).
 //!
 //! Files are opened beneath one directory only, whatever path the input names: see
-//! [`crate::files`]. A file that does not exist is looked for in the spellings of
-//! [`crate::references`]. Reads count as progress. Once the job is cancelled, reads return end of file
+//! [`crate::files`]. A file that does not exist is looked for by [`crate::companions`]. Reads count as progress. Once the job is cancelled, reads return end of file
 //! and opens fail, which is the only way to stop an import through the C API.
 //!
 //! Ownership: Assimp receives raw pointers to [`OpenFile`]s and passes each to the close callback
 //! exactly once.
 
 use crate::bindings::assimp as ffi;
+use crate::companions::Companions;
 use crate::engine::{Events, Level, Stage};
 use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
-use crate::references::{Meaning, References, name_of, shown};
+use crate::references::{name_of, shown};
 use cadmill_core::domain::contents::Reference;
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashSet;
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::io::{self, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
@@ -25,29 +24,24 @@ use std::sync::Arc;
 /// The directory in which Assimp may open files, and the state of its I/O.
 pub(super) struct FileSystem {
     base: PathBuf,
-    directory: io::Result<Directory>,
-    /// The files beneath the directory, once one is looked for.
-    references: OnceCell<References>,
     access: Access,
     events: Arc<dyn Events>,
     state: RefCell<State>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     /// Existing files only; progress is measured against the size of the root file.
     Read {
         expected: u64,
+        companions: Arc<Companions>,
     },
-    Write,
+    Write(io::Result<Directory>),
 }
 
 #[derive(Default)]
 struct State {
     bytes: u64,
     write_error: Option<String>,
-    /// Names that were reported.
-    reported: HashSet<Vec<u8>>,
     /// Files that were asked for, in order, and what was found.
     named: Vec<Reference>,
 }
@@ -56,25 +50,23 @@ struct State {
 const MAX_NAMED: usize = 1000;
 
 impl FileSystem {
-    /// Reads beneath `base`; `expected` bytes are the whole work.
-    pub(super) fn reading(base: &Path, expected: u64, events: Arc<dyn Events>) -> Box<Self> {
-        Self::new(base, Access::Read { expected }, events)
+    /// Reads beneath `base`, where the companions are; `expected` bytes are the whole work.
+    pub(super) fn reading(
+        base: &Path,
+        expected: u64,
+        companions: &Arc<Companions>,
+        events: Arc<dyn Events>,
+    ) -> Box<Self> {
+        Self::new(base, Access::Read { expected, companions: Arc::clone(companions) }, events)
     }
 
     /// Writes beneath `base`.
     pub(super) fn writing(base: &Path, events: Arc<dyn Events>) -> Box<Self> {
-        Self::new(base, Access::Write, events)
+        Self::new(base, Access::Write(Directory::open(base)), events)
     }
 
     fn new(base: &Path, access: Access, events: Arc<dyn Events>) -> Box<Self> {
-        Box::new(Self {
-            base: base.to_owned(),
-            directory: Directory::open(base),
-            references: OnceCell::new(),
-            access,
-            events,
-            state: RefCell::default(),
-        })
+        Box::new(Self { base: base.to_owned(), access, events, state: RefCell::default() })
     }
 
     /// The callbacks, bound to this file system, which must outlive their use.
@@ -98,24 +90,6 @@ impl FileSystem {
         state.named.iter().filter(|named| named.name != root).cloned().collect()
     }
 
-    /// The file that a name in the input means, by its path relative to the directory: beside the
-    /// root, as a model says it, or beneath the directory.
-    pub(super) fn found(&self, root: &Path, name: &[u8]) -> Option<PathBuf> {
-        let directory = self.directory.as_ref().ok()?;
-        let path = Path::new(std::ffi::OsStr::from_bytes(name));
-        let beside = root.strip_prefix(&self.base).unwrap_or(root).parent().unwrap_or(Path::new(""));
-        let places = [beside.join(path), path.to_owned()];
-        let there = places.iter().find(|place| Stream::open(directory, place, "rb").is_ok());
-        if let Some(place) = there {
-            return Some(place.clone());
-        }
-        let references = self.references.get_or_init(|| References::of(&self.base));
-        places.iter().find_map(|place| match references.meaning(name_of(place)) {
-            Meaning::File(file) => Some(file),
-            Meaning::Nothing | Meaning::Several | Meaning::Outside => None,
-        })
-    }
-
     fn remember(&self, path: &Path, file: Option<&Path>) {
         let name = shown(name_of(path.strip_prefix(&self.base).unwrap_or(path)));
         let named = &mut self.state.borrow_mut().named;
@@ -128,70 +102,34 @@ impl FileSystem {
         if self.events.cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if Stream::mode_writes(mode) && self.access != Access::Write {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
-        let opened = Stream::open(directory, path, mode);
-        match &opened {
-            Err(error) if self.access != Access::Write && is_absent(error) => {
-                self.find(directory, path, mode)
-            }
-            Ok(_) if self.access != Access::Write => {
-                self.remember(path, Some(path.strip_prefix(&self.base).unwrap_or(path)));
-                opened
-            }
-            _ => opened,
+        match &self.access {
+            Access::Read { .. } if Stream::mode_writes(mode) => Err(io::ErrorKind::PermissionDenied.into()),
+            Access::Read { companions, .. } => self.open_existing(companions, path, mode),
+            Access::Write(Ok(directory)) => Stream::open(directory, path, mode),
+            Access::Write(Err(error)) => Err(error.kind().into()),
         }
     }
 
-    /// Opens the only file that the name can mean.
-    fn find(&self, directory: &Directory, path: &Path, mode: &str) -> io::Result<Stream> {
-        let name = path.strip_prefix(&self.base).unwrap_or(path);
-        let shown = shown(name_of(name));
-        let references = self.references.get_or_init(|| References::of(&self.base));
-        let meaning = references.meaning(name_of(name));
-        if !matches!(meaning, Meaning::File(_)) {
-            self.remember(path, None);
-        }
-        match meaning {
-            Meaning::File(file) => {
-                let stream = Stream::open(directory, &file, mode)?;
-                self.remember(path, Some(&file));
-                self.report(name, &format!("the input names '{shown}', and '{}' was read", file.display()));
+    /// Opens a file, or the only one that the name can mean.
+    fn open_existing(&self, companions: &Companions, path: &Path, mode: &str) -> io::Result<Stream> {
+        match companions.open(path, mode) {
+            Err(error) if is_absent(&error) => {
+                let file = companions.find(path);
+                self.remember(path, file.as_deref());
+                companions.open(&file.ok_or(io::ErrorKind::NotFound)?, mode)
+            }
+            Ok(stream) => {
+                self.remember(path, Some(path.strip_prefix(&self.base).unwrap_or(path)));
                 Ok(stream)
             }
-            Meaning::Several => {
-                self.report(
-                    name,
-                    &format!("the input names '{shown}', which can mean several files; none was read"),
-                );
-                Err(io::ErrorKind::NotFound.into())
-            }
-            Meaning::Outside => {
-                self.report(
-                    name,
-                    &format!(
-                        "the input names '{shown}', which lies outside of its directory, and was not read"
-                    ),
-                );
-                Err(io::ErrorKind::NotFound.into())
-            }
-            Meaning::Nothing => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    /// Reports once about a name.
-    fn report(&self, name: &Path, line: &str) {
-        if self.state.borrow_mut().reported.insert(name_of(name).to_vec()) {
-            self.events.log(Level::Warning, line);
+            opened => opened,
         }
     }
 
     fn count_read(&self, bytes: usize) {
         let mut state = self.state.borrow_mut();
         state.bytes += bytes as u64;
-        if let Access::Read { expected } = self.access {
+        if let Access::Read { expected, .. } = self.access {
             // Reading is half of the work. Headers are read several times during format detection,
             // so the count may exceed the size.
             let fraction = state.bytes as f64 / expected.max(1) as f64;
@@ -270,7 +208,7 @@ unsafe extern "C" fn open(
                 system
                     .events
                     .log(Level::Warning, &format!("a file named by the input was not opened: {error}"));
-                if system.access == Access::Write {
+                if matches!(system.access, Access::Write(_)) {
                     system.note_write_error(&error);
                 }
             }

@@ -70,6 +70,9 @@ fn structures_and_flags_are_those_of_the_library_in_the_jar() {
     row("scene.meshes.number", offset_of!(ffi::aiScene, mNumMeshes));
     row("scene.materials", offset_of!(ffi::aiScene, mMaterials));
     row("scene.materials.number", offset_of!(ffi::aiScene, mNumMaterials));
+    row("scene.textures", offset_of!(ffi::aiScene, mTextures));
+    row("scene.textures.number", offset_of!(ffi::aiScene, mNumTextures));
+    row("texture.file", offset_of!(ffi::aiTexture, mFilename));
     row("scene.animations.number", offset_of!(ffi::aiScene, mNumAnimations));
     row("mesh.vertices", offset_of!(ffi::aiMesh, mVertices));
     row("mesh.vertices.number", offset_of!(ffi::aiMesh, mNumVertices));

@@ -9,8 +9,10 @@ mod io;
 mod layout;
 mod options;
 mod scene;
+mod textures;
 
 use crate::bindings::assimp as ffi;
+use crate::companions::Companions;
 use crate::engine::{
     Converted, Description, Engine, EngineError, Events, Inspection, Level, Output, Request, Stage,
 };
@@ -34,10 +36,6 @@ pub(crate) const WANTED: Wanted = Wanted {
     supported: SUPPORTED,
     is_old: |name| image::number(name, "libassimp.so.").map(|number| number != 5),
 };
-
-/// Formats that carry the textures with them. The others name the files of the input, as their
-/// authors did.
-const WITH_TEXTURES: &[&str] = &["collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2"];
 
 /// The step that separates points, lines and faces, and leaves out the kinds of [`REMOVED_KINDS`]
 /// (`AI_CONFIG_PP_SBP_REMOVE`, of `aiPrimitiveType`).
@@ -107,7 +105,7 @@ impl Engine for Assimp {
             return Err(EngineError::Option(text));
         }
         let mut options = options::parse(request.options).map_err(EngineError::Option)?;
-        if WITH_TEXTURES.contains(&request.format_id) {
+        if textures::are_embedded(request.format_id) {
             options.postprocess |= ffi::aiPostProcessSteps_aiProcess_EmbedTextures;
         }
         let faces_only = scene::has_faces_only(request.format_id);
@@ -118,7 +116,9 @@ impl Engine for Assimp {
             options.default_property(REMOVED_KINDS, options::Value::Integer(POINTS_AND_LINES));
         }
         let log = LogStream::attach(&self.api, Arc::clone(events));
-        let files = io::FileSystem::reading(request.input_dir, size_of(request.input), Arc::clone(events));
+        let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
+        let size = size_of(request.input);
+        let files = io::FileSystem::reading(request.input_dir, size, &companions, Arc::clone(events));
         let mut scene = self.import(request.input, request.input_dir, &options, &files, events)?;
         let counts = scene.contents();
         if let Some(warning) = scene::coarseness(&counts) {
@@ -128,22 +128,29 @@ impl Engine for Assimp {
             scene = self.faces_of(scene, &counts, request.format_id, &log)?;
         }
         self.export(&scene, request, events)?;
+        let warn = |line: &str| log.warn(line);
+        textures::deliver(&scene.textures(), request.format_id, request.output_dir, &companions, &warn)?;
+        if events.cancelled() {
+            return Err(EngineError::Cancelled);
+        }
         events.progress(Stage::Write, 1.0);
         let read = counts.points + counts.lines + counts.triangles + counts.polygons;
         let skipped = if faces_only { counts.points + counts.lines } else { 0 };
         let counts = Counts { unit: CountedUnit::Parts, read, written: read - skipped, skipped };
-        Ok(Converted { warnings: log.lines(), counts: Some(counts) })
+        Ok(Converted { warnings: log.lines() + companions.lines(), counts: Some(counts) })
     }
 
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {
         let mut options = options::parse(request.options).map_err(EngineError::Option)?;
         options.postprocess = 0;
         let log = LogStream::attach(&self.api, Arc::clone(events));
-        let files = io::FileSystem::reading(request.input_dir, size_of(request.input), Arc::clone(events));
+        let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
+        let size = size_of(request.input);
+        let files = io::FileSystem::reading(request.input_dir, size, &companions, Arc::clone(events));
         let scene = self.import(request.input, request.input_dir, &options, &files, events)?;
         let mut references = files.named(request.input);
-        for name in scene.textures() {
-            let file = files.found(request.input, &name).map(|file| file.to_string_lossy().into_owned());
+        for name in scene.textures().named {
+            let file = companions.found(&name).map(|file| file.to_string_lossy().into_owned());
             let name = shown(&name);
             if !references.iter().any(|known: &Reference| known.name == name) {
                 references.push(Reference { name, file });
@@ -320,7 +327,7 @@ impl Scene<'_> {
         unsafe { scene::contents(self.scene) }
     }
 
-    fn textures(&self) -> Vec<Vec<u8>> {
+    fn textures(&self) -> scene::Textures {
         // SAFETY: a live scene of the library.
         unsafe { scene::textures(self.api, self.scene) }
     }
@@ -434,6 +441,11 @@ extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
         Some("Warn") => Level::of_words(line),
         _ => return,
     };
+    let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
+    // Textures that are missing are reported by `textures`, once, and in its words.
+    if line.starts_with("EmbedTexturesProcess: ") {
+        return;
+    }
     if sink.lines.fetch_add(1, Ordering::Relaxed) < MAX_LINES {
         sink.events.log(level, line.trim_end());
     }

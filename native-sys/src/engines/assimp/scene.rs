@@ -77,15 +77,29 @@ unsafe fn list<'a, T>(first: *const T, count: u32) -> &'a [T] {
     }
 }
 
-/// The names of the textures that the materials of the scene refer to, without those that are in
-/// the scene itself.
+/// Textures of a scene.
+#[derive(Debug, Default)]
+pub(super) struct Textures {
+    /// The names that the materials refer to, without those that are in the scene itself.
+    pub(super) named: Vec<Vec<u8>>,
+    /// Number of textures in the scene itself.
+    pub(super) embedded: u32,
+}
+
+/// The textures of a scene.
 ///
 /// # Safety
 /// As for [`contents`].
-pub(super) unsafe fn textures(api: &ffi::AssimpApi, scene: *const ffi::aiScene) -> Vec<Vec<u8>> {
+pub(super) unsafe fn textures(api: &ffi::AssimpApi, scene: *const ffi::aiScene) -> Textures {
     // SAFETY: guaranteed by the caller.
     let scene = unsafe { &*scene };
-    let mut names: Vec<Vec<u8>> = Vec::new();
+    let mut textures = Textures { named: Vec::new(), embedded: scene.mNumTextures };
+    // SAFETY: the library sets the number together with the list.
+    let embedded: Vec<&[u8]> = unsafe { list(scene.mTextures, scene.mNumTextures) }
+        .iter()
+        // SAFETY: the list of a scene has live textures.
+        .map(|texture| base_name(unsafe { text(&(**texture).mFilename) }))
+        .collect();
     // SAFETY: the library sets the number together with the list.
     for material in unsafe { list(scene.mMaterials, scene.mNumMaterials) } {
         for kind in 1..TEXTURE_KINDS {
@@ -114,15 +128,30 @@ pub(super) unsafe fn textures(api: &ffi::AssimpApi, scene: *const ffi::aiScene) 
                     continue;
                 }
                 // SAFETY: the library has written a C string, or the array is still all zeros.
-                let name = unsafe { CStr::from_ptr(path.data.as_ptr()) }.to_bytes().to_vec();
-                // `*0` is the first texture in the scene.
-                if !name.is_empty() && !name.starts_with(b"*") && !names.contains(&name) {
-                    names.push(name);
+                let name = unsafe { text(&path) };
+                // `*0` is the first texture in the scene; others are found by their file names.
+                let is_embedded = name.starts_with(b"*") || embedded.contains(&base_name(name));
+                if !name.is_empty() && !is_embedded && !textures.named.iter().any(|known| known == name) {
+                    textures.named.push(name.to_vec());
                 }
             }
         }
     }
-    names
+    textures
+}
+
+/// The bytes of a text of the library.
+///
+/// # Safety
+/// The text is a C string.
+unsafe fn text(text: &ffi::aiString) -> &[u8] {
+    // SAFETY: guaranteed by the caller.
+    unsafe { CStr::from_ptr(text.data.as_ptr()) }.to_bytes()
+}
+
+/// The last part of a name.
+fn base_name(name: &[u8]) -> &[u8] {
+    name.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or(name)
 }
 
 /// What is lost because coordinates are single-precision numbers: the warning, if it is more than

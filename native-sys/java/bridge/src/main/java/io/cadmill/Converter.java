@@ -30,6 +30,7 @@ public interface Converter {
      *
      * @param job what to convert, to what, where
      * @throws RejectedException when the input is not what this converter reads
+     * @throws UnfitException when the input does not fit the output format
      * @throws OptionException when an option or the format is unknown, or its value
      * @throws CancelledException after {@link Job#cancelled} answered true
      * @throws ConversionException for any other reason of its own

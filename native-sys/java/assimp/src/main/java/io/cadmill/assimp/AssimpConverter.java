@@ -10,6 +10,7 @@ import io.cadmill.Format;
 import io.cadmill.Job;
 import io.cadmill.OptionException;
 import io.cadmill.RejectedException;
+import io.cadmill.UnfitException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -30,9 +31,8 @@ public final class AssimpConverter implements Converter {
     /** Writers that put the path into the file, or take its directories for part of the name. */
     private static final Set<String> BARE = Set.of("pbrt", "assbin", "assxml");
 
-    /** Formats that carry the textures with them. */
-    private static final Set<String> WITH_TEXTURES =
-            Set.of("collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2");
+    /** Of the step that sorts by kind: what it leaves out. */
+    private static final String REMOVED_KINDS = "PP_SBP_REMOVE";
 
     /** For the service loader. */
     public AssimpConverter() {}
@@ -49,12 +49,34 @@ public final class AssimpConverter implements Converter {
             throw new OptionException("Assimp writes no format '" + job.format() + "'");
         }
         Options options = Options.parse(job.options());
+        if (Textures.areEmbedded(job.format())) {
+            options = options.withSteps(options.steps() | aiProcess_EmbedTextures);
+        }
+        boolean facesOnly = Contents.hasFacesOnly(job.format());
+        boolean sorts = (options.steps() & aiProcess_SortByPType) != 0;
+        if (facesOnly) {
+            // Done after what is left out was counted.
+            options = options.withSteps(options.steps() & ~aiProcess_SortByPType)
+                    .withDefault(REMOVED_KINDS, aiPrimitiveType_POINT | aiPrimitiveType_LINE);
+        }
         try (Log log = Log.attach(job)) {
             AIScene scene = read(job, options);
             try {
+                Contents contents = Contents.of(scene);
+                contents.coarseness().ifPresent(log::warn);
+                if (facesOnly && (contents.hasOthers() || sorts)) {
+                    scene = facesOf(scene, contents, job.format(), log);
+                    if (scene == null) {
+                        throw failure("Assimp gave no reason");
+                    }
+                }
                 write(job, scene);
+                Textures.of(scene).deliver(job, log);
+                job.checkCancelled();
             } finally {
-                aiReleaseImport(scene);
+                if (scene != null) {
+                    aiReleaseImport(scene);
+                }
             }
             log.rethrow();
         }
@@ -93,8 +115,7 @@ public final class AssimpConverter implements Converter {
         String name = job.inputDirectory().relativize(job.input()).toString();
         AIPropertyStore properties = options.store();
         try (JobFiles files = JobFiles.reading(job, Files.size(job.input()))) {
-            int steps = options.steps() | (WITH_TEXTURES.contains(job.format()) ? aiProcess_EmbedTextures : 0);
-            AIScene scene = aiImportFileExWithProperties(name, steps, files.callbacks(), properties);
+            AIScene scene = aiImportFileExWithProperties(name, options.steps(), files.callbacks(), properties);
             files.rethrow();
             if (job.cancelled()) {
                 // Reads answered "end of file" from then on: whatever came of it is no scene.
@@ -110,6 +131,21 @@ public final class AssimpConverter implements Converter {
         } finally {
             aiReleasePropertyStore(properties);
         }
+    }
+
+    /** The scene without what the output format does not have. What is left out is counted. */
+    private static AIScene facesOf(AIScene scene, Contents contents, String format, Log log)
+            throws ConversionException {
+        if (!contents.hasFaces()) {
+            throw new UnfitException("it has " + contents.others() + " and no faces, and format '" + format
+                    + "' has faces only");
+        }
+        // Changes the scene in place, or releases it and answers null.
+        AIScene sorted = aiApplyPostProcessing(scene, aiProcess_SortByPType);
+        if (sorted != null && contents.hasOthers()) {
+            log.warn(contents.others() + " were left out: format '" + format + "' has faces only");
+        }
+        return sorted;
     }
 
     private static void write(Job job, AIScene scene) throws ConversionException, IOException {

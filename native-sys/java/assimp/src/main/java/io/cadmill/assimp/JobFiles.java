@@ -4,18 +4,24 @@ import static org.lwjgl.assimp.Assimp.*;
 import static org.lwjgl.system.MemoryUtil.NULL;
 import static org.lwjgl.system.MemoryUtil.memASCII;
 import static org.lwjgl.system.MemoryUtil.memByteBuffer;
-import static org.lwjgl.system.MemoryUtil.memUTF8;
+import static org.lwjgl.system.MemoryUtil.memByteBufferNT1;
 
 import io.cadmill.Job;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.lwjgl.assimp.AIFile;
 import org.lwjgl.assimp.AIFileCloseProc;
@@ -102,12 +108,9 @@ final class JobFiles implements AutoCloseable {
 
     private long open(long name, long mode) {
         try {
-            return open(memUTF8(name), memASCII(mode));
-        } catch (NoSuchFileException missing) {
-            // Assimp looks for many files that need not be there.
-            return NULL;
+            return open(bytes(name), memASCII(mode));
         } catch (IOException | RuntimeException refused) {
-            job.warn("a file named by the input was not opened: " + refused.getClass().getSimpleName());
+            job.warn("a file named by the input was not opened: " + refused.getMessage());
             return NULL;
         } catch (Error thrown) {
             error = thrown;
@@ -115,15 +118,44 @@ final class JobFiles implements AutoCloseable {
         }
     }
 
-    private long open(String name, String mode) throws IOException {
+    private static byte[] bytes(long text) {
+        ByteBuffer buffer = memByteBufferNT1(text);
+        byte[] bytes = new byte[buffer.remaining()];
+        buffer.get(bytes);
+        return bytes;
+    }
+
+    private long open(byte[] name, String mode) throws IOException {
         boolean writes = !mode.startsWith("r") || mode.contains("+");
-        Path path = directory.resolve(name).normalize();
         if (job.cancelled() || (writes && expected >= 0)) {
             return NULL;
         }
-        if (!path.startsWith(directory)) {
-            throw new IOException("it lies outside");
+        try {
+            return open(path(name), writes);
+        } catch (FileSystemException | CharacterCodingException absent) {
+            // Assimp looks for many files that need not be there.
+            if (expected < 0 && absent instanceof NoSuchFileException) {
+                return NULL;
+            }
+            if (expected < 0) {
+                throw absent;
+            }
+            Optional<Path> found = job.find(name);
+            return found.isEmpty() ? NULL : open(found.get(), false);
         }
+    }
+
+    /** The path that a name is, beneath the directory. */
+    private Path path(byte[] name) throws IOException {
+        CharsetDecoder utf8 = StandardCharsets.UTF_8.newDecoder();
+        Path path = directory.resolve(utf8.decode(ByteBuffer.wrap(name)).toString()).normalize();
+        if (!path.startsWith(directory)) {
+            throw new AccessDeniedException("it lies outside");
+        }
+        return path;
+    }
+
+    private long open(Path path, boolean writes) throws IOException {
         Set<OpenOption> options =
                 writes
                         ? Set.of(
@@ -135,7 +167,7 @@ final class JobFiles implements AutoCloseable {
         FileChannel channel = FileChannel.open(path, options);
         if (!java.nio.file.Files.isRegularFile(path)) {
             channel.close();
-            throw new IOException("it is no file");
+            throw new IOException("invalid input parameter");
         }
         AIFile callbacks = AIFile.calloc().set(readProc, writeProc, tellProc, sizeProc, seekProc, flushProc, NULL);
         files.put(callbacks.address(), new OpenFile(callbacks, channel));

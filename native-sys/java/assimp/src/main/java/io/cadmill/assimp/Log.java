@@ -37,14 +37,21 @@ final class Log implements AutoCloseable {
         }
     }
 
+    /** Reports what the library does not. */
+    void warn(String line) {
+        job.warn(line);
+    }
+
     /** Lines look like {@code Warn,  T0: text}. */
     private void take(long message) {
         try {
             String text = memUTF8(message);
             boolean tells = text.startsWith("Warn,") || text.startsWith("Error,");
-            if (tells && lines++ < MAX_LINES) {
-                int colon = text.indexOf(": ");
-                job.warn(text.substring(colon < 0 ? 0 : colon + 2).stripTrailing());
+            int colon = text.indexOf(": ");
+            String line = text.substring(colon < 0 ? 0 : colon + 2);
+            // Textures that are missing are reported by `Textures`, once, and in its words.
+            if (tells && !line.startsWith("EmbedTexturesProcess: ") && lines++ < MAX_LINES) {
+                job.warn(line.stripTrailing());
             }
         } catch (Error thrown) {
             error = thrown;

@@ -67,6 +67,21 @@ record Options(int steps, List<Option> properties) {
         return new Options(steps, List.copyOf(properties));
     }
 
+    /** The same with other steps. */
+    Options withSteps(int others) {
+        return new Options(others, properties);
+    }
+
+    /** The same with a property, unless it was given. */
+    Options withDefault(String name, int value) {
+        if (properties.stream().anyMatch(property -> property.name().equals(name))) {
+            return this;
+        }
+        List<Option> more = new ArrayList<>(properties);
+        more.add(new Option(name, Integer.toString(value)));
+        return new Options(steps, List.copyOf(more));
+    }
+
     /** A store that the caller releases. */
     AIPropertyStore store() {
         AIPropertyStore store = aiCreatePropertyStore();

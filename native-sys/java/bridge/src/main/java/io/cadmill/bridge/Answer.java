@@ -3,12 +3,13 @@ package io.cadmill.bridge;
 import io.cadmill.CancelledException;
 import io.cadmill.ConversionException;
 import io.cadmill.OptionException;
+import io.cadmill.UnfitException;
 
 /**
  * How a call ended, in words that the native side knows: a kind and its fields.
  *
- * <p>Kinds: {@code described}, {@code converted}, {@code rejected}, {@code option}, {@code cancelled},
- * {@code memory}, and for a class path that cannot be used {@code missing}, {@code symbol} and
+ * <p>Kinds: {@code described}, {@code converted}, {@code rejected}, {@code unfit}, {@code option},
+ * {@code cancelled}, {@code memory}, and for a class path that cannot be used {@code missing}, {@code symbol} and
  * {@code version}.
  */
 record Answer(String kind, String text) {
@@ -25,6 +26,9 @@ record Answer(String kind, String text) {
         }
         if (thrown instanceof OptionException) {
             return new Answer("option", message(thrown));
+        }
+        if (thrown instanceof UnfitException) {
+            return new Answer("unfit", message(thrown));
         }
         if (thrown instanceof ConversionException) {
             return new Answer("rejected", message(thrown));

@@ -116,6 +116,21 @@ final class Bridge {
         public boolean cancelled() {
             return Bridge.cancelled();
         }
+
+        @Override
+        public byte[] locate(byte[] name) {
+            return Bridge.locate(name);
+        }
+
+        @Override
+        public byte[] expect(byte[] name) {
+            return Bridge.expect(name);
+        }
+
+        @Override
+        public byte[] takeAlong(byte[] name) {
+            return Bridge.takeAlong(name);
+        }
     }
 
     private static native void progress(double fraction);
@@ -123,4 +138,10 @@ final class Bridge {
     private static native void warn(byte[] line);
 
     private static native boolean cancelled();
+
+    private static native byte[] locate(byte[] name);
+
+    private static native byte[] expect(byte[] name);
+
+    private static native byte[] takeAlong(byte[] name);
 }

@@ -10,7 +10,8 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * Runs a converter by hand, without cadmill around it and without any confinement: to try a jar, and
- * to train an archive of its classes.
+ * to train an archive of its classes. Files that the input names are neither looked for in other
+ * spellings nor copied.
  */
 public final class Main {
     private static final String USAGE =

@@ -1,0 +1,136 @@
+package io.cadmill.assimp;
+
+import static org.lwjgl.system.MemoryUtil.memGetFloat;
+
+import java.math.BigDecimal;
+import java.math.RoundingMode;
+import java.util.Optional;
+import java.util.Set;
+import org.lwjgl.PointerBuffer;
+import org.lwjgl.assimp.AIFace;
+import org.lwjgl.assimp.AIMesh;
+import org.lwjgl.assimp.AIScene;
+import org.lwjgl.assimp.AIVector3D;
+
+/**
+ * What a scene contains, and what an output format could not have of it. The same as {@code scene.rs}
+ * of cadmill's own binding.
+ */
+final class Contents {
+    /** Formats whose meshes have faces only. */
+    private static final Set<String> FACES_ONLY = Set.of("3ds", "3mf", "stl", "stlb", "stp", "x");
+
+    /** Coordinates are single-precision numbers, of 24 significant bits. */
+    private static final int SIGNIFICANT_BITS = 24;
+
+    /**
+     * A model whose coordinates are kept in steps of more than this part of its size loses details
+     * that are seen.
+     */
+    private static final double COARSE = 1e-5;
+
+    private long vertices;
+    private long points;
+    private long lines;
+    private long faces;
+    private double[] least;
+    private double[] most;
+
+    private Contents() {}
+
+    static boolean hasFacesOnly(String format) {
+        return FACES_ONLY.contains(format);
+    }
+
+    static Contents of(AIScene scene) {
+        Contents contents = new Contents();
+        PointerBuffer meshes = scene.mMeshes();
+        for (int i = 0; meshes != null && i < scene.mNumMeshes(); i++) {
+            contents.add(AIMesh.create(meshes.get(i)));
+        }
+        return contents;
+    }
+
+    private void add(AIMesh mesh) {
+        vertices += mesh.mNumVertices();
+        AIFace.Buffer list = mesh.mNumFaces() > 0 ? mesh.mFaces() : null;
+        for (int i = 0; list != null && i < list.capacity(); i++) {
+            switch (AIFace.nmNumIndices(list.address(i))) {
+                case 0, 1 -> points++;
+                case 2 -> lines++;
+                default -> faces++;
+            }
+        }
+        AIVector3D.Buffer places = mesh.mNumVertices() > 0 ? mesh.mVertices() : null;
+        for (int i = 0; places != null && i < places.capacity(); i++) {
+            add(places.address(i));
+        }
+    }
+
+    private void add(long vertex) {
+        double[] place = {
+            memGetFloat(vertex + AIVector3D.X), memGetFloat(vertex + AIVector3D.Y), memGetFloat(vertex + AIVector3D.Z)
+        };
+        for (double number : place) {
+            if (!Double.isFinite(number)) {
+                return;
+            }
+        }
+        if (least == null) {
+            least = place.clone();
+            most = place.clone();
+        }
+        for (int axis = 0; axis < 3; axis++) {
+            least[axis] = Math.min(least[axis], place[axis]);
+            most[axis] = Math.max(most[axis], place[axis]);
+        }
+    }
+
+    boolean hasFaces() {
+        return faces > 0;
+    }
+
+    boolean hasOthers() {
+        return points + lines > 0;
+    }
+
+    /** Points and lines, as texts say them. */
+    String others() {
+        return lines + " lines and " + points + " points";
+    }
+
+    /**
+     * What is lost because coordinates are single-precision numbers: the warning, if it is more than
+     * what anybody would see.
+     */
+    Optional<String> coarseness() {
+        double largest = 0;
+        double size = 0;
+        for (int axis = 0; least != null && axis < 3; axis++) {
+            largest = Math.max(largest, Math.max(Math.abs(least[axis]), Math.abs(most[axis])));
+            size = Math.max(size, most[axis] - least[axis]);
+        }
+        // Vertices that have all become one are the worst loss.
+        if (largest == 0 || vertices < 2) {
+            return Optional.empty();
+        }
+        double step = Math.scalb(1.0, Math.getExponent(largest) - (SIGNIFICANT_BITS - 1));
+        if (step <= size * COARSE) {
+            return Optional.empty();
+        }
+        return Optional.of("coordinates of up to " + fixed(largest, 0) + " are kept in steps of " + shortest(step)
+                + ", and the model is " + fixed(size, 3) + " large: finer details are lost; " + ADVICE);
+    }
+
+    private static final String ADVICE = "move the model near the origin before";
+
+    /** With so many decimals, rounded to even as in Rust. */
+    private static String fixed(double number, int decimals) {
+        return new BigDecimal(number).setScale(decimals, RoundingMode.HALF_EVEN).toPlainString();
+    }
+
+    /** The shortest text that means this number, without an exponent. */
+    private static String shortest(double number) {
+        return new BigDecimal(Double.toString(number)).stripTrailingZeros().toPlainString();
+    }
+}
