@@ -50,6 +50,7 @@ const VENDORS: &[Vendor] = &[
             "aiExportSceneEx",
             "aiApplyPostProcessing",
             "aiGetMaterialTextureCount",
+            "aiGetMaterialString",
             "aiGetMaterialTexture",
             "aiAttachLogStream",
             "aiDetachAllLogStreams",

@@ -192,7 +192,7 @@ impl Companions {
 
     fn warn(&self, line: &str) {
         self.lock().lines += 1;
-        self.events.log(Level::Warning, line);
+        self.events.log(Level::of_words(line), line);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -131,6 +131,7 @@ const LOSSES: &[&str] = &[
     "left out",
     "lost",
     "not found",
+    "not opened",
     "not successfully",
     "not supported",
     "not written",
@@ -148,8 +149,9 @@ impl Level {
     /// The severity of a warning in the words of a library, which has no other way to tell.
     pub(crate) fn of_words(line: &str) -> Self {
         let line = line.to_lowercase();
-        // Of the parts of a 3MF archive, those that were read among them.
-        let is_noise = line.starts_with("ignored file of un");
+        // Of the parts of a 3MF archive, those that were read among them; and what a format has no
+        // place for, as it has for no field.
+        let is_noise = line.starts_with("ignored file of un") || line.contains(" cannot carry ");
         if !is_noise && LOSSES.iter().any(|words| line.contains(words)) { Self::Loss } else { Self::Warning }
     }
 }

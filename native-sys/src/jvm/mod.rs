@@ -63,8 +63,8 @@ impl Engine for Jvm {
             output_dir: request.output_dir.to_owned(),
         });
         let answer = self.vm.call(Call::Convert, encode(request)?).map_err(EngineError::Rejected)?;
-        let Converted { warnings } = converted(&Answer::parse(&answer), events)?;
-        Ok(Converted { warnings: warnings + companions.lines() })
+        let answered = converted(&Answer::parse(&answer), events)?;
+        Ok(Converted { warnings: answered.warnings + companions.lines(), ..answered })
     }
 
     /// The interface of converters in Java has no such call.
@@ -209,6 +209,7 @@ mod tests {
             output: path,
             output_dir: path,
             format_id: "f",
+            layer: None,
             options,
         };
         assert_eq!(encode(&request(&[])).unwrap(), b"/x\0/x\0/x\0/x\0f");

@@ -205,9 +205,7 @@ unsafe extern "C" fn open(
         Err(error) => {
             // Assimp probes for many optional files.
             if error.kind() != io::ErrorKind::NotFound {
-                system
-                    .events
-                    .log(Level::Warning, &format!("a file named by the input was not opened: {error}"));
+                system.events.log(Level::Loss, &format!("a file named by the input was not opened: {error}"));
                 if matches!(system.access, Access::Write(_)) {
                     system.note_write_error(&error);
                 }

@@ -124,6 +124,9 @@ impl Engine for Assimp {
         if let Some(warning) = scene::coarseness(&counts) {
             log.warn(&warning);
         }
+        if let Some(warning) = scene.not_carried(request.format_id) {
+            log.warn(&warning);
+        }
         if faces_only && (counts.points + counts.lines > 0 || sorts != 0) {
             scene = self.faces_of(scene, &counts, request.format_id, &log)?;
         }
@@ -322,6 +325,11 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    fn not_carried(&self, format: &str) -> Option<String> {
+        // SAFETY: a live scene of the library.
+        unsafe { scene::not_carried(self.api, self.scene, format) }
+    }
+
     fn contents(&self) -> contents::Scene {
         // SAFETY: a live scene of the library.
         unsafe { scene::contents(self.scene) }

@@ -23,6 +23,68 @@ pub(super) fn has_faces_only(format: &str) -> bool {
     FACES_ONLY.contains(&format)
 }
 
+/// Formats without materials.
+const NO_MATERIALS: &[&str] = &["objnomtl", "ply", "plyb", "stl", "stlb", "stp"];
+
+/// Formats without colours of vertices.
+const NO_COLOURS: &[&str] = &["3ds", "3mf", "stl", "stlb", "stp"];
+
+/// Formats with animations, cameras and lights: in others their writers leave them out.
+const ANIMATED: &[&str] =
+    &["assbin", "assjson", "assxml", "collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2"];
+const WITH_CAMERAS: &[&str] = &["assbin", "assjson", "assxml", "collada", "pbrt"];
+const WITH_LIGHTS: &[&str] = &["assbin", "assjson", "assxml", "collada", "pbrt", "x3d"];
+
+/// The material that the library makes for a model without any.
+const NO_MATERIAL: &[u8] = b"DefaultMaterial";
+
+/// What of the scene the format cannot carry: the warning.
+///
+/// # Safety
+/// As for [`contents`].
+pub(super) unsafe fn not_carried(
+    api: &ffi::AssimpApi,
+    scene: *const ffi::aiScene,
+    format: &str,
+) -> Option<String> {
+    // SAFETY: guaranteed by the caller.
+    let scene = unsafe { &*scene };
+    // SAFETY: the library sets the number together with the list.
+    let (meshes, materials) =
+        unsafe { (list(scene.mMeshes, scene.mNumMeshes), list(scene.mMaterials, scene.mNumMaterials)) };
+    // SAFETY: the list of a scene has live meshes.
+    let coloured = meshes.iter().filter(|mesh| unsafe { !(***mesh).mColors[0].is_null() }).count();
+    // SAFETY: the list of a scene has live materials.
+    let named = materials.iter().filter(|material| unsafe { !is_default(api, **material) }).count();
+    let rows = [
+        (named as u64, "materials", !NO_MATERIALS.contains(&format)),
+        (coloured as u64, "meshes with colours of vertices", !NO_COLOURS.contains(&format)),
+        (scene.mNumAnimations.into(), "animations", ANIMATED.contains(&format)),
+        (scene.mNumCameras.into(), "cameras", WITH_CAMERAS.contains(&format)),
+        (scene.mNumLights.into(), "lights", WITH_LIGHTS.contains(&format)),
+    ];
+    let lacking: Vec<String> = rows
+        .iter()
+        .filter(|(count, _, is_carried)| *count > 0 && !is_carried)
+        .map(|(count, what, _)| format!("{count} {what}"))
+        .collect();
+    (!lacking.is_empty()).then(|| format!("format '{format}' cannot carry {}", lacking.join(", ")))
+}
+
+/// Whether a material stands for none.
+///
+/// # Safety
+/// The material is live.
+unsafe fn is_default(api: &ffi::AssimpApi, material: *const ffi::aiMaterial) -> bool {
+    let mut name = ffi::aiString { length: 0, data: [0; 1024] };
+    // SAFETY: a live material, the key of the name (`AI_MATKEY_NAME`), and a string that is valid for
+    // writes.
+    let answer = unsafe { api.aiGetMaterialString(material, c"?mat.name".as_ptr(), 0, 0, &mut name) };
+    // SAFETY: the library has written a C string, or the array is still all zeros.
+    let name = unsafe { text(&name) };
+    answer != ffi::aiReturn_aiReturn_SUCCESS || name.is_empty() || name == NO_MATERIAL
+}
+
 /// Counts what the scene contains.
 ///
 /// # Safety

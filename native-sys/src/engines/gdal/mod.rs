@@ -304,7 +304,7 @@ impl Gdal {
         let source = self.open_input(request.input, &options.open)?;
         let is_update = request.layer.is_some() && request.output.exists();
         if let Some(name) = request.layer {
-            arguments.extend(self.into_layer(source, name, options, is_update)?);
+            arguments.extend(self.layer_arguments(source, name, options, is_update)?);
         }
         let settings = match self.settings(&arguments, events) {
             Ok(settings) => settings,
@@ -363,7 +363,7 @@ impl Gdal {
 
     /// The arguments for writing a layer of this name into an output that may have others. Several
     /// layers keep their names.
-    fn into_layer(
+    fn layer_arguments(
         &self,
         source: ffi::GDALDatasetH,
         name: &str,

@@ -64,6 +64,7 @@ public final class AssimpConverter implements Converter {
             try {
                 Contents contents = Contents.of(scene);
                 contents.coarseness().ifPresent(log::warn);
+                contents.notCarried(job.format()).ifPresent(log::warn);
                 if (facesOnly && (contents.hasOthers() || sorts)) {
                     scene = facesOf(scene, contents, job.format(), log);
                     if (scene == null) {

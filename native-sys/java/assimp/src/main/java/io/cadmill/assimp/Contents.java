@@ -1,15 +1,20 @@
 package io.cadmill.assimp;
 
+import static org.lwjgl.assimp.Assimp.*;
 import static org.lwjgl.system.MemoryUtil.memGetFloat;
 
 import java.math.BigDecimal;
 import java.math.RoundingMode;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import org.lwjgl.PointerBuffer;
 import org.lwjgl.assimp.AIFace;
+import org.lwjgl.assimp.AIMaterial;
 import org.lwjgl.assimp.AIMesh;
 import org.lwjgl.assimp.AIScene;
+import org.lwjgl.assimp.AIString;
 import org.lwjgl.assimp.AIVector3D;
 
 /**
@@ -19,6 +24,22 @@ import org.lwjgl.assimp.AIVector3D;
 final class Contents {
     /** Formats whose meshes have faces only. */
     private static final Set<String> FACES_ONLY = Set.of("3ds", "3mf", "stl", "stlb", "stp", "x");
+
+    /** Formats without materials. */
+    private static final Set<String> NO_MATERIALS = Set.of("objnomtl", "ply", "plyb", "stl", "stlb", "stp");
+
+    /** Formats without colours of vertices. */
+    private static final Set<String> NO_COLOURS = Set.of("3ds", "3mf", "stl", "stlb", "stp");
+
+    /** Formats with animations, cameras and lights: in others their writers leave them out. */
+    private static final Set<String> ANIMATED = Set.of(
+            "assbin", "assjson", "assxml", "collada", "fbx", "fbxa", "glb", "glb2", "gltf", "gltf2");
+
+    private static final Set<String> WITH_CAMERAS = Set.of("assbin", "assjson", "assxml", "collada", "pbrt");
+    private static final Set<String> WITH_LIGHTS = Set.of("assbin", "assjson", "assxml", "collada", "pbrt", "x3d");
+
+    /** The material that the library makes for a model without any. */
+    private static final String NO_MATERIAL = "DefaultMaterial";
 
     /** Coordinates are single-precision numbers, of 24 significant bits. */
     private static final int SIGNIFICANT_BITS = 24;
@@ -33,6 +54,11 @@ final class Contents {
     private long points;
     private long lines;
     private long faces;
+    private long coloured;
+    private long materials;
+    private long animations;
+    private long cameras;
+    private long lights;
     private double[] least;
     private double[] most;
 
@@ -48,10 +74,46 @@ final class Contents {
         for (int i = 0; meshes != null && i < scene.mNumMeshes(); i++) {
             contents.add(AIMesh.create(meshes.get(i)));
         }
+        PointerBuffer materials = scene.mMaterials();
+        for (int i = 0; materials != null && i < scene.mNumMaterials(); i++) {
+            contents.materials += isDefault(AIMaterial.create(materials.get(i))) ? 0 : 1;
+        }
+        contents.animations = scene.mNumAnimations();
+        contents.cameras = scene.mNumCameras();
+        contents.lights = scene.mNumLights();
         return contents;
     }
 
+    /** Whether a material stands for none. */
+    private static boolean isDefault(AIMaterial material) {
+        try (AIString name = AIString.calloc()) {
+            int answer = aiGetMaterialString(material, AI_MATKEY_NAME, 0, 0, name);
+            String text = name.dataString();
+            return answer != aiReturn_SUCCESS || text.isEmpty() || text.equals(NO_MATERIAL);
+        }
+    }
+
+    /** What the format cannot carry: the warning. */
+    Optional<String> notCarried(String format) {
+        List<String> lacking = new ArrayList<>();
+        add(lacking, materials, "materials", !NO_MATERIALS.contains(format));
+        add(lacking, coloured, "meshes with colours of vertices", !NO_COLOURS.contains(format));
+        add(lacking, animations, "animations", ANIMATED.contains(format));
+        add(lacking, cameras, "cameras", WITH_CAMERAS.contains(format));
+        add(lacking, lights, "lights", WITH_LIGHTS.contains(format));
+        return lacking.isEmpty()
+                ? Optional.empty()
+                : Optional.of("format '" + format + "' cannot carry " + String.join(", ", lacking));
+    }
+
+    private static void add(List<String> lacking, long count, String what, boolean isCarried) {
+        if (count > 0 && !isCarried) {
+            lacking.add(count + " " + what);
+        }
+    }
+
     private void add(AIMesh mesh) {
+        coloured += mesh.mColors(0) == null ? 0 : 1;
         vertices += mesh.mNumVertices();
         AIFace.Buffer list = mesh.mNumFaces() > 0 ? mesh.mFaces() : null;
         for (int i = 0; list != null && i < list.capacity(); i++) {
