@@ -285,7 +285,7 @@ fn engine_options_are_those_of_the_sources() {
     expected.extend(set(["layer", "encoding", "dsco.NAME", "lco.NAME", "oo.NAME", "cfg.NAME"]));
     assert_eq!(options("options gdal"), expected);
 
-    assert_eq!(options("options assimp"), set(["postprocess", "prop.NAME"]));
+    assert_eq!(options("options assimp"), set(["postprocess", "origin", "prop.NAME"]));
     let steps: BTreeSet<String> = code_words(part(&text, "steps assimp")).into_iter().collect();
     assert_eq!(steps, constant("native-sys/src/engines/assimp/options.rs", "STEPS"));
 

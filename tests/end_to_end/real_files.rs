@@ -299,6 +299,51 @@ fn coordinates_that_lose_details_are_told() {
     .unwrap();
     let json = convert(&bench, &input, "glb", &[]).succeeded().json();
     assert!(json["warnings"].to_string().contains("steps of 0.0625"), "{json}");
+    assert!(json["warnings"].to_string().contains("--opt origin=auto"), "{json}");
+}
+
+/// Vertices of a national grid with centimetres, as their distances from the first one.
+#[test]
+fn a_model_is_moved_before_its_coordinates_are_rounded() {
+    let bench = Bench::new();
+    let input = bench.path("far.obj");
+    let corners: [(u32, u32, u32); 4] = [(12, 34, 1000), (13, 34, 1001), (13, 35, 1003), (12, 37, 1200)];
+    let lines = corners.map(|(x, y, z)| format!("v 200000.{x} 550000.{y} {}.{:02}\n", z / 100, z % 100));
+    std::fs::write(&input, format!("{}f 1 2 3\nf 1 3 4\n", lines.concat())).unwrap();
+    for (option, by) in
+        [("origin=auto", "-200000 -550000 0"), ("origin=200000.1,550000,-5", "-200000.1 -550000 5")]
+    {
+        let json = convert(&bench, &input, "ply", &["--opt", option]).succeeded().json();
+        let warnings = json["warnings"].to_string();
+        assert!(warnings.contains(&format!("moved by {by}\"")) && !warnings.contains("steps"), "{json}");
+        let text = std::fs::read_to_string(bench.path("out.ply")).unwrap();
+        let body = text.split_once("end_header\n").unwrap().1.lines().take(6);
+        let vertices: Vec<[f64; 3]> = body
+            .map(|line| {
+                let numbers: Vec<f64> = line.split_whitespace().map(|n| n.parse().unwrap()).collect();
+                [numbers[0], numbers[1], numbers[2]]
+            })
+            .collect();
+        // The faces have vertices of their own.
+        for (vertex, corner) in vertices.iter().zip([0, 1, 2, 0, 2, 3]) {
+            let to = |n: u32, first: u32| (f64::from(n) - f64::from(first)) / 100.0;
+            let (corner, first) = (corners[corner], corners[0]);
+            let expected = [to(corner.0, first.0), to(corner.1, first.1), to(corner.2, first.2)];
+            for axis in 0..3 {
+                let distance = vertex[axis] - vertices[0][axis];
+                assert!((distance - expected[axis]).abs() < 1e-4, "{text}");
+            }
+        }
+    }
+    for origin in ["origin=1,2", "origin=near"] {
+        convert(&bench, &input, "glb", &["--opt", origin]).failed(2, "usage.option");
+    }
+    let json = convert(&bench, &real("mesh/cube_ascii.ply"), "glb", &["--opt", "origin=auto"])
+        .failed(2, "usage.option");
+    assert!(json["error"]["message"].as_str().unwrap().contains("has no effect"), "{json}");
+    std::fs::write(&input, "v 1 2 3\nv 1 2 nan\n").unwrap();
+    let json = convert(&bench, &input, "glb", &["--opt", "origin=auto"]).failed(27, "engine.unfit");
+    assert!(json["error"]["message"].as_str().unwrap().contains("line 2 "), "{json}");
 }
 
 /// A drawing with these entities.

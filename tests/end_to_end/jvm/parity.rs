@@ -179,19 +179,36 @@ fn losses_are_the_same_on_both_roads() {
             "glb2",
             &[],
         ),
+        (
+            "v 200000.12 550000.5 1\nv 2000003e-1 550000.5 1 1\nv\t+200000.3 .7 1 0.5 0.5 0.5\r\nf 1 2 3"
+                .to_owned(),
+            "obj",
+            &["origin=auto"],
+        ),
+        (
+            "v 200000.12 550000.5 1\nv 200000.3 550000.5 1\nv 200000.3 550000.7 1\nf 1 2 3\n".to_owned(),
+            "glb2",
+            &["origin=100000.25,-3,1e3"],
+        ),
         ("v 0.1 100001.5 1\nv 0.3 100001.5 1\nv 0.3 100000 1\nf 1 2 3\n".to_owned(), "glb2", &[]),
     ] {
         std::fs::write(&input, &content).unwrap();
         compare_file(&input, to, options).unwrap_or_else(|text| panic!("{content} to {to}: {text}"));
     }
-    std::fs::write(&input, format!("{corners}l 1 2 3\np 1\n")).unwrap();
-    let refused = |engine: &str| {
+    let refused = |engine: &str, options: &[&str]| {
         let engines = direct();
         let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", engine, "--json"];
-        let run = bench.run(&[&arguments[..], &["--engines-file", engines.to_str().unwrap()]].concat());
+        let more = ["--engines-file", engines.to_str().unwrap()];
+        let run = bench.run(&[&arguments[..], &more, options].concat());
         run.failed(27, "engine.unfit")["error"]["message"].as_str().unwrap().replace(engine, "ENGINE")
     };
-    assert_eq!(refused("assimp-ffi"), refused("assimp-jvm"));
+    std::fs::write(&input, format!("{corners}l 1 2 3\np 1\n")).unwrap();
+    assert_eq!(refused("assimp-ffi", &[]), refused("assimp-jvm", &[]));
+    let origin = ["--opt", "origin=auto"];
+    for vertex in ["", "v 1 2\n", "v 1 2 3 0.5\n", "\r\n\n v 1 2 \\\n3\n", "v 1e99 0 0\n", "v 1 2 ٣\n"] {
+        std::fs::write(&input, format!("# v\r\n{vertex}f 1 2 3\n")).unwrap();
+        assert_eq!(refused("assimp-ffi", &origin), refused("assimp-jvm", &origin), "{vertex:?}");
+    }
 }
 
 /// A refused input has the same code, the same exit code and, except for the name of the engine,
@@ -203,6 +220,9 @@ fn refusals_are_the_same_on_both_roads() {
         ("mesh/rabbit.obj", "prop.lower=1", "usage.option"),
         ("mesh/rabbit.obj", "prop.X=/etc/passwd", "usage.option"),
         ("mesh/rabbit.obj", "flags=1", "usage.option"),
+        ("mesh/rabbit.obj", "origin=1,2", "usage.option"),
+        ("mesh/rabbit.obj", "origin=100000000.5,0,0", "usage.option"),
+        ("mesh/cube_ascii.ply", "origin=auto", "usage.option"),
     ] {
         let refused = |engine: &str| {
             let (bench, path, engines) = (Bench::new(), real(input), direct());

@@ -7,16 +7,17 @@
 //! Ownership: Assimp receives raw pointers to [`OpenFile`]s and passes each to the close callback
 //! exactly once.
 
+use super::origin::{Decimal, Origin};
 use crate::bindings::assimp as ffi;
 use crate::companions::Companions;
-use crate::engine::{Events, Level, Stage};
+use crate::engine::{EngineError, Events, Level, Stage};
 use crate::engines::{readable, writable};
 use crate::files::{Directory, Stream};
 use crate::references::{name_of, shown};
 use cadmill_core::domain::contents::Reference;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
-use std::io::{self, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ enum Access {
 struct State {
     bytes: u64,
     write_error: Option<String>,
+    /// A root file whose coordinates were moved, and its content.
+    moved: Option<(PathBuf, Shared)>,
     /// Files that were asked for, in order, and what was found.
     named: Vec<Reference>,
 }
@@ -90,6 +93,31 @@ impl FileSystem {
         state.named.iter().filter(|named| named.name != root).cloned().collect()
     }
 
+    /// Moves the coordinates of the root file, which is then read from memory.
+    pub(super) fn move_root(
+        &self,
+        root: &Path,
+        size: u64,
+        origin: Origin,
+    ) -> Result<[Decimal; 3], EngineError> {
+        let failed = |e: io::Error| EngineError::Rejected(format!("reading the input failed: {e}"));
+        let mut stream = match &self.access {
+            Access::Read { companions, .. } => companions.open(root, "rb").map_err(failed)?,
+            Access::Write(_) => return Err(failed(io::ErrorKind::PermissionDenied.into())),
+        };
+        let moved = origin.moved(size, |piece| match self.events.cancelled() {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false => stream.read(piece),
+        });
+        if self.events.cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        let moved = moved?;
+        let name = root.strip_prefix(&self.base).unwrap_or(root).to_owned();
+        self.state.borrow_mut().moved = Some((name, Shared(Arc::new(moved.content))));
+        Ok(moved.origin)
+    }
+
     fn remember(&self, path: &Path, file: Option<&Path>) {
         let name = shown(name_of(path.strip_prefix(&self.base).unwrap_or(path)));
         let named = &mut self.state.borrow_mut().named;
@@ -98,16 +126,23 @@ impl FileSystem {
         }
     }
 
-    fn open(&self, path: &Path, mode: &str) -> io::Result<Stream> {
+    fn open(&self, path: &Path, mode: &str) -> io::Result<Content> {
         if self.events.cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        match &self.access {
+        if let Some((root, content)) = &self.state.borrow().moved
+            && root == path.strip_prefix(&self.base).unwrap_or(path)
+            && !Stream::mode_writes(mode)
+        {
+            return Ok(Content::Memory(Cursor::new(content.clone())));
+        }
+        let stream = match &self.access {
             Access::Read { .. } if Stream::mode_writes(mode) => Err(io::ErrorKind::PermissionDenied.into()),
             Access::Read { companions, .. } => self.open_existing(companions, path, mode),
             Access::Write(Ok(directory)) => Stream::open(directory, path, mode),
             Access::Write(Err(error)) => Err(error.kind().into()),
-        }
+        };
+        stream.map(Content::File)
     }
 
     /// Opens a file, or the only one that the name can mean.
@@ -158,12 +193,72 @@ fn is_absent(error: &io::Error) -> bool {
     [CrossesDevices, InvalidFilename, NotADirectory, NotFound, PermissionDenied].contains(&error.kind())
 }
 
+/// What a file of Assimp contains.
+enum Content {
+    File(Stream),
+    Memory(Cursor<Shared>),
+}
+
+/// Content that each opening of a file reads, which is not copied.
+#[derive(Clone)]
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Content {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(stream) => stream.read(target),
+            Self::Memory(cursor) => cursor.read(target),
+        }
+    }
+
+    fn write(&mut self, source: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(stream) => stream.write(source),
+            Self::Memory(_) => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(stream) => stream.flush(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            Self::File(stream) => stream.position(),
+            Self::Memory(cursor) => cursor.position(),
+        }
+    }
+
+    fn size(&mut self) -> io::Result<u64> {
+        match self {
+            Self::File(stream) => stream.size(),
+            Self::Memory(cursor) => Ok(cursor.get_ref().as_ref().len() as u64),
+        }
+    }
+
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(stream) => stream.seek(to),
+            Self::Memory(cursor) => cursor.seek(to),
+        }
+    }
+}
+
 /// A file held by Assimp. `callbacks` must be the first field: its address is the `aiFile` that
 /// Assimp sees, and its user data points back to the whole struct.
 #[repr(C)]
 struct OpenFile {
     callbacks: ffi::aiFile,
-    stream: Stream,
+    stream: Content,
     system: *const FileSystem,
 }
 

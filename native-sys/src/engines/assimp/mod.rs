@@ -8,6 +8,7 @@ mod io;
 #[cfg(test)]
 mod layout;
 mod options;
+mod origin;
 mod scene;
 mod textures;
 
@@ -115,13 +116,24 @@ impl Engine for Assimp {
             options.postprocess &= !SORT_BY_KIND;
             options.default_property(REMOVED_KINDS, options::Value::Integer(POINTS_AND_LINES));
         }
+        if options.origin.is_some() && !origin::applies_to(request.input) {
+            let text =
+                "option 'origin' has no effect on this input: it moves the coordinates of obj files only";
+            return Err(EngineError::Option(text.to_owned()));
+        }
         let log = LogStream::attach(&self.api, Arc::clone(events));
         let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
         let size = size_of(request.input);
         let files = io::FileSystem::reading(request.input_dir, size, &companions, Arc::clone(events));
+        if let Some(origin) = options.origin {
+            let [x, y, z] = files.move_root(request.input, size, origin)?.map(origin::Decimal::negative);
+            log.warn(&format!("coordinates were moved by {x} {y} {z}"));
+        }
         let mut scene = self.import(request.input, request.input_dir, &options, &files, events)?;
+        // A root file that was moved is held in memory.
+        drop(files);
         let counts = scene.contents();
-        if let Some(warning) = scene::coarseness(&counts) {
+        if let Some(warning) = scene::coarseness(&counts, advice(request.input, options.origin)) {
             log.warn(&warning);
         }
         if let Some(warning) = scene.not_carried(request.format_id) {
@@ -160,7 +172,7 @@ impl Engine for Assimp {
             }
         }
         let counts = scene.contents();
-        if let Some(warning) = scene::coarseness(&counts) {
+        if let Some(warning) = scene::coarseness(&counts, advice(request.input, None)) {
             log.warn(&warning);
         }
         Ok(Contents {
@@ -347,6 +359,15 @@ impl Drop for Scene<'_> {
             // SAFETY: returned by `aiImportFileExWithProperties`, released once.
             unsafe { self.api.aiReleaseImport(self.scene) };
         }
+    }
+}
+
+/// What can be done about coordinates that lose details.
+fn advice(input: &Path, origin: Option<origin::Origin>) -> &'static str {
+    match (origin::applies_to(input), origin) {
+        (true, None) => "`--opt origin=auto` moves the model near the origin",
+        (true, Some(_)) => "choose another `origin`",
+        (false, _) => "move the model near the origin before",
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Properties with string values are excluded: some of them name files.
 
+use super::origin::Origin;
 use crate::bindings::assimp as ffi;
 use std::ffi::{CStr, CString};
 
@@ -11,6 +12,8 @@ use std::ffi::{CStr, CString};
 pub(super) struct Options {
     /// `aiPostProcessSteps`.
     pub(super) postprocess: u32,
+    /// What becomes zero in the coordinates.
+    pub(super) origin: Option<Origin>,
     /// Import properties.
     pub(super) properties: Vec<(CString, Value)>,
 }
@@ -80,10 +83,14 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
             for step in value.split(',').map(str::trim).filter(|s| !s.is_empty()) {
                 parsed.postprocess |= flag(step)?;
             }
+        } else if name == "origin" {
+            parsed.origin = Some(Origin::parse(value)?);
         } else if let Some(property) = name.strip_prefix("prop.") {
             parsed.properties.push(parse_property(name, property, value)?);
         } else {
-            return Err(format!("the engine has no option '{name}'; it takes postprocess and prop.NAME"));
+            return Err(format!(
+                "the engine has no option '{name}'; it takes postprocess, origin and prop.NAME"
+            ));
         }
     }
     Ok(parsed)

@@ -217,8 +217,8 @@ fn base_name(name: &[u8]) -> &[u8] {
 }
 
 /// What is lost because coordinates are single-precision numbers: the warning, if it is more than
-/// what anybody would see.
-pub(super) fn coarseness(scene: &Scene) -> Option<String> {
+/// what anybody would see. It ends with what the user can do.
+pub(super) fn coarseness(scene: &Scene, advice: &str) -> Option<String> {
     let [least, most] = scene.extent?;
     let largest = least.iter().chain(&most).fold(0.0, |largest: f64, number| largest.max(number.abs()));
     let size = (0..3).map(|axis| most[axis] - least[axis]).fold(0.0, f64::max);
@@ -230,7 +230,7 @@ pub(super) fn coarseness(scene: &Scene) -> Option<String> {
     let step = 2_f64.powi(largest.log2().floor() as i32 - (SIGNIFICANT_BITS - 1));
     (step > size * COARSE).then(|| {
         format!(
-            "coordinates of up to {largest:.0} are kept in steps of {step}, and the model is {size:.3} large: finer details are lost; move the model near the origin before"
+            "coordinates of up to {largest:.0} are kept in steps of {step}, and the model is {size:.3} large: finer details are lost; {advice}"
         )
     })
 }
@@ -246,11 +246,15 @@ mod tests {
             extent: Some([least, most]),
             ..Scene::default()
         };
-        let warning = coarseness(&of([200_000.0, 552_000.0, 0.0], [200_010.0, 552_010.0, 3.0])).unwrap();
-        assert!(warning.contains("552010") && warning.contains("0.0625"), "{warning}");
-        assert!(coarseness(&of([-5.0, -5.0, 0.0], [5.0, 5.0, 3.0])).is_none());
-        assert!(coarseness(&of([0.0; 3], [500_000.0, 1.0, 1.0])).is_none());
-        assert!(coarseness(&of([550_000.0; 3], [550_000.0; 3])).is_some());
-        assert!(coarseness(&Scene::default()).is_none());
+        let warning =
+            coarseness(&of([200_000.0, 552_000.0, 0.0], [200_010.0, 552_010.0, 3.0]), "move it").unwrap();
+        assert!(
+            warning.contains("552010") && warning.contains("0.0625") && warning.ends_with("; move it"),
+            "{warning}"
+        );
+        assert!(coarseness(&of([-5.0, -5.0, 0.0], [5.0, 5.0, 3.0]), "").is_none());
+        assert!(coarseness(&of([0.0; 3], [500_000.0, 1.0, 1.0]), "").is_none());
+        assert!(coarseness(&of([550_000.0; 3], [550_000.0; 3]), "").is_some());
+        assert!(coarseness(&Scene::default(), "").is_none());
     }
 }

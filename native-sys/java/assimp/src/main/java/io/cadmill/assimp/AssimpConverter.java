@@ -59,11 +59,21 @@ public final class AssimpConverter implements Converter {
             options = options.withSteps(options.steps() & ~aiProcess_SortByPType)
                     .withDefault(REMOVED_KINDS, aiPrimitiveType_POINT | aiPrimitiveType_LINE);
         }
+        if (options.origin() != null && !Origin.appliesTo(job.input())) {
+            throw new OptionException("option 'origin' has no effect on this input: it moves the coordinates of"
+                    + " obj files only");
+        }
         try (Log log = Log.attach(job)) {
-            AIScene scene = read(job, options);
+            Path root = job.input();
+            if (options.origin() != null) {
+                Origin.Moved moved = options.origin().move(job);
+                log.warn("coordinates were moved by " + moved.by());
+                root = moved.file();
+            }
+            AIScene scene = read(job, root, options);
             try {
                 Contents contents = Contents.of(scene);
-                contents.coarseness().ifPresent(log::warn);
+                contents.coarseness(Origin.advice(job.input(), options.origin())).ifPresent(log::warn);
                 contents.notCarried(job.format()).ifPresent(log::warn);
                 if (facesOnly && (contents.hasOthers() || sorts)) {
                     scene = facesOf(scene, contents, job.format(), log);
@@ -110,12 +120,13 @@ public final class AssimpConverter implements Converter {
         return formats;
     }
 
-    private static AIScene read(Job job, Options options) throws ConversionException, IOException {
+    /** Reads the input, the content of which is in the file {@code root}. */
+    private static AIScene read(Job job, Path root, Options options) throws ConversionException, IOException {
         // Relative to the directory that the files are opened in: some readers put the path into the
         // scene, and a directory of this machine is nobody's business.
         String name = job.inputDirectory().relativize(job.input()).toString();
         AIPropertyStore properties = options.store();
-        try (JobFiles files = JobFiles.reading(job, Files.size(job.input()))) {
+        try (JobFiles files = JobFiles.reading(job, root)) {
             AIScene scene = aiImportFileExWithProperties(name, options.steps(), files.callbacks(), properties);
             files.rethrow();
             if (job.cancelled()) {
@@ -130,6 +141,9 @@ public final class AssimpConverter implements Converter {
             }
             return scene;
         } finally {
+            if (!root.equals(job.input())) {
+                Files.delete(root);
+            }
             aiReleasePropertyStore(properties);
         }
     }

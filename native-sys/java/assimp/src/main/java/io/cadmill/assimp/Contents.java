@@ -163,9 +163,9 @@ final class Contents {
 
     /**
      * What is lost because coordinates are single-precision numbers: the warning, if it is more than
-     * what anybody would see.
+     * what anybody would see. It ends with what the user can do.
      */
-    Optional<String> coarseness() {
+    Optional<String> coarseness(String advice) {
         double largest = 0;
         double size = 0;
         for (int axis = 0; least != null && axis < 3; axis++) {
@@ -181,10 +181,8 @@ final class Contents {
             return Optional.empty();
         }
         return Optional.of("coordinates of up to " + fixed(largest, 0) + " are kept in steps of " + shortest(step)
-                + ", and the model is " + fixed(size, 3) + " large: finer details are lost; " + ADVICE);
+                + ", and the model is " + fixed(size, 3) + " large: finer details are lost; " + advice);
     }
-
-    private static final String ADVICE = "move the model near the origin before";
 
     /** With so many decimals, rounded to even as in Rust. */
     private static String fixed(double number, int decimals) {

@@ -15,6 +15,7 @@ import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.OpenOption;
 import java.nio.file.Path;
@@ -48,6 +49,7 @@ final class JobFiles implements AutoCloseable {
 
     private final Job job;
     private final Path directory;
+    private final Path root;
     /** Bytes that are all of the work, or -1 when files are written. */
     private final long expected;
 
@@ -77,17 +79,19 @@ final class JobFiles implements AutoCloseable {
         }
     }
 
-    static JobFiles reading(Job job, long expected) {
-        return new JobFiles(job, job.inputDirectory(), Math.max(expected, 1));
+    /** Reads the files of the input; the content of the input itself is in the file {@code root}. */
+    static JobFiles reading(Job job, Path root) throws IOException {
+        return new JobFiles(job, job.inputDirectory(), root, Math.max(Files.size(root), 1));
     }
 
     static JobFiles writing(Job job) {
-        return new JobFiles(job, job.outputDirectory(), -1);
+        return new JobFiles(job, job.outputDirectory(), job.input(), -1);
     }
 
-    private JobFiles(Job job, Path directory, long expected) {
+    private JobFiles(Job job, Path directory, Path root, long expected) {
         this.job = job;
         this.directory = directory;
+        this.root = root;
         this.expected = expected;
         io = AIFileIO.calloc().set(openProc, closeProc, NULL);
     }
@@ -152,7 +156,7 @@ final class JobFiles implements AutoCloseable {
         if (!path.startsWith(directory)) {
             throw new AccessDeniedException("it lies outside");
         }
-        return path;
+        return path.equals(job.input()) ? root : path;
     }
 
     private long open(Path path, boolean writes) throws IOException {
@@ -165,7 +169,7 @@ final class JobFiles implements AutoCloseable {
                                 StandardOpenOption.TRUNCATE_EXISTING)
                         : Set.of(StandardOpenOption.READ);
         FileChannel channel = FileChannel.open(path, options);
-        if (!java.nio.file.Files.isRegularFile(path)) {
+        if (!Files.isRegularFile(path)) {
             channel.close();
             throw new IOException("invalid input parameter");
         }

@@ -12,10 +12,10 @@ import org.lwjgl.assimp.AIPropertyStore;
 
 /**
  * Assimp's options, as cadmill's own binding takes them: steps by the names of Assimp's command line
- * tool, and import properties with a number for a value. Properties with a text are left out: some of
+ * tool, what becomes zero in the coordinates, and import properties with a number for a value. Properties with a text are left out: some of
  * them name files.
  */
-record Options(int steps, List<Option> properties) {
+record Options(int steps, Origin origin, List<Option> properties) {
     private static final Map<String, Integer> STEPS = new LinkedHashMap<>();
 
     static {
@@ -51,25 +51,28 @@ record Options(int steps, List<Option> properties) {
 
     static Options parse(List<Option> options) throws OptionException {
         int steps = 0;
+        Origin origin = null;
         List<Option> properties = new ArrayList<>();
         for (Option option : options) {
             if (option.name().equals("postprocess")) {
                 for (String step : option.value().split(",")) {
                     steps |= step.isBlank() ? 0 : flag(step.strip());
                 }
+            } else if (option.name().equals("origin")) {
+                origin = Origin.parse(option.value());
             } else if (option.name().startsWith("prop.")) {
                 properties.add(property(option));
             } else {
                 throw new OptionException("the engine has no option '" + option.name()
-                        + "'; it takes postprocess and prop.NAME");
+                        + "'; it takes postprocess, origin and prop.NAME");
             }
         }
-        return new Options(steps, List.copyOf(properties));
+        return new Options(steps, origin, List.copyOf(properties));
     }
 
     /** The same with other steps. */
     Options withSteps(int others) {
-        return new Options(others, properties);
+        return new Options(others, origin, properties);
     }
 
     /** The same with a property, unless it was given. */
@@ -79,7 +82,7 @@ record Options(int steps, List<Option> properties) {
         }
         List<Option> more = new ArrayList<>(properties);
         more.add(new Option(name, Integer.toString(value)));
-        return new Options(steps, List.copyOf(more));
+        return new Options(steps, origin, List.copyOf(more));
     }
 
     /** A store that the caller releases. */
