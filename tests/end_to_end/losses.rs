@@ -53,7 +53,8 @@ fn what_the_output_lacks_is_a_loss_and_fails_a_strict_order() {
 
 #[test]
 fn what_an_option_asks_for_is_no_loss() {
-    let rows: &[(&[&str], &str, &[&str], Option<[u64; 3]>)] = &[
+    type Row<'a> = (&'a [&'a str], &'a str, &'a [&'a str], Option<[u64; 3]>);
+    let rows: &[Row<'_>] = &[
         (&[POINT, LINE], "shp", &["--opt", "skipfailures=yes"], Some([2, 1, 1])),
         (&[POINT, LINE], "geojson", &["--opt", "where=OGR_GEOMETRY = 'Point'"], None),
         (&[POINT, LINE], "gpkg", &["--opt", "limit=1"], None),

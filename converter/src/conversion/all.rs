@@ -176,6 +176,7 @@ impl<S: Sink> Job<'_, S> {
                 warnings: of_this.total,
             });
         }
-        Ok(())
+        // What was noticed before counts, too.
+        items.first().map_or(Ok(()), |item| self.check_strict(&item.target.engine))
     }
 }

@@ -33,16 +33,22 @@ struct Has {
 }
 
 /// Two datasets between which features were translated.
-pub(super) struct Translated<'a> {
-    pub(super) source: ffi::GDALDatasetH,
-    pub(super) destination: ffi::GDALDatasetH,
-    pub(super) driver: &'a CStr,
-    pub(super) options: &'a options::Options,
+struct Translated<'a> {
+    source: ffi::GDALDatasetH,
+    destination: ffi::GDALDatasetH,
+    driver: &'a CStr,
+    options: &'a options::Options,
 }
 
 impl Gdal {
     /// Warns of what the output does not have.
-    pub(super) fn compare(&self, of: &Translated<'_>) {
+    pub(super) fn compare(
+        &self,
+        [source, destination]: [ffi::GDALDatasetH; 2],
+        driver: &CStr,
+        options: &options::Options,
+    ) {
+        let of = &Translated { source, destination, driver, options };
         let chooses_geometry =
             of.options.translate.iter().any(|a| [c"-nlt", c"-dim"].contains(&a.as_c_str()))
                 || of.options.given.iter().any(|(_, key)| *key == "GEOMETRY");

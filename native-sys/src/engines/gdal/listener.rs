@@ -30,6 +30,8 @@ pub(super) struct Listener {
     pub(super) lost: Option<String>,
     /// The first message that says that the input is damaged, and could be read in part only.
     pub(super) damage: Option<String>,
+    /// What the result lacks, as it was told.
+    told: Vec<String>,
     /// Whether messages are not heard.
     muted: bool,
     /// Whether the user wants what cannot be converted to be left out.
@@ -60,6 +62,7 @@ impl Listener {
             other_kind: None,
             lost: None,
             damage: None,
+            told: Vec::new(),
             muted: false,
             skips: false,
             skipped: 0,
@@ -73,9 +76,9 @@ impl Listener {
     pub(super) fn restart(&mut self) {
         // GDAL warns once of what is lost.
         let (messages, lost) = (self.messages, self.lost.take());
-        let (damage, skips) = (self.damage.take(), self.skips);
+        let (damage, skips, told) = (self.damage.take(), self.skips, std::mem::take(&mut self.told));
         let fresh = Self::new(Arc::clone(&self.events));
-        *self = Self { messages, lost, damage, skips, leaving_out: true, ..fresh };
+        *self = Self { messages, lost, damage, skips, told, leaving_out: true, ..fresh };
     }
 
     /// Counts a translation: what the input and the output say, if they do. `selects` is whether the
@@ -87,7 +90,15 @@ impl Listener {
         let written = written.unwrap_or(kept);
         self.set_counts(read, written, skipped);
         if !selects && !self.skips && written != kept {
-            self.line(Level::Loss, &format!("{read} features were read, and {written} were written"));
+            self.lacks(&format!("{read} features were read, and {written} were written"));
+        }
+    }
+
+    /// Tells once what the result lacks: a translation may be repeated.
+    fn lacks(&mut self, line: &str) {
+        if !self.told.iter().any(|told| told == line) {
+            self.told.push(line.to_owned());
+            self.line(Level::Loss, line);
         }
     }
 
@@ -195,7 +206,7 @@ pub(super) fn mute(muted: bool) {
 
 /// Warns of what the result lacks.
 pub(super) fn warn_of_loss(line: &str) {
-    with_listener(|listener| listener.line(Level::Loss, line));
+    with_listener(|listener| listener.lacks(line));
 }
 
 /// The first error of the conversion.

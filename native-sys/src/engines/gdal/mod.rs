@@ -338,7 +338,7 @@ impl Gdal {
                 .sum_of_layers(destination, &|layer| self.features_of(layer))
                 .filter(|_| is_counting && !is_update);
             let read = self.features_read(source, &options.layers);
-            self.compare(&compare::Translated { source, destination, driver, options });
+            self.compare([source, destination], driver, options);
             with_listener(|l| l.count(read, written, options.selects()));
             // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
             // they are not mistaken for errors of closing.
