@@ -144,6 +144,24 @@ pub fn check(text: &str) -> Result<(), String> {
     }
 }
 
+/// A condition with its names in double quotes where they have other characters than those of ASCII:
+/// GDAL's own parser does not know them as names otherwise. SQLite does, and takes a quoted name that
+/// is none for a text, so it is given the condition as it is.
+pub fn quoted_names(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    let mut copied = 0;
+    for token in tokens(text).unwrap_or_default() {
+        if let Token::Word(word) = token
+            && !word.is_ascii()
+        {
+            let at = word.as_ptr() as usize - text.as_ptr() as usize;
+            quoted.extend([&text[copied..at], "\"", word, "\""]);
+            copied = at + word.len();
+        }
+    }
+    quoted + &text[copied..]
+}
+
 #[derive(Debug, Clone, PartialEq)]
 enum Token<'a> {
     /// A name or a keyword.

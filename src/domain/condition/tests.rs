@@ -222,3 +222,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_in_other_scripts_are_quoted() {
+    for (text, quoted) in [
+        ("이름='서울'", "\"이름\"='서울'"),
+        ("a = 1 AND 도로.폭 > 2", "a = 1 AND \"도로\".\"폭\" > 2"),
+        ("\"이름\" LIKE 'é''한'", "\"이름\" LIKE 'é''한'"),
+        ("naïve2 IS NOT NULL", "\"naïve2\" IS NOT NULL"),
+        ("a = 'x'", "a = 'x'"),
+    ] {
+        assert_eq!(super::quoted_names(text), quoted);
+        assert_eq!(super::check(quoted), Ok(()));
+    }
+}

@@ -1,14 +1,34 @@
-//! Options that neither the input's nor the output's driver has: GDAL ignores them with a warning, and
-//! they are refused.
+//! Options that GDAL or its drivers would refuse or ignore: they are refused before the input is
+//! touched.
 
+use super::values::{self, Values};
 use super::{Gdal, is_input_driver, options};
 use crate::bindings::gdal as ffi;
-use crate::engine::{EngineError, Request};
+use crate::engine::{EngineError, Events, Request};
 use std::ffi::CStr;
+use std::sync::Arc;
 
 impl Gdal {
+    /// Checks all of the order that does not depend on the content of the input, which is not touched.
+    /// An option is blamed only if an engine without the input blames it too, so whatever blames one
+    /// comes before the first look at the input.
+    pub(super) fn check_order(
+        &self,
+        request: &Request<'_>,
+        output: &CStr,
+        options: &options::Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<(), EngineError> {
+        self.check_effect(request, output, options)?;
+        self.check_reference_systems(&options.translate)?;
+        let settings = self.settings(&options.translate, events)?;
+        // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
+        unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
+        Ok(())
+    }
+
     /// Refuses options that neither the input's nor the output's drivers know.
-    pub(super) fn check_effect(
+    fn check_effect(
         &self,
         request: &Request<'_>,
         output: &CStr,
@@ -22,22 +42,34 @@ impl Gdal {
         let readers =
             handles(&|driver, name| is_input_driver(name) && self.extensions(driver).contains(&extension));
         let writer = handles(&|_, name| name.as_bytes() == output.to_bytes());
-        let known = |of: &[ffi::GDALDriverH], list: &[u8], key: &str| {
-            of.is_empty()
-                || of.iter().any(|driver| {
-                    self.metadata(*driver, list).is_some_and(|xml| options::is_listed(&xml, key))
-                })
+        // What the drivers that have the option say about its values.
+        let known = |of: &[ffi::GDALDriverH], list: &[u8], key: &str| -> Vec<Values> {
+            let lists = of.iter().filter_map(|driver| self.metadata(*driver, list));
+            lists.filter_map(|xml| values::listed(&xml, key)).collect()
         };
-        for (name, key) in &options.given {
-            let has_effect = match name.split_once('.').map(|(prefix, _)| prefix) {
-                Some("oo") => known(&readers, ffi::GDAL_DMD_OPENOPTIONLIST, key),
-                Some("dsco") => known(&writer, ffi::GDAL_DMD_CREATIONOPTIONLIST, key),
-                Some("lco") => known(&writer, ffi::GDAL_DS_LAYER_CREATIONOPTIONLIST, key),
-                _ => true,
+        let of_others = options.config.iter().find(|(name, _)| !values::has_effect(name, &extension, output));
+        if let Some((name, _)) = of_others.filter(|_| !readers.is_empty()) {
+            let name = name.to_string_lossy();
+            return Err(EngineError::Option(format!("option 'cfg.{name}' has no effect on these formats")));
+        }
+        for (name, key, value) in &options.given {
+            let (drivers, list, of): (_, &[u8], _) = match name.split_once('.').map(|(prefix, _)| prefix) {
+                Some("oo") => (&readers, ffi::GDAL_DMD_OPENOPTIONLIST, "this input format"),
+                Some("dsco") => (&writer, ffi::GDAL_DMD_CREATIONOPTIONLIST, "this output format"),
+                _ => (&writer, ffi::GDAL_DS_LAYER_CREATIONOPTIONLIST, "this output format"),
             };
-            if !has_effect {
-                let of = if name.starts_with("oo.") { "this input format" } else { "this output format" };
-                return Err(EngineError::Option(format!("option '{name}' has no effect on {of}")));
+            // The content alone tells the driver of a file whose name does not.
+            if drivers.is_empty() {
+                continue;
+            }
+            let known = known(drivers, list, key);
+            let mut checked = known.iter().map(|values| values.check(value));
+            match checked.next() {
+                None => return Err(EngineError::Option(format!("option '{name}' has no effect on {of}"))),
+                Some(Err(text)) if !checked.any(|checked| checked.is_ok()) => {
+                    return Err(EngineError::Option(format!("option '{name}': {text}")));
+                }
+                Some(_) => {}
             }
         }
         Ok(())

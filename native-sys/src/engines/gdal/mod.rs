@@ -22,6 +22,7 @@ mod schema;
 mod sqlite;
 mod tab;
 mod text;
+mod values;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
@@ -230,7 +231,9 @@ impl Engine for Gdal {
         listener::begin(events);
         // SAFETY: `on_error` has the handler's type and is valid for the whole process.
         unsafe { self.api.CPLSetErrorHandler(Some(on_error)) };
-        let outcome = self.convert_text(request, &driver, options, events);
+        let outcome = self
+            .check_order(request, &driver, &options, events)
+            .and_then(|()| self.convert_text(request, &driver, options, events));
         let converted = listener::end();
         if events.cancelled() {
             return Err(EngineError::Cancelled);
@@ -299,8 +302,6 @@ impl Gdal {
         let output = c_path(output)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
         arguments.extend(options.translate.iter().cloned());
-        // Checked before the input is opened: these errors do not depend on the input.
-        self.check_reference_systems(&arguments)?;
         let source = self.open_input(request.input, &options.open)?;
         let is_update = request.layer.is_some() && request.output.exists();
         if let Some(name) = request.layer {

@@ -7,7 +7,10 @@
 //! or a URL given as a reference system, and a file if `-where` begins with `@`: both are rejected
 //! by their syntax.
 
+use super::values;
+use cadmill_core::domain::condition;
 use cadmill_core::domain::text::Charset;
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 
 /// Options in the form that GDAL accepts.
@@ -17,20 +20,22 @@ pub(super) struct Options {
     pub(super) translate: Vec<CString>,
     /// The layers to convert, which are also among the arguments; all if there are none.
     pub(super) layers: Vec<CString>,
+    /// Which of the arguments is the condition on fields.
+    condition: Option<usize>,
     /// `NAME=VALUE` for `GDALOpenEx`.
     pub(super) open: Vec<CString>,
     /// Configuration options.
     pub(super) config: Vec<(&'static CStr, CString)>,
     /// The encoding of the input's text.
     pub(super) encoding: Option<Charset>,
-    /// Names of driver options as given, and their keys.
-    pub(super) given: Vec<(String, &'static str)>,
+    /// Names of driver options as given, their keys and values.
+    pub(super) given: Vec<(String, &'static str, String)>,
 }
 
 impl Options {
     /// Whether the user asks for an encoding of the output.
     pub(super) fn chooses_encoding(&self) -> bool {
-        self.given.iter().any(|(name, key)| *key == "ENCODING" && !name.starts_with("oo."))
+        self.given.iter().any(|(name, key, _)| *key == "ENCODING" && !name.starts_with("oo."))
     }
 
     /// Whether what cannot be converted is left out.
@@ -45,18 +50,20 @@ impl Options {
         self.translate.iter().any(|argument| SELECTING.contains(&argument.as_c_str()))
     }
 
+    /// Quotes names in the condition, for GDAL's own parser of conditions.
+    pub(super) fn quote_names(&mut self) {
+        if let Some(argument) = self.condition.and_then(|at| self.translate.get_mut(at)) {
+            let quoted = condition::quoted_names(&argument.to_string_lossy());
+            *argument = CString::new(quoted).unwrap_or_default();
+        }
+    }
+
     /// Lets the driver that would write ISO 8859-1 write UTF-8, unless the user asks for another.
     pub(super) fn write_utf8(&mut self, driver: &CStr) {
         if !self.chooses_encoding() && driver == c"ESRI Shapefile" {
             self.translate.extend([c"-lco".to_owned(), c"ENCODING=UTF-8".to_owned()]);
         }
     }
-}
-
-/// Whether a driver's list of options, which is XML, has this one.
-pub(super) fn is_listed(xml: &str, key: &str) -> bool {
-    let (xml, key) = (xml.to_ascii_lowercase(), key.to_ascii_lowercase());
-    xml.contains(&format!("name='{key}'")) || xml.contains(&format!("name=\"{key}\""))
 }
 
 /// Configuration options that change how data is read or written, and cannot name a file.
@@ -252,8 +259,11 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
     for (name, value) in options {
         let c_value = CString::new(value.as_str())
             .map_err(|_| format!("option '{name}': the value contains a NUL byte"))?;
-        if name == "layer" {
+        if name.eq_ignore_ascii_case("layer") {
             // A layer name is a separate argument: it must not be mistaken for a switch.
+            if value.is_empty() {
+                return Err("option 'layer': write the name of a layer".to_owned());
+            }
             if value.starts_with('-') {
                 return Err("option 'layer': a name cannot begin with '-'".to_owned());
             }
@@ -279,34 +289,74 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
             ));
         }
     }
+    check_names(options)?;
     Ok(parsed)
 }
 
+/// Checks which options are given: each once, and those that have an effect together, or not at all.
+fn check_names(options: &[(String, String)]) -> Result<(), String> {
+    const NEED: &[(&str, &str)] = &[
+        ("s_srs", "t_srs"),
+        ("spat_srs", "spat"),
+        ("datelineoffset", "wrapdateline"),
+        ("maxsubfields", "splitlistfields"),
+    ];
+    // Of these, GDAL does what the last one says.
+    const EXCLUDE: &[(&str, &str)] =
+        &[("a_srs", "t_srs"), ("simplify", "segmentize"), ("fieldTypeToString", "mapFieldType")];
+    let mut given = BTreeSet::new();
+    for (name, _) in options {
+        if !given.insert(name.to_ascii_lowercase()) && !name.eq_ignore_ascii_case("layer") {
+            return Err(format!("option '{name}': it is given twice"));
+        }
+    }
+    let has = |name: &str| given.contains(&name.to_ascii_lowercase());
+    if let Some((name, other)) = NEED.iter().find(|(name, other)| has(name) && !has(other)) {
+        return Err(format!("option '{name}': it has an effect together with '{other}' only"));
+    }
+    match EXCLUDE.iter().find(|(name, other)| has(name) && has(other)) {
+        Some((name, other)) => Err(format!("option '{name}': it cannot be given together with '{other}'")),
+        None => Ok(()),
+    }
+}
+
 fn push_value(parsed: &mut Options, switch: &str, value: &str) -> Result<(), String> {
-    let numbers = match switch {
-        "spat" | "clipsrc" => 4,
-        _ => 0,
-    };
     if switch.ends_with("_srs") && !is_authority_code(value) {
         return Err(format!("option '{switch}': write a code such as EPSG:25832, not '{value}'"));
     }
     if value.starts_with('@') {
         return Err(format!("option '{switch}': a value cannot begin with '@'"));
     }
-    parsed.translate.push(c_text(&format!("-{switch}"))?);
-    if numbers == 0 {
-        parsed.translate.push(c_text(value)?);
-        return Ok(());
+    values::check(switch, value).map_err(|text| format!("option '{switch}': {text}"))?;
+    if switch == "where" {
+        parsed.condition = Some(parsed.translate.len() + 1);
     }
-    // A rectangle only: a name here would be opened as a data source.
-    let parts: Vec<&str> = value.split([',', ' ']).filter(|p| !p.is_empty()).collect();
-    if parts.len() != numbers || parts.iter().any(|p| p.parse::<f64>().is_err()) {
-        return Err(format!("option '{switch}': write xmin,ymin,xmax,ymax, not '{value}'"));
+    let mut push = |argument: &str| c_text(argument).map(|argument| parsed.translate.push(argument));
+    let switched = format!("-{switch}");
+    match switch {
+        "spat" | "clipsrc" => {
+            let numbers = rectangle(value).ok_or_else(|| {
+                format!("option '{switch}': write xmin,ymin,xmax,ymax, the smaller first, not '{value}'")
+            })?;
+            push(&switched)?;
+            numbers.into_iter().try_for_each(push)
+        }
+        // GDAL takes the two changes that go together one by one.
+        _ => value.split(|c| c == ',' && switch == "nlt").try_for_each(|value| {
+            push(&switched)?;
+            push(value)
+        }),
     }
-    for part in parts {
-        parsed.translate.push(c_text(part)?);
+}
+
+/// Four numbers. A name here would be opened as a data source.
+fn rectangle(value: &str) -> Option<Vec<&str>> {
+    let parts: Vec<&str> = value.split([',', ' ']).filter(|part| !part.is_empty()).collect();
+    let numbers: Option<Vec<f64>> = parts.iter().map(|part| values::number(part)).collect();
+    match numbers.as_deref() {
+        Some([xmin, ymin, xmax, ymax]) if xmin <= xmax && ymin <= ymax => Some(parts),
+        _ => None,
     }
-    Ok(())
 }
 
 fn push_driver_option(
@@ -331,9 +381,7 @@ fn push_driver_option(
             let names: Vec<_> = SETTINGS.iter().map(|known| known.to_string_lossy()).collect();
             format!("option '{name}' is not allowed; of cfg. these are: {}", names.join(", "))
         })?;
-        if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-') {
-            return Err(format!("option '{name}': write a number, yes or no, not '{value}'"));
-        }
+        values::setting(known).check(value).map_err(|text| format!("option '{name}': {text}"))?;
         parsed.config.push((known, c_text(value)?));
         return Ok(());
     }
@@ -351,7 +399,7 @@ fn push_driver_option(
     let key = known.ok_or_else(|| {
         format!("option '{name}' is not allowed; of {prefix}. these are: {}", allowed.join(", "))
     })?;
-    parsed.given.push((name.to_owned(), key));
+    parsed.given.push((name.to_owned(), key, value.to_owned()));
     let mut value = value.to_owned();
     // The library ignores encodings that it does not know.
     if *key == "ENCODING" && !value.is_empty() && !value.starts_with("LDID/") {
@@ -433,6 +481,38 @@ mod tests {
     }
 
     #[test]
+    fn values_are_checked_and_each_option_is_given_once() {
+        for options in [
+            &[("limit", "abc")][..],
+            &[("dim", "9")],
+            &[("nlt", "FOO")],
+            &[("select", "")],
+            &[("where", "")],
+            &[("layer", "")],
+            &[("spat", "10,0,0,10")],
+            &[("spat", "0,0,nan,10")],
+            &[("limit", "1"), ("limit", "2")],
+            &[("where", "a=1"), ("WHERE", "b=1")],
+            &[("lco.RESIZE", "YES"), ("lco.resize", "NO")],
+            &[("s_srs", "EPSG:4326")],
+            &[("spat_srs", "EPSG:4326")],
+            &[("a_srs", "EPSG:4326"), ("t_srs", "EPSG:3857")],
+            &[("simplify", "1"), ("segmentize", "1")],
+        ] {
+            assert!(parsed(options).is_err(), "{options:?}");
+        }
+        assert_eq!(parsed(&[("layer", "a"), ("layer", "b")]).unwrap(), ["a", "b"]);
+        assert_eq!(
+            parsed(&[("nlt", "PROMOTE_TO_MULTI,CONVERT_TO_LINEAR")]).unwrap(),
+            ["-nlt", "PROMOTE_TO_MULTI", "-nlt", "CONVERT_TO_LINEAR"]
+        );
+        let options = [("limit", "1"), ("where", "이름 = 1")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let mut options = parse(&options).unwrap();
+        options.quote_names();
+        assert_eq!(options.translate[3], c"\"이름\" = 1".to_owned());
+    }
+
+    #[test]
     fn settings_are_listed() {
         let settings = parse(&[("cfg.ogr_arc_stepsize".to_owned(), "2.5".to_owned())]).unwrap().config;
         assert_eq!(settings, [(c"OGR_ARC_STEPSIZE", c"2.5".to_owned())]);
@@ -441,15 +521,12 @@ mod tests {
             ("cfg.CPL_DEBUG", "ON"),
             ("cfg.GDAL_HTTP_PROXY", "x"),
             ("cfg.DXF_WRITE_HATCH", "/etc/passwd"),
+            ("cfg.DXF_WRITE_HATCH", "2.5"),
+            ("cfg.OGR_ARC_STEPSIZE", "x"),
+            ("cfg.OGR_ORGANIZE_POLYGONS", "YES"),
         ] {
             assert!(parse(&[(name.to_owned(), value.to_owned())]).is_err(), "{name}");
         }
-    }
-
-    #[test]
-    fn lists_of_drivers_are_searched() {
-        let xml = "<LayerCreationOptionList>  <Option name='SHPT' type='string-select'/> <Option name=\"ENCODING\"/>";
-        assert!(is_listed(xml, "SHPT") && is_listed(xml, "encoding") && !is_listed(xml, "SHP"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! features that the output can have.
 
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
-use super::{Gdal, MAPINFO, advice, options, text};
+use super::{Gdal, MAPINFO, advice, options, sqlite, text};
 use crate::engine::{EngineError, Events, Request};
 use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
@@ -18,13 +18,15 @@ impl Gdal {
         mut options: options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
-        self.check_effect(request, driver, &options)?;
         let prepared = text::prepare(request.input, options.encoding)?;
         prepared.warnings.iter().for_each(|line| warn(line));
         options.open.extend(prepared.open);
         options.write_utf8(driver);
         for (name, value) in prepared.config.iter().chain(&options.config) {
             self.configure(name, value);
+        }
+        if !sqlite::is_database(request.input) {
+            options.quote_names();
         }
         let input = prepared.instead.as_deref().unwrap_or(request.input);
         let request = Request { input, ..*request };
