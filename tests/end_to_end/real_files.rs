@@ -424,6 +424,45 @@ fn all_files_of_an_archive_are_converted() {
 }
 
 #[test]
+fn files_of_an_archive_that_are_not_converted_are_named() {
+    let bench = Bench::new();
+    let input = bench.path("in.zip");
+    let plan = drawing(POINT);
+    let inner = zipped(&[("b.dxf", Stored, plan.as_bytes())]);
+    let entries = [
+        ("a.dxf", Stored, plan.as_bytes()),
+        ("table.csv", Stored, b"a,b\n1,2\n"),
+        ("meta.json", Stored, b"{}"),
+        ("house.obj", Stored, b"v 0 0 0\n"),
+        ("more/inner.zip", Stored, &inner),
+        ("scan.3d", Stored, b"x"),
+        ("readme.txt", Stored, b"x"),
+        ("old.unknown", Stored, b"x"),
+    ];
+    for second in [false, true] {
+        let also = [("z.dxf", Stored, plan.as_bytes())];
+        let more: &[(&str, _, &[u8])] = if second { &also } else { &[] };
+        std::fs::write(&input, zipped(&[&entries[..], more].concat())).unwrap();
+        let json = convert(&bench, &input, "geojson", &["--all"]).succeeded().json();
+        let warnings = json["warnings"].to_string();
+        for part in [
+            "mostly describe other files: meta.json, table.csv",
+            "no engine converts them to geojson: house.obj",
+            "archives in the archive: more/inner.zip",
+            "no engine converts them to geojson: scan.3d",
+        ] {
+            assert!(warnings.contains(part), "{part}: {json}");
+        }
+        assert!(!warnings.contains("readme.txt") && !warnings.contains("unknown"), "{json}");
+        assert_eq!(json["losses"], 3, "{json}");
+        convert(&bench, &input, "geojson", &["--all", "--strict"]).failed(28, "engine.incomplete");
+    }
+    std::fs::write(&input, zipped(&entries[..1])).unwrap();
+    let json = convert(&bench, &input, "geojson", &["--all"]).succeeded().json();
+    assert_eq!(json["warnings_total"], 0, "{json}");
+}
+
+#[test]
 fn a_file_outside_is_named_and_not_read() {
     let bench = Bench::new();
     let input = model(&bench, ("m.mtl", b"m.mtl"), ("wood.png", b"../wood.png"));

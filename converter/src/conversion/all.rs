@@ -8,6 +8,7 @@ use super::output::output_files;
 use super::report::{Part, Stage};
 use super::root::ALL;
 use super::{Job, Notice, Root};
+use crate::engine::supervisor::clean;
 use crate::intake::Source;
 use crate::intake::sidecars::on_disk;
 use crate::publish::Sink;
@@ -72,11 +73,9 @@ impl<S: Sink> Job<'_, S> {
         if names.len() as u64 > MAX_WRITTEN_FILES {
             return Ok(Vec::new());
         }
-        if names.len() > 1 && !left_out.is_empty() {
-            self.note_loss(format!(
-                "not converted, as their formats mostly describe other files: {}; --root converts one of them",
-                left_out.join(", ")
-            ));
+        // With nothing to convert, the failure says why.
+        if !names.is_empty() {
+            self.note_left_out(plan, formats, &names, &left_out);
         }
         let mut directories = Names::default();
         let mut items = Vec::new();
@@ -94,6 +93,47 @@ impl<S: Sink> Job<'_, S> {
             items.push(Item { name, target, directory });
         }
         Ok(items)
+    }
+
+    /// Tells which files of the archive are data and are not converted: the result lacks them. `weak` are
+    /// those that could be.
+    fn note_left_out(
+        &mut self,
+        plan: &Plan,
+        formats: &[EngineFormats],
+        converted: &[String],
+        weak: &[String],
+    ) {
+        let (of_any_engine, weak_of_any) = route::candidates(&plan.names(), formats);
+        let is_left = |name: &&String| !converted.contains(name) && !weak.contains(name);
+        let left = |names: &[String]| names.iter().filter(is_left).cloned().collect::<Vec<_>>();
+        let to = &self.order.format;
+        let no_route = match &self.order.engine {
+            Some(engine) => format!("not converted: engine '{engine}' does not convert them to {to}"),
+            None => format!("not converted: no engine converts them to {to}"),
+        };
+        let archives: Vec<String> = route::archives(&plan.names()).into_iter().map(str::to_owned).collect();
+        for (what, names, more) in [
+            (
+                "not converted, as their formats mostly describe other files",
+                weak,
+                "; --root converts one of them",
+            ),
+            (no_route.as_str(), &left(&of_any_engine), ""),
+            (
+                "not converted, as they are archives in the archive",
+                &archives,
+                "; --root converts a file in one of them",
+            ),
+        ] {
+            if !names.is_empty() {
+                self.note_loss(format!("{what}: {}{more}", listed(names)));
+            }
+        }
+        let rest = left(&weak_of_any);
+        if !rest.is_empty() {
+            self.note(format!("{no_route}: {}", listed(&rest)));
+        }
     }
 
     fn unpack_all(
@@ -130,6 +170,11 @@ impl<S: Sink> Job<'_, S> {
     ) -> Result<(), Failure> {
         let output = workspace.output_folder()?;
         let mut warnings = self.noticed(noticed);
+        self.facts.warnings.clone_from(&warnings);
+        // What is not converted at all differs, whatever becomes of the rest.
+        if let Some(first) = items.first() {
+            self.check_strict(&first.target.engine)?;
+        }
         let mut counts: Option<Option<Counts>> = None;
         self.facts.parts.clear();
         for (item, root) in items.iter().zip(roots) {
@@ -178,5 +223,15 @@ impl<S: Sink> Job<'_, S> {
         }
         // What was noticed before counts, too.
         items.first().map_or(Ok(()), |item| self.check_strict(&item.target.engine))
+    }
+}
+
+/// Names of files that a warning has room for.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names.iter().take(SHOWN).map(|name| clean(name)).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
