@@ -129,6 +129,87 @@ fn the_first_error_is_the_reason_and_the_hint_is_ours() {
     }
 }
 
+/// A collection of features with these properties and geometries.
+fn collection(features: &[(&str, &str)]) -> String {
+    let feature = |(properties, geometry): &(&str, &str)| {
+        format!(r#"{{"type":"Feature","properties":{{{properties}}},"geometry":{geometry}}}"#)
+    };
+    let features: Vec<String> = features.iter().map(feature).collect();
+    format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, features.join(","))
+}
+
+const A_POINT: &str = r#"{"type":"Point","coordinates":[1,2]}"#;
+const A_LINE: &str = r#"{"type":"LineString","coordinates":[[1,2],[3,4]]}"#;
+const AN_AREA: &str = r#"{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,0]]]}"#;
+
+#[test]
+fn an_input_that_does_not_fit_the_output_is_not_blamed() {
+    let bench = Bench::new();
+    let input = bench.path("a.geojson");
+    for (features, to, part, remedy) in [
+        (&[("\"geom\":1", A_POINT)][..], "gpkg", "lco.GEOMETRY_NAME", &["lco.GEOMETRY_NAME=shape"][..]),
+        (&[("\"fid\":7", A_POINT), ("\"fid\":7", A_POINT)], "gpkg", "lco.FID", &["lco.FID=number"]),
+        (
+            &[("\"a\":[1,2]", A_POINT)],
+            "fgb",
+            "fieldTypeToString=IntegerList",
+            &["fieldTypeToString=IntegerList,Integer64List,RealList,StringList"],
+        ),
+        (&[("", A_POINT), ("", A_LINE)], "gpx", "nlt=POINT", &["where=OGR_GEOMETRY = 'POINT'", "nlt=POINT"]),
+        (&[("", AN_AREA)], "gpx", "nlt=LINESTRING", &["nlt=LINESTRING"]),
+        (&[("", A_POINT), ("", "null")], "gpx", "skipfailures", &["skipfailures=yes"]),
+        (&[("\"a\":1", A_POINT), ("\"a\":1", "null")], "dgn", "skipfailures", &["skipfailures=yes"]),
+        (&[("", A_POINT), ("", A_LINE)], "gxt", "where=", &["where=OGR_GEOMETRY = 'POINT'"]),
+    ] {
+        std::fs::write(&input, collection(features)).unwrap();
+        let json = convert(&bench, &input, to, &[]).failed(27, "engine.unfit");
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(message.contains(part) && !message.contains("CreateField"), "{to}: {message}");
+        let options: Vec<&str> = remedy.iter().flat_map(|option| ["--opt", option]).collect();
+        convert(&bench, &input, to, &options).succeeded();
+    }
+}
+
+#[test]
+fn a_format_of_one_layer_asks_for_the_layer() {
+    let bench = Bench::new();
+    let input = bench.path("a.gpx");
+    let text = r#"<gpx version="1.1" creator="x"><wpt lat="1" lon="2"/><rte><rtept lat="1" lon="2"/><rtept lat="2" lon="2"/></rte></gpx>"#;
+    std::fs::write(&input, text).unwrap();
+    for to in ["dxf", "dgn", "gmt", "fgb", "tab", "jml", "geojson"] {
+        let json = convert(&bench, &input, to, &[]).failed(27, "engine.unfit");
+        assert!(json["error"]["message"].as_str().unwrap().contains("--opt layer=NAME"), "{to}: {json}");
+        convert(&bench, &input, to, &["--opt", "layer=routes"]).succeeded();
+    }
+}
+
+#[test]
+fn fields_that_the_output_cannot_have_are_named_in_one_warning() {
+    let bench = Bench::new();
+    let input = bench.path("a.geojson");
+    std::fs::write(&input, collection(&[("\"a\":[\"x\",\"y\"],\"name\":\"n\",\"b\":\"가\"", A_POINT)]))
+        .unwrap();
+    for (to, fields) in [
+        ("dxf", "a, b, name"),
+        ("dgn", "a, b, name"),
+        ("gpx", "a, b"),
+        ("shp", "a"),
+        ("gxt", "a"),
+        ("mif", "a"),
+    ] {
+        let more: &[&str] = if to == "gxt" { &["--opt", "a_srs=EPSG:4326"] } else { &[] };
+        let json = convert(&bench, &input, to, more).succeeded().json();
+        let lines: Vec<&str> =
+            json["warnings"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let wanted = format!("the output format cannot carry these fields: {fields}");
+        assert_eq!(lines.iter().filter(|line| **line == wanted).count(), 1, "{to}: {lines:?}");
+        assert!(
+            !lines.iter().any(|line| line.contains("CreateField") || line.contains("fields of type")),
+            "{lines:?}"
+        );
+    }
+}
+
 #[test]
 fn features_without_geometry_are_left_out_of_a_drawing_and_counted() {
     let bench = Bench::new();

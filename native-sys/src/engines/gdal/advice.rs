@@ -5,6 +5,9 @@
 //! says that the translation has ended. Its hints name switches of `ogr2ogr` and configuration
 //! options, which have other names here.
 
+/// Stands for the reason where GDAL gives none, and the input has several layers.
+pub(super) const SEVERAL_LAYERS: &str = "the input has several layers";
+
 /// What a failure blames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blames {
@@ -19,6 +22,8 @@ pub(super) enum Blames {
 pub(super) enum Notice {
     /// The output format has no such field.
     Field(String),
+    /// The output format has no fields of this type; of none if it is empty. Types have names or numbers.
+    FieldType(String),
     /// Characters are lost.
     TextLost,
     /// Anything else.
@@ -27,11 +32,28 @@ pub(super) enum Notice {
 
 /// The meaning of a message that does not end the translation.
 pub(super) fn notice(message: &str) -> Notice {
-    let field = message
-        .split_once("does not support arbitrary field creation, field '")
-        .and_then(|(_, rest)| rest.split_once('\''));
-    if let Some((name, _)) = field {
-        return Notice::Field(name.to_owned());
+    // What comes before and after the name of the field, or of its type.
+    const FIELDS: &[(&str, &str)] = &[
+        ("does not support arbitrary field creation, field '", "'"),
+        ("Field of name '", "' is not supported in GPX schema"),
+    ];
+    const TYPES: &[(&str, &str)] = &[
+        ("CreateField() not supported by this layer", "."),
+        ("CreateField() called with unsupported field type ", "."),
+        ("Can't create fields of type ", " on "),
+        ("Attempt to create field of type ", ", but this is not supported"),
+    ];
+    let between = |list: &[(&str, &str)]| {
+        list.iter().find_map(|(before, after)| {
+            let (_, rest) = message.split_once(before)?;
+            rest.split_once(after).map(|(name, _)| name.to_owned())
+        })
+    };
+    if let Some(name) = between(FIELDS) {
+        return Notice::Field(name);
+    }
+    if let Some(kind) = between(TYPES) {
+        return Notice::FieldType(kind);
     }
     const LOSSES: &[&str] =
         &["couldn't be converted correctly from", "Recode from", "cannot convert to", "Forcing it to ASCII"];
@@ -39,10 +61,20 @@ pub(super) fn notice(message: &str) -> Notice {
     if is_cut || LOSSES.iter().any(|loss| message.contains(loss)) { Notice::TextLost } else { Notice::Other }
 }
 
+/// A message with the options in cadmill's spelling.
+pub(super) fn respelled(message: &str) -> String {
+    let ogr2ogr = "-mapFieldType can be used to control field type conversion";
+    message.replace(ogr2ogr, "--opt mapFieldType=TYPE=TYPE chooses another type")
+}
+
 /// What is lost, without the value, which may be long.
 pub(super) fn loss(message: &str) -> String {
     match message.rfind("' of field ").filter(|_| message.starts_with("Value '")) {
         Some(at) => format!("a value{}", &message[at + 1..]),
+        // Layers are files in a .kmz.
+        None if message.contains("to CP437") => {
+            format!("{message}; the name of the layer can be another: --opt nln=NAME")
+        }
         None => message.to_owned(),
     }
 }
@@ -74,6 +106,7 @@ pub(super) fn is_damage(message: &str) -> bool {
 /// A feature without geometry, for a format that has features with one only.
 pub(super) fn lacks_geometry(message: &str) -> bool {
     message.contains("No known way to write feature with geometry 'None'")
+        || message.contains("Features without geometry not supported by GMT writer")
 }
 
 /// Whether the message is about a kind of geometry that a shapefile does not have.
@@ -98,30 +131,74 @@ const fn input(parts: &'static [&'static str], advice: &'static str) -> Pattern 
 
 const KINDS: &str = "the output has one kind of geometry: --opt where=\"OGR_GEOMETRY = 'Polygon'\" takes one kind, --opt nlt=PROMOTE_TO_MULTI makes single and multiple geometries one kind, --opt skipfailures=yes leaves the others out";
 
+const ONE_LAYER: &str = "the output format has one layer: choose one with --opt layer=NAME";
+
+const NO_SUCH_GEOMETRY: &str = "the output format has no such geometry: --opt skipfailures=yes leaves such features out, --opt explodecollections=yes takes multiple geometries and collections apart";
+
 /// In the order in which they are tried.
 const PATTERNS: &[Pattern] = &[
+    order(
+        &["GPX layer", "unknown geometry type"],
+        "a layer of GPX has points or lines: --opt where=\"OGR_GEOMETRY = 'POINT'\" --opt nlt=POINT takes points, and LINESTRING lines",
+    ),
+    order(
+        &["not supported in GPX"],
+        "GPX has points and lines: --opt nlt=POINT --opt explodecollections=yes writes multiple points, and nlt=LINESTRING outlines",
+    ),
+    order(&["not supported by GPX writer"], NO_SUCH_GEOMETRY),
+    order(&["geometry collection geometries not"], NO_SUCH_GEOMETRY),
+    order(&["Can't write non", "Geoconcept layer"], KINDS),
+    order(&["can only handle Point layers"], KINDS),
+    order(&["unsupported geometry type"], KINDS),
+    order(
+        &["SRS is mandatory"],
+        "the output format has a reference system: name that of the input with --opt a_srs=EPSG:CODE",
+    ),
+    order(
+        &["duplicate column name"],
+        "fields have the names of columns that the output has anyway: --opt lco.GEOMETRY_NAME=NAME and --opt lco.FID=NAME give those other names",
+    ),
+    order(
+        &["UNIQUE constraint failed"],
+        "a field that numbers the features has a number twice: --opt lco.FID=NAME gives the output a numbering of another name",
+    ),
+    order(
+        &["Missing implementation for OGRFieldType"],
+        "the output format has no fields of this type: --opt fieldTypeToString=IntegerList,Integer64List,RealList,StringList writes lists as text, --opt select=NAMES takes other fields",
+    ),
+    order(
+        &["must contain at least 1 attribute field"],
+        "the input has no fields: choose another output format",
+    ),
+    order(&["invalid feature id"], "choose another output format, or fields with --opt select=NAMES"),
+    order(
+        &["Invalid latitude"],
+        "the coordinates are not those of the reference system that the input names: give the right one with --opt a_srs=EPSG:CODE",
+    ),
+    order(
+        &["Cannot compute spatial extent"],
+        "the features have no extent, which the output format needs: choose another",
+    ),
+    order(&["more than one OGR entities layer"], ONE_LAYER),
+    order(&["only supports one layer"], ONE_LAYER),
+    order(&[SEVERAL_LAYERS], ONE_LAYER),
     order(&["Attempt to write non-"], KINDS),
     order(&["Attempt to write", "geometry to"], KINDS),
     order(&["Mismatched geometry type"], KINDS),
     order(&["Geometry type", "not supported in shapefiles"], KINDS),
     order(&["Geometry type", "not supported"], KINDS),
     order(&["eometry type", "is not compatible"], KINDS),
-    order(
-        &["No known way to write feature"],
-        "the output format has no such geometry: --opt skipfailures=yes leaves such features out",
-    ),
-    order(
-        &["driver doesn't support creating more than one layer"],
-        "the output format has one layer: name it with --opt layer=NAME",
-    ),
-    order(
-        &["does not already exist in the output dataset"],
-        "the output format has one layer: name it with --opt layer=NAME",
-    ),
-    order(&["more than one layer"], "the output format has one layer: name it with --opt layer=NAME"),
+    order(&["No known way to write feature"], NO_SUCH_GEOMETRY),
+    order(&["driver doesn't support creating more than one layer"], ONE_LAYER),
+    order(&["does not already exist in the output dataset"], ONE_LAYER),
+    order(&["more than one layer"], ONE_LAYER),
     order(
         &["Layer", "already exists"],
         "two layers get the same name in the output: name one with --opt layer=NAME",
+    ),
+    order(
+        &["failed to prepare SQL", " m WHERE "],
+        "--opt where= names a field that the layer does not have, or is no condition",
     ),
     order(&["SQL Expression Parsing Error"], "correct the condition of --opt where="),
     order(
@@ -230,6 +307,20 @@ mod tests {
             ("Couldn't fetch requested layer roads!", Blames::Order, "--opt layer="),
             ("SQL Expression Parsing Error: syntax error", Blames::Order, "--opt where="),
             ("something new", Blames::Input, "something new"),
+            ("Cannot create GPX layer a with unknown geometry type", Blames::Order, "nlt=POINT"),
+            ("Geometry type of `Polygon' not supported in GPX.", Blames::Order, "nlt=LINESTRING"),
+            (
+                "DGN driver only supports one layer with all the elements in it.",
+                Blames::Order,
+                "--opt layer=",
+            ),
+            (SEVERAL_LAYERS, Blames::Order, "--opt layer="),
+            (
+                "sqlite3_exec(CREATE TABLE x) failed: duplicate column name: geom",
+                Blames::Order,
+                "GEOMETRY_NAME",
+            ),
+            ("failed to execute insert : UNIQUE constraint failed: a.fid", Blames::Order, "lco.FID="),
         ] {
             let (blamed, text) = explain(reason);
             assert_eq!(blamed, blames, "{reason}");
@@ -242,6 +333,16 @@ mod tests {
     fn what_is_lost_is_noticed() {
         let field = "DXF layer does not support arbitrary field creation, field '이름' not created.";
         assert_eq!(notice(field), Notice::Field("이름".to_owned()));
+        let gpx = "Field of name 'a' is not supported in GPX schema. Use GPX_USE_EXTENSIONS creation option";
+        assert_eq!(notice(gpx), Notice::Field("a".to_owned()));
+        for (message, kind) in [
+            ("CreateField() not supported by this layer.\n", ""),
+            ("IMapInfoFile::CreateField() called with unsupported field type 5.\nNote", "5"),
+            ("Can't create fields of type StringList on shapefile layers.", "StringList"),
+            ("Can't create fields of type RealList on Geoconcept feature a.a.", "RealList"),
+        ] {
+            assert_eq!(notice(message), Notice::FieldType(kind.to_owned()));
+        }
         for message in [
             "One or several characters couldn't be converted correctly from UTF-8 to CP949.  This warning will not be emitted anymore",
             "Value 'x' of field a has been truncated to 254 characters.  This warning will not be emitted any more for that layer.",
@@ -251,6 +352,10 @@ mod tests {
         }
         assert_eq!(notice("Geometry of polygon cannot be translated"), Notice::Other);
         let long = format!("Value '{}' of field a has been truncated to 254 characters.", "가".repeat(400));
+        assert!(
+            respelled("x. -mapFieldType can be used to control field type conversion.")
+                .contains("--opt mapFieldType")
+        );
         assert_eq!(loss(&long), "a value of field a has been truncated to 254 characters.");
         assert!(only_ends(
             "Terminating translation prematurely after failed translation of layer a (use -skipfailures to skip errors)"

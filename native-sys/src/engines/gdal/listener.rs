@@ -19,7 +19,11 @@ pub(super) struct Listener {
     messages: u64,
     first_error: Option<String>,
     /// Fields that the output format does not have.
-    fields: Vec<String>,
+    pub(super) fields: Vec<String>,
+    /// Whether that is a loss: a drawing has no fields, and nobody expects them in one.
+    loses_fields: bool,
+    /// Types of fields that it does not have.
+    pub(super) field_types: Vec<String>,
     /// Features that the output format does not have, because they have no geometry.
     pub(super) without_geometry: u64,
     /// Whether they are left out.
@@ -57,6 +61,8 @@ impl Listener {
             messages: 0,
             first_error: None,
             fields: Vec::new(),
+            loses_fields: false,
+            field_types: Vec::new(),
             without_geometry: 0,
             leaving_out: false,
             other_kind: None,
@@ -120,7 +126,14 @@ impl Listener {
     fn take(&mut self, is_error: bool, text: String) {
         let level = if is_error { Level::Loss } else { Level::of_words(&text) };
         match advice::notice(&text) {
-            advice::Notice::Field(name) => return self.fields.push(name),
+            advice::Notice::Field(name) => {
+                self.loses_fields |= !text.starts_with("DXF");
+                return self.fields.push(name);
+            }
+            advice::Notice::FieldType(kind) => {
+                self.loses_fields = true;
+                return self.field_types.push(kind);
+            }
             advice::Notice::TextLost => {
                 self.lost.get_or_insert_with(|| advice::loss(&text));
             }
@@ -160,7 +173,8 @@ impl Listener {
                 more => format!(" and {more} more"),
             };
             let names = self.fields.iter().take(MAX_FIELDS).cloned().collect::<Vec<_>>().join(", ");
-            self.line(Level::Warning, &format!("the output format cannot carry these fields: {names}{more}"));
+            let level = if self.loses_fields { Level::Loss } else { Level::Warning };
+            self.line(level, &format!("the output format cannot carry these fields: {names}{more}"));
         }
         if self.skips && self.skipped > 0 {
             let line = format!("{} features were left out, as --opt skipfailures=yes asks for", self.skipped);
@@ -245,5 +259,5 @@ pub(super) extern "C" fn on_error(class: ffi::CPLErr, number: ffi::CPLErrorNum, 
         return;
     }
     listener.out_of_memory |= serious && number == OUT_OF_MEMORY;
-    listener.take(serious, text);
+    listener.take(serious, advice::respelled(&text));
 }

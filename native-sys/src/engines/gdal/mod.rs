@@ -12,6 +12,7 @@ mod advice;
 mod compare;
 mod effect;
 mod ffi_sqlite;
+mod fields;
 mod inspect;
 mod kinds;
 mod listener;
@@ -341,6 +342,7 @@ impl Gdal {
             let read = self.features_read(source, &options.layers);
             self.compare([source, destination], driver, options);
             with_listener(|l| l.count(read, written, options.selects()));
+            self.name_lost_fields(source, &options.layers);
             // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
             // they are not mistaken for errors of closing.
             // SAFETY: no arguments.
@@ -350,13 +352,20 @@ impl Gdal {
         }
         // SAFETY: no arguments.
         let closing = unsafe { self.api.CPLGetLastErrorType() };
+        // A format of one layer may refuse the second without a word.
+        // SAFETY: an open dataset.
+        let has_several = unsafe { self.api.GDALDatasetGetLayerCount(source) } > 1;
+        let otherwise = match has_several && options.layers.len() != 1 {
+            true => advice::SEVERAL_LAYERS,
+            false => "GDAL gave no reason",
+        };
         // SAFETY: open, closed once, after the destination that may still refer to it.
         unsafe { self.api.GDALClose(source) };
         if usage_error != 0 {
             return Err(EngineError::Unfit(reason("GDAL refused the options")));
         }
         if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
-            return Err(failure("GDAL gave no reason"));
+            return Err(failure(otherwise));
         }
         events.progress(Stage::Translate, 1.0);
         Ok(())
@@ -502,8 +511,7 @@ impl Gdal {
         Ok(source)
     }
 
-    /// GDAL itself resolves these values during the translation, with the input open. Checking them
-    /// here reports an invalid option before the input is read.
+    /// GDAL itself resolves these values during the translation, with the input open.
     fn check_reference_systems(&self, arguments: &[CString]) -> Result<(), EngineError> {
         const OPTIONS: &[&CStr] = &[c"-a_srs", c"-s_srs", c"-t_srs", c"-spat_srs"];
         for pair in arguments.windows(2).filter(|pair| OPTIONS.contains(&pair[0].as_c_str())) {
