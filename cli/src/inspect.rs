@@ -61,6 +61,7 @@ fn as_json(inspection: &Inspection) -> Value {
         "input_bytes": inspection.input_bytes,
         "archive": inspection.archive.as_ref().map(archive_json),
         "files": inspection.files.iter().map(file_json).collect::<Vec<_>>(),
+        "candidates_total": inspection.candidates_total,
         "cadmill": cadmill_core::BUILD,
     })
 }
@@ -171,6 +172,10 @@ fn as_text(inspection: &Inspection) -> String {
     }
     for file in &inspection.files {
         text += &file_text(file);
+    }
+    let unread = inspection.candidates_total.saturating_sub(inspection.files.len() as u64);
+    if unread > 0 && !inspection.files.is_empty() {
+        let _ = writeln!(text, "\nand {unread} more files, which were not read: --root reads one of them");
     }
     text
 }

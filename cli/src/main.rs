@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return refuse(&error),
     };
-    match args.command {
+    output::ended(match args.command {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Engines(args) => engines::run(&args),
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Completions(args) => reference::completions(&args),
         Command::Manual(args) => reference::manual(&args),
-    }
+    })
 }
 
 /// Reports wrong arguments in the requested format. Help and version are not errors.

@@ -158,3 +158,36 @@ fn the_directory_of_a_large_archive_is_read_without_its_entries() {
         assert!((at == 0 && length <= 4) || at + 200 >= size - directory, "{length} bytes at {at} of {size}");
     }
 }
+
+#[test]
+fn files_that_are_not_read_are_counted() {
+    let bench = Bench::new();
+    let input = bench.path("in.zip");
+    let names: Vec<String> = (0..52).map(|number| format!("{number}.geojson")).collect();
+    let entries: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), Stored, &br#"{"type":"Point","coordinates":[1,2]}"#[..]))
+        .collect();
+    std::fs::write(&input, zipped(&entries)).unwrap();
+    let json = inspect(&bench, &input, &["--archive-only"]);
+    assert_eq!((&json["candidates_total"], &json["files"]), (&json!(52), &json!([])), "{json}");
+    let json = inspect(&bench, &input, &["--root", "3.geojson"]);
+    assert_eq!(json["candidates_total"], 1, "{json}");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let bench = Bench::new();
+    let input = bench.path("in.zip");
+    std::fs::write(&input, zipped(&[("a.geojson", Stored, b"{}")])).unwrap();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for json in [&[][..], &["--json"]] {
+        let arguments = [&["inspect", "--archive-only", "in.zip"][..], json].concat();
+        let run = bench.command(&arguments).stdout(full()).output().unwrap();
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!((run.status.code(), told.contains("infra.io")), (Some(20), true), "{told}");
+        let mut closed = bench.command(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        drop(closed.stdout.take());
+        assert_eq!(closed.wait().unwrap().code(), Some(0));
+    }
+}

@@ -5,7 +5,7 @@
 //! path.
 
 use super::context::ConversionContext;
-use super::nested::{self, Nested};
+use super::nested::Nested;
 use super::root::{complete, named_root};
 use crate::engine::failure::failure_of;
 use crate::engine::protocol::{Answer, EngineRequest, Task};
@@ -53,6 +53,9 @@ pub struct Inspection {
     pub archive: Option<Archive>,
     /// What engines found in it.
     pub files: Vec<Inspected>,
+    /// Number of files that engines could read, of which `files` has the first; those of the archive
+    /// alone, if no entry was read.
+    pub candidates_total: u64,
 }
 
 /// The directory of an archive.
@@ -87,6 +90,9 @@ pub struct Inspected {
     pub warnings: Warnings,
 }
 
+/// The files to read, and how many there are in all.
+type Roots = (Vec<Root>, u64);
+
 /// A file to read, and the directory that it may read.
 struct Root {
     name: String,
@@ -110,15 +116,21 @@ pub fn inspect(
     let input = Local::open(input, &request.archive)?;
     let formats = formats(request, context)?;
     let archive = input.plan().map(|plan| directory(plan, &formats));
-    let mut inspection = Inspection { input_bytes: input.size_bytes(), archive, files: Vec::new() };
+    let candidates_total = archive
+        .as_ref()
+        .map_or(1, |archive| strongest(&archive.candidates, &archive.weak_candidates).len() as u64);
+    let mut inspection =
+        Inspection { input_bytes: input.size_bytes(), archive, files: Vec::new(), candidates_total };
     if request.archive_only {
         return Ok(inspection);
     }
     let workspace = context.place.create()?;
     let this = Inspector { request, context, cancel, workspace: &workspace, formats: &formats };
-    let read = this.roots(&input, inspection.archive.as_ref()).and_then(|roots| this.read(roots));
+    let read = this
+        .roots(&input, inspection.archive.as_ref())
+        .and_then(|(roots, total)| this.read(roots).map(|files| (files, total)));
     let removed = workspace.remove();
-    inspection.files = read?;
+    (inspection.files, inspection.candidates_total) = read?;
     removed?;
     Ok(inspection)
 }
@@ -161,7 +173,7 @@ struct Inspector<'a> {
 
 impl Inspector<'_> {
     /// The files to read, brought into the workspace.
-    fn roots(&self, input: &Local, archive: Option<&Archive>) -> Result<Vec<Root>, Failure> {
+    fn roots(&self, input: &Local, archive: Option<&Archive>) -> Result<Roots, Failure> {
         let folder = self.workspace.input_folder()?;
         let (Some(plan), Some(archive)) = (input.plan(), archive) else {
             return self.plain(input, &folder);
@@ -173,51 +185,47 @@ impl Inspector<'_> {
         let names = match (&nested, root) {
             (Some(_), _) => Vec::new(),
             (None, Some(root)) => vec![named_root(root, &plan.names())?],
-            (None, None) => strongest(&archive.candidates, &archive.weak_candidates),
+            (None, None) => strongest(&archive.candidates, &archive.weak_candidates).to_vec(),
         };
         if names.is_empty() && nested.is_none() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         self.workspace.admit("the expanded input", plan.expanded_bytes())?;
         input.expand(&folder, self.cancel, &mut |_| {})?;
         match nested {
             Some(nested) => self.nested(plan, &nested, &folder),
-            None => names.into_iter().map(|name| root_in(&folder, &folder, name, "")).collect(),
+            None => {
+                let roots = names.iter().take(MAX_FILES).map(|name| root_in(&folder, &folder, name, ""));
+                Ok((roots.collect::<Result<_, _>>()?, names.len() as u64))
+            }
         }
     }
 
     /// An input that is not an archive.
-    fn plain(&self, input: &Local, folder: &Folder) -> Result<Vec<Root>, Failure> {
+    fn plain(&self, input: &Local, folder: &Folder) -> Result<Roots, Failure> {
         if self.request.root.is_some() {
             let message = "--root names a file in an archive, but the input is not an archive";
             return Err(Failure::new(FailureCode::RootMissing, message));
         }
         let path = input.place(folder, self.cancel, &mut |_| {})?;
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-        Ok(vec![Root { name: input.name().to_owned(), path, directory, within: None, noticed: None }])
+        let root = Root { name: input.name().to_owned(), path, directory, within: None, noticed: None };
+        Ok((vec![root], 1))
     }
 
     /// The files of an archive in the archive.
-    fn nested(&self, plan: &Plan, nested: &Nested, folder: &Folder) -> Result<Vec<Root>, Failure> {
-        let archive = &nested.archive;
-        let blame = |failure| nested.blame(failure);
-        let inner = Local::open(&folder.path().join(archive), &plan.remaining(&self.request.archive))
-            .map_err(blame)?;
-        let Some(inside) = inner.plan() else {
-            let message = format!("'{archive}' in the archive is not a zip archive");
-            return Err(Failure::new(FailureCode::RootNotFound, message));
-        };
-        let names = match &nested.root {
-            Some(root) => vec![named_root(root, &inside.names()).map_err(blame)?],
-            None => {
-                let (strong, weak) = route::candidates(&inside.names(), self.formats);
-                strongest(&strong, &weak)
-            }
-        };
+    fn nested(&self, plan: &Plan, nested: &Nested, folder: &Folder) -> Result<Roots, Failure> {
+        let inner = nested.open(folder, plan, &self.request.archive)?;
+        let inside = nested.plan_of(&inner)?;
+        let names = nested.roots(inside, |names| {
+            let (strong, weak) = route::candidates(names, self.formats);
+            Ok(strongest(&strong, &weak).to_vec())
+        })?;
         self.workspace.admit("the expanded archive in the input", inside.expanded_bytes())?;
-        let content = folder.make_folder(&nested::unused(&plan.names()))?;
-        inner.expand(&content, self.cancel, &mut |_| {}).map_err(blame)?;
-        names.into_iter().map(|name| root_in(&content, folder, name, &format!("{archive}/"))).collect()
+        let content = nested.expand(&inner, plan, folder, self.cancel, &mut |_| {})?;
+        let prefix = format!("{}/", nested.archive);
+        let roots = names.iter().take(MAX_FILES).map(|name| root_in(&content, folder, name, &prefix));
+        Ok((roots.collect::<Result<_, _>>()?, names.len() as u64))
     }
 
     fn read(&self, roots: Vec<Root>) -> Result<Vec<Inspected>, Failure> {
@@ -293,8 +301,8 @@ fn failure(engine: &str, outcome: Outcome, workspace: &Workspace) -> Failure {
 }
 
 /// A file that was unpacked into `content`, of which the engine may read all of `folder`.
-fn root_in(content: &Folder, folder: &Folder, name: String, prefix: &str) -> Result<Root, Failure> {
-    let unpacked = on_disk(&name).into_owned();
+fn root_in(content: &Folder, folder: &Folder, name: &str, prefix: &str) -> Result<Root, Failure> {
+    let unpacked = on_disk(name).into_owned();
     let noticed = complete(content, &unpacked)?;
     let (path, directory) = (content.path().join(unpacked), folder.path().to_owned());
     let within = content.path().strip_prefix(folder.path()).ok().and_then(Path::to_str);
@@ -303,7 +311,6 @@ fn root_in(content: &Folder, folder: &Folder, name: String, prefix: &str) -> Res
 }
 
 /// The candidates that a conversion would choose from.
-fn strongest(strong: &[String], weak: &[String]) -> Vec<String> {
-    let found = if strong.is_empty() { weak } else { strong };
-    found.iter().take(MAX_FILES).cloned().collect()
+fn strongest<'a>(strong: &'a [String], weak: &'a [String]) -> &'a [String] {
+    if strong.is_empty() { weak } else { strong }
 }

@@ -271,28 +271,25 @@ impl<'a, S: Sink> Job<'a, S> {
         workspace.admit("the expanded input", plan.expanded_bytes())?;
         let folder = workspace.input_folder()?;
         input.expand(&folder, self.cancel, &mut |fraction| self.observer.progress(fraction))?;
-        let inner = Local::open(&folder.path().join(archive), &plan.remaining(&self.order.archive))
-            .map_err(|failure| nested.blame(failure))?;
-        let Some(inside) = inner.plan() else {
-            let message = format!("'{archive}' in the archive is not a zip archive");
-            return Err(Failure::new(FailureCode::RootNotFound, message));
-        };
-        let names = inside.names();
-        let name = match &nested.root {
-            Some(root) => named_root(root, &names),
-            None => route::choose_root(&names, targets, formats),
-        };
-        let name = name.map_err(|failure| nested.blame(failure))?;
+        let inner = nested.open(&folder, plan, &self.order.archive)?;
+        let inside = nested.plan_of(&inner)?;
+        let found =
+            nested.roots(inside, |names| route::choose_root(names, targets, formats).map(|name| vec![name]));
+        let found = found.map_err(|mut failure| {
+            if failure.code == FailureCode::RootAmbiguous && self.order.root.as_deref() == Some(ALL) {
+                failure.message += "; --all does not convert the files of an archive in the archive";
+            }
+            failure
+        })?;
+        let name = found.into_iter().next().unwrap_or_default();
         let target = self.target_for(&name, formats, targets)?;
         self.check_options(&target)?;
         workspace.admit("the expanded archive in the input", inside.expanded_bytes())?;
         self.facts.unpacked_bytes = plan.expanded_bytes().saturating_add(inside.expanded_bytes());
         self.facts.unpacked_files = plan.files() + inside.files();
         // No warm host: it takes over a workspace without input only.
-        let content = folder.make_folder(&nested::unused(&plan.names()))?;
-        inner
-            .expand(&content, self.cancel, &mut |fraction| self.observer.progress(fraction))
-            .map_err(|failure| nested.blame(failure))?;
+        let progress = &mut |fraction| self.observer.progress(fraction);
+        let content = nested.expand(&inner, plan, &folder, self.cancel, progress)?;
         let unpacked = on_disk(&name).into_owned();
         self.complete(&content, &unpacked)?;
         folder.destroy(archive).map_err(|e| Failure::io("destroying the archive in the input", &e))?;

@@ -3,8 +3,14 @@
 //! One level is opened, if there is nothing else to convert, or if the user names it. Deeper ones
 //! are not: a failure names them.
 
-use cadmill_core::domain::failure::Failure;
+use super::root::named_root;
+use crate::intake::{Local, Source};
+use crate::workspace::Folder;
+use cadmill_archive::Plan;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::limits::ArchiveLimits;
 use cadmill_core::domain::route;
+use std::sync::atomic::AtomicBool;
 
 /// An archive in the archive, by its name, and the file in it that the user named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +32,63 @@ impl Nested {
         Some(Self { archive: (*named).to_owned(), root: inside(named).map(str::to_owned) })
     }
 
+    /// Opens it in the folder that the outer archive was unpacked to. `plan` is that of the outer one,
+    /// whose limits the inner one shares.
+    pub(super) fn open(
+        &self,
+        folder: &Folder,
+        plan: &Plan,
+        limits: &ArchiveLimits,
+    ) -> Result<Local, Failure> {
+        Local::open(&folder.path().join(&self.archive), &plan.remaining(limits))
+            .map_err(|failure| self.blame(failure))
+    }
+
+    /// The directory of the opened archive.
+    pub(super) fn plan_of<'a>(&self, inner: &'a Local) -> Result<&'a Plan, Failure> {
+        inner.plan().ok_or_else(|| {
+            let message = format!("'{}' in the archive is not a zip archive", self.archive);
+            Failure::new(FailureCode::RootNotFound, message)
+        })
+    }
+
+    /// The file in it that the user named, or else what `choose` takes of its names.
+    pub(super) fn roots(
+        &self,
+        inside: &Plan,
+        choose: impl FnOnce(&[&str]) -> Result<Vec<String>, Failure>,
+    ) -> Result<Vec<String>, Failure> {
+        let names = inside.names();
+        match &self.root {
+            Some(root) => named_root(root, &names).map(|name| vec![name]),
+            None => choose(&names),
+        }
+        .map_err(|failure| self.blame(failure))
+    }
+
+    /// Unpacks it into a new directory beside the other files of the outer archive.
+    pub(super) fn expand(
+        &self,
+        inner: &Local,
+        outer: &Plan,
+        folder: &Folder,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Folder, Failure> {
+        let content = folder.make_folder(&unused(&outer.names()))?;
+        inner.expand(&content, cancel, progress).map_err(|failure| self.blame(failure))?;
+        Ok(content)
+    }
+
     /// A failure of this archive says so.
-    pub(super) fn blame(&self, mut failure: Failure) -> Failure {
+    fn blame(&self, mut failure: Failure) -> Failure {
         failure.message = format!("in '{}': {}", self.archive, failure.message);
         failure
     }
 }
 
 /// The name of a directory that the archive does not have, in whatever case.
-pub(super) fn unused(names: &[&str]) -> String {
+fn unused(names: &[&str]) -> String {
     let is_used = |wanted: &str| {
         names
             .iter()
