@@ -419,8 +419,8 @@ mod tests {
             assert!(code.meaning().ends_with('.'), "{code}: the meaning is a sentence");
             let class_exits: &[u8] = match code.fault() {
                 // API errors: the caller's identity (21), something that does not exist (22), the
-                // job's state (23). 26, 27: the output format or the options do not fit the input.
-                Fault::Usage => &[2, 11, 21, 22, 23, 26, 27],
+                // job's state (23). 26 to 28: the output format or the options do not fit the input.
+                Fault::Usage => &[2, 11, 21, 22, 23, 26, 27, 28],
                 // 30 to 33: verdicts on a ledger.
                 Fault::Input => &[10, 11, 30, 31, 32, 33],
                 Fault::Engine => &[14, 15, 17, 18],

@@ -51,7 +51,7 @@ impl Gdal {
         let of = &Translated { source, destination, driver, options };
         let chooses_geometry =
             of.options.translate.iter().any(|a| [c"-nlt", c"-dim"].contains(&a.as_c_str()))
-                || of.options.given.iter().any(|(_, key)| *key == "GEOMETRY");
+                || of.options.given.iter().any(|(_, key, _)| *key == "GEOMETRY");
         if chooses_geometry {
             return;
         }
