@@ -37,7 +37,7 @@ fn values_that_are_none_are_refused() {
         "dim=9",
         "nlt=FOO",
         "fieldTypeToString=Foo",
-        "mapFieldType=Foo=Bar",
+        "mapFieldType=Foo=Foo",
         "select=",
         "where=",
         "spat=1,2,3",

@@ -156,7 +156,7 @@ fn an_input_that_does_not_fit_the_output_is_not_blamed() {
             &["fieldTypeToString=IntegerList,Integer64List,RealList,StringList"],
         ),
         (&[("", A_POINT), ("", A_LINE)], "gpx", "nlt=POINT", &["where=OGR_GEOMETRY = 'POINT'", "nlt=POINT"]),
-        (&[("", AN_AREA)], "gpx", "nlt=LINESTRING", &["nlt=LINESTRING"]),
+        (&[("", AN_AREA)], "gpx", "nlt=MULTILINESTRING", &["nlt=MULTILINESTRING"]),
         (&[("", A_POINT), ("", "null")], "gpx", "skipfailures", &["skipfailures=yes"]),
         (&[("\"a\":1", A_POINT), ("\"a\":1", "null")], "dgn", "skipfailures", &["skipfailures=yes"]),
         (&[("", A_POINT), ("", A_LINE)], "gxt", "where=", &["where=OGR_GEOMETRY = 'POINT'"]),
@@ -167,6 +167,19 @@ fn an_input_that_does_not_fit_the_output_is_not_blamed() {
         assert!(message.contains(part) && !message.contains("CreateField"), "{to}: {message}");
         let options: Vec<&str> = remedy.iter().flat_map(|option| ["--opt", option]).collect();
         convert(&bench, &input, to, &options).succeeded();
+    }
+}
+
+#[test]
+fn a_table_without_geometry_does_not_become_an_empty_drawing() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    std::fs::write(&input, "name,lon,lat\na,1,2\nb,3,4\n").unwrap();
+    for to in ["dxf", "gmt", "gpx"] {
+        let json = convert(&bench, &input, to, &[]).failed(27, "engine.unfit");
+        assert!(json["error"]["message"].as_str().unwrap().contains("oo.X_POSSIBLE_NAMES"), "{to}: {json}");
+        let columns = ["--opt", "oo.X_POSSIBLE_NAMES=lon", "--opt", "oo.Y_POSSIBLE_NAMES=lat"];
+        convert(&bench, &input, to, &columns).succeeded();
     }
 }
 

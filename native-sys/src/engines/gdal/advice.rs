@@ -133,18 +133,19 @@ const KINDS: &str = "the output has one kind of geometry: --opt where=\"OGR_GEOM
 
 const ONE_LAYER: &str = "the output format has one layer: choose one with --opt layer=NAME";
 
+const GPX: &str = "a layer of GPX has points or lines: --opt where=\"OGR_GEOMETRY = 'POINT'\" --opt nlt=POINT takes points, --opt explodecollections=yes multiple points, --opt nlt=MULTILINESTRING lines and the outlines of polygons";
+
+/// What to do about features without geometry, if there are no others.
+pub(super) const NO_GEOMETRY: &str = "no feature has a geometry: of a CSV, name the columns of the coordinates with --opt oo.X_POSSIBLE_NAMES=NAME --opt oo.Y_POSSIBLE_NAMES=NAME";
+
 const NO_SUCH_GEOMETRY: &str = "the output format has no such geometry: --opt skipfailures=yes leaves such features out, --opt explodecollections=yes takes multiple geometries and collections apart";
 
 /// In the order in which they are tried.
 const PATTERNS: &[Pattern] = &[
-    order(
-        &["GPX layer", "unknown geometry type"],
-        "a layer of GPX has points or lines: --opt where=\"OGR_GEOMETRY = 'POINT'\" --opt nlt=POINT takes points, and LINESTRING lines",
-    ),
-    order(
-        &["not supported in GPX"],
-        "GPX has points and lines: --opt nlt=POINT --opt explodecollections=yes writes multiple points, and nlt=LINESTRING outlines",
-    ),
+    order(&["Geometry type of `None'"], NO_GEOMETRY),
+    order(&["GPX layer", "unknown geometry type"], GPX),
+    order(&["not supported in GPX"], GPX),
+    order(&["not supported for '", "' element"], GPX),
     order(&["not supported by GPX writer"], NO_SUCH_GEOMETRY),
     order(&["geometry collection geometries not"], NO_SUCH_GEOMETRY),
     order(&["Can't write non", "Geoconcept layer"], KINDS),
@@ -308,7 +309,7 @@ mod tests {
             ("SQL Expression Parsing Error: syntax error", Blames::Order, "--opt where="),
             ("something new", Blames::Input, "something new"),
             ("Cannot create GPX layer a with unknown geometry type", Blames::Order, "nlt=POINT"),
-            ("Geometry type of `Polygon' not supported in GPX.", Blames::Order, "nlt=LINESTRING"),
+            ("Geometry type of `Polygon' not supported in GPX.", Blames::Order, "nlt=MULTILINESTRING"),
             (
                 "DGN driver only supports one layer with all the elements in it.",
                 Blames::Order,

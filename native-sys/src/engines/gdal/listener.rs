@@ -108,6 +108,11 @@ impl Listener {
         }
     }
 
+    /// Whether everything that was read was left out.
+    pub(super) fn wrote_nothing(&self) -> bool {
+        self.counts.is_some_and(|counts| counts.written == 0 && counts.skipped > 0)
+    }
+
     pub(super) fn set_counts(&mut self, read: u64, written: u64, skipped: u64) {
         self.counts = Some(Counts { unit: CountedUnit::Features, read, written, skipped });
     }

@@ -100,6 +100,9 @@ impl Gdal {
         if let Some(reason) = with_listener(|l| l.reason().map(str::to_owned)) {
             return Err(blamed(&reason));
         }
+        if with_listener(|l| l.wrote_nothing()) {
+            return Err(EngineError::Unfit(advice::NO_GEOMETRY.to_owned()));
+        }
         let left_out = with_listener(|l| l.without_geometry);
         warn_of_loss(&format!("{left_out} features without geometry were left out"));
         Ok(())
