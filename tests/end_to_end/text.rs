@@ -84,7 +84,7 @@ fn tables_are_read_in_the_encoding_that_they_are_in() {
     for (encoding, cpg, language, told) in [
         ("CP949", None, 0, Some("CP949")),
         ("CP949", None, 0x57, Some("CP949")),
-        ("CP949", None, 0x4f, None),
+        ("CP949", None, 0x4e, None),
         ("CP949", Some("ANSI 949"), 0, None),
         ("CP949", Some("ksc5601"), 0, None),
         ("CP949", Some("UTF-8"), 0, Some("the .cpg file says UTF-8")),

@@ -93,6 +93,7 @@ impl Charset {
                     .map(|e| Self(Kind::Standard(e)));
             }
             10000 => "macintosh",
+            10007 => "x-mac-cyrillic",
             20866 => "koi8-r",
             21866 => "koi8-u",
             28591..=28605 => return Self::of_iso_8859(&(number - 28590).to_string()),
@@ -102,14 +103,16 @@ impl Charset {
         Encoding::for_label(label.as_bytes()).map(|encoding| Self(Kind::Standard(encoding)))
     }
 
-    /// The encoding that the language driver id in the header of a dBASE file means (byte 29), by
-    /// the tables of dBASE IV, Visual FoxPro and Esri; `None` if it says nothing.
-    pub fn of_dbase(id: u8) -> Option<Self> {
-        Self::of_code_page(match id {
+    /// The code page that the language driver id in the header of a dBASE file means (byte 29), by
+    /// the tables of dBASE IV, Visual FoxPro and Esri; `None` if it says nothing. Of some, which
+    /// [`of_code_page`](Self::of_code_page) does not know, no text can be read.
+    pub fn dbase_page(id: u8) -> Option<u16> {
+        Some(match id {
             0x01 | 0x09 | 0x0b | 0x0d | 0x0f | 0x11 | 0x15 | 0x18 | 0x19 | 0x1b => 437,
             0x02 | 0x0a | 0x0e | 0x10 | 0x12 | 0x14 | 0x16 | 0x1a | 0x1d | 0x25 | 0x37 => 850,
             // 0x57 says "ANSI", which was the code page of whoever wrote it.
             0x03 | 0x58 | 0x59 => 1252,
+            0x04 => 10000,
             0x08 | 0x17 | 0x66 => 865,
             0x13 | 0x7b => 932,
             0x1c | 0x6c => 863,
@@ -117,19 +120,56 @@ impl Charset {
             0x24 => 860,
             0x26 | 0x65 => 866,
             0x4d | 0x7a => 936,
-            0x4e | 0x4f | 0x79 => 949,
-            0x50 | 0x78 => 950,
-            0x7c => 874,
+            0x4e | 0x79 => 949,
+            0x4f | 0x78 => 950,
+            0x50 | 0x7c => 874,
             0x67 => 861,
-            0x6a => 737,
-            0x6b => 857,
+            0x68 => 895,
+            0x69 => 620,
+            0x6a | 0x86 => 737,
+            0x6b | 0x88 => 857,
             0x7d => 1255,
             0x7e => 1256,
+            0x96 => 10007,
+            0x97 => 10029,
+            0x98 => 10006,
             0xc8 => 1250,
             0xc9 => 1251,
             0xca => 1254,
             0xcb => 1253,
+            0xcc => 1257,
             _ => return None,
+        })
+    }
+
+    /// Whether a language driver id is written on purpose. Programs write those of Western Europe
+    /// for text of any kind.
+    pub fn is_meant(self) -> bool {
+        match self.0 {
+            Kind::Dos(number) => number != 437 && number != 850,
+            Kind::Standard(encoding) => encoding != encoding_rs::WINDOWS_1252,
+        }
+    }
+
+    /// Whether `iconv` keeps the last letter of a text until it is asked for, because a mark may
+    /// follow that forms one character with it. GDAL does not ask.
+    pub fn holds_letters_back(self) -> bool {
+        let held = [encoding_rs::WINDOWS_1255, encoding_rs::WINDOWS_1258];
+        matches!(self.0, Kind::Standard(encoding) if held.contains(&encoding))
+    }
+
+    /// An encoding that gives the same text for these bytes, and of which `iconv` keeps nothing
+    /// back. `None` if there is none, or if this one is no such encoding itself.
+    pub fn stand_in(self, bytes: impl Iterator<Item = u8> + Clone) -> Option<Self> {
+        if !self.holds_letters_back() {
+            return None;
+        }
+        let others = [encoding_rs::ISO_8859_8, encoding_rs::WINDOWS_1252].map(|e| Self(Kind::Standard(e)));
+        others.into_iter().find(|other| {
+            bytes.clone().all(|byte| {
+                let of = |charset: Self| charset.decode(&[byte]);
+                other.fit(&[byte]) == Fit::Whole && of(self).is_some() && of(self) == of(*other)
+            })
         })
     }
 
@@ -360,6 +400,44 @@ mod tests {
         ] {
             assert_eq!(Charset::of_label(label).unwrap().iconv(), expected);
         }
+    }
+
+    #[test]
+    fn what_iconv_keeps_back_is_read_as_another() {
+        let stand_in = |page, bytes: &[u8]| {
+            Charset::of_code_page(page).unwrap().stand_in(bytes.iter().copied()).map(Charset::name)
+        };
+        assert_eq!(stand_in(1255, b"\xf9\xec\xe5\xed").as_deref(), Some("ISO-8859-8"));
+        // The sign of the shekel, and a vowel.
+        assert_eq!(stand_in(1255, b"\xa4"), None);
+        assert_eq!(stand_in(1255, b"\xc7"), None);
+        assert_eq!(stand_in(1258, b"\xe0").as_deref(), Some("windows-1252"));
+        assert_eq!(stand_in(1258, b"\xf0"), None);
+        assert_eq!(stand_in(1252, b"\xe0"), None);
+    }
+
+    #[test]
+    fn language_drivers_are_known() {
+        let name = |id| Charset::dbase_page(id).map(|page| Charset::of_code_page(page).map(Charset::name));
+        for (id, expected) in [
+            (0x4d, "GBK"),
+            (0x4e, "CP949"),
+            (0x4f, "Big5"),
+            (0x50, "windows-874"),
+            (0x78, "Big5"),
+            (0x79, "CP949"),
+            (0x7a, "GBK"),
+            (0x7c, "windows-874"),
+            (0x86, "CP737"),
+            (0x88, "CP857"),
+            (0x96, "x-mac-cyrillic"),
+            (0xcc, "windows-1257"),
+        ] {
+            assert_eq!(name(id), Some(Some(expected.to_owned())), "{id:#x}");
+        }
+        // Kamenicky, Mazovia, and the Macintosh of Greece and of Central Europe.
+        assert!([0x68, 0x69, 0x97, 0x98].iter().all(|id| name(*id) == Some(None)));
+        assert!([0x00, 0x57, 0xff].iter().all(|id| name(*id).is_none()));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Evidence {
     has_hangul_row: bool,
     /// Whether bytes 80 to 9F occur, in which windows-1252 differs from ISO 8859-1.
     has_c1: bool,
+    /// Which of the bytes 80 to FF occur, from the lowest bit.
+    bytes: u128,
     /// What the source declares.
     declared: Option<(Charset, Tally)>,
 }
@@ -56,6 +58,7 @@ impl Evidence {
             latin: Tally::default(),
             has_hangul_row: false,
             has_c1: false,
+            bytes: 0,
             declared: declared.map(|charset| (charset, Tally::default())),
         }
     }
@@ -77,6 +80,9 @@ impl Evidence {
         };
         self.values += 1;
         self.has_c1 = self.has_c1 || value.iter().any(|byte| (0x80..0xa0).contains(byte));
+        for byte in value.iter().filter(|byte| **byte >= 0x80) {
+            self.bytes |= 1 << (byte - 0x80);
+        }
         if self.utf8.wrong == 0 {
             self.utf8.add(fit(Charset::UTF_8));
         }
@@ -90,6 +96,12 @@ impl Evidence {
         if let Some((charset, tally)) = &mut self.declared {
             tally.add(fit(*charset));
         }
+    }
+
+    /// The bytes beyond ASCII that occur.
+    pub fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<> {
+        let bytes = self.bytes;
+        (0x80..=0xff).filter(move |byte| bytes & (1 << (byte - 0x80)) != 0)
     }
 
     /// Whether the text can be windows-1252, as nearly all text can.

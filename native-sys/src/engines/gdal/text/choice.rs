@@ -34,6 +34,13 @@ pub(super) struct Declared {
     pub(super) by: String,
 }
 
+/// What a header says, which programs write without meaning it.
+pub(super) struct Hint {
+    pub(super) said: Declared,
+    /// Whether all the text can be that.
+    pub(super) is_confirmed: bool,
+}
+
 /// Chooses the encoding of text with other characters than those of ASCII. `what` names the
 /// source.
 pub(super) fn choose(
@@ -41,7 +48,7 @@ pub(super) fn choose(
     evidence: &Evidence,
     wanted: Option<Charset>,
     declared: Option<&Declared>,
-    otherwise: Option<&Declared>,
+    hint: Option<&Hint>,
 ) -> Result<Choice, EngineError> {
     let plain = |charset| Ok(Choice { charset, warning: None });
     let warn = |charset: Charset, text: String| {
@@ -74,16 +81,42 @@ pub(super) fn choose(
             ))),
         };
     }
-    match (only, otherwise) {
-        (Some(charset), Some(said)) if said.charset == charset => plain(charset),
-        (Some(charset), _) => warn(
+    match (only, hint) {
+        (Some(charset), Some(hint)) if hint.said.charset == charset => plain(charset),
+        // Other encodings of two bytes have the same bytes as Korean text.
+        (Some(other), Some(Hint { said: Declared { charset, by }, is_confirmed: true }))
+            if charset.is_meant() && other != Charset::UTF_8 =>
+        {
+            warn(
+                *charset,
+                format!(
+                    "the text of {what} was read as {charset}, as {by} says, but all of it is valid {other}"
+                ),
+            )
+        }
+        (Some(charset), Some(Hint { said, .. })) => warn(
+            charset,
+            format!(
+                "{} says {}, but all text of {what} is valid {charset}, and was read as that",
+                said.by, said.charset
+            ),
+        ),
+        (Some(charset), None) => warn(
             charset,
             format!(
                 "nothing declares the encoding of {what}; all its text is valid {charset}, and was read as that"
             ),
         ),
-        (None, Some(Declared { charset, by })) => {
+        (None, Some(Hint { said, is_confirmed: true })) if said.charset.is_meant() => plain(said.charset),
+        (None, Some(Hint { said: Declared { charset, by }, is_confirmed: true })) => {
             warn(*charset, format!("the text of {what} was read as {charset}, which {by} says"))
+        }
+        (None, Some(Hint { said: Declared { charset, by }, is_confirmed: false })) => {
+            Err(EngineError::TextLost(format!(
+                "{by} says {charset}, but {} of {} values in {what} are not; name the encoding with --opt encoding=NAME",
+                evidence.not_as_declared(),
+                evidence.values()
+            )))
         }
         (None, None) if !evidence.can_be_latin() => Err(EngineError::TextLost(format!(
             "nothing says how the text of {what} is encoded; name it with --opt encoding=NAME"
@@ -103,6 +136,29 @@ pub(super) fn refuse_wide(wanted: Option<Charset>) -> Result<(), EngineError> {
         }
         None => Ok(()),
     }
+}
+
+/// What the owner should know of text that was read as it is declared, and that looks like another.
+pub(super) fn looks_like(what: &str, evidence: &Evidence, charset: Charset) -> Option<String> {
+    let likely = evidence.only().filter(|likely| *likely != charset)?;
+    Some(format!(
+        "the text of {what} was read as {charset}, which is declared, but all of it is valid {likely}; --opt encoding={likely} reads it as that"
+    ))
+}
+
+/// The encoding to name to GDAL for text in `charset`.
+///
+/// # Errors
+/// [`EngineError::TextLost`] if GDAL would lose letters of it.
+pub(super) fn readable(what: &str, charset: Charset, evidence: &Evidence) -> Result<Charset, EngineError> {
+    if !charset.holds_letters_back() {
+        return Ok(charset);
+    }
+    charset.stand_in(evidence.bytes()).ok_or_else(|| {
+        EngineError::TextLost(format!(
+            "the text of {what} is {charset}, of which GDAL loses the last letter of each value; save it as UTF-8"
+        ))
+    })
 }
 
 /// The name of a file, for messages.
@@ -134,9 +190,11 @@ mod tests {
         let of =
             |label: &str| Charset::of_label(label).map(|charset| Declared { charset, by: "it".to_owned() });
         let (wanted, declared, otherwise) = (Charset::of_label(wanted), of(declared), of(otherwise));
-        let mut evidence = Evidence::new(wanted.or(declared.as_ref().map(|d| d.charset)));
+        let expected = wanted.or(declared.as_ref().or(otherwise.as_ref()).map(|d| d.charset));
+        let mut evidence = Evidence::new(expected);
         values.iter().for_each(|value| evidence.see_field(value, true));
-        choose("t", &evidence, wanted, declared.as_ref(), otherwise.as_ref())
+        let hint = otherwise.map(|said| Hint { said, is_confirmed: evidence.confirms_declared() });
+        choose("t", &evidence, wanted, declared.as_ref(), hint.as_ref())
             .map(|choice| (choice.charset.name(), choice.warning.is_some()))
             .map_err(|error| error.to_string())
     }
@@ -152,6 +210,10 @@ mod tests {
         assert_eq!(chosen(&[utf8], "", "", "1252"), ok("UTF-8", true));
         assert_eq!(chosen(&[KOREAN], "", "", "949"), ok("CP949", false));
         assert_eq!(chosen(&[b"Stra\xdfe"], "", "", "1252"), ok("windows-1252", true));
+        assert_eq!(chosen(&[KOREAN], "", "", "1252"), ok("CP949", true));
+        assert_eq!(chosen(&[KOREAN], "", "", "gbk"), ok("GBK", true));
+        assert_eq!(chosen(&[utf8, utf8], "", "", "gbk"), ok("UTF-8", true));
+        assert!(chosen(&[b"\xff\xff"], "", "", "949").is_err());
         assert_eq!(chosen(&[b"Stra\xdfe"], "", "", ""), ok("windows-1252", true));
         assert_eq!(chosen(&[KOREAN], "949", "utf-8", ""), ok("CP949", false));
         assert!(chosen(&[KOREAN], "utf-8", "", "").is_err());

@@ -1,9 +1,12 @@
 //! Attribute tables of shapefiles, in dBASE format.
 //!
-//! The encoding is that of the `.cpg` file, or else what the values are, or else what the language
-//! driver id in the header says (byte 29), which programs write without meaning it.
+//! The encoding is that of the `.cpg` file, or else what the language driver id in the header says
+//! (byte 29). Programs write the ids of Western Europe without meaning them: what the values are
+//! comes before those.
 
-use super::choice::{Choice, Declared, Prepared, c_text, choose, refuse_wide, shown, unreadable};
+use super::choice::{
+    Choice, Declared, Hint, Prepared, c_text, choose, looks_like, readable, refuse_wide, shown, unreadable,
+};
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
 use std::fs::File;
@@ -47,33 +50,53 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     let Ok(layout) = File::open(&table).and_then(|mut file| read_layout(&mut file)) else {
         return Ok(prepared);
     };
-    let by_header = Charset::of_dbase(layout.language);
+    let page = Charset::dbase_page(layout.language);
+    let by_header = page.and_then(Charset::of_code_page);
     let expected = wanted.or(declared.as_ref().map(|declared| declared.charset)).or(by_header);
     let mut evidence = Evidence::new(expected);
     if scan(&table, &mut evidence).is_err() {
         return Ok(prepared);
     }
+    let what = shown(&table);
     if evidence.values() == 0 {
-        if let Some(charset) = wanted {
-            prepared.open.push(c_text(&format!("ENCODING={}", charset.iconv())));
-        }
+        // GDAL would take the declared encoding, and lose letters of ASCII too.
+        let takes = match &cpg {
+            Some(label) => Charset::of_label(label),
+            None => by_header,
+        };
+        let is_lost = |charset: Charset| charset.holds_letters_back() || !charset.is_ascii_compatible();
+        let says = cpg.as_deref().is_some_and(|label| !label.trim().is_empty()) || by_header.is_some();
+        let charset = match wanted {
+            Some(charset) if charset.holds_letters_back() => Some(Charset::UTF_8),
+            Some(charset) => Some(charset),
+            None => (says && takes.is_none_or(is_lost)).then_some(Charset::UTF_8),
+        };
+        prepared.open.extend(charset.map(|charset| c_text(&format!("ENCODING={}", charset.iconv()))));
         return Ok(prepared);
     }
-    // The header is ignored if the values contradict it.
-    let otherwise = by_header
-        .filter(|charset| expected == Some(*charset) && evidence.confirms_declared())
-        .map(|charset| Declared { charset, by: "its header".to_owned() });
-    let what = shown(&table);
-    let Choice { charset, warning } =
-        choose(&what, &evidence, wanted, declared.as_ref(), otherwise.as_ref())?;
+    let is_read = wanted.is_some() || declared.is_some() || evidence.only().is_some();
+    if let (Some(page), None, false) = (page, by_header, is_read) {
+        return Err(EngineError::TextLost(format!(
+            "the header of {what} says code page {page}, which cannot be read; name the encoding with --opt encoding=NAME, or save the table as UTF-8"
+        )));
+    }
+    let hint = by_header.filter(|_| wanted.is_none() && declared.is_none()).map(|charset| Hint {
+        said: Declared { charset, by: "its header".to_owned() },
+        is_confirmed: evidence.confirms_declared(),
+    });
+    let Choice { charset, warning } = choose(&what, &evidence, wanted, declared.as_ref(), hint.as_ref())?;
     prepared.charset = Some(charset);
     prepared.warnings.extend(warning);
+    if wanted.is_none() && declared.is_some() {
+        prepared.warnings.extend(looks_like(&what, &evidence, charset));
+    }
     let cut = evidence.cut(charset);
     if cut > 0 {
         prepared.warnings.push(format!(
             "{cut} values in {what} end within a character, cut to the width of their field; that part of a character is left out"
         ));
     }
+    let charset = readable(&what, charset, &evidence)?;
     let says_iso = cpg.is_some_and(|label| label.contains("8859"));
     let name = if charset == Charset::UTF_8 && cut > 0 {
         // GDAL passes on what is said to be `UTF-8` as it is, and converts what is said to be
@@ -335,7 +358,11 @@ mod tests {
         let told = |text: &str, warnings| Ok((vec![format!("ENCODING={text}")], warnings));
         assert_eq!(prepared(0, None, &[korean], ""), told("CP949", 1));
         assert_eq!(prepared(0x57, None, &[korean], ""), told("CP949", 1));
-        assert_eq!(prepared(0x4f, None, &[korean], ""), told("CP949", 0));
+        assert_eq!(prepared(0x4e, None, &[korean], ""), told("CP949", 0));
+        assert_eq!(prepared(0x4f, None, &[korean], ""), told("BIG5-HKSCS", 1));
+        assert_eq!(prepared(0x50, None, &[b"\xa1\xd2"], ""), told("CP874", 0));
+        assert_eq!(prepared(0x7a, None, &[korean], ""), told("GB18030", 1));
+        assert!(prepared(0x68, None, &[b"Stra\xdfe"], "").is_err());
         assert_eq!(prepared(0, Some("949\n"), &[korean], ""), told("CP949", 0));
         assert_eq!(prepared(0, Some("UTF-8"), &["도면".as_bytes()], ""), told("UTF-8", 0));
         assert_eq!(
@@ -349,6 +376,21 @@ mod tests {
         assert_eq!(prepared(0, Some("UTF-8"), &[korean], "949"), told("CP949", 0));
         assert_eq!(prepared(0, None, &[b"plain"], ""), Ok((vec![], 0)));
         assert!(prepared(0, None, &[korean], "utf-8").is_err());
+    }
+
+    #[test]
+    fn no_letter_is_kept_back() {
+        let told = |text: &str, warnings| Ok((vec![format!("ENCODING={text}")], warnings));
+        let hebrew: &[u8] = b"\xf9\xec\xe5\xed";
+        assert_eq!(prepared(0, Some("1255"), &[hebrew], ""), told("ISO-8859-8", 0));
+        assert_eq!(prepared(0x7d, None, &[hebrew], ""), told("ISO-8859-8", 0));
+        assert!(prepared(0, Some("1255"), &[b"\xf9\xc7"], "").is_err());
+        assert!(prepared(0, Some("1258"), &[b"Vi\xea\xf2t"], "").is_err());
+        for (language, cpg) in [(0, Some("1258")), (0, Some("TCVN")), (0, Some("UTF-16")), (0x7d, None)] {
+            assert_eq!(prepared(language, cpg, &[b"plain"], "").unwrap().0, ["ENCODING=UTF-8"], "{cpg:?}");
+        }
+        assert_eq!(prepared(0, None, &[b"plain"], "1258"), told("UTF-8", 0));
+        assert_eq!(prepared(0xc9, None, &[b"plain"], ""), Ok((vec![], 0)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Drawings: `$DWGCODEPAGE` says the encoding of the text, and from AutoCAD 2007 on (`AC1021`) it
 //! is UTF-8 whatever that says. GDAL takes the variable only, and only in one spelling.
 
-use super::choice::{Choice, Declared, Prepared, c_text, choose, refuse_wide, shown, unreadable};
+use super::choice::{Choice, Declared, Prepared, c_text, choose, looks_like, refuse_wide, shown, unreadable};
+use super::plain;
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
 use std::fs::File;
@@ -22,6 +23,10 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     let mut evidence = Evidence::new(wanted.or(declared.as_ref().map(|declared| declared.charset)));
     scan(input, &mut evidence).map_err(|e| unreadable(input, &e))?;
     if evidence.values() == 0 {
+        // GDAL would lose letters of ASCII too.
+        if declared.is_some_and(|declared| declared.charset.holds_letters_back()) {
+            prepared.config.push((c"DXF_ENCODING", c_text(&Charset::UTF_8.iconv())));
+        }
         return Ok(prepared);
     }
     let what = shown(input);
@@ -36,12 +41,17 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     if declared.is_none() && !header.code_page.is_empty() {
         prepared.warnings.push(format!("$DWGCODEPAGE names an unknown encoding: '{}'", header.code_page));
     }
-    if let (None, Some(likely)) = (wanted, evidence.only().filter(|likely| *likely != charset)) {
-        prepared.warnings.push(format!(
-            "the text of {what} was read as {charset}, as the drawing says, but all of it is valid {likely}; --opt encoding={likely} reads it as that"
-        ));
+    if wanted.is_none() {
+        prepared.warnings.extend(looks_like(&what, &evidence, charset));
     }
-    prepared.config.push((c"DXF_ENCODING", c_text(&charset.iconv())));
+    let told = match charset.holds_letters_back() {
+        true => {
+            prepared.instead = Some(plain::utf8_copy(input, charset)?);
+            Charset::UTF_8
+        }
+        false => charset,
+    };
+    prepared.config.push((c"DXF_ENCODING", c_text(&told.iconv())));
     Ok(prepared)
 }
 

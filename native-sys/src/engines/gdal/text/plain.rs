@@ -49,13 +49,23 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     if charset == Charset::UTF_8 {
         return Ok(prepared);
     }
+    prepared.instead = Some(utf8_copy(input, charset)?);
+    Ok(prepared)
+}
+
+/// A copy of the file in UTF-8.
+///
+/// # Errors
+/// [`EngineError::TextLost`] if not all of it is text of that encoding; [`EngineError::Rejected`]
+/// if it cannot be read or written.
+pub(super) fn utf8_copy(input: &Path, charset: Charset) -> Result<PathBuf, EngineError> {
+    let what = shown(input);
     let (copy, wrong) = convert(input, charset)
         .map_err(|error| EngineError::Rejected(format!("cannot write {what} in UTF-8: {error}")))?;
-    if wrong > 0 {
-        return Err(EngineError::TextLost(format!("{wrong} characters in {what} are not {charset} text")));
+    match wrong {
+        0 => Ok(copy),
+        wrong => Err(EngineError::TextLost(format!("{wrong} characters in {what} are not {charset} text"))),
     }
-    prepared.instead = Some(copy);
-    Ok(prepared)
 }
 
 /// The encoding that a byte order mark says, other than UTF-8.
