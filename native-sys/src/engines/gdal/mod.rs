@@ -10,6 +10,7 @@
 
 mod advice;
 mod compare;
+mod complete;
 mod effect;
 mod ffi_sqlite;
 mod fields;
