@@ -20,6 +20,7 @@ mod listener;
 mod options;
 mod prolog;
 mod retry;
+mod rows;
 mod schema;
 mod sqlite;
 mod tab;

@@ -2,7 +2,7 @@
 //! features that the output can have.
 
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
-use super::{Gdal, MAPINFO, advice, complete, options, sqlite, text};
+use super::{Gdal, MAPINFO, advice, complete, options, rows, sqlite, text};
 use crate::engine::{EngineError, Events, Request};
 use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
@@ -30,6 +30,9 @@ impl Gdal {
         }
         let input = prepared.instead.as_deref().unwrap_or(request.input);
         complete::losses(request.input).iter().for_each(|line| warn_of_loss(line));
+        let table = rows::check(input, &options.open)?;
+        table.losses.iter().for_each(|line| warn_of_loss(line));
+        table.warnings.iter().for_each(|line| warn(line));
         let request = Request { input, ..*request };
         let is_chosen = options.chooses_encoding();
         let skips = options.skips();
