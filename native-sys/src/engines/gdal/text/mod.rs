@@ -8,6 +8,7 @@
 //! Refused is text that is not of the encoding that the user named, and text that is of none.
 
 mod choice;
+mod control;
 mod dbf;
 mod dxf;
 pub(super) mod mapinfo;

@@ -2,6 +2,7 @@
 //! the current directory, where the engine may write.
 
 use super::choice::{Choice, Prepared, choose, shown, unreadable};
+use super::control::{self, Escapes};
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
 use std::fs::File;
@@ -26,15 +27,30 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     let mut prepared = Prepared::default();
     let what = shown(input);
     let mark = by_mark(input).map_err(fail)?;
-    let charset = match (wanted, mark) {
-        (None, Some(charset)) => charset,
-        (Some(charset), _) if !charset.is_ascii_compatible() => charset,
-        (wanted, None)
+    let is_wide = match wanted {
+        Some(charset) => !charset.is_ascii_compatible(),
+        None => mark.is_some(),
+    };
+    let escapes = match is_wide {
+        true => None,
+        false => without_nul(input)?,
+    };
+    let charset = match (wanted, mark, escapes) {
+        (None, Some(charset), _) => charset,
+        (Some(charset), ..) if is_wide => charset,
+        (None, None, Some(escapes)) => {
+            let charset = escaped(&what, escapes)?;
+            prepared
+                .warnings
+                .push(format!("{what} has the escape sequences of {charset}, and was read as that"));
+            charset
+        }
+        (wanted, None, _)
             if wanted.is_none_or(|charset| charset == Charset::UTF_8) && is_utf8(input).map_err(fail)? =>
         {
             return Ok(prepared);
         }
-        (wanted, _) => {
+        (wanted, ..) => {
             let mut evidence = Evidence::new(wanted);
             scan(input, &mut evidence).map_err(fail)?;
             if evidence.values() == 0 {
@@ -49,8 +65,42 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     if charset == Charset::UTF_8 {
         return Ok(prepared);
     }
-    prepared.instead = Some(utf8_copy(input, charset)?);
+    let copy = utf8_copy(input, charset)?;
+    if is_wide {
+        without_nul(&copy)?;
+    }
+    prepared.instead = Some(copy);
     Ok(prepared)
+}
+
+/// The escape sequences of a file, which has no NUL characters.
+///
+/// # Errors
+/// [`EngineError::TextLost`] if it has: GDAL ends a text there.
+fn without_nul(path: &Path) -> Result<Option<Escapes>, EngineError> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let is_json = !["csv", "tsv", "psv"].contains(&extension.as_str());
+    let found = control::scan(path, is_json).map_err(|error| unreadable(path, &error))?;
+    match found.nul {
+        None => Ok(found.escapes),
+        Some(line) => Err(EngineError::TextLost(format!(
+            "line {line} of {} has a NUL character, where GDAL would end the text; remove it, or name the encoding with --opt encoding=NAME if that is UTF-16",
+            shown(path)
+        ))),
+    }
+}
+
+/// The encoding of these escape sequences.
+fn escaped(what: &str, escapes: Escapes) -> Result<Charset, EngineError> {
+    let name = match escapes {
+        Escapes::Japanese => "ISO-2022-JP",
+        Escapes::Korean => "ISO-2022-KR",
+        Escapes::Chinese => "ISO-2022-CN",
+    };
+    let charset = Charset::of_label(name).filter(|charset| charset.decoder().is_some());
+    charset.ok_or_else(|| {
+        EngineError::TextLost(format!("the text of {what} is {name}, which cannot be read; save it as UTF-8"))
+    })
 }
 
 /// A copy of the file in UTF-8.
