@@ -1,4 +1,4 @@
-//! The character set of a MapInfo table.
+//! The character set of a MapInfo table that was written.
 //!
 //! The driver writes the bytes of UTF-8 under the character set "Neutral", which readers take for
 //! that of their system. So what was written first is read, and tells which character set has all
@@ -16,6 +16,9 @@ const CODE_PAGES: &[u16] = &[1252, 949, 932, 936, 950, 1250, 1251, 1253, 1254, 1
 
 /// Longest text in a table, in bytes. Longer ones are cut without a word.
 const MAX_TEXT: usize = 254;
+
+/// Larger than the description of any table.
+const MAX_TABLE: u64 = 1 << 20;
 
 /// The characters beyond ASCII, and what is wrong with the text.
 #[derive(Debug, Default)]
@@ -74,10 +77,8 @@ fn read_lines(path: &Path, text: &mut Text) -> io::Result<()> {
 }
 
 fn read_table(path: &Path, text: &mut Text) -> io::Result<()> {
-    let table = std::fs::read(path)?;
-    text.see(&table);
-    let fields = fields(&String::from_utf8_lossy(&table));
-    let is_text = |number: usize| fields.get(number).is_none_or(|kind| kind.eq_ignore_ascii_case("Char"));
+    text.see(&std::fs::read(path)?);
+    let is_text = text_fields(path)?;
     dbf::each_value(&path.with_extension("dat"), &is_text, &mut |value, width| {
         text.see(value);
         if value.len() >= MAX_TEXT && width >= MAX_TEXT {
@@ -85,6 +86,17 @@ fn read_table(path: &Path, text: &mut Text) -> io::Result<()> {
                 .get_or_insert_with(|| format!("a value has more than {MAX_TEXT} bytes, and would be cut"));
         }
     })
+}
+
+/// Which fields of a table are text, by their number.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn text_fields(path: &Path) -> io::Result<impl Fn(usize) -> bool + use<>> {
+    let mut table = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, MAX_TABLE), &mut table)?;
+    let fields = fields(&String::from_utf8_lossy(&table));
+    Ok(move |number: usize| fields.get(number).is_none_or(|kind| kind.eq_ignore_ascii_case("Char")))
 }
 
 /// The types of the fields that a table declares: lines such as `NAME Char (80) ;` after the line

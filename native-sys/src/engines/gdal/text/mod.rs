@@ -12,6 +12,7 @@ mod control;
 mod dbf;
 mod dxf;
 pub(super) mod mapinfo;
+mod mapinfo_input;
 pub(super) mod output;
 mod plain;
 
@@ -30,6 +31,7 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     match extension.as_str() {
         "shp" | "shx" | "dbf" => dbf::prepare(input, wanted),
         "dxf" => dxf::prepare(input, wanted),
+        "tab" | "mif" => mapinfo_input::prepare(input, wanted),
         "csv" | "tsv" | "psv" | "json" | "geojson" | "geojsonl" | "geojsons" | "ndjson" | "topojson" => {
             plain::prepare(input, wanted)
         }
