@@ -9,6 +9,12 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Arc;
 
+/// The driver that writes .kmz files.
+const LIBKML: &CStr = c"LIBKML";
+
+/// Why a .kmz file is not written.
+const ENTRY_NAME: &str = "the name of a layer is that of an entry in the .kmz file, which GDAL writes in code page 437: name the layer with --opt nln=NAME, or convert to .kml";
+
 impl Gdal {
     /// Converts with the text in the encoding that it has.
     pub(super) fn convert_text(
@@ -127,10 +133,19 @@ pub(super) fn clear(directory: &Path) -> Result<(), EngineError> {
 /// Checks that the output has the text of the input.
 fn check_text(driver: &CStr, output_dir: &Path, is_utf8: bool) -> Result<(), EngineError> {
     if let Some(lost) = with_listener(|l| l.lost.clone()) {
-        return Err(EngineError::TextLost(lost));
+        // The only text in that code page is the names of entries.
+        let is_entry = driver == LIBKML && lost.contains("from UTF-8 to CP437");
+        return Err(EngineError::TextLost(if is_entry { ENTRY_NAME.to_owned() } else { lost }));
     }
     let found = text::output::check(&driver.to_string_lossy(), output_dir, is_utf8)
         .map_err(|e| EngineError::Rejected(format!("reading the output: {e}")))?;
     found.warnings.iter().for_each(|line| warn(line));
+    if driver == MAPINFO {
+        let cut = text::mapinfo::cut(output_dir)
+            .map_err(|e| EngineError::Rejected(format!("reading the output: {e}")))?;
+        if let Some(cut) = cut {
+            return Err(EngineError::TextLost(cut));
+        }
+    }
     found.lost.map_or(Ok(()), |lost| Err(EngineError::TextLost(lost)))
 }

@@ -200,6 +200,32 @@ pub(super) fn each_value(
     values(&mut file, &layout, &fields, each)
 }
 
+/// Whether a value of the fields that `is_text` names has at least this many bytes.
+///
+/// # Errors
+/// When the file cannot be read or is not a table.
+pub(super) fn has_long(path: &Path, is_text: &dyn Fn(usize) -> bool, bytes: usize) -> io::Result<bool> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let layout = read_layout(&mut file)?;
+    let numbered = layout.fields.iter().enumerate();
+    let wide = numbered.filter(|(number, at)| is_text(*number) && at.len() >= bytes);
+    let wide: Vec<_> = wide.map(|(_, at)| at.clone()).collect();
+    let mut record = vec![0; layout.record_bytes];
+    for _ in 0..layout.records {
+        if wide.is_empty() || fill(&mut file, &mut record)? < record.len() {
+            break;
+        }
+        let length = |at: &std::ops::Range<usize>| {
+            let value = record[at.clone()].split(|byte| *byte == 0).next().unwrap_or_default();
+            value.trim_ascii_end().len()
+        };
+        if wide.iter().any(|at| length(at) >= bytes) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn values(
     file: &mut impl Read,
     layout: &Layout,
@@ -403,6 +429,16 @@ mod tests {
         let mut evidence = Evidence::new(None);
         scan(&directory.path().join("r.dbf"), &mut evidence).unwrap();
         assert_eq!(evidence.values(), 0);
+    }
+
+    #[test]
+    fn long_values_are_found_in_ascii_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.dbf");
+        std::fs::write(&path, table(0, b"NAME", &[b"a", b"0123456789"])).unwrap();
+        assert!(has_long(&path, &|_| true, 10).unwrap());
+        assert!(!has_long(&path, &|number| number > 0, 10).unwrap());
+        assert!(!has_long(&path, &|_| true, 11).unwrap());
     }
 
     #[test]

@@ -17,6 +17,11 @@ const CODE_PAGES: &[u16] = &[1252, 949, 932, 936, 950, 1250, 1251, 1253, 1254, 1
 /// Longest text in a table, in bytes. Longer ones are cut without a word.
 const MAX_TEXT: usize = 254;
 
+/// What is wrong with text that GDAL has changed: letters of field names other than those of ASCII,
+/// byte by byte.
+const NAMES: &str = "GDAL writes names of fields into MapInfo files with ASCII letters, digits and underscores only: give the fields such names, or leave them out with --opt select=FIELD,FIELD";
+const VALUES: &str = "the output would not be valid text";
+
 /// Larger than the description of any table.
 const MAX_TABLE: u64 = 1 << 20;
 
@@ -28,13 +33,20 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub(super) fn see(&mut self, bytes: &[u8]) {
+    fn see(&mut self, bytes: &[u8], problem: &str) {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.characters.extend(text.chars().filter(|c| !c.is_ascii())),
             Err(_) => {
-                self.problem.get_or_insert_with(|| "the output would not be valid text".to_owned());
+                self.problem.get_or_insert_with(|| problem.to_owned());
             }
         }
+    }
+
+    /// Takes a value that fills its field: it may be cut, also within a character. In another
+    /// character set it may be short enough.
+    fn see_full(&mut self, bytes: &[u8]) {
+        let valid = bytes.utf8_chunks().flat_map(|chunk| chunk.valid().chars());
+        self.characters.extend(valid.filter(|c| !c.is_ascii()));
     }
 }
 
@@ -68,24 +80,54 @@ pub(in crate::engines::gdal) fn charset_of(directory: &Path) -> io::Result<Optio
 fn read_lines(path: &Path, text: &mut Text) -> io::Result<()> {
     use std::io::BufRead;
     let mut file = io::BufReader::with_capacity(1 << 20, std::fs::File::open(path)?);
+    // A .mif file has the names first.
+    let mut problem = match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("mif") => NAMES,
+        _ => VALUES,
+    };
     let mut line = Vec::new();
     while file.read_until(b'\n', &mut line)? > 0 {
-        text.see(&line);
+        if line.trim_ascii().eq_ignore_ascii_case(b"data") {
+            problem = VALUES;
+        }
+        text.see(&line, problem);
         line.clear();
     }
     Ok(())
 }
 
 fn read_table(path: &Path, text: &mut Text) -> io::Result<()> {
-    text.see(&std::fs::read(path)?);
+    text.see(&std::fs::read(path)?, NAMES);
     let is_text = text_fields(path)?;
     dbf::each_value(&path.with_extension("dat"), &is_text, &mut |value, width| {
-        text.see(value);
-        if value.len() >= MAX_TEXT && width >= MAX_TEXT {
-            text.problem
-                .get_or_insert_with(|| format!("a value has more than {MAX_TEXT} bytes, and would be cut"));
+        if is_full(value, width) {
+            text.see_full(value);
+        } else {
+            text.see(value, VALUES);
         }
     })
+}
+
+fn is_full(value: &[u8], width: usize) -> bool {
+    value.len() >= MAX_TEXT && width >= MAX_TEXT
+}
+
+/// Why a table in this directory may lack the end of a value.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(in crate::engines::gdal) fn cut(directory: &Path) -> io::Result<Option<String>> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_table = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tab"));
+        if is_table && dbf::has_long(&path.with_extension("dat"), &text_fields(&path)?, MAX_TEXT)? {
+            let text = format!(
+                "a value has {MAX_TEXT} bytes or more, where MapInfo tables end a text: choose another format, e.g. mif"
+            );
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
 }
 
 /// Which fields of a table are text, by their number.
@@ -132,6 +174,14 @@ mod tests {
         }
         assert!(of("도면 é".as_bytes()).unwrap().is_err());
         assert!(of(b"\xb5\xb5").unwrap().is_err());
+    }
+
+    #[test]
+    fn names_are_told_from_values() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.mif"), b"Columns 1\n  \xec__ Char(9)\nData\n").unwrap();
+        let reason = charset_of(directory.path()).unwrap().unwrap().unwrap_err();
+        assert!(reason.contains("names of fields"), "{reason}");
     }
 
     #[test]
