@@ -20,6 +20,7 @@ mod image;
 #[cfg(feature = "jvm")]
 mod jvm;
 mod library;
+mod model;
 mod references;
 mod written;
 pub mod zeroed;

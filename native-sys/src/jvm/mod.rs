@@ -15,8 +15,11 @@ mod vm;
 pub use setting::JvmSetting;
 
 use crate::companions::Companions;
-use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Output, Request};
+use crate::engine::{
+    Converted, Description, Engine, EngineError, Events, Inspection, Level, Output, Request,
+};
 use crate::library::{Broken, LoadError};
+use crate::model;
 use cadmill_core::domain::contents::Contents;
 use setting::broken;
 use std::sync::Arc;
@@ -56,6 +59,8 @@ impl Engine for Jvm {
     }
 
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
+        let loss = model::check(request.input)?;
+        loss.iter().for_each(|loss| events.log(Level::Loss, loss));
         let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
         vm::serves(Current {
             events: Arc::clone(events),
@@ -64,7 +69,10 @@ impl Engine for Jvm {
         });
         let answer = self.vm.call(Call::Convert, encode(request)?).map_err(EngineError::Rejected)?;
         let answered = converted(&Answer::parse(&answer), events)?;
-        Ok(Converted { warnings: answered.warnings + companions.lines(), ..answered })
+        Ok(Converted {
+            warnings: answered.warnings + companions.lines() + u64::from(loss.is_some()),
+            ..answered
+        })
     }
 
     /// The interface of converters in Java has no such call.

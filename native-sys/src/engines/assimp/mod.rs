@@ -20,6 +20,7 @@ use crate::engine::{
 use crate::engines::{c_path, string};
 use crate::image;
 use crate::library::{self, LoadError, Wanted};
+use crate::model;
 use crate::references::shown;
 use cadmill_core::domain::contents::{self, Contents, Reference};
 use cadmill_core::domain::job::{CountedUnit, Counts};
@@ -121,7 +122,9 @@ impl Engine for Assimp {
                 "option 'origin' has no effect on this input: it moves the coordinates of obj files only";
             return Err(EngineError::Option(text.to_owned()));
         }
+        let loss = model::check(request.input)?;
         let log = LogStream::attach(&self.api, Arc::clone(events));
+        loss.iter().for_each(|loss| log.warn(loss));
         let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
         let size = size_of(request.input);
         let files = io::FileSystem::reading(request.input_dir, size, &companions, Arc::clone(events));
