@@ -1,0 +1,180 @@
+//! What an input has and a library would leave out without a word: it is kept, or a warning of loss
+//! has the numbers, or the conversion fails.
+
+use crate::support::{Bench, Run};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+fn convert(bench: &Bench, input: &Path, to: &str, more: &[&str]) -> Run {
+    let output = format!("out.{to}");
+    let arguments = ["convert", input.to_str().unwrap(), "--to", to, "-o", &output, "--json"];
+    bench.run(&[&arguments[..], more].concat())
+}
+
+/// The values of `name` in the output.
+fn names(bench: &Bench) -> Vec<String> {
+    let text = std::fs::read_to_string(bench.path("out.geojson")).expect("UTF-8");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let features = json["features"].as_array().unwrap();
+    features.iter().map(|f| f["properties"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Makes a file with GDAL's own tool, of a table of points.
+fn made(bench: &Bench, name: &str, options: &[&str]) {
+    std::fs::write(bench.path("p.csv"), "name,x,y\na,1,2\nb,3,4\n").unwrap();
+    let open = ["-oo", "X_POSSIBLE_NAMES=x", "-oo", "Y_POSSIBLE_NAMES=y", "p.csv"];
+    let arguments = [options, &[name], &open].concat();
+    let run = Command::new("ogr2ogr").args(&arguments).current_dir(bench.path("")).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// The conversion succeeds with this warning, and fails if it is strict.
+fn warns_of_loss(bench: &Bench, input: &Path, told: &str) {
+    let json = convert(bench, input, "geojson", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains(told), "{json}");
+    std::fs::remove_file(bench.path("out.geojson")).unwrap();
+    convert(bench, input, "geojson", &["--strict"]).failed(28, "engine.incomplete");
+}
+
+#[test]
+fn rows_that_are_longer_than_the_first_are_counted() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    std::fs::write(&input, "id,name\n1,a\n2\n3,c,extra,more\n").unwrap();
+    warns_of_loss(&bench, &input, "1 of 4 rows have more cells than the 2 columns");
+    std::fs::write(&input, "id,name\n1,a\n2\n").unwrap();
+    let json = convert(&bench, &input, "geojson", &["--strict"]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("1 of 3 rows have fewer cells"), "{json}");
+}
+
+#[test]
+fn a_quoted_value_that_is_not_closed_is_refused() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    std::fs::write(&input, "id,name\n1,a\n2,\"b\n3,c\n").unwrap();
+    let json = convert(&bench, &input, "geojson", &[]).failed(15, "engine.rejected");
+    assert!(json["error"]["message"].as_str().unwrap().contains("row 3 is not closed"), "{json}");
+}
+
+#[test]
+fn text_with_nul_characters_is_refused() {
+    for (name, bytes) in [
+        ("a.csv", &b"id,name\n1,a\0b\n"[..]),
+        (
+            "a.geojson",
+            br#"{"type":"Feature","properties":{"name":"x\u0000y"},"geometry":{"type":"Point","coordinates":[1,2]}}"#,
+        ),
+    ] {
+        let bench = Bench::new();
+        std::fs::write(bench.path(name), bytes).unwrap();
+        let json = convert(&bench, &bench.path(name), "gpkg", &[]).failed(26, "engine.text_lost");
+        assert!(json["error"]["message"].as_str().unwrap().contains("NUL"), "{json}");
+    }
+}
+
+#[test]
+fn escape_sequences_of_an_encoding_are_not_text() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    std::fs::write(&input, b"id,name\n1,\x1b$BEl5~\x1b(B\n").unwrap();
+    convert(&bench, &input, "geojson", &[]).succeeded();
+    assert_eq!(names(&bench), ["東京"]);
+    std::fs::write(&input, b"\x1b$)Cid,name\n1,\x0e<-?o\x0f\n").unwrap();
+    let json = convert(&bench, &input, "gpkg", &[]).failed(26, "engine.text_lost");
+    assert!(json["error"]["message"].as_str().unwrap().contains("ISO-2022-KR"), "{json}");
+}
+
+#[test]
+fn shapes_and_rows_without_the_other_are_counted() {
+    let bench = Bench::new();
+    made(&bench, "a.shp", &[]);
+    let mut table = std::fs::read(bench.path("a.dbf")).unwrap();
+    table[4] = 1;
+    std::fs::write(bench.path("a.dbf"), table).unwrap();
+    let told = "the .shp file has 2 shapes, but the .dbf file has 1 rows: 1 shapes were left out";
+    warns_of_loss(&bench, &bench.path("a.shp"), told);
+    std::fs::write(bench.path("a.dbf"), "").unwrap();
+    warns_of_loss(&bench, &bench.path("a.shp"), "the attributes of all shapes were left out");
+}
+
+#[test]
+fn parts_of_mapinfo_files_that_are_missing_are_noticed() {
+    let bench = Bench::new();
+    made(&bench, "a.tab", &["-f", "MapInfo File"]);
+    std::fs::remove_file(bench.path("a.map")).unwrap();
+    warns_of_loss(&bench, &bench.path("a.tab"), "the geometry of 2 rows was left out");
+
+    let bench = Bench::new();
+    made(&bench, "a.mif", &["-f", "MapInfo File"]);
+    let rows = std::fs::read_to_string(bench.path("a.mid")).unwrap();
+    std::fs::write(bench.path("a.mid"), rows + "\"c\",5,6\n").unwrap();
+    warns_of_loss(&bench, &bench.path("a.mif"), "3 rows, but the .mif file has 2 objects");
+    std::fs::remove_file(bench.path("a.mid")).unwrap();
+    warns_of_loss(&bench, &bench.path("a.mif"), "the attributes of 2 objects were left out");
+}
+
+#[test]
+fn character_sets_that_gdal_does_not_convert_from_are_converted() {
+    for (charset, bytes, name, more) in [
+        ("Neutral", &b"\xb5\xb5\xb8\xe9"[..], "도면", &[][..]),
+        ("Neutral", b"\xcf\xf0\xe8", "При", &["--opt", "encoding=windows-1251"]),
+        ("WindowsThai", b"\xa1\xc3\xd8\xa7", "กรุง", &[]),
+        ("ISO8859-1", b"M\xfcller", "Müller", &[]),
+        ("WindowsHebrew", b"\xf9\xec\xe5\xed", "שלום", &[]),
+        ("WindowsKorean", b"\xb5\xb5\xb8\xe9", "도면", &[]),
+        ("UTF-8", "도면".as_bytes(), "도면", &[]),
+    ] {
+        let bench = Bench::new();
+        made(&bench, "a.mif", &["-f", "MapInfo File"]);
+        let mif = std::fs::read_to_string(bench.path("a.mif")).unwrap();
+        std::fs::write(bench.path("a.mif"), mif.replace("\"Neutral\"", &format!("\"{charset}\""))).unwrap();
+        let row = [b"\"", bytes, b"\",1,2\n"].concat();
+        std::fs::write(bench.path("a.mid"), [&row[..], &row].concat()).unwrap();
+        convert(&bench, &bench.path("a.mif"), "geojson", &[&["--strict"], more].concat()).succeeded();
+        assert_eq!(names(&bench), [name, name], "{charset}");
+
+        let bench = Bench::new();
+        made(&bench, "a.tab", &["-f", "MapInfo File"]);
+        let tab = std::fs::read_to_string(bench.path("a.tab")).unwrap();
+        std::fs::write(bench.path("a.tab"), tab.replace("Neutral", charset)).unwrap();
+        let mut table = std::fs::read(bench.path("a.dat")).unwrap();
+        let at = usize::from(u16::from_le_bytes([table[8], table[9]])) + 1;
+        table[at..at + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(bench.path("a.dat"), table).unwrap();
+        let run = convert(&bench, &bench.path("a.tab"), "geojson", more);
+        match charset {
+            "WindowsThai" => _ = run.failed(26, "engine.text_lost"),
+            _ => {
+                run.succeeded();
+                assert_eq!(names(&bench), [name, "b"], "{charset}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_letter_is_lost_that_may_combine_with_the_next() {
+    for (page, bytes, expected) in [
+        ("1255", &b"\xf9\xec\xe5\xed"[..], Some("שלום")),
+        ("1258", b"c\xf4", Some("cô")),
+        // A letter with two marks.
+        ("1258", b"Vi\xea\xf2t", None),
+    ] {
+        let bench = Bench::new();
+        made(&bench, "a.shp", &[]);
+        let mut table = std::fs::read(bench.path("a.dbf")).unwrap();
+        let at = usize::from(u16::from_le_bytes([table[8], table[9]])) + 1;
+        table[at..at + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(bench.path("a.dbf"), table).unwrap();
+        std::fs::write(bench.path("a.cpg"), page).unwrap();
+        let run = convert(&bench, &bench.path("a.shp"), "geojson", &[]);
+        match expected {
+            Some(name) => {
+                run.succeeded();
+                assert_eq!(names(&bench), [name, "b"]);
+            }
+            None => _ = run.failed(26, "engine.text_lost"),
+        }
+    }
+}
