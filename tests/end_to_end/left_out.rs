@@ -178,3 +178,53 @@ fn no_letter_is_lost_that_may_combine_with_the_next() {
         }
     }
 }
+
+#[test]
+fn a_model_that_is_cut_short_is_refused() {
+    let bench = Bench::new();
+    let input = bench.path("a.ply");
+    let whole = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nelement face 2\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 0 2 1\n";
+    std::fs::write(&input, whole).unwrap();
+    convert(&bench, &input, "stl", &[]).succeeded();
+    std::fs::write(&input, whole.strip_suffix("3 0 2 1\n").unwrap()).unwrap();
+    let json = convert(&bench, &input, "obj", &[]).failed(15, "engine.rejected");
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("declares 2 elements 'face' and has 1"), "{json}");
+}
+
+#[test]
+fn scenes_that_are_not_converted_are_counted() {
+    let bench = Bench::new();
+    let input = bench.path("a.gltf");
+    let buffer = "AAAAAAAAAAAAAAAAAACAPwAAAAAAAAAAAAAAAAAAgD8AAAAA";
+    let text = format!(
+        r#"{{"asset":{{"version":"2.0"}},"scene":0,"scenes":[{{"nodes":[0]}},{{"nodes":[1]}}],
+        "nodes":[{{"mesh":0}},{{"mesh":0}}],"meshes":[{{"primitives":[{{"attributes":{{"POSITION":0}}}}]}}],
+        "buffers":[{{"byteLength":36,"uri":"data:application/octet-stream;base64,{buffer}"}}],
+        "bufferViews":[{{"buffer":0,"byteLength":36}}],
+        "accessors":[{{"bufferView":0,"componentType":5126,"count":3,"type":"VEC3","min":[0,0,0],"max":[1,1,0]}}]}}"#
+    );
+    std::fs::write(&input, text).unwrap();
+    let json = convert(&bench, &input, "stl", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("the file has 2 scenes"), "{json}");
+    convert(&bench, &input, "obj", &["--strict"]).failed(28, "engine.incomplete");
+}
+
+#[test]
+fn values_of_mapinfo_tables_are_not_cut() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    let of = |text: &str, to: &str| {
+        std::fs::write(&input, format!("name,x\n{text},1\n")).unwrap();
+        convert(&bench, &input, to, &[])
+    };
+    // Of 252 bytes in CP949, and of 378 in UTF-8.
+    of(&"가".repeat(126), "tab").succeeded();
+    for text in ["가".repeat(128), "a".repeat(300)] {
+        let json = of(&text, "tab").failed(26, "engine.text_lost");
+        assert!(json["error"]["message"].as_str().unwrap().contains("254 bytes"), "{json}");
+    }
+    std::fs::write(&input, "이름,x\na,1\n").unwrap();
+    let json = convert(&bench, &input, "tab", &[]).failed(26, "engine.text_lost");
+    assert!(json["error"]["message"].as_str().unwrap().contains("names of fields"), "{json}");
+}
