@@ -90,7 +90,7 @@ pub(crate) struct ConvertArgs {
     pub(crate) root: Option<String>,
 
     /// Convert every file of the archive that can be converted; the result is an archive
-    /// with a directory for each
+    /// with a directory for each, or one GeoPackage with a layer for each
     #[arg(long, conflicts_with = "root")]
     pub(crate) all: bool,
 
@@ -241,7 +241,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) root: Option<String>,
 
     /// Convert every file of the archive that can be converted; the result is an archive
-    /// with a directory for each
+    /// with a directory for each, or one GeoPackage with a layer for each
     #[arg(long, conflicts_with = "root")]
     pub(crate) all: bool,
 

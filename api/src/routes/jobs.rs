@@ -85,7 +85,7 @@ pub(super) struct NewJob {
     #[serde(default)]
     options: Option<BTreeMap<String, String>>,
     /// Path of the file to convert within the archive; `*` converts each file that can be converted,
-    /// into one ZIP archive.
+    /// into one ZIP archive, or one GeoPackage with a layer for each.
     #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     root: Option<String>,
     /// Whether a single output file is zipped: `auto` zips it if it is text and large. Multiple

@@ -20,8 +20,6 @@ pub(super) struct Listener {
     first_error: Option<String>,
     /// Fields that the output format does not have.
     pub(super) fields: Vec<String>,
-    /// Whether that is a loss: a drawing has no fields, and nobody expects them in one.
-    loses_fields: bool,
     /// Types of fields that it does not have.
     pub(super) field_types: Vec<String>,
     /// Features that the output format does not have, because they have no geometry.
@@ -61,7 +59,6 @@ impl Listener {
             messages: 0,
             first_error: None,
             fields: Vec::new(),
-            loses_fields: false,
             field_types: Vec::new(),
             without_geometry: 0,
             leaving_out: false,
@@ -132,11 +129,9 @@ impl Listener {
         let level = if is_error { Level::Loss } else { Level::of_words(&text) };
         match advice::notice(&text) {
             advice::Notice::Field(name) => {
-                self.loses_fields |= !text.starts_with("DXF");
                 return self.fields.push(name);
             }
             advice::Notice::FieldType(kind) => {
-                self.loses_fields = true;
                 return self.field_types.push(kind);
             }
             advice::Notice::TextLost => {
@@ -178,8 +173,8 @@ impl Listener {
                 more => format!(" and {more} more"),
             };
             let names = self.fields.iter().take(MAX_FIELDS).cloned().collect::<Vec<_>>().join(", ");
-            let level = if self.loses_fields { Level::Loss } else { Level::Warning };
-            self.line(level, &format!("the output format cannot carry these fields: {names}{more}"));
+            // Nobody expects them in such a format, so a strict order does not fail.
+            self.line(Level::Warning, &format!("the output format cannot carry these fields: {names}{more}"));
         }
         if self.skips && self.skipped > 0 {
             let line = format!("{} features were left out, as --opt skipfailures=yes asks for", self.skipped);
