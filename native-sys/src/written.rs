@@ -44,10 +44,12 @@ pub fn check_written(directory: &Path) -> Result<(), EngineError> {
 
 /// The first fault of a document (XML 1.0, 5th edition, section 2.1), as far as writers make them.
 fn fault(document: impl Read) -> Option<String> {
-    let mut reader =
-        quick_xml::Reader::from_reader(Characters { document: BufReader::with_capacity(PIECE, document) });
+    let mut reader = quick_xml::Reader::from_reader(Characters {
+        document: BufReader::with_capacity(PIECE, document),
+        checked: 0,
+    });
     let mut buffer = Vec::new();
-    let mut elements = 0_u64;
+    let (mut elements, mut open) = (0_u64, 0_u64);
     loop {
         let event = match reader.read_event_into(&mut buffer) {
             Ok(event) => event,
@@ -56,13 +58,19 @@ fn fault(document: impl Read) -> Option<String> {
         let wrong = match &event {
             Event::Start(start) | Event::Empty(start) => {
                 elements += 1;
+                open += u64::from(matches!(event, Event::Start(_)));
                 wrong_start(start)
+            }
+            Event::End(_) => {
+                open = open.saturating_sub(1);
+                None
             }
             Event::GeneralRef(name) if name.resolve_char_ref().ok().flatten().is_none() => {
                 let known: &[&[u8]] = &[b"amp", b"lt", b"gt", b"quot", b"apos"];
                 (!known.contains(&&**name)).then(|| "an unknown entity".to_owned())
             }
             Event::Eof if elements == 0 => Some("it has no element".to_owned()),
+            Event::Eof if open > 0 => Some("it ends within an element".to_owned()),
             Event::Eof => return None,
             _ => None,
         };
@@ -123,6 +131,8 @@ fn is_name(name: &[u8]) -> bool {
 /// A document, of which control characters that XML does not have are refused.
 struct Characters<R> {
     document: BufReader<R>,
+    /// Bytes that were read and looked at, and are not used yet.
+    checked: usize,
 }
 
 impl<R: Read> Read for Characters<R> {
@@ -136,6 +146,10 @@ impl<R: Read> Read for Characters<R> {
 impl<R: Read> BufRead for Characters<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let piece = self.document.fill_buf()?;
+        if piece.len() == self.checked {
+            return Ok(piece);
+        }
+        self.checked = piece.len();
         let is_refused = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
         if piece.iter().any(is_refused) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a control character"));
@@ -144,6 +158,7 @@ impl<R: Read> BufRead for Characters<R> {
     }
 
     fn consume(&mut self, amount: usize) {
+        self.checked = self.checked.saturating_sub(amount);
         self.document.consume(amount);
     }
 }

@@ -156,7 +156,7 @@ fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted,
         "unfit" => Err(EngineError::Unfit(answer.text())),
         _ => match unusable(answer) {
             Some(error) => Err(EngineError::Unusable(error)),
-            None => Err(EngineError::Rejected(answer.text())),
+            None => Err(model::refused(&answer.text())),
         },
     }
 }

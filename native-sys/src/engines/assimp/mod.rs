@@ -142,7 +142,8 @@ impl Engine for Assimp {
         if let Some(warning) = scene.not_carried(request.format_id) {
             log.warn(&warning);
         }
-        if faces_only && (counts.points + counts.lines > 0 || sorts != 0) {
+        let lacks_faces = counts.vertices > 0 && counts.triangles + counts.polygons == 0;
+        if faces_only && (counts.points + counts.lines > 0 || lacks_faces || sorts != 0) {
             scene = self.faces_of(scene, &counts, request.format_id, &log)?;
         }
         self.export(&scene, request, events)?;
@@ -490,6 +491,6 @@ fn failure(reason: &str) -> EngineError {
     if matches!(reason, "std::bad_alloc" | "bad allocation") {
         EngineError::OutOfMemory(reason.to_owned())
     } else {
-        EngineError::Rejected(reason.to_owned())
+        model::refused(reason)
     }
 }

@@ -75,7 +75,7 @@ public final class AssimpConverter implements Converter {
                 Contents contents = Contents.of(scene);
                 contents.coarseness(Origin.advice(job.input(), options.origin())).ifPresent(log::warn);
                 contents.notCarried(job.format()).ifPresent(log::warn);
-                if (facesOnly && (contents.hasOthers() || sorts)) {
+                if (facesOnly && (contents.hasOthers() || contents.lacksFaces() || sorts)) {
                     scene = facesOf(scene, contents, job.format(), log);
                     if (scene == null) {
                         throw failure("Assimp gave no reason");

@@ -148,6 +148,11 @@ final class Contents {
         }
     }
 
+    /** Whether there is something, but no face. */
+    boolean lacksFaces() {
+        return vertices > 0 && faces == 0;
+    }
+
     boolean hasFaces() {
         return faces > 0;
     }
