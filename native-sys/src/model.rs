@@ -280,8 +280,8 @@ const NOT_EXPORTED: &str = "Assimp could not export the scene";
 /// The failure for a reason of Assimp, whichever way it is called, with what the user can do.
 pub(crate) fn refused(reason: &str) -> EngineError {
     if reason.trim_end() == NOT_EXPORTED {
-        return EngineError::Unfit(format!(
-            "{NOT_EXPORTED}, and gave no reason: the output format cannot have this model; choose another"
+        return EngineError::Rejected(format!(
+            "{NOT_EXPORTED}, and gave no reason: the model is damaged, or has nothing that the output format has"
         ));
     }
     match ADVICE.iter().find(|(words, _)| reason.contains(words)) {
@@ -363,6 +363,6 @@ mod tests {
         };
         assert!(text("IFC: Unrecognized file schema: AUTOMOTIVE_DESIGN").contains("export the model as IFC"));
         assert_eq!(text("something new"), "something new");
-        assert!(matches!(refused(NOT_EXPORTED), EngineError::Unfit(_)));
+        assert!(text(NOT_EXPORTED).contains("damaged, or has nothing"));
     }
 }

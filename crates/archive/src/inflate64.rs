@@ -359,13 +359,15 @@ mod tests {
     /// The content, by pieces of these sizes of input and output.
     fn inflated(stream: &[u8], input_piece: usize, output_piece: usize) -> Result<Vec<u8>, Damaged> {
         let (mut inflater, mut content, mut output) = (Inflate64::new(), Vec::new(), vec![0; output_piece]);
-        for mut input in stream.chunks(input_piece) {
+        let mut pieces = stream.chunks(input_piece);
+        while let Some(mut input) = pieces.next() {
             loop {
                 let Progress { consumed, produced, surplus } = inflater.inflate(input, &mut output)?;
                 input = &input[consumed..];
                 content.extend(&output[..produced]);
                 if surplus.is_some() {
-                    let is_whole = surplus == Some(0) && input.is_empty();
+                    // Nor may a whole piece follow the end.
+                    let is_whole = surplus == Some(0) && input.is_empty() && pieces.len() == 0;
                     return if is_whole { Ok(content) } else { Err(Damaged) };
                 }
                 if (consumed, produced) == (0, 0) {
@@ -455,6 +457,16 @@ mod tests {
         assert!(content == meaning(&far(65_536)) && content[65_536..].starts_with(b"abccc"));
         let content = inflated(&encode(&far(65_535)), 100, 1000).unwrap();
         assert!(content[65_536..].starts_with(b"bccc"));
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_damage_however_they_arrive() {
+        // A literal, the end, and a byte.
+        let stream = [155, 0, 40, 0];
+        for piece in [1, 3, 4] {
+            assert_eq!(inflated(&stream, piece, 1), Err(Damaged), "{piece}");
+        }
+        assert_eq!(inflated(&stream[..3], 1, 1), Ok(vec![144]));
     }
 
     #[test]
