@@ -26,7 +26,7 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// The exit code of the program: `code`, unless that tells of a result that nobody has.
+/// The exit code of the program: `code`, unless it reports success and the result could not be written.
 pub(crate) fn ended(code: ExitCode) -> ExitCode {
     let Some(reason) = UNWRITTEN.get() else { return code };
     let failure = FailureCode::Io;

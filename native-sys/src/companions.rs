@@ -69,9 +69,9 @@ impl Companions {
         Stream::open(directory, path, mode)
     }
 
-    /// The file that a name means that no file has, relative to the directory. Reports what was
-    /// found, or why nothing was; it is silent if there is no such file, because libraries look for
-    /// many that need not exist.
+    /// Looks up a name that no file has exactly, and returns the matching path relative to the
+    /// directory. Reports the match, or why it was ambiguous or outside. A missing file is not
+    /// reported, because libraries probe for many optional files.
     pub(crate) fn find(&self, name: &Path) -> Option<PathBuf> {
         let name = name.strip_prefix(&self.base).unwrap_or(name);
         let meaning = self.references().meaning(name_of(name));

@@ -93,7 +93,7 @@ pub(super) struct NewJob {
     #[serde(default)]
     compress: Option<CompressMode>,
     /// Whether the job fails with `engine.incomplete` if the result differs from the input in what
-    /// no option asked for. Fields that the output format cannot carry are no such difference.
+    /// no option asked for. Fields that the output format cannot carry do not count.
     #[serde(default)]
     strict: Option<bool>,
     /// Idempotency key and id of the job: a UUID in lower case. Sending the same order with the

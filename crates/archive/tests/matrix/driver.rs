@@ -83,7 +83,7 @@ fn run_command_line(writer: &Writer, cell: Cell, folder: &Path, path: &Path) {
         "zip" => zip(cell),
         "7z" => seven_zip(cell),
         "bsdtar" => bsdtar(cell),
-        other => unreachable!("{other} is no command line"),
+        other => unreachable!("{other} is not a command-line writer"),
     };
     // `bsdtar` converts the names; the others take them from the file system as they are.
     let converts = program == "bsdtar" && cell.names == Names::Cp949;
