@@ -4,6 +4,7 @@
 //! stops itself there with SIGSTOP, once. A test then kills the process, or resumes it after its
 //! lease has expired. A release build has no failpoints.
 
+use cadmill_stores::adapters::embedded::Database;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Environment variable that names the point.
@@ -30,6 +31,8 @@ pub(super) fn reached(name: &str) {
         && std::env::var_os(VARIABLE).is_some_and(|wanted| wanted == name)
         && !PASSED.swap(true, Ordering::Relaxed)
     {
+        // The test's other processes use the same embedded database.
+        let _writes = Database::pause_writes();
         // Sending a signal to the own process cannot fail.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     }

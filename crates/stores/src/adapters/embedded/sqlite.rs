@@ -68,6 +68,14 @@ impl Database {
         })
     }
 
+    /// Waits for the writes of this process to any of these files, and keeps new ones back until the
+    /// guard is dropped, so that a test can stop the process while others use the file. Without debug
+    /// assertions it waits for nothing.
+    #[must_use]
+    pub fn pause_writes() -> impl Drop {
+        pool::pause_writes()
+    }
+
     /// The job store in it.
     pub fn jobs(&self) -> SqliteJobs {
         SqliteJobs::new(self.pool.clone())

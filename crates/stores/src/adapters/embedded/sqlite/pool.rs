@@ -16,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -31,6 +31,16 @@ const READERS: usize = 2;
 const CHECKED_BYTES: u64 = 64 << 20;
 
 const OPENING: &str = "opening the database";
+
+/// Shared by the writes of this process, in a build with debug assertions.
+static WRITES: RwLock<()> = RwLock::new(());
+
+/// Waits for the writes of this process, and keeps new ones back until the guard is dropped. A
+/// process that is stopped in the middle of a write keeps SQLite's lock, so that no other process
+/// can open the file.
+pub(super) fn pause_writes() -> RwLockWriteGuard<'static, ()> {
+    WRITES.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The contents of a kind of file.
 pub(in crate::adapters::embedded) struct Schema {
@@ -130,6 +140,7 @@ impl Pool {
     ) -> PortResult<T> {
         run(&self.writer, operation, move |connection| {
             let inner = || {
+                let _writes = cfg!(debug_assertions).then(|| WRITES.read());
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = work(&transaction)?;
                 transaction.commit()?;
