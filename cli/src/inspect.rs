@@ -75,6 +75,7 @@ fn archive_json(archive: &Archive) -> Value {
         "candidates": archive.candidates,
         "weak_candidates": archive.weak_candidates,
         "archives": archive.archives,
+        "guessed_names": archive.guessed_names,
     })
 }
 
@@ -160,6 +161,9 @@ fn as_text(inspection: &Inspection) -> String {
             .collect();
         files.iter().for_each(|line| text += &format!("  {line}\n"));
         text += &more(archive.files.len() as u64, files.len());
+        if let Some(line) = &archive.guessed_names {
+            let _ = writeln!(text, "{line}");
+        }
         for (what, names) in [
             ("could be converted", &archive.candidates),
             ("could be converted if there were nothing else", &archive.weak_candidates),

@@ -1,10 +1,11 @@
 //! What an input has and a library would leave out without a word: it is kept, or a warning of loss
 //! has the numbers, or the conversion fails.
 
-use crate::support::{Bench, Run};
+use crate::support::{Bench, Run, zipped};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use zip::CompressionMethod::Stored;
 
 fn convert(bench: &Bench, input: &Path, to: &str, more: &[&str]) -> Run {
     let output = format!("out.{to}");
@@ -227,4 +228,66 @@ fn values_of_mapinfo_tables_are_not_cut() {
     std::fs::write(&input, "이름,x\na,1\n").unwrap();
     let json = convert(&bench, &input, "tab", &[]).failed(26, "engine.text_lost");
     assert!(json["error"]["message"].as_str().unwrap().contains("names of fields"), "{json}");
+}
+
+#[test]
+fn fields_of_kml_keep_their_names() {
+    let bench = Bench::new();
+    let input = bench.path("a.kml");
+    let data = "<Data name=\"도로\"><value>a</value></Data><Data name=\"면적\"><value>b</value></Data>";
+    let place = format!(
+        "<Placemark><ExtendedData>{data}</ExtendedData><Point><coordinates>127,37</coordinates></Point></Placemark>"
+    );
+    let kml = "<kml xmlns=\"http://www.opengis.net/kml/2.2\"><Document>";
+    std::fs::write(&input, format!("{kml}{place}</Document></kml>")).unwrap();
+    convert(&bench, &input, "geojson", &["--strict"]).succeeded();
+    let json: Value = serde_json::from_slice(&std::fs::read(bench.path("out.geojson")).unwrap()).unwrap();
+    let fields = &json["features"][0]["properties"];
+    assert!(fields["도로"] == "a" && fields["면적"] == "b", "{json}");
+}
+
+/// Whether it is text that was searched for them, or a database.
+#[test]
+fn control_characters_that_xml_does_not_have_are_a_loss() {
+    let bench = Bench::new();
+    let input = bench.path("a.geojson");
+    let feature = |text: &str| {
+        format!(
+            r#"{{"type": "Feature", "properties": {{"a": "{text}"}}, "geometry": {{"type": "Point", "coordinates": [1, 2]}}}}"#
+        )
+    };
+    let control = feature(r"x\u000by");
+    std::fs::write(&input, &control).unwrap();
+    convert(&bench, &input, "gpkg", &["--strict"]).succeeded();
+    for (input, to) in [(&input, "kml"), (&input, "gml"), (&bench.path("out.gpkg"), "gml")] {
+        let run = convert(&bench, input, to, &["--strict"]);
+        let json = run.failed(28, "engine.incomplete");
+        assert!(json["error"]["message"].as_str().unwrap().contains("control characters"), "{json}");
+    }
+    std::fs::write(&input, feature(r"\\u000b \n \u00e4")).unwrap();
+    convert(&bench, &input, "gml", &["--strict"]).succeeded();
+}
+
+/// The owner learns what was guessed, of an archive in the archive too.
+#[test]
+fn guessed_names_of_an_archive_are_told() {
+    let bench = Bench::new();
+    let mut archive = zipped(&[("AAAA.csv", Stored, b"id,name\n1,a\n"), ("BBBB.txt", Stored, b"")]);
+    // 도면 in CP949, and étéb in CP437.
+    for (plain, stored) in [(b"AAAA", b"\xb5\xb5\xb8\xe9"), (b"BBBB", b"\x82t\x82b")] {
+        while let Some(at) = memchr::memmem::find(&archive, plain) {
+            archive[at..at + 4].copy_from_slice(stored);
+        }
+    }
+    let input = bench.path("a.zip");
+    std::fs::write(&input, &archive).unwrap();
+    let told = "the archive does not say how its names are encoded: read 1 as CP437, the default of the format; 1 as CP949, in which they are Korean";
+    let json = convert(&bench, &input, "geojson", &["--strict"]).succeeded().json();
+    assert!(json["input"]["root"] == "도면.csv" && json["warnings"][0] == told, "{json}");
+    let inspected = bench.run(&["inspect", "a.zip", "--archive-only", "--json"]).succeeded().json();
+    assert_eq!(inspected["archive"]["guessed_names"], told);
+    std::fs::write(&input, zipped(&[("inner.zip", Stored, &archive)])).unwrap();
+    std::fs::remove_file(bench.path("out.geojson")).unwrap();
+    let json = convert(&bench, &input, "geojson", &[]).succeeded().json();
+    assert!(json["warnings"].to_string().contains("in 'inner.zip': the archive does not say"), "{json}");
 }

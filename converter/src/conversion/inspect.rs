@@ -73,6 +73,8 @@ pub struct Archive {
     pub weak_candidates: Vec<String>,
     /// Archives in the archive.
     pub archives: Vec<String>,
+    /// How names were read whose encoding the archive does not say.
+    pub guessed_names: Option<String>,
 }
 
 /// What an engine found in one file.
@@ -160,6 +162,7 @@ fn directory(plan: &Plan, formats: &[EngineFormats]) -> Archive {
         candidates,
         weak_candidates,
         archives: route::archives(&names).into_iter().map(str::to_owned).collect(),
+        guessed_names: plan.guessed_names(),
     }
 }
 

@@ -46,6 +46,16 @@ pub(super) fn nfc(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
+/// The encoding that was guessed for a name without a Unicode path field (rules 3 and 4), and why.
+/// `None` if nothing was guessed.
+pub(super) fn guessed(raw: &[u8]) -> Option<(&'static str, &'static str)> {
+    match std::str::from_utf8(raw) {
+        Ok(_) => None,
+        Err(_) if korean(raw).is_some() => Some(("CP949", "in which they are Korean")),
+        Err(_) => Some(("CP437", "the default of the format")),
+    }
+}
+
 fn chosen(raw: &[u8], utf8: Option<&str>) -> String {
     match utf8 {
         Some(text) => text.to_owned(),

@@ -1,10 +1,12 @@
 //! A validated central directory, as the plan for reading the archive.
 
+use super::encoding;
 use super::entry::{Entry, EntryHeader};
 use crate::entry_error::{EntryError, shown};
 use crate::records::{LOCAL_BYTES, MAX16};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::ArchiveLimits;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -60,6 +62,21 @@ impl Plan {
     /// directory of the archive itself, which has none.
     pub fn names(&self) -> Vec<&str> {
         self.entries.iter().filter(|e| !e.is_root()).map(Entry::name).collect()
+    }
+
+    /// How names were read whose encoding the archive does not say: a sentence for the owner. `None` if
+    /// there are none.
+    pub fn guessed_names(&self) -> Option<String> {
+        let mut tally: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.facts.unicode_path.is_none()) {
+            if let Some(encoding) = encoding::guessed(&entry.facts.raw_name) {
+                *tally.entry(encoding).or_default() += 1;
+            }
+        }
+        let read: Vec<String> =
+            tally.iter().map(|((encoding, why), names)| format!("{names} as {encoding}, {why}")).collect();
+        (!read.is_empty())
+            .then(|| format!("the archive does not say how its names are encoded: read {}", read.join("; ")))
     }
 
     /// What these limits leave for an archive in this one: its entries and their sizes count

@@ -48,6 +48,7 @@ impl Gdal {
         driver: &CStr,
         options: &options::Options,
     ) {
+        self.warn_of_controls(source, driver, options);
         let of = &Translated { source, destination, driver, options };
         let chooses_geometry =
             of.options.translate.iter().any(|a| [c"-nlt", c"-dim"].contains(&a.as_c_str()))
@@ -99,7 +100,7 @@ impl Gdal {
         }
     }
 
-    fn layers(&self, dataset: ffi::GDALDatasetH, names: &[CString]) -> Vec<ffi::OGRLayerH> {
+    pub(super) fn layers(&self, dataset: ffi::GDALDatasetH, names: &[CString]) -> Vec<ffi::OGRLayerH> {
         let api = &self.api;
         // SAFETY: an open dataset.
         let count = unsafe { api.GDALDatasetGetLayerCount(dataset) };
@@ -171,7 +172,7 @@ impl Gdal {
     }
 
     /// The short name of the driver that opened a dataset.
-    fn driver_of(&self, dataset: ffi::GDALDatasetH) -> String {
+    pub(super) fn driver_of(&self, dataset: ffi::GDALDatasetH) -> String {
         // SAFETY: an open dataset, whose driver lives as long as the library; the name is copied.
         unsafe { string(self.api.GDALGetDriverShortName(self.api.GDALGetDatasetDriver(dataset))) }
             .unwrap_or_default()

@@ -11,6 +11,7 @@
 mod advice;
 mod compare;
 mod complete;
+mod controls;
 mod effect;
 mod ffi_sqlite;
 mod fields;
@@ -145,6 +146,8 @@ impl Gdal {
         this.configure(c"GDAL_HTTP_TIMEOUT", c"1");
         this.configure(c"GML_DOWNLOAD_SCHEMA", c"NO");
         this.configure(c"GDAL_PAM_ENABLED", c"NO");
+        // Names of fields stay as they are, Korean ones too.
+        this.configure(c"LIBKML_LAUNDER_FIELD_NAMES", c"NO");
         // Only the drivers built into the library are used.
         this.configure(c"GDAL_DRIVER_PATH", c"disable");
         // SAFETY: no arguments; called once, before any other thread uses GDAL.

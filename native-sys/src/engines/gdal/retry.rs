@@ -2,7 +2,7 @@
 //! features that the output can have.
 
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
-use super::{Gdal, MAPINFO, advice, complete, options, rows, sqlite, text};
+use super::{Gdal, MAPINFO, advice, complete, controls, options, rows, sqlite, text};
 use crate::engine::{EngineError, Events, Request};
 use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
@@ -26,6 +26,9 @@ impl Gdal {
     ) -> Result<(), EngineError> {
         let prepared = text::prepare(request.input, options.encoding)?;
         prepared.warnings.iter().for_each(|line| warn(line));
+        if let Some(line) = prepared.control.filter(|_| controls::is_xml(driver)) {
+            warn_of_loss(&format!("{}: the first is in line {line} of the input", controls::LEFT_OUT));
+        }
         options.open.extend(prepared.open);
         options.write_utf8(driver);
         for (name, value) in prepared.config.iter().chain(&options.config) {
