@@ -2,8 +2,8 @@
 //!
 //! Both roads to a mesh library look for them here, the native one and the converter in Java, so
 //! that both find the same files and report the same. A file is looked for beside the root, as a
-//! model means it, and beneath the directory of the input, first under the very name and then in
-//! the spellings of [`crate::references`]. What a result refers to is copied beside it.
+//! model means it, beneath the directory of the input, and beside a material library (.mtl) that was
+//! read from elsewhere, first under the very name and then in the spellings of [`crate::references`]. What a result refers to is copied beside it.
 
 use crate::engine::{Events, Level};
 use crate::files::{Directory, Stream};
@@ -37,6 +37,9 @@ struct State {
     /// Names that were reported.
     reported: HashSet<Vec<u8>>,
     lines: u64,
+    /// The directories of material libraries that do not lie beside the root, relative to the base.
+    /// Their own names are meant from there.
+    libraries: Vec<PathBuf>,
     /// The names of the result, once a file is copied there.
     taken: Option<Names>,
     /// The files that were copied: name in the result, and file of the input.
@@ -66,7 +69,20 @@ impl Companions {
     /// Opens a file beneath the directory under its very name.
     pub(crate) fn open(&self, path: &Path, mode: &str) -> io::Result<Stream> {
         let directory = self.directory.as_ref().map_err(|e| io::Error::from(e.kind()))?;
-        Stream::open(directory, path, mode)
+        let opened = Stream::open(directory, path, mode)?;
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mtl")) {
+            self.remember_library(path);
+        }
+        Ok(opened)
+    }
+
+    fn remember_library(&self, path: &Path) {
+        let relative = path.strip_prefix(&self.base).unwrap_or(path);
+        let directory = relative.parent().unwrap_or(Path::new("")).to_owned();
+        let mut state = self.lock();
+        if directory != self.beside && !state.libraries.contains(&directory) {
+            state.libraries.push(directory);
+        }
     }
 
     /// Looks up a name that no file has exactly, and returns the matching path relative to the
@@ -74,7 +90,13 @@ impl Companions {
     /// reported, because libraries probe for many optional files.
     pub(crate) fn find(&self, name: &Path) -> Option<PathBuf> {
         let name = name.strip_prefix(&self.base).unwrap_or(name);
-        let meaning = self.references().meaning(name_of(name));
+        let libraries = self.lock().libraries.clone();
+        let rest = name.strip_prefix(&self.beside).unwrap_or(name);
+        let places = std::iter::once(name.to_owned()).chain(libraries.iter().map(|place| place.join(rest)));
+        let meaning = places
+            .map(|place| self.references().meaning(name_of(&place)))
+            .find(|meaning| *meaning != Meaning::Nothing)
+            .unwrap_or(Meaning::Nothing);
         if let Meaning::File(file) = &meaning {
             self.report_respelt(name, file);
         }
@@ -136,11 +158,16 @@ impl Companions {
 
     fn locate(&self, name: &[u8], reports: bool) -> Option<Located> {
         let path = Path::new(OsStr::from_bytes(name));
-        let places = [self.beside.join(path), path.to_owned()];
+        let libraries = self.lock().libraries.clone();
+        let places: Vec<PathBuf> = std::iter::once(self.beside.join(path))
+            .chain(libraries.iter().map(|library| library.join(path)))
+            .chain(std::iter::once(path.to_owned()))
+            .collect();
         if let Some(place) = places.iter().find(|place| self.open(place, "rb").is_ok()) {
             return Some(Located { file: place.clone(), respelt: None });
         }
-        let meanings = places.map(|place| (self.references().meaning(name_of(&place)), place));
+        let meanings: Vec<(Meaning, PathBuf)> =
+            places.into_iter().map(|place| (self.references().meaning(name_of(&place)), place)).collect();
         let worst = |wanted: &Meaning| meanings.iter().find(|(meaning, _)| meaning == wanted);
         if let Some((Meaning::File(file), place)) =
             meanings.iter().find(|(meaning, _)| matches!(meaning, Meaning::File(_)))

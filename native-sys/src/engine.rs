@@ -2,7 +2,7 @@
 
 use crate::library::LoadError;
 use cadmill_core::domain::contents::Contents;
-use cadmill_core::domain::job::Counts;
+use cadmill_core::domain::counts::Counts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod contents;
+pub mod counts;
 pub mod failure;
 pub mod format;
 #[cfg(feature = "jobs")]

@@ -31,10 +31,11 @@ mod event;
 
 pub use event::{Decision, Denied, Event, Ignored};
 
+use super::counts::Counts;
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{
-    Counts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State, Warnings,
+    Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State, Warnings,
 };
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;

@@ -336,6 +336,32 @@ fn textures_of_formats_that_name_them_lie_beside_the_model() {
     assert!(files["out.mtl"].starts_with(b"# File produced by"), "{:?}", files.keys());
 }
 
+/// As its names are meant from there.
+#[test]
+fn textures_are_found_beside_a_material_library_elsewhere() {
+    for (to, texture) in [("obj", "wood.png"), ("glb", "wood.png"), ("obj", "Wood.PNG"), ("glb", "Wood.PNG")]
+    {
+        let bench = Bench::new();
+        let input = bench.path("in.zip");
+        let obj = QUAD.replace("MATERIAL", "mats/m.mtl");
+        let mtl = format!("newmtl m\nmap_Kd {texture}\n");
+        let entries = [
+            ("d/m.obj", Stored, obj.as_bytes()),
+            ("d/mats/m.mtl", Stored, mtl.as_bytes()),
+            ("d/mats/wood.png", Stored, PIXEL),
+        ];
+        std::fs::write(&input, zipped(&entries)).unwrap();
+        let json = convert(&bench, &input, to, &["--strict"]).succeeded().json();
+        let path = bench.path(json["output"]["path"].as_str().unwrap());
+        if to == "obj" {
+            assert_eq!(crate::parity::read_zip(&path)[texture], PIXEL, "{json}");
+        } else {
+            let bytes = std::fs::read(path).unwrap();
+            assert!(memchr::memmem::find(&bytes, b"IDAT").is_some(), "{json}");
+        }
+    }
+}
+
 #[test]
 fn textures_that_are_missing_in_the_result_are_reported() {
     for (texture, says) in [

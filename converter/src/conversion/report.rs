@@ -1,7 +1,8 @@
 //! What a conversion reports while it runs and when it ends.
 
 use crate::engine::supervisor::Identity;
-use cadmill_core::domain::job::{Counts, Warnings};
+use cadmill_core::domain::counts::Counts;
+use cadmill_core::domain::job::Warnings;
 use cadmill_core::domain::route::Target;
 use std::time::Duration;
 

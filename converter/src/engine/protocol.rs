@@ -11,8 +11,8 @@
 use crate::engine::confinement::{InForce, Level};
 use crate::engine::pin::FileFingerprint;
 use cadmill_core::domain::contents::Contents;
+use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::format::EngineKind;
-use cadmill_core::domain::job::Counts;
 use cadmill_core::domain::limits::Caps;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -6,9 +6,10 @@
 //! without notification.
 
 use super::message::Delivery;
+use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::{Counts, Stage, State, Warnings};
+use cadmill_core::domain::job::{Stage, State, Warnings};
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::EventQueue;

@@ -1,6 +1,7 @@
 //! What happens to a job, and how it is decided: data only.
 
-use super::super::job::{Counts, Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
+use super::super::counts::Counts;
+use super::super::job::{Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 

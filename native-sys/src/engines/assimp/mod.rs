@@ -23,7 +23,7 @@ use crate::library::{self, LoadError, Wanted};
 use crate::model;
 use crate::references::shown;
 use cadmill_core::domain::contents::{self, Contents, Reference};
-use cadmill_core::domain::job::{CountedUnit, Counts};
+use cadmill_core::domain::counts::{CountedUnit, Counts};
 use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

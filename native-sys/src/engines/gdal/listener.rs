@@ -5,7 +5,7 @@ use super::advice;
 use crate::bindings::gdal as ffi;
 use crate::engine::{Converted, EngineError, Events, Level};
 use crate::engines::string;
-use cadmill_core::domain::job::{CountedUnit, Counts};
+use cadmill_core::domain::counts::{CountedUnit, Counts};
 use std::ffi::c_char;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

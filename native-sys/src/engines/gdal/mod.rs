@@ -18,6 +18,7 @@ mod fields;
 mod inspect;
 mod kinds;
 mod listener;
+mod open;
 mod options;
 mod prolog;
 mod retry;
@@ -26,19 +27,18 @@ mod schema;
 mod sqlite;
 mod tab;
 mod text;
+mod translate;
 mod values;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
-use crate::engine::{
-    Converted, Description, Engine, EngineError, Events, Inspection, Output, Request, Stage,
-};
-use crate::engines::{c_path, string};
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Output, Request};
+use crate::engines::string;
 use crate::image;
 use crate::library::{self, LoadError, Wanted};
 use cadmill_core::domain::contents::Contents;
-use listener::{failure, on_error, reason, with_listener};
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use listener::on_error;
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,15 +98,8 @@ const INPUT_DRIVERS: &[&CStr] = &[
     c"SXF",
 ];
 
-/// Drivers for SQLite files. Here they open nothing else, and no other driver opens such files: a
-/// file with the SQLite header is always treated as a database.
-const SQLITE_DRIVERS: &[&CStr] = &[c"GPKG", c"SQLite"];
-
 /// The driver that writes MapInfo tables.
 const MAPINFO: &CStr = c"MapInfo File";
-
-/// Drivers that know how many features they have written.
-const COUNTING: &[&CStr] = &[c"ESRI Shapefile", c"FlatGeobuf", c"GPKG"];
 
 /// Drivers that write files, but by running another program.
 const REFUSED_OUTPUT_DRIVERS: &[&str] = &["GPSBabel"];
@@ -274,248 +267,6 @@ impl Gdal {
         CString::new(name).map_err(|_| EngineError::Option(format!("'{id}' is not a format")))
     }
 
-    /// Translates. Writers that benefit from it write through our own files.
-    fn translate_through_files(
-        &self,
-        request: &Request<'_>,
-        driver: &CStr,
-        options: &options::Options,
-        events: &Arc<dyn Events>,
-    ) -> Result<(), EngineError> {
-        let ours = vsi::FORMATS.iter().any(|format| format.as_bytes() == driver.to_bytes());
-        let (Some(name), true) = (request.output.file_name(), ours) else {
-            return self.translate(request, request.output, driver, options, events);
-        };
-        let rejected = |error: String| EngineError::Rejected(format!("writing the output failed: {error}"));
-        let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
-        let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
-        match (vsi::end(request.output), outcome) {
-            (_, Err(error)) => Err(error),
-            (Ok(Some(error)), Ok(())) => Err(rejected(error)),
-            (Err(error), Ok(())) => Err(rejected(error.to_string())),
-            (Ok(None), Ok(())) => Ok(()),
-        }
-    }
-
-    fn translate(
-        &self,
-        request: &Request<'_>,
-        output: &Path,
-        driver: &CStr,
-        options: &options::Options,
-        events: &Arc<dyn Events>,
-    ) -> Result<(), EngineError> {
-        let output = c_path(output)?;
-        let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
-        arguments.extend(options.translate.iter().cloned());
-        let source = self.open_input(request.input, &options.open)?;
-        let is_update = request.layer.is_some() && request.output.exists();
-        if let Some(name) = request.layer {
-            arguments.extend(self.layer_arguments(source, name, options, is_update)?);
-        }
-        let settings = match self.settings(&arguments, events) {
-            Ok(settings) => settings,
-            Err(error) => {
-                // SAFETY: open, closed once.
-                unsafe { self.api.GDALClose(source) };
-                return Err(error);
-            }
-        };
-        let mut usage_error: c_int = 0;
-        let mut sources = [source];
-        // SAFETY: `output` is a C string; the destination handle is null, as required when a name
-        // is given; `sources` holds one open dataset; `settings` came from the matching
-        // constructor; `usage_error` is valid for writes. The callee keeps none of them.
-        let destination = unsafe {
-            self.api.GDALVectorTranslate(
-                output.as_ptr(),
-                std::ptr::null_mut(),
-                1,
-                sources.as_mut_ptr(),
-                settings,
-                &mut usage_error,
-            )
-        };
-        // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
-        unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
-        let made = !destination.is_null();
-        if made {
-            let is_counting = COUNTING.contains(&driver);
-            let written = self
-                .sum_of_layers(destination, &|layer| self.features_of(layer))
-                .filter(|_| is_counting && !is_update);
-            let read = self.features_read(source, &options.layers);
-            self.compare([source, destination], driver, options);
-            with_listener(|l| l.count(read, written, options.selects()));
-            self.name_lost_fields(source, &options.layers);
-            // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
-            // they are not mistaken for errors of closing.
-            // SAFETY: no arguments.
-            unsafe { self.api.CPLErrorReset() };
-            // SAFETY: open, closed once, not used afterwards.
-            unsafe { self.api.GDALClose(destination) };
-        }
-        // SAFETY: no arguments.
-        let closing = unsafe { self.api.CPLGetLastErrorType() };
-        // A format of one layer may refuse the second without a word.
-        // SAFETY: an open dataset.
-        let has_several = unsafe { self.api.GDALDatasetGetLayerCount(source) } > 1;
-        let otherwise = match has_several && options.layers.len() != 1 {
-            true => advice::SEVERAL_LAYERS,
-            false => "GDAL gave no reason",
-        };
-        // SAFETY: open, closed once, after the destination that may still refer to it.
-        unsafe { self.api.GDALClose(source) };
-        if usage_error != 0 {
-            return Err(EngineError::Unfit(reason("GDAL refused the options")));
-        }
-        if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
-            return Err(failure(otherwise));
-        }
-        events.progress(Stage::Translate, 1.0);
-        Ok(())
-    }
-
-    /// The arguments for writing a layer of this name into an output that may have others. Several
-    /// layers keep their names.
-    fn layer_arguments(
-        &self,
-        source: ffi::GDALDatasetH,
-        name: &str,
-        options: &options::Options,
-        is_update: bool,
-    ) -> Result<Vec<CString>, EngineError> {
-        // SAFETY: an open dataset.
-        let layers = unsafe { self.api.GDALDatasetGetLayerCount(source) };
-        let is_named = options.translate.iter().any(|argument| argument.as_c_str() == c"-nln");
-        let mut arguments = Vec::new();
-        if (layers == 1 || options.layers.len() == 1) && !is_named {
-            let name =
-                CString::new(name).map_err(|_| EngineError::Option("a name has a NUL byte".to_owned()))?;
-            arguments.extend([c"-nln".to_owned(), name]);
-        }
-        // Without `-append`: a layer that is there already ends the conversion.
-        arguments.extend(is_update.then(|| c"-update".to_owned()));
-        Ok(arguments)
-    }
-
-    /// The features that were read from the layers of these names, or from all layers; `None` if a
-    /// driver does not know.
-    fn features_read(&self, dataset: ffi::GDALDatasetH, names: &[CString]) -> Option<u64> {
-        self.sum_of_layers(dataset, &|layer| {
-            // SAFETY: a live layer; its name is copied.
-            let (read, name) =
-                unsafe { (self.api.OGR_L_GetFeaturesRead(layer), string(self.api.OGR_L_GetName(layer))) };
-            let name = name.unwrap_or_default();
-            let is_chosen = names.is_empty() || names.iter().any(|n| n.as_bytes() == name.as_bytes());
-            // Drivers that keep the features in memory do not count what they hand out.
-            match (is_chosen, read) {
-                (false, _) => Some(0),
-                (true, 0) => self.features_of(layer),
-                (true, read) => u64::try_from(read).ok(),
-            }
-        })
-    }
-
-    /// The features of a layer, if the driver knows the number without reading them.
-    fn features_of(&self, layer: ffi::OGRLayerH) -> Option<u64> {
-        // SAFETY: a live layer; nothing is counted that is not known.
-        u64::try_from(unsafe { self.api.OGR_L_GetFeatureCount(layer, 0) }).ok()
-    }
-
-    fn sum_of_layers(
-        &self,
-        dataset: ffi::GDALDatasetH,
-        of: &dyn Fn(ffi::OGRLayerH) -> Option<u64>,
-    ) -> Option<u64> {
-        // SAFETY: an open dataset.
-        let layers = unsafe { self.api.GDALDatasetGetLayerCount(dataset) };
-        (0..layers)
-            .map(|number| {
-                // SAFETY: an open dataset, and a number below its count; the layer belongs to it.
-                let layer = unsafe { self.api.GDALDatasetGetLayer(dataset, number) };
-                if layer.is_null() { Some(0) } else { of(layer) }
-            })
-            .sum()
-    }
-
-    /// Opens the input with the drivers that may open it. The caller closes it.
-    fn open_input(&self, input: &Path, options: &[CString]) -> Result<ffi::GDALDatasetH, EngineError> {
-        let name = c_path(input)?;
-        // The parser that reads all encodings also follows external references.
-        if !prolog::is_harmless(input) {
-            self.configure(c"GML_PARSER", c"EXPAT");
-        }
-        let drivers = self.drivers_for(input)?;
-        self.open(&name, &drivers, options)
-    }
-
-    /// The drivers that may open this file, by its content.
-    fn drivers_for(&self, input: &Path) -> Result<Vec<&'static CStr>, EngineError> {
-        let is_database = sqlite::is_database(input);
-        let drivers = INPUT_DRIVERS.iter().filter(|d| SQLITE_DRIVERS.contains(d) == is_database).copied();
-        if !is_database {
-            if tab::leads_outside(input) {
-                let text = "it is a table of tables that lie outside of its directory";
-                return Err(EngineError::Reaches(text.to_owned()));
-            }
-            if prolog::is_for_xerces_alone(input) {
-                let text = "it is an XML document with a document type, in an encoding other than UTF-8";
-                return Err(EngineError::Reaches(text.to_owned()));
-            }
-            return Ok(drivers.collect());
-        }
-        let Some(api) = &self.sqlite else {
-            let text = "SQLite files are not read with this GDAL: it hides the SQLite that would check them";
-            return Err(EngineError::Rejected(text.to_owned()));
-        };
-        match sqlite::check(api, input) {
-            Ok(()) => Ok(drivers.collect()),
-            Err(sqlite::Refusal::Reaches(text)) => Err(EngineError::Reaches(text)),
-            Err(sqlite::Refusal::Unreadable(text)) => {
-                Err(EngineError::Rejected(format!("SQLite cannot read the file: {text}")))
-            }
-        }
-    }
-
-    fn open(
-        &self,
-        input: &CStr,
-        drivers: &[&'static CStr],
-        options: &[CString],
-    ) -> Result<ffi::GDALDatasetH, EngineError> {
-        let mut drivers: Vec<*const c_char> = drivers.iter().map(|d| d.as_ptr()).collect();
-        drivers.push(std::ptr::null());
-        let mut open_options: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
-        // As in ogr2ogr: GeoJSON members outside of the data model are kept. The @ suppresses the
-        // warning of drivers that do not know the option.
-        if !options.iter().any(|o| o.to_bytes().starts_with(b"NATIVE_DATA=")) {
-            open_options.push(c"@NATIVE_DATA=YES".as_ptr());
-        }
-        // For GML without a schema, GDAL would store the detected schema in a .gfs file beside the
-        // input. Set for GML only, as other drivers warn about an unknown option.
-        if input.to_bytes().to_ascii_lowercase().ends_with(b".gml") {
-            open_options.push(c"WRITE_GFS=NO".as_ptr());
-        }
-        open_options.push(std::ptr::null());
-        let flags = ffi::GDAL_OF_VECTOR | ffi::GDAL_OF_READONLY | ffi::GDAL_OF_VERBOSE_ERROR;
-        // SAFETY: a C string and two null-terminated lists of C strings, all alive during the call;
-        // no sibling list. The callee copies what it keeps.
-        let source = unsafe {
-            self.api.GDALOpenEx(
-                input.as_ptr(),
-                flags,
-                drivers.as_ptr(),
-                open_options.as_ptr(),
-                std::ptr::null(),
-            )
-        };
-        if source.is_null() {
-            return Err(failure("GDAL does not recognise the file"));
-        }
-        Ok(source)
-    }
-
     /// GDAL itself resolves these values during the translation, with the input open.
     fn check_reference_systems(&self, arguments: &[CString]) -> Result<(), EngineError> {
         const OPTIONS: &[&CStr] = &[c"-a_srs", c"-s_srs", c"-t_srs", c"-spat_srs"];
@@ -538,40 +289,6 @@ impl Gdal {
         }
         Ok(())
     }
-
-    fn settings(
-        &self,
-        arguments: &[CString],
-        events: &Arc<dyn Events>,
-    ) -> Result<*mut ffi::GDALVectorTranslateOptions, EngineError> {
-        let mut list: Vec<*mut c_char> = arguments.iter().map(|a| a.as_ptr().cast_mut()).collect();
-        list.push(std::ptr::null_mut());
-        // SAFETY: a null-terminated list of C strings that the callee reads and does not change; no
-        // "for binary" part.
-        let settings =
-            unsafe { self.api.GDALVectorTranslateOptionsNew(list.as_mut_ptr(), std::ptr::null_mut()) };
-        if settings.is_null() {
-            return Err(EngineError::Option(reason("GDAL refused the options")));
-        }
-        // SAFETY: `settings` is live; the callback's data points to `events`, which outlives the
-        // translation.
-        unsafe {
-            self.api.GDALVectorTranslateOptionsSetProgress(
-                settings,
-                Some(on_progress),
-                std::ptr::from_ref(events).cast_mut().cast(),
-            );
-        };
-        Ok(settings)
-    }
-}
-
-extern "C" fn on_progress(fraction: f64, _message: *const c_char, data: *mut c_void) -> c_int {
-    // SAFETY: `data` is the pointer to the events that was set together with this function; they
-    // outlive the translation.
-    let events = unsafe { &*data.cast::<Arc<dyn Events>>() };
-    events.progress(Stage::Translate, fraction);
-    c_int::from(!events.cancelled())
 }
 
 fn is_input_driver(name: &str) -> bool {
