@@ -70,6 +70,8 @@ pub struct Request<'a> {
     pub layer: Option<&'a str>,
     /// Options: name and value.
     pub options: &'a [(String, String)],
+    /// Whether a result that differs from the input is a failure, so that every difference matters.
+    pub strict: bool,
 }
 
 /// One inspection.

@@ -128,12 +128,6 @@ fn is_name(name: &[u8]) -> bool {
     })
 }
 
-/// Whether a document can have this character (XML 1.0, 5th edition, section 2.2), as far as ASCII
-/// characters are concerned.
-pub(crate) fn is_character(byte: u8) -> bool {
-    byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r')
-}
-
 /// A document, of which control characters that XML does not have are refused.
 struct Characters<R> {
     document: BufReader<R>,
@@ -156,7 +150,8 @@ impl<R: Read> BufRead for Characters<R> {
             return Ok(piece);
         }
         self.checked = piece.len();
-        if !piece.iter().copied().all(is_character) {
+        let is_refused = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+        if piece.iter().any(is_refused) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a control character"));
         }
         Ok(piece)

@@ -69,6 +69,7 @@ fn run(
         format_id: format.to_owned(),
         layer: None,
         options: Vec::new(),
+        strict: false,
     };
     if !ahead {
         let started = Instant::now();

@@ -262,7 +262,13 @@ fn control_characters_that_xml_does_not_have_are_a_loss() {
     for (input, to) in [(&input, "kml"), (&input, "gml"), (&bench.path("out.gpkg"), "gml")] {
         let run = convert(&bench, input, to, &["--strict"]);
         let json = run.failed(28, "engine.incomplete");
-        assert!(json["error"]["message"].as_str().unwrap().contains("control characters"), "{json}");
+        assert!(
+            json["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("values of fields are not the same in the output: a"),
+            "{json}"
+        );
     }
     std::fs::write(&input, feature(r"\\u000b \n \u00e4")).unwrap();
     convert(&bench, &input, "gml", &["--strict"]).succeeded();
@@ -290,4 +296,104 @@ fn guessed_names_of_an_archive_are_told() {
     std::fs::remove_file(bench.path("out.geojson")).unwrap();
     let json = convert(&bench, &input, "geojson", &[]).succeeded().json();
     assert!(json["warnings"].to_string().contains("in 'inner.zip': the archive does not say"), "{json}");
+}
+
+/// What writers leave out or change without a message is found when the output is read back.
+#[test]
+fn the_output_is_compared_with_the_input() {
+    const POINT: &str = r#"{"type": "Point", "coordinates": [127, 37]}"#;
+    let cases = [
+        (
+            "fgb",
+            "{}",
+            r#"{"type": "MultiPolygon", "coordinates": []}"#,
+            "1 of 1 features are not in the output",
+        ),
+        ("fgb", r#"{"t": "12:34:56"}"#, POINT, "values of fields are not in the output: t (1 of 1)"),
+        ("mif", r#"{"n": null, "m": 1}"#, POINT, "became others in the output: n (1)"),
+        ("mif", r#"{"a": "1\n2"}"#, POINT, "values of fields are not the same in the output: a"),
+        ("kml", r#"{"n": 9007199254740993}"#, POINT, "values of fields are not the same in the output: n"),
+        (
+            "shp",
+            r#"{"t": "2024-02-29T12:34:56Z"}"#,
+            POINT,
+            "times of day are not in the output, in fields: t",
+        ),
+        ("shp", r#"{"r": 1e-20}"#, POINT, "values of fields are not the same in the output: r"),
+        (
+            "gpx",
+            "{}",
+            r#"{"type": "Point", "coordinates": [127, 37, 5]}"#,
+            "the heights (Z) are not in the output",
+        ),
+        (
+            "dgn",
+            "{}",
+            r#"{"type": "Point", "coordinates": [127, 37, 5]}"#,
+            "the heights (Z) are not the same",
+        ),
+    ];
+    let bench = Bench::new();
+    let input = bench.path("a.geojson");
+    for (to, properties, geometry, says) in cases {
+        // Of two features, so that fields have a type.
+        let more = if properties.contains("null") { r#"{"n": 1, "m": 1}"# } else { properties };
+        let feature = |properties: &str| {
+            format!(r#"{{"type": "Feature", "properties": {properties}, "geometry": {geometry}}}"#)
+        };
+        let features = if more == properties {
+            feature(properties)
+        } else {
+            feature(properties) + ", " + &feature(more)
+        };
+        std::fs::write(&input, format!(r#"{{"type": "FeatureCollection", "features": [{features}]}}"#))
+            .unwrap();
+        let json = convert(&bench, &input, to, &["--strict"]).failed(28, "engine.incomplete");
+        assert!(json["warnings"].to_string().contains(says), "{to}: {json}");
+        convert(&bench, &input, "gpkg", &["--strict"]).succeeded();
+        std::fs::remove_file(bench.path("out.gpkg")).unwrap();
+    }
+    // A table without geometries, and a reference system that the format cannot name.
+    std::fs::write(&input, r#"{"type": "Feature", "properties": {"a": 1}, "geometry": null}"#).unwrap();
+    convert(&bench, &input, "fgb", &["--strict"]).failed(28, "engine.incomplete");
+    std::fs::write(bench.path("p.csv"), "x,y\n200000.5,500000.5\n").unwrap();
+    let system = "+proj=tmerc +lat_0=38 +lon_0=127 +k=1 +x_0=200000 +y_0=600000 +ellps=bessel +units=m";
+    let run = Command::new("ogr2ogr")
+        .args(["-oo", "X_POSSIBLE_NAMES=x", "-oo", "Y_POSSIBLE_NAMES=y", "-a_srs", system, "p.gpkg", "p.csv"])
+        .current_dir(bench.path(""))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let json =
+        convert(&bench, &bench.path("p.gpkg"), "geojson", &["--strict"]).failed(28, "engine.incomplete");
+    assert!(
+        json["error"]["message"].as_str().unwrap().contains("reference system is not in the output"),
+        "{json}"
+    );
+    convert(&bench, &bench.path("p.gpkg"), "fgb", &["--strict"]).succeeded();
+}
+
+/// Of a large input that is not strictly converted, the first features are compared.
+#[test]
+fn a_part_of_a_large_output_is_compared() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    let rows = |last: &str| (1..=21_000).map(|n| format!("{n},{n}\n")).collect::<String>() + last;
+    std::fs::write(&input, format!("n,m\n{}", rows("21001,9007199254740993\n"))).unwrap();
+    let integers = ["--opt", "oo.AUTODETECT_TYPE=YES"];
+    let json = convert(&bench, &input, "kml", &integers).succeeded().json();
+    assert_eq!(json["losses"], 0, "{json}");
+    std::fs::remove_file(bench.path("out.kml")).unwrap();
+    convert(&bench, &input, "kml", &[&integers[..], &["--strict"]].concat()).failed(28, "engine.incomplete");
+}
+
+#[test]
+fn a_table_of_one_column_is_refused_for_that() {
+    let bench = Bench::new();
+    let input = bench.path("a.csv");
+    for text in ["name\n가\n", "a|b\n1|2\n"] {
+        std::fs::write(&input, text).unwrap();
+        let json = convert(&bench, &input, "geojson", &[]).failed(15, "engine.rejected");
+        assert!(json["error"]["message"].as_str().unwrap().contains("first row has one cell"), "{json}");
+    }
 }

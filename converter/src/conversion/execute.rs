@@ -34,6 +34,7 @@ impl<S: Sink> Job<'_, S> {
             format_id: target.format_id.clone(),
             layer: layer.map(str::to_owned),
             options: self.order.options.clone(),
+            strict: self.order.strict,
         };
         let request = EngineRequest::new(engine.library().clone(), task, &self.order.caps);
         // Only the options can make a request exceed a frame: all its other fields are short.
@@ -123,6 +124,7 @@ impl<S: Sink> Job<'_, S> {
             format_id: format_id.clone(),
             layer: None,
             options: options.clone(),
+            strict: false,
         };
         let caps = Caps { time: self.order.caps.time.min(MAX_OPTIONS_TIME), ..self.order.caps };
         let request = EngineRequest { task, ..request.clone() };

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
@@ -182,6 +182,8 @@ pub enum Task {
         layer: Option<String>,
         /// Options: name and value.
         options: Vec<(String, String)>,
+        /// Whether a result that differs from the input is a failure.
+        strict: bool,
     },
     /// Tell what one file contains.
     Inspect {

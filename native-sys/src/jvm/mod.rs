@@ -219,6 +219,7 @@ mod tests {
             format_id: "f",
             layer: None,
             options,
+            strict: false,
         };
         assert_eq!(encode(&request(&[])).unwrap(), b"/x\0/x\0/x\0/x\0f");
         assert!(matches!(encode(&request(&options)), Err(EngineError::Option(_))));

@@ -81,7 +81,8 @@ pub(crate) fn run(
 const MAX_CONTENTS: usize = MAX_FRAME - (4 << 10);
 
 fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
-    let Task::Convert { input, input_dir, output, output_dir, format_id, layer, options } = task else {
+    let Task::Convert { input, input_dir, output, output_dir, format_id, layer, options, strict } = task
+    else {
         return Answer::Rejected(
             "the engine host was asked to continue with a task that is not a conversion".to_owned(),
         );
@@ -93,7 +94,9 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     // Of several conversions of a job, each has a directory of its own.
     let output_dir = output.parent().unwrap_or(output_dir);
     let layer = layer.as_deref();
-    let request = native_sys::Request { input, input_dir, output, output_dir, format_id, layer, options };
+    let strict = *strict;
+    let request =
+        native_sys::Request { input, input_dir, output, output_dir, format_id, layer, options, strict };
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
     let converted = engine.convert(&request, &events);
     match converted.and_then(|converted| native_sys::check_written(output_dir).map(|()| converted)) {

@@ -1,7 +1,7 @@
 //! What the output cannot have of the input, as far as the layers of both tell: GDAL leaves it out
 //! without a message.
 
-use super::listener::{self, warn_of_loss};
+use super::listener::{self, warn_of_loss, with_listener};
 use super::{Gdal, options};
 use crate::bindings::gdal as ffi;
 use crate::engines::string;
@@ -48,7 +48,6 @@ impl Gdal {
         driver: &CStr,
         options: &options::Options,
     ) {
-        self.warn_of_controls(source, driver, options);
         let of = &Translated { source, destination, driver, options };
         let chooses_geometry =
             of.options.translate.iter().any(|a| [c"-nlt", c"-dim"].contains(&a.as_c_str()))
@@ -76,6 +75,7 @@ impl Gdal {
                 true => "--opt lco.GEOMETRY=AS_WKT writes it as text",
                 false => "choose a format that has it",
             };
+            with_listener(|l| l.lacking.geometries = true);
             warn_of_loss(&format!("the geometry was left out, as the output format has none: {advice}"));
             return;
         }
@@ -90,9 +90,11 @@ impl Gdal {
                     "the output has none unless its first feature has one, or --opt nlt= asks for them, e.g. GEOMETRYZ"
                 }
             };
+            with_listener(|l| l.lacking.heights = true);
             warn_of_loss(&format!("the heights (Z) were left out: {advice}"));
         }
         if has.measures && !MEASURED.contains(&of.driver) {
+            with_listener(|l| l.lacking.measures = true);
             warn_of_loss("the measures (M) were left out: the output format has none");
         }
         if has.curves && !CURVED.contains(&of.driver) {

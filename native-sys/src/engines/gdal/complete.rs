@@ -15,8 +15,18 @@ pub(super) fn losses(input: &Path) -> Vec<String> {
         "shp" | "shx" | "dbf" => shapefile(input).unwrap_or_default(),
         "tab" => table(input).unwrap_or_default(),
         "mif" | "mid" => interchange(input).unwrap_or_default(),
-        _ => Vec::new(),
+        _ => changes(input).into_iter().collect(),
     }
+}
+
+/// Changes to a database that are in its log and not yet in the file itself (SQLite, "Write-Ahead
+/// Logging", section 2). They are not read, as the log of an input is not applied to it.
+fn changes(input: &Path) -> Option<String> {
+    let mut log = input.as_os_str().to_owned();
+    log.push("-wal");
+    let bytes = std::fs::metadata(log).ok()?.len();
+    let text = "the database has changes in a log (-wal) beside it, which were not read: close the program that has it open, which writes them to the file";
+    (bytes > 0).then(|| text.to_owned())
 }
 
 /// The file of the same name with this extension, in any case.

@@ -41,7 +41,9 @@ pub(super) struct Listener {
     /// Features that were left out.
     skipped: u64,
     /// What was read and written.
-    counts: Option<Counts>,
+    pub(super) counts: Option<Counts>,
+    /// What the output was said to lack altogether.
+    pub(super) lacking: Lacking,
     out_of_memory: bool,
 }
 
@@ -70,6 +72,7 @@ impl Listener {
             skips: false,
             skipped: 0,
             counts: None,
+            lacking: Lacking::default(),
             out_of_memory: false,
         }
     }
@@ -182,6 +185,14 @@ impl Listener {
         }
         Converted { warnings: self.messages, counts: self.counts }
     }
+}
+
+/// What an output has nothing of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lacking {
+    pub(super) geometries: bool,
+    pub(super) heights: bool,
+    pub(super) measures: bool,
 }
 
 /// Begins a conversion, whose events go to `events`.

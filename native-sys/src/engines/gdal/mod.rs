@@ -11,7 +11,6 @@
 mod advice;
 mod compare;
 mod complete;
-mod controls;
 mod effect;
 mod ffi_sqlite;
 mod fields;
@@ -29,6 +28,7 @@ mod tab;
 mod text;
 mod translate;
 mod values;
+mod verify;
 mod vsi;
 
 use crate::bindings::gdal as ffi;
@@ -153,6 +153,11 @@ impl Gdal {
     fn configure(&self, key: &CStr, value: &CStr) {
         // SAFETY: two C strings that the callee copies.
         unsafe { self.api.CPLSetConfigOption(key.as_ptr(), value.as_ptr()) };
+    }
+
+    fn unconfigure(&self, key: &CStr) {
+        // SAFETY: a C string that the callee copies; null removes the setting.
+        unsafe { self.api.CPLSetConfigOption(key.as_ptr(), std::ptr::null()) };
     }
 
     /// One metadata item of a driver, e.g. its extensions.

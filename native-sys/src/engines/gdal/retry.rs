@@ -2,7 +2,7 @@
 //! features that the output can have.
 
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
-use super::{Gdal, MAPINFO, advice, complete, controls, options, rows, sqlite, text};
+use super::{Gdal, MAPINFO, advice, complete, options, rows, sqlite, text};
 use crate::engine::{EngineError, Events, Request};
 use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
@@ -26,9 +26,6 @@ impl Gdal {
     ) -> Result<(), EngineError> {
         let prepared = text::prepare(request.input, options.encoding)?;
         prepared.warnings.iter().for_each(|line| warn(line));
-        if let Some(line) = prepared.control.filter(|_| controls::is_xml(driver)) {
-            warn_of_loss(&format!("{}: the first is in line {line} of the input", controls::LEFT_OUT));
-        }
         options.open.extend(prepared.open);
         options.write_utf8(driver);
         for (name, value) in prepared.config.iter().chain(&options.config) {
@@ -49,6 +46,7 @@ impl Gdal {
             self.configure(c"CPL_DEBUG", c"GDALVectorTranslate");
             listener::skips();
         }
+        let given = options.clone();
         let first = self.translate_through_files(&request, driver, &options, events);
         let lacks_geometry = || with_listener(|l| l.reason().is_some_and(advice::lacks_geometry));
         match first {
@@ -61,12 +59,18 @@ impl Gdal {
             Err(_) if lacks_geometry() && !events.cancelled() => {
                 self.without_empty(&request, driver, options, events)?;
             }
+            Err(EngineError::Rejected(_)) if table.is_single => {
+                return Err(EngineError::Rejected(rows::SINGLE.to_owned()));
+            }
             first => first?,
         }
         if let Some(damage) = with_listener(|l| l.damage.clone()).filter(|_| !skips) {
             return Err(blamed(&damage));
         }
-        check_text(driver, request.output_dir, !is_chosen && driver != MAPINFO)
+        check_text(driver, request.output_dir, !is_chosen && driver != MAPINFO)?;
+        let settings: Vec<&CStr> =
+            prepared.config.iter().chain(&given.config).map(|(name, _)| *name).collect();
+        self.verify(&request, driver, &given, &settings, events)
     }
 
     /// Converts to MapInfo again, in a character set of MapInfo, if the text has other characters than

@@ -21,7 +21,12 @@ const PIECE: usize = 1 << 20;
 pub(super) struct Found {
     pub(super) losses: Vec<String>,
     pub(super) warnings: Vec<String>,
+    /// The first row has one cell. GDAL 3.6 takes such a table for none.
+    pub(super) is_single: bool,
 }
+
+/// Why a table of one column is not read.
+pub(super) const SINGLE: &str = "its first row has one cell, as no comma, semicolon, tab or space separates more, and this version of GDAL reads no table of one column: add a column, or save it with commas";
 
 /// Counts the cells of the rows. `options` are those for opening the file.
 ///
@@ -256,8 +261,9 @@ impl Rows {
                 "a quotation mark within a value of row {row} is not closed: all rows after it became part of that value"
             ));
         }
+        let is_single = columns == 1;
         let warnings = self.shorter.say(self.rows, &format!("have fewer cells than the {columns} columns"));
-        Ok(Found { losses, warnings: warnings.into_iter().collect() })
+        Ok(Found { losses, warnings: warnings.into_iter().collect(), is_single })
     }
 }
 
@@ -292,7 +298,8 @@ mod tests {
             "a,b\n1,2,,,\n",
             "a,b\n\"\",\"\"\n",
         ] {
-            assert_eq!(of(text, &[]), Ok(Found::default()), "{text:?}");
+            let is_single = text == "a";
+            assert_eq!(of(text, &[]), Ok(Found { is_single, ..Found::default() }), "{text:?}");
         }
         assert_eq!(of("a b\n1,2,3\n", &["SEPARATOR=comma"]).unwrap().losses.len(), 1);
         assert_eq!(of("a,b\n1;2;3\n", &["SEPARATOR=SEMICOLON"]).unwrap().losses.len(), 1);

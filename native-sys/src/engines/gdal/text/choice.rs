@@ -14,9 +14,6 @@ pub(in crate::engines::gdal) struct Prepared {
     pub(in crate::engines::gdal) config: Vec<(&'static CStr, CString)>,
     /// The encoding of the text, if it has other characters than those of ASCII.
     pub(in crate::engines::gdal) charset: Option<Charset>,
-    /// The line of the first control character that XML does not have, as far as the text was searched
-    /// for them.
-    pub(in crate::engines::gdal) control: Option<u64>,
     /// The file to open instead of the input.
     pub(in crate::engines::gdal) instead: Option<PathBuf>,
     /// What the owner should know.

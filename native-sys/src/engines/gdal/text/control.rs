@@ -1,8 +1,6 @@
 //! Bytes of ASCII that are not text as they stand: NUL, at which GDAL ends a text without a word,
-//! other control characters, which XML does not have, and the escape sequences of encodings that are
-//! ASCII to all who do not know them.
+//! and the escape sequences of encodings that are ASCII to all who do not know them.
 
-use crate::written::is_character;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -23,8 +21,6 @@ pub(super) enum Escapes {
 pub(super) struct Found {
     /// The line of a NUL character, itself or, in JSON, written `\u0000`.
     pub(super) nul: Option<u64>,
-    /// The line of a character that XML does not have, written in one of these ways.
-    pub(super) control: Option<u64>,
     pub(super) escapes: Option<Escapes>,
 }
 
@@ -79,10 +75,6 @@ impl Scanner {
             }
             _ => {}
         }
-        // An escape sequence of ISO 2022 is none of the text.
-        if byte != 0x1b && !is_character(byte) {
-            self.found.control.get_or_insert(self.line);
-        }
         if byte == 0x1b {
             self.sequence = Some(Vec::new());
         } else if let Some(sequence) = &mut self.sequence {
@@ -97,41 +89,13 @@ impl Scanner {
         }
         if self.is_json && (byte == b'\\' || !self.json.is_empty()) {
             self.json.push(byte);
-            if let Some(byte) = control_of(&self.json) {
-                if byte == 0 {
-                    self.found.nul.get_or_insert(self.line);
-                }
-                self.found.control.get_or_insert(self.line);
+            if self.json == b"\\u0000" {
+                self.found.nul.get_or_insert(self.line);
             }
-            if !is_beginning(&self.json) || self.json.len() == 6 {
+            if !b"\\u0000".starts_with(&self.json) || self.json.len() == 6 {
                 self.json.clear();
             }
         }
-    }
-}
-
-/// The character that an escape of JSON stands for (RFC 8259, section 7), if XML does not have it.
-fn control_of(escape: &[u8]) -> Option<u8> {
-    match escape {
-        b"\\b" => Some(8),
-        b"\\f" => Some(12),
-        [b'\\', b'u', b'0', b'0', digits @ ..] if digits.len() == 2 => {
-            let value = std::str::from_utf8(digits).ok().and_then(|text| u8::from_str_radix(text, 16).ok());
-            value.filter(|value| !is_character(*value))
-        }
-        _ => None,
-    }
-}
-
-/// Whether this may become the escape of a character below 256.
-fn is_beginning(escape: &[u8]) -> bool {
-    match escape {
-        [b'\\'] => true,
-        [b'\\', b'u', rest @ ..] => rest
-            .iter()
-            .enumerate()
-            .all(|(at, byte)| if at < 2 { *byte == b'0' } else { byte.is_ascii_hexdigit() }),
-        _ => false,
     }
 }
 
@@ -154,23 +118,6 @@ mod tests {
         assert_eq!(of(br#"{"a": "x\\\u0000"}"#, true), (Some(1), None));
         assert_eq!(of(br#"{"a": "x\\u0000", "b": "\u0001\n"}"#, true), (None, None));
         assert_eq!(of(br#"{"a": "x\u0000"}"#, false), (None, None));
-    }
-
-    #[test]
-    fn other_control_characters_are_found() {
-        let of = |bytes: &[u8], is_json| {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("a");
-            std::fs::write(&path, bytes).unwrap();
-            scan(&path, is_json).unwrap().control
-        };
-        assert_eq!(of(b"a,b\r\n\t1,\x0b2", false), Some(2));
-        assert_eq!(of(br#"{"a": "\u000b"}"#, true), Some(1));
-        assert_eq!(of(br#"{"a": "\n\t\u000a\u00e4\u1f00"}"#, true), None);
-        assert_eq!(of(br#"{"a": "\\b\\f\\u0001"}"#, true), None);
-        assert_eq!(of(br#"{"a": "\\\f"}"#, true), Some(1));
-        assert_eq!(of(b"a\n\nb\x00", false), Some(3));
-        assert_eq!(of(b"\x1b$BEl\x1b(B", false), None);
     }
 
     #[test]

@@ -31,13 +31,10 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
         Some(charset) => !charset.is_ascii_compatible(),
         None => mark.is_some(),
     };
-    let found = match is_wide {
-        true => control::Found::default(),
+    let escapes = match is_wide {
+        true => None,
         false => without_nul(input)?,
     };
-    let escapes = found.escapes;
-    // These encodings have control characters of their own.
-    prepared.control = found.control.filter(|_| escapes.is_none());
     let charset = match (wanted, mark, escapes) {
         (None, Some(charset), _) => charset,
         (Some(charset), ..) if is_wide => charset,
@@ -70,22 +67,22 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     }
     let copy = utf8_copy(input, charset)?;
     if is_wide {
-        prepared.control = without_nul(&copy)?.control;
+        without_nul(&copy)?;
     }
     prepared.instead = Some(copy);
     Ok(prepared)
 }
 
-/// What else a file has that is not text as it stands, if it has no NUL characters.
+/// The escape sequences of a file, which has no NUL characters.
 ///
 /// # Errors
 /// [`EngineError::TextLost`] if it has: GDAL ends a text there.
-fn without_nul(path: &Path) -> Result<control::Found, EngineError> {
+fn without_nul(path: &Path) -> Result<Option<Escapes>, EngineError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let is_json = !["csv", "tsv", "psv"].contains(&extension.as_str());
     let found = control::scan(path, is_json).map_err(|error| unreadable(path, &error))?;
     match found.nul {
-        None => Ok(found),
+        None => Ok(found.escapes),
         Some(line) => Err(EngineError::TextLost(format!(
             "line {line} of {} has a NUL character, where GDAL would end the text; remove it, or name the encoding with --opt encoding=NAME if that is UTF-16",
             shown(path)
