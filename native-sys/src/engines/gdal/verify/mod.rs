@@ -88,6 +88,10 @@ const DRAWINGS: &[&str] = &["dgn", "dwg", "dxf"];
 /// Layers of points that the driver for GPX makes from other layers when it reads.
 const DERIVED: &[&str] = &["route_points", "track_points"];
 
+/// MapInfo stores whole numbers, which span a region of the reference system or, without one, much more.
+const BOUNDS_ADVICE: &str =
+    "; --opt lco.BOUNDS=XMIN,YMIN,XMAX,YMAX sets a smaller region, which the format divides more finely";
+
 /// How much of each layer is read.
 #[derive(Clone, Copy)]
 enum Extent {
@@ -137,7 +141,14 @@ impl Gdal {
             no_heights: lacking.heights,
             no_measures: lacking.measures,
         };
-        input.lacks(&output, expected).iter().for_each(|line| warn_of_loss(line));
+        let is_table = request.output.extension().is_some_and(|extension| extension == "tab");
+        for line in input.lacks(&output, expected) {
+            let advice = match is_table && line.starts_with(tally::MOVED) {
+                true => BOUNDS_ADVICE,
+                false => "",
+            };
+            warn_of_loss(&format!("{line}{advice}"));
+        }
         Ok(())
     }
 
@@ -152,7 +163,10 @@ impl Gdal {
         events: &Arc<dyn Events>,
     ) -> Result<Option<(Tally, Option<Tally>)>, EngineError> {
         let Ok(source) = self.open_input(request.input, &options.open) else { return Ok(None) };
-        let layers = self.layers(source, &options.layers);
+        let mut layers = self.layers(source, &options.layers);
+        if self.driver_of(source) == "GPX" {
+            layers.retain(|layer| !DERIVED.contains(&self.name_of(*layer).as_str()));
+        }
         let names: Vec<String> = layers.iter().map(|layer| self.name_of(*layer)).collect();
         let mut input = Tally::default();
         let most = if request.strict { None } else { Some((SAMPLE_FEATURES, SAMPLE_BYTES)) };
@@ -356,10 +370,13 @@ fn moves_labels(driver: &CStr, input: &Path) -> bool {
 
 /// The files of the output that have its features: those beside it and below with its extension.
 fn files_of(output: &Path) -> Vec<PathBuf> {
-    let extension = output.extension().unwrap_or_default();
-    let found = files_with(output, extension);
-    // A table without geometries has no shapes.
-    if found.is_empty() { files_with(output, OsStr::new("dbf")) } else { found }
+    let mut files = files_with(output, output.extension().unwrap_or_default());
+    if output.extension().is_some_and(|extension| extension == "shp") {
+        // Tables without geometries have no shapes.
+        let is_alone = |table: &PathBuf| !table.with_extension("shp").exists();
+        files.extend(files_with(output, OsStr::new("dbf")).into_iter().filter(is_alone));
+    }
+    files
 }
 
 fn files_with(output: &Path, extension: &OsStr) -> Vec<PathBuf> {

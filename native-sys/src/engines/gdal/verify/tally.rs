@@ -21,6 +21,9 @@ const EMPTY_LISTS: &[&str] = &["(0:)", "(1:)", "[]", "[ ]"];
 const COORDINATE_TOLERANCE: f64 = 1e-9;
 const EXTENT_TOLERANCE: f64 = 1e-5;
 
+/// The beginning of what is said of coordinates.
+pub(super) const MOVED: &str = "the coordinates are not the same";
+
 /// The kinds of values that are compared in ways of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -217,7 +220,7 @@ impl Tally {
         let is_whole = output.shapes >= self.shapes;
         if is_whole && !self.has_curves && (moved(0) || moved(1)) {
             losses.push(format!(
-                "the coordinates are not the same: from {} {} to {} {} in the input, from {} {} to {} {} in the output",
+                "{MOVED}: from {} {} to {} {} in the input, from {} {} to {} {} in the output",
                 low[0], low[1], high[0], high[1], low_out[0], low_out[1], high_out[0], high_out[1]
             ));
         }
