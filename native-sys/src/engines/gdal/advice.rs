@@ -26,6 +26,8 @@ pub(super) enum Notice {
     FieldType(String),
     /// Characters are lost.
     TextLost,
+    /// What [`drawing`](super::drawing) tells of a block, once and with its reason.
+    Block,
     /// Anything else.
     Other,
 }
@@ -55,16 +57,29 @@ pub(super) fn notice(message: &str) -> Notice {
     if let Some(kind) = between(TYPES) {
         return Notice::FieldType(kind);
     }
+    if message.starts_with("Block ") && message.ends_with(" does not exist") {
+        return Notice::Block;
+    }
     const LOSSES: &[&str] =
         &["couldn't be converted correctly from", "Recode from", "cannot convert to", "Forcing it to ASCII"];
     let is_cut = message.starts_with("Value '") && message.contains("has been truncated to");
     if is_cut || LOSSES.iter().any(|loss| message.contains(loss)) { Notice::TextLost } else { Notice::Other }
 }
 
-/// A message with the options in cadmill's spelling.
+/// A message with the options in cadmill's spelling, and without the place in GDAL's source.
 pub(super) fn respelled(message: &str) -> String {
+    let message = without_source(message);
     let ogr2ogr = "-mapFieldType can be used to control field type conversion";
     message.replace(ogr2ogr, "--opt mapFieldType=TYPE=TYPE chooses another type")
+}
+
+/// `./ogr/a.cpp, 2151: error at line 50` without the file and the line of GDAL.
+fn without_source(message: &str) -> &str {
+    const ENDS: &[&str] = &[".cpp, ", ".c, ", ".h, "];
+    let rest = ENDS.iter().find_map(|end| message.split_once(end)).filter(|(file, _)| !file.contains(' '));
+    let place = rest.and_then(|(_, rest)| rest.split_once(": "));
+    let is_number = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    place.filter(|(number, _)| is_number(number)).map_or(message, |(_, rest)| rest)
 }
 
 /// What is lost, without the value, which may be long.
@@ -357,6 +372,12 @@ mod tests {
             respelled("x. -mapFieldType can be used to control field type conversion.")
                 .contains("--opt mapFieldType")
         );
+        let place = "./ogr/ogrsf_frmts/dxf/ogrdxflayer.cpp, 2151: error at line 50 of a.dxf";
+        assert_eq!(respelled(place), "error at line 50 of a.dxf");
+        for other in ["a.cpp, x: y", "of a.c, 5: y", "x: y"] {
+            assert_eq!(respelled(other), other);
+        }
+        assert_eq!(notice("Block A b does not exist"), Notice::Block);
         assert_eq!(loss(&long), "a value of field a has been truncated to 254 characters.");
         assert!(only_ends(
             "Terminating translation prematurely after failed translation of layer a (use -skipfailures to skip errors)"

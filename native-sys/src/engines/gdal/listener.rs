@@ -140,6 +140,7 @@ impl Listener {
             advice::Notice::TextLost => {
                 self.lost.get_or_insert_with(|| advice::loss(&text));
             }
+            advice::Notice::Block => return,
             advice::Notice::Other => {}
         }
         // A message that only reports the end of the translation is dropped: the first error is the

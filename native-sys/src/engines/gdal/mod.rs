@@ -11,6 +11,7 @@
 mod advice;
 mod compare;
 mod complete;
+mod drawing;
 mod effect;
 mod ffi_sqlite;
 mod fields;
