@@ -117,17 +117,28 @@ pub fn fit(part: &str) -> String {
 }
 
 /// A form that is equal for names that some system treats as the same: case-folded, composed,
-/// without the trailing slash of a directory, and without the version numbers of VMS, such as `;1`,
-/// which `unzip` drops on every system.
+/// without the trailing slash of a directory, and of each part what is left on every system.
 pub(super) fn key(name: &str) -> String {
-    let parts: Vec<&str> = name.trim_end_matches('/').split('/').map(without_version).collect();
+    let parts: Vec<&str> = name.trim_end_matches('/').split('/').map(kept).collect();
     nfc(&CaseMapperBorrowed::new().fold_string(&parts.join("/")))
 }
 
-fn without_version(part: &str) -> &str {
-    match part.rsplit_once(';') {
-        Some((rest, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => without_version(rest),
-        _ => part,
+/// A part of a name without what some programs drop of it: Windows drops dots and spaces at its end,
+/// and takes what follows a colon for a stream of the same file; `unzip` drops the version numbers of
+/// VMS, such as `;1`. A part of which nothing would be left stays.
+fn kept(part: &str) -> &str {
+    let mut kept = part.split(':').next().unwrap_or_default();
+    loop {
+        let ended = kept.trim_end_matches(['.', ' ']);
+        let shorter = match ended.rsplit_once(';') {
+            Some((rest, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+            _ => ended,
+        };
+        match shorter {
+            "" => return if kept.is_empty() { part } else { kept },
+            same if same == kept => return kept,
+            shorter => kept = shorter,
+        }
     }
 }
 
@@ -216,6 +227,14 @@ mod tests {
             ("a", "a;1"),
             ("a;12/B", "a;1/b"),
             ("a;", "a"),
+            ("a.b", "a.b."),
+            ("a.b", "A.B . ."),
+            ("a.b", "a.b:x"),
+            ("a.b", "a.b::$DATA"),
+            ("a.b", "a.b;1."),
+            ("a.b", "a.b.;1 "),
+            ("d/a", "d./a"),
+            ("d/a", "d:x:y /a"),
             ("Straße", "STRASSE"),
             ("Ⅷ", "ⅷ"),
             ("É", "e\u{301}"),
@@ -224,7 +243,10 @@ mod tests {
             assert_eq!(key(&nfc(a)), key(&nfc(b)), "{a} {b}");
         }
         assert_ne!(key("a"), key("á"));
-        assert_ne!(key("a"), key("a;b"));
+        for (a, b) in [("a", "a;b"), ("a", ".a"), ("a b", "ab"), ("a.b", "a"), (" a", "a"), ("...", ":x")] {
+            assert_ne!(key(a), key(b), "{a} {b}");
+        }
+        assert_eq!(["...", " ", ":x", ";1"].map(key), ["...", " ", ":x", ";1"]);
     }
 
     fn taken(names: &[&str]) -> Result<(), String> {
@@ -259,6 +281,10 @@ mod tests {
             &["D/a", "d/b"],
             &["d/E/x", "d/e/y"],
             &["a", "a;1"],
+            &["a", "a."],
+            &["a:x", "a"],
+            &["d./a", "d/b"],
+            &["d ", "d/b"],
         ] {
             assert!(taken(names).is_err(), "{names:?}");
         }
