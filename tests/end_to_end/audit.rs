@@ -237,6 +237,49 @@ fn verify_compares_a_broken_ledger_with_its_sweep() {
 }
 
 #[test]
+fn a_ledger_that_is_replaced_copied_or_missing_is_found_in_its_directory() {
+    let bench = Bench::new();
+    let archive = Archive::new(&bench);
+    let key = archive.key();
+    let (one, other) = (archive.write("w"), archive.write("w"));
+    let directory = archive.directory.to_str().unwrap();
+    let verify = |files: &[&str]| bench.run(&[&["audit", "verify", "--key", &key][..], files].concat());
+    let twice = verify(&[directory, &archive.path(one)]);
+    assert_eq!((twice.code, twice.stdout.lines().count()), (Some(0), 2), "{}", twice.stdout);
+
+    // A copy of another, with its head.
+    let (path, from) = (archive.path(one), archive.path(other));
+    let kept = std::fs::read(&path).unwrap();
+    let head = |id| archive.sink.head_path(id);
+    let kept_head = std::fs::read(head(one)).unwrap();
+    std::fs::copy(&from, &path).unwrap();
+    std::fs::copy(head(other), head(one)).unwrap();
+    let replaced = verify(&[directory]);
+    assert_eq!(replaced.code, Some(30), "{}", replaced.stdout);
+    assert!(replaced.stdout.contains("[ledger.misplaced]"), "{}", replaced.stdout);
+    assert!(replaced.stdout.contains("VALID, ledger"), "the original: {}", replaced.stdout);
+    assert_eq!(verify(&[&path]).code, Some(30));
+    // In files whose names say nothing.
+    let copies = ["a.jsonl", "b.jsonl"].map(|name| bench.path(name).to_str().unwrap().to_owned());
+    for copy in &copies {
+        std::fs::copy(&from, copy).unwrap();
+    }
+    let copied = verify(&[&copies[0], &copies[1]]);
+    assert_eq!(copied.code, Some(30), "{}", copied.stdout);
+    assert!(copied.stdout.contains("2 of these files have this ledger"), "{}", copied.stdout);
+
+    std::fs::write(&path, kept).unwrap();
+    std::fs::write(head(one), kept_head).unwrap();
+    assert_eq!(verify(&[directory]).code, Some(0));
+    std::fs::remove_file(&path).unwrap();
+    let missing = verify(&[directory]);
+    assert_eq!(missing.code, Some(30), "{}", missing.stdout);
+    assert!(missing.stdout.contains("the ledger is missing: only its head is there [ledger.missing]"));
+    std::fs::remove_file(&from).unwrap();
+    assert_eq!(verify(&[directory]).code, Some(30), "a directory of heads");
+}
+
+#[test]
 fn verify_takes_the_heads_as_the_api_answers_them() {
     let bench = Bench::new();
     let archive = Archive::new(&bench);

@@ -3,13 +3,23 @@
 
 use super::text::shown;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 const SUFFIX: &str = "jsonl";
+/// Suffix of the file with a ledger's head.
+const HEAD: &str = ".head.json";
+
+/// The ledger's file of a head that lies in a directory.
+fn of_head(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_suffix(HEAD)?;
+    Some(path.with_file_name(format!("{name}.{SUFFIX}")))
+}
 
 /// Replaces each directory by the ledgers in it and in the directories directly below it. Links to
-/// directories below it are not followed.
+/// directories below it are not followed. A ledger that is missing beside its head is one of them. No
+/// file is named twice.
 ///
 /// # Errors
 /// `input.unreadable` for a directory that cannot be listed or has no ledger.
@@ -31,6 +41,8 @@ pub(super) fn ledgers(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         found.sort();
         files.append(&mut found);
     }
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
     Ok(files)
 }
 
@@ -43,6 +55,8 @@ fn below(directory: &Path, deeper: bool) -> io::Result<Vec<PathBuf>> {
             found.append(&mut below(&path, false)?);
         } else if path.extension().is_some_and(|extension| extension == SUFFIX) {
             found.push(path);
+        } else if let Some(missing) = of_head(&path).filter(|ledger| ledger.symlink_metadata().is_err()) {
+            found.push(missing);
         }
     }
     Ok(found)

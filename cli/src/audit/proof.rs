@@ -5,6 +5,7 @@ use super::text::shown;
 use crate::args::ProofArgs;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::citation::compare;
+use cadmill_core::domain::ledger::place;
 use cadmill_core::domain::ledger::verify::{Audit, verify};
 use cadmill_core::domain::ledger::{LedgerId, PublicKey, Signature, SignedHead, line, record};
 use cadmill_core::domain::limits::display_size;
@@ -46,11 +47,18 @@ impl Proof {
             ledgers(files)?.iter().map(|file| self.check(file)).collect::<Result<Vec<_>, _>>()?;
         let mut audits: Vec<&mut Audit> = checked.iter_mut().map(|checked| &mut checked.audit).collect();
         compare(&mut audits);
+        let named = checked.iter_mut().map(|one| (place::named(&one.file), &mut one.audit));
+        place::compare(&mut named.collect::<Vec<_>>());
         Ok(checked)
     }
 
     /// Verifies a ledger.
     pub(super) fn check(&self, file: &Path) -> Result<Checked, Failure> {
+        let is_missing = file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let beside = if is_missing { heads_beside(file)? } else { Vec::new() };
+        if let Some(head) = beside.first() {
+            return Ok(Checked { file: file.to_owned(), audit: place::missing(head, self.key.as_ref()) });
+        }
         let bytes = read(file, MAX_LEDGER_BYTES)?;
         let beside;
         let heads = match &self.heads {

@@ -1,16 +1,19 @@
 //! The ledger of an attempt: which plaintext existed, for how long, and how it ended.
 //!
 //! Pure: the records ([`record`]), their lines ([`line`]), hash chain and hidden names ([`chain`]),
-//! heads and signatures ([`head`], [`key`]), verification of a ledger ([`verify`]), and its
-//! comparison with the sweeps that end other ledgers ([`citation`]). `docs/AUDIT.md` describes the
+//! heads and signatures ([`head`], [`key`]), verification of a ledger ([`verify`], [`finding`]),
+//! and its comparison with the sweeps that end other ledgers ([`citation`]) and with the name of its
+//! file ([`place`]). `docs/AUDIT.md` describes the
 //! format for anyone who verifies a ledger without this code. The format is fixed: ledgers of older
 //! versions must stay verifiable, so every change is a new [`FORMAT`].
 
 pub mod chain;
 pub mod citation;
+pub mod finding;
 pub mod head;
 pub mod key;
 pub mod line;
+pub mod place;
 pub mod record;
 pub mod verify;
 
