@@ -3,6 +3,7 @@
 //! A shapefile or a MapInfo table is several files. GDAL converts what they have in common, and
 //! says nothing of the rest.
 
+use super::numbers;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,13 @@ pub(super) fn losses(input: &Path) -> Vec<String> {
     let extension = input.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     // A file that cannot be read is left to GDAL, which says why.
     match extension.as_str() {
-        "shp" | "shx" | "dbf" => shapefile(input).unwrap_or_default(),
+        "shp" | "shx" | "dbf" => {
+            let mut losses = shapefile(input).unwrap_or_default();
+            losses.extend(
+                part(input, "dbf").and_then(|table| numbers::losses(&table).ok()).unwrap_or_default(),
+            );
+            losses
+        }
         "tab" => table(input).unwrap_or_default(),
         "mif" | "mid" => interchange(input).unwrap_or_default(),
         _ => changes(input).into_iter().collect(),

@@ -11,6 +11,7 @@
 mod advice;
 mod compare;
 mod complete;
+mod dbase;
 mod drawing;
 mod effect;
 mod ffi_sqlite;
@@ -18,6 +19,7 @@ mod fields;
 mod inspect;
 mod kinds;
 mod listener;
+mod numbers;
 mod open;
 mod options;
 mod prolog;

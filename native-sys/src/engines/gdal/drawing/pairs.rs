@@ -85,7 +85,11 @@ mod tests {
             let text = ["  0", "LINE", "8", "", "  2", " a b", "-5", "x", ""].join(end);
             let expected = [(0, "LINE"), (8, ""), (2, " a b"), (u32::MAX, "x")];
             for room in [1, 2, 3, 1 << 10] {
-                assert_eq!(all(&text, room), expected.map(|(code, value)| (code, value.to_owned())), "{end:?}");
+                assert_eq!(
+                    all(&text, room),
+                    expected.map(|(code, value)| (code, value.to_owned())),
+                    "{end:?}"
+                );
             }
         }
     }

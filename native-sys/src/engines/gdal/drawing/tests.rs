@@ -13,9 +13,8 @@ fn block(name: &str, flags: &str, entities: &str) -> String {
 }
 
 fn found(blocks: &str, entities: &str) -> Found {
-    let section = |name: &str, content: &str| {
-        pairs(&[(0, "SECTION"), (2, name)]) + content + &pairs(&[(0, "ENDSEC")])
-    };
+    let section =
+        |name: &str, content: &str| pairs(&[(0, "SECTION"), (2, name)]) + content + &pairs(&[(0, "ENDSEC")]);
     let text = section("HEADER", &pairs(&[(9, "$ACADVER"), (1, "AC1015")]))
         + &section("BLOCKS", blocks)
         + &section("ENTITIES", entities)
@@ -46,7 +45,10 @@ fn entities_that_are_not_read_are_counted() {
         );
     }
     let mesh = entity("POLYLINE", &[(70, "    16")]) + &entity("VERTEX", &[]) + &entity("SEQEND", &[]);
-    assert_eq!(losses("", &mesh), "1 POLYLINE (polygon mesh) entities were left out: GDAL does not read them");
+    assert_eq!(
+        losses("", &mesh),
+        "1 POLYLINE (polygon mesh) entities were left out: GDAL does not read them"
+    );
     let many: String = (0..100).map(|number| entity(&format!("A{number}"), &[])).collect();
     assert!(losses("", &many).contains("60 other entities"), "{}", losses("", &many));
 }

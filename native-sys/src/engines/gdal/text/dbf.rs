@@ -4,6 +4,8 @@
 //! (byte 29). Programs write the ids of Western Europe without meaning them: what the values are
 //! comes before those.
 
+use super::super::dbase::{fill, read_layout, values};
+use super::super::numbers;
 use super::choice::{
     Choice, Declared, Hint, Prepared, c_text, choose, looks_like, readable, refuse_wide, shown, unreadable,
 };
@@ -16,25 +18,22 @@ use std::path::{Path, PathBuf};
 /// Longest label in a `.cpg` file.
 const MAX_LABEL: u64 = 256;
 
-/// Length of the file header and of a field descriptor, in bytes.
-const HEADER: usize = 32;
-const DESCRIPTOR: usize = 32;
-
 /// Longest name of a field, in bytes.
 const MAX_NAME: usize = 10;
 
-/// Ends the field descriptors.
-const TERMINATOR: u8 = 0x0d;
-
 pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared, EngineError> {
-    let mut prepared = Prepared::default();
     refuse_wide(wanted)?;
     let Some(table) = beside(input, "dbf") else {
-        prepared
-            .warnings
-            .push("the shapefile has no table (.dbf): its features have no attributes".to_owned());
-        return Ok(prepared);
+        let text = "the shapefile has no table (.dbf): its features have no attributes";
+        return Ok(Prepared { warnings: vec![text.to_owned()], ..Prepared::default() });
     };
+    let mut prepared = prepare_text(input, &table, wanted)?;
+    prepared.open.extend(numbers::option(&table));
+    Ok(prepared)
+}
+
+fn prepare_text(input: &Path, table: &Path, wanted: Option<Charset>) -> Result<Prepared, EngineError> {
+    let mut prepared = Prepared::default();
     let cpg = beside(input, "cpg").map(|path| label(&path).map_err(|e| unreadable(&path, &e))).transpose()?;
     let declared = cpg
         .as_deref()
@@ -47,17 +46,17 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
         prepared.warnings.push(format!("the .cpg file names an unknown encoding: '{}'", label.trim()));
     }
     // GDAL rejects a file that is not a table.
-    let Ok(layout) = File::open(&table).and_then(|mut file| read_layout(&mut file)) else {
+    let Ok(layout) = File::open(table).and_then(|mut file| read_layout(&mut file)) else {
         return Ok(prepared);
     };
     let page = Charset::dbase_page(layout.language);
     let by_header = page.and_then(Charset::of_code_page);
     let expected = wanted.or(declared.as_ref().map(|declared| declared.charset)).or(by_header);
     let mut evidence = Evidence::new(expected);
-    if scan(&table, &mut evidence).is_err() {
+    if scan(table, &mut evidence).is_err() {
         return Ok(prepared);
     }
-    let what = shown(&table);
+    let what = shown(table);
     if evidence.values() == 0 {
         // GDAL would take the declared encoding, and lose letters of ASCII too.
         let takes = match &cpg {
@@ -125,55 +124,12 @@ fn label(path: &Path) -> io::Result<String> {
     Ok(text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_owned())
 }
 
-/// The layout of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
-    /// The language driver id.
-    language: u8,
-    /// Number of records that the header declares, and the length of each.
-    records: u64,
-    record_bytes: usize,
-    /// Position of the values of all fields in a record, and of those of text fields.
-    fields: Vec<std::ops::Range<usize>>,
-    text: Vec<std::ops::Range<usize>>,
-    /// Names of the fields, as stored, with their positions in the file.
-    names: Vec<(usize, Vec<u8>)>,
-}
-
-/// Reads the header. `None` if it is not one.
-fn layout(header: &[u8]) -> Option<Layout> {
-    let record_bytes = usize::from(u16::from_le_bytes([*header.get(10)?, *header.get(11)?]));
-    let records = u32::from_le_bytes(header.get(4..8)?.try_into().ok()?).into();
-    let language = *header.get(29)?;
-    let mut layout =
-        Layout { language, records, record_bytes, fields: Vec::new(), text: Vec::new(), names: Vec::new() };
-    // The first byte of a record tells whether it is deleted.
-    let mut at = 1;
-    for (number, field) in header.get(HEADER..)?.chunks_exact(DESCRIPTOR).enumerate() {
-        if field[0] == TERMINATOR {
-            break;
-        }
-        let name = field[..11].split(|byte| *byte == 0).next().unwrap_or_default();
-        layout.names.push((HEADER + number * DESCRIPTOR, name.to_vec()));
-        let end = at + usize::from(field[16]);
-        if end <= record_bytes {
-            layout.fields.push(at..end);
-            // Numbers, dates and logical values are ASCII.
-            if !b"NFLDT@IOB+".contains(&field[11]) {
-                layout.text.push(at..end);
-            }
-        }
-        at = end;
-    }
-    (record_bytes > 0).then_some(layout)
-}
-
 /// Reads the whole table and takes its names and values as evidence.
 fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let layout = read_layout(&mut file)?;
     layout.names.iter().for_each(|(_, name)| evidence.see_field(name, name.len() >= MAX_NAME));
-    values(&mut file, &layout, &layout.text, &mut |value, width| {
+    values(&mut file, &layout, &layout.text(), &mut |value, width| {
         evidence.see_field(value, value.len() == width)
     })
 }
@@ -195,7 +151,7 @@ pub(super) fn each_value(
         .iter()
         .enumerate()
         .filter(|(number, _)| is_text(*number))
-        .map(|(_, at)| at.clone())
+        .map(|(_, field)| field.at.clone())
         .collect();
     values(&mut file, &layout, &fields, each)
 }
@@ -208,8 +164,8 @@ pub(super) fn has_long(path: &Path, is_text: &dyn Fn(usize) -> bool, bytes: usiz
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let layout = read_layout(&mut file)?;
     let numbered = layout.fields.iter().enumerate();
-    let wide = numbered.filter(|(number, at)| is_text(*number) && at.len() >= bytes);
-    let wide: Vec<_> = wide.map(|(_, at)| at.clone()).collect();
+    let wide = numbered.filter(|(number, field)| is_text(*number) && field.at.len() >= bytes);
+    let wide: Vec<_> = wide.map(|(_, field)| field.at.clone()).collect();
     let mut record = vec![0; layout.record_bytes];
     for _ in 0..layout.records {
         if wide.is_empty() || fill(&mut file, &mut record)? < record.len() {
@@ -224,68 +180,6 @@ pub(super) fn has_long(path: &Path, is_text: &dyn Fn(usize) -> bool, bytes: usiz
         }
     }
     Ok(false)
-}
-
-fn values(
-    file: &mut impl Read,
-    layout: &Layout,
-    fields: &[std::ops::Range<usize>],
-    each: &mut dyn FnMut(&[u8], usize),
-) -> io::Result<()> {
-    if fields.is_empty() {
-        return Ok(());
-    }
-    let at_once = (1_usize << 18).div_ceil(layout.record_bytes);
-    let mut records = vec![0; layout.record_bytes * at_once];
-    let mut left = layout.records;
-    loop {
-        let length = fill(file, &mut records)?;
-        // Bytes after the last record are ignored.
-        let whole = (length / layout.record_bytes).min(usize::try_from(left).unwrap_or(usize::MAX));
-        if whole == 0 {
-            return Ok(());
-        }
-        left -= whole as u64;
-        let records = &records[..whole * layout.record_bytes];
-        if records.is_ascii() {
-            continue;
-        }
-        for record in records.chunks_exact(layout.record_bytes) {
-            if record[0] == b'*' || record.is_ascii() {
-                continue;
-            }
-            for field in fields {
-                let value = record[field.clone()].split(|byte| *byte == 0).next().unwrap_or_default();
-                let value = value.trim_ascii_end();
-                if !value.is_ascii() {
-                    each(value, field.len());
-                }
-            }
-        }
-    }
-}
-
-fn read_layout(file: &mut impl Read) -> io::Result<Layout> {
-    let mut header = vec![0; HEADER];
-    file.read_exact(&mut header)?;
-    let length = usize::from(u16::from_le_bytes([header[8], header[9]])).max(HEADER);
-    header.resize(length, 0);
-    file.read_exact(&mut header[HEADER..])?;
-    layout(&header).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }
 
 /// A table that was written: repairs names that GDAL has cut within a character, and takes the
@@ -330,6 +224,7 @@ fn unique(name: &str, taken: &[Vec<u8>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::dbase::{DESCRIPTOR, HEADER, TERMINATOR};
     use super::*;
 
     /// A table with one text field of 10 bytes and one number.
