@@ -69,6 +69,11 @@ fn the_limits_count_both_together_and_a_third_level_is_named() {
     let middle = zipped(&[("deep/inner.zip", Stored, &inner)]);
     let json = convert(&Bench::new(), &[("middle.zip", &middle)], &[]).failed(10, "input.root_not_found");
     assert!(json["error"]["message"].as_str().unwrap().contains("deep/inner.zip"), "{json}");
+    for root in ["middle.zip/deep/inner.zip", "middle.zip/deep/inner.zip/a.geojson"] {
+        let run = convert(&Bench::new(), &[("middle.zip", &middle)], &["--root", root]);
+        let json = run.failed(10, "input.root_not_found");
+        assert!(json["error"]["message"].as_str().unwrap().contains("opened one level deep"), "{json}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! are not: a failure names them.
 
 use super::root::named_root;
+use crate::engine::supervisor::clean;
 use crate::intake::{Local, Source};
 use crate::workspace::Folder;
 use cadmill_archive::Plan;
@@ -59,6 +60,13 @@ impl Nested {
         choose: impl FnOnce(&[&str]) -> Result<Vec<String>, Failure>,
     ) -> Result<Vec<String>, Failure> {
         let names = inside.names();
+        if let Some(deeper) = self.root.as_deref().and_then(|root| Self::of(&names, Some(root))) {
+            let (outer, inner) = (&self.archive, clean(&deeper.archive));
+            let message = format!(
+                "'{inner}' is an archive in '{outer}', which is in an archive itself: archives are opened one level deep; unpack the input, and convert '{outer}'"
+            );
+            return Err(Failure::new(FailureCode::RootNotFound, message));
+        }
         match &self.root {
             Some(root) => named_root(root, &names).map(|name| vec![name]),
             None => choose(&names),
