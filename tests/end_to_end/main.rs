@@ -39,3 +39,4 @@ mod serve;
 mod submit;
 mod support;
 mod text;
+mod unread;

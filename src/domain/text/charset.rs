@@ -1,22 +1,20 @@
 //! Encodings by their names.
 
+use super::dos;
 use encoding_rs::{CoderResult, DecoderResult, EUC_KR, Encoding, UTF_8};
 use std::fmt;
 
 /// An encoding of text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Charset(Kind);
+pub struct Charset(pub(super) Kind);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// One of the WHATWG Encoding Standard.
     Standard(&'static Encoding),
     /// A code page of DOS that the standard lacks, by its number. Each byte is a character.
     Dos(u16),
 }
-
-/// Code pages of DOS that `iconv` knows and in which every byte is a character.
-const DOS: &[u16] = &[437, 737, 775, 850, 852, 855, 857, 858, 860, 861, 862, 863, 865, 869];
 
 /// How bytes fit an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,109 +36,6 @@ impl Charset {
 
     /// Windows-1252, the code page of Western Europe.
     pub const WINDOWS_1252: Self = Self(Kind::Standard(encoding_rs::WINDOWS_1252));
-
-    /// The encoding that a label means; `None` if no encoding has it, or one that is no encoding of
-    /// files (`replacement`, `x-user-defined`).
-    pub fn of_label(label: &str) -> Option<Self> {
-        let label = label.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '"');
-        if let Some(encoding) = Encoding::for_label(label.as_bytes()) {
-            let usable = ![encoding_rs::REPLACEMENT, encoding_rs::X_USER_DEFINED].contains(&encoding);
-            return usable.then_some(Self(Kind::Standard(encoding)));
-        }
-        let plain: String =
-            label.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-        match plain.as_str() {
-            "utf" | "utf8" | "utf8n" | "unicode" | "65001" => return Some(Self::UTF_8),
-            "uhc" | "euckr" | "korean" | "wansung" | "ksx1001" | "windowskorean" => return Some(Self::CP949),
-            "sjis" | "windowsjapanese" => return Self::of_code_page(932),
-            "windowssimpchinese" => return Self::of_code_page(936),
-            "windowstradchinese" => return Self::of_code_page(950),
-            "windowslatin1" | "ansi" => return Some(Self::WINDOWS_1252),
-            _ => {}
-        }
-        let digits = plain.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let prefix = &plain[..plain.len() - digits.len()];
-        if let ("" | "iso", Some(part)) = (prefix, digits.strip_prefix("8859")) {
-            return Self::of_iso_8859(part);
-        }
-        if let ("ksc" | "ks", true) = (prefix, digits.starts_with("5601")) {
-            return Some(Self::CP949);
-        }
-        const CODE_PAGES: &[&str] =
-            &["", "ansi", "cp", "dos", "ms", "win", "windows", "ibm", "oem", "codepage", "pc"];
-        CODE_PAGES.contains(&prefix).then(|| Self::of_code_page(digits.parse().ok()?)).flatten()
-    }
-
-    fn of_iso_8859(part: &str) -> Option<Self> {
-        let encoding = Encoding::for_label(format!("iso-8859-{}", part.parse::<u16>().ok()?).as_bytes());
-        encoding.map(|encoding| Self(Kind::Standard(encoding)))
-    }
-
-    /// The encoding of a code page of Windows or DOS.
-    pub fn of_code_page(number: u16) -> Option<Self> {
-        let label = match number {
-            // Johab is not one that the standard has.
-            949 | 51949 => "euc-kr",
-            932 => "shift_jis",
-            20932 | 51932 => "euc-jp",
-            936 => "gbk",
-            54936 => "gb18030",
-            950 => "big5",
-            866 => "ibm866",
-            874 => "windows-874",
-            1250..=1258 => {
-                return Encoding::for_label(format!("windows-{number}").as_bytes())
-                    .map(|e| Self(Kind::Standard(e)));
-            }
-            10000 => "macintosh",
-            10007 => "x-mac-cyrillic",
-            20866 => "koi8-r",
-            21866 => "koi8-u",
-            28591..=28605 => return Self::of_iso_8859(&(number - 28590).to_string()),
-            65001 => "utf-8",
-            number => return DOS.contains(&number).then_some(Self(Kind::Dos(number))),
-        };
-        Encoding::for_label(label.as_bytes()).map(|encoding| Self(Kind::Standard(encoding)))
-    }
-
-    /// The code page that the language driver id in the header of a dBASE file means (byte 29), by
-    /// the tables of dBASE IV, Visual FoxPro and Esri; `None` if it says nothing. Of some, which
-    /// [`of_code_page`](Self::of_code_page) does not know, no text can be read.
-    pub fn dbase_page(id: u8) -> Option<u16> {
-        Some(match id {
-            0x01 | 0x09 | 0x0b | 0x0d | 0x0f | 0x11 | 0x15 | 0x18 | 0x19 | 0x1b => 437,
-            0x02 | 0x0a | 0x0e | 0x10 | 0x12 | 0x14 | 0x16 | 0x1a | 0x1d | 0x25 | 0x37 => 850,
-            // 0x57 says "ANSI", which was the code page of whoever wrote it.
-            0x03 | 0x58 | 0x59 => 1252,
-            0x04 => 10000,
-            0x08 | 0x17 | 0x66 => 865,
-            0x13 | 0x7b => 932,
-            0x1c | 0x6c => 863,
-            0x1f | 0x22 | 0x23 | 0x40 | 0x64 | 0x87 => 852,
-            0x24 => 860,
-            0x26 | 0x65 => 866,
-            0x4d | 0x7a => 936,
-            0x4e | 0x79 => 949,
-            0x4f | 0x78 => 950,
-            0x50 | 0x7c => 874,
-            0x67 => 861,
-            0x68 => 895,
-            0x69 => 620,
-            0x6a | 0x86 => 737,
-            0x6b | 0x88 => 857,
-            0x7d => 1255,
-            0x7e => 1256,
-            0x96 => 10007,
-            0x97 => 10029,
-            0x98 => 10006,
-            0xc8 => 1250,
-            0xc9 => 1251,
-            0xca => 1254,
-            0xcb => 1253,
-            0xcc => 1257,
-            _ => return None,
-        })
-    }
 
     /// Whether a language driver id is written on purpose. Programs write those of Western Europe
     /// for text of any kind.
@@ -206,7 +101,10 @@ impl Charset {
     /// Whether bytes are text of this encoding.
     pub fn fit(self, bytes: &[u8]) -> Fit {
         let encoding = match self.0 {
-            Kind::Dos(_) => return Fit::Whole,
+            Kind::Dos(page) => {
+                let is_whole = bytes.iter().all(|byte| dos::character(page, *byte) != dos::NONE);
+                return if is_whole { Fit::Whole } else { Fit::No };
+            }
             Kind::Standard(encoding) => encoding,
         };
         if encoding == UTF_8 {
@@ -252,7 +150,9 @@ impl Charset {
     pub fn has(self, text: &str) -> bool {
         match self.0 {
             Kind::Standard(encoding) => !encoding.encode(text).2,
-            Kind::Dos(_) => text.is_ascii(),
+            Kind::Dos(page) => {
+                text.chars().all(|c| c.is_ascii() || dos::upper(page).is_some_and(|upper| upper.contains(c)))
+            }
         }
     }
 
@@ -262,31 +162,50 @@ impl Charset {
             Kind::Standard(encoding) => {
                 encoding.decode_without_bom_handling_and_without_replacement(bytes).map(Into::into)
             }
-            Kind::Dos(_) => None,
+            Kind::Dos(page) => {
+                let text: String = bytes.iter().map(|byte| dos::character(page, *byte)).collect();
+                Some(text).filter(|text| !text.contains(dos::NONE))
+            }
         }
     }
 
-    /// A decoder that takes text in pieces; `None` for a code page of DOS.
-    pub fn decoder(self) -> Option<Decoder> {
-        match self.0 {
-            Kind::Standard(encoding) => Some(Decoder(encoding.new_decoder_with_bom_removal())),
-            Kind::Dos(_) => None,
-        }
+    /// A decoder that takes text in pieces.
+    pub fn decoder(self) -> Decoder {
+        Decoder(match self.0 {
+            Kind::Standard(encoding) => Pieces::Standard(encoding.new_decoder_with_bom_removal()),
+            Kind::Dos(page) => Pieces::Dos(page),
+        })
     }
 }
 
 /// Decodes text in pieces to UTF-8. A byte order mark at the beginning is dropped.
-pub struct Decoder(encoding_rs::Decoder);
+pub struct Decoder(Pieces);
+
+enum Pieces {
+    Standard(encoding_rs::Decoder),
+    Dos(u16),
+}
 
 impl Decoder {
     /// Appends the text of the next bytes, `last` being true for the last ones. Returns the number
     /// of invalid sequences, each of which becomes U+FFFD.
     pub fn take(&mut self, mut bytes: &[u8], last: bool, text: &mut String) -> u64 {
         let mut wrong = 0;
+        let decoder = match &mut self.0 {
+            Pieces::Standard(decoder) => decoder,
+            Pieces::Dos(page) => {
+                for byte in bytes {
+                    let c = dos::character(*page, *byte);
+                    wrong += u64::from(c == dos::NONE);
+                    text.push(c);
+                }
+                return wrong;
+            }
+        };
         loop {
-            text.reserve(self.0.max_utf8_buffer_length(bytes.len()).unwrap_or(bytes.len()).max(16));
+            text.reserve(decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(bytes.len()).max(16));
             let before = text.len();
-            let (result, read, replaced) = self.0.decode_to_string(bytes, text, last);
+            let (result, read, replaced) = decoder.decode_to_string(bytes, text, last);
             if replaced {
                 wrong += text[before..].matches('\u{fffd}').count() as u64;
             }
@@ -313,63 +232,6 @@ impl fmt::Display for Charset {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn name(label: &str) -> Option<String> {
-        Charset::of_label(label).map(Charset::name)
-    }
-
-    #[test]
-    fn labels_in_use_are_known() {
-        for label in [
-            "CP949",
-            "cp949",
-            "949",
-            "ANSI_949",
-            "ansi_949",
-            "ansi949",
-            "ANSI 949",
-            "EUC-KR",
-            "euckr",
-            "ks_c_5601-1987",
-            "KSC5601",
-            "ksc_5601",
-            "KS_C_5601",
-            "dos949",
-            "MS949",
-            "windows-949",
-            "OEM 949",
-            "UHC",
-            "korean",
-            " 949\r\n",
-        ] {
-            assert_eq!(name(label).as_deref(), Some("CP949"), "{label:?}");
-        }
-        for label in ["UTF-8", "utf8", "UTF8", "utf_8", "65001", "cp65001", "\"UTF-8\"", "UTF-8\n"] {
-            assert_eq!(name(label).as_deref(), Some("UTF-8"), "{label:?}");
-        }
-        for (label, expected) in [
-            ("ANSI_1252", "windows-1252"),
-            ("ISO 88591", "windows-1252"),
-            ("88591", "windows-1252"),
-            ("8859-1", "windows-1252"),
-            ("88592", "ISO-8859-2"),
-            ("28605", "ISO-8859-15"),
-            ("ansi_1251", "windows-1251"),
-            ("dos932", "Shift_JIS"),
-            ("SJIS", "Shift_JIS"),
-            ("ANSI_936", "GBK"),
-            ("Big5", "Big5"),
-            ("OEM 437", "CP437"),
-            ("dos850", "CP850"),
-            ("866", "IBM866"),
-        ] {
-            assert_eq!(name(label).as_deref(), Some(expected), "{label:?}");
-        }
-        for label in ["", "none", "cp", "12345", "replacement", "x-user-defined", "ansi_x", "latin-99", "가"]
-        {
-            assert_eq!(name(label), None, "{label:?}");
-        }
-    }
 
     #[test]
     fn ends_within_characters_are_told_from_other_text() {
@@ -417,35 +279,23 @@ mod tests {
     }
 
     #[test]
-    fn language_drivers_are_known() {
-        let name = |id| Charset::dbase_page(id).map(|page| Charset::of_code_page(page).map(Charset::name));
-        for (id, expected) in [
-            (0x4d, "GBK"),
-            (0x4e, "CP949"),
-            (0x4f, "Big5"),
-            (0x50, "windows-874"),
-            (0x78, "Big5"),
-            (0x79, "CP949"),
-            (0x7a, "GBK"),
-            (0x7c, "windows-874"),
-            (0x86, "CP737"),
-            (0x88, "CP857"),
-            (0x96, "x-mac-cyrillic"),
-            (0xcc, "windows-1257"),
-        ] {
-            assert_eq!(name(id), Some(Some(expected.to_owned())), "{id:#x}");
-        }
-        // Kamenicky, Mazovia, and the Macintosh of Greece and of Central Europe.
-        assert!([0x68, 0x69, 0x97, 0x98].iter().all(|id| name(*id) == Some(None)));
-        assert!([0x00, 0x57, 0xff].iter().all(|id| name(*id).is_none()));
-    }
-
-    #[test]
     fn text_is_decoded_in_pieces() {
         let bytes = b"\xb5\xb5\xb8\xe9,a\xff";
-        let mut decoder = Charset::CP949.decoder().unwrap();
+        let mut decoder = Charset::CP949.decoder();
         let mut text = String::new();
         let wrong: u64 = bytes.iter().map(|byte| decoder.take(&[*byte], false, &mut text)).sum();
         assert_eq!((wrong + decoder.take(&[], true, &mut text), text.as_str()), (1, "도면,a\u{fffd}"));
+    }
+
+    #[test]
+    fn code_pages_of_dos_are_text() {
+        let page = |number| Charset::of_code_page(number).unwrap();
+        assert_eq!(page(850).decode(b"Stra\xe1e, 5 \xd5").as_deref(), Some("Straße, 5 ı"));
+        assert_eq!(page(857).decode(b"\xd5"), None);
+        assert_eq!((page(857).fit(b"\xd5"), page(850).fit(b"\xd5")), (Fit::No, Fit::Whole));
+        let mut text = String::new();
+        assert_eq!(page(857).decoder().take(b"a\xd5\x80", true, &mut text), 1);
+        assert_eq!(text, "a\u{fffd}Ç");
+        assert!(page(437).has("größe") && !page(437).has("도면"));
     }
 }

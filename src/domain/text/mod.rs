@@ -5,7 +5,9 @@
 //! `$DWGCODEPAGE`, in code page numbers and on the command line.
 
 mod charset;
+mod dos;
 mod evidence;
+mod labels;
 
 pub use charset::{Charset, Decoder, Fit};
 pub use evidence::Evidence;

@@ -28,6 +28,7 @@ impl Gdal {
         drawing.losses.iter().for_each(|line| warn_of_loss(line));
         drawing.warnings.iter().for_each(|line| warn(line));
         let prepared = text::prepare(request.input, options.encoding)?;
+        prepared.losses.iter().for_each(|line| warn_of_loss(line));
         prepared.warnings.iter().for_each(|line| warn(line));
         options.open.extend(prepared.open);
         options.write_utf8(driver);

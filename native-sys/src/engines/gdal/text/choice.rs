@@ -16,6 +16,8 @@ pub(in crate::engines::gdal) struct Prepared {
     pub(in crate::engines::gdal) charset: Option<Charset>,
     /// The file to open instead of the input.
     pub(in crate::engines::gdal) instead: Option<PathBuf>,
+    /// What the result lacks.
+    pub(in crate::engines::gdal) losses: Vec<String>,
     /// What the owner should know.
     pub(in crate::engines::gdal) warnings: Vec<String>,
 }
@@ -41,15 +43,36 @@ pub(super) struct Hint {
     pub(super) is_confirmed: bool,
 }
 
-/// Chooses the encoding of text with other characters than those of ASCII. `what` names the
-/// source.
+/// The source of text, for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) what: &'a str,
+    /// A name of an encoding that is not known, and who says it.
+    pub(super) unknown: Option<(&'a str, &'a str)>,
+}
+
+impl Source<'_> {
+    /// Why the encoding has to be guessed.
+    fn lack(self) -> String {
+        match self.unknown {
+            Some((by, name)) => {
+                let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+                format!("{by} says that the text of {} is '{name}', which is not a known encoding", self.what)
+            }
+            None => format!("nothing says how the text of {} is encoded", self.what),
+        }
+    }
+}
+
+/// Chooses the encoding of text with other characters than those of ASCII.
 pub(super) fn choose(
-    what: &str,
+    source: Source<'_>,
     evidence: &Evidence,
     wanted: Option<Charset>,
     declared: Option<&Declared>,
     hint: Option<&Hint>,
 ) -> Result<Choice, EngineError> {
+    let what = source.what;
     let plain = |charset| Ok(Choice { charset, warning: None });
     let warn = |charset: Charset, text: String| {
         let text = format!("{text}; --opt encoding=NAME sets another");
@@ -101,12 +124,9 @@ pub(super) fn choose(
                 said.by, said.charset
             ),
         ),
-        (Some(charset), None) => warn(
-            charset,
-            format!(
-                "nothing declares the encoding of {what}; all its text is valid {charset}, and was read as that"
-            ),
-        ),
+        (Some(charset), None) => {
+            warn(charset, format!("{}; all of it is valid {charset}, and was read as that", source.lack()))
+        }
         (None, Some(Hint { said, is_confirmed: true })) if said.charset.is_meant() => plain(said.charset),
         (None, Some(Hint { said: Declared { charset, by }, is_confirmed: true })) => {
             warn(*charset, format!("the text of {what} was read as {charset}, which {by} says"))
@@ -118,12 +138,16 @@ pub(super) fn choose(
                 evidence.values()
             )))
         }
-        (None, None) if !evidence.can_be_latin() => Err(EngineError::TextLost(format!(
-            "nothing says how the text of {what} is encoded; name it with --opt encoding=NAME"
-        ))),
+        // A name was meant to say something, and this is not known to be that.
+        (None, None) if source.unknown.is_some() || !evidence.can_be_latin() => {
+            Err(EngineError::TextLost(format!(
+                "{}; name the encoding with --opt encoding=NAME, or save the text as UTF-8",
+                source.lack()
+            )))
+        }
         (None, None) => {
             let charset = Charset::WINDOWS_1252;
-            warn(charset, format!("nothing says how the text of {what} is encoded; it was read as {charset}"))
+            warn(charset, format!("{}; it was read as {charset}", source.lack()))
         }
     }
 }
@@ -194,9 +218,26 @@ mod tests {
         let mut evidence = Evidence::new(expected);
         values.iter().for_each(|value| evidence.see_field(value, true));
         let hint = otherwise.map(|said| Hint { said, is_confirmed: evidence.confirms_declared() });
-        choose("t", &evidence, wanted, declared.as_ref(), hint.as_ref())
+        choose(Source { what: "t", unknown: None }, &evidence, wanted, declared.as_ref(), hint.as_ref())
             .map(|choice| (choice.charset.name(), choice.warning.is_some()))
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_told() {
+        let source = Source { what: "t", unknown: Some(("the .cpg file", "johab")) };
+        for (text, advice) in
+            [(KOREAN, "valid CP949"), (b"Stra\xdfe", "name the encoding"), (b"\x81\xff", "name")]
+        {
+            let mut evidence = Evidence::new(None);
+            evidence.see(text);
+            let text = match choose(source, &evidence, None, None, None) {
+                Ok(choice) => choice.warning.unwrap(),
+                Err(error) => error.to_string(),
+            };
+            let said = "the .cpg file says that the text of t is 'johab', which is not a known encoding";
+            assert!(text.starts_with(said) && text.contains(advice), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@
 use super::super::dbase::{fill, read_layout, values};
 use super::super::numbers;
 use super::choice::{
-    Choice, Declared, Hint, Prepared, c_text, choose, looks_like, readable, refuse_wide, shown, unreadable,
+    Choice, Declared, Hint, Prepared, Source, c_text, choose, looks_like, readable, refuse_wide, shown,
+    unreadable,
 };
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
@@ -37,14 +38,13 @@ fn prepare_text(input: &Path, table: &Path, wanted: Option<Charset>) -> Result<P
     let cpg = beside(input, "cpg").map(|path| label(&path).map_err(|e| unreadable(&path, &e))).transpose()?;
     let declared = cpg
         .as_deref()
-        .and_then(Charset::of_label)
+        .and_then(Charset::of_declaration)
         .filter(|charset| charset.is_ascii_compatible())
         .map(|charset| Declared { charset, by: "the .cpg file".to_owned() });
-    if let (Some(label), None) = (&cpg, &declared)
-        && !label.trim().is_empty()
-    {
-        prepared.warnings.push(format!("the .cpg file names an unknown encoding: '{}'", label.trim()));
-    }
+    let unknown = cpg.as_deref().map(str::trim).filter(|label| {
+        let is_known = Charset::of_label(label).is_some_and(Charset::is_ascii_compatible);
+        !label.is_empty() && !is_known
+    });
     // GDAL rejects a file that is not a table.
     let Ok(layout) = File::open(table).and_then(|mut file| read_layout(&mut file)) else {
         return Ok(prepared);
@@ -83,7 +83,8 @@ fn prepare_text(input: &Path, table: &Path, wanted: Option<Charset>) -> Result<P
         said: Declared { charset, by: "its header".to_owned() },
         is_confirmed: evidence.confirms_declared(),
     });
-    let Choice { charset, warning } = choose(&what, &evidence, wanted, declared.as_ref(), hint.as_ref())?;
+    let source = Source { what: &what, unknown: unknown.map(|label| ("the .cpg file", label)) };
+    let Choice { charset, warning } = choose(source, &evidence, wanted, declared.as_ref(), hint.as_ref())?;
     prepared.charset = Some(charset);
     prepared.warnings.extend(warning);
     if wanted.is_none() && declared.is_some() {
@@ -291,7 +292,7 @@ mod tests {
             told("UTF8", 1)
         );
         assert_eq!(prepared(0, Some("UTF-8"), &[korean], ""), told("CP949", 1));
-        assert_eq!(prepared(0, Some("nonsense"), &[korean], ""), told("CP949", 2));
+        assert_eq!(prepared(0, Some("nonsense"), &[korean], ""), told("CP949", 1));
         assert_eq!(prepared(0x03, None, &[b"Stra\xdfe"], ""), told("CP1252", 1));
         assert_eq!(prepared(0, None, &[b"Stra\xdfe"], ""), told("CP1252", 1));
         assert_eq!(prepared(0, Some("UTF-8"), &[korean], "949"), told("CP949", 0));

@@ -1,7 +1,10 @@
 //! Drawings: `$DWGCODEPAGE` says the encoding of the text, and from AutoCAD 2007 on (`AC1021`) it
-//! is UTF-8 whatever that says. GDAL takes the variable only, and only in one spelling.
+//! is UTF-8 whatever that says. GDAL takes the variable only, and only in one spelling. Some characters are spelled in ASCII ([`dxf_escapes`]).
 
-use super::choice::{Choice, Declared, Prepared, c_text, choose, looks_like, refuse_wide, shown, unreadable};
+use super::choice::{
+    Choice, Declared, Prepared, Source, c_text, choose, looks_like, refuse_wide, shown, unreadable,
+};
+use super::dxf_escapes::{self, Copy};
 use super::plain;
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
@@ -22,7 +25,13 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     let declared = header.declared();
     let mut evidence = Evidence::new(wanted.or(declared.as_ref().map(|declared| declared.charset)));
     scan(input, &mut evidence).map_err(|e| unreadable(input, &e))?;
+    let has_escapes = any_line(input, |buffer| !buffer.contains(&b'\\'), dxf_escapes::has_any)
+        .map_err(|e| unreadable(input, &e))?;
     if evidence.values() == 0 {
+        if has_escapes {
+            prepared.take_copy(dxf_escapes::copy(input, Charset::UTF_8)?);
+            return Ok(prepared);
+        }
         // GDAL would lose letters of ASCII too.
         if declared.is_some_and(|declared| declared.charset.holds_letters_back()) {
             prepared.config.push((c"DXF_ENCODING", c_text(&Charset::UTF_8.iconv())));
@@ -35,14 +44,19 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     if wanted.is_none() && declared.is_none() && evidence.only().is_none() && is_page {
         return Ok(prepared);
     }
-    let Choice { charset, warning } = choose(&what, &evidence, wanted, declared.as_ref(), None)?;
+    let unknown = Some(("$DWGCODEPAGE", header.code_page.as_str()));
+    // "ascii" is known, but says nothing of other characters.
+    let unknown = unknown.filter(|(_, page)| !page.is_empty() && Charset::of_label(page).is_none());
+    let source = Source { what: &what, unknown };
+    let Choice { charset, warning } = choose(source, &evidence, wanted, declared.as_ref(), None)?;
     prepared.charset = Some(charset);
     prepared.warnings.extend(warning);
-    if declared.is_none() && !header.code_page.is_empty() {
-        prepared.warnings.push(format!("$DWGCODEPAGE names an unknown encoding: '{}'", header.code_page));
-    }
     if wanted.is_none() {
         prepared.warnings.extend(looks_like(&what, &evidence, charset));
+    }
+    if has_escapes {
+        prepared.take_copy(dxf_escapes::copy(input, charset)?);
+        return Ok(prepared);
     }
     let told = match charset.holds_letters_back() {
         true => {
@@ -53,6 +67,19 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     };
     prepared.config.push((c"DXF_ENCODING", c_text(&told.iconv())));
     Ok(prepared)
+}
+
+impl Prepared {
+    /// Has GDAL read a copy in UTF-8 that has the characters which the drawing spells.
+    fn take_copy(&mut self, Copy { path, left }: Copy) {
+        self.config.push((c"DXF_ENCODING", c_text(&Charset::UTF_8.iconv())));
+        self.instead = Some(path);
+        if left > 0 {
+            self.losses.push(format!(
+                "{left} characters are spelled by code page (\\M+...) and cannot be read: they were left as they are spelled"
+            ));
+        }
+    }
 }
 
 /// What the header section says.
@@ -68,7 +95,7 @@ impl Header {
         if version.is_some_and(|number| number >= UTF_8_SINCE) {
             return Some(Declared { charset: Charset::UTF_8, by: format!("version {}", self.version) });
         }
-        let page = Charset::of_label(&self.code_page).filter(|charset| charset.is_ascii_compatible());
+        let page = Charset::of_declaration(&self.code_page).filter(|charset| charset.is_ascii_compatible());
         page.map(|charset| Declared { charset, by: "$DWGCODEPAGE".to_owned() })
     }
 }
@@ -200,12 +227,33 @@ mod tests {
         assert_eq!(prepared("AC1015", "ANSI_1252", korean, "cp949"), told("CP949", 0));
         assert_eq!(prepared("AC1015", "ANSI_1252", b"Stra\xdfe", ""), told("CP1252", 0));
         assert_eq!(prepared("AC1015", "", korean, ""), told("CP949", 1));
-        assert_eq!(prepared("AC1015", "strange", korean, ""), told("CP949", 2));
+        assert_eq!(prepared("AC1015", "strange", korean, ""), told("CP949", 1));
+        assert_eq!(prepared("AC1015", "ascii", korean, ""), told("CP949", 1));
+        assert_eq!(prepared("AC1015", "ascii", b"Stra\xdfe", ""), told("CP1252", 1));
+        assert!(prepared("AC1015", "JOHAB", b"\x88a\xff", "").unwrap_err().contains("'JOHAB'"));
         assert_eq!(prepared("AC1032", "ANSI_949", "도면".as_bytes(), ""), told("UTF-8", 0));
         assert_eq!(prepared("AC1032", "ANSI_949", korean, ""), told("CP949", 1));
         assert_eq!(prepared("AC1015", "ANSI_949", b"plan", ""), Ok((None, 0)));
         assert!(prepared("AC1015", "ANSI_949", korean, "utf-8").is_err());
         assert!(prepared("AC1015", "ANSI_949", b"\xff\xff", "").is_err());
+    }
+
+    #[test]
+    fn spelled_characters_are_read_in_a_copy() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.dxf");
+        for (text, read, losses) in [
+            (&b"\\U+C11C \\M+3B5B5"[..], "서 도", 0),
+            (b"\xb5\xb5\\U+C11C", "도서", 0),
+            (b"\\M+4B5B5", "\\M+4B5B5", 1),
+        ] {
+            let text = [b"  9\n$DWGCODEPAGE\n  3\nANSI_949\n  0\nENDSEC\n  1\n", text, b"\n"].concat();
+            std::fs::write(&path, text).unwrap();
+            let prepared = prepare(&path, None).unwrap();
+            let copy = std::fs::read_to_string(prepared.instead.unwrap()).unwrap();
+            assert_eq!(copy.lines().last(), Some(read));
+            assert_eq!((prepared.losses.len(), prepared.config[0].1.to_str()), (losses, Ok("UTF-8")));
+        }
     }
 
     #[test]

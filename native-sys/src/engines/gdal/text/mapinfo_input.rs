@@ -6,7 +6,7 @@
 
 use super::super::complete::part;
 use super::choice::{
-    Choice, Declared, Prepared, choose, looks_like, readable, refuse_wide, shown, unreadable,
+    Choice, Declared, Prepared, Source, choose, looks_like, readable, refuse_wide, shown, unreadable,
 };
 use super::{dbf, mapinfo, plain};
 use crate::engine::EngineError;
@@ -103,7 +103,10 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
     let charset = if evidence.values() == 0 {
         Charset::UTF_8
     } else {
-        let Choice { charset, warning } = choose(&what, &evidence, wanted, declared.as_ref(), None)?;
+        let is_unknown = declared.is_none() && !label.is_empty() && !label.eq_ignore_ascii_case(NEUTRAL);
+        let unknown = is_unknown.then_some(("the declared character set", label.as_str()));
+        let source = Source { what: &what, unknown };
+        let Choice { charset, warning } = choose(source, &evidence, wanted, declared.as_ref(), None)?;
         prepared.charset = Some(charset);
         prepared.warnings.extend(warning);
         if wanted.is_none() {

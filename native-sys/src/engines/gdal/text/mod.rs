@@ -11,6 +11,7 @@ mod choice;
 mod control;
 mod dbf;
 mod dxf;
+mod dxf_escapes;
 pub(super) mod mapinfo;
 mod mapinfo_input;
 pub(super) mod output;

@@ -1,7 +1,7 @@
 //! Tables of text and JSON, which GDAL takes for UTF-8: others are converted first, into a copy in
 //! the current directory, where the engine may write.
 
-use super::choice::{Choice, Prepared, choose, shown, unreadable};
+use super::choice::{Choice, Prepared, Source, choose, shown, unreadable};
 use super::control::{self, Escapes};
 use crate::engine::EngineError;
 use cadmill_core::domain::text::{Charset, Evidence};
@@ -13,19 +13,20 @@ use std::path::{Path, PathBuf};
 const BESIDE: &[&str] = &["csvt", "prj"];
 
 /// Bytes that are converted at once.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 
 /// Longest value that is judged as one.
 const MAX_LINE: usize = 1 << 20;
 
 pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared, EngineError> {
-    if let Some(charset) = wanted.filter(|charset| charset.decoder().is_none()) {
-        let text = format!("the option 'encoding' cannot be {charset} for this format");
-        return Err(EngineError::Option(text));
-    }
     let fail = |error: io::Error| unreadable(input, &error);
     let mut prepared = Prepared::default();
     let what = shown(input);
+    if is_utf32(input).map_err(fail)? {
+        return Err(EngineError::TextLost(format!(
+            "{what} is UTF-32, as its byte order mark says, which cannot be read: save it as UTF-8"
+        )));
+    }
     let mark = by_mark(input).map_err(fail)?;
     let is_wide = match wanted {
         Some(charset) => !charset.is_ascii_compatible(),
@@ -56,7 +57,8 @@ pub(super) fn prepare(input: &Path, wanted: Option<Charset>) -> Result<Prepared,
             if evidence.values() == 0 {
                 return Ok(prepared);
             }
-            let Choice { charset, warning } = choose(&what, &evidence, wanted, None, None)?;
+            let Choice { charset, warning } =
+                choose(Source { what: &what, unknown: None }, &evidence, wanted, None, None)?;
             prepared.warnings.extend(warning);
             charset
         }
@@ -97,8 +99,7 @@ fn escaped(what: &str, escapes: Escapes) -> Result<Charset, EngineError> {
         Escapes::Korean => "ISO-2022-KR",
         Escapes::Chinese => "ISO-2022-CN",
     };
-    let charset = Charset::of_label(name).filter(|charset| charset.decoder().is_some());
-    charset.ok_or_else(|| {
+    Charset::of_label(name).ok_or_else(|| {
         EngineError::TextLost(format!("the text of {what} is {name}, which cannot be read; save it as UTF-8"))
     })
 }
@@ -116,6 +117,14 @@ pub(super) fn utf8_copy(input: &Path, charset: Charset) -> Result<PathBuf, Engin
         0 => Ok(copy),
         wrong => Err(EngineError::TextLost(format!("{wrong} characters in {what} are not {charset} text"))),
     }
+}
+
+/// Whether the byte order mark is that of UTF-32. One of them begins as that of UTF-16, in which a NUL
+/// character would follow.
+fn is_utf32(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut head)?;
+    Ok(matches!(head.as_slice(), b"\xff\xfe\0\0" | b"\0\0\xfe\xff"))
 }
 
 /// The encoding that a byte order mark says, other than UTF-8.
@@ -171,14 +180,18 @@ fn scan(path: &Path, evidence: &mut Evidence) -> io::Result<()> {
     }
 }
 
+/// The path of a copy of the same name, in a directory where the engine may write.
+pub(super) fn place_of_copy(input: &Path) -> io::Result<PathBuf> {
+    let directory = std::env::current_dir()?.join("utf-8");
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory.join(input.file_name().unwrap_or_default()))
+}
+
 /// Writes a copy in UTF-8 of the same name. Returns its path, and the number of sequences that are
 /// invalid.
 fn convert(input: &Path, charset: Charset) -> io::Result<(PathBuf, u64)> {
-    let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
-    let mut decoder = charset.decoder().ok_or_else(unsupported)?;
-    let directory = std::env::current_dir()?.join("utf-8");
-    std::fs::create_dir_all(&directory)?;
-    let copy = directory.join(input.file_name().unwrap_or_default());
+    let mut decoder = charset.decoder();
+    let copy = place_of_copy(input)?;
     let (mut from, mut to) = (File::open(input)?, File::create(&copy)?);
     let (mut buffer, mut text, mut wrong) = (vec![0; PIECE], String::new(), 0);
     loop {
@@ -227,6 +240,20 @@ mod tests {
         let mut evidence = Evidence::new(None);
         scan(&path, &mut evidence).unwrap();
         assert_eq!(evidence.only(), Some(Charset::CP949));
+    }
+
+    #[test]
+    fn code_pages_of_dos_are_converted_and_utf_32_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.csv");
+        for bytes in [&b"\xff\xfe\0\0a\0\0\0"[..], b"\0\0\xfe\xff\0\0\0a"] {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(prepare(&path, None).unwrap_err().to_string().contains("is UTF-32"));
+        }
+        std::fs::write(&path, b"name\nStra\xe1e\n").unwrap();
+        assert!(prepare(&path, Charset::of_code_page(857)).unwrap().instead.is_some());
+        std::fs::write(&path, b"name\n\xd5\n").unwrap();
+        assert!(prepare(&path, Charset::of_code_page(857)).is_err(), "no character of it");
     }
 
     #[test]
