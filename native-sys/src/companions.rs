@@ -7,7 +7,7 @@
 
 use crate::engine::{Events, Level};
 use crate::files::{Directory, Stream};
-use crate::references::{Meaning, References, name_of, shown};
+use crate::references::{Meaning, References, name_of, normal, shown};
 use cadmill_archive::Names;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -92,15 +92,35 @@ impl Companions {
         let name = name.strip_prefix(&self.base).unwrap_or(name);
         let libraries = self.lock().libraries.clone();
         let rest = name.strip_prefix(&self.beside).unwrap_or(name);
-        let places = std::iter::once(name.to_owned()).chain(libraries.iter().map(|place| place.join(rest)));
-        let meaning = places
-            .map(|place| self.references().meaning(name_of(&place)))
-            .find(|meaning| *meaning != Meaning::Nothing)
-            .unwrap_or(Meaning::Nothing);
+        let others: Vec<PathBuf> = libraries.iter().map(|place| place.join(rest)).collect();
+        if let Some(place) = others.iter().find(|place| self.open(place, "rb").is_ok()) {
+            return Some(normal(place));
+        }
+        let places: Vec<PathBuf> = std::iter::once(name.to_owned()).chain(others).collect();
+        let (meaning, _) = self.meaning(&places, name_of(rest));
         if let Meaning::File(file) = &meaning {
             self.report_respelt(name, file);
         }
         self.file_or_report(name, meaning)
+    }
+
+    /// What a name means that is to be looked up at these places, and the place of it. A name that
+    /// leads out of the directory was meant on the machine of the author.
+    fn meaning(&self, places: &[PathBuf], name: &[u8]) -> (Meaning, PathBuf) {
+        let mut meanings: Vec<(Meaning, &PathBuf)> =
+            places.iter().map(|place| (self.references().meaning(name_of(place)), place)).collect();
+        let rank = |meaning: &Meaning| match meaning {
+            Meaning::File(_) => 0,
+            Meaning::Several => 1,
+            Meaning::Outside => 2,
+            Meaning::Nothing => 3,
+        };
+        meanings.sort_by_key(|(meaning, _)| rank(meaning));
+        match meanings.into_iter().next() {
+            Some((Meaning::Outside, place)) => (self.references().tail(name, &self.beside), place.to_owned()),
+            Some((meaning, place)) => (meaning, place.to_owned()),
+            None => (Meaning::Nothing, PathBuf::new()),
+        }
     }
 
     /// The file that a name in the root file means. Reports why if there is none.
@@ -142,9 +162,8 @@ impl Companions {
         match refused {
             Some(why) => {
                 let name = shown(name);
-                self.warn(&format!(
-                    "the input names '{name}', which was not put beside the result: it {why}"
-                ));
+                let line = format!("the input names '{name}', which was not put beside the result: it {why}");
+                self.warn(Level::Loss, &line);
                 Ok(())
             }
             None => self.copy(&file, &output_dir.join(place)),
@@ -164,24 +183,23 @@ impl Companions {
             .chain(std::iter::once(path.to_owned()))
             .collect();
         if let Some(place) = places.iter().find(|place| self.open(place, "rb").is_ok()) {
-            return Some(Located { file: place.clone(), respelt: None });
+            return Some(Located { file: normal(place), respelt: None });
         }
-        let meanings: Vec<(Meaning, PathBuf)> =
-            places.into_iter().map(|place| (self.references().meaning(name_of(&place)), place)).collect();
-        let worst = |wanted: &Meaning| meanings.iter().find(|(meaning, _)| meaning == wanted);
-        if let Some((Meaning::File(file), place)) =
-            meanings.iter().find(|(meaning, _)| matches!(meaning, Meaning::File(_)))
-        {
-            return Some(Located { file: file.clone(), respelt: Some(place.clone()) });
+        let (meaning, place) = self.meaning(&places, name);
+        if let Meaning::File(file) = meaning {
+            // Of a name that leads out, the place says nothing.
+            let is_tail = self.references().meaning(name_of(&place)) == Meaning::Outside;
+            let respelt = if is_tail { path.to_owned() } else { place };
+            return Some(Located { file, respelt: Some(respelt) });
         }
         // A library that looked for it before has made the report.
-        let is_new = meanings.iter().all(|(_, place)| !self.lock().reported.contains(name_of(place)));
+        let is_new = places.iter().all(|place| !self.lock().reported.contains(name_of(place)));
         if reports && is_new {
-            match worst(&Meaning::Several).or_else(|| worst(&Meaning::Outside)) {
-                Some((meaning, _)) => drop(self.file_or_report(path, meaning.clone())),
-                None => self.report(path, |name| {
+            match meaning {
+                Meaning::Nothing => self.report(Level::Loss, path, |name| {
                     format!("the input names '{name}', which was not found and is missing in the result")
                 }),
+                meaning => drop(self.file_or_report(path, meaning)),
             }
         }
         None
@@ -194,10 +212,10 @@ impl Companions {
     fn file_or_report(&self, name: &Path, meaning: Meaning) -> Option<PathBuf> {
         match meaning {
             Meaning::File(file) => return Some(file),
-            Meaning::Several => self.report(name, |name| {
+            Meaning::Several => self.report(Level::Loss, name, |name| {
                 format!("the input names '{name}', which can mean several files; none was read")
             }),
-            Meaning::Outside => self.report(name, |name| {
+            Meaning::Outside => self.report(Level::Loss, name, |name| {
                 format!("the input names '{name}', which lies outside of its directory, and was not read")
             }),
             Meaning::Nothing => {}
@@ -206,20 +224,22 @@ impl Companions {
     }
 
     fn report_respelt(&self, name: &Path, file: &Path) {
-        self.report(name, |name| format!("the input names '{name}', and '{}' was read", file.display()));
+        self.report(Level::Warning, name, |name| {
+            format!("the input names '{name}', and '{}' was read", file.display())
+        });
     }
 
     /// Reports once about a name.
-    fn report(&self, name: &Path, line: impl FnOnce(&str) -> String) {
+    fn report(&self, level: Level, name: &Path, line: impl FnOnce(&str) -> String) {
         let is_new = self.lock().reported.insert(name_of(name).to_vec());
         if is_new {
-            self.warn(&line(&shown(name_of(name))));
+            self.warn(level, &line(&shown(name_of(name))));
         }
     }
 
-    fn warn(&self, line: &str) {
+    fn warn(&self, level: Level, line: &str) {
         self.lock().lines += 1;
-        self.events.log(Level::of_words(line), line);
+        self.events.log(level, line);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -30,32 +30,77 @@ pub(crate) enum Meaning {
     Outside,
 }
 
-/// The files beneath a directory, by the keys of their names.
-#[derive(Debug)]
-pub(crate) struct References(HashMap<String, Vec<PathBuf>>);
+/// The files beneath a directory.
+#[derive(Debug, Default)]
+pub(crate) struct References {
+    /// By the keys of their names.
+    files: HashMap<String, Vec<PathBuf>>,
+    /// The keys of the names, by the last part of each.
+    by_last: HashMap<String, Vec<String>>,
+}
 
 impl References {
     /// Lists the files beneath a directory. Links are not followed.
     pub(crate) fn of(directory: &Path) -> Self {
-        let mut files: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        let mut all = Self::default();
         let (mut pending, mut seen) = (vec![(directory.to_owned(), PathBuf::new(), 0)], 0);
         while let Some((directory, relative, depth)) = pending.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 seen += 1;
                 // Of a part of the files, the only one may not be the only one.
                 if seen > MAX_FILES {
-                    return Self(HashMap::new());
+                    return Self::default();
                 }
                 let Ok(kind) = entry.file_type() else { continue };
                 let path = relative.join(entry.file_name());
                 if kind.is_dir() && depth < MAX_DEPTH {
                     pending.push((entry.path(), path, depth + 1));
                 } else if kind.is_file() {
-                    files.entry(key(&path.to_string_lossy())).or_default().push(path);
+                    all.add(path);
                 }
             }
         }
-        Self(files)
+        all
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        let key = key(&path.to_string_lossy());
+        let last = key.rsplit('/').next().unwrap_or_default().to_owned();
+        let files = self.files.entry(key.clone()).or_default();
+        if files.is_empty() {
+            self.by_last.entry(last).or_default().push(key);
+        }
+        files.push(path);
+    }
+
+    /// What a name means that leads out of the directory, as one on the machine of the author: the
+    /// file whose path ends as the name does, with as many parts as any. Of several, the one that
+    /// lies in `beside` is taken, as libraries do.
+    pub(crate) fn tail(&self, name: &[u8], beside: &Path) -> Meaning {
+        let mut best: (usize, Vec<&PathBuf>) = (0, Vec::new());
+        for spelling in spellings(name) {
+            let wanted = key(&spelling);
+            let wanted: Vec<&str> =
+                wanted.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
+            let Some(last) = wanted.last() else { continue };
+            for full in self.by_last.get(*last).into_iter().flatten() {
+                let same = full.rsplit('/').zip(wanted.iter().rev()).take_while(|(a, b)| a == *b).count();
+                if same > best.0 {
+                    best = (same, Vec::new());
+                }
+                if same == best.0 {
+                    let files = self.files.get(full).into_iter().flatten();
+                    best.1.extend(files.filter(|file| !best.1.contains(file)).collect::<Vec<_>>());
+                }
+            }
+        }
+        let near: Vec<&&PathBuf> = best.1.iter().filter(|file| file.parent() == Some(beside)).collect();
+        match (best.1.as_slice(), near.as_slice()) {
+            ([], _) => Meaning::Outside,
+            ([one], _) => Meaning::File((*one).clone()),
+            (_, [one]) => Meaning::File((**one).clone()),
+            _ => Meaning::Several,
+        }
     }
 
     /// What a name, relative to the directory, means.
@@ -65,7 +110,7 @@ impl References {
         for spelling in spellings(name) {
             match plain(&spelling) {
                 Some(path) => {
-                    for file in self.0.get(&key(&path)).into_iter().flatten() {
+                    for file in self.files.get(&key(&path)).into_iter().flatten() {
                         if !taken.contains(&file) {
                             taken.push(file);
                         }
@@ -101,6 +146,11 @@ fn text(bytes: &[u8]) -> String {
     evidence.see(bytes);
     let charset = evidence.only().unwrap_or(Charset::CP949);
     charset.decode(bytes).unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// The path without `.` and `..`, as it is if it leads out of the directory.
+pub(crate) fn normal(path: &Path) -> PathBuf {
+    path.to_str().and_then(plain).map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
 /// The name without `.` and `..`; `None` if it is absolute or leads out of the directory.
@@ -192,6 +242,43 @@ mod tests {
             (b"", Meaning::Nothing),
         ] {
             assert_eq!(references.meaning(name), expected, "{}", String::from_utf8_lossy(name));
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_machine_means_the_file_with_the_longest_end_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "tex/a.png",
+            "old/tex/a.png",
+            "old/b.png",
+            "나무.png",
+            "d/c.png",
+            "e/c.png",
+            "f/d.png",
+            "F/D.png",
+        ] {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let references = References::of(directory.path());
+        let file = |name: &str| Meaning::File(name.into());
+        for (name, beside, expected) in [
+            (&b"C:\\old\\tex\\a.png"[..], "", file("old/tex/a.png")),
+            (b"C:\\Users\\kim\\B.png", "", file("old/b.png")),
+            (b"/home/kim/%EB%82%98%EB%AC%B4.png", "", file("나무.png")),
+            (b"D:\\\xb3\xaa\xb9\xab.png", "", file("나무.png")),
+            (b"../../e/c.png", "", file("e/c.png")),
+            (b"C:\\c.png", "", Meaning::Several),
+            (b"C:\\c.png", "d", file("d/c.png")),
+            (b"C:\\f\\d.png", "", Meaning::Several),
+            (b"/etc/passwd", "", Meaning::Outside),
+            (b"C:\\", "", Meaning::Outside),
+            (b"..", "", Meaning::Outside),
+        ] {
+            let meaning = references.tail(name, Path::new(beside));
+            assert_eq!(meaning, expected, "{}", String::from_utf8_lossy(name));
         }
     }
 }
