@@ -53,9 +53,9 @@ pub struct Layer {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scene {
-    /// Number of meshes.
+    /// Number of meshes, which nodes may place several times.
     pub meshes: u64,
-    /// Number of vertices of all meshes.
+    /// Number of vertices of all meshes, as often as they are placed; so are the elements.
     pub vertices: u64,
     /// Number of points.
     pub points: u64,
@@ -69,9 +69,22 @@ pub struct Scene {
     pub materials: u64,
     /// Number of animations.
     pub animations: u64,
-    /// Least and greatest coordinates of the vertices, in units of the file, without the
-    /// transformations of nodes. `None` without vertices.
+    /// Least and greatest coordinates of the vertices, in units of the file, where the nodes place
+    /// them. `None` without vertices.
     pub extent: Option<[[f64; 3]; 2]>,
+}
+
+impl Scene {
+    /// Widens the extent to a vertex, if its coordinates are numbers.
+    pub fn extend(&mut self, vertex: [f64; 3]) {
+        if vertex.iter().all(|number| number.is_finite()) {
+            let [least, most] = self.extent.get_or_insert([vertex; 2]);
+            for axis in 0..3 {
+                least[axis] = least[axis].min(vertex[axis]);
+                most[axis] = most[axis].max(vertex[axis]);
+            }
+        }
+    }
 }
 
 /// A file that another names.

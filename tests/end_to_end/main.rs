@@ -3,7 +3,8 @@
 //! Each file checks one promise. The output is the library's (`parity`). An engine cannot harm
 //! anything else (`misbehaviour`, `attacks`). Bad input gets a helpful error (`refusals`). An
 //! archive in an archive is opened (`nested`). What people bring converts, or says the true reason
-//! (`real_files`); its text is kept (`text`), and what the result lacks is told (`losses`, `left_out`).
+//! (`real_files`); its text is kept (`text`), and what the result lacks is told (`losses`, `left_out`,
+//! `models`).
 //! An option has an effect, or is refused (`options`). A killed conversion leaves nothing for long
 //! (`killed`). The output is zipped on request (`compress`). A job
 //! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
@@ -25,6 +26,7 @@ mod left_out;
 mod losses;
 mod memory;
 mod misbehaviour;
+mod models;
 mod naming;
 mod nested;
 mod options;

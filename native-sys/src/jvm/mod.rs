@@ -59,8 +59,13 @@ impl Engine for Jvm {
     }
 
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
-        let loss = model::check(request.input)?;
-        loss.iter().for_each(|loss| events.log(Level::Loss, loss));
+        model::whole(request.input)?;
+        // Other libraries may read more, or less.
+        let left_out = match self.description.library.as_str() {
+            "Assimp" => model::left_out(request.input, &self.description.version, request.format_id)?,
+            _ => Vec::new(),
+        };
+        left_out.iter().for_each(|line| events.log(Level::of_words(line), line));
         let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
         vm::serves(Current {
             events: Arc::clone(events),
@@ -69,10 +74,7 @@ impl Engine for Jvm {
         });
         let answer = self.vm.call(Call::Convert, encode(request)?).map_err(EngineError::Rejected)?;
         let answered = converted(&Answer::parse(&answer), events)?;
-        Ok(Converted {
-            warnings: answered.warnings + companions.lines() + u64::from(loss.is_some()),
-            ..answered
-        })
+        Ok(Converted { warnings: answered.warnings + companions.lines() + left_out.len() as u64, ..answered })
     }
 
     /// The interface of converters in Java has no such call.

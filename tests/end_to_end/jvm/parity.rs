@@ -149,6 +149,8 @@ fn files_that_a_model_names_are_the_same_on_both_roads() {
         (("m.mtl", b"m.mtl"), ("wood.png", b"C:\\wood.png")),
         (("m.mtl", b"m.mtl"), ("wood.png", b"/etc/passwd")),
         (("m.mtl", b"m.mtl"), ("out.mtl", b"out.mtl")),
+        (("mat/m.mtl", b"mat/m.mtl"), ("img/wood.png", b"../img/wood.png")),
+        (("m.mtl", b"m.mtl"), ("tex/wood.png", b"C:\\kim\\wood.png")),
     ] {
         for to in ["obj", "glb2", "3ds", "stl", "fbx"] {
             let bench = Bench::new();
@@ -162,6 +164,17 @@ fn files_that_a_model_names_are_the_same_on_both_roads() {
     wrong.extend(within.err());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A triangle that is half transparent, with a texture, properties of the author and an extension.
+const GLTF: &str = r#"{"asset":{"version":"2.0"},"scene":0,"scenes":[{"nodes":[0]}],"nodes":[{"mesh":0,"extras":{"a":1}}],
+    "meshes":[{"primitives":[{"attributes":{"POSITION":0,"TEXCOORD_0":1},"material":0}]}],
+    "materials":[{"name":"A","alphaMode":"BLEND","extensions":{"KHR_materials_iridescence":{"iridescenceFactor":1}},
+    "pbrMetallicRoughness":{"baseColorFactor":[1,0,0,0.5],"baseColorTexture":{"index":0}}}],
+    "textures":[{"source":0}],"images":[{"uri":"data:image/png;base64,iVBORw0KGgo="}],
+    "buffers":[{"byteLength":36,"uri":"data:application/octet-stream;base64,AAAAAAAAAAAAAAAAAACAPwAAAAAAAAAAAAAAAAAAgD8AAAAA"}],
+    "bufferViews":[{"buffer":0,"byteLength":36}],"accessors":[
+    {"bufferView":0,"componentType":5126,"count":3,"type":"VEC3","min":[0,0,0],"max":[1,1,0]},
+    {"bufferView":0,"componentType":5126,"count":3,"type":"VEC2"}]}"#;
 
 /// What a format cannot have of a model is counted, or refused, in the same way.
 #[test]
@@ -195,6 +208,20 @@ fn losses_are_the_same_on_both_roads() {
         std::fs::write(&input, &content).unwrap();
         compare_file(&input, to, options).unwrap_or_else(|text| panic!("{content} to {to}: {text}"));
     }
+    let gltf = bench.path("m.gltf");
+    std::fs::write(&gltf, GLTF).unwrap();
+    for to in ["glb2", "fbx", "obj", "stl"] {
+        compare_file(&gltf, to, &[]).unwrap_or_else(|text| panic!("glTF to {to}: {text}"));
+    }
+    std::fs::write(&input, corners).unwrap();
+    compare_file(&input, "glb2", &[]).unwrap();
+    let unfit = |engine: &str| {
+        let engines = direct();
+        let arguments = ["convert", input.to_str().unwrap(), "--to", "obj", "--engine", engine, "--json"];
+        let run = bench.run(&[&arguments[..], &["--engines-file", engines.to_str().unwrap()]].concat());
+        run.failed(27, "engine.unfit")["error"]["message"].as_str().unwrap().replace(engine, "ENGINE")
+    };
+    assert_eq!(unfit("assimp-ffi"), unfit("assimp-jvm"));
     let refused = |engine: &str, options: &[&str]| {
         let engines = direct();
         let arguments = ["convert", input.to_str().unwrap(), "--to", "stl", "--engine", engine, "--json"];

@@ -7,15 +7,19 @@
 mod io;
 #[cfg(test)]
 mod layout;
+mod log;
+mod materials;
 mod options;
 mod origin;
+mod placed;
 mod scene;
 mod textures;
 
+use self::log::LogStream;
 use crate::bindings::assimp as ffi;
 use crate::companions::Companions;
 use crate::engine::{
-    Converted, Description, Engine, EngineError, Events, Inspection, Level, Output, Request, Stage,
+    Converted, Description, Engine, EngineError, Events, Inspection, Output, Request, Stage,
 };
 use crate::engines::{c_path, string};
 use crate::image;
@@ -24,10 +28,9 @@ use crate::model;
 use crate::references::shown;
 use cadmill_core::domain::contents::{self, Contents, Reference};
 use cadmill_core::domain::counts::{CountedUnit, Counts};
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const SUPPORTED: &str = "5.0 to 5.x";
 
@@ -122,9 +125,10 @@ impl Engine for Assimp {
                 "option 'origin' has no effect on this input: it moves the coordinates of obj files only";
             return Err(EngineError::Option(text.to_owned()));
         }
-        let loss = model::check(request.input)?;
+        model::whole(request.input)?;
+        let left_out = model::left_out(request.input, &self.version, request.format_id)?;
         let log = LogStream::attach(&self.api, Arc::clone(events));
-        loss.iter().for_each(|loss| log.warn(loss));
+        left_out.iter().for_each(|line| log.warn(line));
         let companions = Arc::new(Companions::of(request.input, request.input_dir, Arc::clone(events)));
         let size = size_of(request.input);
         let files = io::FileSystem::reading(request.input_dir, size, &companions, Arc::clone(events));
@@ -143,6 +147,11 @@ impl Engine for Assimp {
             log.warn(&warning);
         }
         let lacks_faces = counts.vertices > 0 && counts.triangles + counts.polygons == 0;
+        let loose = scene.loose_points(request.format_id);
+        if loose > 0 && !faces_only {
+            log.warn(&loose_points(&counts, loose, request.format_id)?);
+        }
+        scene.prepare(request.format_id, &log);
         if faces_only && (counts.points + counts.lines > 0 || lacks_faces || sorts != 0) {
             scene = self.faces_of(scene, &counts, request.format_id, &log)?;
         }
@@ -154,7 +163,7 @@ impl Engine for Assimp {
         }
         events.progress(Stage::Write, 1.0);
         let read = counts.points + counts.lines + counts.triangles + counts.polygons;
-        let skipped = if faces_only { counts.points + counts.lines } else { 0 };
+        let skipped = if faces_only { counts.points + counts.lines } else { loose };
         let counts = Counts { unit: CountedUnit::Parts, read, written: read - skipped, skipped };
         Ok(Converted { warnings: log.lines() + companions.lines(), counts: Some(counts) })
     }
@@ -175,11 +184,14 @@ impl Engine for Assimp {
                 references.push(Reference { name, file });
             }
         }
-        let counts = scene.contents();
+        let mut counts = scene.contents();
         if let Some(warning) = scene::coarseness(&counts, advice(request.input, None)) {
             log.warn(&warning);
         }
+        scene.place(&mut counts);
+        model::beside(request.input).iter().for_each(|line| log.warn(line));
         Ok(Contents {
+            driver: scene.reader(),
             scene: Some(counts),
             references_total: references.len() as u64,
             references,
@@ -341,6 +353,33 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// Points that no face has, if the writer of the format leaves them out.
+    fn loose_points(&self, format: &str) -> u64 {
+        // SAFETY: a live scene of the library.
+        if scene::has_loose_points(format) { 0 } else { unsafe { scene::loose_points(self.scene) } }
+    }
+
+    /// Prepares what the writer of a format makes wrong, or reports wrongly.
+    fn prepare(&self, format: &str, log: &LogStream<'_>) {
+        // SAFETY: a live scene of the library, which nothing else uses now.
+        unsafe {
+            materials::keep_opacity(self.scene, format);
+            log.set_misses_base_colours(materials::miss_base_colours(self.api, self.scene));
+        }
+    }
+
+    /// Counts the meshes where the nodes place them.
+    fn place(&self, counts: &mut contents::Scene) {
+        // SAFETY: a live scene of the library.
+        unsafe { placed::place(self.scene, counts) }
+    }
+
+    /// The name of the reader, as the library has it.
+    fn reader(&self) -> String {
+        // SAFETY: a live scene of the library.
+        unsafe { placed::reader(self.scene) }
+    }
+
     fn not_carried(&self, format: &str) -> Option<String> {
         // SAFETY: a live scene of the library.
         unsafe { scene::not_carried(self.api, self.scene, format) }
@@ -412,76 +451,22 @@ impl Drop for Properties<'_> {
     }
 }
 
-/// Forwards Assimp's log to the events while it lives.
-struct LogStream<'a> {
-    api: &'a ffi::AssimpApi,
-    sink: Box<LogSink>,
-}
-
-struct LogSink {
-    events: Arc<dyn Events>,
-    lines: AtomicU64,
-}
-
 /// Upper bound on the number of export formats queried; Assimp 5 has 22.
 const MAX_OUTPUTS: usize = 1000;
 
-/// Lines beyond this are counted, but not passed on.
-const MAX_LINES: u64 = 100;
-
-impl<'a> LogStream<'a> {
-    fn attach(api: &'a ffi::AssimpApi, events: Arc<dyn Events>) -> Self {
-        let sink = Box::new(LogSink { events, lines: AtomicU64::new(0) });
-        let stream =
-            ffi::aiLogStream { callback: Some(on_log), user: std::ptr::from_ref(&*sink).cast_mut().cast() };
-        // SAFETY: the stream is copied; its user data is on the heap and lives until `drop` has
-        // detached it.
-        unsafe { api.aiAttachLogStream(&stream) };
-        Self { api, sink }
+/// The warning of points that are left out.
+///
+/// # Errors
+/// [`EngineError::Unfit`] if there is nothing else.
+fn loose_points(counts: &contents::Scene, loose: u64, format: &str) -> Result<String, EngineError> {
+    if counts.points + counts.lines + counts.triangles + counts.polygons > loose {
+        return Ok(format!(
+            "{loose} points without faces were left out: Assimp writes none in format '{format}'"
+        ));
     }
-
-    /// Reports what the library does not.
-    fn warn(&self, line: &str) {
-        self.sink.lines.fetch_add(1, Ordering::Relaxed);
-        self.sink.events.log(Level::of_words(line), line);
-    }
-
-    fn lines(&self) -> u64 {
-        self.sink.lines.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for LogStream<'_> {
-    fn drop(&mut self) {
-        // SAFETY: no arguments; ours is the only stream of this process.
-        unsafe { self.api.aiDetachAllLogStreams() };
-    }
-}
-
-/// Handles one line of Assimp's log. Lines look like `Warn,  T0: text`.
-extern "C" fn on_log(message: *const c_char, user: *mut c_char) {
-    if message.is_null() || user.is_null() {
-        return;
-    }
-    // SAFETY: `user` is the sink that was attached with this function and that outlives the
-    // attachment; it is only read.
-    let sink = unsafe { &*user.cast::<LogSink>() };
-    // SAFETY: Assimp passes a C string that is valid during the call.
-    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
-    let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
-    let level = match text.split(',').next() {
-        Some("Error") => Level::Loss,
-        Some("Warn") => Level::of_words(line),
-        _ => return,
-    };
-    let line = text.split_once(": ").map_or(&*text, |(_, rest)| rest);
-    // Textures that are missing are reported by `textures`, once, and in its words.
-    if line.starts_with("EmbedTexturesProcess: ") {
-        return;
-    }
-    if sink.lines.fetch_add(1, Ordering::Relaxed) < MAX_LINES {
-        sink.events.log(level, line.trim_end());
-    }
+    Err(EngineError::Unfit(format!(
+        "it has {loose} points and no faces, and Assimp writes no such points in format '{format}'; convert it to glb"
+    )))
 }
 
 /// Classifies the library's last error. Assimp has no error numbers; a failed allocation is

@@ -18,6 +18,14 @@ const COARSE: f64 = 1e-5;
 /// Kinds of textures (`aiTextureType`); later versions have more than earlier ones.
 const TEXTURE_KINDS: u32 = 32;
 
+/// Formats whose writers have the points of a mesh without faces, as point clouds are read.
+const WITH_LOOSE_POINTS: &[&str] = &["assbin", "assjson", "assxml", "glb2", "gltf2"];
+
+/// Whether the format has points that no face has.
+pub(super) fn has_loose_points(format: &str) -> bool {
+    WITH_LOOSE_POINTS.contains(&format)
+}
+
 /// Whether the format has faces only.
 pub(super) fn has_faces_only(format: &str) -> bool {
     FACES_ONLY.contains(&format)
@@ -104,34 +112,52 @@ pub(super) unsafe fn contents(scene: *const ffi::aiScene) -> Scene {
         told.meshes += 1;
         told.vertices += u64::from(mesh.mNumVertices);
         // SAFETY: as above.
-        for face in unsafe { list(mesh.mFaces, mesh.mNumFaces) } {
-            match face.mNumIndices {
-                0 | 1 => told.points += 1,
-                2 => told.lines += 1,
-                3 => told.triangles += 1,
-                _ => told.polygons += 1,
-            }
-        }
+        unsafe { add_elements(mesh, &mut told) };
         // SAFETY: as above.
         for vertex in unsafe { list(mesh.mVertices, mesh.mNumVertices) } {
-            let vertex = [vertex.x, vertex.y, vertex.z].map(f64::from);
-            if vertex.iter().all(|number| number.is_finite()) {
-                let [least, most] = told.extent.get_or_insert([vertex; 2]);
-                for axis in 0..3 {
-                    least[axis] = least[axis].min(vertex[axis]);
-                    most[axis] = most[axis].max(vertex[axis]);
-                }
-            }
+            told.extend([vertex.x, vertex.y, vertex.z].map(f64::from));
         }
     }
     told
+}
+
+/// Counts the elements of a mesh.
+///
+/// # Safety
+/// The mesh is of a live scene of the library.
+pub(super) unsafe fn add_elements(mesh: &ffi::aiMesh, told: &mut Scene) {
+    told.points += loose_points_of(mesh);
+    // SAFETY: guaranteed by the caller; the library sets the number together with the list.
+    for face in unsafe { list(mesh.mFaces, mesh.mNumFaces) } {
+        match face.mNumIndices {
+            0 | 1 => told.points += 1,
+            2 => told.lines += 1,
+            3 => told.triangles += 1,
+            _ => told.polygons += 1,
+        }
+    }
+}
+
+/// The points of meshes without faces: of a point cloud, or of vertices that no face names.
+///
+/// # Safety
+/// As for [`contents`].
+pub(super) unsafe fn loose_points(scene: *const ffi::aiScene) -> u64 {
+    // SAFETY: guaranteed by the caller; the library sets the number together with the list.
+    let meshes = unsafe { list((*scene).mMeshes, (*scene).mNumMeshes) };
+    // SAFETY: the list of a scene has live meshes.
+    meshes.iter().map(|mesh| loose_points_of(unsafe { &**mesh })).sum()
+}
+
+fn loose_points_of(mesh: &ffi::aiMesh) -> u64 {
+    if mesh.mNumFaces == 0 { mesh.mNumVertices.into() } else { 0 }
 }
 
 /// A list of the library.
 ///
 /// # Safety
 /// `first` is null or points to `count` values that live as long as the slice is used.
-unsafe fn list<'a, T>(first: *const T, count: u32) -> &'a [T] {
+pub(super) unsafe fn list<'a, T>(first: *const T, count: u32) -> &'a [T] {
     match usize::try_from(count) {
         // SAFETY: guaranteed by the caller.
         Ok(count) if count > 0 && !first.is_null() => unsafe { std::slice::from_raw_parts(first, count) },
@@ -206,7 +232,7 @@ pub(super) unsafe fn textures(api: &ffi::AssimpApi, scene: *const ffi::aiScene) 
 ///
 /// # Safety
 /// The text is a C string.
-unsafe fn text(text: &ffi::aiString) -> &[u8] {
+pub(super) unsafe fn text(text: &ffi::aiString) -> &[u8] {
     // SAFETY: guaranteed by the caller.
     unsafe { CStr::from_ptr(text.data.as_ptr()) }.to_bytes()
 }

@@ -75,6 +75,11 @@ public final class AssimpConverter implements Converter {
                 Contents contents = Contents.of(scene);
                 contents.coarseness(Origin.advice(job.input(), options.origin())).ifPresent(log::warn);
                 contents.notCarried(job.format()).ifPresent(log::warn);
+                if (!facesOnly) {
+                    contents.loosePoints(job.format()).ifPresent(log::warn);
+                }
+                Materials.keepOpacity(scene, job.format());
+                log.setMissesBaseColours(Materials.missBaseColours(scene));
                 if (facesOnly && (contents.hasOthers() || contents.lacksFaces() || sorts)) {
                     scene = facesOf(scene, contents, job.format(), log);
                     if (scene == null) {

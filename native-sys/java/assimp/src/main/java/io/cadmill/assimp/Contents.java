@@ -3,6 +3,7 @@ package io.cadmill.assimp;
 import static org.lwjgl.assimp.Assimp.*;
 import static org.lwjgl.system.MemoryUtil.memGetFloat;
 
+import io.cadmill.UnfitException;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.util.ArrayList;
@@ -38,6 +39,9 @@ final class Contents {
     private static final Set<String> WITH_CAMERAS = Set.of("assbin", "assjson", "assxml", "collada", "pbrt");
     private static final Set<String> WITH_LIGHTS = Set.of("assbin", "assjson", "assxml", "collada", "pbrt", "x3d");
 
+    /** Formats whose writers have the points of a mesh without faces, as point clouds are read. */
+    private static final Set<String> WITH_LOOSE_POINTS = Set.of("assbin", "assjson", "assxml", "glb2", "gltf2");
+
     /** The material that the library makes for a model without any. */
     private static final String NO_MATERIAL = "DefaultMaterial";
 
@@ -52,6 +56,7 @@ final class Contents {
 
     private long vertices;
     private long points;
+    private long loose;
     private long lines;
     private long faces;
     private long coloured;
@@ -115,6 +120,10 @@ final class Contents {
     private void add(AIMesh mesh) {
         coloured += mesh.mColors(0) == null ? 0 : 1;
         vertices += mesh.mNumVertices();
+        if (mesh.mNumFaces() == 0) {
+            points += mesh.mNumVertices();
+            loose += mesh.mNumVertices();
+        }
         AIFace.Buffer list = mesh.mNumFaces() > 0 ? mesh.mFaces() : null;
         for (int i = 0; list != null && i < list.capacity(); i++) {
             switch (AIFace.nmNumIndices(list.address(i))) {
@@ -159,6 +168,23 @@ final class Contents {
 
     boolean hasOthers() {
         return points + lines > 0;
+    }
+
+    /**
+     * The warning of points that no face has, if the writer of the format leaves them out.
+     *
+     * @throws UnfitException when there is nothing else
+     */
+    Optional<String> loosePoints(String format) throws UnfitException {
+        if (loose == 0 || WITH_LOOSE_POINTS.contains(format)) {
+            return Optional.empty();
+        }
+        if (points + lines + faces > loose) {
+            return Optional.of(loose + " points without faces were left out: Assimp writes none in format '" + format
+                    + "'");
+        }
+        throw new UnfitException("it has " + loose + " points and no faces, and Assimp writes no such points in format '"
+                + format + "'; convert it to glb");
     }
 
     /** Points and lines, as texts say them. */

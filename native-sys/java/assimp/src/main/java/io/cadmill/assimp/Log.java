@@ -4,6 +4,7 @@ import static org.lwjgl.assimp.Assimp.*;
 import static org.lwjgl.system.MemoryUtil.memUTF8;
 
 import io.cadmill.Job;
+import java.util.List;
 import org.lwjgl.assimp.AILogStream;
 import org.lwjgl.assimp.AILogStreamCallback;
 
@@ -12,10 +13,25 @@ final class Log implements AutoCloseable {
     /** Lines beyond this are dropped. */
     private static final int MAX_LINES = 100;
 
+    /**
+     * Lines that do not tell of a loss: textures that are missing are reported by {@link Textures}, once,
+     * and in its words; and the reader of OBJ begins an object for faces that have none, after it said
+     * this.
+     */
+    private static final List<String> NOISE = List.of(
+            "EmbedTexturesProcess: ", "OBJ: No object detected to attach a new mesh instance.");
+
+    /**
+     * The writer of FBX passes over the textures of this kind, the base colour. Of a glTF file they are
+     * diffuse textures too, which it writes.
+     */
+    private static final String BASE_COLOUR = "Not sure how to handle texture of type 12 ";
+
     private final Job job;
     private final AILogStreamCallback callback;
     private final AILogStream stream;
     private int lines;
+    private boolean missesBaseColours = true;
     private Error error;
 
     private Log(Job job) {
@@ -42,6 +58,11 @@ final class Log implements AutoCloseable {
         job.warn(line);
     }
 
+    /** Tells that each base colour texture of the scene is a diffuse texture too, or not. */
+    void setMissesBaseColours(boolean misses) {
+        missesBaseColours = misses;
+    }
+
     /** Lines look like {@code Warn,  T0: text}. */
     private void take(long message) {
         try {
@@ -49,8 +70,9 @@ final class Log implements AutoCloseable {
             boolean tells = text.startsWith("Warn,") || text.startsWith("Error,");
             int colon = text.indexOf(": ");
             String line = text.substring(colon < 0 ? 0 : colon + 2);
-            // Textures that are missing are reported by `Textures`, once, and in its words.
-            if (tells && !line.startsWith("EmbedTexturesProcess: ") && lines++ < MAX_LINES) {
+            boolean saysNothing = NOISE.stream().anyMatch(line::startsWith)
+                    || (line.startsWith(BASE_COLOUR) && !missesBaseColours);
+            if (tells && !saysNothing && lines++ < MAX_LINES) {
                 job.warn(line.stripTrailing());
             }
         } catch (Error thrown) {

@@ -1,36 +1,104 @@
-//! What a model file declares, and a library does not have in the end without a word: elements of
-//! a PLY file that is cut short, and scenes of a glTF file other than the default one.
+//! What a PLY file declares: whether it has all of it, and what Assimp does not read of it.
 
+use super::listed;
 use crate::engine::EngineError;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Bytes that a header of a PLY file may have.
+/// Bytes that a header may have.
 const MAX_HEADER: u64 = 1 << 16;
 
-/// Longest line of a PLY file of which the words are counted.
+/// Longest line of which the words are counted.
 const MAX_LINE: u64 = 1 << 16;
 
-/// Checks what the file declares. Returns what the result will lack.
-///
-/// # Errors
-/// [`EngineError::Rejected`] for a file that is cut short.
-pub(crate) fn check(input: &Path) -> Result<Option<String>, EngineError> {
-    let extension = input.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    // A file that cannot be read is left to the library, which says why.
-    let scenes = match extension.as_str() {
-        "ply" => return whole(input).unwrap_or(Ok(())).map(|()| None),
-        "gltf" => File::open(input).and_then(|file| scenes(BufReader::new(file))).unwrap_or(0),
-        "glb" => binary_scenes(input).unwrap_or(0),
-        _ => 0,
-    };
-    Ok((scenes > 1).then(|| {
-        let others = scenes - 1;
-        format!(
-            "the file has {scenes} scenes, of which the default one was converted: {others} were left out"
-        )
-    }))
+/// The elements that Assimp reads, and their properties that it has a place for.
+const READ: &[(&str, &[&str])] = &[
+    (
+        "vertex",
+        &[
+            "x",
+            "y",
+            "z",
+            "nx",
+            "ny",
+            "nz",
+            "normal_x",
+            "normal_y",
+            "normal_z",
+            "u",
+            "v",
+            "s",
+            "t",
+            "tx",
+            "ty",
+            "texture_u",
+            "texture_v",
+            "red",
+            "green",
+            "blue",
+            "alpha",
+            "r",
+            "g",
+            "b",
+            "a",
+            "diffuse_red",
+            "diffuse_green",
+            "diffuse_blue",
+            "diffuse_alpha",
+        ],
+    ),
+    ("face", &["vertex_indices", "vertex_index", "texcoord", "material_index"]),
+    ("tristrips", &["vertex_indices", "vertex_index", "material_index"]),
+    (
+        "material",
+        &[
+            "ambient_red",
+            "ambient_green",
+            "ambient_blue",
+            "ambient_alpha",
+            "ambient_coeff",
+            "diffuse_red",
+            "diffuse_green",
+            "diffuse_blue",
+            "diffuse_alpha",
+            "diffuse_coeff",
+            "specular_red",
+            "specular_green",
+            "specular_blue",
+            "specular_alpha",
+            "specular_coeff",
+            "specular_power",
+            "opacity",
+        ],
+    ),
+];
+
+/// See [`super::left_out`].
+pub(super) fn left_out(path: &Path, format: &str) -> io::Result<Vec<String>> {
+    let header = header(&mut BufReader::new(File::open(path)?))?;
+    let (mut warnings, mut properties) = (Vec::new(), Vec::new());
+    for kind in header.map(|(_, elements)| elements).unwrap_or_default() {
+        if kind.count == 0 {
+            continue;
+        }
+        match READ.iter().find(|(name, _)| *name == kind.name) {
+            Some((_, read)) => {
+                let others = kind.names.iter().filter(|name| !read.contains(&name.as_str()));
+                properties.extend(others.map(|name| format!("{name} of {}", kind.name)));
+            }
+            None => warnings.push(format!(
+                "the file has {} elements '{}', which Assimp does not read: they were left out",
+                kind.count,
+                listed([kind.name.as_str()].into_iter())
+            )),
+        }
+    }
+    if !properties.is_empty() {
+        let names = listed(properties.iter().map(String::as_str));
+        warnings.push(format!("format '{format}' as Assimp fills it cannot carry these properties: {names}"));
+    }
+    Ok(warnings)
 }
 
 /// The form of the elements of a PLY file.
@@ -47,6 +115,8 @@ struct Elements {
     name: String,
     count: u64,
     properties: Vec<Property>,
+    /// The names of the properties.
+    names: Vec<String>,
 }
 
 /// Bytes of a property.
@@ -68,7 +138,7 @@ fn bytes_of(kind: &str) -> Option<u64> {
 }
 
 /// Whether a PLY file has what its header declares. What is no header is left to the library.
-fn whole(path: &Path) -> io::Result<Result<(), EngineError>> {
+pub(super) fn whole(path: &Path) -> io::Result<Result<(), EngineError>> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let Some((form, elements)) = header(&mut file)? else { return Ok(Ok(())) };
     for kind in &elements {
@@ -104,15 +174,22 @@ fn header(file: &mut impl BufRead) -> io::Result<Option<(Form, Vec<Elements>)>> 
             }
             (["element", name, count], _) => {
                 let Ok(count) = count.parse() else { return Ok(None) };
-                elements.push(Elements { name: (*name).to_owned(), count, properties: Vec::new() });
+                elements.push(Elements {
+                    name: (*name).to_owned(),
+                    count,
+                    properties: Vec::new(),
+                    names: Vec::new(),
+                });
             }
-            (["property", "list", count, item, _], Some(last)) => {
+            (["property", "list", count, item, property], Some(last)) => {
                 let (Some(count), Some(item)) = (bytes_of(count), bytes_of(item)) else { return Ok(None) };
                 last.properties.push(Property::List(count, item));
+                last.names.push((*property).to_owned());
             }
-            (["property", kind, _], Some(last)) => {
+            (["property", kind, property], Some(last)) => {
                 let Some(bytes) = bytes_of(kind) else { return Ok(None) };
                 last.properties.push(Property::Single(bytes));
+                last.names.push((*property).to_owned());
             }
             _ => {}
         }
@@ -209,98 +286,30 @@ fn skip(file: &mut BufReader<File>, bytes: u64) -> io::Result<u64> {
     Ok(bytes - left)
 }
 
-/// The scenes of a binary glTF file, whose first chunk is JSON.
-fn binary_scenes(path: &Path) -> io::Result<u64> {
-    let mut file = BufReader::new(File::open(path)?);
-    let mut header = [0; 20];
-    file.read_exact(&mut header)?;
-    if &header[..4] != b"glTF" || &header[16..] != b"JSON" {
-        return Ok(0);
-    }
-    let length = u32::from_le_bytes([header[12], header[13], header[14], header[15]]);
-    scenes(file.take(length.into()))
-}
-
-/// The number of scenes in the JSON of a glTF file: of objects in the member `scenes`. The rest may
-/// be large, and is not kept.
-fn scenes(json: impl BufRead) -> io::Result<u64> {
-    const MEMBER: &[u8] = b"scenes";
-    let (mut depth, mut count) = (0_u64, 0);
-    let (mut is_text, mut is_escaped, mut in_scenes) = (false, false, false);
-    let mut last = Vec::new();
-    for byte in json.bytes() {
-        let byte = byte?;
-        match byte {
-            _ if is_text && is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
-            b'"' => {
-                is_text = !is_text;
-                if is_text {
-                    last.clear();
-                }
-            }
-            // Not all of a long text.
-            _ if is_text => last.extend((last.len() <= MEMBER.len()).then_some(byte)),
-            b'{' | b'[' => {
-                in_scenes |= byte == b'[' && depth == 1 && last == MEMBER;
-                count += u64::from(byte == b'{' && depth == 2 && in_scenes);
-                depth += 1;
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                in_scenes &= depth > 1;
-                last.clear();
-            }
-            _ => {}
-        }
-    }
-    Ok(count)
-}
-
-/// What the user can do about the reasons that Assimp gives, by words in them.
-const ADVICE: &[(&str, &str)] = &[
-    (
-        "IFC: Unrecognized file schema",
-        "of STEP files only those with an IFC schema are read: export the model as IFC, or as a mesh such as glTF or OBJ",
-    ),
-    ("No suitable reader found", "the content is not of the format that the name says"),
-    ("could not open referenced file", "put that file beside the model, into the same archive"),
-    ("file is empty", "the model has no faces: export it again"),
-    ("malformed XML", "the XML is damaged or cut short: export the model again"),
-    ("exceeds size of actual data", "the file is cut short: transfer or export it again"),
-    ("block offset is out of range", "the file is damaged or cut short: export it again, or as ASCII FBX"),
-    ("Chunk is too large", "the file is damaged or cut short: transfer or export it again"),
-    ("Failed to determine STL storage", "the file is damaged or cut short: transfer or export it again"),
-    ("Cannot parse string", "the file is damaged or cut short: transfer or export it again"),
-];
-
-/// The library wrote nothing, and gave no reason.
-const NOT_EXPORTED: &str = "Assimp could not export the scene";
-
-/// The failure for a reason of Assimp, whichever way it is called, with what the user can do.
-pub(crate) fn refused(reason: &str) -> EngineError {
-    if reason.trim_end() == NOT_EXPORTED {
-        return EngineError::Rejected(format!(
-            "{NOT_EXPORTED}, and gave no reason: the model is damaged, or has nothing that the output format has"
-        ));
-    }
-    match ADVICE.iter().find(|(words, _)| reason.contains(words)) {
-        Some((_, advice)) => {
-            EngineError::Rejected(format!("{}; {advice}", reason.trim_end().trim_end_matches('.')))
-        }
-        None => EngineError::Rejected(reason.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(name: &str, bytes: &[u8]) -> Result<Option<String>, String> {
+    fn of(name: &str, bytes: &[u8]) -> Result<(), String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        check(&path).map_err(|error| error.to_string())
+        assert_eq!(left_out(&path, "obj").unwrap(), [""; 0]);
+        super::super::whole(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_read_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float intensity\nelement face 2\nproperty list uchar int vertex_indices\nproperty uchar red\nelement edge 1\nproperty int vertex1\nelement none 0\nend_header\n";
+        std::fs::write(file.path(), text).unwrap();
+        let told = left_out(file.path(), "obj").unwrap();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("1 elements 'edge'"), "{told:?}");
+        assert!(
+            told[1].ends_with("cannot carry these properties: intensity of vertex, red of face"),
+            "{told:?}"
+        );
     }
 
     fn ply(form: &str) -> Vec<u8> {
@@ -314,15 +323,15 @@ mod tests {
     fn text_that_is_cut_short_is_refused() {
         let body = b"0 0\n1 0\n0 1\n3 0 1 2\n3 2 1 0";
         let whole = [&ply("ascii")[..], body].concat();
-        assert_eq!(of("a.ply", &whole), Ok(None));
-        assert_eq!(of("a.ply", &[&whole[..], b"\n\n"].concat()), Ok(None));
+        assert_eq!(of("a.ply", &whole), Ok(()));
+        assert_eq!(of("a.ply", &[&whole[..], b"\n\n"].concat()), Ok(()));
         let cut = of("a.ply", &whole[..whole.len() - 2]).unwrap_err();
         assert!(cut.contains("declares 2 elements 'face' and has 1"), "{cut}");
         let cut = of("a.ply", &whole[..whole.len() - body.len() + 4]).unwrap_err();
         assert!(cut.contains("declares 3 elements 'vertex' and has 1"), "{cut}");
         // Not a header.
-        assert_eq!(of("a.ply", b"ply\nformat ascii 1.0\n"), Ok(None));
-        assert_eq!(of("a.stl", &whole[..whole.len() - 2]), Ok(None));
+        assert_eq!(of("a.ply", b"ply\nformat ascii 1.0\n"), Ok(()));
+        assert_eq!(of("a.stl", &whole[..whole.len() - 2]), Ok(()));
     }
 
     #[test]
@@ -333,36 +342,11 @@ mod tests {
         ] {
             let face = [&[3][..], &indices].concat();
             let whole = [&ply(form)[..], &[0; 24], &face, &face].concat();
-            assert_eq!(of("a.ply", &whole), Ok(None));
+            assert_eq!(of("a.ply", &whole), Ok(()));
             let cut = of("a.ply", &whole[..whole.len() - 1]).unwrap_err();
             assert!(cut.contains("declares 2 elements 'face' and has 1"), "{cut}");
             let cut = of("a.ply", &whole[..whole.len() - 27]).unwrap_err();
             assert!(cut.contains("declares 3 elements 'vertex' and has 2"), "{cut}");
         }
-    }
-
-    #[test]
-    fn scenes_are_counted() {
-        let one = r#"{"scene":0,"scenes":[{"nodes":[0]}],"nodes":[{"name":"scenes"},{"extras":{"scenes":[{},{}]}}]}"#;
-        assert_eq!(of("a.gltf", one.as_bytes()), Ok(None));
-        let two = r#"{"asset":{"generator":"a \"scenes\" ["}, "scenes" : [{"nodes":[0],"extras":{}}, {"nodes":[1]}]}"#;
-        assert!(of("a.gltf", two.as_bytes()).unwrap().unwrap().contains("2 scenes"));
-        let mut binary = b"glTF\x02\0\0\0\0\0\0\0".to_vec();
-        binary.extend((two.len() as u32).to_le_bytes());
-        binary.extend(b"JSON");
-        binary.extend(two.as_bytes());
-        assert!(of("a.glb", &binary).unwrap().is_some());
-        assert_eq!(of("a.glb", b"glTF"), Ok(None));
-    }
-
-    #[test]
-    fn reasons_say_what_to_do() {
-        let text = |reason| match refused(reason) {
-            EngineError::Rejected(text) => text,
-            other => panic!("{other:?}"),
-        };
-        assert!(text("IFC: Unrecognized file schema: AUTOMOTIVE_DESIGN").contains("export the model as IFC"));
-        assert_eq!(text("something new"), "something new");
-        assert!(text(NOT_EXPORTED).contains("damaged, or has nothing"));
     }
 }
