@@ -5,12 +5,12 @@
 
 mod walk;
 
-use super::listed;
+use super::names::listed;
 use crate::engine::EngineError;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use walk::Declared;
 
 /// Formats that can have all of it.
 const GLTF: &[&str] = &["glb2", "gltf2"];
@@ -48,26 +48,6 @@ const OPTIONAL: &[&str] = &["EXT_meshopt_compression", "KHR_meshopt_compression"
 
 /// Where the place of an image is in a texture.
 const TRANSFORM: &str = "KHR_texture_transform";
-
-/// What a file has.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Declared {
-    scenes: u64,
-    required: BTreeSet<String>,
-    /// Extensions and the number of objects that have them.
-    extensions: BTreeMap<String, u64>,
-    /// Textures that have an image by an extension only.
-    textures: BTreeMap<String, u64>,
-    /// Objects with properties of the author.
-    extras: u64,
-    morph_targets: u64,
-    /// Weights of morph targets that are not zero.
-    weights: u64,
-    /// Channels of animations that change such weights.
-    morph_animations: u64,
-    /// Scales of normals and strengths of occlusion that are not one.
-    strengths: u64,
-}
 
 /// Reads what the file declares.
 pub(super) fn declared(path: &Path) -> io::Result<Declared> {

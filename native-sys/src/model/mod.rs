@@ -4,6 +4,7 @@
 //! Both roads to Assimp, the native one and the converter in Java, report what is found here.
 
 mod gltf;
+mod names;
 mod obj;
 mod ply;
 mod refused;
@@ -12,12 +13,6 @@ use crate::engine::EngineError;
 use std::path::Path;
 
 pub(crate) use refused::refused;
-
-/// The names of at most this many things are in a warning.
-const MAX_NAMES: usize = 10;
-
-/// Longest name in a warning, in characters.
-const MAX_NAME: usize = 60;
 
 /// Checks that the file is not cut short, whatever library reads it.
 ///
@@ -59,15 +54,4 @@ pub(crate) fn beside(input: &Path) -> Option<String> {
 
 fn extension(input: &Path) -> String {
     input.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
-}
-
-/// Names in a warning: not all of many, and no long ones.
-fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    let total = names.len();
-    let short = |name: &str| name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect::<String>();
-    let mut text = names.take(MAX_NAMES).map(short).collect::<Vec<_>>().join(", ");
-    if total > MAX_NAMES {
-        text += &format!(" and {} more", total - MAX_NAMES);
-    }
-    text
 }

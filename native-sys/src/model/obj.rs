@@ -1,7 +1,7 @@
 //! What Assimp does not read of an OBJ file: free-form curves and surfaces, other files that it
 //! calls, and the names of objects that have groups.
 
-use super::listed;
+use super::names::listed;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -1,6 +1,6 @@
 //! What a PLY file declares: whether it has all of it, and what Assimp does not read of it.
 
-use super::listed;
+use super::names::listed;
 use crate::engine::EngineError;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

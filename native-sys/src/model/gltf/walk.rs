@@ -1,8 +1,7 @@
 //! Goes through the JSON of a glTF file, and keeps only what [`Declared`] has.
 
-use super::Declared;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read};
 
@@ -12,6 +11,26 @@ const MAX_NAME: usize = 200;
 
 /// What stands for an element of a list in a path.
 const ITEM: &str = "*";
+
+/// What a file has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::model) struct Declared {
+    pub(super) scenes: u64,
+    pub(super) required: BTreeSet<String>,
+    /// Extensions and the number of objects that have them.
+    pub(super) extensions: BTreeMap<String, u64>,
+    /// Textures that have an image by an extension only.
+    pub(super) textures: BTreeMap<String, u64>,
+    /// Objects with properties of the author.
+    pub(super) extras: u64,
+    pub(super) morph_targets: u64,
+    /// Weights of morph targets that are not zero.
+    pub(super) weights: u64,
+    /// Channels of animations that change such weights.
+    pub(super) morph_animations: u64,
+    /// Scales of normals and strengths of occlusion that are not one.
+    pub(super) strengths: u64,
+}
 
 /// Reads what the JSON declares.
 pub(super) fn declared(json: impl Read) -> io::Result<Declared> {

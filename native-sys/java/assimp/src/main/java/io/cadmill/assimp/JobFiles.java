@@ -21,6 +21,7 @@ import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -172,6 +173,11 @@ final class JobFiles implements AutoCloseable {
         if (!Files.isRegularFile(path)) {
             channel.close();
             throw new IOException("invalid input parameter");
+        }
+        if (!writes && path.toString().toLowerCase(Locale.ROOT).endsWith(".mtl")) {
+            // The names in a material library are meant from its directory, which is known once it was
+            // looked up.
+            job.expect(directory.relativize(path).toString().getBytes(StandardCharsets.UTF_8));
         }
         AIFile callbacks = AIFile.calloc().set(readProc, writeProc, tellProc, sizeProc, seekProc, flushProc, NULL);
         files.put(callbacks.address(), new OpenFile(callbacks, channel));
