@@ -96,7 +96,7 @@ impl Declared {
         let morphs = is_gltf || MORPHING.contains(&format);
         add(if morphs { 0 } else { self.morph_targets }, "morph targets", false);
         add(self.weights, "weights of morph targets", is_gltf);
-        add(self.morph_animations, "animations of such weights", is_gltf);
+        add(self.morph_animations, "animations of morph targets", is_gltf);
         if has_materials {
             add(self.strengths, "strengths of normal or occlusion textures", is_gltf);
         }
