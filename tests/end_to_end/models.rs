@@ -100,6 +100,16 @@ fn points_are_counted_and_in_the_result_or_the_model_does_not_fit() {
 }
 
 #[test]
+fn points_beside_faces_are_a_loss_where_the_writer_has_none() {
+    let mixed = format!("{}p 1\n", OBJ.replace("usemtl A\n", ""));
+    is_lost("a.obj", &mixed, "dae", "1 points were left out");
+    for to in ["glb", "obj", "ply", "x3d"] {
+        let told = is_kept(&Bench::new(), "a.obj", &mixed, to);
+        assert!(!told.contains("left out"), "{to}: {told}");
+    }
+}
+
+#[test]
 fn what_is_not_read_of_a_file_is_named() {
     let curved = format!("{OBJ}cstype bezier\ndeg 3\ncurv 0 1 1 2 3 1\nparm u 0 1\nend\n");
     is_lost("a.obj", &curved, "glb", "1 curv");

@@ -187,6 +187,7 @@ fn losses_are_the_same_on_both_roads() {
         (format!("{corners}l 1 2 3\nf 1 2 3\n"), "3ds", &["postprocess=sort-by-ptype"]),
         (format!("{corners}l 1 2 3\nf 1 2 3\n"), "stlb", &["prop.PP_SBP_REMOVE=2"]),
         (format!("{corners}l 1 2 3\n"), "obj", &[]),
+        (format!("{corners}f 1 2 3\np 1\n"), "collada", &[]),
         (
             "v 200000.12 550000.5 1\nv 200000.3 550000.5 1\nv 200000.3 550000.7 1\nf 1 2 3\n".to_owned(),
             "glb2",

@@ -147,9 +147,9 @@ impl Engine for Assimp {
             log.warn(&warning);
         }
         let lacks_faces = counts.vertices > 0 && counts.triangles + counts.polygons == 0;
-        let loose = scene.loose_points(request.format_id);
-        if loose > 0 && !faces_only {
-            log.warn(&loose_points(&counts, loose, request.format_id)?);
+        let lost = scene.lost_points(&counts, request.format_id);
+        if lost > 0 && !faces_only {
+            log.warn(&lost_points(&counts, lost, request.format_id)?);
         }
         scene.prepare(request.format_id, &log);
         if faces_only && (counts.points + counts.lines > 0 || lacks_faces || sorts != 0) {
@@ -163,7 +163,7 @@ impl Engine for Assimp {
         }
         events.progress(Stage::Write, 1.0);
         let read = counts.points + counts.lines + counts.triangles + counts.polygons;
-        let skipped = if faces_only { counts.points + counts.lines } else { loose };
+        let skipped = if faces_only { counts.points + counts.lines } else { lost };
         let counts = Counts { unit: CountedUnit::Parts, read, written: read - skipped, skipped };
         Ok(Converted { warnings: log.lines() + companions.lines(), counts: Some(counts) })
     }
@@ -353,10 +353,10 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Points that no face has, if the writer of the format leaves them out.
-    fn loose_points(&self, format: &str) -> u64 {
+    /// Points that the writer of the format leaves out.
+    fn lost_points(&self, counts: &contents::Scene, format: &str) -> u64 {
         // SAFETY: a live scene of the library.
-        if scene::has_loose_points(format) { 0 } else { unsafe { scene::loose_points(self.scene) } }
+        unsafe { scene::lost_points(self.scene, counts.points, format) }
     }
 
     /// Prepares what the writer of a format makes wrong, or reports wrongly.
@@ -458,14 +458,12 @@ const MAX_OUTPUTS: usize = 1000;
 ///
 /// # Errors
 /// [`EngineError::Unfit`] if there is nothing else.
-fn loose_points(counts: &contents::Scene, loose: u64, format: &str) -> Result<String, EngineError> {
-    if counts.points + counts.lines + counts.triangles + counts.polygons > loose {
-        return Ok(format!(
-            "{loose} points without faces were left out: Assimp writes none in format '{format}'"
-        ));
+fn lost_points(counts: &contents::Scene, lost: u64, format: &str) -> Result<String, EngineError> {
+    if counts.points + counts.lines + counts.triangles + counts.polygons > lost {
+        return Ok(format!("{lost} points were left out: Assimp writes no such points in format '{format}'"));
     }
     Err(EngineError::Unfit(format!(
-        "it has {loose} points and no faces, and Assimp writes no such points in format '{format}'; convert it to glb"
+        "it has {lost} points and no faces, and Assimp writes no such points in format '{format}'; convert it to glb"
     )))
 }
 

@@ -21,9 +21,20 @@ const TEXTURE_KINDS: u32 = 32;
 /// Formats whose writers have the points of a mesh without faces, as point clouds are read.
 const WITH_LOOSE_POINTS: &[&str] = &["assbin", "assjson", "assxml", "glb2", "gltf2"];
 
-/// Whether the format has points that no face has.
-pub(super) fn has_loose_points(format: &str) -> bool {
-    WITH_LOOSE_POINTS.contains(&format)
+/// Formats whose writers leave out all points.
+const NO_POINTS: &[&str] = &["collada"];
+
+/// The points that the writer of the format leaves out, of as many.
+///
+/// # Safety
+/// As for [`contents`].
+pub(super) unsafe fn lost_points(scene: *const ffi::aiScene, points: u64, format: &str) -> u64 {
+    match format {
+        format if NO_POINTS.contains(&format) => points,
+        format if WITH_LOOSE_POINTS.contains(&format) => 0,
+        // SAFETY: guaranteed by the caller.
+        _ => unsafe { loose_points(scene) },
+    }
 }
 
 /// Whether the format has faces only.
@@ -142,7 +153,7 @@ pub(super) unsafe fn add_elements(mesh: &ffi::aiMesh, told: &mut Scene) {
 ///
 /// # Safety
 /// As for [`contents`].
-pub(super) unsafe fn loose_points(scene: *const ffi::aiScene) -> u64 {
+unsafe fn loose_points(scene: *const ffi::aiScene) -> u64 {
     // SAFETY: guaranteed by the caller; the library sets the number together with the list.
     let meshes = unsafe { list((*scene).mMeshes, (*scene).mNumMeshes) };
     // SAFETY: the list of a scene has live meshes.

@@ -76,7 +76,7 @@ public final class AssimpConverter implements Converter {
                 contents.coarseness(Origin.advice(job.input(), options.origin())).ifPresent(log::warn);
                 contents.notCarried(job.format()).ifPresent(log::warn);
                 if (!facesOnly) {
-                    contents.loosePoints(job.format()).ifPresent(log::warn);
+                    contents.lostPoints(job.format()).ifPresent(log::warn);
                 }
                 Materials.keepOpacity(scene, job.format());
                 log.setMissesBaseColours(Materials.missBaseColours(scene));

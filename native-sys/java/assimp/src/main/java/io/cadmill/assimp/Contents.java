@@ -42,6 +42,9 @@ final class Contents {
     /** Formats whose writers have the points of a mesh without faces, as point clouds are read. */
     private static final Set<String> WITH_LOOSE_POINTS = Set.of("assbin", "assjson", "assxml", "glb2", "gltf2");
 
+    /** Formats whose writers leave out all points. */
+    private static final Set<String> NO_POINTS = Set.of("collada");
+
     /** The material that the library makes for a model without any. */
     private static final String NO_MATERIAL = "DefaultMaterial";
 
@@ -171,19 +174,20 @@ final class Contents {
     }
 
     /**
-     * The warning of points that no face has, if the writer of the format leaves them out.
+     * The warning of points that the writer of the format leaves out.
      *
      * @throws UnfitException when there is nothing else
      */
-    Optional<String> loosePoints(String format) throws UnfitException {
-        if (loose == 0 || WITH_LOOSE_POINTS.contains(format)) {
+    Optional<String> lostPoints(String format) throws UnfitException {
+        long ofClouds = WITH_LOOSE_POINTS.contains(format) ? 0 : loose;
+        long lost = NO_POINTS.contains(format) ? points : ofClouds;
+        if (lost == 0) {
             return Optional.empty();
         }
-        if (points + lines + faces > loose) {
-            return Optional.of(loose + " points without faces were left out: Assimp writes none in format '" + format
-                    + "'");
+        if (points + lines + faces > lost) {
+            return Optional.of(lost + " points were left out: Assimp writes no such points in format '" + format + "'");
         }
-        throw new UnfitException("it has " + loose + " points and no faces, and Assimp writes no such points in format '"
+        throw new UnfitException("it has " + lost + " points and no faces, and Assimp writes no such points in format '"
                 + format + "'; convert it to glb");
     }
 
