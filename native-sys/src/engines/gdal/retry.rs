@@ -2,7 +2,7 @@
 //! features that the output can have.
 
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
-use super::{Gdal, MAPINFO, advice, complete, drawing, options, rows, sqlite, text};
+use super::{Gdal, MAPINFO, advice, complete, options, rows, sqlite, text, unread};
 use crate::engine::{EngineError, Events, Request};
 use cadmill_core::domain::removed::is_removed;
 use std::ffi::{CStr, CString};
@@ -24,7 +24,7 @@ impl Gdal {
         mut options: options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
-        let drawing = drawing::check(request.input)?;
+        let drawing = unread::check(request.input)?;
         drawing.losses.iter().for_each(|line| warn_of_loss(line));
         drawing.warnings.iter().for_each(|line| warn(line));
         let prepared = text::prepare(request.input, options.encoding)?;

@@ -11,18 +11,12 @@ use pairs::Pairs;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use tally::{Content, Tally};
+use tally::{Content, Entity, Tally};
+
+pub(super) use tally::Found;
 
 /// The first bytes of a binary drawing.
 const BINARY: &[u8] = b"AutoCAD Binary DXF";
-
-/// What the owner of a drawing should know.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// What the result lacks.
-    pub(super) losses: Vec<String>,
-    pub(super) warnings: Vec<String>,
-}
 
 /// Looks through a drawing; other files are left alone.
 ///
@@ -69,18 +63,7 @@ mod code {
     pub(super) const FLAGS: u32 = 70;
 }
 
-/// One entity, as far as it was read.
-#[derive(Debug, Default)]
-struct Entity {
-    kind: String,
-    /// The block that it refers to.
-    name: Option<Vec<u8>>,
-    flags: u32,
-    has_bulge: bool,
-}
-
-/// Bits of the flags of a polyline, and of a block.
-const IS_MESH: u32 = 16;
+/// Bits of the flags of a block.
 const IS_EXTERNAL: u32 = 4 | 8;
 
 fn scan(path: &Path) -> io::Result<Tally> {

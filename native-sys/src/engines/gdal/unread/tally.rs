@@ -1,7 +1,27 @@
 //! The numbers of entities that were found, and what they say of the result.
 
-use super::{Entity, Found, IS_MESH};
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What the owner of a drawing should know.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::engines::gdal) struct Found {
+    /// What the result lacks.
+    pub(in crate::engines::gdal) losses: Vec<String>,
+    pub(in crate::engines::gdal) warnings: Vec<String>,
+}
+
+/// One entity, as far as it was read.
+#[derive(Debug, Default)]
+pub(super) struct Entity {
+    pub(super) kind: String,
+    /// The block that it refers to.
+    pub(super) name: Option<Vec<u8>>,
+    pub(super) flags: u32,
+    pub(super) has_bulge: bool,
+}
+
+/// A bit of the flags of a polyline.
+const IS_MESH: u32 = 16;
 
 /// Entities that GDAL reads (`OGRDXFLayer::GetNextUnfilteredFeature`, which was asked about each).
 const READ: &[&str] = &[
