@@ -32,7 +32,7 @@ struct Written {
     vertices: bool,
     /// The fields are in the order of the input, with names that may be shortened.
     order: bool,
-    /// The features are in the order of the input.
+    /// The features are in the order of the input, and the first of them are soon read.
     sequence: bool,
 }
 
@@ -54,23 +54,24 @@ const fn of(writer: &'static CStr, keeps: &str) -> Written {
     written
 }
 
-/// c: coordinates, v: vertices, o: order of fields, s: sequence of features.
+/// c: coordinates, v: vertices, o: order of fields, s: sequence of features. The last is left out where
+/// a file is read whole when it is opened, as a part of it takes as long as all of it.
 const WRITTEN: &[Written] = &[
     of(c"CSV", "cvs"),
     of(c"DGN", "cs"),
     of(c"ESRI Shapefile", "cvos"),
     of(c"FlatGeobuf", "cv"),
-    of(c"GML", "cvs"),
+    of(c"GML", "cv"),
     of(c"GPKG", "cvs"),
-    of(c"GPX", "s"),
+    of(c"GPX", ""),
     of(c"Geoconcept", "cs"),
-    of(c"GeoJSON", "cvs"),
+    of(c"GeoJSON", "cv"),
     // A single feature is no sequence.
-    Written { readers: &[c"GeoJSONSeq", c"GeoJSON"], ..of(c"GeoJSONSeq", "s") },
-    of(c"JML", "cvs"),
+    Written { readers: &[c"GeoJSONSeq", c"GeoJSON"], ..of(c"GeoJSONSeq", "") },
+    of(c"JML", "cv"),
     // The other driver reads names and descriptions only.
-    Written { readers: &[c"LIBKML"], ..of(c"KML", "s") },
-    of(c"LIBKML", "s"),
+    Written { readers: &[c"LIBKML"], ..of(c"KML", "") },
+    of(c"LIBKML", ""),
     of(c"MapInfo File", "cvos"),
     of(c"OGR_GMT", "cvs"),
     of(c"SQLite", "cvs"),
