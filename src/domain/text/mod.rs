@@ -6,6 +6,7 @@
 
 mod charset;
 mod dos;
+mod encode;
 mod evidence;
 mod labels;
 

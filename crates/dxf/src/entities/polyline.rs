@@ -1,0 +1,154 @@
+//! Polylines: LWPOLYLINE in a plane, and POLYLINE in space.
+
+use super::{Entities, STRIDE, check, check_numbers};
+use crate::error::{Error, Refusal};
+use crate::properties::Properties;
+use crate::vertex::Vertex;
+use std::io::Write;
+
+/// A line through points in a plane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Polyline<'a, V> {
+    /// Its points, of which heights are not looked at.
+    pub vertices: &'a [V],
+    /// For each vertex, the tangent of a quarter of the angle of the arc to the next one: positive
+    /// if the arc is anticlockwise, 0 for a straight line. Empty if all are straight.
+    pub bulges: &'a [f64],
+    /// Whether the last vertex is joined to the first. If they are the same, the last is left out.
+    pub closed: bool,
+    /// The height of the plane.
+    pub elevation: Option<f64>,
+    /// Width of the line, in units.
+    pub width: Option<f64>,
+}
+
+impl<'a, V> Polyline<'a, V> {
+    /// A polyline with straight lines.
+    pub fn new(vertices: &'a [V], closed: bool) -> Self {
+        Self { vertices, bulges: &[], closed, elevation: None, width: None }
+    }
+}
+
+/// A ring without its last vertex, if that is the first again.
+pub(super) fn open<V: Vertex>(ring: &[V]) -> &[V] {
+    match ring {
+        [first, rest @ .., last] if !rest.is_empty() && first.in_space() == last.in_space() => {
+            &ring[..ring.len() - 1]
+        }
+        _ => ring,
+    }
+}
+
+impl<W: Write> Entities<'_, W> {
+    /// Writes a polyline in a plane (LWPOLYLINE).
+    ///
+    /// # Errors
+    ///
+    /// If it has fewer than two vertices, or bulges for some of them only; see [`Entities`].
+    pub fn polyline<V: Vertex>(
+        &mut self,
+        properties: &Properties<'_>,
+        polyline: &Polyline<'_, V>,
+    ) -> Result<(), Error> {
+        let ogr = self.is_ogr();
+        let Polyline { mut vertices, bulges, closed, elevation, width } = *polyline;
+        check(vertices)?;
+        check_numbers(bulges)?;
+        check_numbers(&[elevation.unwrap_or(0.0), width.unwrap_or(0.0)])?;
+        if !bulges.is_empty() && bulges.len() != vertices.len() {
+            return Err(Refusal::Lengths.into());
+        }
+        if closed && !ogr {
+            vertices = open(vertices);
+        }
+        if vertices.len() < 2 {
+            return Err(Refusal::TooFewVertices.into());
+        }
+        self.begin("LWPOLYLINE", properties, 1)?;
+        let pairs = &mut self.sink.pairs;
+        pairs.str(100, "AcDbPolyline");
+        if ogr {
+            pairs.int(70, closed.into());
+            pairs.int(90, vertices.len() as i64);
+            self.look(properties);
+        } else {
+            // AutoCAD takes a polyline as open if the number of its vertices does not come first.
+            pairs.int(90, vertices.len() as i64);
+            // The pattern runs through all vertices.
+            pairs.int(70, 128 | i64::from(closed));
+        }
+        let pairs = &mut self.sink.pairs;
+        if let Some(width) = width {
+            pairs.real(43, width);
+        }
+        if let Some(elevation) = elevation {
+            pairs.real(38, elevation);
+        }
+        let elevation = elevation.unwrap_or(0.0);
+        let mut bulges = bulges.iter();
+        for part in vertices.chunks(STRIDE) {
+            for vertex in part {
+                let (x, y) = (vertex.x(), vertex.y());
+                self.sink.pairs.point2(10, x, y);
+                if let Some(bulge) = bulges.next()
+                    && *bulge != 0.0
+                {
+                    self.sink.pairs.real(42, *bulge);
+                }
+                self.grow([x, y, elevation]);
+            }
+            self.sink.spill()?;
+        }
+        self.end()
+    }
+
+    /// Writes a polyline in space (POLYLINE), which may be closed.
+    ///
+    /// # Errors
+    ///
+    /// If it has fewer than two vertices; see [`Entities`].
+    pub fn polyline_in_space<V: Vertex>(
+        &mut self,
+        properties: &Properties<'_>,
+        mut vertices: &[V],
+        closed: bool,
+    ) -> Result<(), Error> {
+        let ogr = self.is_ogr();
+        check(vertices)?;
+        if closed && !ogr {
+            vertices = open(vertices);
+        }
+        if vertices.len() < 2 {
+            return Err(Refusal::TooFewVertices.into());
+        }
+        let handle = self.begin("POLYLINE", properties, vertices.len() as u64 + 2)?;
+        let flags = 8 | i64::from(closed);
+        let pairs = &mut self.sink.pairs;
+        pairs.str(100, "AcDb3dPolyline");
+        if !ogr {
+            pairs.int(66, 1);
+        }
+        pairs.point3(10, [0.0; 3]);
+        pairs.int(70, flags);
+        if ogr {
+            pairs.int(66, 1);
+            self.look(properties);
+        }
+        self.put_data();
+        let mut child = handle;
+        for part in vertices.chunks(STRIDE) {
+            for vertex in part {
+                child += 1;
+                self.child("VERTEX", child, handle, properties);
+                let pairs = &mut self.sink.pairs;
+                pairs.str(100, "AcDbVertex");
+                pairs.str(100, "AcDb3dPolylineVertex");
+                pairs.point3(10, vertex.in_space());
+                pairs.int(70, 32);
+                self.grow(vertex.in_space());
+            }
+            self.sink.spill()?;
+        }
+        self.end_of_parts(child + 1, handle, properties)
+    }
+}
