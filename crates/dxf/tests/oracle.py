@@ -74,7 +74,7 @@ def write(folder):
             drawing = ezdxf.new(version, setup=True, units=units)
             if units == 6:
                 fill(drawing)
-            drawing.saveas(folder / f"{version}-{units}.dxf", encoding="cp949")
+            drawing.saveas(folder / f"{version}-{units}.dxf")
 
 
 def fill(drawing):

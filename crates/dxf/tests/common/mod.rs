@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 pub mod ezdxf;
+pub mod gdal;
 pub mod sample;
 
 use std::path::PathBuf;
