@@ -5,6 +5,7 @@
 pub mod ezdxf;
 pub mod gdal;
 pub mod sample;
+pub mod tags;
 
 use std::path::PathBuf;
 
