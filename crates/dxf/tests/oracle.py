@@ -62,10 +62,21 @@ def describe(entity):
     return facts
 
 
+def exact(value):
+    """Reals as text, because not every reader of JSON reads them exactly."""
+    if isinstance(value, float):
+        return {"real": repr(float(value))}
+    if isinstance(value, (list, tuple)):
+        return [exact(each) for each in value]
+    if isinstance(value, dict):
+        return {key: exact(each) for key, each in value.items()}
+    return value
+
+
 def read(folder):
     for path, drawing in drawings(folder):
         for entity in drawing.modelspace():
-            print(json.dumps({"file": path.name} | describe(entity), ensure_ascii=False))
+            print(json.dumps(exact({"file": path.name} | describe(entity)), ensure_ascii=False))
 
 
 def write(folder):
