@@ -50,7 +50,10 @@ fn nearest(color: [u8; 3]) -> u8 {
     // A grey stays grey.
     let [red, green, blue] = color;
     let is_grey = |index: &u8| matches!(index, 7..=9 | 250..);
-    (1..=255).filter(|index| red != green || green != blue || is_grey(index)).min_by_key(distance).unwrap_or(7)
+    (1..=255)
+        .filter(|index| red != green || green != blue || is_grey(index))
+        .min_by_key(distance)
+        .unwrap_or(7)
 }
 
 /// Red, green and blue of an index.
@@ -111,9 +114,8 @@ pub enum Lineweight {
 
 impl Lineweight {
     /// What group 370 may have: AutoCAD discards drawings with others.
-    pub(crate) const ALLOWED: [u16; 24] = [
-        0, 5, 9, 13, 15, 18, 20, 25, 30, 35, 40, 50, 53, 60, 70, 80, 90, 100, 106, 120, 140, 158, 200, 211,
-    ];
+    pub(crate) const ALLOWED: [u16; 24] =
+        [0, 5, 9, 13, 15, 18, 20, 25, 30, 35, 40, 50, 53, 60, 70, 80, 90, 100, 106, 120, 140, 158, 200, 211];
 
     /// The value of group 370.
     pub(crate) fn value(self) -> i64 {

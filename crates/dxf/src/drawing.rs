@@ -156,8 +156,11 @@ impl Drawing {
     /// Begins a part of the entities, to be written by another thread and appended by
     /// [`Writer::append`](crate::Writer::append). Its handles begin with the one given. Chunks are
     /// appended by rising handles, between which some may be left out.
-    pub fn chunk(&self, first_handle: u64) -> Entities<'_, Vec<u8>> {
-        Entities::new(self, Vec::new(), first_handle)
+    ///
+    /// `buffer` is room for it, perhaps [that of an earlier one](Chunk::into_buffer); its contents go.
+    pub fn chunk(&self, first_handle: u64, mut buffer: Vec<u8>) -> Entities<'_, Vec<u8>> {
+        buffer.clear();
+        Entities::new(self, buffer, first_handle)
     }
 }
 
@@ -167,7 +170,7 @@ impl Drawing {
 /// # use cadmill_dxf::*;
 /// # fn main() -> Result<(), Error> {
 /// let drawing = Setup::new(Settings::default()).finish().unwrap();
-/// let mut chunk = drawing.chunk(drawing.first_handle());
+/// let mut chunk = drawing.chunk(drawing.first_handle(), Vec::new());
 /// chunk.point(&Properties::default(), [1.0, 2.0])?;
 /// let mut writer = Writer::new(Vec::new(), &drawing)?;
 /// writer.append(&chunk.into_chunk()?)?;
@@ -192,6 +195,11 @@ impl Chunk {
     /// Whether it has no entity.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// Its memory, for another one.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.pairs
     }
 
     /// The handle after its last.

@@ -8,6 +8,9 @@ use std::io::Write as _;
 /// Digits that a real has in GDAL's output (`%.15g`).
 const OGR_DIGITS: usize = 15;
 
+/// Characters of the longest number.
+pub(crate) const LONGEST: usize = 32;
+
 /// Appends the shortest digits that read back as the same number. Outside of 1e-5 to 1e16 an
 /// exponent with sign is written, as AutoCAD does: `1.5E+20`.
 pub(crate) fn push_shortest(out: &mut Vec<u8>, value: f64) {
@@ -59,12 +62,43 @@ pub(crate) fn push_ogr(out: &mut Vec<u8>, value: f64) {
     }
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value.abs()).as_bytes();
+    if (1.0..1e14).contains(&value.abs()) && push_fixed(out, text) {
+        return;
+    }
     let mut decimal = Decimal::parse(text);
     if decimal.length == OGR_DIGITS + 1 && decimal.digits[OGR_DIGITS] == b'5' {
         decimal = Decimal::exact(value.abs());
     }
     decimal.round();
     decimal.push(out);
+}
+
+/// Rounds a number of the form `123.45`, which most coordinates have, in place. Gives up, with nothing
+/// appended, where the digits do not decide, or get one more before the point.
+fn push_fixed(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    // The digits and the point.
+    const ROOM: usize = OGR_DIGITS + 1;
+    let mut digits = [b'0'; ROOM];
+    let length = text.len().min(ROOM);
+    digits[..length].copy_from_slice(&text[..length]);
+    if let Some(next) = text.get(ROOM) {
+        if text.len() == ROOM + 1 && *next == b'5' {
+            return false;
+        }
+        if *next >= b'5' {
+            let Some(at) = digits.iter().rposition(|digit| !matches!(digit, b'9' | b'.')) else {
+                return false;
+            };
+            digits[at] += 1;
+            digits[at + 1..].iter_mut().filter(|digit| **digit == b'9').for_each(|digit| *digit = b'0');
+        }
+    }
+    let mut digits = &digits[..length];
+    while let [rest @ .., b'0'] = digits {
+        digits = rest;
+    }
+    out.extend_from_slice(digits.strip_suffix(b".").unwrap_or(digits));
+    true
 }
 
 /// Significant digits, and the power of ten of the first.
@@ -84,7 +118,8 @@ impl Decimal {
             match byte {
                 b'.' => point = true,
                 b'e' => {
-                    shift = std::str::from_utf8(&text[at + 1..]).ok().and_then(|e| e.parse().ok()).unwrap_or(0);
+                    shift =
+                        std::str::from_utf8(&text[at + 1..]).ok().and_then(|e| e.parse().ok()).unwrap_or(0);
                     break;
                 }
                 b'0' if decimal.length == 0 => leading += i32::from(point),
@@ -246,9 +281,20 @@ mod tests {
 
     #[test]
     fn fixed_width() {
-        for value in
-            [0.0, -0.0, -0.25, 1.0, 200_000.25, -1e14, 999_999_999_999_999.9, 1e15, 1e20, -1e20, -1e-300, 1e300]
-        {
+        for value in [
+            0.0,
+            -0.0,
+            -0.25,
+            1.0,
+            200_000.25,
+            -1e14,
+            999_999_999_999_999.9,
+            1e15,
+            1e20,
+            -1e20,
+            -1e-300,
+            1e300,
+        ] {
             let text = fixed(value);
             assert_eq!(text.len(), FIXED_WIDTH, "{text:?}");
             let read: f64 = text.trim().parse().unwrap();

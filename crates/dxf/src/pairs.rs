@@ -7,12 +7,11 @@ use crate::number;
 pub(crate) struct Pairs {
     text: Vec<u8>,
     dialect: Dialect,
-    line_end: &'static [u8],
 }
 
 impl Pairs {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self { text: Vec::new(), dialect, line_end: dialect.line_end() }
+        Self { text: Vec::new(), dialect }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
@@ -29,7 +28,7 @@ impl Pairs {
     }
 
     pub(crate) fn line_end(&self) -> &'static [u8] {
-        self.line_end
+        self.dialect.line_end()
     }
 
     /// Begins a section.
@@ -40,25 +39,30 @@ impl Pairs {
 
     fn code(&mut self, code: u16) {
         let digit = |n: u16| b'0' + (n % 10) as u8;
-        let mut text = [b' ', b' ', digit(code)];
-        if code >= 10 {
-            text[1] = digit(code / 10);
-        }
-        if code >= 100 {
-            text[0] = digit(code / 100);
-        }
+        let blank = |is: bool, n: u16| if is { b' ' } else { digit(n) };
         if code >= 1000 {
             self.text.push(digit(code / 1000));
         }
-        self.text.extend_from_slice(&text);
-        self.text.extend_from_slice(self.line_end);
+        let [cr, lf] = *b"\r\n";
+        let (tens, hundreds) = (blank(code < 10, code / 10), blank(code < 100, code / 100));
+        match self.dialect {
+            Dialect::Plain => self.text.extend_from_slice(&[hundreds, tens, digit(code), cr, lf]),
+            Dialect::Ogr => self.text.extend_from_slice(&[hundreds, tens, digit(code), lf]),
+        }
+    }
+
+    fn end(&mut self) {
+        match self.dialect {
+            Dialect::Plain => self.text.extend_from_slice(b"\r\n"),
+            Dialect::Ogr => self.text.push(b'\n'),
+        }
     }
 
     /// A value that is encoded and legal.
     pub(crate) fn bytes(&mut self, code: u16, value: &[u8]) {
         self.code(code);
         self.text.extend_from_slice(value);
-        self.text.extend_from_slice(self.line_end);
+        self.end();
     }
 
     /// A value of the format's own, in ASCII.
@@ -70,27 +74,29 @@ impl Pairs {
         self.code(code);
         let mut buffer = itoa::Buffer::new();
         self.text.extend_from_slice(buffer.format(value).as_bytes());
-        self.text.extend_from_slice(self.line_end);
+        self.end();
     }
 
     pub(crate) fn real(&mut self, code: u16, value: f64) {
         self.code(code);
+        self.text.reserve(number::LONGEST + 2);
         match self.dialect {
             Dialect::Plain => number::push_shortest(&mut self.text, value),
             Dialect::Ogr => number::push_ogr(&mut self.text, value),
         }
-        self.text.extend_from_slice(self.line_end);
+        self.end();
     }
 
     /// A handle, which is hexadecimal.
     pub(crate) fn handle(&mut self, code: u16, value: u64) {
         self.code(code);
-        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
-        for place in (0..digits).rev() {
-            let digit = (value >> (4 * place) & 15) as u8;
-            self.text.push(if digit < 10 { b'0' + digit } else { b'A' + digit - 10 });
-        }
-        self.text.extend_from_slice(self.line_end);
+        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1) as usize;
+        let text: [u8; 16] = std::array::from_fn(|place| {
+            let digit = (value >> (4 * (15 - place)) & 15) as u8;
+            if digit < 10 { b'0' + digit } else { b'A' + digit - 10 }
+        });
+        self.text.extend_from_slice(&text[16 - digits..]);
+        self.end();
     }
 
     /// The first two coordinates of a point, the first of which has this code.

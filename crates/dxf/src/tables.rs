@@ -161,10 +161,13 @@ fn layer(pairs: &mut Pairs, drawing: &Drawing, Record { name, handle, value }: &
     };
     pairs.bytes(6, &drawing.linetypes[linetype.0 as usize].name);
     pairs.int(290, value.plotted.into());
-    pairs.int(370, match value.lineweight.value() {
-        weight if weight < 0 => -3,
-        weight => weight,
-    });
+    pairs.int(
+        370,
+        match value.lineweight.value() {
+            weight if weight < 0 => -3,
+            weight => weight,
+        },
+    );
     pairs.handle(390, handles::PLOT_STYLE);
 }
 
@@ -193,10 +196,7 @@ fn block_record(pairs: &mut Pairs, handle: u64, name: &[u8], layout: u64, versio
 }
 
 /// Writes BLOCKS.
-pub(crate) fn write_blocks<W: Write>(
-    entities: &mut Entities<'_, W>,
-    drawing: &Drawing,
-) -> Result<(), Error> {
+pub(crate) fn write_blocks<W: Write>(entities: &mut Entities<'_, W>, drawing: &Drawing) -> Result<(), Error> {
     entities.sink().pairs.section("BLOCKS");
     let spaces = [
         (handles::MODEL_SPACE, handles::MODEL_SPACE_BEGIN, handles::MODEL_SPACE_END, MODEL_SPACE, false),

@@ -155,6 +155,10 @@ pub(crate) fn encode_cut(
     out: &mut Vec<u8>,
 ) -> bool {
     out.clear();
+    if text.len() <= LONGEST && is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+        return true;
+    }
     let mut whole = true;
     tokens(text, place, charset, report, |token| {
         whole &= out.len() + token.len() <= LONGEST;
@@ -175,6 +179,10 @@ pub(crate) fn pieces(
     mut piece: impl FnMut(&[u8], bool),
 ) -> usize {
     let limit = if place == Place::Paragraphs { PIECE } else { LONGEST };
+    if text.len() <= limit && is_plain(text) {
+        piece(text.as_bytes(), true);
+        return 1;
+    }
     let mut current = Vec::with_capacity(limit);
     let mut count = 1;
     tokens(text, place, charset, report, |token| {

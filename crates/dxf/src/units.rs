@@ -35,7 +35,9 @@ impl Units {
             (Self::Kilometres, 1000.0),
             (Self::UsSurveyFeet, 1200.0 / 3937.0),
         ];
-        all.into_iter().find(|(_, size)| (metres / size - 1.0).abs() < 1e-9).map_or(Self::None, |(unit, _)| unit)
+        all.into_iter()
+            .find(|(_, size)| (metres / size - 1.0).abs() < 1e-9)
+            .map_or(Self::None, |(unit, _)| unit)
     }
 
     /// The value of `$INSUNITS`.

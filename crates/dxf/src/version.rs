@@ -23,8 +23,7 @@ pub enum Version {
 
 impl Version {
     /// All of them, oldest first.
-    pub const ALL: [Self; 6] =
-        [Self::R2000, Self::R2004, Self::R2007, Self::R2010, Self::R2013, Self::R2018];
+    pub const ALL: [Self; 6] = [Self::R2000, Self::R2004, Self::R2007, Self::R2010, Self::R2013, Self::R2018];
 
     /// The value of `$ACADVER`.
     pub fn acadver(self) -> &'static str {

@@ -97,11 +97,14 @@ struct Case {
 fn case() -> impl Strategy<Value = Case> {
     let version = proptest::sample::select(Version::ALL.to_vec());
     let page = proptest::sample::select(CodePage::NUMBERS.to_vec());
-    let layers = vec(text(), 3).prop_map(|names| names.into_iter().chain(["0".to_owned()]).collect::<Vec<_>>());
-    (version, page, layers, vec((0..4usize, shape()), 1..6)).prop_map(|(version, page, layers, shapes)| Case {
-        version,
-        page,
-        shapes: shapes.into_iter().map(|(layer, shape)| (layers[layer].clone(), shape)).collect(),
+    let layers =
+        vec(text(), 3).prop_map(|names| names.into_iter().chain(["0".to_owned()]).collect::<Vec<_>>());
+    (version, page, layers, vec((0..4usize, shape()), 1..6)).prop_map(|(version, page, layers, shapes)| {
+        Case {
+            version,
+            page,
+            shapes: shapes.into_iter().map(|(layer, shape)| (layers[layer].clone(), shape)).collect(),
+        }
     })
 }
 
@@ -172,22 +175,22 @@ fn put(
             out.polyface(properties, vertices, &faces)
         }
         Shape::Text(text) => out.text(properties, &Text { text, ..label }),
-        Shape::MText(text) => out.mtext(properties, &MText {
-            at: [0.0; 3],
-            height: 1.0,
-            width: 0.0,
-            text,
-            style: TextStyleId::STANDARD,
-            rotation: 0.0,
-            attachment: Attachment::TopLeft,
-        }),
-        Shape::Insert(text) => out.insert(properties, &Insert {
-            block,
-            at: [0.0; 3],
-            scale: [1.0; 3],
-            rotation: 0.0,
-            attributes: &[text],
-        }),
+        Shape::MText(text) => out.mtext(
+            properties,
+            &MText {
+                at: [0.0; 3],
+                height: 1.0,
+                width: 0.0,
+                text,
+                style: TextStyleId::STANDARD,
+                rotation: 0.0,
+                attachment: Attachment::TopLeft,
+            },
+        ),
+        Shape::Insert(text) => out.insert(
+            properties,
+            &Insert { block, at: [0.0; 3], scale: [1.0; 3], rotation: 0.0, attributes: &[text] },
+        ),
         Shape::Data(text) => {
             let values = [DataValue::Text(text)];
             let data = [ExtendedData { application, values: &values }];
@@ -249,7 +252,9 @@ fn compare(shape: &Shape, entity: &Entity) {
         Shape::Insert(text) => {
             let (written, text) = (entity.parts[0].text(), said(text, ' '));
             // It may be cut.
-            assert!(text.starts_with(&written) && (written == text || entity.parts[0].get(1).unwrap().len() > 80));
+            assert!(
+                text.starts_with(&written) && (written == text || entity.parts[0].get(1).unwrap().len() > 80)
+            );
         }
         Shape::Data(text) => {
             let written: String = entity.all(1000).map(lint::plain).collect();
@@ -259,7 +264,6 @@ fn compare(shape: &Shape, entity: &Entity) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
     #[test]
     fn what_is_written_is_read(case in case()) {
         let written = write(&case);
@@ -361,7 +365,8 @@ fn ezdxf_reads_what_is_written() {
         });
         for (layer, _) in &mut case.shapes {
             if !is_shown(layer) {
-                *layer = "가 나".chars().filter(|c| page.is_none_or(|page| page.has(&c.to_string()))).collect();
+                *layer =
+                    "가 나".chars().filter(|c| page.is_none_or(|page| page.has(&c.to_string()))).collect();
             }
         }
         let written = write(&case);

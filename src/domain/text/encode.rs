@@ -43,8 +43,7 @@ impl Charset {
 fn encode_char(encoding: &'static Encoding, c: char, bytes: &mut [u8; 8]) -> Option<usize> {
     let mut utf8 = [0; 4];
     let text = c.encode_utf8(&mut utf8);
-    let (result, _, length) =
-        encoding.new_encoder().encode_from_utf8_without_replacement(text, bytes, true);
+    let (result, _, length) = encoding.new_encoder().encode_from_utf8_without_replacement(text, bytes, true);
     let whole = matches!(result, EncoderResult::InputEmpty);
     (whole && !disputed(encoding, c, &bytes[..length])).then_some(length)
 }
@@ -103,7 +102,8 @@ mod tests {
 
     #[test]
     fn what_windows_encodes_otherwise_is_missing() {
-        for (page, text) in [(932, "¥‾−"), (936, "€ǹ〾"), (950, "ёあ␀"), (1252, "\u{81}"), (1255, "\u{5ba}")] {
+        for (page, text) in [(932, "¥‾−"), (936, "€ǹ〾"), (950, "ёあ␀"), (1252, "\u{81}"), (1255, "\u{5ba}")]
+        {
             let (bytes, lacking) = encode(page, text);
             assert_eq!((bytes.len(), String::from_iter(lacking)), (text.chars().count(), text.to_owned()));
         }

@@ -73,8 +73,7 @@ impl<W: Write> Entities<'_, W> {
             self.child("ATTRIB", child, handle, properties);
             self.sink.pairs.str(100, "AcDbText");
             let charset = drawing.settings.charset();
-            let whole =
-                text::encode_cut(value, Place::Line, charset, &mut self.report, &mut self.scratch);
+            let whole = text::encode_cut(value, Place::Line, charset, &mut self.report, &mut self.scratch);
             self.report.cut_attributes += u64::from(!whole);
             let at = place(insert, block.value.block.base, definition.at);
             let height = definition.height * insert.scale[1].abs();

@@ -32,9 +32,7 @@ impl<'a, V> Polyline<'a, V> {
 /// A ring without its last vertex, if that is the first again.
 pub(super) fn open<V: Vertex>(ring: &[V]) -> &[V] {
     match ring {
-        [first, rest @ .., last] if !rest.is_empty() && first.in_space() == last.in_space() => {
-            &ring[..ring.len() - 1]
-        }
+        [first, .., last] if first.in_space() == last.in_space() => &ring[..ring.len() - 1],
         _ => ring,
     }
 }

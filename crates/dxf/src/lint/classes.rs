@@ -11,9 +11,8 @@ pub(super) struct Class {
 }
 
 /// Groups of all entities, before the marker of their class.
-pub(super) const COMMON: &[u16] = &[
-    5, 330, 360, 102, 67, 410, 8, 6, 62, 370, 48, 60, 420, 430, 440, 284, 347, 348, 390, 92, 160, 310,
-];
+pub(super) const COMMON: &[u16] =
+    &[5, 330, 360, 102, 67, 410, 8, 6, 62, 370, 48, 60, 420, 430, 440, 284, 347, 348, 390, 92, 160, 310];
 
 /// What GDAL writes after it.
 pub(super) const LATE: &[u16] = &[62, 370, 6];

@@ -75,7 +75,12 @@ fn lwpolyline(entity: &Record<'_>, profile: Profile, findings: &mut Findings) {
     findings.expect(first.is_some_and(|tag| tag.code == 90), Rule::CountFirst, line, "90 is not first");
     let count = entity.own().filter(|tag| tag.code == 10).count();
     let given = entity.int(90);
-    findings.expect(given == Some(count as i64), Rule::Count, line, &format!("{given:?} for {count} vertices"));
+    findings.expect(
+        given == Some(count as i64),
+        Rule::Count,
+        line,
+        &format!("{given:?} for {count} vertices"),
+    );
     findings.expect(count >= 2, Rule::Degenerate, line, "fewer than two vertices");
 }
 

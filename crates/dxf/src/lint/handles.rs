@@ -13,7 +13,12 @@ pub(super) fn check(document: &Document<'_>, findings: &mut Findings) -> HashSet
             None => findings.add(Rule::NoHandle, line, format!("{kind} without a handle")),
             Some(0) => findings.add(Rule::HandleTwice, line, format!("{kind} has handle 0")),
             Some(handle) => {
-                findings.expect(handles.insert(handle), Rule::HandleTwice, line, &format!("{handle:X} twice"));
+                findings.expect(
+                    handles.insert(handle),
+                    Rule::HandleTwice,
+                    line,
+                    &format!("{handle:X} twice"),
+                );
             }
         }
     }

@@ -39,7 +39,12 @@ pub(super) fn check(document: &Document<'_>, version: Version, findings: &mut Fi
         if let Some(values) = variables.get(name) {
             let codes: Vec<u16> = values.iter().map(|tag| tag.code).collect();
             let line = values.first().map_or(0, |tag| tag.line);
-            findings.expect(codes == *groups, Rule::HeaderVariable, line, &format!("{name} has groups {codes:?}"));
+            findings.expect(
+                codes == *groups,
+                Rule::HeaderVariable,
+                line,
+                &format!("{name} has groups {codes:?}"),
+            );
         }
     }
     for name in ["$HANDSEED", "$DWGCODEPAGE"] {
@@ -47,7 +52,12 @@ pub(super) fn check(document: &Document<'_>, version: Version, findings: &mut Fi
     }
     let maintenance = if version >= Version::R2018 { 90 } else { 70 };
     if let Some([tag, ..]) = variables.get("$ACADMAINTVER") {
-        findings.expect(tag.code == maintenance, Rule::HeaderVariable, tag.line, "$ACADMAINTVER has another group");
+        findings.expect(
+            tag.code == maintenance,
+            Rule::HeaderVariable,
+            tag.line,
+            "$ACADMAINTVER has another group",
+        );
     }
     // "Error 50 in drawing header".
     if let Some([tag, ..]) = variables.get("$XCLIPFRAME")

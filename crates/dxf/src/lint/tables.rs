@@ -104,8 +104,8 @@ fn check_record(record: &Record<'_>, findings: &mut Findings) {
     findings.expect(fits, Rule::RecordMarkers, line, &format!("{kind} has markers {markers:?}"));
     let name = name_of(record);
     let own = name.strip_prefix('*').unwrap_or(name);
-    let legal = !own.is_empty()
-        && !without_escapes(own).contains(|c: char| FORBIDDEN.contains(&c) || c.is_control());
+    let legal =
+        !own.is_empty() && !without_escapes(own).contains(|c: char| FORBIDDEN.contains(&c) || c.is_control());
     // Blocks that a program made have an asterisk.
     let asterisk = name.len() == own.len() || matches!(kind, "BLOCK_RECORD" | "VPORT");
     findings.expect(legal && asterisk, Rule::NameCharacters, line, &format!("{kind} is named '{name}'"));

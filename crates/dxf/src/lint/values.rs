@@ -53,8 +53,8 @@ pub(super) fn check(tags: &[Tag<'_>], charset: Charset, findings: &mut Findings)
             }
             Type::Handle => {
                 let digits = value.trim_matches(' ');
-                let is_handle = (1..=16).contains(&digits.len())
-                    && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let is_handle =
+                    (1..=16).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
                 findings.expect(is_handle, Rule::HandleForm, *line, value);
             }
             Type::Other => {}

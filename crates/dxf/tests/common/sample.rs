@@ -7,8 +7,14 @@ pub const X: f64 = 200_000.0;
 pub const Y: f64 = 600_000.0;
 
 /// Labels that have everything that is escaped.
-pub const LABELS: [&str; 6] =
-    ["가각갂 쀍", "100%% A^B %%c %", "é 漢字 😀", "tab\there", r"back\slash {braces} \P", r"\U+AC00 \M+1ABCD"];
+pub const LABELS: [&str; 6] = [
+    "가각갂 쀍",
+    "100%% A^B %%c %",
+    "é 漢字 😀",
+    "tab\there",
+    r"back\slash {braces} \P",
+    r"\U+AC00 \M+1ABCD",
+];
 
 pub struct Parts {
     pub layers: Vec<LayerId>,
@@ -34,7 +40,10 @@ pub fn setup(settings: Settings) -> (Setup, Parts) {
     let layers = vec![
         LayerId::ZERO,
         setup.layer("건물", Layer { color: Color::Rgb(255, 136, 0), ..plain.clone() }),
-        setup.layer("A0013000", Layer { linetype: dashed, lineweight: Lineweight::Hundredths(25), ..plain.clone() }),
+        setup.layer(
+            "A0013000",
+            Layer { linetype: dashed, lineweight: Lineweight::Hundredths(25), ..plain.clone() },
+        ),
         setup.layer("frozen", Layer { frozen: true, color: Color::Index(5), ..plain.clone() }),
         setup.layer("off", Layer { off: true, color: Color::Index(2), ..plain.clone() }),
         setup.layer("locked", Layer { locked: true, plotted: false, ..plain.clone() }),
@@ -105,8 +114,12 @@ pub fn entities(
     out.arc(&rich, [X, Y], 3.0, 30.0, 270.0)?;
     let square = [[X, Y], [X + 10.0, Y], [X + 10.0, Y + 10.0], [X, Y + 10.0], [X, Y]];
     let bulges = [0.0, 0.5, 0.0, -1.0, 0.0];
-    let contour =
-        Polyline { bulges: &bulges, elevation: Some(33.25), width: Some(0.5), ..Polyline::new(&square, true) };
+    let contour = Polyline {
+        bulges: &bulges,
+        elevation: Some(33.25),
+        width: Some(0.5),
+        ..Polyline::new(&square, true)
+    };
     out.polyline(&rich, &contour)?;
     out.polyline(&Properties::on(buildings), &Polyline::new(&square[..3], false))?;
     let spatial = [[X, Y, 1.0], [X + 1.0, Y, 2.0], [X + 1.0, Y + 1.0, 3.0], [X, Y, 1.0]];
@@ -123,8 +136,13 @@ pub fn entities(
     if version.has_mesh() {
         out.mesh(&rich, &corners, &faces[..2])?;
     }
-    let insert =
-        Insert { block: parts.symbol, at: [X + 3.0, Y + 3.0, 1.0], scale: [2.0; 3], rotation: 30.0, attributes: &[] };
+    let insert = Insert {
+        block: parts.symbol,
+        at: [X + 3.0, Y + 3.0, 1.0],
+        scale: [2.0; 3],
+        rotation: 30.0,
+        attributes: &[],
+    };
     out.insert(&plain, &insert)?;
     out.insert(&rich, &Insert { attributes: &["산 12-3", "33.5%%"], ..insert })?;
     for (number, text) in LABELS.into_iter().enumerate() {
@@ -140,15 +158,18 @@ pub fn entities(
         out.text(&Properties::on(buildings), &label)?;
         let text = format!("{text}\n둘째 줄 {}", "가나다라마".repeat(80));
         out.text(&rich, &Text { text: &text, ..label })?;
-        out.mtext(&plain, &MText {
-            at: [X, Y, 0.0],
-            height: 2.0,
-            width: 40.0,
-            text: LABELS[number],
-            style: TextStyleId::STANDARD,
-            rotation: 0.0,
-            attachment: Attachment::MiddleCenter,
-        })?;
+        out.mtext(
+            &plain,
+            &MText {
+                at: [X, Y, 0.0],
+                height: 2.0,
+                width: 40.0,
+                text: LABELS[number],
+                style: TextStyleId::STANDARD,
+                rotation: 0.0,
+                attachment: Attachment::MiddleCenter,
+            },
+        )?;
     }
     Ok(())
 }
