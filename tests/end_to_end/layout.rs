@@ -112,12 +112,14 @@ fn the_core_is_built_of_no_sdk_no_database_and_no_server() {
 }
 
 #[test]
-fn the_archive_reader_is_built_of_the_failures_alone_of_ours() {
-    let packages = built_of("cadmill-archive");
-    let ours: std::collections::BTreeSet<&str> =
-        packages.iter().map(String::as_str).filter(|package| package.starts_with("cadmill-")).collect();
-    assert_eq!(ours.into_iter().collect::<Vec<_>>(), ["cadmill-archive", "cadmill-core"]);
-    for package in ["tokio", "rustix", "libc", "aws-lc-rs", "tempfile"] {
-        assert!(!packages.iter().any(|other| other == package), "the reader is built of {package}");
+fn the_archive_reader_and_the_drawing_writer_are_built_of_the_core_alone_of_ours() {
+    for package in ["cadmill-archive", "cadmill-dxf"] {
+        let packages = built_of(package);
+        let ours: std::collections::BTreeSet<&str> =
+            packages.iter().map(String::as_str).filter(|package| package.starts_with("cadmill-")).collect();
+        assert_eq!(ours, [package, "cadmill-core"].into());
+        for absent in ["tokio", "rustix", "libc", "aws-lc-rs", "tempfile"] {
+            assert!(!packages.iter().any(|other| other == absent), "{package} is built of {absent}");
+        }
     }
 }

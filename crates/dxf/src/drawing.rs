@@ -3,8 +3,7 @@
 //! It does not change any more, so that several threads can write entities of it.
 
 use crate::dialect::Dialect;
-use crate::entities::{Entities, handles_of_block};
-use crate::error::{Error, SetupError};
+use crate::error::SetupError;
 use crate::handles;
 use crate::name::Renamed;
 use crate::report::Report;
@@ -52,8 +51,20 @@ pub struct Drawing {
     report: Report,
 }
 
+impl Setup {
+    /// Ends the setup.
+    ///
+    /// # Errors
+    ///
+    /// If a number is not finite or not positive where it must be, or if there is more than there are
+    /// handles.
+    pub fn finish(self) -> Result<Drawing, SetupError> {
+        Drawing::new(self)
+    }
+}
+
 impl Drawing {
-    pub(crate) fn new(setup: Setup) -> Result<Self, SetupError> {
+    fn new(setup: Setup) -> Result<Self, SetupError> {
         check_numbers(&setup)?;
         let charset = setup.settings.charset();
         let mut report = Report::default();
@@ -102,7 +113,7 @@ impl Drawing {
             blocks.push(Record { name: encode(&name), handle: record, value });
         }
         let first_in_blocks = next;
-        let in_blocks: u64 = blocks.iter().map(|block| handles_of_block(&block.value.block)).sum();
+        let in_blocks: u64 = blocks.iter().map(|block| block.value.block.handles()).sum();
         let mut first_entity = first_in_blocks + in_blocks;
         if setup.settings.dialect == Dialect::Ogr {
             if first_entity > handles::FIRST_OF_OGR {
@@ -151,71 +162,6 @@ impl Drawing {
     /// The handle of the first entity.
     pub fn first_handle(&self) -> u64 {
         self.first_entity
-    }
-
-    /// Begins a part of the entities, to be written by another thread and appended by
-    /// [`Writer::append`](crate::Writer::append). Its handles begin with the one given. Chunks are
-    /// appended by rising handles, between which some may be left out.
-    ///
-    /// `buffer` is room for it, perhaps [that of an earlier one](Chunk::into_buffer); its contents go.
-    pub fn chunk(&self, first_handle: u64, mut buffer: Vec<u8>) -> Entities<'_, Vec<u8>> {
-        buffer.clear();
-        Entities::new(self, buffer, first_handle)
-    }
-}
-
-/// A part of the entities, formatted.
-///
-/// ```
-/// # use cadmill_dxf::*;
-/// # fn main() -> Result<(), Error> {
-/// let drawing = Setup::new(Settings::default()).finish().unwrap();
-/// let mut chunk = drawing.chunk(drawing.first_handle(), Vec::new());
-/// chunk.point(&Properties::default(), [1.0, 2.0])?;
-/// let mut writer = Writer::new(Vec::new(), &drawing)?;
-/// writer.append(&chunk.into_chunk()?)?;
-/// writer.finish()?;
-/// # Ok(())
-/// # }
-/// ```
-pub struct Chunk {
-    pub(crate) pairs: Vec<u8>,
-    pub(crate) first: u64,
-    pub(crate) next: u64,
-    pub(crate) extents: crate::extents::Extents,
-    pub(crate) report: Report,
-}
-
-impl Chunk {
-    /// Bytes of the drawing that it is.
-    pub fn len(&self) -> usize {
-        self.pairs.len()
-    }
-
-    /// Whether it has no entity.
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-
-    /// Its memory, for another one.
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.pairs
-    }
-
-    /// The handle after its last.
-    pub fn next_handle(&self) -> u64 {
-        self.next
-    }
-}
-
-impl Entities<'_, Vec<u8>> {
-    /// Ends a part of the entities.
-    ///
-    /// # Errors
-    ///
-    /// Only [`Error::Io`], which memory does not give.
-    pub fn into_chunk(self) -> Result<Chunk, Error> {
-        self.end_chunk()
     }
 }
 

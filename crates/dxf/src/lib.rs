@@ -35,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chunk;
 mod code_page;
 mod color;
 mod dialect;
@@ -61,10 +62,11 @@ mod version;
 mod vertex;
 mod writer;
 
+pub use chunk::Chunk;
 pub use code_page::CodePage;
 pub use color::{Color, Lineweight};
 pub use dialect::Dialect;
-pub use drawing::{Chunk, Drawing};
+pub use drawing::Drawing;
 pub use entities::{Attachment, Entities, Horizontal, Insert, MText, Polyline, Text, Vertical};
 pub use error::{Error, Refusal, SetupError};
 pub use extents::Extents;

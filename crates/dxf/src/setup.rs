@@ -6,8 +6,6 @@
 use crate::code_page::CodePage;
 use crate::color::{Color, Lineweight};
 use crate::dialect::Dialect;
-use crate::drawing::Drawing;
-use crate::error::SetupError;
 use crate::extents::Extents;
 use crate::name::{NameKind, Names, Renamed};
 use crate::units::Units;
@@ -164,6 +162,13 @@ pub struct Block {
     pub attributes: Vec<AttributeDefinition>,
 }
 
+impl Block {
+    /// Handles that its contents take.
+    pub(crate) fn handles(&self) -> u64 {
+        (self.shapes.len() + self.attributes.len()) as u64
+    }
+}
+
 /// A part of a block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
@@ -210,7 +215,7 @@ pub(crate) struct Named<T> {
 
 /// A drawing that is being set up.
 ///
-/// Names are made legal: what changes is in [`Drawing::renamed`]. A name that was declared before
+/// Names are made legal: what changes is in [`Drawing::renamed`](crate::Drawing::renamed). A name that was declared before
 /// gives the same identifier again, and the first declaration holds.
 pub struct Setup {
     pub(crate) settings: Settings,
@@ -307,15 +312,5 @@ impl Setup {
             self.applications.push(Named { name, value: () });
             place
         }))
-    }
-
-    /// Ends the setup.
-    ///
-    /// # Errors
-    ///
-    /// If a number is not finite or not positive where it must be, or if there is more than there are
-    /// handles.
-    pub fn finish(self) -> Result<Drawing, SetupError> {
-        Drawing::new(self)
     }
 }

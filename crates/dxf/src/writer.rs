@@ -1,6 +1,7 @@
 //! A whole drawing, from its header to its end.
 
-use crate::drawing::{Chunk, Drawing};
+use crate::chunk::Chunk;
+use crate::drawing::Drawing;
 use crate::entities::Entities;
 use crate::error::Error;
 use crate::extents::Extents;

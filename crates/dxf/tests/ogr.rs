@@ -1,8 +1,11 @@
-//! In GDAL's dialect the section ENTITIES is that of ogr2ogr, byte for byte.
+//! In GDAL's dialect the section ENTITIES is that of ogr2ogr, byte for byte; and GDAL reads what is
+//! written in the other.
 
 mod common;
 
-use cadmill_dxf::{Dialect, Error, LayerId, Polyline, Properties, Settings, Setup, Vertex, Writer};
+use cadmill_dxf::{
+    Dialect, Error, LayerId, Polyline, Properties, Settings, Setup, Version, Vertex, Writer, lint,
+};
 use common::{gdal, sample};
 
 /// As GDAL decides: a line in one plane is a polyline in it.
@@ -32,9 +35,10 @@ fn entities_are_those_of_ogr2ogr() {
     let mut writer = Writer::new(Vec::new(), &drawing).unwrap();
     let on = |layer| Properties::on(layer);
     let zero = on(LayerId::ZERO);
+    let all_digits: f64 = "200000.123456789012345".parse().unwrap();
     let write = |writer: &mut Writer<'_, Vec<u8>>| -> Result<(), Error> {
         writer.entities().point(&on(a), [1.5, -2.0])?;
-        writer.entities().point(&on(a), [1e-7, 200_000.123_456_789_012_345, 1e20])?;
+        writer.entities().point(&on(a), [1e-7, all_digits, 1e20])?;
         writer.entities().point(&on(c), [0.1 + 0.2, 1_234_567_890_123_456.5, 0.0])?;
         line(writer, &on(c), &[[0.0, 0.0], [1.0, 1.0], [2.0, 0.1]])?;
         line(writer, &on(c), &[[0.0, 0.0, 5.0], [1.0, 1.0, 5.0], [2.0, 0.1, 5.0]])?;
@@ -49,4 +53,31 @@ fn entities_are_those_of_ogr2ogr() {
     let ours = sample::patched(writer.finish().unwrap());
     let text = |bytes: &[u8]| String::from_utf8_lossy(gdal::entities(bytes)).into_owned();
     assert_eq!(text(&ours), text(&theirs));
+}
+
+#[test]
+fn gdal_reads_layers_and_texts() {
+    for version in Version::ALL {
+        let drawing = sample::everything(sample::settings(version));
+        let features = gdal::features(&drawing, version);
+        // It skips meshes, and has a feature for each attribute, on the layer of its insertion.
+        let mut entities = lint::read(&drawing).unwrap();
+        entities.retain(|entity| entity.kind != "MESH");
+        let mut wanted = Vec::new();
+        for entity in &entities {
+            wanted.push(entity);
+            wanted.extend(entity.parts.iter().filter(|part| part.kind == "ATTRIB"));
+        }
+        assert_eq!(features.len(), wanted.len());
+        for (feature, entity) in features.iter().zip(wanted) {
+            let (layer, text) = (&feature["properties"]["Layer"], &feature["properties"]["Text"]);
+            // It resolves escapes in MTEXT alone.
+            if version.is_utf8() || !entity.get(8).unwrap().contains('\\') {
+                assert_eq!(layer.as_str(), Some(entity.layer().as_str()));
+            }
+            if entity.kind == "MTEXT" && (version.is_utf8() || !entity.text().contains('😀')) {
+                assert_eq!(text.as_str(), Some(entity.text().as_str()));
+            }
+        }
+    }
 }

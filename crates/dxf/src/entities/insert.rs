@@ -5,7 +5,7 @@ use super::{Entities, check, check_numbers};
 use crate::error::{Error, Refusal};
 use crate::handles;
 use crate::properties::Properties;
-use crate::setup::{AttributeDefinition, Block, BlockId, LayerId, Shape, ShapeGeometry};
+use crate::setup::{AttributeDefinition, BlockId, LayerId, Shape, ShapeGeometry};
 use crate::text::{self, Place};
 use std::io::Write;
 
@@ -22,11 +22,6 @@ pub struct Insert<'a> {
     pub rotation: f64,
     /// The values of its attributes, one for each that the block has, or none at all.
     pub attributes: &'a [&'a str],
-}
-
-/// Handles that the contents of a block take.
-pub(crate) fn handles_of_block(block: &Block) -> u64 {
-    (block.shapes.len() + block.attributes.len()) as u64
 }
 
 impl<W: Write> Entities<'_, W> {

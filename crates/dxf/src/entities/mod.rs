@@ -16,10 +16,9 @@ pub use insert::Insert;
 pub use polyline::Polyline;
 pub use text::{Attachment, Horizontal, MText, Text, Vertical};
 
-pub(crate) use insert::handles_of_block;
-
+use crate::chunk::Chunk;
 use crate::dialect::Dialect;
-use crate::drawing::{Chunk, Drawing};
+use crate::drawing::Drawing;
 use crate::error::{Error, Refusal};
 use crate::extents::Extents;
 use crate::handles;
@@ -206,8 +205,25 @@ impl<'d, W: Write> Entities<'d, W> {
     }
 }
 
+impl Drawing {
+    /// Begins a part of the entities, to be written by another thread and appended by
+    /// [`Writer::append`](crate::Writer::append). Its handles begin with the one given. Chunks are
+    /// appended by rising handles, between which some may be left out.
+    ///
+    /// `buffer` is room for it, perhaps [that of an earlier one](Chunk::into_buffer); its contents go.
+    pub fn chunk(&self, first_handle: u64, mut buffer: Vec<u8>) -> Entities<'_, Vec<u8>> {
+        buffer.clear();
+        Entities::new(self, buffer, first_handle)
+    }
+}
+
 impl Entities<'_, Vec<u8>> {
-    pub(crate) fn end_chunk(self) -> Result<Chunk, Error> {
+    /// Ends a part of the entities.
+    ///
+    /// # Errors
+    ///
+    /// Only [`Error::Io`], which memory does not give.
+    pub fn into_chunk(self) -> Result<Chunk, Error> {
         let Self { first, next, extents, report, .. } = self;
         Ok(Chunk { pairs: self.sink.finish()?, first, next, extents, report })
     }

@@ -29,3 +29,25 @@ pub fn entities(drawing: &[u8]) -> &[u8] {
     let find = |what: &[u8]| drawing.windows(what.len()).position(|window| window == what).unwrap();
     &drawing[find(b"  2\nENTITIES\n")..find(b"  2\nOBJECTS\n")]
 }
+
+/// The features that GDAL reads, as GeoJSON, without geometry. It takes the encoding from the code page, whatever the
+/// release, unless it is told.
+pub fn features(drawing: &[u8], version: cadmill_dxf::Version) -> Vec<serde_json::Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("drawing.dxf"), folder.path().join("features.json"));
+    std::fs::write(&source, drawing).unwrap();
+    let mut command = Command::new("ogr2ogr");
+    // GeoJSON has no surfaces: attributes are enough.
+    command.args(["-f", "GeoJSON", "-dialect", "SQLite", "-sql", "SELECT Layer, Text FROM entities"]);
+    command.arg(&target).arg(source);
+    if version.is_utf8() {
+        command.env("DXF_ENCODING", "UTF-8");
+    }
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !errors.contains("ERROR"), "{errors}");
+    // It makes no character of two escapes.
+    let text = std::fs::read(target).unwrap();
+    let collection: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(&text)).unwrap();
+    collection["features"].as_array().unwrap().clone()
+}
