@@ -7,6 +7,10 @@ use cadmill_dxf::{
     Dialect, Error, LayerId, Polyline, Properties, Settings, Setup, Version, Vertex, Writer, lint,
 };
 use common::{gdal, sample};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// As GDAL decides: a line in one plane is a polyline in it.
 fn line<V: Vertex>(
@@ -53,6 +57,50 @@ fn entities_are_those_of_ogr2ogr() {
     let ours = sample::patched(writer.finish().unwrap());
     let text = |bytes: &[u8]| String::from_utf8_lossy(gdal::entities(bytes)).into_owned();
     assert_eq!(text(&ours), text(&theirs));
+}
+
+fn coordinate() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => -1e7..1e7f64,
+        2 => (-10_000_000_000i64..10_000_000_000).prop_map(|mm| mm as f64 / 1000.0),
+        2 => -1.0..1.0f64,
+        1 => -1e-3..1e-3f64,
+        1 => proptest::num::f64::NORMAL | proptest::num::f64::ZERO,
+        1 => Just(-0.0),
+    ]
+}
+
+#[test]
+fn any_number_is_that_of_ogr2ogr() {
+    let mut runner = TestRunner::deterministic();
+    let lines: Vec<Vec<[f64; 3]>> = (0..1000)
+        .map(|_| {
+            vec([coordinate(), coordinate(), coordinate()], 2..8).new_tree(&mut runner).unwrap().current()
+        })
+        .collect();
+    let features: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let geometry = format!(r#"{{"type":"LineString","coordinates":{line:?}}}"#);
+            format!(r#"{{"type":"Feature","properties":{{}},"geometry":{geometry}}}"#)
+        })
+        .collect();
+    let features = format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, features.join(",\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = gdal::drawing(folder.path(), &features);
+
+    let drawing = Setup::new(Settings { dialect: Dialect::Ogr, ..Settings::default() }).finish().unwrap();
+    let mut writer = Writer::new(Vec::new(), &drawing).unwrap();
+    for vertices in &lines {
+        line(&mut writer, &Properties::on(LayerId::ZERO), vertices).unwrap();
+    }
+    let ours = sample::patched(writer.finish().unwrap());
+    let (ours, theirs) = (gdal::entities(&ours), gdal::entities(&theirs));
+    let lines = |bytes| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+    for (number, (ours, theirs)) in lines(ours).iter().zip(lines(theirs)).enumerate() {
+        assert_eq!(*ours, theirs, "line {number}");
+    }
+    assert!(ours == theirs);
 }
 
 #[test]
