@@ -194,3 +194,14 @@ fn check_numbers(setup: &Setup) -> Result<(), SetupError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_a_drawing() {
+        fn assert_shared<T: Send + Sync>() {}
+        assert_shared::<Drawing>();
+    }
+}

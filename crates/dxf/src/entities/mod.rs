@@ -38,6 +38,10 @@ const STRIDE: usize = 1024;
 ///
 /// Each method writes one entity. [`Error::Refused`] means that the entity was not written, and that
 /// the next one can be; any other error ends the drawing.
+///
+/// # Panics
+///
+/// Methods panic at an identifier of another drawing that this one does not have.
 pub struct Entities<'d, W> {
     drawing: &'d Drawing,
     sink: Sink<W>,
