@@ -281,6 +281,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn any_lines_are_checked_without_a_panic(
+        version in proptest::sample::select(Version::ALL.to_vec()),
+        changes in vec((any::<usize>(), any::<usize>(), 0..4), 1..20),
+    ) {
+        let drawing = sample::everything(sample::settings(version));
+        let mut lines: Vec<&[u8]> = drawing.split(|byte| *byte == b'\n').collect();
+        for (at, other, change) in changes {
+            let (at, other) = (at % lines.len(), other % lines.len());
+            match change {
+                0 => drop(lines.remove(at)),
+                1 => lines.swap(at, other),
+                2 => lines[at] = lines[other],
+                _ => lines[at] = &lines[at][..lines[at].len() / 2],
+            }
+        }
+        check(&lines.join(&b'\n'), Profile::Strict);
+        let _ = read(&lines.join(&b'\n'));
+    }
+}
+
 fn grow(extents: &mut Extents, shape: &Shape) {
     match shape {
         Shape::Point(at) => extents.add(*at),
