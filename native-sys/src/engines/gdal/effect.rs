@@ -1,6 +1,7 @@
 //! Options that GDAL or its drivers would refuse or ignore: they are refused before the input is
 //! touched.
 
+use super::drawing::DRAWING;
 use super::values::{self, Values};
 use super::{Gdal, is_input_driver, options};
 use crate::bindings::gdal as ffi;
@@ -47,6 +48,9 @@ impl Gdal {
             let lists = of.iter().filter_map(|driver| self.metadata(*driver, list));
             lists.filter_map(|xml| values::listed(&xml, key)).collect()
         };
+        if let Some(name) = options.drawing.given.first().filter(|_| output != DRAWING) {
+            return Err(EngineError::Option(format!("option '{name}' has no effect on this output format")));
+        }
         let of_others = options.config.iter().find(|(name, _)| !values::has_effect(name, &extension, output));
         if let Some((name, _)) = of_others.filter(|_| !readers.is_empty()) {
             let name = name.to_string_lossy();

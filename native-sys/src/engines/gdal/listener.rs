@@ -108,6 +108,11 @@ impl Listener {
         }
     }
 
+    /// Takes fields that the output does not have.
+    pub(super) fn lose_fields(&mut self, names: impl Iterator<Item = String>) {
+        self.fields.extend(names);
+    }
+
     /// Whether everything that was read was left out.
     pub(super) fn wrote_nothing(&self) -> bool {
         self.counts.is_some_and(|counts| counts.written == 0 && counts.skipped > 0)

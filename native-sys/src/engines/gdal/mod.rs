@@ -12,6 +12,7 @@ mod advice;
 mod compare;
 mod complete;
 mod dbase;
+mod drawing;
 mod effect;
 mod ffi_sqlite;
 mod fields;

@@ -7,6 +7,7 @@
 //! or a URL given as a reference system, and a file if `-where` begins with `@`: both are rejected
 //! by their syntax.
 
+use super::drawing::order::Order;
 use super::values;
 use cadmill_core::domain::condition;
 use cadmill_core::domain::text::Charset;
@@ -28,6 +29,8 @@ pub(super) struct Options {
     pub(super) config: Vec<(&'static CStr, CString)>,
     /// The encoding of the input's text.
     pub(super) encoding: Option<Charset>,
+    /// What is asked for of a drawing.
+    pub(super) drawing: Order,
     /// Names of driver options as given, their keys and values.
     pub(super) given: Vec<(String, &'static str, String)>,
 }
@@ -283,7 +286,7 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
             }
         } else {
             return Err(format!(
-                "the engine has no option '{name}'; it takes layer, encoding, {}, {}, and dsco.NAME, lco.NAME, oo.NAME, cfg.NAME",
+                "the engine has no option '{name}'; it takes layer, encoding, {}, {}, and dxf.NAME, dsco.NAME, lco.NAME, oo.NAME, cfg.NAME",
                 VALUES.join(", "),
                 FLAGS.join(", ")
             ));
@@ -375,6 +378,9 @@ fn push_driver_option(
     if is_encoding {
         return set_encoding(parsed, name, value);
     }
+    if prefix == "dxf" {
+        return parsed.drawing.take(name, key, value);
+    }
     if prefix == "cfg" {
         let known = SETTINGS.iter().find(|known| known.to_bytes().eq_ignore_ascii_case(key.as_bytes()));
         let known = known.ok_or_else(|| {
@@ -391,7 +397,7 @@ fn push_driver_option(
         "lco" => (LAYER_OPTIONS, Some("-lco")),
         _ => {
             return Err(format!(
-                "the engine has no option '{name}'; driver options begin with dsco., lco., oo. or cfg."
+                "the engine has no option '{name}'; other options begin with dxf., dsco., lco., oo. or cfg."
             ));
         }
     };

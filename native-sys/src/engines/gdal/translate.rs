@@ -1,5 +1,6 @@
 //! The translation itself, and the numbers of what it read and wrote.
 
+use super::drawing::DRAWING;
 use super::listener::{failure, reason, with_listener};
 use super::{Gdal, advice, options, vsi};
 use crate::bindings::gdal as ffi;
@@ -21,6 +22,9 @@ impl Gdal {
         options: &options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
+        if driver == DRAWING && options.drawing.is_ours() {
+            return self.draw(request, options, events);
+        }
         let ours = vsi::FORMATS.iter().any(|format| format.as_bytes() == driver.to_bytes());
         let (Some(name), true) = (request.output.file_name(), ours) else {
             return self.translate(request, request.output, driver, options, events);
@@ -157,7 +161,7 @@ impl Gdal {
     }
 
     /// The features of a layer, if the driver knows the number without reading them.
-    fn features_of(&self, layer: ffi::OGRLayerH) -> Option<u64> {
+    pub(super) fn features_of(&self, layer: ffi::OGRLayerH) -> Option<u64> {
         // SAFETY: a live layer; nothing is counted that is not known.
         u64::try_from(unsafe { self.api.OGR_L_GetFeatureCount(layer, 0) }).ok()
     }
