@@ -322,8 +322,11 @@ mod tests {
         let ring = line(1002, &[&[0.0, 0.0, 1.0], &[1.0, 0.0, 2.0], &[1.0, 1.0, 3.0], &[0.0, 0.0, 1.0]]);
         let triangle = [head(1017), 1_u32.to_le_bytes().to_vec(), ring[5..].to_vec()].concat();
         let polygon = [head(1003), 1_u32.to_le_bytes().to_vec(), ring[5..].to_vec()].concat();
-        let parts =
-            parts(&of(7, &[of(1016, &[triangle.clone()]), of(1015, &[polygon.clone()]), polygon])).unwrap();
+        let parts = parts(&of(
+            7,
+            &[of(1016, std::slice::from_ref(&triangle)), of(1015, std::slice::from_ref(&polygon)), polygon],
+        ))
+        .unwrap();
         assert!(matches!(parts.as_slice(), [Part::Face(_), Part::Face(_), Part::Area(_)]), "{parts:?}");
         let Part::Area(rings) = &parts[2] else { unreachable!() };
         assert_eq!((rings[0].elevation(), rings[0].has_heights), (None, true));

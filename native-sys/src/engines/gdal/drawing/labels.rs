@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn areas_are_labelled_within() {
         let square = Part::Area(vec![path(&[[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0], [0.0, 0.0]])]);
-        assert_eq!(place(&[square.clone()]).unwrap().0, [1.0, 1.0, 0.0]);
+        assert_eq!(place(std::slice::from_ref(&square)).unwrap().0, [1.0, 1.0, 0.0]);
         // A U, whose centre of gravity lies between its arms.
         let arms = [
             [0.0, 0.0],
