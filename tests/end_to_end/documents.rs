@@ -297,6 +297,11 @@ fn engine_options_are_those_of_the_sources() {
             code_words(part(&text, &format!("driver options {name}"))).into_iter().collect();
         assert_eq!(told, constant(gdal, list), "{name}");
     }
+
+    let text = read("docs/DXF.md");
+    let rows = part(&text, "options dxf").lines().filter_map(|row| row.strip_prefix("| `"));
+    let told: BTreeSet<String> = rows.filter_map(|row| row.split('`').next()).map(str::to_owned).collect();
+    assert_eq!(told, constant("native-sys/src/engines/gdal/drawing/order.rs", "NAMES"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod audit;
 mod catalogue;
 mod compress;
 mod documents;
+mod drawing;
 mod door;
 mod external;
 mod imports;

@@ -1,0 +1,217 @@
+//! Drawings by the writer of cadmill: what the options ask for is in them, readers take them, and what
+//! they cannot have is told.
+
+use crate::support::{Bench, Run};
+use cadmill_dxf::lint::{self, Entity, Profile};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+fn convert(bench: &Bench, input: &Path, more: &[&str]) -> Run {
+    drop(std::fs::remove_file(bench.path("out.dxf")));
+    let arguments = ["convert", input.to_str().unwrap(), "--to", "dxf", "-o", "out.dxf", "--json"];
+    let options = more.iter().flat_map(|option| if option.contains('=') { vec!["--opt", option] } else { vec![*option] });
+    bench.run(&arguments.into_iter().chain(options).collect::<Vec<_>>())
+}
+
+/// The entities of a drawing that strict readers take, and the report.
+fn drawn(bench: &Bench, input: &Path, options: &[&str]) -> (Vec<Entity>, Value) {
+    let json = convert(bench, input, options).succeeded().json();
+    let bytes = std::fs::read(bench.path("out.dxf")).unwrap();
+    let findings = lint::check(&bytes, Profile::Strict);
+    assert!(findings.is_empty(), "{options:?}: {findings:?}");
+    (lint::read(&bytes).unwrap(), json)
+}
+
+fn feature(properties: &Value, geometry: &Value) -> Value {
+    json!({"type": "Feature", "properties": properties, "geometry": geometry})
+}
+
+fn geojson(bench: &Bench, features: &[Value]) -> std::path::PathBuf {
+    let path = bench.path("map.geojson");
+    let text = json!({"type": "FeatureCollection", "features": features}).to_string();
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Two buildings, a contour, a slope, and a well.
+fn map(bench: &Bench) -> std::path::PathBuf {
+    let square = |x: f64| json!({"type": "Polygon", "coordinates": [
+        [[x, 0], [x + 4.0, 0], [x + 4.0, 4], [x, 4], [x, 0]], [[x + 1.0, 1], [x + 2.0, 1], [x + 2.0, 2], [x + 1.0, 1]]]});
+    geojson(bench, &[
+        feature(&json!({"kind": "건물", "code": 1, "color": "1", "name": "집"}), &square(0.0)),
+        feature(&json!({"kind": "건물", "code": 2, "color": "#00ff00", "name": "학교"}), &square(10.0)),
+        feature(&json!({"kind": "등고선", "code": 3}), &json!({"type": "LineString", "coordinates": [[0, 9, 50], [9, 9, 50], [9, 12, 50]]})),
+        feature(&json!({"kind": "a/b", "code": 4}), &json!({"type": "LineString", "coordinates": [[0, 20, 1], [9, 20, 2]]})),
+        feature(&json!({"kind": "우물", "code": 5, "name": "물"}), &json!({"type": "Point", "coordinates": [3, 3, 7]})),
+    ])
+}
+
+fn kinds(entities: &[Entity]) -> Vec<&str> {
+    entities.iter().map(|entity| entity.kind.as_str()).collect()
+}
+
+fn layers(entities: &[Entity]) -> Vec<String> {
+    entities.iter().map(Entity::layer).collect()
+}
+
+/// The features as GDAL reads the drawing: layer and geometry.
+fn read_by_gdal(bench: &Bench, utf8: bool) -> Vec<(String, String)> {
+    let mut command = Command::new("ogr2ogr");
+    if utf8 {
+        command.args(["--config", "DXF_ENCODING", "UTF-8"]);
+    }
+    let run = command
+        .args(["-f", "CSV", "/vsistdout/", "out.dxf", "-lco", "GEOMETRY=AS_WKT", "-select", "Layer"])
+        .current_dir(bench.path(""))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && !told.contains("ERROR"), "{told}");
+    let text = String::from_utf8(run.stdout).expect("UTF-8");
+    let rows = text.lines().skip(1).map(|row| {
+        let (geometry, layer) = row.rsplit_once(',').expect("two columns");
+        (layer.trim_matches('"').to_owned(), geometry.trim_matches('"').to_owned())
+    });
+    rows.collect()
+}
+
+#[test]
+fn layers_are_named_by_a_field_or_a_template() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let (entities, json) = drawn(&bench, &input, &["dxf.layer=kind"]);
+    let polyline = "LWPOLYLINE";
+    assert_eq!(kinds(&entities), [polyline, polyline, polyline, polyline, polyline, "POLYLINE", "POINT"]);
+    let names = ["건물", "건물", "건물", "건물", "등고선", "a_b", "우물"];
+    assert_eq!(layers(&entities), names);
+    assert!(json["warnings"].to_string().contains("'a/b' is 'a_b'"), "{json}");
+    assert_eq!((&json["counts"]["read"], &json["counts"]["written"]), (&json!(5), &json!(5)));
+    // By its header alone, as R2004 in the code page of Korean.
+    let bytes = std::fs::read(bench.path("out.dxf")).unwrap();
+    let has = |text: &[u8]| memchr::memmem::find(&bytes, text).is_some();
+    assert!(has(b"AC1018") && has(b"ANSI_949") && has(b"\xb0\xc7\xb9\xb0"));
+    let read = read_by_gdal(&bench, false);
+    assert_eq!(read.iter().map(|(layer, _)| layer.as_str()).collect::<Vec<_>>(), names);
+    assert_eq!(read[4].1, "LINESTRING Z (0 9 50,9 9 50,9 12 50)");
+    assert_eq!(read[6].1, "POINT Z (3 3 7)");
+
+    let (entities, _) = drawn(&bench, &input, &["dxf.layer={kind}_{code}"]);
+    assert_eq!(layers(&entities)[..3], ["건물_1", "건물_1", "건물_2"]);
+    let (entities, _) = drawn(&bench, &input, &["dxf.version=R2010"]);
+    assert!(layers(&entities).iter().all(|layer| layer == "map"), "{:?}", layers(&entities));
+}
+
+#[test]
+fn text_that_no_code_page_has_is_utf_8() {
+    let bench = Bench::new();
+    let point = json!({"type": "Point", "coordinates": [1, 2]});
+    let input = geojson(&bench, &[feature(&json!({"k": "도로 é"}), &point), feature(&json!({"k": "😀"}), &point)]);
+    let (entities, json) = drawn(&bench, &input, &["dxf.layer=k"]);
+    assert_eq!(layers(&entities), ["도로 é", "😀"]);
+    assert_eq!(json["losses"], 0);
+    assert!(memchr::memmem::find(&std::fs::read(bench.path("out.dxf")).unwrap(), b"AC1021").is_some());
+    let read = read_by_gdal(&bench, true);
+    assert_eq!(read[1].0, "😀");
+    // A page that is asked for stays, and what it lacks is told.
+    let (entities, json) = drawn(&bench, &input, &["dxf.layer=k", "dxf.codepage=949", "dxf.version=2004"]);
+    assert_eq!(layers(&entities), ["도로 é", "😀"], "with the escapes read");
+    assert!(json["warnings"].to_string().contains("not in the code page"), "{json}");
+}
+
+#[test]
+fn areas_are_polylines_hatches_or_both() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let count = |options: &[&str], kind: &str| {
+        let (entities, _) = drawn(&bench, &input, options);
+        entities.iter().filter(|entity| entity.kind == kind).count()
+    };
+    assert_eq!((count(&["dxf.polygon=hatch"], "HATCH"), count(&["dxf.polygon=hatch"], "LWPOLYLINE")), (2, 1));
+    assert_eq!((count(&["dxf.polygon=both"], "HATCH"), count(&["dxf.polygon=both"], "LWPOLYLINE")), (2, 5));
+    let (entities, _) = drawn(&bench, &input, &["dxf.polygon=polyline"]);
+    let closed = entities.iter().filter(|entity| entity.real(70).is_some_and(|flags| flags as u32 & 1 == 1)).count();
+    assert_eq!(closed, 4, "outlines and holes");
+    assert_eq!(entities[4].real(38), Some(50.0), "a contour has its elevation");
+    // A roof is not flat.
+    let roof = json!({"type": "Polygon", "coordinates": [[[0, 0, 1], [4, 0, 1], [4, 4, 3], [0, 0, 1]]]});
+    let input = geojson(&bench, &[feature(&json!({}), &roof)]);
+    let (entities, json) = drawn(&bench, &input, &["dxf.polygon=hatch"]);
+    assert!(kinds(&entities) == ["POLYLINE"] && json["warnings"].to_string().contains("not flat"), "{json}");
+    assert_eq!(read_by_gdal(&bench, false)[0].1, "LINESTRING Z (0 0 1,4 0 1,4 4 3,0 0 1)");
+}
+
+#[test]
+fn labels_colours_and_attributes_are_those_of_fields() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let options = ["dxf.label={name} {code}", "dxf.height=0.5", "dxf.color=color", "dxf.attributes=xdata"];
+    let (entities, json) = drawn(&bench, &input, &options);
+    let texts: Vec<String> = entities.iter().filter(|e| e.kind == "TEXT").map(Entity::text).collect();
+    assert_eq!(texts, ["집 1", "학교 2", " 3", " 4", "물 5"], "{json}");
+    assert_eq!(entities.iter().find(|e| e.kind == "TEXT").unwrap().real(40), Some(0.5));
+    let first = &entities[0];
+    assert_eq!(first.get(62), Some("1"));
+    let data: Vec<&str> = first.all(1000).collect();
+    assert!(data.contains(&"kind=건물") && data.contains(&"code=1"), "{data:?}");
+    let green = entities.iter().find(|e| e.get(420).is_some()).unwrap();
+    assert_eq!(green.get(420), Some("65280"));
+    // Points as blocks, with their attributes.
+    let (entities, json) = drawn(&bench, &input, &["dxf.attributes=attribs", "dxf.layer=kind"]);
+    let insert = entities.iter().find(|e| e.kind == "INSERT").unwrap();
+    let values: Vec<String> = insert.parts.iter().filter(|part| part.kind == "ATTRIB").map(Entity::text).collect();
+    assert!(values.contains(&"우물".to_owned()) && values.contains(&"5".to_owned()), "{values:?}");
+    assert!(json["warnings"].to_string().contains("4 features were drawn without their attributes"), "{json}");
+}
+
+/// What is more than a choice of features goes through GDAL first.
+#[test]
+fn options_of_the_translation_have_their_effect() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let number = |options: &[&str]| drawn(&bench, &input, options).0.len();
+    assert_eq!(number(&["dxf.layer=kind", "where=code = 3"]), 1);
+    assert_eq!(number(&["dxf.layer=kind", "limit=1"]), 2);
+    assert_eq!(number(&["dxf.layer=kind", "spat=2.5,2.5,3.5,3.5"]), 3);
+    let (entities, _) = drawn(&bench, &input, &["dxf.layer=kind", "t_srs=EPSG:3857"]);
+    assert_eq!(layers(&entities)[0], "건물");
+    let [x, ..] = entities.last().unwrap().points(10)[0];
+    assert!((x - 333_958.47).abs() < 0.01, "{x}");
+    let bytes = std::fs::read(bench.path("out.dxf")).unwrap();
+    assert!(memchr::memmem::find(&bytes, b"$INSUNITS\r\n 70\r\n6\r\n").is_some() || memchr::memmem::find(&bytes, b"$INSUNITS\r\n 70\r\n     6\r\n").is_some());
+}
+
+#[test]
+fn what_a_drawing_cannot_have_is_told() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let json = convert(&bench, &input, &["dxf.layer=sort"]).failed(27, "engine.unfit");
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("'sort'") && message.contains("code, color, kind, name"), "{message}");
+    let run = bench.run(&["convert", "map.geojson", "--to", "gpkg", "-o", "out.gpkg", "--opt", "dxf.layer=kind", "--json"]);
+    assert!(run.failed(2, "usage.option")["error"]["message"].as_str().unwrap().contains("no effect"), "{run:?}");
+    convert(&bench, &input, &["dxf.version=R12"]).failed(2, "usage.option");
+    let nothing = geojson(&bench, &[
+        feature(&json!({"a": 1}), &Value::Null),
+        feature(&json!({"a": 2}), &json!({"type": "LineString", "coordinates": [[1, 1], [1, 1]]})),
+    ]);
+    let (entities, json) = drawn(&bench, &nothing, &["dxf.version=2004"]);
+    assert_eq!(entities.len(), 1, "a line of two equal points is one");
+    assert!(json["warnings"].to_string().contains("1 features without geometry"), "{json}");
+    convert(&bench, &nothing, &["dxf.version=2004", "--strict"]).failed(28, "engine.incomplete");
+}
+
+/// Texts and colours of a drawing stay, though it is written anew.
+#[test]
+fn a_drawing_stays_a_drawing() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    convert(&bench, &input, &["dxf.layer=kind", "dxf.label=name", "dxf.color=color", "dxf.height=0.5"]).succeeded();
+    let first = bench.path("first.dxf");
+    std::fs::rename(bench.path("out.dxf"), &first).unwrap();
+    let (entities, _) = drawn(&bench, &first, &["dxf.version=2004"]);
+    let texts: Vec<String> = entities.iter().filter(|e| e.kind == "TEXT").map(Entity::text).collect();
+    assert_eq!(texts, ["집", "학교", "물"]);
+    assert!(layers(&entities).contains(&"등고선".to_owned()));
+    assert_eq!(entities.iter().find(|e| e.kind == "TEXT").unwrap().real(40), Some(0.5));
+}
