@@ -282,7 +282,7 @@ fn engine_options_are_those_of_the_sources() {
     let gdal = "native-sys/src/engines/gdal/options.rs";
     let mut expected = constant(gdal, "VALUES");
     expected.extend(constant(gdal, "FLAGS"));
-    expected.extend(set(["layer", "encoding", "dsco.NAME", "lco.NAME", "oo.NAME", "cfg.NAME"]));
+    expected.extend(set(["layer", "encoding", "dxf.NAME", "dsco.NAME", "lco.NAME", "oo.NAME", "cfg.NAME"]));
     assert_eq!(options("options gdal"), expected);
 
     assert_eq!(options("options assimp"), set(["postprocess", "origin", "prop.NAME"]));

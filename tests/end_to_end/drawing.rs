@@ -10,7 +10,9 @@ use std::process::Command;
 fn convert(bench: &Bench, input: &Path, more: &[&str]) -> Run {
     drop(std::fs::remove_file(bench.path("out.dxf")));
     let arguments = ["convert", input.to_str().unwrap(), "--to", "dxf", "-o", "out.dxf", "--json"];
-    let options = more.iter().flat_map(|option| if option.contains('=') { vec!["--opt", option] } else { vec![*option] });
+    let options = more
+        .iter()
+        .flat_map(|option| if option.contains('=') { vec!["--opt", option] } else { vec![*option] });
     bench.run(&arguments.into_iter().chain(options).collect::<Vec<_>>())
 }
 
@@ -36,15 +38,29 @@ fn geojson(bench: &Bench, features: &[Value]) -> std::path::PathBuf {
 
 /// Two buildings, a contour, a slope, and a well.
 fn map(bench: &Bench) -> std::path::PathBuf {
-    let square = |x: f64| json!({"type": "Polygon", "coordinates": [
-        [[x, 0], [x + 4.0, 0], [x + 4.0, 4], [x, 4], [x, 0]], [[x + 1.0, 1], [x + 2.0, 1], [x + 2.0, 2], [x + 1.0, 1]]]});
-    geojson(bench, &[
-        feature(&json!({"kind": "건물", "code": 1, "color": "1", "name": "집"}), &square(0.0)),
-        feature(&json!({"kind": "건물", "code": 2, "color": "#00ff00", "name": "학교"}), &square(10.0)),
-        feature(&json!({"kind": "등고선", "code": 3}), &json!({"type": "LineString", "coordinates": [[0, 9, 50], [9, 9, 50], [9, 12, 50]]})),
-        feature(&json!({"kind": "a/b", "code": 4}), &json!({"type": "LineString", "coordinates": [[0, 20, 1], [9, 20, 2]]})),
-        feature(&json!({"kind": "우물", "code": 5, "name": "물"}), &json!({"type": "Point", "coordinates": [3, 3, 7]})),
-    ])
+    let square = |x: f64| {
+        json!({"type": "Polygon", "coordinates": [
+        [[x, 0], [x + 4.0, 0], [x + 4.0, 4], [x, 4], [x, 0]], [[x + 1.0, 1], [x + 2.0, 1], [x + 2.0, 2], [x + 1.0, 1]]]})
+    };
+    geojson(
+        bench,
+        &[
+            feature(&json!({"kind": "건물", "code": 1, "color": "1", "name": "집"}), &square(0.0)),
+            feature(&json!({"kind": "건물", "code": 2, "color": "#00ff00", "name": "학교"}), &square(10.0)),
+            feature(
+                &json!({"kind": "등고선", "code": 3}),
+                &json!({"type": "LineString", "coordinates": [[0, 9, 50], [9, 9, 50], [9, 12, 50]]}),
+            ),
+            feature(
+                &json!({"kind": "a/b", "code": 4}),
+                &json!({"type": "LineString", "coordinates": [[0, 20, 1], [9, 20, 2]]}),
+            ),
+            feature(
+                &json!({"kind": "우물", "code": 5, "name": "물"}),
+                &json!({"type": "Point", "coordinates": [3, 3, 7]}),
+            ),
+        ],
+    )
 }
 
 fn kinds(entities: &[Entity]) -> Vec<&str> {
@@ -106,7 +122,8 @@ fn layers_are_named_by_a_field_or_a_template() {
 fn text_that_no_code_page_has_is_utf_8() {
     let bench = Bench::new();
     let point = json!({"type": "Point", "coordinates": [1, 2]});
-    let input = geojson(&bench, &[feature(&json!({"k": "도로 é"}), &point), feature(&json!({"k": "😀"}), &point)]);
+    let input =
+        geojson(&bench, &[feature(&json!({"k": "도로 é"}), &point), feature(&json!({"k": "😀"}), &point)]);
     let (entities, json) = drawn(&bench, &input, &["dxf.layer=k"]);
     assert_eq!(layers(&entities), ["도로 é", "😀"]);
     assert_eq!(json["losses"], 0);
@@ -130,7 +147,8 @@ fn areas_are_polylines_hatches_or_both() {
     assert_eq!((count(&["dxf.polygon=hatch"], "HATCH"), count(&["dxf.polygon=hatch"], "LWPOLYLINE")), (2, 1));
     assert_eq!((count(&["dxf.polygon=both"], "HATCH"), count(&["dxf.polygon=both"], "LWPOLYLINE")), (2, 5));
     let (entities, _) = drawn(&bench, &input, &["dxf.polygon=polyline"]);
-    let closed = entities.iter().filter(|entity| entity.real(70).is_some_and(|flags| flags as u32 & 1 == 1)).count();
+    let closed =
+        entities.iter().filter(|entity| entity.real(70).is_some_and(|flags| flags as u32 & 1 == 1)).count();
     assert_eq!(closed, 4, "outlines and holes");
     assert_eq!(entities[4].real(38), Some(50.0), "a contour has its elevation");
     // A roof is not flat.
@@ -159,9 +177,13 @@ fn labels_colours_and_attributes_are_those_of_fields() {
     // Points as blocks, with their attributes.
     let (entities, json) = drawn(&bench, &input, &["dxf.attributes=attribs", "dxf.layer=kind"]);
     let insert = entities.iter().find(|e| e.kind == "INSERT").unwrap();
-    let values: Vec<String> = insert.parts.iter().filter(|part| part.kind == "ATTRIB").map(Entity::text).collect();
+    let values: Vec<String> =
+        insert.parts.iter().filter(|part| part.kind == "ATTRIB").map(Entity::text).collect();
     assert!(values.contains(&"우물".to_owned()) && values.contains(&"5".to_owned()), "{values:?}");
-    assert!(json["warnings"].to_string().contains("4 features were drawn without their attributes"), "{json}");
+    assert!(
+        json["warnings"].to_string().contains("4 features were drawn without their attributes"),
+        "{json}"
+    );
 }
 
 /// What is more than a choice of features goes through GDAL first.
@@ -178,7 +200,10 @@ fn options_of_the_translation_have_their_effect() {
     let [x, ..] = entities.last().unwrap().points(10)[0];
     assert!((x - 333_958.47).abs() < 0.01, "{x}");
     let bytes = std::fs::read(bench.path("out.dxf")).unwrap();
-    assert!(memchr::memmem::find(&bytes, b"$INSUNITS\r\n 70\r\n6\r\n").is_some() || memchr::memmem::find(&bytes, b"$INSUNITS\r\n 70\r\n     6\r\n").is_some());
+    assert!(
+        memchr::memmem::find(&bytes, b"$INSUNITS\r\n 70\r\n6\r\n").is_some()
+            || memchr::memmem::find(&bytes, b"$INSUNITS\r\n 70\r\n     6\r\n").is_some()
+    );
 }
 
 #[test]
@@ -188,13 +213,29 @@ fn what_a_drawing_cannot_have_is_told() {
     let json = convert(&bench, &input, &["dxf.layer=sort"]).failed(27, "engine.unfit");
     let message = json["error"]["message"].as_str().unwrap();
     assert!(message.contains("'sort'") && message.contains("code, color, kind, name"), "{message}");
-    let run = bench.run(&["convert", "map.geojson", "--to", "gpkg", "-o", "out.gpkg", "--opt", "dxf.layer=kind", "--json"]);
-    assert!(run.failed(2, "usage.option")["error"]["message"].as_str().unwrap().contains("no effect"), "{run:?}");
-    convert(&bench, &input, &["dxf.version=R12"]).failed(2, "usage.option");
-    let nothing = geojson(&bench, &[
-        feature(&json!({"a": 1}), &Value::Null),
-        feature(&json!({"a": 2}), &json!({"type": "LineString", "coordinates": [[1, 1], [1, 1]]})),
+    let run = bench.run(&[
+        "convert",
+        "map.geojson",
+        "--to",
+        "gpkg",
+        "-o",
+        "out.gpkg",
+        "--opt",
+        "dxf.layer=kind",
+        "--json",
     ]);
+    assert!(
+        run.failed(2, "usage.option")["error"]["message"].as_str().unwrap().contains("no effect"),
+        "{run:?}"
+    );
+    convert(&bench, &input, &["dxf.version=R12"]).failed(2, "usage.option");
+    let nothing = geojson(
+        &bench,
+        &[
+            feature(&json!({"a": 1}), &Value::Null),
+            feature(&json!({"a": 2}), &json!({"type": "LineString", "coordinates": [[1, 1], [1, 1]]})),
+        ],
+    );
     let (entities, json) = drawn(&bench, &nothing, &["dxf.version=2004"]);
     assert_eq!(entities.len(), 1, "a line of two equal points is one");
     assert!(json["warnings"].to_string().contains("1 features without geometry"), "{json}");
@@ -206,7 +247,8 @@ fn what_a_drawing_cannot_have_is_told() {
 fn a_drawing_stays_a_drawing() {
     let bench = Bench::new();
     let input = map(&bench);
-    convert(&bench, &input, &["dxf.layer=kind", "dxf.label=name", "dxf.color=color", "dxf.height=0.5"]).succeeded();
+    convert(&bench, &input, &["dxf.layer=kind", "dxf.label=name", "dxf.color=color", "dxf.height=0.5"])
+        .succeeded();
     let first = bench.path("first.dxf");
     std::fs::rename(bench.path("out.dxf"), &first).unwrap();
     let (entities, _) = drawn(&bench, &first, &["dxf.version=2004"]);
