@@ -226,7 +226,7 @@ fn what_a_drawing_cannot_have_is_told() {
     ]);
     assert!(
         run.failed(2, "usage.option")["error"]["message"].as_str().unwrap().contains("no effect"),
-        "{run:?}"
+        "told"
     );
     convert(&bench, &input, &["dxf.version=R12"]).failed(2, "usage.option");
     let nothing = geojson(
