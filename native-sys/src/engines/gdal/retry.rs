@@ -1,6 +1,7 @@
 //! A conversion with what GDAL has to be asked for again: text in an encoding that the output has, and
 //! features that the output can have.
 
+use super::drawing::DRAWING;
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
 use super::{Gdal, MAPINFO, advice, complete, options, rows, sqlite, text, unread};
 use crate::engine::{EngineError, Events, Request};
@@ -71,7 +72,10 @@ impl Gdal {
         if let Some(damage) = with_listener(|l| l.damage.clone()).filter(|_| !skips) {
             return Err(blamed(&damage));
         }
-        check_text(driver, request.output_dir, !is_chosen && driver != MAPINFO)?;
+        // What a drawing of ours cannot have, it has told.
+        if !(driver == DRAWING && given.drawing.is_ours()) {
+            check_text(driver, request.output_dir, !is_chosen && driver != MAPINFO)?;
+        }
         let settings: Vec<&CStr> =
             prepared.config.iter().chain(&given.config).map(|(name, _)| *name).collect();
         self.verify(&request, driver, &given, &settings, events)
