@@ -225,7 +225,13 @@ impl Companions {
 
     fn report_respelt(&self, name: &Path, file: &Path) {
         self.report(Level::Warning, name, |name| {
-            format!("the input names '{name}', and '{}' was read", file.display())
+            let file = file.display();
+            match leads_out(name) {
+                true => format!(
+                    "the input names '{name}', which lies outside of the directory of the model; '{file}' was read"
+                ),
+                false => format!("the input names '{name}', and '{file}' was read"),
+            }
         });
     }
 
@@ -263,6 +269,13 @@ impl Companions {
             }
         }
     }
+}
+
+/// Whether a name begins above the directory that it is in, or nowhere near it.
+fn leads_out(name: &str) -> bool {
+    let name = name.replace('\\', "/");
+    let is_drive = name.as_bytes().get(1) == Some(&b':');
+    name.starts_with('/') || is_drive || name.split('/').any(|part| part == "..")
 }
 
 /// The place of a file in the result, which a reader of the result gets from the name in it. Names
