@@ -1,4 +1,4 @@
-//! One run of an engine on the root: the request, its outcome, and what of it the owner is told.
+//! One engine run on the root file: the request, its outcome, and what is reported to the owner.
 
 use super::report::Stage;
 use super::{Job, Root};
@@ -116,7 +116,7 @@ impl<S: Sink> Job<'_, S> {
         let (input_dir, output_dir) = (workspace.input(), workspace.output());
         let in_place = |path: &Path, directory: &Path| directory.join(path.file_name().unwrap_or_default());
         let task = Task::Convert {
-            // There is no input file.
+            // The directory is empty: only the options are checked.
             input: in_place(input, &input_dir),
             output: in_place(output, &output_dir),
             input_dir,

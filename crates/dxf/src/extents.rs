@@ -8,7 +8,7 @@
 pub struct Extents {
     /// The smallest coordinates.
     pub min: [f64; 3],
-    /// The largest coordinates. Less than the smallest if there is no point.
+    /// The largest coordinates. Less than the smallest while it is empty.
     pub max: [f64; 3],
 }
 
@@ -16,7 +16,7 @@ impl Extents {
     /// Those of a drawing without points. The numbers are the ones by which AutoCAD writes it.
     pub const EMPTY: Self = Self { min: [1e20; 3], max: [-1e20; 3] };
 
-    /// Whether there is no point.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         (0..3).any(|axis| self.min[axis] > self.max[axis])
     }

@@ -11,7 +11,7 @@ use std::io::Write;
 /// Vertices or faces of one polyface mesh: their numbers have 16 bits.
 const MOST: usize = 32_767;
 
-/// The corners of a face of a polyface mesh, one-based; zero if there is no fourth.
+/// The corners of a face of a polyface mesh, one-based; the fourth of a triangle is zero.
 type Corners = [u16; 4];
 
 impl<W: Write> Entities<'_, W> {
@@ -22,7 +22,7 @@ impl<W: Write> Entities<'_, W> {
     ///
     /// # Errors
     ///
-    /// If a face names no vertex, has more than four corners, or if there is no face; see [`Entities`].
+    /// If a face names no vertex, has more than four corners, or without any face; see [`Entities`].
     pub fn polyface<V: Vertex, F: AsRef<[u32]>>(
         &mut self,
         properties: &Properties<'_>,
@@ -131,7 +131,7 @@ impl<W: Write> Entities<'_, W> {
     ///
     /// # Errors
     ///
-    /// Before R2010, which has no meshes; if a face names no vertex, or if there is no face. See
+    /// Before R2010, which has no meshes; if a face names no vertex, or without any face. See
     /// [`Entities`].
     pub fn mesh<V: Vertex, F: AsRef<[u32]>>(
         &mut self,

@@ -6,7 +6,7 @@
 //! enforce, and some that are stricter on purpose: an entity must name its owner, and its layer must
 //! have a record.
 //!
-//! It reads whole files into memory, and is no part of the writer: `lint` is a feature of the crate.
+//! It reads whole files into memory. The feature `lint` enables it; the writer does not use it.
 
 mod classes;
 mod data;

@@ -34,6 +34,7 @@ mod unread;
 mod values;
 mod verify;
 mod vsi;
+mod wkb;
 
 use crate::bindings::gdal as ffi;
 use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Output, Request};

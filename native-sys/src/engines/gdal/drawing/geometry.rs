@@ -1,10 +1,7 @@
-//! The parts of a geometry that become entities, from its well-known binary (ISO/IEC 13249-3, 5.1.46)
-//! in little-endian order, as GDAL exports it.
+//! The parts of a geometry that become entities.
 
+use super::super::wkb::{Head, MAX_DEPTH, Reader};
 use cadmill_dxf::Vertex;
-
-/// Levels of geometries in one another.
-const MAX_DEPTH: u32 = 64;
 
 /// A point; without a height it has the height 0.
 pub(super) type Point = [f64; 3];
@@ -74,16 +71,12 @@ pub(super) fn has_arcs_in_space(parts: &[Part]) -> bool {
     paths.into_iter().any(|path| !path.bulges.is_empty() && path.elevation().is_none())
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
 impl Reader<'_> {
     fn geometry(&mut self, parts: &mut Vec<Part>, depth: u32) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;
         }
-        let (kind, has_z, has_m) = self.head()?;
+        let Head { kind, has_heights: has_z, has_measures: has_m } = self.head()?;
         match kind {
             1 => {
                 let point = self.point(has_z, has_m)?;
@@ -106,7 +99,7 @@ impl Reader<'_> {
             10 => {
                 let mut rings = Vec::new();
                 for _ in 0..self.number()? {
-                    let (kind, has_z, has_m) = self.head()?;
+                    let Head { kind, has_heights: has_z, has_measures: has_m } = self.head()?;
                     rings.push(self.curve(kind, has_z, has_m, depth + 1)?);
                 }
                 push_area(parts, rings, false);
@@ -132,15 +125,6 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Byte order and kind.
-    fn head(&mut self) -> Option<(u32, bool, bool)> {
-        if self.take::<1>()? != [1] {
-            return None;
-        }
-        let code = self.number()?;
-        Some((code % 1000, code / 1000 % 2 == 1, code / 2000 == 1))
-    }
-
     fn curve(&mut self, kind: u32, has_z: bool, has_m: bool, depth: u32) -> Option<Path> {
         match kind {
             2 => self.line(has_z, has_m),
@@ -148,7 +132,7 @@ impl Reader<'_> {
             9 if depth < MAX_DEPTH => {
                 let mut whole = Path { has_heights: has_z, ..Path::default() };
                 for _ in 0..self.number()? {
-                    let (kind, has_z, has_m) = self.head()?;
+                    let Head { kind, has_heights: has_z, has_measures: has_m } = self.head()?;
                     let path = self.curve(kind, has_z, has_m, depth + 1)?;
                     for (at, point) in path.points.iter().enumerate() {
                         let bulge = at.checked_sub(1).and_then(|before| path.bulges.get(before));
@@ -182,20 +166,6 @@ impl Reader<'_> {
             self.real()?;
         }
         Some([x, y, z])
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.bytes.split_first_chunk()?;
-        self.bytes = rest;
-        Some(*taken)
-    }
-
-    fn number(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn real(&mut self) -> Option<f64> {
-        self.take().map(f64::from_le_bytes)
     }
 }
 

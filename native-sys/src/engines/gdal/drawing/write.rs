@@ -296,7 +296,7 @@ impl Gdal {
         if geometry.is_null() {
             return Vec::new();
         }
-        let parts = self.exported(geometry);
+        let parts = self.parts_in(geometry);
         if !geometry::has_arcs_in_space(&parts) {
             return parts;
         }
@@ -305,21 +305,14 @@ impl Gdal {
         if straight.is_null() {
             return Vec::new();
         }
-        let parts = self.exported(straight);
+        let parts = self.parts_in(straight);
         // SAFETY: ours, destroyed once.
         unsafe { api.OGR_G_DestroyGeometry(straight) };
         parts
     }
 
-    fn exported(&self, geometry: ffi::OGRGeometryH) -> Vec<Part> {
-        // SAFETY: a live geometry.
-        let size = usize::try_from(unsafe { self.api.OGR_G_WkbSize(geometry) }).unwrap_or_default();
-        let mut bytes = vec![0; size];
-        // SAFETY: a live geometry, and as many bytes as it takes.
-        let failed = unsafe {
-            self.api.OGR_G_ExportToIsoWkb(geometry, ffi::OGRwkbByteOrder_wkbNDR, bytes.as_mut_ptr())
-        } != 0;
-        if failed { Vec::new() } else { geometry::parts(&bytes).unwrap_or_default() }
+    fn parts_in(&self, geometry: ffi::OGRGeometryH) -> Vec<Part> {
+        geometry::parts(&self.exported(geometry)).unwrap_or_default()
     }
 }
 

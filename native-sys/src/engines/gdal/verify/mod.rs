@@ -4,8 +4,8 @@
 //! [`tally`] has sums over the features of both, whatever their order. All features are read for a
 //! strict order; for others, of a large input the first ones.
 
+mod shape;
 mod tally;
-mod wkb;
 
 use super::listener::{self, warn_of_loss, with_listener};
 use super::{Gdal, MAPINFO, options};
@@ -297,14 +297,8 @@ impl Gdal {
         if geometry.is_null() {
             return 0;
         }
-        // SAFETY: a live geometry.
-        let size = usize::try_from(unsafe { api.OGR_G_WkbSize(geometry) }).unwrap_or_default();
-        let mut bytes = vec![0; size];
-        let order = ffi::OGRwkbByteOrder_wkbNDR;
-        // SAFETY: a live geometry, and as many bytes as it takes.
-        if unsafe { api.OGR_G_ExportToIsoWkb(geometry, order, bytes.as_mut_ptr()) } == 0
-            && let Some(shape) = wkb::shape(&bytes)
-        {
+        let bytes = self.exported(geometry);
+        if let Some(shape) = shape::shape(&bytes) {
             tally.shape(&shape);
         }
         bytes.len() as u64

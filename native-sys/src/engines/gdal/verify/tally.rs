@@ -4,7 +4,7 @@
 //! The names and the number of layers and fields may differ, as formats differ. What is compared is
 //! what both sides have.
 
-use super::wkb::Shape;
+use super::shape::Shape;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 

@@ -1,8 +1,6 @@
-//! What a geometry has, read from its well-known binary (ISO/IEC 13249-3, 5.1.46) in little-endian
-//! order, as GDAL exports it.
+//! What a geometry has.
 
-/// Levels of geometries in one another.
-const MAX_DEPTH: u32 = 64;
+use super::super::wkb::{Head, MAX_DEPTH, Reader};
 
 /// What a geometry has.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,22 +32,16 @@ impl Default for Shape {
 pub(super) fn shape(bytes: &[u8]) -> Option<Shape> {
     let mut shape = Shape::default();
     let mut reader = Reader { bytes };
-    reader.geometry(&mut shape, 0)?;
+    reader.measure(&mut shape, 0)?;
     reader.bytes.is_empty().then_some(shape)
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
 impl Reader<'_> {
-    fn geometry(&mut self, shape: &mut Shape, depth: u32) -> Option<()> {
-        if depth > MAX_DEPTH || self.take::<1>()? != [1] {
+    fn measure(&mut self, shape: &mut Shape, depth: u32) -> Option<()> {
+        if depth > MAX_DEPTH {
             return None;
         }
-        let code = self.number()?;
-        let (kind, dimensions) = (code % 1000, code / 1000);
-        let (has_z, has_m) = (dimensions & 1 == 1, dimensions & 2 == 2);
+        let Head { kind, has_heights: has_z, has_measures: has_m } = self.head()?;
         shape.has_heights |= has_z;
         shape.has_measures |= has_m;
         match kind {
@@ -70,7 +62,7 @@ impl Reader<'_> {
             // Collections of all kinds, curves of curves and surfaces of surfaces.
             4..=7 | 9..=12 | 15 | 16 => {
                 for _ in 0..self.number()? {
-                    self.geometry(shape, depth + 1)?;
+                    self.measure(shape, depth + 1)?;
                 }
                 Some(())
             }
@@ -97,20 +89,6 @@ impl Reader<'_> {
             }
         }
         Some(())
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.bytes.split_first_chunk()?;
-        self.bytes = rest;
-        Some(*taken)
-    }
-
-    fn number(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn real(&mut self) -> Option<f64> {
-        self.take().map(f64::from_le_bytes)
     }
 }
 
