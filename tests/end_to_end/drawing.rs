@@ -257,3 +257,75 @@ fn a_drawing_stays_a_drawing() {
     assert!(layers(&entities).contains(&"등고선".to_owned()));
     assert_eq!(entities.iter().find(|e| e.kind == "TEXT").unwrap().real(40), Some(0.5));
 }
+
+/// What only GDAL's writer knows is refused, and not ignored.
+#[test]
+fn options_of_the_other_writer_are_refused() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    for option in ["cfg.DXF_WRITE_HATCH=NO", "dsco.FIRST_ENTITY=1000"] {
+        let json = convert(&bench, &input, &[option]).failed(2, "usage.option");
+        assert!(json["error"]["message"].as_str().unwrap().contains("dxf.writer=gdal"), "{json}");
+        convert(&bench, &input, &[option, "dxf.writer=gdal", "where=code = 3"]).succeeded();
+    }
+}
+
+/// Many features: points, lines in space, areas, several points, and every fifth has no geometry.
+fn many(bench: &Bench) -> std::path::PathBuf {
+    let features: Vec<Value> = (0..6000)
+        .map(|number| {
+            let x = f64::from(number);
+            let geometry = match number % 5 {
+                0 => json!({"type": "Point", "coordinates": [x, 1]}),
+                1 => json!({"type": "LineString", "coordinates": [[x, 0, 1], [x, 1, 2], [x, 2, 1]]}),
+                2 => json!({"type": "Polygon", "coordinates": [[[x, 0], [x + 0.5, 0], [x, 1], [x, 0]]]}),
+                3 => json!({"type": "MultiPoint", "coordinates": [[x, 3], [x, 4]]}),
+                _ => Value::Null,
+            };
+            feature(&json!({"n": number, "kind": number % 7}), &geometry)
+        })
+        .collect();
+    geojson(bench, &features)
+}
+
+/// Writes the features in another format.
+fn translated(bench: &Bench, input: &Path, name: &str, more: &[&str]) -> std::path::PathBuf {
+    let output = bench.path(name);
+    let run = Command::new("ogr2ogr").arg(&output).arg(input).args(more).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    output
+}
+
+/// Several threads read what has numbers; with a limit, which changes nothing here, one does.
+#[test]
+fn several_threads_write_what_one_writes() {
+    let bench = Bench::new();
+    let input = many(&bench);
+    let flat = translated(&bench, &input, "many.fgb", &["-nlt", "GEOMETRY"]);
+    let lines = translated(&bench, &input, "lines.shp", &["-where", "OGR_GEOMETRY = 'Polygon' OR kind = 99"]);
+    let zip = bench.path("lines.zip");
+    let table = bench.path("lines.dbf");
+    // Rows that are deleted have no feature, but a number.
+    let mut rows = std::fs::read(&table).unwrap();
+    let [head, row] = [8, 10].map(|at: usize| usize::from(u16::from_le_bytes([rows[at], rows[at + 1]])));
+    for deleted in (40..700).chain([1023, 1024, 1199]) {
+        rows[head + deleted * row] = b'*';
+    }
+    std::fs::write(&table, rows).unwrap();
+    let mut writer = zip::ZipWriter::new(std::fs::File::create(&zip).unwrap());
+    for extension in ["shp", "shx", "dbf"] {
+        writer.start_file(format!("lines.{extension}"), zip::write::SimpleFileOptions::default()).unwrap();
+        let bytes = std::fs::read(lines.with_extension(extension)).unwrap();
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+    }
+    writer.finish().unwrap();
+    for (input, count) in [(&flat, 4800), (&zip, 1200 - 663)] {
+        let options = ["dxf.layer=kind", "dxf.label=n", "dxf.attributes=xdata", "dxf.height=0.1"];
+        let (entities, json) = drawn(&bench, input, &options);
+        assert_eq!(json["counts"]["written"], count, "{json}");
+        assert!(entities.len() >= 2 * count, "{}", entities.len());
+        let by_several = std::fs::read(bench.path("out.dxf")).unwrap();
+        drawn(&bench, input, &[&options[..], &["limit=1000000"]].concat());
+        assert!(by_several == std::fs::read(bench.path("out.dxf")).unwrap(), "{input:?}");
+    }
+}

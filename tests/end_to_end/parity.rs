@@ -7,6 +7,8 @@
 //! cadmill, which a test checks. Only timestamps that a writer embeds are masked, on both sides:
 //! see [`masks`].
 //!
+//! Drawings in DXF are compared whole with `dxf.writer=gdal`, and by their entities as [`drawings`].
+//!
 //! Not compared, because the vendor's tool does not give the same bytes twice, or does something
 //! that its library does not:
 //!
@@ -22,6 +24,7 @@
 //!   nothing, which turns the -0 that the change of hands leaves there into 0;
 //! - `pbrt`: its writer fails on any output path that has a directory in it.
 
+mod drawings;
 mod masks;
 
 use crate::support::{Bench, real};
@@ -369,6 +372,8 @@ fn run_cadmill(
     let name = format!("out.{extension}");
     let mut arguments = vec!["convert", input.to_str().expect("UTF-8"), "--to", to, "-o", &name, "--json"];
     arguments.extend(options.iter().flat_map(|o| ["--opt", o]));
+    // Otherwise our own writer writes it.
+    arguments.extend((to == "dxf").then_some(["--opt", "dxf.writer=gdal"]).iter().flatten());
     let run = bench.run(&arguments);
     if run.code != Some(0) {
         return Err(format!("cadmill: {run:?}"));

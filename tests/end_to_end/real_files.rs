@@ -189,11 +189,17 @@ fn a_format_of_one_layer_asks_for_the_layer() {
     let input = bench.path("a.gpx");
     let text = r#"<gpx version="1.1" creator="x"><wpt lat="1" lon="2"/><rte><rtept lat="1" lon="2"/><rtept lat="2" lon="2"/></rte></gpx>"#;
     std::fs::write(&input, text).unwrap();
-    for to in ["dxf", "dgn", "gmt", "fgb", "tab", "jml", "geojson"] {
+    for to in ["dgn", "gmt", "fgb", "tab", "jml", "geojson"] {
         let json = convert(&bench, &input, to, &[]).failed(27, "engine.unfit");
         assert!(json["error"]["message"].as_str().unwrap().contains("--opt layer=NAME"), "{to}: {json}");
         convert(&bench, &input, to, &["--opt", "layer=routes"]).succeeded();
     }
+    // A drawing has all of them.
+    let json = convert(&bench, &input, "dxf", &[]).succeeded().json();
+    assert_eq!(json["counts"]["written"], 4, "{json}");
+    convert(&bench, &input, "dxf", &["--opt", "layer=routes"]).succeeded();
+    let json = convert(&bench, &input, "dxf", &["--opt", "layer=roads"]).failed(27, "engine.unfit");
+    assert!(json["error"]["message"].as_str().unwrap().contains("--opt layer="), "{json}");
 }
 
 #[test]

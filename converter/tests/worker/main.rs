@@ -196,7 +196,7 @@ impl World {
         assert_eq!(job.state, State::Completed, "{job:?}");
         let output = job.output.as_ref().unwrap();
         let dxf = self.objects.read(output, 0..output.size_bytes).await.unwrap();
-        assert!(dxf.ends_with(b"EOF\n"));
+        assert!(dxf.ends_with(b"EOF\r\n"));
         job
     }
 }
@@ -255,7 +255,7 @@ async fn a_result_is_zipped_when_the_order_says_so() {
     let bytes = world.objects.read(&output, 0..output.size_bytes).await.unwrap();
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
     let dxf = std::io::read_to_string(zip.by_index(0).unwrap()).unwrap();
-    assert!(zip.len() == 1 && dxf.ends_with("EOF\n"));
+    assert!(zip.len() == 1 && dxf.ends_with("EOF\r\n"));
     assert_eq!(std::fs::read_dir(world.place.path()).unwrap().count(), 0, "nothing is left");
 }
 

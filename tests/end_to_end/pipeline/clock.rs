@@ -108,7 +108,7 @@ async fn result(client: &Client, job: &str) {
     let url = body["download"]["url"].as_str().unwrap_or_else(|| panic!("no download: {body}"));
     let reply = http::send("GET", url, &[], Vec::new()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert!(reply.body.ends_with(b"EOF\n"));
+    assert!(reply.body.ends_with(b"EOF\r\n"));
 }
 
 /// Steps the clock, and converts after each step; earlier results must remain.

@@ -32,7 +32,7 @@ async fn killed_at(failpoint: &str, attempts: u32, vertices: u32) {
     let (job, dxf) = world.completed(id).await;
     assert_eq!(job.attempt, attempts, "{job:?}");
     let least = if vertices == SEVERAL_PARTS { 9 << 20 } else { 900 << 10 };
-    assert!(dxf.len() > least && dxf.ends_with(b"EOF\n"), "{} bytes", dxf.len());
+    assert!(dxf.len() > least && dxf.ends_with(b"EOF\r\n"), "{} bytes", dxf.len());
     if before.state == State::Completed {
         assert_eq!(job.output, before.output, "the result that was recorded is the result");
     }

@@ -12,7 +12,7 @@ async fn a_hundred_events_to_four_workers_are_one_conversion() {
     let workers: Vec<_> = (1..=4).map(|n| world.worker(&format!("w{n}"), None)).collect();
     let (job, dxf) = world.completed(id).await;
     assert_eq!(job.attempt, 1);
-    assert!(dxf.ends_with(b"EOF\n"), "a whole DXF file");
+    assert!(dxf.ends_with(b"EOF\r\n"), "a whole DXF file");
     world.queue_is_empty().await;
     assert_eq!(world.said("\"claimed\""), 1, "one conversion");
     assert_eq!(world.said("\"completed\""), 1, "one result");

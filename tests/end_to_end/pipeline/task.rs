@@ -17,7 +17,7 @@ async fn the_job_of_an_event_is_served_once_however_it_is_named() {
     assert_eq!(world.task(Upload::Event(&event), None).ended(), Some(0));
     let (job, dxf) = world.completed(id).await;
     assert_eq!(job.attempt, 1);
-    assert!(dxf.ends_with(b"EOF\n"));
+    assert!(dxf.ends_with(b"EOF\r\n"));
     // The event started a second task, and a user started a third by hand.
     assert_eq!(world.task(Upload::Event(&event), None).ended(), Some(0));
     assert_eq!(world.task(Upload::Job(id), None).ended(), Some(0));

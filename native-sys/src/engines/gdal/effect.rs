@@ -51,6 +51,16 @@ impl Gdal {
         if let Some(name) = options.drawing.given.first().filter(|_| output != DRAWING) {
             return Err(EngineError::Option(format!("option '{name}' has no effect on this output format")));
         }
+        if output == DRAWING && options.drawing.is_ours() {
+            let of_config = options.config.iter().find(|(name, _)| *name == c"DXF_WRITE_HATCH");
+            let of_writer = options.given.iter().find(|(name, ..)| !name.starts_with("oo."));
+            let named = of_config.map(|(name, _)| format!("cfg.{}", name.to_string_lossy()));
+            if let Some(name) = named.or(of_writer.map(|(name, ..)| name.clone())) {
+                return Err(EngineError::Option(format!(
+                    "option '{name}': it is one of GDAL's own writer, which --opt dxf.writer=gdal asks for; of cadmill's writer dxf.polygon chooses how areas are drawn"
+                )));
+            }
+        }
         let of_others = options.config.iter().find(|(name, _)| !values::has_effect(name, &extension, output));
         if let Some((name, _)) = of_others.filter(|_| !readers.is_empty()) {
             let name = name.to_string_lossy();

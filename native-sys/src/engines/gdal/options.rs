@@ -53,6 +53,15 @@ impl Options {
         self.translate.iter().any(|argument| SELECTING.contains(&argument.as_c_str()))
     }
 
+    /// Whether the kind of geometries of the output is named.
+    pub(super) fn names_kind(&self) -> bool {
+        let is_kind = |pair: &[CString]| {
+            let value = pair[1].to_string_lossy();
+            pair[0].as_c_str() == c"-nlt" && !value.contains("_TO_")
+        };
+        self.translate.windows(2).any(is_kind)
+    }
+
     /// Quotes names in the condition, for GDAL's own parser of conditions.
     pub(super) fn quote_names(&mut self) {
         if let Some(argument) = self.condition.and_then(|at| self.translate.get_mut(at)) {

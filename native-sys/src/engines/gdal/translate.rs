@@ -27,11 +27,12 @@ impl Gdal {
         }
         let ours = vsi::FORMATS.iter().any(|format| format.as_bytes() == driver.to_bytes());
         let (Some(name), true) = (request.output.file_name(), ours) else {
-            return self.translate(request, request.output, driver, options, events);
+            return self.translate(request, request.output, driver, options, events, &mut |_| Ok(()));
         };
         let rejected = |error: String| EngineError::Rejected(format!("writing the output failed: {error}"));
         let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
-        let outcome = self.translate(request, &Path::new(prefix).join(name), driver, options, events);
+        let output = Path::new(prefix).join(name);
+        let outcome = self.translate(request, &output, driver, options, events, &mut |_| Ok(()));
         match (vsi::end(request.output), outcome) {
             (_, Err(error)) => Err(error),
             (Ok(Some(error)), Ok(())) => Err(rejected(error)),
@@ -40,6 +41,7 @@ impl Gdal {
         }
     }
 
+    /// Translates the input, and calls with the output before it is closed.
     pub(super) fn translate(
         &self,
         request: &Request<'_>,
@@ -47,6 +49,7 @@ impl Gdal {
         driver: &CStr,
         options: &options::Options,
         events: &Arc<dyn Events>,
+        made_one: &mut dyn FnMut(ffi::GDALDatasetH) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let output = c_path(output)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
@@ -82,6 +85,7 @@ impl Gdal {
         // SAFETY: made by `GDALVectorTranslateOptionsNew`, freed once.
         unsafe { self.api.GDALVectorTranslateOptionsFree(settings) };
         let made = !destination.is_null();
+        let mut called = Ok(());
         if made {
             let is_counting = COUNTING.contains(&driver);
             let written = self
@@ -91,6 +95,7 @@ impl Gdal {
             self.compare([source, destination], driver, options);
             with_listener(|l| l.count(read, written, options.selects()));
             self.name_lost_fields(source, &options.layers);
+            called = made_one(destination);
             // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that
             // they are not mistaken for errors of closing.
             // SAFETY: no arguments.
@@ -112,6 +117,7 @@ impl Gdal {
         if usage_error != 0 {
             return Err(EngineError::Unfit(reason("GDAL refused the options")));
         }
+        called?;
         if !made || closing == ffi::CPLErr_CE_Failure || closing == ffi::CPLErr_CE_Fatal {
             return Err(failure(otherwise));
         }

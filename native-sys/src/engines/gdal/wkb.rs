@@ -49,12 +49,22 @@ impl Reader<'_> {
 impl Gdal {
     /// A geometry in this form; empty if GDAL does not write it.
     pub(super) fn exported(&self, geometry: ffi::OGRGeometryH) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.export_into(geometry, &mut bytes);
+        bytes
+    }
+
+    /// The same, in place of what the bytes were.
+    pub(super) fn export_into(&self, geometry: ffi::OGRGeometryH, bytes: &mut Vec<u8>) {
+        bytes.clear();
         // SAFETY: a live geometry.
         let size = usize::try_from(unsafe { self.api.OGR_G_WkbSize(geometry) }).unwrap_or_default();
-        let mut bytes = vec![0; size];
+        bytes.resize(size, 0);
         let order = ffi::OGRwkbByteOrder_wkbNDR;
         // SAFETY: a live geometry, and as many bytes as it takes.
         let failed = unsafe { self.api.OGR_G_ExportToIsoWkb(geometry, order, bytes.as_mut_ptr()) } != 0;
-        if failed { Vec::new() } else { bytes }
+        if failed {
+            bytes.clear();
+        }
     }
 }

@@ -19,7 +19,10 @@ pub(super) struct Path {
 /// A part of a geometry.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
-    Point(Point),
+    Point {
+        at: Point,
+        has_height: bool,
+    },
     Line(Path),
     /// An outline and its holes.
     Area(Vec<Path>),
@@ -32,6 +35,11 @@ impl Path {
     pub(super) fn elevation(&self) -> Option<f64> {
         let first = self.points.first().map_or(0.0, |point| point[2]);
         self.points.iter().all(|point| point[2] == first).then_some(first)
+    }
+
+    /// Handles that its polylines take: that of one in space has one for each vertex.
+    pub(super) fn handles(&self) -> u64 {
+        if self.elevation().is_some() { 1 } else { self.points.len() as u64 + 2 }
     }
 
     /// A point on the line: the first.
@@ -61,14 +69,26 @@ pub(super) fn parts(bytes: &[u8]) -> Option<Vec<Part>> {
     reader.bytes.is_empty().then_some(parts)
 }
 
+/// Whether a geometry has arcs.
+pub(super) fn has_arcs(parts: &[Part]) -> bool {
+    parts.iter().flat_map(Part::paths).any(|path| !path.bulges.is_empty())
+}
+
 /// Whether a geometry has arcs that leave the plane, which no polyline has.
 pub(super) fn has_arcs_in_space(parts: &[Part]) -> bool {
-    let paths = parts.iter().flat_map(|part| match part {
-        Part::Point(_) => &[][..],
-        Part::Line(path) => std::slice::from_ref(path),
-        Part::Area(paths) | Part::Face(paths) => paths,
-    });
+    let paths = parts.iter().flat_map(Part::paths);
     paths.into_iter().any(|path| !path.bulges.is_empty() && path.elevation().is_none())
+}
+
+impl Part {
+    /// Its lines, outlines and holes.
+    pub(super) fn paths(&self) -> &[Path] {
+        match self {
+            Self::Point { .. } => &[],
+            Self::Line(path) => std::slice::from_ref(path),
+            Self::Area(paths) | Self::Face(paths) => paths,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -82,7 +102,7 @@ impl Reader<'_> {
                 let point = self.point(has_z, has_m)?;
                 // An empty point has coordinates that are no numbers.
                 if !(point[0].is_nan() && point[1].is_nan()) {
-                    parts.push(Part::Point(point));
+                    parts.push(Part::Point { at: point, has_height: has_z });
                 }
             }
             2 | 8 | 9 => {
@@ -283,7 +303,10 @@ mod tests {
         let all = of(7, &[point, nothing, measured, of(3, &[]), line(2, &[])]);
         assert_eq!(
             parts(&all).unwrap(),
-            [Part::Point([1.0, 2.0, 3.0]), Part::Line(path(&[[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]], &[], false))]
+            [
+                Part::Point { at: [1.0, 2.0, 3.0], has_height: true },
+                Part::Line(path(&[[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]], &[], false))
+            ]
         );
     }
 

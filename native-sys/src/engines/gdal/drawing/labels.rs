@@ -12,7 +12,7 @@ pub(super) fn place(parts: &[Part]) -> Option<Place> {
     const MIDDLE: (Horizontal, Vertical) = (Horizontal::Center, Vertical::Middle);
     let of_part = |part: &Part| -> Option<(f64, Place)> {
         match part {
-            Part::Point(at) => Some((0.0, (*at, (Horizontal::Left, Vertical::Baseline)))),
+            Part::Point { at, .. } => Some((0.0, (*at, (Horizontal::Left, Vertical::Baseline)))),
             Part::Line(path) => middle_of(path).map(|(length, at)| (length, (at, MIDDLE))),
             Part::Area(rings) | Part::Face(rings) => {
                 let (area, at) = centre_of(rings.first()?)?;

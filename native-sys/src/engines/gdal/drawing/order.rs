@@ -8,6 +8,7 @@ const NAMES: &[&str] = &[
     "attributes",
     "codepage",
     "color",
+    "compatible",
     "height",
     "label",
     "layer",
@@ -62,6 +63,8 @@ pub(in crate::engines::gdal) struct Order {
     /// The release; by the text if there is none.
     pub(super) version: Option<Version>,
     pub(super) code_page: Option<CodePage>,
+    /// Whether its entities are those of ogr2ogr; by the other options if it is not said.
+    compatible: Option<bool>,
     pub(super) layer: Option<Template>,
     pub(super) label: Option<Template>,
     /// Height of labels in units; by the extent if there is none.
@@ -126,9 +129,27 @@ impl Order {
         templates.chain(numbers).chain(color)
     }
 
-    /// Whether it is written here: if an option asks for more than GDAL's writer does.
+    /// Whether it is written here.
     pub(in crate::engines::gdal) fn is_ours(&self) -> bool {
-        !self.by_gdal && !self.given.is_empty()
+        !self.by_gdal
+    }
+
+    /// Whether its entities are those of ogr2ogr: if the release and the areas of ogr2ogr are asked for,
+    /// and nothing else.
+    pub(super) fn is_compatible(&self) -> bool {
+        self.compatible.unwrap_or_else(|| {
+            self.version == Some(Version::R2004) && self.areas == Areas::Hatches && self.given.len() == 2
+        })
+    }
+
+    /// Whether values of all fields are drawn.
+    pub(super) fn draws_attributes(&self) -> bool {
+        self.attributes != Attributes::None
+    }
+
+    /// Whether there is something whose size depends on the drawing's.
+    pub(super) fn has_symbols(&self) -> bool {
+        self.label.is_some() || self.points_as_blocks || self.attributes == Attributes::Block
     }
 
     /// Takes an option.
@@ -164,6 +185,14 @@ impl Order {
             }
             "layer" => {
                 self.layer = Some(Template::parse(value).map_err(|text| format!("option '{name}': {text}"))?)
+            }
+            "compatible" => {
+                self.compatible = match value {
+                    "yes" | "true" | "1" => Some(true),
+                    "no" | "false" | "0" => Some(false),
+                    "auto" => None,
+                    _ => return Err(wrong("auto, yes or no")),
+                }
             }
             "label" => {
                 self.label = Some(Template::parse(value).map_err(|text| format!("option '{name}': {text}"))?)

@@ -7,7 +7,10 @@ use cadmill_dxf::{Color, Horizontal, Vertical};
 /// What a feature's style says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Style {
-    pub(super) color: Option<Color>,
+    /// The colour of a pen, of a symbol or of a text.
+    pub(super) line: Option<Color>,
+    /// The colour of a brush.
+    pub(super) fill: Option<Color>,
     /// Fully transparent: a layer that is off or frozen.
     pub(super) is_hidden: bool,
     pub(super) label: Option<Label>,
@@ -32,14 +35,14 @@ pub(super) fn style(text: &str) -> Style {
             split(rest.trim_end().trim_end_matches(')'), ',').iter().filter_map(|p| parameter(p)).collect();
         let value =
             |key: &str| parameters.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
-        let color = match name.trim() {
-            "PEN" | "LABEL" | "SYMBOL" => value("c"),
-            "BRUSH" => value("fc"),
-            _ => None,
+        let (key, place) = match name.trim() {
+            "PEN" | "LABEL" | "SYMBOL" => ("c", &mut style.line),
+            "BRUSH" => ("fc", &mut style.fill),
+            _ => continue,
         };
-        if let Some((color, alpha)) = color.and_then(color_of) {
-            style.is_hidden |= alpha == 0;
-            style.color.get_or_insert(color);
+        if let Some((color, alpha)) = value(key).and_then(color_of) {
+            style.is_hidden |= alpha == 0 && key == "c";
+            place.get_or_insert(color);
         }
         if name.trim() == "LABEL"
             && let Some(text) = value("t")
@@ -89,7 +92,9 @@ fn color_of(text: &str) -> Option<(Color, u8)> {
         9 => (text.get(..7)?, u8::from_str_radix(text.get(7..)?, 16).ok()?),
         _ => (text, 255),
     };
-    Color::of_hex(rgb).map(|color| (color, alpha))
+    // Colour 7 is black on white, and white on black.
+    let seen = |color| if color == Color::Rgb(0, 0, 0) { Color::Index(7) } else { color };
+    Color::of_hex(rgb).map(|color| (seen(color), alpha))
 }
 
 /// From the bottom left, by rows: 1 to 3 baseline, 4 to 6 middle, 7 to 9 top, 10 to 12 bottom.
@@ -119,16 +124,17 @@ mod tests {
         assert_eq!(label.text, "도로, \"A\"; B");
         assert_eq!((label.height, label.degrees), (Some(2.5), 30.0));
         assert_eq!(label.at, (Horizontal::Center, Vertical::Middle));
-        assert_eq!(style.color, Some(Color::Rgb(255, 0, 0)));
+        assert_eq!(style.line, Some(Color::Rgb(255, 0, 0)));
     }
 
     #[test]
     fn colours_of_pens_and_brushes() {
-        assert_eq!(style("PEN(c:#00ff00,w:2px)").color, Some(Color::Rgb(0, 255, 0)));
-        assert_eq!(style("BRUSH(fc:#0000ff80)").color, Some(Color::Rgb(0, 0, 255)));
+        assert_eq!(style("PEN(c:#00ff00,w:2px)").line, Some(Color::Rgb(0, 255, 0)));
+        assert_eq!(style("BRUSH(fc:#0000ff80)").fill, Some(Color::Rgb(0, 0, 255)));
+        assert_eq!(style("PEN(c:#000000)").line, Some(Color::Index(7)));
         assert!(style("PEN(c:#00ff0000)").is_hidden);
         for other in ["", "@name", "PEN(c:red)", "PEN", "LABEL(t:)"] {
-            assert_eq!(style(other).color, None, "{other}");
+            assert_eq!((style(other).line, style(other).fill), (None, None), "{other}");
         }
     }
 }

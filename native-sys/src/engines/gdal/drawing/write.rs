@@ -1,23 +1,19 @@
-//! The second reading: features become entities.
+//! Writing a drawing, and the account of it.
 
-use super::geometry::{self, Part, Path, Point};
-use super::order::{Areas, Attributes, Value};
+use super::geometry::{Part, Path, Point};
+use super::item::Item;
+use super::labels;
+use super::order::{Areas, Attributes};
 use super::pen::Label;
-use super::{Plan, Source, labels};
-use crate::bindings::gdal as ffi;
-use crate::engine::{EngineError, Events, Request, Stage};
-use crate::engines::gdal::Gdal;
+use super::plan::Plan;
+use crate::engines::gdal::advice;
 use crate::engines::gdal::listener::{warn, warn_of_loss, with_listener};
 use cadmill_dxf::{
-    DataValue, Entities, Error, ExtendedData, Finished, Insert, Polyline, Properties, Refusal, Report, Text,
-    Writer,
+    Color, DataValue, Entities, Error, ExtendedData, Insert, Polyline, Properties, Refusal, Renamed, Report,
+    Text,
 };
-use std::fs::File;
 use std::io::Write;
-use std::sync::Arc;
-
-/// Features between which progress is told.
-const STEP: u64 = 1024;
+use std::ops::AddAssign;
 
 /// What was written, and what was not.
 #[derive(Debug, Default)]
@@ -35,12 +31,23 @@ pub(super) struct Written {
     /// Features whose attributes have no room.
     without_attributes: u64,
     unlabelled: u64,
-    format: Report,
+    /// Features that the input does not show.
+    hidden: u64,
+    pub(super) format: Report,
 }
 
 impl Written {
+    /// Why nothing was drawn of what was read.
+    pub(super) fn nothing(&self) -> Option<String> {
+        let reason = match &self.first_refusal {
+            Some(why) => format!("no feature can be drawn, the first because {why}"),
+            None => advice::NO_GEOMETRY.to_owned(),
+        };
+        (self.read > 0 && self.written == 0).then_some(reason)
+    }
+
     /// Tells what the drawing lacks, and what it has in another way.
-    pub(super) fn report(&self, renamed: &[cadmill_dxf::Renamed]) {
+    pub(super) fn report(&self, renamed: &[Renamed]) {
         with_listener(|l| l.set_counts(self.read, self.written, self.read - self.written));
         let loss = |count: u64, text: &str| {
             if count > 0 {
@@ -66,6 +73,7 @@ impl Written {
             }
         };
         tell(self.outlines, "faces of more than four corners, or with holes, were drawn as their outlines");
+        tell(self.hidden, "features that the input has and does not show were drawn");
         tell(self.sloped, "areas that are not flat were drawn as outlines: no hatch has them");
         tell(
             format.escaped_characters,
@@ -85,153 +93,152 @@ impl Written {
     }
 }
 
-/// A feature that was read.
-struct Feature<'a> {
-    source: &'a Source,
-    handle: ffi::OGRFeatureH,
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            read,
+            written,
+            without_geometry,
+            refused,
+            first_refusal,
+            outlines,
+            sloped,
+            without_attributes,
+            unlabelled,
+            hidden,
+            format,
+        } = other;
+        self.read += read;
+        self.written += written;
+        self.without_geometry += without_geometry;
+        self.refused += refused;
+        self.first_refusal = self.first_refusal.take().or(first_refusal);
+        self.outlines += outlines;
+        self.sloped += sloped;
+        self.without_attributes += without_attributes;
+        self.unlabelled += unlabelled;
+        self.hidden += hidden;
+        self.format += format;
+    }
 }
 
-impl Gdal {
-    /// Writes the drawing into the output of the request.
-    pub(super) fn write_drawing(
-        &self,
-        sources: &[Source],
-        plan: &Plan<'_>,
-        limit: Option<u64>,
-        request: &Request<'_>,
-        events: &Arc<dyn Events>,
-    ) -> Result<Written, EngineError> {
-        let failed = |error: Error| EngineError::Rejected(format!("writing the drawing failed: {error}"));
-        let unwritable =
-            |error: std::io::Error| EngineError::Rejected(format!("writing the drawing failed: {error}"));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(request.output)
-            .map_err(unwritable)?;
-        let mut writer = Writer::new(file, &plan.drawing).map_err(failed)?;
-        let mut written = Written::default();
-        let total: u64 = sources.iter().filter_map(|source| self.features_of(source.handle)).sum();
-        for (number, source) in sources.iter().enumerate() {
-            self.each(source.handle, limit, events, &mut |handle| {
-                let feature = Feature { source, handle };
-                self.write_feature(&feature, number, plan, writer.entities(), &mut written)
-                    .map_err(failed)?;
-                if written.read % STEP == 0 && total > 0 {
-                    events.progress(Stage::Translate, written.read as f64 / total.max(written.read) as f64);
-                }
-                Ok(())
-            })?;
-        }
-        let Finished { mut out, patches, report, .. } = writer.finish().map_err(failed)?;
-        for patch in &patches {
-            patch.apply(&mut out).map_err(unwritable)?;
-        }
-        out.flush().map_err(unwritable)?;
-        written.format = report;
-        Ok(written)
+/// Writes features.
+pub(super) struct Drafter<'a> {
+    plan: &'a Plan<'a>,
+    pub(super) written: Written,
+}
+
+impl<'a> Drafter<'a> {
+    pub(super) fn new(plan: &'a Plan<'a>) -> Self {
+        Self { plan, written: Written::default() }
     }
 
-    fn write_feature(
-        &self,
-        feature: &Feature<'_>,
-        number: usize,
-        plan: &Plan<'_>,
-        entities: &mut Entities<'_, File>,
-        written: &mut Written,
+    /// Writes a feature.
+    pub(super) fn item<W: Write>(
+        &mut self,
+        item: &Item,
+        entities: &mut Entities<'_, W>,
     ) -> Result<(), Error> {
-        written.read += 1;
-        let parts = self.parts_of(feature.handle);
-        if parts.is_empty() {
-            written.without_geometry += 1;
+        let plan = self.plan;
+        self.written.read += 1;
+        if item.parts.is_empty() {
+            self.written.without_geometry += 1;
             return Ok(());
         }
-        let look = self.look_of(feature.source, feature.handle, plan);
-        let values = match plan.order.attributes {
-            Attributes::None => Vec::new(),
-            _ => self.values_of(feature.source, feature.handle),
-        };
+        self.written.hidden += u64::from(item.is_hidden);
+        let fields = plan.sources.get(item.source).map_or(&[][..], |kept| &kept.fields);
         let texts: Vec<String> = match plan.order.attributes {
-            Attributes::Data => values.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            Attributes::Data => {
+                fields.iter().zip(&item.values).map(|(name, value)| format!("{name}={value}")).collect()
+            }
             _ => Vec::new(),
         };
         let data: Vec<DataValue<'_>> = texts.iter().map(|text| DataValue::Text(text)).collect();
         let extended = [ExtendedData { application: plan.application, values: &data }];
         let mut properties = Properties {
-            color: look.color,
+            color: item.color,
             linetype: plan.linetype,
             lineweight: plan.lineweight,
             data: if data.is_empty() { &[] } else { &extended },
-            ..Properties::on(look.layer)
+            ..Properties::on(item.layer)
         };
         let before = entities.report().entities;
-        if let Some(label) = &look.own_text {
+        if let Some(label) = &item.own_text {
             // The feature is a text.
-            let at = parts.iter().find_map(|part| if let Part::Point(at) = part { Some(*at) } else { None });
-            if let Some(at) = at
-                && self.write_own_text(label, at, &properties, plan, entities, written)?
+            let point = item
+                .parts
+                .iter()
+                .find_map(|part| if let Part::Point { at, .. } = part { Some(*at) } else { None });
+            if let Some(at) = point
+                && self.own_text(label, at, &properties, entities)?
             {
-                written.written += 1;
+                self.written.written += 1;
                 return Ok(());
             }
         }
-        let block = plan.block_of(number);
+        let block = plan.sources.get(item.source).and_then(|kept| kept.block);
         let attributes: Vec<&str> = match plan.order.attributes {
-            Attributes::Block => values.iter().map(|(_, value)| value.as_str()).collect(),
+            Attributes::Block => item.values.iter().map(String::as_str).collect(),
             _ => Vec::new(),
         };
-        let has_point = parts.iter().any(|part| matches!(part, Part::Point(_)));
+        let has_point = item.parts.iter().any(|part| matches!(part, Part::Point { .. }));
         if plan.order.attributes == Attributes::Block && !has_point && !attributes.is_empty() {
-            written.without_attributes += 1;
+            self.written.without_attributes += 1;
         }
-        for part in &parts {
-            let mut outcome = match (part, block) {
-                (Part::Point(at), Some(block)) => {
-                    let insert =
-                        Insert { block, at: *at, scale: [1.0; 3], rotation: 0.0, attributes: &attributes };
-                    entities.insert(&properties, &insert)
-                }
-                _ => write_part(part, &properties, plan, entities, written),
+        for part in &item.parts {
+            let insert = match part {
+                Part::Point { at, .. } => block.map(|block| Insert {
+                    block,
+                    at: *at,
+                    scale: [1.0; 3],
+                    rotation: 0.0,
+                    attributes: &attributes,
+                }),
+                _ => None,
             };
+            let mut write = |properties: &Properties<'_>| match &insert {
+                Some(insert) => entities.insert(properties, insert),
+                None => self.part(part, item.fill, properties, entities),
+            };
+            let mut outcome = write(&properties);
             if let Err(Error::Refused(Refusal::ExtendedData)) = outcome {
-                written.without_attributes += 1;
                 properties.data = &[];
-                outcome = write_part(part, &properties, plan, entities, written);
+                outcome = write(&properties);
+                self.written.without_attributes += 1;
             }
-            match outcome {
-                Err(Error::Refused(refusal)) => {
-                    written.refused += 1;
-                    written.first_refusal.get_or_insert_with(|| refusal.to_string());
-                }
-                other => other?,
+            self.refusal(outcome)?;
+        }
+        self.written.written += u64::from(entities.report().entities > before);
+        properties.data = &[];
+        self.caption(item, &properties, entities)
+    }
+
+    /// Counts what was refused.
+    fn refusal(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        match outcome {
+            Err(Error::Refused(refusal)) => {
+                self.written.refused += 1;
+                self.written.first_refusal.get_or_insert_with(|| refusal.to_string());
+                Ok(())
             }
+            other => other,
         }
-        written.written += u64::from(entities.report().entities > before);
-        if let Some(label) = plan.order.label.as_ref() {
-            let text = label.text(|field| self.text_of(feature.source, feature.handle, field));
-            properties.data = &[];
-            self.write_label(feature, &text, &parts, &properties, plan, entities, written)?;
-        }
-        Ok(())
     }
 
     /// Writes a text that the input has as such; whether it could be.
-    fn write_own_text(
-        &self,
+    fn own_text<W: Write>(
+        &mut self,
         label: &Label,
         at: Point,
         properties: &Properties<'_>,
-        plan: &Plan<'_>,
-        entities: &mut Entities<'_, File>,
-        written: &mut Written,
+        entities: &mut Entities<'_, W>,
     ) -> Result<bool, Error> {
         let (horizontal, vertical) = label.at;
         let text = Text {
             at,
-            height: label.height.filter(|height| *height > 0.0).unwrap_or(plan.height),
+            height: label.height.filter(|height| *height > 0.0).unwrap_or(self.plan.height),
             text: &label.text,
-            style: plan.style,
+            style: self.plan.style,
             rotation: label.degrees,
             horizontal,
             vertical,
@@ -239,141 +246,118 @@ impl Gdal {
         match entities.text(properties, &text) {
             Ok(()) => Ok(true),
             Err(Error::Refused(Refusal::EmptyText)) => Ok(false),
-            Err(Error::Refused(refusal)) => {
-                written.refused += 1;
-                written.first_refusal.get_or_insert_with(|| refusal.to_string());
-                Ok(false)
-            }
-            Err(error) => Err(error),
+            other => self.refusal(other).map(|()| false),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a label depends on")]
-    fn write_label(
-        &self,
-        feature: &Feature<'_>,
-        text: &str,
-        parts: &[Part],
+    /// Writes the label that an option asks for.
+    fn caption<W: Write>(
+        &mut self,
+        item: &Item,
         properties: &Properties<'_>,
-        plan: &Plan<'_>,
-        entities: &mut Entities<'_, File>,
-        written: &mut Written,
+        entities: &mut Entities<'_, W>,
     ) -> Result<(), Error> {
-        let number = |value: &Option<Value<f64>>, otherwise: f64| match value {
-            Some(Value::Of(number)) => *number,
-            Some(Value::Field(name)) => {
-                self.text_of(feature.source, feature.handle, name).trim().parse().unwrap_or(otherwise)
-            }
-            None => otherwise,
-        };
-        let Some((at, usual)) = labels::place(parts).filter(|_| !text.trim().is_empty()) else {
-            written.unlabelled += u64::from(!text.trim().is_empty());
+        let Some(caption) = &item.caption else { return Ok(()) };
+        let is_blank = caption.text.trim().is_empty();
+        let Some((at, usual)) = labels::place(&item.parts).filter(|_| !is_blank) else {
+            self.written.unlabelled += u64::from(!is_blank);
             return Ok(());
         };
-        let (horizontal, vertical) = plan.order.position.unwrap_or(usual);
-        let height = number(&plan.order.height, plan.height);
+        let (horizontal, vertical) = self.plan.order.position.unwrap_or(usual);
         let text = Text {
             at,
-            height: if height > 0.0 { height } else { plan.height },
-            text,
-            style: plan.style,
-            rotation: number(&plan.order.rotation, 0.0),
+            height: if caption.height > 0.0 { caption.height } else { self.plan.height },
+            text: &caption.text,
+            style: self.plan.style,
+            rotation: caption.degrees,
             horizontal,
             vertical,
         };
         match entities.text(properties, &text) {
-            Err(Error::Refused(_)) => written.unlabelled += 1,
+            Err(Error::Refused(_)) => self.written.unlabelled += 1,
             other => other?,
         }
         Ok(())
     }
 
-    /// The parts of a feature's geometry.
-    fn parts_of(&self, feature: ffi::OGRFeatureH) -> Vec<Part> {
-        let api = &self.api;
-        // SAFETY: a live feature, which owns its geometry.
-        let geometry = unsafe { api.OGR_F_GetGeometryRef(feature) };
-        if geometry.is_null() {
-            return Vec::new();
-        }
-        let parts = self.parts_in(geometry);
-        if !geometry::has_arcs_in_space(&parts) {
-            return parts;
-        }
-        // SAFETY: a live geometry, the default step, and no options; the copy is ours.
-        let straight = unsafe { api.OGR_G_GetLinearGeometry(geometry, 0.0, std::ptr::null_mut()) };
-        if straight.is_null() {
-            return Vec::new();
-        }
-        let parts = self.parts_in(straight);
-        // SAFETY: ours, destroyed once.
-        unsafe { api.OGR_G_DestroyGeometry(straight) };
-        parts
-    }
-
-    fn parts_in(&self, geometry: ffi::OGRGeometryH) -> Vec<Part> {
-        geometry::parts(&self.exported(geometry)).unwrap_or_default()
-    }
-}
-
-fn write_part(
-    part: &Part,
-    properties: &Properties<'_>,
-    plan: &Plan<'_>,
-    entities: &mut Entities<'_, File>,
-    written: &mut Written,
-) -> Result<(), Error> {
-    match part {
-        Part::Point(at) => entities.point(properties, *at),
-        Part::Line(path) => write_path(path, false, properties, entities),
-        Part::Area(rings) => write_area(rings, properties, plan, entities, written),
-        Part::Face(rings) => {
-            let corners = rings.first().map_or(&[][..], |ring| &ring.points);
-            let open = corners.len() - usize::from(corners.len() > 1 && corners.first() == corners.last());
-            if rings.len() == 1 && (3..=4).contains(&open) {
-                return entities.face(properties, corners);
+    fn part<W: Write>(
+        &mut self,
+        part: &Part,
+        fill: Color,
+        properties: &Properties<'_>,
+        entities: &mut Entities<'_, W>,
+    ) -> Result<(), Error> {
+        let filled = Properties { color: fill, ..*properties };
+        match part {
+            Part::Point { at: [x, y, _], has_height: false } if self.plan.compatible => {
+                entities.point(properties, [*x, *y])
             }
-            written.outlines += 1;
-            rings.iter().try_for_each(|ring| write_path(ring, true, properties, entities))
+            Part::Point { at, .. } => entities.point(properties, *at),
+            Part::Line(path) => self.path(path, false, properties, entities),
+            Part::Area(rings) | Part::Face(rings) if self.plan.compatible => {
+                // As GDAL does: half way between the lowest and the highest point.
+                let heights = || rings.iter().flat_map(|ring| &ring.points).map(|point| point[2]);
+                let (low, high) =
+                    (heights().fold(f64::INFINITY, f64::min), heights().fold(f64::NEG_INFINITY, f64::max));
+                self.written.sloped += u64::from(low != high);
+                let rings: Vec<&[Point]> = rings.iter().map(|ring| ring.points.as_slice()).collect();
+                entities.hatch(&filled, &rings, low + (high - low) * 0.5)
+            }
+            Part::Area(rings) => self.area(rings, &filled, properties, entities),
+            Part::Face(rings) => {
+                let corners = rings.first().map_or(&[][..], |ring| &ring.points);
+                let open =
+                    corners.len() - usize::from(corners.len() > 1 && corners.first() == corners.last());
+                if rings.len() == 1 && (3..=4).contains(&open) {
+                    return entities.face(properties, corners);
+                }
+                self.written.outlines += 1;
+                rings.iter().try_for_each(|ring| self.path(ring, true, properties, entities))
+            }
         }
     }
-}
 
-fn write_area(
-    rings: &[Path],
-    properties: &Properties<'_>,
-    plan: &Plan<'_>,
-    entities: &mut Entities<'_, File>,
-    written: &mut Written,
-) -> Result<(), Error> {
-    let level = rings.first().and_then(Path::elevation);
-    let is_flat =
-        level.is_some() && rings.iter().all(|ring| ring.elevation() == level && ring.bulges.is_empty());
-    let wants_hatch = plan.order.areas != Areas::Polylines;
-    if wants_hatch && is_flat {
-        let rings: Vec<&[Point]> = rings.iter().map(|ring| ring.points.as_slice()).collect();
-        entities.hatch(properties, &rings, level.unwrap_or(0.0))?;
-    }
-    written.sloped += u64::from(wants_hatch && !is_flat);
-    if !wants_hatch || !is_flat || plan.order.areas == Areas::Both {
-        return rings.iter().try_for_each(|ring| write_path(ring, true, properties, entities));
-    }
-    Ok(())
-}
-
-fn write_path(
-    path: &Path,
-    closed: bool,
-    properties: &Properties<'_>,
-    entities: &mut Entities<'_, File>,
-) -> Result<(), Error> {
-    match path.elevation() {
-        Some(height) => {
-            let elevation = (path.has_heights && height != 0.0).then_some(height);
-            let polyline =
-                Polyline { bulges: &path.bulges, elevation, ..Polyline::new(&path.points, closed) };
-            entities.polyline(properties, &polyline)
+    fn area<W: Write>(
+        &mut self,
+        rings: &[Path],
+        filled: &Properties<'_>,
+        properties: &Properties<'_>,
+        entities: &mut Entities<'_, W>,
+    ) -> Result<(), Error> {
+        let areas = self.plan.order.areas;
+        let level = rings.first().and_then(Path::elevation);
+        let is_flat =
+            level.is_some() && rings.iter().all(|ring| ring.elevation() == level && ring.bulges.is_empty());
+        let wants_hatch = areas != Areas::Polylines;
+        if wants_hatch && is_flat {
+            let rings: Vec<&[Point]> = rings.iter().map(|ring| ring.points.as_slice()).collect();
+            entities.hatch(filled, &rings, level.unwrap_or(0.0))?;
         }
-        None => entities.polyline_in_space(properties, &path.points, closed),
+        self.written.sloped += u64::from(wants_hatch && !is_flat);
+        if !wants_hatch || !is_flat || areas == Areas::Both {
+            return rings.iter().try_for_each(|ring| self.path(ring, true, properties, entities));
+        }
+        Ok(())
+    }
+
+    fn path<W: Write>(
+        &self,
+        path: &Path,
+        closed: bool,
+        properties: &Properties<'_>,
+        entities: &mut Entities<'_, W>,
+    ) -> Result<(), Error> {
+        match path.elevation() {
+            Some(height) => {
+                let has_elevation = path.has_heights && (height != 0.0 || self.plan.compatible);
+                let polyline = Polyline {
+                    bulges: &path.bulges,
+                    elevation: has_elevation.then_some(height),
+                    ..Polyline::new(&path.points, closed)
+                };
+                entities.polyline(properties, &polyline)
+            }
+            None => entities.polyline_in_space(properties, &path.points, closed),
+        }
     }
 }

@@ -1,0 +1,208 @@
+//! A feature, as far as the drawing has it: all that is read of it. Nothing of GDAL is in it, so that it
+//! can wait, and be written by any thread.
+
+use super::geometry::{self, Part};
+use super::order::{self, Areas, Attributes, Value};
+use super::pen::{self, Label};
+use super::plan::Plan;
+use super::source::Source;
+use crate::bindings::gdal as ffi;
+use crate::engines::gdal::Gdal;
+use crate::engines::string;
+use cadmill_dxf::{Color, LayerId};
+use std::collections::HashMap;
+use std::ffi::c_int;
+
+/// A feature that was read.
+pub(super) struct Item {
+    /// The number of its layer in the input.
+    pub(super) source: usize,
+    pub(super) layer: LayerId,
+    /// The colour of lines, points and text.
+    pub(super) color: Color,
+    /// The colour of filled areas.
+    pub(super) fill: Color,
+    /// It is not shown in the input.
+    pub(super) is_hidden: bool,
+    pub(super) parts: Vec<Part>,
+    /// The text that the feature is.
+    pub(super) own_text: Option<Label>,
+    /// The values of its fields, if they are drawn.
+    pub(super) values: Vec<String>,
+    pub(super) caption: Option<Caption>,
+}
+
+/// A label that an option asks for.
+pub(super) struct Caption {
+    pub(super) text: String,
+    pub(super) height: f64,
+    pub(super) degrees: f64,
+}
+
+impl Item {
+    /// Handles that its entities take, or more, if some of them are refused.
+    pub(super) fn handles(&self, plan: &Plan<'_>) -> u64 {
+        let has_block = plan.sources.get(self.source).is_some_and(|kept| kept.block.is_some());
+        let of_part = |part: &Part| -> u64 {
+            let of_rings = |rings: &[geometry::Path]| rings.iter().map(geometry::Path::handles).sum::<u64>();
+            match part {
+                Part::Point { .. } if has_block => match self.values.len() {
+                    0 => 1,
+                    attributes => attributes as u64 + 2,
+                },
+                Part::Point { .. } => 1,
+                Part::Line(path) => path.handles(),
+                Part::Area(_) if plan.compatible => 1,
+                Part::Area(rings) => match plan.order.areas {
+                    Areas::Polylines => of_rings(rings),
+                    Areas::Hatches => of_rings(rings).max(1),
+                    Areas::Both => of_rings(rings) + 1,
+                },
+                Part::Face(_) if plan.compatible => 1,
+                Part::Face(rings) => of_rings(rings).max(1),
+            }
+        };
+        let parts: u64 = self.parts.iter().map(of_part).sum();
+        // A text stands for the parts, unless it is refused.
+        parts + u64::from(self.caption.is_some()) + u64::from(self.own_text.is_some() && !plan.compatible)
+    }
+
+    /// Bytes of memory that it takes, roughly.
+    pub(super) fn weight(&self) -> usize {
+        let points: usize = self.parts.iter().flat_map(Part::paths).map(|path| path.points.len()).sum();
+        points * size_of::<geometry::Point>() + self.values.iter().map(String::len).sum::<usize>() + 256
+    }
+}
+
+/// Reads features of the layers of a dataset.
+pub(super) struct Reader<'a> {
+    gdal: &'a Gdal,
+    plan: &'a Plan<'a>,
+    /// Layers of the drawing by the names that features have for them.
+    layers: HashMap<String, LayerId>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(gdal: &'a Gdal, plan: &'a Plan<'a>) -> Self {
+        Self { gdal, plan, layers: HashMap::new(), bytes: Vec::new() }
+    }
+
+    /// Reads a feature of the layer of this number.
+    pub(super) fn item(&mut self, number: usize, source: &Source, feature: ffi::OGRFeatureH) -> Item {
+        let (gdal, plan) = (self.gdal, self.plan);
+        let order = plan.order;
+        let style = if plan.styled { gdal.style_of(feature) } else { pen::Style::default() };
+        let chosen = match &order.color {
+            Some(Value::Of(color)) => Some(*color),
+            Some(Value::Field(name)) => {
+                Some(order::color(&gdal.text_of(source, feature, name)).unwrap_or_default())
+            }
+            None => None,
+        };
+        // What GDAL draws has the colour of its own tool, or none.
+        let (line, fill) = match plan.compatible {
+            true => (style.line, style.fill),
+            false => (style.line.or(style.fill), style.fill.or(style.line)),
+        };
+        let values = match order.attributes {
+            Attributes::None => Vec::new(),
+            _ => (0..).zip(&source.fields).map(|(place, _)| gdal.text_at(feature, place)).collect(),
+        };
+        let real = |value: &Option<Value<f64>>, otherwise: f64| match value {
+            Some(Value::Of(number)) => *number,
+            Some(Value::Field(name)) => {
+                gdal.text_of(source, feature, name).trim().parse().unwrap_or(otherwise)
+            }
+            None => otherwise,
+        };
+        let caption = order.label.as_ref().map(|label| Caption {
+            text: label.text(|field| gdal.text_of(source, feature, field)),
+            height: real(&order.height, plan.height),
+            degrees: real(&order.rotation, 0.0),
+        });
+        let parts = self.parts(feature);
+        Item {
+            source: number,
+            layer: self.layer(number, source, feature),
+            color: chosen.or(line).unwrap_or_default(),
+            fill: chosen.or(fill).unwrap_or_default(),
+            is_hidden: style.is_hidden,
+            parts,
+            own_text: style.label,
+            values,
+            caption,
+        }
+    }
+
+    fn layer(&mut self, number: usize, source: &Source, feature: ffi::OGRFeatureH) -> LayerId {
+        let plan = self.plan;
+        if let Some(layer) = plan.sources.get(number).and_then(|kept| kept.layer) {
+            return layer;
+        }
+        let name = self.gdal.layer_of(source, feature, plan.order);
+        if let Some(layer) = self.layers.get(&name) {
+            return *layer;
+        }
+        // All of them were declared, as each feature was seen before.
+        let layer = plan.drawing.layer(&name).unwrap_or(LayerId::ZERO);
+        self.layers.insert(name, layer);
+        layer
+    }
+
+    /// The parts of a feature's geometry.
+    fn parts(&mut self, feature: ffi::OGRFeatureH) -> Vec<Part> {
+        let api = &self.gdal.api;
+        // SAFETY: a live feature, which owns its geometry.
+        let geometry = unsafe { api.OGR_F_GetGeometryRef(feature) };
+        if geometry.is_null() {
+            return Vec::new();
+        }
+        let parts = self.parts_in(geometry);
+        let straightens = if self.plan.compatible {
+            geometry::has_arcs(&parts)
+        } else {
+            geometry::has_arcs_in_space(&parts)
+        };
+        if !straightens {
+            return parts;
+        }
+        // SAFETY: a live geometry, the default step, and no options; the copy is ours.
+        let straight = unsafe { api.OGR_G_GetLinearGeometry(geometry, 0.0, std::ptr::null_mut()) };
+        if straight.is_null() {
+            return Vec::new();
+        }
+        let parts = self.parts_in(straight);
+        // SAFETY: ours, destroyed once.
+        unsafe { api.OGR_G_DestroyGeometry(straight) };
+        parts
+    }
+
+    fn parts_in(&mut self, geometry: ffi::OGRGeometryH) -> Vec<Part> {
+        self.gdal.export_into(geometry, &mut self.bytes);
+        geometry::parts(&self.bytes).unwrap_or_default()
+    }
+}
+
+impl Gdal {
+    /// The value of a field as text; empty if there is none.
+    pub(super) fn text_of(&self, source: &Source, feature: ffi::OGRFeatureH, field: &str) -> String {
+        source.field(field).map(|index| self.text_at(feature, index)).unwrap_or_default()
+    }
+
+    pub(super) fn text_at(&self, feature: ffi::OGRFeatureH, index: c_int) -> String {
+        // SAFETY: a live feature and a number below the count of its fields; the text is copied.
+        unsafe {
+            match self.api.OGR_F_IsFieldSetAndNotNull(feature, index) {
+                0 => String::new(),
+                _ => string(self.api.OGR_F_GetFieldAsString(feature, index)).unwrap_or_default(),
+            }
+        }
+    }
+
+    pub(super) fn style_of(&self, feature: ffi::OGRFeatureH) -> pen::Style {
+        // SAFETY: a live feature; the text is copied.
+        let text = unsafe { string(self.api.OGR_F_GetStyleString(feature)) };
+        text.map(|text| pen::style(&text)).unwrap_or_default()
+    }
+}
