@@ -42,6 +42,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0014-private-workspace.md",
     "docs/adr/0015-landlock-abi-2.md",
     "docs/adr/0016-no-mapping.md",
+    "docs/adr/0017-a-dxf-writer.md",
     "docs/example/README.md",
 ];
 

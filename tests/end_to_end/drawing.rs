@@ -1,7 +1,7 @@
 //! Drawings by the writer of cadmill: what the options ask for is in them, readers take them, and what
 //! they cannot have is told.
 
-use crate::support::{Bench, Run};
+use crate::support::{Bench, Run, real};
 use cadmill_dxf::lint::{self, Entity, Profile};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -328,4 +328,39 @@ fn several_threads_write_what_one_writes() {
         drawn(&bench, input, &[&options[..], &["limit=1000000"]].concat());
         assert!(by_several == std::fs::read(bench.path("out.dxf")).unwrap(), "{input:?}");
     }
+}
+
+#[test]
+fn the_reference_system_lies_beside_the_drawing_if_it_is_asked_for() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let json = convert(&bench, &input, &["dxf.prj=yes", "t_srs=EPSG:5186"]).succeeded().json();
+    assert_eq!(json["output"]["path"], "out.dxf.zip", "{json}");
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(bench.path("out.dxf.zip")).unwrap()).unwrap();
+    let text = std::io::read_to_string(archive.by_name("out.prj").unwrap()).unwrap();
+    assert!(text.starts_with("PROJCS[") && text.contains("Korea"), "{text}");
+    assert_eq!(archive.len(), 2);
+    let table = bench.path("a.csv");
+    std::fs::write(&table, "x,y\n1,2\n").unwrap();
+    let options = ["dxf.prj=yes", "oo.X_POSSIBLE_NAMES=x", "oo.Y_POSSIBLE_NAMES=y"];
+    let json = convert(&bench, &table, &options).succeeded().json();
+    assert!(json["warnings"].to_string().contains("does not say its reference system"), "{json}");
+    assert_eq!(json["output"]["path"], "out.dxf", "{json}");
+}
+
+/// The drawing is written once and in place: the cap on output has to hold it once, and little more.
+#[test]
+fn the_cap_on_output_counts_a_drawing_once() {
+    let bench = Bench::new();
+    let input = real("gis/naturalearth_lowres.zip");
+    convert(&bench, &input, &[]).succeeded();
+    let size = std::fs::metadata(bench.path("out.dxf")).unwrap().len();
+    let cap = (size + (64 << 10)).to_string();
+    convert(&bench, &input, &["--max-output", cap.as_str()]).succeeded();
+    let less = (size * 3 / 4).to_string();
+    convert(&bench, &input, &["--max-output", less.as_str()]).failed(16, "limit.output");
+    assert!(!bench.path("out.dxf").exists());
+    // GDAL's writer has a second file with all entities.
+    let options = ["dxf.writer=gdal", "--max-output", cap.as_str()];
+    convert(&bench, &input, &options).failed(16, "limit.output");
 }

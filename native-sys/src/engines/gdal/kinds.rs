@@ -99,7 +99,7 @@ impl Gdal {
             let mut options = options.clone();
             let condition = format!("OGR_GEOMETRY IN ({})", kind.condition);
             options.translate.extend([c"-where".to_owned(), CString::new(condition).unwrap_or_default()]);
-            self.translate_through_files(&Request { output: &output, ..*request }, driver, &options, events)?;
+            self.write_output(&Request { output: &output, ..*request }, driver, &options, events)?;
             number += count;
             written.push(format!("{} ({count})", kind.name));
         }

@@ -1,7 +1,8 @@
 //! GDAL/OGR: translation of GIS and CAD vector data, equivalent to `ogr2ogr`.
 //!
 //! The conversion is `GDALVectorTranslate`, the function behind `ogr2ogr`, so that the output is
-//! identical to it, byte for byte, with the encodings that [`text`] determines.
+//! identical to it, byte for byte, with the encodings that [`text`] determines. Drawings in DXF have a
+//! writer of their own: [`drawing`].
 //!
 //! Input is opened with a fixed list of drivers. Excluded are drivers that connect to servers and
 //! drivers whose files refer to others (VRT): the input is untrusted. SQLite files are checked
@@ -33,7 +34,6 @@ mod translate;
 mod unread;
 mod values;
 mod verify;
-mod vsi;
 mod wkb;
 
 use crate::bindings::gdal as ffi;
@@ -150,7 +150,6 @@ impl Gdal {
         this.configure(c"GDAL_DRIVER_PATH", c"disable");
         // SAFETY: no arguments; called once, before any other thread uses GDAL.
         unsafe { this.api.GDALAllRegister() };
-        vsi::install(&this.api);
         this.sqlite = this.sqlite.filter(ffi_sqlite::harden_all);
         Ok(this)
     }

@@ -52,7 +52,7 @@ impl Gdal {
             listener::skips();
         }
         let given = options.clone();
-        let first = self.translate_through_files(&request, driver, &options, events);
+        let first = self.write_output(&request, driver, &options, events);
         let lacks_geometry = || with_listener(|l| l.reason().is_some_and(advice::lacks_geometry));
         match first {
             Ok(()) if driver == MAPINFO && !is_chosen => {
@@ -101,7 +101,7 @@ impl Gdal {
         ));
         let encoding = CString::new(format!("ENCODING={}", charset.iconv())).unwrap_or_default();
         options.translate.extend([c"-lco".to_owned(), encoding]);
-        self.translate_through_files(request, driver, &options, events)
+        self.write_output(request, driver, &options, events)
     }
 
     /// Converts again without the features that have no geometry, which the output format cannot
@@ -121,7 +121,7 @@ impl Gdal {
         }
         options.translate.push(c"-skipfailures".to_owned());
         with_listener(Listener::restart);
-        self.translate_through_files(request, driver, &options, events)?;
+        self.write_output(request, driver, &options, events)?;
         if let Some(reason) = with_listener(|l| l.reason().map(str::to_owned)) {
             return Err(blamed(&reason));
         }

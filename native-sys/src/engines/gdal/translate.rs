@@ -2,7 +2,7 @@
 
 use super::drawing::DRAWING;
 use super::listener::{failure, reason, with_listener};
-use super::{Gdal, advice, options, vsi};
+use super::{Gdal, advice, options};
 use crate::bindings::gdal as ffi;
 use crate::engine::{EngineError, Events, Request, Stage};
 use crate::engines::{c_path, string};
@@ -14,8 +14,8 @@ use std::sync::Arc;
 const COUNTING: &[&CStr] = &[c"ESRI Shapefile", c"FlatGeobuf", c"GPKG"];
 
 impl Gdal {
-    /// Translates. Writers that benefit from it write through our own files.
-    pub(super) fn translate_through_files(
+    /// Writes the output: a drawing by our own writer, anything else by a translation.
+    pub(super) fn write_output(
         &self,
         request: &Request<'_>,
         driver: &CStr,
@@ -25,20 +25,7 @@ impl Gdal {
         if driver == DRAWING && options.drawing.is_ours() {
             return self.draw(request, options, events);
         }
-        let ours = vsi::FORMATS.iter().any(|format| format.as_bytes() == driver.to_bytes());
-        let (Some(name), true) = (request.output.file_name(), ours) else {
-            return self.translate(request, request.output, driver, options, events, &mut |_| Ok(()));
-        };
-        let rejected = |error: String| EngineError::Rejected(format!("writing the output failed: {error}"));
-        let prefix = vsi::begin(request.output_dir).map_err(|e| rejected(e.to_string()))?;
-        let output = Path::new(prefix).join(name);
-        let outcome = self.translate(request, &output, driver, options, events, &mut |_| Ok(()));
-        match (vsi::end(request.output), outcome) {
-            (_, Err(error)) => Err(error),
-            (Ok(Some(error)), Ok(())) => Err(rejected(error)),
-            (Err(error), Ok(())) => Err(rejected(error.to_string())),
-            (Ok(None), Ok(())) => Ok(()),
-        }
+        self.translate(request, request.output, driver, options, events, &mut |_| Ok(()))
     }
 
     /// Translates the input, and calls with the output before it is closed.

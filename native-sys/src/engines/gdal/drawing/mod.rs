@@ -15,6 +15,7 @@ mod labels;
 pub(super) mod order;
 mod pen;
 mod plan;
+mod reference;
 mod source;
 mod survey;
 mod template;
@@ -132,11 +133,15 @@ impl Gdal {
         for source in &opened.sources {
             self.choose(source, choice, order.draws_attributes(), false)?;
         }
+        self.compare_references(&opened.sources);
         let survey = self.survey(opened, order, choice.limit, events)?;
         let plan = self.plan(opened, order, &survey)?;
         let written = self.write_drawing(opened, origin, &plan, choice, request, events)?;
         if let Some(reason) = written.nothing() {
             return Err(EngineError::Unfit(reason));
+        }
+        if order.names_reference {
+            self.write_reference(&opened.sources, request)?;
         }
         written.report(plan.drawing.renamed());
         if order.attributes == Attributes::None {

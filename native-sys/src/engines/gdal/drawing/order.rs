@@ -17,6 +17,7 @@ const NAMES: &[&str] = &[
     "point",
     "polygon",
     "position",
+    "prj",
     "rotation",
     "style",
     "units",
@@ -81,6 +82,8 @@ pub(in crate::engines::gdal) struct Order {
     /// Points are insertions of a block.
     pub(super) points_as_blocks: bool,
     pub(super) attributes: Attributes,
+    /// A `.prj` file names the reference system.
+    pub(super) names_reference: bool,
     /// The unit; that of the reference system if there is none.
     pub(super) units: Option<Units>,
 }
@@ -138,7 +141,9 @@ impl Order {
     /// and nothing else.
     pub(super) fn is_compatible(&self) -> bool {
         self.compatible.unwrap_or_else(|| {
-            self.version == Some(Version::R2004) && self.areas == Areas::Hatches && self.given.len() == 2
+            self.version == Some(Version::R2004)
+                && self.areas == Areas::Hatches
+                && self.given.len() == 2 + usize::from(self.names_reference)
         })
     }
 
@@ -262,6 +267,13 @@ impl Order {
                     "xdata" => Attributes::Data,
                     "attribs" => Attributes::Block,
                     _ => return Err(wrong("none, xdata or attribs")),
+                }
+            }
+            "prj" => {
+                self.names_reference = match value {
+                    "yes" | "true" | "1" => true,
+                    "no" | "false" | "0" => false,
+                    _ => return Err(wrong("yes or no")),
                 }
             }
             "units" if is_auto => self.units = None,

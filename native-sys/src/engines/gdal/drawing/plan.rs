@@ -8,7 +8,7 @@ use crate::engine::{EngineError, Events};
 use crate::engines::gdal::Gdal;
 use cadmill_dxf::{
     ApplicationId, AttributeDefinition, Block, BlockId, CodePage, Color, Dialect, Drawing, Layer, LayerId,
-    LinetypeId, Lineweight, Settings, Setup, Shape, ShapeGeometry, TextStyle, TextStyleId, Units, Version,
+    LinetypeId, Lineweight, Settings, Setup, Shape, ShapeGeometry, TextStyle, TextStyleId, Version,
 };
 use std::sync::Arc;
 
@@ -167,20 +167,6 @@ impl Gdal {
             None => self.text_of(source, feature, LAYER),
         };
         if name.trim().is_empty() { default_layer(source, order).to_owned() } else { name }
-    }
-
-    /// The unit of the first reference system that has one.
-    fn units(&self, sources: &[Source]) -> Units {
-        for source in sources {
-            // SAFETY: a live layer, which owns its reference system.
-            let system = unsafe { self.api.OGR_L_GetSpatialRef(source.handle) };
-            // SAFETY: a live reference system; its unit's name is not asked for.
-            if !system.is_null() && unsafe { self.api.OSRIsGeographic(system) } == 0 {
-                // SAFETY: as above.
-                return Units::of_metres(unsafe { self.api.OSRGetLinearUnits(system, std::ptr::null_mut()) });
-            }
-        }
-        Units::None
     }
 
     /// The longer side of the box around all layers.
