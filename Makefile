@@ -84,7 +84,7 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load, the intake, the wiping, the confinement, the JVM, then conversions; about an hour
+bench: build ## Measure the API under load, the intake, the wiping, the confinement, the JVM, drawings, then conversions; about an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
 	$(CARGO) build --release --workspace --examples --locked
 	python3 tests/bench/api.py --bin target/release
@@ -93,6 +93,7 @@ bench: build ## Measure the API under load, the intake, the wiping, the confinem
 	target/release/examples/mapping
 	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
 	python3 tests/bench/jvm.py --bin target/release --java target/java
+	python3 tests/bench/drawing.py
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly

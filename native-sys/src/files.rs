@@ -4,8 +4,7 @@
 //! itself, one component at a time, relative to the open directory and without following a link
 //! that it has not read. `openat2` with `RESOLVE_BENEATH` would do that, but the seccomp filter
 //! cannot inspect its flags and returns `ENOSYS`. A [`Stream`] is such a file with the semantics of
-//! C's `FILE`, but it tracks its position without asking the kernel: libraries query it for every
-//! line.
+//! C's `FILE`, but it tracks its position without asking the kernel, which libraries query often.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -115,8 +114,6 @@ pub(crate) struct Stream {
     position: u64,
     readable: bool,
     writable: bool,
-    /// Whether a read has reached the end of the file; a seek resets it, as in C.
-    met_end: bool,
     /// Bytes of the file from `ahead_at` on. Empty while data is to be written.
     ahead: Vec<u8>,
     ahead_at: u64,
@@ -143,7 +140,6 @@ impl Stream {
             position,
             readable: first == 'r' || plus,
             writable: first != 'r' || plus,
-            met_end: false,
             ahead: Vec::new(),
             ahead_at: 0,
             pending: Vec::new(),
@@ -176,14 +172,12 @@ impl Stream {
                 _ => {
                     self.fill()?;
                     if self.ahead.is_empty() {
-                        self.met_end = true;
                         break;
                     }
                     continue;
                 }
             };
             if length == 0 {
-                self.met_end = true;
                 break;
             }
             filled += length;
@@ -245,10 +239,6 @@ impl Stream {
         self.position
     }
 
-    pub(crate) fn met_end(&self) -> bool {
-        self.met_end
-    }
-
     /// Moves the position; beyond the end is allowed.
     pub(crate) fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         let target = match to {
@@ -257,7 +247,6 @@ impl Stream {
             io::SeekFrom::End(offset) => self.size()?.checked_add_signed(offset),
         };
         self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        self.met_end = false;
         Ok(self.position)
     }
 
@@ -265,16 +254,6 @@ impl Stream {
     pub(crate) fn size(&mut self) -> io::Result<u64> {
         self.flush()?;
         Ok(self.file.metadata()?.len())
-    }
-
-    /// Truncates the file, or extends it with zeros.
-    pub(crate) fn truncate(&mut self, size: u64) -> io::Result<()> {
-        if !self.writable {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        self.flush()?;
-        self.ahead.clear();
-        self.file.set_len(size)
     }
 }
 
@@ -291,7 +270,6 @@ mod tests {
         Seek(u64),
         Back(u8),
         End,
-        Truncate(u64),
         Flush,
     }
 
@@ -303,7 +281,6 @@ mod tests {
             (0u64..400_000).prop_map(Step::Seek),
             any::<u8>().prop_map(Step::Back),
             Just(Step::End),
-            (0u64..400_000).prop_map(Step::Truncate),
             Just(Step::Flush),
         ]
     }
@@ -335,10 +312,6 @@ mod tests {
                         prop_assert_eq!(ours.seek(SeekFrom::Current(by)).ok(), theirs.seek(SeekFrom::Current(by)).ok());
                     }
                     Step::End => prop_assert_eq!(ours.seek(SeekFrom::End(0)).unwrap(), theirs.seek(SeekFrom::End(0)).unwrap()),
-                    Step::Truncate(size) => {
-                        ours.truncate(size).unwrap();
-                        theirs.set_len(size).unwrap();
-                    }
                     Step::Flush => ours.flush().unwrap(),
                 }
                 prop_assert_eq!(ours.position(), theirs.stream_position().unwrap());
@@ -496,9 +469,7 @@ mod tests {
         let mut file = open("rb").unwrap();
         let mut content = [0; 9];
         assert_eq!(file.read(&mut content).unwrap(), 4);
-        assert!(file.met_end() && file.write(b"x").is_err() && file.truncate(0).is_err());
+        assert!(file.write(b"x").is_err());
         assert_eq!(&content[..4], b"abcd");
-        file.seek(SeekFrom::Start(0)).unwrap();
-        assert!(!file.met_end());
     }
 }
