@@ -101,7 +101,7 @@ fn told(error: &serde_json::Error) -> String {
         "key must",
     ];
     if safe.iter().any(|start| text.starts_with(start)) {
-        text.chars().take(160).collect()
+        text.chars().take(200).collect()
     } else {
         match error.classify() {
             serde_json::error::Category::Data => "a value has the wrong type or range".to_owned(),

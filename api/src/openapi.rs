@@ -6,6 +6,7 @@ use crate::problem::{MEDIA_TYPE, ProblemBody, status_of};
 use crate::routes;
 use crate::schema::Document;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::preset::Preset;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -49,12 +50,14 @@ fn described() -> Value {
     document["components"]["schemas"]["Problem"] =
         serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "A token of the operator, or a JWT of the identity provider."}});
-    // Constraints that the derive cannot express: option names and forbidden file names.
+    // Constraints that the derive cannot express: option names, presets and forbidden file names.
     let new_job = &mut document["components"]["schemas"]["NewJob"]["properties"];
     new_job["options"]["propertyNames"] = json!({"pattern": "^[A-Za-z0-9._:-]{1,64}$"});
     new_job["options"]["maxProperties"] = json!(32);
     new_job["options"]["additionalProperties"] =
         json!({"type": "string", "maxLength": 1024, "pattern": NO_CONTROL});
+    let presets: Vec<Option<&str>> = Preset::names().map(Some).chain([None]).collect();
+    new_job["preset"]["enum"] = json!(presets);
     new_job["file_name"]["pattern"] = json!("^[^/\\\\\\x00-\\x1f\\x7f-\\x9f]*$");
     new_job["file_name"]["not"] = json!({"enum": [".", ".."]});
     new_job["target_format"]["pattern"] = json!(NO_CONTROL);

@@ -72,9 +72,9 @@ pub(crate) struct ConvertArgs {
     pub(crate) input: PathBuf,
 
     /// Format to convert to: a file extension (dxf, stp, glb) or an engine's own
-    /// format id (stlb, glb2, "ESRI Shapefile")
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) to: String,
+    /// format id (stlb, glb2, "ESRI Shapefile") [default: that of the preset]
+    #[arg(long, value_name = "FORMAT", required_unless_present = "preset")]
+    pub(crate) to: Option<String>,
 
     /// Output file, or an existing directory; several output files become one zip
     /// archive [default: the converted file's name in the current directory]
@@ -97,6 +97,10 @@ pub(crate) struct ConvertArgs {
     /// Option for the engine; may be repeated. See docs/ENGINES.md
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
+
+    /// Options under a name, korea or plain, or from a TOML file; --opt wins. See docs/ENGINES.md
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
 
     /// Fail, with engine.incomplete, if the result differs from the input in what no option asked
     /// for; fields that the format cannot carry do not count
@@ -220,9 +224,9 @@ pub(crate) struct SubmitArgs {
     #[arg(value_name = "FILE")]
     pub(crate) input: PathBuf,
 
-    /// Format to convert to: a file extension or an engine's own format id
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) to: String,
+    /// Format to convert to: a file extension or an engine's own format id [default: that of the preset]
+    #[arg(long, value_name = "FORMAT", required_unless_present = "preset")]
+    pub(crate) to: Option<String>,
 
     /// The server
     #[arg(long, value_name = "URL", env = "CADMILL_SERVER", default_value = "http://127.0.0.1:8080")]
@@ -248,6 +252,10 @@ pub(crate) struct SubmitArgs {
     /// Option for the engine; may be repeated. See docs/ENGINES.md
     #[arg(long = "opt", value_name = "K=V", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
+
+    /// Options under a name, korea or plain, or from a TOML file; --opt wins. See docs/ENGINES.md
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
 
     /// Fail, with engine.incomplete, if the result differs from the input in what no option asked
     /// for; fields that the format cannot carry do not count

@@ -3,7 +3,7 @@
 use crate::args::ConvertArgs;
 use crate::progress::Progress;
 use crate::recording::{self, Recording};
-use crate::{context, error, output, sweep};
+use crate::{context, error, output, preset, sweep};
 use cadmill_converter::conversion;
 use cadmill_converter::conversion::report::ConversionReport;
 use cadmill_converter::conversion::request::ConversionRequest;
@@ -56,13 +56,14 @@ struct Ended {
 }
 
 fn prepare_and_run(args: &ConvertArgs) -> Result<Ended, Failure> {
+    let (format, options) = preset::resolve(args.preset.as_deref(), args.to.as_deref(), &args.options)?;
     let mut setting = context::build(args.engines.engines_file.as_deref())?;
     let destination = Destination::new(args.output.as_deref())?;
     let order = ConversionRequest {
-        format: args.to.clone(),
+        format,
         engine: args.engine.clone(),
         root: if args.all { Some("*".to_owned()) } else { args.root.clone() },
-        options: args.options.clone(),
+        options,
         compress: args.compress,
         strict: args.strict,
         caps: Caps {

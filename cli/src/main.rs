@@ -15,6 +15,7 @@ mod engines;
 mod error;
 mod inspect;
 mod output;
+mod preset;
 mod progress;
 mod recording;
 mod reference;

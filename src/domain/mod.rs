@@ -12,6 +12,8 @@ pub mod job;
 #[cfg(feature = "jobs")]
 pub mod ledger;
 pub mod limits;
+#[cfg(feature = "jobs")]
+pub mod preset;
 pub mod removed;
 pub mod route;
 #[cfg(feature = "jobs")]

@@ -90,3 +90,41 @@ fn names_of_fields_in_any_script_need_no_quotes() {
         assert!(json["error"]["message"].as_str().unwrap().contains("--opt where="), "{json}");
     }
 }
+
+#[test]
+fn a_preset_is_the_options_in_it() {
+    let bench = Bench::new();
+    let input = points(&bench);
+    let input = input.to_str().unwrap();
+    let run = |more: &[&str]| bench.run(&[&["convert", input, "--json"], more].concat());
+    let release = || {
+        let drawing = std::fs::read_to_string(bench.path("a.dxf")).unwrap();
+        drawing.lines().find(|line| line.starts_with("AC10")).unwrap().to_owned()
+    };
+    // The preset has the format.
+    run(&["--preset", "korea"]).succeeded();
+    assert_eq!(release(), "AC1018");
+    run(&["--preset", "plain"]).succeeded();
+    assert_eq!(release(), "AC1015");
+    run(&["--preset", "plain", "--opt", "dxf.version=R2010"]).succeeded();
+    assert_eq!(release(), "AC1024");
+    // A file, whose values need not be texts.
+    std::fs::write(bench.path("own.toml"), "[options]\nlimit = 2\n\"lco.WRITE_NAME\" = false\n").unwrap();
+    run(&["--preset", "own.toml", "--to", "geojson", "-o", "b.geojson"]).succeeded();
+    let output = std::fs::read_to_string(bench.path("b.geojson")).unwrap();
+    assert!(output.matches("Point\"").count() == 2 && !output.contains("\"name\""), "{output}");
+
+    let refused = |more: &[&str], says: &str| {
+        let json = run(more).failed(2, "usage.option");
+        assert!(json["error"]["message"].as_str().unwrap().contains(says), "{json}");
+    };
+    refused(&["--preset", "korea", "--to", "gpkg"], "option 'dxf.");
+    refused(&["--preset", "japan"], "korea, plain");
+    refused(&["--preset", "missing.toml"], "missing.toml: No such file");
+    std::fs::write(bench.path("own.toml"), "to = 'dxf'\n[options.dxf]\nfrozen = true\n").unwrap();
+    refused(&["--preset", "own.toml"], "'dxf.frozen'");
+    std::fs::write(bench.path("own.toml"), "[layers]\n").unwrap();
+    refused(&["--preset", "own.toml"], "line 1: unknown field `layers`");
+    let json = run(&["--opt", "limit=1"]).failed(2, "usage.invalid");
+    assert!(json["error"]["message"].as_str().unwrap().contains("--to"), "{json}");
+}

@@ -74,7 +74,8 @@ fn an_order_whose_reply_was_lost_makes_one_job() {
     let faults = vec![Fault::LoseCreateReply, Fault::BreakPart(1)];
     let server = Server::start(Plan { faults, ..Plan::default() });
     let bench = Bench::new();
-    let run = submit(&bench, &server, &["--json", "--root", "a/b.shp", "--opt", "x=y"]).succeeded();
+    let run = submit(&bench, &server, &["--json", "--root", "a/b.shp", "--opt", "x=y", "--preset", "plain"])
+        .succeeded();
     let json = run.json();
     assert_eq!(json["outcome"], "converted");
     assert_eq!(json["output"]["path"], "town.dxf");
@@ -85,6 +86,8 @@ fn an_order_whose_reply_was_lost_makes_one_job() {
     assert_eq!(json["job_id"], seen.order["job_id"]);
     assert_eq!(seen.order["root"], "a/b.shp");
     assert_eq!(seen.order["options"]["x"], "y");
+    assert_eq!(seen.order["options"]["dxf.version"], "R2000");
+    assert!(seen.order.get("preset").is_none(), "an older server takes it too");
     assert_eq!(seen.order["file_name"], "town.zip");
     assert_eq!(seen.order["size_bytes"], content().len());
     assert_eq!(seen.order["checksum_sha256"].as_str().map(str::len), Some(64));

@@ -19,6 +19,7 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Owner, Role};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, State as JobState};
 use cadmill_core::domain::limits::display_size;
+use cadmill_core::domain::preset::Preset;
 use cadmill_core::domain::route;
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Change;
@@ -84,6 +85,9 @@ pub(super) struct NewJob {
     /// Engine options.
     #[serde(default)]
     options: Option<BTreeMap<String, String>>,
+    /// Name of options that come with the server; those in `options` win. The job keeps the options,
+    /// not the name.
+    preset: Option<String>,
     /// Path of the file to convert within the archive; `*` converts each file that can be converted,
     /// into one ZIP archive, or one GeoPackage with a layer for each.
     #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
@@ -198,8 +202,13 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
     check_size(new.size_bytes, settings.config.max_upload_bytes)?;
     check_text("target_format", &new.target_format, MAX_FORMAT)?;
     route::targets(&new.target_format, None, &settings.engines)?;
-    let options = new.options.unwrap_or_default();
+    let mut options = new.options.unwrap_or_default();
     check_options(&options)?;
+    if let Some(name) = &new.preset {
+        check_text("preset", name, MAX_OPTION_NAME)?;
+        let preset = Preset::named(name).map_err(|failure| invalid(format!("preset: {failure}")))?;
+        options = preset.with(options).into_iter().collect();
+    }
     if let Some(root) = &new.root {
         check_text("root", root, MAX_ROOT)?;
         if root.is_empty() {

@@ -43,6 +43,18 @@ async fn a_job_as_its_owner_sees_it() {
 }
 
 #[tokio::test]
+async fn a_preset_becomes_options_of_the_job() {
+    let world = world();
+    let mut with_preset = order();
+    with_preset["preset"] = json!("korea");
+    with_preset["options"] = json!({"dxf.version": "R2018", "dxf.layer": "kind"});
+    let options = world.read(id_of(&world.new_job(with_preset).await)).await.order.options;
+    let value = |name: &str| options.get(name).map(String::as_str);
+    assert_eq!((value("dxf.version"), value("dxf.layer")), (Some("R2018"), Some("kind")));
+    assert_eq!(value("dxf.codepage"), Some("949"));
+}
+
+#[tokio::test]
 async fn the_same_order_makes_one_job() {
     let world = world();
     let mut named = order();

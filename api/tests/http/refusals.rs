@@ -32,6 +32,7 @@ async fn orders_that_are_wrong() {
         ("order_with_an_empty_root", with("root", json!(""))),
         ("order_with_an_option_of_a_bad_name", with("options", json!({"a b": "c"}))),
         ("order_with_an_option_that_is_too_long", with("options", json!({"a": "c".repeat(1025)}))),
+        ("order_with_an_unknown_preset", with("preset", json!("mine.toml"))),
         ("order_with_a_list", json!([order()])),
     ];
     for (name, body) in cases {

@@ -14,7 +14,7 @@ mod wire;
 
 use crate::args::SubmitArgs;
 use crate::context::{self, Second};
-use crate::{error, output, progress};
+use crate::{error, output, preset, progress};
 use cadmill_converter::intake::Local;
 use cadmill_converter::publish::destination::{Destination, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -25,6 +25,7 @@ use client::Client;
 use serde_json::{Map, Value, json};
 use show::Show;
 use source::Source;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 use upload::Uploader;
@@ -71,6 +72,8 @@ fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published
         None => JobId::random(),
     };
     let file_name = file_name(args)?;
+    let (format, options) = preset::resolve(args.preset.as_deref(), args.to.as_deref(), &args.options)?;
+    let options = options.into_iter().collect();
     let source = Source::open(&args.input)?;
     judge(args)?;
     let destination = Destination::new(args.output.as_deref())?;
@@ -86,7 +89,15 @@ fn submit(args: &SubmitArgs, facts: &mut Map<String, Value>) -> Result<Published
     facts.insert("job_id".to_owned(), json!(id));
     facts.insert("cadmill".to_owned(), json!(cadmill_core::BUILD));
     let job = format!("/api/jobs/{id}");
-    let run = Run { args, client: &client, show: &show, source: &source, job: &job };
+    let run = Run {
+        args,
+        format: &format,
+        options: &options,
+        client: &client,
+        show: &show,
+        source: &source,
+        job: &job,
+    };
     let result = run.convert(id, &file_name, &destination, facts);
     if client.is_cancelled() && result.is_err() {
         show.note("cancelling the job");
@@ -115,6 +126,8 @@ fn judge(args: &SubmitArgs) -> Result<(), Failure> {
 
 struct Run<'a> {
     args: &'a SubmitArgs,
+    format: &'a str,
+    options: &'a BTreeMap<String, String>,
     client: &'a Client,
     show: &'a Show,
     source: &'a Source,
@@ -133,12 +146,11 @@ impl Run<'_> {
             true => None,
             false => Some(self.source.digest(self.client, self.show)?),
         };
-        let options = self.args.options.iter().cloned().collect();
         let order = NewJob {
             file_name: file_name.as_str(),
             size_bytes: self.source.size,
-            target_format: &self.args.to,
-            options: &options,
+            target_format: self.format,
+            options: self.options,
             root: if self.args.all { Some("*") } else { self.args.root.as_deref() },
             // An older server does not know this field, and does not zip either.
             compress: Some(self.args.compress).filter(|&compress| compress != Compress::Never),
