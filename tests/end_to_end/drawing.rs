@@ -1,7 +1,7 @@
 //! Drawings by the writer of cadmill: what the options ask for is in them, readers take them, and what
 //! they cannot have is told.
 
-use crate::support::{Bench, Run, real};
+use crate::support::{Bench, Run, real, zipped};
 use cadmill_dxf::lint::{self, Entity, Profile};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -183,6 +183,72 @@ fn labels_colours_and_attributes_are_those_of_fields() {
     assert!(
         json["warnings"].to_string().contains("4 features were drawn without their attributes"),
         "{json}"
+    );
+}
+
+/// The record of a layer: its groups from the colour on.
+fn layer_record(bench: &Bench, name: &str) -> Vec<(u16, String)> {
+    let text = String::from_utf8(std::fs::read(bench.path("out.dxf")).unwrap()).unwrap();
+    let (_, rest) = text.split_once(&format!("AcDbLayerTableRecord\r\n  2\r\n{name}\r\n")).expect(name);
+    let lines: Vec<&str> = rest.split("\r\n").collect();
+    let pairs = lines.chunks(2).map(|pair| (pair[0].trim().parse().unwrap(), pair[1].trim().to_owned()));
+    pairs.take_while(|(code, _)| *code != 0).collect()
+}
+
+#[test]
+fn layers_have_the_styles_of_a_file() {
+    const STYLES: &str = "[default]\nlineweight = 0.5\n[layer.\"건물\"]\ncolor = 1\nlinetype = \"dashed\"\n\
+        [layer.'A/B']\ncolor = '#ff8000'\nlineweight = 0.25\n[layer.river]\n[layer.lake]\n";
+    let bench = Bench::new();
+    let input = map(&bench);
+    std::fs::write(bench.path("styles.toml"), STYLES).unwrap();
+    let value = |name: &str, code: u16| {
+        layer_record(&bench, name).iter().find(|(other, _)| *other == code).map(|(_, value)| value.clone())
+    };
+    let check = |input: &Path, file: &str| {
+        let options = ["dxf.layer=kind", "dxf.version=R2010", &format!("dxf.styles={file}")];
+        let (entities, json) = drawn(&bench, input, &options);
+        assert!(entities.iter().all(|entity| entity.get(62).is_none()), "entities are as their layers");
+        let of = |name: &str| [62, 420, 6, 370].map(|code| value(name, code).unwrap_or_default());
+        assert_eq!(of("건물"), ["1", "", "DASHED", "50"]);
+        assert_eq!(of("a_b"), ["30", "16744448", "Continuous", "25"]);
+        assert_eq!(of("우물"), ["7", "", "Continuous", "50"], "the default");
+        let warnings = json["warnings"].to_string();
+        assert!(warnings.contains("2 layers of dxf.styles are not in the drawing"), "{warnings}");
+        assert_eq!(json["losses"], 0);
+    };
+    // Beside a plain file, and in an archive by its path there, or beside the root.
+    check(&input, "styles.toml");
+    let content = std::fs::read(&input).unwrap();
+    let stored = zip::CompressionMethod::Stored;
+    let entries =
+        [("town/map.geojson", stored, content.as_slice()), ("town/styles.toml", stored, STYLES.as_bytes())];
+    let archive = bench.path("town.zip");
+    std::fs::write(&archive, zipped(&entries)).unwrap();
+    check(&archive, "town/styles.toml");
+    check(&archive, "styles.toml");
+    // With what GDAL applies first.
+    let (entities, _) =
+        drawn(&bench, &archive, &["dxf.layer=kind", "dxf.version=2010", "dxf.styles=styles.toml", "dim=XY"]);
+    assert!(!entities.is_empty() && value("건물", 62).as_deref() == Some("1"));
+    let (_, json) = drawn(&bench, &input, &["dxf.layer=kind", "dxf.version=2000", "dxf.styles=styles.toml"]);
+    assert!(json["warnings"].to_string().contains("colours of 1 layers were replaced"), "{json}");
+
+    let message = |options: &[&str], exit: i32, code: &str| {
+        let json = convert(&bench, &input, options).failed(exit, code);
+        json["error"]["message"].as_str().unwrap().to_owned()
+    };
+    for outside in ["dxf.styles=../styles.toml", "dxf.styles=/etc/passwd"] {
+        assert!(message(&[outside], 2, "usage.option").contains("within the input"));
+    }
+    assert!(message(&["dxf.styles=none.toml"], 27, "engine.unfit").contains("no such file"));
+    std::os::unix::fs::symlink("/etc/passwd", bench.path("link.toml")).unwrap();
+    assert!(message(&["dxf.styles=link.toml"], 27, "engine.unfit").contains("link"));
+    std::fs::write(bench.path("styles.toml"), "[layer.a]\n\ncolour = 1\n").unwrap();
+    let unknown = message(&["dxf.styles=styles.toml"], 27, "engine.unfit");
+    assert!(
+        unknown.contains("styles.toml") && unknown.contains("line 3: unknown field `colour`"),
+        "{unknown}"
     );
 }
 

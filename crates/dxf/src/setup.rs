@@ -280,6 +280,24 @@ impl Setup {
         }))
     }
 
+    /// Changes a layer.
+    ///
+    /// # Panics
+    ///
+    /// If the layer is one of another drawing.
+    pub fn set_layer(&mut self, id: LayerId, layer: Layer) {
+        self.layers[id.0 as usize].value = layer;
+    }
+
+    /// The name that a layer has in the drawing.
+    ///
+    /// # Panics
+    ///
+    /// If the layer is one of another drawing.
+    pub fn layer_name(&self, id: LayerId) -> &str {
+        &self.layers[id.0 as usize].name
+    }
+
     /// Declares a text style.
     pub fn text_style(&mut self, name: &str, style: TextStyle) -> TextStyleId {
         let place = self.styles.len() as u32;

@@ -8,6 +8,7 @@
 //! by their syntax.
 
 use super::drawing::order::Order;
+use super::drawing::styles::Styles;
 use super::values;
 use cadmill_core::domain::condition;
 use cadmill_core::domain::text::Charset;
@@ -31,6 +32,8 @@ pub(super) struct Options {
     pub(super) encoding: Option<Charset>,
     /// What is asked for of a drawing.
     pub(super) drawing: Order,
+    /// What layers of a drawing look like, once that was read.
+    pub(super) styles: Option<Styles>,
     /// Names of driver options as given, their keys and values.
     pub(super) given: Vec<(String, &'static str, String)>,
 }
@@ -302,6 +305,7 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
         }
     }
     check_names(options)?;
+    parsed.drawing.check()?;
     Ok(parsed)
 }
 

@@ -1,7 +1,7 @@
 //! A conversion with what GDAL has to be asked for again: text in an encoding that the output has, and
 //! features that the output can have.
 
-use super::drawing::DRAWING;
+use super::drawing::{DRAWING, styles};
 use super::listener::{self, Listener, blamed, warn, warn_of_loss, with_listener};
 use super::{Gdal, MAPINFO, advice, complete, options, rows, sqlite, text, unread};
 use crate::engine::{EngineError, Events, Request};
@@ -25,6 +25,7 @@ impl Gdal {
         mut options: options::Options,
         events: &Arc<dyn Events>,
     ) -> Result<(), EngineError> {
+        options.styles = styles::read(request, &options.drawing)?;
         let drawing = unread::check(request.input)?;
         drawing.losses.iter().for_each(|line| warn_of_loss(line));
         drawing.warnings.iter().for_each(|line| warn(line));

@@ -17,6 +17,7 @@ mod pen;
 mod plan;
 mod reference;
 mod source;
+pub(super) mod styles;
 mod survey;
 mod template;
 mod threads;

@@ -2,6 +2,7 @@
 
 use super::template::Template;
 use cadmill_dxf::{CodePage, Color, Horizontal, Lineweight, Units, Version, Vertical};
+use std::path::{Component, Path, PathBuf};
 
 /// Names of the options, without `dxf.`.
 const NAMES: &[&str] = &[
@@ -20,6 +21,7 @@ const NAMES: &[&str] = &[
     "prj",
     "rotation",
     "style",
+    "styles",
     "units",
     "version",
     "writer",
@@ -75,6 +77,8 @@ pub(in crate::engines::gdal) struct Order {
     pub(super) position: Option<(Horizontal, Vertical)>,
     /// The font of labels, and that of Asian letters.
     pub(super) style: Option<(String, String)>,
+    /// The file of the input with styles of layers.
+    pub(super) styles: Option<PathBuf>,
     pub(super) color: Option<Value<Color>>,
     pub(super) linetype: Option<String>,
     pub(super) lineweight: Option<Lineweight>,
@@ -157,6 +161,17 @@ impl Order {
         self.label.is_some() || self.points_as_blocks || self.attributes == Attributes::Block
     }
 
+    /// Checks options that exclude each other.
+    ///
+    /// # Errors
+    /// Which do.
+    pub(in crate::engines::gdal) fn check(&self) -> Result<(), String> {
+        if self.by_gdal && self.styles.is_some() {
+            return Err("option 'dxf.styles' has no effect with dxf.writer=gdal".to_owned());
+        }
+        Ok(())
+    }
+
     /// Takes an option.
     ///
     /// # Errors
@@ -228,6 +243,14 @@ impl Order {
                     ));
                 }
                 self.style = Some((font.trim().to_owned(), big.trim().to_owned()));
+            }
+            "styles" => {
+                let path = Path::new(value);
+                let is_within = path.components().all(|part| matches!(part, Component::Normal(_)));
+                if value.is_empty() || !is_within {
+                    return Err(wrong("the path of a file within the input"));
+                }
+                self.styles = Some(path.to_owned());
             }
             "color" => {
                 self.color = Some(color(value).map_or_else(|| Value::Field(value.to_owned()), Value::Of))
@@ -352,6 +375,13 @@ mod tests {
     }
 
     #[test]
+    fn the_writer_of_gdal_has_no_styles() {
+        let check = |writer: &str| of(&[("styles", "a.toml"), ("writer", writer)]).unwrap().check();
+        assert_eq!(check("cadmill"), Ok(()));
+        assert!(check("gdal").unwrap_err().contains("'dxf.styles' has no effect"));
+    }
+
+    #[test]
     fn others_are_refused_with_the_values_there_are() {
         for (key, value, says) in [
             ("version", "R12", "R2000, R2004"),
@@ -365,6 +395,10 @@ mod tests {
             ("units", "yards", "us-ft"),
             ("writer", "me", "cadmill or gdal"),
             ("layer", "{a", "brace"),
+            ("styles", "", "within the input"),
+            ("styles", "/etc/passwd", "within the input"),
+            ("styles", "a/../../b.toml", "within the input"),
+            ("styles", "./b.toml", "within the input"),
             ("frozen", "yes", "of dxf. these are: attributes"),
         ] {
             let error = of(&[(key, value)]).unwrap_err();
