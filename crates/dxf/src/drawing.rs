@@ -167,12 +167,20 @@ impl Drawing {
 
 fn check_numbers(setup: &Setup) -> Result<(), SetupError> {
     let refuse = |name: &str| Err(SetupError::Number(name.to_owned()));
-    let Settings { point_size, extents, .. } = &setup.settings;
+    let Settings { point_size, extents, version, georeference, .. } = &setup.settings;
     if !point_size.is_finite() {
         return refuse("$PDSIZE");
     }
     if extents.is_some_and(|e| !e.min.iter().chain(&e.max).all(|value| value.is_finite())) {
         return refuse("$EXTMIN");
+    }
+    if let Some(georeference) = georeference {
+        if !version.has_georeference() {
+            return Err(SetupError::Georeference);
+        }
+        if !georeference.is_sound() {
+            return refuse("GEODATA");
+        }
     }
     for Named { name, value: (_, dashes) } in &setup.linetypes {
         if !dashes.iter().all(|dash| dash.is_finite()) {

@@ -62,6 +62,9 @@ pub enum SetupError {
     /// A number is infinite or not a number, or a size is not positive.
     #[error("a number of '{0}' is not finite, or not positive where it must be")]
     Number(String),
+    /// The release has no object for the place on the earth.
+    #[error("the release of the format has no object for the reference system: R2010 is the first")]
+    Georeference,
     /// More layers, styles and blocks than there are handles before those of the entities.
     #[error("the drawing has too many layers, styles and blocks")]
     TooMany,

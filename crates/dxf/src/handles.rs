@@ -36,6 +36,8 @@ pub(crate) const MODEL_SPACE_END: u64 = 0x21;
 pub(crate) const MODEL_LAYOUT: u64 = 0x22;
 pub(crate) const DIMSTYLE_STANDARD: u64 = 0x27;
 pub(crate) const VPORT_ACTIVE: u64 = 0x29;
+pub(crate) const MODEL_EXTENSION: u64 = 0x2A;
+pub(crate) const GEODATA: u64 = 0x2B;
 /// The first of what is declared.
 pub(crate) const FIRST_DECLARED: u64 = 0x100;
 /// The first of an entity in GDAL's drawings.

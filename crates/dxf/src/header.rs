@@ -161,27 +161,26 @@ pub(crate) fn write(sink: &mut Sink<impl Write>, drawing: &Drawing, patchable: &
     int(sink, "$PSTYLEMODE", 290, 1);
     int(sink, "$EXTNAMES", 290, 1);
     sink.pairs.str(0, "ENDSEC");
-    classes(sink, settings.version);
+    classes(sink, settings.version, settings.georeference.is_some());
 }
 
-fn classes(sink: &mut Sink<impl Write>, version: Version) {
+fn classes(sink: &mut Sink<impl Write>, version: Version, has_georeference: bool) {
     let pairs = &mut sink.pairs;
     pairs.section("CLASSES");
     let all = [
-        ("ACDBDICTIONARYWDFLT", "AcDbDictionaryWithDefault", false),
-        ("ACDBPLACEHOLDER", "AcDbPlaceHolder", false),
-        ("LAYOUT", "AcDbLayout", false),
-        ("MESH", "AcDbSubDMesh", true),
+        // What programs without the class may do with the object: nothing, or all.
+        ("ACDBDICTIONARYWDFLT", "AcDbDictionaryWithDefault", 0, false, true),
+        ("ACDBPLACEHOLDER", "AcDbPlaceHolder", 0, false, true),
+        ("LAYOUT", "AcDbLayout", 0, false, true),
+        ("MESH", "AcDbSubDMesh", 0, true, version.has_mesh()),
+        ("GEODATA", "AcDbGeoData", 4095, false, has_georeference),
     ];
-    for (name, class, is_entity) in all {
-        if is_entity && !version.has_mesh() {
-            continue;
-        }
+    for (name, class, rights, is_entity, _) in all.into_iter().filter(|(.., is_used)| *is_used) {
         pairs.str(0, "CLASS");
         pairs.str(1, name);
         pairs.str(2, class);
         pairs.str(3, "ObjectDBX Classes");
-        pairs.int(90, 0);
+        pairs.int(90, rights);
         if version.has_true_color() {
             // How many there are: R2000 discards the drawing for it.
             pairs.int(91, 1);

@@ -43,6 +43,7 @@ mod drawing;
 mod entities;
 mod error;
 mod extents;
+mod geodata;
 mod handles;
 mod header;
 #[cfg(feature = "lint")]
@@ -70,6 +71,7 @@ pub use drawing::Drawing;
 pub use entities::{Attachment, Entities, Horizontal, Insert, MText, Polyline, Text, Vertical};
 pub use error::{Error, Refusal, SetupError};
 pub use extents::Extents;
+pub use geodata::Georeference;
 pub use header::Patch;
 pub use name::{NameKind, Renamed};
 pub use properties::{DataValue, ExtendedData, Properties};

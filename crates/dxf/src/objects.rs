@@ -1,14 +1,16 @@
-//! The section OBJECTS: what every drawing has, and nothing else.
+//! The section OBJECTS: what every drawing has, and the reference system if there is one.
 //!
 //! Layers refer to the plot style (390), and block records to layouts (340): AutoCAD copies nothing to
 //! the clipboard if one of these is missing (gdal#6013).
 
 use crate::extents::Extents;
+use crate::geodata;
 use crate::handles;
 use crate::pairs::Pairs;
+use crate::setup::Settings;
 
 /// Writes OBJECTS.
-pub(crate) fn write(pairs: &mut Pairs, extents: &Extents) {
+pub(crate) fn write(pairs: &mut Pairs, settings: &Settings, extents: &Extents) {
     pairs.section("OBJECTS");
     let entries = [
         ("ACAD_GROUP", handles::GROUPS),
@@ -29,6 +31,9 @@ pub(crate) fn write(pairs: &mut Pairs, extents: &Extents) {
     layout(pairs, model, extents);
     let paper = (handles::PAPER_LAYOUT, "Layout1", 1, handles::PAPER_SPACE, 688);
     layout(pairs, paper, &Extents::EMPTY);
+    if let Some(georeference) = &settings.georeference {
+        geodata::write(pairs, georeference, settings.charset());
+    }
     pairs.str(0, "ENDSEC");
 }
 

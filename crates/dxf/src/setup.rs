@@ -7,6 +7,7 @@ use crate::code_page::CodePage;
 use crate::color::{Color, Lineweight};
 use crate::dialect::Dialect;
 use crate::extents::Extents;
+use crate::geodata::Georeference;
 use crate::name::{NameKind, Names, Renamed};
 use crate::units::Units;
 use crate::version::Version;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub point_mode: i16,
     /// The size in which points are shown (`$PDSIZE`), in units; 0 for five hundredths of the view.
     pub point_size: f64,
+    /// The reference system of the coordinates, from R2010.
+    pub georeference: Option<Georeference>,
 }
 
 impl Default for Settings {
@@ -47,6 +50,7 @@ impl Default for Settings {
             handle_seed: None,
             point_mode: 0,
             point_size: 0.0,
+            georeference: None,
         }
     }
 }

@@ -76,10 +76,11 @@ pub(crate) fn write(
 
     table(pairs, "BLOCK_RECORD", handles::BLOCK_RECORD_TABLE, 2 + drawing.blocks.len());
     let version = drawing.settings.version;
-    block_record(pairs, handles::MODEL_SPACE, MODEL_SPACE, handles::MODEL_LAYOUT, version);
-    block_record(pairs, handles::PAPER_SPACE, PAPER_SPACE, handles::PAPER_LAYOUT, version);
+    let extension = drawing.settings.georeference.as_ref().map(|_| handles::MODEL_EXTENSION);
+    block_record(pairs, handles::MODEL_SPACE, extension, MODEL_SPACE, handles::MODEL_LAYOUT, version);
+    block_record(pairs, handles::PAPER_SPACE, None, PAPER_SPACE, handles::PAPER_LAYOUT, version);
     for Record { name, handle, .. } in &drawing.blocks {
-        block_record(pairs, *handle, name, 0, version);
+        block_record(pairs, *handle, None, name, 0, version);
     }
     pairs.str(0, "ENDTAB");
     pairs.str(0, "ENDSEC");
@@ -105,6 +106,11 @@ fn table(pairs: &mut Pairs, name: &str, handle: u64, records: usize) {
 fn record(pairs: &mut Pairs, table: &str, handle: u64, owner: u64, class: &str, name: &[u8]) {
     pairs.str(0, table);
     pairs.handle(if table == "DIMSTYLE" { 105 } else { 5 }, handle);
+    record_of(pairs, table, owner, class, name);
+}
+
+/// The rest of the beginning, after the handle.
+fn record_of(pairs: &mut Pairs, table: &str, owner: u64, class: &str, name: &[u8]) {
     pairs.handle(330, owner);
     pairs.str(100, "AcDbSymbolTableRecord");
     pairs.str(100, class);
@@ -183,9 +189,22 @@ fn text_style(pairs: &mut Pairs, Record { name, handle, value }: &Record<Font>) 
     pairs.bytes(4, &value.files[1]);
 }
 
-fn block_record(pairs: &mut Pairs, handle: u64, name: &[u8], layout: u64, version: Version) {
-    let table = handles::BLOCK_RECORD_TABLE;
-    record(pairs, "BLOCK_RECORD", handle, table, "AcDbBlockTableRecord", name);
+fn block_record(
+    pairs: &mut Pairs,
+    handle: u64,
+    extension: Option<u64>,
+    name: &[u8],
+    layout: u64,
+    version: Version,
+) {
+    pairs.str(0, "BLOCK_RECORD");
+    pairs.handle(5, handle);
+    if let Some(dictionary) = extension {
+        pairs.str(102, "{ACAD_XDICTIONARY");
+        pairs.handle(360, dictionary);
+        pairs.str(102, "}");
+    }
+    record_of(pairs, "BLOCK_RECORD", handles::BLOCK_RECORD_TABLE, "AcDbBlockTableRecord", name);
     pairs.handle(340, layout);
     if version.is_utf8() {
         // Units, whether it may be exploded, and whether it scales unevenly.

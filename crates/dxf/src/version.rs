@@ -66,6 +66,11 @@ impl Version {
         self >= Self::R2004
     }
 
+    /// Whether a drawing may say where on the earth it lies.
+    pub fn has_georeference(self) -> bool {
+        self >= Self::R2010
+    }
+
     /// Whether there are meshes, and two version groups (280) in attributes.
     pub fn has_mesh(self) -> bool {
         self >= Self::R2010

@@ -79,7 +79,7 @@ impl<'d, W: Write> Writer<'d, W> {
         let seed = self.drawing.settings.handle_seed.filter(|given| *given >= seed).unwrap_or(seed);
         let sink = self.entities.sink();
         sink.pairs.str(0, "ENDSEC");
-        objects::write(&mut sink.pairs, &extents);
+        objects::write(&mut sink.pairs, &self.drawing.settings, &extents);
         sink.pairs.str(0, "EOF");
         let mut report = self.entities.report();
         report += self.drawing.report();

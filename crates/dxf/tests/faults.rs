@@ -138,6 +138,16 @@ const FAULTS: &[Fault] = &[
     ("an object of nothing", R2010, ObjectOwner, |t| t.set("MLINESTYLE", 330, b"FFFF")),
     ("a layout without plot settings", R2010, Layout, |t| t.remove("LAYOUT", 100)),
     ("a layout that shows another's block", R2010, Layout, |t| t.set_last("LAYOUT", 330, 0, "1B")),
+    ("a reference system in R2007", R2007, GeoData, |t| t.insert_before("MLINESTYLE", &[(0, "GEODATA")])),
+    ("a reference system without a marker", R2010, GeoData, |t| t.remove("GEODATA", 100)),
+    ("a reference system out of order", R2010, GeoData, |t| t.swap("GEODATA", 91, 41)),
+    ("a reference system without its end", R2010, GeoData, |t| t.remove("GEODATA", 96)),
+    ("a definition without its last piece", R2010, GeoData, |t| t.remove("GEODATA", 301)),
+    ("a mesh of points that do not follow", R2010, GeoData, |t| t.set("GEODATA", 93, b"1")),
+    ("a reference system of another space", R2010, GeoData, |t| t.set_last("GEODATA", 330, 0, "1B")),
+    ("a reference system in no extension", R2010, GeoData, |t| t.remove("BLOCK_RECORD", 360)),
+    ("a reference system under another name", R2010, GeoData, |t| t.rename(3, "ACAD_GEOGRAPHICDATA", "GEO")),
+    ("a scale of zero", R2010, GeoData, |t| t.set("GEODATA", 40, b"0.0")),
 ];
 
 #[test]

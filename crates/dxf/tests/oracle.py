@@ -2,6 +2,7 @@
 
     audit   reads each drawing of the folder strictly, and prints what the audit finds
     read    prints the entities of each drawing, one a line, as JSON
+    systems prints the reference system of each drawing that has one
     write   writes drawings of its own into the folder, for the linter
 """
 
@@ -62,6 +63,15 @@ def describe(entity):
     return facts
 
 
+def systems(folder):
+    for path, drawing in drawings(folder):
+        geodata = drawing.modelspace().get_geodata()
+        if geodata:
+            code, is_east_first = geodata.get_crs()
+            point = list(geodata.dxf.design_point)
+            print(f"{path.name}: {code} {is_east_first} {geodata.dxf.coordinate_type} {point}")
+
+
 def exact(value):
     """Reals as text, because not every reader of JSON reads them exactly."""
     if isinstance(value, float):
@@ -116,9 +126,11 @@ def fill(drawing):
     space.add_mtext("글\\P" + "가" * 500, dxfattribs=on)
     space.add_blockref("표지", (1, 1)).add_auto_attribs({"TAG": "값"})
     if drawing.dxfversion >= "AC1024":
+        geodata = space.new_geodata({"block_record_handle": space.block_record_handle})
+        geodata.coordinate_system_definition = "<a>\n" * 200
         with space.add_mesh().edit_data() as mesh:
             mesh.add_face([(0, 0, 0), (1, 0, 0), (1, 1, 0)])
 
 
 part, folder = sys.argv[1], Path(sys.argv[2])
-{"audit": audit, "read": read, "write": write}[part](folder)
+{"audit": audit, "read": read, "systems": systems, "write": write}[part](folder)

@@ -132,6 +132,9 @@ pub enum Rule {
     ObjectOwner,
     /// A layout has its two markers, and refers to the block record that refers to it (ezdxf#997).
     Layout,
+    /// A GEODATA has its groups in order, from R2010, and is in the extension dictionary of its block
+    /// record.
+    GeoData,
 }
 
 /// A rule that a drawing breaks.

@@ -13,6 +13,7 @@ mod data;
 mod document;
 mod entities;
 mod findings;
+mod geodata;
 mod geometry;
 mod handles;
 mod header;
@@ -43,6 +44,7 @@ pub fn check(drawing: &[u8], profile: Profile) -> Vec<Finding> {
         let checker = Checker { tables: &tables, version: source.version, profile };
         checker.check(&document, &mut findings);
         objects::check(&document, &tables, &handles, &mut findings);
+        geodata::check(&document, &tables, source.version, &mut findings);
     }
     findings.into_vec()
 }

@@ -25,7 +25,25 @@ pub struct Parts {
 }
 
 pub fn settings(version: Version) -> Settings {
-    Settings { version, code_page: CodePage::KOREAN, units: Units::Metres, ..Settings::default() }
+    let [projected, _] = georeferences();
+    let georeference = Some(projected).filter(|_| version.has_georeference());
+    let (code_page, units) = (CodePage::KOREAN, Units::Metres);
+    Settings { version, code_page, units, georeference, ..Settings::default() }
+}
+
+/// Reference systems: a projection and one of degrees.
+pub fn georeferences() -> [Georeference; 2] {
+    let projected = Georeference {
+        epsg: 5186,
+        name: "Korea 2000 / Central Belt 2010 <&\"한\">".to_owned(),
+        is_geographic: false,
+        metres: 1.0,
+        point: [X, Y],
+    };
+    let name = "Korea 2000".to_owned();
+    let geographic =
+        Georeference { epsg: 4737, name, is_geographic: true, point: [127.0, 38.0], ..projected.clone() };
+    [projected, geographic]
 }
 
 /// Declares one of each.
