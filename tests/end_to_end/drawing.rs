@@ -252,6 +252,41 @@ fn layers_have_the_styles_of_a_file() {
     );
 }
 
+#[test]
+fn a_drawing_names_its_reference_system() {
+    let bench = Bench::new();
+    let input = map(&bench);
+    let systems = |options: &[&str]| {
+        drawn(&bench, &input, &[&["dxf.geodata=yes"], options].concat());
+        let drawing = std::fs::read_to_string(bench.path("out.dxf")).unwrap();
+        let (_, object) = drawing.split_once("\r\nGEODATA\r\n  5\r\n").expect("an object");
+        let release = drawing.lines().find(|line| line.starts_with("AC10")).unwrap().to_owned();
+        (release, object.replace("\r\n303\r\n", "").replace("\r\n301\r\n", ""))
+    };
+    let (release, object) = systems(&[]);
+    assert_eq!(release, "AC1024");
+    assert!(object.contains("id=\"4326\"") && object.contains("<Name>WGS 84</Name>"), "{object}");
+    let (release, object) = systems(&["dxf.version=R2018", "t_srs=EPSG:5186"]);
+    assert_eq!(release, "AC1032");
+    assert!(object.contains("id=\"5186\"") && object.contains("Korea 2000"), "{object}");
+
+    let message = |options: &[&str], exit: i32, code: &str| {
+        let json = convert(&bench, &bench.path("map.csv"), options).failed(exit, code);
+        json["error"]["message"].as_str().unwrap().to_owned()
+    };
+    std::fs::write(bench.path("map.csv"), "name,WKT\na,POINT (1 2)\n").unwrap();
+    assert!(message(&["dxf.geodata=yes"], 27, "engine.unfit").contains("no reference system"));
+    assert!(message(&["dxf.geodata=yes", "dxf.version=2004"], 2, "usage.option").contains("R2010"));
+    let input = bench.path("map.csv");
+    let bytes = |options: &[&str]| {
+        drawn(&bench, &input, options);
+        std::fs::read(bench.path("out.dxf")).unwrap()
+    };
+    let has = |bytes: &[u8]| memchr::memmem::find(bytes, b"GEODATA").is_some();
+    assert!(has(&bytes(&["dxf.geodata=yes", "a_srs=EPSG:5186"])));
+    assert!(!has(&bytes(&["dxf.version=R2010", "a_srs=EPSG:5186"])));
+}
+
 /// What is more than a choice of features goes through GDAL first.
 #[test]
 fn options_of_the_translation_have_their_effect() {

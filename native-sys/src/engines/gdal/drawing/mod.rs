@@ -10,6 +10,7 @@
 
 mod choice;
 mod geometry;
+mod georeference;
 mod item;
 mod labels;
 pub(super) mod order;
@@ -136,7 +137,7 @@ impl Gdal {
         }
         self.compare_references(&opened.sources);
         let survey = self.survey(opened, order, choice.limit, events)?;
-        let plan = self.plan(opened, order, &survey)?;
+        let plan = self.plan(opened, options, &survey)?;
         let written = self.write_drawing(opened, origin, &plan, choice, request, events)?;
         if let Some(reason) = written.nothing() {
             return Err(EngineError::Unfit(reason));

@@ -10,6 +10,7 @@ const NAMES: &[&str] = &[
     "codepage",
     "color",
     "compatible",
+    "geodata",
     "height",
     "label",
     "layer",
@@ -88,6 +89,8 @@ pub(in crate::engines::gdal) struct Order {
     pub(super) attributes: Attributes,
     /// A `.prj` file names the reference system.
     pub(super) names_reference: bool,
+    /// The drawing names the reference system.
+    pub(super) geodata: bool,
     /// The unit; that of the reference system if there is none.
     pub(super) units: Option<Units>,
 }
@@ -166,10 +169,18 @@ impl Order {
     /// # Errors
     /// Which do.
     pub(in crate::engines::gdal) fn check(&self) -> Result<(), String> {
-        if self.by_gdal && self.styles.is_some() {
-            return Err("option 'dxf.styles' has no effect with dxf.writer=gdal".to_owned());
+        if let Some(name) = [("styles", self.styles.is_some()), ("geodata", self.geodata)]
+            .into_iter()
+            .find_map(|(name, is_given)| (self.by_gdal && is_given).then_some(name))
+        {
+            return Err(format!("option 'dxf.{name}' has no effect with dxf.writer=gdal"));
         }
-        Ok(())
+        match self.version {
+            Some(version) if self.geodata && !version.has_georeference() => Err(format!(
+                "option 'dxf.geodata': {version} has no reference system; write dxf.version=R2010 or later"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Takes an option.
@@ -299,6 +310,13 @@ impl Order {
                     _ => return Err(wrong("yes or no")),
                 }
             }
+            "geodata" => {
+                self.geodata = match value {
+                    "yes" | "true" | "1" => true,
+                    "no" | "false" | "0" => false,
+                    _ => return Err(wrong("yes or no")),
+                }
+            }
             "units" if is_auto => self.units = None,
             "units" => {
                 let known = UNITS.iter().find(|(known, _)| known.eq_ignore_ascii_case(value));
@@ -382,6 +400,14 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_system_needs_a_release_that_has_it() {
+        let check = |version: &str| of(&[("version", version), ("geodata", "yes")]).unwrap().check();
+        assert_eq!((check("auto"), check("R2010")), (Ok(()), Ok(())));
+        assert!(check("R2007").unwrap_err().contains("R2010 or later"));
+        assert_eq!(of(&[("version", "R2007"), ("geodata", "no")]).unwrap().check(), Ok(()));
+    }
+
+    #[test]
     fn others_are_refused_with_the_values_there_are() {
         for (key, value, says) in [
             ("version", "R12", "R2000, R2004"),
@@ -393,6 +419,7 @@ mod tests {
             ("lineweight", "3", "2.11"),
             ("polygon", "region", "polyline, hatch or both"),
             ("units", "yards", "us-ft"),
+            ("geodata", "maybe", "yes or no"),
             ("writer", "me", "cadmill or gdal"),
             ("layer", "{a", "brace"),
             ("styles", "", "within the input"),

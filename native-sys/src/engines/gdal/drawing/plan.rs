@@ -6,6 +6,7 @@ use super::survey::{MAX_LAYERS, Survey};
 use crate::bindings::gdal as ffi;
 use crate::engine::{EngineError, Events};
 use crate::engines::gdal::Gdal;
+use crate::engines::gdal::options::Options;
 use cadmill_dxf::{
     ApplicationId, AttributeDefinition, Block, BlockId, CodePage, Color, Dialect, Drawing, Layer, LayerId,
     LinetypeId, Lineweight, Settings, Setup, Shape, ShapeGeometry, TextStyle, TextStyleId, Version,
@@ -50,20 +51,31 @@ impl Gdal {
     pub(super) fn plan<'a>(
         &self,
         opened: &Opened<'_>,
-        order: &'a Order,
+        options: &'a Options,
         survey: &Survey,
     ) -> Result<Plan<'a>, EngineError> {
+        let order = &options.drawing;
         let sources = &opened.sources;
         let page = order.code_page.or(survey.page());
         // The release that most readers decode by its header alone, if one page has all of the text.
-        let version = order.version.unwrap_or(if page.is_some() { Version::R2004 } else { Version::R2007 });
+        let version = order.version.unwrap_or(match page {
+            _ if order.geodata => Version::R2010,
+            Some(_) => Version::R2004,
+            None => Version::R2007,
+        });
         let code_page = page.unwrap_or(CodePage::KOREAN);
         let units = order.units.unwrap_or_else(|| self.units(sources));
         let compatible = order.is_compatible();
         let dialect = if compatible { Dialect::Ogr } else { Dialect::Plain };
-        let mut setup = Setup::new(Settings { version, code_page, units, dialect, ..Settings::default() });
+        let georeference = order.geodata.then(|| self.georeference(sources)).transpose()?;
+        let settings =
+            Settings { version, code_page, units, dialect, georeference, ..Settings::default() };
+        let mut setup = Setup::new(settings);
         for name in &survey.layers {
             setup.layer(name, Layer::default());
+        }
+        if let Some(styles) = &options.styles {
+            styles.apply(&mut setup, version, &survey.layers);
         }
         let linetype = match &order.linetype {
             None => LinetypeId::BY_LAYER,
@@ -171,6 +183,12 @@ impl Gdal {
 
     /// The longer side of the box around all layers.
     fn extent(&self, sources: &[Source]) -> Option<f64> {
+        let [x, y, right, top] = self.bounds(sources)?;
+        Some((right - x).max(top - y))
+    }
+
+    /// The box around all layers.
+    pub(super) fn bounds(&self, sources: &[Source]) -> Option<[f64; 4]> {
         let mut all: Option<[f64; 4]> = None;
         for source in sources {
             let mut of = ffi::OGREnvelope { MinX: 0.0, MaxX: 0.0, MinY: 0.0, MaxY: 0.0 };
@@ -181,7 +199,7 @@ impl Gdal {
                 (*right, *top) = (right.max(of.MaxX), top.max(of.MaxY));
             }
         }
-        all.map(|[x, y, right, top]| (right - x).max(top - y)).filter(|side| side.is_finite())
+        all.filter(|[x, y, right, top]| (right - x).is_finite() && (top - y).is_finite())
     }
 }
 
