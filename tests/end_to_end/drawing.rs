@@ -369,6 +369,9 @@ fn options_of_the_other_writer_are_refused() {
         assert!(json["error"]["message"].as_str().unwrap().contains("dxf.writer=gdal"), "{json}");
         convert(&bench, &input, &[option, "dxf.writer=gdal", "where=code = 3"]).succeeded();
     }
+    for options in [["dxf.writer=gdal", "dxf.layer=kind"], ["dxf.position=center", "dxf.layer=kind"]] {
+        convert(&bench, &input, &options).failed(2, "usage.option");
+    }
 }
 
 /// Many features: points, lines in space, areas, several points, and every fifth has no geometry.

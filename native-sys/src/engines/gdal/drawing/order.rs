@@ -68,7 +68,7 @@ pub(in crate::engines::gdal) struct Order {
     pub(super) version: Option<Version>,
     pub(super) code_page: Option<CodePage>,
     /// Whether its entities are those of ogr2ogr; by the other options if it is not said.
-    compatible: Option<bool>,
+    pub(super) compatible: Option<bool>,
     pub(super) layer: Option<Template>,
     pub(super) label: Option<Template>,
     /// Height of labels in units; by the extent if there is none.
@@ -164,16 +164,18 @@ impl Order {
         self.label.is_some() || self.points_as_blocks || self.attributes == Attributes::Block
     }
 
-    /// Checks options that exclude each other.
+    /// Checks which options are given together.
     ///
     /// # Errors
-    /// Which do.
+    /// Which exclude each other, or need another one.
     pub(in crate::engines::gdal) fn check(&self) -> Result<(), String> {
-        if let Some(name) = [("styles", self.styles.is_some()), ("geodata", self.geodata)]
-            .into_iter()
-            .find_map(|(name, is_given)| (self.by_gdal && is_given).then_some(name))
-        {
-            return Err(format!("option 'dxf.{name}' has no effect with dxf.writer=gdal"));
+        let is = |name: &str, key: &str| name.len() > 4 && name[4..].eq_ignore_ascii_case(key);
+        if let Some(name) = self.given.iter().find(|name| self.by_gdal && !is(name, "writer")) {
+            return Err(format!("option '{name}': it has no effect with dxf.writer=gdal"));
+        }
+        let of_labels = |name: &&String| is(name, "rotation") || is(name, "position");
+        if let Some(name) = self.given.iter().find(of_labels).filter(|_| self.label.is_none()) {
+            return Err(format!("option '{name}': it has an effect together with 'dxf.label' only"));
         }
         match self.version {
             Some(version) if self.geodata && !version.has_georeference() => Err(format!(

@@ -68,8 +68,7 @@ impl Gdal {
         let compatible = order.is_compatible();
         let dialect = if compatible { Dialect::Ogr } else { Dialect::Plain };
         let georeference = order.geodata.then(|| self.georeference(sources)).transpose()?;
-        let settings =
-            Settings { version, code_page, units, dialect, georeference, ..Settings::default() };
+        let settings = Settings { version, code_page, units, dialect, georeference, ..Settings::default() };
         let mut setup = Setup::new(settings);
         for name in &survey.layers {
             setup.layer(name, Layer::default());
