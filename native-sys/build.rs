@@ -101,6 +101,8 @@ const VENDORS: &[Vendor] = &[
             "OGR_L_SetNextByIndex",
             "OGR_L_SetIgnoredFields",
             "OGR_L_TestCapability",
+            "OGR_L_GetStyleTable",
+            "OGR_STBL_Find",
             "OGR_F_Destroy",
             "OGR_F_GetFID",
             "OGR_F_GetGeometryRef",

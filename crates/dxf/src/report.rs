@@ -11,6 +11,8 @@ pub struct Report {
     pub escaped_characters: u64,
     /// Control characters that were left out. Line breaks and tabs are not among them.
     pub dropped_controls: u64,
+    /// Line breaks that became blanks, in names and in values of attributes.
+    pub joined_lines: u64,
     /// Texts in the data that look like an escape of the format (`\U+AC00`), and were escaped themselves.
     pub escaped_escapes: u64,
     /// Texts of several lines or of more than 255 bytes, written as MTEXT instead of TEXT.
@@ -35,6 +37,7 @@ impl AddAssign for Report {
             entities,
             escaped_characters,
             dropped_controls,
+            joined_lines,
             escaped_escapes,
             long_texts,
             cut_attributes,
@@ -47,6 +50,7 @@ impl AddAssign for Report {
         self.entities += entities;
         self.escaped_characters += escaped_characters;
         self.dropped_controls += dropped_controls;
+        self.joined_lines += joined_lines;
         self.escaped_escapes += escaped_escapes;
         self.long_texts += long_texts;
         self.cut_attributes += cut_attributes;

@@ -8,7 +8,7 @@ use crate::color::{Color, Lineweight};
 use crate::dialect::Dialect;
 use crate::extents::Extents;
 use crate::geodata::Georeference;
-use crate::name::{NameKind, Names, Renamed};
+use crate::name::{NameKind, Names, Renamed, legal};
 use crate::units::Units;
 use crate::version::Version;
 use cadmill_core::domain::text::Charset;
@@ -272,6 +272,11 @@ impl Setup {
             self.linetypes.push(Named { name, value: (description.to_owned(), dashes.to_vec()) });
             place
         }))
+    }
+
+    /// Whether a name is legal for a layer. Another layer may have it already.
+    pub fn is_layer_name(&self, name: &str) -> bool {
+        legal(name, NameKind::Layer, self.settings.charset()) == name
     }
 
     /// Declares a layer.

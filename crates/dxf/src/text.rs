@@ -70,6 +70,7 @@ pub(crate) fn tokens(
                 if c == '\r' && after.starts_with('\n') {
                     length += 1;
                 }
+                report.joined_lines += u64::from(matches!(place, Place::Line | Place::Name));
                 bytes.extend_from_slice(match place {
                     Place::Paragraphs => br"\P",
                     Place::Data => b"^J",

@@ -38,6 +38,7 @@ impl Gdal {
         events: &Arc<dyn Events>,
         made_one: &mut dyn FnMut(ffi::GDALDatasetH) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
+        let output_path = output;
         let output = c_path(output)?;
         let mut arguments = vec![c"-f".to_owned(), driver.to_owned()];
         arguments.extend(options.translate.iter().cloned());
@@ -80,7 +81,9 @@ impl Gdal {
                 .filter(|_| is_counting && !is_update);
             let read = self.features_read(source, &options.layers);
             self.compare([source, destination], driver, options);
-            with_listener(|l| l.count(read, written, options.selects()));
+            // What is written in between counts later.
+            let is_between = output_path != request.output;
+            with_listener(|l| l.count(read, written.filter(|_| !is_between), options.selects()));
             self.name_lost_fields(source, &options.layers);
             called = made_one(destination);
             // Closing flushes buffered data, so its errors count. Earlier errors are reset, so that

@@ -15,7 +15,18 @@ pub(super) struct Choice {
 impl Choice {
     /// The choice that the arguments are; `None` if they are more than that.
     pub(super) fn of(options: &Options) -> Option<Self> {
-        let mut choice = Self::default();
+        let (choice, is_more) = Self::read(options)?;
+        (!is_more).then_some(choice)
+    }
+
+    /// The choice that is among the arguments.
+    pub(super) fn in_passing(options: &Options) -> Self {
+        Self::read(options).unwrap_or_default().0
+    }
+
+    /// The choice, and whether there is more.
+    fn read(options: &Options) -> Option<(Self, bool)> {
+        let (mut choice, mut is_more) = (Self::default(), false);
         let mut arguments = options.translate.iter().map(|argument| argument.to_string_lossy());
         while let Some(argument) = arguments.next() {
             match argument.as_ref() {
@@ -34,10 +45,15 @@ impl Choice {
                 "-skipfailures" => {}
                 // The name of a layer.
                 name if !name.starts_with('-') => {}
-                _ => return None,
+                "-clipsrc" => {
+                    // What has no geometry is not within.
+                    choice.rectangle = Some([0.0; 4]);
+                    is_more = true;
+                }
+                _ => is_more = true,
             }
         }
-        Some(choice)
+        Some((choice, is_more))
     }
 
     /// Whether all features are read.

@@ -61,12 +61,22 @@ impl Path {
     }
 }
 
-/// The parts of a geometry, in its order; `None` if the bytes are none.
-pub(super) fn parts(bytes: &[u8]) -> Option<Vec<Part>> {
+/// What of a geometry is not in its parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lacks {
+    /// It has measures.
+    pub(super) measures: bool,
+    /// It has arcs, which are short lines in the parts.
+    pub(super) arcs: bool,
+}
+
+/// The parts of a geometry, in its order, and what they lack; `None` if the bytes are none.
+pub(super) fn parts(bytes: &[u8]) -> Option<(Vec<Part>, Lacks)> {
     let mut parts = Vec::new();
+    let measures = Reader { bytes }.head()?.has_measures;
     let mut reader = Reader { bytes };
     reader.geometry(&mut parts, 0)?;
-    reader.bytes.is_empty().then_some(parts)
+    reader.bytes.is_empty().then_some((parts, Lacks { measures, arcs: false }))
 }
 
 /// Whether a geometry has arcs.
@@ -274,7 +284,7 @@ mod tests {
     fn compound_curves_are_one_path() {
         let straight = line(2, &[&[0.0, 0.0], &[1.0, 0.0]]);
         let arc = line(8, &[&[1.0, 0.0], &[2.0, 1.0], &[1.0, 2.0]]);
-        let parts = parts(&of(9, &[straight, arc])).unwrap();
+        let (parts, _) = parts(&of(9, &[straight, arc])).unwrap();
         let [Part::Line(path)] = parts.as_slice() else { panic!("{parts:?}") };
         assert_eq!(path.points, [[0.0; 3], [1.0, 0.0, 0.0], [1.0, 2.0, 0.0]]);
         assert!((path.bulges[1] - 1.0).abs() < 1e-12 && path.bulges[0] == 0.0 && path.bulges.len() == 3);
@@ -283,7 +293,7 @@ mod tests {
     #[test]
     fn a_circle_is_two_halves() {
         let circle = line(8, &[&[1.0, 0.0], &[-1.0, 0.0], &[1.0, 0.0]]);
-        let parts = parts(&of(10, &[circle])).unwrap();
+        let (parts, _) = parts(&of(10, &[circle])).unwrap();
         assert_eq!(
             parts,
             [Part::Area(vec![path(
@@ -302,7 +312,7 @@ mod tests {
         let measured = line(2002, &[&[1.0, 2.0, 9.0], &[3.0, 4.0, 9.0]]);
         let all = of(7, &[point, nothing, measured, of(3, &[]), line(2, &[])]);
         assert_eq!(
-            parts(&all).unwrap(),
+            parts(&all).unwrap().0,
             [
                 Part::Point { at: [1.0, 2.0, 3.0], has_height: true },
                 Part::Line(path(&[[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]], &[], false))
@@ -315,7 +325,7 @@ mod tests {
         let ring = line(1002, &[&[0.0, 0.0, 1.0], &[1.0, 0.0, 2.0], &[1.0, 1.0, 3.0], &[0.0, 0.0, 1.0]]);
         let triangle = [head(1017), 1_u32.to_le_bytes().to_vec(), ring[5..].to_vec()].concat();
         let polygon = [head(1003), 1_u32.to_le_bytes().to_vec(), ring[5..].to_vec()].concat();
-        let parts = parts(&of(
+        let (parts, _) = parts(&of(
             7,
             &[of(1016, std::slice::from_ref(&triangle)), of(1015, std::slice::from_ref(&polygon)), polygon],
         ))

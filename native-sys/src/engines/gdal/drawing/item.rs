@@ -1,17 +1,19 @@
 //! A feature, as far as the drawing has it: all that is read of it. Nothing of GDAL is in it, so that it
 //! can wait, and be written by any thread.
 
-use super::geometry::{self, Part};
+use super::geometry::{self, Lacks, Part};
 use super::order::{self, Areas, Attributes, Value};
 use super::pen::{self, Label};
 use super::plan::Plan;
 use super::source::Source;
 use crate::bindings::gdal as ffi;
 use crate::engines::gdal::Gdal;
+use crate::engines::gdal::listener::warn_of_loss;
 use crate::engines::string;
 use cadmill_dxf::{Color, LayerId};
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ffi::c_int;
+use std::ffi::{CStr, CString, c_int};
 
 /// A feature that was read.
 pub(super) struct Item {
@@ -30,6 +32,8 @@ pub(super) struct Item {
     /// The values of its fields, if they are drawn.
     pub(super) values: Vec<String>,
     pub(super) caption: Option<Caption>,
+    /// What of its geometry is not in the parts.
+    pub(super) lacks: Lacks,
 }
 
 /// A label that an option asks for.
@@ -92,7 +96,7 @@ impl<'a> Reader<'a> {
     pub(super) fn item(&mut self, number: usize, source: &Source, feature: ffi::OGRFeatureH) -> Item {
         let (gdal, plan) = (self.gdal, self.plan);
         let order = plan.order;
-        let style = if plan.styled { gdal.style_of(feature) } else { pen::Style::default() };
+        let style = if plan.styled { gdal.style_of(source, feature) } else { pen::Style::default() };
         let chosen = match &order.color {
             Some(Value::Of(color)) => Some(*color),
             Some(Value::Field(name)) => {
@@ -121,7 +125,7 @@ impl<'a> Reader<'a> {
             height: real(&order.height, plan.height),
             degrees: real(&order.rotation, 0.0),
         });
-        let parts = self.parts(feature);
+        let (parts, lacks) = self.parts(feature);
         Item {
             source: number,
             layer: self.layer(number, source, feature),
@@ -132,6 +136,7 @@ impl<'a> Reader<'a> {
             own_text: style.label,
             values,
             caption,
+            lacks,
         }
     }
 
@@ -151,34 +156,34 @@ impl<'a> Reader<'a> {
     }
 
     /// The parts of a feature's geometry.
-    fn parts(&mut self, feature: ffi::OGRFeatureH) -> Vec<Part> {
+    fn parts(&mut self, feature: ffi::OGRFeatureH) -> (Vec<Part>, Lacks) {
         let api = &self.gdal.api;
         // SAFETY: a live feature, which owns its geometry.
         let geometry = unsafe { api.OGR_F_GetGeometryRef(feature) };
         if geometry.is_null() {
-            return Vec::new();
+            return Default::default();
         }
-        let parts = self.parts_in(geometry);
-        let straightens = if self.plan.compatible {
+        let (parts, mut lacks) = self.parts_in(geometry);
+        lacks.arcs = if self.plan.compatible {
             geometry::has_arcs(&parts)
         } else {
             geometry::has_arcs_in_space(&parts)
         };
-        if !straightens {
-            return parts;
+        if !lacks.arcs {
+            return (parts, lacks);
         }
         // SAFETY: a live geometry, the default step, and no options; the copy is ours.
         let straight = unsafe { api.OGR_G_GetLinearGeometry(geometry, 0.0, std::ptr::null_mut()) };
         if straight.is_null() {
-            return Vec::new();
+            return (Vec::new(), lacks);
         }
-        let parts = self.parts_in(straight);
+        let (parts, _) = self.parts_in(straight);
         // SAFETY: ours, destroyed once.
         unsafe { api.OGR_G_DestroyGeometry(straight) };
-        parts
+        (parts, lacks)
     }
 
-    fn parts_in(&mut self, geometry: ffi::OGRGeometryH) -> Vec<Part> {
+    fn parts_in(&mut self, geometry: ffi::OGRGeometryH) -> (Vec<Part>, Lacks) {
         self.gdal.export_into(geometry, &mut self.bytes);
         geometry::parts(&self.bytes).unwrap_or_default()
     }
@@ -191,18 +196,40 @@ impl Gdal {
     }
 
     pub(super) fn text_at(&self, feature: ffi::OGRFeatureH, index: c_int) -> String {
-        // SAFETY: a live feature and a number below the count of its fields; the text is copied.
-        unsafe {
-            match self.api.OGR_F_IsFieldSetAndNotNull(feature, index) {
-                0 => String::new(),
-                _ => string(self.api.OGR_F_GetFieldAsString(feature, index)).unwrap_or_default(),
-            }
+        // SAFETY: a live feature and a number below the count of its fields.
+        if unsafe { self.api.OGR_F_IsFieldSetAndNotNull(feature, index) } == 0 {
+            return String::new();
         }
+        // SAFETY: as above; the text is the feature's.
+        let text = unsafe { self.api.OGR_F_GetFieldAsString(feature, index) };
+        if text.is_null() {
+            return String::new();
+        }
+        // SAFETY: a C string, which is copied. Blanks at its end are the value's.
+        let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+        if matches!(text, Cow::Owned(_)) {
+            warn_of_loss("text of the input is not valid UTF-8: what is not was replaced");
+        }
+        text.into_owned()
     }
 
-    pub(super) fn style_of(&self, feature: ffi::OGRFeatureH) -> pen::Style {
+    pub(super) fn style_of(&self, source: &Source, feature: ffi::OGRFeatureH) -> pen::Style {
         // SAFETY: a live feature; the text is copied.
         let text = unsafe { string(self.api.OGR_F_GetStyleString(feature)) };
+        let text = match text.as_deref().and_then(|text| text.strip_prefix('@')) {
+            // The name of a style that several features have.
+            Some(name) => self.shared_style(source, name),
+            None => text,
+        };
         text.map(|text| pen::style(&text)).unwrap_or_default()
+    }
+
+    fn shared_style(&self, source: &Source, name: &str) -> Option<String> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: a live layer, which owns its table; the text is copied.
+        unsafe {
+            let table = self.api.OGR_L_GetStyleTable(source.handle);
+            if table.is_null() { None } else { string(self.api.OGR_STBL_Find(table, name.as_ptr())) }
+        }
     }
 }

@@ -36,6 +36,7 @@ use source::{BETWEEN, IN_MEMORY, LAYER, Opened, Origin};
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use write::Written;
 
 /// The driver whose files are drawings.
 pub(super) const DRAWING: &CStr = c"DXF";
@@ -51,7 +52,7 @@ impl Gdal {
         if let Some(choice) = Choice::of(options) {
             let origin = Origin::Input { path: request.input, open: &options.open, names: &options.layers };
             let opened = self.open_origin(&origin, &options.drawing)?;
-            return self.draw_from(&opened, Some(&origin), &choice, request, options, events);
+            return self.draw_from(&opened, Some(&origin), &choice, 0, request, options, events);
         }
         let source = self.open_input(request.input, &options.open)?;
         let (driver, names) = (self.driver_of(source), self.names(source));
@@ -66,9 +67,10 @@ impl Gdal {
         } else if source::is_styled(&driver) {
             return self.translate(request, Path::new(""), IN_MEMORY, options, events, &mut |translated| {
                 let opened = self.opened(translated, &options.drawing);
-                self.draw_from(&opened, None, &all, request, options, events)
+                self.draw_from(&opened, None, &all, 0, request, options, events)
             });
         }
+        let left_out = self.without_geometry(request, options, events)?;
         let between = PathBuf::from("drawing");
         std::fs::create_dir(&between)
             .map_err(|e| EngineError::Rejected(format!("making a directory for the features: {e}")))?;
@@ -86,7 +88,7 @@ impl Gdal {
             .and_then(|files| {
                 let origin = Origin::Files(files);
                 let opened = self.open_origin(&origin, &options.drawing)?;
-                self.draw_from(&opened, Some(&origin), &all, request, options, events)
+                self.draw_from(&opened, Some(&origin), &all, left_out, request, options, events)
             });
         // It has the input's content; what is left is removed with the workspace.
         let _ = std::fs::remove_dir_all(&between);
@@ -121,11 +123,41 @@ impl Gdal {
         Ok(files.into_iter().map(|(_, _, path)| path).collect())
     }
 
+    /// Features that the files between do not have, because they have no geometry.
+    fn without_geometry(
+        &self,
+        request: &Request<'_>,
+        options: &Options,
+        events: &Arc<dyn Events>,
+    ) -> Result<u64, EngineError> {
+        let choice = Choice::in_passing(options);
+        // Those have no place in a rectangle.
+        if choice.rectangle.is_some() {
+            return Ok(0);
+        }
+        let origin = Origin::Input { path: request.input, open: &options.open, names: &options.layers };
+        let opened = self.open_origin(&origin, &options.drawing)?;
+        let mut count = 0;
+        for source in &opened.sources {
+            self.choose(source, &choice, false, true)?;
+            self.each(source.handle, choice.limit, events, &mut |feature| {
+                // SAFETY: a live feature, which owns its geometry.
+                let geometry = unsafe { self.api.OGR_F_GetGeometryRef(feature) };
+                // SAFETY: a live geometry.
+                count += u64::from(geometry.is_null() || unsafe { self.api.OGR_G_IsEmpty(geometry) } != 0);
+                Ok(true)
+            })?;
+        }
+        Ok(count)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a drawing depends on")]
     fn draw_from(
         &self,
         opened: &Opened<'_>,
         origin: Option<&Origin<'_>>,
         choice: &Choice,
+        left_out: u64,
         request: &Request<'_>,
         options: &Options,
         events: &Arc<dyn Events>,
@@ -138,7 +170,8 @@ impl Gdal {
         self.compare_references(&opened.sources);
         let survey = self.survey(opened, order, choice.limit, events)?;
         let plan = self.plan(opened, options, &survey)?;
-        let written = self.write_drawing(opened, origin, &plan, choice, request, events)?;
+        let mut written = Written::without_geometry(left_out);
+        written += self.write_drawing(opened, origin, &plan, choice, request, events)?;
         if let Some(reason) = written.nothing() {
             return Err(EngineError::Unfit(reason));
         }

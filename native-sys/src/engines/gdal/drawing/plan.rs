@@ -70,7 +70,10 @@ impl Gdal {
         let georeference = order.geodata.then(|| self.georeference(sources)).transpose()?;
         let settings = Settings { version, code_page, units, dialect, georeference, ..Settings::default() };
         let mut setup = Setup::new(settings);
-        for name in &survey.layers {
+        // Those that keep their names come first, so that none of them gives way to another's.
+        let (kept, changed): (Vec<_>, Vec<_>) =
+            survey.layers.iter().partition(|name| setup.is_layer_name(name));
+        for name in kept.into_iter().chain(changed) {
             setup.layer(name, Layer::default());
         }
         if let Some(styles) = &options.styles {
@@ -162,7 +165,7 @@ impl Gdal {
                         survey.text(&self.text_at(feature, place));
                     }
                 }
-                if let Some(label) = styled.then(|| self.style_of(feature).label).flatten() {
+                if let Some(label) = styled.then(|| self.style_of(source, feature).label).flatten() {
                     survey.text(&label.text);
                 }
                 Ok(true)

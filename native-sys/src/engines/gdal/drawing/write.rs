@@ -15,6 +15,10 @@ use cadmill_dxf::{
 use std::io::Write;
 use std::ops::AddAssign;
 
+/// Names that are told, and letters of each.
+const NAMES: usize = 10;
+const NAME: usize = 40;
+
 /// What was written, and what was not.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -33,10 +37,20 @@ pub(super) struct Written {
     unlabelled: u64,
     /// Features that the input does not show.
     hidden: u64,
+    /// Features with measures, and with arcs that became short lines.
+    measured: u64,
+    straightened: u64,
+    /// Areas whose heights became one.
+    flattened: u64,
     pub(super) format: Report,
 }
 
 impl Written {
+    /// What was left out before the features came here.
+    pub(super) fn without_geometry(features: u64) -> Self {
+        Self { read: features, without_geometry: features, ..Self::default() }
+    }
+
     /// Why nothing was drawn of what was read.
     pub(super) fn nothing(&self) -> Option<String> {
         let reason = match &self.first_refusal {
@@ -64,6 +78,11 @@ impl Written {
             "features were drawn without their attributes, which have no room in the drawing",
         );
         loss(self.unlabelled, "labels were left out: they are empty or have no place");
+        loss(
+            self.flattened,
+            "areas are not flat, and lie half way between their heights, as ogr2ogr draws them",
+        );
+        loss(self.measured, "features had measures (M), which were left out: the output format has none");
         loss(format.dropped_controls, "control characters were left out: the format has none");
         loss(format.cut_attributes, "values of attributes were cut at 255 bytes, which the format allows");
         loss(format.dropped_rings, "holes of fewer than three vertices were left out");
@@ -73,6 +92,10 @@ impl Written {
             }
         };
         tell(self.outlines, "faces of more than four corners, or with holes, were drawn as their outlines");
+        tell(
+            self.straightened,
+            "features had curves that were replaced by short lines: a polyline has arcs in its plane alone",
+        );
         tell(self.hidden, "features that the input has and does not show were drawn");
         tell(self.sloped, "areas that are not flat were drawn as outlines: no hatch has them");
         tell(
@@ -83,12 +106,30 @@ impl Written {
             format.indexed_colors,
             "colours were replaced by the nearest of the colour index: R2000 has no others",
         );
+        tell(
+            format.joined_lines,
+            "line breaks of names or attributes were replaced by blanks: these have one line in the format",
+        );
+        tell(
+            format.escaped_escapes,
+            "texts have \\U+XXXX as such, whose backslash was written as \\U+005C, which not all readers read",
+        );
         if !renamed.is_empty() {
-            let shown: Vec<String> =
-                renamed.iter().take(10).map(|name| format!("'{}' is '{}'", name.from, name.to)).collect();
-            let more =
-                if renamed.len() > 10 { format!(" and {} more", renamed.len() - 10) } else { String::new() };
-            warn(&format!("names that the format does not allow were changed: {}{more}", shown.join(", ")));
+            let short = |name: &str| match name.char_indices().nth(NAME) {
+                Some((end, _)) => format!("{}…", &name[..end]),
+                None => name.to_owned(),
+            };
+            let of = |name: &Renamed| format!("'{}' is '{}'", short(&name.from), short(&name.to));
+            let shown: Vec<String> = renamed.iter().take(NAMES).map(of).collect();
+            let more = match renamed.len().saturating_sub(NAMES) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            warn(&format!(
+                "{} names that the format does not allow, or that differ in case alone, were changed: {}{more}",
+                renamed.len(),
+                shown.join(", ")
+            ));
         }
     }
 }
@@ -106,6 +147,9 @@ impl AddAssign for Written {
             without_attributes,
             unlabelled,
             hidden,
+            measured,
+            straightened,
+            flattened,
             format,
         } = other;
         self.read += read;
@@ -118,6 +162,9 @@ impl AddAssign for Written {
         self.without_attributes += without_attributes;
         self.unlabelled += unlabelled;
         self.hidden += hidden;
+        self.measured += measured;
+        self.straightened += straightened;
+        self.flattened += flattened;
         self.format += format;
     }
 }
@@ -146,6 +193,8 @@ impl<'a> Drafter<'a> {
             return Ok(());
         }
         self.written.hidden += u64::from(item.is_hidden);
+        self.written.measured += u64::from(item.lacks.measures);
+        self.written.straightened += u64::from(item.lacks.arcs);
         let fields = plan.sources.get(item.source).map_or(&[][..], |kept| &kept.fields);
         let texts: Vec<String> = match plan.order.attributes {
             Attributes::Data => {
@@ -299,7 +348,7 @@ impl<'a> Drafter<'a> {
                 let heights = || rings.iter().flat_map(|ring| &ring.points).map(|point| point[2]);
                 let (low, high) =
                     (heights().fold(f64::INFINITY, f64::min), heights().fold(f64::NEG_INFINITY, f64::max));
-                self.written.sloped += u64::from(low != high);
+                self.written.flattened += u64::from(low != high);
                 let rings: Vec<&[Point]> = rings.iter().map(|ring| ring.points.as_slice()).collect();
                 entities.hatch(&filled, &rings, low + (high - low) * 0.5)
             }
