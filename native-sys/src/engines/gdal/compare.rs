@@ -113,7 +113,8 @@ impl Gdal {
                 // SAFETY: not null; the name is copied.
                 let name = || unsafe { string(api.OGR_L_GetName(*layer)) }.unwrap_or_default();
                 !layer.is_null()
-                    && (names.is_empty() || names.iter().any(|n| n.to_bytes() == name().as_bytes()))
+                    && (names.is_empty()
+                        || names.iter().any(|n| n.to_bytes().eq_ignore_ascii_case(name().as_bytes())))
             })
             .collect()
     }

@@ -53,7 +53,8 @@ impl Gdal {
         }
         if output == DRAWING && options.drawing.is_ours() {
             let of_config = options.config.iter().find(|(name, _)| *name == c"DXF_WRITE_HATCH");
-            let of_writer = options.given.iter().find(|(name, ..)| !name.starts_with("oo."));
+            let of_writer =
+                options.given.iter().find(|(name, ..)| !name.to_ascii_lowercase().starts_with("oo."));
             let named = of_config.map(|(name, _)| format!("cfg.{}", name.to_string_lossy()));
             if let Some(name) = named.or(of_writer.map(|(name, ..)| name.clone())) {
                 return Err(EngineError::Option(format!(
@@ -67,11 +68,12 @@ impl Gdal {
             return Err(EngineError::Option(format!("option 'cfg.{name}' has no effect on these formats")));
         }
         for (name, key, value) in &options.given {
-            let (drivers, list, of): (_, &[u8], _) = match name.split_once('.').map(|(prefix, _)| prefix) {
-                Some("oo") => (&readers, ffi::GDAL_DMD_OPENOPTIONLIST, "this input format"),
-                Some("dsco") => (&writer, ffi::GDAL_DMD_CREATIONOPTIONLIST, "this output format"),
-                _ => (&writer, ffi::GDAL_DS_LAYER_CREATIONOPTIONLIST, "this output format"),
-            };
+            let (drivers, list, of): (_, &[u8], _) =
+                match name.split_once('.').map(|(prefix, _)| prefix.to_ascii_lowercase()).as_deref() {
+                    Some("oo") => (&readers, ffi::GDAL_DMD_OPENOPTIONLIST, "this input format"),
+                    Some("dsco") => (&writer, ffi::GDAL_DMD_CREATIONOPTIONLIST, "this output format"),
+                    _ => (&writer, ffi::GDAL_DS_LAYER_CREATIONOPTIONLIST, "this output format"),
+                };
             // The content alone tells the driver of a file whose name does not.
             if drivers.is_empty() {
                 continue;

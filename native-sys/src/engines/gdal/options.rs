@@ -56,15 +56,6 @@ impl Options {
         self.translate.iter().any(|argument| SELECTING.contains(&argument.as_c_str()))
     }
 
-    /// Whether the kind of geometries of the output is named.
-    pub(super) fn names_kind(&self) -> bool {
-        let is_kind = |pair: &[CString]| {
-            let value = pair[1].to_string_lossy();
-            pair[0].as_c_str() == c"-nlt" && !value.contains("_TO_")
-        };
-        self.translate.windows(2).any(is_kind)
-    }
-
     /// Quotes names in the condition, for GDAL's own parser of conditions.
     pub(super) fn quote_names(&mut self) {
         if let Some(argument) = self.condition.and_then(|at| self.translate.get_mut(at)) {
@@ -287,7 +278,7 @@ pub(super) fn parse(options: &[(String, String)]) -> Result<Options, String> {
         } else if name.eq_ignore_ascii_case("encoding") {
             set_encoding(&mut parsed, name, value)?;
         } else if let Some((prefix, key)) = name.split_once('.') {
-            push_driver_option(&mut parsed, name, prefix, key, value)?;
+            push_driver_option(&mut parsed, name, &prefix.to_ascii_lowercase(), key, value)?;
         } else if let Some(switch) = VALUES.iter().find(|v| v.eq_ignore_ascii_case(name)) {
             push_value(&mut parsed, switch, value)?;
         } else if let Some(switch) = FLAGS.iter().find(|f| f.eq_ignore_ascii_case(name)) {

@@ -68,6 +68,8 @@ pub(super) struct Lacks {
     pub(super) measures: bool,
     /// It has arcs, which are short lines in the parts.
     pub(super) arcs: bool,
+    /// It could not be transformed.
+    pub(super) place: bool,
 }
 
 /// The parts of a geometry, in its order, and what they lack; `None` if the bytes are none.
@@ -76,7 +78,7 @@ pub(super) fn parts(bytes: &[u8]) -> Option<(Vec<Part>, Lacks)> {
     let measures = Reader { bytes }.head()?.has_measures;
     let mut reader = Reader { bytes };
     reader.geometry(&mut parts, 0)?;
-    reader.bytes.is_empty().then_some((parts, Lacks { measures, arcs: false }))
+    reader.bytes.is_empty().then_some((parts, Lacks { measures, ..Lacks::default() }))
 }
 
 /// Whether a geometry has arcs.
@@ -91,6 +93,22 @@ pub(super) fn has_arcs_in_space(parts: &[Part]) -> bool {
 }
 
 impl Part {
+    /// Gives all of its points a height.
+    pub(super) fn lift(&mut self, height: f64) {
+        let paths = match self {
+            Self::Point { at, has_height } => {
+                (at[2], *has_height) = (height, true);
+                return;
+            }
+            Self::Line(path) => std::slice::from_mut(path),
+            Self::Area(paths) | Self::Face(paths) => paths,
+        };
+        for path in paths {
+            path.has_heights = true;
+            path.points.iter_mut().for_each(|point| point[2] = height);
+        }
+    }
+
     /// Its lines, outlines and holes.
     pub(super) fn paths(&self) -> &[Path] {
         match self {

@@ -16,8 +16,7 @@ impl Gdal {
         let unfit = |text: &str| EngineError::Unfit(format!("dxf.geodata: {text}"));
         let mut found: Option<Georeference> = None;
         for source in sources {
-            // SAFETY: a live layer, which owns its reference system.
-            let system = unsafe { self.api.OGR_L_GetSpatialRef(source.handle) };
+            let system = source.drawn_in();
             if system.is_null() {
                 let name = &source.name;
                 return Err(unfit(&format!(

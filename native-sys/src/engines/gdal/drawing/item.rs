@@ -1,21 +1,35 @@
 //! A feature, as far as the drawing has it: all that is read of it. Nothing of GDAL is in it, so that it
 //! can wait, and be written by any thread.
 
+use super::choice::Change;
 use super::geometry::{self, Lacks, Part};
 use super::order::{self, Areas, Attributes, Value};
 use super::pen::{self, Label};
 use super::plan::Plan;
 use super::source::Source;
+use super::treat::{Held, Treatment};
 use crate::bindings::gdal as ffi;
+use crate::engine::EngineError;
 use crate::engines::gdal::Gdal;
-use crate::engines::gdal::listener::warn_of_loss;
+use crate::engines::gdal::listener::{blamed, warn_of_loss};
 use crate::engines::string;
 use cadmill_dxf::{Color, LayerId};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
 
+/// Kinds of geometries whose parts are features of their own, if that is asked for.
+const COLLECTIONS: &[ffi::OGRwkbGeometryType] = &[
+    ffi::OGRwkbGeometryType_wkbMultiPoint,
+    ffi::OGRwkbGeometryType_wkbMultiLineString,
+    ffi::OGRwkbGeometryType_wkbMultiPolygon,
+    ffi::OGRwkbGeometryType_wkbGeometryCollection,
+    ffi::OGRwkbGeometryType_wkbMultiCurve,
+    ffi::OGRwkbGeometryType_wkbMultiSurface,
+];
+
 /// A feature that was read.
+#[derive(Clone)]
 pub(super) struct Item {
     /// The number of its layer in the input.
     pub(super) source: usize,
@@ -34,9 +48,12 @@ pub(super) struct Item {
     pub(super) caption: Option<Caption>,
     /// What of its geometry is not in the parts.
     pub(super) lacks: Lacks,
+    /// Values of colours, heights and rotations that are none.
+    pub(super) ignored: u64,
 }
 
 /// A label that an option asks for.
+#[derive(Clone)]
 pub(super) struct Caption {
     pub(super) text: String,
     pub(super) height: f64,
@@ -82,25 +99,79 @@ impl Item {
 pub(super) struct Reader<'a> {
     gdal: &'a Gdal,
     plan: &'a Plan<'a>,
+    change: &'a Change,
+    /// What becomes of the geometries of each layer.
+    treatments: Vec<Treatment<'a>>,
     /// Layers of the drawing by the names that features have for them.
     layers: HashMap<String, LayerId>,
     bytes: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(gdal: &'a Gdal, plan: &'a Plan<'a>) -> Self {
-        Self { gdal, plan, layers: HashMap::new(), bytes: Vec::new() }
+    /// # Errors
+    /// If coordinates cannot be transformed.
+    pub(super) fn new(
+        gdal: &'a Gdal,
+        plan: &'a Plan<'a>,
+        sources: &[Source],
+        change: &'a Change,
+    ) -> Result<Self, EngineError> {
+        let treatments = sources.iter().map(|source| Treatment::new(gdal, source, change));
+        let treatments = treatments.collect::<Result<_, _>>()?;
+        Ok(Self { gdal, plan, change, treatments, layers: HashMap::new(), bytes: Vec::new() })
     }
 
-    /// Reads a feature of the layer of this number.
-    pub(super) fn item(&mut self, number: usize, source: &Source, feature: ffi::OGRFeatureH) -> Item {
+    /// Reads a feature of the layer of this number; several if its parts are features.
+    ///
+    /// # Errors
+    /// If it cannot be transformed, and nobody asked for leaving such features out.
+    pub(super) fn items(
+        &mut self,
+        number: usize,
+        source: &Source,
+        feature: ffi::OGRFeatureH,
+    ) -> Result<Vec<Item>, EngineError> {
+        let api = &self.gdal.api;
+        // SAFETY: a live feature, which owns its geometry.
+        let whole = unsafe { api.OGR_F_GetGeometryRef(feature) };
+        let mut parts = vec![whole];
+        if self.change.explodes && !whole.is_null() {
+            // SAFETY: a live geometry, and no pointers.
+            let kind = unsafe { api.OGR_GT_Flatten(api.OGR_G_GetGeometryType(whole)) };
+            // SAFETY: a live geometry, and numbers below the count of its parts, which it owns.
+            let members = || unsafe {
+                (0..api.OGR_G_GetGeometryCount(whole)).map(|n| api.OGR_G_GetGeometryRef(whole, n)).collect()
+            };
+            if COLLECTIONS.contains(&kind) {
+                parts = members();
+            }
+            if parts.is_empty() {
+                parts.push(whole);
+            }
+        }
+        let looks = self.look(number, source, feature);
+        let mut items = Vec::with_capacity(parts.len());
+        for geometry in parts {
+            let mut item = looks.clone();
+            self.take_geometry(number, source, feature, geometry, &mut item)?;
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    /// What a feature looks like, without its geometry.
+    fn look(&mut self, number: usize, source: &Source, feature: ffi::OGRFeatureH) -> Item {
         let (gdal, plan) = (self.gdal, self.plan);
         let order = plan.order;
         let style = if plan.styled { gdal.style_of(source, feature) } else { pen::Style::default() };
+        let mut ignored = 0;
         let chosen = match &order.color {
             Some(Value::Of(color)) => Some(*color),
             Some(Value::Field(name)) => {
-                Some(order::color(&gdal.text_of(source, feature, name)).unwrap_or_default())
+                let text = gdal.text_of(source, feature, name);
+                let color = order::color(&text);
+                ignored += u64::from(color.is_none() && !text.trim().is_empty());
+                Some(color.unwrap_or_default())
             }
             None => None,
         };
@@ -111,32 +182,36 @@ impl<'a> Reader<'a> {
         };
         let values = match order.attributes {
             Attributes::None => Vec::new(),
-            _ => (0..).zip(&source.fields).map(|(place, _)| gdal.text_at(feature, place)).collect(),
+            _ => source.fields.iter().map(|(_, place)| gdal.text_at(feature, *place)).collect(),
         };
-        let real = |value: &Option<Value<f64>>, otherwise: f64| match value {
+        let mut real = |value: &Option<Value<f64>>, otherwise: f64, is_right: fn(f64) -> bool| match value {
             Some(Value::Of(number)) => *number,
             Some(Value::Field(name)) => {
-                gdal.text_of(source, feature, name).trim().parse().unwrap_or(otherwise)
+                let text = gdal.text_of(source, feature, name);
+                let number =
+                    text.trim().parse().ok().filter(|number: &f64| number.is_finite() && is_right(*number));
+                ignored += u64::from(number.is_none() && !text.trim().is_empty());
+                number.unwrap_or(otherwise)
             }
             None => otherwise,
         };
         let caption = order.label.as_ref().map(|label| Caption {
             text: label.text(|field| gdal.text_of(source, feature, field)),
-            height: real(&order.height, plan.height),
-            degrees: real(&order.rotation, 0.0),
+            height: real(&order.height, plan.height, |height| height > 0.0),
+            degrees: real(&order.rotation, 0.0, |_| true),
         });
-        let (parts, lacks) = self.parts(feature);
         Item {
             source: number,
             layer: self.layer(number, source, feature),
             color: chosen.or(line).unwrap_or_default(),
             fill: chosen.or(fill).unwrap_or_default(),
             is_hidden: style.is_hidden,
-            parts,
+            parts: Vec::new(),
             own_text: style.label,
             values,
             caption,
-            lacks,
+            lacks: Lacks::default(),
+            ignored,
         }
     }
 
@@ -155,32 +230,54 @@ impl<'a> Reader<'a> {
         layer
     }
 
-    /// The parts of a feature's geometry.
-    fn parts(&mut self, feature: ffi::OGRFeatureH) -> (Vec<Part>, Lacks) {
-        let api = &self.gdal.api;
-        // SAFETY: a live feature, which owns its geometry.
-        let geometry = unsafe { api.OGR_F_GetGeometryRef(feature) };
+    /// Gives an item the parts of a geometry of its feature.
+    fn take_geometry(
+        &mut self,
+        number: usize,
+        source: &Source,
+        feature: ffi::OGRFeatureH,
+        geometry: ffi::OGRGeometryH,
+        item: &mut Item,
+    ) -> Result<(), EngineError> {
+        let (gdal, api) = (self.gdal, &self.gdal.api);
         if geometry.is_null() {
-            return Default::default();
+            return Ok(());
         }
-        let (parts, mut lacks) = self.parts_in(geometry);
+        let mut held = Held::of_feature(gdal, geometry);
+        if self.treatments.get(number).is_some_and(|treatment| !treatment.treat(&mut held)) {
+            if self.change.skips {
+                item.lacks.place = true;
+                return Ok(());
+            }
+            // SAFETY: a live feature.
+            let identifier = unsafe { api.OGR_F_GetFID(feature) };
+            return Err(blamed(&format!(
+                "Failed to reproject feature {identifier} (geometry probably out of source or destination SRS)."
+            )));
+        }
+        let (mut parts, mut lacks) = self.parts_in(held.handle);
         lacks.arcs = if self.plan.compatible {
             geometry::has_arcs(&parts)
         } else {
             geometry::has_arcs_in_space(&parts)
         };
-        if !lacks.arcs {
-            return (parts, lacks);
+        if lacks.arcs {
+            // SAFETY: a live geometry, the default step, and no options; the copy is ours.
+            held.replace(unsafe { api.OGR_G_GetLinearGeometry(held.handle, 0.0, std::ptr::null_mut()) });
+            parts = self.parts_in(held.handle).0;
         }
-        // SAFETY: a live geometry, the default step, and no options; the copy is ours.
-        let straight = unsafe { api.OGR_G_GetLinearGeometry(geometry, 0.0, std::ptr::null_mut()) };
-        if straight.is_null() {
-            return (Vec::new(), lacks);
+        if let Some(place) = source.height {
+            // SAFETY: a live feature and a number below the count of its fields.
+            let height = unsafe {
+                match api.OGR_F_IsFieldSetAndNotNull(feature, place) {
+                    0 => None,
+                    _ => Some(api.OGR_F_GetFieldAsDouble(feature, place)),
+                }
+            };
+            parts.iter_mut().for_each(|part| part.lift(height.unwrap_or(0.0)));
         }
-        let (parts, _) = self.parts_in(straight);
-        // SAFETY: ours, destroyed once.
-        unsafe { api.OGR_G_DestroyGeometry(straight) };
-        (parts, lacks)
+        (item.parts, item.lacks) = (parts, lacks);
+        Ok(())
     }
 
     fn parts_in(&mut self, geometry: ffi::OGRGeometryH) -> (Vec<Part>, Lacks) {

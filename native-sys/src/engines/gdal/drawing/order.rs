@@ -345,7 +345,7 @@ pub(super) fn color(text: &str) -> Option<Color> {
         return Some(Color::ByLayer);
     }
     match text.parse::<u16>() {
-        Ok(0) => Some(Color::ByBlock),
+        Ok(0) => None,
         Ok(256) => Some(Color::ByLayer),
         Ok(index) => u8::try_from(index).ok().map(Color::Index),
         Err(_) => Color::of_hex(text),

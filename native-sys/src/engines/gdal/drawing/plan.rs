@@ -112,7 +112,7 @@ impl Gdal {
         let kept = sources.iter().zip(blocks).map(|(source, block)| {
             let own = || drawing.layer(default_layer(source, order)).unwrap_or(LayerId::ZERO);
             let layer = (!names_layers(source, order)).then(own);
-            Kept { layer, block, fields: source.fields.clone() }
+            Kept { layer, block, fields: source.fields.iter().map(|(name, _)| name.clone()).collect() }
         });
         Ok(Plan {
             order,
@@ -160,9 +160,9 @@ impl Gdal {
                     survey.text(&label.text(|field| self.text_of(source, feature, field)));
                 }
                 if order.attributes != Attributes::None {
-                    for (place, name) in (0..).zip(&source.fields) {
+                    for (name, place) in &source.fields {
                         survey.text(name);
-                        survey.text(&self.text_at(feature, place));
+                        survey.text(&self.text_at(feature, *place));
                     }
                 }
                 if let Some(label) = styled.then(|| self.style_of(source, feature).label).flatten() {
@@ -195,10 +195,12 @@ impl Gdal {
         for source in sources {
             let mut of = ffi::OGREnvelope { MinX: 0.0, MaxX: 0.0, MinY: 0.0, MaxY: 0.0 };
             // SAFETY: a live layer, and a box that is valid for writes.
-            if unsafe { self.api.OGR_L_GetExtent(source.handle, &mut of, 1) } == 0 {
-                let [x, y, right, top] = all.get_or_insert([of.MinX, of.MinY, of.MaxX, of.MaxY]);
-                (*x, *y) = (x.min(of.MinX), y.min(of.MinY));
-                (*right, *top) = (right.max(of.MaxX), top.max(of.MaxY));
+            let failed = unsafe { self.api.OGR_L_GetExtent(source.handle, &mut of, 1) } != 0;
+            let read = (!failed).then_some([of.MinX, of.MinY, of.MaxX, of.MaxY]);
+            if let Some(of) = read.and_then(|of| self.transformed(source, of)) {
+                let [x, y, right, top] = all.get_or_insert(of);
+                (*x, *y) = (x.min(of[0]), y.min(of[1]));
+                (*right, *top) = (right.max(of[2]), top.max(of[3]));
             }
         }
         all.filter(|[x, y, right, top]| (right - x).is_finite() && (top - y).is_finite())
@@ -219,7 +221,8 @@ fn default_layer<'a>(source: &'a Source, order: &Order) -> &'a str {
 pub(super) fn check_fields(sources: &[Source], order: &Order) -> Result<(), EngineError> {
     let missing = order.fields().find(|field| !sources.iter().any(|source| source.field(field).is_some()));
     let Some(missing) = missing else { return Ok(()) };
-    let mut names: Vec<&str> = sources.iter().flat_map(|source| &source.fields).map(String::as_str).collect();
+    let mut names: Vec<&str> =
+        sources.iter().flat_map(|source| &source.fields).map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let shown = names.iter().take(20).copied().collect::<Vec<_>>().join(", ");
@@ -244,7 +247,7 @@ fn fonts(version: Version, page: CodePage) -> (String, String) {
 
 /// Attributes of a block: the fields, one below the other.
 fn attributes_of(source: &Source, height: f64, style: TextStyleId) -> Vec<AttributeDefinition> {
-    let of = |(number, name): (usize, &String)| AttributeDefinition {
+    let of = |(number, (name, _)): (usize, &(String, _))| AttributeDefinition {
         tag: name.clone(),
         at: [height, -1.5 * height * number as f64, 0.0],
         height,

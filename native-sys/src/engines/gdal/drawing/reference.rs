@@ -11,15 +11,13 @@ use std::ffi::c_char;
 
 impl Gdal {
     /// The reference system of the first layer that has one.
-    fn reference(&self, sources: &[Source]) -> Option<ffi::OGRSpatialReferenceH> {
-        // SAFETY: a live layer, which owns its reference system.
-        let of = |source: &Source| unsafe { self.api.OGR_L_GetSpatialRef(source.handle) };
-        sources.iter().map(of).find(|system| !system.is_null())
+    fn reference(sources: &[Source]) -> Option<ffi::OGRSpatialReferenceH> {
+        sources.iter().map(Source::drawn_in).find(|system| !system.is_null())
     }
 
     /// The unit of the reference system; none if it has degrees.
     pub(super) fn units(&self, sources: &[Source]) -> Units {
-        let Some(system) = self.reference(sources) else { return Units::None };
+        let Some(system) = Self::reference(sources) else { return Units::None };
         // SAFETY: a live reference system.
         if unsafe { self.api.OSRIsGeographic(system) } != 0 {
             return Units::None;
@@ -30,10 +28,9 @@ impl Gdal {
 
     /// Warns of layers that do not lie where they seem to, beside others.
     pub(super) fn compare_references(&self, sources: &[Source]) {
-        let Some(first) = self.reference(sources) else { return };
+        let Some(first) = Self::reference(sources) else { return };
         let differs = |source: &Source| {
-            // SAFETY: a live layer, which owns its reference system.
-            let system = unsafe { self.api.OGR_L_GetSpatialRef(source.handle) };
+            let system = source.drawn_in();
             // SAFETY: two live reference systems.
             !system.is_null() && unsafe { self.api.OSRIsSame(first, system) } == 0
         };
@@ -51,7 +48,7 @@ impl Gdal {
         sources: &[Source],
         request: &Request<'_>,
     ) -> Result<(), EngineError> {
-        let Some(system) = self.reference(sources) else {
+        let Some(system) = Self::reference(sources) else {
             warn(
                 "the input does not say its reference system, so there is no .prj file: --opt a_srs=EPSG:CODE names it",
             );

@@ -1,6 +1,6 @@
 //! Layers that are read, of one dataset or of several.
 
-use super::choice::Choice;
+use super::choice::{Change, Choice};
 use super::order::Order;
 use crate::bindings::gdal as ffi;
 use crate::engine::{EngineError, Events};
@@ -8,16 +8,13 @@ use crate::engines::gdal::Gdal;
 use crate::engines::gdal::listener::{blamed, failure};
 use crate::engines::string;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The field by which features have had layers ever since: in GDAL, in ArcGIS, and in drawings.
 pub(super) const LAYER: &str = "Layer";
 
 /// What an option that is not applied here is written into.
-pub(super) const BETWEEN: &CStr = c"FlatGeobuf";
-
-/// The same for features with styles.
 pub(super) const IN_MEMORY: &CStr = c"Memory";
 
 /// Drivers whose features have styles that a drawing can show: colours and texts.
@@ -27,7 +24,14 @@ const STYLED: &[&str] = &["CAD", "DGN", "DXF", "KML", "LIBKML", "MapInfo File"];
 pub(super) struct Source {
     pub(super) handle: ffi::OGRLayerH,
     pub(super) name: String,
-    pub(super) fields: Vec<String>,
+    /// Names of the fields that are read, and their places.
+    pub(super) fields: Vec<(String, c_int)>,
+    /// The reference system of its coordinates, or null.
+    pub(super) system: ffi::OGRSpatialReferenceH,
+    /// The one that they are transformed into, or null.
+    pub(super) target: ffi::OGRSpatialReferenceH,
+    /// The field that has the heights.
+    pub(super) height: Option<c_int>,
     /// Fields that are looked up for each feature.
     places: Vec<(String, c_int)>,
 }
@@ -40,24 +44,45 @@ impl Source {
 
     /// The place of a field, in whatever case.
     fn find(&self, name: &str) -> Option<c_int> {
-        let exact = self.fields.iter().position(|field| field == name);
-        let any = || self.fields.iter().position(|field| field.to_lowercase() == name.to_lowercase());
-        exact.or_else(any).and_then(|at| c_int::try_from(at).ok())
+        let place = |is: &dyn Fn(&str) -> bool| {
+            self.fields.iter().find(|(field, _)| is(field)).map(|(_, place)| *place)
+        };
+        place(&|field| field == name).or_else(|| place(&|field| field.to_lowercase() == name.to_lowercase()))
+    }
+
+    /// The reference system of the drawing's coordinates, or null.
+    pub(super) fn drawn_in(&self) -> ffi::OGRSpatialReferenceH {
+        if self.target.is_null() { self.system } else { self.target }
+    }
+}
+
+/// A reference system that an option names.
+struct System<'g> {
+    gdal: &'g Gdal,
+    handle: ffi::OGRSpatialReferenceH,
+}
+
+impl Drop for System<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by us, destroyed once.
+        unsafe { self.gdal.api.OSRDestroySpatialReference(self.handle) };
     }
 }
 
 /// Where features come from, so that each thread can read them.
-pub(super) enum Origin<'a> {
-    /// The input, and which of its layers.
-    Input { path: &'a std::path::Path, open: &'a [CString], names: &'a [CString] },
-    /// Files of one layer each.
-    Files(Vec<PathBuf>),
+pub(super) struct Origin<'a> {
+    pub(super) path: &'a Path,
+    pub(super) open: &'a [CString],
+    /// Which layers; all if there are none.
+    pub(super) names: &'a [CString],
 }
 
 /// Layers that are open.
 pub(super) struct Opened<'g> {
     gdal: &'g Gdal,
     datasets: Vec<ffi::GDALDatasetH>,
+    /// Those that sources refer to.
+    systems: Vec<System<'g>>,
     /// In the order of the drawing.
     pub(super) sources: Vec<Source>,
     /// The driver of the first dataset.
@@ -91,69 +116,138 @@ impl Gdal {
         &'g self,
         origin: &Origin<'_>,
         order: &Order,
+        change: &Change,
     ) -> Result<Opened<'g>, EngineError> {
-        let mut opened =
-            Opened { gdal: self, datasets: Vec::new(), sources: Vec::new(), driver: String::new() };
-        let mut handles = Vec::new();
-        match origin {
-            Origin::Input { path, open, names } => {
-                let dataset = self.open_input(path, open)?;
-                opened.datasets.push(dataset);
-                opened.driver = self.driver_of(dataset);
-                handles = self.layers(dataset, names);
-                let absent = |name: &&CString| self.layers(dataset, std::slice::from_ref(*name)).is_empty();
-                if let Some(name) = names.iter().find(absent) {
-                    let name = name.to_string_lossy();
-                    return Err(blamed(&format!("Couldn't fetch requested layer '{name}'!")));
-                }
-            }
-            Origin::Files(paths) => {
-                for path in paths {
-                    let path = crate::engines::c_path(path)?;
-                    let dataset = self.open(&path, &[BETWEEN], &[])?;
-                    opened.datasets.push(dataset);
-                    opened.driver = self.driver_of(dataset);
-                    handles.extend(self.layers(dataset, &[]));
-                }
-            }
+        let dataset = self.open_input(origin.path, origin.open)?;
+        let mut opened = Opened {
+            gdal: self,
+            datasets: vec![dataset],
+            systems: Vec::new(),
+            sources: Vec::new(),
+            driver: self.driver_of(dataset),
+        };
+        let names = origin.names;
+        let handles = self.layers(dataset, names);
+        let absent = |name: &&CString| self.layers(dataset, std::slice::from_ref(*name)).is_empty();
+        if let Some(name) = names.iter().find(absent) {
+            let name = name.to_string_lossy();
+            return Err(blamed(&format!("Couldn't fetch requested layer '{name}'!")));
         }
-        opened.sources = handles.into_iter().map(|handle| self.source(handle, order)).collect();
+        self.read_sources(&mut opened, handles, order, change)?;
         Ok(opened)
     }
 
     /// The layers of a dataset that is closed elsewhere.
-    pub(super) fn opened(&self, dataset: ffi::GDALDatasetH, order: &Order) -> Opened<'_> {
-        let layers = self.layers(dataset, &[]);
-        Opened {
+    pub(super) fn opened(
+        &self,
+        dataset: ffi::GDALDatasetH,
+        order: &Order,
+    ) -> Result<Opened<'_>, EngineError> {
+        let mut opened = Opened {
             gdal: self,
             datasets: Vec::new(),
-            sources: layers.into_iter().map(|handle| self.source(handle, order)).collect(),
+            systems: Vec::new(),
+            sources: Vec::new(),
             driver: self.driver_of(dataset),
-        }
+        };
+        self.read_sources(&mut opened, self.layers(dataset, &[]), order, &Change::default())?;
+        Ok(opened)
     }
 
-    fn source(&self, handle: ffi::OGRLayerH, order: &Order) -> Source {
+    fn read_sources<'g>(
+        &'g self,
+        opened: &mut Opened<'g>,
+        layers: Vec<ffi::OGRLayerH>,
+        order: &Order,
+        change: &Change,
+    ) -> Result<(), EngineError> {
+        let mut named = |name: &Option<CString>| match name {
+            Some(name) => {
+                opened.systems.push(self.system(name)?);
+                Ok(opened.systems.last().map_or(std::ptr::null_mut(), |system| system.handle))
+            }
+            None => Ok(std::ptr::null_mut()),
+        };
+        let (given, target) = (
+            named(change.source.as_ref().map_or(&change.assigned, |_| &change.source))?,
+            named(&change.target)?,
+        );
+        for layer in layers {
+            let mut source = self.source(layer, order, change)?;
+            if !given.is_null() {
+                source.system = given;
+            }
+            source.target = target;
+            opened.sources.push(source);
+        }
+        Ok(())
+    }
+
+    /// A reference system by its code. Coordinates come in the order of GIS programs: east before north.
+    fn system(&self, name: &CString) -> Result<System<'_>, EngineError> {
+        // SAFETY: null stands for no definition; the handle is ours.
+        let handle = unsafe { self.api.OSRNewSpatialReference(std::ptr::null()) };
+        let system = System { gdal: self, handle };
+        // SAFETY: a live handle and a C string that the callee does not keep.
+        let failed = unsafe { self.api.OSRSetFromUserInput(handle, name.as_ptr()) } != 0;
+        if failed {
+            let text = format!("GDAL knows no reference system '{}'", name.to_string_lossy());
+            return Err(EngineError::Option(text));
+        }
+        let strategy = ffi::OSRAxisMappingStrategy_OAMS_TRADITIONAL_GIS_ORDER;
+        // SAFETY: a live handle.
+        unsafe { self.api.OSRSetAxisMappingStrategy(handle, strategy) };
+        Ok(system)
+    }
+
+    fn source(&self, handle: ffi::OGRLayerH, order: &Order, change: &Change) -> Result<Source, EngineError> {
         let api = &self.api;
-        // SAFETY: a live layer; its name is copied, and its definition lives as long as it.
-        let (name, definition) =
-            unsafe { (string(api.OGR_L_GetName(handle)), api.OGR_L_GetLayerDefn(handle)) };
+        // SAFETY: a live layer; its name is copied, and its definition and its reference system live as
+        // long as it.
+        let (name, definition, system) = unsafe {
+            (
+                string(api.OGR_L_GetName(handle)),
+                api.OGR_L_GetLayerDefn(handle),
+                api.OGR_L_GetSpatialRef(handle),
+            )
+        };
         // SAFETY: a live definition.
         let count = unsafe { api.OGR_FD_GetFieldCount(definition) };
-        let fields = (0..count).map(|index| {
+        let fields = (0..count).map(|place| {
             // SAFETY: a number below the count of the fields; the name is copied.
-            unsafe { string(api.OGR_Fld_GetNameRef(api.OGR_FD_GetFieldDefn(definition, index))) }
+            let name = unsafe { string(api.OGR_Fld_GetNameRef(api.OGR_FD_GetFieldDefn(definition, place))) };
+            (name.unwrap_or_default(), place)
         });
         let mut source = Source {
             handle,
-            name: name.unwrap_or_default(),
-            fields: fields.map(Option::unwrap_or_default).collect(),
+            name: change.name.clone().or(name).unwrap_or_default(),
+            fields: fields.collect(),
+            system,
+            target: std::ptr::null_mut(),
+            height: None,
             places: Vec::new(),
         };
+        if let Some(name) = &change.height {
+            source.height = source.find(name);
+        }
+        if !change.fields.is_empty() {
+            let found = |name: &String| {
+                let place = source.find(name);
+                let absent = || {
+                    EngineError::Unfit(format!(
+                        "--opt select: the layer '{}' has no field '{name}'",
+                        source.name
+                    ))
+                };
+                place.map(|place| (name.clone(), place)).ok_or_else(absent)
+            };
+            source.fields = change.fields.iter().map(found).collect::<Result<_, _>>()?;
+        }
         for name in order.fields().chain([LAYER]) {
             let place = source.find(name);
             source.places.extend(place.map(|place| (name.to_owned(), place)));
         }
-        source
+        Ok(source)
     }
 
     /// Restricts what is read of a layer to what is chosen, and to the fields that are needed.
@@ -183,11 +277,12 @@ impl Gdal {
 
     /// Leaves fields out that are not needed, which saves their reading.
     fn ignore(&self, source: &Source, needs_all_fields: bool, needs_geometry: bool) {
-        let used: Vec<c_int> = source.places.iter().map(|(_, place)| *place).collect();
-        let unused =
-            (0..).zip(&source.fields).filter(|(place, _)| !needs_all_fields && !used.contains(place));
+        let is_used = |place: &c_int| {
+            source.height == Some(*place) || source.places.iter().any(|(_, used)| used == place)
+        };
+        let unused = source.fields.iter().filter(|(_, place)| !needs_all_fields && !is_used(place));
         let mut names: Vec<CString> =
-            unused.filter_map(|(_, name)| CString::new(name.as_str()).ok()).collect();
+            unused.filter_map(|(name, _)| CString::new(name.as_str()).ok()).collect();
         names.extend((!needs_geometry).then(|| c"OGR_GEOMETRY".to_owned()));
         let mut list: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         list.push(std::ptr::null());

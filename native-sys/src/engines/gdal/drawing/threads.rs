@@ -5,7 +5,7 @@
 //! holds is bounded: if a range has more, the thread waits for its turn and goes on from there. The
 //! drawing is the same whatever the number of threads is.
 
-use super::choice::Choice;
+use super::choice::{Change, Choice};
 use super::item::{Item, Reader};
 use super::plan::Plan;
 use super::source::{Opened, Origin, Source};
@@ -157,7 +157,7 @@ impl Gdal {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let (writer, mut written) = match origin {
             Some(origin) if threads > 1 && ranges.len() as u64 * RANGE >= MANY => {
-                self.by_threads(threads, ranges, opened, origin, plan, writer, events)?
+                self.by_threads(threads, ranges, opened, origin, plan, &choice.change, writer, events)?
             }
             _ => self.by_one(opened, plan, choice, writer, events)?,
         };
@@ -179,13 +179,15 @@ impl Gdal {
         events: &Arc<dyn Events>,
     ) -> Result<(Writer<'p, File>, Written), EngineError> {
         let total: u64 = opened.sources.iter().filter_map(|source| self.features_of(source.handle)).sum();
-        let (mut reader, mut drafter) = (Reader::new(self, plan), Drafter::new(plan));
+        let mut reader = Reader::new(self, plan, &opened.sources, &choice.change)?;
+        let mut drafter = Drafter::new(plan);
         for (number, source) in opened.sources.iter().enumerate() {
             self.each(source.handle, choice.limit, events, &mut |feature| {
-                let item = reader.item(number, source, feature);
-                drafter.item(&item, writer.entities()).map_err(failed)?;
+                for item in reader.items(number, source, feature)? {
+                    drafter.item(&item, writer.entities()).map_err(failed)?;
+                }
                 let read = drafter.written.read;
-                if read % STEP == 0 && total > 0 {
+                if read.is_multiple_of(STEP) && total > 0 {
                     events.progress(Stage::Translate, read as f64 / total.max(read) as f64);
                 }
                 Ok(true)
@@ -222,6 +224,7 @@ impl Gdal {
         opened: &Opened<'_>,
         origin: &Origin<'_>,
         plan: &'p Plan<'_>,
+        change: &Change,
         writer: Writer<'p, File>,
         events: &Arc<dyn Events>,
     ) -> Result<(Writer<'p, File>, Written), EngineError> {
@@ -236,14 +239,14 @@ impl Gdal {
         };
         let work = |opened: &Opened<'_>| {
             let _watch = Watch(&shared);
-            let outcome = self.some_ranges(&shared, opened, plan, events);
+            let outcome = self.some_ranges(&shared, opened, plan, change, events);
             if outcome.is_err() {
                 shared.end();
             }
             outcome
         };
         let other = || {
-            let opened = self.open_origin(origin, plan.order).inspect_err(|_| shared.end())?;
+            let opened = self.open_origin(origin, plan.order, change).inspect_err(|_| shared.end())?;
             let needs_fields = plan.order.draws_attributes();
             let chosen = opened
                 .sources
@@ -282,9 +285,11 @@ impl Gdal {
         shared: &Shared<'_>,
         opened: &Opened<'_>,
         plan: &Plan<'_>,
+        change: &Change,
         events: &Arc<dyn Events>,
     ) -> Result<Option<Written>, EngineError> {
-        let (mut reader, mut drafter) = (Reader::new(self, plan), Drafter::new(plan));
+        let mut reader = Reader::new(self, plan, &opened.sources, change)?;
+        let mut drafter = Drafter::new(plan);
         let mut buffer = Vec::new();
         loop {
             let number = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -294,7 +299,7 @@ impl Gdal {
                 Batch { number, items: Vec::new(), weight: 0, buffer: std::mem::take(&mut buffer) };
             let mut is_over = false;
             self.in_range(source, range, events, &mut |feature| {
-                batch.push(reader.item(range.source, source, feature));
+                reader.items(range.source, source, feature)?.into_iter().for_each(|item| batch.push(item));
                 if batch.weight >= FULL {
                     is_over = batch.write(shared, plan, &mut drafter, true)?.is_none();
                 }

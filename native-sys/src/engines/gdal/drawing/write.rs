@@ -42,15 +42,14 @@ pub(super) struct Written {
     straightened: u64,
     /// Areas whose heights became one.
     flattened: u64,
+    /// Features that could not be transformed.
+    displaced: u64,
+    /// Values of colours, heights and rotations that are none.
+    ignored: u64,
     pub(super) format: Report,
 }
 
 impl Written {
-    /// What was left out before the features came here.
-    pub(super) fn without_geometry(features: u64) -> Self {
-        Self { read: features, without_geometry: features, ..Self::default() }
-    }
-
     /// Why nothing was drawn of what was read.
     pub(super) fn nothing(&self) -> Option<String> {
         let reason = match &self.first_refusal {
@@ -150,6 +149,8 @@ impl AddAssign for Written {
             measured,
             straightened,
             flattened,
+            displaced,
+            ignored,
             format,
         } = other;
         self.read += read;
@@ -165,6 +166,8 @@ impl AddAssign for Written {
         self.measured += measured;
         self.straightened += straightened;
         self.flattened += flattened;
+        self.displaced += displaced;
+        self.ignored += ignored;
         self.format += format;
     }
 }
@@ -188,6 +191,11 @@ impl<'a> Drafter<'a> {
     ) -> Result<(), Error> {
         let plan = self.plan;
         self.written.read += 1;
+        self.written.ignored += item.ignored;
+        if item.lacks.place {
+            self.written.displaced += 1;
+            return Ok(());
+        }
         if item.parts.is_empty() {
             self.written.without_geometry += 1;
             return Ok(());
