@@ -39,14 +39,24 @@ unsafe fn readable<'a>(buffer: *const c_void, size: usize, count: usize) -> Opti
     Some(unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), length) })
 }
 
-/// A copy of a C string as text; none for a null pointer.
+/// A copy of a C string as text, without blanks and line breaks at its end, as messages have them;
+/// none for a null pointer.
 ///
 /// # Safety
 /// `text` is null or points to a C string that stays valid during the call.
 unsafe fn string(text: *const c_char) -> Option<String> {
+    // SAFETY: guaranteed by the caller.
+    unsafe { exact_string(text) }.map(|text| text.trim_end().to_owned())
+}
+
+/// A copy of a C string as text, all of it, as data have it; none for a null pointer.
+///
+/// # Safety
+/// `text` is null or points to a C string that stays valid during the call.
+unsafe fn exact_string(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
     // SAFETY: guaranteed by the caller.
-    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().trim_end().to_owned())
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }

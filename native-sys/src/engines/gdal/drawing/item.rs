@@ -12,7 +12,7 @@ use crate::bindings::gdal as ffi;
 use crate::engine::EngineError;
 use crate::engines::gdal::Gdal;
 use crate::engines::gdal::listener::{blamed, warn_of_loss};
-use crate::engines::string;
+use crate::engines::exact_string;
 use cadmill_dxf::{Color, LayerId};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -312,7 +312,7 @@ impl Gdal {
 
     pub(super) fn style_of(&self, source: &Source, feature: ffi::OGRFeatureH) -> pen::Style {
         // SAFETY: a live feature; the text is copied.
-        let text = unsafe { string(self.api.OGR_F_GetStyleString(feature)) };
+        let text = unsafe { exact_string(self.api.OGR_F_GetStyleString(feature)) };
         let text = match text.as_deref().and_then(|text| text.strip_prefix('@')) {
             // The name of a style that several features have.
             Some(name) => self.shared_style(source, name),
@@ -326,7 +326,7 @@ impl Gdal {
         // SAFETY: a live layer, which owns its table; the text is copied.
         unsafe {
             let table = self.api.OGR_L_GetStyleTable(source.handle);
-            if table.is_null() { None } else { string(self.api.OGR_STBL_Find(table, name.as_ptr())) }
+            if table.is_null() { None } else { exact_string(self.api.OGR_STBL_Find(table, name.as_ptr())) }
         }
     }
 }

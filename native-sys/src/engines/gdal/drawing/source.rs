@@ -6,7 +6,7 @@ use crate::bindings::gdal as ffi;
 use crate::engine::{EngineError, Events};
 use crate::engines::gdal::Gdal;
 use crate::engines::gdal::listener::{blamed, failure};
-use crate::engines::string;
+use crate::engines::{exact_string, string};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
 use std::sync::Arc;
@@ -215,7 +215,7 @@ impl Gdal {
         let count = unsafe { api.OGR_FD_GetFieldCount(definition) };
         let fields = (0..count).map(|place| {
             // SAFETY: a number below the count of the fields; the name is copied.
-            let name = unsafe { string(api.OGR_Fld_GetNameRef(api.OGR_FD_GetFieldDefn(definition, place))) };
+            let name = unsafe { exact_string(api.OGR_Fld_GetNameRef(api.OGR_FD_GetFieldDefn(definition, place))) };
             (name.unwrap_or_default(), place)
         });
         let mut source = Source {
