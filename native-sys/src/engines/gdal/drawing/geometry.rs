@@ -237,7 +237,7 @@ fn arcs(line: Path) -> Path {
             continue;
         };
         let start = path.points.last().copied().unwrap_or(*first);
-        if start[..2] == end[..2] {
+        if start[..2] == end[..2] && middle[..2] != start[..2] {
             // A whole circle: two halves, as no bulge is that of a full turn.
             path.push(middle, 1.0);
             path.push(end, 1.0);

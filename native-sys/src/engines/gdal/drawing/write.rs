@@ -369,7 +369,7 @@ impl<'a> Drafter<'a> {
                     return entities.face(properties, corners);
                 }
                 self.written.outlines += 1;
-                rings.iter().try_for_each(|ring| self.path(ring, true, properties, entities))
+                self.rings(rings, properties, entities)
             }
         }
     }
@@ -386,15 +386,32 @@ impl<'a> Drafter<'a> {
         let is_flat =
             level.is_some() && rings.iter().all(|ring| ring.elevation() == level && ring.bulges.is_empty());
         let wants_hatch = areas != Areas::Polylines;
+        let mut outcome = Ok(());
         if wants_hatch && is_flat {
             let rings: Vec<&[Point]> = rings.iter().map(|ring| ring.points.as_slice()).collect();
-            entities.hatch(filled, &rings, level.unwrap_or(0.0))?;
+            outcome = refused_or(entities.hatch(filled, &rings, level.unwrap_or(0.0)))?;
         }
         self.written.sloped += u64::from(wants_hatch && !is_flat);
         if !wants_hatch || !is_flat || areas == Areas::Both {
-            return rings.iter().try_for_each(|ring| self.path(ring, true, properties, entities));
+            let polylines = refused_or(self.rings(rings, properties, entities))?;
+            outcome = outcome.and(polylines);
         }
-        Ok(())
+        Ok(outcome?)
+    }
+
+    /// Writes each ring as a closed polyline. A ring that is refused does not take the others with it; the
+    /// first refusal is returned.
+    fn rings<W: Write>(
+        &self,
+        rings: &[Path],
+        properties: &Properties<'_>,
+        entities: &mut Entities<'_, W>,
+    ) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for ring in rings {
+            outcome = outcome.and(refused_or(self.path(ring, true, properties, entities))?);
+        }
+        Ok(outcome?)
     }
 
     fn path<W: Write>(
@@ -416,5 +433,14 @@ impl<'a> Drafter<'a> {
             }
             None => entities.polyline_in_space(properties, &path.points, closed),
         }
+    }
+}
+
+/// A refusal that is of one entity alone; other errors are returned. Extended data that are too long
+/// have every entity of the feature refused.
+fn refused_or(outcome: Result<(), Error>) -> Result<Result<(), Refusal>, Error> {
+    match outcome {
+        Err(Error::Refused(refusal)) if refusal != Refusal::ExtendedData => Ok(Err(refusal)),
+        other => other.map(Ok),
     }
 }
