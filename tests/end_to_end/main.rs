@@ -5,7 +5,8 @@
 //! archive in an archive is opened (`nested`). What people bring converts, or says the true reason
 //! (`real_files`); its text is kept (`text`), and what the result lacks is told (`losses`, `left_out`,
 //! `models`).
-//! An option has an effect, or is refused (`options`). A killed conversion leaves nothing for long
+//! An option has an effect, or is refused (`options`). Programs of others read the drawings of cadmill,
+//! and find what the source has (`drawing_readers`). A killed conversion leaves nothing for long
 //! (`killed`). The output is zipped on request (`compress`). A job
 //! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
 //! to the direct one (`jvm`). The documents are true (`documents`).
@@ -17,6 +18,7 @@ mod compress;
 mod documents;
 mod door;
 mod drawing;
+mod drawing_readers;
 mod external;
 mod imports;
 mod inspect;

@@ -3,6 +3,7 @@
     audit   reads each drawing of the folder strictly, and prints what the audit finds
     read    prints the entities of each drawing, one a line, as JSON
     systems prints the reference system of each drawing that has one
+    both    prints what the header of each drawing says and its entities, as JSON, and what the audit finds
     write   writes drawings of its own into the folder, for the linter
 """
 
@@ -21,15 +22,20 @@ def drawings(folder):
 
 def audit(folder):
     for path, drawing in drawings(folder):
-        auditor = drawing.audit()
-        for kind, found in (("error", auditor.errors), ("fix", auditor.fixes)):
-            for each in found:
-                print(f"{path.name}: {kind} {each.code}: {each.message}")
+        print_audit(path, drawing)
+
+
+def print_audit(path, drawing):
+    auditor = drawing.audit()
+    for kind, found in (("error", auditor.errors), ("fix", auditor.fixes)):
+        for each in found:
+            print(f"{path.name}: {kind} {each.code}: {each.message}")
 
 
 def describe(entity):
     kind = entity.dxftype()
     facts = {"kind": kind, "layer": entity.dxf.layer, "color": entity.dxf.color}
+    facts |= {"linetype": entity.dxf.linetype, "lineweight": entity.dxf.lineweight, "rgb": entity.dxf.get("true_color")}
     if kind == "POINT":
         facts["points"] = [list(entity.dxf.location)]
     elif kind == "LINE":
@@ -51,6 +57,8 @@ def describe(entity):
     elif kind == "TEXT":
         facts["text"] = plain_text(entity.dxf.text)
         facts["points"] = [list(entity.dxf.insert)]
+        facts |= {"height": entity.dxf.height, "rotation": entity.dxf.rotation}
+        facts["place"] = [list(place) for place in entity.get_placement()[1:] if place] + [entity.get_align_enum().name]
     elif kind == "MTEXT":
         facts["text"] = plain_mtext(entity.text)
         facts["points"] = [list(entity.dxf.insert)]
@@ -85,8 +93,21 @@ def exact(value):
 
 def read(folder):
     for path, drawing in drawings(folder):
-        for entity in drawing.modelspace():
-            print(json.dumps(exact({"file": path.name} | describe(entity)), ensure_ascii=False))
+        print_entities(path, drawing)
+
+
+def print_entities(path, drawing):
+    for entity in drawing.modelspace():
+        print(json.dumps(exact({"file": path.name} | describe(entity)), ensure_ascii=False))
+
+
+def both(folder):
+    for path, drawing in drawings(folder):
+        header = {"version": drawing.acad_release, "encoding": drawing.encoding, "units": drawing.units}
+        print(json.dumps({"file": path.name, "kind": "HEADER"} | header))
+        print_entities(path, drawing)
+        # It may change what it finds.
+        print_audit(path, drawing)
 
 
 def write(folder):
@@ -133,4 +154,4 @@ def fill(drawing):
 
 
 part, folder = sys.argv[1], Path(sys.argv[2])
-{"audit": audit, "read": read, "systems": systems, "write": write}[part](folder)
+{"audit": audit, "read": read, "systems": systems, "both": both, "write": write}[part](folder)
