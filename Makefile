@@ -31,7 +31,7 @@ PACKAGES := $(BUILD_PACKAGES) g++ assimp-utils gdal-bin unzip python3 python3-ve
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
 
-.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench fuzz graph image clean
+.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench fuzz graph pictures image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -103,6 +103,11 @@ graph: setup ## Draw which folder imports which, into target/imports.svg
 	@docker/setup.sh graphviz
 	CADMILL_IMPORTS=$(CURDIR)/target/imports.dot $(CARGO) test --workspace --test end_to_end --locked -- imports
 	dot -Tsvg target/imports.dot -o target/imports.svg
+
+pictures: build ## Draw docs/pictures, which docs/DXF.md shows
+	@docker/setup.sh fonts-nanum
+	@docker/python_tools.sh docs/pictures/requirements.txt target/pictures-tools
+	XDG_CACHE_HOME=target/pictures-tools target/pictures-tools/bin/python3 docs/pictures/draw.py $(CURDIR)/$(BIN) $(REAL) docs/pictures
 
 image: build ## Build the container image with buildah, podman or docker; with JAVA=1 one that has Java and assimp-jvm
 	docker/image.sh target/release $(BASE) $(if $(JAVA),target/java)

@@ -407,8 +407,10 @@ fn make_targets_exist() {
     let makefile = read("Makefile");
     assert_eq!(make_targets(&read("README.md")), set(["demo", "test"]));
     let listed = make_targets(&read("docs/CLI.md"));
-    let names =
-        ["bench", "build", "demo", "deny", "fuzz", "graph", "image", "lint", "nightly", "setup", "test"];
+    let names = [
+        "bench", "build", "demo", "deny", "fuzz", "graph", "image", "lint", "nightly", "pictures", "setup",
+        "test",
+    ];
     assert_eq!(listed, set(names));
     for (path, text) in documents() {
         for target in make_targets(&text) {
