@@ -37,6 +37,24 @@ pub(super) fn open<V: Vertex>(ring: &[V]) -> &[V] {
     }
 }
 
+/// The points of an arc that lie furthest along an axis, beside its ends.
+fn outermost(start: [f64; 2], end: [f64; 2], bulge: f64) -> impl Iterator<Item = [f64; 2]> {
+    use std::f64::consts::{FRAC_PI_2, TAU};
+    let (dx, dy) = (end[0] - start[0], end[1] - start[1]);
+    // The centre lies on the bisector of the chord, from its middle by this part of its length.
+    let along = (1.0 - bulge * bulge) / (4.0 * bulge);
+    let centre = [(start[0] + end[0]) / 2.0 - dy * along, (start[1] + end[1]) / 2.0 + dx * along];
+    let radius = (start[0] - centre[0]).hypot(start[1] - centre[1]);
+    let from = (start[1] - centre[1]).atan2(start[0] - centre[0]);
+    let turn = 4.0 * bulge.atan();
+    (0..4).filter_map(move |quarter| {
+        let angle = f64::from(quarter) * FRAC_PI_2;
+        let passed = if turn > 0.0 { (angle - from).rem_euclid(TAU) } else { (from - angle).rem_euclid(TAU) };
+        let at = [centre[0] + radius * angle.cos(), centre[1] + radius * angle.sin()];
+        (passed < turn.abs() && at.iter().all(|value| value.is_finite())).then_some(at)
+    })
+}
+
 impl<W: Write> Entities<'_, W> {
     /// Writes a polyline in a plane (LWPOLYLINE).
     ///
@@ -97,7 +115,22 @@ impl<W: Write> Entities<'_, W> {
             }
             self.sink.spill()?;
         }
+        self.grow_by_arcs(vertices, polyline.bulges, closed, elevation);
         self.end()
+    }
+
+    /// Adds what arcs reach beyond their ends to the extents.
+    fn grow_by_arcs<V: Vertex>(&mut self, vertices: &[V], bulges: &[f64], closed: bool, elevation: f64) {
+        let next = |at: usize| match vertices.get(at + 1) {
+            None if closed => vertices.first(),
+            next => next,
+        };
+        for (at, (start, bulge)) in vertices.iter().zip(bulges).enumerate() {
+            let Some(end) = next(at).filter(|_| *bulge != 0.0) else { continue };
+            for [x, y] in outermost([start.x(), start.y()], [end.x(), end.y()], *bulge) {
+                self.grow([x, y, elevation]);
+            }
+        }
     }
 
     /// Writes a polyline in space (POLYLINE), which may be closed.
@@ -148,5 +181,26 @@ impl<W: Write> Entities<'_, W> {
             self.sink.spill()?;
         }
         self.end_of_parts(child + 1, handle, properties)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outermost;
+
+    #[test]
+    fn arcs_reach_beyond_their_ends() {
+        let of = |start, end, bulge| -> Vec<[f64; 2]> {
+            let rounded = |[x, y]: [f64; 2]| [x, y].map(|value| (value * 1e6).round() / 1e6 + 0.0);
+            outermost(start, end, bulge).map(rounded).collect()
+        };
+        // Halves of a circle around 2 0, anticlockwise from the left and back.
+        assert_eq!(of([0.0, 0.0], [4.0, 0.0], 1.0), [[2.0, -2.0]]);
+        assert_eq!(of([0.0, 0.0], [4.0, 0.0], -1.0), [[2.0, 2.0]]);
+        // A quarter that begins and ends on the axes, and one across an axis.
+        let quarter = (std::f64::consts::PI / 8.0).tan();
+        assert!(of([1.0, 0.0], [0.0, 1.0], quarter).iter().all(|at| *at == [1.0, 0.0]));
+        let half = 0.5_f64.sqrt();
+        assert_eq!(of([half, -half], [half, half], quarter), [[1.0, 0.0]]);
     }
 }

@@ -55,6 +55,15 @@ impl Gdal {
             let of_config = options.config.iter().find(|(name, _)| *name == c"DXF_WRITE_HATCH");
             let of_writer =
                 options.given.iter().find(|(name, ..)| !name.to_ascii_lowercase().starts_with("oo."));
+            let is_blocks = |text: &str| text.to_ascii_uppercase().contains("INLINE_BLOCKS=NO");
+            let keeps_blocks = options.open.iter().any(|open| is_blocks(&open.to_string_lossy()))
+                || options.config.iter().any(|(name, value)| {
+                    is_blocks(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
+                });
+            if keeps_blocks {
+                let text = "blocks that are not inlined are drawn by GDAL's own writer alone, which --opt dxf.writer=gdal asks for";
+                return Err(EngineError::Option(format!("option 'INLINE_BLOCKS': {text}")));
+            }
             let named = of_config.map(|(name, _)| format!("cfg.{}", name.to_string_lossy()));
             if let Some(name) = named.or(of_writer.map(|(name, ..)| name.clone())) {
                 return Err(EngineError::Option(format!(

@@ -86,6 +86,12 @@ pub(super) fn has_arcs(parts: &[Part]) -> bool {
     parts.iter().flat_map(Part::paths).any(|path| !path.bulges.is_empty())
 }
 
+/// Whether an area has arcs in its outline or its holes.
+pub(super) fn has_arcs_around_areas(parts: &[Part]) -> bool {
+    let areas = parts.iter().filter(|part| matches!(part, Part::Area(_)));
+    areas.flat_map(Part::paths).any(|path| !path.bulges.is_empty())
+}
+
 /// Whether a geometry has arcs that leave the plane, which no polyline has.
 pub(super) fn has_arcs_in_space(parts: &[Part]) -> bool {
     let paths = parts.iter().flat_map(Part::paths);

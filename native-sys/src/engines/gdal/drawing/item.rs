@@ -10,10 +10,10 @@ use super::source::Source;
 use super::treat::{Held, Treatment};
 use crate::bindings::gdal as ffi;
 use crate::engine::EngineError;
+use crate::engines::exact_string;
 use crate::engines::gdal::Gdal;
 use crate::engines::gdal::listener::{blamed, warn_of_loss};
-use crate::engines::exact_string;
-use cadmill_dxf::{Color, LayerId};
+use cadmill_dxf::{Color, LayerId, Lineweight};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
@@ -38,6 +38,8 @@ pub(super) struct Item {
     pub(super) color: Color,
     /// The colour of filled areas.
     pub(super) fill: Color,
+    /// The thickness of its lines in the input.
+    pub(super) lineweight: Option<Lineweight>,
     /// It is not shown in the input.
     pub(super) is_hidden: bool,
     pub(super) parts: Vec<Part>,
@@ -210,6 +212,7 @@ impl<'a> Reader<'a> {
             own_text: style.label,
             values,
             caption,
+            lineweight: style.weight,
             lacks: Lacks::default(),
             ignored,
         }
@@ -256,11 +259,11 @@ impl<'a> Reader<'a> {
             )));
         }
         let (mut parts, mut lacks) = self.parts_in(held.handle);
-        lacks.arcs = if self.plan.compatible {
-            geometry::has_arcs(&parts)
-        } else {
-            geometry::has_arcs_in_space(&parts)
-        };
+        let is_filled = self.plan.order.areas != Areas::Polylines;
+        lacks.arcs = geometry::has_arcs_in_space(&parts)
+            || (self.plan.compatible && geometry::has_arcs(&parts))
+            // A hatch has straight lines.
+            || (is_filled && geometry::has_arcs_around_areas(&parts));
         if lacks.arcs {
             // SAFETY: a live geometry, the default step, and no options; the copy is ours.
             held.replace(unsafe { api.OGR_G_GetLinearGeometry(held.handle, 0.0, std::ptr::null_mut()) });

@@ -2,7 +2,7 @@
 //!
 //! Source: OGR feature style specification 0.016.
 
-use cadmill_dxf::{Color, Horizontal, Vertical};
+use cadmill_dxf::{Color, Horizontal, Lineweight, Vertical};
 
 /// What a feature's style says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11,6 +11,8 @@ pub(super) struct Style {
     pub(super) line: Option<Color>,
     /// The colour of a brush.
     pub(super) fill: Option<Color>,
+    /// The thickness of a pen, if it is given in millimetres.
+    pub(super) weight: Option<Lineweight>,
     /// Fully transparent: a layer that is off or frozen.
     pub(super) is_hidden: bool,
     pub(super) label: Option<Label>,
@@ -43,6 +45,10 @@ pub(super) fn style(text: &str) -> Style {
         if let Some((color, alpha)) = value(key).and_then(color_of) {
             style.is_hidden |= alpha == 0 && key == "c";
             place.get_or_insert(color);
+        }
+        let width = value("w").filter(|_| name.trim() == "PEN").and_then(|width| width.strip_suffix("mm"));
+        if let Some(width) = width.and_then(|width| width.parse::<f64>().ok()).filter(|width| *width >= 0.0) {
+            style.weight.get_or_insert(Lineweight::Hundredths((width * 100.0).round().min(211.0) as u16));
         }
         if name.trim() == "LABEL"
             && let Some(text) = value("t")
@@ -130,6 +136,8 @@ mod tests {
     #[test]
     fn colours_of_pens_and_brushes() {
         assert_eq!(style("PEN(c:#00ff00,w:2px)").line, Some(Color::Rgb(0, 255, 0)));
+        assert_eq!(style("PEN(c:#00ff00,w:0.5mm)").weight, Some(Lineweight::Hundredths(50)));
+        assert_eq!(style("PEN(c:#00ff00,w:2px)").weight, None);
         assert_eq!(style("BRUSH(fc:#0000ff80)").fill, Some(Color::Rgb(0, 0, 255)));
         assert_eq!(style("PEN(c:#000000)").line, Some(Color::Index(7)));
         assert!(style("PEN(c:#00ff0000)").is_hidden);

@@ -28,7 +28,8 @@ pub(super) struct Plan<'a> {
     /// The drawing is that of ogr2ogr.
     pub(super) compatible: bool,
     pub(super) linetype: LinetypeId,
-    pub(super) lineweight: Lineweight,
+    /// The thickness of lines, if an option says it.
+    pub(super) lineweight: Option<Lineweight>,
     pub(super) application: ApplicationId,
     pub(super) style: TextStyleId,
     /// Height of labels and of symbols.
@@ -119,7 +120,7 @@ impl Gdal {
             styled: opened.is_styled(),
             compatible,
             linetype,
-            lineweight: order.lineweight.unwrap_or_default(),
+            lineweight: order.lineweight,
             application,
             style,
             height,

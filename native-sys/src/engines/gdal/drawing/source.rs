@@ -215,7 +215,8 @@ impl Gdal {
         let count = unsafe { api.OGR_FD_GetFieldCount(definition) };
         let fields = (0..count).map(|place| {
             // SAFETY: a number below the count of the fields; the name is copied.
-            let name = unsafe { exact_string(api.OGR_Fld_GetNameRef(api.OGR_FD_GetFieldDefn(definition, place))) };
+            let name =
+                unsafe { exact_string(api.OGR_Fld_GetNameRef(api.OGR_FD_GetFieldDefn(definition, place))) };
             (name.unwrap_or_default(), place)
         });
         let mut source = Source {
@@ -280,7 +281,11 @@ impl Gdal {
         let is_used = |place: &c_int| {
             source.height == Some(*place) || source.places.iter().any(|(_, used)| used == place)
         };
-        let unused = source.fields.iter().filter(|(_, place)| !needs_all_fields && !is_used(place));
+        // Fields are left out by their names, which two may share.
+        let shares = |name: &String| {
+            source.fields.iter().any(|(other, place)| is_used(place) && other.eq_ignore_ascii_case(name))
+        };
+        let unused = source.fields.iter().filter(|(name, _)| !needs_all_fields && !shares(name));
         let mut names: Vec<CString> =
             unused.filter_map(|(name, _)| CString::new(name.as_str()).ok()).collect();
         names.extend((!needs_geometry).then(|| c"OGR_GEOMETRY".to_owned()));

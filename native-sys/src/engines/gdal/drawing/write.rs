@@ -93,7 +93,7 @@ impl Written {
         tell(self.outlines, "faces of more than four corners, or with holes, were drawn as their outlines");
         tell(
             self.straightened,
-            "features had curves that were replaced by short lines: a polyline has arcs in its plane alone",
+            "features had curves that were replaced by short lines: a polyline has arcs in its plane alone, and a hatch has none",
         );
         tell(self.hidden, "features that the input has and does not show were drawn");
         tell(self.sloped, "areas that are not flat were drawn as outlines: no hatch has them");
@@ -215,7 +215,7 @@ impl<'a> Drafter<'a> {
         let mut properties = Properties {
             color: item.color,
             linetype: plan.linetype,
-            lineweight: plan.lineweight,
+            lineweight: plan.lineweight.or(item.lineweight).unwrap_or_default(),
             data: if data.is_empty() { &[] } else { &extended },
             ..Properties::on(item.layer)
         };
