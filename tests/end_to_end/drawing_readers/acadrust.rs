@@ -1,72 +1,58 @@
-//! acadrust as a reader: it must read every record, and find nothing to report or to mend.
+//! acadrust as a reader, in a program of its own: `tests/readers`, which is built when it is asked first.
 
 use super::shapes::{Shape, What};
 use super::wkt::Vertex;
-use ::acadrust::entities::{BoundaryEdge, BoundaryPath, EntityType};
-use ::acadrust::types::Vector3;
-use std::io::Cursor;
+use crate::support::repository;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 /// The entities of a drawing's model space.
-pub(super) fn shapes(drawing: &[u8]) -> Vec<Shape> {
-    let reader = ::acadrust::DxfReader::from_reader(Cursor::new(drawing.to_vec())).expect("a drawing");
-    let read = reader.read_with_stats().expect("a drawing that is read");
-    let stats = &read.stats;
-    assert!(stats.stream_completed && stats.skipped_source_records == 0, "{stats:?}");
-    assert!(stats.recovered_errors == 0 && stats.diagnostics.is_empty(), "{stats:?}");
-    read.document.model_space_entities().map(shape).collect()
+pub(super) fn shapes(drawing: &Path) -> Vec<Shape> {
+    let run = Command::new(program()).arg(drawing).output().expect("the reader starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let text = String::from_utf8(run.stdout).expect("UTF-8");
+    text.split('\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| shape(&serde_json::from_str(line).unwrap()))
+        .collect()
 }
 
-fn shape(entity: &EntityType) -> Shape {
-    let layer = entity.common().layer.as_str();
-    let of = |what, points: Vec<Vertex>| Shape::new(layer, what, vec![points]);
-    match entity {
-        EntityType::Point(point) => of(What::Point, vec![vertex(&point.location)]),
-        EntityType::Insert(insert) => of(What::Point, vec![vertex(&insert.insert_point)]),
-        EntityType::LwPolyline(line) => {
-            let points = line.vertices.iter();
-            of(What::Line, points.map(|v| [v.location.x, v.location.y, line.elevation]).collect())
-        }
-        EntityType::Polyline3D(line) => {
-            of(What::Line, line.vertices.iter().map(|v| vertex(&v.position)).collect())
-        }
-        EntityType::Face3D(face) => {
-            let corners = [&face.first_corner, &face.second_corner, &face.third_corner, &face.fourth_corner];
-            of(What::Area, corners.map(vertex).to_vec())
-        }
-        EntityType::Hatch(hatch) => {
-            let rings = hatch.paths.iter().map(|path| ring(path, hatch.elevation)).collect();
-            Shape::new(layer, What::Area, rings)
-        }
-        // It leaves the escapes of percent signs.
-        EntityType::Text(text) => Shape::new(layer, What::Text(text.value.replace("%%%", "%")), Vec::new()),
-        EntityType::MText(text) => Shape::new(layer, What::Text(paragraphs(&text.value)), Vec::new()),
-        other => panic!("{other:?} was not written"),
-    }
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let manifest = repository().join("tests/readers/Cargo.toml");
+        let target = repository().join("target/readers");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--locked", "--manifest-path"])
+            .arg(manifest)
+            .arg("--target-dir")
+            .arg(&target)
+            // Lints are those of the workspace.
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .status()
+            .expect("cargo starts");
+        assert!(built.success(), "the reader is built");
+        target.join("debug/cadmill-readers")
+    })
 }
 
-fn ring(path: &BoundaryPath, height: f64) -> Vec<Vertex> {
-    let [BoundaryEdge::Polyline(line)] = path.edges.as_slice() else { panic!("{path:?} was not written") };
-    line.vertices.iter().map(|vertex| [vertex.x, vertex.y, height]).collect()
+fn shape(facts: &Value) -> Shape {
+    let layer = facts["layer"].as_str().unwrap();
+    let what = match facts["what"].as_str().unwrap() {
+        "point" => What::Point,
+        "line" => What::Line,
+        "area" => What::Area,
+        _ => What::Text(facts["text"].as_str().unwrap().to_owned()),
+    };
+    let rings = facts["rings"].as_array().into_iter().flatten();
+    Shape::new(layer, what, rings.map(vertices).collect())
 }
 
-fn vertex(point: &Vector3) -> Vertex {
-    [point.x, point.y, point.z]
-}
-
-/// What the value of an MTEXT says. The escapes of all strings are resolved; formatting there is none
-/// but an empty group.
-fn paragraphs(value: &str) -> String {
-    let (mut said, mut letters) = (String::new(), value.chars());
-    while let Some(letter) = letters.next() {
-        match letter {
-            '{' | '}' => {}
-            '\\' => match letters.next() {
-                Some('P') => said.push('\n'),
-                Some('~') => said.push('\u{a0}'),
-                other => said.extend(other),
-            },
-            other => said.push(other),
-        }
-    }
-    said
+fn vertices(points: &Value) -> Vec<Vertex> {
+    let real = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+    let points = points.as_array().expect("points").iter();
+    points.map(|point| [real(&point[0]), real(&point[1]), real(&point[2])]).collect()
 }
