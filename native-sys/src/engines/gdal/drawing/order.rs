@@ -395,10 +395,10 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_of_gdal_has_no_styles() {
+    fn the_writer_of_gdal_takes_no_other_option() {
         let check = |writer: &str| of(&[("styles", "a.toml"), ("writer", writer)]).unwrap().check();
         assert_eq!(check("cadmill"), Ok(()));
-        assert!(check("gdal").unwrap_err().contains("'dxf.styles' has no effect"));
+        assert!(check("gdal").unwrap_err().contains("'dxf.styles': it has no effect"));
     }
 
     #[test]
