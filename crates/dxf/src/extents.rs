@@ -2,8 +2,8 @@
 
 /// The box around all points of a drawing, in its units.
 ///
-/// Of arcs, texts and blocks only the points that place them are counted, and of circles and arcs
-/// of their own the whole circle: programs compute the exact box when they open the drawing.
+/// Of texts and blocks only the points that place them are counted, and of circles and arcs of their
+/// own the whole circle: programs compute the exact box when they open the drawing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extents {
     /// The smallest coordinates.

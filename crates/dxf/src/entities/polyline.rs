@@ -37,6 +37,9 @@ pub(super) fn open<V: Vertex>(ring: &[V]) -> &[V] {
     }
 }
 
+/// Arcs that bend less are as good as straight: they leave their chord by half a millionth of it.
+const STRAIGHT: f64 = 1e-6;
+
 /// The points of an arc that lie furthest along an axis, beside its ends.
 fn outermost(start: [f64; 2], end: [f64; 2], bulge: f64) -> impl Iterator<Item = [f64; 2]> {
     use std::f64::consts::{FRAC_PI_2, TAU};
@@ -126,7 +129,7 @@ impl<W: Write> Entities<'_, W> {
             next => next,
         };
         for (at, (start, bulge)) in vertices.iter().zip(bulges).enumerate() {
-            let Some(end) = next(at).filter(|_| *bulge != 0.0) else { continue };
+            let Some(end) = next(at).filter(|_| bulge.abs() > STRAIGHT) else { continue };
             for [x, y] in outermost([start.x(), start.y()], [end.x(), end.y()], *bulge) {
                 self.grow([x, y, elevation]);
             }
@@ -190,17 +193,22 @@ mod tests {
 
     #[test]
     fn arcs_reach_beyond_their_ends() {
-        let of = |start, end, bulge| -> Vec<[f64; 2]> {
-            let rounded = |[x, y]: [f64; 2]| [x, y].map(|value| (value * 1e6).round() / 1e6 + 0.0);
-            outermost(start, end, bulge).map(rounded).collect()
+        let of = |start: [f64; 2], end: [f64; 2], bulge| -> [f64; 4] {
+            let points = outermost(start, end, bulge).chain([start, end]);
+            let all = points.fold([f64::MAX, f64::MAX, f64::MIN, f64::MIN], |[a, b, c, d], [x, y]| {
+                [a.min(x), b.min(y), c.max(x), d.max(y)]
+            });
+            all.map(|value| (value * 1e6).round() / 1e6 + 0.0)
         };
         // Halves of a circle around 2 0, anticlockwise from the left and back.
-        assert_eq!(of([0.0, 0.0], [4.0, 0.0], 1.0), [[2.0, -2.0]]);
-        assert_eq!(of([0.0, 0.0], [4.0, 0.0], -1.0), [[2.0, 2.0]]);
-        // A quarter that begins and ends on the axes, and one across an axis.
+        assert_eq!(of([0.0, 0.0], [4.0, 0.0], 1.0), [0.0, -2.0, 4.0, 0.0]);
+        assert_eq!(of([0.0, 0.0], [4.0, 0.0], -1.0), [0.0, 0.0, 4.0, 2.0]);
+        // A quarter that begins and ends on the axes, one across an axis, and three quarters.
         let quarter = (std::f64::consts::PI / 8.0).tan();
-        assert!(of([1.0, 0.0], [0.0, 1.0], quarter).iter().all(|at| *at == [1.0, 0.0]));
+        assert_eq!(of([1.0, 0.0], [0.0, 1.0], quarter), [0.0, 0.0, 1.0, 1.0]);
         let half = 0.5_f64.sqrt();
-        assert_eq!(of([half, -half], [half, half], quarter), [[1.0, 0.0]]);
+        assert_eq!(of([half, -half], [half, half], quarter), [0.707107, -0.707107, 1.0, 0.707107]);
+        let most = (3.0 * std::f64::consts::PI / 8.0).tan();
+        assert_eq!(of([1.0, 0.0], [0.0, -1.0], most), [-1.0, -1.0, 1.0, 1.0]);
     }
 }
