@@ -36,6 +36,11 @@ impl UploadEvent {
         let (sequencer, reason) = ("00".to_owned(), "Given".to_owned());
         Self { bucket, job, key: None, version: None, sequencer, reason }
     }
+
+    /// The upload under this key, of which nothing else is known.
+    pub fn of_key(bucket: String, key: ObjectKey) -> Self {
+        Self { key: Some(key.clone()), ..Self::of_job(bucket, key.job()) }
+    }
 }
 
 /// Why a message is not an event. The message's text is not included, because it contains names.

@@ -10,11 +10,12 @@ use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{EventQueue, ObjectStore};
+use cadmill_stores::adapters::aws::TaskProtection;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// The settings of a worker.
@@ -36,6 +37,8 @@ pub struct WorkerSettings {
     pub archive: ArchiveLimits,
     /// How an upload is read.
     pub flow: DownloadConfig,
+    /// Protects the ECS task from scale-in while it holds jobs.
+    pub protection: Option<TaskProtection>,
 }
 
 pub(super) struct Active {
@@ -58,6 +61,8 @@ pub(super) struct Shared {
     /// A slot is free, and the worker is waiting for the next message.
     pub(super) receiving: AtomicBool,
     pub(super) stop: CancellationToken,
+    /// A job was claimed.
+    pub(super) claimed: Notify,
     /// Jobs that this worker processes or waits for, each with the message that is kept for it.
     pub(super) active: Mutex<HashMap<JobId, Active>>,
 }

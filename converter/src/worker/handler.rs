@@ -65,7 +65,9 @@ impl Shared {
         let settled = match settle {
             Settlement::Delete => self.queue.delete(message).await,
             Settlement::DeadLetter => self.queue.dead_letter(message).await,
-            Settlement::Retry(after) => self.queue.change_visibility(message, after).await,
+            Settlement::Retry(after) | Settlement::Released(after) => {
+                self.queue.change_visibility(message, after).await
+            }
             Settlement::Leave => Ok(()),
         };
         // The message is redelivered and settled then.
@@ -161,7 +163,9 @@ struct Admitted {
 enum LeaseWatch {
     /// It did not change for a whole lease.
     Dead(u64),
-    /// The job's state or lease has changed.
+    /// Its worker has renewed it.
+    Renewed,
+    /// The job's state has changed, or another worker has it.
     Changed,
     /// This worker is stopping.
     Stop,
@@ -196,7 +200,13 @@ impl EventHandler<'_> {
             if held.is_some() && held != dead {
                 match self.watch(&job).await? {
                     LeaseWatch::Dead(revision) => dead = Some(revision),
-                    LeaseWatch::Changed => dead = None,
+                    // A task for an upload that another one processes would idle for as long as
+                    // that one works. If that one dies, cleanup announces the job.
+                    LeaseWatch::Renewed if self.delivery.message().is_none() => {
+                        tracing::info!(job.id = %id, "leaving the job to the worker that has it");
+                        return Ok(Settlement::Leave);
+                    }
+                    LeaseWatch::Renewed | LeaseWatch::Changed => dead = None,
                     LeaseWatch::Stop => return Ok(Settlement::Retry(Duration::ZERO)),
                 }
                 continue;
@@ -263,7 +273,8 @@ impl EventHandler<'_> {
             }
             let now = self.shared.jobs.store().get(job.id).await?;
             match now.and_then(|job| job.lease) {
-                Some(held) if held.revision == revision => vigil.hear(held.unchanged, Instant::now()),
+                Some(now) if now.revision == revision => vigil.hear(now.unchanged, Instant::now()),
+                Some(now) if now.worker == held.worker => return Ok(LeaseWatch::Renewed),
                 _ => return Ok(LeaseWatch::Changed),
             }
             let seen = Event::Watched { revision, unchanged: vigil.millis(Instant::now()) };
@@ -341,6 +352,7 @@ impl EventHandler<'_> {
         if let Some(active) = shared.active().get_mut(&self.entered.job) {
             active.hold = Some(Arc::clone(&hold));
         }
+        shared.claimed.notify_one();
         // The stop signal may have arrived before the job was registered.
         if shared.stop.is_cancelled() {
             hold.lose(StopReason::Stopping);
@@ -434,8 +446,10 @@ impl EventHandler<'_> {
         };
         match self.end(hold, &event, head).await {
             Some(job) => match (job.state, &event) {
-                (State::Pending, Event::Released { failure: None, .. }) => Settlement::Retry(Duration::ZERO),
-                (State::Pending, _) => Settlement::Retry(backoff(attempt)),
+                (State::Pending, Event::Released { failure: None, .. }) => {
+                    Settlement::Released(Duration::ZERO)
+                }
+                (State::Pending, _) => Settlement::Released(backoff(attempt)),
                 (State::Failed, Event::Released { .. }) => Settlement::DeadLetter,
                 _ => Settlement::Delete,
             },

@@ -11,17 +11,17 @@ use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::intake::DownloadConfig;
 use cadmill_converter::linux::privileges;
+use cadmill_converter::worker::task::TaskInput;
 use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings, admission, posture_fields};
 use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::upload_event::{self, UploadEvent};
+use cadmill_stores::adapters::aws::{TaskProtection, task_protection};
 use cadmill_stores::bootstrap::ledger::Auditing;
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,9 +34,6 @@ static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 
 /// Option of `worker`.
 const UNTIL: &str = "until-stdin-closes";
-
-/// Longest event that is read from standard input, in bytes. SQS allows 256 KiB.
-const MAX_EVENT: u64 = 1 << 20;
 
 /// Exit code of `task` when its job has not ended: another worker has it, or it will be retried.
 const NOT_ENDED: u8 = 75;
@@ -67,10 +64,9 @@ fn main() -> ExitCode {
 fn command() -> Command {
     let job = Arg::new("job")
         .long("job")
-        .env("CADMILL_JOB")
         .value_name("UUID")
         .value_parser(|text: &str| text.parse::<JobId>())
-        .help("The job whose upload is there; without it the event is read from standard input");
+        .help("The job whose upload is there; otherwise CADMILL_EVENT has the event, or CADMILL_KEY the object's key, or standard input the event");
     let until = Arg::new(UNTIL)
         .long(UNTIL)
         .action(ArgAction::SetTrue)
@@ -114,7 +110,7 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let auditing = auditing(config)?;
         warn_of_weaknesses(&posture, &auditing);
         let stores = Stores::open(config).await?;
-        let settings = settings(config, &stores);
+        let settings = WorkerSettings { protection: protection(mode)?, ..settings(config, &stores) };
         tracing::info!(
             worker = settings.name,
             concurrency = settings.concurrency,
@@ -135,13 +131,9 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         }
         let worker = Worker::new(settings, setting, recording, jobs, objects, queue, stop);
         let done = if mode == "task" {
-            let notices = match matches.get_one::<JobId>("job") {
-                Some(&job) => {
-                    vec![UploadEvent::of_job(bucket, job)]
-                }
-                None => event_from_stdin()?,
-            };
-            worker.run_once(&notices).await
+            let job = matches.get_one::<JobId>("job").copied();
+            let input = TaskInput::choose(job, |name| std::env::var_os(name), &bucket)?;
+            worker.run_once(&input.read(&bucket, std::io::stdin())?).await
         } else {
             worker.run().await
         };
@@ -172,6 +164,15 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
         caps: config.caps,
         archive: config.archive,
         flow: DownloadConfig::with_buffer(config.worker.fetch_buffer_bytes),
+        protection: None,
+    }
+}
+
+/// Protection from scale-in where ECS offers it. A task for one upload belongs to no service.
+fn protection(mode: &str) -> Result<Option<TaskProtection>, Failure> {
+    match std::env::var(task_protection::VARIABLE) {
+        Ok(agent) if mode == "worker" && !agent.is_empty() => Ok(Some(TaskProtection::new(&agent)?)),
+        _ => Ok(None),
     }
 }
 
@@ -232,15 +233,4 @@ fn stop_at_end_of_stdin(stop: CancellationToken) -> Result<(), Failure> {
     };
     let started = std::thread::Builder::new().name("stdin".to_owned()).spawn(read);
     started.map(drop).map_err(|e| Failure::io("starting a thread", &e))
-}
-
-fn event_from_stdin() -> Result<Vec<UploadEvent>, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(MAX_EVENT)
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::io("reading the event from standard input", &e))?;
-    upload_event::parse(&text).map_err(|e| {
-        Failure::new(FailureCode::UsageInvalid, format!("standard input is not an upload event: {e}"))
-    })
 }

@@ -15,6 +15,8 @@ pub(super) enum Settlement {
     DeadLetter,
     /// It becomes visible again after this time.
     Retry(Duration),
+    /// The same, because this worker has given back the job that it had claimed.
+    Released(Duration),
     /// Another task of this worker owns it.
     Leave,
 }

@@ -22,6 +22,8 @@ mod late;
 mod lease;
 mod ledger;
 mod message;
+mod protection;
+pub mod task;
 mod upload;
 mod vigil;
 
@@ -29,12 +31,13 @@ use crate::conversion::context::ConversionContext;
 use crate::engine::warm_pool::{WAITING_BYTES, WarmPool};
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::job::Object;
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::state::Event;
-use cadmill_core::domain::upload_event::UploadEvent;
+use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::event_queue::Message;
-use cadmill_core::ports::{EventQueue, ObjectStore};
+use cadmill_core::ports::{EventQueue, ObjectStore, PortResult};
 pub use context::WorkerSettings;
 use context::{Active, Shared};
 use lease::StopReason;
@@ -43,7 +46,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -90,6 +93,7 @@ impl Worker {
             budget,
             slots,
             receiving,
+            claimed: Notify::new(),
             stop,
             active,
         };
@@ -105,12 +109,14 @@ impl Worker {
         let tasks = TaskTracker::new();
         let sweeper = tokio::spawn(Arc::clone(shared).sweep_now_and_then());
         let late = tokio::spawn(Arc::clone(shared).look_for_late_ones(tasks.clone()));
+        let protector = tokio::spawn(Arc::clone(shared).protect_while_busy());
         while let Some((message, permit)) = shared.next().await {
             let shared = Arc::clone(shared);
             tasks.spawn(async move { shared.handle(message, Some(permit)).await });
         }
         late.abort();
         sweeper.abort();
+        protector.abort();
         tracing::info!(jobs = tasks.len(), "stopping");
         shared.lose_all();
         shared.with_hosts(|hosts| hosts.close()).await;
@@ -128,6 +134,11 @@ impl Worker {
 
     /// Takes the jobs of these notices to their ends, and nothing else: for a task that is started
     /// for one upload. Returns whether every job has ended.
+    ///
+    /// A task has no message that is delivered again, and nothing restarts a task that failed. So a
+    /// job that this task gives back is announced in the queue again, and whatever starts tasks
+    /// from the queue starts another one. If that fails, or if the task dies, cleanup announces the
+    /// job when it is due.
     pub async fn run_once(&self, notices: &[UploadEvent]) -> bool {
         let shared = &self.shared;
         // No job follows that could use a warm host.
@@ -142,8 +153,11 @@ impl Worker {
         };
         let mut ended = true;
         for notice in notices {
-            ended &= shared.handle_event(notice, &message::Delivery::None, None).await
-                == message::Settlement::Delete;
+            let settle = shared.handle_event(notice, &message::Delivery::None, None).await;
+            if let message::Settlement::Released(_) = settle {
+                shared.announce(notice).await;
+            }
+            ended &= settle == message::Settlement::Delete;
         }
         stopper.abort();
         ended
@@ -180,6 +194,32 @@ impl Shared {
                 },
             }
         }
+    }
+
+    /// Sends the event of an upload to the queue again.
+    async fn announce(&self, notice: &UploadEvent) {
+        let announced = match self.jobs.store().get(notice.job).await {
+            Ok(job) => match job.filter(|job| !job.state.is_terminal()).and_then(|job| job.input) {
+                Some(object) => self.send_event(notice, &object).await,
+                None => return,
+            },
+            Err(error) => Err(error),
+        };
+        match announced {
+            Ok(()) => {
+                tracing::info!(job.id = %notice.job, "announced the job again; another task must process it");
+            }
+            Err(error) => {
+                tracing::warn!(job.id = %notice.job, error = %error, "could not announce the job again; cleanup does it when the job is due");
+            }
+        }
+    }
+
+    async fn send_event(&self, notice: &UploadEvent, object: &Object) -> PortResult<()> {
+        let (id, now) = (JobId::random().to_string(), self.jobs.clock().now());
+        let bucket = &self.settings.bucket;
+        let body = upload_event::object_created(bucket, object, &notice.sequencer, "Released", &id, now);
+        self.queue.send(&body).await
     }
 
     fn lease(&self) -> Duration {

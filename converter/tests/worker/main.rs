@@ -151,6 +151,7 @@ impl World {
             caps: Caps::default(),
             archive: ArchiveLimits::default(),
             flow: DownloadConfig::default(),
+            protection: None,
         };
         let setting = ConversionContext {
             engines: Engines::default(),

@@ -1,9 +1,11 @@
 //! The worker as a task that is started for one upload and then ends.
 
-use super::world::{Upload, World, large_archive};
+use super::world::{LEASE, Upload, World, large_archive};
 use crate::support::real;
 use cadmill_core::domain::job::State;
+use cadmill_core::domain::state::Event;
 use rustix::process::Signal;
+use std::time::{Duration, Instant};
 
 /// The exit code of a task whose job has not ended.
 const NOT_ENDED: Option<i32> = Some(75);
@@ -31,6 +33,75 @@ async fn a_task_that_is_named_a_job_serves_it() {
     let id = world.submit(&large_archive(1000), "dxf").await;
     assert_eq!(world.task(Upload::Job(id), None).ended(), Some(0));
     world.completed(id).await;
+}
+
+/// ECS starts a task with variables and without standard input.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_finds_its_upload_in_the_environment() {
+    let mut world = World::new().await;
+    // Container files pass unset variables on as empty ones.
+    world.set("CADMILL_JOB", "");
+    let first = world.submit(&large_archive(1000), "dxf").await;
+    let event = world.event(first).await;
+    assert_eq!(world.task(Upload::Variable("CADMILL_EVENT", &event), None).ended(), Some(0));
+    world.completed(first).await;
+    let second = world.submit(&large_archive(1000), "dxf").await;
+    let key = world.upload_key(second).to_string();
+    assert_eq!(world.task(Upload::Variable("CADMILL_KEY", &key), None).ended(), Some(0));
+    world.completed(second).await;
+    // Objects of others in the same bucket.
+    assert_eq!(world.task(Upload::Variable("CADMILL_KEY", "photos/cat.png"), None).ended(), Some(0));
+    for (name, value) in [("CADMILL_EVENT", key.as_str()), ("CADMILL_KEY", event.as_str())] {
+        let task = world.task(Upload::Variable(name, value), None);
+        assert_eq!(task.ended(), Some(2), "{name}");
+    }
+    assert_eq!(world.said(world.upload_key(second).file().as_str()), 0, "a file name is in a log");
+}
+
+/// A Pipe deletes the message of a task that it has started. The job that the task gives back comes
+/// again as another message, and the next task completes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_a_task_gives_back_is_announced_for_another_task() {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(500_000), "dxf").await;
+    let message = world.next_message().await;
+    let first = world.task(Upload::Variable("CADMILL_EVENT", &message), Some("converting"));
+    first.stopped().await;
+    first.signal(Signal::TERM);
+    first.signal(Signal::CONT);
+    assert_eq!(first.ended(), NOT_ENDED);
+    assert_eq!(world.job(id).await.state, State::Pending);
+    let message = world.next_message().await;
+    assert_eq!(world.task(Upload::Variable("CADMILL_EVENT", &message), None).ended(), Some(0));
+    let (job, _) = world.completed(id).await;
+    assert_eq!((job.attempt, job.excused), (2, 1));
+    world.queue_is_empty().await;
+}
+
+/// The task of a duplicate event would idle beside the first for as long as that one works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_task_leaves_a_job_to_the_worker_that_is_alive() {
+    let world = World::new().await;
+    let id = world.submit(&large_archive(1000), "dxf").await;
+    let object = world.objects.head(&world.upload_key(id)).await.expect("the upload");
+    let mut revision = 1;
+    for event in [
+        Event::Uploaded { object, sequencer: "01".to_owned() },
+        Event::Claimed { worker: "another".to_owned(), revision, dead: None },
+    ] {
+        world.jobs.send(id, &event).await.expect("the store answers");
+    }
+    let task = world.task(Upload::Job(id), None);
+    let since = Instant::now();
+    while !task.log().contains("leaving the job to the worker that has it") {
+        assert!(since.elapsed() < Duration::from_secs(120), "it stays\n{}", task.log());
+        revision += 1;
+        let event = Event::Renewed { attempt: 1, revision, progress: None };
+        world.jobs.send(id, &event).await.expect("the store answers");
+        tokio::time::sleep(LEASE / 10).await;
+    }
+    assert_eq!(task.ended(), NOT_ENDED);
+    assert_eq!(world.job(id).await.attempt, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

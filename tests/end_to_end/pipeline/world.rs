@@ -204,15 +204,30 @@ impl World {
         upload_event::object_created(bucket, &object, "01", "PutObject", &event, SystemClock.now())
     }
 
+    /// The key of a job's upload.
+    pub(crate) fn upload_key(&self, id: JobId) -> ObjectKey {
+        upload_key(id)
+    }
+
+    /// Takes a message out of the queue, as a Pipe does that starts a task for it.
+    pub(crate) async fn next_message(&self) -> String {
+        let hidden = Duration::from_secs(60);
+        let messages = self.queue.receive(1, Duration::from_secs(20), hidden).await.expect("a reply");
+        let [message] = &messages[..] else { panic!("no message came\n{}", self.logs()) };
+        self.queue.delete(message).await.expect("deleted");
+        message.body.clone()
+    }
+
     /// Starts a worker, which stops itself at `failpoint`.
     pub(crate) fn worker(&self, name: &str, failpoint: Option<&str>) -> Worker {
         self.start(name, failpoint, |command| command.arg("worker").stdin(Stdio::null()))
     }
 
-    /// Starts the task for one upload: this job's, or that of the event on standard input.
+    /// Starts the task for one upload.
     pub(crate) fn task(&self, upload: Upload<'_>, failpoint: Option<&str>) -> Worker {
         self.start(&format!("task-{}", JobId::random()), failpoint, |command| match upload {
             Upload::Job(id) => command.arg("task").env("CADMILL_JOB", id.to_string()).stdin(Stdio::null()),
+            Upload::Variable(name, value) => command.arg("task").env(name, value).stdin(Stdio::null()),
             Upload::Event(event) => {
                 let path = self.data.path().join("event.json");
                 std::fs::write(&path, event).expect("a file for the event");
@@ -366,7 +381,10 @@ fn upload_key(id: JobId) -> ObjectKey {
 /// How a task receives its upload.
 pub(crate) enum Upload<'a> {
     Job(JobId),
+    /// By standard input.
     Event(&'a str),
+    /// By this variable of the environment.
+    Variable(&'static str, &'a str),
 }
 
 /// A worker process. Dropping it kills it.

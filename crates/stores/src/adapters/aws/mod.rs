@@ -15,6 +15,7 @@ pub mod kms;
 pub mod s3;
 pub mod s3_audit;
 pub mod sqs;
+pub mod task_protection;
 
 pub use clock::StoreClock;
 pub use dynamodb::{DynamoSettings, DynamoStore};
@@ -22,6 +23,7 @@ pub use kms::{KmsSettings, KmsSigner};
 pub use s3::{S3Settings, S3Store};
 pub use s3_audit::{ObjectLock, S3Audit, S3AuditSettings};
 pub use sqs::{SqsQueue, SqsSettings};
+pub use task_protection::TaskProtection;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
