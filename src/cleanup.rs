@@ -100,7 +100,7 @@ impl Cleanup {
         let due = self.jobs.store().due(self.jobs.clock().now(), BATCH).await?;
         self.set_aside(&due.unreadable, &mut round).await;
         for job in due.jobs {
-            if let Err(error) = self.serve(&job, &mut round).await {
+            if let Err(error) = self.serve(job.id, &mut round).await {
                 round.failed += 1;
                 tracing::warn!(job.id = %job.id, error = %error, "the cleanup of a job failed");
             }
@@ -130,7 +130,14 @@ impl Cleanup {
         }
     }
 
-    async fn serve(&self, job: &Job, round: &mut Round) -> PortResult<()> {
+    /// Performs what is due for a job. Decides on the record as it is now: the list of due jobs may
+    /// lag, and the jobs before this one took their time. Another cleanup may have served the job,
+    /// or its id may belong to a new job by now, whose upload must not be deleted.
+    async fn serve(&self, id: JobId, round: &mut Round) -> PortResult<()> {
+        let job = self.jobs.store().get(id).await?;
+        let now = self.jobs.clock().now();
+        let Some(job) = job.filter(|job| job.due.is_some_and(|due| due <= now)) else { return Ok(()) };
+        let job = &job;
         match job.state {
             State::Pending | State::Processing => self.wake(job, round).await,
             _ if job.purges < 2 => self.purge(job, round).await,

@@ -317,6 +317,10 @@ pub struct Job {
     pub counts: Option<Counts>,
     /// Number of status requests, as far as they were counted.
     pub polls: u64,
+    /// Number of announcements since the upload, or since a worker last had the job. Absent in
+    /// records that predate it.
+    #[serde(default)]
+    pub announced: u32,
     /// Number of times its objects were deleted after its end.
     pub purges: u8,
     /// Ledger heads of its attempts, in order of arrival; at most [`MAX_HEADS`].
@@ -353,6 +357,7 @@ impl Job {
             warnings: Warnings::default(),
             counts: None,
             polls: 0,
+            announced: 0,
             purges: 0,
             audit: Vec::new(),
             audit_dropped: 0,

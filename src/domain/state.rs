@@ -49,7 +49,8 @@ pub struct Policy {
     pub upload_window: Millis,
     /// How long a lease is valid without renewal.
     pub lease: Millis,
-    /// How long until an uploaded job that no worker has claimed is announced again.
+    /// How long until an uploaded job that no worker has claimed is announced again; twice as long
+    /// after each announcement, up to twelve times this.
     pub redeliver: Millis,
     /// How long a result is kept if it is not downloaded.
     pub retention: Millis,
@@ -80,14 +81,20 @@ impl Default for Policy {
 /// delete its record.
 fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
     let ended = job.times.ended.unwrap_or(now);
+    // A job may wait for hours until a worker is free. Each announcement adds a message to the
+    // queue, so the pause between two of them doubles.
+    let backoff = |pause: Millis| {
+        let most = pause.max(policy.redeliver.saturating_mul(MAX_REDELIVER));
+        now.saturating_add(pause.saturating_mul(1 << job.announced.min(16)).min(most))
+    };
     match job.state {
         State::Pending if job.input.is_none() => {
             let end = job.times.created + policy.upload_window;
             // Past the window, an object whose event was lost has just been announced.
-            if now < end { end } else { now + policy.redeliver }
+            if now < end { end } else { backoff(policy.redeliver) }
         }
-        State::Pending => now + policy.redeliver,
-        State::Processing => now + 3 * policy.lease,
+        State::Pending => backoff(policy.redeliver),
+        State::Processing => backoff(3 * policy.lease),
         State::Completed if job.purges == 0 && job.times.dismissed.is_none() => ended + policy.retention,
         _ => match (job.purges, job.times.purged) {
             (0, _) | (_, None) => now,
@@ -96,6 +103,9 @@ fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
         },
     }
 }
+
+/// Maximum pause between two announcements of a job, in multiples of [`Policy::redeliver`].
+const MAX_REDELIVER: u64 = 12;
 
 /// Creates a job.
 pub fn created(id: JobId, order: JobSpec, policy: &Policy, now: Millis) -> Job {
@@ -107,13 +117,29 @@ pub fn created(id: JobId, order: JobSpec, policy: &Policy, now: Millis) -> Job {
 /// Decides on an event.
 pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
     let mut decision = decide(job, event, policy, now);
-    // Watching is not a sign of life, so it does not postpone `due`.
     if let Decision::Accept(next) = &mut decision
-        && !matches!(event, Event::Watched { .. })
+        && moves_due(job, event, policy, now)
     {
         next.due = Some(due(next, policy, now));
     }
     decision
+}
+
+/// Whether an event changes when the job is due.
+///
+/// A store indexes jobs by this time, and moving a job within an index costs as much as writing it.
+/// A worker's signs of life therefore leave it as it is for as long as it is at least one lease
+/// away.
+fn moves_due(job: &Job, event: &Event, policy: &Policy, now: Millis) -> bool {
+    match event {
+        // Watching is not a sign of life.
+        Event::Watched { .. } => false,
+        Event::Renewed { .. } | Event::Progressed { .. } | Event::Reported { .. } => {
+            let far = now + policy.lease..=now + 3 * policy.lease;
+            !job.due.is_some_and(|due| far.contains(&due))
+        }
+        _ => true,
+    }
 }
 
 fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
@@ -125,7 +151,7 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Claimed { worker, revision, dead } => {
             claimed(job, worker, *revision, *dead, max_attempts, now)
         }
-        Event::Renewed { attempt, revision } => renewed(job, *attempt, *revision),
+        Event::Renewed { attempt, revision, progress } => renewed(job, *attempt, *revision, *progress),
         Event::Progressed { attempt, stage, progress } => progressed(job, *attempt, *stage, *progress),
         Event::Released { attempt, failure } => released(job, *attempt, failure.as_ref(), max_attempts, now),
         Event::Reported { attempt, millis, warnings, counts } => {
@@ -246,6 +272,7 @@ fn claimed(
         next.warnings = Warnings::default();
         next.counts = None;
         next.times.claimed = Some(now);
+        next.announced = 0;
     })
 }
 
@@ -259,30 +286,44 @@ fn holds(job: &Job, attempt: u32) -> bool {
     job.state == State::Processing && job.attempt == attempt
 }
 
-fn renewed(job: &Job, attempt: u32, revision: u64) -> Decision {
+fn renewed(job: &Job, attempt: u32, revision: u64, progress: Option<(Stage, u16)>) -> Decision {
     match &job.lease {
         Some(lease) if holds(job, attempt) => {
             if lease.revision == revision {
                 return Decision::Ignore(Ignored::Duplicate);
             }
             let renewed = Lease { revision, unchanged: 0, ..lease.clone() };
-            accept(job, |next| next.lease = Some(renewed))
+            accept(job, |next| {
+                next.lease = Some(renewed);
+                next.announced = 0;
+                if let Some((stage, progress)) = progress {
+                    advance(next, stage, progress);
+                }
+            })
         }
         _ => Decision::Deny(Denied::Superseded),
     }
+}
+
+/// Sets the stage and its progress, unless the job is past them; returns how they compare.
+fn advance(job: &mut Job, stage: Stage, progress: u16) -> std::cmp::Ordering {
+    let (stage, progress) = (Some(stage), progress.min(1000));
+    let order = (stage, progress).cmp(&(job.stage, job.progress));
+    if order.is_gt() {
+        (job.stage, job.progress) = (stage, progress);
+    }
+    order
 }
 
 fn progressed(job: &Job, attempt: u32, stage: Stage, progress: u16) -> Decision {
     if !holds(job, attempt) {
         return Decision::Deny(Denied::Superseded);
     }
-    let progress = progress.min(1000);
-    match (Some(stage), progress).cmp(&(job.stage, job.progress)) {
+    match advance(&mut job.clone(), stage, progress) {
         std::cmp::Ordering::Equal => Decision::Ignore(Ignored::Duplicate),
         std::cmp::Ordering::Less => Decision::Ignore(Ignored::Outdated),
         std::cmp::Ordering::Greater => accept(job, |next| {
-            next.stage = Some(stage);
-            next.progress = progress;
+            advance(next, stage, progress);
         }),
     }
 }
@@ -305,6 +346,7 @@ fn released(
             next.stage = None;
             next.progress = 0;
             next.excused += u32::from(failure.is_none());
+            next.announced = 0;
         }),
         State::Pending if job.attempt == attempt => Decision::Ignore(Ignored::Duplicate),
         _ => Decision::Deny(Denied::Superseded),
@@ -452,9 +494,11 @@ fn watched(job: &Job, revision: u64, unchanged: Millis) -> Decision {
     }
 }
 
-/// Only `due` changes.
 fn announced(job: &Job) -> Decision {
-    if job.state.is_terminal() { Decision::Ignore(Ignored::Ended) } else { accept(job, |_| {}) }
+    if job.state.is_terminal() {
+        return Decision::Ignore(Ignored::Ended);
+    }
+    accept(job, |next| next.announced = next.announced.saturating_add(1))
 }
 
 /// The failure of a job whose last worker did not finish.

@@ -7,6 +7,7 @@ use super::PortResult;
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// Result of [`JobStore::create`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,10 @@ pub trait JobStore: Send + Sync {
 
     /// Defers an unreadable record until `until`. The record itself is not changed.
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()>;
+
+    /// Minimum pause between writes that only report progress. `None` if a write is expensive:
+    /// progress is then written with other changes, above all with the renewals of the lease.
+    fn progress_interval(&self) -> Option<Duration>;
 
     /// Checks that the store responds.
     async fn check(&self) -> PortResult<()>;

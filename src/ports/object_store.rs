@@ -28,10 +28,14 @@ pub struct Presigned {
     pub method: &'static str,
     /// The URL.
     pub url: String,
-    /// Signed headers, which must be sent unchanged; `Host` is not listed.
+    /// Signed headers, which must be sent unchanged. `Host` and `Content-Length` are also signed but
+    /// not listed: clients send them by themselves.
     pub headers: Vec<(String, String)>,
-    /// When it expires.
+    /// When it expires, by the store's clock.
     pub expires: Millis,
+    /// How long it is valid: as requested, or until the credentials that signed it expire if that is
+    /// earlier.
+    pub lifetime: Duration,
 }
 
 /// A part of a multipart upload.

@@ -1,5 +1,5 @@
-//! Holds a job: renews the lease, keeps the message hidden, reports progress, and stops the work
-//! once the job no longer belongs to this worker.
+//! Holds a job: renews the lease, keeps the message hidden, reports progress with each renewal (and
+//! between renewals where the store's writes are cheap), and stops the work once the job no longer belongs to this worker.
 //!
 //! The lease is measured on this worker's own clock, from before the call that renewed it. Once a
 //! whole lease has passed since then, another worker may own the job, and the work is void even
@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Minimum interval between progress writes.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum time between writes that report a new stage.
+const STAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the record is read when nothing is written. It bounds how late a cancellation is seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -166,6 +166,7 @@ impl LeaseRenewer {
         let mut told = (Stage::Fetch, 0);
         let mut looked = Instant::now();
         let mut wrote = Instant::now();
+        let interval = self.jobs.store().progress_interval();
         while hold.lost().is_none() {
             tokio::time::sleep(tick).await;
             if hold.lapsed(self.lease) {
@@ -175,9 +176,16 @@ impl LeaseRenewer {
             }
             let (stage, progress) = hold.current();
             let renewed = hold.inner().renewed;
+            let is_news = match interval {
+                _ if stage != told.0 => wrote.elapsed() >= STAGE_INTERVAL,
+                Some(interval) => progress != told.1 && wrote.elapsed() >= interval,
+                None => false,
+            };
             if renewed.elapsed() >= self.lease / 3 {
-                self.renew(hold).await;
-            } else if (stage, progress) != told && wrote.elapsed() >= PROGRESS_INTERVAL {
+                if self.renew(hold, (stage, progress)).await {
+                    (told, wrote) = ((stage, progress), Instant::now());
+                }
+            } else if is_news {
                 wrote = Instant::now();
                 let event = Event::Progressed { attempt: hold.attempt, stage, progress };
                 if self.send(hold, &event).await {
@@ -190,10 +198,12 @@ impl LeaseRenewer {
         }
     }
 
-    async fn renew(&self, hold: &JobLease) {
+    async fn renew(&self, hold: &JobLease, progress: (Stage, u16)) -> bool {
         let before = Instant::now();
-        let event = Event::Renewed { attempt: hold.attempt, revision: random() };
-        if self.send(hold, &event).await {
+        let progress = Some(progress);
+        let event = Event::Renewed { attempt: hold.attempt, revision: random(), progress };
+        let done = self.send(hold, &event).await;
+        if done {
             hold.inner().renewed = before;
         }
         // If the message becomes visible again, the duplicate is harmless.
@@ -202,6 +212,7 @@ impl LeaseRenewer {
         {
             tracing::debug!(job.id = %hold.id, error = %error, "could not extend the visibility timeout of the message");
         }
+        done
     }
 
     /// Sends an event of the lease holder. Returns whether it was applied.

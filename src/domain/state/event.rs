@@ -42,6 +42,9 @@ pub enum Event {
         attempt: u32,
         /// The new revision.
         revision: u64,
+        /// The current stage and its progress in thousandths, so that reporting them needs no
+        /// further write.
+        progress: Option<(Stage, u16)>,
     },
     /// The worker reports progress.
     Progressed {

@@ -77,8 +77,8 @@ fn plain_event() -> impl Strategy<Value = Event> {
             .prop_map(|sequencer| Event::Uploaded { object: uploaded_object(&sequencer), sequencer }),
         ("w[1-3]", revision.clone(), prop::option::of(revision.clone()))
             .prop_map(|(worker, revision, dead)| Event::Claimed { worker, revision, dead }),
-        (attempt.clone(), revision.clone())
-            .prop_map(|(attempt, revision)| Event::Renewed { attempt, revision }),
+        (attempt.clone(), revision.clone(), prop::option::of((stage.clone(), 0u16..1200)))
+            .prop_map(|(attempt, revision, progress)| Event::Renewed { attempt, revision, progress }),
         (attempt.clone(), stage, 0u16..1200).prop_map(|(attempt, stage, progress)| Event::Progressed {
             attempt,
             stage,
@@ -200,7 +200,7 @@ fn the_straight_way() {
         upload(),
         claim("w1", 10, None),
         Event::Progressed { attempt: 1, stage: Stage::Convert, progress: 500 },
-        Event::Renewed { attempt: 1, revision: 11 },
+        Event::Renewed { attempt: 1, revision: 11, progress: None },
         Event::Completed { attempt: 1, output: output.clone() },
     ]);
     assert_eq!((job.state, job.attempt, job.output), (State::Completed, 1, Some(output)));
@@ -282,7 +282,7 @@ fn a_dead_lease_is_taken_over_and_a_renewed_one_is_not() {
         apply(&taken, &Event::Completed { attempt: 1, output: processed_object("o") }, &policy(), 1),
         Decision::Deny(Denied::Superseded)
     );
-    let renewed = step(&job, &Event::Renewed { attempt: 1, revision: 11 }).0;
+    let renewed = step(&job, &Event::Renewed { attempt: 1, revision: 11, progress: None }).0;
     assert_eq!(apply(&renewed, &claim("w2", 20, Some(10)), &policy(), 1), Decision::Deny(Denied::Held));
 }
 
@@ -350,6 +350,69 @@ fn somebody_looks_again_at_the_right_time() {
     assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
     let job = at(&job, &Event::Purged { before: 1 }, 7000);
     assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
+}
+
+/// Moving a job within the index of due times costs as much as writing it.
+#[test]
+fn a_worker_s_signs_of_life_move_the_due_time_once_in_two_leases() {
+    let policy = policy();
+    let mut job = after(&[upload(), claim("w", 1, None)]);
+    let start = job.due.unwrap() - 3 * policy.lease;
+    let mut moves = 0;
+    for tick in 1..=60u64 {
+        let (now, attempt) = (start + tick * policy.lease / 3, 1);
+        let event = match tick % 3 {
+            0 => Event::Progressed { attempt, stage: Stage::Convert, progress: tick as u16 },
+            _ => Event::Renewed {
+                attempt,
+                revision: 100 + tick,
+                progress: Some((Stage::Convert, tick as u16)),
+            },
+        };
+        let Decision::Accept(next) = apply(&job, &event, &policy, now) else { panic!("{event:?}") };
+        moves += u64::from(next.due != job.due);
+        job = *next;
+        let due = job.due.unwrap();
+        assert!((now + policy.lease..=now + 3 * policy.lease).contains(&due), "{due} at {now}");
+        assert_eq!(job.progress, tick as u16);
+    }
+    assert!(moves <= 60 / 6 + 1, "{moves}");
+    // A time that a clock which went back has left in the far future does not stay there.
+    let far = Job { due: Some(start + 1000 * policy.lease), ..job.clone() };
+    let event = Event::Renewed { attempt: 1, revision: 7, progress: None };
+    let Decision::Accept(next) = apply(&far, &event, &policy, start) else { panic!("it is renewed") };
+    assert_eq!(next.due, Some(start + 3 * policy.lease));
+}
+
+#[test]
+fn a_renewal_never_takes_progress_back() {
+    let renewed = |job: &Job, revision, progress| {
+        let progress = Some((Stage::Convert, progress));
+        step(job, &Event::Renewed { attempt: 1, revision, progress }).0
+    };
+    let job = renewed(&after(&[upload(), claim("w", 1, None)]), 2, 700);
+    assert_eq!((job.stage, job.progress), (Some(Stage::Convert), 700));
+    let job = renewed(&job, 3, 500);
+    assert_eq!((job.progress, job.lease.as_ref().unwrap().revision), (700, 3));
+    let next = step(&job, &Event::Renewed { attempt: 1, revision: 4, progress: Some((Stage::Publish, 0)) }).0;
+    assert_eq!((next.stage, next.progress), (Some(Stage::Publish), 0));
+}
+
+#[test]
+fn a_job_that_waits_is_announced_less_and_less_often() {
+    let policy = policy();
+    let mut job = after(&[upload()]);
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let now = job.due.unwrap();
+        let Decision::Accept(next) = apply(&job, &Event::Announced, &policy, now) else { panic!("{job:?}") };
+        pauses.push((next.due.unwrap() - now) / policy.redeliver);
+        job = *next;
+    }
+    assert_eq!(pauses, [2, 4, 8, 12, 12, 12, 12]);
+    // Once a worker had it, it is announced as at first.
+    let job = step(&step(&job, &claim("w", 1, None)).0, &Event::Released { attempt: 1, failure: None }).0;
+    assert_eq!((job.state, job.due), (State::Pending, Some(1 + policy.redeliver)));
 }
 
 #[test]

@@ -9,17 +9,18 @@ mod item;
 mod table;
 
 use super::Service;
-use super::error::{Effect, port_error};
+use super::error::{Effect, port_error, refused};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
 use cadmill_core::ports::{PortError, PortResult};
+use futures_util::{StreamExt, TryStreamExt};
 use item::Item;
 use std::time::Duration;
 
@@ -131,7 +132,41 @@ impl DynamoStore {
             }
         }
     }
+
+    /// The items with these keys, at most [`BATCH`], in any order; without those that do not exist.
+    /// They may lag, as the index that the keys come from.
+    async fn batch(&self, operation: &'static str, keys: &[Item]) -> PortResult<Vec<Item>> {
+        let key = |item: &Item| item.get(item::ID).map(|id| Item::from([(item::ID.to_owned(), id.clone())]));
+        let mut left: Vec<Item> = keys.iter().filter_map(key).collect();
+        let mut found = Vec::new();
+        for round in 0..BATCH_ROUNDS {
+            if left.is_empty() {
+                return Ok(found);
+            }
+            if round > 0 {
+                // The reply was cut off at 16 MB, or a partition was throttled.
+                tokio::time::sleep(Duration::from_millis(20 << round)).await;
+            }
+            let ask = KeysAndAttributes::builder().set_keys(Some(std::mem::take(&mut left))).build();
+            let ask = ask.map_err(|_| refused(operation, "the keys cannot be described"))?;
+            let call = self.client.batch_get_item().request_items(&self.table, ask);
+            let reply = call.send().await.map_err(|e| port_error(operation, Effect::Read, &e))?;
+            found.extend(reply.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
+            let rest = reply.unprocessed_keys.unwrap_or_default().remove(&self.table);
+            left = rest.map(|rest| rest.keys).unwrap_or_default();
+        }
+        Err(PortError::Unavailable { operation, reason: "the items are read too slowly".to_owned() })
+    }
 }
+
+/// Maximum number of items of one batch (Amazon DynamoDB API Reference, "BatchGetItem").
+const BATCH: usize = 100;
+
+/// Calls for one batch: each returns at most 16 MB, and an item has at most 400 KB.
+const BATCH_ROUNDS: u32 = 8;
+
+/// Partitions that are queried at once.
+const QUERIES: usize = 16;
 
 /// A query of an index: ascending up to a value of the sort key, or descending.
 struct Query<'a> {
@@ -213,37 +248,54 @@ impl JobStore for DynamoStore {
             })
             .await?;
         let more = items.len() > limit;
-        let items = &items[..items.len().min(limit)];
-        let next = items.last().filter(|_| more).and_then(|last| item::token(owner, last));
+        let keys = &items[..items.len().min(limit)];
+        let next = keys.last().filter(|_| more).and_then(|last| item::token(owner, last));
+        let mut items = Vec::new();
+        for keys in keys.chunks(BATCH) {
+            items.extend(self.batch(OPERATION, keys).await?);
+        }
         let own = |job: &Job| job.order.owner == *owner;
-        let jobs: Vec<Job> = items.iter().filter_map(item::readable).filter(own).collect();
+        let mut jobs: Vec<Job> = items.iter().filter_map(item::readable).filter(own).collect();
         let unreadable = u32::try_from(items.len() - jobs.len()).unwrap_or(u32::MAX);
+        // In the order of the index.
+        let place = |id: &str| keys.iter().position(|key| item::id(key) == Some(id));
+        jobs.sort_by_cached_key(|job| place(&job.id.to_string()));
         Ok(Page { jobs, unreadable, next })
     }
 
     async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "listing what is due";
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-        let shards: Vec<String> = item::shards().collect();
-        let queries = shards.iter().map(|shard| {
+        let queries = item::shards().map(|shard| async move {
             self.query(Query {
                 operation: OPERATION,
                 index: item::BY_DUE,
-                partition: (item::SHARD, shard),
+                partition: (item::SHARD, &shard),
                 up_to: Some((item::DUE, now)),
                 start: None,
                 limit,
             })
+            .await
         });
-        let found = futures_util::future::try_join_all(queries).await?;
+        let found = futures_util::stream::iter(queries).buffer_unordered(QUERIES);
+        let mut keys: Vec<Item> = found.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
+        keys.sort_by_key(item::due);
         let mut due = Due::default();
-        for item in found.iter().flatten() {
-            match item::readable(item) {
-                Some(job) => due.jobs.push(job),
-                None => {
-                    let id = item::id(item).unwrap_or_default().to_owned();
-                    due.unreadable.push(Unreadable { place: id.clone(), id });
+        for keys in keys.chunks(BATCH) {
+            for item in &self.batch(OPERATION, keys).await? {
+                match item::readable(item) {
+                    // The index may still have a time that the job no longer has.
+                    _ if item::due(item).is_none_or(|time| time > now) => {}
+                    Some(job) => due.jobs.push(job),
+                    None => {
+                        let id = item::id(item).unwrap_or_default().to_owned();
+                        due.unreadable.push(Unreadable { place: id.clone(), id });
+                    }
                 }
+            }
+            // Unreadable records do not count, so that they never hide others.
+            if due.jobs.len() >= limit {
+                break;
             }
         }
         due.jobs.sort_by_key(|job| job.due);
@@ -270,6 +322,11 @@ impl JobStore for DynamoStore {
             },
             Ok(_) => Ok(()),
         }
+    }
+
+    /// A write costs money, and the writes of a partition are limited.
+    fn progress_interval(&self) -> Option<Duration> {
+        None
     }
 
     async fn check(&self) -> PortResult<()> {

@@ -7,6 +7,7 @@ use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable};
 use cadmill_core::ports::{JobStore, PortResult};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A job store with a script of faults.
 #[derive(Clone)]
@@ -50,6 +51,10 @@ impl JobStore for FaultyJobs {
 
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
         self.script.play("set_aside", || self.inner.set_aside(record, until)).await
+    }
+
+    fn progress_interval(&self) -> Option<Duration> {
+        self.inner.progress_interval()
     }
 
     async fn check(&self) -> PortResult<()> {

@@ -85,7 +85,9 @@ async fn live(jobs: Jobs, id: JobId, worker: String, acts: Vec<(Act, bool)>) -> 
             Act::Claim { steal } => {
                 Event::Claimed { worker: worker.clone(), revision: fresh, dead: dead.filter(|_| steal) }
             }
-            Act::Renew => Event::Renewed { attempt: mine, revision: fresh },
+            Act::Renew => {
+                Event::Renewed { attempt: mine, revision: fresh, progress: Some((Stage::Fetch, 7)) }
+            }
             Act::Progress(progress) => Event::Progressed { attempt: mine, stage: Stage::Fetch, progress },
             Act::Release { failed } => Event::Released { attempt: mine, failure: failed.then(failure) },
             Act::Complete => output(id, mine, &worker),

@@ -11,11 +11,12 @@ use std::collections::HashMap;
 /// An item, or a key of one.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Index by owner, newest last.
-pub(super) const BY_OWNER: &str = "owner";
+/// Index by owner, newest last. It contains keys only, so it is written once per job.
+pub(super) const BY_OWNER: &str = "by_owner";
 
-/// Index by due time, earliest first.
-pub(super) const BY_DUE: &str = "due";
+/// Index by due time, earliest first. It contains keys only, so it is written only when a job's due
+/// time moves.
+pub(super) const BY_DUE: &str = "by_due";
 /// Key of the table: the job's id.
 pub(super) const ID: &str = "id";
 /// Partition key of the index by owner.
@@ -33,8 +34,14 @@ const RECORD: &str = "record";
 /// Guide, "Quotas"), names and the other attributes included.
 const MAX_RECORD_BYTES: usize = 400 * 1024 - 1024;
 
-/// Partitions of the index by due time: each takes 1000 writes a second.
-const SHARDS: u8 = 4;
+/// Partitions of the index by due time for each kind of work. A partition takes 1000 write units a
+/// second, and one that is written more often also throttles the writes of the table (Amazon
+/// DynamoDB Developer Guide, "Using global secondary indexes: throttling").
+const SHARDS: u8 = 64;
+
+/// Kinds of due work, the first letter of a partition's name: deleting what belongs to ended jobs,
+/// and waking jobs that make no progress.
+const KINDS: [char; 2] = ['d', 'w'];
 
 /// The item of a job.
 pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
@@ -52,7 +59,7 @@ pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
         (RECORD.to_owned(), AttributeValue::S(record)),
     ]);
     if let Some(due) = job.due {
-        item.insert(SHARD.to_owned(), AttributeValue::S(shard(job.id)));
+        item.insert(SHARD.to_owned(), AttributeValue::S(shard(job)));
         item.insert(DUE.to_owned(), number(due));
     }
     Ok(item)
@@ -83,13 +90,19 @@ pub(super) fn number(number: u64) -> AttributeValue {
 
 /// Every partition of the index by due time.
 pub(super) fn shards() -> impl Iterator<Item = String> {
-    (0..SHARDS).map(|shard| shard.to_string())
+    KINDS.into_iter().flat_map(|kind| (0..SHARDS).map(move |shard| format!("{kind}{shard:02}")))
 }
 
 /// The partition of a job. Ids are hashed, because clients may choose them.
-fn shard(id: JobId) -> String {
-    let first = Sha256::digest(id.to_string())[0];
-    (first % SHARDS).to_string()
+fn shard(job: &Job) -> String {
+    let first = Sha256::digest(job.id.to_string())[0];
+    let kind = KINDS[usize::from(!job.state.is_terminal())];
+    format!("{kind}{:02}", first % SHARDS)
+}
+
+/// The time at which an item is due.
+pub(super) fn due(item: &Item) -> Option<u64> {
+    item.get(DUE)?.as_n().ok()?.parse().ok()
 }
 
 fn created(at: u64, id: JobId) -> String {

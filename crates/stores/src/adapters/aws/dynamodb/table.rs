@@ -1,4 +1,4 @@
-//! The table: one key, two indexes, on-demand capacity.
+//! The table: one key, two indexes of keys only, on-demand capacity.
 //!
 //! No TTL: DynamoDB deletes expired items within days, which is not precise enough. The cleanup
 //! deletes records, on the condition of their version.
@@ -95,12 +95,12 @@ fn key(name: &str, kind: KeyType) -> Option<KeySchemaElement> {
 }
 
 fn index(name: &str, partition: &str, sort: &str) -> Option<GlobalSecondaryIndex> {
-    let whole = Projection::builder().projection_type(ProjectionType::All).build();
+    let keys = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
     GlobalSecondaryIndex::builder()
         .index_name(name)
         .key_schema(key(partition, KeyType::Hash)?)
         .key_schema(key(sort, KeyType::Range)?)
-        .projection(whole)
+        .projection(keys)
         .build()
         .ok()
 }

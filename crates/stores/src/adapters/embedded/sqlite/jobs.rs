@@ -9,10 +9,15 @@ use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Number of unreadable records that a search for due jobs skips, for each job that it may
 /// return.
 const PASSED_OVER: usize = 10;
+/// Minimum pause between writes that only report progress: a write takes a millisecond, and makes
+/// the next status current.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Bytes that are written to check whether writing works.
 const PROBE: i64 = 16 << 10;
 
@@ -162,6 +167,10 @@ impl JobStore for SqliteJobs {
                 Ok(())
             })
             .await
+    }
+
+    fn progress_interval(&self) -> Option<Duration> {
+        Some(PROGRESS_INTERVAL)
     }
 
     async fn check(&self) -> PortResult<()> {
