@@ -143,11 +143,13 @@ pub(super) async fn job_status(
     let pause = state.throughput.pause(&job, now);
     note_poll(&state, &job, pause);
     let mut body = describe(&job, pause);
-    let tag = tag(&body, downloadable(&job).is_some(), now, state.settings.config.download_url_lifetime);
+    let signed = download(&state, &job).await?;
+    let validity = signed.as_ref().map(|(_, validity)| *validity);
+    let tag = tag(&body, validity, now, state.settings.config.download_url_lifetime);
     let mut response = if none_match(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        body.download = download(&state, &job).await?;
+        body.download = signed.map(|(download, _)| download);
         Json(body).into_response()
     };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -172,7 +174,7 @@ pub(super) async fn owned(state: &ApiState, id: JobId, owner: &Owner) -> Result<
 /// A response with the full status of a job.
 pub(super) async fn answer(state: &ApiState, job: &Job) -> Result<Response, Problem> {
     let mut body = describe(job, state.throughput.pause(job, state.jobs.clock().now()));
-    body.download = download(state, job).await?;
+    body.download = download(state, job).await?.map(|(download, _)| download);
     let mut response = Json(body).into_response();
     response.extensions_mut().insert(LogFields(job.id));
     Ok(response)
@@ -222,12 +224,16 @@ fn downloadable(job: &Job) -> Option<&Object> {
     job.output.as_ref().filter(|_| job.state == JobState::Completed && !gone)
 }
 
-async fn download(state: &ApiState, job: &Job) -> PortResult<Option<Download>> {
+/// When a URL expires, and how long it is valid from when it was signed.
+type Validity = (Millis, Duration);
+
+/// The download of a job, and the validity of its URL.
+async fn download(state: &ApiState, job: &Job) -> PortResult<Option<(Download, Validity)>> {
     let Some(object) = downloadable(job) else { return Ok(None) };
     let lifetime = state.settings.config.download_url_lifetime;
-    let Presigned { method, url, headers, expires } =
+    let Presigned { method, url, headers, expires, lifetime } =
         state.objects.presign_get(object, object.key.file(), lifetime).await?;
-    Ok(Some(Download {
+    let download = Download {
         method: method.to_owned(),
         url,
         headers: headers.into_iter().collect(),
@@ -235,7 +241,8 @@ async fn download(state: &ApiState, job: &Job) -> PortResult<Option<Download>> {
         size_bytes: object.size_bytes,
         sha256: object.sha256.clone(),
         file_name: object.key.file().as_str().to_owned(),
-    }))
+    };
+    Ok(Some((download, (expires, lifetime))))
 }
 
 /// RFC 3339, UTC, with milliseconds. Times after the year 9999 are clamped to its end.
@@ -247,10 +254,15 @@ pub(super) fn timestamp(millis: Millis) -> String {
 
 /// A weak ETag: two responses with one tag have the same content, but their URLs may differ. While
 /// there is a result, the tag also changes twice in a URL's lifetime, so that a client that gets
-/// 304 holds a URL that is valid for at least half of it.
-fn tag(body: &StatusBody, downloadable: bool, now: Millis, lifetime: Duration) -> String {
-    let half = u64::try_from(lifetime.as_millis() / 2).unwrap_or(u64::MAX).max(1);
-    let turn = if downloadable { Some(now / half) } else { None };
+/// 304 holds a URL that is valid for at least half of it. URLs that end early with the credentials
+/// that signed them have a tag of that end: it changes with the credentials.
+fn tag(body: &StatusBody, validity: Option<Validity>, now: Millis, whole: Duration) -> String {
+    let half = u64::try_from(whole.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+    // Lifetimes are in whole seconds.
+    let turn = validity.map(|(expires, lifetime)| match lifetime.as_secs() < whole.as_secs() {
+        true => ("until", expires),
+        false => ("turn", now / half),
+    });
     let mut said = serde_json::to_value(body).unwrap_or_default();
     // Depends on the load, not on the job.
     said["poll_after_ms"] = serde_json::Value::Null;
@@ -310,6 +322,27 @@ mod tests {
         for bad in [&[][..], &[""], &["a1"], &["\"a\""], &["\"a1"], &["W/"]] {
             assert!(!with(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_tag_changes_before_the_url_that_came_with_it_expires() {
+        const MINUTE: Millis = 60_000;
+        let job = cadmill_stores::conformance::job_store::new_job(&"ann".parse().unwrap(), 1);
+        let body = describe(&job, None);
+        let now = 1_800_000_000_000 / (5 * MINUTE) * 5 * MINUTE;
+        let of = |expires: Option<Millis>, at: Millis| {
+            let validity = expires.map(|expires| (expires, Duration::from_millis(expires - at)));
+            tag(&body, validity, at, Duration::from_secs(300))
+        };
+        let whole = |at: Millis| of(Some(at + 5 * MINUTE), at);
+        assert_eq!(whole(now), whole(now + 2 * MINUTE));
+        assert_ne!(whole(now), whole(now + 3 * MINUTE));
+        // The credentials end at this time, and later ones at another.
+        let end = now + 4 * MINUTE;
+        assert_eq!(of(Some(end), now), of(Some(end), now + 3 * MINUTE));
+        assert_ne!(of(Some(end), now), of(Some(end + MINUTE), now + 3 * MINUTE));
+        assert_ne!(of(Some(end), now), whole(now + 3 * MINUTE));
+        assert_eq!(of(None, now), of(None, now + 60 * MINUTE));
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub struct Single {
     url: String,
     /// Headers to send unchanged.
     headers: BTreeMap<String, String>,
+    /// Size of the file, in bytes. `Content-Length` must be exactly this; HTTP clients set it by
+    /// themselves.
+    size_bytes: u64,
     /// When the URL expires.
     #[schema(format = DateTime)]
     expires_at: String,
@@ -84,7 +87,7 @@ pub struct PartRequest {
     url: String,
     /// Headers to send unchanged.
     headers: BTreeMap<String, String>,
-    /// Size of the part, in bytes.
+    /// Size of the part, in bytes. `Content-Length` must be exactly this.
     size_bytes: u64,
     /// When the URL expires.
     #[schema(format = DateTime)]
@@ -235,10 +238,11 @@ pub(super) async fn open(state: &ApiState, job: Job) -> Result<(Job, Option<Uplo
     let settings = &state.settings;
     if job.multipart.is_none() && job.order.size_bytes <= settings.config.multipart_threshold_bytes {
         let (size, sha256) = (job.order.size_bytes, job.order.sha256.as_deref());
-        let Presigned { method, url, headers, expires } =
+        let Presigned { method, url, headers, expires, .. } =
             state.objects.presign_put(&key(&job), size, sha256, settings.upload_lifetime(size)).await?;
         let headers = headers.into_iter().collect();
-        let single = Single { method: method.to_owned(), url, headers, expires_at: timestamp(expires) };
+        let (method, size_bytes) = (method.to_owned(), job.order.size_bytes);
+        let single = Single { method, url, headers, size_bytes, expires_at: timestamp(expires) };
         return Ok((job, Some(Upload::Single(single))));
     }
     let job = if job.multipart.is_some() { job } else { begin(state, job).await? };
@@ -364,7 +368,7 @@ async fn batch(
         // A client may send the parts one after the other.
         bytes = bytes.saturating_add(size_bytes);
         let lifetime = state.settings.upload_lifetime(bytes);
-        let Presigned { method, url, headers, expires } =
+        let Presigned { method, url, headers, expires, .. } =
             state.objects.presign_part(&key, &multipart.upload_id, part_number, size_bytes, lifetime).await?;
         let (method, headers) = (method.to_owned(), headers.into_iter().collect());
         let expires_at = timestamp(expires);

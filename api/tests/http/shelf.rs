@@ -57,6 +57,7 @@ impl Shelf {
             ),
             headers: vec![("x-signed".to_owned(), "1".to_owned())],
             expires: 1_700_000_000_000 + Millis::try_from(lifetime.as_millis()).unwrap(),
+            lifetime,
         }
     }
 }

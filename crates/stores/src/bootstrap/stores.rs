@@ -11,10 +11,10 @@ use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
 use std::sync::Arc;
 
-/// Deliveries of an event before it becomes a dead letter. Waiting for capacity and for other
-/// workers also uses deliveries, so the limit is high; failures of a job are limited by its
-/// attempts.
-pub const MAX_DELIVERIES: u32 = 100;
+/// Deliveries of an event before it becomes a dead letter: the maximum of SQS. Waiting for capacity
+/// and for other workers also uses deliveries, about two a minute; failures of a job are limited by
+/// its attempts.
+pub const MAX_DELIVERIES: u32 = 1000;
 
 /// Which process runs the embedded object server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +120,8 @@ impl Stores {
         bucket: String,
         config: &Config,
     ) -> Self {
+        let urls = config.api.upload_url_lifetime.max(config.api.download_url_lifetime);
+        let objects = objects.with_url_lifetime(urls);
         let clock: Arc<dyn Clock> = Arc::new(objects.clock());
         let jobs = Jobs::new(jobs, clock, config.policy);
         Self { objects: Arc::new(objects), jobs, queue, bucket }

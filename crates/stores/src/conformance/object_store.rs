@@ -158,7 +158,9 @@ async fn an_upload_is_made_once(store: &dyn ObjectStore) {
     let request = store.presign_put(&key, 5, None, MINUTE).await.expect("presign");
     assert_eq!(request.method, "PUT");
     let sent = |name: &str| request.headers.iter().find(|(known, _)| known == name).map(|(_, v)| v.as_str());
-    assert_eq!((sent("content-length"), sent("if-none-match"), sent("host")), (Some("5"), Some("*"), None));
+    // Every client sends these by itself, and browsers refuse to set them.
+    assert_eq!((sent("content-length"), sent("host")), (None, None));
+    assert_eq!(sent("if-none-match"), Some("*"));
 
     let reply = http::presigned(&request, b"first".to_vec()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -246,8 +248,7 @@ async fn parts_become_an_object(store: &dyn ObjectStore) {
     assert_eq!((last.number, last.size_bytes), (2, 1000));
     assert_ne!(early.etag, last.etag);
     let request = store.presign_part(&key, &upload, 1, MIN_PART_BYTES, MINUTE).await.expect("presign");
-    let length = MIN_PART_BYTES.to_string();
-    assert_eq!(request.headers, [("content-length".to_owned(), length)]);
+    assert_eq!(request.headers, []);
     let reply = http::presigned(&request, first.clone()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 

@@ -6,13 +6,16 @@
 //!
 //! Listings are not trusted: a key is compared with the prefix here before it is deleted.
 
+mod credentials;
 mod presign;
 mod purge;
 
 use super::error::{Effect, corrupt, lost, port_error, refused};
 use super::{Service, StoreClock};
 use async_trait::async_trait;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::IdentityCache;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart};
@@ -22,6 +25,7 @@ use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::ports::clock::{Clock, SystemClock};
 use cadmill_core::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Purged};
 use cadmill_core::ports::{PortError, PortResult};
+use credentials::SigningCredentials;
 use presign::{Window, attachment, base64_digest, decoded};
 use std::ops::Range;
 use std::time::Duration;
@@ -53,6 +57,7 @@ pub struct S3Store {
     pub(super) client: Client,
     /// The client that signs presigned requests; it sends nothing.
     signer: Client,
+    signing: SigningCredentials,
     clock: StoreClock,
     /// Whether this process serves the store.
     here: bool,
@@ -62,15 +67,34 @@ impl S3Store {
     /// Creates a store. Sends nothing yet: [`ObjectStore::check`] checks that the bucket exists.
     pub async fn new(settings: S3Settings) -> Self {
         let clock = StoreClock::default();
-        let near = client(&settings, Some(clock.clone())).await;
-        let signer = match settings.public_endpoint.clone() {
-            Some(public) => {
-                let service = Service { endpoint: Some(public), ..settings.service.clone() };
-                client(&S3Settings { service, ..settings.clone() }, Some(clock.clone())).await
-            }
-            None => near.clone(),
-        };
-        Self { bucket: settings.bucket, client: near, signer, clock, here: false }
+        let near = Client::from_conf(config(&settings, Some(clock.clone())).await.0.build());
+        let public = settings.public_endpoint.clone().or(settings.service.endpoint.clone());
+        let service = Service { endpoint: public, ..settings.service.clone() };
+        let (signer, provider) = config(&S3Settings { service, ..settings.clone() }, None).await;
+        let signing = SigningCredentials::new(provider);
+        let signer = Self::signer(signer, &signing);
+        Self { bucket: settings.bucket, client: near, signer, signing, clock, here: false }
+    }
+
+    /// A client that signs with these credentials.
+    fn signer(config: aws_sdk_s3::config::Builder, signing: &SigningCredentials) -> Client {
+        let config = config.credentials_provider(signing.clone()).identity_cache(IdentityCache::no_cache());
+        Client::from_conf(config.build())
+    }
+
+    /// Sets the longest lifetime of the URLs that this store signs (15 minutes if it is not set):
+    /// that early, credentials that expire are replaced.
+    pub fn with_url_lifetime(self, lifetime: Duration) -> Self {
+        let signing = self.signing.with_url_lifetime(lifetime);
+        let signer = Self::signer(self.signer.config().to_builder(), &signing);
+        Self { signer, signing, ..self }
+    }
+
+    /// The validity of a request that is signed now.
+    async fn window(&self, operation: &'static str, lifetime: Duration) -> PortResult<Window> {
+        let now = self.signing_time();
+        let end = self.signing.ready(operation, now).await?;
+        Window::new(operation, now, lifetime, end)
     }
 
     /// Marks the store as served by this process: its clock is the system clock.
@@ -89,12 +113,21 @@ impl S3Store {
     }
 }
 
-pub(super) async fn client(settings: &S3Settings, clock: Option<StoreClock>) -> Client {
-    let mut config = aws_sdk_s3::config::Builder::from(&settings.service.config(ATTEMPT, OPERATION).await);
+pub(super) async fn client(settings: &S3Settings) -> Client {
+    Client::from_conf(config(settings, None).await.0.build())
+}
+
+/// The configuration of a client, and what provides its credentials.
+async fn config(
+    settings: &S3Settings,
+    clock: Option<StoreClock>,
+) -> (aws_sdk_s3::config::Builder, Option<SharedCredentialsProvider>) {
+    let shared = settings.service.config(ATTEMPT, OPERATION).await;
+    let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(settings.path_style);
     if let Some(clock) = clock {
         config = config.interceptor(clock);
     }
-    Client::from_conf(config.force_path_style(settings.path_style).build())
+    (config, shared.credentials_provider())
 }
 
 /// Whether the store refused without an error code: an answer to HEAD has no body. The cause may
@@ -123,7 +156,7 @@ impl ObjectStore for S3Store {
         lifetime: Duration,
     ) -> PortResult<Presigned> {
         const OPERATION: &str = "signing an upload";
-        let window = Window::new(OPERATION, self.signing_time(), lifetime)?;
+        let window = self.window(OPERATION, lifetime).await?;
         let digest = sha256.map(|hex| base64_digest(OPERATION, hex)).transpose()?;
         let put = self
             .signer
@@ -149,7 +182,7 @@ impl ObjectStore for S3Store {
         lifetime: Duration,
     ) -> PortResult<Presigned> {
         const OPERATION: &str = "signing a part";
-        let window = Window::new(OPERATION, self.signing_time(), lifetime)?;
+        let window = self.window(OPERATION, lifetime).await?;
         let put = self
             .signer
             .upload_part()
@@ -172,7 +205,7 @@ impl ObjectStore for S3Store {
         lifetime: Duration,
     ) -> PortResult<Presigned> {
         const OPERATION: &str = "signing a download";
-        let window = Window::new(OPERATION, self.signing_time(), lifetime)?;
+        let window = self.window(OPERATION, lifetime).await?;
         let get = self
             .signer
             .get_object()

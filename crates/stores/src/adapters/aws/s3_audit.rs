@@ -82,9 +82,8 @@ impl S3Audit {
         let blocking = Blocking::new()?;
         let S3AuditSettings { s3, prefix, lock } = settings;
         let bucket = s3.bucket.clone();
-        let client = blocking.run("reaching the bucket of the ledgers", async move {
-            Ok(super::s3::client(&s3, None).await)
-        })?;
+        let client = blocking
+            .run("reaching the bucket of the ledgers", async move { Ok(super::s3::client(&s3).await) })?;
         Ok(Self(Arc::new(Shared { blocking, client, bucket, prefix, lock })))
     }
 }

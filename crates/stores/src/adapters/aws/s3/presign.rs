@@ -9,18 +9,29 @@ use cadmill_core::ports::object_store::Presigned;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+/// Signed headers that every client sends by itself.
+const OWN: [&str; 2] = ["host", "content-length"];
+
 /// When the validity of a request begins and ends, in whole seconds, which is the resolution of a
 /// signature.
 pub(super) struct Window {
     pub(super) config: PresigningConfig,
     expires: Millis,
+    lifetime: Duration,
 }
 
 impl Window {
-    /// From `now` for `lifetime`, at most seven days.
-    pub(super) fn new(operation: &'static str, now: Millis, lifetime: Duration) -> PortResult<Self> {
+    /// From `now` for `lifetime`, at most seven days and not beyond `end`, when the credentials that
+    /// sign it expire.
+    pub(super) fn new(
+        operation: &'static str,
+        now: Millis,
+        lifetime: Duration,
+        end: Option<Millis>,
+    ) -> PortResult<Self> {
         let now = now / 1000;
-        let whole = lifetime.as_secs();
+        let left = end.map_or(u64::MAX, |end| (end / 1000).saturating_sub(now));
+        let whole = lifetime.as_secs().min(left);
         let config = PresigningConfig::builder()
             .start_time(SystemTime::UNIX_EPOCH + Duration::from_secs(now))
             .expires_in(Duration::from_secs(whole))
@@ -28,17 +39,22 @@ impl Window {
             .ok()
             .filter(|_| whole > 0)
             .ok_or_else(|| refused(operation, "a URL is good for one second to seven days"))?;
-        Ok(Self { config, expires: (now + whole) * 1000 })
+        Ok(Self { config, expires: (now + whole) * 1000, lifetime: Duration::from_secs(whole) })
     }
 
-    /// Converts the request to the type of the port. Every header is signed, including
-    /// `content-length`, which HTTP clients send by themselves.
+    /// Converts the request to the type of the port. Every header is signed. `host` and
+    /// `content-length` are not listed: HTTP clients send them by themselves, and browsers let no
+    /// script set them (Fetch Standard, "forbidden request-header").
     pub(super) fn presigned(&self, method: &'static str, request: &PresignedRequest) -> Presigned {
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let mut headers: Vec<_> =
-            request.headers().filter(|(name, _)| !name.eq_ignore_ascii_case("host")).map(own).collect();
+        let mut headers: Vec<_> = request
+            .headers()
+            .filter(|(name, _)| !OWN.contains(&name.to_ascii_lowercase().as_str()))
+            .map(own)
+            .collect();
         headers.sort();
-        Presigned { method, url: request.uri().to_owned(), headers, expires: self.expires }
+        let (url, expires, lifetime) = (request.uri().to_owned(), self.expires, self.lifetime);
+        Presigned { method, url, headers, expires, lifetime }
     }
 }
 
@@ -142,11 +158,21 @@ mod tests {
     #[test]
     fn a_url_is_good_for_a_week_at_most() {
         for bad in [Duration::ZERO, Duration::from_millis(999), Duration::from_secs(604_801)] {
-            assert!(Window::new("x", 0, bad).is_err(), "{bad:?}");
+            assert!(Window::new("x", 0, bad, None).is_err(), "{bad:?}");
         }
         for good in [Duration::from_secs(1), Duration::from_secs(604_800)] {
-            assert!(Window::new("x", 0, good).is_ok(), "{good:?}");
+            assert!(Window::new("x", 0, good, None).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_url_does_not_outlive_its_credentials() {
+        let window = |end| Window::new("x", 5_900, Duration::from_secs(900), end).unwrap();
+        assert_eq!(window(None).expires, 905_000);
+        assert_eq!(window(Some(1_000_000)).expires, 905_000);
+        let cut = window(Some(305_999));
+        assert_eq!((cut.expires, cut.config.expires()), (305_000, Duration::from_secs(300)));
+        assert!(Window::new("x", 5_900, Duration::from_secs(900), Some(5_999)).is_err());
     }
 
     proptest! {
