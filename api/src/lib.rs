@@ -11,6 +11,7 @@
 pub mod auth;
 pub mod client;
 pub mod extract;
+pub mod healthcheck;
 pub mod listener;
 pub mod middleware;
 pub mod openapi;

@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use cadmill_api::start;
+use cadmill_api::{healthcheck, start};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,7 +20,14 @@ fn main() -> ExitCode {
     let command = Command::new("cadmill-api")
         .version(cadmill_core::BUILD)
         .about("Serves job states and presigned URLs; file contents never pass through it");
-    let matches = config::augment(command, Program::Api).get_matches();
+    let ready = Arg::new("ready")
+        .long("ready")
+        .action(ArgAction::SetTrue)
+        .help("Ask whether it is ready: whether its stores respond and accept writes");
+    let check = Command::new("healthcheck")
+        .about("Ask the server at the configured address whether it is alive; for HEALTHCHECK of a container")
+        .arg(ready);
+    let matches = config::augment(command, Program::Api).subcommand(check).get_matches();
     let (config, settings) = match config::load(&matches, Program::Api) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -32,7 +39,11 @@ fn main() -> ExitCode {
         print!("{}", settings.to_toml());
         return ExitCode::SUCCESS;
     }
-    match run(&config) {
+    let done = match matches.subcommand() {
+        Some((_, check)) => healthcheck::run(config.api.listen, check.get_flag("ready")),
+        None => run(&config),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());

@@ -8,7 +8,7 @@ use crate::settings::BODY_BYTES;
 use crate::state::ApiState;
 use crate::{openapi, routes};
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use cadmill_core::domain::failure::FailureCode;
@@ -70,7 +70,14 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, REQUEST_ID])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            // A page that resumes an event stream.
+            HeaderName::from_static("last-event-id"),
+            REQUEST_ID,
+        ])
         .expose_headers([header::ETAG, header::RETRY_AFTER, header::LOCATION, REQUEST_ID])
         .max_age(Duration::from_secs(600))
 }

@@ -16,6 +16,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/ARCHITECTURE.md",
     "docs/ARCHIVES.md",
     "docs/AUDIT.md",
+    "docs/AWS.md",
     "docs/BENCHMARKS.md",
     "docs/CLI.md",
     "docs/CONFIGURATION.md",

@@ -56,7 +56,7 @@ async fn only_listed_origins_may_call() {
             .uri("/api/jobs")
             .header("origin", origin)
             .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "authorization,content-type")
+            .header("access-control-request-headers", "authorization,content-type,last-event-id")
             .body(Body::empty());
         world.send(request.unwrap()).await
     };
@@ -64,6 +64,10 @@ async fn only_listed_origins_may_call() {
     assert_eq!(good.status, 200);
     assert_eq!(header(&good, "access-control-allow-origin"), "https://app.example.com");
     assert_eq!(header(&good, "access-control-allow-credentials"), "");
+    let allowed = header(&good, "access-control-allow-headers").to_ascii_lowercase();
+    for name in ["authorization", "content-type", "if-none-match", "last-event-id"] {
+        assert!(allowed.contains(name), "{allowed}");
+    }
     let bad = preflight("https://app.example.com.evil.com").await;
     assert_eq!(header(&bad, "access-control-allow-origin"), "");
     let mut call = request(ANN, "POST", "/api/jobs", Some(order()));

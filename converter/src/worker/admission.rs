@@ -88,6 +88,19 @@ impl Budget {
                     .with("budget_bytes", self.total),
             );
         }
+        // A tmpfs of a container is often smaller than its memory. No retry makes it larger.
+        if expanded > self.place {
+            let message = format!(
+                "the files of the job need {}; the workspace of a worker has {}",
+                display_size(expanded),
+                display_size(self.place)
+            );
+            return Admission::Never(
+                Failure::new(FailureCode::LimitAdmission, message)
+                    .with("needed_bytes", expanded)
+                    .with("workspace_bytes", self.place),
+            );
+        }
         let engine_bytes = engine.min(self.total - files);
         let fair = expanded.max(self.place / self.jobs / 2);
         let output_bytes = output.min(expanded + engine_bytes / 2).min(fair);
@@ -179,6 +192,16 @@ mod tests {
         assert_eq!(large.output_bytes, 3 * GIB);
         let Admission::Now(small) = budget.admit(GIB, GIB, GIB / 2) else { panic!("it fits beside it") };
         assert_eq!(small.output_bytes, GIB / 2);
+    }
+
+    /// A container has 64 MiB in /dev/shm unless it is told otherwise.
+    #[test]
+    fn what_the_workspace_can_never_hold_is_refused() {
+        let budget = Budget::new(64 * GIB).in_place(64 << 20, 2);
+        assert!(matches!(budget.admit(64 << 20, GIB, GIB), Admission::Now(_)));
+        let Admission::Never(failure) = budget.admit((64 << 20) + 1, GIB, GIB) else { panic!("it fits") };
+        assert_eq!(failure.code, FailureCode::LimitAdmission);
+        assert!(failure.message.contains("workspace"), "{}", failure.message);
     }
 
     #[test]

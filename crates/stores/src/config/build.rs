@@ -150,7 +150,7 @@ fn audit(get: Values<'_>) -> Audit {
             })
             .collect(),
         directory: get.text(Id::AuditDirectory).map_or_else(data_dir, Into::into),
-        bucket: get.text(Id::AuditBucket).or_else(|| get.text(Id::S3Bucket)),
+        bucket: get.text(Id::AuditBucket),
         lock: match get.word(Id::AuditLock).as_str() {
             "governance" => lock(false),
             "compliance" => lock(true),

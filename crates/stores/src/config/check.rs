@@ -123,7 +123,8 @@ fn auth(check: &mut Check<'_>, config: &Config) {
 fn audit(check: &mut Check<'_>, config: &Config) {
     let s3 = config.audit.sinks.contains(&SinkKind::S3);
     let bucket = config.audit.bucket.is_some();
-    check.needed(s3 && !bucket, Id::AuditBucket, Id::AuditSinks, "audit.sinks has s3");
+    let reason = "audit.sinks has s3, and ledgers do not belong into the bucket of files that are deleted";
+    check.needed(s3 && !bucket, Id::AuditBucket, Id::AuditSinks, reason);
     check.that(s3 || config.audit.lock.is_none(), &[Id::AuditLock, Id::AuditSinks], || {
         "found a lock, expected none, because audit.sinks has no s3".to_owned()
     });

@@ -180,7 +180,7 @@ keys! {
 
     AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout"]), Value("file"), WORKER, "Where ledgers are kept; every record is written to each of them";
     AuditDirectory = "audit.directory", Kind::Path, Unset("audit in data_dir"), WORKER, "Directory of the ledgers of the sink file";
-    AuditBucket = "audit.bucket", Kind::Text, Unset("s3.bucket"), WORKER, "Bucket of the ledgers of the sink s3, below audit/";
+    AuditBucket = "audit.bucket", Kind::Text, Unset("none"), WORKER, "Bucket of the ledgers of the sink s3, below audit/; another than s3.bucket, whose objects are deleted";
     AuditLock = "audit.lock", Kind::Choice(&["none", "governance", "compliance"]), Value("none"), WORKER, "Object Lock of the ledgers in S3; the bucket must have been made with it";
     AuditLockFor = "audit.lock_for", Kind::Duration { min: DAY, max: 36_500 * DAY }, Value("365d"), WORKER, "How long a locked ledger cannot be deleted";
     AuditSignWith = "audit.sign_with", Kind::Choice(&["nothing", "key", "kms"]), Value("nothing"), WORKER, "What signs the heads of ledgers; unsigned they prove nothing";
@@ -207,6 +207,8 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "CADMILL_CONFIG",
     // Read by `cadmill-converter task`.
     "CADMILL_JOB",
+    "CADMILL_EVENT",
+    "CADMILL_KEY",
     // Read by `cadmill submit`.
     "CADMILL_TOKEN",
     "CADMILL_SERVER",

@@ -135,6 +135,7 @@ fn contradictions_are_told_by_key() {
         ("job.record = '40m'", "job.record"),
         ("worker.memory = '1G'", "worker.memory"),
         ("audit.sinks = ['file', 's3']", "audit.bucket"),
+        ("s3.bucket = 'files'\naudit.sinks = ['s3']", "audit.bucket"),
         ("audit.lock = 'compliance'", "audit.lock"),
         ("audit.sign_with = 'key'", "audit.key_file"),
         ("audit.sign_with = 'kms'", "audit.kms_key"),

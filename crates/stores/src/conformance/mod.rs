@@ -7,5 +7,6 @@ pub mod audit_sink;
 pub mod event_queue;
 pub mod http;
 pub mod job_store;
+pub mod meter;
 pub mod moto;
 pub mod object_store;
