@@ -152,7 +152,9 @@ impl Cleanup {
     async fn wake(&self, job: &Job, round: &mut Round) -> PortResult<()> {
         let object = match &job.input {
             Some(object) => object.clone(),
-            None => match self.objects.head(&upload_key(job.id, &job.order.file_name)).await {
+            // By a listing: an answer that means "missing or not permitted" must not end a job
+            // whose upload may be there.
+            None => match self.objects.find(&upload_key(job.id, &job.order.file_name)).await {
                 // The upload arrived but its event was lost.
                 Ok(object) => object,
                 Err(PortError::NotFound(_)) => {

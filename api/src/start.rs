@@ -57,14 +57,15 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 /// servers may do so concurrently.
 ///
 /// # Errors
-/// `usage.invalid` for settings that contradict each other; `infra.io`.
+/// `usage.invalid` for settings that contradict each other; `infra.io`; `infra.store_refused` if
+/// cleanup may not list the objects.
 pub async fn run(
     config: &Config,
     stores: Stores,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
-    let reaper = tokio::spawn(stores.reaper().run());
+    let reaper = tokio::spawn(stores.reaper().await?.run());
     let state = Server::new(settings(config)?, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
     let served = serve(listener, state, shutdown).await;
     reaper.abort();

@@ -27,6 +27,10 @@ pub enum PortError {
     /// The object, upload or message does not exist.
     #[error("{0}: not found")]
     NotFound(&'static str),
+    /// The object does not exist, or the caller may not read it: a store whose caller may not list
+    /// it answers both alike. Nothing that loses data may follow from it.
+    #[error("{0}: not found or not permitted; without s3:ListBucket the store does not say which")]
+    Hidden(&'static str),
     /// A precondition does not hold: the object already exists, or was replaced.
     #[error("{0}: precondition failed")]
     Precondition(&'static str),
@@ -83,7 +87,9 @@ impl PortError {
 impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
         let code = match error {
-            PortError::Refused { .. } | PortError::Corrupt { .. } => FailureCode::StoreRefused,
+            PortError::Refused { .. } | PortError::Hidden(_) | PortError::Corrupt { .. } => {
+                FailureCode::StoreRefused
+            }
             PortError::Damaged { .. } => FailureCode::DataDirectory,
             _ => FailureCode::StoreUnavailable,
         };

@@ -120,11 +120,19 @@ pub trait ObjectStore: Send + Sync {
     ///
     async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()>;
 
-    /// The object's size, ETag and version. No SHA-256.
+    /// The object's size, ETag and version, for a caller that may read it. No SHA-256.
     ///
     /// # Errors
-    /// [`super::PortError::NotFound`].
+    /// [`super::PortError::NotFound`]; [`super::PortError::Hidden`] if the caller may not list the
+    /// store, so that a missing object and a refused one look alike.
     async fn head(&self, key: &ObjectKey) -> PortResult<Object>;
+
+    /// The same from a listing, for a caller that may list the store and need not be able to read
+    /// the object. What is missing is known for certain: the rules that end a job ask here. An object that was written while the store kept no versions has no version here.
+    ///
+    /// # Errors
+    /// [`super::PortError::NotFound`]; [`super::PortError::Refused`] without the permission to list.
+    async fn find(&self, key: &ObjectKey) -> PortResult<Object>;
 
     /// The store's checksum of the whole object, if it has one. Fails if the object's ETag has
     /// changed.
@@ -145,8 +153,15 @@ pub trait ObjectStore: Send + Sync {
     /// unfinished upload there. Succeeds if there is nothing to delete.
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged>;
 
-    /// Checks that the store responds and the bucket exists.
+    /// Checks that the store responds and the bucket exists. A caller that may not list the store
+    /// passes, and [`ObjectStore::head`] is then [`super::PortError::Hidden`] for what is missing.
     async fn check(&self) -> PortResult<()>;
+
+    /// Checks that the caller may list what [`ObjectStore::find`] and [`ObjectStore::purge`] list.
+    ///
+    /// # Errors
+    /// [`super::PortError::Refused`] with the permission that is missing.
+    async fn can_list(&self) -> PortResult<()>;
 
     /// Checks, as far as possible without writing an object, that the store accepts writes. A test
     /// object would look like an upload, and not every caller may write one.

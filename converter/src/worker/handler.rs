@@ -15,7 +15,7 @@ use crate::stack;
 use crate::worker::lease::{JobLease, LeaseRenewer, StopReason};
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::ids::{JobId, Role};
+use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Job, JobFailure, Object, Stage, State};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::limits::Caps;
@@ -233,11 +233,18 @@ impl EventHandler<'_> {
                 self.shared.jobs.send(job.id, &event).await?;
                 Ok(None)
             }
-            Err(PortError::NotFound(_))
+            // A worker that may not list the bucket cannot tell a missing object from a refused one.
+            // Burying the event loses neither: cleanup, which can tell, announces an upload that is
+            // there again, and expires a job without one.
+            Err(error @ (PortError::NotFound(_) | PortError::Hidden(_)))
                 if self.delivery.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) =>
             {
-                tracing::error!(job.id = %job.id, "event for an object that does not exist");
+                tracing::error!(job.id = %job.id, error = %error, "event for an object that does not exist");
                 Ok(Some(Settlement::DeadLetter))
+            }
+            Err(error @ PortError::Hidden(_)) => {
+                tracing::warn!(job.id = %job.id, error = %error, "the upload is not visible to the worker");
+                Ok(Some(Settlement::Retry(STORE_PAUSE)))
             }
             Err(PortError::NotFound(_)) => Ok(Some(Settlement::Retry(STORE_PAUSE))),
             Err(error) => Err(error),
@@ -481,8 +488,12 @@ impl EventHandler<'_> {
             Some(job) if job.state == State::Completed && job.attempt == hold.attempt => {
                 tracing::info!(job.id = %hold.id, attempt = hold.attempt, bytes, "completed");
                 failpoint::reached("recorded");
-                // The input is no longer needed. If this fails, cleanup deletes it.
-                if let Err(error) = self.shared.objects.purge(Role::Upload, hold.id).await {
+                // The input is no longer needed. Only the version that was read: everything else under
+                // the job's prefix is for cleanup, so the worker needs no right to list. If this
+                // fails, cleanup deletes it too.
+                if let Some(input) = &job.input
+                    && let Err(error) = self.shared.objects.delete(&input.key, input.version.as_deref()).await
+                {
                     tracing::warn!(job.id = %hold.id, error = %error, "the upload could not be deleted yet");
                 }
                 Settlement::Delete

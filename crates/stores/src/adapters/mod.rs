@@ -5,3 +5,5 @@ pub mod embedded;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod ledger;
+#[cfg(any(test, feature = "testing"))]
+pub mod restricted;

@@ -54,10 +54,15 @@ impl Stores {
         Ok(stores)
     }
 
-    /// The cleanup of these stores.
-    pub fn reaper(&self) -> Cleanup {
+    /// The cleanup of these stores. It must be able to list the objects: otherwise it could neither
+    /// tell a job without an upload from one whose upload it may not read, nor find what to delete.
+    ///
+    /// # Errors
+    /// `infra.store_refused` with the permission that is missing, and `infra.store_unavailable`.
+    pub async fn reaper(&self) -> Result<Cleanup, Failure> {
+        self.objects.can_list().await?;
         let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
-        Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone())
+        Ok(Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone()))
     }
 
     async fn aws(config: &Config) -> Result<Self, Failure> {

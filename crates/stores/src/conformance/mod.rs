@@ -6,6 +6,7 @@
 pub mod audit_sink;
 pub mod event_queue;
 pub mod http;
+pub mod iam;
 pub mod job_store;
 pub mod meter;
 pub mod moto;

@@ -118,6 +118,7 @@ mod tests {
     fn kind(error: &PortError) -> &'static str {
         match error {
             PortError::NotFound(_) => "not found",
+            PortError::Hidden(_) => "hidden",
             PortError::Precondition(_) => "precondition",
             PortError::Unavailable { .. } => "unavailable",
             PortError::Unknown { .. } => "unknown",

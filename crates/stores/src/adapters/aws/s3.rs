@@ -5,13 +5,20 @@
 //! with it again, because not every server supports `If-Match`.
 //!
 //! Listings are not trusted: a key is compared with the prefix here before it is deleted.
+//!
+//! S3 answers a HEAD or GET of a missing object with 404 only to a caller that may list the bucket
+//! (`s3:ListBucket`), and otherwise with 403 (Amazon S3 API Reference, "HeadObject"). So 403 is
+//! [`PortError::Hidden`] here, unless [`ObjectStore::check`] has found that this caller may list.
 
+mod access;
+mod check;
 mod credentials;
 mod presign;
 mod purge;
 
 use super::error::{Effect, corrupt, lost, port_error, refused};
 use super::{Service, StoreClock};
+use access::Known;
 use async_trait::async_trait;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
@@ -59,6 +66,8 @@ pub struct S3Store {
     signer: Client,
     signing: SigningCredentials,
     clock: StoreClock,
+    /// What is known about the permissions of this process.
+    access: Known,
     /// Whether this process serves the store.
     here: bool,
 }
@@ -73,7 +82,8 @@ impl S3Store {
         let (signer, provider) = config(&S3Settings { service, ..settings.clone() }, None).await;
         let signing = SigningCredentials::new(provider);
         let signer = Self::signer(signer, &signing);
-        Self { bucket: settings.bucket, client: near, signer, signing, clock, here: false }
+        let access = Known::default();
+        Self { bucket: settings.bucket, client: near, signer, signing, clock, access, here: false }
     }
 
     /// A client that signs with these credentials.
@@ -322,7 +332,7 @@ impl ObjectStore for S3Store {
             Err(error) if in_silence(&error) => head.send().await,
             reply => reply,
         };
-        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        let reply = reply.map_err(|e| self.hidden_or(OPERATION, &e))?;
         let size = reply.content_length.and_then(|size| u64::try_from(size).ok());
         Ok(Object {
             key: key.clone(),
@@ -331,6 +341,13 @@ impl ObjectStore for S3Store {
             version: reply.version_id,
             sha256: None,
         })
+    }
+
+    async fn find(&self, key: &ObjectKey) -> PortResult<Object> {
+        match self.latest(key).await? {
+            Some(found) => Ok(found),
+            None => self.head(key).await,
+        }
     }
 
     async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>> {
@@ -418,18 +435,15 @@ impl ObjectStore for S3Store {
         self.purge_prefix(&ObjectKey::prefix(role, job)).await
     }
 
+    /// Asks for the bucket, which takes `s3:ListBucket`. If that is refused, reads an object that
+    /// never exists: the answer to a GET has a code, so that wrong credentials and a missing bucket
+    /// are told from a missing permission.
     async fn check(&self) -> PortResult<()> {
-        const OPERATION: &str = "asking for the bucket";
-        let head = self.client.head_bucket().bucket(&self.bucket);
-        let reply = match head.clone().send().await {
-            Err(error) if in_silence(&error) => head.send().await,
-            reply => reply,
-        };
-        reply.map_err(|e| match port_error(OPERATION, Effect::Read, &e) {
-            PortError::NotFound(_) => refused(OPERATION, "NoSuchBucket"),
-            other => other,
-        })?;
-        Ok(())
+        self.check_access().await
+    }
+
+    async fn can_list(&self) -> PortResult<()> {
+        self.check_listing().await
     }
 
     /// The embedded server answers this with an error if its disk is full or not writable. S3

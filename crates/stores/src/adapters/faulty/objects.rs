@@ -89,6 +89,10 @@ impl ObjectStore for FaultyObjects {
         self.script.play("head", || self.inner.head(key)).await
     }
 
+    async fn find(&self, key: &ObjectKey) -> PortResult<Object> {
+        self.script.play("find", || self.inner.find(key)).await
+    }
+
     async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>> {
         self.script.play("checksum", || self.inner.checksum(object)).await
     }
@@ -113,6 +117,10 @@ impl ObjectStore for FaultyObjects {
 
     async fn check(&self) -> PortResult<()> {
         self.script.play("check", || self.inner.check()).await
+    }
+
+    async fn can_list(&self) -> PortResult<()> {
+        self.script.play("can_list", || self.inner.can_list()).await
     }
 
     async fn can_write(&self) -> PortResult<()> {

@@ -2,21 +2,35 @@
 //! them becomes an object afterwards, then all versions of all objects.
 //!
 //! One request per object: a job has few objects, and each refusal is seen.
+//!
+//! An object that was written while the bucket kept no versions is listed with the version `null`.
+//! In a bucket that has never kept any, it is deleted by its key alone, which takes
+//! `s3:DeleteObject`; with the version the same request would take `s3:DeleteObjectVersion`. In a
+//! bucket that keeps versions now, or has, `null` is a version like any other, and a deletion by key
+//! would only hide it behind a marker (Amazon S3 User Guide, "Deleting object versions from a
+//! versioning-suspended bucket").
 
 use super::super::error::{Effect, corrupt, port_error};
 use super::S3Store;
+use super::access::needs;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
+use cadmill_core::domain::ids::ObjectKey;
+use cadmill_core::domain::job::Object;
 use cadmill_core::ports::object_store::Purged;
 use cadmill_core::ports::{PortError, PortResult};
 
 const LISTING: &str = "listing what to delete";
+
+/// The version of an object that was written while the bucket kept no versions.
+const NULL: &str = "null";
 
 /// Attempts to abort an upload before it is left to the next purge. A part that arrives at the
 /// same moment survives the first attempt.
 const ABORTS: u32 = 3;
 
 /// A version of an object, or a delete marker, to be deleted.
-struct DeletableVersion {
+pub(super) struct DeletableVersion {
     key: String,
     version: Option<String>,
     is_mark: bool,
@@ -30,7 +44,7 @@ impl S3Store {
             purged.uploads += 1;
         }
         let doomed = match self.versions(prefix).await? {
-            Some(versions) => versions,
+            Some(versions) => self.without_null(versions).await?,
             None => self.objects(prefix).await?,
         };
         for one in doomed {
@@ -38,6 +52,52 @@ impl S3Store {
             purged.objects += u64::from(!one.is_mark);
         }
         Ok(purged)
+    }
+
+    /// The same versions, without `null` where it names no version, because the bucket has never
+    /// kept any.
+    async fn without_null(&self, mut versions: Vec<DeletableVersion>) -> PortResult<Vec<DeletableVersion>> {
+        let only_null = versions.iter().all(|one| !one.is_mark && one.version.as_deref() == Some(NULL));
+        // Any other version, and any marker, shows that the bucket keeps versions or has.
+        if versions.is_empty() || !only_null || self.has_kept_versions().await? {
+            return Ok(versions);
+        }
+        versions.iter_mut().for_each(|one| one.version = None);
+        Ok(versions)
+    }
+
+    /// Whether the bucket keeps versions or has. Not remembered: versioning can be enabled at any
+    /// time. True if this may not be asked, because a version that is named is deleted in any case.
+    async fn has_kept_versions(&self) -> PortResult<bool> {
+        const OPERATION: &str = "asking whether the bucket keeps versions";
+        match self.client.get_bucket_versioning().bucket(&self.bucket).send().await {
+            Ok(reply) => Ok(reply.status.is_some()),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => match port_error(OPERATION, Effect::Read, &error) {
+                PortError::Refused { reason, .. } if reason == "AccessDenied" => {
+                    tracing::debug!("s3:GetBucketVersioning is not granted");
+                    Ok(true)
+                }
+                other => Err(other),
+            },
+        }
+    }
+
+    /// The object under this key from a listing; an error if it is missing or deleted, `None` if
+    /// the server has no versions.
+    pub(super) async fn latest(&self, key: &ObjectKey) -> PortResult<Option<Object>> {
+        const OPERATION: &str = "looking for an object";
+        let name = key.to_string();
+        let list = self.client.list_object_versions().bucket(&self.bucket).prefix(&name);
+        let page = match list.send().await {
+            Ok(page) => page,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => {
+                let error = port_error(OPERATION, Effect::Read, &error);
+                return Err(needs("s3:ListBucketVersions", error));
+            }
+        };
+        newest(OPERATION, &page, key, &name).map(Some)
     }
 
     /// Aborts an upload, and retries while parts of it are left.
@@ -49,14 +109,14 @@ impl S3Store {
             match abort.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e)) {
                 Ok(_) => {}
                 Err(PortError::NotFound(_)) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => return Err(needs("s3:AbortMultipartUpload", error)),
             }
             let left = self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload_id);
             match left.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e)) {
                 Ok(parts) if parts.parts().is_empty() => return Ok(()),
                 Err(PortError::NotFound(_)) => return Ok(()),
                 Ok(_) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(needs("s3:ListMultipartUploadParts", error)),
             }
         }
         Err(PortError::Unavailable { operation: OPERATION, reason: "parts keep arriving".to_owned() })
@@ -64,7 +124,7 @@ impl S3Store {
 
     /// Key and id of each unfinished upload under the prefix; empty if the server does not
     /// support listing them.
-    async fn unfinished(&self, prefix: &str) -> PortResult<Vec<(String, String)>> {
+    pub(super) async fn unfinished(&self, prefix: &str) -> PortResult<Vec<(String, String)>> {
         let mut found = Vec::new();
         let mut marker: Option<(String, String)> = None;
         loop {
@@ -79,7 +139,10 @@ impl S3Store {
             let page = match list.send().await {
                 Ok(page) => page,
                 Err(error) if is_missing(&error) => return Ok(Vec::new()),
-                Err(error) => return Err(port_error(LISTING, Effect::Read, &error)),
+                Err(error) => {
+                    let error = port_error(LISTING, Effect::Read, &error);
+                    return Err(needs("s3:ListBucketMultipartUploads", error));
+                }
             };
             for upload in page.uploads() {
                 let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else {
@@ -99,7 +162,7 @@ impl S3Store {
     }
 
     /// Each version under the prefix; `None` if the server has no versions.
-    async fn versions(&self, prefix: &str) -> PortResult<Option<Vec<DeletableVersion>>> {
+    pub(super) async fn versions(&self, prefix: &str) -> PortResult<Option<Vec<DeletableVersion>>> {
         let mut found = Vec::new();
         let mut marker: Option<(String, String)> = None;
         loop {
@@ -114,7 +177,10 @@ impl S3Store {
             let page = match list.send().await {
                 Ok(page) => page,
                 Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => return Err(port_error(LISTING, Effect::Read, &error)),
+                Err(error) => {
+                    let error = port_error(LISTING, Effect::Read, &error);
+                    return Err(needs("s3:ListBucketVersions", error));
+                }
             };
             let objects = page.versions().iter().map(|v| (v.key(), v.version_id(), false));
             let marks = page.delete_markers().iter().map(|m| (m.key(), m.version_id(), true));
@@ -141,7 +207,7 @@ impl S3Store {
         loop {
             let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
             let page = list.set_continuation_token(token.clone()).send().await;
-            let page = page.map_err(|e| port_error(LISTING, Effect::Read, &e))?;
+            let page = page.map_err(|e| needs("s3:ListBucket", port_error(LISTING, Effect::Read, &e)))?;
             for object in page.contents() {
                 let key = object.key().ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
                 if key.starts_with(prefix) {
@@ -161,9 +227,39 @@ impl S3Store {
         let sent = delete.set_version_id(version.map(str::to_owned)).send().await;
         match sent.map_err(|e| port_error(OPERATION, Effect::Write, &e)) {
             Ok(_) | Err(PortError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => {
+                let permission = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+                Err(needs(permission, error))
+            }
         }
     }
+}
+
+/// The object of a key in the first page of a listing that begins with it: a key comes before every
+/// longer one, and of its versions the newest comes first.
+fn newest(
+    operation: &'static str,
+    page: &ListObjectVersionsOutput,
+    key: &ObjectKey,
+    name: &str,
+) -> PortResult<Object> {
+    let own = |known: Option<&str>, latest: Option<bool>| known == Some(name) && latest == Some(true);
+    let version = page.versions().iter().find(|version| own(version.key(), version.is_latest()));
+    let Some(version) = version else {
+        let deleted = page.delete_markers().iter().any(|mark| own(mark.key(), mark.is_latest()));
+        if !deleted && page.versions().iter().any(|version| version.key() == Some(name)) {
+            return Err(corrupt(operation, "no version is the latest"));
+        }
+        return Err(PortError::NotFound(operation));
+    };
+    let size = version.size().and_then(|size| u64::try_from(size).ok());
+    Ok(Object {
+        key: key.clone(),
+        size_bytes: size.ok_or_else(|| corrupt(operation, "an object has no size"))?,
+        etag: version.e_tag().ok_or_else(|| corrupt(operation, "an object has no ETag"))?.to_owned(),
+        version: version.version_id().filter(|&id| id != NULL).map(str::to_owned),
+        sha256: None,
+    })
 }
 
 /// Advances to the next page, which must differ from the current one.

@@ -36,6 +36,7 @@ const PARAMETERS: &[&str] = &[
     "uploads",
     "version-id-marker",
     "versionId",
+    "versioning",
     "versions",
     "x-id",
 ];

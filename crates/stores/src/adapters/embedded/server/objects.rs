@@ -254,6 +254,15 @@ impl S3 for Objects {
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 
+    /// Without a status: the bucket has never kept versions.
+    async fn get_bucket_versioning(
+        &self,
+        req: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        in_bucket(&req.input.bucket)?;
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
         self.parts(req.input).await.map(S3Response::new)
     }

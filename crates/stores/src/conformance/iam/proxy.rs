@@ -1,0 +1,270 @@
+//! A server between programs and an emulator of AWS that refuses what no policy grants.
+//!
+//! A program is known by the id of its access key. Its requests are answered as AWS answers them:
+//! what is refused with 403 or 400 and `AccessDenied`, and what is missing with 404 only if the
+//! program may list the bucket (Amazon S3 API Reference, "GetObject" and "HeadObject"). Bodies of
+//! requests to S3 are passed on as they arrive; those of the other services are read first, because
+//! they name the resource.
+//!
+//! Remembered: every grant that allowed something, every refusal, and every request that is not
+//! known, which is refused too.
+
+use super::policy::{Access, Grant, Policy, Verdict, decide};
+use super::request::Signed;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Longest body of a request that names its resource there: SQS takes 1 MiB.
+const MAX_JSON: usize = 2 << 20;
+
+type Body = Either<Incoming, Full<Bytes>>;
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The id of the access key.
+    pub program: String,
+    /// What was not granted.
+    pub access: Access,
+}
+
+/// A running proxy. Dropping it ends it.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _task: JoinSet<()>,
+}
+
+struct Shared {
+    upstream: String,
+    client: Client<HttpConnector, Body>,
+    policies: Mutex<BTreeMap<String, Vec<Policy>>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    used: BTreeSet<Grant>,
+    refused: Vec<Refusal>,
+    unknown: Vec<String>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Proxy {
+    /// Serves on a free port of the loopback interface, in front of the server at this base URL.
+    ///
+    /// # Panics
+    /// If it cannot listen.
+    pub async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            upstream: upstream.to_owned(),
+            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+            policies: Mutex::default(),
+            seen: Mutex::default(),
+        });
+        let mut task = JoinSet::new();
+        task.spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, _task: task }
+    }
+
+    /// Base URL.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Gives the program with this access key these policies and no others.
+    pub fn attach(&self, program: &str, policies: Vec<Policy>) {
+        locked(&self.shared.policies).insert(program.to_owned(), policies);
+    }
+
+    /// The grants that have allowed something.
+    pub fn used(&self) -> BTreeSet<Grant> {
+        locked(&self.shared.seen).used.clone()
+    }
+
+    /// What was refused so far, in order.
+    pub fn refused(&self) -> Vec<Refusal> {
+        locked(&self.shared.seen).refused.clone()
+    }
+
+    /// Requests that the tables of [`super::request`] lack.
+    pub fn unknown(&self) -> Vec<String> {
+        locked(&self.shared.seen).unknown.clone()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let answer = service_fn(move |request| {
+                        let shared = Arc::clone(&shared);
+                        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+                    });
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    // A client may close its connection at any time.
+                    let _ = connection.serve_connection(TokioIo::new(stream), answer).await;
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let Some(signed) = Signed::of(&parts) else {
+            return self.unknown(body, format!("an unsigned {}", parts.method)).await;
+        };
+        if signed.service == "s3" {
+            self.s3(signed, parts, body).await
+        } else {
+            self.json(signed, parts, body).await
+        }
+    }
+
+    async fn s3(&self, signed: Signed, parts: Parts, body: Incoming) -> Response<Body> {
+        let access = match signed.of_s3(&parts) {
+            Ok(access) => access,
+            Err(what) => return self.unknown(body, what).await,
+        };
+        let is_head = parts.method == Method::HEAD;
+        for need in access.needs {
+            if !self.grants(&signed.key, need, true) {
+                drain(body).await;
+                return s3_refusal(is_head);
+            }
+        }
+        let reply = self.forward(parts, Either::Left(body)).await;
+        let hides = access.reads_object && reply.status() == StatusCode::NOT_FOUND;
+        if hides && !self.grants(&signed.key, access.lists, false) {
+            return s3_refusal(is_head);
+        }
+        reply
+    }
+
+    async fn json(&self, signed: Signed, parts: Parts, body: Incoming) -> Response<Body> {
+        let Ok(body) = Limited::new(body, MAX_JSON).collect().await.map(|body| body.to_bytes()) else {
+            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+        };
+        match signed.of_json(&parts.headers, &body) {
+            Ok(access) if self.grants(&signed.key, access.clone(), true) => {
+                self.forward(parts, Either::Right(body.into())).await
+            }
+            Ok(access) => json_refusal(&signed, &access),
+            Err(what) => {
+                locked(&self.seen).unknown.push(what);
+                empty(StatusCode::NOT_IMPLEMENTED)
+            }
+        }
+    }
+
+    /// Decides, and remembers the decision. What is only implied by another request counts as used,
+    /// and not as refused.
+    fn grants(&self, program: &str, access: Access, asked: bool) -> bool {
+        let verdict = match locked(&self.policies).get(program) {
+            Some(policies) => decide(policies, &access),
+            None => Verdict::Refused,
+        };
+        let mut seen = locked(&self.seen);
+        match verdict {
+            Verdict::Allowed(grants) => {
+                seen.used.extend(grants);
+                true
+            }
+            Verdict::Refused => {
+                if asked {
+                    seen.refused.push(Refusal { program: program.to_owned(), access });
+                }
+                false
+            }
+        }
+    }
+
+    async fn unknown(&self, body: Incoming, what: String) -> Response<Body> {
+        locked(&self.seen).unknown.push(what);
+        drain(body).await;
+        empty(StatusCode::NOT_IMPLEMENTED)
+    }
+
+    async fn forward(&self, mut parts: Parts, body: Body) -> Response<Body> {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let Ok(uri) = format!("{}{path}", self.upstream).parse::<Uri>() else {
+            return empty(StatusCode::BAD_REQUEST);
+        };
+        parts.uri = uri;
+        // Those of this connection. The client waits here, and not at the emulator.
+        for name in ["connection", "expect", "host"] {
+            parts.headers.remove(name);
+        }
+        match self.client.request(Request::from_parts(parts, body)).await {
+            Ok(reply) => reply.map(Either::Left),
+            Err(_) => empty(StatusCode::BAD_GATEWAY),
+        }
+    }
+}
+
+/// Reads the rest of a request, so that its sender sees the answer.
+async fn drain(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    with(status, HeaderMap::new(), String::new())
+}
+
+fn with(status: StatusCode, headers: HeaderMap, text: String) -> Response<Body> {
+    let mut response = Response::new(Either::Right(Full::from(text)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The answer of S3. That to a HEAD has no body, and so no code.
+fn s3_refusal(is_head: bool) -> Response<Body> {
+    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>\
+                <Message>Access Denied</Message><RequestId>0</RequestId><HostId>0</HostId></Error>";
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/xml"));
+    with(StatusCode::FORBIDDEN, headers, if is_head { String::new() } else { text.to_owned() })
+}
+
+/// The answer of the services that speak JSON.
+fn json_refusal(signed: &Signed, access: &Access) -> Response<Body> {
+    let message = format!("is not authorized to perform: {} on resource: {}", access.action, access.resource);
+    let (status, code) = match &*signed.service {
+        "dynamodb" => (StatusCode::BAD_REQUEST, "com.amazon.coral.service#AccessDeniedException"),
+        "sqs" => (StatusCode::FORBIDDEN, "com.amazon.coral.service#AccessDeniedException"),
+        _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.0"));
+    if signed.service == "sqs" {
+        headers.insert("x-amzn-query-error", HeaderValue::from_static("AccessDenied;Sender"));
+    }
+    with(status, headers, serde_json::json!({"__type": code, "message": message}).to_string())
+}
