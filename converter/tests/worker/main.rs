@@ -3,6 +3,7 @@
 
 mod late;
 mod ledger;
+mod permissions;
 
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::engine::registry::Engines;

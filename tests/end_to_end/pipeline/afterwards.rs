@@ -1,8 +1,9 @@
 //! After the end of a job its presigned requests cannot restore anything: what they write is
 //! deleted at once, even while every worker is busy. Tested on the embedded stores, and on an
-//! emulator of AWS that delivers the events as AWS does.
+//! emulator of AWS that delivers the events as AWS does, with the permissions of the deployment.
 
 use super::client::{Client, PATIENCE, Signed};
+use super::policies::{Cloud, WITH_VERSIONS, the_rest_is_used, without_versions};
 use super::processes::Service;
 use super::world::large_archive;
 use crate::support::real;
@@ -12,7 +13,6 @@ use cadmill_core::ports::{JobStore, ObjectStore, PortError};
 use cadmill_stores::adapters::aws::{DynamoStore, S3Store};
 use cadmill_stores::adapters::embedded::server::{Credentials, settings};
 use cadmill_stores::conformance::http;
-use cadmill_stores::conformance::moto::{Moto, World, keys};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -31,8 +31,10 @@ const VARIABLES: [(&str, &str); 6] = [
 struct Pipeline {
     client: Client,
     objects: S3Store,
+    /// Signs requests for clients, as the API does.
+    signer: S3Store,
     services: Vec<Service>,
-    moto: Option<(Moto, World)>,
+    cloud: Option<Cloud>,
     _data: TempDir,
 }
 
@@ -52,37 +54,23 @@ impl Pipeline {
         let keys = Credentials::read(data.path()).expect("keys");
         let objects = S3Store::new(settings(endpoint.to_owned(), keys)).await;
         client.call("DELETE", &format!("/api/jobs/{job}"), None).await;
-        Self { client, objects, services: vec![service], moto: None, _data: data }
+        let signer = objects.clone();
+        Self { client, objects, signer, services: vec![service], cloud: None, _data: data }
     }
 
     async fn on_aws(versions: bool) -> Self {
-        let moto = Moto::start().await;
-        let world = moto.world().await;
+        let cloud = Cloud::new().await;
         if versions {
-            moto.keep_versions(&world).await;
+            cloud.keep_versions().await;
         }
-        let keys = keys();
-        let mut variables = VARIABLES.map(|(name, value)| (name, value.to_owned())).to_vec();
-        variables.extend([
-            ("CADMILL_BACKEND", "aws".to_owned()),
-            ("CADMILL_AWS_REGION", world.objects.service.region.clone()),
-            ("CADMILL_AWS_ENDPOINT", world.objects.service.endpoint.clone().expect("an endpoint")),
-            ("CADMILL_S3_BUCKET", world.objects.bucket.clone()),
-            ("CADMILL_S3_PATH_STYLE", "true".to_owned()),
-            ("CADMILL_DYNAMODB_TABLE", world.jobs.table.clone()),
-            ("CADMILL_SQS_QUEUE_URL", world.queue.queue_url.clone()),
-            ("CADMILL_SQS_DEAD_LETTER_URL", world.queue.dead_letter_url.clone().expect("dead letters")),
-            ("AWS_ACCESS_KEY_ID", keys.access_key.clone()),
-            ("AWS_SECRET_ACCESS_KEY", keys.secret_key.clone()),
-            ("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()),
-        ]);
-        let mut api = Service::start("cadmill-api", &[], &variables);
+        let mut api = cloud.api(&VARIABLES);
         let client = Client { url: api.wait_for("listening on ") };
-        let mut worker = Service::worker(&variables);
+        let mut worker = cloud.worker(&VARIABLES);
         worker.wait_for("ready");
-        let objects = S3Store::new(world.objects.clone()).await;
+        let objects = S3Store::new(cloud.world.objects.clone()).await;
+        let signer = cloud.as_api().await;
         let data = tempfile::tempdir().expect("a directory");
-        Self { client, objects, services: vec![api, worker], moto: Some((moto, world)), _data: data }
+        Self { client, objects, signer, services: vec![api, worker], cloud: Some(cloud), _data: data }
     }
 
     fn logs(&self) -> String {
@@ -124,7 +112,7 @@ impl Pipeline {
     async fn signed_for_long(&self, job: &str, bytes: usize) -> Signed {
         let key = ObjectKey::upload(id(job), "plan.zip".parse().expect("a name"));
         let bytes = bytes as u64;
-        let signed = self.objects.presign_put(&key, bytes, None, Duration::from_secs(600)).await;
+        let signed = self.signer.presign_put(&key, bytes, None, Duration::from_secs(600)).await;
         let signed = signed.expect("a request");
         let headers: serde_json::Map<_, _> =
             signed.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -254,11 +242,16 @@ async fn nothing_comes_back_on_one_machine() {
 async fn nothing_comes_back_on_aws_services() {
     let pipeline = Pipeline::on_aws(false).await;
     nothing_comes_back(&pipeline).await;
-    let (_moto, world) = pipeline.moto.as_ref().expect("the services");
-    DynamoStore::new(world.jobs.clone()).await.check().await.expect("the table is there");
+    let cloud = pipeline.cloud.as_ref().expect("the services");
+    cloud.suffices(&without_versions());
+    DynamoStore::new(cloud.world.jobs.clone()).await.check().await.expect("the table is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_comes_back_in_a_bucket_that_keeps_versions() {
-    nothing_comes_back(&Pipeline::on_aws(true).await).await;
+    let pipeline = Pipeline::on_aws(true).await;
+    nothing_comes_back(&pipeline).await;
+    let cloud = pipeline.cloud.as_ref().expect("the services");
+    the_rest_is_used(cloud, &pipeline.client).await;
+    cloud.suffices(&WITH_VERSIONS);
 }

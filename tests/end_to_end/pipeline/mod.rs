@@ -12,6 +12,7 @@ mod duplicates;
 mod ledgers;
 mod observer;
 mod outsider;
+mod policies;
 pub(crate) mod private;
 mod processes;
 mod protection;

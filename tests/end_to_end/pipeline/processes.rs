@@ -111,13 +111,9 @@ impl Server {
         Self { url, services: vec![service], _data: Some(data) }
     }
 
-    /// The API and a worker, as separate processes, on these services.
-    pub(crate) fn on_aws(variables: &[(&str, String)]) -> Self {
-        let mut variables = variables.to_vec();
-        variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));
-        let mut api = Service::start("cadmill-api", &[], &variables);
+    /// The API and a worker, as separate processes.
+    pub(crate) fn of(mut api: Service, mut worker: Service) -> Self {
         let url = api.wait_for("listening on ");
-        let mut worker = Service::worker(&variables);
         worker.wait_for("ready");
         Self { url, services: vec![worker, api], _data: None }
     }

@@ -1,11 +1,12 @@
 //! The whole pipeline, from a client's file to its result: API, presigned uploads, events, worker,
-//! status, download; on an emulator of the AWS services, and on this machine alone. The results are
+//! status, download; on an emulator of the AWS services, with the permissions of the deployment, and on
+//! this machine alone. The results are
 //! those of `cadmill convert`.
 
+use super::policies::{Cloud, without_versions};
 use super::processes::{Server, Service};
 use super::world::large_archive;
 use crate::support::{Bench, real};
-use cadmill_stores::conformance::moto::{Moto, keys};
 use std::path::{Path, PathBuf};
 
 /// Submits a file and compares the result with the output of `cadmill convert`.
@@ -73,28 +74,11 @@ fn on_one_machine() {
 #[test]
 fn on_aws_services() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (_moto, world) = runtime.block_on(async {
-        let moto = Moto::start().await;
-        let world = moto.world().await;
-        (moto, world)
-    });
-    let keys = keys();
-    let mut variables = vec![
-        ("CADMILL_BACKEND", "aws".to_owned()),
-        ("CADMILL_AWS_REGION", world.objects.service.region.clone()),
-        ("CADMILL_AWS_ENDPOINT", world.objects.service.endpoint.clone().expect("an endpoint")),
-        ("CADMILL_S3_BUCKET", world.objects.bucket.clone()),
-        ("CADMILL_S3_PATH_STYLE", "true".to_owned()),
-        ("CADMILL_DYNAMODB_TABLE", world.jobs.table.clone()),
-        ("CADMILL_SQS_QUEUE_URL", world.queue.queue_url.clone()),
-        ("CADMILL_SQS_DEAD_LETTER_URL", world.queue.dead_letter_url.clone().expect("dead letters")),
-        ("AWS_ACCESS_KEY_ID", keys.access_key.clone()),
-        ("AWS_SECRET_ACCESS_KEY", keys.secret_key.clone()),
-    ];
-    variables.extend(PARTS.map(|(name, value)| (name, value.to_owned())));
-    let server = Server::on_aws(&variables);
+    let cloud = runtime.block_on(Cloud::new());
+    let server = Server::of(cloud.api(&PARTS), cloud.worker(&PARTS));
     both_engines_and_both_uploads(&server);
     server.stops_well();
+    cloud.suffices(&without_versions());
 }
 
 /// The service names are checked at start, and errors are reported.

@@ -7,6 +7,7 @@
 //! `eTag`, and a multipart upload sends the event of its object twice.
 
 use super::http;
+use super::iam::Resources;
 use crate::adapters::aws::{
     DynamoSettings, DynamoStore, S3Settings, Service, SqsQueue, SqsSettings, StaticCredentials,
 };
@@ -38,6 +39,26 @@ pub struct World {
     pub jobs: DynamoSettings,
     /// The queue.
     pub queue: SqsSettings,
+}
+
+impl World {
+    /// The ARNs of its resources.
+    pub fn resources(&self) -> Resources {
+        let dead = self.queue.dead_letter_url.as_deref().unwrap_or_default();
+        Resources::named(&self.objects.bucket, &self.jobs.table, &self.queue.queue_url, dead)
+    }
+
+    /// The same world as the program with this access key uses it, through a server at this base
+    /// URL.
+    pub fn through(&self, endpoint: &str, program: &str) -> Self {
+        let mut world = self.clone();
+        for service in [&mut world.objects.service, &mut world.jobs.service, &mut world.queue.service] {
+            let (access_key, secret_key) = (program.to_owned(), "secret".to_owned());
+            service.endpoint = Some(endpoint.to_owned());
+            service.credentials = Some(StaticCredentials { access_key, secret_key });
+        }
+        world
+    }
 }
 
 impl Moto {

@@ -39,6 +39,7 @@ impl Options {
 pub async fn suite(store: &dyn ObjectStore, options: Options) {
     store.check().await.expect("the store answers");
     store.can_write().await.expect("the store takes writes");
+    store.can_list().await.expect("the store may be listed");
     an_object_is_written_once(store).await;
     a_range_is_read_whole(store).await;
     a_read_wants_its_own_object(store).await;
@@ -90,8 +91,9 @@ async fn an_object_is_written_once(store: &dyn ObjectStore) {
     assert_precondition(store.put(&key, Bytes::from_static(b"second")).await);
     assert_eq!(stored(store, &key).await, b"first");
     let object = store.head(&key).await.expect("head");
-    assert_eq!((&object.key, object.size_bytes, object.sha256), (&key, 5, None));
+    assert_eq!((&object.key, object.size_bytes, &object.sha256), (&key, 5, &None));
     assert!(!object.etag.is_empty());
+    assert_eq!(store.find(&key).await, Ok(object), "a listing says the same");
 
     let empty = upload_key("empty");
     store.put(&empty, Bytes::new()).await.expect("an empty object");
@@ -137,6 +139,14 @@ async fn a_read_wants_its_own_object(store: &dyn ObjectStore) {
 async fn what_is_missing_is_not_found(store: &dyn ObjectStore) {
     let key = upload_key("a.bin");
     assert_not_found(store.head(&key).await);
+    assert_not_found(store.find(&key).await);
+    // A longer key begins with this one.
+    let longer = ObjectKey::upload(key.job(), "a.bin.zip".parse().expect("a file name"));
+    store.put(&longer, Bytes::from_static(b"x")).await.expect("put");
+    assert_not_found(store.find(&key).await);
+    store.find(&longer).await.expect("the longer one");
+    assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged { objects: 1, uploads: 0 }));
+    assert_not_found(store.find(&longer).await);
     assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged::default()));
     let request = presign_any_get(store, &key).await;
     // 403 if the signer may not list the bucket, and so must not learn what is missing.

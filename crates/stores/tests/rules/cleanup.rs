@@ -16,6 +16,9 @@ use cadmill_core::ports::{EventQueue, ObjectStore, PortError};
 use cadmill_stores::adapters::aws::s3::S3Store;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::adapters::faulty::{Fault, FaultyJobs, FaultyObjects, FaultyQueue, Script};
+use cadmill_stores::adapters::restricted::RestrictedObjects;
+use cadmill_stores::conformance::iam::Resources;
+use cadmill_stores::conformance::iam::policy::Policy as Permissions;
 use cadmill_stores::conformance::job_store::{new_job, new_owner};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +164,18 @@ impl World {
         let queue = Arc::new(FaultyQueue::new(Arc::clone(&self.queue), scripts.queue));
         let bucket = self.server.bucket().to_owned();
         Cleanup::new(self.jobs(scripts.jobs), objects, queue, bucket).round().await.unwrap()
+    }
+
+    /// A round with the permissions of the policy and no others.
+    async fn round_under(&self, policy: Permissions) -> Round {
+        let bucket = format!("arn:aws:s3:::{}", self.server.bucket());
+        let objects = RestrictedObjects::new(Arc::clone(&self.objects) as _, &bucket, vec![policy]);
+        let (queue, bucket) = (Arc::clone(&self.queue), self.server.bucket().to_owned());
+        Cleanup::new(self.jobs(Script::new()), Arc::new(objects), queue, bucket).round().await.unwrap()
+    }
+
+    fn policy(&self, program: &str) -> Permissions {
+        Resources::named(self.server.bucket(), "jobs", "events", "dead").policy(program)
     }
 
     /// Checks that nothing is done until this much time has passed.
@@ -400,4 +415,39 @@ async fn orphans_are_deleted_after_their_time() {
     assert_eq!(round(300).await, Orphaned::default());
     assert_eq!(list().await.unwrap(), [kept.id]);
     world.objects.head(&upload_key(kept.id, &kept.order.file_name)).await.unwrap();
+}
+
+/// Without the right to list, or with that of a worker, it is not known whether an upload is there:
+/// no job expires, and the upload of each is kept.
+#[tokio::test]
+async fn a_cleanup_that_may_not_list_ends_no_job() {
+    let world = World::new().await;
+    let (missing, there) = (world.create().await, world.create().await);
+    world.upload(&there).await;
+    world.pass(POLICY.upload_window);
+    let blind = world.policy("cleanup").without("FindObjects", "s3:ListBucketVersions");
+    for policy in [blind, world.policy("worker")] {
+        assert_eq!(world.round_under(policy).await, Round { failed: 2, ..NOTHING });
+        for job in [&missing, &there] {
+            assert_eq!(world.get(job.id).await.unwrap().state, State::Pending);
+        }
+    }
+    // The document grants enough, and needs no right to read.
+    let round = world.round_under(world.policy("cleanup")).await;
+    assert_eq!(round, Round { expired: 1, announced: 1, ..NOTHING });
+    assert_eq!(world.get(missing.id).await.unwrap().state, State::Expired);
+    assert!(world.has(&upload_key(there.id, &there.order.file_name)).await);
+}
+
+/// What may not be deleted stays due, and is deleted when it may.
+#[tokio::test]
+async fn a_purge_that_is_refused_is_made_later() {
+    let world = World::new().await;
+    let (job, key) = world.completed().await;
+    world.send(job, Event::Dismissed).await;
+    let refused = world.policy("cleanup").without("DeleteObjects", "s3:DeleteObject");
+    assert_eq!(world.round_under(refused).await, Round { failed: 1, ..NOTHING });
+    assert!(world.has(&key).await);
+    assert_eq!(world.round_under(world.policy("cleanup")).await, Round { objects: 2, ..NOTHING });
+    assert!(!world.has(&key).await);
 }

@@ -436,8 +436,8 @@ impl ObjectStore for S3Store {
     }
 
     /// Asks for the bucket, which takes `s3:ListBucket`. If that is refused, reads an object that
-    /// never exists: the answer to a GET has a code, so that wrong credentials and a missing bucket
-    /// are told from a missing permission.
+    /// never exists: the answer to a GET has a code, so that wrong credentials are told from a missing
+    /// permission.
     async fn check(&self) -> PortResult<()> {
         self.check_access().await
     }

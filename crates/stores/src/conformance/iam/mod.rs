@@ -44,6 +44,23 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// The resources of a deployment on an emulator, by their names; queues also by their URLs.
+    /// Ledgers have a bucket and a key of their own.
+    pub fn named(bucket: &str, table: &str, queue: &str, dead_letters: &str) -> Self {
+        let of = |service: &str, name: &str| {
+            let name = name.rsplit_once("://").map_or(name, |(_, url)| url.rsplit('/').next().unwrap_or(url));
+            format!("arn:aws:{service}:us-east-1:{}:{name}", request::ACCOUNT)
+        };
+        Self {
+            bucket: format!("arn:aws:s3:::{bucket}"),
+            table: of("dynamodb", &format!("table/{table}")),
+            queue: of("sqs", queue),
+            dead_letters: of("sqs", dead_letters),
+            ledgers: format!("arn:aws:s3:::{bucket}-ledgers"),
+            key: of("kms", "key/ledgers"),
+        }
+    }
+
     /// Reads the policy of `worker`, `api` or `cleanup` for these resources.
     ///
     /// # Panics

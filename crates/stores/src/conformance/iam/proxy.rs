@@ -2,7 +2,8 @@
 //!
 //! A program is known by the id of its access key. Its requests are answered as AWS answers them:
 //! what is refused with 403 or 400 and `AccessDenied`, and what is missing with 404 only if the
-//! program may list the bucket (Amazon S3 API Reference, "GetObject" and "HeadObject"). Bodies of
+//! program may list the bucket (Amazon S3 API Reference, "GetObject" and "HeadObject"). A key without
+//! policies is one that does not exist, and is answered with another code. Bodies of
 //! requests to S3 are passed on as they arrive; those of the other services are read first, because
 //! they name the resource.
 //!
@@ -153,16 +154,20 @@ impl Shared {
             Err(what) => return self.unknown(body, what).await,
         };
         let is_head = parts.method == Method::HEAD;
+        if !self.knows(&signed.key) {
+            drain(body).await;
+            return s3_refusal(is_head, "InvalidAccessKeyId");
+        }
         for need in access.needs {
             if !self.grants(&signed.key, need, true) {
                 drain(body).await;
-                return s3_refusal(is_head);
+                return s3_refusal(is_head, "AccessDenied");
             }
         }
         let reply = self.forward(parts, Either::Left(body)).await;
         let hides = access.reads_object && reply.status() == StatusCode::NOT_FOUND;
         if hides && !self.grants(&signed.key, access.lists, false) {
-            return s3_refusal(is_head);
+            return s3_refusal(is_head, "AccessDenied");
         }
         reply
     }
@@ -171,16 +176,27 @@ impl Shared {
         let Ok(body) = Limited::new(body, MAX_JSON).collect().await.map(|body| body.to_bytes()) else {
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
         };
+        if !self.knows(&signed.key) {
+            return json_refusal(&signed, "UnrecognizedClientException", "the key does not exist");
+        }
         match signed.of_json(&parts.headers, &body) {
             Ok(access) if self.grants(&signed.key, access.clone(), true) => {
                 self.forward(parts, Either::Right(body.into())).await
             }
-            Ok(access) => json_refusal(&signed, &access),
+            Ok(access) => {
+                let what =
+                    format!("not authorized to perform {} on resource {}", access.action, access.resource);
+                json_refusal(&signed, "AccessDeniedException", &what)
+            }
             Err(what) => {
                 locked(&self.seen).unknown.push(what);
                 empty(StatusCode::NOT_IMPLEMENTED)
             }
         }
+    }
+
+    fn knows(&self, program: &str) -> bool {
+        locked(&self.policies).contains_key(program)
     }
 
     /// Decides, and remembers the decision. What is only implied by another request counts as used,
@@ -245,26 +261,25 @@ fn with(status: StatusCode, headers: HeaderMap, text: String) -> Response<Body> 
 }
 
 /// The answer of S3. That to a HEAD has no body, and so no code.
-fn s3_refusal(is_head: bool) -> Response<Body> {
-    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>\
-                <Message>Access Denied</Message><RequestId>0</RequestId><HostId>0</HostId></Error>";
+fn s3_refusal(is_head: bool, code: &str) -> Response<Body> {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
+         <Message>refused</Message><RequestId>0</RequestId><HostId>0</HostId></Error>"
+    );
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/xml"));
-    with(StatusCode::FORBIDDEN, headers, if is_head { String::new() } else { text.to_owned() })
+    with(StatusCode::FORBIDDEN, headers, if is_head { String::new() } else { text })
 }
 
 /// The answer of the services that speak JSON.
-fn json_refusal(signed: &Signed, access: &Access) -> Response<Body> {
-    let message = format!("is not authorized to perform: {} on resource: {}", access.action, access.resource);
-    let (status, code) = match &*signed.service {
-        "dynamodb" => (StatusCode::BAD_REQUEST, "com.amazon.coral.service#AccessDeniedException"),
-        "sqs" => (StatusCode::FORBIDDEN, "com.amazon.coral.service#AccessDeniedException"),
-        _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+fn json_refusal(signed: &Signed, code: &str, message: &str) -> Response<Body> {
+    let (status, space) = match &*signed.service {
+        "sqs" => (StatusCode::FORBIDDEN, "com.amazon.coral.service#"),
+        "dynamodb" => (StatusCode::BAD_REQUEST, "com.amazon.coral.service#"),
+        _ => (StatusCode::BAD_REQUEST, ""),
     };
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.0"));
-    if signed.service == "sqs" {
-        headers.insert("x-amzn-query-error", HeaderValue::from_static("AccessDenied;Sender"));
-    }
-    with(status, headers, serde_json::json!({"__type": code, "message": message}).to_string())
+    let body = serde_json::json!({"__type": format!("{space}{code}"), "message": message});
+    with(status, headers, body.to_string())
 }

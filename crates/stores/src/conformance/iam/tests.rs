@@ -101,15 +101,7 @@ fn what_is_not_known_is_an_error() {
 }
 
 fn resources() -> Resources {
-    let of = |service: &str, name: &str| format!("arn:aws:{service}:us-east-1:123456789012:{name}");
-    Resources {
-        bucket: "arn:aws:s3:::b".to_owned(),
-        table: of("dynamodb", "table/t"),
-        queue: of("sqs", "q"),
-        dead_letters: of("sqs", "q-dead"),
-        ledgers: "arn:aws:s3:::l".to_owned(),
-        key: of("kms", "key/k"),
-    }
+    Resources::named("b", "t", "http://127.0.0.1:1/123456789012/q", "q-dead")
 }
 
 /// The table of the roles: every access that differs between them.
@@ -117,7 +109,7 @@ fn resources() -> Resources {
 fn a_program_may_do_its_own_work_and_no_more() {
     let upload = "arn:aws:s3:::b/uploads/j/a.zip";
     let result = "arn:aws:s3:::b/processed/j/1/a.dxf";
-    let (bucket, ledger) = ("arn:aws:s3:::b", "arn:aws:s3:::l/audit/j/1-0/begun");
+    let (bucket, ledger) = ("arn:aws:s3:::b", "arn:aws:s3:::b-ledgers/audit/j/1-0/begun");
     let Resources { table, queue, dead_letters, key, .. } = resources();
     let (owner, due) = (format!("{table}/index/owner"), format!("{table}/index/due"));
     // Action, resource, signed by; allowed to worker, API, cleanup.
