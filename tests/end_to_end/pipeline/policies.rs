@@ -108,6 +108,7 @@ pub(crate) type Unused = (&'static str, &'static str, &'static str, &'static str
 
 const LEDGERS: &str = "ledgers are files here; adapters/aws/tests/audit.rs writes them to a bucket";
 const KEYS: &str = "the emulator has no Ed25519 keys; adapters/aws/tests/audit.rs has a server for them";
+const AGENT: &str = "the agent of ECS uses it for the task; pipeline/protection.rs has a server for it";
 const ABORT: &str =
     "only if the upload of a large result fails; adapters/aws/tests/permissions.rs aborts one";
 const TIMING: &str = "only if a worker is busy for long; adapters/aws/tests/permissions.rs uses it";
@@ -117,7 +118,9 @@ const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
 
 /// Unused in a bucket that keeps versions.
-pub(crate) const WITH_VERSIONS: [Unused; 14] = [
+pub(crate) const WITH_VERSIONS: [Unused; 16] = [
+    ("worker", "ProtectTask", "ecs:GetTaskProtection", AGENT),
+    ("worker", "ProtectTask", "ecs:UpdateTaskProtection", AGENT),
     ("worker", "KeepLedgers", "s3:PutObject", LEDGERS),
     ("worker", "KeepLedgers", "s3:PutObjectRetention", LEDGERS),
     ("worker", "KeepLedgers", "s3:GetObject", LEDGERS),

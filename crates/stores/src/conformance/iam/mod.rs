@@ -41,6 +41,8 @@ pub struct Resources {
     pub ledgers: String,
     /// The key that signs ledgers.
     pub key: String,
+    /// The tasks of the workers.
+    pub tasks: String,
 }
 
 impl Resources {
@@ -58,6 +60,7 @@ impl Resources {
             dead_letters: of("sqs", dead_letters),
             ledgers: format!("arn:aws:s3:::{bucket}-ledgers"),
             key: of("kms", "key/ledgers"),
+            tasks: of("ecs", "task/cadmill/*"),
         }
     }
 
@@ -70,6 +73,7 @@ impl Resources {
         let (name, text) = document.unwrap_or_else(|| panic!("there is no policy of {program}"));
         let values = [
             ("BucketArn", &*self.bucket),
+            ("TasksArn", &*self.tasks),
             ("TableArn", &*self.table),
             ("QueueArn", &*self.queue),
             ("DeadLetterQueueArn", &*self.dead_letters),

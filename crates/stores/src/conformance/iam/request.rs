@@ -77,6 +77,11 @@ impl Signed {
                 (Some(table), None) => Some(format!("table/{table}")),
                 _ => None,
             },
+            ("dynamodb", "BatchGetItem") => {
+                let mut tables =
+                    body["RequestItems"].as_object().into_iter().flat_map(|tables| tables.keys());
+                tables.next().filter(|_| tables.next().is_none()).map(|table| format!("table/{table}"))
+            }
             ("dynamodb", "DescribeTable" | "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem") => {
                 text("TableName").map(|table| format!("table/{table}"))
             }

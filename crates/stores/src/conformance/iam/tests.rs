@@ -111,7 +111,7 @@ fn a_program_may_do_its_own_work_and_no_more() {
     let result = "arn:aws:s3:::b/processed/j/1/a.dxf";
     let (bucket, ledger) = ("arn:aws:s3:::b", "arn:aws:s3:::b-ledgers/audit/j/1-0/begun");
     let Resources { table, queue, dead_letters, key, .. } = resources();
-    let (owner, due) = (format!("{table}/index/owner"), format!("{table}/index/due"));
+    let (owner, due) = (format!("{table}/index/by_owner"), format!("{table}/index/by_due"));
     // Action, resource, signed by; allowed to worker, API, cleanup.
     let rows = [
         ("s3:GetObject", upload, BY_HEADER, [true, false, false]),
