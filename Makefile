@@ -25,8 +25,9 @@ BUILD_PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev
 # And what the tests take: the vendors' own command line tools, whose output ours is
 # compared with, other readers and writers of archives, strace, which observes workers, Java
 # with Maven for the bridge, and Python, Node and Maven for what is no Debian package:
-# tests/requirements.txt and tests/fixtures/writers. g++ builds libFuzzer.
-PACKAGES := $(BUILD_PACKAGES) g++ assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime
+# tests/requirements.txt, tests/fixtures/writers and tests/fixtures/emulators. setpriv of
+# util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer.
+PACKAGES := $(BUILD_PACKAGES) util-linux g++ assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
@@ -41,6 +42,8 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/python_tools.sh
 	@docker/node_tools.sh
 	@docker/java_tools.sh
+	@docker/node_tools.sh tests/fixtures/emulators target/emulators-node
+	@docker/java_tools.sh tests/fixtures/emulators target/emulators-java
 	@native-sys/java/build.sh
 
 setup-build:
@@ -71,7 +74,7 @@ nightly: setup ## Run the tests that `make test` leaves out, and attack the engi
 	@docker/setup.sh $(NIGHTLY_PACKAGES)
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
-	CARGO="$(CARGO)" tests/run.py --ignored
+	versitygw=$$(tests/nightly/versitygw.sh) && TEST_VERSITYGW=$$versitygw CARGO="$(CARGO)" tests/run.py --ignored
 	@# The properties of pure logic, with sixteen times the examples.
 	PROPTEST_CASES=4096 CARGO="$(CARGO)" tests/run.py domain:: properties:: inflate64::
 	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh

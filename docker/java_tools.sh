@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs Commons Compress, which the archive reader is tested with, and what it depends on into
-# target/tools-java: pinned by version in tests/fixtures/writers/pom.xml and by SHA-256 in SHA256SUMS
-# beside it. Quick and silent if they are installed.
+# Installs jars that the tests use, and what they depend on: Commons Compress, which the archive
+# reader is tested with, into target/tools-java, or what the directory in the first argument pins
+# into the directory in the second. They are pinned by version in pom.xml and by SHA-256 in
+# SHA256SUMS. Quick and silent if they are installed.
 set -eu
 
 cd "$(dirname "$0")/.."
-pinned=tests/fixtures/writers
-tools=target/tools-java
+pinned=${1:-tests/fixtures/writers}
+tools=${2:-target/tools-java}
 stamp=$tools/installed.sha256
 
 wanted=$(cat "$pinned/pom.xml" "$pinned/SHA256SUMS" | sha256sum)

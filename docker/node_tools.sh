@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs the zip writers of npm that the archive reader is tested with, pinned by
-# tests/fixtures/writers/package-lock.json, into target/tools-node. Quick and silent if they are
+# Installs packages of npm that the tests use: the zip writers that the archive reader is tested
+# with into target/tools-node, or those that the directory in the first argument pins into the
+# directory in the second. They are pinned by package-lock.json. Quick and silent if they are
 # installed. Nothing of them is run while they are installed.
 set -eu
 
 cd "$(dirname "$0")/.."
-pinned=tests/fixtures/writers
-tools=target/tools-node
+pinned=${1:-tests/fixtures/writers}
+tools=${2:-target/tools-node}
 stamp=$tools/installed.sha256
 
 wanted=$(cat "$pinned/package.json" "$pinned/package-lock.json" | sha256sum)

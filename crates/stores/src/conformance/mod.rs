@@ -4,6 +4,8 @@
 //! be shared and need not be empty.
 
 pub mod audit_sink;
+pub mod dynalite;
+pub mod elasticmq;
 pub mod event_queue;
 pub mod http;
 pub mod iam;
@@ -11,3 +13,6 @@ pub mod job_store;
 pub mod meter;
 pub mod moto;
 pub mod object_store;
+mod process;
+pub mod versitygw;
+pub mod world;

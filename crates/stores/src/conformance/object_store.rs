@@ -20,6 +20,10 @@ pub struct Options {
     pub overrides_headers: bool,
     /// On completion of an upload that does not exist any more, it reports that. AWS does.
     pub tells_missing_uploads: bool,
+    /// A conditional write succeeds where the last version is a delete marker. AWS lets it: the
+    /// condition is about the object, which is not there (Amazon S3 User Guide, "How to prevent
+    /// object overwrites with conditional writes").
+    pub writes_over_delete_markers: bool,
 }
 
 impl Options {
@@ -29,6 +33,7 @@ impl Options {
         verifies_checksums: true,
         overrides_headers: true,
         tells_missing_uploads: true,
+        writes_over_delete_markers: true,
     };
 }
 
@@ -52,6 +57,7 @@ pub async fn suite(store: &dyn ObjectStore, options: Options) {
     parts_replace_nothing(store).await;
     an_aborted_upload_is_gone(store, options).await;
     an_object_is_deleted_and_no_other(store).await;
+    a_key_is_free_again_after_a_deletion(store, options).await;
     a_purge_takes_one_role_of_one_job(store).await;
     lifetimes_have_limits(store).await;
 }
@@ -324,6 +330,23 @@ async fn an_object_is_deleted_and_no_other(store: &dyn ObjectStore) {
     store.put(&key, Bytes::from_static(b"y")).await.expect("put");
     assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged { objects: 1, uploads: 0 }));
     store.purge(Role::Upload, other.job()).await.expect("purge");
+}
+
+/// A deletion without a version leaves a delete marker in a bucket with versions.
+async fn a_key_is_free_again_after_a_deletion(store: &dyn ObjectStore, options: Options) {
+    let key = upload_key("a.bin");
+    store.put(&key, Bytes::from_static(b"x")).await.expect("put");
+    let versions = store.head(&key).await.expect("head").version.is_some();
+    store.delete(&key, None).await.expect("delete");
+    assert_not_found(store.head(&key).await);
+    if versions && !options.writes_over_delete_markers {
+        assert_precondition(store.put(&key, Bytes::from_static(b"y")).await);
+    } else {
+        store.put(&key, Bytes::from_static(b"y")).await.expect("put again");
+        assert_eq!(stored(store, &key).await, b"y");
+    }
+    store.purge(Role::Upload, key.job()).await.expect("purge");
+    assert_eq!(store.purge(Role::Upload, key.job()).await, Ok(Purged::default()), "nothing is left");
 }
 
 async fn a_purge_takes_one_role_of_one_job(store: &dyn ObjectStore) {

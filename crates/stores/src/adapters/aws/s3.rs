@@ -12,6 +12,8 @@
 
 mod access;
 mod check;
+#[cfg(any(test, feature = "testing"))]
+mod create;
 mod credentials;
 mod presign;
 mod purge;

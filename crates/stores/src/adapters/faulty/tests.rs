@@ -29,7 +29,7 @@ async fn nothing_goes_wrong_without_a_script() {
     let jobs = FaultyJobs::new(Arc::new(database(&directory).jobs()), Script::new());
     conformance::job_store::suite(&jobs).await;
     let queue = FaultyQueue::new(Arc::new(database(&directory).queue()), Script::new());
-    conformance::event_queue::suite(&queue).await;
+    conformance::event_queue::suite(&queue, conformance::event_queue::Options::ALL).await;
     let (_server, objects) = server(&directory).await;
     let objects = FaultyObjects::new(objects, Script::new());
     let options = Options::ALL;

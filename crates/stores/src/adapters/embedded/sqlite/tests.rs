@@ -23,7 +23,8 @@ async fn keeps_the_contract_of_a_job_store() {
 #[tokio::test]
 async fn keeps_the_contract_of_a_queue() {
     let directory = tempfile::tempdir().unwrap();
-    conformance::event_queue::suite(&open(&directory, 5).queue()).await;
+    conformance::event_queue::suite(&open(&directory, 5).queue(), conformance::event_queue::Options::ALL)
+        .await;
 }
 
 #[tokio::test]

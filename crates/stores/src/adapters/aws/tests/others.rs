@@ -1,0 +1,62 @@
+//! The adapters on a second server for each service. Where servers disagree, the documentation of
+//! AWS decides, and `Options` or the test names the difference.
+
+use super::super::*;
+use super::{events_are_delivered, every_version_is_purged, jobs_are_kept, messages_die};
+use crate::conformance::dynalite::Dynalite;
+use crate::conformance::elasticmq::ElasticMq;
+use crate::conformance::versitygw::Versitygw;
+use crate::conformance::{event_queue, object_store};
+use cadmill_core::ports::{EventQueue, PortError};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_are_kept_in_dynalite() {
+    jobs_are_kept(Dynalite::shared().await.table().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_delivered_by_elasticmq() {
+    let settings = ElasticMq::shared().await.queues(10).await;
+    events_are_delivered(settings, event_queue::Options::ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn elasticmq_makes_dead_letters() {
+    messages_die(ElasticMq::shared().await.service()).await;
+}
+
+/// The adapter keeps to the limits of SQS, which ElasticMQ checks and moto does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_and_counts_that_sqs_refuses_are_cut() {
+    let queue = SqsQueue::new(ElasticMq::shared().await.queues(10).await).await;
+    queue.send("hello").await.unwrap();
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    let message = queue.receive(100, minute, day).await.unwrap().remove(0);
+    queue.change_visibility(&message, day).await.unwrap();
+    assert_eq!(queue.receive(0, Duration::ZERO, minute).await, Ok(Vec::new()));
+    queue.delete(&message).await.unwrap();
+    // 256 KiB on ElasticMQ. SQS takes 1 MiB (Amazon SQS Developer Guide, "Message quotas").
+    let refused = queue.send(&"x".repeat((1 << 20) + 1)).await;
+    assert!(matches!(refused, Err(PortError::Refused { .. })), "{refused:?}");
+}
+
+const VERSITYGW: object_store::Options = object_store::Options {
+    // It looks for the key, and finds the marker.
+    writes_over_delete_markers: false,
+    ..object_store::Options::ALL
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "in `make nightly`"]
+async fn objects_are_kept_in_versitygw() {
+    let store = S3Store::new(Versitygw::shared().await.bucket(false).await).await;
+    object_store::suite(&store, VERSITYGW).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "in `make nightly`"]
+async fn versions_are_kept_in_versitygw() {
+    let store = S3Store::new(Versitygw::shared().await.bucket(true).await).await;
+    object_store::suite(&store, VERSITYGW).await;
+    every_version_is_purged(&store).await;
+}
