@@ -3,6 +3,7 @@
 
 mod afterwards;
 mod ahead;
+mod aws;
 mod canary;
 mod client;
 mod clock;
@@ -12,10 +13,13 @@ mod duplicates;
 mod ledgers;
 mod observer;
 mod outsider;
+mod pipe;
 mod policies;
 pub(crate) mod private;
 mod processes;
 mod protection;
+mod stores;
 mod task;
 mod whole;
+pub(crate) mod worker;
 pub(crate) mod world;

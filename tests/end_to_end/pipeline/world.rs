@@ -1,8 +1,11 @@
-//! Embedded stores in this process, and workers as separate processes that use them.
+//! Stores that this process has started, and workers as separate processes that use them.
 
 use super::observer::trace::Observer;
+use super::stores::Stores;
+use super::worker::PATIENCE;
 use crate::misbehaviour::double;
 use crate::support::{repository, zipped};
+use cadmill_core::cleanup::Cleanup;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Job, JobSpec, Object, State};
 use cadmill_core::domain::ledger::PublicKey;
@@ -11,24 +14,19 @@ use cadmill_core::domain::upload_event;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{Clock, EventQueue, ObjectStore};
-use cadmill_stores::adapters::aws::s3::S3Store;
-use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::adapters::ledger::FileAudit;
-use cadmill_stores::bootstrap::stores::MAX_DELIVERIES;
-use cadmill_stores::config::DATABASE;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zip::CompressionMethod::Stored;
 
+pub(crate) use super::worker::Worker;
+
 /// Duration of a lease in these tests.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
-
-/// Timeout of every wait, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The file name of a job.
 const NAME: &str = "plan.zip";
@@ -37,7 +35,7 @@ pub(crate) struct World {
     pub(crate) jobs: Jobs,
     pub(crate) queue: Arc<dyn EventQueue>,
     pub(crate) objects: Arc<dyn ObjectStore>,
-    server: EmbeddedS3,
+    stores: Stores,
     data: TempDir,
     place: TempDir,
     /// Whether workers create their workspaces where this process cannot see them.
@@ -51,19 +49,22 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// A world on the embedded stores.
     pub(crate) async fn new() -> Self {
         let data = tempfile::tempdir().expect("a data directory");
+        let stores = Stores::embedded(data.path()).await;
+        Self::on(stores, data)
+    }
+
+    /// A world on these stores. Logs and ledgers are kept in `data`.
+    pub(crate) fn on(stores: Stores, data: TempDir) -> Self {
         let place = tempfile::Builder::new().prefix("cadmill-test-").tempdir_in("/dev/shm").expect("a place");
-        let database = Database::open(&data.path().join(DATABASE), MAX_DELIVERIES).expect("a database");
-        let queue: Arc<dyn EventQueue> = Arc::new(database.queue());
-        let listen = ([127, 0, 0, 1], 0).into();
-        let server = EmbeddedS3::start(data.path(), listen, Arc::clone(&queue), &[]).await.expect("a server");
-        let objects = S3Store::new(server.settings()).await;
         let lease = u64::try_from(LEASE.as_millis()).expect("a short lease");
         let policy = Policy { lease, ..Policy::default() };
-        let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), policy);
-        let (objects, more) = (Arc::new(objects), Vec::new());
-        Self { jobs, queue, objects, server, data, place, private: "no", more, observed: false, user: None }
+        let jobs = Jobs::new(Arc::clone(&stores.jobs), Arc::new(SystemClock), policy);
+        let (queue, objects) = (Arc::clone(&stores.queue), Arc::clone(&stores.objects));
+        let more = Vec::new();
+        Self { jobs, queue, objects, stores, data, place, private: "no", more, observed: false, user: None }
     }
 
     /// A world whose workers must have private workspaces.
@@ -128,7 +129,13 @@ impl World {
         FileAudit::new(&self.data.path().join("audit")).expect("the directory of the ledgers")
     }
 
-    /// The directory of the stores, the ledgers and the logs.
+    /// The cleanup of these stores.
+    pub(crate) fn cleanup(&self) -> Cleanup {
+        let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
+        Cleanup::new(self.jobs.clone(), objects, queue, self.stores.bucket().to_owned())
+    }
+
+    /// The directory of the ledgers and the logs, and of stores that are embedded.
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
     }
@@ -147,15 +154,10 @@ impl World {
 
     /// Variables that another process needs to use these stores.
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
-        let path = self.data.path().to_str().expect("a path in UTF-8").to_owned();
-        vec![
-            ("CADMILL_BACKEND", "embedded".to_owned()),
-            ("CADMILL_DATA_DIR", path),
-            ("CADMILL_S3_ENDPOINT", self.server.endpoint()),
-        ]
+        self.stores.variables().to_vec()
     }
 
-    /// Creates a job for this archive and uploads it; the store notifies the queue.
+    /// Creates a job for this archive and uploads it. The queue is notified.
     pub(crate) async fn submit(&self, archive: &[u8], format: &str) -> JobId {
         self.submit_as(NAME, archive, format).await
     }
@@ -165,7 +167,30 @@ impl World {
         let id = self.create_as(name, archive, format).await;
         let key = ObjectKey::upload(id, name.parse().expect("a file name"));
         self.objects.put(&key, archive.to_vec().into()).await.expect("the upload");
+        self.announce(id).await;
         id
+    }
+
+    /// The same by an upload in parts of the least size.
+    pub(crate) async fn submit_in_parts(&self, archive: &[u8], format: &str) -> JobId {
+        let id = self.create(archive, format).await;
+        let key = upload_key(id);
+        let upload = self.objects.begin_multipart(&key).await.expect("an upload in parts");
+        let mut parts = Vec::new();
+        for (number, body) in (1..).zip(archive.chunks(5 << 20)) {
+            let part = self.objects.put_part(&key, &upload, number, body.to_vec().into()).await;
+            parts.push(part.expect("a part"));
+        }
+        self.objects.complete_multipart(&key, &upload, &parts).await.expect("the upload");
+        self.announce(id).await;
+        id
+    }
+
+    /// Puts the event of the upload into the queue, where the store does not.
+    async fn announce(&self, id: JobId) {
+        if self.stores.is_silent() {
+            self.repeat_event(id, 1).await;
+        }
     }
 
     /// Creates a job for this archive.
@@ -200,7 +225,7 @@ impl World {
     /// The event of a job's upload.
     pub(crate) async fn event(&self, id: JobId) -> String {
         let object = self.objects.head(&upload_key(id)).await.expect("the upload is there");
-        let (bucket, event) = (self.server.bucket(), JobId::random().to_string());
+        let (bucket, event) = (self.stores.bucket(), JobId::random().to_string());
         upload_event::object_created(bucket, &object, "01", "PutObject", &event, SystemClock.now())
     }
 
@@ -249,9 +274,8 @@ impl World {
         let mut command =
             if self.observed { Observer::command(&trace, &binary) } else { Command::new(binary) };
         mode(&mut command)
-            .env("CADMILL_BACKEND", "embedded")
             .env("CADMILL_DATA_DIR", self.data.path())
-            .env("CADMILL_S3_ENDPOINT", self.server.endpoint())
+            .envs(self.stores.variables().iter().cloned())
             .env("CADMILL_WORKSPACE", self.place.path())
             .env("CADMILL_PRIVATE_WORKSPACE", self.private)
             .env("CADMILL_WORKER_NAME", name)
@@ -316,13 +340,16 @@ impl World {
         content
     }
 
+    /// Whether a message is visible or in flight.
+    pub(crate) async fn has_messages(&self) -> bool {
+        self.stores.messages().await > 0
+    }
+
     /// Waits until no message is visible and none is in flight.
     pub(crate) async fn queue_is_empty(&self) {
         let since = Instant::now();
-        let connection = rusqlite::Connection::open(self.data.path().join(DATABASE)).expect("the database");
         loop {
-            let count: i64 =
-                connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).expect("a count");
+            let count = self.stores.messages().await;
             if count == 0 {
                 return;
             }
@@ -363,7 +390,7 @@ impl World {
         }
     }
 
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let mut all = String::new();
         for entry in std::fs::read_dir(self.data.path()).expect("the data directory").flatten() {
             if entry.path().extension().is_some_and(|e| e == "log") {
@@ -385,76 +412,6 @@ pub(crate) enum Upload<'a> {
     Event(&'a str),
     /// By this variable of the environment.
     Variable(&'static str, &'a str),
-}
-
-/// A worker process. Dropping it kills it.
-pub(crate) struct Worker {
-    child: Child,
-    log: std::path::PathBuf,
-    observer: Option<Observer>,
-}
-
-impl Worker {
-    /// The observer, for a worker that is observed.
-    pub(crate) fn observer(&self) -> Observer {
-        self.observer.clone().expect("an observer")
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Its log so far.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("the worker is there");
-    }
-
-    /// Waits until the worker has stopped itself at its failpoint.
-    pub(crate) async fn stopped(&self) {
-        let since = Instant::now();
-        loop {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-            let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
-            // For a traced process the kernel also reports `t` at every system call.
-            match &self.observer {
-                None if state == Some('T') => return,
-                Some(observer) if observer.saw_it_stop() => return,
-                _ => {}
-            }
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(since.elapsed() < PATIENCE, "it never came to its failpoint: {state:?}\n{log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Kills it with SIGKILL and waits for its death.
-    pub(crate) fn kill(mut self) {
-        self.signal(rustix::process::Signal::KILL);
-        self.child.wait().expect("its end");
-    }
-
-    /// Asks it to end, and returns its exit code.
-    pub(crate) fn terminate(self) -> Option<i32> {
-        self.signal(rustix::process::Signal::TERM);
-        self.ended()
-    }
-
-    /// Waits for its end, and returns its exit code.
-    pub(crate) fn ended(mut self) -> Option<i32> {
-        self.child.wait().expect("its end").code()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn sha256(bytes: &[u8]) -> String {
