@@ -26,7 +26,7 @@ from pathlib import Path
 ALONE = ("end_to_end",)
 # Those of them that wait, for leases, timeouts and deletions, and hardly compute. These run beside
 # everything else.
-WAITING = ("pipeline::clock",)
+WAITING = ("pipeline::clock", "pipeline::budget")
 WAITING_AT_ONCE = 3
 # Tests that measure what an engine holds at any moment, or fill a control group: these run when
 # nothing else does, one after the other.

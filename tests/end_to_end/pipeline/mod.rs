@@ -4,6 +4,7 @@
 mod afterwards;
 mod ahead;
 mod aws;
+mod budget;
 mod canary;
 mod client;
 mod clock;

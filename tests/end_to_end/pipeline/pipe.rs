@@ -29,9 +29,9 @@ impl Pipe<'_> {
         }
     }
 
-    /// Starts the task of a message.
+    /// Starts the task of a message, whose body is in the task's environment.
     pub(crate) fn start(&self, message: &Message, failpoint: Option<&str>) -> Worker {
-        self.world.task(Upload::Event(&message.body), failpoint)
+        self.world.task(Upload::Variable("CADMILL_EVENT", &message.body), failpoint)
     }
 
     /// Makes the message visible again, as after the end of its visibility timeout.

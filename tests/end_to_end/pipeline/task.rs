@@ -1,5 +1,6 @@
 //! The worker as a task that is started for one upload and then ends.
 
+use super::pipe::Pipe;
 use super::world::{LEASE, Upload, World, large_archive};
 use crate::support::real;
 use cadmill_core::domain::job::State;
@@ -64,18 +65,18 @@ async fn a_task_finds_its_upload_in_the_environment() {
 async fn a_job_that_a_task_gives_back_is_announced_for_another_task() {
     let world = World::new().await;
     let id = world.submit(&large_archive(500_000), "dxf").await;
-    let message = world.next_message().await;
-    let first = world.task(Upload::Variable("CADMILL_EVENT", &message), Some("converting"));
+    let pipe = Pipe { world: &world };
+    let message = pipe.message().await;
+    let first = pipe.start(&message, Some("converting"));
+    world.queue.delete(&message).await.expect("deleted");
     first.stopped().await;
     first.signal(Signal::TERM);
     first.signal(Signal::CONT);
     assert_eq!(first.ended(), NOT_ENDED);
     assert_eq!(world.job(id).await.state, State::Pending);
-    let message = world.next_message().await;
-    assert_eq!(world.task(Upload::Variable("CADMILL_EVENT", &message), None).ended(), Some(0));
+    pipe.drain(&[id]).await;
     let (job, _) = world.completed(id).await;
     assert_eq!((job.attempt, job.excused), (2, 1));
-    world.queue_is_empty().await;
 }
 
 /// The task of a duplicate event would idle beside the first for as long as that one works.

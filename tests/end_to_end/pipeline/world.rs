@@ -234,15 +234,6 @@ impl World {
         upload_key(id)
     }
 
-    /// Takes a message out of the queue, as a Pipe does that starts a task for it.
-    pub(crate) async fn next_message(&self) -> String {
-        let hidden = Duration::from_secs(60);
-        let messages = self.queue.receive(1, Duration::from_secs(20), hidden).await.expect("a reply");
-        let [message] = &messages[..] else { panic!("no message came\n{}", self.logs()) };
-        self.queue.delete(message).await.expect("deleted");
-        message.body.clone()
-    }
-
     /// Starts a worker, which stops itself at `failpoint`.
     pub(crate) fn worker(&self, name: &str, failpoint: Option<&str>) -> Worker {
         self.start(name, failpoint, |command| command.arg("worker").stdin(Stdio::null()))

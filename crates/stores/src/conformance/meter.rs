@@ -24,6 +24,9 @@ pub struct Bill {
     pub half_read_units: u64,
     /// Requests to SQS.
     pub sqs: u64,
+    /// Records that were written to the table, in order, each with its units; without failed
+    /// conditions.
+    pub records: Vec<(Value, u64)>,
 }
 
 impl Bill {
@@ -40,6 +43,7 @@ impl Bill {
             write_units: self.write_units - earlier.write_units,
             half_read_units: self.half_read_units - earlier.half_read_units,
             sqs: self.sqs - earlier.sqs,
+            records: self.records[earlier.records.len()..].to_vec(),
         }
     }
 }
@@ -110,7 +114,13 @@ impl Meter {
             "PutItem" => {
                 let next = Item::of(&body["Item"]);
                 let id = text(&body["Item"]["id"]);
-                self.write(id, (!failed).then_some(next.clone()), next.bytes);
+                let kept = if failed { self.items.get(&id).cloned() } else { Some(next.clone()) };
+                let before = self.bill.write_units;
+                self.write(id, kept, next.bytes);
+                let record = serde_json::from_str(&text(&body["Item"]["record"])).unwrap_or_default();
+                if !failed {
+                    self.bill.records.push((record, self.bill.write_units - before));
+                }
             }
             "DeleteItem" => {
                 let id = text(&body["Key"]["id"]);

@@ -12,6 +12,7 @@
 
 use super::policy::{Access, Grant, Policy, Verdict, decide};
 use super::request::Signed;
+use crate::conformance::meter::{Bill, Meter};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
@@ -31,6 +32,9 @@ use tokio::task::JoinSet;
 
 /// Longest body of a request that names its resource there: SQS takes 1 MiB.
 const MAX_JSON: usize = 2 << 20;
+
+/// Longest reply of a service that speaks JSON: DynamoDB returns at most 16 MB.
+const MAX_REPLY: usize = 20 << 20;
 
 type Body = Either<Incoming, Full<Bytes>>;
 
@@ -62,6 +66,7 @@ struct Seen {
     used: BTreeSet<Grant>,
     refused: Vec<Refusal>,
     unknown: Vec<String>,
+    meter: Meter,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,6 +110,11 @@ impl Proxy {
     /// What was refused so far, in order.
     pub fn refused(&self) -> Vec<Refusal> {
         locked(&self.shared.seen).refused.clone()
+    }
+
+    /// What the requests so far cost. Presigned requests are those of the program `client`.
+    pub fn bill(&self) -> Bill {
+        locked(&self.shared.seen).meter.bill().clone()
     }
 
     /// Requests that the tables of [`super::request`] lack.
@@ -158,6 +168,9 @@ impl Shared {
             drain(body).await;
             return s3_refusal(is_head, "InvalidAccessKeyId");
         }
+        let action = access.needs.first().map(|need| need.action.clone()).unwrap_or_default();
+        let program = if signed.presigned { "client" } else { &signed.key };
+        locked(&self.seen).meter.s3(program, &action, parts.method.as_str());
         for need in access.needs {
             if !self.grants(&signed.key, need, true) {
                 drain(body).await;
@@ -181,7 +194,8 @@ impl Shared {
         }
         match signed.of_json(&parts.headers, &body) {
             Ok(access) if self.grants(&signed.key, access.clone(), true) => {
-                self.forward(parts, Either::Right(body.into())).await
+                let reply = self.forward(parts, Either::Right(body.clone().into())).await;
+                self.metered(&signed.key, &access.action, &body, reply).await
             }
             Ok(access) => {
                 let what =
@@ -193,6 +207,23 @@ impl Shared {
                 empty(StatusCode::NOT_IMPLEMENTED)
             }
         }
+    }
+
+    /// Passes a reply on, after it was added to the bill.
+    async fn metered(
+        &self,
+        program: &str,
+        action: &str,
+        body: &[u8],
+        reply: Response<Body>,
+    ) -> Response<Body> {
+        let (parts, reply) = reply.into_parts();
+        let Ok(reply) = Limited::new(reply, MAX_REPLY).collect().await.map(|reply| reply.to_bytes()) else {
+            return empty(StatusCode::BAD_GATEWAY);
+        };
+        let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_default();
+        locked(&self.seen).meter.json(program, action, &json(body), &json(&reply));
+        Response::from_parts(parts, Either::Right(reply.into()))
     }
 
     fn knows(&self, program: &str) -> bool {
