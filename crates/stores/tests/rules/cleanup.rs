@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cadmill_core::cleanup::*;
 use cadmill_core::domain::failure::FailureCode;
-use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::JobFailure;
 use cadmill_core::domain::job::{Job, Millis, Object, State};
 use cadmill_core::domain::state::Event;
@@ -338,6 +338,37 @@ async fn an_announcement_that_fails_is_made_again_and_a_double_one_is_a_duplicat
     assert_eq!(events.len(), 2);
     assert!(events.iter().all(|event| event.job == job.id && event.sequencer == "7"), "{events:?}");
     assert_eq!(world.round().await, NOTHING);
+}
+
+/// While a cleanup is busy with one job, another cleanup deletes the record of the next, and a client
+/// uses its id again.
+#[tokio::test]
+async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
+    let world = World::new().await;
+    let (first, _) = world.completed().await;
+    let (second, _) = world.completed().await;
+    for id in [first, second] {
+        world.send(id, Event::Dismissed).await;
+        world.pass(1);
+    }
+    let objects = Script::new().on("purge", 1, Fault::Delay(Duration::from_secs(2)));
+    let replaced = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let old = world.get(second).await.unwrap();
+        let store = world.jobs(Script::new());
+        world.objects.purge(Role::Upload, second).await.unwrap();
+        assert!(store.store().delete(second, old.version).await.unwrap());
+        let (job, is_new) = store.create(second, old.order).await.unwrap();
+        assert!(is_new);
+        let key = upload_key(second, &job.order.file_name);
+        world.put(&key).await;
+        key
+    };
+    let round = world.round_with(Scripts { objects, ..Scripts::default() });
+    let (round, key) = futures_util::future::join(round, replaced).await;
+    assert_eq!((round.failed, round.objects), (0, 2), "the objects of the first job only");
+    assert!(world.has(&key).await, "the upload of a new job was deleted");
+    assert_eq!(world.get(second).await.unwrap().state, State::Pending);
 }
 
 #[tokio::test]
