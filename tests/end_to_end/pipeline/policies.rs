@@ -66,6 +66,10 @@ impl Cloud {
             ("CADMILL_SQS_DEAD_LETTER_URL", world.queue.dead_letter_url.expect("dead letters")),
             ("AWS_ACCESS_KEY_ID", program.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+            // The key of the configuration comes first; nothing listens there.
+            ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9".to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9".to_owned()),
+            ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9".to_owned()),
         ]
     }
 

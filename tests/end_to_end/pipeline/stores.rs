@@ -2,6 +2,7 @@
 //! compares them.
 
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore};
+use cadmill_stores::adapters::aws::s3::Keeps;
 use cadmill_stores::adapters::aws::{DynamoStore, S3Settings, S3Store, SqsQueue};
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::bootstrap::stores::MAX_DELIVERIES;
@@ -80,7 +81,7 @@ impl Stores {
 
     /// versitygw, dynalite and ElasticMQ. The tests send the events.
     pub(crate) async fn others_with_versitygw() -> Self {
-        let objects = Versitygw::shared().await.bucket(false).await;
+        let objects = Versitygw::shared().await.bucket(Keeps::Objects).await;
         let jobs = Dynalite::shared().await.table().await;
         let queue = ElasticMq::shared().await.queues(MAX_DELIVERIES).await;
         Self { silent: true, ..Self::on_aws(World { objects, jobs, queue }).await }

@@ -5,6 +5,7 @@
 
 use super::policies::{Cloud, without_versions};
 use super::processes::{Server, Service};
+use super::stores::Stores;
 use super::world::large_archive;
 use crate::support::{Bench, real};
 use std::path::{Path, PathBuf};
@@ -79,6 +80,21 @@ fn on_aws_services() {
     both_engines_and_both_uploads(&server);
     server.stops_well();
     cloud.suffices(&without_versions());
+}
+
+/// The same without moto: dynalite, ElasticMQ, and the object server of `cadmill serve`, which
+/// verifies signatures.
+#[test]
+#[ignore = "in `make nightly`"]
+fn on_other_servers() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let data = tempfile::tempdir().expect("a directory");
+    let stores = runtime.block_on(Stores::others_with_embedded_s3(data.path()));
+    let mut variables = stores.variables().to_vec();
+    variables.extend(PARTS.map(|(name, value)| (name, value.to_owned())));
+    let server = Server::on_aws(&variables);
+    both_engines_and_both_uploads(&server);
+    server.stops_well();
 }
 
 /// The service names are checked at start, and errors are reported.

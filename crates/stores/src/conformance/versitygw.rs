@@ -7,6 +7,7 @@
 
 use super::process::{Server, free_port, tied};
 use super::world::{REGION, keys};
+use crate::adapters::aws::s3::Keeps;
 use crate::adapters::aws::{S3Settings, S3Store, Service};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,11 +80,11 @@ impl Versitygw {
         panic!("versitygw does not start:\n{refusals}")
     }
 
-    /// A new bucket, which keeps versions if asked to.
+    /// A new bucket.
     ///
     /// # Panics
     /// If it cannot be created.
-    pub async fn bucket(&self, versions: bool) -> S3Settings {
+    pub async fn bucket(&self, keeps: Keeps) -> S3Settings {
         let service = Service {
             region: REGION.to_owned(),
             endpoint: Some(self.endpoint.clone()),
@@ -91,7 +92,7 @@ impl Versitygw {
         };
         let bucket = format!("cadmill-{}", uuid::Uuid::new_v4());
         let settings = S3Settings { bucket, service, public_endpoint: None, path_style: true };
-        S3Store::new(settings.clone()).await.create_bucket(versions).await.expect("a bucket");
+        S3Store::new(settings.clone()).await.create_bucket(keeps).await.expect("a bucket");
         settings
     }
 }

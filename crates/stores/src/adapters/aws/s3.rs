@@ -18,6 +18,9 @@ mod credentials;
 mod presign;
 mod purge;
 
+#[cfg(any(test, feature = "testing"))]
+pub use create::Keeps;
+
 use super::error::{Effect, corrupt, lost, port_error, refused};
 use super::{Service, StoreClock};
 use access::Known;

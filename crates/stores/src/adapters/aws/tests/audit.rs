@@ -23,11 +23,14 @@ fn sink(s3: S3Settings, lock: Option<ObjectLock>) -> S3Audit {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ledgers_are_kept_in_s3() {
     let moto = Moto::start().await;
-    let world = moto.world().await;
-    let objects = world.objects.clone();
+    ledgers_are_kept(moto.world().await.objects).await;
+}
+
+pub(super) async fn ledgers_are_kept(bucket: S3Settings) {
+    let objects = bucket.clone();
     blocking(move || suite(&sink(objects, None), true)).await;
     // It can be called and dropped inside a runtime too.
-    let inside = sink(world.objects.clone(), None);
+    let inside = sink(bucket, None);
     let mut log = inside.begin(new_id()).expect("begun inside of a runtime");
     log.append(b"{\"a\":1}\n").expect("appended");
     log.sync().expect("synced");
@@ -36,7 +39,11 @@ async fn ledgers_are_kept_in_s3() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locked_ledgers_cannot_be_deleted() {
     let moto = Moto::start().await;
-    let settings = moto.locked_bucket().await;
+    ledgers_are_locked(moto.locked_bucket().await, moto.world().await.objects).await;
+}
+
+/// In a bucket with Object Lock; in a plain one no ledger is begun.
+pub(super) async fn ledgers_are_locked(settings: S3Settings, plain: S3Settings) {
     let lock = Some(ObjectLock { compliance: true, retention: Duration::from_secs(86_400) });
     let (id, locked) = (new_id(), settings.clone());
     blocking(move || {
@@ -57,7 +64,6 @@ async fn locked_ledgers_cannot_be_deleted() {
     }
     // A bucket without Object Lock could refuse locked objects or store them unlocked: it must
     // refuse them.
-    let plain = moto.world().await.objects;
     let refused = blocking(move || sink(plain, lock).begin(new_id()).err()).await;
     assert!(refused.is_some(), "a lock that is not there is not passed over");
 }

@@ -1,7 +1,9 @@
 //! The adapters on a second server for each service. Where servers disagree, the documentation of
 //! AWS decides, and `Options` or the test names the difference.
 
+use super::super::s3::Keeps;
 use super::super::*;
+use super::audit::{ledgers_are_kept, ledgers_are_locked};
 use super::{events_are_delivered, every_version_is_purged, jobs_are_kept, messages_die};
 use crate::conformance::dynalite::Dynalite;
 use crate::conformance::elasticmq::ElasticMq;
@@ -49,14 +51,23 @@ const VERSITYGW: object_store::Options = object_store::Options {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "in `make nightly`"]
 async fn objects_are_kept_in_versitygw() {
-    let store = S3Store::new(Versitygw::shared().await.bucket(false).await).await;
+    let store = S3Store::new(Versitygw::shared().await.bucket(Keeps::Objects).await).await;
     object_store::suite(&store, VERSITYGW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "in `make nightly`"]
 async fn versions_are_kept_in_versitygw() {
-    let store = S3Store::new(Versitygw::shared().await.bucket(true).await).await;
+    let store = S3Store::new(Versitygw::shared().await.bucket(Keeps::Versions).await).await;
     object_store::suite(&store, VERSITYGW).await;
     every_version_is_purged(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "in `make nightly`"]
+async fn ledgers_are_kept_and_locked_in_versitygw() {
+    let server = Versitygw::shared().await;
+    ledgers_are_kept(server.bucket(Keeps::Objects).await).await;
+    let (locked, plain) = (server.bucket(Keeps::LockedVersions).await, server.bucket(Keeps::Versions).await);
+    ledgers_are_locked(locked, plain).await;
 }
