@@ -45,6 +45,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0016-no-mapping.md",
     "docs/adr/0017-a-dxf-writer.md",
     "docs/example/README.md",
+    "docker/aws/policies/README.md",
 ];
 
 fn read(path: &str) -> String {

@@ -110,8 +110,9 @@ impl Cloud {
 /// Policy, statement, action, and why a test does not use it.
 pub(crate) type Unused = (&'static str, &'static str, &'static str, &'static str);
 
-const LEDGERS: &str = "ledgers are files here; adapters/aws/tests/audit.rs writes them to a bucket";
-const KEYS: &str = "the emulator has no Ed25519 keys; adapters/aws/tests/audit.rs has a server for them";
+const LEDGERS: &str =
+    "ledgers are files here; adapters/aws/tests/audit.rs writes them to a bucket with this policy";
+const KEYS: &str = "the emulator has no Ed25519 keys; adapters/aws/tests/audit.rs signs with this policy";
 const AGENT: &str = "the agent of ECS uses it for the task; pipeline/protection.rs has a server for it";
 const ABORT: &str =
     "only if the upload of a large result fails; adapters/aws/tests/permissions.rs aborts one";
@@ -122,7 +123,7 @@ const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
 
 /// Unused in a bucket that keeps versions.
-pub(crate) const WITH_VERSIONS: [Unused; 16] = [
+pub(crate) const WITH_VERSIONS: [Unused; 18] = [
     ("worker", "ProtectTask", "ecs:GetTaskProtection", AGENT),
     ("worker", "ProtectTask", "ecs:UpdateTaskProtection", AGENT),
     ("worker", "KeepLedgers", "s3:PutObject", LEDGERS),
@@ -139,15 +140,18 @@ pub(crate) const WITH_VERSIONS: [Unused; 16] = [
     ("cleanup", "AnnounceUploads", "sqs:SendMessage", HOURS),
     ("cleanup", "FindObjects", "s3:GetBucketVersioning", NO_VERSIONS),
     ("cleanup", "DeleteObjects", "s3:DeleteObject", NO_VERSIONS),
+    ("worker", "DeleteUploads", "s3:DeleteObject", NO_VERSIONS),
+    ("api", "SignDownloads", "s3:GetObject", NO_VERSIONS),
 ];
 
 /// Unused in a bucket that has never kept versions, of what the other run uses.
-const ONLY_WITH_VERSIONS: [Unused; 8] = [
+const ONLY_WITH_VERSIONS: [Unused; 9] = [
     ("worker", "ReadUploads", "s3:GetObjectVersion", VERSIONS),
     ("worker", "DeleteUploads", "s3:DeleteObjectVersion", VERSIONS),
     ("api", "SignDownloads", "s3:GetObjectVersion", VERSIONS),
     ("cleanup", "DeleteObjects", "s3:DeleteObjectVersion", VERSIONS),
     ("api", "ListRecords", "dynamodb:Query", CLIENT),
+    ("api", "KeepRecords", "dynamodb:BatchGetItem", CLIENT),
     ("worker", "BuryEvents", "sqs:SendMessage", CLIENT),
     ("api", "TakeUploads", "s3:AbortMultipartUpload", CLIENT),
     ("cleanup", "DeleteObjects", "s3:AbortMultipartUpload", CLIENT),

@@ -92,7 +92,9 @@ fn on_other_servers() {
     let stores = runtime.block_on(Stores::others_with_embedded_s3(data.path()));
     let mut variables = stores.variables().to_vec();
     variables.extend(PARTS.map(|(name, value)| (name, value.to_owned())));
-    let server = Server::on_aws(&variables);
+    let worker = Service::worker(&variables);
+    variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));
+    let server = Server::of(Service::start("cadmill-api", &[], &variables), worker);
     both_engines_and_both_uploads(&server);
     server.stops_well();
 }

@@ -93,7 +93,12 @@ impl Signed {
                 | "ChangeMessageVisibility"
                 | "GetQueueAttributes",
             ) => text("QueueUrl").and_then(|url| url.rsplit('/').next()).map(str::to_owned),
-            ("kms", "GetPublicKey" | "Sign") => text("KeyId").map(|key| format!("key/{key}")),
+            // By its ARN or its id. An alias would have to be looked up.
+            ("kms", "GetPublicKey" | "Sign") => text("KeyId").and_then(|key| {
+                let own = format!("arn:aws:kms:{region}:{ACCOUNT}:");
+                let name = key.strip_prefix(&own).map_or(format!("key/{key}"), str::to_owned);
+                (!name.contains("alias/")).then_some(name)
+            }),
             _ => None,
         };
         let resource = resource.ok_or_else(|| format!("{service}: {target}"))?;

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::conformance::audit_sink::{head_of, new_id, signer, suite};
+use crate::conformance::iam::proxy::Proxy;
 use crate::conformance::moto::{Moto, keys};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -66,6 +67,56 @@ pub(super) async fn ledgers_are_locked(settings: S3Settings, plain: S3Settings) 
     // refuse them.
     let refused = blocking(move || sink(plain, lock).begin(new_id()).err()).await;
     assert!(refused.is_some(), "a lock that is not there is not passed over");
+}
+
+/// The worker's policy is enough for locked ledgers and for their signatures, and for no other
+/// program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_may_write_and_sign_its_ledgers() {
+    let moto = Moto::start().await;
+    let (world, admin) = (moto.world().await, S3Store::new(moto.world().await.objects).await);
+    let ledgers = format!("{}-ledgers", world.objects.bucket);
+    let create = admin.client.create_bucket().bucket(&ledgers).object_lock_enabled_for_bucket(true);
+    create.send().await.expect("a bucket");
+    let proxy = Proxy::start(moto.endpoint()).await;
+    let through = |proxy: &Proxy, program: &str| {
+        proxy.attach(program, vec![world.resources().policy(program)]);
+        S3Settings { bucket: ledgers.clone(), ..world.through(&proxy.endpoint(), program).objects }
+    };
+    let lock = Some(ObjectLock { compliance: false, retention: Duration::from_secs(86_400) });
+    let (worker, api) = (through(&proxy, "worker"), through(&proxy, "api"));
+    blocking(move || {
+        let (id, sink_of_worker) = (new_id(), sink(worker, lock));
+        let mut log = sink_of_worker.begin(id).expect("begun");
+        log.append(b"{\"a\":1}\n").expect("appended");
+        log.seal(&head_of(id, &["{\"a\":1}\n"])).expect("sealed");
+        sink_of_worker.read_head(id).expect("a head");
+        let refused = sink(api, lock).begin(new_id()).err();
+        assert!(matches!(refused, Some(PortError::Refused { .. })), "{refused:?}");
+    })
+    .await;
+
+    let key = Arc::new(signer());
+    let public = key.public_key();
+    let mut settings = kms(move |target, body| match target {
+        "TrentService.GetPublicKey" => json!({"PublicKey": BASE64.encode(public.to_der())}),
+        _ => {
+            let message = BASE64.decode(body["Message"].as_str().unwrap()).unwrap();
+            json!({"Signature": BASE64.encode(key.sign(&message).unwrap())})
+        }
+    });
+    let proxy = Proxy::start(settings.service.endpoint.as_deref().expect("an endpoint")).await;
+    through(&proxy, "worker");
+    settings.key = world.resources().key;
+    settings.service = world.through(&proxy.endpoint(), "worker").queue.service;
+    let stranger = KmsSettings { key: settings.key.replace("ledgers", "other"), ..settings.clone() };
+    blocking(move || {
+        let signer = KmsSigner::new(settings).expect("a signer");
+        assert!(signer.signature(b"a head").expect("a signature").is_good(&public, b"a head"));
+        let refused = KmsSigner::new(stranger).err();
+        assert!(matches!(refused, Some(PortError::Refused { .. })), "another key: {refused:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
