@@ -12,6 +12,7 @@
 pub mod conversion;
 pub mod digest;
 pub mod engine;
+mod gzip;
 pub mod intake;
 #[allow(unsafe_code)]
 pub mod linux;

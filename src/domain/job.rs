@@ -2,6 +2,7 @@
 //!
 //! Job stores keep this record. It is changed only by [`super::state::apply`].
 
+use super::coding::Encoded;
 use super::counts::Counts;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
@@ -103,10 +104,15 @@ impl Compress {
     pub fn wants(self, extension: &str, bytes: u64) -> bool {
         match self {
             Self::Never => false,
-            Self::Auto => bytes >= LARGE_BYTES && TEXT_OUTPUTS.contains(&extension),
+            Self::Auto => is_large_text(extension, bytes),
             Self::Always => true,
         }
     }
+}
+
+/// Whether an output with this extension and size, in bytes, is text that is worth compressing.
+pub fn is_large_text(extension: &str, bytes: u64) -> bool {
+    bytes >= LARGE_BYTES && TEXT_OUTPUTS.contains(&extension)
 }
 
 /// Below this size, in bytes, compressing saves the client less time than extracting costs.
@@ -155,6 +161,10 @@ pub struct JobSpec {
     /// this option.
     #[serde(default)]
     pub strict: bool,
+    /// Whether the client decodes a result with the content coding gzip. Absent in records that
+    /// predate this option.
+    #[serde(default)]
+    pub accept_gzip: bool,
 }
 
 /// An object in the object store.
@@ -162,14 +172,28 @@ pub struct JobSpec {
 pub struct Object {
     /// Its key.
     pub key: ObjectKey,
-    /// Its size, in bytes.
+    /// Its size in the store, in bytes.
     pub size_bytes: u64,
     /// Its ETag, as returned by the store. Not a digest of the content if the upload was multipart.
     pub etag: String,
     /// Its version, in a versioned bucket.
     pub version: Option<String>,
-    /// SHA-256 of its content, in hexadecimal, if known.
+    /// SHA-256 of its bytes in the store, in hexadecimal, if known.
     pub sha256: Option<String>,
+    /// How it is encoded; `None` if its bytes are the content. Absent in records that predate it.
+    #[serde(default)]
+    pub encoded: Option<Encoded>,
+}
+
+impl Object {
+    /// Size in bytes, and SHA-256 in hexadecimal if known, of what a client has that decodes the
+    /// object.
+    pub fn decoded(&self) -> (u64, Option<&str>) {
+        match self.encoded.as_ref().and_then(|encoded| encoded.content.as_ref()) {
+            Some(content) => (content.size_bytes, Some(&content.sha256)),
+            None => (self.size_bytes, self.sha256.as_deref()),
+        }
+    }
 }
 
 /// The right to work on a job, until another worker has seen it unchanged for a whole lease.

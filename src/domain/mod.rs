@@ -1,5 +1,7 @@
 //! The domain: pure values and decisions. This module accesses no file, socket or clock.
 
+#[cfg(feature = "jobs")]
+pub mod coding;
 pub mod condition;
 pub mod contents;
 pub mod counts;

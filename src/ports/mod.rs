@@ -34,6 +34,12 @@ pub enum PortError {
     /// A precondition does not hold: the object already exists, or was replaced.
     #[error("{0}: precondition failed")]
     Precondition(&'static str),
+    /// Another request for the same object was in progress, and the service made neither of both:
+    /// nothing is known of what is stored. A PUT can be repeated. A multipart upload cannot be
+    /// completed again (Amazon S3 API Reference, "CompleteMultipartUpload",
+    /// `ConditionalRequestConflict`): it is begun anew if the object is not there.
+    #[error("{0}: conflict with another request")]
+    Conflict(&'static str),
     /// The service is unavailable. Nothing happened, or repeating the call is safe.
     #[error("{operation}: {reason}")]
     Unavailable {
@@ -78,9 +84,9 @@ pub enum PortError {
 }
 
 impl PortError {
-    /// Whether repeating the call may succeed.
+    /// Whether repeating the call may succeed; for [`Self::Conflict`] only if the call is a PUT.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Unknown { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Unknown { .. } | Self::Conflict(_))
     }
 }
 

@@ -4,6 +4,7 @@
 //! the store directly, with presigned requests.
 
 use super::PortResult;
+use crate::domain::coding::Coding;
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
 use crate::domain::job::{Millis, Object};
 use async_trait::async_trait;
@@ -99,8 +100,14 @@ pub trait ObjectStore: Send + Sync {
         lifetime: Duration,
     ) -> PortResult<Presigned>;
 
-    /// Begins a multipart upload and returns its upload id.
-    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String>;
+    /// Begins a multipart upload of an object that is not encoded, and returns its upload id.
+    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
+        self.begin_encoded(key, None).await
+    }
+
+    /// Begins a multipart upload of an object whose parts, joined, have this coding, and returns its
+    /// upload id. A download has the coding as `Content-Encoding`.
+    async fn begin_encoded(&self, key: &ObjectKey, coding: Option<Coding>) -> PortResult<String>;
 
     /// The uploaded parts, by number.
     ///
@@ -116,11 +123,17 @@ pub trait ObjectStore: Send + Sync {
     /// Aborts the upload; succeeds if it no longer exists.
     async fn abort_multipart(&self, key: &ObjectKey, upload_id: &str) -> PortResult<()>;
 
-    /// Writes a small object, if the key does not exist yet.
-    ///
-    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()>;
+    /// Writes a small object that is not encoded, if the key does not exist yet.
+    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
+        self.put_encoded(key, body, None).await
+    }
 
-    /// The object's size, ETag and version, for a caller that may read it. No SHA-256.
+    /// Writes a small object, if the key does not exist yet. The body has this coding, and a download
+    /// has it as `Content-Encoding`.
+    async fn put_encoded(&self, key: &ObjectKey, body: Bytes, coding: Option<Coding>) -> PortResult<()>;
+
+    /// The object's size, ETag, version and coding, for a caller that may read it. No SHA-256, and not
+    /// what it decodes to.
     ///
     /// # Errors
     /// [`super::PortError::NotFound`]; [`super::PortError::Hidden`] if the caller may not list the
@@ -141,8 +154,8 @@ pub trait ObjectStore: Send + Sync {
     /// As for [`ObjectStore::read`].
     async fn checksum(&self, object: &Object) -> PortResult<Option<Checksum>>;
 
-    /// All bytes of a range, if the object's ETag has not changed.
-    ///
+    /// All bytes of a range, if the object's ETag has not changed. A range of an encoded object is one
+    /// of its encoded bytes.
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes>;
 
     /// Deletes this version of an object; without a version, the object in an unversioned bucket.

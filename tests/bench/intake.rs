@@ -212,6 +212,7 @@ async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, 
         options: Default::default(),
         compress: Compress::Never,
         strict: false,
+        accept_gzip: false,
     };
     let remote = Remote::open(store, &order, object, &limits(), DownloadConfig::default()).await??;
     Ok((remote, started))

@@ -97,6 +97,7 @@ mod tests {
             options: Default::default(),
             compress: Default::default(),
             strict: false,
+            accept_gzip: false,
         };
         created(JobId::from_random_bytes([1; 16]), order, &Policy::default(), 0)
     }

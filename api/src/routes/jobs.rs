@@ -15,6 +15,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, Owner, Role};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, State as JobState};
@@ -36,6 +37,9 @@ const MAX_OPTION_NAME: usize = 64;
 const MAX_OPTION_VALUE: usize = 1024;
 const MAX_ROOT: usize = 1024;
 const MAX_FORMAT: usize = 64;
+/// Maximum number of content codings of an order, and the length of one, in characters.
+const MAX_CODINGS: usize = 16;
+const MAX_CODING: usize = 32;
 /// Default and maximum number of jobs on a page.
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100;
@@ -100,6 +104,13 @@ pub(super) struct NewJob {
     /// no option asked for. Fields that the output format cannot carry do not count.
     #[serde(default)]
     strict: Option<bool>,
+    /// Content codings that the client decodes (RFC 9110, 8.4.1), without weights. With `gzip`, a
+    /// result in a text format of 1 MiB or more is stored with `Content-Encoding: gzip`; browsers and
+    /// `curl --compressed` decode it by themselves, and `download` of the status says it. Unknown
+    /// codings are ignored. The default is none: the result is stored as it is.
+    #[serde(default)]
+    #[schema(max_items = 16, value_type = Option<Vec<AcceptedCoding>>)]
+    accept_encoding: Option<Vec<String>>,
     /// Idempotency key and id of the job: a UUID in lower case. Sending the same order with the
     /// same id again does not create a second job.
     #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -108,6 +119,13 @@ pub(super) struct NewJob {
     #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     checksum_sha256: Option<String>,
 }
+
+/// A content coding: `gzip`, or any other name, which is ignored.
+#[derive(ToSchema)]
+#[schema(as = ContentCoding, value_type = String, min_length = 1, max_length = 32,
+    pattern = "^[A-Za-z0-9._*-]{1,32}$", example = "gzip")]
+#[allow(dead_code)]
+struct AcceptedCoding(String);
 
 /// A number of bytes. JSON has one number type: `1000.0` equals 1000 (JSON Schema Core 2020-12,
 /// 4.2.3), as long as it is exact, i.e. below 2 to the 53rd.
@@ -174,6 +192,8 @@ pub(super) async fn create_job(
 ) -> Result<Response, Problem> {
     let (id, order) = checked(new, owner, &state.settings)?;
     let (job, is_new) = state.jobs.create(id, order.clone()).await?;
+    // A client that decodes gzip can use what was ordered without it, e.g. by an older client.
+    let order = JobSpec { accept_gzip: order.accept_gzip && job.order.accept_gzip, ..order };
     if job.order != order {
         return Err(Problem::new(
             FailureCode::JobConflict,
@@ -226,7 +246,35 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
     let compress = new.compress.map_or(Compress::Never, CompressMode::compress);
     let (size_bytes, format, root) = (new.size_bytes, new.target_format, new.root);
     let strict = new.strict.unwrap_or_default();
-    Ok((id, JobSpec { owner, file_name, size_bytes, sha256, format, root, options, compress, strict }))
+    let accept_gzip = accepts_gzip(&new.accept_encoding.unwrap_or_default())?;
+    let order = JobSpec {
+        owner,
+        file_name,
+        size_bytes,
+        sha256,
+        format,
+        root,
+        options,
+        compress,
+        strict,
+        accept_gzip,
+    };
+    Ok((id, order))
+}
+
+/// Whether gzip is among the codings.
+fn accepts_gzip(codings: &[String]) -> Result<bool, Problem> {
+    if codings.len() > MAX_CODINGS {
+        let message = format!("accept_encoding: {} given, at most {MAX_CODINGS} allowed", codings.len());
+        return Err(invalid(message));
+    }
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._*-".contains(&b);
+    if codings.iter().any(|name| name.is_empty() || name.len() > MAX_CODING || !name.bytes().all(good)) {
+        return Err(invalid(format!(
+            "accept_encoding: a coding must have 1 to {MAX_CODING} of the characters A-Z a-z 0-9 . _ * -"
+        )));
+    }
+    Ok(codings.iter().any(|name| Coding::named(name) == Some(Coding::Gzip)))
 }
 
 fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {

@@ -109,10 +109,19 @@ pub struct Download {
     /// When the URL expires.
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// Size of the result, in bytes.
+    /// Size of the result, in bytes, once it is decoded.
     pub size_bytes: u64,
-    /// SHA-256 of the result, in hexadecimal, if known.
+    /// SHA-256 of the result, once it is decoded, in hexadecimal, if known.
     pub sha256: Option<String>,
+    /// The `Content-Encoding` of the response; null if it is the result itself. Only an order with
+    /// `accept_encoding` has one. A range of the response is one of the encoded bytes, so ranges must
+    /// be joined before they are decoded.
+    #[schema(pattern = "^gzip$")]
+    pub content_encoding: Option<String>,
+    /// Size of the response, in bytes: that of the result, or of its encoding.
+    pub stored_bytes: u64,
+    /// SHA-256 of the response, in hexadecimal, if known.
+    pub stored_sha256: Option<String>,
     /// File name of the result.
     pub file_name: String,
 }
@@ -233,13 +242,18 @@ async fn download(state: &ApiState, job: &Job) -> PortResult<Option<(Download, V
     let lifetime = state.settings.config.download_url_lifetime;
     let Presigned { method, url, headers, expires, lifetime } =
         state.objects.presign_get(object, object.key.file(), lifetime).await?;
+    let (size_bytes, sha256) = object.decoded();
+    let coding = object.encoded.as_ref().map(|encoded| encoded.coding);
     let download = Download {
         method: method.to_owned(),
         url,
         headers: headers.into_iter().collect(),
         expires_at: timestamp(expires),
-        size_bytes: object.size_bytes,
-        sha256: object.sha256.clone(),
+        size_bytes,
+        sha256: sha256.map(str::to_owned),
+        content_encoding: coding.map(|coding| coding.as_str().to_owned()),
+        stored_bytes: object.size_bytes,
+        stored_sha256: object.sha256.clone(),
         file_name: object.key.file().as_str().to_owned(),
     };
     Ok(Some((download, (expires, lifetime))))

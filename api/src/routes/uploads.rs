@@ -183,7 +183,9 @@ pub(super) async fn list_parts(
 
 /// Complete the upload.
 ///
-/// The server verifies the parts and assembles them; the request needs no body. Idempotent.
+/// The server verifies the parts and assembles them; the request needs no body. Idempotent. If the
+/// answer is `upload.incomplete` and its `arrived_bytes` are 0, nothing of the file is left: request
+/// the upload again, which begins a new one.
 #[utoipa::path(post, path = "/api/jobs/{job_id}/uploads/complete", tag = "uploads",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 200, description = "The whole file has arrived.", body = StatusBody)))]
@@ -294,22 +296,27 @@ async fn complete(state: &ApiState, job: &Job) -> Result<(), Problem> {
     let key = key(job);
     let parts = match state.objects.parts(&key, &multipart.upload_id).await {
         Ok(parts) => parts,
-        // It was completed before, and the reply was lost.
+        // It was completed before, and the reply was lost; or the store has dropped it.
         Err(error @ PortError::NotFound(_)) => return whole(state, job, Some(error)).await,
         Err(error) => return Err(error.into()),
     };
     check_parts(job, multipart, &parts)?;
     match state.objects.complete_multipart(&key, &multipart.upload_id, &parts).await {
         Ok(()) => Ok(()),
-        // Another request completed it, or this one did and the reply was lost.
-        Err(error @ (PortError::NotFound(_) | PortError::Precondition(_) | PortError::Unknown { .. })) => {
-            whole(state, job, Some(error)).await
-        }
+        // Another request completed it, or this one did and the reply was lost; or two requests were
+        // in conflict, and neither did.
+        Err(
+            error @ (PortError::NotFound(_)
+            | PortError::Precondition(_)
+            | PortError::Conflict(_)
+            | PortError::Unknown { .. }),
+        ) => whole(state, job, Some(error)).await,
         Err(error) => Err(error.into()),
     }
 }
 
-/// Checks the object itself. If it does not exist, `after` tells whether that may be temporary.
+/// Checks the object itself. If it does not exist, `after` tells whether that may be temporary, or
+/// the multipart upload is of no use any more.
 async fn whole(state: &ApiState, job: &Job, after: Option<PortError>) -> Result<(), Problem> {
     let declared = job.order.size_bytes;
     // By a listing: the API may not read uploads.
@@ -318,6 +325,10 @@ async fn whole(state: &ApiState, job: &Job, after: Option<PortError>) -> Result<
         Ok(object) => object.size_bytes,
         Err(PortError::NotFound(_)) => match after {
             Some(error @ PortError::Unknown { .. }) => return Err(error.into()),
+            Some(PortError::NotFound(_) | PortError::Conflict(_)) => {
+                forget(state, job).await?;
+                0
+            }
             _ => 0,
         },
         Err(error) => return Err(error.into()),
@@ -325,6 +336,19 @@ async fn whole(state: &ApiState, job: &Job, after: Option<PortError>) -> Result<
     let message = format!("{arrived} of {declared} bytes have arrived");
     let failure = Failure::new(FailureCode::UploadIncomplete, message);
     Err(failure.with("declared_bytes", declared).with("arrived_bytes", arrived).into())
+}
+
+/// Removes a multipart upload that can never be completed from the record, and aborts it, so that the
+/// next request for an upload begins a new one. After `ConditionalRequestConflict` S3 wants the
+/// upload to be begun again (Amazon S3 API Reference, "CompleteMultipartUpload").
+async fn forget(state: &ApiState, job: &Job) -> Result<(), Problem> {
+    let Some(multipart) = &job.multipart else { return Ok(()) };
+    let upload_id = multipart.upload_id.clone();
+    if let Change::Done(_) = state.jobs.send(job.id, &Event::UploadAborted { upload_id }).await? {
+        tracing::warn!(job.id = %job.id, "the multipart upload cannot be completed and has to be begun again");
+        give_up(state, job, &multipart.upload_id).await;
+    }
+    Ok(())
 }
 
 /// Verifies that these are all parts of the file, each with the correct size.

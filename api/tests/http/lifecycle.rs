@@ -1,9 +1,12 @@
 //! A job from creation to its end, as its owner sees it.
 
-use crate::support::{ANN, Answer, BOB, START, World, header, id_of, order, request, shown, snapshot, world};
+use crate::support::{
+    ANN, Answer, BOB, START, World, header, id_of, object, order, request, shown, snapshot, world,
+};
 use axum::http::StatusCode;
+use cadmill_core::domain::coding::{Coding, Content, Encoded};
 use cadmill_core::domain::failure::FailureCode;
-use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::{JobFailure, Stage, State};
 use cadmill_core::domain::state::Event;
 use serde_json::{Value, json};
@@ -40,6 +43,77 @@ async fn a_job_as_its_owner_sees_it() {
     snapshot!("status_failed", status(&world, world.failed(failure).await).await);
     let cancelled = world.processing().await;
     snapshot!("job_cancelled", world.call(ANN, "DELETE", &format!("/api/jobs/{cancelled}"), None).await);
+}
+
+/// Both sizes and digests are reported: those of the response, and of what it decodes to.
+#[tokio::test]
+async fn an_encoded_result_has_two_sizes() {
+    let world = world();
+    let id = world.processing().await;
+    let content = Content { size_bytes: 1000, sha256: "cd".repeat(32) };
+    let mut output = object(ObjectKey::processed(id, 1, "town.dxf".parse().unwrap()), 77);
+    output.sha256 = Some("ab".repeat(32));
+    output.encoded = Some(Encoded { coding: Coding::Gzip, content: Some(content) });
+    world.happen(id, Event::Completed { attempt: 1, output }).await;
+    let download = status(&world, id).await.body["download"].clone();
+    let field = |name: &str| download[name].clone();
+    assert_eq!((field("size_bytes"), field("stored_bytes")), (json!(1000), json!(77)));
+    assert_eq!((field("sha256"), field("stored_sha256")), (json!("cd".repeat(32)), json!("ab".repeat(32))));
+    assert_eq!((field("content_encoding"), field("file_name")), (json!("gzip"), json!("town.dxf")));
+}
+
+/// Only `gzip` has an effect, and only names of codings are accepted.
+#[tokio::test]
+async fn a_client_says_which_codings_it_decodes() {
+    let world = world();
+    let long = "x".repeat(33);
+    let many = vec!["gzip"; 17];
+    let with = |codings: Value| {
+        let mut order = order();
+        order["accept_encoding"] = codings;
+        order
+    };
+    let good = [
+        (json!(null), false),
+        (json!([]), false),
+        (json!(["identity"]), false),
+        (json!(["br", "zstd", "*"]), false),
+        (json!(["gzip"]), true),
+        (json!(["br", "GZip"]), true),
+        (json!(["x-gzip"]), true),
+        (json!(vec!["gzip"; 16]), true),
+    ];
+    for (codings, accepts) in good {
+        let id = id_of(&world.new_job(with(codings.clone())).await);
+        assert_eq!(world.read(id).await.order.accept_gzip, accepts, "{codings}");
+    }
+    let bad = [json!([""]), json!(["gzip;q=0"]), json!(["gzip, br"]), json!(["gzíp"]), json!([long])];
+    for codings in bad.into_iter().chain([json!(many), json!("gzip"), json!([1])]) {
+        let refused = world.new_job(with(codings.clone())).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.body["code"]),
+            (400, &json!("request.invalid")),
+            "{codings}"
+        );
+    }
+}
+
+/// A client that decodes gzip may take over a job that was ordered without it, and not the other way
+/// round: what it cannot decode is not the result.
+#[tokio::test]
+async fn the_same_order_may_accept_more() {
+    let world = world();
+    let (plain, mut gzip) = (order(), order());
+    gzip["accept_encoding"] = json!(["gzip"]);
+    for (first, second, status) in [(&plain, &gzip, 200), (&gzip, &plain, 409)] {
+        let id = JobId::random().to_string();
+        let (mut first, mut second) = (first.clone(), second.clone());
+        (first["job_id"], second["job_id"]) = (json!(id), json!(id));
+        let accepts = first["accept_encoding"].is_array();
+        assert_eq!(world.new_job(first).await.status, 201);
+        assert_eq!(world.new_job(second).await.status.as_u16(), status);
+        assert_eq!(world.read(id.parse().unwrap()).await.order.accept_gzip, accepts);
+    }
 }
 
 #[tokio::test]

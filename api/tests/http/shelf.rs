@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
@@ -23,6 +24,8 @@ pub struct Shelf {
     pub uploads: Mutex<BTreeMap<String, Begun>>,
     /// The next completion succeeds, but its reply is lost.
     pub lose_reply: AtomicBool,
+    /// The next completion is in conflict with another request: it has no effect.
+    pub conflict: AtomicBool,
     /// Writes fail.
     pub full: AtomicBool,
     /// Every operation fails.
@@ -93,7 +96,7 @@ impl ObjectStore for Shelf {
         Ok(self.presigned("GET", &object.key, lifetime))
     }
 
-    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
+    async fn begin_encoded(&self, key: &ObjectKey, _: Option<Coding>) -> PortResult<String> {
         self.answer("beginning an upload").await?;
         let id = format!("upload-{}", self.counter.fetch_add(1, Ordering::SeqCst));
         self.uploads.lock().unwrap().insert(id.clone(), (key.to_string(), BTreeMap::new()));
@@ -114,6 +117,9 @@ impl ObjectStore for Shelf {
 
     async fn complete_multipart(&self, key: &ObjectKey, upload_id: &str, parts: &[Part]) -> PortResult<()> {
         self.answer("completing an upload").await?;
+        if self.conflict.swap(false, Ordering::SeqCst) {
+            return Err(PortError::Conflict("completing an upload"));
+        }
         let mut objects = self.objects.lock().unwrap();
         if objects.contains_key(&key.to_string()) {
             return Err(PortError::Precondition("completing an upload"));
@@ -133,7 +139,7 @@ impl ObjectStore for Shelf {
         Ok(())
     }
 
-    async fn put(&self, _: &ObjectKey, _: Bytes) -> PortResult<()> {
+    async fn put_encoded(&self, _: &ObjectKey, _: Bytes, _: Option<Coding>) -> PortResult<()> {
         unreachable!("the API writes no objects")
     }
 
@@ -149,7 +155,14 @@ impl ObjectStore for Shelf {
         self.answer("looking at an object").await?;
         let objects = self.objects.lock().unwrap();
         let size = objects.get(&key.to_string()).ok_or(PortError::NotFound("looking at an object"))?;
-        Ok(Object { key: key.clone(), size_bytes: *size, etag: "e".to_owned(), version: None, sha256: None })
+        Ok(Object {
+            key: key.clone(),
+            size_bytes: *size,
+            etag: "e".to_owned(),
+            version: None,
+            sha256: None,
+            encoded: None,
+        })
     }
 
     async fn read(&self, _: &Object, _: Range<u64>) -> PortResult<Bytes> {

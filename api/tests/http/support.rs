@@ -178,7 +178,7 @@ fn assert_described(method: &str, path: &str, status: StatusCode) {
 }
 
 pub fn object(key: ObjectKey, size_bytes: u64) -> Object {
-    Object { key, size_bytes, etag: "e".to_owned(), version: None, sha256: None }
+    Object { key, size_bytes, etag: "e".to_owned(), version: None, sha256: None, encoded: None }
 }
 
 pub fn order() -> Value {

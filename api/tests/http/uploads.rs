@@ -132,6 +132,46 @@ async fn an_upload_is_given_up_and_begun_again() {
     assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);
 }
 
+/// The store refuses to complete the upload because of another request, or has dropped it: the next
+/// request for the upload begins a new one.
+#[tokio::test]
+async fn an_upload_that_can_never_be_completed_is_begun_again() {
+    for is_dropped in [false, true] {
+        let world = small_parts();
+        let id = id_of(&world.new_job(large(SIZE)).await);
+        let before = world.read(id).await.multipart.unwrap();
+        put_all(&world);
+        if is_dropped {
+            world.shelf.uploads.lock().unwrap().clear();
+        } else {
+            world.shelf.conflict.store(true, Ordering::SeqCst);
+        }
+        let refused = call(&world, "POST", id, "/uploads/complete").await;
+        assert_eq!((refused.status.as_u16(), &refused.body["code"]), (409, &json!("upload.incomplete")));
+        assert_eq!(refused.body["arrived_bytes"], json!(0));
+        assert_eq!(world.read(id).await.multipart, None);
+        assert!(world.shelf.uploads.lock().unwrap().is_empty(), "it is aborted");
+        let again = call(&world, "GET", id, "/uploads").await;
+        assert_eq!(again.body["kind"], "multipart");
+        assert_ne!(world.read(id).await.multipart.unwrap(), before);
+        put_all(&world);
+        assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);
+    }
+}
+
+/// The other request was the same one: the object is there.
+#[tokio::test]
+async fn a_conflict_with_the_same_request_is_no_failure() {
+    let world = small_parts();
+    let id = id_of(&world.new_job(large(SIZE)).await);
+    put_all(&world);
+    let key = ObjectKey::upload(id, "town.zip".parse().unwrap()).to_string();
+    world.shelf.objects.lock().unwrap().insert(key, SIZE);
+    world.shelf.conflict.store(true, Ordering::SeqCst);
+    assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);
+    assert!(world.read(id).await.multipart.is_some(), "the record stays as it is");
+}
+
 #[tokio::test]
 async fn of_many_that_begin_at_once_one_upload_stays() {
     let world = small_parts();

@@ -140,6 +140,7 @@ impl Attempt {
             job: self.job.id,
             attempt: self.hold.attempt,
             cancel: &self.hold.cancel,
+            accept_gzip: self.job.order.accept_gzip,
             progress: &|fraction| self.hold.progress(fraction),
         };
         let mut watcher = Watcher { hold: &self.hold, marks };

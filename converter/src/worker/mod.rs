@@ -22,6 +22,7 @@ mod late;
 mod lease;
 mod ledger;
 mod message;
+mod parts;
 mod protection;
 pub mod task;
 mod upload;

@@ -3,36 +3,42 @@
 //! Publication has two steps: the object is written here, and the conditional write that ends the
 //! job makes it the job's output. A worker that has lost its job writes at most an object that no
 //! record names, under a key that no other attempt uses. Cleanup deletes it.
+//!
+//! A large text file is stored as gzip if the client's order says that it decodes it; an archive
+//! never is.
 
 use super::failpoint;
-use crate::digest::Digest;
+use super::parts::{Gzipped, PartBody, Parts, Plain};
 use crate::publish::{OutputFile, Sink, write_zip};
 use crate::workspace::{Folder, Workspace, destroy};
 use bytes::Bytes;
+use cadmill_core::domain::coding::{Coding, Encoded};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::Object;
+use cadmill_core::domain::job::{Object, is_large_text};
 use cadmill_core::domain::ledger::record::FileRole;
-use cadmill_core::ports::object_store::{MAX_PARTS, Part};
+use cadmill_core::ports::object_store::Part;
 use cadmill_core::ports::{ObjectStore, PortError};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-/// Size of a part in bytes, for outputs of up to 80 GB.
-const PART: u64 = 8 << 20;
-
-/// Parts in flight at once; with [`PART`] it bounds the memory used.
+/// Parts in memory at once: in flight, or being made. With their size, 8 MiB, or 32 MiB for an output
+/// of 1 GiB or more, it bounds the memory used: 32 or 128 MiB.
 const REQUESTS: usize = 4;
 
 /// Attempts to write one part before the attempt fails. The store client already retries what is
 /// safe to retry; this covers what the client gives up on.
 const TRIES: u32 = 3;
+
+/// Pause before a write is repeated that another request was in conflict with: that request is still
+/// in progress.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Name of the archive of an output of several files, in the workspace.
 const ARCHIVE: &str = "output.zip";
@@ -45,8 +51,11 @@ struct MultipartUpload<'a> {
     upload: &'a str,
     file: &'a File,
     size: u64,
-    part_bytes: u64,
+    /// The range of the file that each part releases, by its number minus one.
+    ranges: Vec<Range<u64>>,
     arrived: Vec<Part>,
+    /// Bytes of the file that are released.
+    done: u64,
 }
 
 /// Publishes the output to the object store.
@@ -56,6 +65,8 @@ pub(super) struct ObjectStoreSink<'a> {
     pub(super) job: JobId,
     pub(super) attempt: u32,
     pub(super) cancel: &'a AtomicBool,
+    /// Whether the client decodes gzip.
+    pub(super) accept_gzip: bool,
     /// Receives the fraction of the output that is uploaded, from 0 to 1.
     pub(super) progress: &'a (dyn Fn(f64) + Sync),
 }
@@ -75,9 +86,9 @@ impl Sink for ObjectStoreSink<'_> {
         workspace: &Workspace,
     ) -> Result<Object, Failure> {
         failpoint::reached("converted");
-        let (name, folder, file_name) = match files {
-            [one] if !zipped => (main_name.to_owned(), one.folder.clone(), one.name.as_str()),
-            _ => (format!("{main_name}.zip"), archive(files, workspace)?, ARCHIVE),
+        let (name, folder, file_name, is_archive) = match files {
+            [one] if !zipped => (main_name.to_owned(), one.folder.clone(), one.name.as_str(), false),
+            _ => (format!("{main_name}.zip"), archive(files, workspace)?, ARCHIVE, true),
         };
         // A name in the client's archive may yield an invalid file name.
         let file = name
@@ -85,7 +96,7 @@ impl Sink for ObjectStoreSink<'_> {
             .or_else(|_| "output".parse())
             .map_err(|_| Failure::new(FailureCode::EngineNoAnswer, "the output has no valid name"))?;
         let key = ObjectKey::processed(self.job, self.attempt, file);
-        let object = self.upload(&key, &folder, file_name)?;
+        let object = self.upload(&key, &folder, file_name, !is_archive)?;
         failpoint::reached("uploaded");
         Ok(object)
     }
@@ -105,31 +116,49 @@ fn archive(files: &[OutputFile], workspace: &Workspace) -> Result<Folder, Failur
 }
 
 impl ObjectStoreSink<'_> {
-    fn upload(&self, key: &ObjectKey, folder: &Folder, name: &str) -> Result<Object, Failure> {
+    fn upload(
+        &self,
+        key: &ObjectKey,
+        folder: &Folder,
+        name: &str,
+        may_encode: bool,
+    ) -> Result<Object, Failure> {
         let fail = |e: io::Error| Failure::io("reading the output", &e);
         // Opened for writing too: uploaded ranges are discarded.
-        let mut file = folder.open_to_give_up(name).map_err(fail)?;
+        let file = folder.open_to_give_up(name).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
-        let mut digest = Digest::default();
-        if size <= PART {
-            let mut body = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-            file.read_to_end(&mut body).map_err(fail)?;
-            digest.update(&body);
-            self.put(key, body.into())?;
+        let extension = key.file().as_str().rsplit_once('.').map_or("", |(_, extension)| extension);
+        let mut parts: Box<dyn Parts> = match may_encode && self.accept_gzip && is_large_text(extension, size)
+        {
+            true => Box::new(Gzipped::new(&file, size, self.cancel)),
+            false => Box::new(Plain::new(&file, size)),
+        };
+        let coding = parts.coding();
+        let first = parts.next()?;
+        if first.is_last {
+            self.put(key, first.body, coding)?;
         } else {
-            self.put_parts(key, &file, size, &mut digest)?;
+            self.put_parts(key, &file, size, first, &mut *parts)?;
         }
-        let there = self.runtime.block_on(self.objects.head(key))?;
-        if there.size_bytes != size {
-            let message = format!("{size} bytes were uploaded, the store has {}", there.size_bytes);
-            return Err(Failure::new(FailureCode::StoreUnavailable, message));
+        let (whole, there) = (parts.whole(), self.runtime.block_on(self.objects.head(key))?);
+        let refused = |message: String| Err(Failure::new(FailureCode::StoreUnavailable, message));
+        if there.size_bytes != whole.bytes {
+            return refused(format!(
+                "{} bytes were uploaded, the store has {}",
+                whole.bytes, there.size_bytes
+            ));
         }
-        Ok(Object { sha256: Some(digest.finish()), ..there })
+        // Without it a client would take the encoded bytes for the content.
+        let kept = there.encoded.as_ref().map(|Encoded { coding, .. }| *coding);
+        if coding.is_some() && kept != coding {
+            return refused("the store does not keep the Content-Encoding of an object".to_owned());
+        }
+        Ok(Object { sha256: Some(whole.sha256), encoded: whole.encoded, ..there })
     }
 
-    fn put(&self, key: &ObjectKey, body: Bytes) -> Result<(), Failure> {
-        let put = || self.objects.put(key, body.clone());
-        match self.runtime.block_on(retried(put, || self.cancelled())) {
+    fn put(&self, key: &ObjectKey, body: Bytes, coding: Option<Coding>) -> Result<(), Failure> {
+        let put = || self.objects.put_encoded(key, body.clone(), coding);
+        match self.runtime.block_on(retried(put, |error| error.is_transient() && !self.cancelled())) {
             // The key belongs to this attempt: an existing object was put by a try whose reply was
             // lost.
             (_, Ok(()) | Err(PortError::Precondition(_))) => Ok(()),
@@ -137,12 +166,18 @@ impl ObjectStoreSink<'_> {
         }
     }
 
-    fn put_parts(&self, key: &ObjectKey, file: &File, size: u64, digest: &mut Digest) -> Result<(), Failure> {
-        let upload = self.runtime.block_on(self.objects.begin_multipart(key))?;
-        let part_bytes = PART.max(size.div_ceil(u64::from(MAX_PARTS)));
-        let upload_under_way =
-            MultipartUpload { key, upload: &upload, file, size, part_bytes, arrived: Vec::new() };
-        let result = self.send_parts(upload_under_way, digest);
+    fn put_parts(
+        &self,
+        key: &ObjectKey,
+        file: &File,
+        size: u64,
+        first: PartBody,
+        parts: &mut dyn Parts,
+    ) -> Result<(), Failure> {
+        let upload = self.runtime.block_on(self.objects.begin_encoded(key, parts.coding()))?;
+        let (ranges, arrived) = (Vec::new(), Vec::new());
+        let upload_under_way = MultipartUpload { key, upload: &upload, file, size, ranges, arrived, done: 0 };
+        let result = self.send_parts(upload_under_way, first, parts);
         if result.is_err() {
             // Incomplete multipart uploads hold data that object listings do not show. If the abort
             // fails too, cleanup finds the upload.
@@ -154,10 +189,22 @@ impl ObjectStoreSink<'_> {
     fn send_parts(
         &self,
         mut upload_under_way: MultipartUpload<'_>,
-        digest: &mut Digest,
+        first: PartBody,
+        parts: &mut dyn Parts,
     ) -> Result<(), Failure> {
         let mut tasks = JoinSet::new();
-        for number in 1..=upload_under_way.count() {
+        let mut part = first;
+        for number in 1.. {
+            let PartBody { body, range, is_last } = part;
+            upload_under_way.ranges.push(range);
+            let (objects, key) = (Arc::clone(self.objects), upload_under_way.key.clone());
+            tasks.spawn_on(
+                put_part(objects, key, upload_under_way.upload.to_owned(), number, body),
+                self.runtime,
+            );
+            if is_last {
+                break;
+            }
             if self.cancelled() {
                 return Err(Failure::new(FailureCode::Cancelled, "cancelled while uploading"));
             }
@@ -166,13 +213,7 @@ impl ObjectStoreSink<'_> {
             {
                 self.record_part(joined, &mut upload_under_way)?;
             }
-            let body = upload_under_way.read(number)?;
-            digest.update(&body);
-            let (objects, key) = (Arc::clone(self.objects), upload_under_way.key.clone());
-            tasks.spawn_on(
-                put_part(objects, key, upload_under_way.upload.to_owned(), number, body),
-                self.runtime,
-            );
+            part = parts.next()?;
         }
         while let Some(joined) = self.runtime.block_on(tasks.join_next()) {
             self.record_part(joined, &mut upload_under_way)?;
@@ -185,7 +226,7 @@ impl ObjectStoreSink<'_> {
         let part = joined.map_err(|_| Failure::new(FailureCode::Io, "an upload task has panicked"))??;
         upload_under_way.discard(part.number)?;
         upload_under_way.arrived.push(part);
-        let done = upload_under_way.arrived.iter().map(|part| part.size_bytes).sum::<u64>();
+        let done = upload_under_way.done;
         (self.progress)(done as f64 / upload_under_way.size as f64);
         if done * 2 >= upload_under_way.size {
             failpoint::reached("half-uploaded");
@@ -195,9 +236,20 @@ impl ObjectStoreSink<'_> {
 
     fn complete(&self, key: &ObjectKey, upload: &str, parts: &[Part]) -> Result<(), Failure> {
         let complete = || self.objects.complete_multipart(key, upload, parts);
-        match self.runtime.block_on(retried(complete, || self.cancelled())) {
+        let may_repeat = |error: &PortError| {
+            error.is_transient() && !matches!(error, PortError::Conflict(_)) && !self.cancelled()
+        };
+        match self.runtime.block_on(retried(complete, may_repeat)) {
             // Completed by a try whose reply was lost: the caller checks the object.
             (_, Ok(()) | Err(PortError::Precondition(_))) | (2.., Err(PortError::NotFound(_))) => Ok(()),
+            // The upload cannot be completed any more. The other request may have been a try of this
+            // call. If it was not, the parts would have to be uploaded anew, but they are destroyed:
+            // the attempt fails, and the next one makes the output again.
+            (_, Err(error @ PortError::Conflict(_))) => match self.runtime.block_on(self.objects.head(key)) {
+                Ok(_) => Ok(()),
+                Err(PortError::NotFound(_)) => Err(error.into()),
+                Err(unknown) => Err(unknown.into()),
+            },
             (_, Err(error)) => Err(error.into()),
         }
     }
@@ -208,26 +260,11 @@ impl ObjectStoreSink<'_> {
 }
 
 impl MultipartUpload<'_> {
-    fn count(&self) -> u32 {
-        u32::try_from(self.size.div_ceil(self.part_bytes)).unwrap_or(MAX_PARTS)
-    }
-
-    /// The range of part `number` (from 1) in the file.
-    fn range(&self, number: u32) -> Range<u64> {
-        let start = u64::from(number - 1) * self.part_bytes;
-        start..self.size.min(start + self.part_bytes)
-    }
-
-    fn read(&self, number: u32) -> Result<Bytes, Failure> {
-        let Range { start, end } = self.range(number);
-        let mut body = vec![0; usize::try_from(end - start).unwrap_or(0)];
-        self.file.read_exact_at(&mut body, start).map_err(|e| Failure::io("reading the output", &e))?;
-        Ok(body.into())
-    }
-
     /// The store has the part, and a retry of the job produces it again, so its memory is freed.
-    fn discard(&self, number: u32) -> Result<(), Failure> {
-        destroy::range(self.file, self.range(number))
+    fn discard(&mut self, number: u32) -> Result<(), Failure> {
+        let range = self.ranges.get(number as usize - 1).cloned().unwrap_or_default();
+        self.done += range.end - range.start;
+        destroy::range(self.file, range)
             .map_err(|e| Failure::io("releasing the memory of the uploaded output", &e))
     }
 }
@@ -240,19 +277,27 @@ async fn put_part(
     body: Bytes,
 ) -> Result<Part, PortError> {
     // Writing the same part number again replaces the part.
-    retried(|| objects.put_part(&key, &upload, number, body.clone()), || false).await.1
+    retried(|| objects.put_part(&key, &upload, number, body.clone()), PortError::is_transient).await.1
 }
 
-/// Makes a call up to [`TRIES`] times, while its error is transient and it is not to be stopped:
-/// the number of calls, and the result of the last one.
-async fn retried<T, F>(mut call: impl FnMut() -> F, stopped: impl Fn() -> bool) -> (u32, Result<T, PortError>)
+/// Makes a call up to [`TRIES`] times, while it may be repeated after its error: the number of calls,
+/// and the result of the last one.
+async fn retried<T, F>(
+    mut call: impl FnMut() -> F,
+    may_repeat: impl Fn(&PortError) -> bool,
+) -> (u32, Result<T, PortError>)
 where
     F: Future<Output = Result<T, PortError>>,
 {
     let mut tried = 1;
     loop {
         match call().await {
-            Err(error) if error.is_transient() && tried < TRIES && !stopped() => tried += 1,
+            Err(error) if tried < TRIES && may_repeat(&error) => {
+                if matches!(error, PortError::Conflict(_)) {
+                    tokio::time::sleep(CONFLICT_PAUSE).await;
+                }
+                tried += 1;
+            }
             result => return (tried, result),
         }
     }

@@ -70,6 +70,7 @@ impl World {
             options: Default::default(),
             compress: Default::default(),
             strict: false,
+            accept_gzip: false,
         };
         (order, self.direct.head(&key).await.unwrap())
     }

@@ -1,6 +1,7 @@
 //! The worker on failing stores: whichever call fails, the job ends once and correctly. The engine
 //! is real, and so are the stores behind the injected faults.
 
+mod encoded;
 mod late;
 mod ledger;
 mod permissions;
@@ -106,6 +107,10 @@ impl World {
     }
 
     async fn submit_archive(&self, archive: Vec<u8>, compress: Compress) -> JobId {
+        self.submit_accepting(archive, compress, false).await
+    }
+
+    async fn submit_accepting(&self, archive: Vec<u8>, compress: Compress, accept_gzip: bool) -> JobId {
         let id = JobId::random();
         let order = JobSpec {
             owner: "tester".parse().unwrap(),
@@ -117,6 +122,7 @@ impl World {
             options: Default::default(),
             compress,
             strict: false,
+            accept_gzip,
         };
         self.jobs.create(id, order).await.unwrap();
         let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());

@@ -23,7 +23,7 @@ fn processed_object(tag: &str) -> Object {
 }
 
 fn object(key: ObjectKey, tag: &str) -> Object {
-    Object { key, size_bytes: 7, etag: tag.to_owned(), version: None, sha256: None }
+    Object { key, size_bytes: 7, etag: tag.to_owned(), version: None, sha256: None, encoded: None }
 }
 
 fn new_job() -> Job {
@@ -37,6 +37,7 @@ fn new_job() -> Job {
         options: Default::default(),
         compress: Default::default(),
         strict: false,
+        accept_gzip: false,
     };
     created(JobId::from_random_bytes([1; 16]), order, &policy(), 0)
 }

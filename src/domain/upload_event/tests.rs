@@ -202,7 +202,7 @@ proptest! {
         prop_assume!(file != "." && file != "..");
         let (job, file) = (JobId::from_random_bytes(bytes), file.parse().unwrap());
         let key = if upload { ObjectKey::upload(job, file) } else { ObjectKey::processed(job, 1, file) };
-        let object = Object { key, size_bytes: 1, etag: "\"e\"".to_owned(), version, sha256: None };
+        let object = Object { key, size_bytes: 1, etag: "\"e\"".to_owned(), version, sha256: None, encoded: None };
         let made = object_created("cadmill", &object, &sequencer, &reason, ID, time);
         let (key, version) = (Some(object.key), object.version);
         let expected = UploadEvent { bucket: "cadmill".to_owned(), job, key, version, sequencer, reason };

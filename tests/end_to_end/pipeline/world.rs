@@ -210,6 +210,7 @@ impl World {
             options: Default::default(),
             compress: Default::default(),
             strict: false,
+            accept_gzip: false,
         };
         self.jobs.create(id, order).await.expect("the job is created");
         id

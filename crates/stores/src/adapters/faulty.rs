@@ -26,6 +26,11 @@ pub enum Fault {
     Fail,
     /// The call takes effect and the reply is lost: [`PortError::Unknown`].
     DropReply,
+    /// The call fails without any effect, because of another request: [`PortError::Conflict`].
+    Conflict,
+    /// The call takes effect, and [`PortError::Conflict`] is returned: the other request was the same
+    /// call, made again.
+    LateConflict,
     /// The call is delayed by this time.
     Delay(Duration),
     /// The call is made twice, and the second result is returned, as when a client retries after
@@ -96,6 +101,11 @@ impl Script {
                 let _ = call();
                 Err(PortError::Unknown { operation, reason: reason() })
             }
+            Some(Fault::Conflict) => Err(PortError::Conflict(operation)),
+            Some(Fault::LateConflict) => {
+                let _ = call();
+                Err(PortError::Conflict(operation))
+            }
             Some(Fault::Delay(time)) => {
                 std::thread::sleep(time);
                 call()
@@ -128,6 +138,11 @@ impl Script {
             Some(Fault::DropReply) => {
                 let _ = call().await;
                 Err(PortError::Unknown { operation, reason: reason() })
+            }
+            Some(Fault::Conflict) => Err(PortError::Conflict(operation)),
+            Some(Fault::LateConflict) => {
+                let _ = call().await;
+                Err(PortError::Conflict(operation))
             }
             Some(Fault::Delay(time)) => {
                 tokio::time::sleep(time).await;

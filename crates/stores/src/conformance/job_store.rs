@@ -37,6 +37,7 @@ pub fn new_job(owner: &Owner, now: Millis) -> Job {
         options: [("scale".to_owned(), "1,5 €".to_owned())].into(),
         compress: Compress::Auto,
         strict: true,
+        accept_gzip: true,
     };
     created(JobId::random(), order, &Policy::default(), now)
 }

@@ -3,6 +3,7 @@
 
 use super::http;
 use bytes::Bytes;
+use cadmill_core::domain::coding::{Coding, Encoded};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
 use cadmill_core::ports::object_store::{MIN_PART_BYTES, ObjectStore, Purged};
@@ -53,6 +54,7 @@ pub async fn suite(store: &dyn ObjectStore, options: Options) {
     an_upload_has_its_size_and_time(store, options).await;
     an_upload_has_its_digest(store, options).await;
     a_download_is_an_attachment(store, options).await;
+    a_coding_is_kept(store).await;
     parts_become_an_object(store).await;
     parts_replace_nothing(store).await;
     an_aborted_upload_is_gone(store, options).await;
@@ -164,8 +166,14 @@ async fn presign_any_get(
     store: &dyn ObjectStore,
     key: &ObjectKey,
 ) -> cadmill_core::ports::object_store::Presigned {
-    let object =
-        Object { key: key.clone(), size_bytes: 1, etag: "\"x\"".to_owned(), version: None, sha256: None };
+    let object = Object {
+        key: key.clone(),
+        size_bytes: 1,
+        etag: "\"x\"".to_owned(),
+        version: None,
+        sha256: None,
+        encoded: None,
+    };
     store.presign_get(&object, key.file(), MINUTE).await.expect("presign")
 }
 
@@ -250,6 +258,43 @@ async fn a_download_is_an_attachment(store: &dyn ObjectStore, options: Options) 
             "%3B%22x%22%27%3D%3F#.zip"
         ))
     );
+}
+
+/// An object has the coding that its writer gave it, whichever way it was written, and its bytes are
+/// stored as they were sent.
+async fn a_coding_is_kept(store: &dyn ObjectStore) {
+    let job = JobId::random();
+    let key = |attempt| ObjectKey::processed(job, attempt, "a.dxf".parse().expect("a name"));
+    let body = content(MIN_PART_BYTES + 10, 5);
+    for (attempt, coding) in [(1, None), (2, Some(Coding::Gzip))] {
+        store.put_encoded(&key(attempt), Bytes::from_static(b"0123456789"), coding).await.expect("put");
+    }
+    for (attempt, coding) in [(3, None), (4, Some(Coding::Gzip))] {
+        let upload = store.begin_encoded(&key(attempt), coding).await.expect("begin");
+        let (first, last) = body.split_at(MIN_PART_BYTES as usize);
+        let mut parts = Vec::new();
+        for (number, part) in [(1, first), (2, last)] {
+            let part = Bytes::copy_from_slice(part);
+            parts.push(store.put_part(&key(attempt), &upload, number, part).await.expect("a part"));
+        }
+        store.complete_multipart(&key(attempt), &upload, &parts).await.expect("complete");
+    }
+    for attempt in 1..=4 {
+        let coding = (attempt % 2 == 0).then_some(Coding::Gzip);
+        let expected = if attempt < 3 { &b"0123456789"[..] } else { &body[..] };
+        let object = store.head(&key(attempt)).await.expect("head");
+        assert_eq!(object.encoded, coding.map(|coding| Encoded { coding, content: None }), "{attempt}");
+        assert_eq!(object.size_bytes, expected.len() as u64, "the size is that of the bytes in the store");
+        assert!(stored(store, &key(attempt)).await == expected, "{attempt}: the content is another");
+        let request = store.presign_get(&object, key(attempt).file(), MINUTE).await.expect("presign");
+        let reply = http::presigned(&request, Vec::new()).await;
+        assert_eq!((reply.status, reply.header("content-encoding")), (200, coding.map(Coding::as_str)));
+        assert!(reply.body == expected, "{attempt}: the body is another");
+        let range = [("range".to_owned(), "bytes=2-5".to_owned())];
+        let reply = http::send("GET", &request.url, &range, Vec::new()).await;
+        assert_eq!((reply.status, reply.header("content-encoding")), (206, coding.map(Coding::as_str)));
+        assert_eq!(reply.body, expected[2..6], "a range is one of the bytes in the store");
+    }
 }
 
 async fn parts_become_an_object(store: &dyn ObjectStore) {

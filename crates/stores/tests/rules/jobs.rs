@@ -47,7 +47,7 @@ impl World {
 }
 
 fn object(key: ObjectKey, etag: &str) -> Object {
-    Object { key, size_bytes: 7, etag: etag.to_owned(), version: None, sha256: None }
+    Object { key, size_bytes: 7, etag: etag.to_owned(), version: None, sha256: None, encoded: None }
 }
 
 fn claim(worker: &str, revision: u64) -> Event {

@@ -52,9 +52,8 @@ fn answered(operation: &'static str, effect: Effect, status: u16, code: Option<&
         (_, "NoSuchBucket" | "ResourceNotFoundException" | "QueueDoesNotExist")
         | (_, "AWS.SimpleQueueService.NonExistentQueue") => PortError::Refused { operation, reason },
         (404, _) | (_, "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion") => PortError::NotFound(operation),
-        (412, _) | (_, "ConditionalRequestConflict" | "ConditionalCheckFailedException") => {
-            PortError::Precondition(operation)
-        }
+        (_, "ConditionalRequestConflict") => PortError::Conflict(operation),
+        (412, _) | (_, "ConditionalCheckFailedException") => PortError::Precondition(operation),
         (429, _) | (_, "SlowDown" | "Throttling" | "ThrottlingException" | "ThrottledException")
         | (_, "RequestThrottled" | "RequestThrottledException" | "RequestLimitExceeded")
         | (_, "ProvisionedThroughputExceededException" | "TooManyRequestsException")
@@ -120,6 +119,7 @@ mod tests {
             PortError::NotFound(_) => "not found",
             PortError::Hidden(_) => "hidden",
             PortError::Precondition(_) => "precondition",
+            PortError::Conflict(_) => "conflict",
             PortError::Unavailable { .. } => "unavailable",
             PortError::Unknown { .. } => "unknown",
             PortError::Refused { .. } => "refused",
@@ -139,7 +139,7 @@ mod tests {
             (400, Some("AWS.SimpleQueueService.NonExistentQueue"), "refused", "refused"),
             (412, Some("PreconditionFailed"), "precondition", "precondition"),
             (412, None, "precondition", "precondition"),
-            (409, Some("ConditionalRequestConflict"), "precondition", "precondition"),
+            (409, Some("ConditionalRequestConflict"), "conflict", "conflict"),
             (400, Some("ConditionalCheckFailedException"), "precondition", "precondition"),
             (409, Some("OperationAborted"), "refused", "refused"),
             (403, Some("AccessDenied"), "refused", "refused"),

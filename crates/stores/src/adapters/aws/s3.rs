@@ -32,6 +32,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
+use cadmill_core::domain::coding::{Coding, Encoded};
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::ports::clock::{Clock, SystemClock};
@@ -237,9 +238,10 @@ impl ObjectStore for S3Store {
         Ok(window.presigned("GET", &request))
     }
 
-    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
+    async fn begin_encoded(&self, key: &ObjectKey, coding: Option<Coding>) -> PortResult<String> {
         const OPERATION: &str = "beginning a multipart upload";
         let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(key.to_string());
+        let begin = begin.set_content_encoding(coding.map(|coding| coding.as_str().to_owned()));
         let reply = begin.send().await.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
         reply.upload_id.ok_or_else(|| corrupt(OPERATION, "the reply has no upload id"))
     }
@@ -322,9 +324,10 @@ impl ObjectStore for S3Store {
 
     /// If a reply was lost and the SDK retried, this fails with [`PortError::Precondition`]
     /// although the object is the caller's own.
-    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
+    async fn put_encoded(&self, key: &ObjectKey, body: Bytes, coding: Option<Coding>) -> PortResult<()> {
         const OPERATION: &str = "writing an object";
         let put = self.client.put_object().bucket(&self.bucket).key(key.to_string()).if_none_match("*");
+        let put = put.set_content_encoding(coding.map(|coding| coding.as_str().to_owned()));
         let sent = put.body(ByteStream::from(body)).send().await;
         sent.map_err(|e| port_error(OPERATION, Effect::Write, &e))?;
         Ok(())
@@ -339,12 +342,14 @@ impl ObjectStore for S3Store {
         };
         let reply = reply.map_err(|e| self.hidden_or(OPERATION, &e))?;
         let size = reply.content_length.and_then(|size| u64::try_from(size).ok());
+        let coding = reply.content_encoding.as_deref().and_then(Coding::of_header);
         Ok(Object {
             key: key.clone(),
             size_bytes: size.ok_or_else(|| corrupt(OPERATION, "the reply has no size"))?,
             etag: reply.e_tag.ok_or_else(|| corrupt(OPERATION, "the reply has no ETag"))?,
             version: reply.version_id,
             sha256: None,
+            encoded: coding.map(|coding| Encoded { coding, content: None }),
         })
     }
 

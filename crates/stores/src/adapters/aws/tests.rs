@@ -235,6 +235,7 @@ async fn what_an_upload_must_be_is_signed() {
         etag: "\"x\"".to_owned(),
         version: Some("v/1".to_owned()),
         sha256: None,
+        encoded: None,
     };
     let get = store.presign_get(&object, key.file(), minute).await.unwrap();
     assert!(get.headers.is_empty() && get.url.contains("versionId=v%2F1"));

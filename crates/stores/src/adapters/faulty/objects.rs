@@ -4,6 +4,7 @@
 use super::{Fault, Script};
 use async_trait::async_trait;
 use bytes::Bytes;
+use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
 use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
@@ -59,8 +60,8 @@ impl ObjectStore for FaultyObjects {
         self.script.play("presign_get", || self.inner.presign_get(object, file_name, lifetime)).await
     }
 
-    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
-        self.script.play("begin_multipart", || self.inner.begin_multipart(key)).await
+    async fn begin_encoded(&self, key: &ObjectKey, coding: Option<Coding>) -> PortResult<String> {
+        self.script.play("begin_multipart", || self.inner.begin_encoded(key, coding)).await
     }
 
     async fn parts(&self, key: &ObjectKey, upload_id: &str) -> PortResult<Vec<Part>> {
@@ -81,8 +82,8 @@ impl ObjectStore for FaultyObjects {
         self.script.play("abort_multipart", || self.inner.abort_multipart(key, upload_id)).await
     }
 
-    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
-        self.script.play("put", || self.inner.put(key, body.clone())).await
+    async fn put_encoded(&self, key: &ObjectKey, body: Bytes, coding: Option<Coding>) -> PortResult<()> {
+        self.script.play("put", || self.inner.put_encoded(key, body.clone(), coding)).await
     }
 
     async fn head(&self, key: &ObjectKey) -> PortResult<Object> {

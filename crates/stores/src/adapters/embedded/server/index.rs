@@ -47,15 +47,23 @@ const SCHEMA: Schema = Schema {
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS state(open INTEGER NOT NULL, openings INTEGER NOT NULL);
              INSERT INTO state SELECT 0, 0 WHERE NOT EXISTS(SELECT 1 FROM state);",
-        )
+        )?;
+        // `Content-Encoding`, which an index of an earlier build does not have. Such a build opens
+        // this index too.
+        for table in ["objects", "uploads"] {
+            let sql = "SELECT EXISTS(SELECT 1 FROM pragma_table_info(?1) WHERE name = 'encoding')";
+            if !connection.query_row(sql, [table], |row| row.get::<_, bool>(0))? {
+                connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN encoding TEXT"))?;
+            }
+        }
+        Ok(())
     },
 };
 
 /// The files that are in use.
 const BLOBS: &str = "SELECT blob FROM segments UNION ALL SELECT blob FROM parts";
 /// Objects of a range of keys, by key.
-const LIST: &str =
-    "SELECT key, etag, size, modified FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+const LIST: &str = "SELECT key, etag, size, modified, encoding FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
 /// Open uploads of a range of keys, after a key and an id, by key and id.
 const LIST_UPLOADS: &str = "SELECT key, id, begun FROM uploads
      WHERE (key, id) > (?1, ?2) AND key < ?3 ORDER BY key, id LIMIT ?4";
@@ -68,6 +76,17 @@ pub(super) struct Stored {
     pub(super) etag: String,
     pub(super) size: u64,
     pub(super) modified: Millis,
+    /// Its `Content-Encoding`.
+    pub(super) encoding: Option<String>,
+}
+
+/// What an object is made of.
+pub(super) struct New<'a> {
+    /// Without quotes.
+    pub(super) etag: &'a str,
+    pub(super) segments: &'a [Segment],
+    /// Its `Content-Encoding`.
+    pub(super) encoding: Option<&'a str>,
 }
 
 /// Result of [`Index::put`].
@@ -175,6 +194,7 @@ impl Index {
         key: ObjectKey,
         etag: String,
         segment: Segment,
+        encoding: Option<String>,
         exclusive: bool,
     ) -> PortResult<Put> {
         self.pool
@@ -182,7 +202,8 @@ impl Index {
                 if exclusive && exists(connection, &key.to_string())? {
                     return Ok(Put::Exists);
                 }
-                let useless = store(connection, &key, &etag, &[segment], "PutObject")?;
+                let new = New { etag: &etag, segments: &[segment], encoding: encoding.as_deref() };
+                let useless = store(connection, &key, &new, "PutObject")?;
                 Ok(Put::Done { useless })
             })
             .await
@@ -192,7 +213,7 @@ impl Index {
     pub(super) async fn object(&self, key: String) -> PortResult<Option<(Stored, Vec<Segment>)>> {
         self.pool
             .read("reading an object's record", move |connection| {
-                let sql = "SELECT key, etag, size, modified FROM objects WHERE key = ?1";
+                let sql = "SELECT key, etag, size, modified, encoding FROM objects WHERE key = ?1";
                 let Some(stored) = connection.query_row(sql, [&key], stored).optional()? else {
                     return Ok(None);
                 };
@@ -266,16 +287,16 @@ fn exists(connection: &Connection, key: &str) -> rusqlite::Result<bool> {
 fn store(
     connection: &Connection,
     key: &ObjectKey,
-    etag: &str,
-    segments: &[Segment],
+    new: &New<'_>,
     reason: &str,
 ) -> Result<Vec<String>, Fault> {
+    let New { etag, segments, encoding } = *new;
     let (name, now) = (key.to_string(), SystemClock.now());
     let useless = remove(connection, &name)?;
     let size: u64 = segments.iter().map(|segment| segment.size).sum();
     connection.execute(
-        "INSERT INTO objects(key, etag, size, modified) VALUES(?1, ?2, ?3, ?4)",
-        params![name, etag, integer(size), integer(now)],
+        "INSERT INTO objects(key, etag, size, modified, encoding) VALUES(?1, ?2, ?3, ?4, ?5)",
+        params![name, etag, integer(size), integer(now), encoding],
     )?;
     let mut statement =
         connection.prepare("INSERT INTO segments(key, number, blob, size) VALUES(?1, ?2, ?3, ?4)")?;
@@ -287,8 +308,14 @@ fn store(
         // microseconds, or one more than the latest number.
         let sql = "UPDATE sequencer SET latest = max(latest + 1, ?1 * 1000) RETURNING latest";
         let sequencer: i64 = connection.query_row(sql, [integer(now)], |row| row.get(0))?;
-        let object =
-            Object { key: key.clone(), size_bytes: size, etag: etag.to_owned(), version: None, sha256: None };
+        let object = Object {
+            key: key.clone(),
+            size_bytes: size,
+            etag: etag.to_owned(),
+            version: None,
+            sha256: None,
+            encoded: None,
+        };
         let id = JobId::random().to_string();
         let event = object_created(BUCKET, &object, &format!("{sequencer:016X}"), reason, &id, now);
         connection.execute("INSERT INTO outbox(body) VALUES(?1)", [event])?;
@@ -327,6 +354,7 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
         etag: row.get(1)?,
         size: row.get::<_, i64>(2)?.unsigned_abs(),
         modified: row.get::<_, i64>(3)?.unsigned_abs(),
+        encoding: row.get(4)?,
     })
 }
 

@@ -110,7 +110,8 @@ impl S3 for Objects {
             body::take(&self.blobs, input.body, &req.headers, input.content_length, req.trailing_headers)
                 .await?;
         let this = self.clone();
-        let etag = whole(async move { this.commit(key, taken, exclusive).await }).await??;
+        let encoding = encoding(input.content_encoding);
+        let etag = whole(async move { this.commit(key, taken, encoding, exclusive).await }).await??;
         let output = PutObjectOutput { e_tag: Some(ETag::Strong(etag)), ..Default::default() };
         Ok(S3Response::new(output))
     }
@@ -131,6 +132,7 @@ impl S3 for Objects {
             content_range,
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(ETag::Strong(stored.etag)),
+            content_encoding: stored.encoding,
             last_modified: Some(time(stored.modified)),
             ..Default::default()
         };
@@ -151,6 +153,7 @@ impl S3 for Objects {
             content_length: Some(signed(stored.size)),
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(ETag::Strong(stored.etag)),
+            content_encoding: stored.encoding,
             last_modified: Some(time(stored.modified)),
             ..Default::default()
         };
@@ -186,7 +189,8 @@ impl S3 for Objects {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let key = key(&req.input.bucket, &req.input.key)?;
-        let id = self.index.begin(key).await.map_err(told)?;
+        let encoding = encoding(req.input.content_encoding);
+        let id = self.index.begin(key, encoding).await.map_err(told)?;
         let output = CreateMultipartUploadOutput {
             bucket: Some(req.input.bucket),
             key: Some(req.input.key),
@@ -291,9 +295,15 @@ impl S3 for Objects {
 
 /// The last steps of writes. They run to completion, even if no client waits for them any more.
 impl Objects {
-    async fn commit(&self, key: ObjectKey, taken: StoredBody, exclusive: bool) -> S3Result<String> {
+    async fn commit(
+        &self,
+        key: ObjectKey,
+        taken: StoredBody,
+        encoding: Option<String>,
+        exclusive: bool,
+    ) -> S3Result<String> {
         let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
-        match self.index.put(key, etag.clone(), taken.segment, exclusive).await {
+        match self.index.put(key, etag.clone(), taken.segment, encoding, exclusive).await {
             Ok(Put::Done { useless }) => {
                 self.made.notify_one();
                 self.blobs.remove(useless).await;
@@ -353,6 +363,14 @@ fn key(bucket: &str, key: &str) -> S3Result<ObjectKey> {
         return Err(S3ErrorCode::InvalidArgument.into());
     }
     key.parse().map_err(|_| S3ErrorCode::InvalidArgument.into())
+}
+
+/// The `Content-Encoding` to store. `aws-chunked` describes how the body was sent, not the object.
+fn encoding(sent: Option<String>) -> Option<String> {
+    let sent = sent.unwrap_or_default();
+    let kept: Vec<&str> =
+        sent.split(',').map(str::trim).filter(|name| !matches!(*name, "" | "aws-chunked")).collect();
+    (!kept.is_empty()).then(|| kept.join(","))
 }
 
 /// An unsupported request parameter is refused, never ignored.

@@ -2,7 +2,7 @@
 //! object: no byte is copied, whatever the size.
 
 use super::range::upper;
-use super::{Index, LIST_UPLOADS, exists, integer, names, store};
+use super::{Index, LIST_UPLOADS, New, exists, integer, names, store};
 use crate::adapters::embedded::server::blobs::Segment;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::Millis;
@@ -41,13 +41,18 @@ pub(in crate::adapters::embedded::server) enum Completed {
 }
 
 impl Index {
-    /// Begins an upload and returns its id.
-    pub(in crate::adapters::embedded::server) async fn begin(&self, key: ObjectKey) -> PortResult<String> {
+    /// Begins an upload of an object with this `Content-Encoding`, and returns its id.
+    pub(in crate::adapters::embedded::server) async fn begin(
+        &self,
+        key: ObjectKey,
+        encoding: Option<String>,
+    ) -> PortResult<String> {
         self.pool
             .write("beginning an upload", move |connection| {
                 let id = JobId::random().to_string();
-                let sql = "INSERT INTO uploads(id, key, begun) VALUES(?1, ?2, ?3)";
-                connection.execute(sql, params![id, key.to_string(), integer(SystemClock.now())])?;
+                let sql = "INSERT INTO uploads(id, key, begun, encoding) VALUES(?1, ?2, ?3, ?4)";
+                connection
+                    .execute(sql, params![id, key.to_string(), integer(SystemClock.now()), encoding])?;
                 Ok(id)
             })
             .await
@@ -131,7 +136,10 @@ impl Index {
                 let etag = combined(&wanted);
                 let segment = |part: &&StoredPart| Segment { blob: part.blob.clone(), size: part.size };
                 let segments: Vec<Segment> = chosen.iter().map(segment).collect();
-                let mut useless = store(connection, &key, &etag, &segments, "CompleteMultipartUpload")?;
+                let sql = "SELECT encoding FROM uploads WHERE id = ?1";
+                let encoding: Option<String> = connection.query_row(sql, [&id], |row| row.get(0))?;
+                let new = New { etag: &etag, segments: &segments, encoding: encoding.as_deref() };
+                let mut useless = store(connection, &key, &new, "CompleteMultipartUpload")?;
                 let is_left = |part: &&StoredPart| !wanted.iter().any(|(number, _)| *number == part.number);
                 useless.extend(known.iter().filter(is_left).map(|part| part.blob.clone()));
                 forget(connection, &id)?;

@@ -270,3 +270,41 @@ async fn browsers_of_allowed_origins_may_upload() {
     assert!(answer.head.contains("access-control-allow-origin: https://cad.example"), "{}", answer.head);
     assert!(answer.head.contains("access-control-expose-headers: etag"), "{}", answer.head);
 }
+
+/// An index of an earlier build has no column for the coding. Its objects are served as before, and
+/// new ones have their coding.
+#[tokio::test]
+async fn an_index_of_an_earlier_build_is_extended() {
+    let world = world().await;
+    let (old, new) = (upload("old.dxf"), upload("new.dxf"));
+    world.put(&old, b"kept").await.unwrap();
+    let unfinished = upload("begun.dxf");
+    let begun = world.begin(&unfinished).await;
+    let World { directory, database, server, .. } = world;
+    server.stop().await;
+    drop(database);
+    let index = data(&directory).join("objects.sqlite");
+    for _ in 0..3000 {
+        if !index.with_extension("sqlite-wal").exists() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let connection = rusqlite::Connection::open(&index).unwrap();
+    for table in ["objects", "uploads"] {
+        connection.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN encoding")).unwrap();
+    }
+    drop(connection);
+
+    let world = world_in(directory).await.again().await;
+    assert_eq!(world.get(&old, None).await.as_deref(), Ok(&b"kept"[..]));
+    let put = world.s3.put_object().bucket(BUCKET).key(new.to_string()).content_encoding("gzip, aws-chunked");
+    put.body(b"new".to_vec().into()).send().await.unwrap();
+    let coding = async |key: &ObjectKey| {
+        let head = world.s3.head_object().bucket(BUCKET).key(key.to_string()).send().await.unwrap();
+        head.content_encoding
+    };
+    assert_eq!((coding(&old).await, coding(&new).await.as_deref()), (None, Some("gzip")));
+    let parts = world.s3.list_parts().bucket(BUCKET).key(unfinished.to_string()).upload_id(begun);
+    assert!(parts.send().await.is_ok(), "an unfinished upload is still there");
+}
