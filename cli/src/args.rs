@@ -267,6 +267,10 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_compress(), hide_possible_values = true)]
     pub(crate) compress: Compress,
 
+    /// Fetch the result as it is; without this, large text travels as gzip and is decoded here
+    #[arg(long)]
+    pub(crate) no_gzip: bool,
+
     /// Id of the job; with the id of an earlier run and the same file and options, that run is resumed
     #[arg(long, value_name = "UUID")]
     pub(crate) job_id: Option<String>,

@@ -19,6 +19,7 @@ mod documents;
 mod door;
 mod drawing;
 mod drawing_readers;
+mod encoded;
 mod external;
 mod imports;
 mod inspect;

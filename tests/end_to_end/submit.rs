@@ -118,6 +118,76 @@ fn a_broken_download_goes_on() {
     }
 }
 
+/// An encoded result is decoded on the way, and its pieces are joined before that.
+#[test]
+fn a_result_in_gzip_is_decoded() {
+    for (faults, ranges) in
+        [(vec![], true), (vec![Fault::BreakDownload], true), (vec![Fault::BreakDownload], false)]
+    {
+        let is_broken = !faults.is_empty();
+        let server = Server::start(Plan { faults, ranges, gzip: true, ..Plan::default() });
+        let bench = Bench::new();
+        let json = submit(&bench, &server, &["--json"]).succeeded().json();
+        assert!(read(&bench, "town.dxf") == server::RESULT, "{ranges}: another result");
+        assert_eq!(json["output"]["bytes"], server::RESULT.len());
+        let seen = server.seen();
+        assert_eq!(seen.order["accept_encoding"], serde_json::json!(["gzip"]));
+        let received = json["downloaded_bytes"].as_u64().unwrap();
+        // The server stores, it does not compress, so that a half of it decodes to nearly a half.
+        assert!(received > server::RESULT.len() as u64);
+        let half = vec![format!("bytes={}-", received / 2); usize::from(is_broken)];
+        assert_eq!((seen.ranges, seen.acknowledged), (half, true));
+    }
+    let server = Server::start(Plan { gzip: true, ..Plan::default() });
+    let bench = Bench::new();
+    let json = submit(&bench, &server, &["--json", "--no-gzip"]).succeeded().json();
+    assert_eq!(read(&bench, "town.dxf"), server::RESULT);
+    assert_eq!(json["downloaded_bytes"], server::RESULT.len());
+    assert!(server.seen().order.get("accept_encoding").is_none());
+}
+
+#[test]
+fn a_result_in_bad_gzip_leaves_no_file() {
+    for (fault, said) in [
+        (Fault::CutGzip, "not valid gzip"),
+        (Fault::LongGzip, "not valid gzip"),
+        (Fault::BombGzip, "decodes to more"),
+        (Fault::WrongDigest, "SHA-256"),
+        (Fault::OtherCoding, "not requested"),
+    ] {
+        let server = Server::start(Plan { faults: vec![fault], gzip: true, ..Plan::default() });
+        let bench = Bench::new();
+        std::fs::write(bench.path("out.dxf"), "earlier").unwrap();
+        let json = submit(&bench, &server, &["--json", "-o", "out.dxf"]).failed(20, "infra.io");
+        assert!(json["error"]["message"].as_str().unwrap().contains(said), "{fault:?}: {json}");
+        assert_eq!(results(&bench), ["out.dxf"], "{fault:?}");
+        assert_eq!(read(&bench, "out.dxf"), b"earlier", "{fault:?}");
+        assert!(!server.seen().acknowledged);
+    }
+}
+
+#[test]
+fn a_server_that_knows_no_gzip_is_asked_without() {
+    let server = Server::start(Plan { faults: vec![Fault::Older], ..Plan::default() });
+    let bench = Bench::new();
+    submit(&bench, &server, &[]).succeeded();
+    assert_eq!(read(&bench, "town.dxf"), server::RESULT);
+    let seen = server.seen();
+    assert_eq!((seen.creates, seen.orders), (2, 1));
+    assert!(seen.order.get("accept_encoding").is_none());
+}
+
+#[test]
+fn an_upload_that_the_store_has_dropped_is_sent_again() {
+    let faults = vec![Fault::DropUpload];
+    let server = Server::start(Plan { size: Size::InParts, faults, ..Plan::default() });
+    let bench = Bench::new();
+    submit(&bench, &server, &[]).succeeded();
+    let seen = server.seen();
+    assert_eq!((seen.completions, seen.object == content()), (2, true));
+    assert_eq!(seen.puts, [(1, 2), (2, 2), (3, 2), (4, 2)].into());
+}
+
 fn token_file(bench: &Bench) -> PathBuf {
     let path = bench.path("token");
     std::fs::write(&path, format!("{TOKEN}\n")).unwrap();

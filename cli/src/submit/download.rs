@@ -2,19 +2,28 @@
 //! match the server's values.
 
 use super::client::{Client, describe, pause};
+use super::decode::Received;
 use super::show::Show;
 use super::wire::Download;
 use cadmill_converter::publish::destination::{Incoming, Published};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
-use std::io::{Read, Seek, Write};
+use std::io::Read;
 use ureq::http::{StatusCode, header};
 
 /// Attempts without progress, from the start or resumed, before the download fails.
 const TRIES: u32 = 6;
 
+/// A result that was downloaded.
+pub(super) struct Fetched {
+    pub(super) published: Published,
+    /// Size of the response, in bytes: less than the result's if it was encoded.
+    pub(super) response_bytes: u64,
+}
+
 /// Downloads the result. `fresh` returns a new URL when one has expired.
+///
+/// An encoded result is decoded while it arrives. An interrupted response is resumed within the
+/// encoded bytes, so the pieces are joined before they are decoded.
 ///
 /// # Errors
 /// `infra.io` when the content does not match the server's values; no file is left then.
@@ -24,17 +33,17 @@ pub(super) fn fetch(
     mut download: Download,
     mut incoming: Incoming,
     fresh: impl Fn() -> Result<Download, Failure>,
-) -> Result<Published, Failure> {
-    let mut received = Received { bytes: 0, digest: Sha256::new() };
+) -> Result<Fetched, Failure> {
+    let mut received = Received::begin(&mut incoming, &download)?;
     let mut tries = 0;
-    while received.bytes < download.size_bytes {
+    while received.bytes < download.response_bytes() {
         client.check()?;
         let before = received.bytes;
         let reason = match receive(client, show, &download, &mut incoming, &mut received)? {
             Ok(()) => "the response was too short".to_owned(),
             Err(reason) => reason,
         };
-        if received.bytes >= download.size_bytes {
+        if received.bytes >= download.response_bytes() {
             break;
         }
         tries = if received.bytes > before { 1 } else { tries + 1 };
@@ -44,41 +53,23 @@ pub(super) fn fetch(
         }
         client.wait(pause(tries, None))?;
         let next = fresh()?;
-        if (next.size_bytes, &next.sha256) != (download.size_bytes, &download.sha256) {
-            received = Received::restart(&mut incoming)?;
-        }
+        let is_same = (next.size_bytes, &next.sha256) == (download.size_bytes, &download.sha256)
+            && next.response_bytes() == download.response_bytes()
+            && next.content_encoding == download.content_encoding;
         download = next;
+        if !is_same {
+            received.restart(&mut incoming, &download)?;
+        }
     }
-    let (bytes, sha256) = (received.bytes, received.hexadecimal());
+    let response_bytes = received.bytes;
+    let (bytes, sha256) = received.end()?;
     let expected = download.sha256.as_ref().map(|digest| digest.to_ascii_lowercase());
     if bytes != download.size_bytes || expected.is_some_and(|expected| expected != sha256) {
         let message =
             "the download does not match the size or SHA-256 that the server announced; it was discarded";
         return Err(Failure::new(FailureCode::Io, message));
     }
-    Ok(Published { path: incoming.publish()?, bytes, sha256 })
-}
-
-/// The content of the file so far.
-struct Received {
-    bytes: u64,
-    digest: Sha256,
-}
-
-impl Received {
-    /// An empty state, with an empty file.
-    fn restart(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let file = incoming.file();
-        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| Failure::io("truncating the output", &e))?;
-        Ok(Self { bytes: 0, digest: Sha256::new() })
-    }
-
-    fn hexadecimal(&self) -> String {
-        self.digest.clone().finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
+    Ok(Fetched { published: Published { path: incoming.publish()?, bytes, sha256 }, response_bytes })
 }
 
 /// One request: from the beginning, or resumed where the last one was interrupted. The inner error
@@ -108,15 +99,15 @@ fn receive(
             let range = response.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
             let begins = format!("bytes {}-", received.bytes);
             if !range.is_some_and(|range| range.starts_with(&begins)) {
-                *received = Received::restart(incoming)?;
+                received.restart(incoming, download)?;
                 return Ok(Err("the store sent a different range than requested".to_owned()));
             }
         }
         // The server does not support ranges: start over.
-        StatusCode::OK if received.bytes > 0 => *received = Received::restart(incoming)?,
+        StatusCode::OK if received.bytes > 0 => received.restart(incoming, download)?,
         StatusCode::OK => {}
         StatusCode::RANGE_NOT_SATISFIABLE => {
-            *received = Received::restart(incoming)?;
+            received.restart(incoming, download)?;
             return Ok(Err("the stored object is shorter than what was downloaded".to_owned()));
         }
         status => return Ok(Err(format!("the store returned status {}", status.as_u16()))),
@@ -130,15 +121,11 @@ fn receive(
             Ok(n) => n,
             Err(_) => return Ok(Err("connection lost".to_owned())),
         };
-        if received.bytes + n as u64 > download.size_bytes {
+        if received.bytes + n as u64 > download.response_bytes() {
             let message = "the download is larger than the server announced; it was discarded";
             return Err(Failure::new(FailureCode::Io, message));
         }
-        incoming.file().write_all(&buffer[..n]).map_err(|e| {
-            Failure::new(FailureCode::Io, format!("writing {}: {e}", incoming.path().display()))
-        })?;
-        received.digest.update(&buffer[..n]);
-        received.bytes += n as u64;
-        show.progress("download", received.bytes as f64 / download.size_bytes as f64);
+        received.add(&buffer[..n])?;
+        show.progress("download", received.bytes as f64 / download.response_bytes() as f64);
     }
 }

@@ -5,6 +5,7 @@
 //! environment or a file. Neither the token nor a presigned URL is ever shown.
 
 mod client;
+mod decode;
 mod download;
 mod history;
 mod show;
@@ -17,11 +18,13 @@ use crate::context::{self, Second};
 use crate::{error, output, preset, progress};
 use cadmill_converter::intake::Local;
 use cadmill_converter::publish::destination::{Destination, Published};
+use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{FileName, JobId};
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::ArchiveLimits;
 use client::Client;
+use download::Fetched;
 use serde_json::{Map, Value, json};
 use show::Show;
 use source::Source;
@@ -42,6 +45,9 @@ const MAX_TOKEN: u64 = 64 << 10;
 
 /// Entries of an archive that are judged before it is uploaded.
 const MAX_ENTRIES: u64 = 1_000_000;
+
+/// Content codings that are decoded here.
+const DECODED: &[&str] = &[Coding::Gzip.as_str()];
 
 /// Poll interval when the server does not specify one.
 const POLL: Duration = Duration::from_secs(1);
@@ -146,7 +152,7 @@ impl Run<'_> {
             true => None,
             false => Some(self.source.digest(self.client, self.show)?),
         };
-        let order = NewJob {
+        let mut order = NewJob {
             file_name: file_name.as_str(),
             size_bytes: self.source.size,
             target_format: self.format,
@@ -156,10 +162,21 @@ impl Run<'_> {
             compress: Some(self.args.compress).filter(|&compress| compress != Compress::Never),
             // An older server refuses this field: it could not keep the promise.
             strict: self.args.strict.then_some(true),
+            accept_encoding: Some(DECODED).filter(|_| !self.args.no_gzip),
             job_id: id.to_string(),
             checksum_sha256: checksum.as_deref(),
         };
-        let answer = self.client.post("/api/jobs", Some(&order))?;
+        let answer = match self.client.post("/api/jobs", Some(&order)) {
+            // An older server refuses a field that it does not know. Without it, the result comes as
+            // it is.
+            Err(failure)
+                if failure.code == FailureCode::RequestInvalid && order.accept_encoding.is_some() =>
+            {
+                order.accept_encoding = None;
+                self.client.post("/api/jobs", Some(&order))?
+            }
+            answer => answer?,
+        };
         let is_new = answer.status == ureq::http::StatusCode::CREATED;
         self.show.event(&format!("job {id}"));
         if let Some(upload) = answer.json::<Created>()?.upload {
@@ -183,7 +200,9 @@ impl Run<'_> {
             return Err(Failure::new(FailureCode::UsageInvalid, message));
         }
         let fresh = || result_of(self.status(None)?.status.ok_or_else(gone)?);
-        let published = download::fetch(self.client, self.show, download, incoming, fresh)?;
+        let Fetched { published, response_bytes } =
+            download::fetch(self.client, self.show, download, incoming, fresh)?;
+        facts.insert("downloaded_bytes".to_owned(), json!(response_bytes));
         self.show.event("downloaded and verified");
         if !self.args.keep {
             self.acknowledge();

@@ -19,6 +19,9 @@ use ureq::http::StatusCode;
 /// Attempts of one request before it fails.
 const TRIES: u32 = 6;
 
+/// How often the parts are sent before the upload fails. The store may lose an upload in parts.
+const ROUNDS: u32 = 3;
+
 /// The parameters of an upload.
 pub(super) struct Uploader<'a> {
     pub(super) client: &'a Client,
@@ -86,11 +89,37 @@ impl Uploader<'_> {
         }
     }
 
-    fn in_parts(&self, upload: InParts, is_new: bool) -> Result<(), Failure> {
+    /// Sends the parts and completes the upload. If something is missing then, it is sent again: the
+    /// missing parts, or all parts of a new upload.
+    fn in_parts(&self, mut upload: InParts, is_new: bool) -> Result<(), Failure> {
+        for round in 1.. {
+            if !self.send(upload, is_new && round == 1)? {
+                break;
+            }
+            match self.client.post(&format!("{}/uploads/complete", self.job), None::<&()>) {
+                Err(failure) if failure.code == FailureCode::UploadIncomplete && round < ROUNDS => {
+                    self.client.wait(pause(round, None))?;
+                }
+                completed => return completed.map(drop),
+            }
+            match self.client.get(&format!("{}/uploads", self.job), None) {
+                Ok(answer) => match answer.json()? {
+                    Upload::Multipart(parts) => upload = parts,
+                    Upload::Single(request) => return self.single(request),
+                },
+                Err(failure) if is_conflict(&failure) => break,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the parts. False when the server no longer expects any.
+    fn send(&self, upload: InParts, is_new: bool) -> Result<bool, Failure> {
         let known = Mutex::new(Known::default());
         lock(&known).add(upload.parts);
         if !is_new && !self.refresh(&known, 1)? {
-            return Ok(());
+            return Ok(false);
         }
         let pool = Pool {
             part_bytes: upload.part_size_bytes.max(1),
@@ -119,10 +148,7 @@ impl Uploader<'_> {
         if let Some(failure) = first_failure {
             return Err(failure);
         }
-        if !pool.over.load(Ordering::Relaxed) {
-            self.client.post(&format!("{}/uploads/complete", self.job), None::<&()>)?;
-        }
-        Ok(())
+        Ok(!pool.over.load(Ordering::Relaxed))
     }
 
     /// One thread: uploads parts until none are left.

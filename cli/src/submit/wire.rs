@@ -18,6 +18,9 @@ pub(super) struct NewJob<'a> {
     pub(super) compress: Option<Compress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) strict: Option<bool>,
+    /// Content codings that are decoded here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) accept_encoding: Option<&'a [&'a str]>,
     pub(super) job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checksum_sha256: Option<&'a str>,
@@ -118,11 +121,25 @@ pub(super) struct JobFailure {
 
 #[derive(Deserialize)]
 pub(super) struct Download {
+    /// Of the result, once it is decoded.
     pub(super) size_bytes: u64,
     pub(super) sha256: Option<String>,
+    /// The `Content-Encoding` of the response. An older server encodes nothing.
+    #[serde(default)]
+    pub(super) content_encoding: Option<String>,
+    /// Size of the response, in bytes, if the server says it.
+    #[serde(default)]
+    pub(super) stored_bytes: Option<u64>,
     pub(super) file_name: String,
     #[serde(flatten)]
     pub(super) request: Request,
+}
+
+impl Download {
+    /// Size of the response, in bytes.
+    pub(super) fn response_bytes(&self) -> u64 {
+        self.stored_bytes.unwrap_or(self.size_bytes)
+    }
 }
 
 /// Problem details (RFC 9457).

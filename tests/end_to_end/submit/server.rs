@@ -24,7 +24,7 @@ pub(super) enum Size {
     InParts,
 }
 
-/// Faults; each but the last five happens once.
+/// Faults; those that name a first or second time happen once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {
     /// The first create request gets 503.
@@ -44,6 +44,18 @@ pub(super) enum Fault {
     NotFound,
     /// The job never ends.
     Hang,
+    /// A server that does not know `accept_encoding`.
+    Older,
+    /// The first completion finds that the store has dropped the upload.
+    DropUpload,
+    /// The gzip of the result ends early.
+    CutGzip,
+    /// There is something after the gzip of the result.
+    LongGzip,
+    /// The gzip of the result decodes to more than was announced.
+    BombGzip,
+    /// The result has a coding that was not requested.
+    OtherCoding,
 }
 
 #[derive(Debug, Clone)]
@@ -54,12 +66,21 @@ pub(super) struct Plan {
     pub(super) arrived: Vec<u32>,
     /// Whether the store supports range requests.
     pub(super) ranges: bool,
+    /// Whether the result is stored as gzip for a client that decodes it.
+    pub(super) gzip: bool,
     pub(super) served_name: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { size: Size::Single, faults: vec![], arrived: vec![], ranges: true, served_name: "town.dxf" }
+        Self {
+            size: Size::Single,
+            faults: vec![],
+            arrived: vec![],
+            ranges: true,
+            gzip: false,
+            served_name: "town.dxf",
+        }
     }
 }
 
@@ -78,6 +99,7 @@ pub(super) struct Seen {
     pub(super) not_modified: u32,
     pub(super) acknowledged: bool,
     pub(super) deleted: bool,
+    pub(super) completions: u32,
     parts: BTreeMap<u32, Vec<u8>>,
     /// Number of presigned URLs.
     signed: u32,
@@ -264,6 +286,9 @@ impl World {
             if self.has(Fault::NotFound) {
                 return Some(problem(404, "no.such_code", "nothing of the kind"));
             }
+            if self.has(Fault::Older) && order.get("accept_encoding").is_some() {
+                return Some(problem(400, "request.invalid", "unknown field `accept_encoding`"));
+            }
             if seen.creates == 1 && self.has(Fault::BusyAtCreate) {
                 let mut busy = problem(503, "infra.store_unavailable", "busy");
                 busy.headers.push(("Retry-After", "1".to_owned()));
@@ -346,6 +371,11 @@ impl World {
 
     fn complete(&self) -> Reply {
         let mut seen = self.seen.lock().unwrap();
+        seen.completions += 1;
+        if seen.completions == 1 && self.has(Fault::DropUpload) {
+            seen.parts.clear();
+            return problem(409, "upload.incomplete", "0 of 301234 bytes have arrived");
+        }
         seen.object = seen.parts.values().flatten().copied().collect();
         reply(200, &json!({"state": "PENDING"}))
     }
@@ -384,17 +414,56 @@ impl World {
             let wrong = self.has(Fault::WrongDigest);
             let digest = Sha256::digest(if wrong { b"other" } else { RESULT });
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let response = self.response();
+            let stored: String = Sha256::digest(&response).iter().map(|byte| format!("{byte:02x}")).collect();
             body["download"] = json!({
                 "method": "GET", "url": self.sign("result"), "headers": {}, "expires_at": "x",
                 "size_bytes": RESULT.len(), "sha256": digest, "file_name": self.plan.served_name,
             });
+            if !self.has(Fault::Older) {
+                body["download"]["content_encoding"] = match () {
+                    () if self.has(Fault::OtherCoding) => json!("br"),
+                    () if self.is_encoded() => json!("gzip"),
+                    () => Value::Null,
+                };
+                body["download"]["stored_bytes"] = json!(response.len());
+                body["download"]["stored_sha256"] = json!(stored);
+            }
         }
         let mut reply = reply(200, &body);
         reply.headers.push(("ETag", etag));
         reply
     }
 
+    /// Whether the client asked for gzip, and gets it.
+    fn is_encoded(&self) -> bool {
+        let accepts = self.seen.lock().unwrap().order["accept_encoding"] == json!(["gzip"]);
+        self.plan.gzip && accepts
+    }
+
+    /// The whole body of the response with the result.
+    fn response(&self) -> Vec<u8> {
+        if !self.is_encoded() {
+            return RESULT.to_vec();
+        }
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(RESULT).unwrap();
+        if self.has(Fault::BombGzip) {
+            encoder.write_all(b"more").unwrap();
+        }
+        let mut bytes = encoder.finish().unwrap();
+        if self.has(Fault::CutGzip) {
+            bytes.truncate(bytes.len() - 5);
+        }
+        if self.has(Fault::LongGzip) {
+            let again = bytes.clone();
+            bytes.extend(&again[..100]);
+        }
+        bytes
+    }
+
     fn result(&self, request: &Request) -> Reply {
+        let whole = self.response();
         let mut seen = self.seen.lock().unwrap();
         seen.downloads += 1;
         let mut begin = 0;
@@ -406,14 +475,15 @@ impl World {
         if seen.downloads == 2 && self.has(Fault::ExpireDownload) {
             return Reply { status: 403, headers: vec![], body: b"<Error/>".to_vec(), cut: None };
         }
-        let cut = (seen.downloads == 1 && self.has(Fault::BreakDownload)).then_some(RESULT.len() / 2);
-        let (status, headers) = match begin {
+        let cut = (seen.downloads == 1 && self.has(Fault::BreakDownload)).then_some(whole.len() / 2);
+        let (status, mut headers) = match begin {
             0 => (200, vec![]),
-            _ => {
-                (206, vec![("Content-Range", format!("bytes {begin}-{}/{}", RESULT.len() - 1, RESULT.len()))])
-            }
+            _ => (206, vec![("Content-Range", format!("bytes {begin}-{}/{}", whole.len() - 1, whole.len()))]),
         };
-        Reply { status, headers, body: RESULT[begin..].to_vec(), cut }
+        if whole != RESULT {
+            headers.push(("Content-Encoding", "gzip".to_owned()));
+        }
+        Reply { status, headers, body: whole[begin..].to_vec(), cut }
     }
 }
 

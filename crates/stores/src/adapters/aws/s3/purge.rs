@@ -259,6 +259,8 @@ fn newest(
         etag: version.e_tag().ok_or_else(|| corrupt(operation, "an object has no ETag"))?.to_owned(),
         version: version.version_id().filter(|&id| id != NULL).map(str::to_owned),
         sha256: None,
+        // A listing does not have it, and only results have one.
+        encoded: None,
     })
 }
 
