@@ -6,6 +6,7 @@
 use crate::conformance::iam::policy::{AUTH_TYPE, Access, BY_HEADER, Policy, decide};
 use async_trait::async_trait;
 use bytes::Bytes;
+use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
 use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
@@ -98,9 +99,9 @@ impl ObjectStore for RestrictedObjects {
         self.inner.presign_get(object, file_name, lifetime).await
     }
 
-    async fn begin_multipart(&self, key: &ObjectKey) -> PortResult<String> {
+    async fn begin_encoded(&self, key: &ObjectKey, coding: Option<Coding>) -> PortResult<String> {
         self.needs_on("begin_multipart", "s3:PutObject", key)?;
-        self.inner.begin_multipart(key).await
+        self.inner.begin_encoded(key, coding).await
     }
 
     async fn parts(&self, key: &ObjectKey, upload_id: &str) -> PortResult<Vec<Part>> {
@@ -124,9 +125,9 @@ impl ObjectStore for RestrictedObjects {
         self.inner.abort_multipart(key, upload_id).await
     }
 
-    async fn put(&self, key: &ObjectKey, body: Bytes) -> PortResult<()> {
+    async fn put_encoded(&self, key: &ObjectKey, body: Bytes, coding: Option<Coding>) -> PortResult<()> {
         self.needs_on("put", "s3:PutObject", key)?;
-        self.inner.put(key, body).await
+        self.inner.put_encoded(key, body, coding).await
     }
 
     async fn head(&self, key: &ObjectKey) -> PortResult<Object> {
