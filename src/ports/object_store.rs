@@ -141,7 +141,8 @@ pub trait ObjectStore: Send + Sync {
     async fn head(&self, key: &ObjectKey) -> PortResult<Object>;
 
     /// The same from a listing, for a caller that may list the store and need not be able to read
-    /// the object. What is missing is known for certain: the rules that end a job ask here. An object that was written while the store kept no versions has no version here.
+    /// the object. What is missing is known for certain: the rules that end a job ask here. An
+    /// object that was written while the store kept no versions has no version here.
     ///
     /// # Errors
     /// [`super::PortError::NotFound`]; [`super::PortError::Refused`] without the permission to list.

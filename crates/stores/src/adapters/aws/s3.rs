@@ -374,7 +374,7 @@ impl ObjectStore for S3Store {
             Err(error) if in_silence(&error) => head.send().await,
             reply => reply,
         };
-        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        let reply = reply.map_err(|e| self.hidden_or(OPERATION, &e))?;
         if reply.e_tag() != Some(object.etag.as_str()) {
             return Err(PortError::Precondition(OPERATION));
         }

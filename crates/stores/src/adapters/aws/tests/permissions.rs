@@ -126,6 +126,7 @@ async fn what_is_missing_is_told_to_who_may_list(cloud: Cloud) {
     let blind = cloud.store("blind", vec![without("ReadUploads", "s3:GetObject")]).await;
     blind.check().await.expect("it looks like a worker that may not list");
     assert_eq!(blind.head(&there).await, Err(PortError::Hidden("asking for an object")));
+    assert_eq!(blind.checksum(&object).await, Err(PortError::Hidden("asking for a checksum")));
     let stranger = S3Store::new(cloud.world.through(&cloud.proxy.endpoint(), "stranger").objects).await;
     refused(stranger.check().await, "InvalidAccessKeyId");
     assert_eq!(cloud.proxy.unknown(), [""; 0]);
