@@ -115,8 +115,17 @@ mod tests {
 
     #[test]
     fn a_server_is_killed_when_the_thread_that_started_it_ends() {
-        let started = std::thread::spawn(|| tied("sleep").arg("1000").spawn());
-        let mut child = started.join().expect("no panic").expect("setpriv and sleep");
+        let started = std::thread::spawn(|| {
+            let mut server = tied("sh");
+            server.args(["-c", "echo listening; exec sleep 1000"]).stdout(Stdio::piped());
+            let mut child = server.spawn().expect("setpriv and sh");
+            let mut said = String::new();
+            let output = child.stdout.take().expect("it is piped");
+            BufReader::new(output).read_line(&mut said).expect("a line");
+            (child, said)
+        });
+        let (mut child, said) = started.join().expect("no panic");
+        assert_eq!(said, "listening\n");
         assert_eq!(child.wait().expect("its end").signal(), Some(9));
     }
 
