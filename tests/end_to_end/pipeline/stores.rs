@@ -28,7 +28,7 @@ pub(crate) struct Stores {
     /// Whether the objects send no events.
     silent: bool,
     /// What runs in this process, or ends with this world.
-    _servers: (Option<Moto>, Option<EmbeddedS3>),
+    _servers: (Option<Moto>, Option<EmbeddedS3>, Option<Versitygw>),
 }
 
 /// Where the messages of the queue can be counted.
@@ -57,7 +57,7 @@ impl Stores {
             variables,
             messages: Messages::Database(path),
             silent: false,
-            _servers: (None, Some(server)),
+            _servers: (None, Some(server), None),
         }
     }
 
@@ -65,7 +65,7 @@ impl Stores {
     pub(crate) async fn moto() -> Self {
         let moto = Moto::start().await;
         let world = moto.world().await;
-        Self { _servers: (Some(moto), None), ..Self::on_aws(world).await }
+        Self { _servers: (Some(moto), None, None), ..Self::on_aws(world).await }
     }
 
     /// dynalite and ElasticMQ, and the embedded object server in this directory, which sends its
@@ -76,15 +76,17 @@ impl Stores {
         let server = embedded_s3(data, &events).await;
         let jobs = Dynalite::shared().await.table().await;
         let stores = Self::on_aws(World { objects: server.settings(), jobs, queue }).await;
-        Self { _servers: (None, Some(server)), ..stores }
+        Self { _servers: (None, Some(server), None), ..stores }
     }
 
     /// versitygw, dynalite and ElasticMQ. The tests send the events.
     pub(crate) async fn others_with_versitygw() -> Self {
-        let objects = Versitygw::shared().await.bucket(Keeps::Objects).await;
+        let server = Versitygw::start().await;
+        let objects = server.bucket(Keeps::Objects).await;
         let jobs = Dynalite::shared().await.table().await;
         let queue = ElasticMq::shared().await.queues(MAX_DELIVERIES).await;
-        Self { silent: true, ..Self::on_aws(World { objects, jobs, queue }).await }
+        let stores = Self::on_aws(World { objects, jobs, queue }).await;
+        Self { silent: true, _servers: (None, None, Some(server)), ..stores }
     }
 
     async fn on_aws(world: World) -> Self {
@@ -113,7 +115,7 @@ impl Stores {
             variables,
             messages: Messages::Sqs(Box::new(world)),
             silent: false,
-            _servers: (None, None),
+            _servers: (None, None, None),
         }
     }
 

@@ -12,7 +12,6 @@ use crate::adapters::aws::{S3Settings, S3Store, Service};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 /// The variable with the path of the program, which `make nightly` sets. A name that begins with
 /// `CADMILL_` would be refused by the programs that are tested.
@@ -32,7 +31,7 @@ async fn answers(address: &str) {
     panic!("versitygw does not listen");
 }
 
-/// A running server.
+/// A running server; dropping it ends it.
 pub struct Versitygw {
     _server: Server,
     endpoint: String,
@@ -40,16 +39,11 @@ pub struct Versitygw {
 }
 
 impl Versitygw {
-    /// The server of this program, which is started once.
+    /// Starts a server, which takes a fifth of a second. Its objects are deleted with it.
     ///
     /// # Panics
     /// If versitygw or `setpriv` is missing.
-    pub async fn shared() -> &'static Self {
-        static SHARED: OnceCell<Versitygw> = OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
-    }
-
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let program = std::env::var_os(VARIABLE).map(PathBuf::from).filter(|path| path.is_file());
         let program = program.unwrap_or_else(|| {
             panic!("versitygw is missing: `make nightly` compiles it and sets {VARIABLE} to its path")

@@ -51,14 +51,16 @@ const VERSITYGW: object_store::Options = object_store::Options {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "in `make nightly`"]
 async fn objects_are_kept_in_versitygw() {
-    let store = S3Store::new(Versitygw::shared().await.bucket(Keeps::Objects).await).await;
+    let server = Versitygw::start().await;
+    let store = S3Store::new(server.bucket(Keeps::Objects).await).await;
     object_store::suite(&store, VERSITYGW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "in `make nightly`"]
 async fn versions_are_kept_in_versitygw() {
-    let store = S3Store::new(Versitygw::shared().await.bucket(Keeps::Versions).await).await;
+    let server = Versitygw::start().await;
+    let store = S3Store::new(server.bucket(Keeps::Versions).await).await;
     object_store::suite(&store, VERSITYGW).await;
     every_version_is_purged(&store).await;
 }
@@ -66,7 +68,7 @@ async fn versions_are_kept_in_versitygw() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "in `make nightly`"]
 async fn ledgers_are_kept_and_locked_in_versitygw() {
-    let server = Versitygw::shared().await;
+    let server = Versitygw::start().await;
     ledgers_are_kept(server.bucket(Keeps::Objects).await).await;
     let (locked, plain) = (server.bucket(Keeps::LockedVersions).await, server.bucket(Keeps::Versions).await);
     ledgers_are_locked(locked, plain).await;
