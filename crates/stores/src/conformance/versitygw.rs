@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// `CADMILL_` would be refused by the programs that are tested.
 pub const VARIABLE: &str = "TEST_VERSITYGW";
 
-/// Attempts to find a port that nobody takes in the meantime.
+/// Attempts to find a port that is still free when the server binds it.
 const TRIES: u32 = 5;
 
 /// Waits until something listens there: the server says that it does shortly before.
