@@ -27,8 +27,9 @@ const MAX_THREADS: usize = 4;
 /// long for 4 % less.
 const LEVEL: u32 = 3;
 
-/// The scheduling priority of the threads: the engines of other jobs have precedence.
-const NICE: i32 = 10;
+/// How much the niceness of the threads exceeds the worker's: more than that of the engines, so that
+/// those of other jobs have precedence.
+const NICER: i32 = 10;
 
 /// Maximum size of the compressed form of `bytes` bytes of content: incompressible content is stored,
 /// with 5 bytes for each 16 KiB at least, and each block has its flush.
@@ -96,7 +97,8 @@ pub(crate) fn compress_all(contents: &[&[u8]], meanwhile: impl FnOnce()) -> io::
         let mut started = 0;
         for _ in 0..threads().min(contents.len()) {
             let thread = || {
-                let _ = rustix::process::setpriority_process(None, NICE);
+                // On Linux it is that of the thread. If it cannot be changed, it stays.
+                let _ = rustix::process::nice(NICER);
                 stack::cleared(work);
             };
             let spawned = std::thread::Builder::new().name("gzip".to_owned()).spawn_scoped(scope, thread);
