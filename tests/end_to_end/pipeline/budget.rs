@@ -135,11 +135,10 @@ async fn a_job_costs_what_the_table_says() {
     the_sums_are_right();
 }
 
-/// Requests to S3, and messages. Reads of the table and the queue depend on time, and are not compared.
+/// Requests to S3, and messages that are sent. Reads of the table and the queue depend on time, and the
+/// emulator sends the event of an object in parts twice: these are not compared.
 fn requests_are_those_of_the_table(requests: &BTreeMap<(String, String), u64>, sizes: Sizes) {
-    let counted = |action: &str| {
-        action.starts_with("s3:") || ["sqs:SendMessage", "sqs:DeleteMessage"].contains(&action)
-    };
+    let counted = |action: &str| action.starts_with("s3:") || action == "sqs:SendMessage";
     let measured: BTreeMap<_, _> = requests
         .iter()
         .filter(|((_, action), _)| counted(action))

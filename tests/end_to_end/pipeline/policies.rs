@@ -117,13 +117,14 @@ const AGENT: &str = "the agent of ECS uses it for the task; pipeline/protection.
 const ABORT: &str =
     "only if the upload of a large result fails; adapters/aws/tests/permissions.rs aborts one";
 const TIMING: &str = "only if a worker is busy for long; adapters/aws/tests/permissions.rs uses it";
+const ROUND: &str = "only if the cleanup finds something due before the test ends";
 const HOURS: &str = "only long after a job; adapters/aws/tests/permissions.rs uses it";
 const CLIENT: &str = "only if a client asks for it; the run in a bucket with versions does";
 const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
 
 /// Unused in a bucket that keeps versions.
-pub(crate) const WITH_VERSIONS: [Unused; 18] = [
+pub(crate) const WITH_VERSIONS: [Unused; 19] = [
     ("worker", "ProtectTask", "ecs:GetTaskProtection", AGENT),
     ("worker", "ProtectTask", "ecs:UpdateTaskProtection", AGENT),
     ("worker", "KeepLedgers", "s3:PutObject", LEDGERS),
@@ -135,6 +136,7 @@ pub(crate) const WITH_VERSIONS: [Unused; 18] = [
     ("worker", "WriteResults", "s3:ListMultipartUploadParts", ABORT),
     ("worker", "TakeEvents", "sqs:SendMessage", TIMING),
     ("worker", "TakeEvents", "sqs:ChangeMessageVisibility", TIMING),
+    ("cleanup", "EndRecords", "dynamodb:BatchGetItem", ROUND),
     ("cleanup", "EndRecords", "dynamodb:UpdateItem", HOURS),
     ("cleanup", "EndRecords", "dynamodb:DeleteItem", HOURS),
     ("cleanup", "AnnounceUploads", "sqs:SendMessage", HOURS),
