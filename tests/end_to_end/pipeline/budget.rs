@@ -9,6 +9,8 @@ use super::client::{Client, Signed};
 use super::policies::Cloud;
 use super::world::large_archive;
 use crate::support::repository;
+use cadmill_core::ports::JobStore;
+use cadmill_stores::adapters::aws::DynamoStore;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -117,7 +119,9 @@ async fn a_job_costs_what_the_table_says() {
     assert_eq!(status, 204);
     // Until the record itself is deleted.
     let since = std::time::Instant::now();
-    while client.call("GET", &format!("/api/jobs/{id}/status"), None).await.0 != 404 {
+    let records = DynamoStore::new(cloud.world.jobs.clone()).await;
+    let job = id.parse().expect("an id");
+    while records.get(job).await.expect("an answer").is_some() {
         assert!(since.elapsed() < super::client::PATIENCE * 2, "the record stays\n{}", api.log());
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
@@ -165,8 +169,7 @@ fn writes_are_those_of_the_table(records: &[(Value, u64)], units: u64) {
         let found = measured.remove(name.as_str()).unwrap_or_default();
         let dearest = found.iter().max().copied().unwrap_or_default();
         assert!(dearest <= each, "{name}: {found:?} units, the table says {each}");
-        // How often a worker writes while it works depends on how long that takes: three stages, and
-        // the renewals.
+        // How often a worker writes while it works depends on how long that takes.
         if name == "sign of life" {
             assert!(found.len() <= 6, "{name}: {found:?}");
         } else {
