@@ -11,8 +11,10 @@ use super::world::large_archive;
 use crate::support::repository;
 use cadmill_core::ports::JobStore;
 use cadmill_stores::adapters::aws::DynamoStore;
+use cadmill_stores::conformance::meter::Bill;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Lifetimes that are short enough for a test. They change no count.
 const SHORT: [(&str, &str); 8] = [
@@ -110,7 +112,9 @@ async fn a_job_costs_what_the_table_says() {
     let (status, body) = client.call("POST", &format!("/api/jobs/{id}/uploads/complete"), None).await;
     assert_eq!(status, 200, "{body}");
     let services = [&api, &worker];
+    let since_uploaded = Instant::now();
     let ended = client.wait(&id, "COMPLETED", &services).await;
+    let working = since_uploaded.elapsed();
     let size = ended["download"]["size_bytes"].as_u64().expect("a size");
     let url = ended["download"]["url"].as_str().expect("a URL");
     let reply = cadmill_stores::conformance::http::send("GET", url, &[], Vec::new()).await;
@@ -118,12 +122,12 @@ async fn a_job_costs_what_the_table_says() {
     let (status, _) = client.call("POST", &format!("/api/jobs/{id}/downloaded"), None).await;
     assert_eq!(status, 204);
     // Until the record itself is deleted.
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     let records = DynamoStore::new(cloud.world.jobs.clone()).await;
     let job = id.parse().expect("an id");
     while records.get(job).await.expect("an answer").is_some() {
         assert!(since.elapsed() < super::client::PATIENCE * 2, "the record stays\n{}", api.log());
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let bill = cloud.proxy.bill().since(&before);
 
@@ -135,7 +139,7 @@ async fn a_job_costs_what_the_table_says() {
     };
     assert!(sizes.up > 2 && sizes.down > 1, "{sizes:?}");
     requests_are_those_of_the_table(&bill.requests, sizes);
-    writes_are_those_of_the_table(&bill.records, bill.write_units);
+    writes_are_those_of_the_table(&bill, working);
     the_sums_are_right();
 }
 
@@ -154,16 +158,17 @@ fn requests_are_those_of_the_table(requests: &BTreeMap<(String, String), u64>, s
     assert_eq!(measured, expected, "what was counted, and what the table says for {sizes:?}");
 }
 
-fn writes_are_those_of_the_table(records: &[(Value, u64)], units: u64) {
+/// The writes that took effect. One that another writer was faster than is made again, and costs two
+/// units more; that depends on the moment.
+fn writes_are_those_of_the_table(bill: &Bill, working: Duration) {
     let mut measured: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     let mut before = None;
-    for (record, units) in records {
+    for (record, units) in &bill.records {
         measured.entry(kind(before, record)).or_default().push(*units);
         before = Some(record);
     }
     let rows = table("### Writes to the table");
-    let deleted = units - records.iter().map(|(_, units)| units).sum::<u64>();
-    measured.entry("record deleted").or_default().push(deleted);
+    measured.entry("record deleted").or_default().push(bill.deleted_units);
     for row in &rows {
         let (name, count, each) = (&row[0], &row[1], row[2].parse::<u64>().expect("units"));
         let found = measured.remove(name.as_str()).unwrap_or_default();
@@ -171,7 +176,8 @@ fn writes_are_those_of_the_table(records: &[(Value, u64)], units: u64) {
         assert!(dearest <= each, "{name}: {found:?} units, the table says {each}");
         // How often a worker writes while it works depends on how long that takes.
         if name == "sign of life" {
-            assert!(found.len() <= 6, "{name}: {found:?}");
+            let most = 4 + working.as_secs() / 10;
+            assert!(found.len() as u64 <= most, "{name}: {found:?} in {working:?}");
         } else {
             assert_eq!(found.len() as u64, STANDARD.value(count), "{name}: {found:?}");
         }

@@ -27,6 +27,8 @@ pub struct Bill {
     /// Records that were written to the table, in order, each with its units; without failed
     /// conditions.
     pub records: Vec<(Value, u64)>,
+    /// Write units of deleted records, which are in `write_units` too.
+    pub deleted_units: u64,
 }
 
 impl Bill {
@@ -44,6 +46,7 @@ impl Bill {
             half_read_units: self.half_read_units - earlier.half_read_units,
             sqs: self.sqs - earlier.sqs,
             records: self.records[earlier.records.len()..].to_vec(),
+            deleted_units: self.deleted_units - earlier.deleted_units,
         }
     }
 }
@@ -125,7 +128,21 @@ impl Meter {
             "DeleteItem" => {
                 let id = text(&body["Key"]["id"]);
                 let kept = if failed { self.items.get(&id).cloned() } else { None };
+                let before = self.bill.write_units;
                 self.write(id, kept, 1);
+                if !failed {
+                    self.bill.deleted_units += self.bill.write_units - before;
+                }
+            }
+            // Puts off what is due: the index moves, and nothing else changes.
+            "UpdateItem" => {
+                let id = text(&body["Key"]["id"]);
+                let next = self.items.get(&id).filter(|_| !failed).cloned();
+                let due = Some(body["ExpressionAttributeValues"].clone());
+                match next {
+                    Some(old) => self.write(id, Some(Item { due, ..old }), 1),
+                    None => self.bill.write_units += 1,
+                }
             }
             "GetItem" => {
                 let units = size(&reply["Item"]).div_ceil(4096).max(1);
@@ -237,6 +254,17 @@ mod tests {
         assert_eq!((meter.bill.write_units, meter.items.len()), (2 + 2 + 2 + 2, 1));
         meter.json("api", "dynamodb:DeleteItem", &delete, &json!({}));
         assert_eq!((meter.bill.write_units, meter.items.len()), (8 + 2 + 2, 0));
+    }
+
+    #[test]
+    fn putting_off_moves_the_index() {
+        let mut meter = Meter::default();
+        let put = json!({"Item": item("ann", Some(7), 1500)});
+        meter.json("api", "dynamodb:PutItem", &put, &json!({}));
+        let before = meter.bill.write_units;
+        let update = json!({"Key": {"id": {"S": "1"}}, "ExpressionAttributeValues": {":until": {"N": "9"}}});
+        meter.json("api", "dynamodb:UpdateItem", &update, &json!({}));
+        assert_eq!(meter.bill.write_units - before, 2 + 2);
     }
 
     #[test]
