@@ -137,7 +137,8 @@ impl Cleanup {
         let job = self.jobs.store().get(id).await?;
         let now = self.jobs.clock().now();
         let Some(job) = job.filter(|job| job.due.is_some_and(|due| due <= now)) else { return Ok(()) };
-        let job = &job;
+        // Nothing of a job that is counted is deleted: its record says that it must be freed.
+        let job = &self.jobs.free(job).await?;
         match job.state {
             State::Pending | State::Processing => self.wake(job, round).await,
             _ if job.purges < 2 => self.purge(job, round).await,

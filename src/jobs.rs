@@ -4,13 +4,19 @@
 //! All events reach a store through this module. After a lost reply the outcome of the write is not
 //! assumed: the job is read back and the event is applied again. If the write did succeed, the
 //! event is then a duplicate.
+//!
+//! With a quota, a job is counted in the usage of its owner before it is created, and no longer after
+//! it has ended; see [`crate::domain::quota`].
 
 use crate::domain::failure::{Failure, FailureCode};
 use crate::domain::ids::JobId;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobSpec};
+use crate::domain::quota::{Exceeded, Place, Quota, Step};
 use crate::domain::state::{Decision, Denied, Event, Ignored, Policy, apply, created};
 use crate::ports::job_store::{Created, Replaced};
 use crate::ports::{Clock, JobStore, PortError, PortResult};
+use crate::retry::pause;
+use crate::usage::Usages;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +26,8 @@ pub struct Jobs {
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
     policy: Policy,
+    usages: Usages,
+    quota: Option<Quota>,
 }
 
 /// The outcome of an event.
@@ -35,6 +43,21 @@ pub enum Change {
     Missing,
 }
 
+/// Why a job was not created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotCreated {
+    /// It would exceed the quota of its owner.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] PortError),
+}
+
+/// How long the end of a job may be delayed in order to free its place. The cleanup frees what was
+/// not freed in this time.
+const FREE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Maximum number of times an event is applied before giving up. Each further round means that
 /// another writer changed the job in between, or that a reply was lost.
 pub const ROUNDS: u32 = 8;
@@ -42,7 +65,15 @@ pub const ROUNDS: u32 = 8;
 impl Jobs {
     /// Creates a handle to the jobs of this store.
     pub fn new(store: Arc<dyn JobStore>, clock: Arc<dyn Clock>, policy: Policy) -> Self {
-        Self { store, clock, policy }
+        let usages = Usages::new(Arc::clone(&store), Arc::clone(&clock));
+        Self { store, clock, policy, usages, quota: None }
+    }
+
+    /// The same jobs; those that are created are counted, up to this quota for each owner.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(quota);
+        self
     }
 
     /// The store itself, for reading.
@@ -63,13 +94,43 @@ impl Jobs {
     /// Creates a job, or returns the existing one with this id; the flag is true if the job was
     /// created.
     ///
-    pub async fn create(&self, id: JobId, order: crate::domain::job::JobSpec) -> PortResult<(Job, bool)> {
-        let job = created(id, order, &self.policy, self.clock.now());
+    /// # Errors
+    /// [`NotCreated::Quota`] if the owner has too much in flight, and no job has this id.
+    pub async fn create(&self, id: JobId, order: JobSpec) -> Result<(Job, bool), NotCreated> {
+        let mut job = created(id, order, &self.policy, self.clock.now());
+        let Some(quota) = &self.quota else { return Ok(self.insert(job).await?) };
+        let place = Place { reservation: random()?, job: id, bytes: job.order.size_bytes };
+        job.counted = Some(place.reservation);
+        let owner = job.order.owner.clone();
+        if let Err(exceeded) = self.usages.reserve(&owner, &place, quota).await? {
+            // A request that is repeated needs no second place.
+            return match self.store.get(id).await? {
+                Some(there) => Ok((there, false)),
+                None => Err(exceeded.into()),
+            };
+        }
+        // If this fails, the job may have been created or not. The owner's usage is compared with the
+        // record later.
+        let (job, new) = self.insert(job).await?;
+        if new {
+            self.usages.confirm(&owner, place.reservation, Step::Reserved);
+        } else if let Err(error) = self.usages.withdraw(&owner, &place).await {
+            tracing::debug!(job.id = %id, error = %error, "a reservation remains for a minute");
+        }
+        Ok((job, new))
+    }
+
+    async fn insert(&self, job: Job) -> PortResult<(Job, bool)> {
         for round in 0.. {
             match self.store.create(&job).await {
                 Ok(Created::New) => return Ok((job, true)),
                 // Written in an earlier round whose reply was lost.
                 Ok(Created::Exists(there)) if round > 0 && *there == job => return Ok((job, true)),
+                // The same, after a reply that the store's client lost and asked for again: no other
+                // creation has this reservation.
+                Ok(Created::Exists(there)) if job.counted.is_some() && there.counted == job.counted => {
+                    return Ok((*there, true));
+                }
                 Ok(Created::Exists(there)) => return Ok((*there, false)),
                 Err(error) if error.is_transient() && round < 2 => pause(round).await,
                 Err(error) => return Err(error),
@@ -78,9 +139,56 @@ impl Jobs {
         unreachable!("the third round returns")
     }
 
-    /// Applies an event to a job.
+    /// Applies an event to a job. Frees the place of a job that has ended; a failure to do so is
+    /// logged only, because the cleanup frees it later.
     ///
     pub async fn send(&self, id: JobId, event: &Event) -> PortResult<Change> {
+        let change = self.apply(id, event).await?;
+        Ok(match change {
+            Change::Done(job) => Change::Done(self.free_soon(job).await),
+            Change::Ignored(why, job) => Change::Ignored(why, self.free_soon(job).await),
+            other => other,
+        })
+    }
+
+    /// Frees the place of a job, if it has ended and is counted; returns the job after that. May be
+    /// repeated, by any process.
+    ///
+    /// # Errors
+    /// If the store fails. The place may then be free, but the record does not show it.
+    pub async fn free(&self, job: Job) -> PortResult<Job> {
+        let Some(place) = Place::of(&job).filter(|_| job.state.is_terminal()) else { return Ok(job) };
+        self.usages.release(&job.order.owner, &place).await?;
+        let reservation = place.reservation;
+        match self.apply(job.id, &Event::Uncounted { reservation }).await? {
+            Change::Done(next) | Change::Ignored(_, next) => {
+                self.usages.confirm(&job.order.owner, reservation, Step::Released);
+                Ok(*next)
+            }
+            Change::Denied(_, next) => Ok(*next),
+            Change::Missing => Ok(job),
+        }
+    }
+
+    async fn free_soon(&self, job: Box<Job>) -> Box<Job> {
+        if job.counted.is_none() || !job.state.is_terminal() {
+            return job;
+        }
+        match tokio::time::timeout(FREE_WITHIN, self.free((*job).clone())).await {
+            Ok(Ok(next)) => Box::new(next),
+            Ok(Err(error)) => {
+                tracing::warn!(job.id = %job.id, error = %error, "the job's place is not free until the cleanup");
+                job
+            }
+            Err(_) => {
+                tracing::warn!(job.id = %job.id, "the job's place is not free until the cleanup");
+                job
+            }
+        }
+    }
+
+    /// Applies an event to a job, and nothing else.
+    async fn apply(&self, id: JobId, event: &Event) -> PortResult<Change> {
         let mut known = None;
         let mut last = None;
         for round in 0..ROUNDS {
@@ -139,11 +247,12 @@ fn settled(why: Ignored, job: Box<Job>, round: u32) -> Change {
     if why == Ignored::Duplicate && round > 0 { Change::Done(job) } else { Change::Ignored(why, job) }
 }
 
-/// Exponential backoff of 20 ms, 40 ms, … 1.28 s, each shortened by up to half at random, so that
-/// writers that collided do not collide again.
-async fn pause(round: u32) {
-    let full = 20u64 << round.min(6);
-    let mut byte = [0u8; 1];
-    let chance = getrandom::fill(&mut byte).map_or(0, |()| u64::from(byte[0]));
-    tokio::time::sleep(Duration::from_millis(full - full * chance / 512)).await;
+/// A number that no other creation draws.
+fn random() -> PortResult<u64> {
+    let mut bytes = [0u8; 8];
+    getrandom::fill(&mut bytes).map_err(|_| PortError::Unavailable {
+        operation: "creating a job",
+        reason: "no random bytes".to_owned(),
+    })?;
+    Ok(u64::from_be_bytes(bytes))
 }

@@ -16,6 +16,10 @@ pub mod jobs;
 pub mod ledger;
 #[cfg(feature = "jobs")]
 pub mod ports;
+#[cfg(feature = "jobs")]
+mod retry;
+#[cfg(feature = "jobs")]
+mod usage;
 
 /// Version, git revision and target of this build, e.g. `0.1.0 (3f2a1b4c5d6e, x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =

@@ -136,7 +136,7 @@ pub fn status_of(code: FailureCode) -> StatusCode {
         C::RequestMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         // Well-formed, but cannot be processed.
         C::UploadFileName | C::FormatUnknown => StatusCode::UNPROCESSABLE_ENTITY,
-        C::RequestRateLimited => StatusCode::TOO_MANY_REQUESTS,
+        C::RequestRateLimited | C::ApiQuota => StatusCode::TOO_MANY_REQUESTS,
         _ => match code.fault() {
             Fault::Usage => StatusCode::BAD_REQUEST,
             Fault::Input | Fault::Engine | Fault::Limit => StatusCode::UNPROCESSABLE_ENTITY,

@@ -42,6 +42,7 @@ impl Server {
     ) -> Result<ApiState, String> {
         settings.check()?;
         let rates = RateLimits::new(settings.config.rate_per_second, settings.config.rate_burst);
+        let jobs = jobs.with_quota(settings.config.quota);
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
             door,

@@ -256,6 +256,8 @@ failure_codes! {
     RequestMediaType = "request.media_type", Usage, 2, false, "Send JSON with `Content-Type: application/json`.";
     /// The caller exceeded the request rate.
     RequestRateLimited = "request.rate_limited", Limit, 24, true, "Wait as long as the Retry-After header says.";
+    /// The owner has as many jobs, or as many bytes, in flight as allowed.
+    ApiQuota = "api.quota", Limit, 24, true, "Try again when one of your jobs has ended, at the earliest after the time that the Retry-After header says; end the jobs that you do not need.";
     /// The server did not finish the request in time.
     RequestTimeout = "request.timeout", System, 24, true, "Retry the request; every request can be repeated.";
     /// The server cannot be reached, or is not ready.

@@ -355,6 +355,10 @@ pub struct Job {
     pub audit_dropped: u32,
     /// When the job needs attention again.
     pub due: Option<Millis>,
+    /// The reservation by which the job is counted in the usage of its owner, see [`super::quota`];
+    /// `None` once that has ended, and in records that predate quotas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<u64>,
     /// Number of changes.
     pub version: u64,
 }
@@ -386,6 +390,7 @@ impl Job {
             audit: Vec::new(),
             audit_dropped: 0,
             due: None,
+            counted: None,
             version: 0,
         }
     }

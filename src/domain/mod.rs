@@ -16,6 +16,8 @@ pub mod ledger;
 pub mod limits;
 #[cfg(feature = "jobs")]
 pub mod preset;
+#[cfg(feature = "jobs")]
+pub mod quota;
 pub mod removed;
 pub mod route;
 #[cfg(feature = "jobs")]

@@ -23,9 +23,10 @@
 //! it. Deny: the sender must stop. A store writes an accepted change only over the version that the
 //! decision was based on. If two writers decide at once, one of them loses and decides again.
 //!
-//! No event leaves a final state, but four are recorded in it: that the owner no longer needs the
-//! result (Dismissed), that the objects are deleted (Purged), the number of status requests
-//! (Polled), and how a ledger ends (Audited), because a superseded worker also destroys its files.
+//! No event leaves a final state, but five are recorded in it: that the owner no longer needs the
+//! result (Dismissed), that the objects are deleted (Purged), that the job no longer counts in the
+//! usage of its owner (Uncounted), the number of status requests (Polled), and how a ledger ends
+//! (Audited), because a superseded worker also destroys its files.
 
 mod event;
 
@@ -132,8 +133,8 @@ pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision
 /// away.
 fn moves_due(job: &Job, event: &Event, policy: &Policy, now: Millis) -> bool {
     match event {
-        // Watching is not a sign of life.
-        Event::Watched { .. } => false,
+        // Watching is not a sign of life, and counting does not concern the job itself.
+        Event::Watched { .. } | Event::Uncounted { .. } => false,
         Event::Renewed { .. } | Event::Progressed { .. } | Event::Reported { .. } => {
             let far = now + policy.lease..=now + 3 * policy.lease;
             !job.due.is_some_and(|due| far.contains(&due))
@@ -167,6 +168,7 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Purged { before } => purged(job, *before, now),
         Event::Watched { revision, unchanged } => watched(job, *revision, *unchanged),
         Event::Announced => announced(job),
+        Event::Uncounted { reservation } => uncounted(job, *reservation),
         Event::Polled { times } => accept(job, |next| next.polls += times),
     }
 }
@@ -499,6 +501,14 @@ fn announced(job: &Job) -> Decision {
         return Decision::Ignore(Ignored::Ended);
     }
     accept(job, |next| next.announced = next.announced.saturating_add(1))
+}
+
+fn uncounted(job: &Job, reservation: u64) -> Decision {
+    match job.counted {
+        _ if !job.state.is_terminal() => Decision::Ignore(Ignored::NotNow),
+        Some(counted) if counted == reservation => accept(job, |next| next.counted = None),
+        _ => Decision::Ignore(Ignored::Duplicate),
+    }
 }
 
 /// The failure of a job whose last worker did not finish.

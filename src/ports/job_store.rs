@@ -6,6 +6,7 @@
 use super::PortResult;
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
+use crate::domain::quota::Usage;
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -26,6 +27,16 @@ pub enum Replaced {
     /// The stored job has another version, or none is stored. It may be the very job that was to be
     /// written, if an earlier reply was lost.
     Conflict(Option<Box<Job>>),
+}
+
+/// Result of [`JobStore::replace_usage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageReplaced {
+    /// The usage was stored.
+    Done,
+    /// The stored usage has another version, or none is stored. It may be the very one that was to be
+    /// written, if an earlier reply was lost.
+    Conflict(Option<Box<Usage>>),
 }
 
 /// One page of a listing.
@@ -89,6 +100,13 @@ pub trait JobStore: Send + Sync {
 
     /// Defers an unreadable record until `until`. The record itself is not changed.
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()>;
+
+    /// What this owner has in flight; `None` if that was never stored.
+    async fn usage(&self, owner: &Owner) -> PortResult<Option<Usage>>;
+
+    /// Stores `next` if the stored usage of its owner has the version `next.version - 1`, or if none
+    /// is stored and `next.version` is 1.
+    async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced>;
 
     /// Minimum pause between writes that only report progress. `None` if a write is expensive:
     /// progress is then written with other changes, above all with the renewals of the lease.

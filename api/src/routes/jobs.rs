@@ -21,9 +21,10 @@ use cadmill_core::domain::ids::{JobId, Owner, Role};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, State as JobState};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::preset::Preset;
+use cadmill_core::domain::quota::Exceeded;
 use cadmill_core::domain::route;
 use cadmill_core::domain::state::Event;
-use cadmill_core::jobs::Change;
+use cadmill_core::jobs::{Change, NotCreated};
 use cadmill_core::ports::PortError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -191,7 +192,7 @@ pub(super) async fn create_job(
     Json(new): Json<NewJob>,
 ) -> Result<Response, Problem> {
     let (id, order) = checked(new, owner, &state.settings)?;
-    let (job, is_new) = state.jobs.create(id, order.clone()).await?;
+    let (job, is_new) = state.jobs.create(id, order.clone()).await.map_err(not_created)?;
     // A client that decodes gzip can use what was ordered without it, e.g. by an older client.
     let order = JobSpec { accept_gzip: order.accept_gzip && job.order.accept_gzip, ..order };
     if job.order != order {
@@ -213,13 +214,43 @@ pub(super) async fn create_job(
     Ok(response)
 }
 
+/// How long a client waits until it asks for a place again, in seconds: within this time an average
+/// conversion ends.
+const QUOTA_PAUSE: u64 = 30;
+
+/// Which limit a job would exceed, what is in flight, and what to do.
+fn not_created(error: NotCreated) -> Problem {
+    let failure = match error {
+        NotCreated::Store(error) => return error.into(),
+        NotCreated::Quota(Exceeded::Jobs { jobs, limit }) => {
+            let message = format!(
+                "you have {jobs} jobs in flight, and at most {limit} are allowed (api.owner_jobs); wait until one \
+                 of them has ended, or end one"
+            );
+            Failure::new(FailureCode::ApiQuota, message)
+                .with("limit_jobs", limit)
+                .with("jobs_in_flight", jobs)
+        }
+        NotCreated::Quota(Exceeded::Bytes { bytes, size, limit }) => {
+            let [used, size_text, most] = [bytes, size, limit].map(display_size);
+            let message = format!(
+                "your jobs in flight have {used}, and {size_text} more would exceed the {most} that are allowed \
+                 (api.owner_bytes); wait until one of them has ended, or end one"
+            );
+            let failure = Failure::new(FailureCode::ApiQuota, message).with("limit_bytes", limit);
+            failure.with("bytes_in_flight", bytes).with("size_bytes", size)
+        }
+    };
+    Problem::from(failure).retry_after(QUOTA_PAUSE)
+}
+
 /// The validated order of a request.
 fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, JobSpec), Problem> {
     let file_name = new
         .file_name
         .parse()
         .map_err(|error| Problem::new(FailureCode::UploadFileName, format!("file_name: {error}")))?;
-    check_size(new.size_bytes, settings.config.max_upload_bytes)?;
+    check_size(new.size_bytes, settings.config.max_upload_bytes, settings.config.quota.bytes)?;
     check_text("target_format", &new.target_format, MAX_FORMAT)?;
     route::targets(&new.target_format, None, &settings.engines)?;
     let mut options = new.options.unwrap_or_default();
@@ -277,10 +308,12 @@ fn accepts_gzip(codings: &[String]) -> Result<bool, Problem> {
     Ok(codings.iter().any(|name| Coding::named(name) == Some(Coding::Gzip)))
 }
 
-fn check_size(size_bytes: u64, max_bytes: u64) -> Result<(), Problem> {
+/// An upload that exceeds `owner_bytes` alone could never be accepted, so waiting is not offered.
+fn check_size(size_bytes: u64, max_bytes: u64, owner_bytes: u64) -> Result<(), Problem> {
     if size_bytes == 0 {
         return Err(invalid("size_bytes: must be at least 1"));
     }
+    let max_bytes = max_bytes.min(owner_bytes);
     if size_bytes > max_bytes {
         let (size, max) = (display_size(size_bytes), display_size(max_bytes));
         let message = format!("the file has {size}; this server accepts at most {max}");

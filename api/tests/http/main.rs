@@ -10,6 +10,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod objects;
+mod quota;
 mod refusals;
 mod shelf;
 mod support;

@@ -128,6 +128,11 @@ pub enum Event {
     },
     /// The upload was announced to the workers again.
     Announced,
+    /// The job that has ended is no longer counted in the usage of its owner.
+    Uncounted {
+        /// The reservation by which it was counted.
+        reservation: u64,
+    },
     /// Status requests since the last count.
     Polled {
         /// Their number.

@@ -98,6 +98,7 @@ fn plain_event() -> impl Strategy<Value = Event> {
         Just(Event::Dismissed),
         (0u8..3).prop_map(|before| Event::Purged { before }),
         Just(Event::Announced),
+        (0u64..2).prop_map(|reservation| Event::Uncounted { reservation }),
         (revision.clone(), 0u64..9).prop_map(|(revision, unchanged)| Event::Watched { revision, unchanged }),
         (attempt.clone(), "[ab]")
             .prop_map(|(attempt, tag)| Event::Completed { attempt, output: processed_object(&tag) }),
@@ -139,7 +140,10 @@ proptest! {
             prop_assert_eq!(next.version, job.version + u64::from(changed));
             if job.state.is_terminal() {
                 prop_assert_eq!(next.state, job.state, "by {:?}", event);
-                let noted = matches!(event, Event::Dismissed | Event::Purged { .. } | Event::Audited { .. });
+                let noted = matches!(
+                    event,
+                    Event::Dismissed | Event::Purged { .. } | Event::Audited { .. } | Event::Uncounted { .. }
+                );
                 prop_assert!(!changed || noted, "{event:?}");
                 prop_assert!(next.output == job.output && next.failure == job.failure);
             }

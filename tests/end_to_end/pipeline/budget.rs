@@ -78,6 +78,7 @@ fn kind(before: Option<&Value>, after: &Value) -> &'static str {
     match (before["state"].as_str(), after["state"].as_str()) {
         (Some("PENDING"), Some("PROCESSING")) => "claimed",
         (_, Some("COMPLETED")) if differs("state") => "ended",
+        _ if differs("counted") => "no longer counted",
         _ if differs("state") => "another change of state",
         _ if differs("multipart") => "upload begun",
         _ if differs("input") => "upload arrived",
@@ -163,7 +164,15 @@ fn requests_are_those_of_the_table(requests: &BTreeMap<(String, String), u64>, s
 fn writes_are_those_of_the_table(bill: &Bill, working: Duration) {
     let mut measured: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     let mut before = None;
+    let mut jobs_in_flight = 0;
     for (record, units) in &bill.records {
+        // The usage of the owner.
+        if let Some(jobs) = record["jobs"].as_u64() {
+            let name = if jobs > jobs_in_flight { "place reserved" } else { "place released" };
+            measured.entry(name).or_default().push(*units);
+            jobs_in_flight = jobs;
+            continue;
+        }
         measured.entry(kind(before, record)).or_default().push(*units);
         before = Some(record);
     }

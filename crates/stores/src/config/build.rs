@@ -12,6 +12,7 @@ use crate::adapters::aws::ObjectLock;
 use crate::connections::Networks;
 use cadmill_core::domain::job::Millis;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::quota::Quota;
 use cadmill_core::domain::state::Policy;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -99,6 +100,7 @@ fn api(get: Values<'_>) -> Api {
         download_url_lifetime: get.duration(Id::ApiDownloadUrlLifetime),
         multipart_threshold_bytes: get.number(Id::ApiMultipartThreshold),
         part_size_bytes: get.number(Id::ApiPartSize),
+        quota: Quota { jobs: get.number(Id::ApiOwnerJobs), bytes: get.number(Id::ApiOwnerBytes) },
         max_upload_bytes: get.number(Id::ApiMaxUpload),
     }
 }

@@ -154,6 +154,8 @@ keys! {
     ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "Lifetime of a download URL";
     ApiMultipartThreshold = "api.multipart_threshold", Kind::Size { min: 1, max: 5 * GIB }, Value("64M"), API, "Uploads larger than this are made in parts";
     ApiPartSize = "api.part_size", Kind::Size { min: 5 * MIB, max: 5 * GIB }, Value("16M"), API, "Size of a part, 5 MiB to 5 GiB; larger where a file would have more than 10000 parts";
+    ApiOwnerJobs = "api.owner_jobs", Kind::Count { min: 1, max: 1_000_000 }, Value("1000"), API, "Jobs that one owner may have in flight, from their creation to their end";
+    ApiOwnerBytes = "api.owner_bytes", Kind::Size { min: 1, max: 1024 * TIB }, Value("1T"), API, "Sum of the sizes of the uploads of these jobs; a single larger upload is refused";
     ApiMaxUpload = "api.max_upload", Kind::Size { min: 1, max: 5 * TIB }, Value("8G"), API, "Largest upload";
 
     JobUploadWindow = "job.upload_window", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("2h"), EVERY, "How long a job waits for its upload after its creation";

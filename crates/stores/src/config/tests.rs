@@ -70,6 +70,7 @@ fn defaults_are_those_of_the_domain() {
         download_url_lifetime: Duration::from_secs(300),
         multipart_threshold_bytes: 64 << 20,
         part_size_bytes: 16 << 20,
+        quota: cadmill_core::domain::quota::Quota { jobs: 1000, bytes: 1 << 40 },
         max_upload_bytes: 8 << 30,
     };
     assert_eq!(config.api, expected);
@@ -201,7 +202,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "api.connections" | "embedded.s3_connections" => "900".to_owned(),
             "api.connections_per_client" | "embedded.s3_connections_per_client" => "90".to_owned(),
             "api.rate_per_second" => "76".to_owned(),
-            "api.rate_burst" => "78".to_owned(),
+            "api.rate_burst" | "api.owner_jobs" => "78".to_owned(),
             "data_dir" | "worker.workspace" => "/tmp/\"quoted\\ \u{fc}\"".to_owned(),
             _ => return None,
         })

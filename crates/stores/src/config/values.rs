@@ -4,6 +4,7 @@ use super::token::Token;
 use crate::adapters::aws::ObjectLock;
 use crate::connections::Networks;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
+use cadmill_core::domain::quota::Quota;
 use cadmill_core::domain::state::Policy;
 use std::fmt;
 use std::net::SocketAddr;
@@ -146,6 +147,8 @@ pub struct Api {
     /// Size of each part but the last, 5 MiB to 5 GiB; larger if the upload would otherwise need
     /// more than 10,000 parts.
     pub part_size_bytes: u64,
+    /// What one owner may have in flight.
+    pub quota: Quota,
     /// Largest upload, at most 5 TiB.
     pub max_upload_bytes: u64,
 }

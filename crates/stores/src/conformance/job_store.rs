@@ -3,8 +3,9 @@
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, Millis, State};
 use cadmill_core::domain::ledger::LedgerId;
+use cadmill_core::domain::quota::{Place, Quota, Usage};
 use cadmill_core::domain::state::{Policy, created};
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, UsageReplaced};
 use cadmill_core::ports::{JobStore, PortError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub async fn suite(store: &dyn JobStore) {
     lists_by_owner(store).await;
     refuses_pages_it_did_not_give(store).await;
     tells_what_is_due(store).await;
+    keeps_usages_apart_from_jobs(store).await;
+    one_of_many_changes_of_a_usage_wins(store).await;
 }
 
 /// A new job of this owner, created at this time.
@@ -229,6 +232,65 @@ async fn tells_what_is_due(store: &dyn JobStore) {
         if let Ok(Some(job)) = store.get(job.id).await {
             store.delete(job.id, job.version).await.expect("deleted");
         }
+    }
+}
+
+/// The usage after one more job.
+fn used(usage: &Usage, reservation: u64) -> Usage {
+    let mut next = Usage { version: usage.version + 1, ..usage.clone() };
+    let place = Place { reservation, job: JobId::random(), bytes: 7 << 32 };
+    next.reserve(&place, &Quota { jobs: u64::MAX, bytes: u64::MAX }, 1_000).expect("no limit");
+    next
+}
+
+async fn keeps_usages_apart_from_jobs(store: &dyn JobStore) {
+    let owner = new_owner();
+    assert_eq!(store.usage(&owner).await, Ok(None), "a usage that was never stored");
+    let first = used(&Usage::new(owner.clone()), u64::MAX);
+    let second = used(&first, 0);
+    assert_eq!(store.replace_usage(&second).await, Ok(UsageReplaced::Conflict(None)), "nothing to replace");
+    assert_eq!(store.usage(&owner).await, Ok(None), "and nothing was made");
+    assert_eq!(store.replace_usage(&first).await, Ok(UsageReplaced::Done));
+    assert_eq!(store.usage(&owner).await, Ok(Some(first.clone())), "field by field");
+    let there = |usage: &Usage| Ok(UsageReplaced::Conflict(Some(Box::new(usage.clone()))));
+    assert_eq!(store.replace_usage(&first).await, there(&first), "as after a lost reply");
+    assert_eq!(store.replace_usage(&second).await, Ok(UsageReplaced::Done));
+    assert_eq!(store.replace_usage(&used(&first, 5)).await, there(&second), "an outdated one");
+    let hasty = Usage { version: second.version + 2, ..second.clone() };
+    assert_eq!(store.replace_usage(&hasty).await, there(&second));
+    assert_eq!(store.usage(&owner).await, Ok(Some(second.clone())));
+    assert_eq!(store.usage(&new_owner()).await, Ok(None), "of another owner");
+
+    // Neither listing has it, beside a job that both have.
+    let job = Job { due: Some(1), ..new_job(&owner, 1) };
+    store.create(&job).await.expect("created");
+    let one = |page: &Page| page.jobs.len() == 1;
+    let page = eventually("a listing of one", || store.list(&owner, None, 10), one).await;
+    assert_eq!((page.jobs, page.unreadable), (vec![job.clone()], 0));
+    let own = |due: &Due| due.jobs.contains(&job);
+    let due = eventually("a due job", || store.due(1, 100), own).await;
+    assert!(due.unreadable.is_empty(), "{due:?}");
+    store.delete(job.id, job.version).await.expect("deleted");
+    assert_eq!(store.usage(&owner).await, Ok(Some(second)));
+}
+
+async fn one_of_many_changes_of_a_usage_wins(store: &dyn JobStore) {
+    let owner = new_owner();
+    let mut usage = Usage::new(owner.clone());
+    // The first write, which creates it, and a later one.
+    for _ in 0..2 {
+        let candidates: Vec<Usage> = (0..20).map(|n| used(&usage, n)).collect();
+        let answers = candidates.iter().map(|next| store.replace_usage(next));
+        let answers = futures_util::future::join_all(answers).await;
+        let won = |answer: &Result<UsageReplaced, PortError>| *answer == Ok(UsageReplaced::Done);
+        assert_eq!(answers.iter().filter(|answer| won(answer)).count(), 1, "writers that won: {answers:?}");
+        let winner = &candidates[answers.iter().position(won).expect("a winner")];
+        for answer in &answers {
+            let there = Ok(UsageReplaced::Conflict(Some(Box::new(winner.clone()))));
+            assert!(won(answer) || *answer == there, "a loser is told what is there, not {answer:?}");
+        }
+        assert_eq!(store.usage(&owner).await.as_ref(), Ok(&Some(winner.clone())));
+        usage = winner.clone();
     }
 }
 

@@ -172,7 +172,11 @@ async fn a_creation_whose_reply_was_lost_is_the_creators() {
     let script = (1..=3).fold(Script::new(), |script, call| script.on("create", call, Fault::Fail));
     let order = new_job(&new_owner(), 1).order;
     assert!(
-        world.under(script).create(JobId::random(), order).await.is_err_and(|error| error.is_transient())
+        world
+            .under(script)
+            .create(JobId::random(), order)
+            .await
+            .is_err_and(|error| matches!(error, NotCreated::Store(error) if error.is_transient()))
     );
 }
 

@@ -3,4 +3,5 @@
 mod cleanup;
 mod jobs;
 mod ledger;
+mod quota;
 mod stored;

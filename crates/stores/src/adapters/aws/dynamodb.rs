@@ -18,7 +18,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
-use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
+use cadmill_core::domain::quota::Usage;
+use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
 use futures_util::{StreamExt, TryStreamExt};
 use item::Item;
@@ -53,12 +54,12 @@ impl DynamoStore {
         Self { table: settings.table, client }
     }
 
-    /// Writes the job on a condition. If the condition fails, returns the item that failed it, if
+    /// Writes the item on a condition. If the condition fails, returns the item that failed it, if
     /// the service reports the item.
     async fn put(
         &self,
         operation: &'static str,
-        job: &Job,
+        item: Item,
         condition: &str,
         version: Option<u64>,
     ) -> PortResult<Result<(), Option<Item>>> {
@@ -66,7 +67,7 @@ impl DynamoStore {
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item::of(operation, job)?))
+            .set_item(Some(item))
             .condition_expression(condition)
             .set_expression_attribute_values(
                 version.map(|version| [(":v".to_owned(), item::number(version))].into()),
@@ -182,7 +183,7 @@ struct Query<'a> {
 impl JobStore for DynamoStore {
     async fn create(&self, job: &Job) -> PortResult<Created> {
         const OPERATION: &str = "creating a job";
-        match self.put(OPERATION, job, "attribute_not_exists(id)", None).await? {
+        match self.put(OPERATION, item::of(OPERATION, job)?, "attribute_not_exists(id)", None).await? {
             Ok(()) => Ok(Created::New),
             Err(shown) => match self.shown(OPERATION, job.id, shown).await? {
                 Some(there) => Ok(Created::Exists(there)),
@@ -206,7 +207,8 @@ impl JobStore for DynamoStore {
         let Some(version) = next.version.checked_sub(1) else {
             return Ok(Replaced::Conflict(self.get(next.id).await?.map(Box::new)));
         };
-        match self.put(OPERATION, next, "version = :v", Some(version)).await? {
+        let item = item::of(OPERATION, next)?;
+        match self.put(OPERATION, item, "version = :v", Some(version)).await? {
             Ok(()) => Ok(Replaced::Done),
             Err(shown) => Ok(Replaced::Conflict(self.shown(OPERATION, next.id, shown).await?)),
         }
@@ -321,6 +323,28 @@ impl JobStore for DynamoStore {
                 _ => Err(port_error(OPERATION, Effect::Write, &error)),
             },
             Ok(_) => Ok(()),
+        }
+    }
+
+    async fn usage(&self, owner: &Owner) -> PortResult<Option<Usage>> {
+        const OPERATION: &str = "reading the usage of an owner";
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let reply = get.key(item::ID, AttributeValue::S(item::usage_id(owner))).send().await;
+        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        reply.item.map(|item| item::usage(OPERATION, &item)).transpose()
+    }
+
+    async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced> {
+        const OPERATION: &str = "changing the usage of an owner";
+        let item = item::of_usage(OPERATION, next)?;
+        let put = match next.version.checked_sub(1).filter(|&version| version > 0) {
+            Some(version) => self.put(OPERATION, item, "version = :v", Some(version)).await?,
+            None => self.put(OPERATION, item, "attribute_not_exists(id)", None).await?,
+        };
+        match put {
+            Ok(()) => Ok(UsageReplaced::Done),
+            Err(Some(shown)) => Ok(UsageReplaced::Conflict(Some(Box::new(item::usage(OPERATION, &shown)?)))),
+            Err(None) => Ok(UsageReplaced::Conflict(self.usage(&next.owner).await?.map(Box::new))),
         }
     }
 

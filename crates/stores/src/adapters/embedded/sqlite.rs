@@ -17,11 +17,9 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Tables of version 1. `record` is the job as JSON; the other columns are the ones that are
-/// searched. `due` is in milliseconds since 1970, `visible_at` since the machine started.
+/// `record` is the job or the usage as JSON; the other columns are the ones that are searched. `due` is in milliseconds since 1970, `visible_at` since the machine started.
 const SCHEMA: Schema = Schema {
     application: 0x0cad_0001,
-    version: 1,
     tables: "
         CREATE TABLE settings(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
         INSERT INTO settings VALUES('page_key', randomblob(32));
@@ -37,6 +35,9 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE dead_letters(
             id TEXT PRIMARY KEY, body TEXT NOT NULL, deliveries INTEGER NOT NULL, buried_at INTEGER NOT NULL);
     ",
+    upgrades: &[
+        "CREATE TABLE usage(owner TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL);",
+    ],
     begin: queue::begin,
 };
 

@@ -4,7 +4,8 @@ use super::Script;
 use async_trait::async_trait;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable};
+use cadmill_core::domain::quota::Usage;
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{JobStore, PortResult};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,14 @@ impl JobStore for FaultyJobs {
 
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
         self.script.play("set_aside", || self.inner.set_aside(record, until)).await
+    }
+
+    async fn usage(&self, owner: &Owner) -> PortResult<Option<Usage>> {
+        self.script.play("usage", || self.inner.usage(owner)).await
+    }
+
+    async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced> {
+        self.script.play("replace_usage", || self.inner.replace_usage(next)).await
     }
 
     fn progress_interval(&self) -> Option<Duration> {

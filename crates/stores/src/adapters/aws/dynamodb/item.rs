@@ -4,6 +4,7 @@ use super::super::error::{corrupt, refused};
 use aws_sdk_dynamodb::types::AttributeValue;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::Job;
+use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::PortResult;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -63,6 +64,33 @@ pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
         item.insert(DUE.to_owned(), number(due));
     }
     Ok(item)
+}
+
+/// Key of an owner's usage. The id of a job is a UUID, and an owner has no `/`.
+pub(super) fn usage_id(owner: &Owner) -> String {
+    format!("usage/{}", owner.as_str())
+}
+
+/// The item of an owner's usage. It has no key of an index, so it is in none.
+pub(super) fn of_usage(operation: &'static str, usage: &Usage) -> PortResult<Item> {
+    let record =
+        serde_json::to_string(usage).map_err(|_| refused(operation, "the usage is not valid JSON"))?;
+    if record.len() > MAX_RECORD_BYTES {
+        return Err(refused(operation, "the usage is larger than the 400 KB of an item"));
+    }
+    Ok(Item::from([
+        (ID.to_owned(), AttributeValue::S(usage_id(&usage.owner))),
+        ("version".to_owned(), number(usage.version)),
+        (RECORD.to_owned(), AttributeValue::S(record)),
+    ]))
+}
+
+/// The usage of an item.
+pub(super) fn usage(operation: &'static str, item: &Item) -> PortResult<Usage> {
+    let record = item.get(RECORD).and_then(|value| value.as_s().ok());
+    let usage: Option<Usage> = record.and_then(|record| serde_json::from_str(record).ok());
+    let own = |usage: &Usage| id(item) == Some(usage_id(&usage.owner).as_str());
+    usage.filter(own).ok_or_else(|| corrupt(operation, "the record is not the usage of its owner"))
 }
 
 /// The job of an item.

@@ -25,7 +25,6 @@ use std::path::Path;
 /// Tables of version 1. `outbox` has the events that the queue does not have yet.
 const SCHEMA: Schema = Schema {
     application: 0x0cad_0002,
-    version: 1,
     tables: "
         CREATE TABLE objects(
             key TEXT PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL);
@@ -41,6 +40,7 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE sequencer(latest INTEGER NOT NULL);
         INSERT INTO sequencer VALUES(0);
     ",
+    upgrades: &[],
     // Whether a server has it open: an index that is open and has no log is incomplete. And how
     // often it was opened: an older copy has a smaller number.
     begin: |connection| {

@@ -4,7 +4,8 @@ use super::pool::{Fault, Pool};
 use async_trait::async_trait;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
-use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable};
+use cadmill_core::domain::quota::Usage;
+use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,8 @@ const PASSED_OVER: usize = 10;
 /// Minimum pause between writes that only report progress: a write takes a millisecond, and makes
 /// the next status current.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+const READING_USAGE: &str = "reading the usage of an owner";
 
 /// Bytes that are written to check whether writing works.
 const PROBE: i64 = 16 << 10;
@@ -169,6 +172,33 @@ impl JobStore for SqliteJobs {
             .await
     }
 
+    async fn usage(&self, owner: &Owner) -> PortResult<Option<Usage>> {
+        let owner = owner.as_str().to_owned();
+        self.pool.read(READING_USAGE, move |connection| usage_of(connection, &owner, READING_USAGE)).await
+    }
+
+    async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced> {
+        const OPERATION: &str = "changing the usage of an owner";
+        let record = serde_json::to_string(next).map_err(|_| PortError::Refused {
+            operation: OPERATION,
+            reason: "the usage is not valid JSON".to_owned(),
+        })?;
+        let (owner, version) = (next.owner.as_str().to_owned(), integer(next.version));
+        self.pool
+            .write(OPERATION, move |connection| {
+                let sql = if version == 1 {
+                    "INSERT INTO usage(owner, version, record) VALUES(?1, ?2, ?3) ON CONFLICT DO NOTHING"
+                } else {
+                    "UPDATE usage SET version = ?2, record = ?3 WHERE owner = ?1 AND version = ?2 - 1"
+                };
+                if connection.execute(sql, params![owner, version, record])? == 1 {
+                    return Ok(UsageReplaced::Done);
+                }
+                Ok(UsageReplaced::Conflict(usage_of(connection, &owner, OPERATION)?.map(Box::new)))
+            })
+            .await
+    }
+
     fn progress_interval(&self) -> Option<Duration> {
         Some(PROGRESS_INTERVAL)
     }
@@ -237,6 +267,17 @@ fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Op
         Some(job) if job.id.to_string() != id => Err(corrupt(operation).into()),
         job => Ok(job),
     }
+}
+
+fn usage_of(connection: &Connection, owner: &str, operation: &'static str) -> Result<Option<Usage>, Fault> {
+    let sql = "SELECT record FROM usage WHERE owner = ?1";
+    let record: Option<String> = connection.query_row(sql, [owner], |row| row.get(0)).optional()?;
+    let usage = record.map(|record| serde_json::from_str(&record)).transpose();
+    let usage = usage
+        .ok()
+        .filter(|usage: &Option<Usage>| usage.as_ref().is_none_or(|usage| usage.owner.as_str() == owner));
+    let reason = || "the usage of an owner is not valid".to_owned();
+    Ok(usage.ok_or_else(|| PortError::Corrupt { operation, reason: reason() })?)
 }
 
 /// The job of a row whose first column is the record, if it has this id.

@@ -46,10 +46,10 @@ pub(super) fn pause_writes() -> RwLockWriteGuard<'static, ()> {
 pub(in crate::adapters::embedded) struct Schema {
     /// Identifies files of this application (`PRAGMA application_id`).
     pub(in crate::adapters::embedded) application: i64,
-    /// Version of the tables, from 1 (`PRAGMA user_version`).
-    pub(in crate::adapters::embedded) version: i64,
-    /// Creates the tables in an empty file.
+    /// Creates the tables of version 1 (`PRAGMA user_version`) in an empty file.
     pub(in crate::adapters::embedded) tables: &'static str,
+    /// The n-th one makes the tables of version n + 1 from those of version n, counted from 1.
+    pub(in crate::adapters::embedded) upgrades: &'static [&'static str],
     /// Runs at each opening, in the transaction that checks the tables.
     pub(in crate::adapters::embedded) begin: fn(&Connection) -> rusqlite::Result<()>,
 }
@@ -87,6 +87,13 @@ impl From<rusqlite::Error> for Fault {
 impl From<PortError> for Fault {
     fn from(error: PortError) -> Self {
         Self::Port(error)
+    }
+}
+
+impl Schema {
+    /// Version of the tables.
+    fn version(&self) -> i64 {
+        i64::try_from(self.upgrades.len()).unwrap_or(i64::MAX).saturating_add(1)
     }
 }
 
@@ -283,7 +290,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Creates the tables, or checks that they are those of this version.
+/// Creates the tables, or makes those of this version from those of an earlier one.
 fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResult<()> {
     let refused = |reason: String| Err(Fault::Port(PortError::Refused { operation: OPENING, reason }));
     let corrupt =
@@ -298,10 +305,10 @@ fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResu
         if !ours && (application != 0 || version != 0 || tables != 0) {
             return refused("the file belongs to another application".to_owned());
         }
-        if version > schema.version {
+        if version > schema.version() {
             return refused(format!(
                 "the file has schema version {version}, this build supports at most {}: use a newer cadmill",
-                schema.version
+                schema.version()
             ));
         }
         if version == 0 {
@@ -309,13 +316,20 @@ fn prepare(connection: &mut Connection, schema: &Schema, make: Make) -> PortResu
                 return corrupt("it is empty; its write-ahead log (-wal) may be missing");
             }
             transaction.execute_batch(schema.tables)?;
-            transaction.execute_batch(&format!(
-                "PRAGMA application_id = {}; PRAGMA user_version = {};",
-                schema.application, schema.version
-            ))?;
         }
         if ours && tables == 0 {
             return corrupt("it has no tables");
+        }
+        if version < schema.version() {
+            let done = usize::try_from(version.max(1) - 1).unwrap_or_default();
+            for upgrade in schema.upgrades.iter().skip(done) {
+                transaction.execute_batch(upgrade)?;
+            }
+            transaction.execute_batch(&format!(
+                "PRAGMA application_id = {}; PRAGMA user_version = {};",
+                schema.application,
+                schema.version()
+            ))?;
         }
         (schema.begin)(&transaction)?;
         transaction.commit()?;
