@@ -63,6 +63,9 @@ async fn messages_are_read() {
     let jobs: Vec<JobId> = events.iter().map(|event| event.job).collect();
     assert_eq!(jobs, [CANCELLED.parse().unwrap()]);
     queue.delete(message).await.unwrap();
+    // Of an owner that the earlier version did not note.
+    queue.send(&message.body).await.unwrap();
+    assert_eq!(queue.receive(10, Duration::ZERO, Duration::ZERO).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -37,6 +37,21 @@ const SCHEMA: Schema = Schema {
     ",
     upgrades: &[
         "CREATE TABLE usage(owner TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL);",
+        // An owner with messages has a turn, the lowest is served next. Who comes, and who was served,
+        // gets the highest.
+        "ALTER TABLE messages ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+         CREATE INDEX messages_by_owner ON messages(owner, visible_at);
+         CREATE TABLE turns(owner TEXT PRIMARY KEY, turn INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE INDEX turns_in_order ON turns(turn);
+         INSERT INTO turns SELECT DISTINCT owner, 1 FROM messages;
+         CREATE TRIGGER message_came AFTER INSERT ON messages BEGIN
+             INSERT OR IGNORE INTO turns
+             SELECT new.owner, (SELECT coalesce(max(turn), 0) + 1 FROM turns);
+         END;
+         CREATE TRIGGER message_left AFTER DELETE ON messages
+         WHEN NOT EXISTS(SELECT 1 FROM messages WHERE owner = old.owner) BEGIN
+             DELETE FROM turns WHERE owner = old.owner;
+         END;",
     ],
     begin: queue::begin,
 };

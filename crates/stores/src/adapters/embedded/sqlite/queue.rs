@@ -3,9 +3,14 @@
 //! Times are counted from the start of the machine. All processes that share the file have this
 //! clock in common, and it cannot be set. After a reboot, or on another machine, every message is
 //! visible, because its receiver no longer exists.
+//!
+//! Owners are served in turn: of the owners with a visible message, the one whose last delivery is
+//! longest ago, or who came after it. So a message waits for at most one delivery of each other
+//! owner, however many messages they have. Messages about no known job count as one owner's.
 
 use super::pool::Pool;
 use async_trait::async_trait;
+use cadmill_core::domain::upload_event;
 use cadmill_core::ports::clock::{Clock, SystemClock, uptime};
 use cadmill_core::ports::event_queue::{EventQueue, Message};
 use cadmill_core::ports::{PortError, PortResult};
@@ -75,12 +80,21 @@ fn next(
     loop {
         let found = connection
             .query_row(
-                "SELECT id, body, deliveries FROM messages WHERE visible_at <= ?1 ORDER BY visible_at LIMIT 1",
+                // Each owner costs one look at an index, however many messages there are.
+                "SELECT id, body, deliveries, owner FROM messages
+                 WHERE visible_at <= ?1 AND owner = (
+                     SELECT owner FROM turns WHERE EXISTS(
+                         SELECT 1 FROM messages WHERE owner = turns.owner AND visible_at <= ?1)
+                     ORDER BY turn LIMIT 1)
+                 ORDER BY visible_at LIMIT 1",
                 [now],
-                |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?)),
+                |row| {
+                    let (id, body): (String, String) = (row.get(0)?, row.get(1)?);
+                    Ok((id, body, row.get::<_, u32>(2)?, row.get::<_, String>(3)?))
+                },
             )
             .optional()?;
-        let Some((id, body, deliveries)) = found else { return Ok(None) };
+        let Some((id, body, deliveries, owner)) = found else { return Ok(None) };
         if deliveries >= max_deliveries {
             entomb(connection, &id)?;
             continue;
@@ -93,6 +107,8 @@ fn next(
             "UPDATE messages SET visible_at = ?2, deliveries = ?3, receipt = ?4 WHERE id = ?1",
             params![id, visible_at, deliveries, receipt],
         )?;
+        let sql = "UPDATE turns SET turn = (SELECT max(turn) + 1 FROM turns) WHERE owner = ?1";
+        connection.execute(sql, [owner])?;
         return Ok(Some(Message { id, receipt, body, deliveries }));
     }
 }
@@ -117,10 +133,12 @@ impl EventQueue for SqliteQueue {
             return Err(PortError::Refused { operation: OPERATION, reason });
         }
         let (id, body) = (random(OPERATION)?, body.to_owned());
+        let job = upload_event::parse(&body).ok().and_then(|events| Some(events.first()?.job.to_string()));
         self.pool
             .write(OPERATION, move |connection| {
-                let sql = "INSERT INTO messages(id, body, visible_at) VALUES(?1, ?2, ?3)";
-                connection.execute(sql, params![id, body, now()])?;
+                let sql = "INSERT INTO messages(id, body, visible_at, owner)
+                           VALUES(?1, ?2, ?3, coalesce((SELECT owner FROM jobs WHERE id = ?4), ''))";
+                connection.execute(sql, params![id, body, now(), job])?;
                 Ok(())
             })
             .await?;

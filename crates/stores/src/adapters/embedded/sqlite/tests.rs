@@ -110,6 +110,99 @@ async fn a_message_that_came_too_often_is_dead() {
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// The event of an upload of a new job of this owner.
+async fn event(database: &Database, owner: &cadmill_core::domain::ids::Owner) -> (JobId, String) {
+    let job = new_job(owner, 1);
+    database.jobs().create(&job).await.unwrap();
+    let key = cadmill_core::domain::ids::ObjectKey::upload(job.id, job.order.file_name);
+    let object = cadmill_core::domain::job::Object {
+        key,
+        size_bytes: 1,
+        etag: "e".to_owned(),
+        version: None,
+        sha256: None,
+        encoded: None,
+    };
+    let body = cadmill_core::domain::upload_event::object_created("b", &object, "1", "Put", "id", 1);
+    (job.id, body)
+}
+
+/// Whose messages are received, one at a time: the owners' numbers.
+async fn served(queue: &SqliteQueue, bodies: &[&str], receives: usize) -> Vec<usize> {
+    let mut owners = Vec::new();
+    for _ in 0..receives {
+        let message = queue.receive(1, Duration::ZERO, LONG).await.unwrap().remove(0);
+        owners.push(bodies.iter().position(|body| **body == message.body).unwrap());
+    }
+    owners
+}
+
+#[tokio::test]
+async fn an_owner_with_ten_thousand_messages_delays_another_by_one_delivery() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory, 5);
+    let queue = database.queue();
+    let (_, a) = event(&database, &new_owner()).await;
+    queue.send(&a).await.unwrap();
+    // As 9999 further calls of `send`, which take as many commits to the disk.
+    let fill = database.pool.write("test", |connection| {
+        let sql = "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+                   INSERT INTO messages(id, body, visible_at, owner)
+                   SELECT 'm' || i, body, visible_at, owner FROM n, (SELECT * FROM messages LIMIT 1)";
+        Ok(connection.execute(sql, [])?)
+    });
+    assert_eq!(fill.await.unwrap(), 9999);
+    let began = Instant::now();
+    assert_eq!(served(&queue, &[&a], 20).await, [0; 20]);
+    let (_, b) = event(&database, &new_owner()).await;
+    queue.send(&b).await.unwrap();
+    let owners = served(&queue, &[&a, &b], 4).await;
+    assert_eq!(owners.iter().position(|&owner| owner == 1), Some(1), "{owners:?}");
+    assert_eq!(owners.iter().filter(|&&owner| owner == 1).count(), 1);
+    println!("24 deliveries of 10,001 messages in {:?}", began.elapsed());
+    // Many receives at once take them in turn, too.
+    queue.send(&b).await.unwrap();
+    let ten = queue.receive(10, Duration::ZERO, LONG).await.unwrap();
+    assert_eq!(ten.iter().filter(|message| message.body == b).count(), 1);
+}
+
+/// Else an owner who sends one message after the other would always be before those who wait.
+#[tokio::test]
+async fn an_owner_who_comes_is_served_after_those_who_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory, 9);
+    let queue = database.queue();
+    let (_, a) = event(&database, &new_owner()).await;
+    let (_, b) = event(&database, &new_owner()).await;
+    for _ in 0..4 {
+        queue.send(&a).await.unwrap();
+    }
+    queue.send("of nobody").await.unwrap();
+    queue.send("of nobody").await.unwrap();
+    let mut owners = Vec::new();
+    for _ in 0..6 {
+        queue.send(&b).await.unwrap();
+        let message = queue.receive(1, Duration::ZERO, LONG).await.unwrap().remove(0);
+        owners.push(if message.body == a {
+            'a'
+        } else if message.body == b {
+            'b'
+        } else {
+            '-'
+        });
+        if message.body == b {
+            queue.delete(&message).await.unwrap();
+        }
+    }
+    assert_eq!(owners, ['a', '-', 'b', 'a', '-', 'b']);
+    // Messages that nobody may take give their turn to others; in the end all were delivered.
+    let mut rest = 0;
+    while !queue.receive(1, Duration::ZERO, LONG).await.unwrap().is_empty() {
+        rest += 1;
+    }
+    assert_eq!(rest, 2 + 4);
+}
+
 #[tokio::test]
 async fn a_stale_receipt_and_a_long_body_are_refused() {
     let directory = tempfile::tempdir().unwrap();
