@@ -50,6 +50,9 @@ impl Confirmed {
             && let Some(steps) = self.steps.get_mut(&oldest)
         {
             steps.remove(0);
+            if steps.is_empty() {
+                self.steps.remove(&oldest);
+            }
         }
         self.order.push_back(owner.clone());
         self.steps.entry(owner.clone()).or_default().push((reservation, step));

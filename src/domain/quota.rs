@@ -23,8 +23,12 @@ use super::job::{Job, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Age of a mark, in milliseconds, after which the process that made it may have died.
+/// Age of a mark Reserved, in milliseconds, after which the process that made it may have died.
 pub const DOUBTFUL: Millis = 60_000;
+
+/// Age of a mark Released, in milliseconds, after which the record most likely shows it. Reading the
+/// record costs less than writing many marks again and again.
+const SHOWN: Millis = 2_000;
 
 /// How long a mark Undone is kept, in milliseconds: no creation takes as long.
 pub const FORGOTTEN: Millis = 24 * 60 * 60 * 1000;
@@ -180,7 +184,11 @@ impl Usage {
     /// Marks that are to be compared with the records of their jobs, the oldest first.
     pub fn doubtful(&self, now: Millis) -> Vec<u64> {
         let old = |(_, mark): &(&u64, &Mark)| {
-            let kept = if mark.step == Step::Undone { FORGOTTEN } else { DOUBTFUL };
+            let kept = match mark.step {
+                Step::Reserved => DOUBTFUL,
+                Step::Released => SHOWN,
+                Step::Undone => FORGOTTEN,
+            };
             now.saturating_sub(mark.at) >= kept
         };
         let mut found: Vec<(Millis, u64)> =

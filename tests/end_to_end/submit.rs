@@ -95,6 +95,17 @@ fn an_order_whose_reply_was_lost_makes_one_job() {
 }
 
 #[test]
+fn an_owner_with_too_much_in_flight_waits_and_is_told_why() {
+    let server = Server::start(Plan { faults: vec![Fault::QuotaAtCreate], ..Plan::default() });
+    let bench = Bench::new();
+    let run = submit(&bench, &server, &["-o", "out.dxf"]).succeeded();
+    assert_eq!(read(&bench, "out.dxf"), server::RESULT);
+    let told = "waiting 1 s for a place: you have 2 jobs in flight\n";
+    assert_eq!(run.stderr.matches(told).count(), 1, "{run:?}");
+    assert_eq!(server.seen().creates, 2);
+}
+
+#[test]
 fn a_job_is_taken_up_where_it_was_left() {
     let server = Server::start(Plan { size: Size::InParts, arrived: vec![1, 2], ..Plan::default() });
     let bench = Bench::new();

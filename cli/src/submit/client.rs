@@ -90,7 +90,7 @@ impl Client {
 
     /// `GET`, with the ETag of an earlier response.
     pub(super) fn get(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
-        self.persist(|| {
+        self.persist(&|_| {}, || {
             let mut request = self.agent.get(format!("{}{path}", self.server));
             if let Some(text) = &self.authorization {
                 request = request.header(header::AUTHORIZATION, text);
@@ -104,7 +104,17 @@ impl Client {
 
     /// `POST`, with or without a body.
     pub(super) fn post(&self, path: &str, body: Option<&impl Serialize>) -> Result<Answer, Failure> {
-        self.persist(|| {
+        self.post_or_wait(path, body, &|_| {})
+    }
+
+    /// The same; `note` gets a line that says why, before a wait for one of the caller's other jobs.
+    pub(super) fn post_or_wait(
+        &self,
+        path: &str,
+        body: Option<&impl Serialize>,
+        note: &dyn Fn(&str),
+    ) -> Result<Answer, Failure> {
+        self.persist(note, || {
             let mut request = self.agent.post(format!("{}{path}", self.server));
             if let Some(text) = &self.authorization {
                 request = request.header(header::AUTHORIZATION, text);
@@ -127,7 +137,11 @@ impl Client {
 
     /// Sends a request until it has a final response. All requests sent here are idempotent, as the
     /// API guarantees.
-    fn persist(&self, make: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Answer, Failure> {
+    fn persist(
+        &self,
+        note: &dyn Fn(&str),
+        make: impl Fn() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, Failure> {
         let mut tries = 1;
         loop {
             self.check()?;
@@ -139,7 +153,13 @@ impl Client {
                 Err(_) => Some(None),
             };
             match (asked, answer) {
-                (Some(asked), _) if tries < TRIES => self.wait(pause(tries, asked))?,
+                (Some(asked), answer) if tries < TRIES => {
+                    let pause = pause(tries, asked);
+                    if let Some(reason) = answer.ok().and_then(|answer| answer.quota()) {
+                        note(&format!("waiting {} s for a place: {reason}", pause.as_secs()));
+                    }
+                    self.wait(pause)?;
+                }
                 (_, Ok(answer)) => return answer.or_failure(),
                 (_, Err(error)) => {
                     let message = format!("the server does not respond: {}", describe(&error));
@@ -188,6 +208,16 @@ impl Answer {
             retry_after: text(header::RETRY_AFTER).and_then(|t| t.parse().ok()).map(Duration::from_secs),
             body: response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?,
         })
+    }
+
+    /// What the server says, if it refused the job because of the caller's other jobs.
+    fn quota(&self) -> Option<String> {
+        if self.status != StatusCode::TOO_MANY_REQUESTS {
+            return None;
+        }
+        let problem: Problem = serde_json::from_slice(&self.body).ok()?;
+        let quota = problem.code.as_deref() == Some(FailureCode::ApiQuota.as_str());
+        problem.detail.filter(|_| quota).map(|detail| shown(&detail))
     }
 
     /// The response, if its status is a success.

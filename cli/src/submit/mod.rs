@@ -166,14 +166,17 @@ impl Run<'_> {
             job_id: id.to_string(),
             checksum_sha256: checksum.as_deref(),
         };
-        let answer = match self.client.post("/api/jobs", Some(&order)) {
+        let create = |order: &NewJob<'_>| {
+            self.client.post_or_wait("/api/jobs", Some(order), &|line| self.show.note(line))
+        };
+        let answer = match create(&order) {
             // An older server refuses a field that it does not know. Without it, the result comes as
             // it is.
             Err(failure)
                 if failure.code == FailureCode::RequestInvalid && order.accept_encoding.is_some() =>
             {
                 order.accept_encoding = None;
-                self.client.post("/api/jobs", Some(&order))?
+                create(&order)?
             }
             answer => answer?,
         };

@@ -29,6 +29,8 @@ pub(super) enum Size {
 pub(super) enum Fault {
     /// The first create request gets 503.
     BusyAtCreate,
+    /// The first create request finds that its owner has too much in flight.
+    QuotaAtCreate,
     /// The first create request is accepted, and its reply lost.
     LoseCreateReply,
     /// The connection breaks in the middle of this part (1 for a single upload).
@@ -293,6 +295,11 @@ impl World {
                 let mut busy = problem(503, "infra.store_unavailable", "busy");
                 busy.headers.push(("Retry-After", "1".to_owned()));
                 return Some(busy);
+            }
+            if seen.creates == 1 && self.has(Fault::QuotaAtCreate) {
+                let mut refused = problem(429, "api.quota", "you have 2 jobs in flight");
+                refused.headers.push(("Retry-After", "1".to_owned()));
+                return Some(refused);
             }
             let first = seen.order.is_null();
             if seen.order != order {

@@ -6,12 +6,13 @@ use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::JobFailure;
 use cadmill_core::domain::job::{Job, Millis, Object, State};
-use cadmill_core::domain::state::Event;
-use cadmill_core::domain::state::Policy;
+use cadmill_core::domain::quota::Quota;
+use cadmill_core::domain::state::{Decision, Event, Policy, apply};
 use cadmill_core::domain::upload_event;
 use cadmill_core::domain::upload_event::UploadEvent;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::Clock;
+use cadmill_core::ports::job_store::Replaced;
 use cadmill_core::ports::{EventQueue, ObjectStore, PortError};
 use cadmill_stores::adapters::aws::s3::S3Store;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
@@ -481,4 +482,35 @@ async fn a_purge_that_is_refused_is_made_later() {
     assert!(world.has(&key).await);
     assert_eq!(world.round_under(world.policy("cleanup")).await, Round { objects: 2, ..NOTHING });
     assert!(!world.has(&key).await);
+}
+
+/// The process that recorded the end died before it freed the place of the job.
+#[tokio::test]
+async fn the_place_of_a_job_that_has_ended_is_freed_before_anything_is_deleted() {
+    let world = World::new().await;
+    let jobs = world.jobs(Script::new()).with_quota(Quota { jobs: 1, bytes: u64::MAX });
+    let order = new_job(&new_owner(), 1).order;
+    let owner = order.owner.clone();
+    let (job, _) = jobs.create(JobId::random(), order.clone()).await.unwrap();
+    let Decision::Accept(ended) = apply(&job, &Event::Cancelled, &POLICY, world.clock.now()) else {
+        panic!()
+    };
+    assert_eq!(jobs.store().replace(&ended).await, Ok(Replaced::Done));
+    assert!(jobs.create(JobId::random(), order.clone()).await.is_err(), "it is counted");
+
+    let script = (1..=cadmill_core::jobs::ROUNDS)
+        .fold(Script::new(), |script, round| script.on("replace", round, Fault::Fail));
+    let failing = Scripts { jobs: script, ..Scripts::default() };
+    let round = world.round_with(failing).await;
+    assert_eq!(round.failed, 1);
+    let there = world.get(job.id).await.unwrap();
+    assert!(there.counted.is_some() && there.purges == 0, "nothing was deleted: {there:?}");
+    for _ in 0..2 {
+        world.round().await;
+        let usage = jobs.store().usage(&owner).await.unwrap().unwrap();
+        assert_eq!((usage.jobs, usage.bytes), (0, 0));
+    }
+    let there = world.get(job.id).await.unwrap();
+    assert_eq!((there.counted, there.purges), (None, 1));
+    assert!(jobs.create(JobId::random(), order).await.is_ok());
 }

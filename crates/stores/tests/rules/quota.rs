@@ -180,7 +180,7 @@ fn life() -> impl Strategy<Value = Life> {
             .prop_map(|(job, owner, bytes)| Act::Create { job, owner, bytes }),
         3 => job.clone().prop_map(|job| Act::Cancel { job }),
         2 => job.prop_map(|job| Act::Clean { job }),
-        1 => prop::sample::select(vec![1_000, DOUBTFUL, FORGOTTEN]).prop_map(|millis| Act::Pass { millis }),
+        1 => prop::sample::select(vec![3_000, DOUBTFUL, FORGOTTEN]).prop_map(|millis| Act::Pass { millis }),
     ];
     let calls = prop_oneof![1 => Just(i64::MAX), 1 => 0i64..9];
     let lives = (act, calls, any::<bool>(), any::<bool>());

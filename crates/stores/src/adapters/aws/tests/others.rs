@@ -42,6 +42,32 @@ async fn times_and_counts_that_sqs_refuses_are_cut() {
     assert!(matches!(refused, Err(PortError::Refused { .. })), "{refused:?}");
 }
 
+/// What docs/AWS.md says of the queue: the messages before another owner's delay it, and no others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "in `make nightly`"]
+async fn a_message_waits_for_those_of_a_full_quota_on_elasticmq() {
+    const OWNER_JOBS: usize = 50;
+    let queue = SqsQueue::new(ElasticMq::shared().await.queues(10).await).await;
+    for number in 0..OWNER_JOBS {
+        queue.send(&format!("of A: {number}")).await.unwrap();
+    }
+    queue.send("of B").await.unwrap();
+    let mut receives = 0;
+    loop {
+        let messages = queue.receive(1, Duration::from_secs(1), Duration::from_secs(600)).await.unwrap();
+        let [message] = messages.as_slice() else { panic!("{messages:?} after {receives}") };
+        receives += 1;
+        // As the next job of A, which its quota allows once this one has ended.
+        queue.delete(message).await.unwrap();
+        if message.body == "of B" {
+            break;
+        }
+        queue.send("of A: later").await.unwrap();
+    }
+    println!("B is served at receive {receives}, behind {OWNER_JOBS} messages of A");
+    assert!(receives <= OWNER_JOBS + 1, "{receives}");
+}
+
 const VERSITYGW: object_store::Options = object_store::Options {
     // It looks for the key, and finds the marker.
     writes_over_delete_markers: false,
