@@ -3,7 +3,6 @@
 //! `domain` is pure: failures, formats and routes, limits, and the job with its state machine.
 //! `ports` defines the interfaces to the outside world; other crates implement and wire them. This
 //! crate has no SDK, database, HTTP or engine library, and no unsafe code.
-//! library here, and no unsafe code.
 
 #![forbid(unsafe_code)]
 
