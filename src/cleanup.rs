@@ -158,6 +158,10 @@ impl Cleanup {
             None => match self.objects.find(&upload_key(job.id, &job.order.file_name)).await {
                 // The upload arrived but its event was lost.
                 Ok(object) => object,
+                Err(PortError::NotFound(_)) if !self.jobs.is_too_late_for_upload(job) => {
+                    self.jobs.send(job.id, &Event::Announced).await?;
+                    return Ok(());
+                }
                 Err(PortError::NotFound(_)) => {
                     self.jobs.send(job.id, &Event::Expired).await?;
                     round.expired += 1;

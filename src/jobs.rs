@@ -86,6 +86,11 @@ impl Jobs {
         &self.policy
     }
 
+    /// Whether the time in which a job waits for its upload is over.
+    pub fn is_too_late_for_upload(&self, job: &Job) -> bool {
+        self.clock.now() >= job.times.created.saturating_add(self.policy.upload_window)
+    }
+
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock

@@ -7,7 +7,8 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,10 +25,19 @@ fn main() -> ExitCode {
         .long("ready")
         .action(ArgAction::SetTrue)
         .help("Ask whether it is ready: whether its stores respond and accept writes");
+    let address = Arg::new("address")
+        .long("address")
+        .value_name("ADDRESS:PORT")
+        .value_parser(clap::value_parser!(SocketAddr))
+        .help("Address of the server, if it is not that of the configuration, which is not read then");
     let check = Command::new("healthcheck")
-        .about("Ask the server at the configured address whether it is alive; for HEALTHCHECK of a container")
+        .about("Ask the server whether it is alive; for HEALTHCHECK of a container. Exits with 0 or 1")
+        .arg(address)
         .arg(ready);
     let matches = config::augment(command, Program::Api).subcommand(check).get_matches();
+    if let Some((_, check)) = matches.subcommand() {
+        return checked(&matches, check);
+    }
     let (config, settings) = match config::load(&matches, Program::Api) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -39,15 +49,32 @@ fn main() -> ExitCode {
         print!("{}", settings.to_toml());
         return ExitCode::SUCCESS;
     }
-    let done = match matches.subcommand() {
-        Some((_, check)) => healthcheck::run(config.api.listen, check.get_flag("ready")),
-        None => run(&config),
-    };
-    match done {
+    match run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
             ExitCode::from(failure.code.exit_code())
+        }
+    }
+}
+
+/// Of the exit codes of a health check, Docker knows 0 and 1.
+fn checked(matches: &ArgMatches, check: &ArgMatches) -> ExitCode {
+    let address = match check.get_one::<SocketAddr>("address") {
+        Some(address) => *address,
+        None => match config::load(matches, Program::Api) {
+            Ok((config, _)) => config.api.listen,
+            Err(problems) => {
+                eprintln!("{problems}");
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    match healthcheck::run(address, check.get_flag("ready")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {} [{}]", failure.message, failure.code);
+            ExitCode::FAILURE
         }
     }
 }

@@ -89,10 +89,10 @@ fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
         now.saturating_add(pause.saturating_mul(1 << job.announced.min(16)).min(most))
     };
     match job.state {
+        // The event of an upload may be lost, so it is looked for now and then.
         State::Pending if job.input.is_none() => {
             let end = job.times.created + policy.upload_window;
-            // Past the window, an object whose event was lost has just been announced.
-            if now < end { end } else { backoff(policy.redeliver) }
+            if now < end { end.min(backoff(policy.redeliver)) } else { backoff(policy.redeliver) }
         }
         State::Pending => backoff(policy.redeliver),
         State::Processing => backoff(3 * policy.lease),
@@ -135,6 +135,8 @@ fn moves_due(job: &Job, event: &Event, policy: &Policy, now: Millis) -> bool {
     match event {
         // Watching is not a sign of life, and counting does not concern the job itself.
         Event::Watched { .. } | Event::Uncounted { .. } => false,
+        // An upload that begins is looked for when it was to be.
+        Event::UploadBegun { .. } | Event::UploadAborted { .. } => false,
         Event::Renewed { .. } | Event::Progressed { .. } | Event::Reported { .. } => {
             let far = now + policy.lease..=now + 3 * policy.lease;
             !job.due.is_some_and(|due| far.contains(&due))
@@ -234,6 +236,7 @@ fn uploaded(job: &Job, object: &Object, sequencer: &str, now: Millis) -> Decisio
             next.input = Some(object.clone());
             next.sequencer = Some(sequencer.to_owned());
             next.times.uploaded = Some(now);
+            next.announced = 0;
         }),
     }
 }

@@ -76,6 +76,32 @@ pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     }
 }
 
+/// Field of an event that cadmill itself has sent again: how often.
+const SENT_AGAIN: &str = "cadmill-sent-again";
+
+/// The event with a higher number of times that it was sent again, and that number. A message that
+/// is sent anew has lost the number of its deliveries; this one is kept in its body.
+///
+/// # Errors
+/// [`NoticeError::Json`].
+pub fn sent_again(body: &str) -> Result<(String, u32), NoticeError> {
+    let Ok(Value::Object(mut event)) = serde_json::from_str(body) else { return Err(NoticeError::Json) };
+    let before = event.get(SENT_AGAIN).and_then(Value::as_u64).and_then(|times| u32::try_from(times).ok());
+    let times = before.unwrap_or(0).saturating_add(1);
+    event.insert(SENT_AGAIN.to_owned(), times.into());
+    Ok((Value::Object(event).to_string(), times))
+}
+
+/// An event of the upload under this key, of which nothing else is known.
+pub fn of_key(bucket: &str, key: &ObjectKey) -> String {
+    json!({
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": { "bucket": { "name": bucket }, "object": { "key": key.to_string(), "sequencer": "00" } },
+    })
+    .to_string()
+}
+
 /// The event that EventBridge would deliver for this object, with this `id` (a UUID) and time.
 pub fn object_created(
     bucket: &str,

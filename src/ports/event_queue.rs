@@ -28,7 +28,12 @@ pub struct Message {
 #[async_trait]
 pub trait EventQueue: Send + Sync {
     /// Sends a message.
-    async fn send(&self, body: &str) -> PortResult<()>;
+    async fn send(&self, body: &str) -> PortResult<()> {
+        self.send_later(body, Duration::ZERO).await
+    }
+
+    /// Sends a message that becomes visible after `delay`, at most 15 minutes (the maximum of SQS).
+    async fn send_later(&self, body: &str, delay: Duration) -> PortResult<()>;
 
     /// Receives up to `max` messages (1 to 10) and hides them from other receivers for `hidden`.
     /// Waits up to `wait` (at most 20 s) for the first one.

@@ -246,7 +246,10 @@ impl EventHandler<'_> {
                 tracing::warn!(job.id = %job.id, error = %error, "the upload is not visible to the worker");
                 Ok(Some(Settlement::Retry(STORE_PAUSE)))
             }
-            Err(PortError::NotFound(_)) => Ok(Some(Settlement::Retry(STORE_PAUSE))),
+            Err(PortError::NotFound(_)) => {
+                tracing::info!(job.id = %job.id, "the upload is not there yet, or not any more");
+                Ok(Some(Settlement::Retry(STORE_PAUSE)))
+            }
             Err(error) => Err(error),
         }
     }

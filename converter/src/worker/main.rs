@@ -11,7 +11,7 @@ use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::intake::DownloadConfig;
 use cadmill_converter::linux::privileges;
-use cadmill_converter::worker::task::TaskInput;
+use cadmill_converter::worker::task::{TaskInput, TaskMessage};
 use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings, admission, posture_fields};
 use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -85,6 +85,36 @@ fn command() -> Command {
 
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
     logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    if mode != "task" {
+        return work(matches, config, None);
+    }
+    let bucket = Stores::bucket(config).unwrap_or_default();
+    let job = matches.get_one::<JobId>("job").copied();
+    let input = TaskInput::choose(job, |name| std::env::var_os(name), &bucket)?;
+    let message = input.read(&bucket, std::io::stdin())?;
+    let done = work(matches, config, Some(&message));
+    if done.is_err() {
+        // The task could not even begin. Its message must not be lost with it.
+        match send_again(config, &message) {
+            Ok(Some(times)) => tracing::info!(times, "sent the event again; another task must process it"),
+            Ok(None) => {}
+            Err(failure) => {
+                tracing::warn!(code = %failure.code, "could not send the event again; cleanup announces the job when it is due");
+            }
+        }
+    }
+    done
+}
+
+/// Sends the event of a task to the queue again, without the other stores.
+fn send_again(config: &Config, message: &TaskMessage) -> Result<Option<u32>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::io("starting the runtime", &e))?;
+    runtime.block_on(async { Ok(message.send_again(&*Stores::queue(config).await?).await?) })
+}
+
+/// Processes events until it is stopped, or the one message of a task.
+fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) -> Result<ExitCode, Failure> {
     let mut setting = setting(config)?;
     // Requires a process with a single thread. The mount is dropped after everything else has
     // ended.
@@ -110,7 +140,8 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         let auditing = auditing(config)?;
         warn_of_weaknesses(&posture, &auditing);
         let stores = Stores::open(config).await?;
-        let settings = WorkerSettings { protection: protection(mode)?, ..settings(config, &stores) };
+        let settings =
+            WorkerSettings { protection: protection(message.is_none())?, ..settings(config, &stores) };
         tracing::info!(
             worker = settings.name,
             concurrency = settings.concurrency,
@@ -125,17 +156,14 @@ fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Fa
         );
         let recording =
             LedgerFactory { auditing, worker: settings.name.clone(), posture: posture_fields(&posture) };
-        let Stores { objects, jobs, queue, bucket } = stores;
-        if mode == "worker" && matches.get_flag(UNTIL) {
+        let Stores { objects, jobs, queue, .. } = stores;
+        if message.is_none() && matches.get_flag(UNTIL) {
             stop_at_end_of_stdin(stop.clone())?;
         }
         let worker = Worker::new(settings, setting, recording, jobs, objects, queue, stop);
-        let done = if mode == "task" {
-            let job = matches.get_one::<JobId>("job").copied();
-            let input = TaskInput::choose(job, |name| std::env::var_os(name), &bucket)?;
-            worker.run_once(&input.read(&bucket, std::io::stdin())?).await
-        } else {
-            worker.run().await
+        let done = match message {
+            Some(message) => worker.run_once(message).await,
+            None => worker.run().await,
         };
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(NOT_ENDED) })
     })
@@ -169,9 +197,9 @@ fn settings(config: &Config, stores: &Stores) -> WorkerSettings {
 }
 
 /// Protection from scale-in where ECS offers it. A task for one upload belongs to no service.
-fn protection(mode: &str) -> Result<Option<TaskProtection>, Failure> {
+fn protection(is_service: bool) -> Result<Option<TaskProtection>, Failure> {
     match std::env::var(task_protection::VARIABLE) {
-        Ok(agent) if mode == "worker" && !agent.is_empty() => Ok(Some(TaskProtection::new(&agent)?)),
+        Ok(agent) if is_service && !agent.is_empty() => Ok(Some(TaskProtection::new(&agent)?)),
         _ => Ok(None),
     }
 }

@@ -43,10 +43,12 @@ pub use context::WorkerSettings;
 use context::{Active, Shared};
 use lease::StopReason;
 pub use ledger::{LedgerFactory, StageRecorder, posture_fields};
+use message::{Delivery, Settlement};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use task::TaskMessage;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -133,14 +135,14 @@ impl Worker {
         done
     }
 
-    /// Takes the jobs of these notices to their ends, and nothing else: for a task that is started
-    /// for one upload. Returns whether every job has ended.
+    /// Takes the jobs of this message to their ends, and nothing else: for a task that is started
+    /// for one upload. Returns whether nothing is left to do.
     ///
-    /// A task has no message that is delivered again, and nothing restarts a task that failed. So a
-    /// job that this task gives back is announced in the queue again, and whatever starts tasks
-    /// from the queue starts another one. If that fails, or if the task dies, cleanup announces the
-    /// job when it is due.
-    pub async fn run_once(&self, notices: &[UploadEvent]) -> bool {
+    /// A task has no message that is delivered again, and nothing restarts a task that failed. So
+    /// this sends the event of a job that must be tried again to the queue, and whatever starts
+    /// tasks from the queue starts another one. If that fails, or if the task dies, cleanup
+    /// announces the job when it is due.
+    pub async fn run_once(&self, message: &TaskMessage) -> bool {
         let shared = &self.shared;
         // No job follows that could use a warm host.
         shared.with_hosts(|hosts| hosts.close()).await;
@@ -152,16 +154,24 @@ impl Worker {
                 shared.lose_all();
             })
         };
-        let mut ended = true;
-        for notice in notices {
-            let settle = shared.handle_event(notice, &message::Delivery::None, None).await;
-            if let message::Settlement::Released(_) = settle {
-                shared.announce(notice).await;
+        if message.uploads.is_empty() {
+            tracing::info!("skipped: the event or key is not of an upload of cadmill");
+        }
+        let mut done = true;
+        let mut again = false;
+        for notice in &message.uploads {
+            match shared.handle_event(notice, &Delivery::None, None).await {
+                // What would be buried is in the log, and cannot be tried again.
+                Settlement::Delete | Settlement::DeadLetter => {}
+                Settlement::Leave => done = false,
+                Settlement::Released(_) | Settlement::Retry(_) => again = true,
             }
-            ended &= settle == message::Settlement::Delete;
         }
         stopper.abort();
-        ended
+        if again {
+            shared.try_again(message).await;
+        }
+        done && !again
     }
 }
 
@@ -193,6 +203,23 @@ impl Shared {
                     Some(None) => {}
                     None => return None,
                 },
+            }
+        }
+    }
+
+    /// Sends the event to the queue again, or that of a job that was named without one.
+    async fn try_again(&self, message: &TaskMessage) {
+        match message.send_again(&*self.queue).await {
+            Ok(Some(times)) => {
+                tracing::info!(times, "sent the event again; another task must process it");
+            }
+            Ok(None) => {
+                for notice in message.uploads.iter().filter(|notice| notice.key.is_none()) {
+                    self.announce(notice).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "could not send the event again; cleanup announces the job when it is due");
             }
         }
     }

@@ -11,8 +11,10 @@
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::upload_event::{self, UploadEvent};
+use cadmill_core::ports::{EventQueue, PortResult};
 use std::ffi::OsString;
 use std::io::Read;
+use std::time::Duration;
 
 /// A whole event: the body of a queue message, as EventBridge or S3 wrote it.
 pub const EVENT_VARIABLE: &str = "CADMILL_EVENT";
@@ -27,15 +29,50 @@ pub const JOB_VARIABLE: &str = "CADMILL_JOB";
 /// event in the environment is shorter: ECS limits the overrides of a task to 8192 characters.)
 const MAX_EVENT: u64 = 1 << 20;
 
+/// How often an event is sent again before only the cleanup brings its job back.
+const MOST_SENT_AGAIN: u32 = 10;
+
+/// The pause before an event that is sent again for the first time; each further one is twice as
+/// long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
 /// What a task is started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskInput {
     /// The upload of this job.
     Job(JobId),
-    /// The uploads of these events; empty if the event is about another object.
-    Events(Vec<UploadEvent>),
+    /// An event.
+    Event(TaskMessage),
     /// The event on standard input.
     StandardInput,
+}
+
+/// The uploads that a task must process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskMessage {
+    /// The uploads; none if the event is about another object.
+    pub uploads: Vec<UploadEvent>,
+    /// The event, if there is one.
+    event: Option<String>,
+}
+
+impl TaskMessage {
+    /// Sends the event to the queue again, after a pause that grows each time. Returns the number of
+    /// times, or `None` if there is no event or if it was sent often enough: then the cleanup
+    /// announces the job when it is due.
+    ///
+    /// # Errors
+    /// If the queue does not take it.
+    pub async fn send_again(&self, queue: &dyn EventQueue) -> PortResult<Option<u32>> {
+        let Some(Ok((event, times))) = self.event.as_deref().map(upload_event::sent_again) else {
+            return Ok(None);
+        };
+        if times > MOST_SENT_AGAIN {
+            return Ok(None);
+        }
+        queue.send_later(&event, FIRST_PAUSE * (1 << (times - 1))).await?;
+        Ok(Some(times))
+    }
 }
 
 impl TaskInput {
@@ -61,8 +98,8 @@ impl TaskInput {
         };
         match (job, event, key) {
             (Some(job), None, None) => Ok(Self::Job(job)),
-            (None, Some(event), None) => parsed(EVENT_VARIABLE, &event).map(Self::Events),
-            (None, None, Some(key)) => of_key(&key, bucket).map(Self::Events),
+            (None, Some(event), None) => parsed(EVENT_VARIABLE, event).map(Self::Event),
+            (None, None, Some(key)) => of_key(&key, bucket).map(Self::Event),
             (None, None, None) => Ok(Self::StandardInput),
             _ => Err(invalid(format!(
                 "more than one of {JOB_VARIABLE}, {EVENT_VARIABLE} and {KEY_VARIABLE} is set; a task processes one upload"
@@ -74,20 +111,28 @@ impl TaskInput {
     ///
     /// # Errors
     /// `usage.invalid` if standard input is not an upload event; `infra.io`.
-    pub fn read(self, bucket: &str, input: impl Read) -> Result<Vec<UploadEvent>, Failure> {
+    pub fn read(self, bucket: &str, input: impl Read) -> Result<TaskMessage, Failure> {
         match self {
-            Self::Job(job) => Ok(vec![UploadEvent::of_job(bucket.to_owned(), job)]),
-            Self::Events(events) => Ok(events),
+            Self::Job(job) => {
+                let uploads = vec![UploadEvent::of_job(bucket.to_owned(), job)];
+                Ok(TaskMessage { uploads, event: None })
+            }
+            Self::Event(message) => Ok(message),
             Self::StandardInput => {
-                let mut text = String::new();
-                let read = input.take(MAX_EVENT).read_to_string(&mut text);
+                let mut bytes = Vec::new();
+                let read = input.take(MAX_EVENT + 1).read_to_end(&mut bytes);
                 read.map_err(|e| Failure::io("reading the event from standard input", &e))?;
+                if bytes.len() as u64 > MAX_EVENT {
+                    return Err(invalid("standard input is larger than the 1 MiB of an event".to_owned()));
+                }
+                let text = String::from_utf8(bytes)
+                    .map_err(|_| invalid("standard input is not valid UTF-8".to_owned()))?;
                 if text.trim().is_empty() {
                     return Err(invalid(format!(
                         "standard input is empty, and none of {EVENT_VARIABLE}, {KEY_VARIABLE} and {JOB_VARIABLE} is set"
                     )));
                 }
-                parsed("standard input", &text)
+                parsed("standard input", text)
             }
         }
     }
@@ -99,20 +144,24 @@ fn text(name: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Optio
     Ok(Some(value))
 }
 
-fn parsed(source: &str, text: &str) -> Result<Vec<UploadEvent>, Failure> {
-    upload_event::parse(text).map_err(|e| invalid(format!("{source} is not an upload event: {e}")))
+fn parsed(source: &str, text: String) -> Result<TaskMessage, Failure> {
+    let uploads = upload_event::parse(&text);
+    let uploads = uploads.map_err(|e| invalid(format!("{source} is not an upload event: {e}")))?;
+    Ok(TaskMessage { uploads, event: Some(text) })
 }
 
 /// The upload under this key; nothing if the key is of another object, because the bucket may be
 /// shared.
-fn of_key(key: &str, bucket: &str) -> Result<Vec<UploadEvent>, Failure> {
+fn of_key(key: &str, bucket: &str) -> Result<TaskMessage, Failure> {
     if key.starts_with('{') || key.starts_with('"') {
         let text = "an object's key was expected, not JSON; pass a whole event as";
         return Err(invalid(format!("{KEY_VARIABLE}: {text} {EVENT_VARIABLE}")));
     }
     let key: Option<ObjectKey> = key.parse().ok();
     let upload = key.filter(|key| key.role() == Role::Upload);
-    Ok(upload.map(|key| UploadEvent::of_key(bucket.to_owned(), key)).into_iter().collect())
+    let event = upload.as_ref().map(|key| upload_event::of_key(bucket, key));
+    let uploads = upload.map(|key| UploadEvent::of_key(bucket.to_owned(), key)).into_iter().collect();
+    Ok(TaskMessage { uploads, event })
 }
 
 fn invalid(message: String) -> Failure {
@@ -147,8 +196,8 @@ mod tests {
         let key = format!("uploads/{ID}/도면 & 1+1.zip");
         for input in [chosen(None, &[(KEY_VARIABLE, &key)]), chosen(None, &[(EVENT_VARIABLE, &event(&key))])]
         {
-            let events = input.unwrap().read("drawings", std::io::empty()).unwrap();
-            let [one] = &events[..] else { panic!("{events:?}") };
+            let message = input.unwrap().read("drawings", std::io::empty()).unwrap();
+            let [one] = &message.uploads[..] else { panic!("{message:?}") };
             assert_eq!((one.bucket.as_str(), one.job.to_string().as_str()), ("drawings", ID));
             assert_eq!(one.key.as_ref().map(ToString::to_string).as_deref(), Some(key.as_str()));
         }
@@ -162,11 +211,10 @@ mod tests {
     #[test]
     fn objects_that_are_not_uploads_are_skipped() {
         for key in [format!("processed/{ID}/1/a.dxf"), "photos/cat.png".to_owned()] {
-            assert_eq!(chosen(None, &[(KEY_VARIABLE, &key)]).unwrap(), TaskInput::Events(Vec::new()));
-            assert_eq!(
-                chosen(None, &[(EVENT_VARIABLE, &event(&key))]).unwrap(),
-                TaskInput::Events(Vec::new())
-            );
+            for variable in [(KEY_VARIABLE, key.clone()), (EVENT_VARIABLE, event(&key))] {
+                let input = chosen(None, &[(variable.0, &variable.1)]).unwrap();
+                assert_eq!(input.read("drawings", std::io::empty()).unwrap().uploads, []);
+            }
         }
     }
 
@@ -182,8 +230,10 @@ mod tests {
             chosen(None, &[(EVENT_VARIABLE, &json)]),
             chosen(None, &[(KEY_VARIABLE, &event)]),
             chosen(None, &[(JOB_VARIABLE, &key)]),
-            TaskInput::StandardInput.read("drawings", key.as_bytes()).map(TaskInput::Events),
-            TaskInput::StandardInput.read("drawings", std::io::empty()).map(TaskInput::Events),
+            TaskInput::StandardInput.read("drawings", key.as_bytes()).map(TaskInput::Event),
+            TaskInput::StandardInput.read("drawings", std::io::empty()).map(TaskInput::Event),
+            TaskInput::StandardInput.read("drawings", &b"\xff\xfe"[..]).map(TaskInput::Event),
+            TaskInput::StandardInput.read("drawings", std::io::repeat(b' ')).map(TaskInput::Event),
         ];
         for refused in refused {
             let failure = refused.unwrap_err();

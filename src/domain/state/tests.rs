@@ -340,7 +340,11 @@ fn somebody_looks_again_at_the_right_time() {
         other => panic!("{event:?}: {other:?}"),
     };
     let job = new_job();
-    assert_eq!(job.due, Some(policy.upload_window));
+    assert_eq!(job.due, Some(policy.redeliver), "the event of its upload may be lost");
+    let looked = at(&job, &Event::Announced, policy.redeliver);
+    assert_eq!(looked.due, Some(3 * policy.redeliver));
+    let late = at(&looked, &Event::Announced, policy.upload_window - 1);
+    assert_eq!(late.due, Some(policy.upload_window));
     let job = at(&job, &upload(), 1000);
     assert_eq!(job.due, Some(1000 + policy.redeliver));
     let job = at(&job, &claim("w", 1, None), 2000);

@@ -79,6 +79,51 @@ async fn a_job_that_a_task_gives_back_is_announced_for_another_task() {
     assert_eq!((job.attempt, job.excused), (2, 1));
 }
 
+/// A Pipe deletes the message once the task runs, also if the task cannot do anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_outlives_a_task_that_cannot_begin() {
+    let mut world = World::new().await;
+    let id = world.submit(&large_archive(1000), "dxf").await;
+    let message = Pipe { world: &world }.message().await;
+    world.queue.delete(&message).await.expect("deleted");
+    let (_, endpoint) =
+        world.variables().into_iter().find(|(name, _)| *name == "CADMILL_S3_ENDPOINT").expect("an endpoint");
+    // Nothing listens there.
+    world.set("CADMILL_S3_ENDPOINT", "http://127.0.0.1:9");
+    assert_eq!(world.task(Upload::Variable("CADMILL_EVENT", &message.body), None).ended(), Some(20));
+    world.set("CADMILL_S3_ENDPOINT", endpoint);
+    let pipe = Pipe { world: &world };
+    let second = pipe.message().await;
+    world.queue.delete(&second).await.expect("deleted");
+    // Asked to stop before it has claimed anything.
+    let stopped = pipe.start(&second, None);
+    while !stopped.log().contains("ready") {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stopped.signal(Signal::TERM);
+    if stopped.ended() == NOT_ENDED {
+        pipe.drain(&[id]).await;
+    }
+    world.completed(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_its_upload_comes_again_later() {
+    let world = World::new().await;
+    let id = world.create(b"not uploaded", "dxf").await;
+    let key = world.upload_key(id).to_string();
+    let task = world.task(Upload::Variable("CADMILL_KEY", &key), None);
+    assert_eq!(task.ended(), NOT_ENDED);
+    assert_eq!(world.said("the upload is not there yet"), 1);
+    assert!(!world.logs().contains(&key), "the key is in a log");
+    let again = Pipe { world: &world }.message().await;
+    let uploads = cadmill_core::domain::upload_event::parse(&again.body).expect("an event");
+    assert_eq!(uploads.iter().map(|upload| upload.job).collect::<Vec<_>>(), [id]);
+    // Of another bucket it is not an upload of this deployment.
+    let foreign = again.body.replace("cadmill", "another");
+    assert_eq!(world.task(Upload::Variable("CADMILL_EVENT", &foreign), None).ended(), Some(0));
+}
+
 /// The task of a duplicate event would idle beside the first for as long as that one works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_task_leaves_a_job_to_the_worker_that_is_alive() {

@@ -65,19 +65,48 @@ impl Stores {
         Ok(Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone()))
     }
 
+    /// The bucket of the objects, if it is configured.
+    pub fn bucket(config: &Config) -> Option<String> {
+        match config.backend {
+            Backend::Aws => config.s3.bucket.clone(),
+            Backend::Embedded => Some(BUCKET.to_owned()),
+        }
+    }
+
+    /// The queue alone, for a caller whose other stores are not available.
+    ///
+    /// # Errors
+    /// `usage.invalid` if it is not configured; `infra.store_unavailable`, embedded.
+    pub async fn queue(config: &Config) -> Result<Arc<dyn EventQueue>, Failure> {
+        match config.backend {
+            Backend::Aws => Ok(Arc::new(Self::sqs(config).await?)),
+            Backend::Embedded => Ok(Arc::new(Self::database(config).await?.queue())),
+        }
+    }
+
+    async fn sqs(config: &Config) -> Result<SqsQueue, Failure> {
+        let queue_url = config.sqs.queue_url.clone().ok_or_else(|| service::missing("sqs.queue_url"))?;
+        let (dead_letter_url, service) = (config.sqs.dead_letter_url.clone(), service::of_aws(config)?);
+        Ok(SqsQueue::new(SqsSettings { queue_url, dead_letter_url, service }).await)
+    }
+
+    async fn database(config: &Config) -> Result<Database, Failure> {
+        let path = config.database();
+        let opened = tokio::task::spawn_blocking(move || Database::open(&path, MAX_DELIVERIES)).await;
+        Ok(opened.map_err(|_| Failure::new(FailureCode::StoreUnavailable, "opening the database"))??)
+    }
+
     async fn aws(config: &Config) -> Result<Self, Failure> {
         let bucket = config.s3.bucket.clone().ok_or_else(|| service::missing("s3.bucket"))?;
         let table = config.dynamodb_table.clone().ok_or_else(|| service::missing("dynamodb.table"))?;
-        let queue_url = config.sqs.queue_url.clone().ok_or_else(|| service::missing("sqs.queue_url"))?;
         let service = service::of_aws(config)?;
         let objects = S3Store::new(S3Settings {
             public_endpoint: config.s3.public_endpoint.clone(),
             ..service::bucket(config, bucket.clone())?
         })
         .await;
-        let jobs = DynamoStore::new(DynamoSettings { table, service: service.clone() }).await;
-        let dead_letter_url = config.sqs.dead_letter_url.clone();
-        let queue = SqsQueue::new(SqsSettings { queue_url, dead_letter_url, service }).await;
+        let jobs = DynamoStore::new(DynamoSettings { table, service }).await;
+        let queue = Self::sqs(config).await?;
         Ok(Self::of(objects, Arc::new(jobs), Arc::new(queue), bucket, config))
     }
 
@@ -87,10 +116,7 @@ impl Stores {
             let message = "s3.endpoint is not set; `cadmill serve` sets it for the workers that it starts";
             return Err(Failure::new(FailureCode::UsageInvalid, message));
         };
-        let path = config.database();
-        let opened = tokio::task::spawn_blocking(move || Database::open(&path, MAX_DELIVERIES)).await;
-        let database =
-            opened.map_err(|_| Failure::new(FailureCode::StoreUnavailable, "opening the database"))??;
+        let database = Self::database(config).await?;
         let credentials = match &config.s3.keys {
             Some((access_key, secret)) => {
                 Credentials { access_key: access_key.clone(), secret_key: secret.expose().to_owned() }

@@ -38,6 +38,7 @@ impl Options {
 pub async fn suite(queue: &dyn EventQueue, options: Options) {
     queue.check().await.expect("the queue answers");
     delivers_what_was_sent(queue).await;
+    delivers_later_what_was_sent_for_later(queue).await;
     hides_what_was_received(queue).await;
     shows_again_what_was_not_deleted(queue).await;
     if options.ignores_stale_receipts {
@@ -92,6 +93,14 @@ async fn delivers_what_was_sent(queue: &dyn EventQueue) {
         assert!(!message.id.is_empty() && !message.receipt.is_empty());
         queue.delete(&message).await.expect("deleted");
     }
+}
+
+async fn delivers_later_what_was_sent_for_later(queue: &dyn EventQueue) {
+    let (sent, since) = (body(), Instant::now());
+    queue.send_later(&sent, 2 * SECOND).await.expect("sent");
+    let message = expect(queue, &sent, LONG).await;
+    assert!(since.elapsed() >= SECOND, "it came after {:?}", since.elapsed());
+    queue.delete(&message).await.expect("deleted");
 }
 
 async fn hides_what_was_received(queue: &dyn EventQueue) {

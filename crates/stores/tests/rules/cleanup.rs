@@ -220,7 +220,7 @@ async fn an_upload_whose_event_was_lost_is_announced_and_announced_again() {
     let world = World::new().await;
     let job = world.create().await;
     world.upload(&job).await;
-    world.not_before(POLICY.upload_window).await;
+    world.not_before(POLICY.redeliver).await;
     for pause in [2, 4] {
         assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
         assert_eq!(world.get(job.id).await.unwrap().state, State::Pending);
@@ -375,15 +375,18 @@ async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
 #[tokio::test]
 async fn two_reapers_at_once_do_no_harm() {
     let world = World::new().await;
+    let mut jobs = Vec::new();
     for _ in 0..5 {
-        world.create().await;
+        jobs.push(world.create().await.id);
     }
     world.pass(POLICY.upload_window);
     let (one, two) = futures_util::future::join(world.round(), world.round()).await;
     assert_eq!((one.failed, two.failed), (0, 0));
-    let due = world.jobs(Script::new()).store().due(world.clock.now(), 100).await.unwrap();
-    assert_eq!(due.jobs.len(), 5);
-    assert!(due.jobs.iter().all(|job| job.state == State::Expired), "{due:?}");
+    for id in jobs {
+        let job = world.get(id).await.unwrap();
+        // One of them may have found the job expired by the other, and deleted what it had.
+        assert!(job.state == State::Expired && job.purges <= 1, "{job:?}");
+    }
 }
 
 /// More unreadable records than a round processes, all of them due before the readable ones.

@@ -38,6 +38,7 @@ const OPERATION: Duration = Duration::from_secs(65);
 const MAX_MESSAGES: u32 = 10;
 const MAX_WAIT: i32 = 20;
 const MAX_HIDDEN: i32 = 43_200;
+const MAX_DELAY: i32 = 900;
 
 /// A queue with its dead-letter queue.
 #[derive(Clone)]
@@ -54,8 +55,15 @@ impl SqsQueue {
         Self { queue: settings.queue_url, dead: settings.dead_letter_url, client }
     }
 
-    async fn send_to(&self, operation: &'static str, url: &str, body: &str) -> PortResult<()> {
-        let sent = self.client.send_message().queue_url(url).message_body(body).send().await;
+    async fn send_to(
+        &self,
+        operation: &'static str,
+        url: &str,
+        body: &str,
+        delay: Duration,
+    ) -> PortResult<()> {
+        let send = self.client.send_message().queue_url(url).message_body(body);
+        let sent = send.delay_seconds(seconds(delay, MAX_DELAY)).send().await;
         sent.map_err(|e| port_error(operation, Effect::Write, &e))?;
         Ok(())
     }
@@ -77,8 +85,8 @@ async fn client(service: &Service) -> Client {
 #[async_trait]
 impl EventQueue for SqsQueue {
     /// If the SDK retries the call, the message may be sent twice.
-    async fn send(&self, body: &str) -> PortResult<()> {
-        self.send_to("sending a message", &self.queue, body).await
+    async fn send_later(&self, body: &str, delay: Duration) -> PortResult<()> {
+        self.send_to("sending a message", &self.queue, body, delay).await
     }
 
     async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {
@@ -122,7 +130,7 @@ impl EventQueue for SqsQueue {
         const OPERATION: &str = "moving a message to the dead-letter queue";
         let dead =
             self.dead.as_deref().ok_or_else(|| refused(OPERATION, "no dead-letter queue is configured"))?;
-        self.send_to(OPERATION, dead, &message.body).await?;
+        self.send_to(OPERATION, dead, &message.body, Duration::ZERO).await?;
         self.delete(message).await
     }
 

@@ -23,8 +23,8 @@ impl FaultyQueue {
 
 #[async_trait]
 impl EventQueue for FaultyQueue {
-    async fn send(&self, body: &str) -> PortResult<()> {
-        self.script.play("send", || self.inner.send(body)).await
+    async fn send_later(&self, body: &str, delay: Duration) -> PortResult<()> {
+        self.script.play("send", || self.inner.send_later(body, delay)).await
     }
 
     async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {

@@ -25,6 +25,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// Minimum pause between two requests to the provider, which may have no later credentials yet.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a provider is asked for others when the current ones are about to end.
+const TRIES: u32 = 5;
+
 /// Minimum lifetime of a URL that is worth signing, in milliseconds.
 const LEAST: Millis = 2000;
 
@@ -62,6 +65,14 @@ impl SigningCredentials {
         };
         let ahead = u64::try_from(self.ahead.as_millis()).unwrap_or(u64::MAX);
         if !lasts(self.expiry(), now.saturating_add(ahead)) {
+            self.replace(now.saturating_add(ahead)).await;
+        }
+        // A provider that gives the next credentials only when these end is asked until it does.
+        for _ in 0..TRIES {
+            if self.expiry().is_none() || lasts(self.expiry(), now + LEAST) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
             self.replace(now.saturating_add(ahead)).await;
         }
         match self.expiry() {

@@ -126,7 +126,7 @@ fn entomb(connection: &Connection, id: &str) -> rusqlite::Result<()> {
 
 #[async_trait]
 impl EventQueue for SqliteQueue {
-    async fn send(&self, body: &str) -> PortResult<()> {
+    async fn send_later(&self, body: &str, delay: Duration) -> PortResult<()> {
         const OPERATION: &str = "sending a message";
         if body.len() > MAX_BODY_BYTES {
             let reason = format!("a body has at most {MAX_BODY_BYTES} bytes");
@@ -138,7 +138,7 @@ impl EventQueue for SqliteQueue {
             .write(OPERATION, move |connection| {
                 let sql = "INSERT INTO messages(id, body, visible_at, owner)
                            VALUES(?1, ?2, ?3, coalesce((SELECT owner FROM jobs WHERE id = ?4), ''))";
-                connection.execute(sql, params![id, body, now(), job])?;
+                connection.execute(sql, params![id, body, after(now(), delay), job])?;
                 Ok(())
             })
             .await?;

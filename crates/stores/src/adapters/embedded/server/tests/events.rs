@@ -38,12 +38,12 @@ struct Breakable {
 
 #[async_trait]
 impl EventQueue for Breakable {
-    async fn send(&self, body: &str) -> PortResult<()> {
+    async fn send_later(&self, body: &str, delay: Duration) -> PortResult<()> {
         if self.broken.load(Ordering::SeqCst) {
             let reason = "broken".to_owned();
             return Err(PortError::Unavailable { operation: "sending", reason });
         }
-        self.queue.send(body).await
+        self.queue.send_later(body, delay).await
     }
 
     async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {
