@@ -55,9 +55,11 @@ impl SqliteQueue {
         let receipts = (0..max).map(|_| random(OPERATION)).collect::<PortResult<Vec<_>>>()?;
         self.pool
             .write(OPERATION, move |connection| {
+                // One time for all: a message that stays visible must not be taken a second time.
+                let now = now();
                 let mut messages = Vec::new();
                 for receipt in receipts {
-                    match next(connection, receipt, hidden, max_deliveries)? {
+                    match next(connection, now, receipt, hidden, max_deliveries)? {
                         Some(message) => messages.push(message),
                         None => break,
                     }
@@ -68,15 +70,15 @@ impl SqliteQueue {
     }
 }
 
-/// Delivers one visible message. Messages that were delivered too often become dead letters on
+/// Delivers one message that is visible at this time. Messages that were delivered too often become dead letters on
 /// the way.
 fn next(
     connection: &Connection,
+    now: i64,
     receipt: String,
     hidden: Duration,
     max_deliveries: u32,
 ) -> rusqlite::Result<Option<Message>> {
-    let now = now();
     loop {
         let found = connection
             .query_row(

@@ -91,6 +91,21 @@ async fn many_handles_that_write_at_once_lose_nothing() {
     assert_eq!((end.polls, end.version), (100, 100));
 }
 
+/// Also while the machine is busy, so that time passes between two of them.
+#[tokio::test]
+async fn one_answer_has_each_message_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(&directory, 1000).queue();
+    for number in 0..5 {
+        queue.send(&number.to_string()).await.unwrap();
+    }
+    for _ in 0..30 {
+        let messages = queue.receive(10, SECOND, Duration::ZERO).await.unwrap();
+        let ids: std::collections::BTreeSet<_> = messages.iter().map(|message| &message.id).collect();
+        assert_eq!(ids.len(), messages.len(), "a message is in the answer twice");
+    }
+}
+
 #[tokio::test]
 async fn a_message_that_came_too_often_is_dead() {
     let directory = tempfile::tempdir().unwrap();
