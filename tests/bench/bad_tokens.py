@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
-GOOD = ("ann-token", "bob-token")
+GOOD = ("f3b1c0de94a7582e6d13aa0b7c95e481", "0a7d5e19c2b84f6693e1d2c7480bb56f")
 
 
 def main():

@@ -11,6 +11,7 @@ mod clock;
 mod credentials;
 mod deaths;
 mod duplicates;
+mod fairness;
 mod ledgers;
 mod observer;
 mod outsider;

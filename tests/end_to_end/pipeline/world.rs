@@ -171,6 +171,14 @@ impl World {
         id
     }
 
+    /// The same for this owner.
+    pub(crate) async fn submit_for(&self, owner: &str, archive: &[u8], format: &str) -> JobId {
+        let id = self.create_for(owner, NAME, archive, format).await;
+        self.objects.put(&upload_key(id), archive.to_vec().into()).await.expect("the upload");
+        self.announce(id).await;
+        id
+    }
+
     /// The same by an upload in parts of the least size.
     pub(crate) async fn submit_in_parts(&self, archive: &[u8], format: &str) -> JobId {
         let id = self.create(archive, format).await;
@@ -199,9 +207,13 @@ impl World {
     }
 
     async fn create_as(&self, name: &str, archive: &[u8], format: &str) -> JobId {
+        self.create_for("tester", name, archive, format).await
+    }
+
+    async fn create_for(&self, owner: &str, name: &str, archive: &[u8], format: &str) -> JobId {
         let id = JobId::random();
         let order = JobSpec {
-            owner: "tester".parse().expect("an owner"),
+            owner: owner.parse().expect("an owner"),
             file_name: name.parse().expect("a file name"),
             size_bytes: archive.len() as u64,
             sha256: Some(sha256(archive)),

@@ -1,0 +1,40 @@
+//! An owner with many waiting jobs does not delay the job of another for longer than one conversion
+//! in each slot of the workers.
+
+use super::world::{World, large_archive};
+use cadmill_core::ports::Clock;
+use cadmill_core::ports::clock::SystemClock;
+
+/// Waiting jobs of the busy owner.
+const MANY: usize = 60;
+
+/// Slots of the worker.
+const SLOTS: usize = 2;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_another_owner_waits_for_one_conversion_in_each_slot() {
+    let world = World::new().await;
+    let archive = large_archive(200);
+    let mut many = Vec::new();
+    for _ in 0..MANY {
+        many.push(world.submit_for("busy", &archive, "dxf").await);
+    }
+    let worker = world.worker("one", None);
+    // The worker is in the middle of the busy owner's jobs.
+    for id in &many[..4] {
+        world.wait(*id, "ended", |job| job.state.is_terminal()).await;
+    }
+    let sent = SystemClock.now();
+    let other = world.submit_for("other", &archive, "dxf").await;
+    let other = world.wait(other, "claimed", |job| job.times.claimed.is_some()).await;
+    let claimed = other.times.claimed.expect("a time");
+    let (mut before, mut left) = (0, 0);
+    for id in &many {
+        let job = world.job(*id).await;
+        before += usize::from(job.times.claimed.is_some_and(|time| (sent..claimed).contains(&time)));
+        left += usize::from(!job.state.is_terminal());
+    }
+    assert!(before <= SLOTS, "{before} jobs of the busy owner were claimed before it");
+    assert!(left > 10, "the busy owner has only {left} jobs left, so nothing was shown");
+    assert_eq!(worker.terminate(), Some(0));
+}
