@@ -158,6 +158,7 @@ impl Cleanup {
             None => match self.objects.find(&upload_key(job.id, &job.order.file_name)).await {
                 // The upload arrived but its event was lost.
                 Ok(object) => object,
+                // Nothing is sent. The event only counts the check, so that the next one is later.
                 Err(PortError::NotFound(_)) if !self.jobs.is_too_late_for_upload(job) => {
                     self.jobs.send(job.id, &Event::Announced).await?;
                     return Ok(());

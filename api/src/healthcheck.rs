@@ -14,7 +14,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(3);
 /// let an orchestrator replace it for that.
 ///
 /// # Errors
-/// `infra.unavailable` if there is no answer, or another than 200.
+/// `server.unavailable` unless the server answers with status 200 in time.
 pub fn run(listen: SocketAddr, ready: bool) -> Result<(), Failure> {
     let path = if ready { "readyz" } else { "healthz" };
     let url = format!("http://{}/{path}", reachable(listen));

@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(small.output_bytes, GIB / 2);
     }
 
-    /// A container has 64 MiB in /dev/shm unless it is told otherwise.
+    /// A container has 64 MiB in /dev/shm by default.
     #[test]
     fn what_the_workspace_can_never_hold_is_refused() {
         let budget = Budget::new(64 * GIB).in_place(64 << 20, 2);

@@ -57,8 +57,8 @@ pub struct TaskMessage {
 }
 
 impl TaskMessage {
-    /// Sends the event to the queue again, after a pause that grows each time. Returns the number of
-    /// times, or `None` if there is no event or if it was sent often enough: then the cleanup
+    /// Sends the event to the queue again, with a delay that doubles each time. Returns how often it
+    /// was sent again, or `None` if there is no event or the limit is reached: the cleanup then
     /// announces the job when it is due.
     ///
     /// # Errors

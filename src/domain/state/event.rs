@@ -126,7 +126,7 @@ pub enum Event {
         /// The number of earlier deletions; of two concurrent deletions only one is counted.
         before: u8,
     },
-    /// The upload was announced to the workers again.
+    /// The upload was announced to the workers again, or cleanup has looked for it in vain.
     Announced,
     /// The job that has ended is no longer counted in the usage of its owner.
     Uncounted {
