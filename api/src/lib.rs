@@ -18,7 +18,7 @@ pub mod openapi;
 pub mod polling;
 pub mod problem;
 pub mod rate_limits;
-pub mod readiness;
+mod readiness;
 pub mod router;
 pub mod routes;
 pub mod schema;

@@ -1,14 +1,20 @@
 //! Whether the stores respond and accept writes.
+//!
+//! The check of the stores runs beside the answers: a probe is answered with the latest result while
+//! the next check runs. Only a probe without a recent result waits.
 
-use cadmill_core::ports::{EventQueue, JobStore, ObjectStore, PortResult};
+use cadmill_core::jobs::Jobs;
+use cadmill_core::ports::{EventQueue, ObjectStore, PortResult};
 use std::future::Future;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-/// Time limit for each store to respond.
+/// Time limit for each store to respond. A result that is no longer fresh is used for this long at
+/// most, the time of the next check.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a result is cached, so that probes cost the stores little.
+/// How long a result is fresh, so that probes cost the stores little.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
 /// The same for write checks, which cost more. A failure is checked again after [`FRESH`].
 const FRESH_WRITES: Duration = Duration::from_secs(10);
@@ -16,53 +22,124 @@ const FRESH_WRITES: Duration = Duration::from_secs(10);
 /// Prefix of the name of a store that does not accept writes.
 const WRITES: &str = "writes to the ";
 
-/// The latest results of the stores.
-#[derive(Default)]
-pub struct Readiness(Mutex<Latest>);
+/// The stores and the latest results of their checks. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Readiness(Arc<Stores>);
 
+struct Stores {
+    objects: Arc<dyn ObjectStore>,
+    jobs: Jobs,
+    queue: Arc<dyn EventQueue>,
+    answers: Latest,
+    writes: Latest,
+}
+
+/// The latest result of one check.
 #[derive(Default)]
 struct Latest {
-    answers: Option<(Instant, Vec<&'static str>)>,
-    writes: Option<(Instant, Vec<&'static str>)>,
+    /// When it was known, and the names of the stores that failed.
+    result: StdMutex<Option<(Instant, Vec<&'static str>)>>,
+    /// Held by the check that runs: concurrent callers share one.
+    turn: Arc<Mutex<()>>,
+}
+
+#[derive(Clone, Copy)]
+enum Check {
+    Answers,
+    Writes,
 }
 
 impl Readiness {
-    /// Names of the stores that do not respond or do not accept writes. Concurrent callers share
-    /// one check.
-    pub(crate) async fn missing(
-        &self,
-        objects: &dyn ObjectStore,
-        jobs: &dyn JobStore,
-        queue: &dyn EventQueue,
-    ) -> Vec<&'static str> {
-        let mut latest = self.0.lock().await;
-        let is_fresh = |latest: &Option<(Instant, Vec<_>)>, whole: Duration| {
-            let fresh = |missing: &Vec<_>| if missing.is_empty() { whole } else { FRESH };
-            latest.as_ref().is_some_and(|(at, missing)| at.elapsed() < fresh(missing))
-        };
-        if !is_fresh(&latest.answers, FRESH) {
-            let missing = tokio::join!(
-                answers("object store", objects.check()),
-                answers("job store", jobs.check()),
-                answers("event queue", queue.check()),
-            );
-            let missing = <[_; 3]>::from(missing).into_iter().flatten().collect();
-            latest.answers = Some((Instant::now(), missing));
-        }
-        if !is_fresh(&latest.writes, FRESH_WRITES) {
-            let missing = tokio::join!(
-                answers("writes to the object store", objects.can_write()),
-                answers("writes to the job store", jobs.can_write()),
-            );
-            let missing = <[_; 2]>::from(missing).into_iter().flatten().collect();
-            latest.writes = Some((Instant::now(), missing));
-        }
-        let known = [&latest.answers, &latest.writes].into_iter().flatten();
-        let mut missing: Vec<_> = known.flat_map(|(_, missing)| missing.iter().copied()).collect();
+    pub(crate) fn new(objects: Arc<dyn ObjectStore>, jobs: Jobs, queue: Arc<dyn EventQueue>) -> Self {
+        Self(Arc::new(Stores { objects, jobs, queue, answers: Latest::default(), writes: Latest::default() }))
+    }
+
+    /// Names of the stores that do not respond or do not accept writes.
+    pub(crate) async fn missing(&self) -> Vec<&'static str> {
+        let mut missing = self.recent(Check::Answers).await;
+        let writes = self.recent(Check::Writes).await;
         // A store that does not respond is listed once.
         let silent = missing.clone();
-        missing.retain(|name| !name.strip_prefix(WRITES).is_some_and(|store| silent.contains(&store)));
+        let is_silent = |name: &str| name.strip_prefix(WRITES).is_some_and(|store| silent.contains(&store));
+        missing.extend(writes.into_iter().filter(|name| !is_silent(name)));
         missing
+    }
+
+    /// The latest result, or a new one if the latest is too old.
+    async fn recent(&self, check: Check) -> Vec<&'static str> {
+        let latest = self.latest(check);
+        let Some((age, missing)) = latest.get() else {
+            return self.renewed(check).await;
+        };
+        let fresh = match check {
+            Check::Writes if missing.is_empty() => FRESH_WRITES,
+            Check::Answers | Check::Writes => FRESH,
+        };
+        if age >= fresh + PATIENCE {
+            return self.renewed(check).await;
+        }
+        if age >= fresh
+            && let Ok(turn) = latest.turn.clone().try_lock_owned()
+        {
+            let readiness = self.clone();
+            tokio::spawn(async move { readiness.run(check, turn).await });
+        }
+        missing
+    }
+
+    /// The result of a check that ends after this call.
+    async fn renewed(&self, check: Check) -> Vec<&'static str> {
+        let asked = Instant::now();
+        let turn = self.latest(check).turn.clone().lock_owned().await;
+        match self.latest(check).get() {
+            // The check of another caller ended meanwhile.
+            Some((age, missing)) if age <= asked.elapsed() => missing,
+            _ => self.run(check, turn).await,
+        }
+    }
+
+    async fn run(&self, check: Check, turn: OwnedMutexGuard<()>) -> Vec<&'static str> {
+        let (objects, jobs, queue) = (&self.0.objects, self.0.jobs.store(), &self.0.queue);
+        let missing: Vec<_> = match check {
+            Check::Answers => {
+                let all = tokio::join!(
+                    answers("object store", objects.check()),
+                    answers("job store", jobs.check()),
+                    answers("event queue", queue.check()),
+                );
+                <[_; 3]>::from(all).into_iter().flatten().collect()
+            }
+            Check::Writes => {
+                let all = tokio::join!(
+                    answers("writes to the object store", objects.can_write()),
+                    answers("writes to the job store", jobs.can_write()),
+                );
+                <[_; 2]>::from(all).into_iter().flatten().collect()
+            }
+        };
+        self.latest(check).set(missing.clone());
+        drop(turn);
+        missing
+    }
+
+    fn latest(&self, check: Check) -> &Latest {
+        match check {
+            Check::Answers => &self.0.answers,
+            Check::Writes => &self.0.writes,
+        }
+    }
+}
+
+impl Latest {
+    /// The age of the result and the stores that failed.
+    fn get(&self) -> Option<(Duration, Vec<&'static str>)> {
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        result.as_ref().map(|(at, missing)| (at.elapsed(), missing.clone()))
+    }
+
+    fn set(&self, missing: Vec<&'static str>) {
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        *result = Some((Instant::now(), missing));
     }
 }
 

@@ -20,7 +20,6 @@ pub struct Server {
     pub(crate) settings: ApiSettings,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) jobs: Jobs,
-    pub(crate) queue: Arc<dyn EventQueue>,
     pub(crate) rates: RateLimits,
     pub(crate) pollers: Pollers,
     pub(crate) throughput: Throughput,
@@ -43,17 +42,17 @@ impl Server {
         settings.check()?;
         let rates = RateLimits::new(settings.config.rate_per_second, settings.config.rate_burst);
         let jobs = jobs.with_quota(settings.config.quota);
+        let readiness = Readiness::new(objects.clone(), jobs.clone(), queue);
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
             door,
             settings,
             objects,
             jobs,
-            queue,
             rates,
             pollers: Pollers::default(),
             throughput: Throughput::default(),
-            readiness: Readiness::default(),
+            readiness,
         }))
     }
 

@@ -5,6 +5,8 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -122,4 +124,30 @@ fn a_token_that_is_too_short_is_refused_at_the_start() {
     assert_eq!(refused.status.code(), Some(2), "{text}");
     assert!(text.contains("api.tokens") && text.contains("7 characters") && text.contains("32"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+/// A health check in a container gets an address instead of the configuration, and tells by 0 or 1.
+#[test]
+fn the_health_check_asks_the_address_that_it_is_given() {
+    let installation = Installation::new();
+    let served = installation.serve(&[]);
+    let address = served.url.strip_prefix("http://").unwrap();
+    let check = |address: &str, more: &[&str]| {
+        let mut command =
+            Command::new(Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("cadmill-api"));
+        // Not read: another server's, and invalid.
+        command.env_clear().env("CADMILL_API_LISTEN", "nowhere");
+        let output = command.args(["healthcheck", "--address", address]).args(more).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    becomes(&served, "/readyz", "HTTP/1.1 200");
+    for more in [&[][..], &["--ready"]] {
+        assert_eq!(check(address, more), (Some(0), String::new()));
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (address, more) in [(free.as_str(), &[][..]), ("nowhere", &[]), (address, &["--unknown"])] {
+        let (code, said) = check(address, more);
+        assert!(code.is_some_and(|code| code != 0) && said.starts_with("error: "), "{code:?} {said}");
+    }
+    assert_eq!(check(&free, &[]).0, Some(1));
 }

@@ -215,6 +215,25 @@ fn a_result_that_is_not_what_was_announced_leaves_no_file() {
     assert!(!server.seen().acknowledged);
 }
 
+/// Neither a range beyond its end nor the whole of it again is progress.
+#[test]
+fn a_result_that_stays_shorter_than_announced_is_given_up() {
+    let server = Server::start(Plan { faults: vec![Fault::ShortResult], ..Plan::default() });
+    let bench = Bench::new();
+    submit(&bench, &server, &["--json"]).failed(20, "infra.store_unavailable");
+    assert!(results(&bench).is_empty());
+    assert!(!server.seen().acknowledged);
+}
+
+#[test]
+fn a_result_that_was_confirmed_is_not_there_again() {
+    let server = Server::start(Plan { faults: vec![Fault::GoneResult], ..Plan::default() });
+    let bench = Bench::new();
+    let json = submit(&bench, &server, &["--json", "--job-id", ID]).failed(23, "job.ended");
+    assert!(json["error"]["message"].as_str().unwrap().contains("already downloaded"), "{json}");
+    assert!(results(&bench).is_empty());
+}
+
 #[test]
 fn a_failed_job_ends_with_its_own_code() {
     let server = Server::start(Plan { faults: vec![Fault::JobFails], ..Plan::default() });

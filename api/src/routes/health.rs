@@ -19,8 +19,7 @@ pub(super) async fn healthz() -> impl IntoResponse {
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, description = "The stores respond.", body = String, content_type = "text/plain", example = "ready\n")))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<impl IntoResponse, Problem> {
-    let (objects, queue) = (state.objects.as_ref(), state.queue.as_ref());
-    let mut missing = state.readiness.missing(objects, state.jobs.store(), queue).await;
+    let mut missing = state.readiness.missing().await;
     if state.door().is_short() {
         missing.push("file descriptors");
     }

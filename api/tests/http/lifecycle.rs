@@ -295,3 +295,23 @@ async fn it_is_ready_when_all_stores_answer() {
     let answer = stuck.call("", "GET", "/readyz", None).await;
     assert_eq!((answer.status.as_u16(), &answer.body["missing"]), (503, &json!(["object store"])));
 }
+
+#[tokio::test]
+async fn a_probe_does_not_wait_for_a_store_that_was_ready() {
+    let world = world();
+    assert_eq!(world.call("", "GET", "/readyz", None).await.status, 200);
+    world.shelf.stuck.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    // Answered with the latest result while the store has its time to respond.
+    assert_eq!(world.call("", "GET", "/readyz", None).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let answer = world.call("", "GET", "/readyz", None).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["missing"]), (503, &json!(["object store"])));
+    // Recovery is found in the same way: by the check beside the answers.
+    world.shelf.stuck.store(false, Ordering::SeqCst);
+    let begun = Instant::now();
+    while world.call("", "GET", "/readyz", None).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

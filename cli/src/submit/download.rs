@@ -36,9 +36,11 @@ pub(super) fn fetch(
 ) -> Result<Fetched, Failure> {
     let mut received = Received::begin(&mut incoming, &download)?;
     let mut tries = 0;
+    // A store that ends early is asked from the start again: only bytes that were never received
+    // before are progress.
+    let mut furthest = 0;
     while received.bytes < download.response_bytes() {
         client.check()?;
-        let before = received.bytes;
         let reason = match receive(client, show, &download, &mut incoming, &mut received)? {
             Ok(()) => "the response was too short".to_owned(),
             Err(reason) => reason,
@@ -46,7 +48,8 @@ pub(super) fn fetch(
         if received.bytes >= download.response_bytes() {
             break;
         }
-        tries = if received.bytes > before { 1 } else { tries + 1 };
+        tries = if received.bytes > furthest { 1 } else { tries + 1 };
+        furthest = furthest.max(received.bytes);
         if tries >= TRIES {
             let message = format!("the download failed {tries} times; last error: {reason}");
             return Err(Failure::new(FailureCode::StoreUnavailable, message));
@@ -59,6 +62,7 @@ pub(super) fn fetch(
         download = next;
         if !is_same {
             received.restart(&mut incoming, &download)?;
+            furthest = 0;
         }
     }
     let response_bytes = received.bytes;

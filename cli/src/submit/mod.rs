@@ -309,7 +309,7 @@ fn result_of(status: Status) -> Result<Download, Failure> {
 fn gone() -> Failure {
     let message =
         "the result is no longer available: it was already downloaded, or its retention has expired";
-    Failure::new(FailureCode::Io, message)
+    Failure::new(FailureCode::JobEnded, message)
 }
 
 fn file_name(args: &SubmitArgs) -> Result<FileName, Failure> {
@@ -362,7 +362,7 @@ mod tests {
     fn ends_without_a_result_have_codes() {
         for (text, code) in [
             (r#"{"state": "CANCELLED"}"#, FailureCode::Cancelled),
-            (r#"{"state": "COMPLETED"}"#, FailureCode::Io),
+            (r#"{"state": "COMPLETED"}"#, FailureCode::JobEnded),
             (
                 r#"{"state": "FAILED", "failure": {"code": "limit.time", "message": "m"}}"#,
                 FailureCode::LimitTime,

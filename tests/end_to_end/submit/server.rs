@@ -58,6 +58,10 @@ pub(super) enum Fault {
     BombGzip,
     /// The result has a coding that was not requested.
     OtherCoding,
+    /// The stored result is shorter than was announced.
+    ShortResult,
+    /// The result was confirmed earlier, and deleted.
+    GoneResult,
 }
 
 #[derive(Debug, Clone)]
@@ -417,7 +421,7 @@ impl World {
             body["failure"] =
                 json!({"code": "limit.memory", "message": "the engine needed more", "stage": "convert"});
         }
-        if state == "COMPLETED" {
+        if state == "COMPLETED" && !self.has(Fault::GoneResult) {
             let wrong = self.has(Fault::WrongDigest);
             let digest = Sha256::digest(if wrong { b"other" } else { RESULT });
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -470,7 +474,10 @@ impl World {
     }
 
     fn result(&self, request: &Request) -> Reply {
-        let whole = self.response();
+        let (mut whole, is_encoded) = (self.response(), self.is_encoded());
+        if self.has(Fault::ShortResult) {
+            whole.truncate(RESULT.len() / 2);
+        }
         let mut seen = self.seen.lock().unwrap();
         seen.downloads += 1;
         let mut begin = 0;
@@ -482,12 +489,15 @@ impl World {
         if seen.downloads == 2 && self.has(Fault::ExpireDownload) {
             return Reply { status: 403, headers: vec![], body: b"<Error/>".to_vec(), cut: None };
         }
+        if begin >= whole.len() {
+            return Reply { status: 416, headers: vec![], body: b"<Error/>".to_vec(), cut: None };
+        }
         let cut = (seen.downloads == 1 && self.has(Fault::BreakDownload)).then_some(whole.len() / 2);
         let (status, mut headers) = match begin {
             0 => (200, vec![]),
             _ => (206, vec![("Content-Range", format!("bytes {begin}-{}/{}", whole.len() - 1, whole.len()))]),
         };
-        if whole != RESULT {
+        if is_encoded {
             headers.push(("Content-Encoding", "gzip".to_owned()));
         }
         Reply { status, headers, body: whole[begin..].to_vec(), cut }

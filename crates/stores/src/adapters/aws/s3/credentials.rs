@@ -206,6 +206,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn in_the_last_second_of_the_credentials_the_next_ones_are_waited_for() {
+        let first = ("first", Some(NOW + 5 * MINUTE));
+        let listed = Listed::of(&[first, first, first, ("second", Some(NOW + 60 * MINUTE))]);
+        let signing = signing(&listed);
+        assert_eq!(signing.ready("x", NOW).await, Ok(first.1));
+        let late = signing.ready("x", NOW + 5 * MINUTE - 1000).await;
+        assert_eq!((late, key(&signing).await.as_str()), (Ok(Some(NOW + 60 * MINUTE)), "second"));
+    }
+
+    #[tokio::test]
     async fn keys_without_an_end_are_asked_for_once() {
         let listed = Listed::of(&[("fixed", None)]);
         let signing = signing(&listed);
