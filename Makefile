@@ -87,16 +87,19 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load, the intake, the wiping, the confinement, the JVM, drawings, then conversions; about an hour
+bench: build ## Measure the API under load and under bad tokens, the intake, the wiping, the confinement, the JVM, drawings, then conversions; about an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
 	$(CARGO) build --release --workspace --examples --locked
 	python3 tests/bench/api.py --bin target/release
+	python3 tests/bench/bad_tokens.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
 	python3 tests/bench/wipe.py --bin target/release
 	target/release/examples/mapping
 	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
 	python3 tests/bench/jvm.py --bin target/release --java target/java
 	python3 tests/bench/drawing.py
+	target/release/examples/big-shapefile target/bench-town.zip --zip-bytes 260M
+	python3 tests/bench/egress.py target/bench-town.zip --programs target/release
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
