@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Timeout of the request.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Largest answer, in bytes.
+const MAX_BODY: u64 = 1024;
+
 /// Asks for `/healthz`, or for `/readyz` if `ready`. A server that is not ready is alive: do not
 /// let an orchestrator replace it for that.
 ///
@@ -20,12 +23,18 @@ pub fn run(listen: SocketAddr, ready: bool) -> Result<(), Failure> {
     let url = format!("http://{}/{path}", reachable(listen));
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
+        .max_redirects(0)
         .timeout_global(Some(TIMEOUT))
         .proxy(None)
         .build()
         .into();
     let message = match agent.get(&url).call() {
-        Ok(answer) if answer.status() == 200 => return Ok(()),
+        Ok(mut answer) if answer.status() == 200 => {
+            match answer.body_mut().with_config().limit(MAX_BODY).read_to_vec() {
+                Ok(_) => return Ok(()),
+                Err(_) => format!("the answer to /{path} is not complete"),
+            }
+        }
         Ok(answer) => format!("/{path} answered {}", answer.status().as_u16()),
         Err(_) => format!("the server does not answer on port {}", listen.port()),
     };
@@ -49,15 +58,21 @@ mod tests {
 
     #[test]
     fn only_a_200_is_healthy() {
-        for (status, healthy) in [(200, true), (503, false), (404, false), (301, false)] {
+        for (status, length, healthy) in [
+            ("200 x", 0, true),
+            ("200 x", 2, false),
+            ("503 x", 0, false),
+            ("404 x", 0, false),
+            ("302 x\r\nlocation: /elsewhere", 0, false),
+        ] {
             let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
             let address = listener.local_addr().unwrap();
             let server = std::thread::spawn(move || {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut buffer = [0; 4096];
                 let count = stream.read(&mut buffer).unwrap();
-                write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                    .unwrap();
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n");
+                write!(stream, "{head}connection: close\r\n\r\n").unwrap();
                 String::from_utf8_lossy(&buffer[..count]).into_owned()
             });
             assert_eq!(run(address, false).is_ok(), healthy, "{status}");

@@ -34,7 +34,15 @@ fn main() -> ExitCode {
         .about("Ask the server whether it is alive; for HEALTHCHECK of a container. Exits with 0 or 1")
         .arg(address)
         .arg(ready);
-    let matches = config::augment(command, Program::Api).subcommand(check).get_matches();
+    let matches = match config::augment(command, Program::Api).subcommand(check).try_get_matches() {
+        Ok(matches) => matches,
+        // Of the exit codes of a health check, Docker knows 0 and 1.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "healthcheck") => {
+            let _ = error.print();
+            return ExitCode::FAILURE;
+        }
+        Err(error) => error.exit(),
+    };
     if let Some((_, check)) = matches.subcommand() {
         return checked(&matches, check);
     }

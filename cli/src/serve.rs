@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The worker executable, in the same directory as this program.
 const WORKER: &str = "cadmill-converter";
@@ -121,16 +121,24 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
         stop_within: config.worker.stop_within,
         stopped: stopped.clone(),
     };
-    let keeper = tokio::spawn(keeper.keep());
+    let (refused, refusal) = oneshot::channel();
+    let keeper = tokio::spawn(keeper.keep(refused));
     // Programs wait for this line; it contains the actual port when port 0 was configured.
     output::note(&format!("listening on http://{bound}"));
     let orphans = tokio::spawn(orphans(config, &stores).run(server.jobs()));
-    let served = start::run(config, stores, listener, told_to_stop(stopped)).await;
+    let ends = async {
+        tokio::select! {
+            () = told_to_stop(stopped) => {}
+            // The sender is dropped when the keeper stops for another reason.
+            Ok(()) = refusal => {}
+        }
+    };
+    let served = start::run(config, stores, listener, ends).await;
     orphans.abort();
     // The worker releases its jobs through the stores, so the stores end last.
-    let _ = keeper.await;
+    let kept = keeper.await;
     server.stop().await;
-    served
+    served.and(kept.unwrap_or(Ok(())))
 }
 
 /// After this time no URL and no late worker can write any more.
@@ -164,7 +172,12 @@ struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    async fn keep(self) {
+    /// Returns when told to stop.
+    ///
+    /// # Errors
+    /// `usage.invalid` if the worker refuses its configuration, which no other one would accept
+    /// either. `refused` is sent then.
+    async fn keep(self, refused: oneshot::Sender<()>) -> Result<(), Failure> {
         let mut pauses = Pauses(FIRST_PAUSE);
         loop {
             let started = Instant::now();
@@ -176,10 +189,16 @@ impl WorkerProcess {
                         () = told_to_stop(self.stopped.clone()) => {
                             // This tells the worker to stop.
                             drop(input);
-                            return self.end(worker).await;
+                            self.end(worker).await;
+                            return Ok(());
                         }
                         status = worker.wait() => {
                             let code = status.ok().and_then(|status| status.code());
+                            if code == Some(i32::from(FailureCode::UsageInvalid.exit_code())) {
+                                let _ = refused.send(());
+                                let message = "the worker refuses this configuration; see its message";
+                                return Err(Failure::new(FailureCode::UsageInvalid, message));
+                            }
                             tracing::error!(code, "the worker exited; starting another");
                         }
                     }
@@ -188,7 +207,7 @@ impl WorkerProcess {
             }
             let pause = pauses.after(started.elapsed());
             tokio::select! {
-                () = told_to_stop(self.stopped.clone()) => return,
+                () = told_to_stop(self.stopped.clone()) => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }

@@ -207,6 +207,26 @@ fn what_the_worker_would_refuse_is_told_at_the_start() {
     }
 }
 
+/// Another worker would refuse it too, and jobs would wait for ever.
+#[test]
+fn a_worker_that_refuses_its_configuration_ends_the_server() {
+    let installation = Installation::new();
+    std::fs::write(installation.path("cadmill-converter"), "#!/bin/sh\nexit 2\n").unwrap();
+    let output = installation.command(&["--listen", "127.0.0.1:0", "--data", "data"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("the worker refuses this configuration"), "{text}");
+}
+
+/// What the server accepts, its worker does too.
+#[test]
+fn short_lifetimes_of_urls_and_results_reach_the_worker() {
+    let installation = Installation::whole();
+    let served = installation.serve(&["--api-download-url-lifetime", "10s", "--job-retention", "45s"]);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(served.stop(rustix::process::Signal::TERM), Some(0));
+}
+
 #[test]
 fn a_wrong_configuration_is_told_whole_and_a_right_one_printed() {
     let installation = Installation::new();

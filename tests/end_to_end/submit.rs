@@ -218,7 +218,16 @@ fn a_result_that_is_not_what_was_announced_leaves_no_file() {
 /// Neither a range beyond its end nor the whole of it again is progress.
 #[test]
 fn a_result_that_stays_shorter_than_announced_is_given_up() {
-    let server = Server::start(Plan { faults: vec![Fault::ShortResult], ..Plan::default() });
+    is_given_up(Fault::ShortResult);
+}
+
+#[test]
+fn a_result_that_comes_byte_by_byte_is_given_up() {
+    is_given_up(Fault::DripResult);
+}
+
+fn is_given_up(fault: Fault) {
+    let server = Server::start(Plan { faults: vec![fault], ..Plan::default() });
     let bench = Bench::new();
     submit(&bench, &server, &["--json"]).failed(20, "infra.store_unavailable");
     assert!(results(&bench).is_empty());

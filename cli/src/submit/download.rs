@@ -13,6 +13,9 @@ use ureq::http::{StatusCode, header};
 /// Attempts without progress, from the start or resumed, before the download fails.
 const TRIES: u32 = 6;
 
+/// Bytes of the response, never received before, that are progress.
+const PROGRESS: u64 = 64 << 10;
+
 /// A result that was downloaded.
 pub(super) struct Fetched {
     pub(super) published: Published,
@@ -36,8 +39,8 @@ pub(super) fn fetch(
 ) -> Result<Fetched, Failure> {
     let mut received = Received::begin(&mut incoming, &download)?;
     let mut tries = 0;
-    // A store that ends early is asked from the start again: only bytes that were never received
-    // before are progress.
+    // How far the download was at the last progress. A store that ends early may be asked from the
+    // start again, and one that sends a few bytes each time must not be asked forever.
     let mut furthest = 0;
     while received.bytes < download.response_bytes() {
         client.check()?;
@@ -48,8 +51,11 @@ pub(super) fn fetch(
         if received.bytes >= download.response_bytes() {
             break;
         }
-        tries = if received.bytes > furthest { 1 } else { tries + 1 };
-        furthest = furthest.max(received.bytes);
+        if received.bytes >= furthest + PROGRESS {
+            (tries, furthest) = (1, received.bytes);
+        } else {
+            tries += 1;
+        }
         if tries >= TRIES {
             let message = format!("the download failed {tries} times; last error: {reason}");
             return Err(Failure::new(FailureCode::StoreUnavailable, message));

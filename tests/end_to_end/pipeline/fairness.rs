@@ -24,8 +24,9 @@ async fn a_job_of_another_owner_waits_for_one_conversion_in_each_slot() {
     for id in &many[..4] {
         world.wait(*id, "ended", |job| job.state.is_terminal()).await;
     }
-    let sent = SystemClock.now();
     let other = world.submit_for("other", &archive, "dxf").await;
+    // Its event is in the queue. Before, the worker could not know of it, however long the upload took.
+    let sent = SystemClock.now();
     let other = world.wait(other, "claimed", |job| job.times.claimed.is_some()).await;
     let claimed = other.times.claimed.expect("a time");
     let (mut before, mut left) = (0, 0);

@@ -60,6 +60,8 @@ pub(super) enum Fault {
     OtherCoding,
     /// The stored result is shorter than was announced.
     ShortResult,
+    /// The connection breaks after each byte of the result.
+    DripResult,
     /// The result was confirmed earlier, and deleted.
     GoneResult,
 }
@@ -492,7 +494,11 @@ impl World {
         if begin >= whole.len() {
             return Reply { status: 416, headers: vec![], body: b"<Error/>".to_vec(), cut: None };
         }
-        let cut = (seen.downloads == 1 && self.has(Fault::BreakDownload)).then_some(whole.len() / 2);
+        let cut = match () {
+            () if self.has(Fault::DripResult) => Some(1),
+            () if seen.downloads == 1 && self.has(Fault::BreakDownload) => Some(whole.len() / 2),
+            () => None,
+        };
         let (status, mut headers) = match begin {
             0 => (200, vec![]),
             _ => (206, vec![("Content-Range", format!("bytes {begin}-{}/{}", whole.len() - 1, whole.len()))]),

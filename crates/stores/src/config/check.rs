@@ -36,10 +36,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Reports a problem of the first of these keys unless `holds`. Reports nothing if this
-    /// program does not use the key, or if one of the keys has a bad value already.
+    /// program does not use all of the keys, because it does not know the value that others have,
+    /// or if one of the keys has a bad value already.
     fn that(&mut self, holds: bool, keys: &[Id], text: impl FnOnce() -> String) {
         let [first, ..] = keys else { return };
-        let judged = first.key().uses.contains(&self.settings.binary())
+        let judged = keys.iter().all(|key| key.key().uses.contains(&self.settings.binary()))
             && !keys.iter().any(|key| self.settings.is_faulty(*key));
         if judged && !holds {
             let origin = self.settings.origin(*first).clone();

@@ -265,6 +265,19 @@ fn a_child_gets_the_same_values_by_its_environment() {
     assert_eq!((child.caps, child.backend), (config.caps, config.backend));
 }
 
+/// The worker does not know the lifetimes of URLs, so it does not judge by their defaults.
+#[test]
+fn a_child_accepts_what_its_parent_accepts() {
+    let lifetimes = ["--api-download-url-lifetime", "10s", "--api-upload-url-lifetime", "20s"];
+    let times = ["--job-retention", "45s", "--job-linger", "30s", "--job-upload-window", "1m"];
+    let (config, settings) = serve("", &[], &[&lifetimes[..], &times].concat());
+    let mut environment = settings.to_environment(Program::Worker);
+    environment.push(("CADMILL_S3_ENDPOINT", "http://127.0.0.1:9".to_owned()));
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let (child, _) = load_with(Program::Worker, "", &environment, &[]).unwrap();
+    assert_eq!(child.policy, config.policy);
+}
+
 #[test]
 fn secrets_are_never_shown() {
     let text = "s3.access_key = 'a'\ns3.secret_key = 'hunter2'\n";
