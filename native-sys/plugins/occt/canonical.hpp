@@ -1,0 +1,16 @@
+// The same order of entities on each run.
+#pragma once
+
+#include "job.hpp"
+
+#include <IGESData_IGESModel.hxx>
+#include <XSControl_WorkSession.hxx>
+
+namespace occt {
+
+// Of the STEP model in the session, which was filled from a document.
+void orderStep(const Handle(XSControl_WorkSession) &session, const Host &host);
+
+void orderIges(const Handle(IGESData_IGESModel) &model);
+
+} // namespace occt

@@ -1,0 +1,65 @@
+// A model in memory, and what is missing of it.
+#pragma once
+
+#include "job.hpp"
+
+#include <Standard_Handle.hxx>
+#include <TDocStd_Document.hxx>
+#include <TopoDS_Shape.hxx>
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace occt {
+
+// Collects what is missing of the input, and refuses the result unless the user asked for leniency.
+class Findings {
+public:
+    void missing(std::string what) { all_.push_back(std::move(what)); }
+    bool empty() const { return all_.empty(); }
+    // Throws Failure with what was found so far; with lenient, reports each as a loss instead.
+    void settle(const Job &job);
+    // Throws Failure if there is anything, lenient or not.
+    void refuse() const;
+
+private:
+    std::string text() const;
+
+    std::vector<std::string> all_;
+};
+
+struct Model {
+    Handle(TDocStd_Document) document; // In millimetres.
+    std::string inputUnit;             // As the input says; empty if it says nothing.
+    double inputUnitMillimetres = 1.0;
+    std::map<const TopoDS_TShape *, std::string> solidNames; // With names=solid.
+};
+
+Handle(TDocStd_Document) newDocument();
+
+// All free shapes in one compound, or the only one as it is.
+TopoDS_Shape wholeShape(const Handle(TDocStd_Document) &document);
+
+// Multiplies all coordinates, with the sub-shapes that carry colours and names, and all placements.
+void scaleModel(const Handle(TDocStd_Document) &document, double factor);
+
+// Controllers of STEP and IGES. Called in a directory that nothing of the input gets into.
+void loadControllers();
+void resetParameters(const Options &options);
+
+Model readStep(const Job &job);
+Model readIges(const Job &job);
+Model readBrep(const Job &job);
+
+void healModel(const Job &job, Model &model);
+// Returns the deflection, in mm.
+double meshModel(const Job &job, const Model &model);
+
+void writeExact(const Job &job, const Model &model, const std::string &path);
+void writeMesh(const Job &job, const Model &model, const std::string &path);
+
+// Facts, and a line for each kind of content that the output does not hold.
+void report(const Job &job, const Model &model);
+
+} // namespace occt

@@ -1,0 +1,145 @@
+// Owns what OpenCASCADE reads of a STEP file instead of the file itself. The reasons: a codepage that it does
+// not know (cp949), reading that can be cancelled and reports progress, and damage without consequence.
+#include "step_stream.hpp"
+
+#include <algorithm>
+
+namespace occt {
+namespace {
+
+constexpr size_t kBlock = 1 << 16;
+
+const char kHeader[] = "ISO-10303-21;\nHEADER;\nFILE_DESCRIPTION((''),'2;1');\n"
+                       "FILE_NAME('','1970-01-01T00:00:00',(''),(''),'','','');\n"
+                       "FILE_SCHEMA(('AUTOMOTIVE_DESIGN'));\nENDSEC;\n";
+
+// Value of `count` hexadecimal digits, or -1.
+long hexadecimal(const std::string &text, size_t at, size_t count) {
+    if (at + count > text.size()) return -1;
+    long value = 0;
+    for (size_t i = at; i < at + count; i++) {
+        const char c = text[i];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0) return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+void appendQuoted(std::string &out, uint32_t character) {
+    if (character == '\'') out += '\'';
+    appendUtf8(out, character >= 0x20 ? character : ' ');
+}
+
+// \X2\AC74BB3C\X0\ or \X4\...\X0\ at `at`. Returns the length of it, or 0 if it is malformed.
+size_t wideDirective(const std::string &text, size_t at, size_t digits, std::string &out) {
+    size_t i = at + 4;
+    std::string decoded;
+    while (text.compare(i, 4, "\\X0\\") != 0) {
+        long unit = hexadecimal(text, i, digits);
+        if (unit < 0) return 0;
+        i += digits;
+        if (digits == 4 && unit >= 0xD800 && unit < 0xDC00) {
+            const long low = hexadecimal(text, i, 4);
+            if (low < 0xDC00 || low > 0xDFFF) return 0;
+            unit = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+            i += 4;
+        }
+        if (unit > 0x10FFFF || (unit >= 0xD800 && unit < 0xE000)) return 0;
+        appendQuoted(decoded, static_cast<uint32_t>(unit));
+    }
+    out += decoded;
+    return i + 4 - at;
+}
+
+// A directive at `at`, where there is a backslash. Returns its length, or 0.
+size_t directive(const std::string &text, size_t at, std::string &out) {
+    if (text.compare(at, 3, "\\X\\") == 0) {
+        const long c = hexadecimal(text, at + 3, 2);
+        if (c < 0) return 0;
+        appendQuoted(out, static_cast<uint32_t>(c));
+        return 5;
+    }
+    if (text.compare(at, 4, "\\X2\\") == 0) return wideDirective(text, at, 4, out);
+    if (text.compare(at, 4, "\\X4\\") == 0) return wideDirective(text, at, 8, out);
+    if (text.compare(at, 3, "\\S\\") == 0 && at + 3 < text.size()) {
+        appendQuoted(out, static_cast<uint32_t>(static_cast<unsigned char>(text[at + 3]) & 0x7F) + 0x80);
+        return 4;
+    }
+    return 0;
+}
+
+} // namespace
+
+StepStream::StepStream(const std::string &path, const StepScan &scan, const Options &options, const Host &host, double share)
+    : file_(path, std::ios::binary), codepage_(options.codepage), host_(host), total_(scan.bytes),
+      end_(scan.cutAt ? scan.cutAt : scan.bytes), done_(0),
+      data_(scan.dataOffset), share_(share) {
+    if (!file_) reject("the input cannot be opened");
+    in_.resize(kBlock);
+    if (scan.cutAt) ending_ = std::string(scan.cutInData ? "\nENDSEC;" : "") + "\nEND-ISO-10303-21;\n";
+    if (!scan.headerDamaged) return;
+    out_ = kHeader;
+    file_.seekg(static_cast<std::streamoff>(scan.dataOffset));
+    done_ = position_ = scan.dataOffset;
+    setg(&out_[0], &out_[0], &out_[0] + out_.size());
+}
+
+StepStream::int_type StepStream::underflow() {
+    if (gptr() < egptr()) return traits_type::to_int_type(*gptr());
+    out_.clear();
+    while (out_.empty() && file_) {
+        if (host_.cancelled()) return traits_type::eof();
+        file_.read(&in_[0], static_cast<std::streamsize>(std::min<uint64_t>(in_.size(), end_ - done_)));
+        const auto length = static_cast<size_t>(file_.gcount());
+        if (length == 0) break;
+        done_ += length;
+        filter(in_.data(), length);
+        host_.progress(CADMILL_STAGE_READ, share_ * (total_ ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 1.0));
+    }
+    if (out_.empty()) out_.swap(ending_);
+    if (out_.empty()) return traits_type::eof();
+    setg(&out_[0], &out_[0], &out_[0] + out_.size());
+    return traits_type::to_int_type(*gptr());
+}
+
+void StepStream::filter(const char *in, size_t length) {
+    for (size_t i = 0; i < length; i++, position_++) {
+        const char c = in[i];
+        const StepPart part = splitter_.next(c);
+        if (part == StepPart::Text) {
+            if (inText_ && c == '\'') endText();
+            else if (c == '\'') out_ += c, inText_ = true;
+            else text_ += c;
+        } else if (part != StepPart::Comment || c == '\n') {
+            out_ += c;
+        }
+    }
+}
+
+void StepStream::endText() {
+    const uint64_t before = codepage_.undecodable();
+    bool malformed = false;
+    std::string plain;
+    const bool ascii = std::all_of(text_.begin(), text_.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    if (!ascii) codepage_.decode(text_.data(), text_.size(), plain);
+    const std::string &decoded = ascii ? text_ : plain;
+    for (size_t i = 0; i < decoded.size();) {
+        if (decoded[i] != '\\') {
+            out_ += decoded[i++];
+            continue;
+        }
+        const size_t length = directive(decoded, i, out_);
+        if (length == 0 && decoded.compare(i, 2, "\\X") == 0) malformed = true;
+        if (length == 0) out_ += decoded[i];
+        i += length ? length : 1;
+    }
+    // Nothing of the header gets into the output.
+    if (position_ >= data_ && (malformed || codepage_.undecodable() != before) && undecodable_++ == 0)
+        firstUndecodable_ = decoded;
+    out_ += '\'';
+    inText_ = false;
+    text_.clear();
+}
+
+} // namespace occt

@@ -1,0 +1,43 @@
+// The text of a STEP file as OpenCASCADE is given it.
+#pragma once
+
+#include "codepages.hpp"
+#include "job.hpp"
+#include "step_scan.hpp"
+#include "step_syntax.hpp"
+
+#include <fstream>
+#include <streambuf>
+#include <string>
+
+namespace occt {
+
+// Reads a scanned file and hands it on without comments, with an end if it was cut off (lenient), with a replaced header if it is damaged, and with all
+// texts in UTF-8: in place of the bytes of the codepage, and of the \X\, \X2\, \X4\ and \S\ of the standard.
+// Reports progress by bytes and ends early when the conversion is cancelled.
+class StepStream : public std::streambuf {
+public:
+    StepStream(const std::string &path, const StepScan &scan, const Options &options, const Host &host, double share);
+
+    // Bytes or directives in texts of the data section that have no meaning in the character set.
+    uint64_t undecodable() const { return undecodable_; }
+    const std::string &firstUndecodable() const { return firstUndecodable_; }
+
+protected:
+    int_type underflow() override;
+
+private:
+    void filter(const char *text, size_t length);
+    void endText();
+
+    std::ifstream file_;
+    Codepage codepage_;
+    const Host &host_;
+    StepSplitter splitter_;
+    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0;
+    double share_;
+    bool inText_ = false;
+    std::string in_, out_, ending_, text_, firstUndecodable_;
+};
+
+} // namespace occt

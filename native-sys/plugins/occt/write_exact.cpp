@@ -1,0 +1,192 @@
+// Owns the outputs that keep surfaces: STEP, IGES and BREP. The same input gives the same bytes: what
+// OpenCASCADE takes from the clock and the user's name is set here.
+#include "canonical.hpp"
+#include "messages.hpp"
+#include "model.hpp"
+#include "places.hpp"
+
+#include <APIHeaderSection_MakeHeader.hxx>
+#include <BRepTools.hxx>
+#include <IGESCAFControl_Writer.hxx>
+#include <IGESData_GlobalSection.hxx>
+#include <IGESData_IGESModel.hxx>
+#include <Interface_CheckIterator.hxx>
+#include <Interface_HArray1OfHAsciiString.hxx>
+#include <STEPCAFControl_Writer.hxx>
+#include <StepData_Protocol.hxx>
+#include <StepData_StepModel.hxx>
+#include <StepData_StepWriter.hxx>
+#include <Standard_Version.hxx>
+#include <StepShape_ManifoldSolidBrep.hxx>
+#include <TCollection_HAsciiString.hxx>
+#include <TDF_ChildIterator.hxx>
+#include <TDF_LabelSequence.hxx>
+#include <TDataStd_Name.hxx>
+#include <TopExp.hxx>
+#include <TopExp_Explorer.hxx>
+#include <TopTools_IndexedMapOfShape.hxx>
+#include <XCAFDoc_DocumentTool.hxx>
+#include <XCAFDoc_MaterialTool.hxx>
+#include <XCAFDoc_ShapeTool.hxx>
+#include <XSControl_WorkSession.hxx>
+
+#include <fstream>
+
+namespace occt {
+namespace {
+
+constexpr double kStart = 0.6, kTransferred = 0.9;
+
+// A file that takes no more once the conversion is cancelled.
+class CancellableFile : public std::filebuf {
+public:
+    explicit CancellableFile(const Host &host) : host_(host) {}
+
+protected:
+    std::streamsize xsputn(const char *bytes, std::streamsize n) override { return stopped() ? 0 : std::filebuf::xsputn(bytes, n); }
+    // The IGES writer flushes each line of 80 characters; close() writes what is left.
+    int sync() override { return stopped() ? -1 : 0; }
+    int_type overflow(int_type c) override { return stopped() ? traits_type::eof() : std::filebuf::overflow(c); }
+
+private:
+    bool stopped() { return host_.cancelled(); }
+    Host host_;
+};
+
+template <class Write> void writeFile(const Job &job, const std::string &path, const char *format, Write write) {
+    CancellableFile buffer(job.host);
+    const bool opened = buffer.open(path, std::ios::out | std::ios::binary) != nullptr;
+    std::ostream file(&buffer);
+    const bool written = opened && write(file) && file.good();
+    const bool closed = buffer.close() != nullptr;
+    job.host.throwIfCancelled();
+    if (!written || !closed) fail(CADMILL_FAILED, std::string("the ") + format + " file could not be written");
+}
+
+Handle(TCollection_HAsciiString) hascii(const std::string &value) { return new TCollection_HAsciiString(value.c_str()); }
+
+uint64_t solidsOf(const Model &model) {
+    TopTools_IndexedMapOfShape solids;
+    TopExp::MapShapes(wholeShape(model.document), TopAbs_SOLID, solids);
+    // Occurrences share their solid: count the shapes, not the places.
+    TopTools_IndexedMapOfShape own;
+    for (Standard_Integer i = 1; i <= solids.Extent(); i++)
+        if (TopExp_Explorer(solids(i), TopAbs_FACE).More()) own.Add(solids(i).Located(TopLoc_Location()).Oriented(TopAbs_FORWARD));
+    return static_cast<uint64_t>(own.Extent());
+}
+
+void pinHeader(const Handle(StepData_StepModel) &step, const Job &job) {
+    APIHeaderSection_MakeHeader header(step);
+    header.SetName(hascii(nameOf(job.request->output)));
+    header.SetTimeStamp(hascii("1970-01-01T00:00:00"));
+    Handle(Interface_HArray1OfHAsciiString) nobody = new Interface_HArray1OfHAsciiString(1, 1);
+    nobody->SetValue(1, hascii(""));
+    header.SetAuthor(nobody);
+    header.SetOrganization(nobody);
+    header.SetAuthorisation(hascii(""));
+    header.Apply(step);
+}
+
+// The writer makes no file of a material without a name or a density.
+bool areMaterialsComplete(const Handle(TDocStd_Document) &document) {
+    TDF_LabelSequence labels;
+    const Handle(XCAFDoc_MaterialTool) tool = XCAFDoc_DocumentTool::MaterialTool(document->Main());
+    tool->GetMaterialLabels(labels);
+    for (const TDF_Label &label : labels) {
+        Handle(TCollection_HAsciiString) name, description, densityName, densityType;
+        Standard_Real density = 0;
+        if (!tool->GetMaterial(label, name, description, density, densityName, densityType)) return false;
+        if (name.IsNull() || description.IsNull() || densityName.IsNull() || densityType.IsNull()) return false;
+    }
+    return true;
+}
+
+void writeStep(const Job &job, const Model &model, const std::string &path) {
+    STEPCAFControl_Writer writer;
+    writer.SetColorMode(Standard_True);
+    writer.SetNameMode(Standard_True);
+    writer.SetLayerMode(Standard_True);
+    writer.SetPropsMode(Standard_True);
+    writer.SetSHUOMode(Standard_True);
+    writer.SetDimTolMode(Standard_True);
+    writer.SetMaterialMode(areMaterialsComplete(model.document));
+    if (!writer.GetMaterialMode()) job.host.loss("materials left out: one of them is incomplete in the input");
+    // The schema takes effect on a new model only.
+    [[maybe_unused]] const Handle(StepData_StepModel) fresh = writer.ChangeWriter().Model(Standard_True);
+#if OCC_VERSION_HEX >= 0x070700
+    // 7.7 and 7.8 write the name of write.step.unit, and the numbers in that of the model (FreeCAD#18078).
+    fresh->SetWriteLengthUnit(job.options.unit.millimetres);
+#endif
+    Handle(Progress) progress = new Progress(job.host, CADMILL_STAGE_WRITE, kStart, kTransferred);
+    const bool done = writer.Transfer(model.document, STEPControl_AsIs, nullptr, progress->Start());
+    job.host.throwIfCancelled();
+    if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into STEP");
+    const Handle(StepData_StepModel) step = writer.ChangeWriter().Model();
+    uint64_t solids = 0;
+    for (Standard_Integer i = 1; i <= step->NbEntities(); i++) solids += step->Value(i)->IsKind(STANDARD_TYPE(StepShape_ManifoldSolidBrep));
+    const uint64_t expected = solidsOf(model);
+    if (solids < expected)
+        fail(CADMILL_UNFIT, std::to_string(expected - solids) + " of " + count(expected, "solid") + " could not be turned into STEP; heal=fix may help");
+    orderStep(writer.ChangeWriter().WS(), job.host);
+    pinHeader(step, job);
+    // Not writer.Write(): it takes a path only, and cannot be cancelled.
+    job.host.throwIfCancelled();
+    StepData_StepWriter text(step);
+    text.SendModel(Handle(StepData_Protocol)::DownCast(writer.ChangeWriter().WS()->Protocol()));
+    Interface_CheckIterator checks = text.CheckList();
+    for (checks.Start(); checks.More(); checks.Next())
+        if (checks.Value()->NbFails() > 0) fail(CADMILL_FAILED, std::string("the STEP file could not be written: ") + checks.Value()->CFail(1));
+    writeFile(job, path, "STEP", [&](std::ostream &file) { return static_cast<bool>(text.Print(file)); });
+}
+
+// IGESCAFControl_Writer asks each label for its name without looking whether there is one, and crashes.
+void nameAll(const Handle(TDocStd_Document) &document) {
+    for (TDF_ChildIterator it(document->Main(), Standard_True); it.More(); it.Next()) {
+        Handle(TDataStd_Name) name;
+        if (XCAFDoc_ShapeTool::IsShape(it.Value()) && !it.Value().FindAttribute(TDataStd_Name::GetID(), name))
+            TDataStd_Name::Set(it.Value(), "");
+    }
+}
+
+void writeIges(const Job &job, const Model &model, const std::string &path) {
+    IGESCAFControl_Writer writer;
+    writer.SetColorMode(Standard_True);
+    writer.SetNameMode(Standard_True);
+    writer.SetLayerMode(Standard_True);
+    nameAll(model.document);
+    Handle(Progress) progress = new Progress(job.host, CADMILL_STAGE_WRITE, kStart, kTransferred);
+    const bool done = writer.Transfer(model.document, progress->Start());
+    job.host.throwIfCancelled();
+    if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into IGES");
+    IGESData_GlobalSection global = writer.Model()->GlobalSection();
+    const std::string name = nameOf(job.request->output);
+    global.SetFileName(hascii(name));
+    global.SetSendName(hascii(name));
+    global.SetDate(hascii("19700101.000000"));
+    global.SetLastChangeDate(hascii("19700101.000000"));
+    global.SetAuthorName(hascii(""));
+    global.SetCompanyName(hascii(""));
+    writer.Model()->SetGlobalSection(global);
+    writer.ComputeModel();
+    orderIges(writer.Model());
+    writeFile(job, path, "IGES", [&](std::ostream &file) { return static_cast<bool>(writer.Write(file)); });
+}
+
+void writeBrep(const Job &job, const Model &model, const std::string &path) {
+    scaleModel(model.document, 1.0 / job.options.unit.millimetres);
+    Handle(Progress) progress = new Progress(job.host, CADMILL_STAGE_WRITE, kStart, 1);
+    writeFile(job, path, "BREP", [&](std::ostream &file) {
+        BRepTools::Write(wholeShape(model.document), file, progress->Start());
+        return true;
+    });
+}
+
+} // namespace
+
+void writeExact(const Job &job, const Model &model, const std::string &path) {
+    if (job.out == Format::Step) writeStep(job, model, path);
+    else if (job.out == Format::Iges) writeIges(job, model, path);
+    else writeBrep(job, model, path);
+}
+
+} // namespace occt
