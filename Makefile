@@ -22,12 +22,15 @@ BASE ?= debian:bookworm-slim
 # compiler.
 BUILD_PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev
 
+# What the OpenCASCADE plugin takes.
+OCCT_PACKAGES := libocct-data-exchange-dev cmake make g++
+
 # And what the tests take: the vendors' own command line tools, whose output ours is
-# compared with, other readers and writers of archives, strace, which observes workers, Java
-# with Maven for the bridge, and Python, Node and Maven for what is no Debian package:
-# tests/requirements.txt, tests/fixtures/writers and tests/fixtures/emulators. setpriv of
-# util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer.
-PACKAGES := $(BUILD_PACKAGES) util-linux g++ assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime
+# compared with, other readers and writers of archives, models of OpenCASCADE, strace, which
+# observes workers, Java with Maven for the bridge, and Python, Node and Maven for what is no
+# Debian package: tests/requirements.txt, and writers, emulators and models in tests/fixtures.
+# setpriv of util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer.
+PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime occt-misc
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
@@ -44,7 +47,9 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/java_tools.sh
 	@docker/node_tools.sh tests/fixtures/emulators target/emulators-node
 	@docker/java_tools.sh tests/fixtures/emulators target/emulators-java
+	@docker/node_tools.sh tests/fixtures/models target/models-node
 	@native-sys/java/build.sh
+	@native-sys/plugins/occt/build.sh
 
 setup-build:
 	@docker/setup.sh $(BUILD_PACKAGES)

@@ -168,6 +168,23 @@ fn main() {
     for vendor in VENDORS {
         bind(vendor, &out);
     }
+    bind_plugin(&out);
+}
+
+/// Binds the plugin interface: its types and values, because the only function of a plugin is looked
+/// up by its name.
+fn bind_plugin(out: &Path) {
+    let bindings = bindgen::Builder::default()
+        .header("include/cadmill_plugin.h")
+        .allowlist_type("^cadmill_.*$")
+        .allowlist_var("^CADMILL_.*$")
+        .ignore_functions()
+        .generate_comments(false)
+        .layout_tests(true)
+        .generate()
+        .unwrap_or_else(|e| panic!("cannot bind include/cadmill_plugin.h: {e}"));
+    let file = out.join("plugin.rs");
+    bindings.write_to_file(&file).unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
 }
 
 fn bind(vendor: &Vendor, out: &Path) {

@@ -1,7 +1,7 @@
 //! The server's settings: its part of the configuration, and values derived from it at startup.
 
 use crate::auth::Auth;
-use cadmill_core::domain::format::{EngineFormats, EngineKind};
+use cadmill_core::domain::format::EngineFormats;
 use cadmill_core::ports::object_store::{MAX_PARTS, MIN_PART_BYTES};
 use cadmill_stores::config::Api;
 use cadmill_stores::connections::{Limits, Times};
@@ -47,8 +47,7 @@ impl Default for ApiSettings {
 impl ApiSettings {
     /// A configuration, with this authentication of callers.
     pub fn new(config: Api, auth: Auth) -> Self {
-        let engines = EngineKind::ALL.iter().map(|&kind| EngineFormats::of_kind(kind.as_str(), kind));
-        Self { config, auth, engines: engines.collect(), request_time: REQUEST_TIME }
+        Self { config, auth, engines: EngineFormats::built_in(), request_time: REQUEST_TIME }
     }
 
     /// Checks what the bounds of individual keys do not cover.

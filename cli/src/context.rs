@@ -1,6 +1,7 @@
 //! The context of a command: the engines, the workspace location and the engine host.
 
 use cadmill_converter::conversion::context::ConversionContext;
+use cadmill_converter::conversion::description_cache::DescriptionCache;
 use cadmill_converter::engine::confinement::Level;
 use cadmill_converter::engine::posture::{self, Posture};
 use cadmill_converter::engine::registry::Engines;
@@ -67,7 +68,19 @@ pub(crate) fn build(engines_file: Option<&Path>) -> Result<ConversionContext, Fa
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     let (engines, place) = (Engines::with(engines_file)?, WorkspaceRoot::from_environment());
     let host = std::env::var_os(HOST_VARIABLE).map(PathBuf::from);
-    ConversionContext::new(engines, place, host.as_deref(), Level::from_environment()?)
+    let setting = ConversionContext::new(engines, place, host.as_deref(), Level::from_environment()?)?;
+    let descriptions =
+        cache().map(|directory| DescriptionCache::in_directory(&directory)).unwrap_or_default();
+    Ok(ConversionContext { descriptions, ..setting })
+}
+
+/// The directory of this user for what can be made again (XDG Base Directory Specification).
+fn cache() -> Option<PathBuf> {
+    let named = |name, below: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        path.map(|path| path.join(below))
+    };
+    named("XDG_CACHE_HOME", "cadmill").or_else(|| named("HOME", ".cache/cadmill"))
 }
 
 /// Moves the workspaces of a command into private memory where the host allows it, which must be

@@ -136,6 +136,7 @@ fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
             "engine": part.engine,
             "directory": part.directory,
             "counts": part.counts,
+            "facts": part.engine_facts,
             "warnings_total": part.warnings,
         })).collect::<Vec<_>>(),
         "engine_cpu_ms": millis(facts.engine_processor_time),
@@ -144,6 +145,7 @@ fn facts_object(facts: &ConversionReport) -> Map<String, Value> {
         "warnings_total": facts.warnings.total,
         "losses": facts.warnings.losses,
         "counts": facts.counts,
+        "facts": facts.engine_facts,
         "cadmill": cadmill_core::BUILD,
     });
     match object {

@@ -101,6 +101,12 @@ fn as_json(found: &[Found<'_>], defaults: &[(String, String, String)]) -> Value 
                     "reads_when_named": when_named,
                     "writes": description.outputs.iter()
                         .map(|(id, extension)| json!({"id": id, "extension": extension})).collect::<Vec<_>>(),
+                    "options": description.options.iter().map(|option| json!({
+                        "name": option.name,
+                        "values": option.values(),
+                        "preset": option.preset,
+                        "help": option.help,
+                    })).collect::<Vec<_>>(),
                 })
             }
             Err(failure) => json!({
@@ -134,6 +140,12 @@ fn as_text(found: &[Found<'_>], defaults: &[(String, String, String)]) -> String
                 let mut ids: Vec<&str> = description.outputs.iter().map(|(id, _)| id.as_str()).collect();
                 ids.dedup();
                 text += &wrapped("  writes  ", ids.iter().copied());
+                for option in &description.options {
+                    let preset =
+                        option.preset.as_ref().map(|preset| format!("={preset}")).unwrap_or_default();
+                    text +=
+                        &format!("  --opt   {}{preset}: {} {}\n", option.name, option.help, option.values());
+                }
             }
             Err(failure) => {
                 text += &format!("{}: not available: {} [{}]\n", engine.name, failure.message, failure.code);

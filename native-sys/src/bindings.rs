@@ -24,3 +24,7 @@ pub(crate) mod gdal {
     /// All functions that the binding calls.
     pub(crate) const FUNCTIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/gdal_functions.rs"));
 }
+
+pub(crate) mod plugin {
+    include!(concat!(env!("OUT_DIR"), "/plugin.rs"));
+}

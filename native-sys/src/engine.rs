@@ -3,6 +3,7 @@
 use crate::library::LoadError;
 use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::counts::Counts;
+use cadmill_core::domain::option_spec::OptionSpec;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,14 @@ use std::sync::Arc;
 pub trait Engine {
     /// The library's identity, and the formats that it reads and writes.
     fn describe(&self) -> Description;
+
+    /// Loads what a conversion needs, before the input is known.
+    ///
+    /// # Errors
+    /// [`EngineError`]: memory ran out, or the installation is incomplete.
+    fn prepare(&self, _events: &Arc<dyn Events>) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Converts one file. Blocks until it is done.
     ///
@@ -41,6 +50,8 @@ pub struct Description {
     pub inputs: Vec<String>,
     /// Formats that it writes.
     pub outputs: Vec<Output>,
+    /// Its options, if it describes them.
+    pub options: Vec<OptionSpec>,
 }
 
 /// A format that a library writes.
@@ -86,12 +97,14 @@ pub struct Inspection<'a> {
 }
 
 /// The result of a successful conversion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Converted {
     /// Number of non-fatal warnings and errors that the library reported.
     pub warnings: u64,
     /// What was read and written, if the engine counts it.
     pub counts: Option<Counts>,
+    /// What else it tells of the result: name and value.
+    pub facts: Vec<(String, String)>,
 }
 
 /// Stage of a conversion.
@@ -191,6 +204,9 @@ pub enum EngineError {
     /// An option or the format is unknown; the text names it and the valid values.
     #[error("{0}")]
     Option(String),
+    /// A defect of the engine; the text is its own.
+    #[error("{0}")]
+    Defect(String),
     /// [`Events::cancelled`] returned true.
     #[error("cancelled")]
     Cancelled,

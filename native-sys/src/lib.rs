@@ -21,6 +21,7 @@ mod image;
 mod jvm;
 mod library;
 mod model;
+mod plugin;
 mod references;
 mod written;
 pub mod zeroed;
@@ -42,6 +43,8 @@ pub enum Kind {
     Gdal,
     /// Assimp, versions 5.x.
     Assimp,
+    /// A plugin, behind version 1 of the interface.
+    Plugin,
 }
 
 /// Loads a library of this kind: `path`, or the system's library if there is none. The libraries in
@@ -62,12 +65,14 @@ pub fn load(
     let wanted = match kind {
         Kind::Gdal => &engines::gdal::WANTED,
         Kind::Assimp => &engines::assimp::WANTED,
+        Kind::Plugin => &plugin::WANTED,
     };
     before(&image::doubts(wanted, path, needs));
     library::load_before(needs)?;
     Ok(match kind {
         Kind::Gdal => Box::new(engines::gdal::Gdal::load(path)?),
         Kind::Assimp => Box::new(engines::assimp::Assimp::load(path)?),
+        Kind::Plugin => Box::new(plugin::Plugin::load(path)?),
     })
 }
 
@@ -80,6 +85,8 @@ pub fn check_options(kind: Kind, options: &[(String, String)]) -> Result<(), Str
     match kind {
         Kind::Gdal => engines::gdal::check_options(options),
         Kind::Assimp => engines::assimp::check_options(options),
+        // It describes its options itself.
+        Kind::Plugin => Ok(()),
     }
 }
 

@@ -159,7 +159,7 @@ failure_codes! {
     /// No engine has this name.
     EngineUnknown = "engine.unknown", Usage, 11, false, "See `cadmill engines` for the names of the engines.";
     /// The engine's library cannot be found or loaded.
-    EngineLibraryMissing = "engine.library_missing", System, 11, false, "Install the engine's package (Debian: libassimp5, libgdal32, default-jre-headless for Java), or set its path in the engines file.";
+    EngineLibraryMissing = "engine.library_missing", System, 11, false, "Install the engine's package (Debian: libassimp5, libgdal32, libocct-data-exchange-7.6, default-jre-headless for Java), or set its path in the engines file.";
     /// The engine's library lacks a required function.
     EngineSymbolMissing = "engine.symbol_missing", System, 11, false, "The file is another library or another major version; install the one that the message names.";
     /// The engine's library has a version that is not supported.

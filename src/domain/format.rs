@@ -18,11 +18,12 @@ pub enum EngineKind {
     Assimp,
     /// A Java converter, in a JVM.
     Jvm,
+    /// A plugin: a library behind the interface of `cadmill_plugin.h`.
+    Plugin,
 }
 
 impl EngineKind {
-    /// The kinds that have a built-in engine of the same name, in the order in which a default
-    /// engine is chosen.
+    /// The kinds that have a built-in engine of the same name.
     pub const ALL: &'static [EngineKind] = &[Self::Gdal, Self::Assimp];
 
     /// The name of the kind, which is also the name of its built-in engine, if it has one.
@@ -31,6 +32,7 @@ impl EngineKind {
             Self::Gdal => "gdal",
             Self::Assimp => "assimp",
             Self::Jvm => "jvm",
+            Self::Plugin => "plugin",
         }
     }
 }
@@ -73,8 +75,20 @@ impl EngineFormats {
             EngineKind::Assimp => (ASSIMP_INPUTS, ASSIMP_OUTPUTS),
             // Every converter is different: its formats come from the engines file or from the
             // converter itself.
-            EngineKind::Jvm => (&[], &[]),
+            EngineKind::Jvm | EngineKind::Plugin => (&[], &[]),
         };
+        Self::of_tables(name, inputs, outputs)
+    }
+
+    /// The formats in the table of the engines that are built in and native, in the order in which a
+    /// default is chosen.
+    pub fn built_in() -> Vec<Self> {
+        let [gdal, assimp] =
+            [EngineKind::Gdal, EngineKind::Assimp].map(|kind| Self::of_kind(kind.as_str(), kind));
+        vec![gdal, Self::of_tables(OCCT, OCCT_INPUTS, OCCT_OUTPUTS), assimp]
+    }
+
+    fn of_tables(name: &str, inputs: &[&str], outputs: &[(&str, &str)]) -> Self {
         Self {
             engine: name.to_owned(),
             inputs: inputs.iter().map(|&s| s.to_owned()).collect(),
@@ -125,8 +139,30 @@ pub const GDAL_OUTPUTS: &[(&str, &str)] = &[
     ("PGDUMP", "sql"),
 ];
 
+/// Name of the built-in engine for OpenCASCADE.
+pub const OCCT: &str = "occt";
+
+/// Extensions that OpenCASCADE reads, through the plugin `native-sys/plugins/occt`.
+pub const OCCT_INPUTS: &[&str] = &["stp", "step", "igs", "iges", "brep", "brp"];
+
+/// Output formats of OpenCASCADE: id and extension.
+pub const OCCT_OUTPUTS: &[(&str, &str)] = &[
+    ("step", "stp"),
+    ("step", "step"),
+    ("glb", "glb"),
+    ("gltf", "gltf"),
+    ("iges", "igs"),
+    ("iges", "iges"),
+    ("brep", "brep"),
+    ("brep", "brp"),
+    ("stl", "stl"),
+    ("obj", "obj"),
+    ("vrml", "wrl"),
+    ("vrml", "vrml"),
+];
+
 /// Extensions that Assimp reads, except those that are common for other files (`prj`, `raw`, `xml`,
-/// `mesh.xml`).
+/// `mesh.xml`), and those of STEP (`step`, `stp`), of which it reads buildings (IFC) only.
 pub const ASSIMP_INPUTS: &[&str] = &[
     "obj",
     "ply",
@@ -142,8 +178,6 @@ pub const ASSIMP_INPUTS: &[&str] = &[
     "x",
     "x3d",
     "x3db",
-    "step",
-    "stp",
     "ifc",
     "ifczip",
     "blend",

@@ -14,6 +14,7 @@ pub mod job;
 #[cfg(feature = "jobs")]
 pub mod ledger;
 pub mod limits;
+pub mod option_spec;
 #[cfg(feature = "jobs")]
 pub mod preset;
 #[cfg(feature = "jobs")]

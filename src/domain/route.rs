@@ -207,11 +207,10 @@ fn ignored(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::EngineKind;
     use super::*;
 
     fn engines() -> Vec<EngineFormats> {
-        EngineKind::ALL.iter().map(|&k| EngineFormats::of_kind(k.as_str(), k)).collect()
+        EngineFormats::built_in()
     }
 
     fn route(format: &str, extension: &str) -> Result<(String, String), FailureCode> {
@@ -232,6 +231,10 @@ mod tests {
         assert_eq!(route("GLB2", "obj"), ok("assimp", "glb2"));
         assert_eq!(route("stp", "ply"), ok("assimp", "stp"));
         assert_eq!(route("step", "ply"), ok("assimp", "stp"));
+        assert_eq!(route("step", "igs"), ok("occt", "step"));
+        assert_eq!(route("glb", "stp"), ok("occt", "glb"));
+        assert_eq!(route("stl", "brep"), ok("occt", "stl"));
+        assert_eq!(route("dae", "step"), Err(FailureCode::FormatNoRoute));
         assert_eq!(route("esri shapefile", "geojson"), ok("gdal", "ESRI Shapefile"));
         // Both engines write .json and both read .dxf; the one that reads the input is chosen.
         assert_eq!(route("json", "obj"), ok("assimp", "assjson"));
@@ -246,7 +249,7 @@ mod tests {
         assert_eq!(route("", "shp"), Err(FailureCode::FormatUnknown));
         assert_eq!(route("dxf", "sldprt"), Err(FailureCode::InputFormatUnknown));
         let engines = engines();
-        assert_eq!(targets("dxf", Some("occt"), &engines).unwrap_err().code, FailureCode::EngineUnknown);
+        assert_eq!(targets("dxf", Some("nothing"), &engines).unwrap_err().code, FailureCode::EngineUnknown);
         assert_eq!(targets("dxf", Some("assimp"), &engines).unwrap_err().code, FailureCode::FormatUnknown);
     }
 

@@ -13,6 +13,7 @@ const DOCUMENTS: &[&str] = &[
     "README.ko.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "docs/ABI.md",
     "docs/ARCHITECTURE.md",
     "docs/ARCHIVES.md",
     "docs/AUDIT.md",
@@ -44,6 +45,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0015-landlock-abi-2.md",
     "docs/adr/0016-no-mapping.md",
     "docs/adr/0017-a-dxf-writer.md",
+    "docs/adr/0018-a-plugin-interface.md",
     "docs/example/README.md",
     "docker/aws/policies/README.md",
 ];
@@ -262,7 +264,7 @@ fn the_table_of_defaults_is_that_of_the_binary() {
 fn extensions_that_are_read_are_those_of_the_tables() {
     let text = read("docs/ENGINES.md");
     let table = "src/domain/format.rs";
-    for (engine, name) in [("gdal", "GDAL_INPUTS"), ("assimp", "ASSIMP_INPUTS")] {
+    for (engine, name) in [("gdal", "GDAL_INPUTS"), ("occt", "OCCT_INPUTS"), ("assimp", "ASSIMP_INPUTS")] {
         let documented = code_words(part(&text, &format!("inputs {engine}")));
         assert_eq!(documented.into_iter().collect::<BTreeSet<_>>(), constant(table, name), "{name}");
     }
@@ -301,10 +303,24 @@ fn engine_options_are_those_of_the_sources() {
         assert_eq!(told, constant(gdal, list), "{name}");
     }
 
+    let json = Bench::new().run(&["engines", "--json"]).succeeded().json();
+    let engines = json["engines"].as_array().unwrap();
+    let occt = engines.iter().find(|engine| engine["name"] == "occt").unwrap();
+    let told: BTreeSet<String> = occt["options"].as_array().unwrap().iter().map(option_row).collect();
+    let rows = part(&text, "options occt").lines().filter(|line| line.starts_with("| `"));
+    assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), told);
+
     let text = read("docs/DXF.md");
     let rows = part(&text, "options dxf").lines().filter_map(|row| row.strip_prefix("| `"));
     let told: BTreeSet<String> = rows.filter_map(|row| row.split('`').next()).map(str::to_owned).collect();
     assert_eq!(told, constant("native-sys/src/engines/gdal/drawing/order.rs", "NAMES"));
+}
+
+/// An option of a plugin, as a row of a table.
+fn option_row(option: &serde_json::Value) -> String {
+    let text = |name: &str| option[name].as_str().unwrap_or_default().to_owned();
+    let preset = option["preset"].as_str().map(|preset| format!(" (default `{preset}`)")).unwrap_or_default();
+    format!("| `{}` | {}{preset}. {} |", text("name"), text("values"), text("help"))
 }
 
 #[test]

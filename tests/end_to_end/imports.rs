@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 /// Every crate, by the name under which it is imported, and its root file. Programs have names that
 /// nothing imports.
-const CRATES: [(&str, &str); 11] = [
+const CRATES: [(&str, &str); 12] = [
     ("cadmill_core", "src/lib.rs"),
     ("cadmill_archive", "crates/archive/src/lib.rs"),
     ("cadmill_dxf", "crates/dxf/src/lib.rs"),
+    ("cadmill_plugin", "crates/plugin/src/lib.rs"),
     ("cadmill_stores", "crates/stores/src/lib.rs"),
     ("cadmill_native_sys", "native-sys/src/lib.rs"),
     ("cadmill_converter", "converter/src/lib.rs"),

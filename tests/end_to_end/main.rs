@@ -9,7 +9,7 @@
 //! and find what the source has (`drawing_readers`). A killed conversion leaves nothing for long
 //! (`killed`). The output is zipped on request (`compress`). A job
 //! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
-//! to the direct one (`jvm`). The documents are true (`documents`).
+//! to the direct one (`jvm`), and a plugin is an engine as the others are (`plugin`). The documents are true (`documents`).
 
 mod attacks;
 mod audit;
@@ -33,9 +33,11 @@ mod misbehaviour;
 mod models;
 mod naming;
 mod nested;
+mod occt;
 mod options;
 mod parity;
 mod pipeline;
+mod plugin;
 mod real_files;
 mod recorded;
 mod reference;

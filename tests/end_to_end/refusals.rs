@@ -137,7 +137,7 @@ fn an_archive_without_a_root() {
 fn formats_and_engines_that_are_not_there() {
     let bench = Bench::new();
     convert(&bench, &countries(), &["--to", "dwg"]).failed(11, "format.output_unknown");
-    convert(&bench, &countries(), &["--to", "dxf", "--engine", "occt"]).failed(11, "engine.unknown");
+    convert(&bench, &countries(), &["--to", "dxf", "--engine", "nothing"]).failed(11, "engine.unknown");
     convert(&bench, &real("mesh/rabbit.obj"), &["--to", "dxf"]).failed(11, "format.no_route");
     std::fs::write(bench.path("part.sldprt"), "solid").unwrap();
     convert(&bench, &bench.path("part.sldprt"), &[]).failed(11, "format.input_unknown");

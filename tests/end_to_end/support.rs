@@ -25,6 +25,8 @@ pub(crate) fn real(name: &str) -> PathBuf {
 pub(crate) struct Bench {
     results: TempDir,
     place: TempDir,
+    /// For descriptions of engines, so that no test has those of another.
+    cache: TempDir,
     variables: Vec<(String, String)>,
 }
 
@@ -42,6 +44,7 @@ impl Bench {
         Self {
             results: tempfile::tempdir().expect("a directory for results"),
             place: place.expect("a directory in /dev/shm"),
+            cache: tempfile::tempdir().expect("a directory for descriptions"),
             variables: Vec::new(),
         }
     }
@@ -63,6 +66,11 @@ impl Bench {
         self.place.path()
     }
 
+    /// The directory of the user for what can be made again.
+    pub(crate) fn cache(&self) -> &Path {
+        self.cache.path()
+    }
+
     /// `cadmill` with arguments, not yet started.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let binary = Path::new(env!("CARGO_BIN_EXE_cadmill"));
@@ -73,6 +81,7 @@ impl Bench {
             .args(arguments)
             .current_dir(self.results.path())
             .env("CADMILL_WORKSPACE", self.place())
+            .env("XDG_CACHE_HOME", self.cache.path())
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
         command

@@ -218,6 +218,7 @@ impl<S: Sink> Job<'_, S> {
                 engine: item.target.engine.clone(),
                 directory: item.directory.clone(),
                 counts: of_item,
+                engine_facts: std::mem::take(&mut self.facts.engine_facts),
                 warnings: of_this.total,
             });
         }

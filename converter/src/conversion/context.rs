@@ -1,5 +1,6 @@
 //! The context that a conversion runs in.
 
+use super::description_cache::DescriptionCache;
 use crate::engine::confinement::Level;
 use crate::engine::registry::Engines;
 use crate::engine::supervisor::{Supervisor, engine_host};
@@ -21,6 +22,8 @@ pub struct ConversionContext {
     /// Hosts that are started before the input is complete; `None` when local files are converted
     /// in place.
     pub hosts: Option<Arc<WarmPool>>,
+    /// What engines have told of themselves.
+    pub descriptions: DescriptionCache,
 }
 
 impl ConversionContext {
@@ -35,6 +38,6 @@ impl ConversionContext {
         minimum: Level,
     ) -> Result<Self, Failure> {
         let supervisor = Supervisor::new(engine_host(host)?).requiring(minimum);
-        Ok(Self { engines, place, supervisor, hosts: None })
+        Ok(Self { engines, place, supervisor, hosts: None, descriptions: DescriptionCache::default() })
     }
 }

@@ -4,12 +4,13 @@ use super::report::Stage;
 use super::{Job, Root};
 use crate::engine::failure::failure_of;
 use crate::engine::protocol::{Answer, EngineRequest, Task};
-use crate::engine::supervisor::{Event, Outcome, ProcessReport};
+use crate::engine::supervisor::{Event, Outcome, ProcessReport, clean};
 use crate::publish::Sink;
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, display_size};
 use cadmill_core::domain::route::Target;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -161,12 +162,20 @@ impl<S: Sink> Job<'_, S> {
         if self.facts.first_loss.is_none() {
             self.facts.first_loss = report.first_loss.as_deref().map(|line| workspace.hide(line));
         }
-        self.facts.counts = match report.outcome {
-            Outcome::Answered(Answer::Converted { counts, .. }) => counts,
-            _ => None,
+        (self.facts.counts, self.facts.engine_facts) = match &report.outcome {
+            Outcome::Answered(Answer::Converted { counts, facts, .. }) => (*counts, cleaned(facts)),
+            _ => (None, BTreeMap::new()),
         };
     }
 }
+
+/// Facts of an engine, which become keys and values of a report.
+fn cleaned(facts: &[(String, String)]) -> BTreeMap<String, String> {
+    facts.iter().take(MAX_FACTS).map(|(name, value)| (clean(name), clean(value))).collect()
+}
+
+/// Maximum number of facts that an engine reports.
+const MAX_FACTS: usize = 64;
 
 /// An engine that cannot write reports a rejected input or crashes (SIGBUS on a mapped file). If
 /// the workspace is full, that is the actual cause.

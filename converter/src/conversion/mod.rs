@@ -8,6 +8,8 @@
 mod all;
 pub mod context;
 mod describe;
+mod description;
+pub mod description_cache;
 mod execute;
 pub mod inspect;
 mod nested;
@@ -25,9 +27,10 @@ use crate::publish::{Sink, needs_archive};
 use crate::workspace::Workspace;
 use cadmill_archive::{Plan, fit};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::{EngineFormats, extension_of, stem_of};
+use cadmill_core::domain::format::{EngineFormats, EngineKind, extension_of, stem_of};
 use cadmill_core::domain::job::Warnings;
 use cadmill_core::domain::limits::{MIN_MEMORY_BYTES, display_size};
+use cadmill_core::domain::option_spec;
 use cadmill_core::domain::route::{self, Target};
 use cadmill_core::ledger::Ledger;
 use context::ConversionContext;
@@ -39,7 +42,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-pub use describe::{Description, describe};
+pub use describe::describe;
+pub use description::Description;
 pub use options::check_options;
 
 /// Converts a local file, archive or not, and publishes the result. The facts are reported on
@@ -266,7 +270,7 @@ impl<'a, S: Sink> Job<'a, S> {
         let asked = self.setting.engines.iter().filter(|e| only.is_none_or(|name| name == e.name));
         let mut silent = None;
         let formats = asked
-            .map(|engine| match describe(engine, self.setting, self.cancel) {
+            .map(|engine| match describe::known(engine, self.setting, self.cancel) {
                 Ok(description) => description.merged(engine),
                 Err(failure) => {
                     silent = Some(failure);
@@ -290,10 +294,17 @@ impl<'a, S: Sink> Job<'a, S> {
         }
     }
 
-    /// Refuses invalid options before a process is started. The engine host checks them again.
+    /// Refuses invalid options before a process has the input. The engine host checks them again.
     fn check_options(&self, target: &Target) -> Result<(), Failure> {
-        let engine = self.setting.engines.get(&target.engine);
-        engine.map_or(Ok(()), |engine| check_options(engine.kind, &self.order.options)).map_err(|text| {
+        let Some(engine) = self.setting.engines.get(&target.engine) else { return Ok(()) };
+        let options = &self.order.options;
+        let checked = check_options(engine.kind, options).and_then(|()| match engine.kind {
+            // A plugin that cannot be asked fails with its reason when it is used.
+            EngineKind::Plugin if !options.is_empty() => describe::known(engine, self.setting, self.cancel)
+                .map_or(Ok(()), |description| option_spec::check_all(&description.options, options)),
+            _ => Ok(()),
+        });
+        checked.map_err(|text| {
             Failure::new(FailureCode::UsageOption, format!("{}: {text}", target.engine))
                 .with("engine", target.engine.as_str())
         })

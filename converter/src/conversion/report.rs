@@ -4,6 +4,7 @@ use crate::engine::supervisor::Identity;
 use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::job::Warnings;
 use cadmill_core::domain::route::Target;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A stage of a job.
@@ -57,6 +58,9 @@ pub struct ConversionReport {
     pub engine_processor_time: Duration,
     /// What was read and written, if the engine counts it.
     pub counts: Option<Counts>,
+    /// What else the engine told of the result, by name. Of several conversions, see
+    /// [`Part`].
+    pub engine_facts: BTreeMap<String, String>,
     /// Warnings of cadmill and of the engine.
     pub warnings: Warnings,
     /// The first of them that says that the result differs from the input.
@@ -76,6 +80,8 @@ pub struct Part {
     pub directory: String,
     /// What was read and written, if the engine counts it.
     pub counts: Option<Counts>,
+    /// What else the engine told of the result, by name.
+    pub engine_facts: BTreeMap<String, String>,
     /// How many warnings there were.
     pub warnings: u64,
 }

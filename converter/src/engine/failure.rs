@@ -29,6 +29,9 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         Outcome::Answered(Answer::TextLost(text)) => {
             fail(FailureCode::EngineTextLost, format!("text would be lost: {}", clean(&text)))
         }
+        Outcome::Answered(Answer::Failed(text)) => {
+            fail(FailureCode::EngineMisbehaved, format!("{engine} failed: {}", clean(&text)))
+        }
         Outcome::Answered(Answer::BadOption(text)) => {
             fail(FailureCode::UsageOption, format!("{engine}: {}", clean(&text)))
         }

@@ -21,6 +21,7 @@ pub mod failure;
 pub mod frame;
 pub mod jvm;
 pub mod pin;
+pub mod plugin;
 pub mod posture;
 pub mod protocol;
 pub mod registry;

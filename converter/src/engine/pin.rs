@@ -65,6 +65,14 @@ impl FileFingerprint {
         })
     }
 
+    /// The fingerprint of a file that no change can leave as it is; none if the file system does not
+    /// keep times, or the last change was just now.
+    pub fn of_settled(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let fingerprint = Self::of(&file).ok()?;
+        (keeps_times(&file) && fingerprint.is_settled(SystemTime::now())).then_some(fingerprint)
+    }
+
     /// Whether the next change would alter the times.
     fn is_settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

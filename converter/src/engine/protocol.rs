@@ -14,11 +14,12 @@ use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::format::EngineKind;
 use cadmill_core::domain::limits::Caps;
+use cadmill_core::domain::option_spec::OptionSpec;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
@@ -286,6 +287,8 @@ pub enum Answer {
         inputs: Vec<String>,
         /// Formats that are written: id and extension.
         outputs: Vec<(String, String)>,
+        /// Options, if the engine describes them.
+        options: Vec<OptionSpec>,
     },
     /// To [`Task::Convert`]: the output was written.
     Converted {
@@ -293,6 +296,8 @@ pub enum Answer {
         warnings: u64,
         /// What was read and written, if the engine counts it.
         counts: Option<Counts>,
+        /// What else the engine tells of the result: name and value.
+        facts: Vec<(String, String)>,
     },
     /// To [`Task::Inspect`].
     Inspected(Box<Contents>),
@@ -304,6 +309,8 @@ pub enum Answer {
     Unfit(String),
     /// Characters of the input would be missing in the output, or be others there.
     TextLost(String),
+    /// A defect of the engine, in its own words.
+    Failed(String),
     /// The library could not allocate memory.
     OutOfMemory(String),
     /// The engine does not know an option or the format.

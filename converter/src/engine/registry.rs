@@ -15,12 +15,21 @@
 //! library = "/opt/vendor/converter.jar"
 //! [engine.jvm]                        # optional; see `jvm::Keys`
 //! class_path = ["/opt/vendor/lib/formats.jar"]
+//!
+//! [[engine]]
+//! name = "own"
+//! kind = "plugin"                     # a library behind native-sys/include/cadmill_plugin.h
+//! library = "/opt/own/libown.so"
+//! [engine.plugin]                     # optional
+//! inputs = ["own"]                    # if empty, the engine is used only if it is named
+//! outputs = [{ id = "step", extension = "stp" }]
 //! ```
 
 use crate::engine::jvm;
+use crate::engine::plugin;
 use crate::engine::protocol::Library;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::format::{EngineFormats, EngineKind};
+use cadmill_core::domain::format::{EngineFormats, EngineKind, OutputFormat};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -35,10 +44,10 @@ pub struct Engine {
     pub name: String,
     /// How it is bound.
     pub kind: EngineKind,
-    /// The library behind it. That of `assimp-jvm` is located on first use: most commands do not
-    /// need it.
+    /// The library behind it. That of `assimp-jvm` and `occt` is located on first use: most commands
+    /// do not need it.
     library: OnceLock<Library>,
-    /// What a converter in Java reads and writes: the table does not contain it.
+    /// What a converter in Java or a plugin reads and writes: the table does not contain it.
     declared: Option<EngineFormats>,
 }
 
@@ -62,9 +71,19 @@ impl Engine {
         }
     }
 
+    /// OpenCASCADE through its plugin.
+    fn occt(formats: EngineFormats) -> Self {
+        Self {
+            name: plugin::OCCT.to_owned(),
+            kind: EngineKind::Plugin,
+            library: OnceLock::new(),
+            declared: Some(formats),
+        }
+    }
+
     /// The library behind it.
     pub fn library(&self) -> &Library {
-        self.library.get_or_init(jvm::assimp)
+        self.library.get_or_init(if self.kind == EngineKind::Plugin { plugin::occt } else { jvm::assimp })
     }
 
     /// What the engine reads and writes, according to the table.
@@ -84,7 +103,11 @@ pub struct Engines {
 
 impl Default for Engines {
     fn default() -> Self {
-        let native = EngineKind::ALL.iter().map(|&kind| Engine::built_in(kind));
+        let native = EngineFormats::built_in().into_iter().map(|formats| match formats.engine.as_str() {
+            plugin::OCCT => Engine::occt(formats),
+            name if name == EngineKind::Gdal.as_str() => Engine::built_in(EngineKind::Gdal),
+            _ => Engine::built_in(EngineKind::Assimp),
+        });
         Self { engines: native.chain([Engine::assimp_jvm()]).collect() }
     }
 }
@@ -108,6 +131,19 @@ struct Entry {
     #[serde(default)]
     needs: Vec<PathBuf>,
     jvm: Option<jvm::Keys>,
+    plugin: Option<PluginKeys>,
+}
+
+/// The table `plugin` of an engine in an engines file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginKeys {
+    /// Extensions that it reads. If empty, the engine is used only if it is named.
+    #[serde(default)]
+    inputs: Vec<String>,
+    /// Formats that it writes. If empty, the plugin is asked each time.
+    #[serde(default)]
+    outputs: Vec<OutputFormat>,
 }
 
 impl Engines {
@@ -208,6 +244,12 @@ impl Entry {
                 (Some(Box::new(jvm)), Some(formats))
             }
             _ if self.jvm.is_some() => return fail("`jvm` is allowed for the kind jvm only"),
+            (EngineKind::Plugin, None) => return fail("a plugin needs `library`, its file"),
+            (EngineKind::Plugin, Some(_)) => {
+                let PluginKeys { inputs, outputs } = self.plugin.unwrap_or_default();
+                (None, Some(EngineFormats { engine: String::new(), inputs, outputs }))
+            }
+            _ if self.plugin.is_some() => return fail("`plugin` is allowed for the kind plugin only"),
             _ => (None, None),
         };
         let library = Library {
@@ -236,7 +278,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(),
-            ["gdal", "assimp", "assimp-jvm", "assimp-6"]
+            ["gdal", "occt", "assimp", "assimp-jvm", "assimp-6"]
         );
         assert_eq!(
             engines.get("gdal").unwrap().library().sha256.as_deref(),
@@ -258,6 +300,10 @@ mod tests {
             ("[[engine]]\nname='x'\nkind='gdal'\nneeds=['liby.so']", "absolute"),
             ("[[engine]]\nname='x'\nkind='gdal'\n[engine.jvm]\nheap_mib=64", "kind jvm"),
             ("[[engine]]\nname='x'\nkind='jvm'", "the jar"),
+            ("[[engine]]\nname='x'\nkind='plugin'", "needs `library`"),
+            ("[[engine]]\nname='x'\nkind='gdal'\n[engine.plugin]\ninputs=['x']", "kind plugin"),
+            ("[[engine]]\nname='x'\nkind='plugin'\nlibrary='/x.so'\n[engine.jvm]\nheap_mib=64", "kind jvm"),
+            ("[[engine]]\nname='x'\nkind='plugin'\nlibrary='/x.so'\n[engine.plugin]\ninput=['x']", "input"),
             ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nheap=64", "heap"),
             ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nheap_mib=1", "between"),
             ("[[engine]]\nname='x'\nkind='jvm'\nlibrary='/x.jar'\n[engine.jvm]\nnatives='n'", "absolute"),

@@ -7,6 +7,7 @@ mod ledger;
 mod permissions;
 
 use cadmill_converter::conversion::context::ConversionContext;
+use cadmill_converter::conversion::description_cache::DescriptionCache;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::Supervisor;
 use cadmill_converter::intake::DownloadConfig;
@@ -165,6 +166,7 @@ impl World {
             place: WorkspaceRoot::new(self.place.path().to_owned(), false),
             supervisor: Supervisor::new(env!("CARGO_BIN_EXE_cadmill-engine-host").into()),
             hosts: None,
+            descriptions: DescriptionCache::default(),
         };
         let posture = [("swap".to_owned(), "off".to_owned())].into();
         let signer: Arc<dyn Signer> = self.signer.clone();

@@ -138,6 +138,7 @@ fn described(answer: &Answer<'_>, setting: &JvmSetting) -> Result<Description, L
         path: setting.class_path.get(1).cloned().unwrap_or_default(),
         inputs: inputs.split(',').filter(|input| !input.is_empty()).map(str::to_owned).collect(),
         outputs: outputs.collect(),
+        options: Vec::new(),
     })
 }
 
@@ -150,7 +151,7 @@ fn converted(answer: &Answer<'_>, events: &Arc<dyn Events>) -> Result<Converted,
     match answer.kind {
         "converted" => {
             let warnings = answer.fields.first().and_then(|n| n.parse().ok()).unwrap_or_default();
-            Ok(Converted { warnings, counts: None })
+            Ok(Converted { warnings, counts: None, facts: Vec::new() })
         }
         "cancelled" => Err(EngineError::Rejected("the converter stopped without a request".to_owned())),
         "memory" => Err(EngineError::OutOfMemory(answer.text())),
@@ -197,7 +198,10 @@ mod tests {
 
     #[test]
     fn answers_have_their_kinds() {
-        assert_eq!(end(b"converted\x003").unwrap(), Converted { warnings: 3, counts: None });
+        assert_eq!(
+            end(b"converted\x003").unwrap(),
+            Converted { warnings: 3, counts: None, facts: Vec::new() }
+        );
         assert!(matches!(end(b"rejected\0x.Y: z"), Err(EngineError::Rejected(text)) if text == "x.Y: z"));
         assert!(matches!(end(b"memory\0heap"), Err(EngineError::OutOfMemory(_))));
         assert!(matches!(end(b"option\0no"), Err(EngineError::Option(_))));

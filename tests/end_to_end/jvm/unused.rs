@@ -5,6 +5,7 @@ use super::warm::{archive, kill, ready, served, stops_clean, waiting, who, world
 use super::{classes, declared, jars};
 use crate::pipeline::world::World;
 use cadmill_converter::conversion::context::ConversionContext;
+use cadmill_converter::conversion::description_cache::DescriptionCache;
 use cadmill_converter::conversion::report::{Observer, Stage};
 use cadmill_converter::conversion::request::ConversionRequest;
 use cadmill_converter::conversion::{self};
@@ -109,7 +110,13 @@ fn a_job_with_other_caps_has_a_process_of_its_own() {
         assert!(since.elapsed() < Duration::from_secs(60), "none was started");
         std::thread::sleep(Duration::from_millis(2));
     }
-    let setting = ConversionContext { engines, place: at, supervisor, hosts: Some(Arc::new(hosts)) };
+    let setting = ConversionContext {
+        engines,
+        place: at,
+        supervisor,
+        hosts: Some(Arc::new(hosts)),
+        descriptions: DescriptionCache::default(),
+    };
     let others = [
         Caps { memory_bytes: caps.memory_bytes / 2, ..caps },
         Caps { memory_bytes: caps.memory_bytes * 2, ..caps },

@@ -7,7 +7,9 @@ use cadmill_converter::engine::frame::MAX_FRAME;
 use cadmill_converter::engine::pin::{self, PinError};
 use cadmill_converter::engine::protocol::{Answer, EngineRequest, Message, Task, Unavailable};
 use cadmill_core::domain::format::EngineKind;
-use cadmill_native_sys::{self as native_sys, Broken, Engine, EngineError, Events, Kind, LoadError};
+use cadmill_native_sys::{
+    self as native_sys, Broken, Converted, Engine, EngineError, Events, Kind, LoadError,
+};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -50,22 +52,29 @@ pub(crate) fn run(
         // A message is text, and a path need not be UTF-8.
         path: description.path.to_string_lossy().into_owned().into(),
     });
+    let kind = request.library.kind;
+    let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
     match &request.task {
         Task::Probe { .. } => Answer::Probed,
-        Task::Await { .. } => match reporter.next_task() {
-            Some(task) => {
-                reporter.send(&Message::Began);
-                convert(request.library.kind, engine.as_ref(), &task, reporter)
+        Task::Await { .. } => {
+            let prepared = engine.prepare(&events);
+            match reporter.next_task() {
+                Some(task) => {
+                    reporter.send(&Message::Began);
+                    prepared.map_or_else(failed, |()| convert(kind, engine.as_ref(), &task, reporter))
+                }
+                None => Answer::Cancelled,
             }
-            None => Answer::Cancelled,
-        },
+        }
         Task::Describe => Answer::Described {
             inputs: description.inputs,
             outputs: description.outputs.into_iter().map(|o| (o.id, o.extension)).collect(),
+            options: description.options,
         },
-        task @ Task::Convert { .. } => convert(request.library.kind, engine.as_ref(), task, reporter),
+        task @ Task::Convert { .. } => {
+            engine.prepare(&events).map_or_else(failed, |()| convert(kind, engine.as_ref(), task, reporter))
+        }
         Task::Inspect { input, input_dir, options, .. } => {
-            let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
             match engine.inspect(&native_sys::Inspection { input, input_dir, options }, &events) {
                 Ok(mut contents) => {
                     contents.fit(MAX_CONTENTS);
@@ -100,7 +109,7 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
     let converted = engine.convert(&request, &events);
     match converted.and_then(|converted| native_sys::check_written(output_dir).map(|()| converted)) {
-        Ok(converted) => Answer::Converted { warnings: converted.warnings, counts: converted.counts },
+        Ok(Converted { warnings, counts, facts }) => Answer::Converted { warnings, counts, facts },
         Err(error) => failed(error),
     }
 }
@@ -113,6 +122,7 @@ fn failed(error: EngineError) -> Answer {
         EngineError::TextLost(message) => Answer::TextLost(short(&message)),
         EngineError::OutOfMemory(message) => Answer::OutOfMemory(short(&message)),
         EngineError::Option(message) => Answer::BadOption(short(&message)),
+        EngineError::Defect(message) => Answer::Failed(short(&message)),
         EngineError::Cancelled => Answer::Cancelled,
         EngineError::Unusable(error) => Answer::Rejected(short(&error.to_string())),
     }
@@ -137,6 +147,7 @@ fn load(request: &EngineRequest, before: &mut dyn FnMut(&[Broken])) -> Result<Bo
     let loaded = match library.kind {
         EngineKind::Gdal => native_sys::load(Kind::Gdal, path, &library.needs, before),
         EngineKind::Assimp => native_sys::load(Kind::Assimp, path, &library.needs, before),
+        EngineKind::Plugin => native_sys::load(Kind::Plugin, path, &library.needs, before),
         EngineKind::Jvm => return jvm::load(request, &mut || before(&[])).map_err(|e| unusable(&e)),
     };
     loaded.map_err(|error| unusable(&error))

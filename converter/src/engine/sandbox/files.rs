@@ -132,7 +132,7 @@ fn readable(request: &EngineRequest) -> Vec<PathBuf> {
 fn objects(library: &Library, loader: &Loader) -> Vec<PathBuf> {
     let mut objects = library.needs.clone();
     match (&library.path, library.kind) {
-        (_, EngineKind::Jvm) => {}
+        (_, EngineKind::Jvm) | (None, EngineKind::Plugin) => {}
         (Some(path), _) => {
             objects.push(path.clone());
             // From a system directory, only the objects needed.

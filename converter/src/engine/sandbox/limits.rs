@@ -93,7 +93,7 @@ pub fn after_loading(request: &EngineRequest, status: &File) -> io::Result<()> {
     let now = proc::memory_of(status);
     let fixed = now.addresses.saturating_sub(now.data);
     let later = match request.library.kind {
-        EngineKind::Gdal | EngineKind::Assimp => NATIVE_LATER,
+        EngineKind::Gdal | EngineKind::Assimp | EngineKind::Plugin => NATIVE_LATER,
         EngineKind::Jvm => JVM_LATER + size_of_natives(request),
     };
     lower(Resource::As, fixed.saturating_add(request.memory_bytes).saturating_add(later))

@@ -32,7 +32,7 @@ pub struct Filter {
 pub fn filter(kind: EngineKind) -> Filter {
     let programs = match kind {
         EngineKind::Jvm => compiled::JVM,
-        EngineKind::Gdal | EngineKind::Assimp => compiled::NATIVE,
+        EngineKind::Gdal | EngineKind::Assimp | EngineKind::Plugin => compiled::NATIVE,
     };
     let mut programs = programs.map(<[sock_filter]>::to_vec).to_vec();
     let sha256 = digest(&programs);

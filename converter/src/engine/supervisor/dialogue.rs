@@ -156,6 +156,8 @@ impl Dialogue {
             (Phase::Confined, Answer::Probed) => !loads,
             (Phase::Confined, Answer::Unavailable { .. } | Answer::OutOfMemory(_)) => loads,
             (Phase::Confined, Answer::BadOption(_)) => matches!(self.duty, Duty::Convert | Duty::Inspect),
+            // Without an input there is nobody to blame but the engine.
+            (Phase::Loading, Answer::Unavailable { .. }) if self.duty == Duty::Describe => true,
             (Phase::Loading, Answer::Unavailable { reason, .. }) => self.doubts.contains(reason),
             (Phase::Loading, Answer::OutOfMemory(_)) => true,
             (Phase::Loaded, Answer::Described { .. }) => self.duty == Duty::Describe,
@@ -172,6 +174,7 @@ impl Dialogue {
                 | Answer::Reaches(_)
                 | Answer::Unfit(_)
                 | Answer::TextLost(_)
+                | Answer::Failed(_)
                 | Answer::OutOfMemory(_)
                 | Answer::BadOption(_),
             ) => self.converts(),
@@ -207,6 +210,7 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Reaches(_) => "reaches for other files",
         Answer::Unfit(_) => "does not fit",
         Answer::TextLost(_) => "text lost",
+        Answer::Failed(_) => "failed",
         Answer::OutOfMemory(_) => "out of memory",
         Answer::BadOption(_) => "bad option",
         Answer::Unavailable { .. } => "unavailable",
@@ -232,8 +236,8 @@ mod tests {
     fn answer() -> impl Strategy<Value = Answer> {
         prop_oneof![
             Just(Answer::Probed),
-            Just(Answer::Described { inputs: vec![], outputs: vec![] }),
-            Just(Answer::Converted { warnings: 0, counts: None }),
+            Just(Answer::Described { inputs: vec![], outputs: vec![], options: vec![] }),
+            Just(Answer::Converted { warnings: 0, counts: None, facts: vec![] }),
             Just(Answer::Inspected(Box::default())),
             Just(Answer::Rejected("no".to_owned())),
             Just(Answer::Reaches("beside".to_owned())),
@@ -368,7 +372,7 @@ mod tests {
                     confined.clone(),
                     loading.clone(),
                     loaded.clone(),
-                    done(Answer::Described { inputs: vec![], outputs: vec![] }),
+                    done(Answer::Described { inputs: vec![], outputs: vec![], options: vec![] }),
                 ],
             ),
             (
@@ -378,7 +382,7 @@ mod tests {
                     loading.clone(),
                     loaded.clone(),
                     progress.clone(),
-                    done(Answer::Converted { warnings: 0, counts: None }),
+                    done(Answer::Converted { warnings: 0, counts: None, facts: vec![] }),
                 ],
             ),
             (
@@ -405,7 +409,7 @@ mod tests {
         let loaded = Message::Loaded { library: "x".into(), version: "1".into(), path: "/x".into() };
         let unavailable = REASONS.map(|reason| Answer::Unavailable { reason, message: "forged".into() });
         let others = [Answer::Setup("forged".into()), Answer::Probed, Answer::BadOption("forged".into())];
-        let described = Answer::Described { inputs: vec![], outputs: vec![] };
+        let described = Answer::Described { inputs: vec![], outputs: vec![], options: vec![] };
         for answer in unavailable.into_iter().chain(others).chain([described]) {
             let forged = done(answer);
             for duty in [Duty::Convert, Duty::Await] {

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_answer_counts_when_the_process_exited() {
-        let answer = Answer::Converted { warnings: 0, counts: None };
+        let answer = Answer::Converted { warnings: 0, counts: None, facts: vec![] };
         let seen = Seen { answer: Some(answer.clone()), ..Seen::default() };
         assert_eq!(classify_exit(&seen, &remains(Some(0), None), &caps()), Outcome::Answered(answer));
         assert_eq!(classify_exit(&seen, &remains(None, Some(11)), &caps()), Outcome::Crashed { signal: 11 });
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn nothing_that_held_more_than_the_cap_has_converted() {
         let seen = |peak_resident| Seen {
-            answer: Some(Answer::Converted { warnings: 0, counts: None }),
+            answer: Some(Answer::Converted { warnings: 0, counts: None, facts: vec![] }),
             peak_resident,
             ..Seen::default()
         };
@@ -154,7 +154,7 @@ mod tests {
         let cap = Outcome::Cap(Cap::Time { limit: Duration::from_secs(1), observed: Duration::from_secs(2) });
         let seen = Seen {
             killed: Some(cap.clone()),
-            answer: Some(Answer::Converted { warnings: 0, counts: None }),
+            answer: Some(Answer::Converted { warnings: 0, counts: None, facts: vec![] }),
             ..Seen::default()
         };
         assert_eq!(classify_exit(&seen, &remains(None, Some(9)), &caps()), cap);

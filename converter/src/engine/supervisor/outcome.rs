@@ -24,7 +24,7 @@ pub enum Event {
 }
 
 /// The library that did the work, as the engine process reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// The library's name.
     pub library: String,

@@ -101,6 +101,7 @@ impl Engine for Assimp {
             path: self.path.clone(),
             inputs: self.inputs(),
             outputs: self.outputs(),
+            options: Vec::new(),
         }
     }
 
@@ -165,7 +166,7 @@ impl Engine for Assimp {
         let read = counts.points + counts.lines + counts.triangles + counts.polygons;
         let skipped = if faces_only { counts.points + counts.lines } else { lost };
         let counts = Counts { unit: CountedUnit::Parts, read, written: read - skipped, skipped };
-        Ok(Converted { warnings: log.lines() + companions.lines(), counts: Some(counts) })
+        Ok(Converted { warnings: log.lines() + companions.lines(), counts: Some(counts), facts: Vec::new() })
     }
 
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError> {

@@ -189,7 +189,7 @@ impl Listener {
             let line = format!("{} features were left out, as --opt skipfailures=yes asks for", self.skipped);
             self.line(Level::Warning, &line);
         }
-        Converted { warnings: self.messages, counts: self.counts }
+        Converted { warnings: self.messages, counts: self.counts, facts: Vec::new() }
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) fn begin(events: &Arc<dyn Events>) {
 /// Ends the conversion, and reports what was collected. Returns the number of messages, and what was
 /// counted.
 pub(super) fn end() -> Converted {
-    listener().take().map_or(Converted { warnings: 0, counts: None }, Listener::finish)
+    listener().take().map_or(Converted { warnings: 0, counts: None, facts: Vec::new() }, Listener::finish)
 }
 
 /// The user wants what cannot be converted to be left out.

@@ -230,6 +230,7 @@ impl Engine for Gdal {
             path: self.path.clone(),
             inputs,
             outputs,
+            options: Vec::new(),
         }
     }
 

@@ -1,0 +1,158 @@
+//! What a plugin says of itself, read and checked.
+//!
+//! Refused is a description that users could not work with: names that cannot be typed, formats or
+//! options that occur twice, defaults that the option itself would not take.
+
+use super::memory::{copied, elements, text};
+use crate::bindings::plugin as ffi;
+use crate::engine::Output;
+use cadmill_core::domain::option_spec::{OptionKind, OptionSpec};
+use std::ffi::c_char;
+
+/// Longest name of an option, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Longest id of a format and longest extension, in bytes.
+const MAX_ID: usize = 32;
+
+/// A checked description.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Described {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Extensions, each once.
+    pub(super) inputs: Vec<String>,
+    /// Each extension of each format.
+    pub(super) outputs: Vec<Output>,
+    pub(super) options: Vec<OptionSpec>,
+}
+
+/// Reads a description.
+///
+/// # Errors
+/// A sentence that names the member that is wrong.
+///
+/// # Safety
+/// `pointer` is null, or leads to a description that is valid as rule R6 of the interface says.
+pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<Described, String> {
+    // SAFETY: that is what the caller guarantees, here and below: the description and all that it
+    // leads to is valid until the process ends.
+    let made = unsafe { copied(pointer) }?;
+    let mut inputs = Vec::new();
+    // SAFETY: as above.
+    for element in unsafe { elements(made.inputs, "inputs") }? {
+        // SAFETY: as above.
+        let (_, extensions) = unsafe { format(element) }?;
+        for extension in extensions {
+            if inputs.contains(&extension) {
+                return Err(format!("two inputs have the extension '{extension}'"));
+            }
+            inputs.push(extension);
+        }
+    }
+    let mut outputs: Vec<Output> = Vec::new();
+    // SAFETY: as above.
+    for element in unsafe { elements(made.outputs, "outputs") }? {
+        // SAFETY: as above.
+        let (id, extensions) = unsafe { format(element) }?;
+        if outputs.iter().any(|output| output.id == id) {
+            return Err(format!("two outputs have the id '{id}'"));
+        }
+        outputs.extend(extensions.into_iter().map(|extension| Output { id: id.clone(), extension }));
+    }
+    if inputs.is_empty() || outputs.is_empty() {
+        return Err("it has no inputs or no outputs".to_owned());
+    }
+    let mut options: Vec<OptionSpec> = Vec::new();
+    // SAFETY: as above.
+    for element in unsafe { elements(made.options, "options") }? {
+        // SAFETY: as above.
+        let option = unsafe { option(element) }?;
+        if options.iter().any(|other| other.name == option.name) {
+            return Err(format!("two options have the name '{}'", option.name));
+        }
+        options.push(option);
+    }
+    // SAFETY: as above.
+    let (name, version) = unsafe { (line(made.name, "its name")?, line(made.version, "its version")?) };
+    Ok(Described { name, version, inputs, outputs, options })
+}
+
+/// The id and the extensions of a format.
+///
+/// # Safety
+/// As for [`read`].
+unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<String>), String> {
+    // SAFETY: as the caller guarantees.
+    let (id, extensions) = unsafe {
+        let made = copied(pointer)?;
+        (line(made.id, "the id of a format")?, line(made.extensions, "the extensions of a format")?)
+    };
+    if !is_name(&id, MAX_ID) {
+        return Err(format!("the id of a format is '{id}': 1 to {MAX_ID} of a-z 0-9 _ . - are allowed"));
+    }
+    let extensions: Vec<String> =
+        extensions.split(' ').filter(|e| !e.is_empty()).map(str::to_owned).collect();
+    match extensions.iter().find(|extension| !is_name(extension, MAX_ID) || extension.starts_with('.')) {
+        Some(extension) => Err(format!("format '{id}' has the extension '{extension}'")),
+        None if extensions.is_empty() => Err(format!("format '{id}' has no extension")),
+        None => Ok((id, extensions)),
+    }
+}
+
+/// # Safety
+/// As for [`read`].
+unsafe fn option(pointer: *const ffi::cadmill_option) -> Result<OptionSpec, String> {
+    // SAFETY: as the caller guarantees.
+    let made = unsafe { copied(pointer) }?;
+    // SAFETY: as the caller guarantees.
+    let (name, help) = unsafe { (line(made.name, "the name of an option")?, line(made.help, "a help")?) };
+    if !is_name(&name, MAX_NAME) {
+        return Err(format!(
+            "the name of an option is '{name}': 1 to {MAX_NAME} of a-z 0-9 _ . - are allowed"
+        ));
+    }
+    // SAFETY: as the caller guarantees.
+    let (choices, preset) = unsafe { (text(made.choices, "choices")?, text(made.preset, "a default")?) };
+    let (least, most) = (made.least, made.most);
+    // Also refuses what is not a number.
+    if !(least <= most && least.is_finite() && most.is_finite()) {
+        return Err(format!("option '{name}' has values from {least} to {most}"));
+    }
+    let kind = match made.kind {
+        ffi::CADMILL_OPTION_YES_NO => OptionKind::YesNo,
+        ffi::CADMILL_OPTION_INTEGER => OptionKind::Integer { least, most },
+        ffi::CADMILL_OPTION_NUMBER => OptionKind::Number { least, most },
+        ffi::CADMILL_OPTION_CHOICE => {
+            let choices = choices.unwrap_or_default();
+            OptionKind::Choice(choices.split(' ').filter(|c| !c.is_empty()).map(str::to_owned).collect())
+        }
+        ffi::CADMILL_OPTION_TEXT => OptionKind::Text,
+        kind => return Err(format!("option '{name}' is of the kind {kind}, which is unknown")),
+    };
+    if matches!(&kind, OptionKind::Choice(choices) if choices.is_empty()) {
+        return Err(format!("option '{name}' has no choices"));
+    }
+    let option = OptionSpec { name, help, kind, preset };
+    match option.preset.as_ref().map(|preset| option.check(preset)) {
+        Some(Err(_)) => Err(format!("option '{}' does not take its own default", option.name)),
+        _ => Ok(option),
+    }
+}
+
+/// A text that must be there, on one line.
+///
+/// # Safety
+/// As for [`read`].
+unsafe fn line(pointer: *const c_char, what: &str) -> Result<String, String> {
+    // SAFETY: as the caller guarantees.
+    match unsafe { text(pointer, what) }? {
+        Some(line) if !line.is_empty() && !line.chars().any(char::is_control) => Ok(line),
+        _ => Err(format!("{what} is missing or not one line")),
+    }
+}
+
+fn is_name(name: &str, longest: usize) -> bool {
+    let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
+    (1..=longest).contains(&name.len()) && name.bytes().all(is_good)
+}

@@ -1,0 +1,182 @@
+//! What the host offers a plugin during a call: progress, log, cancellation, the reason of a failure,
+//! and facts.
+//!
+//! All functions may be called on any thread, whatever the interface says: a plugin that does not
+//! keep to it must not harm this process.
+
+use super::memory::beginning;
+use crate::bindings::plugin as ffi;
+use crate::engine::{Events, Level, Stage};
+use rustix::process::{Resource, getrlimit};
+use std::collections::BTreeMap;
+use std::ffi::{c_char, c_void};
+use std::mem::size_of;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// How often cancellation is looked for, in milliseconds: libraries ask millions of times.
+const LOOK: u64 = 20;
+
+/// Maximum number of facts, longest name and longest value, in bytes.
+const MAX_FACTS: usize = 64;
+const MAX_NAME: usize = 64;
+const MAX_VALUE: usize = 1024;
+
+/// The state behind the functions that a plugin is given.
+pub(super) struct Context {
+    events: Arc<dyn Events>,
+    is_cancelled: AtomicBool,
+    begun: Instant,
+    /// When cancellation was last looked for, in milliseconds since then; 0 for never.
+    looked: AtomicU64,
+    /// The furthest progress, as the bits of a number from 0 to 1, which are ordered as the numbers.
+    furthest: AtomicU64,
+    warnings: AtomicU64,
+    reason: Mutex<Option<String>>,
+    facts: Mutex<BTreeMap<String, String>>,
+}
+
+impl Context {
+    pub(super) fn new(events: &Arc<dyn Events>) -> Self {
+        Self {
+            events: Arc::clone(events),
+            is_cancelled: AtomicBool::new(false),
+            begun: Instant::now(),
+            looked: AtomicU64::new(0),
+            furthest: AtomicU64::new(0),
+            warnings: AtomicU64::new(0),
+            reason: Mutex::default(),
+            facts: Mutex::default(),
+        }
+    }
+
+    /// The struct for the plugin, valid while this context is.
+    pub(super) fn host(&self) -> ffi::cadmill_host {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        ffi::cadmill_host {
+            size: size_of::<ffi::cadmill_host>() as u64,
+            abi: ffi::CADMILL_ABI,
+            max_threads: u32::try_from(threads).unwrap_or(1),
+            max_memory: getrlimit(Resource::Data).maximum.unwrap_or(0),
+            context: std::ptr::from_ref(self).cast_mut().cast(),
+            progress: Some(progress),
+            log: Some(log),
+            cancelled: Some(cancelled),
+            fail: Some(fail),
+            fact: Some(fact),
+            extension: Some(extension),
+        }
+    }
+
+    /// Whether the conversion is to stop.
+    pub(super) fn is_cancelled(&self) -> bool {
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return true;
+        }
+        // Not by rustix, whose clock asks the kernel for the auxiliary vector, which the filter forbids.
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let looked = self.looked.load(Ordering::Relaxed);
+        // One of several threads looks.
+        let is_ours = now.saturating_sub(looked) >= LOOK
+            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_ours && self.events.cancelled() {
+            self.is_cancelled.store(true, Ordering::Relaxed);
+        }
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Number of warnings and losses so far.
+    pub(super) fn warnings(&self) -> u64 {
+        self.warnings.load(Ordering::Relaxed)
+    }
+
+    /// The reason that was given last.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|reason| !reason.is_empty())
+    }
+
+    pub(super) fn facts(&self) -> Vec<(String, String)> {
+        let facts = std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+        facts.into_iter().collect()
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.warnings.fetch_add(1, Ordering::Relaxed);
+        self.events.log(level, line);
+    }
+
+    fn add_fact(&self, name: String, value: String) {
+        let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
+        let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_good);
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = facts.len() < MAX_FACTS || facts.contains_key(&name);
+        if is_name && value.len() <= MAX_VALUE && has_room {
+            facts.insert(name, value);
+            return;
+        }
+        drop(facts);
+        self.log(
+            Level::Warning,
+            "the engine reported a fact that has no valid name, is too long or one too many",
+        );
+    }
+}
+
+/// # Safety
+/// `context` is that of a host struct, during the call that was given it: the plugin's promise.
+unsafe fn of<'a>(context: *mut c_void) -> &'a Context {
+    // SAFETY: it was made from a reference that is valid during the call. Only shared references to
+    // it exist.
+    unsafe { &*context.cast::<Context>() }
+}
+
+unsafe extern "C" fn progress(context: *mut c_void, stage: u32, fraction: f64) {
+    // SAFETY: as `of` says; likewise below.
+    let context = unsafe { of(context) };
+    if fraction.is_nan() {
+        return;
+    }
+    let bits = fraction.clamp(0.0, 1.0).abs().to_bits();
+    let before = context.furthest.fetch_max(bits, Ordering::Relaxed);
+    let stage = match stage {
+        ffi::CADMILL_STAGE_READ => Stage::Read,
+        ffi::CADMILL_STAGE_WRITE => Stage::Write,
+        _ => Stage::Translate,
+    };
+    if bits > before {
+        context.events.progress(stage, f64::from_bits(bits));
+    }
+}
+
+unsafe extern "C" fn log(context: *mut c_void, level: u32, line: *const c_char) {
+    // SAFETY: as `of` says, and a text that ends with a NUL.
+    let (context, line) = unsafe { (of(context), beginning(line)) };
+    match level {
+        ffi::CADMILL_LOG_DEBUG => {}
+        ffi::CADMILL_LOG_LOSS => context.log(Level::Loss, &line),
+        // What is not known is not lost either.
+        _ => context.log(Level::Warning, &line),
+    }
+}
+
+unsafe extern "C" fn cancelled(context: *mut c_void) -> i32 {
+    // SAFETY: as `of` says.
+    i32::from(unsafe { of(context) }.is_cancelled())
+}
+
+unsafe extern "C" fn fail(context: *mut c_void, reason: *const c_char) {
+    // SAFETY: as `of` says, and a text that ends with a NUL.
+    let (context, reason) = unsafe { (of(context), beginning(reason)) };
+    *context.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+}
+
+unsafe extern "C" fn fact(context: *mut c_void, name: *const c_char, value: *const c_char) {
+    // SAFETY: as `of` says, and texts that end with a NUL.
+    let (context, name, value) = unsafe { (of(context), beginning(name), beginning(value)) };
+    context.add_fact(name, value);
+}
+
+unsafe extern "C" fn extension(_: *mut c_void, _: *const c_char) -> *const c_void {
+    std::ptr::null()
+}
