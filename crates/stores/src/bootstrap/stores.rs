@@ -158,3 +158,23 @@ impl Stores {
         Self { objects: Arc::new(objects), jobs, queue, bucket }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A worker without room gives a message back every half minute: it may wait for a night.
+    #[tokio::test]
+    async fn a_message_that_waits_for_room_for_eight_hours_is_not_dead() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = Database::open(&directory.path().join("jobs.sqlite"), MAX_DELIVERIES).unwrap().queue();
+        queue.send("waits").await.unwrap();
+        for _ in 0..8 * 60 * 2 {
+            let received = queue.receive(1, Duration::ZERO, Duration::from_secs(60)).await.unwrap();
+            let [message] = received.as_slice() else { panic!("{received:?}") };
+            queue.change_visibility(message, Duration::ZERO).await.unwrap();
+        }
+        assert_eq!(queue.dead_letters().await, Ok(0));
+    }
+}
