@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-/// Time limit for each store to respond. A result that is no longer fresh is used for this long at
-/// most, the time of the next check.
+/// Time limit for each store to respond. A stale result is used for at most this long, while the
+/// next check runs.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a result is fresh, so that probes cost the stores little.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);

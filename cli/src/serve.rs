@@ -172,7 +172,7 @@ struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Returns when told to stop.
+    /// Returns after a request to stop.
     ///
     /// # Errors
     /// `usage.invalid` if the worker refuses its configuration, which no other one would accept

@@ -103,7 +103,7 @@ pub struct Converted {
     pub warnings: u64,
     /// What was read and written, if the engine counts it.
     pub counts: Option<Counts>,
-    /// What else it tells of the result: name and value.
+    /// Further facts about the result: name and value.
     pub facts: Vec<(String, String)>,
 }
 

@@ -126,7 +126,7 @@ fn a_token_that_is_too_short_is_refused_at_the_start() {
     assert!(!text.contains("hunter2"), "{text}");
 }
 
-/// A health check in a container gets an address instead of the configuration, and tells by 0 or 1.
+/// A health check in a container gets an address instead of the configuration, and exits with 0 or 1.
 #[test]
 fn the_health_check_asks_the_address_that_it_is_given() {
     let installation = Installation::new();

@@ -57,7 +57,7 @@ fn an_assembly_keeps_its_parts_names_and_colours() {
     assert_eq!(json["engine"]["name"], "occt");
     assert_eq!(solids_and_faces(&json), (18, 160));
     assert_eq!(fact(&json, "colours"), 5, "{json}");
-    // What GLB has no place for is told.
+    // What GLB cannot store is reported.
     assert_eq!(json["warnings"], serde_json::json!(["1 layer left out: the output format has no layers"]));
     assert_eq!(json["losses"], 1);
     let scene = scene(&bench.path("a.glb"));

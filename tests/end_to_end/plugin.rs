@@ -197,7 +197,7 @@ fn a_plugin_is_asked_once_for_its_formats_and_options() {
     let run = convert(&bench, &library, ("a.xyz", "0 0 0\n"), "csv", &["--opt", "scale=2"]);
     let json = run.failed(2, "usage.option");
     assert!(json["error"]["message"].as_str().unwrap().contains("size, header"), "{json}");
-    // `cadmill engines` asks again, and keeps what it is told.
+    // `cadmill engines` queries again, and caches the answer.
     let engines = bench.path("engines.toml");
     bench.run(&["engines", "--engines-file", engines.to_str().unwrap()]).succeeded();
     assert!(std::fs::read_to_string(&path).unwrap().contains("\"scale\""));
@@ -242,7 +242,7 @@ fn results_have_the_codes_of_every_engine() {
 #[test]
 fn what_a_plugin_does_wrong_is_named() {
     for (word, exit, code) in [
-        // It was given no option to blame, and nobody asked it to stop.
+        // It got no option that could be invalid, and no request to stop.
         ("bad-option", 17, "engine.misbehaved"),
         ("stopped", 17, "engine.misbehaved"),
         ("nothing", 17, "engine.no_answer"),

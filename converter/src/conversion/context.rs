@@ -22,7 +22,7 @@ pub struct ConversionContext {
     /// Hosts that are started before the input is complete; `None` when local files are converted
     /// in place.
     pub hosts: Option<Arc<WarmPool>>,
-    /// What engines have told of themselves.
+    /// Cached descriptions of engines.
     pub descriptions: DescriptionCache,
 }
 

@@ -21,7 +21,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// What an engine has told, without what cannot be named.
+    /// A description without the formats and options whose names are invalid.
     pub(super) fn cleaned(
         identity: Identity,
         inputs: Vec<String>,

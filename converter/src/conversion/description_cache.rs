@@ -1,4 +1,4 @@
-//! What engines have told of themselves, kept for as long as their files are the same.
+//! A cache of the descriptions of engines, valid as long as the engines' files are unchanged.
 //!
 //! An engine is asked in a process of its own, which takes a second for a JVM. The cache is in memory,
 //! and in a file if there is a directory for it. It holds names, formats and options of libraries,
@@ -49,13 +49,13 @@ impl DescriptionCache {
         Self { known: Arc::new(Mutex::new(read(&file).unwrap_or_default())), file: Some(file) }
     }
 
-    /// What the library told, if its files are the same.
+    /// The library's description, if its files are unchanged.
     pub(super) fn get(&self, library: &Library) -> Option<Description> {
         let key = key(library)?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).0.get(&key).cloned()
     }
 
-    /// Keeps a description. A file that cannot be written costs a question next time.
+    /// Stores a description. If the file cannot be written, the engine is queried again next time.
     pub(super) fn put(&self, library: &Library, description: &Description) {
         let Some(key) = key(library) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

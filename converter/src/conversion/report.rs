@@ -58,7 +58,7 @@ pub struct ConversionReport {
     pub engine_processor_time: Duration,
     /// What was read and written, if the engine counts it.
     pub counts: Option<Counts>,
-    /// What else the engine told of the result, by name. Of several conversions, see
+    /// Further facts that the engine reported about the result, by name. Of several conversions, see
     /// [`Part`].
     pub engine_facts: BTreeMap<String, String>,
     /// Warnings of cadmill and of the engine.
@@ -80,7 +80,7 @@ pub struct Part {
     pub directory: String,
     /// What was read and written, if the engine counts it.
     pub counts: Option<Counts>,
-    /// What else the engine told of the result, by name.
+    /// Further facts that the engine reported about the result, by name.
     pub engine_facts: BTreeMap<String, String>,
     /// How many warnings there were.
     pub warnings: u64,

@@ -296,7 +296,7 @@ pub enum Answer {
         warnings: u64,
         /// What was read and written, if the engine counts it.
         counts: Option<Counts>,
-        /// What else the engine tells of the result: name and value.
+        /// Further facts about the result: name and value.
         facts: Vec<(String, String)>,
     },
     /// To [`Task::Inspect`].

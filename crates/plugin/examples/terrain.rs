@@ -1,7 +1,7 @@
 //! An example of a plugin in Rust: reads an ASCII grid of heights (ArcGIS, "Esri ASCII raster format")
 //! and writes it as a mesh of triangles in OBJ.
 //!
-//! Cells without data become holes, and are told as a loss.
+//! Cells without data become holes and are reported as a loss.
 
 use cadmill_plugin::{Description, Error, Format, Host, Kind, OptionSpec, Plugin, Request, Stage};
 use std::fs::File;
@@ -42,7 +42,7 @@ struct Grid {
     /// The centre of the cell below and left.
     corner: [f64; 2],
     cell: f64,
-    /// Row by row from above; none where there is no data.
+    /// Row by row from the top; `None` for cells without data.
     heights: Vec<Option<f64>>,
 }
 

@@ -70,7 +70,7 @@ unsafe extern "C" fn convert<P: Plugin>(request: *const abi::Request, host: *con
     }
 }
 
-/// The status of a call, whose reason the host is told.
+/// The status of a call. Reports the reason of a failure to the host.
 fn ended(host: &Host<'_>, call: impl FnOnce() -> Result<(), Error>) -> i32 {
     let error = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(())) => return 0,

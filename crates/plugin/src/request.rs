@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
         self.options.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// Whether every difference matters: tell each with [`crate::Host::loss`].
+    /// Whether every difference matters: report each with [`crate::Host::loss`].
     pub fn is_strict(&self) -> bool {
         self.is_strict
     }

@@ -171,7 +171,7 @@ std::string lowerExtension(const std::string &path) {
 }
 
 // By the content first: the beginning of each of the three is unmistakable. By the name alone if there is no
-// file: the host asks again without the input before it tells the owner that an option is wrong.
+// file: the host checks again without the input before it reports an invalid option to the owner.
 Format inputByContent(const std::string &path) {
     std::ifstream file(path, std::ios::binary);
     const bool isThere = file.is_open();

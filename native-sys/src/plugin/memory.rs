@@ -75,7 +75,7 @@ pub(super) unsafe fn copied<T: Made>(pointer: *const T) -> Result<T, String> {
     Ok(unsafe { copy.assume_init() })
 }
 
-/// The elements of a NULL-terminated array; none if there is no array.
+/// The elements of a NULL-terminated array; empty if the pointer is null.
 ///
 /// # Safety
 /// `array` is null or leads to pointers of which the last is null.
