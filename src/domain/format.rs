@@ -23,9 +23,6 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// The kinds that have a built-in engine of the same name.
-    pub const ALL: &'static [EngineKind] = &[Self::Gdal, Self::Assimp];
-
     /// The name of the kind, which is also the name of its built-in engine, if it has one.
     pub fn as_str(self) -> &'static str {
         match self {
