@@ -156,8 +156,6 @@ impl Dialogue {
             (Phase::Confined, Answer::Probed) => !loads,
             (Phase::Confined, Answer::Unavailable { .. } | Answer::OutOfMemory(_)) => loads,
             (Phase::Confined, Answer::BadOption(_)) => matches!(self.duty, Duty::Convert | Duty::Inspect),
-            // There is no input that the engine could blame the operator for.
-            (Phase::Loading, Answer::Unavailable { .. }) if self.duty == Duty::Describe => true,
             (Phase::Loading, Answer::Unavailable { reason, .. }) => self.doubts.contains(reason),
             (Phase::Loading, Answer::OutOfMemory(_)) => true,
             (Phase::Loaded, Answer::Described { .. }) => self.duty == Duty::Describe,
