@@ -34,6 +34,8 @@ QUIET = ("attacks::outside", "attacks::peak", "the_kernel_takes")
 # How long the archive reader is fuzzed, if Rust nightly is there.
 FUZZ_SECONDS = "30"
 SLOWEST = 20
+# How much of what a failed test printed is repeated at the very end.
+REASON_CHARACTERS = 300
 
 cargo = os.environ.get("CARGO", "cargo")
 ignored = [word for word in sys.argv[1:] if word == "--ignored"]
@@ -74,6 +76,19 @@ def run(name, executable, place, threads, results, chosen=()):
         results["times"].append((float(seconds), f"{name}: {test}"))
     if done.returncode != 0:
         results["failed"].append(name)
+        results["reasons"] += reasons(name, done.stdout)
+
+
+def reasons(name, output):
+    """Of each test that failed, what it said last: the line of its panic, and what follows."""
+    blocks = re.findall(r"^---- (\S+) stdout ----\n(.*?)(?=^---- \S+ stdout ----$|^failures:$)", output, re.MULTILINE | re.DOTALL)
+    if not blocks:
+        # The program itself died.
+        yield f"{name}: {output[-REASON_CHARACTERS:].strip()}"
+    for test, printed in blocks:
+        panic = printed.find("panicked at")
+        said = printed[panic if panic >= 0 else 0:].split("note: run with")[0]
+        yield f"{name}: {test}: {' '.join(said.split())[:REASON_CHARACTERS]}"
 
 
 def run_beside(what, command, results):
@@ -87,6 +102,7 @@ def run_beside(what, command, results):
         print(f"\n     Beside the tests: {what}, {time.monotonic() - begun:.0f} s\n{done.stdout}", flush=True)
     if done.returncode != 0:
         results["failed"].append(what)
+        results["reasons"].append(f"{what}: {done.stdout[-REASON_CHARACTERS:].strip()}")
 
 
 def has_nightly():
@@ -103,7 +119,7 @@ def skipping(patterns):
 def main():
     processors = os.cpu_count() or 1
     found = sorted(programs())
-    results = {"times": [], "failed": []}
+    results = {"times": [], "failed": [], "reasons": []}
     beside = [program for program in found if program[0] not in ALONE]
     alone = [program for program in found if program[0] in ALONE]
     # What waits and what has to be alone is run apart, unless it is asked for.
@@ -135,6 +151,8 @@ def main():
     print(f"\nThe {SLOWEST} slowest tests, in seconds:")
     for seconds, test in sorted(results["times"], reverse=True)[:SLOWEST]:
         print(f"{seconds:8.1f}  {test}")
+    for reason in results["reasons"]:
+        print(f"\n{reason}")
     if results["failed"]:
         sys.exit(f"failed: {', '.join(results['failed'])}")
 
