@@ -1,5 +1,9 @@
 //! The command line.
 
+mod engines;
+
+pub(crate) use engines::{EnginesArgs, EnginesCommand, EnginesFileArg, NewArgs};
+
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};
 use cadmill_stores::config::{self, Program};
@@ -22,7 +26,7 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Show what a file contains, without converting it
     Inspect(InspectArgs),
-    /// List the engines, what they read and write, and which one serves a format
+    /// List the engines, what they read and write, and which one serves a format; check and add others
     Engines(EnginesArgs),
     /// Show how engines are confined here, and how to improve it
     Doctor(DoctorArgs),
@@ -198,16 +202,6 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct EnginesArgs {
-    #[command(flatten)]
-    pub(crate) engines: EnginesFileArg,
-
-    /// Print a JSON object on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     /// Print a JSON object on standard output
     #[arg(long)]
@@ -372,13 +366,6 @@ pub(crate) struct ManualArgs {
     /// Directory for the pages, such as /usr/local/share/man/man1
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct EnginesFileArg {
-    /// TOML file that declares engines
-    #[arg(long, value_name = "FILE", env = "CADMILL_ENGINES_FILE")]
-    pub(crate) engines_file: Option<PathBuf>,
 }
 
 /// One of a few words; the error lists them.

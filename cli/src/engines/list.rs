@@ -1,4 +1,4 @@
-//! `cadmill engines`: each engine as its own library describes it, and the table of formats.
+//! `cadmill engines` without a command: each engine as its own library describes it, and the table of formats.
 
 use crate::args::EnginesArgs;
 use crate::{context, error, output};
