@@ -63,9 +63,9 @@ failure_codes! {
     /// The engines file cannot be read or does not parse.
     UsageEnginesFile = "usage.engines_file", Usage, 2, false, "Correct the file; docs/ENGINES.md describes its keys.";
     /// The directory of the output path does not exist or is not a directory.
-    OutputDirectory = "usage.output_directory", Usage, 2, false, "Create the directory first, or choose another path with -o.";
+    OutputDirectory = "usage.output_directory", Usage, 2, false, "Create the directory first, or choose another path.";
     /// The output directory cannot be written to.
-    OutputNotWritable = "usage.output_not_writable", Usage, 2, false, "Choose a writable directory with -o.";
+    OutputNotWritable = "usage.output_not_writable", Usage, 2, false, "Choose a writable directory.";
 
     /// There is no such input file.
     InputNotFound = "input.not_found", Input, 10, false, "Check the path.";

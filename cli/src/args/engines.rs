@@ -1,6 +1,6 @@
 //! The arguments of `cadmill engines` and of its commands.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,29 @@ pub(crate) enum EnginesCommand {
 pub(crate) struct NewArgs {
     /// Name of the engine: lower-case letters, digits and hyphens; also the directory that is made
     pub(crate) name: String,
+
+    /// Language of the plugin
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Language,
+
+    /// Existing directory in which the new one is made [default: the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Print a JSON object on standard output, for failures too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a plugin can be begun in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// C99, with a Makefile
+    C,
+    /// C++17, with CMake
+    Cpp,
+    /// Rust, with cargo
+    Rust,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 mod engines;
 
-pub(crate) use engines::{EnginesArgs, EnginesCommand, EnginesFileArg, NewArgs};
+pub(crate) use engines::{EnginesArgs, EnginesCommand, EnginesFileArg, Language, NewArgs};
 
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};

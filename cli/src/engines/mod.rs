@@ -2,6 +2,7 @@
 
 mod list;
 mod new;
+mod template;
 
 use crate::args::{EnginesArgs, EnginesCommand};
 use std::process::ExitCode;

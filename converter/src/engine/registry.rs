@@ -112,6 +112,11 @@ impl Default for Engines {
     }
 }
 
+/// Whether an engine can have this name: lower-case letters, digits and hyphens, at least one of them.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -204,9 +209,7 @@ impl Engines {
 impl Entry {
     fn checked(self) -> Result<Engine, String> {
         let name = &self.name;
-        let well_formed = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !well_formed {
+        if !is_name(name) {
             return Err(format!(
                 "engine '{name}': a name must consist of lower-case letters, digits and hyphens"
             ));
