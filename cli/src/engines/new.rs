@@ -19,7 +19,7 @@ pub(crate) fn run(args: &NewArgs) -> ExitCode {
         Err(failure) => return error::report(&failure, None, args.json),
     };
     let (name, library) = (&args.name, template.library(&args.name));
-    // A file of a Rust crate is nobody's first concern: its directory is listed.
+    // Of a directory only its name: nobody begins with the files of a crate.
     let mut written: Vec<&str> = files.iter().map(|(path, _)| path.split('/').next().unwrap_or(path)).collect();
     written.dedup();
     let next = [
@@ -72,9 +72,11 @@ fn write(args: &NewArgs, files: &[(&str, String)]) -> Result<PathBuf, Failure> {
     // Taken first, and only if it is free; an empty directory is then replaced in one step.
     std::fs::create_dir(&directory).map_err(io)?;
     let staged = parent.join(format!(".{name}.{}", std::process::id()));
-    let done = fill(&staged, files).and_then(|()| std::fs::rename(&staged, &directory));
+    let done = std::fs::create_dir(&staged).and_then(|()| {
+        let filled = fill(&staged, files).and_then(|()| std::fs::rename(&staged, &directory));
+        filled.inspect_err(|_| drop(std::fs::remove_dir_all(&staged)))
+    });
     done.map_err(|error| {
-        let _ = std::fs::remove_dir_all(&staged);
         let _ = std::fs::remove_dir(&directory);
         Failure::io(format!("writing {place}"), &error)
     })?;
@@ -82,7 +84,6 @@ fn write(args: &NewArgs, files: &[(&str, String)]) -> Result<PathBuf, Failure> {
 }
 
 fn fill(staged: &Path, files: &[(&str, String)]) -> std::io::Result<()> {
-    std::fs::create_dir(staged)?;
     for (path, content) in files {
         let path = staged.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(staged))?;
