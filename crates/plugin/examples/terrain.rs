@@ -14,14 +14,13 @@ struct Terrain;
 
 impl Plugin for Terrain {
     fn describe() -> Description {
-        let scale = Kind::Number(1e-6, 1e6);
         Description::new("terrain", env!("CARGO_PKG_VERSION"))
             .licence("0BSD")
             .deterministic()
             .asks_cancelled()
             .input(Format::new("asc", &["asc"]).title("Esri ASCII grid").text())
             .output(Format::new("obj", &["obj"]).title("Wavefront OBJ").text())
-            .option(OptionSpec::new("z-scale", scale, "Factor for heights.").preset("1"))
+            .option(OptionSpec::new("z-scale", Kind::Number(1e-6, 1e6), "Factor for heights.").preset("1"))
     }
 
     fn convert(request: &Request<'_>, host: &Host<'_>) -> Result<(), Error> {
@@ -48,23 +47,24 @@ struct Grid {
 
 impl Grid {
     fn read(input: impl BufRead, host: &Host<'_>) -> Result<Self, Error> {
-        let mut words = Words { lines: input.lines(), pending: Vec::new() };
+        let mut words = words(input);
+        let mut next = || words.next().transpose();
         let [mut columns, mut rows, mut x, mut y, mut cell, mut nodata] = [f64::NAN; 6];
         let mut is_centre = false;
         let first = loop {
-            let name =
-                words.next()?.ok_or_else(|| Error::rejected("the grid has a header and no heights"))?;
-            let field = match name.to_ascii_lowercase().as_str() {
+            let word = next()?.ok_or_else(|| Error::rejected("the grid has a header and no heights"))?;
+            let name = word.to_ascii_lowercase();
+            let field = match name.as_str() {
                 "ncols" => &mut columns,
                 "nrows" => &mut rows,
                 "xllcorner" | "xllcenter" => &mut x,
                 "yllcorner" | "yllcenter" => &mut y,
                 "cellsize" => &mut cell,
                 "nodata_value" => &mut nodata,
-                _ => break name,
+                _ => break word,
             };
-            *field = number(&words.next()?.unwrap_or_default())?;
-            is_centre |= name.to_ascii_lowercase().ends_with("center");
+            *field = number(&next()?.unwrap_or_default())?;
+            is_centre |= name.ends_with("center");
         };
         let whole = |value: f64| (value >= 2.0 && value.fract() == 0.0).then_some(value as usize);
         let (Some(columns), Some(rows)) = (whole(columns), whole(rows)) else {
@@ -76,20 +76,17 @@ impl Grid {
             return Err(Error::rejected("the header lacks xllcorner, yllcorner or cellsize"));
         }
         let mut heights = Vec::new();
-        let mut next = Some(first);
-        while let Some(word) = next {
+        let mut pending = Some(first);
+        while let Some(word) = pending {
             if heights.len() == count {
                 return Err(Error::rejected("there are more heights than ncols and nrows say"));
             }
             let height = number(&word)?;
             heights.push(Some(height).filter(|height| *height != nodata));
             if heights.len() % 65_536 == 0 {
-                host.progress(Stage::Read, 0.5 * heights.len() as f64 / count as f64);
-                if host.is_cancelled() {
-                    return Err(Error::cancelled());
-                }
+                step(host, Stage::Read, 0.5 * heights.len() as f64 / count as f64)?;
             }
-            next = words.next()?;
+            pending = next()?;
         }
         if heights.len() < count {
             return Err(Error::rejected(format!("{} heights of {count} are there", heights.len())));
@@ -103,28 +100,22 @@ impl Grid {
         let (mut vertices, mut faces) = (0, 0);
         for (index, height) in self.heights.iter().enumerate() {
             let Some(height) = height else { continue };
-            let (row, column) = (index / self.columns, index % self.columns);
-            let [x, y] = self.corner;
-            let y = y + self.cell * (self.rows - 1 - row) as f64;
-            writeln!(out, "v {} {y} {}", x + self.cell * column as f64, height * scale)
-                .map_err(Error::failed)?;
+            let x = self.corner[0] + self.cell * (index % self.columns) as f64;
+            let y = self.corner[1] + self.cell * (self.rows - 1 - index / self.columns) as f64;
+            writeln!(out, "v {x} {y} {}", height * scale).map_err(Error::failed)?;
             vertices += 1;
             numbers[index] = vertices;
         }
-        for (row, pair) in numbers.chunks(self.columns).zip(numbers.chunks(self.columns).skip(1)).enumerate()
-        {
+        let rows = numbers.chunks(self.columns);
+        for (row, (above, below)) in rows.clone().zip(rows.skip(1)).enumerate() {
             for column in 1..self.columns {
-                let [a, b, c, d] = [pair.0[column - 1], pair.0[column], pair.1[column - 1], pair.1[column]];
-                for triangle in [[a, c, b], [b, c, d]].iter().filter(|corners| !corners.contains(&0)) {
-                    writeln!(out, "f {} {} {}", triangle[0], triangle[1], triangle[2])
-                        .map_err(Error::failed)?;
+                let [a, b, c, d] = [above[column - 1], above[column], below[column - 1], below[column]];
+                for [i, j, k] in [[a, c, b], [b, c, d]].into_iter().filter(|corners| !corners.contains(&0)) {
+                    writeln!(out, "f {i} {j} {k}").map_err(Error::failed)?;
                     faces += 1;
                 }
             }
-            host.progress(Stage::Write, 0.5 + 0.5 * row as f64 / self.rows as f64);
-            if host.is_cancelled() {
-                return Err(Error::cancelled());
-            }
+            step(host, Stage::Write, 0.5 + 0.5 * row as f64 / self.rows as f64)?;
         }
         if faces == 0 {
             return Err(Error::unfit("no four neighbouring cells have data, so there is no surface"));
@@ -139,21 +130,18 @@ impl Grid {
     }
 }
 
-struct Words<L> {
-    lines: L,
-    /// Of the current line, the last word first.
-    pending: Vec<String>,
+/// The words of all lines.
+fn words(input: impl BufRead) -> impl Iterator<Item = Result<String, Error>> {
+    input.lines().flat_map(|line| match line {
+        Ok(line) => line.split_ascii_whitespace().map(|word| Ok(word.to_owned())).collect(),
+        Err(error) => vec![Err(Error::rejected(error))],
+    })
 }
 
-impl<L: Iterator<Item = std::io::Result<String>>> Words<L> {
-    fn next(&mut self) -> Result<Option<String>, Error> {
-        while self.pending.is_empty() {
-            let Some(line) = self.lines.next() else { return Ok(None) };
-            let line = line.map_err(Error::rejected)?;
-            self.pending = line.split_ascii_whitespace().rev().map(str::to_owned).collect();
-        }
-        Ok(self.pending.pop())
-    }
+/// Reports progress, and ends the conversion if that is wanted.
+fn step(host: &Host<'_>, stage: Stage, fraction: f64) -> Result<(), Error> {
+    host.progress(stage, fraction);
+    if host.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
 }
 
 fn number(word: &str) -> Result<f64, Error> {
