@@ -38,11 +38,12 @@ mod tests {
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CLI.md");
     const HEAD: &str = "| option | default | meaning |\n|---|---|---|\n";
 
-    /// A table of the options of a command that `among` accepts.
+    /// A table of the options of a command, such as `engines new`, that `among` accepts.
     fn table(command: &str, among: impl Fn(&str) -> bool) -> String {
         let mut root = Args::command();
         root.build();
-        let command = root.find_subcommand(command).expect("a command");
+        let command =
+            command.split(' ').fold(&root, |command, word| command.find_subcommand(word).expect("a command"));
         let options =
             command.get_arguments().filter(|option| !option.is_positional() && !option.is_hide_set());
         let mut table = HEAD.to_owned();
@@ -79,6 +80,7 @@ mod tests {
         let mut expected = replaced(&document, "convert", &table("convert", |id| id != "help"));
         let own = |id: &str| id != "help" && !shared.iter().any(|other| other == id);
         expected = replaced(&expected, "inspect", &table("inspect", |id| id != "help"));
+        expected = replaced(&expected, "engines new", &table("engines new", |id| id != "help"));
         expected = replaced(&expected, "submit", &table("submit", own));
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(DOCUMENT, &expected).unwrap();

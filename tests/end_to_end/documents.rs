@@ -173,6 +173,7 @@ fn help() -> String {
         vec!["convert", "--help"],
         vec!["inspect", "--help"],
         vec!["engines", "--help"],
+        vec!["engines", "new", "--help"],
         vec!["doctor", "--help"],
         vec!["submit", "--help"],
         vec!["serve", "-h"],

@@ -20,7 +20,8 @@ pub(crate) fn run(args: &NewArgs) -> ExitCode {
     };
     let (name, library) = (&args.name, template.library(&args.name));
     // Of a directory only its name: nobody begins with the files of a crate.
-    let mut written: Vec<&str> = files.iter().map(|(path, _)| path.split('/').next().unwrap_or(path)).collect();
+    let mut written: Vec<&str> =
+        files.iter().map(|(path, _)| path.split('/').next().unwrap_or(path)).collect();
     written.dedup();
     let next = [
         format!("cd {}", quoted(&directory)),
@@ -63,22 +64,23 @@ fn write(args: &NewArgs, files: &[(&str, String)]) -> Result<PathBuf, Failure> {
     let directory = args.dir.as_deref().map_or_else(|| PathBuf::from(name), |parent| parent.join(name));
     let place = directory.display();
     let io = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(FailureCode::UsageInvalid, format!("{place} exists already")),
+        ErrorKind::AlreadyExists => {
+            Failure::new(FailureCode::UsageInvalid, format!("{place} exists already"))
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Failure::new(FailureCode::OutputNotWritable, format!("cannot write {place}: {error}"))
         }
         _ => Failure::io(format!("writing {place}"), &error),
     };
-    // Taken first, and only if it is free; an empty directory is then replaced in one step.
-    std::fs::create_dir(&directory).map_err(io)?;
+    if directory.symlink_metadata().is_ok() {
+        return Err(io(ErrorKind::AlreadyExists.into()));
+    }
     let staged = parent.join(format!(".{name}.{}", std::process::id()));
-    let done = std::fs::create_dir(&staged).and_then(|()| {
-        let filled = fill(&staged, files).and_then(|()| std::fs::rename(&staged, &directory));
-        filled.inspect_err(|_| drop(std::fs::remove_dir_all(&staged)))
-    });
+    std::fs::create_dir(&staged).map_err(io)?;
+    let done = fill(&staged, files).and_then(|()| take(&directory, &staged));
     done.map_err(|error| {
-        let _ = std::fs::remove_dir(&directory);
-        Failure::io(format!("writing {place}"), &error)
+        let _ = std::fs::remove_dir_all(&staged);
+        io(error)
     })?;
     Ok(directory)
 }
@@ -90,6 +92,13 @@ fn fill(staged: &Path, files: &[(&str, String)]) -> std::io::Result<()> {
         std::fs::write(path, content)?;
     }
     Ok(())
+}
+
+/// Gives the staged directory its name, if that is still free. A rename replaces an empty directory, and
+/// making one is what fails if there is another.
+fn take(directory: &Path, staged: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(directory)?;
+    std::fs::rename(staged, directory).inspect_err(|_| drop(std::fs::remove_dir(directory)))
 }
 
 /// A path as a shell takes it.

@@ -1,7 +1,5 @@
 //! An example of a plugin in Rust: reads an ASCII grid of heights (ArcGIS, "Esri ASCII raster format")
-//! and writes it as a mesh of triangles in OBJ.
-//!
-//! Cells without data become holes and are reported as a loss.
+//! and writes it as a mesh of triangles in OBJ. Cells without data become holes, reported as a loss.
 
 use cadmill_plugin::{Description, Error, Format, Host, Kind, OptionSpec, Plugin, Request, Stage};
 use std::fs::File;

@@ -1,8 +1,11 @@
 //! Plugins: a library behind `cadmill_plugin.h` converts as any other engine does, and whatever it does
 //! wrong is named.
 //!
-//! The plugins are the example in C, and `tests/fixtures/doubles/plugin_double.c`, which does what its
-//! input says.
+//! The plugins are the examples (`examples`), those that `cadmill engines new` writes (`begun`), and
+//! `tests/fixtures/doubles/plugin_double.c`, which does what its input says.
+
+mod begun;
+mod examples;
 
 use crate::support::{Bench, Run, compile_c, repository};
 use serde_json::{Value, json};
@@ -70,68 +73,6 @@ fn does(word: &str, more: &[&str]) -> (Bench, Run) {
     let bench = Bench::new();
     let run = convert(&bench, double(), ("in.txt", word), "out", more);
     (bench, run)
-}
-
-#[test]
-fn the_example_in_c_converts_and_tells_facts() {
-    let (bench, library) = (Bench::new(), points());
-    let content = "# a comment\n0 0 1.5\n\n -1e3 2 3 \n";
-    let json = convert(&bench, library, ("a.xyz", content), "csv", &["--opt", "scale=2"]).succeeded().json();
-    assert_eq!(std::fs::read_to_string(bench.path("result.csv")).unwrap(), "x,y,z\n0,0,3\n-2000,4,6\n");
-    assert_eq!(json["facts"], json!({"points": "2"}));
-    assert_eq!((&json["engine"]["library"], &json["engine"]["version"]), (&json!("points"), &json!("1.0")));
-    let more = ["--opt", "header=no"];
-    convert(&bench, library, ("a.xyz", content), "csv", &more).succeeded();
-    assert_eq!(std::fs::read_to_string(bench.path("result.csv")).unwrap(), "0,0,1.5\n-1000,2,3\n");
-    convert(&bench, library, ("a.xyz", content), "obj", &[]).succeeded();
-    assert_eq!(std::fs::read_to_string(bench.path("result.obj")).unwrap(), "v 0 0 1.5\nv -1000 2 3\n");
-}
-
-#[test]
-fn the_example_in_c_leaves_no_point_out() {
-    for content in ["\n", "1 2\n", "1 2 3 4\n", "1 2 x\n", "nan 1 2\n", "1 2 3\n\0", "1 2 3\n\0 4 5 6\n"] {
-        let bench = Bench::new();
-        let json = convert(&bench, points(), ("a.xyz", content), "csv", &[]).failed(15, "engine.rejected");
-        assert!(!bench.path("result.csv").exists(), "{content:?}: {json}");
-    }
-}
-
-/// The example in Rust, which the workspace builds.
-fn terrain() -> PathBuf {
-    let library = Path::new(env!("CARGO_BIN_EXE_cadmill")).with_file_name("examples/libterrain.so");
-    assert!(library.is_file(), "{} is missing: run `cargo build --workspace` first", library.display());
-    library
-}
-
-#[test]
-fn the_example_in_rust_converts_and_tells_what_is_missing() {
-    let bench = Bench::new();
-    let grid = "ncols 3\nnrows 2\nxllcorner 100\nyllcorner 0\ncellsize 10\nNODATA_value -1\n1 2 3\n4 5 -1\n";
-    let json =
-        convert(&bench, &terrain(), ("a.asc", grid), "obj", &["--opt", "z-scale=2"]).succeeded().json();
-    assert_eq!(json["facts"], json!({"vertices": "5", "faces": "3"}));
-    assert_eq!(
-        (&json["losses"], &json["warnings"][0]),
-        (&json!(1), &json!("holes in the mesh, from cells without data: 1"))
-    );
-    let text = std::fs::read_to_string(bench.path("result.obj")).unwrap();
-    assert!(
-        text.starts_with("v 105 15 2\nv 115 15 4\n") && text.ends_with("f 1 4 2\nf 2 4 5\nf 2 5 3\n"),
-        "{text}"
-    );
-    convert(&bench, &terrain(), ("a.asc", grid), "obj", &["--strict"]).failed(28, "engine.incomplete");
-    for (bad, exit, code) in [
-        (&grid[..grid.len() - 4], 15, "engine.rejected"),
-        ("ncols 3", 15, "engine.rejected"),
-        ("\n", 15, "engine.rejected"),
-        (
-            "ncols 2\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\nnodata_value 0\n0 0 0 0",
-            27,
-            "engine.unfit",
-        ),
-    ] {
-        convert(&bench, &terrain(), ("b.asc", bad), "obj", &[]).failed(exit, code);
-    }
 }
 
 #[test]
