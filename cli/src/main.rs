@@ -14,6 +14,7 @@ mod doctor;
 mod engines;
 mod error;
 mod inspect;
+mod markup;
 mod output;
 mod preset;
 mod progress;

@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod check;
 pub mod conversion;
 pub mod digest;
 pub mod engine;

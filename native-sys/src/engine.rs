@@ -1,11 +1,13 @@
 //! The common interface of all engines.
 
+use crate::bindings::plugin as ffi;
 use crate::library::LoadError;
 use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::option_spec::OptionSpec;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A loaded converter library.
 pub trait Engine {
@@ -35,6 +37,56 @@ pub trait Engine {
     /// # Errors
     /// As for [`Engine::convert`].
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError>;
+
+    /// What a plugin says of itself beyond its formats, asked again; `None` for other engines.
+    fn nature(&self) -> Option<Nature> {
+        None
+    }
+}
+
+/// What a plugin says of itself beyond its formats, and how it says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nature {
+    /// `CADMILL_DETERMINISTIC`, `CADMILL_THREADS` etc.
+    pub flags: u64,
+    /// Ids of the outputs that have several files.
+    pub several_files: Vec<String>,
+    /// Directories that it says it reads.
+    pub data: Vec<String>,
+    /// Its licence, as an SPDX expression.
+    pub licence: Option<String>,
+    /// Structs that are larger than this host knows, by name.
+    pub larger: Vec<String>,
+    /// How long the slower of two calls of `describe()` took.
+    pub describe_time: Duration,
+    /// Whether the second call of the entry function and of `describe()` gave the same.
+    pub same: bool,
+}
+
+impl Nature {
+    /// Whether the description has the flag `CADMILL_DETERMINISTIC`.
+    pub fn deterministic(&self) -> bool {
+        self.has(ffi::CADMILL_DETERMINISTIC)
+    }
+
+    /// Whether the description has the flag `CADMILL_THREADS`.
+    pub fn threads(&self) -> bool {
+        self.has(ffi::CADMILL_THREADS)
+    }
+
+    /// Whether the description has the flag `CADMILL_ASKS_CANCELLED`.
+    pub fn asks_cancelled(&self) -> bool {
+        self.has(ffi::CADMILL_ASKS_CANCELLED)
+    }
+
+    /// Whether the description has the flag `CADMILL_ONE_CONVERSION`.
+    pub fn one_conversion(&self) -> bool {
+        self.has(ffi::CADMILL_ONE_CONVERSION)
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags & u64::from(flag) != 0
+    }
 }
 
 /// Description and capabilities of a library.
@@ -176,8 +228,12 @@ impl Level {
 pub trait Events: Send + Sync {
     /// Progress: `fraction` from 0 to 1 over all stages.
     fn progress(&self, stage: Stage, fraction: f64);
+    /// A value of progress as a library reported it, which may be less than before or not a number.
+    fn reported(&self, _fraction: f64) {}
     /// A log line of the library.
     fn log(&self, level: Level, line: &str);
+    /// A library has asked whether to stop. Not each time is [`Events::cancelled`] looked at.
+    fn asked(&self) {}
     /// Whether to stop. Polled as often as the library allows.
     fn cancelled(&self) -> bool;
 }

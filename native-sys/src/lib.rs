@@ -27,7 +27,7 @@ mod written;
 pub mod zeroed;
 
 pub use engine::{
-    Converted, Description, Engine, EngineError, Events, Inspection, Level, Output, Request, Stage,
+    Converted, Description, Engine, EngineError, Events, Inspection, Level, Nature, Output, Request, Stage,
 };
 #[cfg(feature = "jvm")]
 pub use jvm::JvmSetting;

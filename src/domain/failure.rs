@@ -206,6 +206,11 @@ failure_codes! {
     /// Characters of the input would be missing in the output, or be others there.
     EngineTextLost = "engine.text_lost", Usage, 26, false, "Name the encoding of the input with --opt encoding=NAME, or choose an output format that keeps the text, e.g. gpkg.";
 
+    /// A library did not pass `cadmill engines check`.
+    EngineCheckFailed = "engine.check_failed", Engine, 34, false, "Mend what the report names as failed; docs/BRING-YOUR-OWN.md explains each check.";
+    /// `cadmill engines check` could not check what is essential.
+    EngineUnchecked = "engine.unchecked", Usage, 35, false, "Give at least one file that the library converts: --sample FILE.";
+
     /// The machine offers no memory-backed directory for the workspace.
     WorkspaceUnavailable = "infra.workspace_unavailable", System, 20, true, "Mount a tmpfs and name it in CADMILL_WORKSPACE, e.g. /dev/shm.";
     /// The workspace has too little room for this job.
@@ -422,10 +427,11 @@ mod tests {
             let class_exits: &[u8] = match code.fault() {
                 // API errors: the caller's identity (21), something that does not exist (22), the
                 // job's state (23). 26 to 28: the output format or the options do not fit the input.
-                Fault::Usage => &[2, 11, 21, 22, 23, 26, 27, 28],
+                // 34 and 35: verdicts on a library.
+                Fault::Usage => &[2, 11, 21, 22, 23, 26, 27, 28, 35],
                 // 30 to 33: verdicts on a ledger.
                 Fault::Input => &[10, 11, 30, 31, 32, 33],
-                Fault::Engine => &[14, 15, 17, 18],
+                Fault::Engine => &[14, 15, 17, 18, 34],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server rather than the job, a later retry may help. 25: the server's
                 // files.

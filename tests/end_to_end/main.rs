@@ -15,6 +15,7 @@ mod attacks;
 mod audit;
 mod catalogue;
 mod compress;
+mod conformance;
 mod documents;
 mod door;
 mod drawing;

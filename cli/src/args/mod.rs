@@ -2,7 +2,9 @@
 
 mod engines;
 
-pub(crate) use engines::{EnginesArgs, EnginesCommand, EnginesFileArg, Language, NewArgs};
+pub(crate) use engines::{
+    AddArgs, CheckArgs, EnginesArgs, EnginesCommand, EnginesFileArg, Language, LibraryArgs, NewArgs,
+};
 
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};

@@ -8,6 +8,7 @@ mod timeline;
 use super::proof::{Checked, Proof};
 use super::verdict::{exit, worst};
 use crate::args::ReportArgs;
+use crate::markup::escape;
 use crate::output;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::record::posture_digest;
@@ -16,7 +17,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
-use timeline::escape;
 
 /// Files in the table of a ledger; the diagram shows as many.
 const MAX_ROWS: usize = 500;

@@ -13,7 +13,11 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
     let fail = |code, text: String| Err(Failure::new(code, text).with("engine", engine));
     match outcome {
         Outcome::Answered(
-            Answer::Converted { .. } | Answer::Described { .. } | Answer::Inspected(_) | Answer::Probed,
+            Answer::Converted { .. }
+            | Answer::Described { .. }
+            | Answer::Inspected(_)
+            | Answer::Examined(_)
+            | Answer::Probed,
         ) => Ok(()),
         Outcome::Answered(Answer::Rejected(text)) => {
             fail(FailureCode::EngineRejected, format!("{engine} refused the input: {}", clean(&text)))

@@ -2,8 +2,8 @@
 //!
 //! Three layers; none depends on one above it:
 //!
-//! - bottom: [`confinement`] (the confinement of an engine, as data), [`frame`] (messages on a
-//!   pipe) and [`protocol`] (the messages);
+//! - bottom: [`confinement`] and [`examination`] (the confinement of an engine, and what is observed
+//!   of one, as data), [`frame`] (messages on a pipe) and [`protocol`] (the messages);
 //! - middle: [`sandbox`] (the confinement, put in force by the process itself) and [`supervisor`]
 //!   (the process, started, watched and ended by its parent);
 //! - top: [`posture`] (what this machine can enforce), [`warm_pool`] (processes that are started
@@ -17,6 +17,7 @@
 //! and [`crate::linux`] only.
 
 pub mod confinement;
+pub mod examination;
 pub mod failure;
 pub mod frame;
 pub mod jvm;

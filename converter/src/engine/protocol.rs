@@ -9,6 +9,7 @@
 //! before it is displayed.
 
 use crate::engine::confinement::{InForce, Level};
+use crate::engine::examination::Examination;
 use crate::engine::pin::FileFingerprint;
 use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::counts::Counts;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
@@ -81,6 +82,9 @@ pub struct Confinement {
     pub own_uid: Option<u32>,
     /// Whether the supervisor has put the process into its own control group.
     pub control_group: bool,
+    /// Whether files and system calls that are denied are reported ([`Message::Denied`]). A denied
+    /// call then fails instead of ending the process. Allows nothing more.
+    pub observed: bool,
 }
 
 /// A library to load.
@@ -186,6 +190,16 @@ pub enum Task {
         /// Whether a result that differs from the input is a failure.
         strict: bool,
     },
+    /// Convert one file several times in this process, and observe the engine meanwhile. For
+    /// `cadmill engines check`, which gives samples and no files of an owner.
+    Examine {
+        /// The conversion. Each run has a directory of its own below that of the output.
+        conversion: Box<Task>,
+        /// Number of runs; without one, only the description is examined.
+        runs: u32,
+        /// When the first run is asked to stop, in milliseconds from its beginning.
+        stop_after: Option<u64>,
+    },
     /// Tell what one file contains.
     Inspect {
         /// The root file.
@@ -205,6 +219,7 @@ impl Task {
     pub fn directories(&self) -> Option<[&Path; 2]> {
         match self {
             Self::Describe => None,
+            Self::Examine { conversion, .. } => conversion.directories(),
             Self::Probe { input_dir, output_dir }
             | Self::Await { input_dir, output_dir }
             | Self::Convert { input_dir, output_dir, .. }
@@ -265,6 +280,16 @@ pub enum Message {
         /// The architecture of the call (`AUDIT_ARCH_*`).
         arch: u32,
     },
+    /// A file could not be opened, made or removed because of the confinement. Written by the signal
+    /// handler, and only if [`Confinement::observed`].
+    Denied {
+        /// The call's number.
+        syscall: i64,
+        /// Whether it would have written.
+        writes: bool,
+        /// The beginning of the path, its bytes in hexadecimal.
+        path: String,
+    },
     /// The answer; always last.
     Done {
         /// How the work ended.
@@ -301,6 +326,8 @@ pub enum Answer {
     },
     /// To [`Task::Inspect`].
     Inspected(Box<Contents>),
+    /// To [`Task::Examine`].
+    Examined(Box<Examination>),
     /// The library rejected the input; the text is the library's.
     Rejected(String),
     /// The input would make the library read files that are not part of it; the text describes how.

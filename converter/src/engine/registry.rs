@@ -172,6 +172,14 @@ impl Engines {
         Self::parse(&text).map_err(fail)
     }
 
+    /// The built-in engines and those of this text, which an engines file would contain.
+    ///
+    /// # Errors
+    /// `usage.engines_file`, with the position in the text.
+    pub fn from_text(text: &str) -> Result<Self, Failure> {
+        Self::parse(text).map_err(|text| Failure::new(FailureCode::UsageEnginesFile, text))
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
         let mut engines = Self::default();

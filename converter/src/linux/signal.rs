@@ -1,4 +1,4 @@
-//! Signals to single threads, which `std` and `rustix` do not offer.
+//! Signals to single threads, and the handlers of signals, which `std` and `rustix` do not offer.
 
 use rustix::process::{Pid, Signal};
 use std::io;
@@ -17,4 +17,18 @@ pub fn signal_thread(process: Pid, thread: Pid, signal: Signal) -> io::Result<()
     }
     let error = io::Error::last_os_error();
     if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+}
+
+/// The signals of a crash, whose handlers a library leaves as they were.
+pub const OF_A_CRASH: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
+
+/// The handlers of [`OF_A_CRASH`] in this process, as numbers that only show whether they are the same.
+pub fn crash_handlers() -> [usize; 5] {
+    OF_A_CRASH.map(|signal| {
+        // SAFETY: all zeros is a valid `sigaction`.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: nothing is set, and `action` may be written to.
+        unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+        action.sa_sigaction
+    })
 }

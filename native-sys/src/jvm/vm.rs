@@ -246,6 +246,7 @@ fn events() -> Option<Arc<dyn Events>> {
 
 extern "system" fn on_progress(_env: EnvUnowned<'_>, _class: JClass<'_>, fraction: jdouble) {
     if let Some(events) = events() {
+        events.reported(fraction);
         events.progress(Stage::Translate, fraction);
     }
 }

@@ -3,7 +3,7 @@
 //! Refused is a description that users could not work with: names that cannot be typed, formats or
 //! options that occur twice, defaults that the option itself would not take.
 
-use super::memory::{copied, elements, text};
+use super::memory::{copied, elements, is_larger, text};
 use crate::bindings::plugin as ffi;
 use crate::engine::Output;
 use cadmill_core::domain::option_spec::{OptionKind, OptionSpec};
@@ -25,6 +25,14 @@ pub(super) struct Described {
     /// Each extension of each format.
     pub(super) outputs: Vec<Output>,
     pub(super) options: Vec<OptionSpec>,
+    pub(super) flags: u64,
+    pub(super) licence: Option<String>,
+    /// Directories that the plugin says it reads.
+    pub(super) data: Vec<String>,
+    /// Ids of the outputs that have several files.
+    pub(super) several_files: Vec<String>,
+    /// Structs that are larger than this host knows, by name, each once.
+    pub(super) larger: Vec<String>,
 }
 
 /// Reads a description.
@@ -38,11 +46,15 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     // SAFETY: that is what the caller guarantees, here and below: the description and all that it
     // leads to is valid until the process ends.
     let made = unsafe { copied(pointer) }?;
+    // SAFETY: `copied` has accepted it.
+    let mut larger: Vec<String> = unsafe { is_larger(pointer) }.into_iter().collect();
     let mut inputs = Vec::new();
     // SAFETY: as above.
     for element in unsafe { elements(made.inputs, "inputs") }? {
         // SAFETY: as above.
-        let (_, extensions) = unsafe { format(element) }?;
+        let (_, extensions, _) = unsafe { format(element) }?;
+        // SAFETY: as above.
+        larger.extend(unsafe { is_larger(element) });
         for extension in extensions {
             if inputs.contains(&extension) {
                 return Err(format!("two inputs have the extension '{extension}'"));
@@ -51,12 +63,18 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
         }
     }
     let mut outputs: Vec<Output> = Vec::new();
+    let mut several_files = Vec::new();
     // SAFETY: as above.
     for element in unsafe { elements(made.outputs, "outputs") }? {
         // SAFETY: as above.
-        let (id, extensions) = unsafe { format(element) }?;
+        let (id, extensions, flags) = unsafe { format(element) }?;
+        // SAFETY: as above.
+        larger.extend(unsafe { is_larger(element) });
         if outputs.iter().any(|output| output.id == id) {
             return Err(format!("two outputs have the id '{id}'"));
+        }
+        if flags & ffi::CADMILL_FORMAT_SEVERAL_FILES != 0 {
+            several_files.push(id.clone());
         }
         outputs.extend(extensions.into_iter().map(|extension| Output { id: id.clone(), extension }));
     }
@@ -68,6 +86,8 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     for element in unsafe { elements(made.options, "options") }? {
         // SAFETY: as above.
         let option = unsafe { option(element) }?;
+        // SAFETY: as above.
+        larger.extend(unsafe { is_larger(element) });
         if options.iter().any(|other| other.name == option.name) {
             return Err(format!("two options have the name '{}'", option.name));
         }
@@ -75,17 +95,26 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     }
     // SAFETY: as above.
     let (name, version) = unsafe { (line(made.name, "its name")?, line(made.version, "its version")?) };
-    Ok(Described { name, version, inputs, outputs, options })
+    // SAFETY: as above.
+    let (licence, data) = unsafe { (text(made.licence, "its licence")?, elements(made.data, "data")?) };
+    // SAFETY: as above; the elements of this array are texts.
+    let data = data.into_iter().map(|path| unsafe { text(path, "a directory of its data") });
+    let data = data.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    larger.sort();
+    larger.dedup();
+    let flags = made.flags;
+    Ok(Described { name, version, inputs, outputs, options, flags, licence, data, several_files, larger })
 }
 
-/// The id and the extensions of a format.
+/// The id, the extensions and the flags of a format.
 ///
 /// # Safety
 /// As for [`read`].
-unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<String>), String> {
+unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<String>, u32), String> {
+    // SAFETY: as the caller guarantees.
+    let made = unsafe { copied(pointer) }?;
     // SAFETY: as the caller guarantees.
     let (id, extensions) = unsafe {
-        let made = copied(pointer)?;
         (line(made.id, "the id of a format")?, line(made.extensions, "the extensions of a format")?)
     };
     if !is_name(&id, MAX_ID) {
@@ -96,7 +125,7 @@ unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<Str
     match extensions.iter().find(|extension| !is_name(extension, MAX_ID) || extension.starts_with('.')) {
         Some(extension) => Err(format!("format '{id}' has the extension '{extension}'")),
         None if extensions.is_empty() => Err(format!("format '{id}' has no extension")),
-        None => Ok((id, extensions)),
+        None => Ok((id, extensions, made.flags)),
     }
 }
 

@@ -134,6 +134,7 @@ unsafe fn of<'a>(context: *mut c_void) -> &'a Context {
 unsafe extern "C" fn progress(context: *mut c_void, stage: u32, fraction: f64) {
     // SAFETY: as `of` says; likewise below.
     let context = unsafe { of(context) };
+    context.events.reported(fraction);
     if fraction.is_nan() {
         return;
     }
@@ -162,7 +163,9 @@ unsafe extern "C" fn log(context: *mut c_void, level: u32, line: *const c_char) 
 
 unsafe extern "C" fn cancelled(context: *mut c_void) -> i32 {
     // SAFETY: as `of` says.
-    i32::from(unsafe { of(context) }.is_cancelled())
+    let context = unsafe { of(context) };
+    context.events.asked();
+    i32::from(context.is_cancelled())
 }
 
 unsafe extern "C" fn fail(context: *mut c_void, reason: *const c_char) {

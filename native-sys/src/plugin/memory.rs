@@ -75,6 +75,16 @@ pub(super) unsafe fn copied<T: Made>(pointer: *const T) -> Result<T, String> {
     Ok(unsafe { copy.assume_init() })
 }
 
+/// The name of a struct if it is larger than this host knows, as a later version makes it.
+///
+/// # Safety
+/// As for [`copied`], which has accepted the pointer.
+pub(super) unsafe fn is_larger<T: Made>(pointer: *const T) -> Option<String> {
+    // SAFETY: a struct that begins with its size.
+    let size = unsafe { pointer.cast::<u64>().read() };
+    (size > size_of::<T>() as u64).then(|| T::NAME.to_owned())
+}
+
 /// The elements of a NULL-terminated array; empty if the pointer is null.
 ///
 /// # Safety

@@ -10,7 +10,7 @@ mod host;
 mod memory;
 
 use crate::bindings::plugin as ffi;
-use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Request};
+use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspection, Nature, Request};
 use crate::library::{self, Broken, LoadError, Wanted};
 use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::option_spec;
@@ -22,7 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The exported function.
 const ENTRY: &str = "cadmill_plugin_entry_v1";
@@ -41,6 +41,9 @@ type Entry = unsafe extern "C" fn(u32) -> *const ffi::cadmill_plugin;
 pub(crate) struct Plugin {
     functions: ffi::cadmill_plugin,
     described: Described,
+    /// How long the first call of `describe()` took.
+    describe_time: Duration,
+    entry: Entry,
     path: PathBuf,
 }
 
@@ -69,11 +72,15 @@ impl Plugin {
         let (Some(describe), Some(_)) = (functions.describe, functions.convert) else {
             return Err(broken(Broken::Symbol, "it lacks describe() or convert()".to_owned()));
         };
-        // SAFETY: on the main thread; what it returns is valid until the process ends (rule R6).
-        let described = unsafe { description::read(describe()) };
+        let begun = Instant::now();
+        // SAFETY: on the main thread.
+        let description = unsafe { describe() };
+        let describe_time = begun.elapsed();
+        // SAFETY: what it returns is valid until the process ends (rule R6).
+        let described = unsafe { description::read(description) };
         let wrong = |text| broken(Broken::Symbol, format!("its description is wrong: {text}"));
         let described = described.map_err(wrong)?;
-        Ok(Self { functions, described, path })
+        Ok(Self { functions, described, describe_time, entry, path })
     }
 
     /// Runs a function of the plugin that ends with a status, while a thread looks for cancellation
@@ -130,7 +137,7 @@ impl Plugin {
 
 impl Engine for Plugin {
     fn describe(&self) -> Description {
-        let Described { name, version, inputs, outputs, options } = self.described.clone();
+        let Described { name, version, inputs, outputs, options, .. } = self.described.clone();
         Description { library: name, version, path: self.path.clone(), inputs, outputs, options }
     }
 
@@ -156,6 +163,28 @@ impl Engine for Plugin {
         // during the call.
         self.run(&context, |host| unsafe { convert(&raw const made, host) })?;
         Ok(Converted { warnings: context.warnings(), counts: None, facts: context.facts() })
+    }
+
+    fn nature(&self) -> Option<Nature> {
+        // SAFETY: on the main thread; the entry function may be called several times.
+        let again = unsafe { (self.entry)(ffi::CADMILL_ABI) };
+        // SAFETY: null, or a struct of the interface.
+        let functions = unsafe { memory::copied(again) }.ok();
+        let mut describe_time = self.describe_time;
+        let described = functions.and_then(|functions| functions.describe).and_then(|describe| {
+            let begun = Instant::now();
+            // SAFETY: on the main thread.
+            let description = unsafe { describe() };
+            describe_time = describe_time.max(begun.elapsed());
+            // SAFETY: valid until the process ends.
+            unsafe { description::read(description) }.ok()
+        });
+        let Described { flags, licence, data, several_files, larger, .. } = self.described.clone();
+        let mut larger = larger;
+        // SAFETY: `copied` has accepted it above, or it is not read.
+        larger.extend(functions.and_then(|_| unsafe { memory::is_larger(again) }));
+        let same = described.as_ref() == Some(&self.described);
+        Some(Nature { flags, several_files, data, licence, larger, describe_time, same })
     }
 
     /// Version 1 of the interface has no such call.

@@ -1,5 +1,6 @@
 //! The timeline of a ledger as SVG: stages at the top, a bar for each file below.
 
+use crate::markup::escape;
 use cadmill_core::domain::ledger::timeline::{FileHistory, Timeline};
 use std::fmt::Write;
 
@@ -100,26 +101,4 @@ fn axis(page: &mut String, scale: &Scale, height: usize) {
             height - 6
         );
     }
-}
-
-/// Escapes text for HTML content and attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // Control characters, and characters that change the direction of the surrounding text.
-            c if c.is_control()
-                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                escaped.push('\u{fffd}');
-            }
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

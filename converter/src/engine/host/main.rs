@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod events;
+mod examine;
 mod jvm;
 mod run;
 mod work;

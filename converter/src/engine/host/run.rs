@@ -50,5 +50,6 @@ fn serve(request: &EngineRequest, confined: &Confined, reporter: &Arc<Reporter>)
         // The supervisor checks the same message, and kills a host that does not stop here.
         return Answer::Setup(confinement::too_weak(level, minimum).message);
     }
-    work::run(request, reporter, &|| (confined.after_loading)(request, &confined.status))
+    let loaded = || (confined.after_loading)(request, &confined.status);
+    work::run(request, reporter, &loaded, &|| proc::memory_of(&confined.status))
 }

@@ -1,11 +1,12 @@
 //! Loads the library and performs the task.
 
 use crate::events::Reporter;
-use crate::jvm;
+use crate::{examine, jvm};
 use cadmill_converter::conversion::check_options;
 use cadmill_converter::engine::frame::MAX_FRAME;
 use cadmill_converter::engine::pin::{self, PinError};
 use cadmill_converter::engine::protocol::{Answer, EngineRequest, Message, Task, Unavailable};
+use cadmill_converter::linux::proc::Memory;
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{
     self as native_sys, Broken, Converted, Engine, EngineError, Events, Kind, LoadError,
@@ -14,12 +15,15 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// `loaded` is called when the engine is loaded and has not read its input yet.
+/// `loaded` is called when the engine is loaded and has not read its input yet; `memory` gives the
+/// memory of this process.
 pub(crate) fn run(
     request: &EngineRequest,
     reporter: &Arc<Reporter>,
     loaded: &dyn Fn() -> io::Result<()>,
+    memory: &dyn Fn() -> Memory,
 ) -> Answer {
     if matches!(request.task, Task::Probe { .. }) {
         reporter.wait();
@@ -61,7 +65,7 @@ pub(crate) fn run(
             match reporter.next_task() {
                 Some(task) => {
                     reporter.send(&Message::Began);
-                    prepared.map_or_else(failed, |()| convert(kind, engine.as_ref(), &task, reporter))
+                    prepared.map_or_else(failed, |()| convert(kind, engine.as_ref(), &task, &events))
                 }
                 None => Answer::Cancelled,
             }
@@ -72,7 +76,14 @@ pub(crate) fn run(
             options: description.options,
         },
         task @ Task::Convert { .. } => {
-            engine.prepare(&events).map_or_else(failed, |()| convert(kind, engine.as_ref(), task, reporter))
+            engine.prepare(&events).map_or_else(failed, |()| convert(kind, engine.as_ref(), task, &events))
+        }
+        Task::Examine { conversion, runs, stop_after } => {
+            if let Err(error) = engine.prepare(&events) {
+                return failed(error);
+            }
+            let plan = examine::Plan { runs: *runs, stop_after: stop_after.map(Duration::from_millis) };
+            examine::run(kind, engine.as_ref(), conversion, plan, memory)
         }
         Task::Inspect { input, input_dir, options, .. } => {
             match engine.inspect(&native_sys::Inspection { input, input_dir, options }, &events) {
@@ -89,7 +100,12 @@ pub(crate) fn run(
 /// Longest description of a file, in bytes: it is sent in a frame.
 const MAX_CONTENTS: usize = MAX_FRAME - (4 << 10);
 
-fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Reporter>) -> Answer {
+pub(crate) fn convert(
+    kind: EngineKind,
+    engine: &dyn Engine,
+    task: &Task,
+    events: &Arc<dyn Events>,
+) -> Answer {
     let Task::Convert { input, input_dir, output, output_dir, format_id, layer, options, strict } = task
     else {
         return Answer::Rejected(
@@ -106,8 +122,7 @@ fn convert(kind: EngineKind, engine: &dyn Engine, task: &Task, reporter: &Arc<Re
     let strict = *strict;
     let request =
         native_sys::Request { input, input_dir, output, output_dir, format_id, layer, options, strict };
-    let events: Arc<dyn Events> = Arc::clone(reporter) as Arc<dyn Events>;
-    let converted = engine.convert(&request, &events);
+    let converted = engine.convert(&request, events);
     match converted.and_then(|converted| native_sys::check_written(output_dir).map(|()| converted)) {
         Ok(Converted { warnings, counts, facts }) => Answer::Converted { warnings, counts, facts },
         Err(error) => failed(error),

@@ -60,7 +60,7 @@ extern "C" fn on_signal(signal: i32) {
     // Read first: the calls below change it.
     // SAFETY: the address of the calling thread's errno is always valid.
     let errno = unsafe { *libc::__errno_location() };
-    let mut note = Note::new();
+    let mut note = <Note>::new();
     note.text(b"{\"dying\":{\"signal\":");
     note.number(signal.unsigned_abs().into());
     note.text(b",\"errno\":");
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_note_is_a_message() {
-        let mut note = Note::new();
+        let mut note = <Note>::new();
         note.text(b"{\"dying\":{\"signal\":");
         note.number(11);
         note.text(b",\"errno\":");

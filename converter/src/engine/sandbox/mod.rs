@@ -29,6 +29,7 @@ pub mod files;
 pub mod label;
 pub mod limits;
 pub mod namespaces;
+mod observed;
 pub mod outsider;
 mod pair;
 pub mod parent;
@@ -90,6 +91,9 @@ pub fn enter(request: &EngineRequest, channel: &descriptors::Channel) -> Result<
         pair::keep_one().map_err(step("pair of sockets"))?;
     }
     let landlock = files::restrict(request).map_err(step("landlock"))?;
+    if request.confinement.observed {
+        observed::begin().map_err(step("observation"))?;
+    }
     let filter = syscalls::filter(request.library.kind);
     // A kernel without seccomp fails here; the level shows it.
     let filtered = syscalls::restrict(&filter).is_ok();

@@ -10,15 +10,15 @@ pub(super) fn go_to(messages: i32) {
     MESSAGES.store(messages, Ordering::SeqCst);
 }
 
-/// A frame under construction. Bytes that do not fit are dropped.
-pub(super) struct Note {
-    bytes: [u8; 128],
+/// A frame under construction, of at most `N` bytes. Bytes that do not fit are dropped.
+pub(super) struct Note<const N: usize = 128> {
+    bytes: [u8; N],
     length: usize,
 }
 
-impl Note {
+impl<const N: usize> Note<N> {
     pub(super) fn new() -> Self {
-        Self { bytes: [0; 128], length: 4 }
+        Self { bytes: [0; N], length: 4 }
     }
 
     pub(super) fn text(&mut self, text: &[u8]) {

@@ -2,11 +2,11 @@
 //!
 //! For such a call the filter raises `SIGSYS`, and the call is not made. If the call would have
 //! removed a name, [`unlink_guard`] emulates it and the engine continues; [`pair`] answers calls
-//! that a JVM cannot do without. For any other call the handler reports the number, and the process
-//! ends. If the signal is blocked, the kernel ends the process itself in all cases; then only the
+//! that a JVM cannot do without; [`observed`] lets a process go on whose denied calls are collected.
+//! For any other call the handler reports the number, and the process ends. If the signal is blocked, the kernel ends the process itself in all cases; then only the
 //! number is lost. The filter does not allow replacing the handler.
 
-use super::pair;
+use super::{observed, pair};
 use crate::engine::sandbox::signal_record::Note;
 use crate::engine::sandbox::unlink_guard;
 use std::io;
@@ -61,14 +61,16 @@ extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucon
         // SAFETY: number and arguments are those of the call that the thread is about to make.
         let answer = unsafe {
             let (number, arguments) = (info.syscall.into(), arguments(registers));
-            unlink_guard::answer(number, arguments).or_else(|| pair::answer(number, arguments))
+            let removed = unlink_guard::answer(number, arguments);
+            let answer = removed.or_else(|| pair::answer(number, arguments));
+            observed::answer(number, arguments, answer)
         };
         if let Some(answer) = answer {
             // SAFETY: as above.
             unsafe { *errno = before };
             return give(registers, answer);
         }
-        let mut note = Note::new();
+        let mut note = <Note>::new();
         note.text(b"{\"violation\":{\"syscall\":");
         note.number(u64::from(info.syscall.cast_unsigned()));
         note.text(b",\"arch\":");

@@ -47,6 +47,7 @@ pub(super) enum Duty {
     Describe,
     Await,
     Convert,
+    Examine,
     Inspect,
 }
 
@@ -93,6 +94,7 @@ impl Dialogue {
             Task::Describe => Duty::Describe,
             Task::Await { .. } => Duty::Await,
             Task::Convert { .. } => Duty::Convert,
+            Task::Examine { .. } => Duty::Examine,
             Task::Inspect { .. } => Duty::Inspect,
         };
         Self { duty, phase: Phase::Silent, doubts: Vec::new() }
@@ -115,7 +117,7 @@ impl Dialogue {
     /// [`Refused`]: the caller must ignore the message and end the process.
     pub(super) fn hear(&mut self, message: &Message, told: Told) -> Result<(), Refused> {
         let next = match message {
-            Message::Dying { .. } | Message::Violation { .. } => return Ok(()),
+            Message::Dying { .. } | Message::Violation { .. } | Message::Denied { .. } => return Ok(()),
             Message::Confined(_) => (self.phase == Phase::Silent).then_some(Phase::Confined),
             Message::Loading { .. } => {
                 (self.phase == Phase::Confined && self.duty != Duty::Probe).then_some(Phase::Loading)
@@ -143,7 +145,7 @@ impl Dialogue {
 
     fn converts(&self) -> bool {
         match self.duty {
-            Duty::Convert | Duty::Inspect => self.phase == Phase::Loaded,
+            Duty::Convert | Duty::Examine | Duty::Inspect => self.phase == Phase::Loaded,
             Duty::Await => self.phase == Phase::Began,
             Duty::Probe | Duty::Describe => false,
         }
@@ -155,12 +157,15 @@ impl Dialogue {
             (Phase::Silent | Phase::Confined, Answer::Setup(_)) => true,
             (Phase::Confined, Answer::Probed) => !loads,
             (Phase::Confined, Answer::Unavailable { .. } | Answer::OutOfMemory(_)) => loads,
-            (Phase::Confined, Answer::BadOption(_)) => matches!(self.duty, Duty::Convert | Duty::Inspect),
+            (Phase::Confined, Answer::BadOption(_)) => {
+                matches!(self.duty, Duty::Convert | Duty::Examine | Duty::Inspect)
+            }
             (Phase::Loading, Answer::Unavailable { reason, .. }) => self.doubts.contains(reason),
             (Phase::Loading, Answer::OutOfMemory(_)) => true,
             (Phase::Loaded, Answer::Described { .. }) => self.duty == Duty::Describe,
             (Phase::Loaded, Answer::Inspected(_)) => self.duty == Duty::Inspect,
-            (_, Answer::Converted { .. }) if self.duty == Duty::Inspect => false,
+            (Phase::Loaded, Answer::Examined(_)) => self.duty == Duty::Examine,
+            (_, Answer::Converted { .. }) if matches!(self.duty, Duty::Inspect | Duty::Examine) => false,
             // The host has stopped waiting.
             (Phase::Loaded, Answer::Cancelled) if self.duty == Duty::Await => true,
             (Phase::Loaded | Phase::Began, Answer::Cancelled) => self.converts() && told.stop,
@@ -204,6 +209,7 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Described { .. } => "described",
         Answer::Converted { .. } => "converted",
         Answer::Inspected(_) => "inspected",
+        Answer::Examined(_) => "examined",
         Answer::Rejected(_) => "rejected",
         Answer::Reaches(_) => "reaches for other files",
         Answer::Unfit(_) => "does not fit",
@@ -237,6 +243,7 @@ mod tests {
             Just(Answer::Described { inputs: vec![], outputs: vec![], options: vec![] }),
             Just(Answer::Converted { warnings: 0, counts: None, facts: vec![] }),
             Just(Answer::Inspected(Box::default())),
+            Just(Answer::Examined(Box::default())),
             Just(Answer::Rejected("no".to_owned())),
             Just(Answer::Reaches("beside".to_owned())),
             Just(Answer::Unfit("so".to_owned())),
@@ -261,12 +268,20 @@ mod tests {
             Just(Message::Log { loss: true, line: "line".to_owned() }),
             Just(Message::Dying { signal: 11, errno: 0, data_bytes: 0 }),
             Just(Message::Violation { syscall: 41, arch: 0 }),
+            Just(Message::Denied { syscall: 257, writes: true, path: "2f78".to_owned() }),
             answer().prop_map(|answer| Message::Done { answer, peak_memory_bytes: 0 }),
         ]
     }
 
     fn duty() -> impl Strategy<Value = Duty> {
-        prop::sample::select(vec![Duty::Probe, Duty::Describe, Duty::Await, Duty::Convert, Duty::Inspect])
+        prop::sample::select(vec![
+            Duty::Probe,
+            Duty::Describe,
+            Duty::Await,
+            Duty::Convert,
+            Duty::Examine,
+            Duty::Inspect,
+        ])
     }
 
     fn told() -> impl Strategy<Value = Told> {
@@ -331,7 +346,10 @@ mod tests {
             let mut dialogue = dialogue(duty);
             let mut answered = false;
             for (message, told) in said {
-                let note = matches!(message, Message::Dying { .. } | Message::Violation { .. });
+                let note = matches!(
+                    message,
+                    Message::Dying { .. } | Message::Violation { .. } | Message::Denied { .. }
+                );
                 let accepted = dialogue.hear(&message, told).is_ok();
                 prop_assert!(!answered || note || !accepted, "{message:?}");
                 answered |= accepted && matches!(message, Message::Done { .. });

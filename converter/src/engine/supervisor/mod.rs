@@ -41,7 +41,7 @@ use std::sync::atomic::AtomicBool;
 use watch::Watch;
 
 pub use host_binary::{HOST_VARIABLE, engine_host};
-pub use outcome::{Cap, Event, Identity, Outcome, ProcessReport};
+pub use outcome::{Cap, Denied, DeniedFile, Event, Identity, Outcome, ProcessReport};
 pub use prestarted::{HandoffError, WarmHost};
 pub use text::clean;
 
@@ -120,7 +120,12 @@ impl Supervisor {
         };
         let (group, process) = Cgroup::start(caps, || Process::start(&self.host, &work, temporaries))?;
         let own_uid = uid::chown(process.pid(), request, &work, &output)?;
-        let confinement = Confinement { minimum: self.minimum, own_uid, control_group: group.is_own() };
+        let confinement = Confinement {
+            minimum: self.minimum,
+            own_uid,
+            control_group: group.is_own(),
+            observed: request.confinement.observed,
+        };
         Ok((Watch::new(process, group, *caps, assignment, self.minimum, &request.task, events), confinement))
     }
 }

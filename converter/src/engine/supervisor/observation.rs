@@ -1,6 +1,6 @@
 //! What was observed of a process, for classifying its end.
 
-use super::outcome::{Identity, Outcome};
+use super::outcome::{Denied, Identity, Outcome};
 use crate::engine::confinement::InForce;
 use crate::engine::protocol::Answer;
 use cadmill_core::domain::job::Warnings;
@@ -12,6 +12,7 @@ pub(super) struct Seen {
     pub(super) answer: Option<Answer>,
     pub(super) dying: Option<Dying>,
     pub(super) violation: Option<i64>,
+    pub(super) denied: Denied,
     pub(super) confinement: Option<InForce>,
     /// The kernel OOM-killed it.
     pub(super) out_of_memory: bool,

@@ -1,5 +1,6 @@
 //! Events of an engine process, and how it ended: data only.
 
+use super::text::clean;
 use crate::engine::confinement::{InForce, Level};
 use crate::engine::protocol::Answer;
 use cadmill_core::domain::job::Warnings;
@@ -151,4 +152,47 @@ pub struct ProcessReport {
     pub first_loss: Option<String>,
     /// Bytes that the library printed. The text is discarded: it may contain names and content.
     pub noise_bytes: u64,
+    /// What it was denied, if that was observed.
+    pub denied: Denied,
+}
+
+/// What a process was denied by its confinement. Reported by the process itself, so that a library may
+/// forge it: it is advice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// Numbers of the system calls that the filter forbids, each once.
+    pub syscalls: Vec<i64>,
+    /// Files that could not be opened, made or removed, each once.
+    pub files: Vec<DeniedFile>,
+}
+
+/// A file that a process was denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedFile {
+    /// The system call.
+    pub syscall: i64,
+    /// Whether it would have written.
+    pub writes: bool,
+    /// The beginning of its path, cleaned for display.
+    pub path: String,
+}
+
+/// Maximum number of calls and of files of [`Denied`].
+const MAX_DENIED: usize = 256;
+
+impl Denied {
+    pub(super) fn call(&mut self, syscall: i64) {
+        if !self.syscalls.contains(&syscall) && self.syscalls.len() < MAX_DENIED {
+            self.syscalls.push(syscall);
+        }
+    }
+
+    /// `path` is in hexadecimal, as the message has it.
+    pub(super) fn file(&mut self, syscall: i64, writes: bool, path: &str) {
+        let path = hex::decode(path).unwrap_or_default();
+        let file = DeniedFile { syscall, writes, path: clean(&String::from_utf8_lossy(&path)) };
+        if !self.files.contains(&file) && self.files.len() < MAX_DENIED {
+            self.files.push(file);
+        }
+    }
 }

@@ -302,7 +302,11 @@ impl<'a> Watch<'a> {
         match message {
             Message::Confined(in_force) => self.take_confinement(*in_force),
             Message::Loading { .. } => {}
-            Message::Violation { syscall, .. } => self.seen.violation = Some(syscall),
+            Message::Violation { syscall, .. } => {
+                self.seen.violation = Some(syscall);
+                self.seen.denied.call(syscall);
+            }
+            Message::Denied { syscall, writes, path } => self.seen.denied.file(syscall, writes, &path),
             Message::Loaded { library, version, path } => {
                 let path = clean(&path.to_string_lossy()).into();
                 let identity = Identity { library: clean(&library), version: clean(&version), path };
@@ -457,6 +461,7 @@ impl<'a> Watch<'a> {
             warnings: seen.warnings,
             first_loss: seen.first_loss,
             noise_bytes: seen.noise_bytes,
+            denied: seen.denied,
         })
     }
 }

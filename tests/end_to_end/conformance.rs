@@ -1,0 +1,137 @@
+//! `cadmill engines check` and `cadmill engines add`: a good library passes, and whatever is wrong with
+//! another is named.
+
+use crate::support::{Bench, Run, compile_c, repository};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The plugin of `plugin_kit.c`, compiled with a macro that makes it bad.
+fn kit(with: &str) -> PathBuf {
+    let name = if with.is_empty() { "good".to_owned() } else { with.to_lowercase().replace([' ', '='], "-") };
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("libkit-{name}.so"));
+    let include = format!("-I{}", repository().join("native-sys/include").display());
+    let define = format!("-D{with}");
+    let mut arguments = vec!["-shared", "-fPIC", "-O1", "-pthread", include.as_str()];
+    if !with.is_empty() {
+        arguments.push(&define);
+    }
+    compile_c(&library, &arguments, "plugin_kit.c");
+    library
+}
+
+/// A sample with as many lines as it says.
+fn sample(bench: &Bench, lines: usize) -> PathBuf {
+    let path = bench.path("sample.lines");
+    let text: String = (0..lines).map(|number| format!("line {number}\n")).collect();
+    std::fs::write(&path, format!("{lines}\n{text}")).unwrap();
+    path
+}
+
+fn check(bench: &Bench, library: &Path, more: &[&str]) -> Run {
+    sample(bench, 3000);
+    bench.run(&[&["engines", "check", library.to_str().unwrap(), "--json"], more].concat())
+}
+
+/// With a sample, and as thoroughly as most mistakes need.
+const QUICK: &[&str] = &["--sample", "sample.lines", "--damaged", "3", "--runs", "3"];
+const WHOLE: &[&str] = &["--sample", "sample.lines"];
+
+/// The texts of the findings of one check with one grade.
+fn found<'a>(report: &'a Value, check: &str, grade: &str) -> Vec<&'a str> {
+    let findings = report["findings"].as_array().unwrap_or_else(|| panic!("no findings: {report}"));
+    let those = findings.iter().filter(|finding| finding["check"] == check && finding["grade"] == grade);
+    those.map(|finding| finding["text"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_good_library_passes_every_check() {
+    let bench = Bench::new();
+    let report = check(&bench, &kit(""), WHOLE).succeeded().json();
+    assert_eq!(report["verdict"], "passed");
+    for finding in report["findings"].as_array().unwrap() {
+        assert!(matches!(finding["grade"].as_str(), Some("passed" | "note")), "{finding}");
+    }
+    for check in [
+        "library",
+        "describe",
+        "sample",
+        "same-bytes",
+        "two-processes",
+        "truncated",
+        "flipped",
+        "outside",
+        "syscalls",
+        "repeat",
+        "growth",
+        "threads",
+        "handlers",
+        "progress",
+        "cancel",
+        "caps",
+    ] {
+        assert_eq!(found(&report, check, "passed").len(), 1, "{check}: {report:#}");
+    }
+    assert!(found(&report, "data", "note")[0].contains("/opt/kit/tables"), "{report:#}");
+    assert_eq!(report["samples"][0]["facts"]["lines"], "3000");
+    assert_eq!(report["suggestion"]["syscalls"], serde_json::json!([]));
+}
+
+#[test]
+fn whatever_is_wrong_with_a_library_is_named() {
+    let failed = [
+        ("WRONG_ABI", "abi", "version 9"),
+        ("MISSING_SYMBOL", "symbol", "cadmill_plugin_entry_v1"),
+        ("CRASH_IN_DESCRIBE", "describe", "crashed"),
+        ("SLOW_DESCRIBE", "describe", "takes 1.5"),
+        ("ANOTHER_DESCRIPTION", "describe", "another answer"),
+        ("NOT_DETERMINISTIC", "same-bytes", "not deterministic"),
+        ("LEAKS", "growth", "it leaks"),
+        ("WRITES_OUTSIDE", "outside", "/tmp/kit-was-here"),
+        ("WRITES_BESIDE", "leftovers", "work.tmp"),
+        ("IGNORES_CANCEL", "cancel", "and does not"),
+        ("LEAVES_THREADS", "threads", "run on after"),
+        ("KEEPS_HANDLERS", "handlers", "SEGV"),
+        ("EXITS", "exit", "exited with code 0"),
+        ("LIES_ABOUT_OUTPUT", "formats", "glTF"),
+        ("UNWRITTEN_FORMAT", "sample", "this format is not written"),
+        ("SMALLER", "abi", "size of a cadmill_plugin is 16"),
+        ("PROGRESS_BEYOND", "progress", "not from 0 to 1"),
+        ("ONCE", "repeat", "crashed"),
+        ("CALLS_SOCKET", "syscalls", "socket"),
+        ("SILENT_LOSS", "truncated", "gave less"),
+    ];
+    for (with, check, said) in failed {
+        let bench = Bench::new();
+        let more = match with {
+            "LEAKS" => WHOLE,
+            // Each process asks for the description.
+            "SLOW_DESCRIBE" => &[],
+            _ => QUICK,
+        };
+        let report = self::check(&bench, &kit(with), more).failed(34, "engine.check_failed");
+        assert_eq!(report["verdict"], "failed", "{with}");
+        let texts = found(&report, check, "failed");
+        assert!(texts.iter().any(|text| text.contains(said)), "{with}: {report:#}");
+        let names = report["error"]["failed"].as_array().unwrap();
+        assert!(names.iter().any(|name| name == check), "{with}: {names:?}");
+        if with == "WRITES_OUTSIDE" {
+            assert!(!Path::new("/tmp/kit-was-here").exists());
+        }
+    }
+}
+
+#[test]
+fn what_works_with_a_disadvantage_passes_and_is_named() {
+    for (with, check, grade, said) in [
+        ("PRINTS", "stdout", "warning", "prints"),
+        ("PROGRESS_GOES_BACK", "progress", "warning", "go back"),
+        ("LARGER", "struct-size", "note", "cadmill_format"),
+        ("READS_OUTSIDE", "files", "note", "/etc/hostname"),
+        ("FLAGS=0", "cancel", "passed", "ends within"),
+    ] {
+        let bench = Bench::new();
+        let report = self::check(&bench, &kit(with), QUICK).succeeded().json();
+        let texts = found(&report, check, grade);
+        assert!(texts.iter().any(|text| text.contains(said)), "{with}: {report:#}");
+    }
+}
