@@ -26,9 +26,11 @@ pub(crate) fn run(args: &NewArgs) -> ExitCode {
     let next = [
         format!("cd {}", quoted(&directory)),
         template.build().to_owned(),
-        format!("cadmill engines check {library}"),
-        format!("cadmill engines add {name} {library}"),
-        format!("cadmill convert sample.xyz --to obj --engine {name}"),
+        format!("cadmill engines check {library} --sample sample.xyz --without-counts"),
+        format!(
+            "cadmill engines add {library} --sample sample.xyz --without-counts --engines-file engines.toml"
+        ),
+        format!("cadmill convert sample.xyz --to obj --engine {name} --engines-file engines.toml"),
     ];
     if args.json {
         let paths: Vec<&str> = files.iter().map(|(path, _)| *path).collect();

@@ -273,19 +273,25 @@ fn is_of_the_library(failure: &Failure) -> Result<(), Failure> {
     if is_system { Err(failure.clone()) } else { Ok(()) }
 }
 
-/// The check that a failure belongs to.
+/// The check that a failure belongs to. What a library says that its file does not confirm is
+/// `engine.misbehaved` (docs/ABI.md), so its text is looked at as well.
 fn check_of(failure: &Failure, phase: &'static str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| failure.message.contains(word));
     match failure.code {
         FailureCode::EngineLibraryMissing => "load",
-        FailureCode::EngineSymbolMissing if failure.message.contains("its description is wrong") => {
-            "description"
+        FailureCode::EngineMisbehaved | FailureCode::EngineSymbolMissing | FailureCode::EngineVersion
+            if phase == "describe" =>
+        {
+            if says(&["its description is wrong"]) {
+                "description"
+            } else if says(&["of the interface", "the size of a"]) {
+                "abi"
+            } else if says(&["lacks"]) || failure.code == FailureCode::EngineSymbolMissing {
+                "symbol"
+            } else {
+                phase
+            }
         }
-        FailureCode::EngineMisbehaved if failure.message.contains("its description is wrong") => {
-            "description"
-        }
-        FailureCode::EngineSymbolMissing => "symbol",
-        FailureCode::EngineVersion => "abi",
-        FailureCode::EngineMisbehaved if failure.message.contains("version") && phase == "describe" => "abi",
         FailureCode::EngineViolation => "syscalls",
         FailureCode::EngineNoAnswer => "exit",
         FailureCode::LimitTime | FailureCode::LimitMemory | FailureCode::LimitOutput => "caps",

@@ -25,7 +25,9 @@ fn run(command: &str, directory: &Path) -> String {
         "RUSTC_WORKSPACE_WRAPPER",
     ];
     let mut shell = Command::new("sh");
-    shell.args(["-euc", command]).current_dir(directory).env("CARGO_NET_OFFLINE", "true");
+    let ours_first = Path::new(env!("CARGO_BIN_EXE_cadmill")).parent().unwrap().display();
+    let path = format!("{ours_first}:{}", std::env::var("PATH").unwrap());
+    shell.args(["-euc", command]).current_dir(directory).env("CARGO_NET_OFFLINE", "true").env("PATH", path);
     for name in ours {
         shell.env_remove(name);
     }
@@ -33,7 +35,7 @@ fn run(command: &str, directory: &Path) -> String {
     let text =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success(), "{command}: {text}");
-    assert!(!text.contains("warning"), "{command}: {text}");
+    assert!(!text.contains("warning: "), "{command}: {text}");
     text
 }
 
@@ -55,6 +57,10 @@ fn begun(language: &str) -> (Bench, PathBuf) {
     assert_eq!(names, ["cadmill_plugin_entry_v1"], "{exported}");
     let library = directory.join(report["library"].as_str().unwrap());
     assert!(library.is_file(), "{}", library.display());
+    // It passes its check with no warning, is added and converts.
+    let checked = run(&commands[2], &directory);
+    assert!(checked.contains("\npassed, with 0 warnings\n"), "{checked}");
+    assert!(directory.join("sample.obj").is_file(), "{checked}");
     let declared = blocks(&readme, "toml")[0].replace(&format!("/opt/{NAME}"), directory.to_str().unwrap());
     std::fs::write(bench.path("engines.toml"), declared).unwrap();
     (bench, library)
@@ -108,7 +114,8 @@ fn people_are_told_what_comes_next() {
     std::fs::create_dir(bench.path("of vendor")).unwrap();
     let run = bench.run(&["engines", "new", "parts", "--lang", "cpp", "--dir", "of vendor"]).succeeded();
     let next = "next:\n  cd 'of vendor/parts'\n  cmake -B build && cmake --build build\n  cadmill engines check \
-                build/libparts.so\n  cadmill engines add parts build/libparts.so\n";
+                build/libparts.so --sample sample.xyz --without-counts\n  cadmill engines add build/libparts.so \
+                --sample sample.xyz --without-counts --engines-file engines.toml\n";
     assert!(run.stdout.starts_with("of vendor/parts: plugin.cpp, CMakeLists.txt,"), "{}", run.stdout);
     assert!(run.stdout.contains(next), "{}", run.stdout);
 }
