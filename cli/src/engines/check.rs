@@ -129,9 +129,20 @@ impl Checked {
         let count = |grade| self.report.findings.iter().filter(|finding| finding.grade == grade).count();
         let (failed, warnings) = (count(Grade::Failed), count(Grade::Warning));
         match self.report.verdict() {
-            Verdict::Passed => format!("passed, with {warnings} warnings"),
+            Verdict::Passed => format!("passed, with {}", counted(warnings, "warning")),
             Verdict::Incomplete => "incomplete: no sample was converted".to_owned(),
-            Verdict::Failed => format!("failed: {failed} findings must be mended, {warnings} are warnings"),
+            Verdict::Failed => {
+                format!(
+                    "failed: {} to be mended, {}",
+                    counted(failed, "finding"),
+                    counted(warnings, "warning")
+                )
+            }
         }
     }
+}
+
+/// `1 warning`, `2 warnings`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

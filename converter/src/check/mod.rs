@@ -284,10 +284,10 @@ fn check_of(failure: &Failure, phase: &'static str) -> &'static str {
         {
             if says(&["its description is wrong"]) {
                 "description"
-            } else if says(&["of the interface", "the size of a"]) {
-                "abi"
             } else if says(&["lacks"]) || failure.code == FailureCode::EngineSymbolMissing {
                 "symbol"
+            } else if says(&["of the interface", "the size of a"]) {
+                "abi"
             } else {
                 phase
             }
