@@ -5,6 +5,7 @@
 //! `tests/fixtures/doubles/plugin_double.c`, which does what its input says.
 
 mod begun;
+mod dwg;
 mod examples;
 
 use crate::support::{Bench, Run, compile_c, repository};
