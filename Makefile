@@ -30,7 +30,7 @@ OCCT_PACKAGES := libocct-data-exchange-dev cmake make g++
 # observes workers, Java with Maven for the bridge, and Python, Node and Maven for what is no
 # Debian package: tests/requirements.txt, and writers, emulators and models in tests/fixtures.
 # setpriv of util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer.
-PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime occt-misc
+PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime occt-misc libopenctm-dev patch
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux

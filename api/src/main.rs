@@ -99,7 +99,7 @@ fn run(config: &Config) -> Result<(), Failure> {
         let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
         // For a caller that configured port 0.
         eprintln!("listening on http://{bound}");
-        start::run(config, stores, listener, stopped()).await
+        start::run(config, stores, Vec::new(), listener, stopped()).await
     })
 }
 

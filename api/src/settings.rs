@@ -1,7 +1,7 @@
 //! The server's settings: its part of the configuration, and values derived from it at startup.
 
 use crate::auth::Auth;
-use cadmill_core::domain::format::EngineFormats;
+use cadmill_core::domain::format::{EngineFormats, OutputFormat};
 use cadmill_core::ports::object_store::{MAX_PARTS, MIN_PART_BYTES};
 use cadmill_stores::config::Api;
 use cadmill_stores::connections::{Limits, Times};
@@ -37,6 +37,9 @@ const BYTES_PER_SECOND: u64 = 4 << 10;
 /// file, or to wait for a connection.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// Name under which the formats of `api.formats` are listed.
+const DECLARED: &str = "declared";
+
 impl Default for ApiSettings {
     /// The default configuration, for callers on loopback.
     fn default() -> Self {
@@ -47,7 +50,16 @@ impl Default for ApiSettings {
 impl ApiSettings {
     /// A configuration, with this authentication of callers.
     pub fn new(config: Api, auth: Auth) -> Self {
-        Self { config, auth, engines: EngineFormats::built_in(), request_time: REQUEST_TIME }
+        let mut engines = EngineFormats::built_in();
+        let output = |name: &String| OutputFormat { id: name.clone(), extension: name.clone() };
+        if !config.formats.is_empty() {
+            engines.push(EngineFormats {
+                engine: DECLARED.to_owned(),
+                inputs: Vec::new(),
+                outputs: config.formats.iter().map(output).collect(),
+            });
+        }
+        Self { config, auth, engines, request_time: REQUEST_TIME }
     }
 
     /// Checks what the bounds of individual keys do not cover.

@@ -5,6 +5,7 @@ use crate::listener::serve;
 use crate::settings::ApiSettings;
 use crate::state::Server;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::EngineFormats;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config};
 use cadmill_stores::connections::descriptors::{self, Connections};
@@ -53,7 +54,8 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|e| Failure::io(format_args!("listening on {address}"), &e))
 }
 
-/// Serves until `shutdown` completes. Meanwhile deletes and announces what is due; any number of
+/// Serves until `shutdown` completes, and takes jobs to the formats of `engines` beside those of the
+/// configuration. Meanwhile deletes and announces what is due; any number of
 /// servers may do so concurrently.
 ///
 /// # Errors
@@ -62,11 +64,14 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 pub async fn run(
     config: &Config,
     stores: Stores,
+    engines: Vec<EngineFormats>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
     let reaper = tokio::spawn(stores.reaper().await?.run());
-    let state = Server::new(settings(config)?, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
+    let mut settings = settings(config)?;
+    settings.engines.extend(engines);
+    let state = Server::new(settings, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
     let served = serve(listener, state, shutdown).await;
     reaper.abort();
     served.map_err(|e| Failure::io("serving", &e))

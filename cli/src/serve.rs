@@ -14,6 +14,7 @@ use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::format::EngineFormats;
 use cadmill_stores::adapters::embedded::server::Capacity;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use cadmill_stores::bootstrap::logging;
@@ -82,13 +83,17 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     // The worker reads the file itself, but a mistake in it is reported now.
     let engines = Engines::with(config.worker.engines_file.as_deref())?;
     WarmPool::check(config.worker.warm.as_deref().unwrap_or_default(), &engines)?;
+    // Those that are chosen by the file, without being named.
+    let formats = engines.formats().into_iter().filter(|engine| !engine.inputs.is_empty());
+    let built_in = Engines::default();
+    let added = formats.filter(|engine| built_in.get(&engine.engine).is_none()).collect();
     confinement(config, engines)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Failure::io("starting the runtime", &e))?;
-    runtime.block_on(serve_until_stopped(config, settings, &worker))
+    runtime.block_on(serve_until_stopped(config, settings, &worker, added))
 }
 
 /// A worker refuses to start where engines cannot be confined sufficiently. That is reported now,
@@ -100,7 +105,12 @@ fn confinement(config: &Config, engines: Engines) -> Result<(), Failure> {
     posture::require(&context.supervisor, &context.place, None).map(drop)
 }
 
-async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path) -> Result<(), Failure> {
+async fn serve_until_stopped(
+    config: &Config,
+    settings: &Settings,
+    worker: &Path,
+    engines: Vec<EngineFormats>,
+) -> Result<(), Failure> {
     let stopped = stop_on_signals()?;
     let database = Database::open(&config.database(), MAX_DELIVERIES)?;
     let origins = &config.api.cors_origins;
@@ -133,7 +143,7 @@ async fn serve_until_stopped(config: &Config, settings: &Settings, worker: &Path
             Ok(()) = refusal => {}
         }
     };
-    let served = start::run(config, stores, listener, ends).await;
+    let served = start::run(config, stores, engines, listener, ends).await;
     orphans.abort();
     // The worker releases its jobs through the stores, so the stores end last.
     let kept = keeper.await;

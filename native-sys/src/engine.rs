@@ -59,6 +59,8 @@ pub struct Nature {
     pub larger: Vec<String>,
     /// How long the slower of two calls of `describe()` took.
     pub describe_time: Duration,
+    /// Whether it has a function to stop.
+    pub has_cancel: bool,
     /// Whether the second call of the entry function and of `describe()` gave the same.
     pub same: bool,
 }

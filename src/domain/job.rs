@@ -261,6 +261,37 @@ impl Warnings {
     }
 }
 
+/// Maximum size of the facts that are kept, in bytes of names and values: a record costs by its size.
+pub const MAX_FACT_BYTES: usize = 4096;
+
+/// Facts that an engine reports about its result, such as `solids`: names and values. They may quote
+/// content of the file, so they are for the owner only and are not logged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EngineFacts(BTreeMap<String, String>);
+
+impl EngineFacts {
+    /// The facts that fit, in the order of their names, and the number of those that do not.
+    pub fn fitting(facts: &BTreeMap<String, String>) -> (Self, usize) {
+        let mut room = MAX_FACT_BYTES;
+        let mut kept = BTreeMap::new();
+        for (name, value) in facts {
+            let bytes = name.len() + value.len();
+            if bytes <= room {
+                room -= bytes;
+                kept.insert(name.clone(), value.clone());
+            }
+        }
+        let left_out = facts.len() - kept.len();
+        (Self(kept), left_out)
+    }
+
+    /// The names and values.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
 /// Timestamps, for display.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Times {
@@ -339,6 +370,9 @@ pub struct Job {
     /// What the latest attempt read and wrote. Absent in records that predate it.
     #[serde(default)]
     pub counts: Option<Counts>,
+    /// What its engine reported beyond that. Absent in records that predate it.
+    #[serde(default)]
+    pub facts: EngineFacts,
     /// Number of status requests, as far as they were counted.
     pub polls: u64,
     /// Number of announcements since the upload, or since a worker last had the job. Absent in
@@ -384,6 +418,7 @@ impl Job {
             stage_millis: BTreeMap::new(),
             warnings: Warnings::default(),
             counts: None,
+            facts: EngineFacts::default(),
             polls: 0,
             announced: 0,
             purges: 0,
@@ -409,6 +444,17 @@ mod tests {
         assert_eq!(wants(Compress::Never), [false; 3]);
         assert_eq!(wants(Compress::Auto), [true, false, false]);
         assert_eq!(wants(Compress::Always), [true; 3]);
+    }
+
+    #[test]
+    fn the_facts_of_a_record_are_bounded_and_those_left_out_are_counted() {
+        let facts = |value: usize| -> BTreeMap<String, String> {
+            (0..60).map(|number| (format!("fact-{number:02}"), "x".repeat(value))).collect()
+        };
+        let (kept, left_out) = EngineFacts::fitting(&facts(10));
+        assert_eq!((kept.values(), left_out), (&facts(10), 0));
+        let (kept, left_out) = EngineFacts::fitting(&facts(1000));
+        assert_eq!((kept.values().len(), left_out), (4, 56));
     }
 
     #[test]

@@ -36,7 +36,8 @@ use super::counts::Counts;
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{
-    Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State, Warnings,
+    EngineFacts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State,
+    Warnings,
 };
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
@@ -157,8 +158,8 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Renewed { attempt, revision, progress } => renewed(job, *attempt, *revision, *progress),
         Event::Progressed { attempt, stage, progress } => progressed(job, *attempt, *stage, *progress),
         Event::Released { attempt, failure } => released(job, *attempt, failure.as_ref(), max_attempts, now),
-        Event::Reported { attempt, millis, warnings, counts } => {
-            reported(job, *attempt, millis, (warnings, *counts))
+        Event::Reported { attempt, millis, warnings, counts, facts } => {
+            reported(job, *attempt, millis, (warnings, *counts, facts))
         }
         Event::Completed { attempt, output } => completed(job, *attempt, output, now),
         Event::Failed { attempt, failure } => failed(job, *attempt, failure, now),
@@ -276,6 +277,7 @@ fn claimed(
         next.stage_millis.clear();
         next.warnings = Warnings::default();
         next.counts = None;
+        next.facts = EngineFacts::default();
         next.times.claimed = Some(now);
         next.announced = 0;
     })
@@ -362,19 +364,21 @@ fn reported(
     job: &Job,
     attempt: u32,
     millis: &BTreeMap<Stage, u64>,
-    (warnings, counts): (&Warnings, Option<Counts>),
+    (warnings, counts, facts): (&Warnings, Option<Counts>, &EngineFacts),
 ) -> Decision {
     if !holds(job, attempt) {
         return Decision::Deny(Denied::Superseded);
     }
     let known = |(stage, time)| job.stage_millis.get(stage) == Some(time);
-    if millis.iter().all(known) && job.warnings == *warnings && job.counts == counts {
+    let is_known = job.warnings == *warnings && job.counts == counts && job.facts == *facts;
+    if millis.iter().all(known) && is_known {
         return Decision::Ignore(Ignored::Duplicate);
     }
     accept(job, |next| {
         next.stage_millis.extend(millis);
         next.warnings.clone_from(warnings);
         next.counts = counts;
+        next.facts.clone_from(facts);
     })
 }
 

@@ -19,6 +19,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/AUDIT.md",
     "docs/AWS.md",
     "docs/BENCHMARKS.md",
+    "docs/BRING-YOUR-OWN.md",
     "docs/CLI.md",
     "docs/CONFIGURATION.md",
     "docs/ENGINES.md",

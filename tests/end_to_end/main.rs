@@ -36,6 +36,7 @@ mod naming;
 mod nested;
 mod occt;
 mod options;
+mod own_library;
 mod parity;
 mod pipeline;
 mod plugin;

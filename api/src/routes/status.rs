@@ -68,6 +68,9 @@ pub struct StatusBody {
     pub losses: u64,
     /// What was read and written; null if the engine does not count it.
     pub counts: Option<Counts>,
+    /// What the engine reports about the result beyond that, such as `solids`: names and values, 4096
+    /// bytes at most. They may quote content of the file.
+    pub facts: BTreeMap<String, String>,
     /// Why the job failed.
     pub failure: Option<FailureBody>,
     /// When to poll again, in milliseconds; null when the job has ended.
@@ -221,6 +224,7 @@ pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
         warnings_total: job.warnings.total,
         losses: job.warnings.losses,
         counts: job.counts,
+        facts: job.facts.values().clone(),
         failure,
         poll_after_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
         download: None,

@@ -11,7 +11,7 @@ use cadmill_api::settings::ApiSettings;
 use cadmill_api::state::{ApiState, Server};
 use cadmill_core::domain::counts::{CountedUnit, Counts};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::{Job, JobFailure, Millis, Object, Stage, Warnings};
+use cadmill_core::domain::job::{EngineFacts, Job, JobFailure, Millis, Object, Stage, Warnings};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::{Clock, ObjectStore};
@@ -143,6 +143,7 @@ impl World {
             millis: [(Stage::Fetch, 12)].into(),
             warnings: Warnings { total: 21, losses: 2, lines: vec!["GDAL: a field was renamed".to_owned()] },
             counts: Some(Counts { unit: CountedUnit::Features, read: 9, written: 8, skipped: 1 }),
+            facts: EngineFacts::fitting(&[("solids".to_owned(), "12".to_owned())].into()).0,
         };
         self.happen(id, stage_ended).await;
         let mut output = object(ObjectKey::processed(id, 1, "town.dxf".parse().unwrap()), 77);

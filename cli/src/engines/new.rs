@@ -28,7 +28,7 @@ pub(crate) fn run(args: &NewArgs) -> ExitCode {
         template.build().to_owned(),
         format!("cadmill engines check {library} --sample sample.xyz --without-counts"),
         format!(
-            "cadmill engines add {library} --sample sample.xyz --without-counts --engines-file engines.toml"
+            "cadmill engines add {library} --name {name} --sample sample.xyz --without-counts --engines-file engines.toml"
         ),
         format!("cadmill convert sample.xyz --to obj --engine {name} --engines-file engines.toml"),
     ];

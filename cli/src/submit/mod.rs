@@ -257,6 +257,7 @@ impl Run<'_> {
         facts.insert("warnings_total".to_owned(), json!(status.warnings_total));
         facts.insert("losses".to_owned(), json!(status.losses));
         facts.insert("counts".to_owned(), json!(status.counts));
+        facts.insert("facts".to_owned(), json!(status.facts));
     }
 
     /// The local file name when the command line gives none: the server's name, if it is a plain

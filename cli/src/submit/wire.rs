@@ -102,6 +102,8 @@ pub(super) struct Status {
     pub(super) losses: u64,
     #[serde(default)]
     pub(super) counts: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) facts: BTreeMap<String, String>,
     pub(super) failure: Option<JobFailure>,
     pub(super) poll_after_ms: Option<u64>,
     pub(super) download: Option<Download>,

@@ -218,7 +218,7 @@ pub(super) fn stop(
             found.add("cancel", grade, text);
             return Ok(());
         }
-        if !run.cancelled && run.asked == 0 && nature.is_some() {
+        if run.asked == 0 && nature.is_some_and(|nature| !nature.has_cancel) {
             let (grade, text) = match promises {
                 true => {
                     (Grade::Failed, "it says that it asks cancelled() (CADMILL_ASKS_CANCELLED), and does not")

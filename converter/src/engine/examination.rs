@@ -39,6 +39,8 @@ pub struct Nature {
     pub larger: Vec<String>,
     /// How long the slower of two calls of `describe()` took, in microseconds.
     pub describe_micros: u64,
+    /// Whether it has a function to stop.
+    pub has_cancel: bool,
     /// Whether a second call of the entry function and of `describe()` gave the same.
     pub same: bool,
 }

@@ -18,7 +18,7 @@ use crate::worker::ledger::{LedgerFactory, StageRecorder};
 use crate::worker::upload::ObjectStoreSink;
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::job::{Job, Object, Stage};
+use cadmill_core::domain::job::{EngineFacts, Job, Object, Stage};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::ledger::Ledger;
@@ -158,7 +158,12 @@ impl Attempt {
     }
 
     fn record(&self, facts: &ConversionReport) {
-        self.hold.converted(&facts.warnings, facts.counts);
+        let (kept, left_out) = EngineFacts::fitting(&facts.engine_facts);
+        let mut warnings = facts.warnings.clone();
+        if left_out > 0 {
+            warnings.push(&format!("{left_out} facts of the engine are too long for the record of a job"));
+        }
+        self.hold.converted(&warnings, facts.counts, kept);
         let times = &facts.times;
         let stages = [
             (Stage::Fetch, times.unpack),

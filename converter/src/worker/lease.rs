@@ -9,7 +9,7 @@ use super::message::Delivery;
 use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::{Stage, State, Warnings};
+use cadmill_core::domain::job::{EngineFacts, Stage, State, Warnings};
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::EventQueue;
@@ -61,6 +61,7 @@ struct Inner {
     millis: BTreeMap<Stage, u64>,
     warnings: Warnings,
     counts: Option<Counts>,
+    facts: EngineFacts,
 }
 
 impl JobLease {
@@ -79,6 +80,7 @@ impl JobLease {
                 millis: BTreeMap::new(),
                 warnings: Warnings::default(),
                 counts: None,
+                facts: EngineFacts::default(),
             }),
         })
     }
@@ -131,18 +133,19 @@ impl JobLease {
         self.inner().millis.insert(stage, cadmill_core::domain::limits::millis(time));
     }
 
-    /// Records the warnings of the conversion, and what it read and wrote.
-    pub(super) fn converted(&self, warnings: &Warnings, counts: Option<Counts>) {
+    /// Records the warnings of the conversion, what it read and wrote, and what else its engine reports.
+    pub(super) fn converted(&self, warnings: &Warnings, counts: Option<Counts>, facts: EngineFacts) {
         let mut inner = self.inner();
         inner.warnings.clone_from(warnings);
         inner.counts = counts;
+        inner.facts = facts;
     }
 
     /// What is reported of the attempt so far.
     pub(super) fn report(&self) -> Event {
         let inner = self.inner();
-        let (millis, warnings) = (inner.millis.clone(), inner.warnings.clone());
-        Event::Reported { attempt: self.attempt, millis, warnings, counts: inner.counts }
+        let (millis, warnings, facts) = (inner.millis.clone(), inner.warnings.clone(), inner.facts.clone());
+        Event::Reported { attempt: self.attempt, millis, warnings, counts: inner.counts, facts }
     }
 
     /// The current stage, and its progress in thousandths.

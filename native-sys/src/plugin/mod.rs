@@ -184,7 +184,8 @@ impl Engine for Plugin {
         // SAFETY: `copied` has accepted it above, or it is not read.
         larger.extend(functions.and_then(|_| unsafe { memory::is_larger(again) }));
         let same = described.as_ref() == Some(&self.described);
-        Some(Nature { flags, several_files, data, licence, larger, describe_time, same })
+        let has_cancel = self.functions.cancel.is_some();
+        Some(Nature { flags, several_files, data, licence, larger, describe_time, has_cancel, same })
     }
 
     /// Version 1 of the interface has no such call.

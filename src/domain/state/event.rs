@@ -1,7 +1,7 @@
 //! What happens to a job, and how it is decided: data only.
 
 use super::super::counts::Counts;
-use super::super::job::{Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
+use super::super::job::{EngineFacts, Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
@@ -75,6 +75,8 @@ pub enum Event {
         warnings: Warnings,
         /// What was read and written, once that is known.
         counts: Option<Counts>,
+        /// What the engine reported beyond that.
+        facts: EngineFacts,
     },
     /// The output exists.
     Completed {

@@ -92,6 +92,7 @@ fn plain_event() -> impl Strategy<Value = Event> {
             millis: BTreeMap::from([(Stage::Fetch, millis)]),
             warnings: Warnings { total, losses: total / 2, lines: Vec::new() },
             counts: None,
+            facts: EngineFacts::fitting(&BTreeMap::from([("solids".to_owned(), total.to_string())])).0,
         }),
         "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
         "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),

@@ -39,6 +39,7 @@ pub(crate) fn run(
         licence: nature.licence,
         larger: nature.larger,
         describe_micros: micros(nature.describe_time),
+        has_cancel: nature.has_cancel,
         same: nature.same,
     });
     let mut examination = Examination { nature, data_bytes: memory().data, runs: Vec::new() };

@@ -85,6 +85,7 @@ fn api(get: Values<'_>) -> Api {
         listen: get.address(Id::ApiListen),
         auth,
         cors_origins: get.list(Id::ApiCorsOrigins).to_vec(),
+        formats: get.list(Id::ApiFormats).to_vec(),
         trusted_proxies: Networks(
             get.list(Id::ApiTrustedProxies).iter().filter_map(|text| text.parse().ok()).collect(),
         ),

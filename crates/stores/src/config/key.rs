@@ -141,6 +141,7 @@ keys! {
     ApiOidcOwnerClaim = "api.oidc.owner_claim", Kind::Text, Value("sub"), API, "Claim that names the owner of a job";
     ApiOidcRoleClaim = "api.oidc.role_claim", Kind::Text, Unset("no caller is an auditor"), API, "Claim that makes a caller an auditor if it is cadmill.auditor, or contains that word";
     ApiCorsOrigins = "api.cors_origins", Kind::Origins, Value(""), API, "Web origins whose pages may call the API";
+    ApiFormats = "api.formats", Kind::Formats, Value(""), API, "Format ids and extensions that the engines file of the workers adds; jobs may name them as target_format. cadmill serve reads the engines file itself";
     ApiTrustedProxies = "api.trusted_proxies", Kind::Networks, Value(""), API, "Networks of the proxies before this server, such as 10.0.0.0/16; from them the client's address is taken from X-Forwarded-For, and only the total limits their connections";
     ApiConnections = "api.connections", CONNECTIONS, Value("4096"), API, "Connections that the API keeps open; fewer where RLIMIT_NOFILE leaves room for fewer";
     ApiConnectionsPerClient = "api.connections_per_client", CONNECTIONS, Value("256"), API, "Connections of one client, which is an IPv4 address or an IPv6 network of 64 bits";

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Url,
     /// List of URLs without path.
     Origins,
+    /// List of format ids and extensions.
+    Formats,
     /// List of networks in CIDR notation.
     Networks,
     /// List of `owner:sha256` and `owner:sha256:auditor`.
@@ -82,7 +84,7 @@ impl Kind {
             Self::Address => text.parse::<SocketAddr>().ok().map(|address| Value::Text(address.to_string())),
             Self::Url => is_url(text).then(|| Value::Text(text.to_owned())),
             Self::Pem => is_pem(text).then(|| Value::Text(text.to_owned())),
-            Self::Origins | Self::Networks | Self::Tokens | Self::Words(_) => {
+            Self::Origins | Self::Formats | Self::Networks | Self::Tokens | Self::Words(_) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 self.list(items.map(str::to_owned).collect())
             }
@@ -93,6 +95,7 @@ impl Kind {
     pub(super) fn list(self, items: Vec<String>) -> Option<Value> {
         let good = match self {
             Self::Origins => items.iter().all(|item| is_origin(item)),
+            Self::Formats => items.iter().all(|item| is_format(item)),
             Self::Networks => items.iter().all(|item| item.parse::<Network>().is_ok()),
             Self::Tokens => items.iter().all(|item| split_token(item).is_some()),
             Self::Words(words) => {
@@ -105,7 +108,7 @@ impl Kind {
     }
 
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Networks | Self::Tokens | Self::Words(_))
+        matches!(self, Self::Origins | Self::Formats | Self::Networks | Self::Tokens | Self::Words(_))
     }
 
     /// What is expected, as the text after "expected" in messages.
@@ -129,6 +132,9 @@ impl Kind {
             Self::Address => "an IP address and a port such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
             Self::Url => "an http or https URL without user name, query and fragment".to_owned(),
             Self::Origins => "a list of origins such as https://example.org".to_owned(),
+            Self::Formats => {
+                "a list of format ids and extensions such as vnd, each 1 to 32 of A-Z a-z 0-9 _ . -".to_owned()
+            }
             Self::Networks => {
                 "a list of networks such as 10.0.0.0/8 or 2001:db8::/32, no bit set behind the prefix, and not all addresses"
                     .to_owned()
@@ -154,7 +160,7 @@ impl Kind {
             Self::Duration { .. } => "DUR",
             Self::Address => "ADDR",
             Self::Url => "URL",
-            Self::Origins | Self::Networks | Self::Tokens | Self::Words(_) => "LIST",
+            Self::Origins | Self::Formats | Self::Networks | Self::Tokens | Self::Words(_) => "LIST",
         }
     }
 
@@ -261,6 +267,11 @@ fn is_url(text: &str) -> bool {
     };
     let good = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#' | '"' | '<' | '>' | '\\');
     !host.is_empty() && text.len() <= 2048 && text.chars().all(good)
+}
+
+fn is_format(text: &str) -> bool {
+    let is_good = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    (1..=32).contains(&text.len()) && text.bytes().all(is_good) && !text.starts_with('.')
 }
 
 fn is_origin(text: &str) -> bool {

@@ -57,6 +57,7 @@ fn defaults_are_those_of_the_domain() {
         listen: "127.0.0.1:8080".parse().unwrap(),
         auth: Auth::None,
         cors_origins: vec![],
+        formats: vec![],
         trusted_proxies: Networks::default(),
         connections: 4096,
         connections_per_client: 256,
@@ -183,6 +184,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "api.listen" | "embedded.s3_listen" => "[::1]:81".to_owned(),
             "api.auth" => "tokens".to_owned(),
             "api.tokens" => format!("a:b:{DIGEST},c:{}:auditor", DIGEST.replace('b', "c")),
+            "api.formats" => "vnd,Vendor-2".to_owned(),
             "api.cors_origins" => "https://a.example,http://b.example:81".to_owned(),
             "worker.allow_disk" => super::key::DISK_WORDS.to_owned(),
             "worker.min_posture" => "isolated".to_owned(),
@@ -369,6 +371,7 @@ fn word(kind: Kind) -> String {
         Kind::Address => "address".to_owned(),
         Kind::Url => "URL".to_owned(),
         Kind::Origins => "list of origins".to_owned(),
+        Kind::Formats => "list of formats".to_owned(),
         Kind::Networks => "list of networks".to_owned(),
         Kind::Tokens => "list of OWNER:SHA256 or OWNER:SHA256:auditor".to_owned(),
         Kind::Words(words) => {

@@ -120,6 +120,8 @@ pub struct Api {
     pub auth: Auth,
     /// Web origins whose pages may make requests.
     pub cors_origins: Vec<String>,
+    /// Ids and extensions of formats that engines of an engines file write.
+    pub formats: Vec<String>,
     /// Reverse proxies in front of the server.
     pub trusted_proxies: Networks,
     /// Open connections; at least 1.
