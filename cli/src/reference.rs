@@ -80,6 +80,12 @@ mod tests {
         let mut expected = replaced(&document, "convert", &table("convert", |id| id != "help"));
         let own = |id: &str| id != "help" && !shared.iter().any(|other| other == id);
         expected = replaced(&expected, "inspect", &table("inspect", |id| id != "help"));
+        expected = replaced(&expected, "engines check", &table("engines check", |id| id != "help"));
+        let of_check = root.find_subcommand("engines").and_then(|engines| engines.find_subcommand("check"));
+        let of_check: Vec<String> =
+            of_check.expect("a command").get_arguments().map(|o| o.get_id().to_string()).collect();
+        let only_add = |id: &str| !of_check.iter().any(|other| other == id);
+        expected = replaced(&expected, "engines add", &table("engines add", only_add));
         expected = replaced(&expected, "engines new", &table("engines new", |id| id != "help"));
         expected = replaced(&expected, "submit", &table("submit", own));
         if std::env::var_os("UPDATE_DOCS").is_some() {
