@@ -212,6 +212,9 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "CADMILL_JOB",
     "CADMILL_EVENT",
     "CADMILL_KEY",
+    // Directories of the bridge to Java and of the plugins.
+    "CADMILL_JARS",
+    "CADMILL_PLUGINS",
     // Read by `cadmill submit`.
     "CADMILL_TOKEN",
     "CADMILL_SERVER",
