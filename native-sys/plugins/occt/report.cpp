@@ -3,6 +3,7 @@
 #include "model.hpp"
 
 #include <BRep_Tool.hxx>
+#include <Quantity_Color.hxx>
 #include <TDF_ChildIterator.hxx>
 #include <TDF_LabelSequence.hxx>
 #include <TDataStd_Name.hxx>
@@ -14,6 +15,9 @@
 #include <XCAFDoc_LayerTool.hxx>
 #include <XCAFDoc_MaterialTool.hxx>
 #include <XCAFDoc_ShapeTool.hxx>
+
+#include <set>
+#include <tuple>
 
 namespace occt {
 namespace {
@@ -46,6 +50,7 @@ struct Contents {
     uint64_t products = 0, instances = 0, assemblies = 0, names = 0, colours = 0, layers = 0, annotations = 0, materials = 0;
     uint64_t foreignNames = 0; // Not in ASCII.
     uint64_t namedLayers = 0;  // By more than a number.
+    uint64_t edgeColours = 0;
 };
 
 TCollection_ExtendedString nameOf(const TDF_Label &label) {
@@ -53,8 +58,19 @@ TCollection_ExtendedString nameOf(const TDF_Label &label) {
     return label.FindAttribute(TDataStd_Name::GetID(), name) ? name->Get() : TCollection_ExtendedString();
 }
 
+uint64_t edgeColoursOf(const Handle(TDocStd_Document) &document) {
+    const Handle(XCAFDoc_ColorTool) tool = XCAFDoc_DocumentTool::ColorTool(document->Main());
+    std::set<std::tuple<double, double, double>> colours;
+    for (TDF_ChildIterator it(XCAFDoc_DocumentTool::ShapeTool(document->Main())->Label(), Standard_True); it.More(); it.Next()) {
+        Quantity_Color colour;
+        if (tool->GetColor(it.Value(), XCAFDoc_ColorCurv, colour)) colours.emplace(colour.Red(), colour.Green(), colour.Blue());
+    }
+    return colours.size();
+}
+
 Contents contentsOf(const Handle(TDocStd_Document) &document) {
     Contents found;
+    found.edgeColours = edgeColoursOf(document);
     const Handle(XCAFDoc_ShapeTool) shapes = XCAFDoc_DocumentTool::ShapeTool(document->Main());
     TDF_LabelSequence labels;
     shapes->GetShapes(labels);
@@ -97,6 +113,7 @@ void reportLosses(const Job &job, const Contents &found, const TopoDS_Shape &sha
     lost(plain, found.names, "name of a part", "names of parts", "the output format has no names");
     lost(out == Format::Iges, found.foreignNames, "name", "names", "IGES names are in ASCII, so other characters became question marks");
     lost(plain, found.colours, "colour", "colours", "the output format has no colours");
+    lost(out == Format::Iges, found.edgeColours, "colour of edges", "colours of edges", "edges of faces have none in IGES");
     lost(out == Format::Iges, found.namedLayers, "layer", "layers", "IGES numbers its layers");
     lost(!exchange, found.layers, "layer", "layers", "the output format has no layers");
     lost(!(out == Format::Step && job.options.schema == "ap242"), found.annotations, "dimension or tolerance", "dimensions and tolerances",

@@ -130,6 +130,7 @@ void writeStep(const Job &job, const Model &model, const std::string &path) {
     orderStep(writer.ChangeWriter().WS(), job.host);
     pinHeader(step, job);
     // Not writer.Write(): it takes a path only, and cannot be cancelled.
+    job.host.progress(CADMILL_STAGE_WRITE, kTransferred);
     job.host.throwIfCancelled();
     StepData_StepWriter text(step);
     text.SendModel(Handle(StepData_Protocol)::DownCast(writer.ChangeWriter().WS()->Protocol()));
@@ -169,6 +170,7 @@ void writeIges(const Job &job, const Model &model, const std::string &path) {
     writer.Model()->SetGlobalSection(global);
     writer.ComputeModel();
     orderIges(writer.Model());
+    job.host.progress(CADMILL_STAGE_WRITE, kTransferred);
     writeFile(job, path, "IGES", [&](std::ostream &file) { return static_cast<bool>(writer.Write(file)); });
 }
 
