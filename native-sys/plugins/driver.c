@@ -2,11 +2,12 @@
  *
  *   cc -std=c99 -o driver driver.c -ldl -lpthread
  *   driver PLUGIN.so                                         its description, a line of JSON for each item
- *   driver [-c MS] [-j THREADS] [-n RUNS] [-q] PLUGIN.so INPUT OUTPUT FORMAT [NAME=VALUE...]
+ *   driver [-c MS] [-p FRACTION] [-j THREADS] [-n RUNS] [-q] PLUGIN.so INPUT OUTPUT FORMAT [NAME=VALUE...]
  *
- * INPUT and OUTPUT are absolute paths. -c cancels after so many milliseconds, -n converts several times in the
- * process, -q leaves the log out. The exit code is the status of the last conversion, or 64 for a misuse.
- * `silence` in the result is the longest time between two calls of cancelled().
+ * INPUT and OUTPUT are absolute paths. -c cancels after so many milliseconds, -p when the progress is so far, -n converts
+ * several times in the process, -q leaves the log out. The exit code is the status of the last conversion, or 64 for a misuse.
+ * `silence` in the result is the longest time between two calls of cancelled(), `work` the time from the first progress
+ * of the stage of that name to the first of writing.
  *
  * There is no confinement here, and no check of the options: that is `cadmill engines check`.
  */
@@ -25,10 +26,12 @@
 static struct {
     pthread_mutex_t lock;
     double last, cancelled_at, asked, silence; /* Longest time between two calls of cancelled(). */
+    double cancel_from; /* Progress at which it is cancelled; 0: never. */
+    double begun[4];    /* When the stages reported first. */
     uint64_t asks, steps, backwards;
     int32_t cancel; /* Read and written atomically. */
     int quiet;
-} run = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+} run = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0, 0, 0, 0};
 
 static double now(void) {
     struct timespec t;
@@ -90,11 +93,16 @@ static void describe(const cadmill_description *d) {
 }
 
 static void on_progress(void *context, uint32_t stage, double fraction) {
-    (void)context, (void)stage;
+    (void)context;
     pthread_mutex_lock(&run.lock);
     run.steps++;
+    if (stage < 4 && run.begun[stage] == 0) run.begun[stage] = now();
     if (fraction < run.last || fraction > 1) run.backwards++;
     run.last = fraction;
+    if (run.cancel_from > 0 && fraction >= run.cancel_from && run.cancelled_at == 0) {
+        run.cancelled_at = now();
+        __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+    }
     pthread_mutex_unlock(&run.lock);
 }
 
@@ -189,6 +197,7 @@ static int32_t convert(const cadmill_plugin *plugin, const cadmill_host *host, c
         values[request.option_count++] = equals + 1;
     }
     run.last = run.silence = 0;
+    memset(run.begun, 0, sizeof(run.begun));
     start = run.asked = now();
     status = plugin->convert(&request, host);
     note_ask();
@@ -199,6 +208,7 @@ static int32_t convert(const cadmill_plugin *plugin, const cadmill_host *host, c
            (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6, usage.ru_maxrss / 1024,
            (unsigned long long)run.asks, run.silence, run.last, (unsigned long long)run.steps, (unsigned long long)run.backwards,
            rmdir(scratch) == 0 ? "false" : "true");
+    if (run.begun[2] > 0 && run.begun[3] > 0) printf(", \"work\": %.3f", run.begun[3] - run.begun[2]);
     if (run.cancelled_at > 0) printf(", \"after_cancel\": %.3f", now() - run.cancelled_at);
     printf("}\n");
     return status;
@@ -213,16 +223,17 @@ int main(int argc, char **argv) {
     long cancel_after = -1;
     int option, runs = 1, count;
     int32_t status = CADMILL_OK;
-    while ((option = getopt(argc, argv, "+c:j:n:q")) != -1) {
+    while ((option = getopt(argc, argv, "+c:j:n:p:q")) != -1) {
         if (option == 'c') cancel_after = atol(optarg);
         else if (option == 'j') host.max_threads = (uint32_t)atoi(optarg);
+        else if (option == 'p') run.cancel_from = atof(optarg);
         else if (option == 'n') runs = atoi(optarg);
         else if (option == 'q') run.quiet = 1;
         else return 64;
     }
     count = argc - optind - 1;
     if (count != 0 && count < 3) {
-        fprintf(stderr, "usage: driver [-c MS] [-j THREADS] [-n RUNS] [-q] PLUGIN.so [INPUT OUTPUT FORMAT [NAME=VALUE...]]\n");
+        fprintf(stderr, "usage: driver [-c MS] [-p FRACTION] [-j THREADS] [-n RUNS] [-q] PLUGIN.so [INPUT OUTPUT FORMAT [NAME=VALUE...]]\n");
         return 64;
     }
     library = dlopen(argv[optind], RTLD_NOW | RTLD_LOCAL);
