@@ -26,11 +26,12 @@ BUILD_PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev
 OCCT_PACKAGES := libocct-data-exchange-dev cmake make g++
 
 # And what the tests take: the vendors' own command line tools, whose output ours is
-# compared with, other readers and writers of archives, models of OpenCASCADE, strace, which
-# observes workers, Java with Maven for the bridge, and Python, Node and Maven for what is no
-# Debian package: tests/requirements.txt, and writers, emulators and models in tests/fixtures.
+# compared with, other readers and writers of archives, models of OpenCASCADE, the libraries
+# of X11 and OpenGL that gmsh is linked with, strace, which observes workers, Java with Maven
+# for the bridge, and Python, Node and Maven for what is no Debian package: the requirements.txt
+# of tests and tests/plugins, and writers, emulators and models in tests/fixtures.
 # setpriv of util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer.
-PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime occt-misc libopenctm-dev patch
+PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime occt-misc libopenctm-dev patch libglu1-mesa libxcursor1 libxft2 libxinerama1
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
@@ -43,6 +44,7 @@ help: ## List the targets
 setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
 	@docker/python_tools.sh
+	@docker/python_tools.sh tests/plugins/requirements.txt target/oracle-tools
 	@docker/node_tools.sh
 	@docker/java_tools.sh
 	@docker/node_tools.sh tests/fixtures/emulators target/emulators-node

@@ -91,6 +91,13 @@ impl Installation {
         Self::listening(command)
     }
 
+    /// The same, with environment variables.
+    pub(crate) fn serve_with(&self, variables: &[(&str, &Path)], arguments: &[&str]) -> Served {
+        let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);
+        command.args(arguments).envs(variables.iter().copied());
+        Self::listening(command)
+    }
+
     /// The same, with RLIMIT_NOFILE set to `descriptors`.
     pub(crate) fn serve_with_descriptors(&self, descriptors: u64, arguments: &[&str]) -> Served {
         let mut command = self.command(&["--listen", "127.0.0.1:0", "--data", "data"]);

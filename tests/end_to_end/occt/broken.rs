@@ -1,0 +1,180 @@
+//! A damaged file is refused under a name that is documented, or converted with all of its solids and faces,
+//! which programs of others count. Damage that concerns no shape does not keep a file from being converted.
+
+use super::damage::{Format, damaged, harmless};
+use super::readers::{Found, both};
+use super::{convert, model, sample, solids_and_faces};
+use crate::support::{Bench, repository};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The formats of the results. What has surfaces is read by others.
+const OUTPUTS: [&str; 4] = ["stp", "brep", "stl", "glb"];
+
+/// An intact file, and what it has.
+struct Intact {
+    name: String,
+    format: Format,
+    bytes: Vec<u8>,
+    solids_and_faces: (u64, u64),
+}
+
+/// The files that are damaged, of three formats in turn.
+fn intact() -> &'static [Intact] {
+    static FILES: OnceLock<Vec<Intact>> = OnceLock::new();
+    FILES.get_or_init(|| read_intact(&Bench::new()))
+}
+
+fn read_intact(bench: &Bench) -> Vec<Intact> {
+    let assembly = bench.path("as1.igs");
+    convert(bench, &model("cax-if/as1-tu-203.stp"), assembly.to_str().unwrap(), &[]).succeeded();
+    [
+        (model("cax-if/as1-tu-203.stp"), Format::Step),
+        (assembly, Format::Iges),
+        (model("cax-if-brep/as1_pe_203.brep"), Format::Brep),
+        (sample("step/screw.step"), Format::Step),
+        (sample("iges/hammer.iges"), Format::Iges),
+        (sample("occ/CrankArm.brep"), Format::Brep),
+        (model("cax-if/dm1-oc-214.stp"), Format::Step),
+        (model("cube-10x10mm/Cube 10x10.igs"), Format::Iges),
+        (sample("occ/MODERN_Table_1.brep"), Format::Brep),
+    ]
+    .into_iter()
+    .map(|(path, format)| {
+        let json = convert(bench, &path, "intact.stl", &[]).succeeded().json();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        Intact {
+            name,
+            format,
+            bytes: std::fs::read(path).unwrap(),
+            solids_and_faces: solids_and_faces(&json),
+        }
+    })
+    .collect()
+}
+
+/// Converts a file with damage. Returns the failure code, or the result if it was converted.
+fn attempt(bench: &Bench, intact: &Intact, bytes: &[u8], number: u64) -> Result<PathBuf, String> {
+    let extension = intact.name.rsplit_once('.').unwrap().1;
+    let input = bench.path(&format!("{number}.{extension}"));
+    std::fs::write(&input, bytes).unwrap();
+    let turn = usize::try_from(number).unwrap();
+    let output = format!("{number}-out.{}", OUTPUTS[(turn / 3) % OUTPUTS.len()]);
+    let run = convert(bench, &input, &output, &["--timeout", "2m"]);
+    if run.code == Some(0) {
+        let found = solids_and_faces(&run.json());
+        let expected = intact.solids_and_faces;
+        assert!(found.0 >= expected.0 && found.1 >= expected.1, "{found:?} of {expected:?}");
+        return Ok(bench.path(&output));
+    }
+    assert!(!bench.path(&output).exists(), "a refused file left an output");
+    std::fs::remove_file(input).unwrap();
+    Err(run.json()["error"]["code"].as_str().expect("a code").to_owned())
+}
+
+/// What other programs count in results with surfaces, against what they count in the intact file.
+fn assert_whole(bench: &Bench, files: &[Intact], results: &[(usize, PathBuf)]) {
+    let results: Vec<&(usize, PathBuf)> = results
+        .iter()
+        .filter(|(_, path)| path.extension().is_some_and(|e| e == "stp" || e == "brep"))
+        .collect();
+    let originals: BTreeMap<usize, PathBuf> = results
+        .iter()
+        .map(|(index, _)| {
+            let path = bench.path(&format!("intact-{index}-{}", files[*index].name.replace(' ', "_")));
+            std::fs::write(&path, &files[*index].bytes).unwrap();
+            (*index, path)
+        })
+        .collect();
+    let paths: Vec<&Path> =
+        originals.values().chain(results.iter().map(|(_, path)| path)).map(PathBuf::as_path).collect();
+    for found in both(&paths) {
+        let (before, after) = found.split_at(originals.len());
+        let before: BTreeMap<usize, &Found> = originals.keys().copied().zip(before).collect();
+        for ((index, _), after) in results.iter().zip(after) {
+            let before = before[index];
+            let whole = after.solids >= before.solids && after.faces >= before.faces;
+            assert!(whole, "{}: {after:?} of {before:?}", files[*index].name);
+        }
+    }
+}
+
+/// Damages that are named differently are listed, with how often they came.
+fn damages_lose_nothing(seeds: u64) {
+    let bench = Bench::new();
+    let files = intact();
+    let documented = std::fs::read_to_string(repository().join("docs/FAILURES.md")).unwrap();
+    let (mut results, mut outcomes) = (Vec::new(), BTreeMap::<(Format, &str, String), u64>::new());
+    let mut silent = Vec::new();
+    for seed in 0..seeds {
+        // Each kind of damage to each file: the kind is the seed modulo 3.
+        let index = usize::try_from(seed / 3 + seed % 3).unwrap() % files.len();
+        let file = &files[index];
+        let (kind, bytes) = damaged(&file.bytes, file.format, seed);
+        let outcome = attempt(&bench, file, &bytes, seed);
+        let name = match outcome {
+            Ok(path) => {
+                results.push((index, path));
+                "converted".to_owned()
+            }
+            Err(code) => code,
+        };
+        let known = ["converted", "engine.rejected", "engine.unfit", "engine.text_lost", "engine.crashed"];
+        let ends = known.contains(&name.as_str()) || name.starts_with("limit.");
+        if !ends || (name != "converted" && !documented.contains(&format!("| `{name}` |"))) {
+            silent.push((seed, name.clone()));
+        }
+        *outcomes.entry((file.format, kind, name)).or_default() += 1;
+    }
+    println!("{outcomes:#?}");
+    assert!(silent.is_empty(), "{silent:?}");
+    let refused: u64 =
+        outcomes.iter().filter(|((.., name), _)| name == "engine.rejected").map(|(_, n)| n).sum();
+    assert!(refused >= seeds / 2, "{outcomes:?}");
+    assert_whole(&bench, files, &results);
+}
+
+#[test]
+fn twenty_damaged_files_lose_no_solid_and_no_face() {
+    damages_lose_nothing(20);
+}
+
+#[test]
+#[ignore = "in `make nightly`: two hundred conversions"]
+fn two_hundred_damaged_files_lose_no_solid_and_no_face() {
+    damages_lose_nothing(200);
+}
+
+#[test]
+fn damage_that_concerns_no_shape_is_no_obstacle() {
+    let bench = Bench::new();
+    let files = intact();
+    let mut results = Vec::new();
+    for (number, (index, file)) in files.iter().enumerate().cycle().take(12).enumerate() {
+        let seed = u64::try_from(number).unwrap();
+        let bytes = harmless(&file.bytes, file.format, seed);
+        assert_ne!(bytes, file.bytes);
+        let outcome = attempt(&bench, file, &bytes, seed);
+        let path = outcome.unwrap_or_else(|code| panic!("{}, seed {seed}: {code}", file.name));
+        results.push((index, path));
+    }
+    assert_whole(&bench, files, &results);
+}
+
+/// A part that an assembly uses several times is not missed where it is used once less. So it shows by what is
+/// in its place.
+#[test]
+fn a_piece_in_place_of_a_part_that_is_used_elsewhere_is_noticed() {
+    let bench = Bench::new();
+    let intact = std::fs::read(model("cax-if-brep/as1_pe_203.brep")).unwrap();
+    // The last of the six nuts.
+    let nut = memchr::memmem::rfind(&intact, b"+34 ").expect("a reference to the nut");
+    for (number, piece) in [b"+40 ", b"+45 ", b"+60 "].into_iter().enumerate() {
+        let bytes = [&intact[..nut], piece, &intact[nut + 4..]].concat();
+        let input = bench.path(&format!("{number}.brep"));
+        std::fs::write(&input, bytes).unwrap();
+        let json = convert(&bench, &input, "a.stl", &[]).failed(15, "engine.rejected");
+        assert!(json["error"]["message"].as_str().unwrap().contains("in a compound as well"), "{json}");
+    }
+}
