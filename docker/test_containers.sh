@@ -56,8 +56,8 @@ fi
 # the table of attacks must not be skipped: each prints the number of its attacks.
 grep -E '^skipped: ' "$told" | sort | uniq -c || true
 if [[ $# -eq 0 ]]; then
-    made=$(grep -cE '^[a-z]+ (Confined|LandlockAbi2|Unconfined|WithoutLandlock) (Native|Java): [1-9][0-9]* attacks, 0 wrong$' "$told")
+    made=$(grep -cE '^[a-z]+ (Confined|LandlockAbi2|Unconfined|WithoutLandlock) (Native|Java|Plugin): [1-9][0-9]* attacks, 0 wrong$' "$told")
     wanted=$("$binary" --list attacks:: | grep -cE '(each_attack|only_those)_[a-z0-9_]*: test$')
     echo "test-containers: the table of attacks in $made of $wanted modes"
-    [[ $made -eq $wanted && $wanted -ge 48 ]]
+    [[ $made -eq $wanted && $wanted -ge 112 ]]
 fi

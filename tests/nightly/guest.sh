@@ -82,13 +82,14 @@ main | main_slow)
         # All attacks would take hours here, where a JVM takes ten times as long to start.
         # Those that reveal least about this kernel are left out: Landlock capped at the ABI
         # that the kernel has anyway, no Landlock at all, what the watchdog enforces, and most
-        # attacks below Java.
+        # attacks below Java and in plugins.
         others=(--skip with_landlock_of_abi_2 --skip without_landlock --skip attacks::outside --skip attacks::peak
-            --skip each_attack_below_java --skip attacks::posture::an_engine_cannot_write)
+            --skip each_attack_below_java --skip each_attack_in_a_plugin --skip attacks::posture::an_engine_cannot_write)
         echo "nightly: left out for want of KVM: ${others[*]}, and what is unconfined as 65534"
         step "attacks as root" attacks root "${others[@]}"
         step "attacks as 65534" attacks 65534 "${others[@]}" --skip unconfined
         ATTACKS=attacks::files::confined_each_attack_below_java step "attacks on files below Java as 65534" attacks 65534
+        ATTACKS=attacks::files::confined_each_attack_in_a_plugin step "attacks on files in a plugin as 65534" attacks 65534
     fi
     ;;
 without_landlock)

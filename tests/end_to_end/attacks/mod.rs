@@ -5,8 +5,9 @@
 //! says; with Landlock of the lowest ABI that the default minimum posture accepts, where each must
 //! end the same way; in a host without confinement, where each must work, because otherwise the
 //! other runs prove nothing; and without Landlock, which shows what Landlock alone blocks. All of
-//! this runs twice: the library is loaded by the engine host, and by a Java converter, which has a
-//! different seccomp filter.
+//! this runs three times: the library is loaded by the engine host, in place of Assimp; by a Java
+//! converter, which has a different seccomp filter; and by the engine host, as a plugin, whose code
+//! describes itself and calls the host. `plugin.c` has attacks on the plugin interface itself.
 
 mod outside;
 mod peak;
@@ -39,11 +40,41 @@ fn run(family: &str, mode: Mode, route: Route) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The tests of a family in a plugin.
+macro_rules! in_plugins {
+    ($family:ident: confined $(#[$confined:meta])?, unconfined $(#[$unconfined:meta])?) => {
+        $(#[$confined])?
+        #[test]
+        fn confined_each_attack_in_a_plugin_fails() {
+            super::run(stringify!($family), super::Mode::Confined, super::Route::Plugin);
+        }
+
+        $(#[$unconfined])?
+        #[test]
+        fn unconfined_each_attack_in_a_plugin_works() {
+            super::run(stringify!($family), super::Mode::Unconfined, super::Route::Plugin);
+        }
+
+        #[ignore = "in `make nightly`"]
+        #[test]
+        fn without_landlock_only_those_in_a_plugin_work_that_it_alone_stops() {
+            super::run(stringify!($family), super::Mode::WithoutLandlock, super::Route::Plugin);
+        }
+
+        #[ignore = "in `make nightly`"]
+        #[test]
+        fn with_landlock_of_abi_2_each_attack_in_a_plugin_fails() {
+            super::run(stringify!($family), super::Mode::LandlockAbi2, super::Route::Plugin);
+        }
+    };
+}
+
 /// The tests of a family. `make test` leaves out, by an attribute, the modes that repeat others for
 /// most families: no attack but those on files depends on the ABI of Landlock, few depend on
-/// Landlock at all, and few on what is loaded below them, a library or Java.
+/// Landlock at all, and few on what is loaded below them, a library, Java or a plugin.
 macro_rules! family {
-    ($family:ident: abi_2 $(#[$abi_2:meta])?, landlock $(#[$landlock:meta])?, java $(#[$java:meta])?) => {
+    ($family:ident: abi_2 $(#[$abi_2:meta])?, landlock $(#[$landlock:meta])?, java $(#[$java:meta])?,
+     plugin $(#[$plugin:meta])?) => {
         mod $family {
             use super::{Mode, Route, run};
 
@@ -92,18 +123,29 @@ macro_rules! family {
             fn without_landlock_only_those_below_java_work_that_it_alone_stops() {
                 run(stringify!($family), Mode::WithoutLandlock, Route::Java);
             }
+
+            in_plugins!($family: confined $(#[$plugin])?, unconfined $(#[$abi_2])?);
         }
     };
     // The modes that `make test` runs of a family.
-    ($family:ident) => { family!($family: abi_2, landlock, java); };
+    ($family:ident) => { family!($family: abi_2, landlock, java, plugin); };
     ($family:ident, landlock and java) => {
-        family!($family: abi_2 #[ignore = "in `make nightly`"], landlock, java);
+        family!($family: abi_2 #[ignore = "in `make nightly`"], landlock, java, plugin);
     };
     ($family:ident, plain) => {
         family!(
             $family: abi_2 #[ignore = "in `make nightly`"],
             landlock #[ignore = "in `make nightly`"],
-            java #[ignore = "in `make nightly`"]
+            java #[ignore = "in `make nightly`"],
+            plugin
+        );
+    };
+    ($family:ident, long) => {
+        family!(
+            $family: abi_2 #[ignore = "in `make nightly`"],
+            landlock #[ignore = "in `make nightly`"],
+            java #[ignore = "in `make nightly`"],
+            plugin #[ignore = "in `make nightly`"]
         );
     };
 }
@@ -111,12 +153,17 @@ macro_rules! family {
 family!(files);
 family!(processes, landlock and java);
 family!(memory, landlock and java);
-family!(storage, plain);
+family!(storage, long);
 family!(output, plain);
 family!(network, plain);
 family!(kernel, plain);
-family!(resources, plain);
+family!(resources, long);
 family!(words, plain);
+
+/// Attacks on the interface of plugins, which no other engine has.
+mod plugin {
+    in_plugins!(plugin: confined, unconfined);
+}
 
 /// The words in backquotes in a section of docs/SECURITY.md, without duplicates.
 fn told(part: &str) -> Vec<String> {

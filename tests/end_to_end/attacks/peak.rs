@@ -3,7 +3,7 @@
 //! samples the group of the whole container while an attack runs alone in it.
 
 use super::outside::{STALL, TRIES, stalled};
-use super::rig::{engine_in_java, library_of, preceded};
+use super::rig::{Route, engine_as_plugin, engine_in_java, library_of, preceded};
 use super::table::{ATTACKS, Attack};
 use super::tiers::{SmallGroup, by_double};
 use crate::support::{Bench, Run, real};
@@ -85,13 +85,13 @@ fn may_run(bench: &Bench, before: &[&str]) -> bool {
 }
 
 /// The peak memory of one attack, and its outcome; none if this user may not run the programs.
-fn once(attack: &Attack, given: &str, java: bool, before: &[&str]) -> Option<(u64, Run)> {
+fn once(attack: &Attack, given: &str, route: Route, before: &[&str]) -> Option<(u64, Run)> {
     let bench = Bench::new();
     let library = library_of(attack);
-    let engines = if java {
-        engine_in_java(&bench, &library)
-    } else {
-        crate::misbehaviour::engines_file(&bench, &library, "")
+    let engines = match route {
+        Route::Native => crate::misbehaviour::engines_file(&bench, &library, ""),
+        Route::Java => engine_in_java(&bench, &library),
+        Route::Plugin => engine_as_plugin(&bench, &library),
     };
     if !before.is_empty() {
         for path in [bench.place(), bench.path("").as_path(), engines.as_path()] {
@@ -104,14 +104,14 @@ fn once(attack: &Attack, given: &str, java: bool, before: &[&str]) -> Option<(u6
         }
     }
     let name = library.file_name().unwrap().to_str().unwrap();
-    let measured = peak(&bench, &engines, given, java.then_some(name), before);
+    let measured = peak(&bench, &engines, given, (route == Route::Java).then_some(name), before);
     bench.assert_no_plaintext_left();
     Some(measured)
 }
 
 /// Runs each memory attack confined, and returns those that used more than [`TOLERANCE`] above the
 /// cap.
-fn exceeding(java: bool, before: &[&str]) -> Vec<String> {
+fn exceeding(route: Route, before: &[&str]) -> Vec<String> {
     let all = ATTACKS.iter().filter(|a| a.family == "memory" || a.name == "without_first_thread");
     let capped: Vec<&Attack> = all.filter(|a| matches!(a.given, super::table::Given::Text("128"))).collect();
     assert!(capped.len() > 5);
@@ -121,7 +121,7 @@ fn exceeding(java: bool, before: &[&str]) -> Vec<String> {
     for attack in [capped[0]].into_iter().chain(capped) {
         let given = if base.is_none() { "0" } else { "128" };
         for tries in 1.. {
-            let (measured, stalled) = stalled(|| once(attack, given, java, before));
+            let (measured, stalled) = stalled(|| once(attack, given, route, before));
             let Some((peak, run)) = measured else { return wrong };
             let Some(base) = base else {
                 base = Some(peak);
@@ -144,7 +144,7 @@ fn exceeding(java: bool, before: &[&str]) -> Vec<String> {
     wrong
 }
 
-fn shown(java: bool, before: &[&str]) {
+fn shown(route: Route, before: &[&str]) {
     if is_in_container() && !before.is_empty() {
         println!("skipped: a container without privileges gives no other user");
         return;
@@ -153,26 +153,32 @@ fn shown(java: bool, before: &[&str]) {
         println!("skipped: this host gives no control group");
         return;
     }
-    let wrong = exceeding(java, before);
+    let wrong = exceeding(route, before);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn no_attack_takes_more_memory_than_the_cap() {
-    shown(false, &[]);
+    shown(Route::Native, &[]);
 }
 
 #[test]
 fn no_attack_takes_more_memory_than_the_cap_without_privileges() {
-    shown(false, &AS_NOBODY);
+    shown(Route::Native, &AS_NOBODY);
 }
 
 #[test]
 fn below_java_no_attack_takes_more_memory_than_the_cap() {
-    shown(true, &[]);
+    shown(Route::Java, &[]);
 }
 
 #[test]
 fn below_java_no_attack_takes_more_memory_than_the_cap_without_privileges() {
-    shown(true, &AS_NOBODY);
+    shown(Route::Java, &AS_NOBODY);
+}
+
+#[ignore = "in `make nightly`"]
+#[test]
+fn in_a_plugin_no_attack_takes_more_memory_than_the_cap() {
+    shown(Route::Plugin, &[]);
 }

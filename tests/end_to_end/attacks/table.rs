@@ -111,11 +111,13 @@ const ONE_SECOND: &[&str] = &["--timeout", "1s"];
 const SMALL_OUTPUT: &[&str] = &["--max-output", "64M", "--timeout", "60s"];
 const TIME: End = Failure(13, "limit.time");
 const OUTPUT: End = Failure(16, "limit.output");
+const MESSAGES: End = Failure(16, "limit.messages");
 const FILES: End = Failure(16, "limit.files");
 const MEMORY: End = Failure(12, "limit.memory");
 const NO_MEMORY: End = Refused("Cannot allocate memory");
 const NO_ANSWER: End = Failure(17, "engine.no_answer");
 const OPTION: End = Failure(2, "usage.option");
+const CRASHED: End = Failure(14, "engine.crashed");
 const MISBEHAVED: End = Failure(17, "engine.misbehaved");
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -228,8 +230,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "malloc_bomb", Text("128"), Refused("Cannot allocate memory"), Works).flags(CAPPED),
     attack("resources", "mmap_bomb", Text("128"), Refused("Cannot allocate memory"), Works).flags(CAPPED),
     // The threads of a JVM have stacks of a fixed size, whatever the limit is.
-    attack("resources", "stack_bomb", Nothing, Failure(14, "engine.crashed"), Works)
-        .unconfined_in_java(Failure(14, "engine.crashed")),
+    attack("resources", "stack_bomb", Nothing, CRASHED, Works).unconfined_in_java(CRASHED),
     attack("resources", "descriptor_bomb", Nothing, Refused("Too many open files"), Works),
     // From here on the supervisor ends the attacks, whatever the host is. The same libraries work
     // if they stay moderate, or if the cap is higher.
@@ -245,7 +246,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("resources", "sleep_loop", Text("0"), TIME, TIME).flags(ONE_SECOND),
     attack("resources", "sleep_loop", Text("100"), Works, Works),
     attack("resources", "deaf_loop", Text("0"), TIME, TIME).flags(ONE_SECOND),
-    attack("resources", "flood", Text("0"), Failure(16, "limit.messages"), Failure(16, "limit.messages")),
+    attack("resources", "flood", Text("0"), MESSAGES, MESSAGES),
     attack("resources", "flood", Text("16"), Works, Works),
     attack("resources", "escapes", Nothing, Refused("forged: line"), Refused("forged: line")),
     // Memory that RLIMIT_DATA does not count: the kernel refuses it, or RLIMIT_AS does. Unconfined,
@@ -353,4 +354,34 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("words", "early_probed", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "unreadable_file", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "unreadable_directory", Nothing, MISBEHAVED, MISBEHAVED),
+    // What a plugin lists as its data is shown to the operator, and widens nothing.
+    attack("plugin", "widened_by_data", Nothing, DENIED, Works).landlock_alone(Works),
+    // What it says of itself is checked in its own process, whatever the host is.
+    attack("plugin", "path_as_id", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("plugin", "path_as_extension", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("plugin", "absolute_extension", Nothing, MISBEHAVED, MISBEHAVED),
+    // Ids are used in no path.
+    attack("plugin", "parent_as_id", Nothing, Works, Works),
+    attack("plugin", "path_as_option", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("plugin", "escapes_as_name", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("plugin", "endless_outputs", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("plugin", "name_without_end", Nothing, MISBEHAVED, MISBEHAVED),
+    attack("plugin", "name_beyond_memory", Nothing, CRASHED, CRASHED),
+    // Texts are read to 4096 bytes, and no pointer can be verified.
+    attack("plugin", "text_without_end", Nothing, Works, Works),
+    attack("plugin", "text_beyond_memory", Nothing, CRASHED, CRASHED),
+    attack("plugin", "texts_nowhere", Nothing, Works, Works),
+    attack("plugin", "huge_texts", Nothing, Works, Works),
+    attack("plugin", "facts_with_escapes", Nothing, Works, Works),
+    attack("plugin", "many_lines", Text("0"), MESSAGES, MESSAGES),
+    attack("plugin", "many_lines", Text("1000"), Works, Works),
+    attack("plugin", "many_facts", Text("0"), MESSAGES, MESSAGES),
+    attack("plugin", "many_facts", Text("1000"), Works, Works),
+    attack("plugin", "many_reports", Text("0"), TIME, TIME).flags(ONE_SECOND),
+    attack("plugin", "many_reports", Text("100000"), Works, Works),
+    attack("plugin", "calls_from_threads", Nothing, Works, Works),
+    attack("plugin", "ends_its_thread", Nothing, CRASHED, CRASHED),
+    // A process without a handler cannot be asked; it has no answer either.
+    attack("plugin", "handles_crashes", Nothing, NO_ANSWER, NO_ANSWER),
+    attack("plugin", "survives_crashes", Nothing, Works, Works),
 ];
