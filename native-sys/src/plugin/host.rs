@@ -1,8 +1,8 @@
 //! What the host offers a plugin during a call: progress, log, cancellation, the reason of a failure,
 //! and facts.
 //!
-//! All functions may be called on any thread, whatever the interface says: a plugin that does not
-//! keep to it must not harm this process.
+//! All functions may be called on any thread, and after the call that the plugin was given them for,
+//! whatever the interface says: a plugin that does not keep to it must not harm this process.
 
 use super::memory::beginning;
 use crate::bindings::plugin as ffi;
@@ -38,8 +38,10 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(events: &Arc<dyn Events>) -> Self {
-        Self {
+    /// Never freed, since a thread of the plugin may use it until the process ends. There is one for each
+    /// call of `prepare()` and `convert()`.
+    pub(super) fn new(events: &Arc<dyn Events>) -> &'static Self {
+        Box::leak(Box::new(Self {
             events: Arc::clone(events),
             is_cancelled: AtomicBool::new(false),
             begun: Instant::now(),
@@ -48,13 +50,13 @@ impl Context {
             warnings: AtomicU64::new(0),
             reason: Mutex::default(),
             facts: Mutex::default(),
-        }
+        }))
     }
 
-    /// The struct for the plugin, valid while this context is.
-    pub(super) fn host(&self) -> ffi::cadmill_host {
+    /// The struct for the plugin, which is not freed either.
+    pub(super) fn host(&'static self) -> &'static ffi::cadmill_host {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        ffi::cadmill_host {
+        Box::leak(Box::new(ffi::cadmill_host {
             size: size_of::<ffi::cadmill_host>() as u64,
             abi: ffi::CADMILL_ABI,
             max_threads: u32::try_from(threads).unwrap_or(1),
@@ -66,7 +68,7 @@ impl Context {
             fail: Some(fail),
             fact: Some(fact),
             extension: Some(extension),
-        }
+        }))
     }
 
     /// Whether the conversion is to stop.
@@ -124,10 +126,9 @@ impl Context {
 }
 
 /// # Safety
-/// `context` is that of a host struct, during the call that was given it: the plugin's promise.
-unsafe fn of<'a>(context: *mut c_void) -> &'a Context {
-    // SAFETY: it was made from a reference that is valid during the call. Only shared references to
-    // it exist.
+/// `context` is that of a host struct: the plugin's promise.
+unsafe fn of(context: *mut c_void) -> &'static Context {
+    // SAFETY: it was made from a reference that stays valid. Only shared references to it exist.
     unsafe { &*context.cast::<Context>() }
 }
 

@@ -87,7 +87,7 @@ impl Plugin {
     /// if the plugin has a function of its own to stop.
     fn run(
         &self,
-        context: &Context,
+        context: &'static Context,
         call: impl FnOnce(&ffi::cadmill_host) -> i32,
     ) -> Result<(), EngineError> {
         let host = context.host();
@@ -106,7 +106,7 @@ impl Plugin {
                     }
                 })
             });
-            let status = call(&host);
+            let status = call(host);
             has_ended.store(true, Ordering::Release);
             if let Some(stop) = stop {
                 stop.thread().unpark();
@@ -143,8 +143,8 @@ impl Engine for Plugin {
 
     fn prepare(&self, events: &Arc<dyn Events>) -> Result<(), EngineError> {
         let Some(prepare) = self.functions.prepare else { return Ok(()) };
-        // SAFETY: on the main thread, with a host that is valid during the call.
-        self.run(&Context::new(events), |host| unsafe { prepare(host) })
+        // SAFETY: on the main thread, with a host that stays valid.
+        self.run(Context::new(events), |host| unsafe { prepare(host) })
     }
 
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
@@ -159,9 +159,9 @@ impl Engine for Plugin {
         let convert =
             self.functions.convert.ok_or_else(|| EngineError::Defect("it lacks convert()".to_owned()))?;
         let context = Context::new(events);
-        // SAFETY: on the main thread; the request and the host, and all that they lead to, are valid
-        // during the call.
-        self.run(&context, |host| unsafe { convert(&raw const made, host) })?;
+        // SAFETY: on the main thread; the request and all that it leads to is valid during the call, and
+        // the host for longer.
+        self.run(context, |host| unsafe { convert(&raw const made, host) })?;
         Ok(Converted { warnings: context.warnings(), counts: None, facts: context.facts() })
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Reporter {
 struct Writer {
     pipe: File,
     last_progress: Option<Instant>,
+    /// The answer was sent. It is the last message, also if a thread of the library still calls back.
+    has_answered: bool,
 }
 
 struct Listener {
@@ -38,7 +40,7 @@ struct Listener {
 impl Reporter {
     pub(crate) fn new(channel: Channel) -> Self {
         Self {
-            messages: Mutex::new(Writer { pipe: channel.messages, last_progress: None }),
+            messages: Mutex::new(Writer { pipe: channel.messages, last_progress: None, has_answered: false }),
             commands: Mutex::new(Listener { pipe: channel.commands, last_look: None, cancelled: false }),
         }
     }
@@ -84,6 +86,10 @@ impl Listener {
 
 impl Writer {
     fn send(&mut self, message: &Message) {
+        if self.has_answered {
+            return;
+        }
+        self.has_answered = matches!(message, Message::Done { .. });
         // One write per frame. A supervisor that does not read is gone, and then the kernel ends
         // this process too.
         if let Ok(bytes) = frame::encode(message) {
