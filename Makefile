@@ -94,7 +94,7 @@ deny: ## Check licences, sources and duplicates of the dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked
 	$(CARGO) deny --workspace check licenses bans sources
 
-bench: build ## Measure the API under load and under bad tokens, the intake, the wiping, the confinement, the JVM, drawings, then conversions; about an hour
+bench: build ## Measure the API under load and under bad tokens, the intake, the wiping, the confinement, the JVM, drawings, CAD models, then conversions; more than an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
 	$(CARGO) build --release --workspace --examples --locked
 	python3 tests/bench/api.py --bin target/release
@@ -105,6 +105,7 @@ bench: build ## Measure the API under load and under bad tokens, the intake, the
 	python3 tests/bench/confinement.py --bin target/release --generator target/release/examples/big-shapefile
 	python3 tests/bench/jvm.py --bin target/release --java target/java
 	python3 tests/bench/drawing.py
+	python3 tests/bench/occt.py
 	target/release/examples/big-shapefile target/bench-town.zip --zip-bytes 260M
 	python3 tests/bench/egress.py target/bench-town.zip --programs target/release
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
