@@ -174,6 +174,8 @@ fn help() -> String {
         vec!["convert", "--help"],
         vec!["inspect", "--help"],
         vec!["engines", "--help"],
+        vec!["engines", "check", "--help"],
+        vec!["engines", "add", "--help"],
         vec!["engines", "new", "--help"],
         vec!["doctor", "--help"],
         vec!["submit", "--help"],

@@ -1,6 +1,6 @@
 //! The arguments of `cadmill engines` and of its commands.
 
-use super::parse_option;
+use super::value::parse_option;
 use cadmill_core::domain::limits::{parse_duration, parse_size};
 use clap::{Subcommand, ValueEnum};
 use std::path::PathBuf;

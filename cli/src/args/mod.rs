@@ -1,6 +1,7 @@
 //! The command line.
 
 mod engines;
+mod value;
 
 pub(crate) use engines::{
     AddArgs, CheckArgs, EnginesArgs, EnginesCommand, EnginesFileArg, Language, LibraryArgs, NewArgs,
@@ -13,6 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use value::parse_option;
 
 /// Converts design files with native libraries, each in a separate process.
 #[derive(Debug, Parser)]
@@ -373,13 +375,6 @@ pub(crate) struct ManualArgs {
 /// One of a few words; the error lists them.
 fn parse_compress() -> impl TypedValueParser<Value = Compress> {
     PossibleValuesParser::new(Compress::NAMES).map(|name| name.parse().unwrap_or_default())
-}
-
-fn parse_option(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("not an option: '{text}'; write NAME=VALUE")),
-    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ done
 echo "occt: building libcadmill-occt.so" >&2
 rm -f "$out-build/stamp"
 log=$out-build.log
+# CMake refuses what it made for a source directory that has moved since.
+grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$here" "$out-build/CMakeCache.txt" 2>/dev/null || rm -rf "$out-build"
+mkdir -p "$out-build"
 if ! { cmake -S "$here" -B "$out-build" -G "Unix Makefiles" && cmake --build "$out-build" -j "$(nproc)"; } >"$log" 2>&1; then
     tail -40 "$log" >&2
     echo "occt: the build failed; all of it is in $log" >&2
