@@ -3,7 +3,7 @@
 //! The file is replaced as a whole, so that a worker that starts meanwhile reads the one or the other.
 //! What it has already is not changed.
 
-use super::check::Checked;
+use super::checked::Checked;
 use crate::args::AddArgs;
 use crate::{error, output};
 use cadmill_converter::engine::registry::Engines;

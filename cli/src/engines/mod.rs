@@ -3,6 +3,7 @@
 
 mod add;
 mod check;
+mod checked;
 mod list;
 mod new;
 mod page;

@@ -3,7 +3,7 @@
 //! What comes from a library is escaped. The Content-Security-Policy of the page forbids scripts and all
 //! external resources.
 
-use super::check::Checked;
+use super::checked::Checked;
 use crate::markup::escape;
 use cadmill_core::domain::limits::display_size;
 use std::fmt::Write as _;

@@ -2,8 +2,8 @@
 //! success.
 
 use super::rehearsal::{Content, Performance, Play, Rehearsal, Sample};
+use super::report::{Findings, Grade};
 use super::samples::Intact;
-use super::{Findings, Grade};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::Caps;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! What shows only inside the process: the description asked twice, growth, threads, handlers, progress,
 //! and how it stops.
 
+use super::blame::check_of;
 use super::rehearsal::{Performance, Play, Rehearsal, Sample};
+use super::report::{Findings, Grade};
 use super::samples::Intact;
-use super::{Findings, Grade, check_of};
 use crate::engine::examination::{Examination, Nature, Run};
 use crate::engine::protocol::{Answer, Task};
 use cadmill_core::domain::failure::{Failure, FailureCode};

@@ -1,8 +1,8 @@
 //! What an engine is denied: files outside the job, and system calls.
 
 use super::rehearsal::{Play, Rehearsal, Sample};
+use super::report::{Findings, Grade, Suggestion};
 use super::samples::Intact;
-use super::{Findings, Grade, Suggestion};
 use crate::engine::sandbox::syscalls;
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::domain::format::EngineKind;

@@ -1,6 +1,7 @@
 //! One conversion of a sample, as a job would run it: its own workspace, its own process.
 
-use super::CheckRequest;
+use super::blame::is_of_the_library;
+use super::report::CheckRequest;
 use crate::conversion::context::ConversionContext;
 use crate::digest;
 use crate::engine::failure::failure_of;
@@ -144,7 +145,7 @@ impl<'a> Rehearsal<'a> {
         workspace.remove()?;
         let performance = performance?;
         match &performance.failure {
-            Some(failure) => super::is_of_the_library(failure).map(|()| performance),
+            Some(failure) => is_of_the_library(failure).map(|()| performance),
             None => Ok(performance),
         }
     }

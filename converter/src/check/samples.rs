@@ -1,7 +1,9 @@
 //! Conversions of intact samples: to each format, twice, and two at once.
 
+use super::blame::check_of;
 use super::rehearsal::{Output, Performance, Rehearsal, Sample};
-use super::{Findings, Grade, SampleReport, check_of, signature};
+use super::report::{Findings, Grade, SampleReport};
+use super::signature;
 use crate::conversion::Description;
 use crate::engine::examination::Nature;
 use crate::engine::supervisor::clean;
