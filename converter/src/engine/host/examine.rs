@@ -2,7 +2,7 @@
 //!
 //! Nothing is sent but the result: the messages of so many conversions would exceed the cap on them.
 
-use crate::work;
+use crate::convert::convert;
 use cadmill_converter::engine::examination::{Examination, Nature, Run};
 use cadmill_converter::engine::protocol::{Answer, Task};
 use cadmill_converter::linux::proc::Memory;
@@ -83,7 +83,7 @@ fn once(
     let handlers = crash_handlers();
     let observer = Arc::new(Observer::new(stop_after));
     let events: Arc<dyn Events> = Arc::clone(&observer) as Arc<dyn Events>;
-    let answer = work::convert(kind, engine, task, &events);
+    let answer = convert(kind, engine, task, &events);
     let took = observer.begun.elapsed();
     let failure = match &answer {
         Answer::Converted { .. } => None,

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod convert;
 mod events;
 mod examine;
 mod jvm;

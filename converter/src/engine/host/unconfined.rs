@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod convert;
 mod events;
 mod examine;
 mod jvm;

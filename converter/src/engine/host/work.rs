@@ -1,5 +1,6 @@
 //! Loads the library and performs the task.
 
+use crate::convert::{convert, failed, short};
 use crate::events::Reporter;
 use crate::{examine, jvm};
 use cadmill_converter::conversion::check_options;
@@ -8,9 +9,7 @@ use cadmill_converter::engine::pin::{self, PinError};
 use cadmill_converter::engine::protocol::{Answer, EngineRequest, Message, Task, Unavailable};
 use cadmill_converter::linux::proc::Memory;
 use cadmill_core::domain::format::EngineKind;
-use cadmill_native_sys::{
-    self as native_sys, Broken, Converted, Engine, EngineError, Events, Kind, LoadError,
-};
+use cadmill_native_sys::{self as native_sys, Broken, Engine, Events, Kind, LoadError};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -99,54 +98,6 @@ pub(crate) fn run(
 
 /// Longest description of a file, in bytes: it is sent in a frame.
 const MAX_CONTENTS: usize = MAX_FRAME - (4 << 10);
-
-pub(crate) fn convert(
-    kind: EngineKind,
-    engine: &dyn Engine,
-    task: &Task,
-    events: &Arc<dyn Events>,
-) -> Answer {
-    let Task::Convert { input, input_dir, output, output_dir, format_id, layer, options, strict } = task
-    else {
-        return Answer::Rejected(
-            "the engine host was asked to continue with a task that is not a conversion".to_owned(),
-        );
-    };
-    // The job has already checked the options before it sent them to a waiting host.
-    if let Err(text) = check_options(kind, options) {
-        return Answer::Rejected(short(&text));
-    }
-    // Of several conversions of a job, each has a directory of its own.
-    let output_dir = output.parent().unwrap_or(output_dir);
-    let layer = layer.as_deref();
-    let strict = *strict;
-    let request =
-        native_sys::Request { input, input_dir, output, output_dir, format_id, layer, options, strict };
-    let converted = engine.convert(&request, events);
-    match converted.and_then(|converted| native_sys::check_written(output_dir).map(|()| converted)) {
-        Ok(Converted { warnings, counts, facts }) => Answer::Converted { warnings, counts, facts },
-        Err(error) => failed(error),
-    }
-}
-
-fn failed(error: EngineError) -> Answer {
-    match error {
-        EngineError::Rejected(message) => Answer::Rejected(short(&message)),
-        EngineError::Reaches(message) => Answer::Reaches(short(&message)),
-        EngineError::Unfit(message) => Answer::Unfit(short(&message)),
-        EngineError::TextLost(message) => Answer::TextLost(short(&message)),
-        EngineError::OutOfMemory(message) => Answer::OutOfMemory(short(&message)),
-        EngineError::Option(message) => Answer::BadOption(short(&message)),
-        EngineError::Defect(message) => Answer::Failed(short(&message)),
-        EngineError::Cancelled => Answer::Cancelled,
-        EngineError::Unusable(error) => Answer::Rejected(short(&error.to_string())),
-    }
-}
-
-/// Truncates a message so that it always fits a frame.
-fn short(message: &str) -> String {
-    message.chars().take(4000).collect()
-}
 
 fn load(request: &EngineRequest, before: &mut dyn FnMut(&[Broken])) -> Result<Box<dyn Engine>, Answer> {
     let library = &request.library;
