@@ -21,6 +21,9 @@ pub(super) struct Found {
     pub(super) volume: f64,
     /// Of the faces.
     pub(super) area: f64,
+    /// Of one solid of a large file, which is a copy of each other; from OCP only. There the sums are less
+    /// exact.
+    pub(super) one_volume: f64,
     /// The lower and the upper corner.
     #[serde(rename = "box")]
     pub(super) corners: [f64; 6],
