@@ -19,7 +19,7 @@ import sys
 
 # The part of the volume or area of a face at which OCP ends its integration. In a large file it takes a fixed number of
 # points, as gmsh does, which is five times as fast, and one solid is integrated as in a small file.
-PART, PART_IF_LARGE, LARGE = 1e-7, 1e-2, 20e6
+PART, PART_IF_LARGE, LARGE = 1e-7, 1e-2, 8e6
 
 
 def of_triangles(triangles):
