@@ -19,7 +19,7 @@ pub(crate) fn run(args: &NewArgs) -> ExitCode {
         Err(failure) => return error::report(&failure, None, args.json),
     };
     let (name, library) = (&args.name, template.library(&args.name));
-    // Of a directory only its name: nobody begins with the files of a crate.
+    // Only the name of a directory is shown: the files of the crate are not for editing.
     let mut written: Vec<&str> =
         files.iter().map(|(path, _)| path.split('/').next().unwrap_or(path)).collect();
     written.dedup();

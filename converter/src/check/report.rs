@@ -72,7 +72,7 @@ pub struct Finding {
 pub struct Suggestion {
     /// Files that it wanted to read; their directories could be added to `data`.
     pub data: Vec<String>,
-    /// System calls that the filter forbids, by name. There is no key that allows them.
+    /// System calls that the filter forbids, by name. The engines file cannot allow them.
     pub syscalls: Vec<String>,
 }
 

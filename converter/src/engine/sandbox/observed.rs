@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 static IN_FORCE: AtomicBool = AtomicBool::new(false);
 
 /// In the fifth argument of a call that the handler makes. The calls have four at most, and the
-/// kernel ignores it. It is no secret: the filter of step 10 applies as well.
+/// kernel ignores it. A library may use it too: the filter of step 10 applies as well.
 const MARK: u64 = 0x0B5E_17ED;
 const MARKED: u8 = 4;
 
