@@ -32,7 +32,8 @@
  *  R10 Confinement. The process reads the library, its dependencies, the directories of the operator's
  *      engines file and input_dir; it writes output_dir and scratch_dir. It has no network, starts no
  *      program, has LC_ALL=C.UTF-8 as its environment, and no standard input. Text on the standard
- *      output goes to the log. Another system call may end the process.
+ *      streams is counted and discarded, for it may have content of the file: what the owner is to
+ *      read goes through log(). Another system call may end the process.
  */
 #ifndef CADMILL_PLUGIN_H
 #define CADMILL_PLUGIN_H
@@ -139,7 +140,7 @@ typedef struct cadmill_host {
 
 typedef struct cadmill_format {
     uint64_t size;
-    const char *id;         /* What users type: 1 to 32 of a-z 0-9 _ . - */
+    const char *id;         /* What users type: 1 to 32 of a-z 0-9 _ . -, the first of a-z 0-9 */
     const char *extensions; /* Separated by spaces, in lower case, without a dot; the first is the default. */
     const char *title;      /* E.g. "STEP AP203, AP214, AP242"; or NULL. */
     uint32_t flags;         /* CADMILL_FORMAT_* */
@@ -148,7 +149,7 @@ typedef struct cadmill_format {
 
 typedef struct cadmill_option {
     uint64_t size;
-    const char *name;    /* 1 to 64 of a-z 0-9 _ . - */
+    const char *name;    /* 1 to 64 of a-z 0-9 _ . -, the first of a-z 0-9 */
     const char *help;    /* One sentence. */
     const char *choices; /* Of CADMILL_OPTION_CHOICE, separated by spaces; else NULL. */
     const char *preset;  /* Default, as text; NULL if there is none. */

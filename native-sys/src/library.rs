@@ -68,6 +68,8 @@ pub enum Broken {
     Symbol,
     /// A version is not supported.
     Version,
+    /// What it says of itself cannot be worked with.
+    Description,
     /// There is too little memory to start.
     Memory,
 }

@@ -1,6 +1,6 @@
 //! What a failure says of a library, and which check it belongs to.
 
-use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::failure::{Detail, Failure, FailureCode};
 
 /// Passes on a failure that says nothing of the library.
 pub(super) fn is_of_the_library(failure: &Failure) -> Result<(), Failure> {
@@ -12,22 +12,17 @@ pub(super) fn is_of_the_library(failure: &Failure) -> Result<(), Failure> {
 }
 
 /// The check that a failure belongs to. What a library says that its file does not confirm is
-/// `engine.misbehaved` (docs/ABI.md), so its text is looked at as well.
+/// `engine.misbehaved` (docs/ABI.md); its detail `reason` says what it was.
 pub(super) fn check_of(failure: &Failure, phase: &'static str) -> &'static str {
-    let says = |words: &[&str]| words.iter().any(|word| failure.message.contains(word));
     match failure.code {
         FailureCode::EngineLibraryMissing => "load",
-        FailureCode::EngineMisbehaved | FailureCode::EngineSymbolMissing | FailureCode::EngineVersion
-            if phase == "describe" =>
-        {
-            if says(&["its description is wrong"]) {
-                "description"
-            } else if says(&["lacks"]) || failure.code == FailureCode::EngineSymbolMissing {
-                "symbol"
-            } else if says(&["of the interface", "the size of a"]) {
-                "abi"
-            } else {
-                phase
+        FailureCode::EngineMisbehaved | FailureCode::EngineSymbolMissing | FailureCode::EngineVersion => {
+            match reason(failure) {
+                Some("missing") => "load",
+                Some("description") => "description",
+                Some("symbol") => "symbol",
+                Some("version") => "abi",
+                _ => phase,
             }
         }
         FailureCode::EngineViolation => "syscalls",
@@ -35,4 +30,11 @@ pub(super) fn check_of(failure: &Failure, phase: &'static str) -> &'static str {
         FailureCode::LimitTime | FailureCode::LimitMemory | FailureCode::LimitOutput => "caps",
         _ => phase,
     }
+}
+
+fn reason(failure: &Failure) -> Option<&str> {
+    failure.details.iter().find_map(|(name, value)| match value {
+        Detail::Text(text) if *name == "reason" => Some(text.as_str()),
+        _ => None,
+    })
 }

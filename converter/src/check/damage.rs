@@ -1,7 +1,7 @@
 //! Damaged copies of a sample: whatever an engine does with one, it must not give less and call it
 //! success.
 
-use super::rehearsal::{Content, Performance, Play, Rehearsal, Sample};
+use super::rehearsal::{Content, Performance, Play};
 use super::report::{Findings, Grade};
 use super::samples::Intact;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -36,12 +36,8 @@ struct Tally {
     hung: u32,
 }
 
-pub(super) fn check(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    found: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) fn check(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+    let sample = intact.sample;
     if sample.bytes > MAX_BYTES {
         let text = format!("{} is too large for damaged copies", sample.name);
         found.add("damaged", Grade::Unchecked, text);
@@ -50,25 +46,20 @@ pub(super) fn check(
     let content = std::fs::read(&sample.path)
         .map_err(|e| Failure::new(FailureCode::InputUnreadable, format!("cannot read a sample: {e}")))?;
     for (check, kind) in [("truncated", Kind::Truncated), ("flipped", Kind::Flipped)] {
-        let tally = tally(rehearsal, sample, intact, &content, kind)?;
-        judge(rehearsal, sample, check, &tally, found);
+        let tally = tally(intact, &content, kind)?;
+        judge(intact, check, &tally, found);
     }
     Ok(())
 }
 
-fn tally(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    content: &[u8],
-    kind: Kind,
-) -> Result<Tally, Failure> {
+fn tally(intact: &Intact<'_>, content: &[u8], kind: Kind) -> Result<Tally, Failure> {
+    let request = intact.rehearsal.request;
     let wall = intact.performance.report.wall_time.max(Duration::from_millis(10));
     let affordable = (BUDGET.as_millis() / wall.as_millis()).clamp(2, 1000);
-    let count = rehearsal.request.damaged.min(u32::try_from(affordable).unwrap_or(u32::MAX));
+    let count = request.damaged.min(u32::try_from(affordable).unwrap_or(u32::MAX));
     // A damaged file may take longer, and must not take for ever.
-    let time = rehearsal.request.caps.time.min(wall * 10 + Duration::from_secs(10));
-    let caps = Caps { time, ..rehearsal.request.caps };
+    let time = request.caps.time.min(wall * 10 + Duration::from_secs(10));
+    let caps = Caps { time, ..request.caps };
     let mut tally = Tally::default();
     for number in 0..count {
         let damaged = match kind {
@@ -79,7 +70,7 @@ fn tally(
             continue;
         }
         let play = Play { content: Content::Other(&damaged), caps, observed: false };
-        let performance = rehearsal.convert(sample, &intact.format, play)?;
+        let performance = intact.convert(play)?;
         let lost = content.len() - damaged.len();
         let is_hidden = lost <= UNNOTICED_BYTES.max(content.len() / 100);
         tally.count(&intact.performance, &performance, (kind, is_hidden), number);
@@ -129,14 +120,8 @@ impl Tally {
     }
 }
 
-fn judge(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    check: &'static str,
-    tally: &Tally,
-    found: &mut Findings,
-) {
-    let name = &sample.name;
+fn judge(intact: &Intact<'_>, check: &'static str, tally: &Tally, found: &mut Findings) {
+    let name = &intact.sample.name;
     if !tally.crashed.is_empty() {
         let mut codes = tally.crashed.clone();
         codes.sort();
@@ -153,7 +138,7 @@ fn judge(
         found.add(check, Grade::Warning, text);
     }
     if let Some(first) = tally.less.first() {
-        let (grade, why) = match rehearsal.request.without_counts {
+        let (grade, why) = match intact.rehearsal.request.without_counts {
             true => (Grade::Warning, ", as a format without counts and end mark allows"),
             false => (Grade::Failed, ""),
         };

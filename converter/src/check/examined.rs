@@ -79,13 +79,8 @@ fn of_nature(nature: &Nature, found: &mut Findings) {
 }
 
 /// Converts the sample several times in one process.
-pub(super) fn runs(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    nature: Option<&Nature>,
-    found: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) fn runs(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+    let Intact { rehearsal, sample, nature, .. } = intact;
     let wall = intact.performance.report.wall_time.max(Duration::from_millis(1));
     let affordable = u32::try_from(BUDGET.as_millis() / wall.as_millis().max(1)).unwrap_or(u32::MAX);
     let room = rehearsal.request.caps.output_bytes / intact.performance.bytes().max(1);
@@ -189,13 +184,8 @@ fn progress(runs: &[Run], found: &mut Findings) {
 }
 
 /// Asks it to stop, at its beginning and in the middle.
-pub(super) fn stop(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    nature: Option<&Nature>,
-    found: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) fn stop(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+    let Intact { rehearsal, sample, nature, .. } = intact;
     let wall = intact.performance.report.wall_time;
     let caps = Caps { time: wall * 2 + Duration::from_secs(20), ..rehearsal.request.caps };
     let middle = (wall > STOP / 10).then_some(wall / 3);
@@ -237,23 +227,19 @@ pub(super) fn stop(
 }
 
 /// Converts with less memory and less room than the sample needs.
-pub(super) fn caps(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    found: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) fn caps(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+    let rehearsal = intact.rehearsal;
     let (peak, output) = (intact.performance.report.peak_memory_bytes, intact.performance.bytes());
     if peak > LITTLE_MEMORY {
         let caps = Caps { memory_bytes: peak / 2, ..rehearsal.request.caps };
-        let short = rehearsal.convert(sample, &intact.format, Play { caps, ..rehearsal.play() })?;
+        let short = intact.convert(Play { caps, ..rehearsal.play() })?;
         one_cap("memory", FailureCode::LimitMemory, &intact.performance, &short, found);
     } else {
         found.add("caps", Grade::Note, "the sample is too small to try a cap on memory");
     }
     if output > LITTLE_OUTPUT {
         let caps = Caps { output_bytes: output / 2, ..rehearsal.request.caps };
-        let short = rehearsal.convert(sample, &intact.format, Play { caps, ..rehearsal.play() })?;
+        let short = intact.convert(Play { caps, ..rehearsal.play() })?;
         one_cap("output", FailureCode::LimitOutput, &intact.performance, &short, found);
     } else {
         found.add("caps", Grade::Note, "the output is too small to try a cap on it");

@@ -77,16 +77,16 @@ pub fn check(
         let Some((first, mut reports)) = done else { continue };
         report.samples.append(&mut reports);
         step(&format!("converting damaged copies of {}", sample.name));
-        damage::check(&rehearsal, sample, &first, &mut found)?;
+        damage::check(&first, &mut found)?;
         // The rest is the same for each sample.
         if number == 0 {
             step("looking at what it is denied");
-            report.suggestion = observed::check(&rehearsal, sample, &first, &mut found)?;
+            report.suggestion = observed::check(&first, &mut found)?;
             step(&format!("converting {} again and again in one process", sample.name));
-            examined::runs(&rehearsal, sample, &first, nature.as_ref(), &mut found)?;
+            examined::runs(&first, &mut found)?;
             step("asking it to stop, and limiting what it may use");
-            examined::stop(&rehearsal, sample, &first, nature.as_ref(), &mut found)?;
-            examined::caps(&rehearsal, sample, &first, &mut found)?;
+            examined::stop(&first, &mut found)?;
+            examined::caps(&first, &mut found)?;
         }
     }
     if cancel.load(Ordering::Relaxed) {

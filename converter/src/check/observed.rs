@@ -1,6 +1,6 @@
 //! What an engine is denied: files outside the job, and system calls.
 
-use super::rehearsal::{Play, Rehearsal, Sample};
+use super::rehearsal::Play;
 use super::report::{Findings, Grade, Suggestion};
 use super::samples::Intact;
 use crate::engine::sandbox::syscalls;
@@ -16,14 +16,10 @@ const OF_A_JVM: [&str; 2] = ["/proc/", "/sys/"];
 /// Paths that a finding shows.
 const SHOWN: usize = 5;
 
-pub(super) fn check(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    found: &mut Findings,
-) -> Result<Suggestion, Failure> {
+pub(super) fn check(intact: &Intact<'_>, found: &mut Findings) -> Result<Suggestion, Failure> {
+    let Intact { rehearsal, sample, .. } = intact;
     let play = Play { observed: true, ..rehearsal.play() };
-    let performance = rehearsal.convert(sample, &intact.format, play)?;
+    let performance = intact.convert(play)?;
     let denied = &performance.report.denied;
     let is_jvm = rehearsal.engine.kind == EngineKind::Jvm;
     let paths = |writes: bool| -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Conversions of intact samples: to each format, twice, and two at once.
 
 use super::blame::check_of;
-use super::rehearsal::{Output, Performance, Rehearsal, Sample};
+use super::rehearsal::{Output, Performance, Play, Rehearsal, Sample};
 use super::report::{Findings, Grade, SampleReport};
 use super::signature;
 use crate::conversion::Description;
@@ -15,10 +15,21 @@ use std::path::Path;
 /// Extensions that a finding shows.
 const SHOWN: usize = 12;
 
-/// The conversion that others are compared with.
-pub(super) struct Intact {
+/// The conversion of an intact sample, that others are compared with.
+pub(super) struct Intact<'a> {
+    pub(super) rehearsal: &'a Rehearsal<'a>,
+    pub(super) sample: &'a Sample,
+    /// What the library says of itself; none for another kind than a plugin.
+    pub(super) nature: Option<&'a Nature>,
     pub(super) format: OutputFormat,
     pub(super) performance: Performance,
+}
+
+impl Intact<'_> {
+    /// The same conversion, with `play` in place of how it was run.
+    pub(super) fn convert(&self, play: Play<'_>) -> Result<Performance, Failure> {
+        self.rehearsal.convert(self.sample, &self.format, play)
+    }
 }
 
 /// The samples, if the library says that it reads them.
@@ -91,14 +102,14 @@ fn formats(rehearsal: &Rehearsal<'_>, description: &Description) -> Result<Vec<O
 
 /// Converts a sample to each format, and to the first that it fits again. Returns that conversion and
 /// what is reported of all; none if the sample converts to no format.
-pub(super) fn convert(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
+pub(super) fn convert<'a>(
+    rehearsal: &'a Rehearsal<'a>,
+    sample: &'a Sample,
     description: &Description,
-    nature: Option<&Nature>,
+    nature: Option<&'a Nature>,
     found: &mut Findings,
-) -> Result<Option<(Intact, Vec<SampleReport>)>, Failure> {
-    let mut intact: Option<Intact> = None;
+) -> Result<Option<(Intact<'a>, Vec<SampleReport>)>, Failure> {
+    let mut intact: Option<Intact<'_>> = None;
     let mut reports = Vec::new();
     let mut written: Vec<(String, String)> = Vec::new();
     for format in formats(rehearsal, description)? {
@@ -129,7 +140,7 @@ pub(super) fn convert(
         }
         reports.push(sample_report(sample, &format, &performance));
         if intact.is_none() {
-            intact = Some(Intact { format, performance });
+            intact = Some(Intact { rehearsal, sample, nature, format, performance });
         }
     }
     let Some(intact) = intact else {
@@ -138,7 +149,7 @@ pub(super) fn convert(
     };
     let shown: Vec<&str> = reports.iter().map(|report| report.format.as_str()).collect();
     found.passed("sample", format!("{} converts to {}", sample.name, shown.join(", ")));
-    again(rehearsal, sample, &intact, nature, found)?;
+    again(&intact, found)?;
     Ok(Some((intact, reports)))
 }
 
@@ -192,14 +203,9 @@ fn files(
 }
 
 /// The same conversion once more, and two at once.
-fn again(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    intact: &Intact,
-    nature: Option<&Nature>,
-    found: &mut Findings,
-) -> Result<(), Failure> {
-    let once = || rehearsal.convert(sample, &intact.format, rehearsal.play());
+fn again(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+    let Intact { rehearsal, sample, nature, .. } = intact;
+    let once = || intact.convert(rehearsal.play());
     let second = once()?;
     let difference = difference(&intact.performance, &second);
     let is_promised = nature.is_some_and(|nature| nature.deterministic);

@@ -46,8 +46,9 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
                 Unavailable::Version => FailureCode::EngineVersion,
                 Unavailable::Pin => FailureCode::EnginePin,
                 Unavailable::NotBuilt => FailureCode::EngineNotBuilt,
+                Unavailable::Description => FailureCode::EngineMisbehaved,
             };
-            fail(code, clean(&message))
+            Err(Failure::new(code, clean(&message)).with("engine", engine).with("reason", reason.as_str()))
         }
         Outcome::Answered(Answer::Setup(text)) => {
             fail(FailureCode::EngineHost, format!("the engine host failed to initialize: {}", clean(&text)))
@@ -85,6 +86,20 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         }
         Outcome::Misbehaved(text) => {
             fail(FailureCode::EngineMisbehaved, format!("{engine} misbehaved: {}", clean(&text)))
+        }
+        Outcome::Unconfirmed { reason, message } => {
+            let message = clean(&message);
+            // A file shows nothing of what its library says of itself.
+            let text = if reason == Unavailable::Description {
+                format!("{engine} misbehaved: {message}")
+            } else {
+                format!(
+                    "{engine} misbehaved: it reported that its library cannot be used, but the library file does not confirm it: {message}"
+                )
+            };
+            Err(Failure::new(FailureCode::EngineMisbehaved, text)
+                .with("engine", engine)
+                .with("reason", reason.as_str()))
         }
         Outcome::Protocol(text) => {
             fail(FailureCode::EngineHost, format!("the engine host broke the protocol: {text}"))

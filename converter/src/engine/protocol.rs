@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// The current directory of a waiting host, by a path that stays valid when the directory is moved.
 pub const WHEREVER_IT_IS: &str = "/proc/self/cwd";
@@ -277,8 +277,6 @@ pub enum Message {
     Violation {
         /// The call's number.
         syscall: i64,
-        /// The architecture of the call (`AUDIT_ARCH_*`).
-        arch: u32,
     },
     /// A file could not be opened, made or removed because of the confinement. Written by the signal
     /// handler, and only if [`Confinement::observed`].
@@ -365,8 +363,24 @@ pub enum Unavailable {
     Symbol,
     /// Not a supported version.
     Version,
+    /// What it says of itself cannot be worked with.
+    Description,
     /// Not the pinned file.
     Pin,
     /// Engines of its kind are not part of this build.
     NotBuilt,
+}
+
+impl Unavailable {
+    /// The value of the detail `reason` of a failure.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Symbol => "symbol",
+            Self::Version => "version",
+            Self::Description => "description",
+            Self::Pin => "pin",
+            Self::NotBuilt => "not_built",
+        }
+    }
 }

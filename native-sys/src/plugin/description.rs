@@ -118,11 +118,13 @@ unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<Str
         (line(made.id, "the id of a format")?, line(made.extensions, "the extensions of a format")?)
     };
     if !is_name(&id, MAX_ID) {
-        return Err(format!("the id of a format is '{id}': 1 to {MAX_ID} of a-z 0-9 _ . - are allowed"));
+        return Err(format!(
+            "the id of a format is '{id}': 1 to {MAX_ID} of a-z 0-9 _ . - are allowed, the first of a-z 0-9"
+        ));
     }
     let extensions: Vec<String> =
         extensions.split(' ').filter(|e| !e.is_empty()).map(str::to_owned).collect();
-    match extensions.iter().find(|extension| !is_name(extension, MAX_ID) || extension.starts_with('.')) {
+    match extensions.iter().find(|extension| !is_name(extension, MAX_ID)) {
         Some(extension) => Err(format!("format '{id}' has the extension '{extension}'")),
         None if extensions.is_empty() => Err(format!("format '{id}' has no extension")),
         None => Ok((id, extensions, made.flags)),
@@ -138,7 +140,7 @@ unsafe fn option(pointer: *const ffi::cadmill_option) -> Result<OptionSpec, Stri
     let (name, help) = unsafe { (line(made.name, "the name of an option")?, line(made.help, "a help")?) };
     if !is_name(&name, MAX_NAME) {
         return Err(format!(
-            "the name of an option is '{name}': 1 to {MAX_NAME} of a-z 0-9 _ . - are allowed"
+            "the name of an option is '{name}': 1 to {MAX_NAME} of a-z 0-9 _ . - are allowed, the first of a-z 0-9"
         ));
     }
     // SAFETY: as the caller guarantees.
@@ -183,5 +185,6 @@ unsafe fn line(pointer: *const c_char, what: &str) -> Result<String, String> {
 
 fn is_name(name: &str, longest: usize) -> bool {
     let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
-    (1..=longest).contains(&name.len()) && name.bytes().all(is_good)
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (1..=longest).contains(&name.len()) && begins_well && name.bytes().all(is_good)
 }

@@ -78,7 +78,7 @@ impl Plugin {
         let describe_time = begun.elapsed();
         // SAFETY: what it returns is valid until the process ends (rule R6).
         let described = unsafe { description::read(description) };
-        let wrong = |text| broken(Broken::Symbol, format!("its description is wrong: {text}"));
+        let wrong = |text| broken(Broken::Description, format!("its description is wrong: {text}"));
         let described = described.map_err(wrong)?;
         Ok(Self { functions, described, describe_time, entry, path })
     }

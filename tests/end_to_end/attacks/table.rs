@@ -360,8 +360,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("plugin", "path_as_id", Nothing, MISBEHAVED, MISBEHAVED),
     attack("plugin", "path_as_extension", Nothing, MISBEHAVED, MISBEHAVED),
     attack("plugin", "absolute_extension", Nothing, MISBEHAVED, MISBEHAVED),
-    // Ids are used in no path.
-    attack("plugin", "parent_as_id", Nothing, Works, Works),
+    attack("plugin", "parent_as_id", Nothing, MISBEHAVED, MISBEHAVED),
     attack("plugin", "path_as_option", Nothing, MISBEHAVED, MISBEHAVED),
     attack("plugin", "escapes_as_name", Nothing, MISBEHAVED, MISBEHAVED),
     attack("plugin", "endless_outputs", Nothing, MISBEHAVED, MISBEHAVED),

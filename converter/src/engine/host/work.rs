@@ -133,6 +133,7 @@ fn unavailable(how: Broken) -> Option<Unavailable> {
         Broken::Missing => Some(Unavailable::Missing),
         Broken::Symbol => Some(Unavailable::Symbol),
         Broken::Version => Some(Unavailable::Version),
+        Broken::Description => Some(Unavailable::Description),
         Broken::Memory => None,
     }
 }
@@ -143,6 +144,7 @@ fn unusable(error: &LoadError) -> Answer {
         LoadError::Missing { .. } | LoadError::Broken { how: Broken::Missing, .. } => Unavailable::Missing,
         LoadError::Symbols { .. } | LoadError::Broken { how: Broken::Symbol, .. } => Unavailable::Symbol,
         LoadError::Version { .. } | LoadError::Broken { how: Broken::Version, .. } => Unavailable::Version,
+        LoadError::Broken { how: Broken::Description, .. } => Unavailable::Description,
         LoadError::NotBuilt { .. } => Unavailable::NotBuilt,
         LoadError::Broken { how: Broken::Memory, text } => return Answer::OutOfMemory(short(text)),
     };

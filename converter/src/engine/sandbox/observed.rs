@@ -9,7 +9,7 @@
 //! This runs in a signal handler: no allocation, no lock. A thread that blocks `SIGSYS` is ended by
 //! the kernel at its first such call.
 
-use crate::engine::sandbox::signal_record::Note;
+use crate::engine::sandbox::signal_record::{self, Note};
 use libc::{c_int, c_long};
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
@@ -77,12 +77,8 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6], answer: Option<
         return Some(answer);
     }
     if !OBSERVED.contains(&number) {
-        let mut note = <Note>::new();
-        note.text(b"{\"violation\":{\"syscall\":");
-        note.number(number.unsigned_abs());
-        note.text(b",\"arch\":0}}");
         if REPORTS.fetch_add(1, Ordering::Relaxed) < MAX_REPORTS {
-            note.send();
+            signal_record::send_violation(number.unsigned_abs());
         }
         return Some(-c_long::from(libc::ENOSYS));
     }

@@ -49,6 +49,15 @@ impl<const N: usize> Note<N> {
     }
 }
 
+/// Reports a call that is not allowed.
+pub(super) fn send_violation(syscall: u64) {
+    let mut note = <Note>::new();
+    note.text(b"{\"violation\":{\"syscall\":");
+    note.number(syscall);
+    note.text(b"}}");
+    note.send();
+}
+
 /// Number of digits of the largest number.
 pub(super) const DIGITS: usize = 20;
 

@@ -3,11 +3,12 @@
 //! For such a call the filter raises `SIGSYS`, and the call is not made. If the call would have
 //! removed a name, [`unlink_guard`] emulates it and the engine continues; [`pair`] answers calls
 //! that a JVM cannot do without; [`observed`] lets a process go on whose denied calls are collected.
-//! For any other call the handler reports the number, and the process ends. If the signal is blocked, the kernel ends the process itself in all cases; then only the
-//! number is lost. The filter does not allow replacing the handler.
+//! For any other call the handler reports the number, and the process ends. If the signal is blocked,
+//! the kernel ends the process itself in all cases; then only the number is lost. The filter does not
+//! allow replacing the handler.
 
 use super::{observed, pair};
-use crate::engine::sandbox::signal_record::Note;
+use crate::engine::sandbox::signal_record;
 use crate::engine::sandbox::unlink_guard;
 use std::io;
 
@@ -23,7 +24,7 @@ struct Info {
     _padding: i32,
     _call_address: u64,
     syscall: i32,
-    arch: u32,
+    _arch: u32,
 }
 
 /// Installs the handler. Messages go to the descriptor that was passed to
@@ -70,13 +71,7 @@ extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucon
             unsafe { *errno = before };
             return give(registers, answer);
         }
-        let mut note = <Note>::new();
-        note.text(b"{\"violation\":{\"syscall\":");
-        note.number(u64::from(info.syscall.cast_unsigned()));
-        note.text(b",\"arch\":");
-        note.number(info.arch.into());
-        note.text(b"}}");
-        note.send();
+        signal_record::send_violation(u64::from(info.syscall.cast_unsigned()));
     }
     end(signal)
 }
@@ -136,7 +131,7 @@ mod tests {
     #[test]
     fn the_layout_is_that_of_the_kernel() {
         assert_eq!(offset_of!(Info, code), offset_of!(libc::siginfo_t, si_code));
-        assert_eq!((offset_of!(Info, syscall), offset_of!(Info, arch)), (24, 28));
+        assert_eq!(offset_of!(Info, syscall), 24);
         assert!(size_of::<Info>() <= size_of::<libc::siginfo_t>());
     }
 }

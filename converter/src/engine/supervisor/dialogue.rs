@@ -67,6 +67,13 @@ pub(super) enum Refused {
     Host(String),
     /// The message may come from the library.
     Engine(String),
+    /// The library cannot be used, it says, and its file does not confirm it.
+    Unconfirmed {
+        /// What it says.
+        reason: Unavailable,
+        /// In words.
+        message: String,
+    },
 }
 
 impl From<Refused> for Outcome {
@@ -74,6 +81,7 @@ impl From<Refused> for Outcome {
         match refused {
             Refused::Host(text) => Self::Protocol(text),
             Refused::Engine(text) => Self::Misbehaved(text),
+            Refused::Unconfirmed { reason, message } => Self::Unconfirmed { reason, message },
         }
     }
 }
@@ -187,12 +195,10 @@ impl Dialogue {
 
     fn refusal(&self, message: &Message) -> Refused {
         let said = match message {
-            Message::Done { answer: Answer::Unavailable { message, .. }, .. }
+            Message::Done { answer: Answer::Unavailable { reason, message }, .. }
                 if self.phase == Phase::Loading =>
             {
-                format!(
-                    "it reported that its library cannot be used, but the library file does not confirm it: {message}"
-                )
+                return Refused::Unconfirmed { reason: *reason, message: message.clone() };
             }
             Message::Done { answer, .. } => {
                 format!("it sent the reply '{}' out of sequence", name(answer))
@@ -229,10 +235,11 @@ mod tests {
     use cadmill_core::domain::failure::Fault;
     use proptest::prelude::*;
 
-    const REASONS: [Unavailable; 5] = [
+    const REASONS: [Unavailable; 6] = [
         Unavailable::Missing,
         Unavailable::Symbol,
         Unavailable::Version,
+        Unavailable::Description,
         Unavailable::Pin,
         Unavailable::NotBuilt,
     ];
@@ -267,7 +274,7 @@ mod tests {
             Just(Message::Progress { fraction: 0.5 }),
             Just(Message::Log { loss: true, line: "line".to_owned() }),
             Just(Message::Dying { signal: 11, errno: 0, data_bytes: 0 }),
-            Just(Message::Violation { syscall: 41, arch: 0 }),
+            Just(Message::Violation { syscall: 41 }),
             Just(Message::Denied { syscall: 257, writes: true, path: "2f78".to_owned() }),
             answer().prop_map(|answer| Message::Done { answer, peak_memory_bytes: 0 }),
         ]
@@ -333,7 +340,7 @@ mod tests {
             for (message, told) in said {
                 let (tainted, phase) = (dialogue.is_tainted(), dialogue.phase);
                 match dialogue.hear(&message, told) {
-                    Err(Refused::Engine(_)) => prop_assert!(tainted && dialogue.phase == phase),
+                    Err(Refused::Engine(_) | Refused::Unconfirmed { .. }) => prop_assert!(tainted && dialogue.phase == phase),
                     Err(Refused::Host(_)) => prop_assert!(!tainted && dialogue.phase == phase),
                     Ok(()) => {}
                 }
@@ -430,8 +437,9 @@ mod tests {
             let forged = done(answer);
             for duty in [Duty::Convert, Duty::Await] {
                 let early = [&start[..], std::slice::from_ref(&forged)].concat();
+                let refused = heard(duty, Told::default(), &early);
                 assert!(
-                    matches!(heard(duty, Told::default(), &early), Err((2, Refused::Engine(_)))),
+                    matches!(refused, Err((2, Refused::Engine(_) | Refused::Unconfirmed { .. }))),
                     "{forged:?}"
                 );
             }

@@ -2,7 +2,7 @@
 
 use super::text::clean;
 use crate::engine::confinement::{InForce, Level};
-use crate::engine::protocol::Answer;
+use crate::engine::protocol::{Answer, Unavailable};
 use cadmill_core::domain::job::Warnings;
 use rustix::process::Pid;
 use std::path::PathBuf;
@@ -75,6 +75,14 @@ pub enum Outcome {
     /// After library code had run, it did what a conversion must not do: it sent a message out of
     /// sequence, left output that its owner cannot read, or ended its first thread alone.
     Misbehaved(String),
+    /// After library code had run, it reported that the library cannot be used, and the file of the
+    /// library did not confirm it.
+    Unconfirmed {
+        /// What it reported.
+        reason: Unavailable,
+        /// In words.
+        message: String,
+    },
     /// The host broke the protocol before it loaded anything, and was ended.
     Protocol(String),
 }

@@ -142,7 +142,10 @@ impl ProcessReport {
         self.identity.is_none()
             && match &self.outcome {
                 Outcome::Answered(answer) => *answer != Answer::Cancelled,
-                Outcome::Violation { .. } | Outcome::TooWeak { .. } | Outcome::Misbehaved(_) => true,
+                Outcome::Violation { .. }
+                | Outcome::TooWeak { .. }
+                | Outcome::Misbehaved(_)
+                | Outcome::Unconfirmed { .. } => true,
                 // Waiting for too long is not a failure to load.
                 Outcome::Cap(Cap::Time { limit, .. }) => *limit == time,
                 Outcome::Cap(_) => true,

@@ -302,7 +302,7 @@ impl<'a> Watch<'a> {
         match message {
             Message::Confined(in_force) => self.take_confinement(*in_force),
             Message::Loading { .. } => {}
-            Message::Violation { syscall, .. } => {
+            Message::Violation { syscall } => {
                 self.seen.violation = Some(syscall);
                 self.seen.denied.call(syscall);
             }
