@@ -31,7 +31,8 @@
  *      are joined before it returns.
  *  R10 Confinement. The process reads the library, its dependencies, the directories of the operator's
  *      engines file and input_dir; it writes output_dir and scratch_dir. It has no network, starts no
- *      program, has LC_ALL=C.UTF-8 as its environment, and no standard input. Text on the standard
+ *      program, and has no standard input; its environment is LC_ALL=C.UTF-8, MALLOC_ARENA_MAX and
+ *      TMPDIR, which is scratch_dir. Text on the standard
  *      streams is counted and discarded, for it may have content of the file: what the owner is to
  *      read goes through log(). Another system call may end the process.
  */

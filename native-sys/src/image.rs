@@ -114,13 +114,13 @@ impl Image {
             head.starts_with(b"\x7fELF\x02\x01") && u16_at(&head, 16) == 3 && u16_at(&head, 18) == MACHINE;
         let (table, size, count) =
             (u64_at(&head, 32), u64::from(u16_at(&head, 54)), u64::from(u16_at(&head, 56)));
-        if !is_ours || size < 56 {
+        if !is_ours || size != 56 {
             return None;
         }
         let (mut segments, mut dynamic) = (Vec::new(), None);
-        for index in 0..count {
-            let entry: [u8; 56] = bytes(&file, table.checked_add(index.checked_mul(size)?)?)?;
-            let [offset, address, length] = [u64_at(&entry, 8), u64_at(&entry, 16), u64_at(&entry, 32)];
+        let headers = part(&file, table, count * size)?;
+        for entry in headers.chunks_exact(56) {
+            let [offset, address, length] = [u64_at(entry, 8), u64_at(entry, 16), u64_at(entry, 32)];
             match u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]) {
                 1 => segments.push([address, offset, length]),
                 2 => dynamic = Some((offset, length)),
@@ -142,10 +142,10 @@ impl Image {
 
     fn with_dynamic(mut self, (offset, length): (u64, u64)) -> Option<Self> {
         let (mut needed, mut soname, mut paths) = (Vec::new(), None, Vec::new());
-        for index in 0..(length / 16).min(MAX_ENTRIES) {
-            let entry: [u8; 16] = bytes(&self.file, offset.checked_add(16 * index)?)?;
-            let value = u64_at(&entry, 8);
-            match u64_at(&entry, 0) {
+        let entries = part(&self.file, offset, 16 * (length / 16).min(MAX_ENTRIES))?;
+        for entry in entries.chunks_exact(16) {
+            let value = u64_at(entry, 8);
+            match u64_at(entry, 0) {
                 0 => break,
                 1 => needed.push(value),
                 5 => self.strings = self.offset(value)?,
@@ -262,6 +262,13 @@ fn bytes<const N: usize>(file: &File, at: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     file.read_exact_at(&mut bytes, at).ok()?;
     Some(bytes)
+}
+
+/// A part of a file; `length` is bounded by the caller.
+fn part(file: &File, at: u64, length: u64) -> Option<Vec<u8>> {
+    let mut part = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut part, at).ok()?;
+    Some(part)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

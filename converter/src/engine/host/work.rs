@@ -37,6 +37,7 @@ pub(crate) fn run(
     {
         return Answer::BadOption(short(&text));
     }
+    native_sys::zeroed::return_less_often();
     let mut before = |doubts: &[Broken]| {
         let doubts = doubts.iter().copied().filter_map(unavailable).collect();
         reporter.send(&Message::Loading { doubts });

@@ -6,7 +6,7 @@
 
 /// Variables that are kept.
 ///
-/// - `LC_ALL=C`: numbers have a decimal point.
+/// - `LC_ALL=C.UTF-8`: numbers have a decimal point, and text is UTF-8.
 /// - `MALLOC_ARENA_MAX`: each malloc arena of the C library reserves address space that counts.
 /// - `TMPDIR`: libraries create temporary files in the workspace.
 pub const KEPT: [&str; 3] = ["LC_ALL", "MALLOC_ARENA_MAX", "TMPDIR"];

@@ -53,7 +53,7 @@ impl Process {
         let mut command = std::process::Command::new(host);
         command
             .env_clear()
-            .envs(KEPT.iter().zip(["C", "2"]))
+            .envs(KEPT.iter().zip(["C.UTF-8", "2"]))
             .env(KEPT[2], temporaries)
             .current_dir(work)
             .process_group(0)
