@@ -208,16 +208,23 @@ async fn no_slot_is_needed(pipeline: &Pipeline) {
     let signed = pipeline.signed_for_long(&ended, archive.len()).await;
     client.call("DELETE", &format!("/api/jobs/{ended}"), None).await;
     let mut waiting = Vec::new();
-    for _ in 0..2 {
+    // Enough for the late upload to be handled while one converts and others wait, on any machine.
+    for _ in 0..5 {
         let (job, _) = client.create("plan.zip", large.len()).await;
         let key = ObjectKey::upload(id(&job), "plan.zip".parse().expect("a name"));
         pipeline.objects.put(&key, large.clone().into()).await.expect("an upload");
         waiting.push(job);
     }
     let since = Instant::now();
-    while client.status(&waiting[0]).await["state"] == "PENDING"
-        && client.status(&waiting[1]).await["state"] == "PENDING"
-    {
+    let begun = async || {
+        for job in &waiting {
+            if client.status(job).await["state"] != "PENDING" {
+                return true;
+            }
+        }
+        false
+    };
+    while !begun().await {
         assert!(since.elapsed() < PATIENCE, "nothing was begun\n{}", pipeline.logs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -226,7 +233,7 @@ async fn no_slot_is_needed(pipeline: &Pipeline) {
     for job in &waiting {
         ended += u32::from(client.status(job).await["state"] == "COMPLETED");
     }
-    assert!(ended < 2, "the slot was never taken for long enough");
+    assert!(ended < 5, "the slot was never taken for long enough");
     for job in &waiting {
         pipeline.wait(job, "COMPLETED").await;
     }
