@@ -126,10 +126,14 @@ void reportLosses(const Job &job, const Contents &found, const TopoDS_Shape &sha
 
 } // namespace
 
+void requireFaces(const Model &model) {
+    if (howMany(wholeShape(model.document), TopAbs_FACE) == 0)
+        reject("the input has no faces that OpenCASCADE can read; curves and points alone are not converted");
+}
+
 void report(const Job &job, const Model &model) {
     const TopoDS_Shape shape = wholeShape(model.document);
     const uint64_t faces = howMany(shape, TopAbs_FACE);
-    if (faces == 0) reject("the input has no faces that OpenCASCADE can read");
     const Contents found = contentsOf(model.document);
     const auto fact = [&](const char *name, uint64_t n) { job.host.fact(name, std::to_string(n)); };
     fact("solids", solidsOf(shape));

@@ -178,3 +178,27 @@ fn a_piece_in_place_of_a_part_that_is_used_elsewhere_is_noticed() {
         assert!(json["error"]["message"].as_str().unwrap().contains("in a compound as well"), "{json}");
     }
 }
+
+/// Before triangles are made of it, which OpenCASCADE refuses in its own words.
+#[test]
+fn points_and_curves_alone_are_refused_for_every_output() {
+    let bench = Bench::new();
+    let head = "\nCASCADE Topology V3, (c) Open Cascade\nLocations 0\nCurve2ds 0\n";
+    let tables = "Polygon3D 0\nPolygonOnTriangulations 0\nSurfaces 0\nTriangulations 0\n\n";
+    let vertex = |x: u32| format!("Ve\n1e-07\n{x} 5 5\n0 0\n\n0101101\n*\n");
+    let point = format!("{head}Curves 0\n{tables}TShapes 2\n{}Co\n\n1100000\n+2 0 *\n\n+1 0 ", vertex(5));
+    let line = format!(
+        "{head}Curves 1\n1 5 5 5 1 0 0 \n{tables}TShapes 4\n{}{}Ed\n 1e-07 1 1 0\n1  1 0 0 4\n0\n\n0101000\n+4 0 -3 0 *\nCo\n\n1100000\n+2 0 *\n\n+1 0 ",
+        vertex(5),
+        vertex(9)
+    );
+    for (name, text) in [("point.brep", point), ("line.brep", line)] {
+        let input = bench.path(name);
+        std::fs::write(&input, text).unwrap();
+        for output in ["a.glb", "a.stl", "a.step", "a.igs"] {
+            let json = convert(&bench, &input, output, &[]).failed(15, "engine.rejected");
+            let message = json["error"]["message"].as_str().unwrap();
+            assert!(message.contains("no faces") && message.contains("curves"), "{name} {output}: {message}");
+        }
+    }
+}
