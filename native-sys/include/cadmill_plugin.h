@@ -128,7 +128,7 @@ typedef struct cadmill_host {
     /* [any] Nonzero: return CADMILL_CANCELLED within 2 s. Costs one load of an atomic variable. */
     int32_t (*cancelled)(void *context) CADMILL_NOEXCEPT;
     /* [main] Why the call is going to return another value than CADMILL_OK, at most 4000 bytes. The last one
-       counts. */
+       counts; an empty one takes it back. A call that returns CADMILL_OK all the same is a defect. */
     void (*fail)(void *context, const char *reason) CADMILL_NOEXCEPT;
     /* [main] A fact for the report of the job, e.g. "solids" = "12" or "unit" = "mm". A name has 1 to 64 of
        a-z 0-9 . _ - and a value at most 1024 bytes; the last value of a name counts; at most 64 names. */

@@ -83,6 +83,8 @@ fn whatever_is_wrong_with_a_library_is_named() {
         ("MISSING_SYMBOL", "symbol", "cadmill_plugin_entry_v1"),
         ("CRASH_IN_DESCRIBE", "describe", "crashed"),
         ("SLOW_DESCRIBE", "describe", "takes 1.5"),
+        ("DESCRIPTION_OF_THE_PROCESS", "describe", "another process"),
+        ("FAILS_AND_SUCCEEDS", "sample", "called fail() and returned CADMILL_OK"),
         ("ANOTHER_DESCRIPTION", "describe", "another answer"),
         ("NOT_DETERMINISTIC", "same-bytes", "not deterministic"),
         ("LEAKS", "growth", "it leaks"),
@@ -128,6 +130,7 @@ fn what_works_with_a_disadvantage_passes_and_is_named() {
         ("LARGER", "struct-size", "note", "cadmill_format"),
         ("READS_OUTSIDE", "files", "note", "/etc/hostname"),
         ("FLAGS=0", "cancel", "passed", "ends within"),
+        ("REMOVES_DIRECTORIES", "outside", "passed", "writes nowhere"),
     ] {
         let bench = Bench::new();
         let report = self::check(&bench, &kit(with), QUICK).succeeded().json();

@@ -27,6 +27,8 @@ pub(super) fn check_of(failure: &Failure, phase: &'static str) -> &'static str {
         }
         FailureCode::EngineViolation => "syscalls",
         FailureCode::EngineNoAnswer => "exit",
+        // The caps on a description are not those of a job.
+        FailureCode::LimitTime | FailureCode::LimitMemory if phase == "describe" => phase,
         FailureCode::LimitTime | FailureCode::LimitMemory | FailureCode::LimitOutput => "caps",
         _ => phase,
     }

@@ -59,6 +59,10 @@ pub fn check(
         }
     }
     let Some(description) = report.description.clone() else { return Ok(report) };
+    // What depends on the process would differ from the stanza, and from job to job.
+    if describe(engine, setting, cancel)? != description {
+        found.failed("describe", "another process was given another description");
+    }
     let (identity, outputs) = (&description.identity, description.outputs.len());
     found.passed(
         "library",

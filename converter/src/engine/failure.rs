@@ -59,7 +59,10 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
             Err(failure.with("engine", engine))
         }
         Outcome::Violation { syscall } => {
-            let call = syscall.map_or_else(|| "of another architecture".to_owned(), syscalls::name);
+            let call = syscall.map_or_else(
+                || "not known: of another architecture, or made in a signal handler".to_owned(),
+                syscalls::name,
+            );
             let text = format!("{engine} made a forbidden system call ({call}) and was killed");
             Err(Failure::new(FailureCode::EngineViolation, text).with("engine", engine).with("syscall", call))
         }

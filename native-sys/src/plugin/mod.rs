@@ -119,7 +119,13 @@ impl Plugin {
         }
         let reason = || context.reason().unwrap_or_else(|| "it gave no reason".to_owned());
         match u32::try_from(status).unwrap_or(ffi::CADMILL_FAILED) {
-            ffi::CADMILL_OK => Ok(()),
+            // A reason and success contradict each other, and the result may lack something.
+            ffi::CADMILL_OK => match context.reason() {
+                Some(reason) => {
+                    Err(EngineError::Defect(format!("it called fail() and returned CADMILL_OK: {reason}")))
+                }
+                None => Ok(()),
+            },
             ffi::CADMILL_REJECTED => Err(EngineError::Rejected(reason())),
             ffi::CADMILL_BAD_OPTION => Err(EngineError::Option(reason())),
             ffi::CADMILL_NO_MEMORY => Err(EngineError::OutOfMemory(reason())),

@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// Whether this process is observed.
 static IN_FORCE: AtomicBool = AtomicBool::new(false);
 
-/// In the fifth argument of a call that the handler makes. The calls have four at most, and the
+/// In the fifth argument of a call that a handler makes. The calls have four at most, and the
 /// kernel ignores it. A library may use it too: the filter of step 10 applies as well.
-const MARK: u64 = 0x0B5E_17ED;
+pub(super) const MARK: u64 = 0x0B5E_17ED;
 const MARKED: u8 = 4;
 
 /// Bytes of a path that are reported.

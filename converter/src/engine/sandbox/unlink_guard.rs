@@ -15,6 +15,7 @@
 //!
 //! This runs in a signal handler: no allocation, no lock, and no call that the filter traps.
 
+use crate::engine::sandbox::observed;
 use crate::engine::sandbox::signal_record::{DIGITS, decimal};
 use cadmill_core::domain::removed::{PREFIX, is_removed};
 use libc::{AT_FDCWD, AT_REMOVEDIR, RENAME_NOREPLACE, c_int, c_long, c_uint};
@@ -239,8 +240,10 @@ fn status(place: WorkspaceRoot<'_>) -> Result<Status, c_int> {
 fn nothing_is_in(place: WorkspaceRoot<'_>) -> Done {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: a string with a NUL.
-    let fd = unsafe { libc::openat(place.0, place.1.as_ptr(), flags) };
-    done(fd.into())?;
+    let opened =
+        unsafe { libc::syscall(libc::SYS_openat, place.0, place.1.as_ptr(), flags, 0, observed::MARK) };
+    done(opened)?;
+    let fd = c_int::try_from(opened).map_err(|_| libc::EBADF)?;
     let outcome = entries_are_removed(fd);
     // SAFETY: the descriptor was opened above and is not used again.
     unsafe { libc::close(fd) };

@@ -43,7 +43,8 @@ pub enum Outcome {
     Answered(Answer),
     /// It was ended for a system call that the filter forbids.
     Violation {
-        /// The call's number; `None` if it is not known, as for calls of another architecture.
+        /// The call's number; `None` if it is not known, as for calls of another architecture and
+        /// while the signal is blocked.
         syscall: Option<i64>,
     },
     /// The kernel ended it because the machine or the container ran out of memory.
