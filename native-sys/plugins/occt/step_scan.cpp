@@ -74,7 +74,8 @@ public:
     }
 
     void finish() {
-        if (!statement_.empty()) defect(startLine_, "the file ends within a statement");
+        // What pads a file after its end is no statement.
+        if (!statement_.empty() && !ended_) defect(startLine_, "the file ends within a statement");
         else if (!ended_) defect(line_, "the file ends without END-ISO-10303-21");
         if (!ended_) scan_.cutAt = lastEnd_, scan_.cutInData = inData_;
         // Not allowed, and one that is made of itself overflows the stack of OpenCASCADE.
@@ -102,7 +103,12 @@ private:
         std::string text;
         text.swap(statement_);
         while (!text.empty() && isStepSpace(text.back())) text.pop_back();
-        if (ended_) return;
+        // Signatures may follow the end (ISO 10303-21, edition 3), and no second model, which OpenCASCADE
+        // would not read.
+        if (ended_) {
+            if (text == "ISO-10303-21") defect(startLine_, "another model follows the end of the first");
+            return;
+        }
         if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
             Codepage utf8("");
             std::string decoded;
@@ -114,6 +120,7 @@ private:
         } else if (text == "END-ISO-10303-21") {
             if (inData_) defect(startLine_, "the data section has no end");
             ended_ = true;
+            scan_.endsAt = position_ + 1;
         } else if (!inData_) {
             inData_ = text.compare(0, 4, "DATA") == 0;
             if (!inData_) defect(startLine_, "neither DATA nor the end of the file");

@@ -18,6 +18,7 @@ struct StepScan {
     std::map<std::string, uint64_t> entities; // How many there are of the kinds in step_scan.cpp.
     std::vector<std::string> documents;       // Names in DOCUMENT_FILE.
 
+    uint64_t endsAt = 0;         // After END-ISO-10303-21, if it is there. The rest of the file is not read.
     uint64_t cutAt = 0;          // Not 0 if the end is missing: the end of the last statement.
     bool cutInData = false;      // Whether ENDSEC is missing too.
 

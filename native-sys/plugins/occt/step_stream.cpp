@@ -73,7 +73,7 @@ size_t directive(const std::string &text, size_t at, std::string &out) {
 
 StepStream::StepStream(const std::string &path, const StepScan &scan, const Options &options, const Host &host, double share)
     : file_(path, std::ios::binary), codepage_(options.codepage), host_(host), total_(scan.bytes),
-      end_(scan.cutAt ? scan.cutAt : scan.bytes), done_(0),
+      end_(scan.cutAt ? scan.cutAt : scan.endsAt ? scan.endsAt : scan.bytes), done_(0),
       data_(scan.dataOffset), share_(share) {
     if (!file_) reject("the input cannot be opened");
     in_.resize(kBlock);

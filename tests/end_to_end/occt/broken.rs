@@ -202,3 +202,24 @@ fn points_and_curves_alone_are_refused_for_every_output() {
         }
     }
 }
+
+/// What pads a file belongs to no model; a second model would be lost, as OpenCASCADE reads the first one only.
+#[test]
+fn what_follows_the_end_of_a_step_file_is_padding_or_refused() {
+    let bench = Bench::new();
+    let intact = std::fs::read(sample("step/screw.step")).unwrap();
+    let input = bench.path("a.step");
+    std::fs::write(&input, &intact).unwrap();
+    let whole = convert(&bench, &input, "whole.igs", &[]).succeeded().json();
+    for padding in
+        [&b"\n\n"[..], b"\x1a", &[0; 4096], b"-- exported by a program", b"SIGNATURE;\nMIIB\nENDSEC;\n"]
+    {
+        std::fs::write(&input, [&intact[..], padding].concat()).unwrap();
+        let padded = convert(&bench, &input, "padded.igs", &[]).succeeded().json();
+        assert_eq!(padded["facts"], whole["facts"], "{padding:?}");
+        assert_eq!(padded["warnings"], whole["warnings"], "{padding:?}");
+    }
+    std::fs::write(&input, [&intact[..], &intact].concat()).unwrap();
+    let json = convert(&bench, &input, "two.igs", &[]).failed(15, "engine.rejected");
+    assert!(json["error"]["message"].as_str().unwrap().contains("another model follows"), "{json}");
+}

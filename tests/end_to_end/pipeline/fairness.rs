@@ -17,7 +17,8 @@ const BETWEEN: usize = 12;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_another_owner_does_not_wait_for_all_of_a_busy_one() {
     let world = World::new().await;
-    let archive = large_archive(200);
+    // Conversions of a tenth of a second, so that a claim that waits for the machine is not many of them.
+    let archive = large_archive(20_000);
     let mut many = Vec::new();
     for _ in 0..MANY {
         many.push(world.submit_for("busy", &archive, "dxf").await);
