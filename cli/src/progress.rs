@@ -10,35 +10,42 @@ use cadmill_core::domain::limits::millis;
 /// Maximum number of warnings shown; the JSON contains a few more.
 const MAX_WARNINGS: u64 = 5;
 
-/// The lines that show the warnings of a job: the first, and how many more there are.
+/// Maximum number of losses shown after them, while the conversion runs.
+const MAX_LOSSES: u64 = 15;
+
+/// The lines that show the warnings of a job: the first, and how many more there are. Losses come first
+/// in the record.
 pub(crate) fn warnings(lines: &[String], total: u64) -> Vec<String> {
     let shown = lines.iter().take(MAX_WARNINGS as usize);
     // A server is not trusted with the terminal.
     let mut shown: Vec<String> = shown.map(|line| format!("warning: {}", clean(line))).collect();
-    shown.extend(more(total.max(lines.len() as u64)));
+    shown.extend(more(total.max(lines.len() as u64).saturating_sub(MAX_WARNINGS)));
     shown
 }
 
-fn more(total: u64) -> Option<String> {
-    let more = total.saturating_sub(MAX_WARNINGS);
+fn more(more: u64) -> Option<String> {
     (more > 0).then(|| format!("warning: and {more} more, see --json for the first of them"))
 }
 
 pub(crate) struct Progress {
     bar: Bar,
     stage: &'static str,
+    /// Warnings so far, and how many of them were not shown.
     warnings: u64,
+    withheld: u64,
+    /// Losses that were shown after the first warnings.
+    losses: u64,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self { bar: Bar::new(), stage: "", warnings: 0 }
+        Self { bar: Bar::new(), stage: "", warnings: 0, withheld: 0, losses: 0 }
     }
 
     /// The last line: times and peak memory.
     pub(crate) fn finish(&self, converted: bool, facts: &ConversionReport) {
         self.bar.finish();
-        if let Some(line) = more(self.warnings) {
+        if let Some(line) = more(self.withheld) {
             self.bar.note(&line);
         }
         if converted {
@@ -77,9 +84,15 @@ impl Observer for Progress {
         self.bar.note(&format!("engine {name}: {} {}", identity.library, identity.version));
     }
 
-    fn warning(&mut self, line: &str) {
+    fn warning(&mut self, line: &str, is_loss: bool) {
         self.warnings += 1;
-        if self.warnings <= MAX_WARNINGS {
+        let is_late = self.warnings > MAX_WARNINGS;
+        if is_late && is_loss {
+            self.losses += 1;
+        }
+        if is_late && !(is_loss && self.losses <= MAX_LOSSES) {
+            self.withheld += 1;
+        } else {
             self.bar.note(&format!("warning: {line}"));
         }
     }

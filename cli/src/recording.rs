@@ -116,7 +116,7 @@ impl Observer for Recorded<'_> {
         self.observer.engine(name, identity);
     }
 
-    fn warning(&mut self, line: &str) {
-        self.observer.warning(line);
+    fn warning(&mut self, line: &str, is_loss: bool) {
+        self.observer.warning(line, is_loss);
     }
 }

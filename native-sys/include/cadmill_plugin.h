@@ -12,8 +12,8 @@
  *  R1  C99. Fixed-width integers, pointers and double only: no enum, bool, long, size_t, bit-field,
  *      variadic function or struct by value.
  *  R2  Each struct begins with `size`, set by its maker. A member exists if and only if it lies wholly
- *      within `size` (CADMILL_HAS). Members are added at the end only; none is removed, moved or given
- *      another meaning. Zero and NULL mean that something is absent.
+ *      within `size` (CADMILL_HAS), which is at most 65536. Members are added at the end only; none is
+ *      removed, moved or given another meaning. Zero and NULL mean that something is absent.
  *  R3  An array is a NULL-terminated array of pointers to such structs, so that its elements can grow.
  *  R4  There is one exported function for each major version. A library may export several.
  *  R5  What is optional goes through extension() under an id "NAME/REVISION", and needs no new major.
@@ -23,9 +23,9 @@
  *  R7  Text is UTF-8 and ends with a NUL; the host replaces bytes that are not UTF-8. A path is the
  *      bytes of the kernel, absolute, and ends with a NUL.
  *  R8  No C++ exception, longjmp, panic or signal leaves a function of the plugin. A plugin leaves the
- *      handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT as they were when a call returns: the host
- *      names crashes by them. That of SIGSYS is never replaced, not even for a moment. It does not end
- *      the process.
+ *      handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT as they were when it has been loaded and
+ *      when a call returns: the host names crashes by them. That of SIGSYS is never replaced, not even
+ *      for a moment. It does not end the process.
  *  R9  Threads. [main]: called on the thread that called the entry function, one call at a time.
  *      [any]: called on any thread, also at the same time. Threads that convert() or prepare() starts
  *      are joined before it returns.
@@ -203,7 +203,8 @@ typedef struct cadmill_plugin {
     int32_t (*prepare)(const cadmill_host *host);
     /* [main] Returns when the output is complete or the conversion failed. */
     int32_t (*convert)(const cadmill_request *request, const cadmill_host *host);
-    /* [any] Or NULL. Called while convert() runs, once; for libraries with a function of their own to stop. */
+    /* [any] Or NULL. For libraries with a function of their own to stop. Called while convert() runs, once,
+       and before cancelled() returns nonzero; it returns at once. */
     void (*cancel)(void);
     /* [any] Or NULL; returns NULL if the id is unknown. Version 1 knows none. */
     const void *(*extension)(const char *id);

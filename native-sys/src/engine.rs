@@ -55,6 +55,10 @@ pub struct Nature {
     pub data: Vec<String>,
     /// Its licence, as an SPDX expression.
     pub licence: Option<String>,
+    /// What the interface forbids and does no harm here, each in words.
+    pub wrong: Vec<String>,
+    /// Flags that this host does not know, each in words.
+    pub unknown: Vec<String>,
     /// Structs that are larger than this host knows, by name.
     pub larger: Vec<String>,
     /// How long the slower of two calls of `describe()` took.
@@ -236,6 +240,10 @@ pub trait Events: Send + Sync {
     fn log(&self, level: Level, line: &str);
     /// A library has asked whether to stop. Not each time is [`Events::cancelled`] looked at.
     fn asked(&self) {}
+    /// A library's own function to stop is about to be called.
+    fn stops(&self) {}
+    /// A library has given the host a value that the interface does not know; `what` names it.
+    fn misused(&self, _what: &'static str) {}
     /// Whether to stop. Polled as often as the library allows.
     fn cancelled(&self) -> bool;
 }

@@ -195,7 +195,7 @@ failure_codes! {
     /// The engine sent a message out of sequence, or left files that cannot be read.
     EngineMisbehaved = "engine.misbehaved", Engine, 17, false, "Keep the file for an investigation; if every file fails like this, check the engine's library with `cadmill engines`.";
     /// The engine made a forbidden system call, which no conversion needs.
-    EngineViolation = "engine.violation", Engine, 18, false, "Treat the file as hostile and keep it for an investigation; if it is harmless, the filter lacks a system call that this version of the engine needs.";
+    EngineViolation = "engine.violation", Engine, 18, false, "Treat the file as hostile and keep it for an investigation; if it is harmless, the engine makes a system call that no job has: `cadmill engines check` names what a plugin calls.";
     /// The engine read the file and refused it.
     EngineRejected = "engine.rejected", Engine, 15, false, "Check the file with the program that made it; the message is the engine's own.";
 

@@ -241,12 +241,16 @@ pub struct Warnings {
     /// Absent in records that predate it.
     #[serde(default)]
     pub losses: u64,
-    /// The first ones, at most [`MAX_WARNINGS`] of at most [`MAX_WARNING_CHARS`] characters.
+    /// The first losses and, after them, the first others: at most [`MAX_WARNINGS`] of at most
+    /// [`MAX_WARNING_CHARS`] characters.
     pub lines: Vec<String>,
+    /// How many of [`Self::lines`] are losses. Absent in records that predate it.
+    #[serde(default)]
+    pub loss_lines: usize,
 }
 
 impl Warnings {
-    /// Counts a warning, and keeps it if it is one of the first.
+    /// Counts a warning, and keeps it if there is room.
     pub fn push(&mut self, line: &str) {
         self.total += 1;
         if self.lines.len() < MAX_WARNINGS {
@@ -254,10 +258,30 @@ impl Warnings {
         }
     }
 
-    /// As [`Self::push`], for a warning that says that the result differs from the input.
+    /// As [`Self::push`], for a warning that says that the result differs from the input. It takes the
+    /// place of one that does not.
     pub fn push_loss(&mut self, line: &str) {
-        self.push(line);
+        self.total += 1;
         self.losses += 1;
+        if self.loss_lines < MAX_WARNINGS {
+            self.lines.truncate(MAX_WARNINGS - 1);
+            self.lines.insert(self.loss_lines, line.chars().take(MAX_WARNING_CHARS).collect());
+            self.loss_lines += 1;
+        }
+    }
+
+    /// Adds those of a part, each line as `said` has it.
+    pub fn absorb(&mut self, part: &Self, said: impl Fn(&str) -> String) {
+        let (losses, others) = part.lines.split_at(part.loss_lines.min(part.lines.len()));
+        losses.iter().for_each(|line| self.push_loss(&said(line)));
+        others.iter().for_each(|line| self.push(&said(line)));
+        self.total += part.total.saturating_sub(part.lines.len() as u64);
+        self.losses += part.losses.saturating_sub(losses.len() as u64);
+    }
+
+    /// The first loss, if its text is known.
+    pub fn first_loss(&self) -> Option<&str> {
+        self.lines.first().filter(|_| self.loss_lines > 0).map(String::as_str)
     }
 }
 
@@ -463,6 +487,24 @@ mod tests {
         (0..30).for_each(|number| warnings.push(&format!("{number}{}", "가".repeat(500))));
         assert_eq!((warnings.total, warnings.lines.len()), (30, MAX_WARNINGS));
         assert!(warnings.lines.iter().all(|line| line.chars().count() == MAX_WARNING_CHARS));
+    }
+
+    #[test]
+    fn losses_are_kept_before_other_warnings() {
+        let mut part = Warnings::default();
+        (0..30).for_each(|number| part.push(&format!("warning {number}")));
+        assert_eq!(part.first_loss(), None);
+        (0..3).for_each(|number| part.push_loss(&format!("loss {number}")));
+        assert_eq!((part.total, part.losses, part.lines.len()), (33, 3, MAX_WARNINGS));
+        assert_eq!((part.lines[2].as_str(), part.lines[3].as_str()), ("loss 2", "warning 0"));
+        let mut whole = Warnings::default();
+        whole.push("before");
+        whole.absorb(&part, |line| format!("a.dxf: {line}"));
+        assert_eq!((whole.total, whole.losses, whole.lines.len()), (34, 3, MAX_WARNINGS));
+        assert_eq!((whole.first_loss(), whole.lines[3].as_str()), (Some("a.dxf: loss 0"), "before"));
+        (0..30).for_each(|number| whole.push_loss(&format!("later {number}")));
+        assert_eq!((whole.total, whole.losses, whole.lines.len()), (64, 33, MAX_WARNINGS));
+        assert!(whole.lines.iter().all(|line| line.contains("l")), "{whole:?}");
     }
 
     #[test]

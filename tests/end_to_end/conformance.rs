@@ -76,33 +76,9 @@ fn a_good_library_passes_every_check() {
     assert_eq!(report["suggestion"]["syscalls"], serde_json::json!([]));
 }
 
-#[test]
-fn whatever_is_wrong_with_a_library_is_named() {
-    let failed = [
-        ("WRONG_ABI", "abi", "version 9"),
-        ("MISSING_SYMBOL", "symbol", "cadmill_plugin_entry_v1"),
-        ("CRASH_IN_DESCRIBE", "describe", "crashed"),
-        ("SLOW_DESCRIBE", "describe", "takes 1.5"),
-        ("DESCRIPTION_OF_THE_PROCESS", "describe", "another process"),
-        ("FAILS_AND_SUCCEEDS", "sample", "called fail() and returned CADMILL_OK"),
-        ("ANOTHER_DESCRIPTION", "describe", "another answer"),
-        ("NOT_DETERMINISTIC", "same-bytes", "not deterministic"),
-        ("LEAKS", "growth", "it leaks"),
-        ("WRITES_OUTSIDE", "outside", "/tmp/kit-was-here"),
-        ("WRITES_BESIDE", "leftovers", "work.tmp"),
-        ("IGNORES_CANCEL", "cancel", "and does not"),
-        ("LEAVES_THREADS", "threads", "run on after"),
-        ("KEEPS_HANDLERS", "handlers", "SEGV"),
-        ("EXITS", "exit", "exited with code 0"),
-        ("LIES_ABOUT_OUTPUT", "formats", "glTF"),
-        ("UNWRITTEN_FORMAT", "sample", "this format is not written"),
-        ("SMALLER", "abi", "size of a cadmill_plugin is 16"),
-        ("PROGRESS_BEYOND", "progress", "not from 0 to 1"),
-        ("ONCE", "repeat", "crashed"),
-        ("CALLS_SOCKET", "syscalls", "socket"),
-        ("SILENT_LOSS", "truncated", "gave less"),
-    ];
-    for (with, check, said) in failed {
+/// The kinds in one list are checked one after the other, and the lists at the same time.
+fn named(failed: &[(&str, &str, &str)]) {
+    for &(with, check, said) in failed {
         let bench = Bench::new();
         let more = match with {
             "LEAKS" => WHOLE,
@@ -123,6 +99,95 @@ fn whatever_is_wrong_with_a_library_is_named() {
 }
 
 #[test]
+fn what_is_wrong_with_a_description_is_named() {
+    named(&[
+        ("WRONG_ABI", "abi", "version 9"),
+        ("MISSING_SYMBOL", "symbol", "cadmill_plugin_entry_v1"),
+        ("CRASH_IN_DESCRIBE", "describe", "crashed"),
+        ("SLOW_DESCRIBE", "describe", "takes 1.5"),
+        ("DESCRIPTION_OF_THE_PROCESS", "describe", "another process"),
+        ("ANOTHER_DESCRIPTION", "describe", "another answer"),
+        ("SMALLER", "abi", "size of a cadmill_plugin is 16"),
+        (
+            "HANDLERS_WHEN_LOADED",
+            "handlers",
+            "while it is loaded and describes itself the handlers for SIGSEGV",
+        ),
+        ("HANDLERS_IN_DESCRIBE", "handlers", "the handlers for SIGFPE"),
+        ("HANDLERS_IN_PREPARE", "handlers", "after prepare() the handlers for SIGABRT"),
+        ("RESERVED", "description", "`reserved` of format 'out' is 7"),
+        ("RELATIVE_DATA", "description", "no absolute path"),
+        ("CHOICES_OF_A_NUMBER", "description", "has choices and is of another kind"),
+        ("FORGES_LINES", "description", "control characters"),
+        ("ENORMOUS", "description", "which no version has"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_conversions_is_named() {
+    named(&[
+        ("FAILS_AND_SUCCEEDS", "sample", "called fail() and returned CADMILL_OK"),
+        ("NOT_DETERMINISTIC", "same-bytes", "not deterministic"),
+        ("LEAKS", "growth", "it leaks"),
+        ("WRITES_OUTSIDE", "outside", "/tmp/kit-was-here"),
+        ("WRITES_BESIDE", "leftovers", "work.tmp"),
+        ("LEAVES_THREADS", "threads", "run on after"),
+        ("KEEPS_HANDLERS", "handlers", "SEGV"),
+        ("EXITS", "exit", "exited with code 0"),
+        ("LIES_ABOUT_OUTPUT", "formats", "glTF"),
+        ("UNWRITTEN_FORMAT", "sample", "this format is not written"),
+        ("PROGRESS_BEYOND", "progress", "not from 0 to 1"),
+        ("ONCE", "repeat", "crashed"),
+        ("CALLS_SOCKET", "syscalls", "socket"),
+        ("SILENT_LOSS", "truncated", "gave less"),
+        ("LESS_THE_SECOND_TIME", "repeat", "conversion 2 of 3 in one process writes other bytes"),
+        ("OTHER_FACTS", "repeat", "reports other facts"),
+        ("CALLS_SYSTEM", "syscalls", "observed: clone"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_stopping_is_named() {
+    named(&[
+        ("IGNORES_CANCEL", "cancel", "and does not"),
+        ("CANCEL_EXITS", "exit", "exited with code 3"),
+        ("CANCEL_HANGS", "cancel", "does not return"),
+    ]);
+}
+
+/// What a library says of itself neither acts on the terminal nor forges a line of the report.
+#[test]
+fn a_report_has_no_words_that_act() {
+    let bench = Bench::new();
+    let library = kit("FORGES_LINES");
+    sample(&bench, 30);
+    let run = bench.run(&[&["engines", "check", library.to_str().unwrap()], QUICK].concat());
+    assert!(!run.stdout.contains('\u{1b}'), "{}", run.stdout);
+    assert!(!run.stdout.lines().any(|line| line.starts_with("passed     outside  it writes nowhere")));
+}
+
+#[test]
+fn libraries_that_are_added_at_once_are_all_in_the_file() {
+    let shared = Bench::new();
+    let library = kit("");
+    let file = shared.path("e.toml");
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (library, file) = (library.to_str().unwrap(), file.to_str().unwrap());
+            scope.spawn(move || {
+                let bench = Bench::new();
+                sample(&bench, 30);
+                let name = format!("kit-{number}");
+                let add = ["engines", "add", library, "--name", &name, "--engines-file", file];
+                bench.run(&[&add[..], QUICK].concat()).succeeded();
+            });
+        }
+    });
+    let text = std::fs::read_to_string(file).unwrap();
+    (0..4).for_each(|number| assert!(text.contains(&format!("\"kit-{number}\"")), "{text}"));
+}
+
+#[test]
 fn what_works_with_a_disadvantage_passes_and_is_named() {
     for (with, check, grade, said) in [
         ("PRINTS", "stdout", "warning", "prints"),
@@ -131,6 +196,14 @@ fn what_works_with_a_disadvantage_passes_and_is_named() {
         ("READS_OUTSIDE", "files", "note", "/etc/hostname"),
         ("FLAGS=0", "cancel", "passed", "ends within"),
         ("REMOVES_DIRECTORIES", "outside", "passed", "writes nowhere"),
+        ("BLOCKS_SIGNALS", "outside", "passed", "writes nowhere"),
+        ("CANCELS", "cancel", "passed", "ends within"),
+        ("LATE", "threads", "passed", "no thread is left"),
+        ("OPENS_A_PIPE", "syscalls", "warning", "pipe"),
+        ("UNKNOWN_FLAGS", "description", "warning", "flags 0x100000 of format 'out'"),
+        ("UNKNOWN_LEVEL", "values", "warning", "level of log()"),
+        ("UNKNOWN_STAGE", "values", "warning", "stage of progress()"),
+        ("BAD_FACT", "values", "warning", "fact without a valid name"),
     ] {
         let bench = Bench::new();
         let report = self::check(&bench, &kit(with), QUICK).succeeded().json();

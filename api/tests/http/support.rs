@@ -141,7 +141,12 @@ impl World {
         let stage_ended = Event::Reported {
             attempt: 1,
             millis: [(Stage::Fetch, 12)].into(),
-            warnings: Warnings { total: 21, losses: 2, lines: vec!["GDAL: a field was renamed".to_owned()] },
+            warnings: Warnings {
+                total: 21,
+                losses: 2,
+                lines: vec!["GDAL: a field was renamed".to_owned()],
+                loss_lines: 1,
+            },
             counts: Some(Counts { unit: CountedUnit::Features, read: 9, written: 8, skipped: 1 }),
             facts: EngineFacts::fitting(&[("solids".to_owned(), "12".to_owned())].into()).0,
         };

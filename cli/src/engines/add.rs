@@ -1,7 +1,8 @@
 //! `cadmill engines add`: writes the stanza of a library that passes, with its pin.
 //!
 //! The file is replaced as a whole, so that a worker that starts meanwhile reads the one or the other.
-//! What it has already is not changed.
+//! What it has already is not changed. Two that add at once do so one after the other: the directory is
+//! locked, for the file itself is another each time.
 
 use super::checked::Checked;
 use crate::args::AddArgs;
@@ -9,28 +10,29 @@ use crate::{error, output};
 use cadmill_converter::engine::registry::Engines;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &AddArgs) -> ExitCode {
-    let checked = match readable(&args.engines_file)
-        .and_then(|before| Ok((before, Checked::of(&args.library, args.name.as_deref())?)))
-    {
+    let checked = readable(&args.engines_file).and_then(|_| Checked::of(&args.library, args.name.as_deref()));
+    let checked = match checked {
         Ok(checked) => checked,
         Err(failure) => return error::report(&failure, None, args.json),
     };
-    let (before, checked) = checked;
     if checked.report.judged().is_err() {
         return checked.show(args.json);
     }
     let description = checked.report.description.as_ref().filter(|_| args.default);
     let stanza = checked.stanza.text(description);
-    if let Err(failure) = added(&args.engines_file, &before, checked.stanza.name(), &stanza) {
+    if let Err(failure) = added(&args.engines_file, checked.stanza.name(), &stanza) {
         return error::report(&failure, None, args.json);
     }
+    let is_built_in = Engines::with(None).is_ok_and(|engines| engines.get(checked.stanza.name()).is_some());
     if args.json {
         let mut object = checked.json();
+        object.insert("replaces_built_in".to_owned(), json!(is_built_in));
         object.insert("engine".to_owned(), json!(checked.stanza.name()));
         object.insert("engines_file".to_owned(), json!(args.engines_file));
         object.insert("stanza".to_owned(), json!(stanza));
@@ -43,6 +45,12 @@ pub(super) fn run(args: &AddArgs) -> ExitCode {
             args.engines_file.display(),
             checked.stanza.name()
         ));
+        if is_built_in {
+            output::note(&format!(
+                "it takes the place of the built-in engine '{}'; --name gives it another name",
+                checked.stanza.name()
+            ));
+        }
     }
     ExitCode::SUCCESS
 }
@@ -60,7 +68,18 @@ fn readable(file: &Path) -> Result<String, Failure> {
     }
 }
 
-fn added(file: &Path, before: &str, name: &str, stanza: &str) -> Result<(), Failure> {
+fn added(file: &Path, name: &str, stanza: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        let message = format!("cannot write {}: {error}", file.display());
+        Failure::new(FailureCode::OutputNotWritable, message)
+    };
+    // In the place that a symbolic link leads to.
+    let place = if file.exists() { file.canonicalize().map_err(failed)? } else { file.to_owned() };
+    let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let lock = File::open(directory).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    // Read again: another may have added a library while this one was checked.
+    let before = readable(file)?;
     let gap = if before.is_empty() || before.ends_with("\n\n") {
         ""
     } else if before.ends_with('\n') {
@@ -74,20 +93,13 @@ fn added(file: &Path, before: &str, name: &str, stanza: &str) -> Result<(), Fail
         let message = format!("engine '{name}' cannot be added to {}: {}", file.display(), failure.message);
         Failure::new(failure.code, message)
     })?;
-    let failed = |error: std::io::Error| {
-        let message = format!("cannot write {}: {error}", file.display());
-        Failure::new(FailureCode::OutputNotWritable, message)
-    };
-    // In the place that a symbolic link leads to.
-    let file = if file.exists() { file.canonicalize().map_err(failed)? } else { file.to_owned() };
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut written = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     written.write_all(text.as_bytes()).map_err(failed)?;
-    let permissions = match std::fs::metadata(&file) {
+    let permissions = match std::fs::metadata(&place) {
         Ok(metadata) => metadata.permissions(),
         Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
     };
     written.as_file().set_permissions(permissions).map_err(failed)?;
     written.as_file().sync_all().map_err(failed)?;
-    written.persist(&file).map(drop).map_err(|error| failed(error.error))
+    written.persist(&place).map(drop).map_err(|error| failed(error.error))
 }

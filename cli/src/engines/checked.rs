@@ -113,7 +113,7 @@ impl Checked {
         let (failed, warnings) = (count(Grade::Failed), count(Grade::Warning));
         match self.report.verdict() {
             Verdict::Passed => format!("passed, with {}", counted(warnings, "warning")),
-            Verdict::Incomplete => "incomplete: no sample was converted".to_owned(),
+            Verdict::Incomplete => format!("incomplete: {}", self.report.incomplete()),
             Verdict::Failed => {
                 format!(
                     "failed: {} to be mended, {}",

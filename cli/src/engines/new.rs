@@ -67,7 +67,8 @@ fn write(args: &NewArgs, files: &[(&str, String)]) -> Result<PathBuf, Failure> {
     let place = directory.display();
     let io = |error: std::io::Error| match error.kind() {
         ErrorKind::AlreadyExists => {
-            Failure::new(FailureCode::UsageInvalid, format!("{place} exists already"))
+            let message = format!("{place} exists already; choose another name, or another place with --dir");
+            Failure::new(FailureCode::UsageInvalid, message)
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Failure::new(FailureCode::OutputNotWritable, format!("cannot write {place}: {error}"))

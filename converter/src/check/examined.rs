@@ -2,7 +2,7 @@
 //! and how it stops.
 
 use super::blame::check_of;
-use super::rehearsal::{Performance, Play, Rehearsal, Sample};
+use super::rehearsal::{Output, Performance, Play, Rehearsal, Sample};
 use super::report::{Findings, Grade};
 use super::samples::Intact;
 use crate::engine::examination::{Examination, Nature, Run};
@@ -45,6 +45,17 @@ pub(super) fn description(
     let Some(examination) = examined(&performance, "describe", found) else { return Ok(None) };
     if let Some(nature) = &examination.nature {
         of_nature(nature, found);
+        let when = [
+            ("while it is loaded and describes itself", &examination.signals_of_loading),
+            ("after prepare()", &examination.signals_of_prepare),
+        ];
+        for (when, signals) in when.into_iter().filter(|(_, signals)| !signals.is_empty()) {
+            let names = signal_names(signals);
+            found.failed(
+                "handlers",
+                format!("{when} the handlers for {names} are others, so that a crash has no name"),
+            );
+        }
     }
     Ok(Some(examination))
 }
@@ -61,6 +72,13 @@ fn of_nature(nature: &Nature, found: &mut Findings) {
         found.add("describe", Grade::Warning, text);
     } else {
         found.passed("describe", format!("describe() gives the same twice, in {} ms", took.as_millis()));
+    }
+    for text in &nature.wrong {
+        found.failed("description", text);
+    }
+    if !nature.unknown.is_empty() {
+        let text = format!("not known to this version of cadmill: {}", nature.unknown.join(", "));
+        found.add("description", Grade::Warning, text);
     }
     if !nature.larger.is_empty() {
         let text = format!(
@@ -105,14 +123,55 @@ pub(super) fn runs(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Fail
             "it says that it converts once in a process, so growth was not checked",
         );
     } else {
-        found.passed("repeat", format!("{} conversions in one process", runs.len()));
+        match other_result(intact, &performance, runs) {
+            Some(text) => found.failed("repeat", text),
+            None => found.passed("repeat", format!("{} conversions in one process", runs.len())),
+        }
         growth(runs, found);
     }
+    misused(runs, found);
     if nature.is_some() {
         threads_and_handlers(runs, found);
     }
     progress(runs, found);
     Ok(())
+}
+
+/// How a conversion in one process differs from that of a process of its own. Of a library that gives
+/// other bytes each time, names of files and facts are compared.
+fn other_result(intact: &Intact<'_>, performance: &Performance, runs: &[Run]) -> Option<String> {
+    let said = |number: usize, what: &str| {
+        Some(format!("conversion {} of {} in one process {what}", number + 1, runs.len()))
+    };
+    for (number, run) in runs.iter().enumerate() {
+        if !run.same_facts {
+            return said(number, "reports other facts than the first");
+        }
+        let directory = format!("run-{number}/");
+        let of_run = |file: &Output| file.name.strip_prefix(&directory).map(str::to_owned);
+        let files: Vec<(String, &Output)> =
+            performance.files.iter().filter_map(|file| Some((of_run(file)?, file))).collect();
+        let expected = &intact.performance.files;
+        if !files.iter().map(|(name, _)| name).eq(expected.iter().map(|file| &file.name)) {
+            return said(number, "writes other files than a process of its own");
+        }
+        let other = files.iter().zip(expected).find(|((_, file), expected)| file.sha256 != expected.sha256);
+        if let Some(((name, file), expected)) = other.filter(|_| intact.is_repeatable) {
+            let (bytes, other) = (display_size(expected.bytes), display_size(file.bytes));
+            return said(number, &format!("writes other bytes to {name} ({other}, alone {bytes})"));
+        }
+    }
+    None
+}
+
+/// Values that the interface does not know.
+fn misused(runs: &[Run], found: &mut Findings) {
+    let mut texts: Vec<&str> = runs.iter().flat_map(|run| &run.misused).map(String::as_str).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    for text in texts {
+        found.add("values", Grade::Warning, format!("it gives the host {text}"));
+    }
 }
 
 /// Compares the memory after the middle conversions with that after the last ones: at first, buffers and
@@ -156,15 +215,17 @@ fn threads_and_handlers(runs: &[Run], found: &mut Findings) {
     if signals.is_empty() {
         found.passed("handlers", "the handlers of crashes are as they were");
     } else {
-        let names: Vec<String> = signals.iter().map(|signal| signal_name(*signal)).collect();
-        found.failed("handlers", format!("convert() leaves handlers for {} behind", names.join(", ")));
+        found.failed("handlers", format!("convert() leaves handlers for {} behind", signal_names(&signals)));
     }
 }
 
-fn signal_name(signal: i32) -> String {
+fn signal_names(signals: &[i32]) -> String {
     let names = [(11, "SIGSEGV"), (7, "SIGBUS"), (8, "SIGFPE"), (4, "SIGILL"), (6, "SIGABRT")];
-    let known = names.iter().find(|(number, _)| *number == signal);
-    known.map_or_else(|| signal.to_string(), |(_, name)| (*name).to_owned())
+    let name = |signal: &i32| {
+        let known = names.iter().find(|(number, _)| number == signal);
+        known.map_or_else(|| signal.to_string(), |(_, name)| (*name).to_owned())
+    };
+    signals.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn progress(runs: &[Run], found: &mut Findings) {
@@ -190,6 +251,7 @@ pub(super) fn stop(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Fail
     let caps = Caps { time: wall * 2 + Duration::from_secs(20), ..rehearsal.request.caps };
     let middle = (wall > STOP / 10).then_some(wall / 3);
     let mut longest = Duration::ZERO;
+    let mut stop_called = false;
     for after in [Some(Duration::ZERO), middle].into_iter().flatten() {
         let play = Play { caps, ..rehearsal.play() };
         let performance = examine(rehearsal, sample, &intact.format, play, 1, Some(after))?;
@@ -221,6 +283,12 @@ pub(super) fn stop(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Fail
             return Ok(());
         }
         longest = longest.max(took);
+        stop_called |= run.stop_called;
+    }
+    if nature.is_some_and(|nature| nature.has_cancel) && !stop_called {
+        let text = "cancel() was not called: the conversion ends sooner; a larger sample shows it";
+        found.add("cancel", Grade::Unchecked, text);
+        return Ok(());
     }
     found.passed("cancel", format!("it ends within {longest:?} after it is asked to stop"));
     Ok(())

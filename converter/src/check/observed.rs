@@ -1,11 +1,11 @@
 //! What an engine is denied: files outside the job, and system calls.
 
-use super::rehearsal::Play;
+use super::rehearsal::{Play, Rehearsal, Sample};
 use super::report::{Findings, Grade, Suggestion};
 use super::samples::Intact;
 use crate::engine::sandbox::syscalls;
 use cadmill_core::domain::failure::Failure;
-use cadmill_core::domain::format::EngineKind;
+use cadmill_core::domain::format::{EngineKind, OutputFormat};
 
 /// Read by the engine host itself, which counts the processors that it may use.
 const OF_THE_HOST: &str = "/proc/self/cgroup";
@@ -30,11 +30,22 @@ pub(super) fn check(intact: &Intact<'_>, found: &mut Findings) -> Result<Suggest
     };
     let (written, read) = (paths(true), paths(false));
     let calls: Vec<String> = denied.syscalls.iter().map(|&number| syscalls::name(number)).collect();
-    if written.is_empty() {
-        found.passed("outside", format!("{}: it writes nowhere but in its own directories", sample.name));
-    } else {
-        let text = format!("{}: it tried to write outside its directories: {}", sample.name, shown(&written));
-        found.failed("outside", text);
+    match &performance.failure {
+        _ if !written.is_empty() => {
+            let text =
+                format!("{}: it tried to write outside its directories: {}", sample.name, shown(&written));
+            found.failed("outside", text);
+        }
+        Some(failure) => {
+            let text = format!(
+                "{}: while it was observed, it failed, so that the files outside its directories are not known: {}",
+                sample.name, failure.message
+            );
+            found.add("outside", Grade::Unchecked, text);
+        }
+        None => {
+            found.passed("outside", format!("{}: it writes nowhere but in its own directories", sample.name));
+        }
     }
     if !read.is_empty() {
         let text = format!(
@@ -44,19 +55,29 @@ pub(super) fn check(intact: &Intact<'_>, found: &mut Findings) -> Result<Suggest
         );
         found.add("files", Grade::Note, text);
     }
-    if calls.is_empty() {
-        found.passed("syscalls", format!("{}: it makes no system call that is forbidden", sample.name));
-    } else {
-        // The intact sample was converted, in a process that would have ended at such a call.
-        let text =
-            format!("{}: observed, it makes system calls that end a job: {}", sample.name, calls.join(", "));
+    if !calls.is_empty() {
+        // The intact sample was converted, in a process that most of these calls end.
+        let text = format!(
+            "{}: observed, it makes system calls that a job does not have: {}",
+            sample.name,
+            calls.join(", ")
+        );
         found.add("syscalls", Grade::Warning, text);
-    }
-    if let Some(failure) = &performance.failure {
-        let text = format!("{}: while it was observed, it failed: {}", sample.name, failure.message);
-        found.add("outside", Grade::Unchecked, text);
+    } else if performance.failure.is_none() {
+        found.passed("syscalls", format!("{}: it makes no system call that is forbidden", sample.name));
     }
     Ok(Suggestion { data: read, syscalls: calls })
+}
+
+/// The forbidden calls of a conversion that one ended, of which the process could not say which.
+pub(super) fn calls(
+    rehearsal: &Rehearsal<'_>,
+    sample: &Sample,
+    format: &OutputFormat,
+) -> Result<Vec<String>, Failure> {
+    let play = Play { observed: true, ..rehearsal.play() };
+    let performance = rehearsal.convert(sample, format, play)?;
+    Ok(performance.report.denied.syscalls.iter().map(|&number| syscalls::name(number)).collect())
 }
 
 fn shown(paths: &[String]) -> String {

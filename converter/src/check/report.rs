@@ -2,6 +2,7 @@
 
 use crate::conversion::Description;
 use crate::engine::examination::Examination;
+use crate::engine::supervisor::plain;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::Caps;
 use serde::Serialize;
@@ -127,10 +128,25 @@ impl CheckReport {
     pub fn verdict(&self) -> Verdict {
         if self.findings.iter().any(|finding| finding.grade == Grade::Failed) {
             Verdict::Failed
-        } else if self.samples.is_empty() {
+        } else if self.samples.is_empty() || self.is_hidden() {
             Verdict::Incomplete
         } else {
             Verdict::Passed
+        }
+    }
+
+    /// Whether what it does outside its directories could not be checked.
+    fn is_hidden(&self) -> bool {
+        let unchecked = |finding: &Finding| finding.check == "outside" && finding.grade == Grade::Unchecked;
+        self.findings.iter().any(unchecked)
+    }
+
+    /// Why a verdict is incomplete.
+    pub fn incomplete(&self) -> &'static str {
+        if self.samples.is_empty() {
+            "no sample was converted, so only the description was checked"
+        } else {
+            "what the library does outside its directories could not be checked"
         }
     }
 
@@ -151,10 +167,7 @@ impl CheckReport {
                 let text = format!("the library did not pass: {}", failed.join(", "));
                 Err(Failure::new(FailureCode::EngineCheckFailed, text).with("failed", failed))
             }
-            Verdict::Incomplete => {
-                let text = "no sample was converted, so only the description was checked";
-                Err(Failure::new(FailureCode::EngineUnchecked, text))
-            }
+            Verdict::Incomplete => Err(Failure::new(FailureCode::EngineUnchecked, self.incomplete())),
         }
     }
 }
@@ -164,8 +177,9 @@ impl CheckReport {
 pub(super) struct Findings(pub(super) Vec<Finding>);
 
 impl Findings {
+    /// The text may have words of the library, which neither act on a terminal nor forge a line.
     pub(super) fn add(&mut self, check: &'static str, grade: Grade, text: impl Into<String>) {
-        self.0.push(Finding { check, grade, text: text.into() });
+        self.0.push(Finding { check, grade, text: plain(&text.into()) });
     }
 
     pub(super) fn passed(&mut self, check: &'static str, text: impl Into<String>) {

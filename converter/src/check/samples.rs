@@ -3,7 +3,7 @@
 use super::blame::check_of;
 use super::rehearsal::{Output, Performance, Play, Rehearsal, Sample};
 use super::report::{Findings, Grade, SampleReport};
-use super::signature;
+use super::{observed, signature};
 use crate::conversion::Description;
 use crate::engine::examination::Nature;
 use crate::engine::supervisor::clean;
@@ -23,6 +23,8 @@ pub(super) struct Intact<'a> {
     pub(super) nature: Option<&'a Nature>,
     pub(super) format: OutputFormat,
     pub(super) performance: Performance,
+    /// Another process wrote the same bytes.
+    pub(super) is_repeatable: bool,
 }
 
 impl Intact<'_> {
@@ -120,7 +122,13 @@ pub(super) fn convert<'a>(
                 FailureCode::EngineUnfit => ("formats", Grade::Note),
                 _ => (check_of(failure, "sample"), Grade::Failed),
             };
-            found.add(check, grade, format!("{what}: {} [{}]", failure.message, failure.code));
+            let mut text = format!("{what}: {} [{}]", failure.message, failure.code);
+            if failure.code == FailureCode::EngineViolation {
+                let calls = observed::calls(rehearsal, sample, &format)?;
+                let calls = if calls.is_empty() { "none".to_owned() } else { calls.join(", ") };
+                text.push_str(&format!("; forbidden calls when it is observed: {calls}"));
+            }
+            found.add(check, grade, text);
             continue;
         }
         files(&performance, &format, nature, &what, found);
@@ -140,16 +148,16 @@ pub(super) fn convert<'a>(
         }
         reports.push(sample_report(sample, &format, &performance));
         if intact.is_none() {
-            intact = Some(Intact { rehearsal, sample, nature, format, performance });
+            intact = Some(Intact { rehearsal, sample, nature, format, performance, is_repeatable: false });
         }
     }
-    let Some(intact) = intact else {
+    let Some(mut intact) = intact else {
         found.failed("sample", format!("{} converts to no format", sample.name));
         return Ok(None);
     };
     let shown: Vec<&str> = reports.iter().map(|report| report.format.as_str()).collect();
     found.passed("sample", format!("{} converts to {}", sample.name, shown.join(", ")));
-    again(&intact, found)?;
+    intact.is_repeatable = again(&intact, found)?;
     Ok(Some((intact, reports)))
 }
 
@@ -202,8 +210,8 @@ fn files(
     }
 }
 
-/// The same conversion once more, and two at once.
-fn again(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+/// The same conversion once more, and two at once. Returns whether each gave the same.
+fn again(intact: &Intact<'_>, found: &mut Findings) -> Result<bool, Failure> {
     let Intact { rehearsal, sample, nature, .. } = intact;
     let once = || intact.convert(rehearsal.play());
     let second = once()?;
@@ -237,11 +245,11 @@ fn again(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
         if let Some(text) = differs {
             let text = format!("{}: two processes at once do not give what one gives: {text}", sample.name);
             found.failed("two-processes", text);
-            return Ok(());
+            return Ok(false);
         }
     }
     found.passed("two-processes", format!("{}: two processes at once give the same", sample.name));
-    Ok(())
+    Ok(difference.is_none())
 }
 
 /// How the second conversion differs.

@@ -169,7 +169,7 @@ impl<S: Sink> Job<'_, S> {
         workspace: &Workspace,
     ) -> Result<(), Failure> {
         let output = workspace.output_folder()?;
-        let mut warnings = self.noticed(noticed);
+        let mut warnings = Self::noticed(noticed);
         self.facts.warnings.clone_from(&warnings);
         // What is not converted at all differs, whatever becomes of the rest.
         if let Some(first) = items.first() {
@@ -190,16 +190,11 @@ impl<S: Sink> Job<'_, S> {
             };
             let layer = one_file.map(|_| directory.as_str());
             let times = self.facts.times;
-            let first_loss = self.facts.first_loss.take();
             let converted = self.convert(root, &item.target, (&placed, layer), workspace);
-            let of_item = self.facts.first_loss.take().map(|line| format!("{}: {line}", item.name));
-            self.facts.first_loss = first_loss.or(of_item);
             self.facts.times.load += times.load;
             self.facts.times.convert += times.convert;
             let of_this = std::mem::take(&mut self.facts.warnings);
-            of_this.lines.iter().for_each(|line| warnings.push(&format!("{}: {line}", item.name)));
-            warnings.total += of_this.total.saturating_sub(of_this.lines.len() as u64);
-            warnings.losses += of_this.losses;
+            warnings.absorb(&of_this, |line| format!("{}: {line}", item.name));
             self.facts.warnings.clone_from(&warnings);
             let of_item = self.facts.counts;
             let sum = counts.map_or(of_item, |so_far| so_far.zip(of_item).and_then(|(a, b)| a.plus(b)));

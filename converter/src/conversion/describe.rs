@@ -26,17 +26,34 @@ pub(super) fn known(
     }
 }
 
+/// How long a library may take to be loaded and to describe itself.
+pub(crate) const MAX_DESCRIBE: Duration = Duration::from_secs(60);
+
 /// Queries an engine for its identity and capabilities, in a separate process.
 ///
 /// # Errors
-/// `engine.*` when its library cannot be used, `infra.*` when it cannot be queried.
+/// `engine.*` when its library cannot be used, `limit.time` when it does not answer within 60 s,
+/// `infra.*` when it cannot be queried.
 pub fn describe(
     engine: &Engine,
     setting: &ConversionContext,
     cancel: &AtomicBool,
 ) -> Result<Description, Failure> {
+    describe_within(engine, setting, cancel, MAX_DESCRIBE)
+}
+
+/// As [`describe`], within another time.
+///
+/// # Errors
+/// As for [`describe`].
+pub(crate) fn describe_within(
+    engine: &Engine,
+    setting: &ConversionContext,
+    cancel: &AtomicBool,
+    time: Duration,
+) -> Result<Description, Failure> {
     let workspace = setting.place.create()?;
-    let caps = Caps { time: Duration::from_secs(60), ..Caps::default() };
+    let caps = Caps { time, ..Caps::default() };
     let request = EngineRequest::new(engine.library().clone(), Task::Describe, &caps);
     let report = setting
         .supervisor

@@ -66,7 +66,7 @@ impl<S: Sink> Job<'_, S> {
         if !self.order.strict || losses == 0 {
             return Ok(());
         }
-        let first = self.facts.first_loss.as_deref().unwrap_or("the engine did not say how");
+        let first = self.facts.warnings.first_loss().unwrap_or("the engine did not say how");
         let more = if losses > 1 { format!("; and {} more", losses - 1) } else { String::new() };
         let text = format!("{}{more}", first.trim_end_matches('.'));
         let message = format!("the result would differ from the input: {text}");
@@ -87,7 +87,7 @@ impl<S: Sink> Job<'_, S> {
             Event::Confined(_) => {}
             Event::Loaded(identity) => observer.engine(engine, &identity),
             Event::Progress(fraction) => observer.progress(fraction),
-            Event::Log { line } => observer.warning(&workspace.hide(&line)),
+            Event::Log { line, is_loss } => observer.warning(&workspace.hide(&line), is_loss),
         };
         if let Some(ahead) = self.ahead.take() {
             match ahead.convert(&request.task, self.cancel, hear) {
@@ -151,17 +151,8 @@ impl<S: Sink> Job<'_, S> {
         self.facts.identity.clone_from(&report.identity);
         self.facts.peak_memory_bytes = report.peak_memory_bytes;
         self.facts.engine_processor_time = report.processor_time;
-        let noticed = std::mem::take(&mut self.noticed);
-        let mut warnings = self.noticed(&noticed);
-        self.noticed = noticed;
-        report.warnings.lines.iter().for_each(|line| warnings.push(&workspace.hide(line)));
-        // All are counted, the first are kept.
-        warnings.total += report.warnings.total.saturating_sub(report.warnings.lines.len() as u64);
-        warnings.losses += report.warnings.losses;
-        self.facts.warnings = warnings;
-        if self.facts.first_loss.is_none() {
-            self.facts.first_loss = report.first_loss.as_deref().map(|line| workspace.hide(line));
-        }
+        self.facts.warnings = Self::noticed(&self.noticed);
+        self.facts.warnings.absorb(&report.warnings, |line| workspace.hide(line));
         (self.facts.counts, self.facts.engine_facts) = match &report.outcome {
             Outcome::Answered(Answer::Converted { counts, facts, .. }) => (*counts, cleaned(facts)),
             _ => (None, BTreeMap::new()),

@@ -274,8 +274,7 @@ impl Inspector<'_> {
             .supervisor
             .run(&engine_request, caps, &workspace.scratch(), &workspace.output(), self.cancel, &mut |_| {})
             .map_err(|e| Failure::new(FailureCode::EngineHost, format!("starting the engine host: {e}")))?;
-        report.warnings.lines.iter().for_each(|line| warnings.push(&workspace.hide(line)));
-        warnings.total += report.warnings.total.saturating_sub(report.warnings.lines.len() as u64);
+        warnings.absorb(&report.warnings, |line| workspace.hide(line));
         let contents = match report.outcome {
             Outcome::Cancelled => return Err(crate::engine::failure::cancelled()),
             Outcome::Answered(Answer::Inspected(mut contents)) => {

@@ -43,6 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub use describe::describe;
+pub(crate) use describe::{MAX_DESCRIBE, describe_within};
 pub use description::Description;
 pub use options::check_options;
 
@@ -222,21 +223,19 @@ impl<'a, S: Sink> Job<'a, S> {
 
     /// Tells the owner about what was done before the engine started.
     fn note(&mut self, line: String) {
-        self.observer.warning(&line);
+        self.observer.warning(&line, false);
         self.noticed.push(Notice { line, is_loss: false });
     }
 
     /// As [`Self::note`], for what the result will lack.
     fn note_loss(&mut self, line: String) {
-        self.observer.warning(&line);
+        self.observer.warning(&line, true);
         self.noticed.push(Notice { line, is_loss: true });
     }
 
     /// Begins the warnings of a report with what was noticed before the engine started.
-    fn noticed(&mut self, noticed: &[Notice]) -> Warnings {
+    fn noticed(noticed: &[Notice]) -> Warnings {
         let mut warnings = Warnings::default();
-        self.facts.first_loss =
-            noticed.iter().find(|notice| notice.is_loss).map(|notice| notice.line.clone());
         for Notice { line, is_loss } in noticed {
             match is_loss {
                 true => warnings.push_loss(line),

@@ -28,8 +28,8 @@ pub trait Observer {
     fn progress(&mut self, fraction: f64);
     /// The engine is loaded.
     fn engine(&mut self, name: &str, identity: &Identity);
-    /// The engine reports a warning.
-    fn warning(&mut self, line: &str);
+    /// There is a warning. `is_loss`: the result differs from the input in what no option asked for.
+    fn warning(&mut self, line: &str, is_loss: bool);
 }
 
 /// The facts about a job at its end, on success and on failure. Fields are zero or empty for stages
@@ -63,8 +63,6 @@ pub struct ConversionReport {
     pub engine_facts: BTreeMap<String, String>,
     /// Warnings of cadmill and of the engine.
     pub warnings: Warnings,
-    /// The first of them that says that the result differs from the input.
-    pub first_loss: Option<String>,
     /// Wall time per stage.
     pub times: Times,
 }

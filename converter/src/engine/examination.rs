@@ -13,6 +13,10 @@ pub struct Examination {
     pub nature: Option<Nature>,
     /// Private data before the first run (`VmData`), in bytes.
     pub data_bytes: u64,
+    /// Signals whose handlers it changed while it was loaded and described itself.
+    pub signals_of_loading: Vec<i32>,
+    /// Signals whose handlers `prepare()` left changed.
+    pub signals_of_prepare: Vec<i32>,
     /// The runs that ended.
     pub runs: Vec<Run>,
 }
@@ -35,6 +39,10 @@ pub struct Nature {
     pub data: Vec<String>,
     /// Its licence, as an SPDX expression.
     pub licence: Option<String>,
+    /// What the interface forbids and does no harm, each in words.
+    pub wrong: Vec<String>,
+    /// Flags that this host does not know, each in words.
+    pub unknown: Vec<String>,
     /// Structs that are larger than this host knows, by name.
     pub larger: Vec<String>,
     /// How long the slower of two calls of `describe()` took, in microseconds.
@@ -72,4 +80,10 @@ pub struct Run {
     pub threads: u64,
     /// Signals whose handlers it left changed.
     pub signals: Vec<i32>,
+    /// Whether its own function to stop was called.
+    pub stop_called: bool,
+    /// Whether it reported the same facts as the first run.
+    pub same_facts: bool,
+    /// Values that the interface does not know, each in words.
+    pub misused: Vec<String>,
 }

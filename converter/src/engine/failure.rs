@@ -60,7 +60,10 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         }
         Outcome::Violation { syscall } => {
             let call = syscall.map_or_else(
-                || "not known: of another architecture, or made in a signal handler".to_owned(),
+                || {
+                    "not known: made with SIGSYS blocked, as system() and posix_spawn() do, or of another architecture"
+                        .to_owned()
+                },
                 syscalls::name,
             );
             let text = format!("{engine} made a forbidden system call ({call}) and was killed");
@@ -92,8 +95,8 @@ pub(crate) fn failure_of(engine: &str, outcome: Outcome) -> Result<(), Failure> 
         }
         Outcome::Unconfirmed { reason, message } => {
             let message = clean(&message);
-            // A file shows nothing of what its library says of itself.
-            let text = if reason == Unavailable::Description {
+            // A file shows nothing of what the code of its library answers.
+            let text = if matches!(reason, Unavailable::Description | Unavailable::Version) {
                 format!("{engine} misbehaved: {message}")
             } else {
                 format!(

@@ -20,15 +20,27 @@ pub fn signal_thread(process: Pid, thread: Pid, signal: Signal) -> io::Result<()
 }
 
 /// The signals of a crash, whose handlers a library leaves as they were.
-pub const OF_A_CRASH: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
+const OF_A_CRASH: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
 
-/// The handlers of [`OF_A_CRASH`] in this process, as numbers that only show whether they are the same.
-pub fn crash_handlers() -> [usize; 5] {
-    OF_A_CRASH.map(|signal| {
-        // SAFETY: all zeros is a valid `sigaction`.
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        // SAFETY: nothing is set, and `action` may be written to.
-        unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
-        action.sa_sigaction
-    })
+/// The handlers of [`OF_A_CRASH`] in this process, to see later whether they are the same.
+#[derive(Debug, Clone, Copy)]
+pub struct CrashHandlers([usize; 5]);
+
+impl CrashHandlers {
+    /// Those of now.
+    pub fn now() -> Self {
+        Self(OF_A_CRASH.map(|signal| {
+            // SAFETY: all zeros is a valid `sigaction`.
+            let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+            // SAFETY: nothing is set, and `action` may be written to.
+            unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+            action.sa_sigaction
+        }))
+    }
+
+    /// The signals whose handlers are others now.
+    pub fn changed(self) -> Vec<i32> {
+        let signals = OF_A_CRASH.into_iter().zip(self.0.into_iter().zip(Self::now().0));
+        signals.filter(|(_, (before, now))| before != now).map(|(signal, _)| signal).collect()
+    }
 }

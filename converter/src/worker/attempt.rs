@@ -226,7 +226,7 @@ impl Observer for Watcher<'_> {
 
     /// Text from a library may contain names and content, so it must not be logged. The owner finds
     /// it in the job's record.
-    fn warning(&mut self, _line: &str) {}
+    fn warning(&mut self, _line: &str, _is_loss: bool) {}
 }
 
 /// The failure of a thread that panicked. The text of the panic is not reported.

@@ -1,9 +1,10 @@
 //! What a plugin says of itself, read and checked.
 //!
 //! Refused is a description that users could not work with: names that cannot be typed, formats or
-//! options that occur twice, defaults that the option itself would not take.
+//! options that occur twice, defaults that the option itself would not take. What is against the
+//! interface and does no harm is a remark, for `cadmill engines check`.
 
-use super::memory::{copied, elements, is_larger, text};
+use super::memory::{Made, copied, elements, is_larger, text};
 use crate::bindings::plugin as ffi;
 use crate::engine::Output;
 use cadmill_core::domain::option_spec::{OptionKind, OptionSpec};
@@ -14,6 +15,62 @@ const MAX_NAME: usize = 64;
 
 /// Longest id of a format and longest extension, in bytes.
 const MAX_ID: usize = 32;
+
+/// Flags that this version knows.
+const FORMAT_FLAGS: u32 = ffi::CADMILL_FORMAT_SEVERAL_FILES | ffi::CADMILL_FORMAT_TEXT;
+const FLAGS: u64 = (ffi::CADMILL_DETERMINISTIC
+    | ffi::CADMILL_THREADS
+    | ffi::CADMILL_ASKS_CANCELLED
+    | ffi::CADMILL_ONE_CONVERSION) as u64;
+
+/// What is noticed while a description is read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Remarks {
+    /// What the interface forbids.
+    pub(super) wrong: Vec<String>,
+    /// What may be of a later version: flags, and structs that are larger than this host knows.
+    pub(super) unknown: Vec<String>,
+    pub(super) larger: Vec<String>,
+}
+
+impl Remarks {
+    /// Copies a struct.
+    ///
+    /// # Safety
+    /// As for [`copied`].
+    unsafe fn copied<T: Made>(&mut self, pointer: *const T) -> Result<T, String> {
+        // SAFETY: as the caller guarantees.
+        let made = unsafe { copied(pointer) }?;
+        // SAFETY: `copied` has accepted it.
+        self.larger.extend(unsafe { is_larger(pointer) });
+        Ok(made)
+    }
+
+    fn wrong_if(&mut self, condition: bool, text: impl FnOnce() -> String) {
+        if condition {
+            self.wrong.push(text());
+        }
+    }
+
+    fn unknown_flags(&mut self, flags: u64, known: u64, of: &str) {
+        if flags & !known != 0 {
+            self.unknown.push(format!("flags {:#x} of {of}", flags & !known));
+        }
+    }
+
+    /// A text that may be absent, and is on one line.
+    ///
+    /// # Safety
+    /// As for [`text`].
+    unsafe fn line(&mut self, pointer: *const c_char, what: &str) -> Result<Option<String>, String> {
+        // SAFETY: as the caller guarantees.
+        let line = unsafe { text(pointer, what) }?;
+        self.wrong_if(line.as_ref().is_some_and(|line| line.chars().any(char::is_control)), || {
+            format!("{what} has control characters")
+        });
+        Ok(line)
+    }
+}
 
 /// A checked description.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +88,7 @@ pub(super) struct Described {
     pub(super) data: Vec<String>,
     /// Ids of the outputs that have several files.
     pub(super) several_files: Vec<String>,
-    /// Structs that are larger than this host knows, by name, each once.
-    pub(super) larger: Vec<String>,
+    pub(super) remarks: Remarks,
 }
 
 /// Reads a description.
@@ -43,18 +99,15 @@ pub(super) struct Described {
 /// # Safety
 /// `pointer` is null, or leads to a description that is valid as rule R6 of the interface says.
 pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<Described, String> {
+    let mut remarks = Remarks::default();
     // SAFETY: that is what the caller guarantees, here and below: the description and all that it
     // leads to is valid until the process ends.
-    let made = unsafe { copied(pointer) }?;
-    // SAFETY: `copied` has accepted it.
-    let mut larger: Vec<String> = unsafe { is_larger(pointer) }.into_iter().collect();
+    let made = unsafe { remarks.copied(pointer) }?;
     let mut inputs = Vec::new();
     // SAFETY: as above.
     for element in unsafe { elements(made.inputs, "inputs") }? {
         // SAFETY: as above.
-        let (_, extensions, _) = unsafe { format(element) }?;
-        // SAFETY: as above.
-        larger.extend(unsafe { is_larger(element) });
+        let (_, extensions, _) = unsafe { format(element, &mut remarks) }?;
         for extension in extensions {
             if inputs.contains(&extension) {
                 return Err(format!("two inputs have the extension '{extension}'"));
@@ -67,9 +120,7 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     // SAFETY: as above.
     for element in unsafe { elements(made.outputs, "outputs") }? {
         // SAFETY: as above.
-        let (id, extensions, flags) = unsafe { format(element) }?;
-        // SAFETY: as above.
-        larger.extend(unsafe { is_larger(element) });
+        let (id, extensions, flags) = unsafe { format(element, &mut remarks) }?;
         if outputs.iter().any(|output| output.id == id) {
             return Err(format!("two outputs have the id '{id}'"));
         }
@@ -85,9 +136,7 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     // SAFETY: as above.
     for element in unsafe { elements(made.options, "options") }? {
         // SAFETY: as above.
-        let option = unsafe { option(element) }?;
-        // SAFETY: as above.
-        larger.extend(unsafe { is_larger(element) });
+        let option = unsafe { option(element, &mut remarks) }?;
         if options.iter().any(|other| other.name == option.name) {
             return Err(format!("two options have the name '{}'", option.name));
         }
@@ -96,23 +145,36 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     // SAFETY: as above.
     let (name, version) = unsafe { (line(made.name, "its name")?, line(made.version, "its version")?) };
     // SAFETY: as above.
-    let (licence, data) = unsafe { (text(made.licence, "its licence")?, elements(made.data, "data")?) };
+    let licence = unsafe { remarks.line(made.licence, "its licence") }?;
+    // SAFETY: as above.
+    unsafe { remarks.line(made.vendor, "its vendor") }?;
     // SAFETY: as above; the elements of this array are texts.
-    let data = data.into_iter().map(|path| unsafe { text(path, "a directory of its data") });
-    let data = data.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    larger.sort();
-    larger.dedup();
+    let data = unsafe { elements(made.data, "data") }?;
+    // SAFETY: as above.
+    let data = data.into_iter().map(|path| unsafe { remarks.line(path, "a directory of its data") });
+    let data: Vec<String> = data.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    for path in &data {
+        remarks.wrong_if(!path.starts_with('/'), || {
+            format!("a directory of its data is no absolute path: '{path}'")
+        });
+    }
+    remarks.unknown_flags(made.flags, FLAGS, "the description");
+    remarks.larger.sort();
+    remarks.larger.dedup();
     let flags = made.flags;
-    Ok(Described { name, version, inputs, outputs, options, flags, licence, data, several_files, larger })
+    Ok(Described { name, version, inputs, outputs, options, flags, licence, data, several_files, remarks })
 }
 
 /// The id, the extensions and the flags of a format.
 ///
 /// # Safety
 /// As for [`read`].
-unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<String>, u32), String> {
+unsafe fn format(
+    pointer: *const ffi::cadmill_format,
+    remarks: &mut Remarks,
+) -> Result<(String, Vec<String>, u32), String> {
     // SAFETY: as the caller guarantees.
-    let made = unsafe { copied(pointer) }?;
+    let made = unsafe { remarks.copied(pointer) }?;
     // SAFETY: as the caller guarantees.
     let (id, extensions) = unsafe {
         (line(made.id, "the id of a format")?, line(made.extensions, "the extensions of a format")?)
@@ -122,6 +184,10 @@ unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<Str
             "the id of a format is '{id}': 1 to {MAX_ID} of a-z 0-9 _ . - are allowed, the first of a-z 0-9"
         ));
     }
+    // SAFETY: as the caller guarantees.
+    unsafe { remarks.line(made.title, &format!("the title of format '{id}'")) }?;
+    remarks.unknown_flags(made.flags.into(), FORMAT_FLAGS.into(), &format!("format '{id}'"));
+    remarks.wrong_if(made.reserved != 0, || format!("`reserved` of format '{id}' is {}", made.reserved));
     let extensions: Vec<String> =
         extensions.split(' ').filter(|e| !e.is_empty()).map(str::to_owned).collect();
     match extensions.iter().find(|extension| !is_name(extension, MAX_ID)) {
@@ -133,9 +199,9 @@ unsafe fn format(pointer: *const ffi::cadmill_format) -> Result<(String, Vec<Str
 
 /// # Safety
 /// As for [`read`].
-unsafe fn option(pointer: *const ffi::cadmill_option) -> Result<OptionSpec, String> {
+unsafe fn option(pointer: *const ffi::cadmill_option, remarks: &mut Remarks) -> Result<OptionSpec, String> {
     // SAFETY: as the caller guarantees.
-    let made = unsafe { copied(pointer) }?;
+    let made = unsafe { remarks.copied(pointer) }?;
     // SAFETY: as the caller guarantees.
     let (name, help) = unsafe { (line(made.name, "the name of an option")?, line(made.help, "a help")?) };
     if !is_name(&name, MAX_NAME) {
@@ -150,6 +216,15 @@ unsafe fn option(pointer: *const ffi::cadmill_option) -> Result<OptionSpec, Stri
     if !(least <= most && least.is_finite() && most.is_finite()) {
         return Err(format!("option '{name}' has values from {least} to {most}"));
     }
+    let is_choice = made.kind == ffi::CADMILL_OPTION_CHOICE;
+    let is_number = matches!(made.kind, ffi::CADMILL_OPTION_INTEGER | ffi::CADMILL_OPTION_NUMBER);
+    remarks.wrong_if(made.reserved != 0, || format!("`reserved` of option '{name}' is {}", made.reserved));
+    remarks.wrong_if(choices.is_some() && !is_choice, || {
+        format!("option '{name}' has choices and is of another kind")
+    });
+    remarks.wrong_if(!is_number && (least, most) != (0.0, 0.0), || {
+        format!("option '{name}' has a least and a most value and is no number")
+    });
     let kind = match made.kind {
         ffi::CADMILL_OPTION_YES_NO => OptionKind::YesNo,
         ffi::CADMILL_OPTION_INTEGER => OptionKind::Integer { least, most },

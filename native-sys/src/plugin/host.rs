@@ -27,6 +27,9 @@ const MAX_VALUE: usize = 1024;
 pub(super) struct Context {
     events: Arc<dyn Events>,
     is_cancelled: AtomicBool,
+    /// A function of the plugin to stop comes before the answer to its question whether to stop.
+    stop_is_first: AtomicBool,
+    stop_has_begun: AtomicBool,
     begun: Instant,
     /// When cancellation was last looked for, in milliseconds since then; 0 for never.
     looked: AtomicU64,
@@ -44,6 +47,8 @@ impl Context {
         Box::leak(Box::new(Self {
             events: Arc::clone(events),
             is_cancelled: AtomicBool::new(false),
+            stop_is_first: AtomicBool::new(false),
+            stop_has_begun: AtomicBool::new(false),
             begun: Instant::now(),
             looked: AtomicU64::new(0),
             furthest: AtomicU64::new(0),
@@ -71,16 +76,38 @@ impl Context {
         }))
     }
 
+    /// The plugin has a function to stop, which is called before the plugin is answered that it is to
+    /// stop: otherwise whether it is ever called would depend on chance.
+    pub(super) fn stops_first(&self) {
+        self.stop_is_first.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the function to stop is to be called now.
+    pub(super) fn begins_to_stop(&self) -> bool {
+        let begins = self.is_to_stop();
+        if begins {
+            self.events.stops();
+            self.stop_has_begun.store(true, Ordering::Relaxed);
+        }
+        begins
+    }
+
+    /// What the plugin is answered.
+    fn is_cancelled(&self) -> bool {
+        self.is_to_stop()
+            && (!self.stop_is_first.load(Ordering::Relaxed) || self.stop_has_begun.load(Ordering::Relaxed))
+    }
+
     /// Whether the conversion is to stop.
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(super) fn is_to_stop(&self) -> bool {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return true;
         }
         // Not by rustix, whose clock asks the kernel for the auxiliary vector, which the filter forbids.
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let looked = self.looked.load(Ordering::Relaxed);
         // One of several threads looks.
-        let is_ours = now.saturating_sub(looked) >= LOOK
+        let is_ours = (looked == 0 || now.saturating_sub(looked) >= LOOK)
             && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if is_ours && self.events.cancelled() {
             self.is_cancelled.store(true, Ordering::Relaxed);
@@ -118,6 +145,7 @@ impl Context {
             return;
         }
         drop(facts);
+        self.events.misused("a fact without a valid name, too long or one too many");
         self.log(
             Level::Warning,
             "the engine reported a fact that has no valid name, is too long or one too many",
@@ -144,7 +172,11 @@ unsafe extern "C" fn progress(context: *mut c_void, stage: u32, fraction: f64) {
     let stage = match stage {
         ffi::CADMILL_STAGE_READ => Stage::Read,
         ffi::CADMILL_STAGE_WRITE => Stage::Write,
-        _ => Stage::Translate,
+        ffi::CADMILL_STAGE_WORK => Stage::Translate,
+        _ => {
+            context.events.misused("a stage of progress() that is unknown");
+            Stage::Translate
+        }
     };
     if bits > before {
         context.events.progress(stage, f64::from_bits(bits));
@@ -157,8 +189,12 @@ unsafe extern "C" fn log(context: *mut c_void, level: u32, line: *const c_char) 
     match level {
         ffi::CADMILL_LOG_DEBUG => {}
         ffi::CADMILL_LOG_LOSS => context.log(Level::Loss, &line),
+        ffi::CADMILL_LOG_WARNING => context.log(Level::Warning, &line),
         // What is not known is not lost either.
-        _ => context.log(Level::Warning, &line),
+        _ => {
+            context.events.misused("a level of log() that is unknown");
+            context.log(Level::Warning, &line);
+        }
     }
 }
 

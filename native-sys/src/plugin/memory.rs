@@ -13,6 +13,9 @@ pub(super) const MAX_ELEMENTS: usize = 256;
 /// Longest text, in bytes.
 const MAX_TEXT: usize = 4096;
 
+/// Largest size of a struct of any version, in bytes: what says more has no size there.
+const MAX_SIZE: usize = 64 << 10;
+
 /// A struct of the interface that a plugin makes.
 ///
 /// # Safety
@@ -64,6 +67,9 @@ pub(super) unsafe fn copied<T: Made>(pointer: *const T) -> Result<T, String> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size < T::LEAST {
         return Err(format!("the size of a {} is {size}, at least {} are needed", T::NAME, T::LEAST));
+    }
+    if size > MAX_SIZE {
+        return Err(format!("the size of a {} is {size}, which no version has", T::NAME));
     }
     let mut copy = MaybeUninit::<T>::zeroed();
     // SAFETY: the maker has at least `size` bytes there, and the copy has room for as many as are
@@ -170,6 +176,7 @@ mod tests {
         assert!(!read(flags).unwrap().title.is_null());
         assert!(read(ffi::cadmill_format::LEAST).unwrap().title.is_null());
         assert!(read(ffi::cadmill_format::LEAST - 1).is_err() && read(0).is_err());
+        assert!(read(MAX_SIZE + 1).is_err() && read(usize::MAX).is_err());
         // SAFETY: null is allowed.
         assert!(unsafe { copied::<ffi::cadmill_format>(std::ptr::null()) }.is_err());
     }

@@ -14,14 +14,14 @@ use crate::engine::{Converted, Description, Engine, EngineError, Events, Inspect
 use crate::library::{self, Broken, LoadError, Wanted};
 use cadmill_core::domain::contents::Contents;
 use cadmill_core::domain::option_spec;
-use description::Described;
+use description::{Described, Remarks};
 use host::Context;
 use std::ffi::CString;
 use std::mem::size_of;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 /// The exported function.
@@ -30,7 +30,7 @@ const ENTRY: &str = "cadmill_plugin_entry_v1";
 const SUPPORTED: &str = "plugins of version 1 of the interface";
 
 /// How often cancellation is looked for, for a plugin with a function to stop.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) const WANTED: Wanted =
     Wanted { library: "plugin", names: &[], functions: &[ENTRY], supported: SUPPORTED, is_old: |_| None };
@@ -83,38 +83,47 @@ impl Plugin {
         Ok(Self { functions, described, describe_time, entry, path })
     }
 
-    /// Runs a function of the plugin that ends with a status, while a thread looks for cancellation
-    /// if the plugin has a function of its own to stop.
+    /// Runs a function of the plugin that ends with a status. `stop` is the plugin's own function to
+    /// stop, if it has one for this call: a thread looks for cancellation then.
     fn run(
         &self,
         context: &'static Context,
+        stop: Option<unsafe extern "C" fn()>,
         call: impl FnOnce(&ffi::cadmill_host) -> i32,
     ) -> Result<(), EngineError> {
         let host = context.host();
         let has_ended = AtomicBool::new(false);
+        let is_ready = Barrier::new(2);
         let status = std::thread::scope(|scope| {
-            let stop = self.functions.cancel.map(|cancel| {
-                let has_ended = &has_ended;
-                scope.spawn(move || {
+            let stop = stop.map(|cancel| {
+                // Before the plugin can ask: it is asked to stop by its own function first.
+                context.stops_first();
+                let (has_ended, is_ready) = (&has_ended, &is_ready);
+                let stop = scope.spawn(move || {
+                    is_ready.wait();
                     while !has_ended.load(Ordering::Acquire) {
-                        if context.is_cancelled() {
+                        if context.begins_to_stop() {
                             // SAFETY: allowed on any thread while a conversion runs.
                             unsafe { cancel() };
                             return;
                         }
                         std::thread::park_timeout(LOOK);
                     }
-                })
+                });
+                is_ready.wait();
+                stop
             });
             let status = call(host);
             has_ended.store(true, Ordering::Release);
             if let Some(stop) = stop {
                 stop.thread().unpark();
+                // The scope waits for its work alone, and not until the thread has ended.
+                let _ = stop.join();
             }
             status
         });
         // What was written before it stopped is incomplete, whatever the plugin says.
-        if context.is_cancelled() {
+        if context.is_to_stop() {
             return Err(EngineError::Cancelled);
         }
         let reason = || context.reason().unwrap_or_else(|| "it gave no reason".to_owned());
@@ -150,7 +159,7 @@ impl Engine for Plugin {
     fn prepare(&self, events: &Arc<dyn Events>) -> Result<(), EngineError> {
         let Some(prepare) = self.functions.prepare else { return Ok(()) };
         // SAFETY: on the main thread, with a host that stays valid.
-        self.run(Context::new(events), |host| unsafe { prepare(host) })
+        self.run(Context::new(events), None, |host| unsafe { prepare(host) })
     }
 
     fn convert(&self, request: &Request<'_>, events: &Arc<dyn Events>) -> Result<Converted, EngineError> {
@@ -167,7 +176,7 @@ impl Engine for Plugin {
         let context = Context::new(events);
         // SAFETY: on the main thread; the request and all that it leads to is valid during the call, and
         // the host for longer.
-        self.run(context, |host| unsafe { convert(&raw const made, host) })?;
+        self.run(context, self.functions.cancel, |host| unsafe { convert(&raw const made, host) })?;
         Ok(Converted { warnings: context.warnings(), counts: None, facts: context.facts() })
     }
 
@@ -185,13 +194,25 @@ impl Engine for Plugin {
             // SAFETY: valid until the process ends.
             unsafe { description::read(description) }.ok()
         });
-        let Described { flags, licence, data, several_files, larger, .. } = self.described.clone();
-        let mut larger = larger;
+        let Described { flags, licence, data, several_files, remarks, .. } = self.described.clone();
+        let Remarks { mut wrong, unknown, mut larger } = remarks;
         // SAFETY: `copied` has accepted it above, or it is not read.
         larger.extend(functions.and_then(|_| unsafe { memory::is_larger(again) }));
-        let same = described.as_ref() == Some(&self.described);
-        let has_cancel = self.functions.cancel.is_some();
-        Some(Nature { flags, several_files, data, licence, larger, describe_time, has_cancel, same })
+        if self.functions.reserved != 0 {
+            wrong.push(format!("`reserved` of cadmill_plugin is {}", self.functions.reserved));
+        }
+        Some(Nature {
+            flags,
+            several_files,
+            data,
+            licence,
+            wrong,
+            unknown,
+            larger,
+            describe_time,
+            has_cancel: self.functions.cancel.is_some(),
+            same: described.as_ref() == Some(&self.described),
+        })
     }
 
     /// Version 1 of the interface has no such call.

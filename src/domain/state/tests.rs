@@ -90,7 +90,7 @@ fn plain_event() -> impl Strategy<Value = Event> {
         (attempt.clone(), 0u64..9, 0u64..3).prop_map(|(attempt, millis, total)| Event::Reported {
             attempt,
             millis: BTreeMap::from([(Stage::Fetch, millis)]),
-            warnings: Warnings { total, losses: total / 2, lines: Vec::new() },
+            warnings: Warnings { total, losses: total / 2, lines: Vec::new(), loss_lines: 0 },
             counts: None,
             facts: EngineFacts::fitting(&BTreeMap::from([("solids".to_owned(), total.to_string())])).0,
         }),

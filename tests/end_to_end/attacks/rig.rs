@@ -427,7 +427,7 @@ fn expect_violation(run: &Run, call: &str) -> Result<(), String> {
     expect_failure(run, 18, "engine.violation")?;
     let told = run.json()["error"]["syscall"].as_str().unwrap_or_default().to_owned();
     let wanted = if call.is_empty() {
-        "not known: of another architecture, or made in a signal handler"
+        "not known: made with SIGSYS blocked, as system() and posix_spawn() do, or of another architecture"
     } else {
         call
     };

@@ -64,7 +64,7 @@ impl Observer for Nobody {
     fn stage(&mut self, _: Stage) {}
     fn progress(&mut self, _: f64) {}
     fn engine(&mut self, _: &str, _: &Identity) {}
-    fn warning(&mut self, _: &str) {}
+    fn warning(&mut self, _: &str, _: bool) {}
 }
 
 /// The process that serves a job with these caps.

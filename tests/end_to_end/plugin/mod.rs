@@ -227,6 +227,16 @@ fn what_a_plugin_reports_reaches_the_report() {
     run.failed(28, "engine.incomplete");
 }
 
+/// The first lines say what is missing.
+#[test]
+fn a_loss_is_shown_however_many_warnings_come_before_it() {
+    let (_bench, run) = does("warns", &[]);
+    assert!(run.stderr.contains("the last is lost"), "{}", run.stderr);
+    let json = run.succeeded().json();
+    assert_eq!((&json["warnings"][0], &json["losses"]), (&json!("the last is lost"), &json!(1)));
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 20);
+}
+
 #[test]
 fn a_plugin_that_asks_is_cancelled_by_itself() {
     let bench = Bench::new();

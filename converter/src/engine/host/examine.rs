@@ -6,12 +6,16 @@ use crate::convert::convert;
 use cadmill_converter::engine::examination::{Examination, Nature, Run};
 use cadmill_converter::engine::protocol::{Answer, Task};
 use cadmill_converter::linux::proc::Memory;
-use cadmill_converter::linux::signal::{OF_A_CRASH, crash_handlers};
+use cadmill_converter::linux::signal::CrashHandlers;
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{Engine, Events, Level, Stage};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long threads are waited for that have been joined: the kernel may count one for a while.
+const LEAVING: Duration = Duration::from_millis(200);
 
 /// What is done.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +26,16 @@ pub(crate) struct Plan {
     pub(crate) stop_after: Option<Duration>,
 }
 
+/// `examination` has what was observed before.
 pub(crate) fn run(
     kind: EngineKind,
     engine: &dyn Engine,
     conversion: &Task,
     plan: Plan,
+    mut examination: Examination,
     memory: &dyn Fn() -> Memory,
 ) -> Answer {
-    let nature = engine.nature().map(|nature| Nature {
+    examination.nature = engine.nature().map(|nature| Nature {
         deterministic: nature.deterministic(),
         threads: nature.threads(),
         asks_cancelled: nature.asks_cancelled(),
@@ -37,22 +43,25 @@ pub(crate) fn run(
         several_files: nature.several_files,
         data: nature.data.into_iter().take(32).collect(),
         licence: nature.licence,
+        wrong: nature.wrong.into_iter().take(32).collect(),
+        unknown: nature.unknown.into_iter().take(32).collect(),
         larger: nature.larger,
         describe_micros: micros(nature.describe_time),
         has_cancel: nature.has_cancel,
         same: nature.same,
     });
-    let mut examination = Examination { nature, data_bytes: memory().data, runs: Vec::new() };
     let runs = match &examination.nature {
         Some(nature) if nature.one_conversion => plan.runs.min(1),
         _ => plan.runs,
     };
+    let mut first_facts = None;
     for number in 0..runs {
         let Some(task) = apart(conversion, number) else {
             return Answer::Rejected("the engine host was asked to examine no conversion".to_owned());
         };
         let stop_after = plan.stop_after.filter(|_| number == 0);
-        let run = once(kind, engine, &task, stop_after, memory);
+        let (mut run, facts) = once(kind, engine, &task, stop_after, memory);
+        run.same_facts = *first_facts.get_or_insert_with(|| facts.clone()) == facts;
         let has_failed = run.failure.is_some();
         examination.runs.push(run);
         if has_failed {
@@ -79,8 +88,8 @@ fn once(
     task: &Task,
     stop_after: Option<Duration>,
     memory: &dyn Fn() -> Memory,
-) -> Run {
-    let handlers = crash_handlers();
+) -> (Run, Vec<(String, String)>) {
+    let handlers = CrashHandlers::now();
     let observer = Arc::new(Observer::new(stop_after));
     let events: Arc<dyn Events> = Arc::clone(&observer) as Arc<dyn Events>;
     let answer = convert(kind, engine, task, &events);
@@ -97,11 +106,19 @@ fn once(
         | Answer::BadOption(text) => Some(text.chars().take(400).collect()),
         _ => Some("it did not convert".to_owned()),
     };
-    let changed = crash_handlers();
-    let signals = OF_A_CRASH.into_iter().zip(handlers.into_iter().zip(changed));
-    let now = memory();
+    let ended = Instant::now();
+    let mut now = memory();
+    while now.threads > 1 && ended.elapsed() < LEAVING {
+        std::thread::sleep(Duration::from_millis(5));
+        now = memory();
+    }
+    let facts = match answer {
+        Answer::Converted { ref facts, .. } => facts.clone(),
+        _ => Vec::new(),
+    };
     let progress = observer.progress.lock().unwrap_or_else(PoisonError::into_inner);
-    Run {
+    let misused = observer.misused.lock().unwrap_or_else(PoisonError::into_inner);
+    let run = Run {
         failure,
         cancelled: matches!(answer, Answer::Cancelled),
         micros: micros(took),
@@ -112,8 +129,12 @@ fn once(
         invalid: progress.invalid,
         data_bytes: now.data,
         threads: now.threads,
-        signals: signals.filter(|(_, (before, after))| before != after).map(|(signal, _)| signal).collect(),
-    }
+        signals: handlers.changed(),
+        stop_called: observer.stop_called.load(Ordering::Relaxed),
+        same_facts: true,
+        misused: misused.iter().map(|&what| what.to_owned()).collect(),
+    };
+    (run, facts)
 }
 
 fn micros(time: Duration) -> u64 {
@@ -125,7 +146,9 @@ struct Observer {
     begun: Instant,
     stop_after: Option<Duration>,
     asked: AtomicU64,
+    stop_called: AtomicBool,
     progress: Mutex<Progress>,
+    misused: Mutex<BTreeSet<&'static str>>,
 }
 
 #[derive(Default)]
@@ -138,7 +161,14 @@ struct Progress {
 
 impl Observer {
     fn new(stop_after: Option<Duration>) -> Self {
-        Self { begun: Instant::now(), stop_after, asked: AtomicU64::new(0), progress: Mutex::default() }
+        Self {
+            begun: Instant::now(),
+            stop_after,
+            asked: AtomicU64::new(0),
+            stop_called: AtomicBool::new(false),
+            progress: Mutex::default(),
+            misused: Mutex::default(),
+        }
     }
 }
 
@@ -161,6 +191,14 @@ impl Events for Observer {
 
     fn asked(&self) {
         self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn stops(&self) {
+        self.stop_called.store(true, Ordering::Relaxed);
+    }
+
+    fn misused(&self, what: &'static str) {
+        self.misused.lock().unwrap_or_else(PoisonError::into_inner).insert(what);
     }
 
     fn cancelled(&self) -> bool {

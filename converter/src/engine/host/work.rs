@@ -4,10 +4,12 @@ use crate::convert::{convert, failed, short};
 use crate::events::Reporter;
 use crate::{examine, jvm};
 use cadmill_converter::conversion::check_options;
+use cadmill_converter::engine::examination::Examination;
 use cadmill_converter::engine::frame::MAX_FRAME;
 use cadmill_converter::engine::pin::{self, PinError};
 use cadmill_converter::engine::protocol::{Answer, EngineRequest, Message, Task, Unavailable};
 use cadmill_converter::linux::proc::Memory;
+use cadmill_converter::linux::signal::CrashHandlers;
 use cadmill_core::domain::format::EngineKind;
 use cadmill_native_sys::{self as native_sys, Broken, Engine, Events, Kind, LoadError};
 use std::io;
@@ -38,6 +40,7 @@ pub(crate) fn run(
         return Answer::BadOption(short(&text));
     }
     native_sys::zeroed::return_less_often();
+    let handlers = CrashHandlers::now();
     let mut before = |doubts: &[Broken]| {
         let doubts = doubts.iter().copied().filter_map(unavailable).collect();
         reporter.send(&Message::Loading { doubts });
@@ -46,6 +49,7 @@ pub(crate) fn run(
         Ok(engine) => engine,
         Err(answer) => return answer,
     };
+    let changed = handlers.changed();
     let description = engine.describe();
     if let Err(error) = loaded() {
         return Answer::Setup(format!("limit on addresses: {error}"));
@@ -79,11 +83,18 @@ pub(crate) fn run(
             engine.prepare(&events).map_or_else(failed, |()| convert(kind, engine.as_ref(), task, &events))
         }
         Task::Examine { conversion, runs, stop_after } => {
+            let loaded = CrashHandlers::now();
             if let Err(error) = engine.prepare(&events) {
                 return failed(error);
             }
+            let before = Examination {
+                data_bytes: memory().data,
+                signals_of_loading: changed,
+                signals_of_prepare: loaded.changed(),
+                ..Examination::default()
+            };
             let plan = examine::Plan { runs: *runs, stop_after: stop_after.map(Duration::from_millis) };
-            examine::run(kind, engine.as_ref(), conversion, plan, memory)
+            examine::run(kind, engine.as_ref(), conversion, plan, before, memory)
         }
         Task::Inspect { input, input_dir, options, .. } => {
             match engine.inspect(&native_sys::Inspection { input, input_dir, options }, &events) {

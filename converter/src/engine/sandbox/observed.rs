@@ -4,10 +4,11 @@
 //! ([`crate::engine::sandbox::sigsys`]) makes them itself, so that it sees what Landlock answers. A
 //! call that the filter of step 10 forbids is reported and fails with `ENOSYS`, where otherwise the
 //! process would end; so one run shows all of them. Nothing is allowed that would not be allowed
-//! without observation.
+//! without observation. Calls that fail in a job, where the process goes on without them, are reported
+//! if a library may depend on them: pipes.
 //!
-//! This runs in a signal handler: no allocation, no lock. A thread that blocks `SIGSYS` is ended by
-//! the kernel at its first such call.
+//! This runs in a signal handler: no allocation, no lock. The kernel ends a thread that blocks `SIGSYS`
+//! at its first such call, so calls that block signals are answered here, and `SIGSYS` is left out.
 
 use crate::engine::sandbox::signal_record::{self, Note};
 use libc::{c_int, c_long};
@@ -17,6 +18,12 @@ use seccompiler::{
 use std::ffi::CStr;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Calls that fail with `EPERM` in a job.
+#[cfg(target_arch = "x86_64")]
+const REFUSED: &[c_long] = &[libc::SYS_pipe2, libc::SYS_pipe];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED: &[c_long] = &[libc::SYS_pipe2];
 
 /// Whether this process is observed.
 static IN_FORCE: AtomicBool = AtomicBool::new(false);
@@ -51,12 +58,57 @@ pub(super) fn begin() -> io::Result<()> {
         let condition = SeccompCondition::new(MARKED, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, MARK)?;
         SeccompRule::new(vec![condition])
     };
-    let rules = OBSERVED.iter().map(|&number| Ok((number, vec![unmarked()?])));
+    let trapped = OBSERVED.iter().chain(REFUSED).chain(&[libc::SYS_rt_sigprocmask]);
+    let rules = trapped.map(|&number| Ok((number, vec![unmarked()?])));
     let rules = rules.collect::<Result<_, seccompiler::BackendError>>().map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trap, arch);
     let program: seccompiler::BpfProgram = filter.and_then(TryInto::try_into).map_err(io::Error::other)?;
     IN_FORCE.store(true, Ordering::SeqCst);
     seccompiler::apply_filter(&program).map_err(io::Error::other)
+}
+
+/// Changes the signals that the interrupted thread blocks, as rt_sigprocmask(2) does, but for `SIGSYS`;
+/// `None` if the call is another or the process is not observed.
+///
+/// # Safety
+/// `number` and `arguments` must be those of a system call that the thread of `context` was about to
+/// make. As in the kernel, its pointers are null or to a set of signals; unlike in the kernel, an invalid
+/// pointer crashes the process.
+pub(super) unsafe fn mask(
+    number: c_long,
+    arguments: [u64; 6],
+    context: &mut libc::ucontext_t,
+) -> Option<c_long> {
+    if number != libc::SYS_rt_sigprocmask || !IN_FORCE.load(Ordering::SeqCst) {
+        return None;
+    }
+    let [how, set, old, size, ..] = arguments;
+    let invalid = Some(-c_long::from(libc::EINVAL));
+    if size != 8 {
+        return invalid;
+    }
+    // The kernel restores it when the handler returns. Its set is the first 64 bits of glibc's.
+    let blocked = (&raw mut context.uc_sigmask).cast::<u64>();
+    // SAFETY: `uc_sigmask` has more than 64 bits.
+    let before = unsafe { blocked.read_unaligned() };
+    if set != 0 {
+        // SAFETY: guaranteed by the caller.
+        let given = unsafe { (set as *const u64).read_unaligned() };
+        let now = match how as c_int {
+            libc::SIG_BLOCK => before | given,
+            libc::SIG_UNBLOCK => before & !given,
+            libc::SIG_SETMASK => given,
+            _ => return invalid,
+        };
+        let never = [libc::SIGSYS, libc::SIGKILL, libc::SIGSTOP].map(|signal| 1 << (signal - 1));
+        // SAFETY: as above.
+        unsafe { blocked.write_unaligned(now & !never.into_iter().fold(0, |all, one: u64| all | one)) };
+    }
+    if old != 0 {
+        // SAFETY: guaranteed by the caller.
+        unsafe { (old as *mut u64).write_unaligned(before) };
+    }
+    Some(0)
 }
 
 /// The result of the call in an observed process; in another `answer`, which is that of other
@@ -69,6 +121,10 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6], answer: Option<
     if !IN_FORCE.load(Ordering::SeqCst) {
         return answer;
     }
+    if REFUSED.contains(&number) {
+        report_call(number);
+        return Some(-c_long::from(libc::EPERM));
+    }
     if let Some(answer) = answer {
         if is_denial(answer, true) {
             // SAFETY: guaranteed by the caller.
@@ -77,9 +133,7 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6], answer: Option<
         return Some(answer);
     }
     if !OBSERVED.contains(&number) {
-        if REPORTS.fetch_add(1, Ordering::Relaxed) < MAX_REPORTS {
-            signal_record::send_violation(number.unsigned_abs());
-        }
+        report_call(number);
         return Some(-c_long::from(libc::ENOSYS));
     }
     let [first, second, third, fourth, ..] = arguments;
@@ -102,6 +156,12 @@ pub(super) unsafe fn answer(number: c_long, arguments: [u64; 6], answer: Option<
         unsafe { report(number, writes, path) };
     }
     Some(result)
+}
+
+fn report_call(number: c_long) {
+    if REPORTS.fetch_add(1, Ordering::Relaxed) < MAX_REPORTS {
+        signal_record::send_violation(number.unsigned_abs());
+    }
 }
 
 /// Whether the error is that of a guard. To a process that would write, a file system that is mounted

@@ -62,9 +62,12 @@ extern "C" fn on_signal(signal: i32, info: *const Info, context: *mut libc::ucon
         // SAFETY: number and arguments are those of the call that the thread is about to make.
         let answer = unsafe {
             let (number, arguments) = (info.syscall.into(), arguments(registers));
-            let removed = unlink_guard::answer(number, arguments);
-            let answer = removed.or_else(|| pair::answer(number, arguments));
-            observed::answer(number, arguments, answer)
+            let answer = observed::mask(number, arguments, registers);
+            answer.or_else(|| {
+                let removed = unlink_guard::answer(number, arguments);
+                let answer = removed.or_else(|| pair::answer(number, arguments));
+                observed::answer(number, arguments, answer)
+            })
         };
         if let Some(answer) = answer {
             // SAFETY: as above.

@@ -44,6 +44,7 @@ pub use host_binary::{HOST_VARIABLE, engine_host};
 pub use outcome::{Cap, Denied, DeniedFile, Event, Identity, Outcome, ProcessReport};
 pub use prestarted::{HandoffError, WarmHost};
 pub use text::clean;
+pub(crate) use text::plain;
 
 /// Starts engine hosts.
 #[derive(Debug, Clone)]

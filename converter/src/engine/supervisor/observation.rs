@@ -24,7 +24,6 @@ pub(super) struct Seen {
     /// It waited, and has received its conversion.
     pub(super) began: bool,
     pub(super) warnings: Warnings,
-    pub(super) first_loss: Option<String>,
     pub(super) noise_bytes: u64,
     pub(super) message_bytes: u64,
     pub(super) peak_resident: u64,

@@ -21,6 +21,8 @@ pub enum Event {
     Log {
         /// The line.
         line: String,
+        /// Whether the result differs from the input in what no option asked for.
+        is_loss: bool,
     },
 }
 
@@ -157,8 +159,6 @@ pub struct ProcessReport {
     pub peak_memory_bytes: u64,
     /// Warnings and errors of the library's log.
     pub warnings: Warnings,
-    /// The first of them that says that the result differs from the input.
-    pub first_loss: Option<String>,
     /// Bytes that the library printed. The text is discarded: it may contain names and content.
     pub noise_bytes: u64,
     /// What it was denied, if that was observed.

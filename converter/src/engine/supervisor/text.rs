@@ -8,15 +8,20 @@ const MAX_CHARS: usize = 400;
 /// The text may come from an attacker: escape sequences would act on the terminal that displays it,
 /// and line breaks would forge lines of a log.
 pub fn clean(text: &str) -> String {
-    let mut cleaned: String = text
-        .chars()
-        .map(|c| if c.is_control() || is_direction(c) { ' ' } else { c })
-        .take(MAX_CHARS)
-        .collect();
+    let mut cleaned: String = text.chars().map(shown).take(MAX_CHARS).collect();
     if text.chars().nth(MAX_CHARS).is_some() {
         cleaned.push('…');
     }
     cleaned.trim().to_owned()
+}
+
+/// As [`clean`], of any length: for text of cadmill with words of others in it.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(shown).collect()
+}
+
+fn shown(c: char) -> char {
+    if c.is_control() || is_direction(c) { ' ' } else { c }
 }
 
 /// Characters that reorder, hide or annotate the text around them: the format characters of Unicode

@@ -322,13 +322,10 @@ impl<'a> Watch<'a> {
             Message::Log { loss, line } => {
                 let line = clean(&line);
                 match loss {
-                    true => {
-                        self.seen.warnings.push_loss(&line);
-                        self.seen.first_loss.get_or_insert_with(|| line.clone());
-                    }
+                    true => self.seen.warnings.push_loss(&line),
                     false => self.seen.warnings.push(&line),
                 }
-                (self.events)(Event::Log { line });
+                (self.events)(Event::Log { line, is_loss: loss });
             }
             Message::Dying { signal, errno, data_bytes } => {
                 let data_bytes = self.plausible(data_bytes);
@@ -459,7 +456,6 @@ impl<'a> Watch<'a> {
             peak_memory_bytes: seen.peak_resident,
             identity: seen.identity,
             warnings: seen.warnings,
-            first_loss: seen.first_loss,
             noise_bytes: seen.noise_bytes,
             denied: seen.denied,
         })
