@@ -105,7 +105,8 @@ impl<S: Sink> Job<'_, S> {
     }
 
     /// Verifies a bad-option report. After reading the input, an engine is not trusted to blame the
-    /// owner's options: its report counts only if an engine without the input reports the same.
+    /// owner's options: its report counts only if an engine without the input reports the same. Otherwise
+    /// the options do not fit this input, or so it says.
     fn judge_options(&self, request: &EngineRequest, blamed: Outcome) -> Result<Outcome, Failure> {
         let Task::Convert { input, output, format_id, options, .. } = &request.task else {
             return Ok(blamed);
@@ -138,9 +139,12 @@ impl<S: Sink> Job<'_, S> {
         Ok(match report.outcome {
             same @ Outcome::Answered(Answer::BadOption(_)) => same,
             Outcome::Cancelled => Outcome::Cancelled,
-            _ => Outcome::Misbehaved(
-                "it reported an invalid option, but accepts the options without the input".to_owned(),
-            ),
+            _ => match blamed {
+                Outcome::Answered(Answer::BadOption(reason)) => {
+                    Outcome::Answered(Answer::Unfit(format!("an option does not fit this input: {reason}")))
+                }
+                blamed => blamed,
+            },
         })
     }
 

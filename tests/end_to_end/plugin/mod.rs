@@ -197,6 +197,10 @@ fn what_a_plugin_does_wrong_is_named() {
         run.failed(exit, code);
         assert!(!bench.path("result.out").exists(), "{word}");
     }
+    // It accepts the option without the input.
+    let (_bench, run) = does("bad-option", &["--opt", "count=3"]);
+    let failed = run.failed(27, "engine.unfit");
+    assert!(failed["error"]["message"].as_str().unwrap().contains("does not fit this input"), "{failed}");
     let (_bench, run) = does("hang", &["--timeout", "1s"]);
     run.failed(13, "limit.time");
 }
