@@ -30,6 +30,7 @@ pub(super) struct Context {
     /// A function of the plugin to stop comes before the answer to its question whether to stop.
     stop_is_first: AtomicBool,
     stop_has_begun: AtomicBool,
+    was_called: AtomicBool,
     begun: Instant,
     /// When cancellation was last looked for, in milliseconds since then; 0 for never.
     looked: AtomicU64,
@@ -49,6 +50,7 @@ impl Context {
             is_cancelled: AtomicBool::new(false),
             stop_is_first: AtomicBool::new(false),
             stop_has_begun: AtomicBool::new(false),
+            was_called: AtomicBool::new(false),
             begun: Instant::now(),
             looked: AtomicU64::new(0),
             furthest: AtomicU64::new(0),
@@ -80,6 +82,11 @@ impl Context {
     /// stop: otherwise whether it is ever called would depend on chance.
     pub(super) fn stops_first(&self) {
         self.stop_is_first.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the plugin has called the host, so that its function has begun.
+    pub(super) fn was_called(&self) -> bool {
+        self.was_called.load(Ordering::Relaxed)
     }
 
     /// Whether the function to stop is to be called now.
@@ -157,7 +164,12 @@ impl Context {
 /// `context` is that of a host struct: the plugin's promise.
 unsafe fn of(context: *mut c_void) -> &'static Context {
     // SAFETY: it was made from a reference that stays valid. Only shared references to it exist.
-    unsafe { &*context.cast::<Context>() }
+    let context = unsafe { &*context.cast::<Context>() };
+    // Libraries ask millions of times, on several threads: a store each time would be a cost.
+    if !context.was_called.load(Ordering::Relaxed) {
+        context.was_called.store(true, Ordering::Relaxed);
+    }
+    context
 }
 
 unsafe extern "C" fn progress(context: *mut c_void, stage: u32, fraction: f64) {

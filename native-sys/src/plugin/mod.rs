@@ -29,8 +29,10 @@ const ENTRY: &str = "cadmill_plugin_entry_v1";
 
 const SUPPORTED: &str = "plugins of version 1 of the interface";
 
-/// How often cancellation is looked for, for a plugin with a function to stop.
+/// How often cancellation is looked for, for a plugin with a function to stop; at first more often, so
+/// that a short conversion can be stopped too.
 const LOOK: Duration = Duration::from_millis(50);
+const FIRST_LOOKS: Duration = Duration::from_millis(2);
 
 pub(crate) const WANTED: Wanted =
     Wanted { library: "plugin", names: &[], functions: &[ENTRY], supported: SUPPORTED, is_old: |_| None };
@@ -101,13 +103,17 @@ impl Plugin {
                 let (has_ended, is_ready) = (&has_ended, &is_ready);
                 let stop = scope.spawn(move || {
                     is_ready.wait();
+                    let begun = Instant::now();
                     while !has_ended.load(Ordering::Acquire) {
-                        if context.begins_to_stop() {
+                        // It has called the host, or had the time to begin.
+                        let runs = context.was_called() || begun.elapsed() >= LOOK;
+                        if runs && context.begins_to_stop() {
                             // SAFETY: allowed on any thread while a conversion runs.
                             unsafe { cancel() };
                             return;
                         }
-                        std::thread::park_timeout(LOOK);
+                        let is_first = begun.elapsed() < LOOK;
+                        std::thread::park_timeout(if is_first { FIRST_LOOKS } else { LOOK });
                     }
                 });
                 is_ready.wait();
