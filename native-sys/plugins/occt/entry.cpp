@@ -50,9 +50,10 @@ void convertJob(const cadmill_request *request, const cadmill_host *host) {
     healModel(job, model);
     requireFaces(model);
     if (isMesh(job.out)) job.host.fact("deflection-mm", std::to_string(meshModel(job, model)));
-    report(job, model);
+    Faces lost;
     if (isMesh(job.out)) writeMesh(job, model, output.path());
-    else writeExact(job, model, output.path());
+    else lost = writeExact(job, model, output.path());
+    report(job, model, lost);
     if (SignalGuard::caught() > 0 && !job.options.lenient)
         reject("OpenCASCADE met " + count(SignalGuard::caught(), "invalid memory access", "invalid memory accesses") + ", so the output may be incomplete");
     job.host.throwIfCancelled();

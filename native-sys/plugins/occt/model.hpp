@@ -9,6 +9,7 @@
 
 #include <map>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace occt {
@@ -36,6 +37,8 @@ struct Model {
     std::map<const TopoDS_TShape *, std::string> solidNames; // With names=solid.
 };
 
+using Faces = std::unordered_set<const TopoDS_TShape *>;
+
 Handle(TDocStd_Document) newDocument();
 
 // All free shapes in one compound, or the only one as it is.
@@ -58,10 +61,11 @@ void requireFaces(const Model &model);
 // Returns the deflection, in mm.
 double meshModel(const Job &job, const Model &model);
 
-void writeExact(const Job &job, const Model &model, const std::string &path);
+// Returns the faces that are not in the output, with lenient.
+Faces writeExact(const Job &job, const Model &model, const std::string &path);
 void writeMesh(const Job &job, const Model &model, const std::string &path);
 
-// Facts, and a line for each kind of content that the output does not hold.
-void report(const Job &job, const Model &model);
+// Facts of the output, and a line for each kind of content that it does not hold.
+void report(const Job &job, const Model &model, const Faces &lost);
 
 } // namespace occt

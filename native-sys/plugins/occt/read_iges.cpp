@@ -16,37 +16,75 @@
 #include <XSControl_TransferReader.hxx>
 #include <XSControl_WorkSession.hxx>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace occt {
 namespace {
 
 constexpr double kReadShare = 0.15, kTransferEnd = 0.6;
 
-// Lines of the sections (S, G, D, P) against the terminating line.
+uint64_t number(const std::string &line, size_t column) { return std::strtoull(line.substr(column, 8).c_str(), nullptr, 10); }
+
+// The directory and the lines of parameters say of each other which belong together. OpenCASCADE believes the
+// lines, and a wrong number in one gives the parameters to another entity.
+class Owners {
+public:
+    // The first of the two lines of an entity.
+    void addDirectory(uint64_t entity, const std::string &line) { starts_.emplace_back(number(line, 8), entity); }
+    void addParameters(const std::string &line) { owners_.push_back(static_cast<uint32_t>(std::strtoul(line.substr(65, 7).c_str(), nullptr, 10))); }
+    void verify(Findings &findings) {
+        std::sort(starts_.begin(), starts_.end());
+        uint64_t wrong = 0, first = 0;
+        auto next = starts_.begin();
+        for (uint64_t i = 0, entity = 0; i < owners_.size(); i++) {
+            for (; next != starts_.end() && next->first <= i + 1; ++next) entity = next->second;
+            if (owners_[i] != entity && wrong++ == 0) first = i + 1;
+        }
+        if (wrong > 0)
+            findings.missing(count(wrong, "line") + " of section P, the first of them " + std::to_string(first) + ", belong" + (wrong == 1 ? "s" : "") +
+                             " to another entity than the directory says");
+    }
+
+private:
+    std::vector<std::pair<uint64_t, uint64_t>> starts_; // The first line of an entity, and its number.
+    std::vector<uint32_t> owners_;
+};
+
+// Lines of the sections (S, G, D, P) against the terminating line, and those of the last two against each other.
 void scanIges(const Job &job, Findings &findings) {
     std::ifstream file(job.request->input, std::ios::binary);
     if (!file) reject("the input cannot be opened");
     std::map<char, uint64_t> lines;
-    uint64_t number = 0, odd = 0;
-    std::string end, firstOdd;
+    Owners owners;
+    uint64_t lineNumber = 0, odd = 0, controls = 0;
+    std::string end, firstOdd, firstControl;
     for (std::string line; std::getline(file, line);) {
-        if ((++number & 0xFFFF) == 0) job.host.throwIfCancelled();
+        if ((++lineNumber & 0xFFFF) == 0) job.host.throwIfCancelled();
         if (line.size() < 73) {
             if (line.find_first_not_of(" \r\x1a") != std::string::npos && end.empty() && odd++ == 0)
-                firstOdd = std::to_string(number);
+                firstOdd = std::to_string(lineNumber);
             continue;
         }
         const char section = line[72];
-        if (number == 1 && section == 'C') reject("IGES in compressed form is not supported");
+        if (lineNumber == 1 && section == 'C') reject("IGES in compressed form is not supported");
         if (section == 'T') end = line;
         else if (std::string("SGDP").find(section) != std::string::npos) lines[section]++;
-        else if (odd++ == 0) firstOdd = std::to_string(number);
+        else if (odd++ == 0) firstOdd = std::to_string(lineNumber);
+        // Only the start section is for people. A NUL ends what OpenCASCADE reads of a line.
+        const auto isControl = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\r'; };
+        if (section != 'S' && std::any_of(line.begin(), line.end(), isControl) && controls++ == 0) firstControl = std::to_string(lineNumber);
+        if (section == 'D' && lines['D'] % 2 == 1) owners.addDirectory(lines['D'], line);
+        if (section == 'P') owners.addParameters(line);
     }
     if (lines['D'] == 0) reject("not an IGES file, or cut off before its entities");
     if (odd > 0) findings.missing(count(odd, "line") + " without a section, the first of them line " + firstOdd);
+    if (controls > 0) findings.missing(count(controls, "line") + " with control characters, the first of them line " + firstControl);
+    owners.verify(findings);
     if (end.empty()) {
         findings.missing("the file ends without its terminating line");
         return;

@@ -29,10 +29,19 @@ uint64_t howMany(const TopoDS_Shape &shape, TopAbs_ShapeEnum kind, TopAbs_ShapeE
     return n;
 }
 
-// BREP files hold solids without a face, which are nothing.
-uint64_t solidsOf(const TopoDS_Shape &shape) {
+uint64_t facesOf(const TopoDS_Shape &shape, const Faces &lost) {
     uint64_t n = 0;
-    for (TopExp_Explorer it(shape, TopAbs_SOLID); it.More(); it.Next()) n += TopExp_Explorer(it.Current(), TopAbs_FACE).More();
+    for (TopExp_Explorer it(shape, TopAbs_FACE); it.More(); it.Next()) n += lost.count(it.Current().TShape().get()) == 0;
+    return n;
+}
+
+// BREP files hold solids without a face, which are nothing. One that has lost a face encloses nothing.
+uint64_t solidsOf(const TopoDS_Shape &shape, const Faces &lost) {
+    uint64_t n = 0;
+    for (TopExp_Explorer it(shape, TopAbs_SOLID); it.More(); it.Next()) {
+        const uint64_t faces = howMany(it.Current(), TopAbs_FACE);
+        n += faces > 0 && facesOf(it.Current(), lost) == faces;
+    }
     return n;
 }
 
@@ -131,14 +140,13 @@ void requireFaces(const Model &model) {
         reject("the input has no faces that OpenCASCADE can read; curves and points alone are not converted");
 }
 
-void report(const Job &job, const Model &model) {
+void report(const Job &job, const Model &model, const Faces &lost) {
     const TopoDS_Shape shape = wholeShape(model.document);
-    const uint64_t faces = howMany(shape, TopAbs_FACE);
     const Contents found = contentsOf(model.document);
     const auto fact = [&](const char *name, uint64_t n) { job.host.fact(name, std::to_string(n)); };
-    fact("solids", solidsOf(shape));
+    fact("solids", solidsOf(shape, lost));
     fact("shells", howMany(shape, TopAbs_SHELL));
-    fact("faces", faces);
+    fact("faces", facesOf(shape, lost));
     fact("products", found.products);
     fact("instances", found.instances);
     fact("names", found.names);

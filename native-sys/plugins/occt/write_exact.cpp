@@ -4,6 +4,7 @@
 #include "messages.hpp"
 #include "model.hpp"
 #include "places.hpp"
+#include "write_verify.hpp"
 
 #include <APIHeaderSection_MakeHeader.hxx>
 #include <BRepTools.hxx>
@@ -17,14 +18,10 @@
 #include <StepData_StepModel.hxx>
 #include <StepData_StepWriter.hxx>
 #include <Standard_Version.hxx>
-#include <StepShape_ManifoldSolidBrep.hxx>
 #include <TCollection_HAsciiString.hxx>
 #include <TDF_ChildIterator.hxx>
 #include <TDF_LabelSequence.hxx>
 #include <TDataStd_Name.hxx>
-#include <TopExp.hxx>
-#include <TopExp_Explorer.hxx>
-#include <TopTools_IndexedMapOfShape.hxx>
 #include <XCAFDoc_DocumentTool.hxx>
 #include <XCAFDoc_MaterialTool.hxx>
 #include <XCAFDoc_ShapeTool.hxx>
@@ -65,16 +62,6 @@ template <class Write> void writeFile(const Job &job, const std::string &path, c
 
 Handle(TCollection_HAsciiString) hascii(const std::string &value) { return new TCollection_HAsciiString(value.c_str()); }
 
-uint64_t solidsOf(const Model &model) {
-    TopTools_IndexedMapOfShape solids;
-    TopExp::MapShapes(wholeShape(model.document), TopAbs_SOLID, solids);
-    // Occurrences share their solid: count the shapes, not the places.
-    TopTools_IndexedMapOfShape own;
-    for (Standard_Integer i = 1; i <= solids.Extent(); i++)
-        if (TopExp_Explorer(solids(i), TopAbs_FACE).More()) own.Add(solids(i).Located(TopLoc_Location()).Oriented(TopAbs_FORWARD));
-    return static_cast<uint64_t>(own.Extent());
-}
-
 void pinHeader(const Handle(StepData_StepModel) &step, const Job &job) {
     APIHeaderSection_MakeHeader header(step);
     header.SetName(hascii(nameOf(job.request->output)));
@@ -101,7 +88,7 @@ bool areMaterialsComplete(const Handle(TDocStd_Document) &document) {
     return true;
 }
 
-void writeStep(const Job &job, const Model &model, const std::string &path) {
+Faces writeStep(const Job &job, const Model &model, const std::string &path) {
     STEPCAFControl_Writer writer;
     writer.SetColorMode(Standard_True);
     writer.SetNameMode(Standard_True);
@@ -122,11 +109,7 @@ void writeStep(const Job &job, const Model &model, const std::string &path) {
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into STEP");
     const Handle(StepData_StepModel) step = writer.ChangeWriter().Model();
-    uint64_t solids = 0;
-    for (Standard_Integer i = 1; i <= step->NbEntities(); i++) solids += step->Value(i)->IsKind(STANDARD_TYPE(StepShape_ManifoldSolidBrep));
-    const uint64_t expected = solidsOf(model);
-    if (solids < expected)
-        fail(CADMILL_UNFIT, std::to_string(expected - solids) + " of " + count(expected, "solid") + " could not be turned into STEP; heal=fix may help");
+    const Faces lost = verifyStep(job, model, writer.ChangeWriter());
     orderStep(writer.ChangeWriter().WS(), job.host);
     pinHeader(step, job);
     // Not writer.Write(): it takes a path only, and cannot be cancelled.
@@ -138,6 +121,7 @@ void writeStep(const Job &job, const Model &model, const std::string &path) {
     for (checks.Start(); checks.More(); checks.Next())
         if (checks.Value()->NbFails() > 0) fail(CADMILL_FAILED, std::string("the STEP file could not be written: ") + checks.Value()->CFail(1));
     writeFile(job, path, "STEP", [&](std::ostream &file) { return static_cast<bool>(text.Print(file)); });
+    return lost;
 }
 
 // IGESCAFControl_Writer asks each label for its name without looking whether there is one, and crashes.
@@ -159,6 +143,7 @@ void writeIges(const Job &job, const Model &model, const std::string &path) {
     const bool done = writer.Transfer(model.document, progress->Start());
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into IGES");
+    verifyIges(job, model, writer);
     IGESData_GlobalSection global = writer.Model()->GlobalSection();
     const std::string name = nameOf(job.request->output);
     global.SetFileName(hascii(name));
@@ -185,10 +170,11 @@ void writeBrep(const Job &job, const Model &model, const std::string &path) {
 
 } // namespace
 
-void writeExact(const Job &job, const Model &model, const std::string &path) {
-    if (job.out == Format::Step) writeStep(job, model, path);
-    else if (job.out == Format::Iges) writeIges(job, model, path);
+Faces writeExact(const Job &job, const Model &model, const std::string &path) {
+    if (job.out == Format::Step) return writeStep(job, model, path);
+    if (job.out == Format::Iges) writeIges(job, model, path);
     else writeBrep(job, model, path);
+    return {};
 }
 
 } // namespace occt

@@ -162,6 +162,69 @@ fn damage_that_concerns_no_shape_is_no_obstacle() {
     assert_whole(&bench, files, &results);
 }
 
+/// BREP has no checksums, and what OpenCASCADE cannot write it leaves out without an error. So a line that is
+/// missing among the shapes is refused, or the result has what the report says.
+#[test]
+fn a_result_has_the_faces_that_the_report_says() {
+    let bench = Bench::new();
+    let intact = std::fs::read_to_string(sample("occ/wedge_ok.brep")).unwrap();
+    let lines: Vec<&str> = intact.lines().collect();
+    let begin = lines.iter().position(|line| line.starts_with("TShapes")).unwrap() + 1;
+    let geometry = (begin..lines.len()).filter(|at| lines[*at].starts_with(['0', '1', '2']));
+    let (mut unfit, mut results) = (0, Vec::new());
+    for (number, at) in geometry.step_by(4).enumerate() {
+        let input = bench.path(&format!("{number}.brep"));
+        std::fs::write(&input, [&lines[..at], &lines[at + 1..]].concat().join("\n") + "\n").unwrap();
+        for format in ["stp", "igs"] {
+            let output = format!("{number}.{format}");
+            let run = convert(&bench, &input, &output, &[]);
+            let json = run.json();
+            if run.code == Some(0) {
+                results.push((bench.path(&output), solids_and_faces(&json)));
+                continue;
+            }
+            let code = json["error"]["code"].as_str().unwrap();
+            assert!(["engine.rejected", "engine.unfit"].contains(&code), "line {at} to {format}: {json}");
+            unfit += u32::from(code == "engine.unfit");
+        }
+    }
+    assert!(unfit > 2 && !results.is_empty(), "{unfit} {results:?}");
+    let paths: Vec<&Path> = results.iter().map(|(path, _)| path.as_path()).collect();
+    let [_, ocp] = both(&paths);
+    for ((path, reported), found) in results.iter().zip(ocp) {
+        assert_eq!((found.solids, found.faces), *reported, "{}", path.display());
+    }
+}
+
+#[test]
+fn faces_that_cannot_be_written_are_counted_with_lenient() {
+    let bench = Bench::new();
+    let intact = std::fs::read_to_string(sample("occ/wedge_ok.brep")).unwrap();
+    // Without the end of what describes it, an edge has no vertices. Two faces meet there.
+    let (before, after) = intact.split_once("2  6 4 0 0 5\n0\n").expect("an edge");
+    let input = bench.path("wedge.brep");
+    std::fs::write(&input, [before, "2  6 4 0 0 5\n", after].concat()).unwrap();
+    for output in ["a.stp", "a.igs"] {
+        let json = convert(&bench, &input, output, &[]).failed(15, "engine.unfit");
+        assert!(json["error"]["message"].as_str().unwrap().contains("2 of 6 faces"), "{json}");
+    }
+    let json = convert(&bench, &input, "b.stp", &["--opt", "lenient=yes"]).succeeded().json();
+    assert_eq!((solids_and_faces(&json), &json["losses"]), ((0, 4), &1.into()), "{json}");
+    let [gmsh, ocp] = both(&[&bench.path("b.stp")]);
+    assert_eq!((gmsh[0].faces, ocp[0].solids, ocp[0].faces), (4, 0, 4));
+}
+
+/// The lines of an IGES file say to which entity they belong, and OpenCASCADE crashes on some that are wrong.
+#[test]
+fn parameters_of_another_entity_are_noticed() {
+    let bench = Bench::new();
+    let intact = std::fs::read_to_string(model("cube-10x10mm/Cube 10x10.igs")).unwrap();
+    let input = bench.path("cube.igs");
+    std::fs::write(&input, intact.replacen("      55P     44", "      75P     44", 1)).unwrap();
+    let json = convert(&bench, &input, "a.stp", &[]).failed(15, "engine.rejected");
+    assert!(json["error"]["message"].as_str().unwrap().contains("line of section P, the first of them 44"), "{json}");
+}
+
 /// A part that an assembly uses several times is not missed where it is used once less. So it shows by what is
 /// in its place.
 #[test]
