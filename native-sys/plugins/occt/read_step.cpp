@@ -37,6 +37,12 @@ bool isStepName(std::string name) {
 
 bool writesNames(const Job &job) { return job.out != Format::Stl && job.out != Format::Brep; }
 
+void loseText(const Job &job, const std::string &text, const char *hint = "") {
+    if (!writesNames(job)) return;
+    if (!job.options.lenient) fail(CADMILL_TEXT_LOST, text + hint);
+    job.host.loss(text);
+}
+
 // The main file and those that it refers to, in turn.
 void scanReferences(const Job &job, const StepScan &main, Findings &findings) {
     std::set<std::string> seen{nameOf(job.request->input)};
@@ -53,11 +59,9 @@ void scanReferences(const Job &job, const StepScan &main, Findings &findings) {
         const StepScan scan = scanStep(name, job.host);
         if (scan.defects > 0) findings.missing(name + " is damaged: " + scan.firstDefect);
         // OpenCASCADE opens these by itself, past StepStream.
-        if (scan.notUtf8 && writesNames(job)) {
-            const std::string text = "the names in '" + name + "', which the assembly refers to, are not in UTF-8, and codepage applies to the main file only";
-            if (!job.options.lenient) fail(CADMILL_TEXT_LOST, text);
-            job.host.loss(text);
-        }
+        if (scan.notUtf8)
+            loseText(job, "the names in '" + name + "', which the assembly refers to, are not in UTF-8, and codepage applies to the main file only");
+        if (scan.hasControls) loseText(job, "texts in '" + name + "', which the assembly refers to, have control characters");
         waiting.insert(waiting.end(), scan.documents.begin(), scan.documents.end());
     }
 }
@@ -95,12 +99,12 @@ void readUnit(STEPControl_Reader &reader, const Job &job, Model &model) {
 }
 
 void checkText(const Job &job, const StepStream &stream) {
-    if (stream.undecodable() == 0 || !writesNames(job)) return;
-    const std::string text = count(stream.undecodable(), "text") + " with characters that are not in the character set" +
-                             (job.options.codepage.empty() ? " UTF-8" : " " + job.options.codepage) + ", the first '" +
-                             stream.firstUndecodable() + "'";
-    if (!job.options.lenient) fail(CADMILL_TEXT_LOST, text + "; codepage= names another character set, e.g. cp949");
-    job.host.loss(text);
+    if (stream.controls() > 0)
+        loseText(job, count(stream.controls(), "text") + " with control characters, which names cannot have, the first '" + stream.firstControl() + "'");
+    if (stream.undecodable() > 0)
+        loseText(job, count(stream.undecodable(), "text") + " with characters that are not in the character set" +
+                          (job.options.codepage.empty() ? " UTF-8" : " " + job.options.codepage) + ", the first '" + stream.firstUndecodable() + "'",
+                 "; codepage= names another character set, e.g. cp949");
 }
 
 void verifyReferences(const Job &job, STEPCAFControl_Reader &reader, Findings &findings) {

@@ -6,6 +6,7 @@
 #include "step_scan.hpp"
 
 #include "codepages.hpp"
+#include "step_stream.hpp"
 #include "step_syntax.hpp"
 
 #include <algorithm>
@@ -114,6 +115,10 @@ private:
             std::string decoded;
             utf8.decode(text.data(), text.size(), decoded);
             scan_.notUtf8 = scan_.notUtf8 || utf8.undecodable() > 0;
+        }
+        if (std::any_of(text.begin(), text.end(), [](char c) { return c == '\\' || (static_cast<unsigned char>(c) < 0x20 && !isStepSpace(c)); })) {
+            std::string decoded;
+            scan_.hasControls = decodeStepText(text, decoded).control || scan_.hasControls;
         }
         if (text == "ENDSEC") {
             inData_ = false;

@@ -23,6 +23,7 @@ struct StepScan {
     bool cutInData = false;      // Whether ENDSEC is missing too.
 
     bool notUtf8 = false;        // Whether there are other texts than in UTF-8.
+    bool hasControls = false;    // Whether there are control characters in texts.
 
     uint64_t defects = 0;     // In the data: syntax, references to nothing, names given twice, a missing end.
     std::string firstDefect;  // With its line.

@@ -26,13 +26,19 @@ long hexadecimal(const std::string &text, size_t at, size_t count) {
     return value;
 }
 
-void appendQuoted(std::string &out, uint32_t character) {
+constexpr uint32_t kReplacement = 0xFFFD;
+
+// Line ends and tabs separate words. Other control characters are in no name of any format, and a NUL ends one.
+bool isControl(uint32_t character) { return character < 0x20 && character != '\t' && character != '\n' && character != '\r'; }
+
+void appendQuoted(std::string &out, uint32_t character, StepTextFaults &faults) {
     if (character == '\'') out += '\'';
-    appendUtf8(out, character >= 0x20 ? character : ' ');
+    faults.control = faults.control || isControl(character);
+    appendUtf8(out, isControl(character) ? kReplacement : character >= 0x20 ? character : ' ');
 }
 
 // \X2\AC74BB3C\X0\ or \X4\...\X0\ at `at`. Returns the length of it, or 0 if it is malformed.
-size_t wideDirective(const std::string &text, size_t at, size_t digits, std::string &out) {
+size_t wideDirective(const std::string &text, size_t at, size_t digits, std::string &out, StepTextFaults &faults) {
     size_t i = at + 4;
     std::string decoded;
     while (text.compare(i, 4, "\\X0\\") != 0) {
@@ -46,30 +52,49 @@ size_t wideDirective(const std::string &text, size_t at, size_t digits, std::str
             i += 4;
         }
         if (unit > 0x10FFFF || (unit >= 0xD800 && unit < 0xE000)) return 0;
-        appendQuoted(decoded, static_cast<uint32_t>(unit));
+        appendQuoted(decoded, static_cast<uint32_t>(unit), faults);
     }
     out += decoded;
     return i + 4 - at;
 }
 
 // A directive at `at`, where there is a backslash. Returns its length, or 0.
-size_t directive(const std::string &text, size_t at, std::string &out) {
+size_t directive(const std::string &text, size_t at, std::string &out, StepTextFaults &faults) {
     if (text.compare(at, 3, "\\X\\") == 0) {
         const long c = hexadecimal(text, at + 3, 2);
         if (c < 0) return 0;
-        appendQuoted(out, static_cast<uint32_t>(c));
+        appendQuoted(out, static_cast<uint32_t>(c), faults);
         return 5;
     }
-    if (text.compare(at, 4, "\\X2\\") == 0) return wideDirective(text, at, 4, out);
-    if (text.compare(at, 4, "\\X4\\") == 0) return wideDirective(text, at, 8, out);
+    if (text.compare(at, 4, "\\X2\\") == 0) return wideDirective(text, at, 4, out, faults);
+    if (text.compare(at, 4, "\\X4\\") == 0) return wideDirective(text, at, 8, out, faults);
     if (text.compare(at, 3, "\\S\\") == 0 && at + 3 < text.size()) {
-        appendQuoted(out, static_cast<uint32_t>(static_cast<unsigned char>(text[at + 3]) & 0x7F) + 0x80);
+        appendQuoted(out, static_cast<uint32_t>(static_cast<unsigned char>(text[at + 3]) & 0x7F) + 0x80, faults);
         return 4;
     }
     return 0;
 }
 
 } // namespace
+
+StepTextFaults decodeStepText(const std::string &text, std::string &out) {
+    StepTextFaults faults;
+    for (size_t i = 0; i < text.size();) {
+        if (isControl(static_cast<unsigned char>(text[i]))) {
+            faults.control = true;
+            appendUtf8(out, kReplacement);
+            i++;
+            continue;
+        }
+        const size_t length = text[i] == '\\' ? directive(text, i, out, faults) : 0;
+        if (length == 0) {
+            faults.malformed = faults.malformed || text.compare(i, 2, "\\X") == 0;
+            out += text[i];
+        }
+        i += length ? length : 1;
+    }
+    return faults;
+}
 
 StepStream::StepStream(const std::string &path, const StepScan &scan, const Options &options, const Host &host, double share)
     : file_(path, std::ios::binary), codepage_(options.codepage), host_(host), total_(scan.bytes),
@@ -119,24 +144,16 @@ void StepStream::filter(const char *in, size_t length) {
 
 void StepStream::endText() {
     const uint64_t before = codepage_.undecodable();
-    bool malformed = false;
     std::string plain;
     const bool ascii = std::all_of(text_.begin(), text_.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
     if (!ascii) codepage_.decode(text_.data(), text_.size(), plain);
-    const std::string &decoded = ascii ? text_ : plain;
-    for (size_t i = 0; i < decoded.size();) {
-        if (decoded[i] != '\\') {
-            out_ += decoded[i++];
-            continue;
-        }
-        const size_t length = directive(decoded, i, out_);
-        if (length == 0 && decoded.compare(i, 2, "\\X") == 0) malformed = true;
-        if (length == 0) out_ += decoded[i];
-        i += length ? length : 1;
-    }
+    const size_t start = out_.size();
+    const StepTextFaults faults = decodeStepText(ascii ? text_ : plain, out_);
     // Nothing of the header gets into the output.
-    if (position_ >= data_ && (malformed || codepage_.undecodable() != before) && undecodable_++ == 0)
-        firstUndecodable_ = decoded;
+    if (position_ >= data_) {
+        if ((faults.malformed || codepage_.undecodable() != before) && undecodable_++ == 0) firstUndecodable_ = out_.substr(start);
+        if (faults.control && controls_++ == 0) firstControl_ = out_.substr(start);
+    }
     out_ += '\'';
     inText_ = false;
     text_.clear();

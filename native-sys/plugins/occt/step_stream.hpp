@@ -12,6 +12,14 @@
 
 namespace occt {
 
+struct StepTextFaults {
+    bool malformed = false; // A directive (\X2\ etc.) is.
+    bool control = false;   // Control characters are in it, which become U+FFFD.
+};
+
+// Appends a text of a STEP file, which is in UTF-8, with its directives replaced by what they stand for.
+StepTextFaults decodeStepText(const std::string &text, std::string &out);
+
 // Reads a scanned file and hands it on without comments, with an end if it was cut off (lenient), with a replaced header if it is damaged, and with all
 // texts in UTF-8: in place of the bytes of the codepage, and of the \X\, \X2\, \X4\ and \S\ of the standard.
 // Reports progress by bytes and ends early when the conversion is cancelled.
@@ -22,6 +30,9 @@ public:
     // Bytes or directives in texts of the data section that have no meaning in the character set.
     uint64_t undecodable() const { return undecodable_; }
     const std::string &firstUndecodable() const { return firstUndecodable_; }
+    // Texts of the data section with control characters.
+    uint64_t controls() const { return controls_; }
+    const std::string &firstControl() const { return firstControl_; }
 
 protected:
     int_type underflow() override;
@@ -34,10 +45,10 @@ private:
     Codepage codepage_;
     const Host &host_;
     StepSplitter splitter_;
-    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0;
+    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0, controls_ = 0;
     double share_;
     bool inText_ = false;
-    std::string in_, out_, ending_, text_, firstUndecodable_;
+    std::string in_, out_, ending_, text_, firstUndecodable_, firstControl_;
 };
 
 } // namespace occt
