@@ -100,7 +100,8 @@ void readUnit(STEPControl_Reader &reader, const Job &job, Model &model) {
 
 void checkText(const Job &job, const StepStream &stream) {
     if (stream.controls() > 0)
-        loseText(job, count(stream.controls(), "text") + " with control characters, which names cannot have, the first '" + stream.firstControl() + "'");
+        loseText(job, count(stream.controls(), "text") + " with control characters, which names cannot have, the first '" + stream.firstControl() + "'",
+                 "; lenient=yes replaces them");
     if (stream.undecodable() > 0)
         loseText(job, count(stream.undecodable(), "text") + " with characters that are not in the character set" +
                           (job.options.codepage.empty() ? " UTF-8" : " " + job.options.codepage) + ", the first '" + stream.firstUndecodable() + "'",

@@ -4,6 +4,7 @@
 #include "messages.hpp"
 #include "model.hpp"
 #include "places.hpp"
+#include "step_ap203.hpp"
 #include "write_verify.hpp"
 
 #include <APIHeaderSection_MakeHeader.hxx>
@@ -104,6 +105,7 @@ Faces writeStep(const Job &job, const Model &model, const std::string &path) {
     // 7.7 and 7.8 write the name of write.step.unit, and the numbers in that of the model (FreeCAD#18078).
     fresh->SetWriteLengthUnit(job.options.unit.millimetres);
 #endif
+    setUnspecifiedOrigin(writer.ChangeWriter().WS());
     Handle(Progress) progress = new Progress(job.host, CADMILL_STAGE_WRITE, kStart, kTransferred);
     const bool done = writer.Transfer(model.document, STEPControl_AsIs, nullptr, progress->Start());
     job.host.throwIfCancelled();

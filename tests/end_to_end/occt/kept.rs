@@ -1,9 +1,10 @@
 //! What a conversion keeps: parts, names, colours, units, bytes. What an option would not affect is refused.
 
+use super::readers::both;
 use super::{assembly, convert, fact, model, sample, solids_and_faces};
 use crate::support::Bench;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The JSON of a GLB file (glTF 2.0, 4.4).
 fn scene(path: &Path) -> Value {
@@ -92,6 +93,72 @@ fn the_same_model_gives_the_same_bytes() {
         });
         assert_eq!(bytes[0], bytes[1], "{format}");
     }
+}
+
+/// AP203 asks for persons, organizations and dates, and OpenCASCADE would take them from the machine.
+#[test]
+fn every_schema_of_step_is_the_same_model_and_the_same_bytes() {
+    let assembly = model("cax-if/as1-oc-214.stp");
+    let bench = Bench::new();
+    let mut results = Vec::new();
+    for (schema, named) in
+        [("ap203", "CONFIG_CONTROL_DESIGN"), ("ap214", "AUTOMOTIVE_DESIGN"), ("ap242", "AP242_MANAGED")]
+    {
+        let option = format!("schema={schema}");
+        let bytes = [1, 2].map(|turn| {
+            // The header has the name of the file.
+            let output = format!("{turn}/{schema}.stp");
+            std::fs::create_dir_all(bench.path(&turn.to_string())).unwrap();
+            convert(&bench, &assembly, &output, &["--opt", &option]).succeeded();
+            std::fs::read(bench.path(&output)).unwrap()
+        });
+        assert!(bytes[0] == bytes[1], "{schema} differs");
+        let text = String::from_utf8(bytes[0].clone()).unwrap();
+        assert!(text.contains(named), "{schema}");
+        if schema == "ap203" {
+            assert!(text.contains("PERSON('unspecified','Unspecified',") && text.contains("CALENDAR_DATE(1970,1,1)"));
+            assert!(!text.contains("'IP"), "an address of the machine");
+        }
+        results.push(bench.path(&format!("1/{schema}.stp")));
+    }
+    let mut files: Vec<&Path> = vec![&assembly];
+    files.extend(results.iter().map(PathBuf::as_path));
+    for found in both(&files) {
+        for after in &found[1..] {
+            assert_eq!((after.solids, after.faces), (18, 160), "{after:?}");
+            assert!((after.volume - found[0].volume).abs() < 1e-5 * found[0].volume, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn control_characters_in_names_are_refused_or_counted() {
+    let bench = Bench::new();
+    let intact = std::fs::read_to_string(model("cube-units/cube-mm.step")).unwrap();
+    let (head, tail) = intact.split_once("PRODUCT('Part','Part'").expect("a product");
+    for (number, name) in ["Pump\0Housing", r"Pump\X2\0000\X0\Housing", r"Pump\X\00Housing", "Pump\u{1}Housing"]
+        .into_iter()
+        .enumerate()
+    {
+        let input = bench.path(&format!("{number}.stp"));
+        std::fs::write(&input, format!("{head}PRODUCT('Part','{name}'{tail}")).unwrap();
+        let json = convert(&bench, &input, "a.glb", &[]).failed(26, "engine.text_lost");
+        assert!(json["error"]["message"].as_str().unwrap().contains("'Pump\u{fffd}Housing'"), "{json}");
+        let json = convert(&bench, &input, "b.glb", &["--opt", "lenient=yes"]).succeeded().json();
+        assert_eq!(json["losses"], 1, "{json}");
+        let names = scene(&bench.path("b.glb"))["nodes"].to_string();
+        assert!(names.contains("Pump\u{fffd}Housing"), "{names}");
+        // No name gets there.
+        let json = convert(&bench, &input, "c.stl", &[]).succeeded().json();
+        assert!(json["facts"]["faces"] == "6", "{json}");
+        std::fs::remove_file(bench.path("b.glb")).unwrap();
+        std::fs::remove_file(bench.path("c.stl")).unwrap();
+    }
+    // A line end within a name only wraps it, and one that is written as a directive separates words.
+    let input = bench.path("lines.stp");
+    std::fs::write(&input, format!("{head}PRODUCT('Part',\n'Pump\\X\\0AHousing'{tail}")).unwrap();
+    convert(&bench, &input, "d.glb", &[]).succeeded();
+    assert!(scene(&bench.path("d.glb"))["nodes"].to_string().contains("Pump Housing"));
 }
 
 #[test]
