@@ -10,6 +10,7 @@
 #include "step_assembly.hpp"
 #include "step_scan.hpp"
 #include "step_stream.hpp"
+#include "step_styles.hpp"
 #include "step_verify.hpp"
 
 #include <Interface_Static.hxx>
@@ -20,6 +21,7 @@
 
 #include <cctype>
 #include <istream>
+#include <map>
 #include <set>
 #include <unistd.h>
 
@@ -43,10 +45,13 @@ void loseText(const Job &job, const std::string &text, const char *hint = "") {
     job.host.loss(text);
 }
 
-// The main file and those that it refers to, in turn.
-void scanReferences(const Job &job, const StepScan &main, Findings &findings) {
+// The main file and those that it refers to, in turn. Returns whether the colours of all can be read.
+bool scanReferences(const Job &job, const StepScan &main, Findings &findings) {
+    bool colours = true;
+    std::map<std::string, std::set<std::string>> links;
     std::set<std::string> seen{nameOf(job.request->input)};
     std::vector<std::string> waiting(main.documents);
+    links[nameOf(job.request->input)].insert(main.documents.begin(), main.documents.end());
     while (!waiting.empty()) {
         const std::string name = waiting.back();
         waiting.pop_back();
@@ -62,8 +67,19 @@ void scanReferences(const Job &job, const StepScan &main, Findings &findings) {
         if (scan.notUtf8)
             loseText(job, "the names in '" + name + "', which the assembly refers to, are not in UTF-8, and codepage applies to the main file only");
         if (scan.hasControls) loseText(job, "texts in '" + name + "', which the assembly refers to, have control characters");
+        if (scan.isCircular) reject("an assembly in '" + name + "' contains itself");
+        if (!scan.brokenStyle.empty()) {
+            findings.missing("no colours, as a style in '" + name + "', which the assembly refers to, cannot be read: " + scan.brokenStyle);
+            colours = false;
+        }
+        links[name].insert(scan.documents.begin(), scan.documents.end());
         waiting.insert(waiting.end(), scan.documents.begin(), scan.documents.end());
     }
+    // OpenCASCADE would read them until the stack overflows. It passes over a file that refers to itself.
+    for (auto &each : links) each.second.erase(each.first);
+    if (const auto circle = circlesOf(links); !circle.empty())
+        reject("the files of the assembly refer to each other in a circle, among them '" + circle.begin()->first + "'");
+    return colours;
 }
 
 struct NamedUnit {
@@ -134,15 +150,15 @@ Model readStep(const Job &job) {
     if (scan.defects > 0)
         findings.missing(count(scan.defects, "defect") + " in the text of the file, the first of them " + scan.firstDefect);
     if (scan.headerDamaged) job.host.warn("the header of the file is damaged and was left out");
-    scanReferences(job, scan, findings);
+    const bool colours = scanReferences(job, scan, findings);
     findings.settle(job);
 
     STEPCAFControl_Reader reader;
-    reader.SetColorMode(Standard_True);
+    reader.SetColorMode(colours);
     reader.SetNameMode(Standard_True);
     reader.SetLayerMode(Standard_True);
     reader.SetPropsMode(Standard_True);
-    reader.SetSHUOMode(Standard_True);
+    reader.SetSHUOMode(colours);
     reader.SetGDTMode(Standard_True);
     reader.SetMatMode(Standard_True);
     StepStream buffer(nameOf(path), scan, job.options, job.host, kReadShare);
@@ -162,6 +178,7 @@ Model readStep(const Job &job) {
     verifyCycles(reader.ChangeReader().WS(), cycles);
     cycles.refuse();
     verifyOccurrences(reader.ChangeReader().WS(), "", findings);
+    verifyStyles(job, reader.ChangeReader().WS(), findings);
     findings.settle(job); // A transfer of what is not sound wastes time, or crashes.
 
     Model model;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <fstream>
 #include <unordered_set>
+#include <utility>
 
 namespace occt {
 namespace {
@@ -84,6 +85,10 @@ public:
             if (!orientedEdges_.has(id)) return;
             if (scan_.defects++ == 0) scan_.firstDefect = "an oriented edge is made of the oriented edge #" + std::to_string(id);
         });
+        scan_.isCircular = !circlesOf(assemblies_).empty();
+        if (scan_.brokenStyle.empty())
+            for (const auto &use : styleUses_)
+                if (styleParts_.count(use.second) == 0) scan_.brokenStyle = "#" + std::to_string(use.first);
         uint64_t missing = 0, first = 0;
         references_.each([&](uint64_t id) {
             if (!names_.has(id) && missing++ == 0) first = id;
@@ -145,14 +150,32 @@ private:
             orientedEdges_.add(found.id);
             for (uint64_t id : referred_) edgeElements_.add(id);
         }
+        if (found.keyword == "NEXT_ASSEMBLY_USAGE_OCCURRENCE" && referred_.size() >= 2) assemblies_[referred_[0]].insert(referred_[1]);
+        if (!found.keyword.empty()) style(found, text);
+        else styleParts_.insert(found.id);
         for (const char *counted : kCounted)
             if (found.keyword == counted) scan_.entities[counted]++;
         if (found.keyword == "DOCUMENT_FILE") scan_.documents.push_back(found.firstString);
     }
 
+    // The links of a style that OpenCASCADE follows without looking (step_styles.cpp). It reads the files that an
+    // assembly refers to by itself, so their styles can be checked here only.
+    void style(const StepInstance &found, const std::string &text) {
+        const bool usage = found.keyword == "SURFACE_STYLE_USAGE", fill = found.keyword == "FILL_AREA_STYLE", colour = found.keyword == "FILL_AREA_STYLE_COLOUR";
+        if (found.keyword == "SURFACE_SIDE_STYLE" || colour) styleParts_.insert(found.id);
+        if (!usage && !fill && !colour) return;
+        // A dollar in the name is a rare price.
+        if ((referred_.empty() || text.find('$') != std::string::npos) && scan_.brokenStyle.empty()) scan_.brokenStyle = "#" + std::to_string(found.id);
+        for (uint64_t id : referred_)
+            if (!colour) styleUses_.emplace_back(found.id, id);
+    }
+
     StepScan &scan_;
     StepSplitter splitter_;
     std::string statement_;
+    std::vector<std::pair<uint64_t, uint64_t>> styleUses_; // From the entity to the part of it.
+    std::unordered_set<uint64_t> styleParts_;
+    std::map<uint64_t, std::set<uint64_t>> assemblies_;
     Ids names_, references_, orientedEdges_, edgeElements_;
     std::vector<uint64_t> referred_;
     uint64_t line_ = 1, startLine_ = 1, position_ = 0, lastEnd_ = 0;

@@ -3,7 +3,10 @@
 
 #include "job.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,9 +28,25 @@ struct StepScan {
     bool notUtf8 = false;        // Whether there are other texts than in UTF-8.
     bool hasControls = false;    // Whether there are control characters in texts.
 
+    bool isCircular = false;     // Whether an assembly is a part of itself.
+    std::string brokenStyle;     // A style that OpenCASCADE would crash on: "#12", or empty.
+
     uint64_t defects = 0;     // In the data: syntax, references to nothing, names given twice, a missing end.
     std::string firstDefect;  // With its line.
 };
+
+// What links to what, without what ends: empty if nothing leads back to itself.
+template <class Name> std::map<Name, std::set<Name>> circlesOf(std::map<Name, std::set<Name>> links) {
+    for (bool shrinks = true; shrinks;) {
+        shrinks = false;
+        for (auto it = links.begin(); it != links.end();) {
+            const bool ends = std::none_of(it->second.begin(), it->second.end(), [&](const Name &to) { return links.count(to) != 0; });
+            it = ends ? links.erase(it) : std::next(it);
+            shrinks = shrinks || ends;
+        }
+    }
+    return links;
+}
 
 // Throws Failure if the file cannot be read, has no data section, or is cancelled.
 StepScan scanStep(const std::string &path, const Host &host);

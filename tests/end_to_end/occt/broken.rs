@@ -3,7 +3,7 @@
 
 use super::damage::{Format, damaged, harmless};
 use super::readers::{Found, both};
-use super::{convert, model, sample, solids_and_faces};
+use super::{archived, assembly, assembly_files, convert, fact, model, sample, solids_and_faces};
 use crate::support::{Bench, repository};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -285,4 +285,63 @@ fn what_follows_the_end_of_a_step_file_is_padding_or_refused() {
     std::fs::write(&input, [&intact[..], &intact].concat()).unwrap();
     let json = convert(&bench, &input, "two.igs", &[]).failed(15, "engine.rejected");
     assert!(json["error"]["message"].as_str().unwrap().contains("another model follows"), "{json}");
+}
+
+/// OpenCASCADE follows a reference to nothing where it collects colours.
+#[test]
+fn a_style_that_refers_to_nothing_is_named_and_left_out_with_lenient() {
+    let bench = Bench::new();
+    let intact = std::fs::read_to_string(model("cube-units/cube-mm.step")).unwrap();
+    for (number, (from, to, at)) in [
+        ("SURFACE_STYLE_USAGE(.BOTH.,#378)", "SURFACE_STYLE_USAGE(.BOTH.,$)", "#377"),
+        ("SURFACE_STYLE_USAGE(.BOTH.,#378)", "SURFACE_STYLE_USAGE(.BOTH.,#33)", "#377"),
+        ("FILL_AREA_STYLE('',(#381))", "FILL_AREA_STYLE('',($))", "#380"),
+        ("FILL_AREA_STYLE('',(#381))", "FILL_AREA_STYLE('',(#382))", "#380"),
+        ("COLOUR_RGB('',0.800000010877", "COLOUR_RGB('',-0.5", "#382"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let input = bench.path(&format!("{number}.stp"));
+        let damaged = intact.replacen(from, to, 1);
+        assert_ne!(damaged, intact, "{from}");
+        std::fs::write(&input, damaged).unwrap();
+        let output = format!("{number}.glb");
+        let json = convert(&bench, &input, &output, &[]).failed(15, "engine.rejected");
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(message.contains("#375 (StyledItem)") && message.contains(at), "{to}: {message}");
+        let json = convert(&bench, &input, &output, &["--opt", "lenient=yes"]).succeeded().json();
+        assert_eq!(solids_and_faces(&json), (1, 6), "{to}");
+        assert!(json["losses"].as_u64().unwrap() > 0, "{to}: {json}");
+    }
+}
+
+#[test]
+fn files_of_an_assembly_that_would_crash_are_refused() {
+    let bench = Bench::new();
+    let archive = bench.path("assembly.zip");
+    let root = ["--root", "s1-c5-214.stp"];
+    let main = std::fs::read(model("cax-if/s1-c5-214/s1-c5-214.stp")).unwrap();
+    let part = std::fs::read_to_string(model("cax-if/s1-c5-214/FOOT_BACK_000.stp")).unwrap();
+    // A part that is the assembly itself, and so refers to another that is.
+    let mut circle = assembly_files();
+    for (name, bytes) in &mut circle {
+        if name.starts_with("FOOT_") {
+            bytes.clone_from(&main);
+        }
+    }
+    std::fs::write(&archive, archived(&circle)).unwrap();
+    let json = convert(&bench, &archive, "a.stp", &root).failed(15, "engine.rejected");
+    assert!(json["error"]["message"].as_str().unwrap().contains("in a circle"), "{json}");
+
+    let styleless = part.replacen("SURFACE_STYLE_USAGE(.BOTH.,#30)", "SURFACE_STYLE_USAGE(.BOTH.,$)", 1);
+    assert_ne!(styleless, part);
+    let with = Some(("FOOT_BACK_000.stp", styleless.as_bytes()));
+    std::fs::write(&archive, assembly("FOOT_BACK_000.stp", with)).unwrap();
+    let json = convert(&bench, &archive, "b.stp", &root).failed(15, "engine.rejected");
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("FOOT_BACK_000.stp") && message.contains("#31"), "{message}");
+    let lenient = [&root[..], &["--opt", "lenient=yes"]].concat();
+    let json = convert(&bench, &archive, "b.stp", &lenient).succeeded().json();
+    assert_eq!((solids_and_faces(&json), fact(&json, "colours")), ((11, 182), 0), "{json}");
 }

@@ -56,20 +56,26 @@ fn solids_and_faces(json: &Value) -> (u64, u64) {
     (fact(json, "solids"), fact(json, "faces"))
 }
 
-/// The files of an assembly that refers to others, as an archive, without one and with another.
-fn assembly(without: &str, with: Option<(&str, &[u8])>) -> Vec<u8> {
+/// The files of an assembly that refers to others.
+fn assembly_files() -> Vec<(String, Vec<u8>)> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(model("cax-if/s1-c5-214"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "stp"))
         .collect();
     paths.sort();
-    let contents: Vec<(String, Vec<u8>)> = paths
-        .iter()
-        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap()))
-        .filter(|(name, _)| name != without)
-        .collect();
-    let entries = contents.iter().map(|(name, bytes)| (name.as_str(), Deflated, bytes.as_slice()));
-    let with = with.map(|(name, bytes)| (name, Deflated, bytes));
-    zipped(&entries.chain(with).collect::<Vec<_>>())
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
+}
+
+fn archived(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    zipped(&files.iter().map(|(name, bytes)| (name.as_str(), Deflated, &bytes[..])).collect::<Vec<_>>())
+}
+
+/// These files as an archive, without one and with another.
+fn assembly(without: &str, with: Option<(&str, &[u8])>) -> Vec<u8> {
+    let mut files = assembly_files();
+    files.retain(|(name, _)| name != without);
+    files.extend(with.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())));
+    archived(&files)
 }
