@@ -15,6 +15,8 @@
 #include <TopoDS.hxx>
 
 #include <cmath>
+#include <cstdio>
+#include <string>
 
 namespace occt {
 namespace {
@@ -34,6 +36,12 @@ public:
     Threads(const Threads &) = delete;
     Threads &operator=(const Threads &) = delete;
 };
+
+std::string digits(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", value);
+    return text;
+}
 
 void verify(const Job &job, const TopoDS_Shape &shape) {
     TopTools_IndexedMapOfShape faces;
@@ -60,7 +68,8 @@ double meshModel(const Job &job, const Model &model) {
     if (!(diagonal > 0) || !std::isfinite(diagonal)) reject("the model has no extent");
     const double deflection = job.options.deflection.value_or(job.options.relativeDeflection * diagonal);
     if (deflection < kFinest * diagonal)
-        fail(CADMILL_BAD_OPTION, "deflection is below a millionth of the model's diagonal, " + std::to_string(diagonal) + " mm");
+        fail(CADMILL_UNFIT, "deflection=" + digits(deflection) + " is too fine for this model, whose diagonal is " + digits(diagonal) +
+                                " mm; the least for it is a millionth of that, deflection=" + digits(kFinest * diagonal * 1.001));
 
     BRepTools::Clean(shape);
     const Threads threads(job.host.threads());

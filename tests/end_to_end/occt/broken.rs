@@ -222,7 +222,10 @@ fn parameters_of_another_entity_are_noticed() {
     let input = bench.path("cube.igs");
     std::fs::write(&input, intact.replacen("      55P     44", "      75P     44", 1)).unwrap();
     let json = convert(&bench, &input, "a.stp", &[]).failed(15, "engine.rejected");
-    assert!(json["error"]["message"].as_str().unwrap().contains("line of section P, the first of them 44"), "{json}");
+    assert!(
+        json["error"]["message"].as_str().unwrap().contains("line of section P, the first of them 44"),
+        "{json}"
+    );
 }
 
 /// A part that an assembly uses several times is not missed where it is used once less. So it shows by what is

@@ -116,7 +116,10 @@ fn every_schema_of_step_is_the_same_model_and_the_same_bytes() {
         let text = String::from_utf8(bytes[0].clone()).unwrap();
         assert!(text.contains(named), "{schema}");
         if schema == "ap203" {
-            assert!(text.contains("PERSON('unspecified','Unspecified',") && text.contains("CALENDAR_DATE(1970,1,1)"));
+            assert!(
+                text.contains("PERSON('unspecified','Unspecified',")
+                    && text.contains("CALENDAR_DATE(1970,1,1)")
+            );
             assert!(!text.contains("'IP"), "an address of the machine");
         }
         results.push(bench.path(&format!("1/{schema}.stp")));
@@ -136,9 +139,10 @@ fn control_characters_in_names_are_refused_or_counted() {
     let bench = Bench::new();
     let intact = std::fs::read_to_string(model("cube-units/cube-mm.step")).unwrap();
     let (head, tail) = intact.split_once("PRODUCT('Part','Part'").expect("a product");
-    for (number, name) in ["Pump\0Housing", r"Pump\X2\0000\X0\Housing", r"Pump\X\00Housing", "Pump\u{1}Housing"]
-        .into_iter()
-        .enumerate()
+    for (number, name) in
+        ["Pump\0Housing", r"Pump\X2\0000\X0\Housing", r"Pump\X\00Housing", "Pump\u{1}Housing"]
+            .into_iter()
+            .enumerate()
     {
         let input = bench.path(&format!("{number}.stp"));
         std::fs::write(&input, format!("{head}PRODUCT('Part','{name}'{tail}")).unwrap();
@@ -194,6 +198,25 @@ fn options_without_an_effect_are_refused() {
         let run = convert(&bench, &model("cube-units/cube-mm.step"), output, &["--opt", option]);
         run.failed(2, "usage.option");
     }
+}
+
+/// What is too fine depends on the size of the model, so it is found after reading.
+#[test]
+fn a_deflection_that_is_too_fine_names_the_least_that_is_not() {
+    let bench = Bench::new();
+    for deflection in ["1e-9", "0.0001"] {
+        let option = format!("deflection={deflection}");
+        let run = convert(&bench, &sample("step/screw.step"), "a.stl", &["--opt", &option]);
+        let json = run.failed(27, "engine.unfit");
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(message.contains("diagonal is 103.1 mm"), "{message}");
+        assert!(message.ends_with("deflection=0.0001032"), "{message}");
+    }
+    let cube = model("cube-units/cube-mm.step");
+    let message = convert(&bench, &cube, "b.stl", &["--opt", "deflection=1e-9"]).failed(27, "engine.unfit");
+    let message = message["error"]["message"].as_str().unwrap();
+    let least = message.rsplit_once("deflection=").unwrap().1;
+    convert(&bench, &cube, "b.stl", &["--opt", &format!("deflection={least}")]).succeeded();
 }
 
 #[test]
