@@ -48,7 +48,7 @@ void convertJob(const cadmill_request *request, const cadmill_host *host) {
     if (job.options.inputUnit) scaleModel(model.document, job.options.inputUnit->millimetres / model.inputUnitMillimetres);
     if (job.options.solidNames) nameAfterSolids(model);
     healModel(job, model);
-    requireFaces(model);
+    requireFaces(job, model);
     if (isMesh(job.out)) job.host.fact("deflection-mm", std::to_string(meshModel(job, model)));
     Faces lost;
     if (isMesh(job.out)) writeMesh(job, model, output.path());

@@ -56,8 +56,8 @@ Model readIges(const Job &job);
 Model readBrep(const Job &job);
 
 void healModel(const Job &job, Model &model);
-// Refuses a model of curves and points alone.
-void requireFaces(const Model &model);
+// Refuses a model of curves and points alone, and names parts that have no shape.
+void requireFaces(const Job &job, const Model &model);
 // Returns the deflection, in mm.
 double meshModel(const Job &job, const Model &model);
 

@@ -67,6 +67,9 @@ bool scanReferences(const Job &job, const StepScan &main, Findings &findings) {
         if (scan.notUtf8)
             loseText(job, "the names in '" + name + "', which the assembly refers to, are not in UTF-8, and codepage applies to the main file only");
         if (scan.hasControls) loseText(job, "texts in '" + name + "', which the assembly refers to, have control characters");
+        if (scan.hasLongText) findings.missing("'" + name + "' has texts longer than " + std::to_string(kLongestStepText) + " bytes, which OpenCASCADE cannot read");
+        if (!scan.sections.empty())
+            findings.missing("'" + name + "' has several data sections, or one with parameters (ISO 10303-21, edition 3), which only the main file may have");
         if (scan.isCircular) reject("an assembly in '" + name + "' contains itself");
         if (!scan.brokenStyle.empty()) {
             findings.missing("no colours, as a style in '" + name + "', which the assembly refers to, cannot be read: " + scan.brokenStyle);
@@ -99,7 +102,7 @@ void readUnit(STEPControl_Reader &reader, const Job &job, Model &model) {
         names.insert(name);
     }
     if (names.size() > 1) {
-        if (job.options.inputUnit) reject("the file uses several units of length, so input-unit is ambiguous");
+        if (job.options.inputUnit) fail(CADMILL_UNFIT, "the file uses several units of length, so input-unit is ambiguous");
         model.inputUnit = "several";
         return;
     }
@@ -111,13 +114,16 @@ void readUnit(STEPControl_Reader &reader, const Job &job, Model &model) {
         model.inputUnitMillimetres = unit.millimetres;
         return;
     }
-    if (job.options.inputUnit) reject("the file's unit, '" + model.inputUnit + "', is not one that input-unit can replace");
+    if (job.options.inputUnit) fail(CADMILL_UNFIT, "the file's unit, '" + model.inputUnit + "', is not one that input-unit can replace");
 }
 
 void checkText(const Job &job, const StepStream &stream) {
     if (stream.controls() > 0)
         loseText(job, count(stream.controls(), "text") + " with control characters, which names cannot have, the first '" + stream.firstControl() + "'",
                  "; lenient=yes replaces them");
+    if (stream.cut() > 0)
+        loseText(job, count(stream.cut(), "text") + " longer than " + std::to_string(kLongestStepText) + " bytes, which OpenCASCADE cannot read",
+                 "; lenient=yes cuts them");
     if (stream.undecodable() > 0)
         loseText(job, count(stream.undecodable(), "text") + " with characters that are not in the character set" +
                           (job.options.codepage.empty() ? " UTF-8" : " " + job.options.codepage) + ", the first '" + stream.firstUndecodable() + "'",

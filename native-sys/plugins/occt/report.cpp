@@ -17,10 +17,13 @@
 #include <XCAFDoc_ShapeTool.hxx>
 
 #include <set>
+#include <string>
 #include <tuple>
 
 namespace occt {
 namespace {
+
+constexpr uint64_t kNamed = 5;
 
 uint64_t howMany(const TopoDS_Shape &shape, TopAbs_ShapeEnum kind, TopAbs_ShapeEnum outside = TopAbs_SHAPE) {
     uint64_t n = 0;
@@ -135,9 +138,20 @@ void reportLosses(const Job &job, const Contents &found, const TopoDS_Shape &sha
 
 } // namespace
 
-void requireFaces(const Model &model) {
+void requireFaces(const Job &job, const Model &model) {
     if (howMany(wholeShape(model.document), TopAbs_FACE) == 0)
         reject("the input has no faces that OpenCASCADE can read; curves and points alone are not converted");
+    TDF_LabelSequence labels;
+    XCAFDoc_DocumentTool::ShapeTool(model.document->Main())->GetShapes(labels);
+    uint64_t empty = 0;
+    std::string names;
+    for (const TDF_Label &label : labels) {
+        const TopoDS_Shape shape = XCAFDoc_ShapeTool::GetShape(label);
+        if (!XCAFDoc_ShapeTool::IsSimpleShape(label) || (!shape.IsNull() && TopExp_Explorer(shape, TopAbs_VERTEX).More())) continue;
+        const TCollection_AsciiString name(nameOf(label), 0);
+        if (empty++ < kNamed) names += std::string(names.empty() ? "" : ", ") + "'" + name.ToCString() + "'";
+    }
+    if (empty > 0) job.host.warn(count(empty, "part has", "parts have") + " no shape: " + names + (empty > kNamed ? " and others" : ""));
 }
 
 void report(const Job &job, const Model &model, const Faces &lost) {

@@ -69,6 +69,7 @@ public:
                 if (statement_.empty()) {
                     if (isStepSpace(c)) break;
                     startLine_ = line_;
+                    start_ = position_;
                 }
                 if (statement_.size() < kLongestStatement) statement_ += c;
             }
@@ -127,6 +128,7 @@ private:
         }
         if (text == "ENDSEC") {
             inData_ = false;
+            sectionEnd_ = start_;
         } else if (text == "END-ISO-10303-21") {
             if (inData_) defect(startLine_, "the data section has no end");
             ended_ = true;
@@ -134,6 +136,8 @@ private:
         } else if (!inData_) {
             inData_ = text.compare(0, 4, "DATA") == 0;
             if (!inData_) defect(startLine_, "neither DATA nor the end of the file");
+            else if (sectionEnd_ > 0) scan_.sections.emplace_back(sectionEnd_, position_ + 1);
+            else if (text.size() > 4) scan_.sections.emplace_back(start_ + 4, position_);
         } else {
             instance(text);
         }
@@ -146,6 +150,7 @@ private:
         if (found.defect) return defect(startLine_, found.defect);
         if (!names_.add(found.id)) defect(startLine_, "#" + std::to_string(found.id) + " is defined twice");
         scan_.instances++;
+        scan_.hasLongText = scan_.hasLongText || found.longestText > kLongestStepText;
         if (found.keyword == "ORIENTED_EDGE") {
             orientedEdges_.add(found.id);
             for (uint64_t id : referred_) edgeElements_.add(id);
@@ -178,7 +183,7 @@ private:
     std::map<uint64_t, std::set<uint64_t>> assemblies_;
     Ids names_, references_, orientedEdges_, edgeElements_;
     std::vector<uint64_t> referred_;
-    uint64_t line_ = 1, startLine_ = 1, position_ = 0, lastEnd_ = 0;
+    uint64_t line_ = 1, startLine_ = 1, position_ = 0, lastEnd_ = 0, start_ = 0, sectionEnd_ = 0;
     bool inData_ = false, ended_ = false;
 
 public:

@@ -8,9 +8,13 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace occt {
+
+// Its lexer has a buffer of 16 KiB.
+constexpr size_t kLongestStepText = 16000;
 
 // Result of a pass over the text of a STEP file. Depends on the syntax of ISO 10303-21 only.
 struct StepScan {
@@ -26,6 +30,10 @@ struct StepScan {
     bool cutInData = false;      // Whether ENDSEC is missing too.
 
     bool notUtf8 = false;        // Whether there are other texts than in UTF-8.
+    bool hasLongText = false;    // Whether there are texts that OpenCASCADE cannot read.
+    // Bytes, the last one not included, that make one data section of several, and one without parameters
+    // (edition 3). OpenCASCADE reads no other.
+    std::vector<std::pair<uint64_t, uint64_t>> sections;
     bool hasControls = false;    // Whether there are control characters in texts.
 
     bool isCircular = false;     // Whether an assembly is a part of itself.

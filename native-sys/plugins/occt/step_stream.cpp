@@ -31,8 +31,15 @@ constexpr uint32_t kReplacement = 0xFFFD;
 // Line ends and tabs separate words. Other control characters are in no name of any format, and a NUL ends one.
 bool isControl(uint32_t character) { return character < 0x20 && character != '\t' && character != '\n' && character != '\r'; }
 
+// OpenCASCADE takes the second of two apostrophes for the end of the text if a comma or a parenthesis follows. It
+// knows this directive.
+const char kApostrophe[] = "\\X\\27";
+
 void appendQuoted(std::string &out, uint32_t character, StepTextFaults &faults) {
-    if (character == '\'') out += '\'';
+    if (character == '\'') {
+        out += kApostrophe;
+        return;
+    }
     faults.control = faults.control || isControl(character);
     appendUtf8(out, isControl(character) ? kReplacement : character >= 0x20 ? character : ' ');
 }
@@ -75,6 +82,19 @@ size_t directive(const std::string &text, size_t at, std::string &out, StepTextF
     return 0;
 }
 
+// To a length that OpenCASCADE can read: whole characters, and no part of kApostrophe.
+void cutText(std::string &out, size_t start) {
+    if (out.size() - start <= kLongestStepText) return;
+    size_t end = start + kLongestStepText;
+    while ((static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) end--;
+    out.resize(end);
+    for (size_t part = sizeof kApostrophe - 2; part > 0; part--) {
+        if (out.compare(end - part, part, kApostrophe, part) != 0) continue;
+        out.resize(end - part);
+        break;
+    }
+}
+
 } // namespace
 
 StepTextFaults decodeStepText(const std::string &text, std::string &out) {
@@ -84,6 +104,11 @@ StepTextFaults decodeStepText(const std::string &text, std::string &out) {
             faults.control = true;
             appendUtf8(out, kReplacement);
             i++;
+            continue;
+        }
+        if (text.compare(i, 2, "''") == 0) {
+            out += kApostrophe;
+            i += 2;
             continue;
         }
         const size_t length = text[i] == '\\' ? directive(text, i, out, faults) : 0;
@@ -99,7 +124,7 @@ StepTextFaults decodeStepText(const std::string &text, std::string &out) {
 StepStream::StepStream(const std::string &path, const StepScan &scan, const Options &options, const Host &host, double share)
     : file_(path, std::ios::binary), codepage_(options.codepage), host_(host), total_(scan.bytes),
       end_(scan.cutAt ? scan.cutAt : scan.endsAt ? scan.endsAt : scan.bytes), done_(0),
-      data_(scan.dataOffset), share_(share) {
+      data_(scan.dataOffset), leftOut_(scan.sections.rbegin(), scan.sections.rend()), share_(share) {
     if (!file_) reject("the input cannot be opened");
     in_.resize(kBlock);
     if (scan.cutAt) ending_ = std::string(scan.cutInData ? "\nENDSEC;" : "") + "\nEND-ISO-10303-21;\n";
@@ -122,6 +147,7 @@ StepStream::int_type StepStream::underflow() {
         filter(in_.data(), length);
         host_.progress(CADMILL_STAGE_READ, share_ * (total_ ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 1.0));
     }
+    if (out_.empty() && closed_) endText();
     if (out_.empty()) out_.swap(ending_);
     if (out_.empty()) return traits_type::eof();
     setg(&out_[0], &out_[0], &out_[0] + out_.size());
@@ -132,10 +158,19 @@ void StepStream::filter(const char *in, size_t length) {
     for (size_t i = 0; i < length; i++, position_++) {
         const char c = in[i];
         const StepPart part = splitter_.next(c);
+        while (!leftOut_.empty() && position_ >= leftOut_.back().second) leftOut_.pop_back();
+        if (!leftOut_.empty() && position_ >= leftOut_.back().first) continue;
+        // A text ends with an apostrophe that no other follows.
+        if (closed_ && c == '\'') {
+            text_ += "''";
+            closed_ = false;
+            continue;
+        }
+        if (closed_) endText();
         if (part == StepPart::Text) {
-            if (inText_ && c == '\'') endText();
-            else if (c == '\'') out_ += c, inText_ = true;
-            else text_ += c;
+            if (c != '\'') text_ += c;
+            else if (inText_) closed_ = true;
+            else inText_ = true;
         } else if (part != StepPart::Comment || c == '\n') {
             out_ += c;
         }
@@ -147,15 +182,18 @@ void StepStream::endText() {
     std::string plain;
     const bool ascii = std::all_of(text_.begin(), text_.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
     if (!ascii) codepage_.decode(text_.data(), text_.size(), plain);
+    out_ += '\'';
     const size_t start = out_.size();
     const StepTextFaults faults = decodeStepText(ascii ? text_ : plain, out_);
     // Nothing of the header gets into the output.
     if (position_ >= data_) {
         if ((faults.malformed || codepage_.undecodable() != before) && undecodable_++ == 0) firstUndecodable_ = out_.substr(start);
         if (faults.control && controls_++ == 0) firstControl_ = out_.substr(start);
+        cut_ += out_.size() - start > kLongestStepText;
     }
+    cutText(out_, start);
     out_ += '\'';
-    inText_ = false;
+    inText_ = closed_ = false;
     text_.clear();
 }
 

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <streambuf>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace occt {
 
@@ -33,6 +35,8 @@ public:
     // Texts of the data section with control characters.
     uint64_t controls() const { return controls_; }
     const std::string &firstControl() const { return firstControl_; }
+    // Texts of the data section that were cut at kLongestStepText.
+    uint64_t cut() const { return cut_; }
 
 protected:
     int_type underflow() override;
@@ -45,9 +49,10 @@ private:
     Codepage codepage_;
     const Host &host_;
     StepSplitter splitter_;
-    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0, controls_ = 0;
+    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0, controls_ = 0, cut_ = 0;
+    std::vector<std::pair<uint64_t, uint64_t>> leftOut_; // Of the file; the next one last.
     double share_;
-    bool inText_ = false;
+    bool inText_ = false, closed_ = false; // Whether an apostrophe may have ended the text.
     std::string in_, out_, ending_, text_, firstUndecodable_, firstControl_;
 };
 

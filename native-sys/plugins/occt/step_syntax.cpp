@@ -2,6 +2,7 @@
 // writers need: numbers without a point, lower-case keywords and space anywhere are fine.
 #include "step_syntax.hpp"
 
+#include <algorithm>
 #include <cctype>
 
 namespace occt {
@@ -191,6 +192,7 @@ private:
                 continue;
             }
             if (first) found_.firstString.assign(text_, start, at_ - start);
+            found_.longestText = std::max(found_.longestText, at_ - start);
             at_++;
             return true;
         }

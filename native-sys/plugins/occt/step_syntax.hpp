@@ -25,6 +25,7 @@ struct StepInstance {
     uint64_t id = 0;
     std::string keyword;     // Empty for a complex instance, "(A()B())".
     std::string firstString; // The first parameter, if it is a text; as in the file.
+    size_t longestText = 0;  // In bytes, as in the file.
     const char *defect = nullptr;
 };
 

@@ -3,6 +3,9 @@
 
 #include <Interface_Check.hxx>
 #include <Interface_InterfaceModel.hxx>
+#include <StepBasic_Product.hxx>
+#include <StepBasic_ProductDefinition.hxx>
+#include <StepBasic_ProductDefinitionFormation.hxx>
 #include <StepRepr_MappedItem.hxx>
 #include <StepRepr_NextAssemblyUsageOccurrence.hxx>
 #include <StepShape_FaceSurface.hxx>
@@ -78,6 +81,15 @@ bool placesShapes(const Handle(StepRepr_MappedItem) &item) {
     return false;
 }
 
+// ", of the part 'bolt'"
+std::string partOf(const Handle(StepRepr_NextAssemblyUsageOccurrence) &use) {
+    const Handle(StepBasic_ProductDefinition) part = use->RelatedProductDefinition();
+    if (part.IsNull() || part->Formation().IsNull() || part->Formation()->OfProduct().IsNull()) return "";
+    const Handle(StepBasic_Product) product = part->Formation()->OfProduct();
+    const Handle(TCollection_HAsciiString) name = product->Name().IsNull() || product->Name()->IsEmpty() ? product->Id() : product->Name();
+    return name.IsNull() ? "" : std::string(", of the part '") + name->ToCString() + "'";
+}
+
 bool has(const TopoDS_Shape &shape, TopAbs_ShapeEnum kind) {
     return !shape.IsNull() && TopExp_Explorer(shape, kind).More();
 }
@@ -130,8 +142,8 @@ void verifyTransfer(const Handle(XSControl_WorkSession) &session, const std::str
             if (!has(shape(), TopAbs_FACE)) surfaces.add(name());
         } else if (entity->IsKind(STANDARD_TYPE(StepShape_FaceSurface))) {
             if (!has(shape(), TopAbs_FACE)) faces.add(name());
-        } else if (entity->IsKind(STANDARD_TYPE(StepRepr_NextAssemblyUsageOccurrence))) {
-            if (shape().IsNull()) occurrences.add(name());
+        } else if (const auto use = Handle(StepRepr_NextAssemblyUsageOccurrence)::DownCast(entity); !use.IsNull()) {
+            if (shape().IsNull()) occurrences.add(name() + partOf(use));
         } else if (const auto mapped = Handle(StepRepr_MappedItem)::DownCast(entity); !mapped.IsNull()) {
             if (shape().IsNull() && drawn.count(entity.get()) == 0 && placesShapes(mapped)) occurrences.add(name());
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// The JSON of a GLB file (glTF 2.0, 4.4).
-fn scene(path: &Path) -> Value {
+pub(super) fn scene(path: &Path) -> Value {
     let bytes = std::fs::read(path).unwrap();
     assert_eq!(&bytes[..4], b"glTF");
     let length = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
@@ -135,37 +135,6 @@ fn every_schema_of_step_is_the_same_model_and_the_same_bytes() {
 }
 
 #[test]
-fn control_characters_in_names_are_refused_or_counted() {
-    let bench = Bench::new();
-    let intact = std::fs::read_to_string(model("cube-units/cube-mm.step")).unwrap();
-    let (head, tail) = intact.split_once("PRODUCT('Part','Part'").expect("a product");
-    for (number, name) in
-        ["Pump\0Housing", r"Pump\X2\0000\X0\Housing", r"Pump\X\00Housing", "Pump\u{1}Housing"]
-            .into_iter()
-            .enumerate()
-    {
-        let input = bench.path(&format!("{number}.stp"));
-        std::fs::write(&input, format!("{head}PRODUCT('Part','{name}'{tail}")).unwrap();
-        let json = convert(&bench, &input, "a.glb", &[]).failed(26, "engine.text_lost");
-        assert!(json["error"]["message"].as_str().unwrap().contains("'Pump\u{fffd}Housing'"), "{json}");
-        let json = convert(&bench, &input, "b.glb", &["--opt", "lenient=yes"]).succeeded().json();
-        assert_eq!(json["losses"], 1, "{json}");
-        let names = scene(&bench.path("b.glb"))["nodes"].to_string();
-        assert!(names.contains("Pump\u{fffd}Housing"), "{names}");
-        // No name gets there.
-        let json = convert(&bench, &input, "c.stl", &[]).succeeded().json();
-        assert!(json["facts"]["faces"] == "6", "{json}");
-        std::fs::remove_file(bench.path("b.glb")).unwrap();
-        std::fs::remove_file(bench.path("c.stl")).unwrap();
-    }
-    // A line end within a name only wraps it, and one that is written as a directive separates words.
-    let input = bench.path("lines.stp");
-    std::fs::write(&input, format!("{head}PRODUCT('Part',\n'Pump\\X\\0AHousing'{tail}")).unwrap();
-    convert(&bench, &input, "d.glb", &[]).succeeded();
-    assert!(scene(&bench.path("d.glb"))["nodes"].to_string().contains("Pump Housing"));
-}
-
-#[test]
 fn an_assembly_of_several_files_is_whole_or_refused() {
     let bench = Bench::new();
     let archive = bench.path("assembly.zip");
@@ -217,19 +186,4 @@ fn a_deflection_that_is_too_fine_names_the_least_that_is_not() {
     let message = message["error"]["message"].as_str().unwrap();
     let least = message.rsplit_once("deflection=").unwrap().1;
     convert(&bench, &cube, "b.stl", &["--opt", &format!("deflection={least}")]).succeeded();
-}
-
-#[test]
-fn korean_names_in_cp949_are_kept_if_the_code_page_is_told() {
-    let bench = Bench::new();
-    let intact = std::fs::read_to_string(model("cube-units/cube-mm.step")).unwrap();
-    let (head, tail) = intact.split_once("PRODUCT('Part','Part'").expect("a product");
-    // 정육면체 in CP949, as id and name.
-    let name = b"\xc1\xa4\xc0\xb0\xb8\xe9\xc3\xbc";
-    let bytes = [head.as_bytes(), b"PRODUCT('", name, b"','", name, b"'", tail.as_bytes()].concat();
-    let input = bench.path("korean.stp");
-    std::fs::write(&input, bytes).unwrap();
-    convert(&bench, &input, "a.glb", &["--opt", "codepage=cp949"]).succeeded();
-    let names = scene(&bench.path("a.glb"))["nodes"].to_string();
-    assert!(names.contains("정육면체"), "{names}");
 }
