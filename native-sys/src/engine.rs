@@ -38,6 +38,11 @@ pub trait Engine {
     /// As for [`Engine::convert`].
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError>;
 
+    /// How often a plugin called the host when it must no longer; always 0 for other engines.
+    fn late_calls(&self) -> u64 {
+        0
+    }
+
     /// What a plugin says of itself beyond its formats, asked again; `None` for other engines.
     fn nature(&self) -> Option<Nature> {
         None

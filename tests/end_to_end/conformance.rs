@@ -63,6 +63,7 @@ fn a_good_library_passes_every_check() {
         "syscalls",
         "repeat",
         "growth",
+        "descriptors",
         "threads",
         "handlers",
         "progress",
@@ -143,6 +144,10 @@ fn what_is_wrong_with_conversions_is_named() {
         ("LESS_THE_SECOND_TIME", "repeat", "conversion 2 of 3 in one process writes other bytes"),
         ("OTHER_FACTS", "repeat", "reports other facts"),
         ("CALLS_SYSTEM", "syscalls", "observed: clone"),
+        ("HANDLERS_WHEN_IT_REFUSES", "handlers", "when a file is refused, the handlers for SIGBUS"),
+        ("CHANGES_WHEN_IT_CONVERTS", "describe", "after a conversion"),
+        ("LEAVES_DESCRIPTORS", "descriptors", "leaves about 1 open"),
+        ("LEAVES_A_DIRECTORY", "leftovers", "parts/"),
     ]);
 }
 
@@ -187,6 +192,25 @@ fn libraries_that_are_added_at_once_are_all_in_the_file() {
     (0..4).for_each(|number| assert!(text.contains(&format!("\"kit-{number}\"")), "{text}"));
 }
 
+/// What is not a file is neither read nor replaced.
+#[test]
+fn a_library_is_added_to_files_only() {
+    let bench = Bench::new();
+    sample(&bench, 30);
+    let (pipe, link) = (bench.path("pipe"), bench.path("link"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    for (file, said) in [(&pipe, "not a regular file"), (&link, "leads nowhere")] {
+        let add =
+            ["engines", "add", kit("").to_str().unwrap(), "--engines-file", file.to_str().unwrap(), "--json"]
+                .map(str::to_owned);
+        let add: Vec<&str> = add.iter().map(String::as_str).collect();
+        let failed = bench.run(&[&add[..], QUICK].concat()).failed(2, "usage.engines_file");
+        assert!(failed["error"]["message"].as_str().unwrap().contains(said), "{failed}");
+    }
+    assert!(link.is_symlink());
+}
+
 #[test]
 fn what_works_with_a_disadvantage_passes_and_is_named() {
     for (with, check, grade, said) in [
@@ -203,6 +227,9 @@ fn what_works_with_a_disadvantage_passes_and_is_named() {
         ("UNKNOWN_FLAGS", "description", "warning", "flags 0x100000 of format 'out'"),
         ("UNKNOWN_LEVEL", "values", "warning", "level of log()"),
         ("UNKNOWN_STAGE", "values", "warning", "stage of progress()"),
+        ("GOES_ON", "values", "warning", "another result than CADMILL_CANCELLED"),
+        ("LOSES_LATE", "values", "warning", "a call after the function"),
+        ("LINES_IN_A_LOG", "values", "warning", "line for log()"),
         ("BAD_FACT", "values", "warning", "fact without a valid name"),
     ] {
         let bench = Bench::new();

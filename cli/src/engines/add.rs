@@ -58,6 +58,16 @@ pub(super) fn run(args: &AddArgs) -> ExitCode {
 /// The content of the engines file; empty if it does not exist. A file that is wrong is reported before
 /// the library is checked.
 fn readable(file: &Path) -> Result<String, Failure> {
+    let refused = |reason: &str| {
+        let message = format!("engines file {}: {reason}", file.display());
+        Err(Failure::new(FailureCode::UsageEnginesFile, message))
+    };
+    match (std::fs::metadata(file), file.is_symlink()) {
+        // It would be replaced, and reading it could take for ever.
+        (Ok(metadata), _) if !metadata.is_file() => return refused("not a regular file"),
+        (Err(_), true) => return refused("a symbolic link that leads nowhere"),
+        _ => {}
+    }
     match std::fs::read_to_string(file) {
         Ok(text) => Engines::from_file(file).map(|_| text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),

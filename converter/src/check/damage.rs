@@ -1,7 +1,7 @@
 //! Damaged copies of a sample: whatever an engine does with one, it must not give less and call it
 //! success.
 
-use super::rehearsal::{Content, Performance, Play};
+use super::rehearsal::{Content, Performance, Play, Sample};
 use super::report::{Findings, Grade};
 use super::samples::Intact;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -9,7 +9,7 @@ use cadmill_core::domain::limits::Caps;
 use std::time::Duration;
 
 /// Largest sample that is damaged, in bytes: it is held in memory.
-const MAX_BYTES: u64 = 256 << 20;
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// Bytes whose lack a text without an end mark does not show: those of a number.
 const UNNOTICED_BYTES: usize = 64;
@@ -43,13 +43,22 @@ pub(super) fn check(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Fai
         found.add("damaged", Grade::Unchecked, text);
         return Ok(());
     }
-    let content = std::fs::read(&sample.path)
-        .map_err(|e| Failure::new(FailureCode::InputUnreadable, format!("cannot read a sample: {e}")))?;
+    if intact.rehearsal.request.damaged == 0 {
+        found.add("truncated", Grade::Unchecked, "without damaged copies, lost data are not checked");
+        return Ok(());
+    }
+    let content = content(sample)?;
     for (check, kind) in [("truncated", Kind::Truncated), ("flipped", Kind::Flipped)] {
         let tally = tally(intact, &content, kind)?;
         judge(intact, check, &tally, found);
     }
     Ok(())
+}
+
+/// The bytes of a sample.
+pub(super) fn content(sample: &Sample) -> Result<Vec<u8>, Failure> {
+    std::fs::read(&sample.path)
+        .map_err(|e| Failure::new(FailureCode::InputUnreadable, format!("cannot read a sample: {e}")))
 }
 
 fn tally(intact: &Intact<'_>, content: &[u8], kind: Kind) -> Result<Tally, Failure> {

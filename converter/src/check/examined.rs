@@ -2,7 +2,7 @@
 //! and how it stops.
 
 use super::blame::check_of;
-use super::rehearsal::{Output, Performance, Play, Rehearsal, Sample};
+use super::rehearsal::{Content, Output, Performance, Play, Rehearsal, Sample};
 use super::report::{Findings, Grade};
 use super::samples::Intact;
 use crate::engine::examination::{Examination, Nature, Run};
@@ -49,6 +49,9 @@ pub(super) fn description(
             ("while it is loaded and describes itself", &examination.signals_of_loading),
             ("after prepare()", &examination.signals_of_prepare),
         ];
+        for text in &examination.misused_in_prepare {
+            found.add("values", Grade::Warning, format!("prepare() gives the host {text}"));
+        }
         for (when, signals) in when.into_iter().filter(|(_, signals)| !signals.is_empty()) {
             let names = signal_names(signals);
             found.failed(
@@ -128,13 +131,52 @@ pub(super) fn runs(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Fail
             None => found.passed("repeat", format!("{} conversions in one process", runs.len())),
         }
         growth(runs, found);
+        descriptors(runs, found);
     }
     misused(runs, found);
     if nature.is_some() {
         threads_and_handlers(runs, found);
     }
+    if examination.changes {
+        found.failed("describe", "after a conversion describe() gives another answer");
+    }
     progress(runs, found);
     Ok(())
+}
+
+/// Converts half of the sample, which is refused most likely: what a library leaves behind then.
+pub(super) fn refusal(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Failure> {
+    let Intact { rehearsal, sample, nature, .. } = intact;
+    if nature.is_none() || sample.bytes > super::damage::MAX_BYTES {
+        return Ok(());
+    }
+    let half = super::damage::content(sample)?;
+    let half = &half[..half.len() / 2];
+    let caps = Caps { time: intact.performance.report.wall_time * 10 + STOP * 5, ..rehearsal.request.caps };
+    let play = Play { content: Content::Other(half), caps, ..rehearsal.play() };
+    let performance = examine(rehearsal, sample, &intact.format, play, 1, None)?;
+    // How it ends with a damaged file is checked elsewhere.
+    if let Some(Answer::Examined(examination)) = &performance.answer {
+        left_behind(&examination.runs, "a file is refused", found);
+    }
+    Ok(())
+}
+
+/// Threads and handlers that are left where convert() did not succeed.
+fn left_behind(runs: &[Run], when: &str, found: &mut Findings) {
+    let threads = runs.iter().map(|run| run.threads).max().unwrap_or(0);
+    if threads > 1 {
+        let text = format!("when {when}, {} threads run on after convert() has returned", threads - 1);
+        found.failed("threads", text);
+    }
+    if runs.iter().any(|run| run.invalid > 0) {
+        found.failed("progress", format!("when {when}, it reports progress that is not from 0 to 1"));
+    }
+    let signals: Vec<i32> = runs.iter().flat_map(|run| run.signals.iter().copied()).collect();
+    if !signals.is_empty() {
+        let text = format!("when {when}, the handlers for {} are left changed", signal_names(&signals));
+        found.failed("handlers", text);
+    }
 }
 
 /// How a conversion in one process differs from that of a process of its own. Of a library that gives
@@ -162,6 +204,18 @@ fn other_result(intact: &Intact<'_>, performance: &Performance, runs: &[Run]) ->
         }
     }
     None
+}
+
+/// Descriptors that each conversion leaves open. What the first one opens may serve them all.
+fn descriptors(runs: &[Run], found: &mut Findings) {
+    let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return };
+    let (later, left) = (runs.len() as u64 - 1, last.descriptors.saturating_sub(first.descriptors));
+    if later > 0 && left >= later {
+        let text = format!("each conversion in one process leaves about {} open descriptors", left / later);
+        found.failed("descriptors", text);
+    } else if later > 0 {
+        found.passed("descriptors", format!("no descriptor is left by {} conversions", runs.len()));
+    }
 }
 
 /// Values that the interface does not know.
@@ -264,6 +318,10 @@ pub(super) fn stop(intact: &Intact<'_>, found: &mut Findings) -> Result<(), Fail
         }
         let Some(examination) = examined(&performance, "cancel", found) else { return Ok(()) };
         let Some(run) = examination.runs.first() else { return Ok(()) };
+        if nature.is_some() {
+            left_behind(&examination.runs, "it is asked to stop", found);
+            misused(&examination.runs, found);
+        }
         let promises = nature.is_some_and(|nature| nature.asks_cancelled);
         let took = Duration::from_micros(run.stopped_micros.unwrap_or(0));
         if took > STOP {

@@ -95,6 +95,7 @@ pub fn check(
             examined::runs(&first, &mut found)?;
             step("asking it to stop, and limiting what it may use");
             examined::stop(&first, &mut found)?;
+            examined::refusal(&first, &mut found)?;
             examined::caps(&first, &mut found)?;
         }
     }

@@ -213,7 +213,17 @@ fn read_all(directory: &Path, prefix: &str, files: &mut Vec<Output>) -> std::io:
         let name = format!("{prefix}{}", clean(&name.to_string_lossy()));
         let kind = entry.file_type()?;
         if kind.is_dir() {
+            let before = files.len();
             read_all(&entry.path(), &format!("{name}/"), files)?;
+            // An empty directory is left behind as well.
+            if files.len() == before {
+                files.push(Output {
+                    name: format!("{name}/"),
+                    bytes: 0,
+                    sha256: String::new(),
+                    head: Vec::new(),
+                });
+            }
         } else if kind.is_file() {
             let file = File::open(entry.path())?;
             let bytes = file.metadata()?.len();

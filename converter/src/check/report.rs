@@ -135,10 +135,10 @@ impl CheckReport {
         }
     }
 
-    /// Whether what it does outside its directories could not be checked.
+    /// Whether what it does outside its directories, or with damaged files, was not checked.
     fn is_hidden(&self) -> bool {
-        let unchecked = |finding: &Finding| finding.check == "outside" && finding.grade == Grade::Unchecked;
-        self.findings.iter().any(unchecked)
+        let is_essential = |finding: &Finding| ["outside", "truncated"].contains(&finding.check);
+        self.findings.iter().any(|finding| finding.grade == Grade::Unchecked && is_essential(finding))
     }
 
     /// Why a verdict is incomplete.
@@ -146,7 +146,7 @@ impl CheckReport {
         if self.samples.is_empty() {
             "no sample was converted, so only the description was checked"
         } else {
-            "what the library does outside its directories could not be checked"
+            "what the library does outside its directories, or with damaged files, was not checked"
         }
     }
 

@@ -17,8 +17,12 @@ pub struct Examination {
     pub signals_of_loading: Vec<i32>,
     /// Signals whose handlers `prepare()` left changed.
     pub signals_of_prepare: Vec<i32>,
+    /// Values that `prepare()` gave and that the interface does not know, each in words.
+    pub misused_in_prepare: Vec<String>,
     /// The runs that ended.
     pub runs: Vec<Run>,
+    /// Whether the description is another one after them.
+    pub changes: bool,
 }
 
 /// What a plugin says of itself beyond its formats, and how it says it.
@@ -80,6 +84,8 @@ pub struct Run {
     pub threads: u64,
     /// Signals whose handlers it left changed.
     pub signals: Vec<i32>,
+    /// Open descriptors after it.
+    pub descriptors: u64,
     /// Whether its own function to stop was called.
     pub stop_called: bool,
     /// Whether it reported the same facts as the first run.

@@ -24,7 +24,7 @@ const OF_A_CRASH: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::S
 
 /// The handlers of [`OF_A_CRASH`] in this process, to see later whether they are the same.
 #[derive(Debug, Clone, Copy)]
-pub struct CrashHandlers([usize; 5]);
+pub struct CrashHandlers([(usize, libc::c_int, u64); 5]);
 
 impl CrashHandlers {
     /// Those of now.
@@ -34,7 +34,10 @@ impl CrashHandlers {
             let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
             // SAFETY: nothing is set, and `action` may be written to.
             unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
-            action.sa_sigaction
+            // The kernel's mask is the first 64 bits of glibc's.
+            // SAFETY: `sa_mask` has more than 64 bits.
+            let mask = unsafe { (&raw const action.sa_mask).cast::<u64>().read_unaligned() };
+            (action.sa_sigaction, action.sa_flags, mask)
         }))
     }
 

@@ -225,6 +225,11 @@ unsafe fn option(pointer: *const ffi::cadmill_option, remarks: &mut Remarks) -> 
     remarks.wrong_if(!is_number && (least, most) != (0.0, 0.0), || {
         format!("option '{name}' has a least and a most value and is no number")
     });
+    let words: Vec<&str> =
+        choices.iter().flat_map(|words| words.split(' ')).filter(|w| !w.is_empty()).collect();
+    remarks.wrong_if((1..words.len()).any(|at| words[..at].contains(&words[at])), || {
+        format!("option '{name}' has a choice twice")
+    });
     let kind = match made.kind {
         ffi::CADMILL_OPTION_YES_NO => OptionKind::YesNo,
         ffi::CADMILL_OPTION_INTEGER => OptionKind::Integer { least, most },

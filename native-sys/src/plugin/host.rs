@@ -4,7 +4,7 @@
 //! All functions may be called on any thread, and after the call that the plugin was given them for,
 //! whatever the interface says: a plugin that does not keep to it must not harm this process.
 
-use super::memory::beginning;
+use super::memory::{beginning, is_one_line};
 use crate::bindings::plugin as ffi;
 use crate::engine::{Events, Level, Stage};
 use rustix::process::{Resource, getrlimit};
@@ -13,7 +13,16 @@ use std::ffi::{c_char, c_void};
 use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
 use std::time::Instant;
+
+/// Calls of the host through a struct whose call had returned, in this process.
+static LATE: AtomicU64 = AtomicU64::new(0);
+
+/// How often a plugin called the host after the call that it was given it for had returned.
+pub(crate) fn late_calls() -> u64 {
+    LATE.load(Ordering::Relaxed)
+}
 
 /// How often cancellation is looked for, in milliseconds: libraries ask millions of times.
 const LOOK: u64 = 20;
@@ -31,6 +40,11 @@ pub(super) struct Context {
     stop_is_first: AtomicBool,
     stop_has_begun: AtomicBool,
     was_called: AtomicBool,
+    /// It was answered that it is to stop.
+    was_told: AtomicBool,
+    has_ended: AtomicBool,
+    /// The thread of the call.
+    main: ThreadId,
     begun: Instant,
     /// When cancellation was last looked for, in milliseconds since then; 0 for never.
     looked: AtomicU64,
@@ -51,6 +65,9 @@ impl Context {
             stop_is_first: AtomicBool::new(false),
             stop_has_begun: AtomicBool::new(false),
             was_called: AtomicBool::new(false),
+            was_told: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+            main: std::thread::current().id(),
             begun: Instant::now(),
             looked: AtomicU64::new(0),
             furthest: AtomicU64::new(0),
@@ -87,6 +104,16 @@ impl Context {
     /// Whether the plugin has called the host, so that its function has begun.
     pub(super) fn was_called(&self) -> bool {
         self.was_called.load(Ordering::Relaxed)
+    }
+
+    /// The call has returned, with this status.
+    pub(super) fn ends(&self, status: i32) {
+        self.has_ended.store(true, Ordering::Relaxed);
+        let stops = u32::try_from(status) == Ok(ffi::CADMILL_CANCELLED);
+        if self.was_told.load(Ordering::Relaxed) && !stops {
+            self.events
+                .misused("another result than CADMILL_CANCELLED after cancelled() has returned nonzero");
+        }
     }
 
     /// Whether the function to stop is to be called now.
@@ -142,6 +169,19 @@ impl Context {
         self.events.log(level, line);
     }
 
+    /// Notices what the interface forbids of a text, and of the thread that gives it.
+    fn notice(&self, text: *const c_char, what: &[&'static str; 3]) {
+        // SAFETY: null, or a text that ends with a NUL: the plugin's promise.
+        match unsafe { is_one_line(text) } {
+            None => self.events.misused(what[0]),
+            Some(false) => self.events.misused(what[1]),
+            Some(true) => {}
+        }
+        if !what[2].is_empty() && std::thread::current().id() != self.main {
+            self.events.misused(what[2]);
+        }
+    }
+
     fn add_fact(&self, name: String, value: String) {
         let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
         let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_good);
@@ -168,6 +208,9 @@ unsafe fn of(context: *mut c_void) -> &'static Context {
     // Libraries ask millions of times, on several threads: a store each time would be a cost.
     if !context.was_called.load(Ordering::Relaxed) {
         context.was_called.store(true, Ordering::Relaxed);
+    }
+    if context.has_ended.load(Ordering::Relaxed) {
+        LATE.fetch_add(1, Ordering::Relaxed);
     }
     context
 }
@@ -196,8 +239,11 @@ unsafe extern "C" fn progress(context: *mut c_void, stage: u32, fraction: f64) {
 }
 
 unsafe extern "C" fn log(context: *mut c_void, level: u32, line: *const c_char) {
-    // SAFETY: as `of` says, and a text that ends with a NUL.
-    let (context, line) = unsafe { (of(context), beginning(line)) };
+    // SAFETY: as `of` says.
+    let context = unsafe { of(context) };
+    context.notice(line, &["no text for log()", "a line for log() that is too long or not one line", ""]);
+    // SAFETY: a text that ends with a NUL.
+    let line = unsafe { beginning(line) };
     match level {
         ffi::CADMILL_LOG_DEBUG => {}
         ffi::CADMILL_LOG_LOSS => context.log(Level::Loss, &line),
@@ -214,18 +260,38 @@ unsafe extern "C" fn cancelled(context: *mut c_void) -> i32 {
     // SAFETY: as `of` says.
     let context = unsafe { of(context) };
     context.events.asked();
-    i32::from(context.is_cancelled())
+    let stops = context.is_cancelled();
+    if stops {
+        context.was_told.store(true, Ordering::Relaxed);
+    }
+    i32::from(stops)
 }
 
 unsafe extern "C" fn fail(context: *mut c_void, reason: *const c_char) {
-    // SAFETY: as `of` says, and a text that ends with a NUL.
-    let (context, reason) = unsafe { (of(context), beginning(reason)) };
+    // SAFETY: as `of` says.
+    let context = unsafe { of(context) };
+    let what = [
+        "no text for fail()",
+        "a reason for fail() that is too long or not one line",
+        "fail() on another thread than the main one",
+    ];
+    context.notice(reason, &what);
+    // SAFETY: a text that ends with a NUL.
+    let reason = unsafe { beginning(reason) };
     *context.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
 
 unsafe extern "C" fn fact(context: *mut c_void, name: *const c_char, value: *const c_char) {
-    // SAFETY: as `of` says, and texts that end with a NUL.
-    let (context, name, value) = unsafe { (of(context), beginning(name), beginning(value)) };
+    // SAFETY: as `of` says.
+    let context = unsafe { of(context) };
+    let what = [
+        "no text for fact()",
+        "a value for fact() that is too long or not one line",
+        "fact() on another thread than the main one",
+    ];
+    context.notice(value, &what);
+    // SAFETY: texts that end with a NUL.
+    let (name, value) = unsafe { (beginning(name), beginning(value)) };
     context.add_fact(name, value);
 }
 

@@ -134,6 +134,20 @@ pub(super) unsafe fn text(text: *const c_char, what: &str) -> Result<Option<Stri
     Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
 }
 
+/// Whether a text is one line of fewer bytes than are allowed; `None` for a null pointer. No more is
+/// read than of [`beginning`].
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn is_one_line(text: *const c_char) -> Option<bool> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: as in `text`.
+    let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), libc::strnlen(text, MAX_TEXT)) };
+    Some(bytes.len() < MAX_TEXT && !bytes.iter().any(u8::is_ascii_control))
+}
+
 /// The beginning of a text, of as many bytes as are allowed: texts for the log may be longer.
 ///
 /// # Safety

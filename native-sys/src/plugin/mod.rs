@@ -120,6 +120,7 @@ impl Plugin {
                 stop
             });
             let status = call(host);
+            context.ends(status);
             has_ended.store(true, Ordering::Release);
             if let Some(stop) = stop {
                 stop.thread().unpark();
@@ -184,6 +185,10 @@ impl Engine for Plugin {
         // the host for longer.
         self.run(context, self.functions.cancel, |host| unsafe { convert(&raw const made, host) })?;
         Ok(Converted { warnings: context.warnings(), counts: None, facts: context.facts() })
+    }
+
+    fn late_calls(&self) -> u64 {
+        host::late_calls()
     }
 
     fn nature(&self) -> Option<Nature> {

@@ -5,17 +5,17 @@
 use crate::convert::convert;
 use cadmill_converter::engine::examination::{Examination, Nature, Run};
 use cadmill_converter::engine::protocol::{Answer, Task};
-use cadmill_converter::linux::proc::Memory;
+use cadmill_converter::linux::proc::{Memory, open_descriptors};
 use cadmill_converter::linux::signal::CrashHandlers;
 use cadmill_core::domain::format::EngineKind;
-use cadmill_native_sys::{Engine, Events, Level, Stage};
+use cadmill_native_sys::{Engine, EngineError, Events, Level, Stage};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long threads are waited for that have been joined: the kernel may count one for a while.
-const LEAVING: Duration = Duration::from_millis(200);
+const LEAVING: Duration = Duration::from_millis(50);
 
 /// What is done.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,18 @@ pub(crate) struct Plan {
     pub(crate) runs: u32,
     /// When the first one is asked to stop, from its beginning.
     pub(crate) stop_after: Option<Duration>,
+}
+
+/// Prepares the engine; what it did that the interface does not know, in words.
+pub(crate) fn prepare(engine: &dyn Engine) -> Result<Vec<String>, EngineError> {
+    let observer = Arc::new(Observer::new(None));
+    let events: Arc<dyn Events> = Arc::clone(&observer) as Arc<dyn Events>;
+    engine.prepare(&events)?;
+    let mut misused = observer.misused();
+    if observer.progress.lock().unwrap_or_else(PoisonError::into_inner).invalid > 0 {
+        misused.push("progress that is not from 0 to 1".to_owned());
+    }
+    Ok(misused)
 }
 
 /// `examination` has what was observed before.
@@ -68,6 +80,8 @@ pub(crate) fn run(
             break;
         }
     }
+    // A description that conversions change would differ from the stanza.
+    examination.changes = engine.nature().is_some_and(|nature| !nature.same);
     Answer::Examined(Box::new(examination))
 }
 
@@ -90,6 +104,7 @@ fn once(
     memory: &dyn Fn() -> Memory,
 ) -> (Run, Vec<(String, String)>) {
     let handlers = CrashHandlers::now();
+    let late = engine.late_calls();
     let observer = Arc::new(Observer::new(stop_after));
     let events: Arc<dyn Events> = Arc::clone(&observer) as Arc<dyn Events>;
     let answer = convert(kind, engine, task, &events);
@@ -117,7 +132,10 @@ fn once(
         _ => Vec::new(),
     };
     let progress = observer.progress.lock().unwrap_or_else(PoisonError::into_inner);
-    let misused = observer.misused.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut misused = observer.misused();
+    if engine.late_calls() > late {
+        misused.push("a call after the function that was given the host has returned".to_owned());
+    }
     let run = Run {
         failure,
         cancelled: matches!(answer, Answer::Cancelled),
@@ -132,7 +150,8 @@ fn once(
         signals: handlers.changed(),
         stop_called: observer.stop_called.load(Ordering::Relaxed),
         same_facts: true,
-        misused: misused.iter().map(|&what| what.to_owned()).collect(),
+        misused,
+        descriptors: open_descriptors(),
     };
     (run, facts)
 }
@@ -169,6 +188,13 @@ impl Observer {
             progress: Mutex::default(),
             misused: Mutex::default(),
         }
+    }
+}
+
+impl Observer {
+    fn misused(&self) -> Vec<String> {
+        let misused = self.misused.lock().unwrap_or_else(PoisonError::into_inner);
+        misused.iter().map(|&what| what.to_owned()).collect()
     }
 }
 

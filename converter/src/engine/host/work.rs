@@ -84,13 +84,15 @@ pub(crate) fn run(
         }
         Task::Examine { conversion, runs, stop_after } => {
             let loaded = CrashHandlers::now();
-            if let Err(error) = engine.prepare(&events) {
-                return failed(error);
-            }
+            let misused_in_prepare = match examine::prepare(engine.as_ref()) {
+                Ok(misused) => misused,
+                Err(error) => return failed(error),
+            };
             let before = Examination {
                 data_bytes: memory().data,
                 signals_of_loading: changed,
                 signals_of_prepare: loaded.changed(),
+                misused_in_prepare,
                 ..Examination::default()
             };
             let plan = examine::Plan { runs: *runs, stop_after: stop_after.map(Duration::from_millis) };
