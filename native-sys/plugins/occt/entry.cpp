@@ -44,7 +44,10 @@ void convertJob(const cadmill_request *request, const cadmill_host *host) {
     loadSettings();
     resetParameters(job.options);
     Output output(job);
-    Model model = read(job);
+    Model model;
+    const CurrentDirectory here("."); // Reading leaves it, and may not come back.
+    if (!SignalGuard::survives([&] { model = read(job); }))
+        reject("OpenCASCADE follows a reference to nothing in the file: an entity has other parameters than its type");
     if (job.options.inputUnit) scaleModel(model.document, job.options.inputUnit->millimetres / model.inputUnitMillimetres);
     if (job.options.solidNames) nameAfterSolids(model);
     healModel(job, model);

@@ -4,7 +4,10 @@
 // into an exception, which it catches in its readers, and then goes on without the entity. That saves the
 // process and hides the loss, so each signal is counted and read_step.cpp refuses a result after one.
 //
-// Not hidden: a signal outside of OpenCASCADE's own try blocks, and a stack overflow. There the host's
+// Outside of its own try blocks it follows null pointers as well: in IGES files whose entities have a wrong number of
+// parameters, for instance. That ends the reading (survives()), and the input is refused.
+//
+// Not hidden: any other signal outside of OpenCASCADE's own try blocks, and a stack overflow. There the host's
 // handler is put back and the instruction runs again, so that the host names the crash. SIGABRT, SIGILL
 // and SIGSYS always stay with the host. Floating-point traps are never armed.
 //
@@ -18,6 +21,8 @@
 #include <Standard_NumericError.hxx>
 
 #include <atomic>
+#include <csetjmp>
+#include <pthread.h>
 #include <ucontext.h>
 
 namespace occt {
@@ -28,6 +33,10 @@ constexpr int kCaught[] = {SIGSEGV, SIGBUS, SIGFPE};
 
 std::atomic<uint64_t> caughtSignals{0};
 struct sigaction hostActions[kSignals];
+
+// Where a step that survives() runs is left to, and the thread that it runs in.
+sigjmp_buf *volatile landing = nullptr;
+pthread_t landingThread;
 
 // Leaves by longjmp to the innermost try block of OpenCASCADE, as the handlers of OSD::SetSignal do.
 void jump(int signal) {
@@ -51,8 +60,17 @@ bool isStackOverflow(int signal, const siginfo_t *info, const void *context) {
 #endif
 }
 
+bool isNullPointer(int signal, const siginfo_t *info) {
+    return signal == SIGSEGV && info && info->si_code == SEGV_MAPERR && reinterpret_cast<uintptr_t>(info->si_addr) < 65536;
+}
+
 void onSignal(int signal, siginfo_t *info, void *context) {
-    if (isStackOverflow(signal, info, context) || !Standard_ErrorHandler::IsInTryBlock()) {
+    const bool isCaught = Standard_ErrorHandler::IsInTryBlock();
+    if (!isCaught && landing && pthread_equal(pthread_self(), landingThread) && isNullPointer(signal, info)) {
+        caughtSignals.fetch_add(1, std::memory_order_relaxed);
+        siglongjmp(*landing, 1);
+    }
+    if (isStackOverflow(signal, info, context) || !isCaught) {
         sigaction(signal, &hostActions[signal], nullptr);
         // A signal that was sent, not raised by an instruction, would not come again by itself.
         if (info && info->si_code <= 0) raise(signal);
@@ -78,6 +96,20 @@ SignalGuard::SignalGuard() {
 
 SignalGuard::~SignalGuard() {
     for (int signal : kCaught) sigaction(signal, &hostActions[signal], nullptr);
+}
+
+bool SignalGuard::survives(const std::function<void()> &step) {
+    // However the step is left.
+    struct Landing {
+        ~Landing() { landing = nullptr; }
+    };
+    sigjmp_buf place;
+    const Landing end;
+    if (sigsetjmp(place, 1) != 0) return false;
+    landingThread = pthread_self();
+    landing = &place;
+    step();
+    return true;
 }
 
 uint64_t SignalGuard::caught() { return caughtSignals.load(); }

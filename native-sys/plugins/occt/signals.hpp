@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstdint>
+#include <functional>
 
 namespace occt {
 
@@ -17,6 +18,10 @@ public:
 
     // How many signals OpenCASCADE has caught. Each one is an entity that it gave up silently.
     static uint64_t caught();
+
+    // Runs a step. Returns false if OpenCASCADE followed a null pointer outside of its own try blocks. The step is left
+    // by longjmp then, so nothing of it may be used and the conversion must end.
+    static bool survives(const std::function<void()> &step);
 };
 
 } // namespace occt

@@ -214,12 +214,25 @@ fn faces_that_cannot_be_written_are_counted_with_lenient() {
     assert_eq!((gmsh[0].faces, ocp[0].solids, ocp[0].faces), (4, 0, 4));
 }
 
-/// The lines of an IGES file say to which entity they belong, and OpenCASCADE crashes on some that are wrong.
+/// The lines of an IGES file say to which entity they belong. OpenCASCADE crashes on some that are wrong, and where
+/// an entity has other numbers of parameters than it says.
 #[test]
-fn parameters_of_another_entity_are_noticed() {
+fn parameters_that_crash_are_refused() {
     let bench = Bench::new();
     let intact = std::fs::read_to_string(model("cube-10x10mm/Cube 10x10.igs")).unwrap();
     let input = bench.path("cube.igs");
+    for (from, to) in
+        [("508,4,0,67,8,0,0,0,67,7,1", "508,4,0,67,8,0,6,0,67,7,1"), ("\n128,1,1,1,1,", "\n128,1x1,1,1,")]
+    {
+        let damaged = intact.replacen(from, to, 1);
+        assert_ne!(damaged, intact, "{from}");
+        std::fs::write(&input, damaged).unwrap();
+        for lenient in ["lenient=no", "lenient=yes"] {
+            let json = convert(&bench, &input, "a.stp", &["--opt", lenient]).failed(15, "engine.rejected");
+            let message = json["error"]["message"].as_str().unwrap();
+            assert!(message.contains("a reference to nothing"), "{to}: {message}");
+        }
+    }
     std::fs::write(&input, intact.replacen("      55P     44", "      75P     44", 1)).unwrap();
     let json = convert(&bench, &input, "a.stp", &[]).failed(15, "engine.rejected");
     assert!(
