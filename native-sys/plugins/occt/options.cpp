@@ -57,7 +57,7 @@ constexpr cadmill_option option(const char *name, uint32_t kind, const char *cho
 
 const Rule kRules[] = {
     {option("deflection", CADMILL_OPTION_NUMBER, nullptr, nullptr, 1e-9, 1e9,
-            "Largest distance between a surface and its triangles, in mm; by default a part of the model's diagonal, see quality."),
+            "Largest distance between a surface and its triangles, in mm, a millionth of the model's diagonal at least; by default a part of it, see quality."),
      kAll, kMeshes, "deflection applies to outputs of triangles only"},
     {option("angle", CADMILL_OPTION_NUMBER, nullptr, nullptr, 0.01, 1.6,
             "Largest angle between neighbouring segments of a curve, in radians; by default from quality."),

@@ -1,4 +1,5 @@
 // Owns reading BREP, OpenCASCADE's own format. The file numbers its shapes; all of them must have been used.
+#include "brep_check.hpp"
 #include "messages.hpp"
 #include "model.hpp"
 #include "signals.hpp"
@@ -107,6 +108,7 @@ Model readBrep(const Job &job) {
         findings.missing(count(held.doubled, "part of a shape lies", "parts of shapes lie") + " in a compound as well, in place of another shape");
     if (SignalGuard::caught() > 0) findings.missing(count(SignalGuard::caught(), "invalid memory access", "invalid memory accesses") + " while reading");
     findings.settle(job);
+    checkEdges(job, shape);
 
     Model model;
     model.document = newDocument();

@@ -214,6 +214,22 @@ fn faces_that_cannot_be_written_are_counted_with_lenient() {
     assert_eq!((gmsh[0].faces, ocp[0].solids, ocp[0].faces), (4, 0, 4));
 }
 
+/// BREP says several times where an edge is.
+#[test]
+fn a_damaged_coordinate_is_a_warning() {
+    let bench = Bench::new();
+    let intact = std::fs::read_to_string(sample("occ/wedge_ok.brep")).unwrap();
+    let input = bench.path("wedge.brep");
+    for (vertex, edges) in [("\n8 10 0\n", 0), ("\n8 18 0\n", 3)] {
+        std::fs::write(&input, intact.replacen("\n8 10 0\n", vertex, 1)).unwrap();
+        let json = convert(&bench, &input, &format!("{edges}.stp"), &[]).succeeded().json();
+        let warnings = json["warnings"].as_array().unwrap();
+        assert_eq!(warnings.is_empty(), edges == 0, "{json}");
+        assert!(edges == 0 || warnings[0].as_str().unwrap().contains("3 of 12 edges"), "{json}");
+        assert_eq!(json["losses"], 0, "{json}");
+    }
+}
+
 /// The lines of an IGES file say to which entity they belong. OpenCASCADE crashes on some that are wrong, and where
 /// an entity has other numbers of parameters than it says.
 #[test]

@@ -1,0 +1,13 @@
+// Whether a BREP file makes sense in space.
+#pragma once
+
+#include "job.hpp"
+
+#include <TopoDS_Shape.hxx>
+
+namespace occt {
+
+// Warns of edges that are not where their ends and their faces are.
+void checkEdges(const Job &job, const TopoDS_Shape &shape);
+
+} // namespace occt
