@@ -6,6 +6,7 @@
 
 #include "../../include/cadmill_plugin.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,7 +61,13 @@ public:
     void progress(uint32_t stage, double fraction) const {
         if (host_->progress) host_->progress(host_->context, stage, fraction);
     }
-    void log(uint32_t level, const std::string &line) const {
+    // One line, whatever a name in it or OpenCASCADE has.
+    void log(uint32_t level, std::string line) const {
+        for (char &c : line)
+            if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+        size_t end = std::min<size_t>(line.size(), 4000);
+        while (end < line.size() && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) end--;
+        line.resize(end);
         if (host_->log) host_->log(host_->context, level, line.c_str());
     }
     void loss(const std::string &line) const { log(CADMILL_LOG_LOSS, line); }
