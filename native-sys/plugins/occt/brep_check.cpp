@@ -12,7 +12,7 @@
 #include <Geom_Surface.hxx>
 #include <TopExp.hxx>
 #include <TopExp_Explorer.hxx>
-#include <TopTools_IndexedMapOfShape.hxx>
+#include <TopTools_MapOfShape.hxx>
 #include <TopoDS.hxx>
 #include <TopoDS_Edge.hxx>
 #include <TopoDS_Face.hxx>
@@ -47,45 +47,42 @@ struct Ends {
     bool fit(const gp_Pnt &atFirst, const gp_Pnt &atLast) const { return isNear(first, atFirst, tolerance) && isNear(last, atLast, tolerance); }
 };
 
-bool isSound(const TopoDS_Edge &edge) {
-    if (BRep_Tool::Degenerated(edge)) return true;
+bool isSound(const TopoDS_Edge &edge, const Ends &ends) {
     Standard_Real from = 0, to = 0;
     const Handle(Geom_Curve) curve = BRep_Tool::Curve(edge, from, to);
     if (curve.IsNull() || std::isinf(from) || std::isinf(to)) return true; // It has one on its faces, or no end.
-    Ends ends;
-    return from < to && ends.read(edge) && ends.fit(curve->Value(from), curve->Value(to));
+    return from < to && ends.fit(curve->Value(from), curve->Value(to));
 }
 
-bool isSoundOn(const TopoDS_Edge &edge, const TopoDS_Face &face) {
+bool isSoundOn(const TopoDS_Edge &edge, const TopoDS_Face &face, const Handle(Geom_Surface) &surface, const Ends &ends) {
     Standard_Real from = 0, to = 0;
     const Handle(Geom2d_Curve) curve = BRep_Tool::CurveOnSurface(edge, face, from, to);
-    const Handle(Geom_Surface) surface = BRep_Tool::Surface(face);
-    if (curve.IsNull() || surface.IsNull()) return !surface.IsNull();
+    if (curve.IsNull()) return true;
     const auto at = [&](double parameter) {
         const gp_Pnt2d on = curve->Value(parameter);
         return surface->Value(on.X(), on.Y());
     };
-    Ends ends;
-    return ends.read(edge) && ends.fit(at(from), at(to));
-}
-
-// Each once, wherever it is used.
-TopTools_IndexedMapOfShape distinct(const TopoDS_Shape &shape, TopAbs_ShapeEnum kind) {
-    TopTools_IndexedMapOfShape found;
-    for (TopExp_Explorer it(shape, kind); it.More(); it.Next()) found.Add(it.Current().Located(TopLoc_Location()).Oriented(TopAbs_FORWARD));
-    return found;
+    return ends.fit(at(from), at(to));
 }
 
 } // namespace
 
 void checkEdges(const Job &job, const TopoDS_Shape &shape) {
-    const TopTools_IndexedMapOfShape edges = distinct(shape, TopAbs_EDGE), faces = distinct(shape, TopAbs_FACE);
-    TopTools_IndexedMapOfShape odd;
-    for (Standard_Integer i = 1; i <= edges.Extent(); i++)
-        if (!isSound(TopoDS::Edge(edges(i)))) odd.Add(edges(i));
-    for (Standard_Integer i = 1; i <= faces.Extent(); i++)
-        for (TopExp_Explorer it(faces(i), TopAbs_EDGE); it.More(); it.Next())
-            if (!isSoundOn(TopoDS::Edge(it.Current()), TopoDS::Face(faces(i)))) odd.Add(it.Current().Located(TopLoc_Location()));
+    TopTools_MapOfShape faces, edges, odd;
+    const auto itself = [](const TopoDS_Shape &used) { return used.Located(TopLoc_Location()).Oriented(TopAbs_FORWARD); };
+    for (TopExp_Explorer each(shape, TopAbs_FACE); each.More(); each.Next()) {
+        const TopoDS_Face face = TopoDS::Face(itself(each.Current()));
+        if (!faces.Add(face)) continue; // A part that is used several times.
+        const Handle(Geom_Surface) surface = BRep_Tool::Surface(face);
+        for (TopExp_Explorer it(face, TopAbs_EDGE); it.More(); it.Next()) {
+            const TopoDS_Edge &edge = TopoDS::Edge(it.Current());
+            Ends ends;
+            bool sound = ends.read(edge) && !surface.IsNull() && isSoundOn(edge, face, surface, ends);
+            const bool isNew = edges.Add(itself(edge));
+            if (sound && isNew && !BRep_Tool::Degenerated(edge)) sound = isSound(edge, ends);
+            if (!sound) odd.Add(itself(edge));
+        }
+    }
     if (!odd.IsEmpty())
         job.host.warn(std::to_string(odd.Extent()) + " of " + count(static_cast<uint64_t>(edges.Extent()), "edge") +
                       " end elsewhere than their faces do, so the file may be damaged");

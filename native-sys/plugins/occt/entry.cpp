@@ -53,10 +53,8 @@ void convertJob(const cadmill_request *request, const cadmill_host *host) {
     healModel(job, model);
     requireFaces(job, model);
     if (isMesh(job.out)) job.host.fact("deflection-mm", std::to_string(meshModel(job, model)));
-    Faces lost;
-    if (isMesh(job.out)) writeMesh(job, model, output.path());
-    else lost = writeExact(job, model, output.path());
-    report(job, model, lost);
+    if (isMesh(job.out)) report(job, model, {}), writeMesh(job, model, output.path());
+    else writeExact(job, model, output.path());
     if (SignalGuard::caught() > 0 && !job.options.lenient)
         reject("OpenCASCADE met " + count(SignalGuard::caught(), "invalid memory access", "invalid memory accesses") + ", so the output may be incomplete");
     job.host.throwIfCancelled();

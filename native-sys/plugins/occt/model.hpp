@@ -61,8 +61,8 @@ void requireFaces(const Job &job, const Model &model);
 // Returns the deflection, in mm.
 double meshModel(const Job &job, const Model &model);
 
-// Returns the faces that are not in the output, with lenient.
-Faces writeExact(const Job &job, const Model &model, const std::string &path);
+// Reports as well, once it is known what the output holds.
+void writeExact(const Job &job, const Model &model, const std::string &path);
 void writeMesh(const Job &job, const Model &model, const std::string &path);
 
 // Facts of the output, and a line for each kind of content that it does not hold.

@@ -132,6 +132,7 @@ void reportLosses(const Job &job, const Contents &found, const TopoDS_Shape &sha
          "only STEP with schema=ap242 has them");
     lost(out != Format::Step, found.materials, "material", "materials", "only STEP has them");
     lost(out == Format::Iges || out == Format::Stl, found.assemblies, "assembly", "assemblies", "the output is one flat model");
+    if (!mesh) return;
     lost(mesh, howMany(shape, TopAbs_EDGE, TopAbs_FACE), "curve", "curves", "the output has triangles only");
     lost(mesh, howMany(shape, TopAbs_VERTEX, TopAbs_EDGE), "point", "points", "the output has triangles only");
 }

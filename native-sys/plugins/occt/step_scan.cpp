@@ -116,13 +116,19 @@ private:
             if (text == "ISO-10303-21") defect(startLine_, "another model follows the end of the first");
             return;
         }
-        if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
+        bool foreign = false, special = false;
+        for (char c : text) {
+            const auto byte = static_cast<unsigned char>(c);
+            foreign |= byte >= 0x80;
+            special |= (byte == '\\') | ((byte < 0x20) & (byte != '\n') & (byte != '\r'));
+        }
+        if (foreign) {
             Codepage utf8("");
             std::string decoded;
             utf8.decode(text.data(), text.size(), decoded);
             scan_.notUtf8 = scan_.notUtf8 || utf8.undecodable() > 0;
         }
-        if (std::any_of(text.begin(), text.end(), [](char c) { return c == '\\' || (static_cast<unsigned char>(c) < 0x20 && !isStepSpace(c)); })) {
+        if (special) {
             std::string decoded;
             scan_.hasControls = decodeStepText(text, decoded).control || scan_.hasControls;
         }

@@ -99,6 +99,11 @@ void cutText(std::string &out, size_t start) {
 
 StepTextFaults decodeStepText(const std::string &text, std::string &out) {
     StepTextFaults faults;
+    const auto isPlain = [](char c) { return c != '\\' && c != '\'' && static_cast<unsigned char>(c) >= 0x20; };
+    if (std::all_of(text.begin(), text.end(), isPlain)) {
+        out += text;
+        return faults;
+    }
     for (size_t i = 0; i < text.size();) {
         if (isControl(static_cast<unsigned char>(text[i]))) {
             faults.control = true;
@@ -158,8 +163,7 @@ void StepStream::filter(const char *in, size_t length) {
     for (size_t i = 0; i < length; i++, position_++) {
         const char c = in[i];
         const StepPart part = splitter_.next(c);
-        while (!leftOut_.empty() && position_ >= leftOut_.back().second) leftOut_.pop_back();
-        if (!leftOut_.empty() && position_ >= leftOut_.back().first) continue;
+        if (!leftOut_.empty() && isLeftOut()) continue;
         // A text ends with an apostrophe that no other follows.
         if (closed_ && c == '\'') {
             text_ += "''";
@@ -175,6 +179,11 @@ void StepStream::filter(const char *in, size_t length) {
             out_ += c;
         }
     }
+}
+
+bool StepStream::isLeftOut() {
+    while (!leftOut_.empty() && position_ >= leftOut_.back().second) leftOut_.pop_back();
+    return !leftOut_.empty() && position_ >= leftOut_.back().first;
 }
 
 void StepStream::endText() {

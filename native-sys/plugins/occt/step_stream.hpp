@@ -43,6 +43,7 @@ protected:
 
 private:
     void filter(const char *text, size_t length);
+    bool isLeftOut();
     void endText();
 
     std::ifstream file_;

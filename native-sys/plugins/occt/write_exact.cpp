@@ -89,7 +89,7 @@ bool areMaterialsComplete(const Handle(TDocStd_Document) &document) {
     return true;
 }
 
-Faces writeStep(const Job &job, const Model &model, const std::string &path) {
+void writeStep(const Job &job, const Model &model, const std::string &path) {
     STEPCAFControl_Writer writer;
     writer.SetColorMode(Standard_True);
     writer.SetNameMode(Standard_True);
@@ -111,7 +111,7 @@ Faces writeStep(const Job &job, const Model &model, const std::string &path) {
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into STEP");
     const Handle(StepData_StepModel) step = writer.ChangeWriter().Model();
-    const Faces lost = verifyStep(job, model, writer.ChangeWriter());
+    report(job, model, verifyStep(job, model, writer.ChangeWriter()));
     orderStep(writer.ChangeWriter().WS(), job.host);
     pinHeader(step, job);
     // Not writer.Write(): it takes a path only, and cannot be cancelled.
@@ -123,7 +123,6 @@ Faces writeStep(const Job &job, const Model &model, const std::string &path) {
     for (checks.Start(); checks.More(); checks.Next())
         if (checks.Value()->NbFails() > 0) fail(CADMILL_FAILED, std::string("the STEP file could not be written: ") + checks.Value()->CFail(1));
     writeFile(job, path, "STEP", [&](std::ostream &file) { return static_cast<bool>(text.Print(file)); });
-    return lost;
 }
 
 // IGESCAFControl_Writer asks each label for its name without looking whether there is one, and crashes.
@@ -146,6 +145,7 @@ void writeIges(const Job &job, const Model &model, const std::string &path) {
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into IGES");
     verifyIges(job, model, writer);
+    report(job, model, {});
     IGESData_GlobalSection global = writer.Model()->GlobalSection();
     const std::string name = nameOf(job.request->output);
     global.SetFileName(hascii(name));
@@ -162,6 +162,7 @@ void writeIges(const Job &job, const Model &model, const std::string &path) {
 }
 
 void writeBrep(const Job &job, const Model &model, const std::string &path) {
+    report(job, model, {});
     scaleModel(model.document, 1.0 / job.options.unit.millimetres);
     Handle(Progress) progress = new Progress(job.host, CADMILL_STAGE_WRITE, kStart, 1);
     writeFile(job, path, "BREP", [&](std::ostream &file) {
@@ -172,11 +173,10 @@ void writeBrep(const Job &job, const Model &model, const std::string &path) {
 
 } // namespace
 
-Faces writeExact(const Job &job, const Model &model, const std::string &path) {
-    if (job.out == Format::Step) return writeStep(job, model, path);
-    if (job.out == Format::Iges) writeIges(job, model, path);
+void writeExact(const Job &job, const Model &model, const std::string &path) {
+    if (job.out == Format::Step) writeStep(job, model, path);
+    else if (job.out == Format::Iges) writeIges(job, model, path);
     else writeBrep(job, model, path);
-    return {};
 }
 
 } // namespace occt

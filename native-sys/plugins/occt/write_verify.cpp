@@ -107,10 +107,11 @@ std::vector<TopoDS_Shape> partsOf(const Model &model) {
 
 Counts writtenToStep(const Handle(Interface_InterfaceModel) &model) {
     Counts counts;
+    const Handle(Standard_Type) face = STANDARD_TYPE(StepShape_FaceSurface), solid = STANDARD_TYPE(StepShape_ManifoldSolidBrep);
     for (Standard_Integer i = 1; i <= model->NbEntities(); i++) {
-        const Handle(Standard_Transient) entity = model->Value(i);
-        if (const auto face = Handle(StepShape_FaceSurface)::DownCast(entity); !face.IsNull()) counts.faces[{face->NbBounds(), 0}]++;
-        counts.solids += entity->IsKind(STANDARD_TYPE(StepShape_ManifoldSolidBrep));
+        const Handle(Standard_Transient) &entity = model->Value(i);
+        if (entity->IsKind(face)) counts.faces[{static_cast<const StepShape_FaceSurface &>(*entity).NbBounds(), 0}]++;
+        else counts.solids += entity->IsKind(solid);
     }
     return counts;
 }
