@@ -7,7 +7,7 @@
 
 namespace occt {
 
-// Warns of edges that are not where their ends and their faces are.
+// Warns of edges that are not where their ends and their faces are. Throws Failure if one is at no place.
 void checkEdges(const Job &job, const TopoDS_Shape &shape);
 
 } // namespace occt

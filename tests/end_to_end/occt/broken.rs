@@ -228,6 +228,12 @@ fn a_damaged_coordinate_is_a_warning() {
         assert!(edges == 0 || warnings[0].as_str().unwrap().contains("3 of 12 edges"), "{json}");
         assert_eq!(json["losses"], 0, "{json}");
     }
+    // A direction that is infinite is none.
+    let infinite = intact.replacen("-0.28734788556634538", "-0.2873e788556634538", 1);
+    assert_ne!(infinite, intact);
+    std::fs::write(&input, infinite).unwrap();
+    let json = convert(&bench, &input, "a.stp", &[]).failed(15, "engine.rejected");
+    assert!(json["error"]["message"].as_str().unwrap().contains("not numbers"), "{json}");
 }
 
 /// The lines of an IGES file say to which entity they belong. OpenCASCADE crashes on some that are wrong, and where
