@@ -1,34 +1,47 @@
-//! The reaper: performs the due work of each job that no worker does.
+//! The cleanup: performs the due work of each job that no worker does.
 //!
-//! Each job stores when it needs attention again ([`crate::domain::job::Job::due`]). The reaper
-//! queries the due jobs. It expires jobs whose upload never arrived, announces again jobs that no
-//! worker claimed or whose worker died, and deletes the objects of ended jobs and finally their
-//! records.
+//! Each job stores when it needs attention again ([`crate::domain::job::Job::due`]). The cleanup
+//! queries the jobs that are due, part by part ([`crate::domain::due`]). It expires jobs whose upload
+//! never arrived, announces again jobs that no worker claimed or whose worker died, and deletes the
+//! objects of ended jobs and finally their records.
 //!
-//! Any number of reapers may run at once, and each may die at any point: every step is idempotent.
-//! The reaper never claims a job; it only sends events.
+//! Any number of cleanup programs may run at once. They share the parts ([`crate::domain::crew`]), and
+//! each may die at any point: every step is idempotent. What fails is tried again later and later, so
+//! that it is not always the most overdue. The cleanup never claims a job; it only sends events.
 
+pub mod crew;
+pub mod deletion;
 pub mod orphans;
 
+use crate::domain::due::{Part, Work};
 use crate::domain::failure::FailureCode;
-use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
+use crate::domain::ids::{FileName, JobId, ObjectKey};
 use crate::domain::job::{Job, Millis, Object, State};
 use crate::domain::state::Event;
 use crate::domain::upload_event;
 use crate::jobs::Jobs;
 use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
+use crew::Membership;
+use deletion::Deleter;
+use futures_util::StreamExt;
+use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
-/// Maximum number of jobs per round.
-pub const BATCH: u32 = 100;
+/// Maximum number of jobs in one page of a part.
+pub const PAGE: u32 = 50;
+
+/// Parts that are worked on at once.
+const AT_ONCE: usize = 16;
+
+/// Pages of a part in one pass. A part with more goes on in the next pass, so that the others and the
+/// renewal of the lease do not wait for it.
+const PAGES: u32 = 20;
 
 /// How long an unreadable record is deferred, in milliseconds. By then a newer version may be able
 /// to read it, or an operator may have repaired it.
 pub const SET_ASIDE: Millis = 60 * 60 * 1000;
-
-/// Pause between two rounds, which bounds how late due work starts.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Performs due work.
 #[derive(Clone)]
@@ -37,9 +50,10 @@ pub struct Cleanup {
     objects: Arc<dyn ObjectStore>,
     queue: Arc<dyn EventQueue>,
     bucket: String,
+    deleter: Deleter,
 }
 
-/// Counts of one round.
+/// Counts of one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Round {
     /// Jobs whose upload did not arrive in time.
@@ -52,63 +66,171 @@ pub struct Round {
     pub uploads: u64,
     /// Deleted records.
     pub records: u64,
-    /// Jobs whose cleanup failed; they stay due.
+    /// Jobs whose cleanup failed; they are due again later.
     pub failed: u64,
     /// Unreadable records; they are due again in an hour.
     pub unreadable: u64,
+    /// Parts whose due jobs could not be listed.
+    pub unlisted: u64,
+    /// How long the most overdue job to delete, and the most overdue one to wake, were due when they
+    /// were listed, in milliseconds.
+    pub overdue: [Millis; 2],
+}
+
+impl Round {
+    fn add(&mut self, other: &Self) {
+        self.expired += other.expired;
+        self.announced += other.announced;
+        self.objects += other.objects;
+        self.uploads += other.uploads;
+        self.records += other.records;
+        self.failed += other.failed;
+        self.unreadable += other.unreadable;
+        self.unlisted += other.unlisted;
+        for (one, another) in self.overdue.iter_mut().zip(other.overdue) {
+            *one = (*one).max(another);
+        }
+    }
+
+    /// Whether nothing was due.
+    pub fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether all that was due was done.
+    pub fn is_whole(&self) -> bool {
+        (self.failed, self.unlisted, self.unreadable) == (0, 0, 0)
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expired, announced, objects, uploads, records, failed, unreadable, unlisted, .. } = self;
+        write!(
+            f,
+            "deleted {objects} objects, {uploads} unfinished uploads and {records} records; expired {expired} jobs; \
+             announced {announced}; {failed} failed, {unreadable} unreadable, {unlisted} parts not listed"
+        )
+    }
 }
 
 impl Cleanup {
-    /// Creates a reaper for these jobs.
+    /// Creates a cleanup of these jobs.
     pub fn new(
         jobs: Jobs,
         objects: Arc<dyn ObjectStore>,
         queue: Arc<dyn EventQueue>,
         bucket: String,
+        name: String,
     ) -> Self {
-        Self { jobs, objects, queue, bucket }
+        let deleter = Deleter::new(jobs.clone(), Arc::clone(&objects), name);
+        Self { jobs, objects, queue, bucket, deleter }
     }
 
-    /// Runs rounds forever.
-    pub async fn run(self) {
+    /// Runs a pass at every interval of the membership, forever, with a lease that other programs see. A pass that takes
+    /// longer is followed at once by the next.
+    pub async fn run(&self, membership: &Membership) -> Infallible {
         loop {
-            match self.round().await {
-                Ok(round) if round != Round::default() => tracing::info!(
-                    expired = round.expired,
-                    announced = round.announced,
-                    objects = round.objects,
-                    uploads = round.uploads,
-                    records = round.records,
-                    failed = round.failed,
-                    unreadable = round.unreadable,
-                    "cleanup finished"
-                ),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(error = %error, "could not list what is due"),
-            }
-            tokio::time::sleep(PAUSE).await;
+            let begun = tokio::time::Instant::now();
+            self.turn(membership).await;
+            tokio::time::sleep_until(begun + membership.every()).await;
         }
     }
 
-    /// One round.
-    ///
-    /// # Errors
-    /// If the store cannot list the due jobs. A failure of a single job is logged and counted, and
+    /// One pass over its share of the work. While it runs, its lease is renewed.
+    pub async fn turn(&self, membership: &Membership) -> Round {
+        let parts = match membership.renew().await {
+            Ok(parts) => parts,
+            Err(error) => {
+                tracing::warn!(error = %error, "could not renew the lease of the cleanup");
+                return Round::default();
+            }
+        };
+        let round = tokio::select! {
+            round = self.pass(&parts) => round,
+            never = membership.keep() => match never {},
+        };
+        if !round.is_idle() {
+            tracing::info!(
+                expired = round.expired,
+                announced = round.announced,
+                objects = round.objects,
+                uploads = round.uploads,
+                records = round.records,
+                failed = round.failed,
+                unreadable = round.unreadable,
+                unlisted = round.unlisted,
+                "cleanup finished"
+            );
+        }
+        round
+    }
+
+    /// One pass over all parts, without a lease.
+    pub async fn round(&self) -> Round {
+        self.pass(&Part::all().collect::<Vec<_>>()).await
+    }
+
+    /// One pass over these parts. A failure of a single job or a single part is logged and counted, and
     /// does not affect the others.
-    pub async fn round(&self) -> PortResult<Round> {
-        let mut round = Round::default();
-        let due = self.jobs.store().due(self.jobs.clock().now(), BATCH).await?;
-        self.set_aside(&due.unreadable, &mut round).await;
-        for job in due.jobs {
-            if let Err(error) = self.serve(job.id, &mut round).await {
-                round.failed += 1;
-                tracing::warn!(job.id = %job.id, error = %error, "the cleanup of a job failed");
-            }
+    pub async fn pass(&self, parts: &[Part]) -> Round {
+        let mut rounds = futures_util::stream::iter(parts.iter().copied().map(|part| self.part(part)))
+            .buffer_unordered(AT_ONCE);
+        let mut all = Round::default();
+        while let Some(round) = rounds.next().await {
+            all.add(&round);
         }
-        Ok(round)
+        all
     }
 
-    /// Defers jobs whose record cannot be read. They are reported, and must not use up the batch of
+    async fn part(&self, part: Part) -> Round {
+        let mut round = Round::default();
+        for page in 0..PAGES {
+            let now = self.jobs.clock().now();
+            let due = match self.jobs.store().due(part, now, PAGE).await {
+                Ok(due) => due,
+                Err(error) => {
+                    round.unlisted += 1;
+                    tracing::warn!(part = %part, error = %error, "could not list what is due");
+                    return round;
+                }
+            };
+            if page == 0 {
+                let first = due.jobs.iter().filter_map(|job| job.due).min().unwrap_or(now);
+                let kind = usize::from(part.work == Work::Wake);
+                round.overdue[kind] = round.overdue[kind].max(now.saturating_sub(first));
+            }
+            self.set_aside(&due.unreadable, &mut round).await;
+            for job in due.jobs {
+                if let Err(error) = self.serve(job.id, &mut round).await {
+                    round.failed += 1;
+                    tracing::warn!(job.id = %job.id, error = %error, "the cleanup of a job failed");
+                    self.postpone(job.id).await;
+                }
+            }
+            if !due.is_full {
+                break;
+            }
+        }
+        round
+    }
+
+    /// Tries a job again later. If that cannot be recorded, it stays due.
+    async fn postpone(&self, id: JobId) {
+        let tried = match self.jobs.store().get(id).await {
+            Ok(Some(job)) if job.due.is_some_and(|due| due <= self.jobs.clock().now()) => {
+                let before = job.retry.map_or(0, |retry| retry.tries);
+                self.jobs.send(id, &Event::Postponed { before }).await.map(drop)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = tried {
+            tracing::warn!(job.id = %id, error = %error, "a job that failed could not be put off");
+        }
+    }
+
+    /// Defers jobs whose record cannot be read. They are reported, and must not use up the page of
     /// readable jobs.
     async fn set_aside(&self, records: &[Unreadable], round: &mut Round) {
         let Some(first) = records.first() else { return };
@@ -141,7 +263,12 @@ impl Cleanup {
         let job = &self.jobs.free(job).await?;
         match job.state {
             State::Pending | State::Processing => self.wake(job, round).await,
-            _ if job.purges < 2 => self.purge(job, round).await,
+            _ if job.purges < 2 => {
+                let purged = self.deleter.delete(job).await?;
+                round.objects += purged.objects;
+                round.uploads += purged.uploads;
+                Ok(())
+            }
             _ => {
                 round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
                 Ok(())
@@ -188,21 +315,6 @@ impl Cleanup {
         let body = upload_event::object_created(&self.bucket, object, sequencer, "Announced", &id, now);
         self.queue.send(&body).await?;
         self.jobs.send(job.id, &Event::Announced).await?;
-        Ok(())
-    }
-
-    async fn purge(&self, job: &Job, round: &mut Round) -> PortResult<()> {
-        let mut objects = 0;
-        let mut uploads = 0;
-        for role in [Role::Upload, Role::Processed] {
-            let purged = self.objects.purge(role, job.id).await?;
-            objects += purged.objects;
-            uploads += purged.uploads;
-        }
-        self.jobs.send(job.id, &Event::Purged { before: job.purges }).await?;
-        round.objects += objects;
-        round.uploads += uploads;
-        tracing::info!(job.id = %job.id, objects, uploads, "deleted the objects of an ended job");
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attendance;
 pub mod auth;
 pub mod client;
 pub mod extract;
@@ -25,3 +26,4 @@ pub mod schema;
 pub mod settings;
 pub mod start;
 pub mod state;
+pub mod stop;

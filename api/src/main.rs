@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use cadmill_api::{healthcheck, start};
+use cadmill_api::{healthcheck, start, stop};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
@@ -10,7 +10,6 @@ use cadmill_stores::config::{self, Config, Program};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Memory that held plaintext, names or keys is zeroed when it is freed.
 #[global_allocator]
@@ -99,19 +98,6 @@ fn run(config: &Config) -> Result<(), Failure> {
         let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
         // For a caller that configured port 0.
         eprintln!("listening on http://{bound}");
-        start::run(config, stores, Vec::new(), listener, stopped()).await
+        start::run(config, stores, Vec::new(), listener, stop::signalled()).await
     })
-}
-
-/// Completes at SIGTERM, which ECS sends, and at SIGINT.
-async fn stopped() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }

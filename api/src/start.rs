@@ -1,4 +1,4 @@
-//! Starts the server from its configuration, together with the reaper.
+//! Starts the server from its configuration.
 
 use crate::auth::{Auth, Oidc, Tokens};
 use crate::listener::serve;
@@ -55,12 +55,10 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// Serves until `shutdown` completes, and takes jobs to the formats of `engines` beside those of the
-/// configuration. Meanwhile deletes and announces what is due; any number of
-/// servers may do so concurrently.
+/// configuration.
 ///
 /// # Errors
-/// `usage.invalid` for settings that contradict each other; `infra.io`; `infra.store_refused` if
-/// cleanup may not list the objects.
+/// `usage.invalid` for settings that contradict each other; `infra.io`.
 pub async fn run(
     config: &Config,
     stores: Stores,
@@ -68,13 +66,10 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
-    let reaper = tokio::spawn(stores.reaper().await?.run());
     let mut settings = settings(config)?;
     settings.engines.extend(engines);
     let state = Server::new(settings, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
-    let served = serve(listener, state, shutdown).await;
-    reaper.abort();
-    served.map_err(|e| Failure::io("serving", &e))
+    serve(listener, state, shutdown).await.map_err(|e| Failure::io("serving", &e))
 }
 
 fn wrong(text: String) -> Failure {

@@ -1,10 +1,12 @@
 //! The state shared by the routes: settings, ports and in-memory state.
 
+use crate::attendance::Attendance;
 use crate::polling::pacing::Throughput;
 use crate::polling::tracker::Pollers;
 use crate::rate_limits::RateLimits;
 use crate::readiness::Readiness;
 use crate::settings::ApiSettings;
+use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{EventQueue, ObjectStore};
@@ -24,6 +26,8 @@ pub struct Server {
     pub(crate) pollers: Pollers,
     pub(crate) throughput: Throughput,
     pub(crate) readiness: Readiness,
+    pub(crate) attendance: Attendance,
+    pub(crate) deleter: Deleter,
     pub(crate) door: Door,
 }
 
@@ -43,6 +47,8 @@ impl Server {
         let rates = RateLimits::new(settings.config.rate_per_second, settings.config.rate_burst);
         let jobs = jobs.with_quota(settings.config.quota);
         let readiness = Readiness::new(objects.clone(), jobs.clone(), queue);
+        let attendance = Attendance::new(jobs.clone());
+        let deleter = Deleter::new(jobs.clone(), objects.clone(), "api".to_owned());
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
             door,
@@ -53,6 +59,8 @@ impl Server {
             pollers: Pollers::default(),
             throughput: Throughput::default(),
             readiness,
+            attendance,
+            deleter,
         }))
     }
 
@@ -73,6 +81,11 @@ impl Server {
             {
                 tracing::debug!(job.id = %silent.job, error = %error, "polls are not counted");
             }
+        }
+        if self.settings.config.require_cleanup
+            && let Err(error) = self.attendance.is_given().await
+        {
+            tracing::debug!(error = %error, "the cleanup programs are not known");
         }
         self.rates.forget();
     }

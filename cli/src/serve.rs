@@ -12,7 +12,7 @@ use cadmill_converter::engine::posture;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::warm_pool::WarmPool;
 use cadmill_converter::workspace::WorkspaceRoot;
-use cadmill_core::cleanup::orphans::Orphans;
+use cadmill_core::cleanup::crew::Membership;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use cadmill_stores::adapters::embedded::server::Capacity;
@@ -36,6 +36,9 @@ const WORKER: &str = "cadmill-converter";
 /// First and longest pause before a worker that died is restarted.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often objects without a job are looked for. The index of the objects is in this process.
+const ORPHANS: Duration = Duration::from_secs(60);
 
 /// A worker that ran for this long did not fail at startup.
 const HEALTHY: Duration = Duration::from_secs(60);
@@ -135,7 +138,10 @@ async fn serve_until_stopped(
     let keeper = tokio::spawn(keeper.keep(refused));
     // Programs wait for this line; it contains the actual port when port 0 was configured.
     output::note(&format!("listening on http://{bound}"));
-    let orphans = tokio::spawn(orphans(config, &stores).run(server.jobs()));
+    let orphans = tokio::spawn(stores.orphans(config).run(ORPHANS, server.jobs()));
+    let cleanup = stores.cleanup(&config.cleanup.name).await?;
+    let membership = Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
+    let cleanup = tokio::spawn(async move { cleanup.run(&membership).await });
     let ends = async {
         tokio::select! {
             () = told_to_stop(stopped) => {}
@@ -145,16 +151,11 @@ async fn serve_until_stopped(
     };
     let served = start::run(config, stores, engines, listener, ends).await;
     orphans.abort();
+    cleanup.abort();
     // The worker releases its jobs through the stores, so the stores end last.
     let kept = keeper.await;
     server.stop().await;
     served.and(kept.unwrap_or(Ok(())))
-}
-
-/// After this time no URL and no late worker can write any more.
-fn orphans(config: &Config, stores: &Stores) -> Orphans {
-    let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
-    Orphans::new(stores.jobs.clone(), Arc::clone(&stores.objects), grace)
 }
 
 /// Limits of the object server for clients.

@@ -35,13 +35,12 @@ impl Orphans {
         Self { jobs, objects, grace, seen: HashMap::new() }
     }
 
-    /// Runs rounds forever; `list` returns the jobs that have objects.
-    pub async fn run<F, L>(mut self, list: L)
+    /// Runs rounds forever, one every `pause`; `list` returns the jobs that have objects.
+    pub async fn run<F, L>(mut self, pause: Duration, list: L)
     where
         F: Future<Output = PortResult<Vec<JobId>>> + Send,
         L: Fn() -> F + Send,
     {
-        let pause = (self.grace / 4).clamp(Duration::from_secs(5), Duration::from_secs(300));
         loop {
             match list().await {
                 Ok(jobs) => self.report(&jobs).await,
@@ -58,8 +57,8 @@ impl Orphans {
                     tracing::error!(
                         jobs = round.found,
                         delete_after_s = self.grace.as_secs(),
-                        "found objects of jobs that have no record: jobs.sqlite was lost or is older than the objects; \
-                         stop and restore it, or the objects will be deleted"
+                        "found objects of jobs that have no record: the records were lost or are older than the \
+                         objects; stop and restore them, or the objects will be deleted"
                     );
                 }
                 if round.deleted > 0 {

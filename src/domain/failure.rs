@@ -223,6 +223,8 @@ failure_codes! {
     StoreUnavailable = "infra.store_unavailable", System, 20, true, "Try again in a minute; if the failure persists, check that the services named in the message are up.";
     /// The job store, the object store or the queue rejected the request.
     StoreRefused = "infra.store_refused", System, 20, false, "Check the names, the credentials and the permissions in the configuration.";
+    /// No cleanup program is alive, so nothing would delete the file.
+    NoCleanup = "infra.no_cleanup", System, 20, true, "Start cadmill-cleanup, or set job.require_cleanup = false if something else deletes the files.";
     /// A file of the data directory is missing, truncated or damaged.
     DataDirectory = "infra.data_directory", System, 25, false, "See the message for the file, what is lost and how to recover; docs/PIPELINE.md describes how to copy a data directory.";
     /// The record of a job cannot be read: it is damaged, or a newer version wrote it.

@@ -176,6 +176,11 @@ impl ObjectKey {
         &self.file
     }
 
+    /// Common key prefix of the objects of all jobs with this role.
+    pub fn root(role: Role) -> String {
+        format!("{}/", role.prefix())
+    }
+
     /// Common key prefix of all of a job's objects with this role.
     pub fn prefix(role: Role, job: JobId) -> String {
         format!("{}/{}/", role.prefix(), job)

@@ -4,6 +4,7 @@
 
 use super::coding::Encoded;
 use super::counts::Counts;
+use super::due::Retry;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
 use crate::domain::ledger::SignedHead;
@@ -333,6 +334,23 @@ pub struct Times {
     pub purged: Option<Millis>,
 }
 
+/// Everything of a job was deleted from the object store, and a listing after that found nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Deleted objects, counting each version.
+    pub objects: u64,
+    /// Deleted markers of objects that had been deleted before.
+    pub marks: u64,
+    /// Aborted multipart uploads.
+    pub uploads: u64,
+    /// When the listing was empty.
+    pub confirmed_at: Millis,
+    /// Age of the oldest of them, in milliseconds by the store's clock; `None` if there was nothing.
+    pub oldest_age_ms: Option<Millis>,
+    /// Name of the program that did it.
+    pub by: String,
+}
+
 /// A multipart upload begun for the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Multipart {
@@ -405,6 +423,9 @@ pub struct Job {
     pub announced: u32,
     /// Number of times its objects were deleted after its end.
     pub purges: u8,
+    /// What was deleted each time, and when nothing was left. Absent in records that predate it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletions: Vec<Deletion>,
     /// Ledger heads of its attempts, in order of arrival; at most [`MAX_HEADS`].
     #[serde(default)]
     pub audit: Vec<SignedHead>,
@@ -413,6 +434,9 @@ pub struct Job {
     pub audit_dropped: u32,
     /// When the job needs attention again.
     pub due: Option<Millis>,
+    /// What the cleanup could not do when it was due. Absent in records that predate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// The reservation by which the job is counted in the usage of its owner, see [`super::quota`];
     /// `None` once that has ended, and in records that predate quotas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -449,6 +473,8 @@ impl Job {
             audit: Vec::new(),
             audit_dropped: 0,
             due: None,
+            retry: None,
+            deletions: Vec::new(),
             counted: None,
             version: 0,
         }

@@ -5,6 +5,10 @@ pub mod coding;
 pub mod condition;
 pub mod contents;
 pub mod counts;
+#[cfg(feature = "jobs")]
+pub mod crew;
+#[cfg(feature = "jobs")]
+pub mod due;
 pub mod failure;
 pub mod format;
 #[cfg(feature = "jobs")]

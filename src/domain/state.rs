@@ -33,11 +33,12 @@ mod event;
 pub use event::{Decision, Denied, Event, Ignored};
 
 use super::counts::Counts;
+use super::due::Retry;
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{
-    EngineFacts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage, State,
-    Warnings,
+    Deletion, EngineFacts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage,
+    State, Warnings,
 };
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
@@ -82,6 +83,9 @@ impl Default for Policy {
 /// announce the job again, to check whether its worker is alive, to delete its objects, or to
 /// delete its record.
 fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
+    if let Some(retry) = job.retry {
+        return retry.at;
+    }
     let ended = job.times.ended.unwrap_or(now);
     // A job may wait for hours until a worker is free. Each announcement adds a message to the
     // queue, so the pause between two of them doubles.
@@ -122,6 +126,10 @@ pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision
     if let Decision::Accept(next) = &mut decision
         && moves_due(job, event, policy, now)
     {
+        // Whatever else happens to the job begins anew.
+        if !matches!(event, Event::Postponed { .. }) {
+            next.retry = None;
+        }
         next.due = Some(due(next, policy, now));
     }
     decision
@@ -168,7 +176,8 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Expired => expired(job, now),
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
         Event::Dismissed => dismissed(job, now),
-        Event::Purged { before } => purged(job, *before, now),
+        Event::Purged { before, deletion } => purged(job, *before, deletion, now),
+        Event::Postponed { before } => postponed(job, *before, now),
         Event::Watched { revision, unchanged } => watched(job, *revision, *unchanged),
         Event::Announced => announced(job),
         Event::Uncounted { reservation } => uncounted(job, *reservation),
@@ -478,7 +487,7 @@ fn dismissed(job: &Job, now: Millis) -> Decision {
     }
 }
 
-fn purged(job: &Job, before: u8, now: Millis) -> Decision {
+fn purged(job: &Job, before: u8, deletion: &Deletion, now: Millis) -> Decision {
     if !job.state.is_terminal() {
         return Decision::Ignore(Ignored::NotNow);
     }
@@ -488,7 +497,20 @@ fn purged(job: &Job, before: u8, now: Millis) -> Decision {
     accept(job, |next| {
         next.times.purged = Some(now);
         next.purges = next.purges.saturating_add(1);
+        next.deletions.push(deletion.clone());
+        let most = next.deletions.len().saturating_sub(MAX_DELETIONS);
+        next.deletions.drain(..most);
     })
+}
+
+/// Maximum number of deletions in a record: a job has two.
+const MAX_DELETIONS: usize = 4;
+
+fn postponed(job: &Job, before: u32, now: Millis) -> Decision {
+    if job.retry.map_or(0, |retry| retry.tries) != before {
+        return Decision::Ignore(Ignored::Duplicate);
+    }
+    accept(job, |next| next.retry = Some(Retry::after(job.retry, now)))
 }
 
 /// The longest time wins: the time of each watcher is a lower bound.

@@ -4,6 +4,8 @@
 //! stored version is still the one the decision was based on.
 
 use super::PortResult;
+use crate::domain::crew::Crew;
+use crate::domain::due::Part;
 use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
 use crate::domain::quota::Usage;
@@ -57,6 +59,8 @@ pub struct Due {
     pub jobs: Vec<Job>,
     /// Due records that cannot be read.
     pub unreadable: Vec<Unreadable>,
+    /// There may be more.
+    pub is_full: bool,
 }
 
 /// An unreadable record: damaged, or written by a newer version.
@@ -94,9 +98,9 @@ pub trait JobStore: Send + Sync {
     ///
     async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page>;
 
-    /// Jobs whose `due` is `now` or earlier, the most overdue first, at most `limit`, and the
-    /// unreadable records found on the way.
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due>;
+    /// Jobs of one part whose `due` is `now` or earlier, the most overdue first, at most `limit`, and
+    /// the unreadable records found on the way.
+    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due>;
 
     /// Defers an unreadable record until `until`. The record itself is not changed.
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()>;
@@ -107,6 +111,13 @@ pub trait JobStore: Send + Sync {
     /// Stores `next` if the stored usage of its owner has the version `next.version - 1`, or if none
     /// is stored and `next.version` is 1.
     async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced>;
+
+    /// The cleanup programs; `None` if there never was one.
+    async fn crew(&self) -> PortResult<Option<Crew>>;
+
+    /// Stores `next` if the stored crew has the version `next.version - 1`, or if none is stored and
+    /// `next.version` is 1; returns whether it did.
+    async fn replace_crew(&self, next: &Crew) -> PortResult<bool>;
 
     /// Minimum pause between writes that only report progress. `None` if a write is expensive:
     /// progress is then written with other changes, above all with the renewals of the lease.

@@ -65,8 +65,25 @@ pub enum Checksum {
 pub struct Purged {
     /// Deleted objects, counting each version.
     pub objects: u64,
+    /// Deleted markers of objects that had been deleted before.
+    pub marks: u64,
     /// Aborted multipart uploads.
     pub uploads: u64,
+    /// When the oldest of them was made, by the store's clock, where the store says so.
+    pub oldest: Option<Millis>,
+}
+
+impl Purged {
+    /// Adds what was deleted elsewhere.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            objects: self.objects + other.objects,
+            marks: self.marks + other.marks,
+            uploads: self.uploads + other.uploads,
+            oldest: self.oldest.into_iter().chain(other.oldest).min(),
+        }
+    }
 }
 
 /// Stores the objects of one bucket.
@@ -164,8 +181,15 @@ pub trait ObjectStore: Send + Sync {
     async fn delete(&self, key: &ObjectKey, version: Option<&str>) -> PortResult<()>;
 
     /// Deletes every version of every object under the job's prefix for this role, and aborts every
-    /// unfinished upload there. Succeeds if there is nothing to delete.
+    /// unfinished upload there, until a listing finds nothing. Succeeds if there is nothing to delete.
+    ///
+    /// # Errors
+    /// [`super::PortError::Unavailable`] if there is always something left.
     async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged>;
+
+    /// The jobs that have objects, versions of objects or unfinished uploads, each once. One request for
+    /// a thousand jobs: for a look now and then.
+    async fn stored(&self) -> PortResult<Vec<JobId>>;
 
     /// Checks that the store responds and the bucket exists. A caller that may not list the store
     /// passes, and [`ObjectStore::head`] is then [`super::PortError::Hidden`] for what is missing.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Every crate, by the name under which it is imported, and its root file. Programs have names that
 /// nothing imports.
-const CRATES: [(&str, &str); 12] = [
+const CRATES: [(&str, &str); 13] = [
     ("cadmill_core", "src/lib.rs"),
     ("cadmill_archive", "crates/archive/src/lib.rs"),
     ("cadmill_dxf", "crates/dxf/src/lib.rs"),
@@ -23,6 +23,7 @@ const CRATES: [(&str, &str); 12] = [
     ("<cadmill-engine-host>", "converter/src/engine/host/main.rs"),
     ("<cadmill-converter>", "converter/src/worker/main.rs"),
     ("<cadmill-api>", "api/src/main.rs"),
+    ("<cadmill-cleanup>", "api/src/bin/cadmill-cleanup.rs"),
     ("<cadmill>", "cli/src/main.rs"),
 ];
 

@@ -23,6 +23,10 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<impl IntoRes
     if state.door().is_short() {
         missing.push("file descriptors");
     }
+    // A store that does not respond is in the list already.
+    if state.settings.config.require_cleanup && matches!(state.attendance.is_given().await, Ok(false)) {
+        missing.push("cleanup program");
+    }
     if missing.is_empty() {
         return Ok(([(header::CONTENT_TYPE, "text/plain")], "ready\n"));
     }

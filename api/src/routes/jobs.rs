@@ -17,7 +17,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::ids::{JobId, Owner, Role};
+use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, State as JobState};
 use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::preset::Preset;
@@ -41,6 +41,8 @@ const MAX_FORMAT: usize = 64;
 /// Maximum number of content codings of an order, and the length of one, in characters.
 const MAX_CODINGS: usize = 16;
 const MAX_CODING: usize = 32;
+/// When to try again while no cleanup program is alive, in seconds.
+const NO_CLEANUP_S: u64 = 15;
 /// Default and maximum number of jobs on a page.
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100;
@@ -192,6 +194,10 @@ pub(super) async fn create_job(
     Json(new): Json<NewJob>,
 ) -> Result<Response, Problem> {
     let (id, order) = checked(new, owner, &state.settings)?;
+    if state.settings.config.require_cleanup && !state.attendance.is_given().await? {
+        let message = "no cleanup program is alive, so nothing would delete the file";
+        return Err(Problem::new(FailureCode::NoCleanup, message).retry_after(NO_CLEANUP_S));
+    }
     let (job, is_new) = state.jobs.create(id, order.clone()).await.map_err(not_created)?;
     // A client that decodes gzip can use what was ordered without it, e.g. by an older client.
     let order = JobSpec { accept_gzip: order.accept_gzip && job.order.accept_gzip, ..order };
@@ -398,7 +404,7 @@ pub(super) async fn delete_job(
         change = state.jobs.send(id, &Event::Dismissed).await?;
     }
     let job = of(change)?;
-    purge(&state, id).await;
+    purge(&state, &job).await;
     status::answer(&state, &job).await
 }
 
@@ -418,8 +424,8 @@ pub(super) async fn job_downloaded(
         let message = format!("the job is {}, so there is no result to confirm", job.state.as_str());
         return Err(Problem::new(FailureCode::JobNotCompleted, message));
     }
-    of(state.jobs.send(id, &Event::Dismissed).await?)?;
-    purge(&state, id).await;
+    let job = of(state.jobs.send(id, &Event::Dismissed).await?)?;
+    purge(&state, &job).await;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.extensions_mut().insert(LogFields(id));
     Ok(response)
@@ -433,13 +439,20 @@ fn of(change: Change) -> Result<Job, Problem> {
     }
 }
 
-/// Deletes the objects of a job that has ended, as far as the store allows. The record is not
-/// updated: it stays due, so that the cleanup deletes the objects again, including any that were
-/// uploaded since through a URL that was still valid.
-async fn purge(state: &ApiState, id: JobId) {
-    let (uploads, processed) =
-        tokio::join!(state.objects.purge(Role::Upload, id), state.objects.purge(Role::Processed, id));
-    for error in [uploads.err(), processed.err()].into_iter().flatten() {
-        tracing::warn!(job.id = %id, error = %error, "the objects remain until the cleanup");
+/// Deletes everything of a job that has ended, as far as the store allows, by the same act as the
+/// cleanup; which does it once more later, for what was uploaded since through a URL that was still
+/// valid.
+async fn purge(state: &ApiState, job: &Job) {
+    if !job.state.is_terminal() {
+        return;
+    }
+    // A worker that had the job does not know yet that it is cancelled.
+    let may_write = job.state == JobState::Cancelled && job.attempt > 0;
+    let deleted = match may_write || job.purges > 0 {
+        true => state.deleter.clear(job).await,
+        false => state.deleter.delete(job).await,
+    };
+    if let Err(error) = deleted {
+        tracing::warn!(job.id = %job.id, error = %error, "the objects remain until the cleanup");
     }
 }

@@ -8,7 +8,7 @@ use cadmill_core::domain::coding::{Coding, Content, Encoded};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::{JobFailure, Stage, State};
-use cadmill_core::domain::state::Event;
+use cadmill_core::domain::state::{Event, Policy};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -194,8 +194,9 @@ async fn a_result_that_was_fetched_is_deleted() {
     assert_eq!((&after.body["state"], &after.body["download"]), (&json!("COMPLETED"), &Value::Null));
     let job = world.read(id).await;
     // The cleanup deletes them again: a URL may still be valid.
-    assert_eq!((job.times.dismissed, job.purges), (Some(START), 0));
-    assert!(job.due.unwrap() <= START);
+    assert_eq!((job.times.dismissed, job.purges), (Some(START), 1));
+    assert_eq!(job.due, Some(START + Policy::default().linger));
+    assert_eq!((job.deletions.len(), job.deletions[0].by.as_str()), (1, "api"));
 }
 
 #[tokio::test]

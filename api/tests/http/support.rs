@@ -85,6 +85,7 @@ pub fn over(
     let clock = Arc::new(Stopped(AtomicU64::new(START)));
     let jobs = Jobs::new(Arc::new(database.jobs()), clock.clone(), Policy::default());
     let mut settings = ApiSettings { auth: tokens(), ..ApiSettings::default() };
+    settings.config.require_cleanup = false;
     change(&mut settings);
     let state = Server::new(settings, objects, jobs.clone(), Arc::new(database.queue())).unwrap();
     let router = router(state.clone());

@@ -1,7 +1,7 @@
 //! What happens to a job, and how it is decided: data only.
 
 use super::super::counts::Counts;
-use super::super::job::{EngineFacts, Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
+use super::super::job::{Deletion, EngineFacts, Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
@@ -127,6 +127,13 @@ pub enum Event {
     Purged {
         /// The number of earlier deletions; of two concurrent deletions only one is counted.
         before: u8,
+        /// What was deleted.
+        deletion: Deletion,
+    },
+    /// What was due could not be done, and is tried again later.
+    Postponed {
+        /// The number of earlier failures in a row; of two concurrent ones only one is counted.
+        before: u32,
     },
     /// The upload was announced to the workers again, or cleanup has looked for it in vain.
     Announced,

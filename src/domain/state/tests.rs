@@ -46,6 +46,10 @@ fn failure() -> JobFailure {
     JobFailure { code: FailureCode::EngineRejected, message: "no".to_owned(), at: Some(Stage::Convert) }
 }
 
+fn deletion() -> Deletion {
+    Deletion { objects: 1, marks: 0, uploads: 0, confirmed_at: 1, oldest_age_ms: Some(1), by: "c".to_owned() }
+}
+
 fn head(attempt: u32, part: u32, last_seq: u64) -> Box<SignedHead> {
     let ledger = LedgerId { job: JobId::from_random_bytes([1; 16]), attempt, part };
     Box::new(SignedHead { head: Head::new(ledger, last_seq, ZERO_HASH), signature: None })
@@ -97,7 +101,8 @@ fn plain_event() -> impl Strategy<Value = Event> {
         "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
         "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),
         Just(Event::Dismissed),
-        (0u8..3).prop_map(|before| Event::Purged { before }),
+        (0u8..3).prop_map(|before| Event::Purged { before, deletion: deletion() }),
+        (0u32..3).prop_map(|before| Event::Postponed { before }),
         Just(Event::Announced),
         (0u64..2).prop_map(|reservation| Event::Uncounted { reservation }),
         (revision.clone(), 0u64..9).prop_map(|(revision, unchanged)| Event::Watched { revision, unchanged }),
@@ -143,7 +148,11 @@ proptest! {
                 prop_assert_eq!(next.state, job.state, "by {:?}", event);
                 let noted = matches!(
                     event,
-                    Event::Dismissed | Event::Purged { .. } | Event::Audited { .. } | Event::Uncounted { .. }
+                    Event::Dismissed
+                        | Event::Purged { .. }
+                        | Event::Postponed { .. }
+                        | Event::Audited { .. }
+                        | Event::Uncounted { .. }
                 );
                 prop_assert!(!changed || noted, "{event:?}");
                 prop_assert!(next.output == job.output && next.failure == job.failure);
@@ -356,9 +365,9 @@ fn somebody_looks_again_at_the_right_time() {
     assert_eq!(job.due, Some(4000 + policy.retention));
     let job = at(&job, &Event::Dismissed, 5000);
     assert_eq!(job.due, Some(5000));
-    let job = at(&job, &Event::Purged { before: 0 }, 6000);
+    let job = at(&job, &Event::Purged { before: 0, deletion: deletion() }, 6000);
     assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
-    let job = at(&job, &Event::Purged { before: 1 }, 7000);
+    let job = at(&job, &Event::Purged { before: 1, deletion: deletion() }, 7000);
     assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
 }
 

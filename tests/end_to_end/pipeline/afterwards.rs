@@ -63,14 +63,24 @@ impl Pipeline {
         if versions {
             cloud.keep_versions().await;
         }
+        let mut cleaner = cloud.cleanup(&VARIABLES);
+        cleaner.wait_for("cleaning up every");
         let mut api = cloud.api(&VARIABLES);
         let client = Client { url: api.wait_for("listening on ") };
+        client.is_ready().await;
         let mut worker = cloud.worker(&VARIABLES);
         worker.wait_for("ready");
         let objects = S3Store::new(cloud.world.objects.clone()).await;
         let signer = cloud.as_api().await;
         let data = tempfile::tempdir().expect("a directory");
-        Self { client, objects, signer, services: vec![api, worker], cloud: Some(cloud), _data: data }
+        Self {
+            client,
+            objects,
+            signer,
+            services: vec![api, worker, cleaner],
+            cloud: Some(cloud),
+            _data: data,
+        }
     }
 
     fn logs(&self) -> String {

@@ -61,6 +61,19 @@ impl Client {
         body
     }
 
+    /// Waits until the API is ready to create jobs.
+    pub(crate) async fn is_ready(&self) {
+        let since = Instant::now();
+        loop {
+            let (status, body) = self.call("GET", "/readyz", None).await;
+            if status == 200 {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "never ready: {body}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until the job is in a state.
     pub(crate) async fn wait(&self, job: &str, state: &str, services: &[&Service]) -> Value {
         let since = Instant::now();

@@ -181,9 +181,12 @@ async fn a_step_of_the_apis_clock_stops_no_conversion() {
     let (clock, world) = (Clock::new(), World::new().await);
     let mut variables = clock.variables();
     variables.extend(world.variables());
+    let mut cleaner = Service::start("cadmill-cleanup", &[], &variables);
+    cleaner.wait_for("cleaning up every");
     variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));
     let mut api = Service::start("cadmill-api", &[], &variables);
     let client = Client { url: api.wait_for("listening on ") };
+    client.is_ready().await;
     let _worker = world.worker("w", None);
     goes_on(&clock, &client, &[&api]).await;
 }

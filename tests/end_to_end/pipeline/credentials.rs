@@ -98,6 +98,7 @@ fn variables(world: &World, own: &[(&'static str, String)]) -> Vec<(&'static str
         ("CADMILL_DYNAMODB_TABLE", world.jobs.table.clone()),
         ("CADMILL_SQS_QUEUE_URL", world.queue.queue_url.clone()),
         ("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()),
+        ("CADMILL_JOB_REQUIRE_CLEANUP", "false".to_owned()),
     ];
     variables.extend(own.iter().cloned());
     variables

@@ -1,6 +1,6 @@
-//! The pipeline with the permissions of `docker/aws/policies` and no others: the API, which also
-//! runs the cleanup today, and the worker have a key each, and a proxy before the emulator refuses
-//! what their documents do not grant.
+//! The pipeline with the permissions of `docker/aws/policies` and no others: the API, the cleanup and
+//! the worker have a key each, and a proxy before the emulator refuses what their documents do not
+//! grant.
 //!
 //! A grant that no test uses is a right too many. So the tests here and in `afterwards` compare the
 //! grants that were used with the documents; each that stays unused has its reason below.
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Keys of the programs.
 const API: &str = "api";
+const CLEANUP: &str = "cleanup";
 const WORKER: &str = "worker";
 
 /// The services, and the proxy before them.
@@ -35,7 +36,8 @@ impl Cloud {
         let proxy = Proxy::start(moto.endpoint()).await;
         let cloud = Self { moto, world, proxy };
         let [api, cleanup, worker] = ["api", "cleanup", "worker"].map(|program| cloud.policy(program));
-        cloud.proxy.attach(API, vec![api, cleanup]);
+        cloud.proxy.attach(API, vec![api]);
+        cloud.proxy.attach(CLEANUP, vec![cleanup]);
         cloud.proxy.attach(WORKER, vec![worker]);
         cloud
     }
@@ -78,6 +80,13 @@ impl Cloud {
         variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));
         variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Service::start("cadmill-api", &[], &variables)
+    }
+
+    pub(crate) fn cleanup(&self, more: &[(&'static str, &str)]) -> Service {
+        let mut variables = self.variables(CLEANUP);
+        variables.push(("CADMILL_CLEANUP_EVERY", "2s".to_owned()));
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Service::start("cadmill-cleanup", &[], &variables)
     }
 
     pub(crate) fn worker(&self, more: &[(&'static str, &str)]) -> Service {
@@ -196,10 +205,8 @@ async fn a_missing_permission_is_named_and_loses_nothing() {
 
     // Cleanup that could not tell a missing upload from a refused one does not start.
     for action in ["s3:ListBucket", "s3:ListBucketVersions"] {
-        let blind =
-            vec![api.clone().without("FindUploads", action), cleanup.clone().without("FindObjects", action)];
-        cloud.proxy.attach(API, blind);
-        let (code, log) = cloud.api(&[]).ended();
+        cloud.proxy.attach(CLEANUP, vec![cleanup.clone().without("FindObjects", action)]);
+        let (code, log) = cloud.cleanup(&[]).ended();
         assert_eq!(code, Some(20), "{log}");
         assert!(
             log.contains("infra.store_refused") && log.contains(&format!("{action} is not granted")),
@@ -208,9 +215,16 @@ async fn a_missing_permission_is_named_and_loses_nothing() {
     }
 
     // A worker that may not read: the job waits for the permission.
-    cloud.proxy.attach(API, vec![api.clone(), cleanup.clone()]);
+    cloud.proxy.attach(CLEANUP, vec![cleanup.clone()]);
     let mut server = cloud.api(&[]);
     let client = Client { url: server.wait_for("listening on ") };
+    // Without a cleanup program no plaintext is taken in.
+    let order = serde_json::json!({"file_name": "plan.zip", "size_bytes": 1, "target_format": "dxf"});
+    let (status, refusal) = client.call("POST", "/api/jobs", Some(order)).await;
+    assert_eq!((status, refusal["code"].as_str()), (503, Some("infra.no_cleanup")), "{refusal}");
+    let mut cleaner = cloud.cleanup(&[]);
+    cleaner.wait_for("cleaning up every");
+    client.is_ready().await;
     cloud.proxy.attach(WORKER, vec![worker.clone().without("ReadUploads", "s3:GetObject")]);
     let mut converter = cloud.worker(&[]);
     converter.wait_for("ready");
@@ -227,7 +241,8 @@ async fn a_missing_permission_is_named_and_loses_nothing() {
 
     // A purge that may not delete versions: they stay until it may.
     let weak = cleanup.clone().without("DeleteObjects", "s3:DeleteObjectVersion");
-    cloud.proxy.attach(API, vec![api.clone(), weak]);
+    cloud.proxy.attach(CLEANUP, vec![weak]);
+    cloud.proxy.attach(API, vec![api.clone().without("DeleteOnRequest", "s3:DeleteObjectVersion")]);
     let (other, upload) = client.create("plan.zip", archive.len()).await;
     let (status, _) = client.call("DELETE", &format!("/api/jobs/{other}"), None).await;
     assert_eq!(status, 200);
@@ -235,11 +250,12 @@ async fn a_missing_permission_is_named_and_loses_nothing() {
     assert_eq!(status, 204, "the job has ended all the same");
     drop(upload);
     server.wait_for("s3:DeleteObjectVersion is not granted");
-    server.wait_for("the cleanup of a job failed");
+    cleaner.wait_for("the cleanup of a job failed");
     let result = client.status(&job).await;
     assert_eq!(result["state"], "COMPLETED", "{result}");
-    cloud.proxy.attach(API, vec![api, cleanup]);
-    server.wait_for("deleted the objects of an ended job");
+    cloud.proxy.attach(API, vec![api]);
+    cloud.proxy.attach(CLEANUP, vec![cleanup]);
+    cleaner.wait_for("deleted everything of an ended job");
 
     // What was refused is what was taken away.
     let refused: BTreeSet<String> =

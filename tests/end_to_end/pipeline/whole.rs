@@ -76,6 +76,8 @@ fn on_one_machine() {
 fn on_aws_services() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let cloud = runtime.block_on(Cloud::new());
+    let mut cleaner = cloud.cleanup(&PARTS);
+    cleaner.wait_for("cleaning up every");
     let server = Server::of(cloud.api(&PARTS), cloud.worker(&PARTS));
     both_engines_and_both_uploads(&server);
     server.stops_well();
@@ -93,6 +95,8 @@ fn on_other_servers() {
     let mut variables = stores.variables().to_vec();
     variables.extend(PARTS.map(|(name, value)| (name, value.to_owned())));
     let worker = Service::worker(&variables);
+    let mut cleaner = Service::start("cadmill-cleanup", &[], &variables);
+    cleaner.wait_for("cleaning up every");
     variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));
     let server = Server::of(Service::start("cadmill-api", &[], &variables), worker);
     both_engines_and_both_uploads(&server);

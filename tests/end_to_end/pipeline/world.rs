@@ -132,7 +132,7 @@ impl World {
     /// The cleanup of these stores.
     pub(crate) fn cleanup(&self) -> Cleanup {
         let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
-        Cleanup::new(self.jobs.clone(), objects, queue, self.stores.bucket().to_owned())
+        Cleanup::new(self.jobs.clone(), objects, queue, self.stores.bucket().to_owned(), "test".to_owned())
     }
 
     /// The directory of the ledgers and the logs, and of stores that are embedded.

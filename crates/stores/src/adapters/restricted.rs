@@ -171,6 +171,12 @@ impl ObjectStore for RestrictedObjects {
         self.inner.purge(role, job).await
     }
 
+    async fn stored(&self) -> PortResult<Vec<JobId>> {
+        self.needs("listing", "s3:ListBucketMultipartUploads", &self.bucket)?;
+        self.needs("listing", "s3:ListBucketVersions", &self.bucket)?;
+        self.inner.stored().await
+    }
+
     async fn check(&self) -> PortResult<()> {
         self.inner.check().await
     }

@@ -6,10 +6,12 @@ use crate::adapters::embedded::Database;
 use crate::adapters::embedded::server::{self, BUCKET, Credentials};
 use crate::config::{Backend, Config};
 use cadmill_core::cleanup::Cleanup;
+use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Deliveries of an event before it becomes a dead letter: the maximum of SQS. Waiting for capacity
 /// and for other workers also uses deliveries, about two a minute; failures of a job are limited by
@@ -59,10 +61,16 @@ impl Stores {
     ///
     /// # Errors
     /// `infra.store_refused` with the permission that is missing, and `infra.store_unavailable`.
-    pub async fn reaper(&self) -> Result<Cleanup, Failure> {
+    pub async fn cleanup(&self, name: &str) -> Result<Cleanup, Failure> {
         self.objects.can_list().await?;
         let (objects, queue) = (Arc::clone(&self.objects), Arc::clone(&self.queue));
-        Ok(Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone()))
+        Ok(Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone(), name.to_owned()))
+    }
+
+    /// The search for objects without a job. After its time no URL and no late worker can write any more.
+    pub fn orphans(&self, config: &Config) -> Orphans {
+        let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
+        Orphans::new(self.jobs.clone(), Arc::clone(&self.objects), grace)
     }
 
     /// The bucket of the objects, if it is configured.

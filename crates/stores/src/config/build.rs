@@ -6,7 +6,7 @@ use super::kind::{Value, split_token};
 use super::program::Program;
 use super::settings::Settings;
 use super::values::{
-    Api, Audit, Auth, Aws, Backend, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
+    Api, Audit, Auth, Aws, Backend, Cleanup, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
 };
 use crate::adapters::aws::ObjectLock;
 use crate::connections::Networks;
@@ -38,6 +38,7 @@ pub(super) fn build(settings: &Settings) -> Config {
         sqs: Sqs { queue_url: get.text(Id::SqsQueueUrl), dead_letter_url: get.text(Id::SqsDeadLetterUrl) },
         api: api(get),
         policy: policy(get),
+        cleanup: Cleanup { every: get.duration(Id::CleanupEvery), name: get.word(Id::CleanupName) },
         worker: worker(get),
         audit: audit(get),
         caps: Caps {
@@ -103,6 +104,7 @@ fn api(get: Values<'_>) -> Api {
         part_size_bytes: get.number(Id::ApiPartSize),
         quota: Quota { jobs: get.number(Id::ApiOwnerJobs), bytes: get.number(Id::ApiOwnerBytes) },
         max_upload_bytes: get.number(Id::ApiMaxUpload),
+        require_cleanup: get.flag(Id::JobRequireCleanup),
     }
 }
 

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_definitions_are_sound() {
-        for binary in [Program::Api, Program::Worker, Program::Serve] {
+        for binary in [Program::Api, Program::Worker, Program::Cleanup, Program::Serve] {
             augment(Command::new("x"), binary).debug_assert();
         }
     }

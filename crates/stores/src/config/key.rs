@@ -87,8 +87,10 @@ impl Id {
     }
 }
 
-const EVERY: &[Program] = &[Program::Api, Program::Worker, Program::Serve];
+const EVERY: &[Program] = &[Program::Api, Program::Worker, Program::Cleanup, Program::Serve];
 const API: &[Program] = &[Program::Api, Program::Serve];
+const API_AND_CLEANUP: &[Program] = &[Program::Api, Program::Cleanup, Program::Serve];
+const CLEANUP: &[Program] = &[Program::Cleanup, Program::Serve];
 const WORKER: &[Program] = &[Program::Worker, Program::Serve];
 const SERVE: &[Program] = &[Program::Serve];
 
@@ -150,7 +152,7 @@ keys! {
     ApiProxyIdleTime = "api.proxy_idle_time", CONNECTION_TIME, Value("75s"), API, "The same for a connection of api.trusted_proxies; longer than the proxy keeps an idle connection";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
     ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
-    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API, "Maximum lifetime of an upload URL";
+    ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API_AND_CLEANUP, "Maximum lifetime of an upload URL";
     ApiUploadMinRate = "api.upload_min_rate", Kind::Size { min: KIB, max: TIB }, Value("256K"), API, "Bytes that a client uploads in a second at least; a URL is good for a minute and as long as its bytes take at this rate";
     ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "Lifetime of a download URL";
     ApiMultipartThreshold = "api.multipart_threshold", Kind::Size { min: 1, max: 5 * GIB }, Value("64M"), API, "Uploads larger than this are made in parts";
@@ -166,6 +168,10 @@ keys! {
     JobRetention = "job.retention", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), EVERY, "How long a result is kept if it is not downloaded";
     JobLinger = "job.linger", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("20m"), EVERY, "How long until the objects of an ended job are deleted once more";
     JobRecord = "job.record", Kind::Duration { min: SECOND, max: 3650 * DAY }, Value("7d"), EVERY, "How long the record of an ended job is kept";
+    JobRequireCleanup = "job.require_cleanup", Kind::Flag, Value("true"), API, "Refuse new jobs while no cleanup program is alive, since nothing would delete their files";
+
+    CleanupEvery = "cleanup.every", Kind::Duration { min: SECOND, max: HOUR }, Value("15s"), CLEANUP, "How often what is due is done; a cleanup program that has not renewed its lease for three times as long counts as dead";
+    CleanupName = "cleanup.name", Kind::Text, Machine("host name and random digits", machine::name), CLEANUP, "Name in leases, logs and the evidence of deletions; no two cleanup programs may share one";
 
     WorkerName = "worker.name", Kind::Text, Machine("host name and random digits", machine::name), WORKER, "Name in leases and logs; no two workers may share one";
     WorkerConcurrency = "worker.concurrency", Kind::Count { min: 1, max: 1024 }, Machine("number of processors", machine::processors), WORKER, "Conversions at the same time";

@@ -7,7 +7,9 @@ pub enum Program {
     Api,
     /// `cadmill-converter`: the worker.
     Worker,
-    /// `cadmill serve`: both, and the embedded backend.
+    /// `cadmill-cleanup`: deletes what is due.
+    Cleanup,
+    /// `cadmill serve`: all of them, and the embedded backend.
     Serve,
 }
 
@@ -17,6 +19,7 @@ impl Program {
         match self {
             Self::Api => "cadmill-api",
             Self::Worker => "cadmill-converter",
+            Self::Cleanup => "cadmill-cleanup",
             Self::Serve => "cadmill serve",
         }
     }

@@ -73,6 +73,7 @@ fn defaults_are_those_of_the_domain() {
         part_size_bytes: 16 << 20,
         quota: cadmill_core::domain::quota::Quota { jobs: 1000, bytes: 1 << 40 },
         max_upload_bytes: 8 << 30,
+        require_cleanup: true,
     };
     assert_eq!(config.api, expected);
     let worker = &config.worker;
@@ -197,6 +198,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "audit.sign_with" => "key".to_owned(),
             "audit.key" => format!("{PEM}abc\n"),
             "s3.path_style" => "true".to_owned(),
+            "job.require_cleanup" => "false".to_owned(),
             "job.record" => "8d".to_owned(),
             "job.lease" => "1500ms".to_owned(),
             "job.max_attempts" | "limits.max_entries" | "limits.max_ratio" => "77".to_owned(),
@@ -350,6 +352,8 @@ fn row(key: &super::key::Key) -> String {
         [Program::Serve] => "serve",
         [Program::Api, Program::Serve] => "API",
         [Program::Worker, Program::Serve] => "worker",
+        [Program::Api, Program::Cleanup, Program::Serve] => "API, cleanup",
+        [Program::Cleanup, Program::Serve] => "cleanup",
         _ => "all",
     };
     let (path, variable, kind) = (key.path, key.variable(), word(key.kind));

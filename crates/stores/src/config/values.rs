@@ -32,6 +32,8 @@ pub struct Config {
     pub api: Api,
     /// Limits and time spans of jobs.
     pub policy: Policy,
+    /// The cleanup.
+    pub cleanup: Cleanup,
     /// The worker.
     pub worker: Worker,
     /// Ledgers.
@@ -153,6 +155,8 @@ pub struct Api {
     pub quota: Quota,
     /// Largest upload, at most 5 TiB.
     pub max_upload_bytes: u64,
+    /// Whether new jobs are refused while no cleanup program is alive.
+    pub require_cleanup: bool,
 }
 
 /// How callers authenticate.
@@ -179,6 +183,15 @@ pub struct Oidc {
     pub owner_claim: String,
     /// Claim that makes a caller an auditor; if `None`, there are no auditors.
     pub role_claim: Option<String>,
+}
+
+/// The cleanup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Interval of its passes.
+    pub every: Duration,
+    /// Name in leases, logs and evidence.
+    pub name: String,
 }
 
 /// The worker.

@@ -1,12 +1,14 @@
 //! The contract of [`JobStore`].
 
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, Millis, State};
 use cadmill_core::domain::ledger::LedgerId;
 use cadmill_core::domain::quota::{Place, Quota, Usage};
 use cadmill_core::domain::state::{Policy, created};
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, UsageReplaced};
-use cadmill_core::ports::{JobStore, PortError};
+use cadmill_core::ports::{JobStore, PortError, PortResult};
 use std::time::Duration;
 
 /// Runs the whole contract.
@@ -24,6 +26,7 @@ pub async fn suite(store: &dyn JobStore) {
     lists_by_owner(store).await;
     refuses_pages_it_did_not_give(store).await;
     tells_what_is_due(store).await;
+    has_one_crew(store).await;
     keeps_usages_apart_from_jobs(store).await;
     one_of_many_changes_of_a_usage_wins(store).await;
 }
@@ -201,6 +204,31 @@ async fn refuses_pages_it_did_not_give(store: &dyn JobStore) {
 
 /// Other runs may have left jobs that are due, or due earlier; so due times are small here, and
 /// the jobs of others are ignored.
+/// Each writer wins over the version that it has read, and over no other.
+async fn has_one_crew(store: &dyn JobStore) {
+    let before = store.crew().await.expect("the crew");
+    let next = before.clone().unwrap_or_default().with("one", 1, 100);
+    assert_eq!(store.replace_crew(&next).await, Ok(true));
+    assert_eq!(store.crew().await, Ok(Some(next.clone())));
+    assert_eq!(store.replace_crew(&next).await, Ok(false), "the version is not new");
+    let other = Crew { version: next.version + 2, ..next.with("two", 1, 100) };
+    assert_eq!(store.replace_crew(&other).await, Ok(false), "a version is missing");
+    assert_eq!(store.replace_crew(&next.without("one")).await, Ok(true));
+}
+
+/// What is due in all parts, the most overdue first.
+pub async fn all_due(store: &dyn JobStore, now: Millis) -> PortResult<Due> {
+    let mut all = Due::default();
+    for part in Part::all() {
+        let due = store.due(part, now, 1000).await?;
+        assert!(due.jobs.iter().all(|job| Part::of(job) == part), "only jobs of the part");
+        all.jobs.extend(due.jobs);
+        all.unreadable.extend(due.unreadable);
+    }
+    all.jobs.sort_by_key(|job| job.due);
+    Ok(all)
+}
+
 async fn tells_what_is_due(store: &dyn JobStore) {
     let owner = new_owner();
     let times = [Some(30), Some(10), Some(20), Some(41), None];
@@ -213,21 +241,23 @@ async fn tells_what_is_due(store: &dyn JobStore) {
     let own = |due: &Due| -> Vec<Millis> {
         due.jobs.iter().filter(|job| job.order.owner == owner).filter_map(|job| job.due).collect()
     };
-    let due = eventually("three due jobs", || store.due(40, 100), |due| own(due).len() == 3).await;
+    let due = eventually("three due jobs", || all_due(store, 40), |due| own(due).len() == 3).await;
     assert_eq!(own(&due), [10, 20, 30], "the most overdue first, none that is not due");
     assert!(due.jobs.iter().all(|job| job.due.is_some_and(|time| time <= 40)));
     assert!(
         due.jobs.iter().filter(|job| job.order.owner == owner).all(|job| jobs.contains(job)),
         "whole records"
     );
-    assert!(own(&store.due(30, 100).await.expect("due")).contains(&30), "at its very time");
-    assert_eq!(store.due(40, 2).await.expect("due").jobs.len(), 2, "at most the limit");
+    assert!(own(&all_due(store, 30).await.expect("due")).contains(&30), "at its very time");
+    let part = Part::of(&jobs[1]);
+    let one = store.due(part, 40, 1).await.expect("due");
+    assert_eq!((one.jobs.len(), one.is_full), (1, true), "at most the limit");
 
     // Jobs that are no longer due, or deleted, are not returned.
     store.replace(&Job { due: None, ..changed(&jobs[0]) }).await.expect("replaced");
     store.replace(&Job { due: Some(15), ..changed(&jobs[2]) }).await.expect("replaced");
     store.delete(jobs[1].id, jobs[1].version).await.expect("deleted");
-    eventually("the changed due times", || store.due(40, 100), |due| own(due) == [15]).await;
+    eventually("the changed due times", || all_due(store, 40), |due| own(due) == [15]).await;
     for job in &jobs {
         if let Ok(Some(job)) = store.get(job.id).await {
             store.delete(job.id, job.version).await.expect("deleted");
@@ -268,7 +298,7 @@ async fn keeps_usages_apart_from_jobs(store: &dyn JobStore) {
     let page = eventually("a listing of one", || store.list(&owner, None, 10), one).await;
     assert_eq!((page.jobs, page.unreadable), (vec![job.clone()], 0));
     let own = |due: &Due| due.jobs.contains(&job);
-    let due = eventually("a due job", || store.due(1, 100), own).await;
+    let due = eventually("a due job", || all_due(store, 1), own).await;
     assert!(due.unreadable.is_empty(), "{due:?}");
     store.delete(job.id, job.version).await.expect("deleted");
     assert_eq!(store.usage(&owner).await, Ok(Some(second)));
@@ -341,16 +371,16 @@ pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
         let own = |id: &&String| jobs.iter().any(|job| job.id.to_string() == **id);
         due.unreadable.iter().map(|record| &record.id).filter(own).cloned().collect()
     };
-    let due = eventually("what is due", || store.due(6, 100), |due| of(due).len() == 4).await;
+    let due = eventually("what is due", || all_due(store, 6), |due| of(due).len() == 4).await;
     assert_eq!(due.jobs.iter().filter(|job| job.order.owner == owner).count(), 2, "the others beside them");
     for record in &due.unreadable {
         store.set_aside(record, 1_000).await.expect("set aside");
     }
-    eventually("none is due", || store.due(999, 100), |due| of(due).is_empty()).await;
-    eventually("they are due again", || store.due(1_000, 100), |due| of(due).len() == 4).await;
+    eventually("none is due", || all_due(store, 999), |due| of(due).is_empty()).await;
+    eventually("they are due again", || all_due(store, 1_000), |due| of(due).len() == 4).await;
     // A later due time stays, and setting aside until an earlier time has no effect.
     store.set_aside(&due.unreadable[0], 500).await.expect("set aside");
-    eventually("still not due", || store.due(999, 100), |due| of(due).is_empty()).await;
+    eventually("still not due", || all_due(store, 999), |due| of(due).is_empty()).await;
     for job in &jobs {
         store.delete(job.id, job.version).await.expect("deleted");
     }

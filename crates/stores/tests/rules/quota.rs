@@ -1,6 +1,8 @@
 //! Each job is counted exactly once, although any process may die between any two writes.
 
 use async_trait::async_trait;
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::{DOUBTFUL, Exceeded, FORGOTTEN, Quota, Step, Usage};
@@ -120,7 +122,15 @@ impl JobStore for Process {
         Err(not_of_these_rules())
     }
 
-    async fn due(&self, _: Millis, _: u32) -> PortResult<Due> {
+    async fn due(&self, _: Part, _: Millis, _: u32) -> PortResult<Due> {
+        Err(not_of_these_rules())
+    }
+
+    async fn crew(&self) -> PortResult<Option<Crew>> {
+        Err(not_of_these_rules())
+    }
+
+    async fn replace_crew(&self, _: &Crew) -> PortResult<bool> {
         Err(not_of_these_rules())
     }
 

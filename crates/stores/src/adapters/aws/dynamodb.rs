@@ -16,12 +16,13 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
-use futures_util::{StreamExt, TryStreamExt};
 use item::Item;
 use std::time::Duration;
 
@@ -166,9 +167,6 @@ const BATCH: usize = 100;
 /// Calls for one batch: each returns at most 16 MB, and an item has at most 400 KB.
 const BATCH_ROUNDS: u32 = 8;
 
-/// Partitions that are queried at once.
-const QUERIES: usize = 16;
-
 /// A query of an index: ascending up to a value of the sort key, or descending.
 struct Query<'a> {
     operation: &'static str,
@@ -265,24 +263,21 @@ impl JobStore for DynamoStore {
         Ok(Page { jobs, unreadable, next })
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
+    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "listing what is due";
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-        let queries = item::shards().map(|shard| async move {
-            self.query(Query {
+        let part = part.to_string();
+        let keys = self
+            .query(Query {
                 operation: OPERATION,
                 index: item::BY_DUE,
-                partition: (item::SHARD, &shard),
+                partition: (item::SHARD, &part),
                 up_to: Some((item::DUE, now)),
                 start: None,
                 limit,
             })
-            .await
-        });
-        let found = futures_util::stream::iter(queries).buffer_unordered(QUERIES);
-        let mut keys: Vec<Item> = found.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
-        keys.sort_by_key(item::due);
-        let mut due = Due::default();
+            .await?;
+        let mut due = Due { is_full: keys.len() >= limit, ..Due::default() };
         for keys in keys.chunks(BATCH) {
             for item in &self.batch(OPERATION, keys).await? {
                 match item::readable(item) {
@@ -295,13 +290,8 @@ impl JobStore for DynamoStore {
                     }
                 }
             }
-            // Unreadable records do not count, so that they never hide others.
-            if due.jobs.len() >= limit {
-                break;
-            }
         }
         due.jobs.sort_by_key(|job| job.due);
-        due.jobs.truncate(limit);
         Ok(due)
     }
 
@@ -346,6 +336,24 @@ impl JobStore for DynamoStore {
             Err(Some(shown)) => Ok(UsageReplaced::Conflict(Some(Box::new(item::usage(OPERATION, &shown)?)))),
             Err(None) => Ok(UsageReplaced::Conflict(self.usage(&next.owner).await?.map(Box::new))),
         }
+    }
+
+    async fn crew(&self) -> PortResult<Option<Crew>> {
+        const OPERATION: &str = "reading the cleanup programs";
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let reply = get.key(item::ID, AttributeValue::S(item::CREW_ID.to_owned())).send().await;
+        let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
+        reply.item.map(|item| item::crew(OPERATION, &item)).transpose()
+    }
+
+    async fn replace_crew(&self, next: &Crew) -> PortResult<bool> {
+        const OPERATION: &str = "changing the cleanup programs";
+        let item = item::of_crew(OPERATION, next)?;
+        let put = match next.version.checked_sub(1).filter(|&version| version > 0) {
+            Some(version) => self.put(OPERATION, item, "version = :v", Some(version)).await?,
+            None => self.put(OPERATION, item, "attribute_not_exists(id)", None).await?,
+        };
+        Ok(put.is_ok())
     }
 
     /// A write costs money, and the writes of a partition are limited.

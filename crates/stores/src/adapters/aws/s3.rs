@@ -445,6 +445,10 @@ impl ObjectStore for S3Store {
         self.purge_prefix(&ObjectKey::prefix(role, job)).await
     }
 
+    async fn stored(&self) -> PortResult<Vec<JobId>> {
+        self.stored_jobs().await
+    }
+
     /// Asks for the bucket, which takes `s3:ListBucket`. If that is refused, reads an object that
     /// never exists: the answer to a GET has a code, so that wrong credentials are told from a missing
     /// permission.

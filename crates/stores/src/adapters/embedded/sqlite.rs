@@ -52,6 +52,13 @@ const SCHEMA: Schema = Schema {
          WHEN NOT EXISTS(SELECT 1 FROM messages WHERE owner = old.owner) BEGIN
              DELETE FROM turns WHERE owner = old.owner;
          END;",
+        // The part of the due work that a job belongs to. Those of earlier records are one part of each
+        // kind until the records change.
+        "ALTER TABLE jobs ADD COLUMN part TEXT NOT NULL DEFAULT 'd00';
+         UPDATE jobs SET part = 'w00' WHERE state IN ('PENDING', 'PROCESSING');
+         DROP INDEX jobs_by_due;
+         CREATE INDEX jobs_by_part ON jobs(part, due, id) WHERE due IS NOT NULL;
+         CREATE TABLE crew(one INTEGER PRIMARY KEY CHECK(one = 1), version INTEGER NOT NULL, record TEXT NOT NULL);",
     ],
     begin: queue::begin,
 };

@@ -2,6 +2,8 @@
 
 use super::Script;
 use async_trait::async_trait;
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
@@ -46,8 +48,8 @@ impl JobStore for FaultyJobs {
         self.script.play("list", || self.inner.list(owner, page, limit)).await
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
-        self.script.play("due", || self.inner.due(now, limit)).await
+    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
+        self.script.play("due", || self.inner.due(part, now, limit)).await
     }
 
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {
@@ -60,6 +62,14 @@ impl JobStore for FaultyJobs {
 
     async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced> {
         self.script.play("replace_usage", || self.inner.replace_usage(next)).await
+    }
+
+    async fn crew(&self) -> PortResult<Option<Crew>> {
+        self.script.play("crew", || self.inner.crew()).await
+    }
+
+    async fn replace_crew(&self, next: &Crew) -> PortResult<bool> {
+        self.script.play("replace_crew", || self.inner.replace_crew(next)).await
     }
 
     fn progress_interval(&self) -> Option<Duration> {

@@ -116,6 +116,10 @@ impl ObjectStore for FaultyObjects {
         self.script.play("purge", || self.inner.purge(role, job)).await
     }
 
+    async fn stored(&self) -> PortResult<Vec<JobId>> {
+        self.script.play("stored", || self.inner.stored()).await
+    }
+
     async fn check(&self) -> PortResult<()> {
         self.script.play("check", || self.inner.check()).await
     }

@@ -2,6 +2,8 @@
 
 use super::super::error::{corrupt, refused};
 use aws_sdk_dynamodb::types::AttributeValue;
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::Job;
 use cadmill_core::domain::quota::Usage;
@@ -35,15 +37,6 @@ const RECORD: &str = "record";
 /// Guide, "Quotas"), names and the other attributes included.
 const MAX_RECORD_BYTES: usize = 400 * 1024 - 1024;
 
-/// Partitions of the index by due time for each kind of work. A partition takes 1000 write units a
-/// second, and one that is written more often also throttles the writes of the table (Amazon
-/// DynamoDB Developer Guide, "Using global secondary indexes: throttling").
-const SHARDS: u8 = 64;
-
-/// Kinds of due work, the first letter of a partition's name: deleting what belongs to ended jobs,
-/// and waking jobs that make no progress.
-const KINDS: [char; 2] = ['d', 'w'];
-
 /// The item of a job.
 pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
     let record = serde_json::to_string(job).map_err(|_| refused(operation, "the job is not valid JSON"))?;
@@ -60,7 +53,7 @@ pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
         (RECORD.to_owned(), AttributeValue::S(record)),
     ]);
     if let Some(due) = job.due {
-        item.insert(SHARD.to_owned(), AttributeValue::S(shard(job)));
+        item.insert(SHARD.to_owned(), AttributeValue::S(Part::of(job).to_string()));
         item.insert(DUE.to_owned(), number(due));
     }
     Ok(item)
@@ -83,6 +76,26 @@ pub(super) fn of_usage(operation: &'static str, usage: &Usage) -> PortResult<Ite
         ("version".to_owned(), number(usage.version)),
         (RECORD.to_owned(), AttributeValue::S(record)),
     ]))
+}
+
+/// Key of the crew. The id of a job is a UUID.
+pub(super) const CREW_ID: &str = "crew/cleanup";
+
+/// The item of the crew. It has no key of an index, so it is in none.
+pub(super) fn of_crew(operation: &'static str, crew: &Crew) -> PortResult<Item> {
+    let record = serde_json::to_string(crew).map_err(|_| refused(operation, "the crew is not valid JSON"))?;
+    Ok(Item::from([
+        (ID.to_owned(), AttributeValue::S(CREW_ID.to_owned())),
+        ("version".to_owned(), number(crew.version)),
+        (RECORD.to_owned(), AttributeValue::S(record)),
+    ]))
+}
+
+/// The crew of an item.
+pub(super) fn crew(operation: &'static str, item: &Item) -> PortResult<Crew> {
+    let record = item.get(RECORD).and_then(|value| value.as_s().ok());
+    let crew = record.and_then(|record| serde_json::from_str(record).ok());
+    crew.ok_or_else(|| corrupt(operation, "the record is not a crew"))
 }
 
 /// The usage of an item.
@@ -114,18 +127,6 @@ pub(super) fn id(item: &Item) -> Option<&str> {
 /// A number as DynamoDB writes it.
 pub(super) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
-}
-
-/// Every partition of the index by due time.
-pub(super) fn shards() -> impl Iterator<Item = String> {
-    KINDS.into_iter().flat_map(|kind| (0..SHARDS).map(move |shard| format!("{kind}{shard:02}")))
-}
-
-/// The partition of a job. Ids are hashed, because clients may choose them.
-fn shard(job: &Job) -> String {
-    let first = Sha256::digest(job.id.to_string())[0];
-    let kind = KINDS[usize::from(!job.state.is_terminal())];
-    format!("{kind}{:02}", first % SHARDS)
 }
 
 /// The time at which an item is due.

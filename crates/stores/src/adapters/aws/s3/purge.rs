@@ -1,5 +1,6 @@
 //! Deletes everything under a prefix: first the unfinished multipart uploads, so that none of
-//! them becomes an object afterwards, then all versions of all objects.
+//! them becomes an object afterwards, then all versions of all objects. Listed again until nothing is
+//! there: what is deleted is not believed of the answers to the deletions.
 //!
 //! One request per object: a job has few objects, and each refusal is seen.
 //!
@@ -15,10 +16,12 @@ use super::S3Store;
 use super::access::needs;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
-use cadmill_core::domain::ids::ObjectKey;
-use cadmill_core::domain::job::Object;
+use aws_sdk_s3::primitives::DateTime;
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
+use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::ports::object_store::Purged;
 use cadmill_core::ports::{PortError, PortResult};
+use std::collections::BTreeSet;
 
 const LISTING: &str = "listing what to delete";
 
@@ -29,29 +32,51 @@ const NULL: &str = "null";
 /// same moment survives the first attempt.
 const ABORTS: u32 = 3;
 
+/// Listings until nothing is left: something may arrive beside the first.
+const ROUNDS: u32 = 4;
+
 /// A version of an object, or a delete marker, to be deleted.
 pub(super) struct DeletableVersion {
     key: String,
     version: Option<String>,
     is_mark: bool,
+    made: Option<Millis>,
+}
+
+/// A multipart upload that was not completed.
+pub(super) struct UnfinishedUpload {
+    pub(super) key: String,
+    pub(super) id: String,
+    begun: Option<Millis>,
 }
 
 impl S3Store {
     pub(super) async fn purge_prefix(&self, prefix: &str) -> PortResult<Purged> {
         let mut purged = Purged::default();
-        for (key, upload_id) in self.unfinished(prefix).await? {
-            self.abort(&key, &upload_id).await?;
-            purged.uploads += 1;
+        for _ in 0..ROUNDS {
+            let uploads = self.unfinished(prefix).await?;
+            let doomed = match self.versions(prefix).await? {
+                Some(versions) => self.without_null(versions).await?,
+                None => self.objects(prefix).await?,
+            };
+            if uploads.is_empty() && doomed.is_empty() {
+                return Ok(purged);
+            }
+            for upload in uploads {
+                self.abort(&upload.key, &upload.id).await?;
+                let oldest = upload.begun;
+                purged = purged.and(Purged { uploads: 1, oldest, ..Purged::default() });
+            }
+            for one in doomed {
+                self.delete_version(&one.key, one.version.as_deref()).await?;
+                let (objects, marks) = (u64::from(!one.is_mark), u64::from(one.is_mark));
+                purged = purged.and(Purged { objects, marks, uploads: 0, oldest: one.made });
+            }
         }
-        let doomed = match self.versions(prefix).await? {
-            Some(versions) => self.without_null(versions).await?,
-            None => self.objects(prefix).await?,
-        };
-        for one in doomed {
-            self.delete_version(&one.key, one.version.as_deref()).await?;
-            purged.objects += u64::from(!one.is_mark);
-        }
-        Ok(purged)
+        Err(PortError::Unavailable {
+            operation: "deleting everything of a job",
+            reason: "something is always left".to_owned(),
+        })
     }
 
     /// The same versions, without `null` where it names no version, because the bucket has never
@@ -124,7 +149,7 @@ impl S3Store {
 
     /// Key and id of each unfinished upload under the prefix; empty if the server does not
     /// support listing them.
-    pub(super) async fn unfinished(&self, prefix: &str) -> PortResult<Vec<(String, String)>> {
+    pub(super) async fn unfinished(&self, prefix: &str) -> PortResult<Vec<UnfinishedUpload>> {
         let mut found = Vec::new();
         let mut marker: Option<(String, String)> = None;
         loop {
@@ -149,7 +174,8 @@ impl S3Store {
                     return Err(corrupt(LISTING, "an upload has no key or no id"));
                 };
                 if key.starts_with(prefix) {
-                    found.push((key.to_owned(), id.to_owned()));
+                    let begun = upload.initiated().and_then(millis);
+                    found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), begun });
                 }
             }
             if page.is_truncated != Some(true) {
@@ -159,6 +185,41 @@ impl S3Store {
                 (page.next_key_marker.unwrap_or_default(), page.next_upload_id_marker.unwrap_or_default());
             advance(&mut marker, next)?;
         }
+    }
+
+    /// The jobs with anything in the bucket: the first parts of the keys below both prefixes, of which the
+    /// store lists each once.
+    pub(super) async fn stored_jobs(&self) -> PortResult<Vec<JobId>> {
+        const OPERATION: &str = "listing the jobs with objects";
+        let mut found = BTreeSet::new();
+        for role in [Role::Upload, Role::Processed] {
+            let prefix = ObjectKey::root(role);
+            let mut marker: Option<(String, String)> = None;
+            loop {
+                let (after_key, after_version) = marker.clone().unzip();
+                let list =
+                    self.client.list_object_versions().bucket(&self.bucket).prefix(&prefix).delimiter("/");
+                let list = list.set_key_marker(after_key).set_version_id_marker(after_version);
+                let page = list.send().await.map_err(|error| {
+                    needs("s3:ListBucketVersions", port_error(OPERATION, Effect::Read, &error))
+                })?;
+                found.extend(
+                    page.common_prefixes().iter().filter_map(|common| job(&prefix, common.prefix()?)),
+                );
+                if page.is_truncated != Some(true) {
+                    break;
+                }
+                let next = (
+                    page.next_key_marker.unwrap_or_default(),
+                    page.next_version_id_marker.unwrap_or_default(),
+                );
+                advance(&mut marker, next)?;
+            }
+            for upload in self.unfinished(&prefix).await? {
+                found.extend(job(&prefix, &upload.key));
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Each version under the prefix; `None` if the server has no versions.
@@ -182,13 +243,14 @@ impl S3Store {
                     return Err(needs("s3:ListBucketVersions", error));
                 }
             };
-            let objects = page.versions().iter().map(|v| (v.key(), v.version_id(), false));
-            let marks = page.delete_markers().iter().map(|m| (m.key(), m.version_id(), true));
-            for (key, version, is_mark) in objects.chain(marks) {
+            let objects = page.versions().iter().map(|v| (v.key(), v.version_id(), false, v.last_modified()));
+            let marks = page.delete_markers().iter().map(|m| (m.key(), m.version_id(), true, None));
+            for (key, version, is_mark, made) in objects.chain(marks) {
                 let key = key.ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
                 if key.starts_with(prefix) {
                     let version = version.map(str::to_owned);
-                    found.push(DeletableVersion { key: key.to_owned(), version, is_mark });
+                    let made = made.and_then(millis);
+                    found.push(DeletableVersion { key: key.to_owned(), version, is_mark, made });
                 }
             }
             if page.is_truncated != Some(true) {
@@ -211,7 +273,8 @@ impl S3Store {
             for object in page.contents() {
                 let key = object.key().ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
                 if key.starts_with(prefix) {
-                    found.push(DeletableVersion { key: key.to_owned(), version: None, is_mark: false });
+                    let made = object.last_modified().and_then(millis);
+                    found.push(DeletableVersion { key: key.to_owned(), version: None, is_mark: false, made });
                 }
             }
             if page.is_truncated != Some(true) {
@@ -262,6 +325,16 @@ fn newest(
         // A listing does not have it, and only results have one.
         encoded: None,
     })
+}
+
+/// The job of a key, or of the beginning of one. What is not of a job is nobody's to delete.
+fn job(prefix: &str, key: &str) -> Option<JobId> {
+    key.strip_prefix(prefix)?.split('/').next()?.parse().ok()
+}
+
+/// Milliseconds since 1970; `None` for a time before.
+fn millis(time: &DateTime) -> Option<Millis> {
+    Millis::try_from(time.to_millis().ok()?).ok()
 }
 
 /// Advances to the next page, which must differ from the current one.

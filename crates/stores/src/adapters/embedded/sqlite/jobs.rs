@@ -2,6 +2,8 @@
 
 use super::pool::{Fault, Pool};
 use async_trait::async_trait;
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
@@ -44,9 +46,18 @@ impl JobStore for SqliteJobs {
         self.pool
             .write(OPERATION, move |connection| {
                 let stored = connection.execute(
-                    "INSERT INTO jobs(id, owner, created, state, version, due, record)
-                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-                    params![row.id, row.owner, row.created, row.state, row.version, row.due, row.record],
+                    "INSERT INTO jobs(id, owner, created, state, version, due, record, part)
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                    params![
+                        row.id,
+                        row.owner,
+                        row.created,
+                        row.state,
+                        row.version,
+                        row.due,
+                        row.record,
+                        row.part
+                    ],
                 )?;
                 if stored == 1 {
                     return Ok(Created::New);
@@ -68,9 +79,9 @@ impl JobStore for SqliteJobs {
         self.pool
             .write(OPERATION, move |connection| {
                 let stored = connection.execute(
-                    "UPDATE jobs SET state = ?2, version = ?3, due = ?4, record = ?5
+                    "UPDATE jobs SET state = ?2, version = ?3, due = ?4, record = ?5, part = ?6
                      WHERE id = ?1 AND version = ?3 - 1",
-                    params![row.id, row.state, row.version, row.due, row.record],
+                    params![row.id, row.state, row.version, row.due, row.record, row.part],
                 )?;
                 if stored == 1 {
                     return Ok(Replaced::Done);
@@ -133,19 +144,20 @@ impl JobStore for SqliteJobs {
             .await
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
+    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "finding what is due";
-        let now = integer(now);
+        let (now, part) = (integer(now), part.to_string());
         self.pool
             .read(OPERATION, move |connection| {
-                let sql = "SELECT record, CAST(id AS TEXT), rowid FROM jobs WHERE due <= ?1 ORDER BY due, id";
+                let sql = "SELECT record, CAST(id AS TEXT), rowid FROM jobs
+                           WHERE part = ?2 AND due <= ?1 ORDER BY due, id";
                 let mut statement = connection.prepare(sql)?;
-                let mut rows = statement.query(params![now])?;
+                let mut rows = statement.query(params![now, part])?;
                 // Unreadable records do not take the place of readable ones, and many of them do
                 // not make the search long.
                 let (limit, mut due) = (limit as usize, Due::default());
                 while due.jobs.len() < limit && due.unreadable.len() < PASSED_OVER * limit {
-                    let Some(row) = rows.next()? else { break };
+                    let Some(row) = rows.next()? else { return Ok(due) };
                     let id =
                         String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
                     match readable(row, &id) {
@@ -156,6 +168,7 @@ impl JobStore for SqliteJobs {
                         }
                     }
                 }
+                due.is_full = true;
                 Ok(due)
             })
             .await
@@ -199,6 +212,40 @@ impl JobStore for SqliteJobs {
             .await
     }
 
+    async fn crew(&self) -> PortResult<Option<Crew>> {
+        const OPERATION: &str = "reading the cleanup programs";
+        self.pool
+            .read(OPERATION, |connection| {
+                let sql = "SELECT record FROM crew";
+                let record: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+                let crew = record.map(|record| serde_json::from_str(&record)).transpose();
+                Ok(crew.map_err(|_| PortError::Corrupt {
+                    operation: OPERATION,
+                    reason: "the record is not a crew".to_owned(),
+                })?)
+            })
+            .await
+    }
+
+    async fn replace_crew(&self, next: &Crew) -> PortResult<bool> {
+        const OPERATION: &str = "changing the cleanup programs";
+        let record = serde_json::to_string(next).map_err(|_| PortError::Refused {
+            operation: OPERATION,
+            reason: "the crew is not valid JSON".to_owned(),
+        })?;
+        let version = integer(next.version);
+        self.pool
+            .write(OPERATION, move |connection| {
+                let sql = if version == 1 {
+                    "INSERT INTO crew(one, version, record) VALUES(1, ?1, ?2) ON CONFLICT DO NOTHING"
+                } else {
+                    "UPDATE crew SET version = ?1, record = ?2 WHERE version = ?1 - 1"
+                };
+                Ok(connection.execute(sql, params![version, record])? == 1)
+            })
+            .await
+    }
+
     fn progress_interval(&self) -> Option<Duration> {
         Some(PROGRESS_INTERVAL)
     }
@@ -235,6 +282,7 @@ struct Row {
     version: i64,
     due: Option<i64>,
     record: String,
+    part: String,
 }
 
 impl Row {
@@ -251,6 +299,7 @@ impl Row {
             version: integer(job.version),
             due: job.due.map(integer),
             record,
+            part: Part::of(job).to_string(),
         })
     }
 }

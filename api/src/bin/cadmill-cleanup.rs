@@ -1,0 +1,89 @@
+//! `cadmill-cleanup`: deletes what is due, wakes jobs that make no progress, and finds objects without a
+//! job, until it receives a signal to stop.
+
+#![forbid(unsafe_code)]
+
+use cadmill_api::stop;
+use cadmill_core::cleanup::crew::Membership;
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_stores::bootstrap::logging;
+use cadmill_stores::bootstrap::stores::Stores;
+use cadmill_stores::config::{self, Config, Program};
+use clap::{Arg, ArgAction, Command};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often objects without a job are looked for: a request for a thousand jobs with objects, and one for
+/// each of them.
+const ORPHANS: Duration = Duration::from_secs(3600);
+
+/// Memory that held names or keys is zeroed when it is freed.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    let command = Command::new("cadmill-cleanup")
+        .version(cadmill_core::BUILD)
+        .about("Deletes what belongs to ended jobs, and wakes jobs that make no progress");
+    let once = Arg::new("once")
+        .long("once")
+        .action(ArgAction::SetTrue)
+        .help("Make one pass over everything that is due, and exit: 1 if something failed");
+    let matches = config::augment(command, Program::Cleanup).arg(once).get_matches();
+    let (config, settings) = match config::load(&matches, Program::Cleanup) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
+        }
+    };
+    if config::wants_print(&matches) {
+        print!("{}", settings.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    match run(&config, matches.get_flag("once")) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
+            ExitCode::from(failure.code.exit_code())
+        }
+    }
+}
+
+fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
+    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", &e))?;
+    runtime.block_on(async {
+        let stores = Stores::open(config).await?;
+        let cleanup = stores.cleanup(&config.cleanup.name).await?;
+        let membership =
+            Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
+        if once {
+            let round = cleanup.round().await;
+            eprintln!("{round}");
+            return Ok(if round.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        eprintln!("cleaning up every {:?} as {}", config.cleanup.every, config.cleanup.name);
+        let objects = Arc::clone(&stores.objects);
+        let list = move || {
+            let objects = Arc::clone(&objects);
+            async move { objects.stored().await }
+        };
+        tokio::select! {
+            never = cleanup.run(&membership) => match never {},
+            () = stores.orphans(config).run(ORPHANS, list) => {}
+            () = stop::signalled() => {}
+        }
+        // Others take the work over at once.
+        if let Err(error) = membership.leave().await {
+            tracing::warn!(error = %error, "the lease of the cleanup ends by itself");
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
