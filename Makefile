@@ -47,6 +47,7 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/python_tools.sh tests/plugins/requirements.txt target/oracle-tools
 	@docker/node_tools.sh
 	@docker/java_tools.sh
+	@docker/prometheus.sh
 	@docker/node_tools.sh tests/fixtures/emulators target/emulators-node
 	@docker/java_tools.sh tests/fixtures/emulators target/emulators-java
 	@docker/node_tools.sh tests/fixtures/models target/models-node

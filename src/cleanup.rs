@@ -20,6 +20,7 @@ use crate::domain::job::{Job, Millis, Object, State};
 use crate::domain::state::Event;
 use crate::domain::upload_event;
 use crate::jobs::Jobs;
+use crate::metrics::{self, DueKind};
 use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
 use crew::Membership;
@@ -27,7 +28,8 @@ use deletion::Deleter;
 use futures_util::StreamExt;
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Maximum number of jobs in one page of a part.
 pub const PAGE: u32 = 50;
@@ -51,7 +53,12 @@ pub struct Cleanup {
     queue: Arc<dyn EventQueue>,
     bucket: String,
     deleter: Deleter,
+    /// Jobs whose files could not be deleted, until they are.
+    failing: Arc<Mutex<HashSet<JobId>>>,
 }
+
+/// Maximum number of [`Cleanup::failing`]: with so many, their number says enough.
+const MAX_FAILING: usize = 100_000;
 
 /// Counts of one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,7 +131,7 @@ impl Cleanup {
         name: String,
     ) -> Self {
         let deleter = Deleter::new(jobs.clone(), Arc::clone(&objects), name);
-        Self { jobs, objects, queue, bucket, deleter }
+        Self { jobs, objects, queue, bucket, deleter, failing: Arc::default() }
     }
 
     /// Runs a pass at every interval of the membership, forever, with a lease that other programs see. A pass that takes
@@ -180,6 +187,9 @@ impl Cleanup {
         while let Some(round) = rounds.next().await {
             all.add(&round);
         }
+        metrics::oldest_due(DueKind::Delete, all.overdue[0]);
+        metrics::oldest_due(DueKind::Wake, all.overdue[1]);
+        metrics::unconfirmed_purges(self.failing().len() as u64);
         all
     }
 
@@ -204,6 +214,10 @@ impl Cleanup {
             for job in due.jobs {
                 if let Err(error) = self.serve(job.id, &mut round).await {
                     round.failed += 1;
+                    if part.work == Work::Delete && job.purges < 2 {
+                        metrics::purge_failed();
+                        self.fails(job.id);
+                    }
                     tracing::warn!(job.id = %job.id, error = %error, "the cleanup of a job failed");
                     self.postpone(job.id).await;
                 }
@@ -213,6 +227,17 @@ impl Cleanup {
             }
         }
         round
+    }
+
+    fn failing(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fails(&self, id: JobId) {
+        let mut failing = self.failing();
+        if failing.len() < MAX_FAILING {
+            failing.insert(id);
+        }
     }
 
     /// Tries a job again later. If that cannot be recorded, it stays due.
@@ -265,6 +290,9 @@ impl Cleanup {
             State::Pending | State::Processing => self.wake(job, round).await,
             _ if job.purges < 2 => {
                 let purged = self.deleter.delete(job).await?;
+                let since = job.retry.map_or(job.due, |retry| Some(retry.since()));
+                metrics::purged(self.jobs.clock().now().saturating_sub(since.unwrap_or_default()));
+                self.failing().remove(&job.id);
                 round.objects += purged.objects;
                 round.uploads += purged.uploads;
                 Ok(())

@@ -13,6 +13,8 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{Job, JobSpec};
 use crate::domain::quota::{Exceeded, Place, Quota, Step};
 use crate::domain::state::{Decision, Denied, Event, Ignored, Policy, apply, created};
+use crate::metrics;
+use crate::metrics::observation::Observation;
 use crate::ports::job_store::{Created, Replaced};
 use crate::ports::{Clock, JobStore, PortError, PortResult};
 use crate::retry::pause;
@@ -126,6 +128,14 @@ impl Jobs {
     }
 
     async fn insert(&self, job: Job) -> PortResult<(Job, bool)> {
+        let inserted = self.try_insert(job).await?;
+        if let (job, true) = &inserted {
+            metrics::job_created(&job.order.format);
+        }
+        Ok(inserted)
+    }
+
+    async fn try_insert(&self, job: Job) -> PortResult<(Job, bool)> {
         for round in 0.. {
             match self.store.create(&job).await {
                 Ok(Created::New) => return Ok((job, true)),
@@ -194,6 +204,16 @@ impl Jobs {
 
     /// Applies an event to a job, and nothing else.
     async fn apply(&self, id: JobId, event: &Event) -> PortResult<Change> {
+        let mut observed = Observation::default();
+        let change = self.try_apply(id, event, &mut observed).await?;
+        if let Change::Done(job) = &change {
+            observed.record(job);
+        }
+        Ok(change)
+    }
+
+    /// `observed` is that of the last write that was tried.
+    async fn try_apply(&self, id: JobId, event: &Event, observed: &mut Observation) -> PortResult<Change> {
         let mut known = None;
         let mut last = None;
         for round in 0..ROUNDS {
@@ -215,6 +235,7 @@ impl Jobs {
                 Decision::Ignore(why) => return Ok(settled(why, job, round)),
                 Decision::Deny(why) => return Ok(Change::Denied(why, job)),
             };
+            *observed = Observation::of(&job, event, &next);
             match self.store.replace(&next).await {
                 Ok(Replaced::Done) => return Ok(Change::Done(next)),
                 Ok(Replaced::Conflict(None)) => return Ok(Change::Missing),

@@ -14,6 +14,8 @@ pub mod jobs;
 #[cfg(feature = "jobs")]
 pub mod ledger;
 #[cfg(feature = "jobs")]
+pub mod metrics;
+#[cfg(feature = "jobs")]
 pub mod ports;
 #[cfg(feature = "jobs")]
 mod retry;

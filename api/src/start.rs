@@ -6,10 +6,13 @@ use crate::settings::ApiSettings;
 use crate::state::Server;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
+use cadmill_core::metrics::Source;
 use cadmill_stores::bootstrap::stores::Stores;
-use cadmill_stores::config::{self, Config};
+use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::connections::descriptors::{self, Connections};
+use cadmill_stores::metrics::Metrics;
 use std::future::Future;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// The server's part of the configuration. The number of connections is what fits below the
@@ -54,6 +57,15 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|e| Failure::io(format_args!("listening on {address}"), &e))
 }
 
+/// Installs what records the metrics of the server and the cleanup, if the configuration asks for
+/// them. Before the stores are opened, whose calls are counted.
+///
+/// # Errors
+/// As [`Metrics::install`].
+pub fn metrics(config: &Config, program: Program) -> Result<Option<Metrics>, Failure> {
+    Metrics::install(config, program, &[Source::Api, Source::Cleanup])
+}
+
 /// Serves until `shutdown` completes, and takes jobs to the formats of `engines` beside those of the
 /// configuration.
 ///
@@ -62,13 +74,20 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 pub async fn run(
     config: &Config,
     stores: Stores,
+    metrics: Option<Metrics>,
     engines: Vec<EngineFormats>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
     let mut settings = settings(config)?;
     settings.engines.extend(engines);
+    let queue = Arc::clone(&stores.queue);
     let state = Server::new(settings, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
+    let shown = match metrics {
+        Some(metrics) => Some(metrics.serve(config, state.readiness.clone()).await?),
+        None => None,
+    };
+    let _shown = shown.map(|shown| shown.with_queue(queue));
     serve(listener, state, shutdown).await.map_err(|e| Failure::io("serving", &e))
 }
 

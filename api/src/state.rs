@@ -4,13 +4,14 @@ use crate::attendance::Attendance;
 use crate::polling::pacing::Throughput;
 use crate::polling::tracker::Pollers;
 use crate::rate_limits::RateLimits;
-use crate::readiness::Readiness;
 use crate::settings::ApiSettings;
 use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Jobs;
+use cadmill_core::metrics;
 use cadmill_core::ports::{EventQueue, ObjectStore};
 use cadmill_stores::connections::Door;
+use cadmill_stores::readiness::Readiness;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,6 +75,7 @@ impl Server {
     pub async fn sweep(&self, now: Instant) {
         for silent in self.pollers.sweep(now) {
             if silent.abandoned {
+                metrics::client_gave_up();
                 tracing::info!(job.id = %silent.job, poll.n = silent.polls, "client stopped polling");
             }
             if silent.count > 0

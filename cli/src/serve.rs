@@ -22,6 +22,7 @@ use cadmill_stores::bootstrap::stores::{MAX_DELIVERIES, Server, Stores};
 use cadmill_stores::config::{self, Backend, Config, Program, Settings};
 use cadmill_stores::connections::descriptors::Connections;
 use cadmill_stores::connections::{Limits, Times};
+use cadmill_stores::healthcheck;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -59,6 +60,9 @@ impl Pauses {
 }
 
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+    if let Some((_, check)) = args.matches.subcommand() {
+        return healthcheck::run(check, || Ok(config::load(&args.matches, Program::Serve)?.0.api.listen));
+    }
     let (config, settings) = match config::load(&args.matches, Program::Serve) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -115,6 +119,7 @@ async fn serve_until_stopped(
     engines: Vec<EngineFormats>,
 ) -> Result<(), Failure> {
     let stopped = stop_on_signals()?;
+    let metrics = start::metrics(config, Program::Serve)?;
     let database = Database::open(&config.database(), MAX_DELIVERIES)?;
     let origins = &config.api.cors_origins;
     let queue = Arc::new(database.queue());
@@ -128,6 +133,10 @@ async fn serve_until_stopped(
 
     let mut environment = settings.to_environment(Program::Worker);
     environment.push(("CADMILL_S3_ENDPOINT", server.endpoint()));
+    // Two processes cannot listen on one port.
+    if let Some(next) = config.metrics.of_next() {
+        environment.push(("CADMILL_METRICS_LISTEN", next.to_string()));
+    }
     let keeper = WorkerProcess {
         program: worker.to_owned(),
         environment,
@@ -149,7 +158,7 @@ async fn serve_until_stopped(
             Ok(()) = refusal => {}
         }
     };
-    let served = start::run(config, stores, engines, listener, ends).await;
+    let served = start::run(config, stores, metrics, engines, listener, ends).await;
     orphans.abort();
     cleanup.abort();
     // The worker releases its jobs through the stores, so the stores end last.

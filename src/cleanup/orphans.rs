@@ -97,6 +97,7 @@ impl Orphans {
                 self.objects.purge(role, id).await?;
             }
             self.seen.remove(&id);
+            crate::metrics::orphans_deleted(1);
             round.deleted += 1;
         }
         Ok(round)

@@ -105,6 +105,14 @@ impl Retry {
         let pause = Self::FIRST.saturating_mul(1 << (tries - 1).min(16)).min(Self::LONGEST);
         Self { tries, at: now.saturating_add(pause) }
     }
+
+    /// When it was due at first, if each attempt came at its time.
+    pub fn since(self) -> Millis {
+        let pauses = (0..self.tries.min(100)).map(|before| {
+            Self::after((before > 0).then_some(Self { tries: before, at: 0 }), 0).at
+        });
+        self.at.saturating_sub(pauses.sum())
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +145,7 @@ mod tests {
             })
             .collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(Retry { tries: 3, at: 100_000 }.since(), 30_000);
         assert_eq!(Retry::after(Some(Retry { tries: u32::MAX, at: 0 }), 0).tries, u32::MAX);
     }
 }

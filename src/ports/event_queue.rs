@@ -20,6 +20,15 @@ pub struct Message {
     pub deliveries: u32,
 }
 
+/// Numbers of messages of a queue; approximate on some queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Visible to receivers.
+    pub ready: u64,
+    /// Hidden: a receiver has them, or they were sent to be visible later.
+    pub hidden: u64,
+}
+
 /// Delivers events.
 ///
 /// - Order is not preserved, and a message may be delivered more than once.
@@ -47,6 +56,9 @@ pub trait EventQueue: Send + Sync {
 
     /// Moves a received message to the dead-letter queue.
     async fn dead_letter(&self, message: &Message) -> PortResult<()>;
+
+    /// Numbers of messages in the queue.
+    async fn depth(&self) -> PortResult<Depth>;
 
     /// Number of messages in the dead-letter queue; approximate on some queues.
     async fn dead_letters(&self) -> PortResult<u64>;

@@ -11,6 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::metrics;
+use cadmill_core::metrics::label::NONE;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::{Instant, SystemTime};
@@ -38,8 +40,10 @@ pub async fn observe(request: Request, next: Next) -> Response {
     add_headers(response.headers_mut(), &id);
     let about = response.extensions().get::<LogFields>().map(|LogFields(job)| tracing::field::display(*job));
     let owner = response.extensions().get::<Owner>().map(Owner::as_str);
-    let route = template.as_ref().map_or("none", MatchedPath::as_str);
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let route = template.as_ref().map_or(NONE, MatchedPath::as_str);
+    let time = started.elapsed();
+    metrics::http_request(route, method.as_str(), response.status().as_str(), time);
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
         target: "cadmill_api::access",
         { http.method = shown(&method), http.route = route, http.status = response.status().as_u16(), millis,

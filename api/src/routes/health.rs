@@ -1,12 +1,12 @@
 //! Liveness and readiness.
 
 use crate::problem::Problem;
-use crate::readiness::FRESH;
 use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_stores::readiness::FRESH;
 
 /// Liveness check: the server process responds.
 #[utoipa::path(get, path = "/healthz", tag = "health",

@@ -15,6 +15,7 @@ use cadmill_core::domain::failure::{FailureCode, Fault};
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis, Object, Stage, State as JobState};
 use cadmill_core::domain::state::Event;
+use cadmill_core::metrics;
 use cadmill_core::ports::PortResult;
 use cadmill_core::ports::object_store::Presigned;
 use serde::Serialize;
@@ -302,6 +303,7 @@ fn none_match(headers: &HeaderMap, tag: &str) -> bool {
 /// Logs the poll, and adds the polls to the record when the client saw the end. The write is not
 /// awaited: the response does not depend on it.
 fn note_poll(state: &ApiState, job: &Job, pause: Option<Duration>) {
+    metrics::polled(job.state);
     let polled = state.pollers.polled(job.id, job.state, pause, Instant::now());
     tracing::info!(
         job.id = %job.id,

@@ -10,6 +10,7 @@ pub(crate) use engines::{
 use cadmill_core::domain::job::Compress;
 use cadmill_core::domain::limits::{parse_duration, parse_size};
 use cadmill_stores::config::{self, Program};
+use cadmill_stores::healthcheck;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub(crate) struct ServeArgs {
 
 impl clap::Args for ServeArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
-        config::augment(command, Program::Serve)
+        config::augment(command, Program::Serve).subcommand(healthcheck::command())
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {

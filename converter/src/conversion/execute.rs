@@ -10,9 +10,26 @@ use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{Caps, display_size};
 use cadmill_core::domain::route::Target;
+use cadmill_core::metrics;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+/// What operators learn of an engine process.
+fn measure(engine: &str, report: &ProcessReport) {
+    metrics::engine_ended(engine, report.peak_memory_bytes);
+    match report.outcome {
+        Outcome::Crashed { signal } => metrics::engine_crashed(engine, signal),
+        Outcome::Violation { .. } => metrics::engine_crashed(engine, SIGSYS),
+        Outcome::OutOfMemory { .. } => metrics::engine_crashed(engine, SIGKILL),
+        _ => {}
+    }
+}
+
+/// The signals by which the kernel ends a process that made a forbidden system call, and one for which
+/// the machine has no memory.
+const SIGSYS: i32 = 31;
+const SIGKILL: i32 = 9;
 
 impl<S: Sink> Job<'_, S> {
     pub(super) fn convert(
@@ -52,6 +69,7 @@ impl<S: Sink> Job<'_, S> {
             report.outcome = self.judge_options(&request, report.outcome)?;
         }
         self.record(&report, workspace);
+        measure(&engine.name, &report);
         workspace.scan()?;
         failure_of(&engine.name, report.outcome).map_err(|mut failure| {
             failure.message = workspace.hide(&failure.message);

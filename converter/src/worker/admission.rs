@@ -9,6 +9,7 @@
 
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{MIN_MEMORY_BYTES, display_size};
+use cadmill_core::metrics;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The memory that the jobs of a worker share, in bytes.
@@ -37,6 +38,8 @@ pub struct Share {
     /// Bytes that the engine may write.
     pub output_bytes: u64,
     used: Arc<Mutex<Used>>,
+    /// The whole budget, in bytes.
+    total: u64,
 }
 
 /// The result of a request for admission.
@@ -114,7 +117,9 @@ impl Budget {
         }
         used.memory += bytes.memory;
         used.place += bytes.place;
-        Admission::Now(Share { bytes, engine_bytes, output_bytes, used: Arc::clone(&self.used) })
+        metrics::worker_memory(self.total, used.memory);
+        let (used, total) = (Arc::clone(&self.used), self.total);
+        Admission::Now(Share { bytes, engine_bytes, output_bytes, used, total })
     }
 }
 
@@ -123,6 +128,7 @@ impl Drop for Share {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.memory -= self.bytes.memory;
         used.place -= self.bytes.place;
+        metrics::worker_memory(self.total, used.memory);
     }
 }
 

@@ -22,6 +22,7 @@ use cadmill_core::domain::job::{EngineFacts, Job, Object, Stage};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::ledger::Ledger;
+use cadmill_core::metrics::{self, Wipe};
 use cadmill_core::ports::ObjectStore;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -101,6 +102,7 @@ impl Attempt {
         failpoint::reached("wiping");
         let wiping = Instant::now();
         let removed = workspace.remove();
+        metrics::wiped(if removed.is_ok() { Wipe::Done } else { Wipe::Failed }, 1);
         self.hold.took(Stage::Wipe, wiping.elapsed());
         marks.enter(None);
         // If plaintext could not be removed, the attempt does not succeed, even with a result.

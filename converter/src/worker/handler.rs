@@ -22,6 +22,7 @@ use cadmill_core::domain::limits::Caps;
 use cadmill_core::domain::state::{Denied, Event};
 use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::jobs::Change;
+use cadmill_core::metrics::{self, Attempt as AttemptEnd};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{PortError, PortResult};
 use std::sync::Arc;
@@ -106,6 +107,7 @@ impl Shared {
             return None;
         }
         active.insert(job, Active { delivery: delivery.clone(), hold: None });
+        metrics::worker_jobs(active.len());
         Some(ActiveJobGuard { shared: Arc::clone(self), job })
     }
 
@@ -140,7 +142,9 @@ struct ActiveJobGuard {
 
 impl Drop for ActiveJobGuard {
     fn drop(&mut self) {
-        self.shared.active().remove(&self.job);
+        let mut active = self.shared.active();
+        active.remove(&self.job);
+        metrics::worker_jobs(active.len());
     }
 }
 
@@ -433,10 +437,12 @@ impl EventHandler<'_> {
         let infra = failure.code.as_str().starts_with("infra.");
         let event = match hold.lost() {
             Some(StopReason::Ended) => {
+                metrics::attempt_ended(AttemptEnd::Superseded);
                 self.note_head(head).await;
                 return Settlement::Delete;
             }
             Some(StopReason::Superseded) => {
+                metrics::attempt_ended(AttemptEnd::Superseded);
                 self.note_head(head).await;
                 return Settlement::Retry(self.shared.lease());
             }
@@ -454,6 +460,11 @@ impl EventHandler<'_> {
                 Event::Failed { attempt, failure: told(failure) }
             }
         };
+        metrics::attempt_ended(match &event {
+            Event::Failed { .. } => AttemptEnd::Failed,
+            Event::Released { failure: None, .. } => AttemptEnd::Stopped,
+            _ => AttemptEnd::Retried,
+        });
         match self.end(hold, &event, head).await {
             Some(job) => match (job.state, &event) {
                 (State::Pending, Event::Released { failure: None, .. }) => {
@@ -489,6 +500,7 @@ impl EventHandler<'_> {
         let event = Event::Completed { attempt: hold.attempt, output };
         match self.end(hold, &event, head).await {
             Some(job) if job.state == State::Completed && job.attempt == hold.attempt => {
+                metrics::attempt_ended(AttemptEnd::Completed);
                 tracing::info!(job.id = %hold.id, attempt = hold.attempt, bytes, "completed");
                 failpoint::reached("recorded");
                 // The input is no longer needed. Only the version that was read: everything else under
@@ -502,6 +514,7 @@ impl EventHandler<'_> {
                 Settlement::Delete
             }
             ended => {
+                metrics::attempt_ended(AttemptEnd::Superseded);
                 tracing::warn!(
                     job.id = %hold.id,
                     attempt = hold.attempt,

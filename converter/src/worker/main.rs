@@ -16,11 +16,15 @@ use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings, admission
 use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
+use cadmill_core::metrics::Source;
 use cadmill_stores::adapters::aws::{TaskProtection, task_protection};
 use cadmill_stores::bootstrap::ledger::Auditing;
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
+use cadmill_stores::healthcheck;
+use cadmill_stores::metrics::Metrics;
+use cadmill_stores::readiness::Readiness;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,8 +43,17 @@ const UNTIL: &str = "until-stdin-closes";
 const NOT_ENDED: u8 = 75;
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
+    let matches = match healthcheck::parsed(command().try_get_matches()) {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
     let Some((mode, matches)) = matches.subcommand() else { return ExitCode::from(2) };
+    if mode == healthcheck::NAME {
+        return healthcheck::run(matches, || {
+            let listen = config::load(matches, Program::Worker)?.0.metrics.listen;
+            listen.ok_or_else(|| "metrics.listen is not set, so the worker has no health checks".into())
+        });
+    }
     let (config, settings) = match config::load(matches, Program::Worker) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -81,6 +94,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(config::augment(worker, Program::Worker))
         .subcommand(config::augment(task, Program::Worker))
+        .subcommand(config::augment(healthcheck::command(), Program::Worker))
 }
 
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
@@ -139,7 +153,16 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
         privacy.require(&posture)?;
         let auditing = auditing(config)?;
         warn_of_weaknesses(&posture, &auditing);
+        let metrics = Metrics::install(config, Program::Worker, &[Source::Worker])?;
         let stores = Stores::open(config).await?;
+        let _shown = match metrics {
+            Some(metrics) => {
+                let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
+                let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
+                Some(metrics.serve(config, readiness).await?)
+            }
+            None => None,
+        };
         let settings =
             WorkerSettings { protection: protection(message.is_none())?, ..settings(config, &stores) };
         tracing::info!(

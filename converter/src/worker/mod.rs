@@ -37,6 +37,7 @@ use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::state::Event;
 use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::jobs::{Change, Jobs};
+use cadmill_core::metrics::{self, Wipe};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{EventQueue, ObjectStore, PortResult};
 pub use context::WorkerSettings;
@@ -302,6 +303,7 @@ impl Shared {
     async fn sweep(&self) {
         let (place, recording) = (self.setting.place.clone(), self.recording.clone());
         let swept = tokio::task::spawn_blocking(move || place.sweep(&|left| recording.sweep(left))).await;
+        metrics::swept();
         let swept = match swept {
             Ok(Ok(swept)) => swept,
             Ok(Err(error)) => {
@@ -309,6 +311,8 @@ impl Shared {
             }
             Err(error) => return tracing::error!(error = %error, "sweeping failed"),
         };
+        metrics::wiped(Wipe::Swept, swept.removed);
+        metrics::wiped(Wipe::Failed, swept.left);
         if swept != crate::workspace::SweepReport::default() {
             tracing::warn!(
                 removed = swept.removed,

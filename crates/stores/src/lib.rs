@@ -3,7 +3,8 @@
 //! sockets of the HTTP servers.
 //!
 //! `adapters` implement the ports, `config` reads the operator's settings, `bootstrap` opens what
-//! a configuration names, `connections` guards listening sockets. The rules of jobs are decided
+//! a configuration names, `connections` guards listening sockets, `metrics` shows what was counted
+//! and measured, `readiness` asks the stores, `healthcheck` asks a program. The rules of jobs are decided
 //! in the core, not here.
 
 #![forbid(unsafe_code)]
@@ -14,3 +15,6 @@ pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod connections;
+pub mod healthcheck;
+pub mod metrics;
+pub mod readiness;

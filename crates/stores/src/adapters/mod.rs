@@ -5,5 +5,6 @@ pub mod embedded;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod ledger;
+pub mod metered;
 #[cfg(any(test, feature = "testing"))]
 pub mod restricted;

@@ -3,6 +3,7 @@
 use super::service;
 use crate::adapters::aws::{KmsSettings, KmsSigner, S3Audit, S3AuditSettings};
 use crate::adapters::ledger::{FileAudit, StreamAudit, TeeAudit};
+use crate::adapters::metered::{MeteredAudit, MeteredSigner};
 use crate::config::{Config, SignWith, SinkKind};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::ledger::LocalSigner;
@@ -35,7 +36,8 @@ impl Auditing {
             1 => sinks.remove(0),
             _ => Arc::new(TeeAudit::new(sinks)),
         };
-        Ok(Self { sink, signer: signer(config)? })
+        let signer = signer(config)?.map(|signer| Arc::new(MeteredSigner::new(signer)) as Arc<dyn Signer>);
+        Ok(Self { sink: Arc::new(MeteredAudit::new(sink)), signer })
     }
 }
 

@@ -4,6 +4,7 @@ use super::service;
 use crate::adapters::aws::{DynamoSettings, DynamoStore, S3Settings, S3Store, SqsQueue, SqsSettings};
 use crate::adapters::embedded::Database;
 use crate::adapters::embedded::server::{self, BUCKET, Credentials};
+use crate::adapters::metered::{MeteredJobs, MeteredObjects, MeteredQueue};
 use crate::config::{Backend, Config};
 use cadmill_core::cleanup::Cleanup;
 use cadmill_core::cleanup::orphans::Orphans;
@@ -162,8 +163,9 @@ impl Stores {
         let urls = config.api.upload_url_lifetime.max(config.api.download_url_lifetime);
         let objects = objects.with_url_lifetime(urls);
         let clock: Arc<dyn Clock> = Arc::new(objects.clock());
-        let jobs = Jobs::new(jobs, clock, config.policy);
-        Self { objects: Arc::new(objects), jobs, queue, bucket }
+        let jobs = Jobs::new(Arc::new(MeteredJobs::new(jobs)), clock, config.policy);
+        let (objects, queue) = (MeteredObjects::new(Arc::new(objects)), MeteredQueue::new(queue));
+        Self { objects: Arc::new(objects), jobs, queue: Arc::new(queue), bucket }
     }
 }
 

@@ -6,7 +6,8 @@ use super::kind::{Value, split_token};
 use super::program::Program;
 use super::settings::Settings;
 use super::values::{
-    Api, Audit, Auth, Aws, Backend, Cleanup, Config, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
+    Api, Audit, Auth, Aws, Backend, Cleanup, Config, Log, Metrics, Oidc, S3, Secret, SignWith, SinkKind, Sqs,
+    Worker,
 };
 use crate::adapters::aws::ObjectLock;
 use crate::connections::Networks;
@@ -26,6 +27,10 @@ pub(super) fn build(settings: &Settings) -> Config {
         backend: if get.word(Id::Backend) == "aws" { Backend::Aws } else { Backend::Embedded },
         data_dir: get.word(Id::DataDir).into(),
         log: Log { json: get.word(Id::LogFormat) == "json", level: get.word(Id::LogLevel) },
+        metrics: Metrics {
+            listen: get.text(Id::MetricsListen).and_then(|text| text.parse().ok()),
+            emf: get.flag(Id::MetricsEmf),
+        },
         aws: Aws { region: get.text(Id::AwsRegion), endpoint: get.text(Id::AwsEndpoint) },
         s3: S3 {
             bucket: get.text(Id::S3Bucket),

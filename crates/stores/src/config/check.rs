@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::values::{Auth, Backend, Config, SinkKind};
 use super::weak;
 use cadmill_core::domain::limits::display_size;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Returns every contradiction between keys that this program uses.
@@ -18,6 +19,7 @@ pub(super) fn contradictions(config: &Config, settings: &Settings) -> Vec<Proble
     rates(&mut check, config);
     times(&mut check, config);
     audit(&mut check, config);
+    metrics(&mut check, config);
     let budget = config.worker.memory_bytes.unwrap_or(u64::MAX);
     check.that(budget >= config.caps.memory_bytes, &[Id::WorkerMemory, Id::LimitsMemory], || {
         format!(
@@ -141,6 +143,26 @@ fn audit(check: &mut Check<'_>, config: &Config) {
             "found a key, expected none, because audit.sign_with is nothing".to_owned()
         });
     }
+}
+
+fn metrics(check: &mut Check<'_>, config: &Config) {
+    let listen = config.metrics.listen;
+    let taken = |address: Option<SocketAddr>| {
+        address.is_some_and(|address| address.port() != 0 && address.port() == config.api.listen.port())
+    };
+    check.that(!taken(listen), &[Id::MetricsListen, Id::ApiListen], || {
+        "found the port of api.listen, expected another".to_owned()
+    });
+    let serves = check.settings.binary() == Program::Serve;
+    let next = config.metrics.of_next();
+    check.that(
+        !serves || listen.is_none() || next.is_some() && !taken(next),
+        &[Id::MetricsListen, Id::ApiListen],
+        || {
+            "found a port whose next is not free, expected two free ports: the worker takes the next"
+                .to_owned()
+        },
+    );
 }
 
 fn rates(check: &mut Check<'_>, config: &Config) {

@@ -107,7 +107,10 @@ fn convert(kind: Kind, value: &DeValue<'_>) -> (Option<Value>, String) {
         DeValue::String(_) if kind == Kind::Flag => (None, "a text".to_owned()),
         DeValue::String(text) => (kind.parse(text), kind.shown(text)),
         DeValue::Integer(number) => {
-            let takes = matches!(kind, Kind::Count { .. } | Kind::Size { .. } | Kind::SizeOrAuto { .. });
+            let takes = matches!(
+                kind,
+                Kind::Count { .. } | Kind::Size { .. } | Kind::SizeOrAuto { .. } | Kind::AddressOrPort
+            );
             let value = u64::from_str_radix(number.as_str(), number.radix()).ok();
             let value = value.filter(|_| takes).and_then(|value| kind.parse(&value.to_string()));
             (value, if kind.is_secret() { "a number".to_owned() } else { number.to_string() })

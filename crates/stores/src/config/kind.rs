@@ -3,7 +3,7 @@
 use super::token::Token;
 use crate::connections::Network;
 use cadmill_core::domain::limits::{display_size, parse_duration, parse_size};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// What a key accepts. Sizes are in bytes, durations in milliseconds; ranges include both ends.
@@ -33,6 +33,8 @@ pub(super) enum Kind {
     },
     /// IP address and port.
     Address,
+    /// The same, or a port alone, which is one of 127.0.0.1.
+    AddressOrPort,
     /// `http` or `https`, without credentials.
     Url,
     /// List of URLs without path.
@@ -82,6 +84,11 @@ impl Kind {
                 Some(Value::Duration(duration))
             }
             Self::Address => text.parse::<SocketAddr>().ok().map(|address| Value::Text(address.to_string())),
+            Self::AddressOrPort => {
+                let port = || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, text.parse().ok()?)));
+                let address = text.parse().ok().or_else(port);
+                address.map(|address| Value::Text(address.to_string()))
+            }
             Self::Url => is_url(text).then(|| Value::Text(text.to_owned())),
             Self::Pem => is_pem(text).then(|| Value::Text(text.to_owned())),
             Self::Origins | Self::Formats | Self::Networks | Self::Tokens | Self::Words(_) => {
@@ -130,6 +137,7 @@ impl Kind {
                 format!("a duration such as 90s, from {} to {}", show_duration(min), show_duration(max))
             }
             Self::Address => "an IP address and a port such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
+            Self::AddressOrPort => "an IP address and a port such as 0.0.0.0:9464, or a port".to_owned(),
             Self::Url => "an http or https URL without user name, query and fragment".to_owned(),
             Self::Origins => "a list of origins such as https://example.org".to_owned(),
             Self::Formats => {
@@ -158,7 +166,7 @@ impl Kind {
             Self::Count { .. } => "N",
             Self::Size { .. } | Self::SizeOrAuto { .. } => "SIZE",
             Self::Duration { .. } => "DUR",
-            Self::Address => "ADDR",
+            Self::Address | Self::AddressOrPort => "ADDR",
             Self::Url => "URL",
             Self::Origins | Self::Formats | Self::Networks | Self::Tokens | Self::Words(_) => "LIST",
         }

@@ -38,7 +38,8 @@ use std::ffi::OsString;
 use std::path::Path;
 pub use token::Token;
 pub use values::{
-    Api, Audit, Auth, Aws, Backend, Config, DATABASE, Log, Oidc, S3, Secret, SignWith, SinkKind, Sqs, Worker,
+    Api, Audit, Auth, Aws, Backend, Config, DATABASE, Log, Metrics, Oidc, S3, Secret, SignWith, SinkKind,
+    Sqs, Worker,
 };
 
 /// Reads the configuration of this process: its flags, its environment, and the file that one of

@@ -82,6 +82,7 @@ fn defaults_are_those_of_the_domain() {
     assert_eq!((worker.stop_within, &worker.workspace), (Duration::from_secs(25), &"/dev/shm".into()));
     assert_eq!((config.backend, config.data_dir), (Backend::Embedded, "cadmill-data".into()));
     assert_eq!(config.log, Log { json: false, level: "info".into() });
+    assert_eq!(config.metrics, Metrics { listen: None, emf: false });
     assert_eq!(config.embedded_s3_listen, "127.0.0.1:0".parse().unwrap());
 }
 
@@ -96,6 +97,28 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     assert_eq!(*settings.origin(Id::JobMaxAttempts), Origin::Environment("CADMILL_JOB_MAX_ATTEMPTS".into()));
     assert!(matches!(settings.origin(Id::JobLinger), Origin::File { line: 3, .. }));
     assert_eq!(*settings.origin(Id::JobRecord), Origin::Default);
+}
+
+#[test]
+fn metrics_are_on_loopback_if_only_a_port_is_given() {
+    for (text, expected) in [
+        ("9464", "127.0.0.1:9464"),
+        ("0.0.0.0:9464", "0.0.0.0:9464"),
+        ("[::1]:0", "[::1]:0"),
+        ("0", "127.0.0.1:0"),
+    ] {
+        let (config, _) = serve(&format!("metrics.listen = '{text}'"), &[], &[]);
+        assert_eq!(config.metrics.listen, Some(expected.parse().unwrap()), "{text}");
+    }
+    for bad in ["", ":9464", "localhost:9464", "65536", "-1"] {
+        let text = format!("metrics.listen = '{bad}'");
+        assert_eq!(problems(Program::Serve, &text, &[], &[]).len(), 1, "{bad}");
+    }
+    // The worker of `cadmill serve` takes the next port.
+    let (config, _) = serve("metrics.listen = '9464'", &[], &[]);
+    assert_eq!(config.metrics.of_next(), Some("127.0.0.1:9465".parse().unwrap()));
+    let (config, _) = serve("metrics.listen = '0'", &[], &[]);
+    assert_eq!(config.metrics.of_next(), config.metrics.listen);
 }
 
 #[test]
@@ -129,6 +152,10 @@ fn contradictions_are_told_by_key() {
         (&format!("api.auth = 'tokens'\napi.tokens = ['me:{DIGEST}', 'you:{SHORT}']"), "api.tokens"),
         ("api.auth = 'oidc'\napi.oidc.issuer = 'https://a'", "api.oidc.audience"),
         ("api.rate_burst = 1", "api.rate_burst"),
+        ("metrics.listen = 8080", "metrics.listen"),
+        ("metrics.listen = '127.0.0.1:8080'", "metrics.listen"),
+        ("metrics.listen = '8079'", "metrics.listen"),
+        ("metrics.listen = '65535'", "metrics.listen"),
         ("api.connections_per_client = 5000", "api.connections_per_client"),
         ("embedded.s3_connections_per_client = 2000", "embedded.s3_connections_per_client"),
         ("api.trusted_proxies = ['0.0.0.0/0']", "api.trusted_proxies"),
@@ -354,6 +381,7 @@ fn row(key: &super::key::Key) -> String {
         [Program::Worker, Program::Serve] => "worker",
         [Program::Api, Program::Cleanup, Program::Serve] => "API, cleanup",
         [Program::Cleanup, Program::Serve] => "cleanup",
+        [Program::Api, Program::Worker] => "API, worker",
         _ => "all",
     };
     let (path, variable, kind) = (key.path, key.variable(), word(key.kind));
@@ -373,6 +401,7 @@ fn word(kind: Kind) -> String {
         Kind::SizeOrAuto { .. } => "size or `auto`".to_owned(),
         Kind::Duration { .. } => "duration".to_owned(),
         Kind::Address => "address".to_owned(),
+        Kind::AddressOrPort => "address or port".to_owned(),
         Kind::Url => "URL".to_owned(),
         Kind::Origins => "list of origins".to_owned(),
         Kind::Formats => "list of formats".to_owned(),

@@ -20,6 +20,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Log lines.
     pub log: Log,
+    /// Metrics.
+    pub metrics: Metrics,
     /// All AWS services.
     pub aws: Aws,
     /// Objects.
@@ -78,6 +80,24 @@ pub struct Log {
     pub json: bool,
     /// Least important level: off, error, warn, info, debug or trace.
     pub level: String,
+}
+
+/// Metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Address and port of the listener; none if `None`.
+    pub listen: Option<SocketAddr>,
+    /// Whether they are printed for CloudWatch.
+    pub emf: bool,
+}
+
+impl Metrics {
+    /// The address for the next program on this machine: the next port, or any free one.
+    pub fn of_next(&self) -> Option<SocketAddr> {
+        let listen = self.listen?;
+        let port = if listen.port() == 0 { 0 } else { listen.port().checked_add(1)? };
+        Some(SocketAddr::new(listen.ip(), port))
+    }
 }
 
 /// All AWS services.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use cadmill_core::ports::event_queue::{EventQueue, Message};
+use cadmill_core::ports::event_queue::{Depth, EventQueue, Message};
 use cadmill_core::ports::{PortError, PortResult};
 use std::error::Error;
 use std::time::Duration;
@@ -68,13 +68,18 @@ impl SqsQueue {
         Ok(())
     }
 
-    /// The sum of some numeric attributes of a queue.
-    async fn sum(&self, operation: &'static str, url: &str, names: &[QueueAttributeName]) -> PortResult<u64> {
+    /// Some numeric attributes of a queue; 0 for what it does not report.
+    async fn numbers<const N: usize>(
+        &self,
+        operation: &'static str,
+        url: &str,
+        names: [QueueAttributeName; N],
+    ) -> PortResult<[u64; N]> {
         let get = self.client.get_queue_attributes().queue_url(url);
         let reply = get.set_attribute_names(Some(names.to_vec())).send().await;
         let reply = reply.map_err(|e| port_error(operation, Effect::Read, &e))?;
         let told = reply.attributes.unwrap_or_default();
-        Ok(names.iter().filter_map(|name| told.get(name)?.parse::<u64>().ok()).sum())
+        Ok(names.map(|name| told.get(&name).and_then(|text| text.parse().ok()).unwrap_or_default()))
     }
 }
 
@@ -134,6 +139,16 @@ impl EventQueue for SqsQueue {
         self.delete(message).await
     }
 
+    async fn depth(&self) -> PortResult<Depth> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let [ready, received, delayed] = self.numbers("counting messages", &self.queue, names).await?;
+        Ok(Depth { ready, hidden: received + delayed })
+    }
+
     /// 0 without a dead-letter queue.
     async fn dead_letters(&self) -> PortResult<u64> {
         let Some(dead) = &self.dead else { return Ok(0) };
@@ -141,12 +156,12 @@ impl EventQueue for SqsQueue {
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        self.sum("counting dead letters", dead, &names).await
+        Ok(self.numbers("counting dead letters", dead, names).await?.iter().sum())
     }
 
     async fn check(&self) -> PortResult<()> {
         let names = [QueueAttributeName::ApproximateNumberOfMessages];
-        self.sum("asking for the queue", &self.queue, &names).await.map(|_| ())
+        self.numbers("asking for the queue", &self.queue, names).await.map(|_| ())
     }
 }
 

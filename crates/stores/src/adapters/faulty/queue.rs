@@ -2,7 +2,7 @@
 
 use super::Script;
 use async_trait::async_trait;
-use cadmill_core::ports::event_queue::Message;
+use cadmill_core::ports::event_queue::{Depth, Message};
 use cadmill_core::ports::{EventQueue, PortResult};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,10 @@ impl EventQueue for FaultyQueue {
 
     async fn dead_letter(&self, message: &Message) -> PortResult<()> {
         self.script.play("bury", || self.inner.dead_letter(message)).await
+    }
+
+    async fn depth(&self) -> PortResult<Depth> {
+        self.script.play("depth", || self.inner.depth()).await
     }
 
     async fn dead_letters(&self) -> PortResult<u64> {

@@ -12,7 +12,7 @@ use super::pool::Pool;
 use async_trait::async_trait;
 use cadmill_core::domain::upload_event;
 use cadmill_core::ports::clock::{Clock, SystemClock, uptime};
-use cadmill_core::ports::event_queue::{EventQueue, Message};
+use cadmill_core::ports::event_queue::{Depth, EventQueue, Message};
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -199,6 +199,18 @@ impl EventQueue for SqliteQueue {
                 let held = connection.query_row(sql, params![id, receipt], |_| Ok(())).optional()?;
                 held.ok_or(PortError::NotFound("a received message"))?;
                 Ok(entomb(connection, &id)?)
+            })
+            .await
+    }
+
+    async fn depth(&self) -> PortResult<Depth> {
+        self.pool
+            .read("counting messages", |connection| {
+                let sql = "SELECT count(*) FILTER (WHERE visible_at <= ?1), count(*) FROM messages";
+                let (ready, all): (i64, i64) =
+                    connection.query_row(sql, [now()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let [ready, all] = [ready, all].map(i64::unsigned_abs);
+                Ok(Depth { ready, hidden: all.saturating_sub(ready) })
             })
             .await
     }

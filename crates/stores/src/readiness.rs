@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// next check runs.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a result is fresh, so that probes cost the stores little.
-pub(crate) const FRESH: Duration = Duration::from_secs(2);
+pub const FRESH: Duration = Duration::from_secs(2);
 /// The same for write checks, which cost more. A failure is checked again after [`FRESH`].
 const FRESH_WRITES: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ const WRITES: &str = "writes to the ";
 
 /// The stores and the latest results of their checks. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Readiness(Arc<Stores>);
+pub struct Readiness(Arc<Stores>);
 
 struct Stores {
     objects: Arc<dyn ObjectStore>,
@@ -32,6 +32,8 @@ struct Stores {
     queue: Arc<dyn EventQueue>,
     answers: Latest,
     writes: Latest,
+    /// Whether writes are checked: not every caller has the permissions for it.
+    checks_writes: bool,
 }
 
 /// The latest result of one check.
@@ -50,13 +52,32 @@ enum Check {
 }
 
 impl Readiness {
-    pub(crate) fn new(objects: Arc<dyn ObjectStore>, jobs: Jobs, queue: Arc<dyn EventQueue>) -> Self {
-        Self(Arc::new(Stores { objects, jobs, queue, answers: Latest::default(), writes: Latest::default() }))
+    /// Asks whether these stores respond and accept writes.
+    pub fn new(objects: Arc<dyn ObjectStore>, jobs: Jobs, queue: Arc<dyn EventQueue>) -> Self {
+        Self::with(objects, jobs, queue, true)
+    }
+
+    /// Asks whether these stores respond.
+    pub fn of_answers(objects: Arc<dyn ObjectStore>, jobs: Jobs, queue: Arc<dyn EventQueue>) -> Self {
+        Self::with(objects, jobs, queue, false)
+    }
+
+    fn with(
+        objects: Arc<dyn ObjectStore>,
+        jobs: Jobs,
+        queue: Arc<dyn EventQueue>,
+        checks_writes: bool,
+    ) -> Self {
+        let [answers, writes] = [Latest::default(), Latest::default()];
+        Self(Arc::new(Stores { objects, jobs, queue, answers, writes, checks_writes }))
     }
 
     /// Names of the stores that do not respond or do not accept writes.
-    pub(crate) async fn missing(&self) -> Vec<&'static str> {
+    pub async fn missing(&self) -> Vec<&'static str> {
         let mut missing = self.recent(Check::Answers).await;
+        if !self.0.checks_writes {
+            return missing;
+        }
         let writes = self.recent(Check::Writes).await;
         // A store that does not respond is listed once.
         let silent = missing.clone();
