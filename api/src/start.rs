@@ -10,7 +10,7 @@ use cadmill_core::metrics::Source;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::connections::descriptors::{self, Connections};
-use cadmill_stores::metrics::Metrics;
+use cadmill_stores::metrics::{Metrics, show};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -84,7 +84,7 @@ pub async fn run(
     let queue = Arc::clone(&stores.queue);
     let state = Server::new(settings, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
     let shown = match metrics {
-        Some(metrics) => Some(metrics.serve(config, state.readiness.clone()).await?),
+        Some(metrics) => Some(show(&metrics, config, state.readiness.clone()).await?),
         None => None,
     };
     let _shown = shown.map(|shown| shown.with_queue(queue));

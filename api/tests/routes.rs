@@ -39,6 +39,28 @@ async fn formats_are_listed_by_engine() {
     assert_eq!(gdal["outputs"][0]["id"], "DXF");
 }
 
+/// The routes of the metrics are those of the document, and each with its methods.
+#[tokio::test]
+async fn every_route_is_one_of_the_metrics() {
+    let (_, _, document) = get("/openapi.json").await;
+    let mut routes: Vec<(String, Vec<String>)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(path, methods)| {
+            (path.clone(), methods.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect())
+        })
+        .collect();
+    routes.sort();
+    let known = cadmill_core::metrics::label::ROUTES.iter();
+    let known: Vec<(String, Vec<String>)> = known
+        .map(|(path, methods)| {
+            ((*path).to_owned(), methods.iter().map(|method| (*method).to_owned()).collect())
+        })
+        .collect();
+    assert_eq!(routes, known);
+}
+
 #[tokio::test]
 async fn an_unknown_path_is_a_problem() {
     let (status, kind, body) = get("/nowhere").await;

@@ -140,6 +140,7 @@ async fn serve_until_stopped(
     let keeper = WorkerProcess {
         program: worker.to_owned(),
         environment,
+        prints: config.metrics.emf,
         stop_within: config.worker.stop_within,
         stopped: stopped.clone(),
     };
@@ -187,6 +188,8 @@ async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
 struct WorkerProcess {
     program: PathBuf,
     environment: Vec<(&'static str, String)>,
+    /// Whether it prints its metrics.
+    prints: bool,
     stop_within: Duration,
     stopped: watch::Receiver<bool>,
 }
@@ -238,7 +241,7 @@ impl WorkerProcess {
             .args(["worker", "--until-stdin-closes"])
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(if self.prints { Stdio::inherit() } else { Stdio::null() })
             .kill_on_drop(true)
             .spawn()
     }

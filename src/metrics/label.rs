@@ -72,9 +72,13 @@ static FORMATS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     formats
 });
 
+/// Failures of requests and of audits, with which no job ends.
+const NOT_OF_JOBS: [&str; 6] = ["api.", "audit.", "auth.", "request.", "server.", "upload."];
+
 static CODES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let codes = FailureCode::ALL.iter().map(|code| code.as_str());
-    codes.chain([NONE]).collect()
+    let of_jobs = codes.filter(|code| !NOT_OF_JOBS.iter().any(|group| code.starts_with(group)));
+    of_jobs.chain([NONE, OTHER]).collect()
 });
 
 /// Routes of the API with their methods.
@@ -99,6 +103,11 @@ static ROUTE_NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let routes = ROUTES.iter().map(|(route, _)| *route);
     routes.chain([NONE]).collect()
 });
+
+/// The route, if the API has it.
+pub(super) fn route_of(route: &str) -> &'static str {
+    ROUTES.iter().find(|(known, _)| *known == route).map_or(NONE, |(known, _)| known)
+}
 
 /// The method, if the route has it: a stranger who tries every method on every route adds one series
 /// for each.
@@ -222,6 +231,7 @@ mod tests {
             assert_eq!(ENGINE.bounded(hostile), OTHER, "{hostile:?}");
         }
         assert_eq!(CODE.bounded("engine.crashed"), "engine.crashed");
+        assert_eq!(CODE.bounded("auth.invalid"), OTHER);
     }
 
     #[test]

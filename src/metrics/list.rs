@@ -28,6 +28,17 @@ pub enum Source {
     Cleanup,
 }
 
+impl Source {
+    /// What it is called in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Worker => "worker",
+            Self::Cleanup => "cleanup",
+        }
+    }
+}
+
 /// A metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
@@ -39,8 +50,9 @@ pub struct Metric {
     pub labels: &'static [Label],
     /// The programs that record it.
     pub sources: &'static [Source],
-    /// Whether an alarm of docs/OPERATING.md depends on it.
-    pub alarmed: bool,
+    /// If an alarm depends on it, the labels that the alarm tells apart; `None` otherwise. CloudWatch
+    /// is billed by the number of their values.
+    pub alarmed: Option<&'static [&'static str]>,
     /// What it says: one sentence, with the unit.
     pub help: &'static str,
 }
@@ -59,7 +71,7 @@ impl Metric {
 
 /// Counters with at most this many series are there from the start, as zero: the first event is
 /// then an increase that an alert sees.
-const ZEROED: usize = 12;
+const ZEROED: usize = 64;
 
 impl Metric {
     /// Whether all its series are there from the start.
@@ -70,7 +82,7 @@ impl Metric {
 }
 
 macro_rules! metrics {
-    ($($id:ident = $name:literal, $kind:expr, [$($label:ident),*], $sources:expr, $alarmed:literal, $help:literal;)+) => {
+    ($($id:ident = $name:literal, $kind:expr, [$($label:ident),*], $sources:expr, $alarmed:expr, $help:literal;)+) => {
         $(
             pub(super) static $id: Metric = Metric {
                 name: $name,
@@ -104,33 +116,33 @@ const MEMORY: Kind =
     Histogram(&[67_108_864.0, 268_435_456.0, 1_073_741_824.0, 4_294_967_296.0, 17_179_869_184.0]);
 
 metrics! {
-    JOBS_CREATED = "cadmill_jobs_created_total", Counter, [FORMAT], API, false, "Jobs that were created, by the extension of the format that was asked for.";
-    JOBS_ENDED = "cadmill_jobs_ended_total", Counter, [ENDED_STATE, CODE], EVERY, true, "Jobs that ended, by state and failure code.";
-    JOB_SECONDS = "cadmill_job_seconds", JOB, [STAGE], EVERY, false, "Wall time in seconds of each stage of the last attempt of a job that ended; total is from the upload to the end.";
-    JOB_WAIT_SECONDS = "cadmill_job_wait_seconds", WAIT, [], WORKER, true, "Time in seconds from the upload of a job to its first claim by a worker.";
-    ATTEMPTS = "cadmill_attempts_total", Counter, [ATTEMPT], WORKER, true, "Attempts that ended: completed, failed for good, to be retried after a system error, stopped with the worker, or superseded.";
-    LEASES_LAPSED = "cadmill_leases_lapsed_total", Counter, [], WORKER, true, "Leases of workers that did not renew them, whose jobs another worker took or gave up.";
-    INPUT_BYTES = "cadmill_input_bytes_total", Counter, [], WORKER, false, "Bytes of uploads of jobs that were claimed for the first time.";
-    OUTPUT_BYTES = "cadmill_output_bytes_total", Counter, [], WORKER, false, "Bytes of the results of jobs that completed, as they are stored.";
-    ENGINE_PEAK_MEMORY_BYTES = "cadmill_engine_peak_memory_bytes", MEMORY, [ENGINE], WORKER, false, "Peak resident memory in bytes of an engine process.";
-    ENGINE_CRASHES = "cadmill_engine_crashes_total", Counter, [ENGINE, SIGNAL], WORKER, true, "Engine processes that a signal ended which was not the supervisor's.";
-    WORKER_JOBS = "cadmill_worker_jobs", Gauge, [], WORKER, false, "Jobs that this worker processes or watches.";
-    WORKER_MEMORY_BYTES = "cadmill_worker_memory_bytes", Gauge, [MEMORY], WORKER, false, "Memory in bytes that the jobs of this worker may use together, and what is reserved of it.";
-    WIPES = "cadmill_wipes_total", Counter, [WIPE], WORKER, true, "Workspaces that were destroyed by their worker or by a sweep, or of which something was left.";
-    SWEEPS = "cadmill_sweeps_total", Counter, [], WORKER, false, "Sweeps of the workspace directory for what dead processes left.";
-    HTTP_REQUESTS = "cadmill_http_requests_total", Counter, [ROUTE, METHOD, STATUS], API, true, "Requests to the API, by route template; none is no route. A method that the route does not have is other.";
-    HTTP_REQUEST_SECONDS = "cadmill_http_request_seconds", REQUEST, [ROUTE], API, false, "Time in seconds from the head of a request to that of its response.";
-    POLLS = "cadmill_polls_total", Counter, [STATE], API, false, "Status requests, by the state that was answered.";
-    CLIENTS_GAVE_UP = "cadmill_clients_gave_up_total", Counter, [], API, false, "Jobs whose client stopped polling before their end.";
-    STORE_CALLS = "cadmill_store_calls_total", Counter, [STORE, OPERATION, CALL], EVERY, true, "Calls of the stores and the queue, retries of the SDK included in one.";
-    STORE_CALL_SECONDS = "cadmill_store_call_seconds", CALL, [STORE, OPERATION], EVERY, false, "Time in seconds of these calls, without those that wait for a message.";
-    QUEUE_MESSAGES = "cadmill_queue_messages", Gauge, [QUEUE, QUEUE_STATE], CLEANUP, true, "Messages of the queue of events and of its dead-letter queue; approximate with SQS.";
-    PURGES = "cadmill_purges_total", Counter, [PURGE], CLEANUP, true, "Deletions of all objects of an ended job.";
-    PURGE_DELAY_SECONDS = "cadmill_purge_delay_seconds", DELAY, [], CLEANUP, true, "Time in seconds from when the objects of a job were due for deletion to when they were deleted.";
-    OLDEST_DUE_SECONDS = "cadmill_oldest_due_seconds", Gauge, [DUE], CLEANUP, true, "How long the oldest job has been due in seconds, by what is due; 0 if nothing is.";
-    UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, true, "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
-    ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, true, "Jobs without a record whose objects were deleted.";
-    BUILD_INFO = "cadmill_build_info", Gauge, [BUILD_VERSION, BUILD_REVISION], EVERY, false, "1, with the version and the git revision of this build.";
+    JOBS_CREATED = "cadmill_jobs_created_total", Counter, [FORMAT], API, None, "Jobs that were created, by the extension of the format that was asked for.";
+    JOBS_ENDED = "cadmill_jobs_ended_total", Counter, [ENDED_STATE, CODE], EVERY, Some(&["state"]), "Jobs that ended, by state and failure code.";
+    JOB_SECONDS = "cadmill_job_seconds", JOB, [STAGE], EVERY, None, "Wall time in seconds of each stage of the last attempt of a job that ended; total is from the upload to the end.";
+    JOB_WAIT_SECONDS = "cadmill_job_wait_seconds", WAIT, [], WORKER, Some(&[]), "Time in seconds from the upload of a job to its first claim by a worker.";
+    ATTEMPTS = "cadmill_attempts_total", Counter, [ATTEMPT], WORKER, Some(&["outcome"]), "Attempts that ended: completed, failed for good, to be retried after a system error, stopped with the worker, or superseded.";
+    LEASES_LAPSED = "cadmill_leases_lapsed_total", Counter, [], WORKER, Some(&[]), "Leases of workers that did not renew them, whose jobs another worker took or gave up.";
+    INPUT_BYTES = "cadmill_input_bytes_total", Counter, [], WORKER, None, "Bytes of uploads of jobs that were claimed for the first time.";
+    OUTPUT_BYTES = "cadmill_output_bytes_total", Counter, [], WORKER, None, "Bytes of the results of jobs that completed, as they are stored.";
+    ENGINE_PEAK_MEMORY_BYTES = "cadmill_engine_peak_memory_bytes", MEMORY, [ENGINE], WORKER, None, "Peak resident memory in bytes of an engine process.";
+    ENGINE_CRASHES = "cadmill_engine_crashes_total", Counter, [ENGINE, SIGNAL], WORKER, Some(&["engine"]), "Engine processes that a signal ended which was not the supervisor's.";
+    WORKER_JOBS = "cadmill_worker_jobs", Gauge, [], WORKER, None, "Jobs that this worker processes or watches.";
+    WORKER_MEMORY_BYTES = "cadmill_worker_memory_bytes", Gauge, [MEMORY], WORKER, None, "Memory in bytes that the jobs of this worker may use together, and what is reserved of it.";
+    WIPES = "cadmill_wipes_total", Counter, [WIPE], WORKER, Some(&["outcome"]), "Workspaces that were destroyed by their worker or by a sweep, or of which something was left.";
+    SWEEPS = "cadmill_sweeps_total", Counter, [], WORKER, None, "Sweeps of the workspace directory for what dead processes left.";
+    HTTP_REQUESTS = "cadmill_http_requests_total", Counter, [ROUTE, METHOD, STATUS], API, Some(&["status"]), "Requests to the API, by route template; none is no route. A method that the route does not have is other.";
+    HTTP_REQUEST_SECONDS = "cadmill_http_request_seconds", REQUEST, [ROUTE], API, None, "Time in seconds from the head of a request to that of its response.";
+    POLLS = "cadmill_polls_total", Counter, [STATE], API, None, "Status requests, by the state that was answered.";
+    CLIENTS_GAVE_UP = "cadmill_clients_gave_up_total", Counter, [], API, None, "Jobs whose client stopped polling before their end.";
+    STORE_CALLS = "cadmill_store_calls_total", Counter, [STORE, OPERATION, CALL], EVERY, Some(&["store", "outcome"]), "Calls of the stores and the queue, retries of the SDK included in one.";
+    STORE_CALL_SECONDS = "cadmill_store_call_seconds", CALL, [STORE, OPERATION], EVERY, None, "Time in seconds of these calls, without those that wait for a message.";
+    QUEUE_MESSAGES = "cadmill_queue_messages", Gauge, [QUEUE, QUEUE_STATE], CLEANUP, Some(&["queue", "state"]), "Messages of the queue of events and of its dead-letter queue; approximate with SQS.";
+    PURGES = "cadmill_purges_total", Counter, [PURGE], CLEANUP, None, "Deletions of all objects of an ended job.";
+    PURGE_DELAY_SECONDS = "cadmill_purge_delay_seconds", DELAY, [], CLEANUP, Some(&[]), "Time in seconds from when the objects of a job were due for deletion to when they were deleted.";
+    OLDEST_DUE_SECONDS = "cadmill_oldest_due_seconds", Gauge, [DUE], CLEANUP, Some(&["kind"]), "How long the oldest job has been due in seconds, by what is due; 0 if nothing is.";
+    UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, Some(&[]), "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
+    ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, Some(&[]), "Jobs without a record whose objects were deleted.";
+    BUILD_INFO = "cadmill_build_info", Gauge, [BUILD_VERSION, BUILD_REVISION], EVERY, None, "1, with the version and the git revision of this build.";
 }
 
 #[cfg(test)]
@@ -151,6 +163,9 @@ mod tests {
             }
             let unit = ["_seconds", "_bytes", "_total", "_info", "_jobs", "_messages", "_purges"];
             assert!(unit.iter().any(|unit| name.ends_with(unit)), "{name}");
+            for alarmed in metric.alarmed.unwrap_or_default() {
+                assert!(metric.labels.iter().any(|label| label.name == *alarmed), "{name}: {alarmed}");
+            }
             for label in metric.labels {
                 let values = label.values();
                 assert_eq!(

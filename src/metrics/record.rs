@@ -1,6 +1,6 @@
 //! Recording: one function for each thing that happens.
 
-use super::label::{self, NONE, OTHER, extension_of, method_of};
+use super::label::{self, NONE, OTHER, extension_of, method_of, route_of};
 use super::list::{self, Kind, METRICS, Metric, Source};
 use crate::domain::failure::FailureCode;
 use crate::domain::job::{Millis, Stage, State};
@@ -175,6 +175,7 @@ pub fn swept() {
 
 /// A request was answered. `route` is the template, not the path.
 pub fn http_request(route: &str, method: &str, status: &str, time: Duration) {
+    let route = route_of(route);
     list::HTTP_REQUESTS.add(&[route, method_of(route, method), status], 1);
     list::HTTP_REQUEST_SECONDS.observe(&[route], time.as_secs_f64());
 }

@@ -281,6 +281,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_built_in_engines_are_values_of_the_metrics() {
+        let known = cadmill_core::metrics::known_engines();
+        let built_in = Engines::default();
+        let names: Vec<&str> = built_in.iter().map(|engine| engine.name.as_str()).chain(["other"]).collect();
+        assert_eq!(names, known);
+    }
+
+    #[test]
     fn a_declared_engine_is_added_or_replaces_the_built_in_one() {
         let pin = "AB".repeat(32);
         let engines = Engines::parse(&format!(

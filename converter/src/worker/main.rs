@@ -23,7 +23,7 @@ use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
-use cadmill_stores::metrics::Metrics;
+use cadmill_stores::metrics::{Metrics, show};
 use cadmill_stores::readiness::Readiness;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
@@ -159,7 +159,7 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
             Some(metrics) => {
                 let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
                 let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
-                Some(metrics.serve(config, readiness).await?)
+                Some(show(&metrics, config, readiness).await?)
             }
             None => None,
         };

@@ -46,6 +46,3 @@ fn blocking<T>(store: Store, operation: &'static str, call: impl FnOnce() -> Por
     metrics::store_called(store, operation, result.as_ref().err(), Some(began.elapsed()));
     result
 }
-
-#[cfg(test)]
-mod tests;

@@ -92,7 +92,6 @@ const API: &[Program] = &[Program::Api, Program::Serve];
 const API_AND_CLEANUP: &[Program] = &[Program::Api, Program::Cleanup, Program::Serve];
 const CLEANUP: &[Program] = &[Program::Cleanup, Program::Serve];
 const WORKER: &[Program] = &[Program::Worker, Program::Serve];
-const SERVICES: &[Program] = &[Program::Api, Program::Worker];
 const SERVE: &[Program] = &[Program::Serve];
 
 const KIB: u64 = 1 << 10;
@@ -122,7 +121,7 @@ keys! {
     LogLevel = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), Value("info"), EVERY, "Minimum level of the lines that are logged";
 
     MetricsListen = "metrics.listen", Kind::AddressOrPort, Unset("no metrics"), EVERY, "Address and port, or a port on loopback, of /metrics, /healthz and /readyz, without authentication; the worker of cadmill serve takes the next port";
-    MetricsEmf = "metrics.emf", Kind::Flag, Value("false"), SERVICES, "Print the metrics that alarms depend on once a minute on standard output, in the Embedded Metric Format of CloudWatch";
+    MetricsEmf = "metrics.emf", Kind::Flag, Value("false"), EVERY, "Print the metrics that alarms depend on once a minute on standard output, in the Embedded Metric Format of CloudWatch";
 
     AwsRegion = "aws.region", Kind::Text, Unset("as the AWS SDK finds it"), EVERY, "AWS region";
     AwsEndpoint = "aws.endpoint", Kind::Url, Unset("AWS"), EVERY, "Endpoint of all services, for emulators";

@@ -224,7 +224,8 @@ fn other_values() -> Vec<(&'static str, String)> {
             "audit.lock_for" => "9d".to_owned(),
             "audit.sign_with" => "key".to_owned(),
             "audit.key" => format!("{PEM}abc\n"),
-            "s3.path_style" => "true".to_owned(),
+            "s3.path_style" | "metrics.emf" => "true".to_owned(),
+            "metrics.listen" => "[::1]:90".to_owned(),
             "job.require_cleanup" => "false".to_owned(),
             "job.record" => "8d".to_owned(),
             "job.lease" => "1500ms".to_owned(),
@@ -381,7 +382,6 @@ fn row(key: &super::key::Key) -> String {
         [Program::Worker, Program::Serve] => "worker",
         [Program::Api, Program::Cleanup, Program::Serve] => "API, cleanup",
         [Program::Cleanup, Program::Serve] => "cleanup",
-        [Program::Api, Program::Worker] => "API, worker",
         _ => "all",
     };
     let (path, variable, kind) = (key.path, key.variable(), word(key.kind));

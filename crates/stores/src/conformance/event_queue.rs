@@ -48,6 +48,7 @@ pub async fn suite(queue: &dyn EventQueue, options: Options) {
     if options.ignores_stale_receipts {
         assert_eq!(deliveries, 12, "each to one receiver");
     }
+    counts(queue).await;
     buries(queue).await;
     wakes_who_waits(queue).await;
 }
@@ -179,6 +180,27 @@ async fn deliveries_of_twelve(queue: &dyn EventQueue) -> usize {
     }
     assert_eq!(received, sent, "each came");
     deleted
+}
+
+async fn counts(queue: &dyn EventQueue) {
+    let all = async || {
+        let depth = queue.depth().await.expect("counted");
+        depth.ready + depth.hidden
+    };
+    let before = all().await;
+    let body = body();
+    queue.send(&body).await.expect("sent");
+    let end = Instant::now() + PATIENCE;
+    while all().await <= before && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(all().await > before, "a message that was sent is counted");
+    let message = expect(queue, &body, 10 * SECOND).await;
+    assert!(
+        queue.depth().await.expect("counted").hidden > 0,
+        "a message that was received is counted as hidden"
+    );
+    queue.delete(&message).await.expect("deleted");
 }
 
 async fn buries(queue: &dyn EventQueue) {

@@ -1,12 +1,13 @@
 //! Metrics as log lines in the Embedded Metric Format of CloudWatch, for tasks that nothing scrapes.
-//! Once a minute each metric that an alarm depends on is a line on standard output, from which
+//! Once a minute each metric that an alarm depends on is on a line of standard output, from which
 //! CloudWatch Logs makes a metric in the namespace `cadmill`. Counters are what they grew by since the
 //! line before, and histograms are the mean of what was observed since; a histogram that observed
-//! nothing has no line. Labels are dimensions, beside `program`.
+//! nothing has no value. The labels that an alarm tells apart are dimensions, beside `program`; series
+//! that differ in others are summed.
 //!
 //! (Amazon CloudWatch User Guide, "Specification: Embedded metric format")
 
-use super::Metrics;
+use super::recorder::Metrics;
 use super::text::{self, Sample};
 use cadmill_core::metrics::{Kind, METRICS, Metric};
 use serde_json::{Map, Value, json};
@@ -18,7 +19,8 @@ use std::time::{Duration, SystemTime};
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Prints until it is dropped.
-pub(super) async fn print(metrics: Metrics, program: &'static str) {
+pub(super) async fn print(metrics: Metrics) {
+    let program = metrics.program();
     let mut before = Before::default();
     before.lines(&metrics.render(), program, 0);
     loop {
@@ -33,34 +35,39 @@ pub(super) async fn print(metrics: Metrics, program: &'static str) {
 
 /// The values of the lines before, by series.
 #[derive(Default)]
-struct Before(HashMap<String, f64>);
+pub(super) struct Before(HashMap<String, f64>);
+
+/// Names and values of dimensions, in order.
+type Dimensions = BTreeMap<String, String>;
+
+/// What a metric has since the line before: the value, or sum and count of a histogram.
+#[derive(Debug, Clone, Copy, Default)]
+struct Since {
+    sum: f64,
+    count: f64,
+}
 
 impl Before {
     /// The lines for what `text` shows, each with its LF.
-    fn lines(&mut self, text: &str, program: &str, millis: u64) -> String {
-        let alarmed: HashMap<&str, &'static Metric> =
-            METRICS.iter().filter(|metric| metric.alarmed).map(|metric| (metric.name, *metric)).collect();
-        // By labels: a line can have several metrics with the same dimensions.
-        let mut lines: BTreeMap<&str, Vec<(&'static Metric, f64)>> = BTreeMap::new();
-        let mut sums = HashMap::new();
+    pub(super) fn lines(&mut self, text: &str, program: &str, millis: u64) -> String {
+        // By dimensions: a line has every metric that has the same.
+        let mut lines: BTreeMap<Dimensions, BTreeMap<&'static str, Since>> = BTreeMap::new();
         for sample in text::samples(text) {
-            let histogram = |suffix| sample.name.strip_suffix(suffix).and_then(|name| alarmed.get(name));
-            if let Some(metric) = alarmed.get(sample.name) {
-                let value = match metric.kind {
-                    Kind::Counter => self.growth(&sample),
-                    Kind::Gauge | Kind::Histogram(_) => sample.value,
-                };
-                lines.entry(sample.labels).or_default().push((*metric, value));
-            } else if let Some(metric) = histogram("_sum") {
-                sums.insert((metric.name, sample.labels), self.growth(&sample));
-            } else if let Some(metric) = histogram("_count") {
-                let count = self.growth(&sample);
-                if let Some(sum) = sums.get(&(metric.name, sample.labels)).filter(|_| count > 0.0) {
-                    lines.entry(sample.labels).or_default().push((*metric, sum / count));
-                }
+            let Some((metric, kept)) = alarmed(sample.name) else { continue };
+            let is_gauge = metric.kind == Kind::Gauge;
+            let value = if is_gauge { sample.value } else { self.growth(&sample) };
+            let labels = text::labels(sample.labels).filter(|(name, _)| kept.contains(name));
+            let mut dimensions: Dimensions =
+                labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            dimensions.insert("program".to_owned(), program.to_owned());
+            let since = lines.entry(dimensions).or_default().entry(metric.name).or_default();
+            if sample.name.ends_with("_count") {
+                since.count += value;
+            } else if !sample.name.ends_with("_bucket") {
+                since.sum += value;
             }
         }
-        lines.into_iter().map(|(labels, values)| line(labels, &values, program, millis)).collect()
+        lines.iter().map(|(dimensions, values)| line(dimensions, values, millis)).collect()
     }
 
     fn growth(&mut self, sample: &Sample<'_>) -> f64 {
@@ -69,22 +76,41 @@ impl Before {
     }
 }
 
-fn line(labels: &str, values: &[(&'static Metric, f64)], program: &str, millis: u64) -> String {
-    let mut fields: Map<String, Value> =
-        text::labels(labels).map(|(name, value)| (name.to_owned(), json!(value))).collect();
-    fields.insert("program".to_owned(), json!(program));
-    let dimensions: Vec<String> = fields.keys().cloned().collect();
-    let unit = |metric: &Metric| match metric.name {
-        name if name.ends_with("_seconds") => "Seconds",
-        name if name.contains("_bytes") => "Bytes",
-        _ => "Count",
+/// The metric that a sample is of, if an alarm depends on it, and the labels that it keeps.
+fn alarmed(sample: &str) -> Option<(&'static Metric, &'static [&'static str])> {
+    let is_of = |metric: &Metric| match metric.kind {
+        Kind::Histogram(_) => {
+            let suffix = sample.strip_prefix(metric.name);
+            suffix.is_some_and(|suffix| ["_bucket", "_sum", "_count"].contains(&suffix))
+        }
+        Kind::Counter | Kind::Gauge => sample == metric.name,
     };
-    let names: Vec<Value> =
-        values.iter().map(|(metric, _)| json!({ "Name": metric.name, "Unit": unit(metric) })).collect();
-    for (metric, value) in values {
-        fields.insert(metric.name.to_owned(), json!(value));
+    let metric = METRICS.iter().find(|metric| is_of(metric))?;
+    Some((metric, metric.alarmed?))
+}
+
+fn line(dimensions: &Dimensions, values: &BTreeMap<&'static str, Since>, millis: u64) -> String {
+    let mut fields: Map<String, Value> =
+        dimensions.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let mut names = Vec::new();
+    for (name, since) in values {
+        let is_histogram =
+            METRICS.iter().any(|metric| metric.name == *name && matches!(metric.kind, Kind::Histogram(_)));
+        let value = match is_histogram {
+            true if since.count == 0.0 => continue,
+            true => since.sum / since.count,
+            false => since.sum,
+        };
+        names.push(
+            json!({ "Name": name, "Unit": if name.ends_with("_seconds") { "Seconds" } else { "Count" } }),
+        );
+        fields.insert((*name).to_owned(), json!(value));
     }
-    let directive = json!({ "Namespace": "cadmill", "Dimensions": [dimensions], "Metrics": names });
+    if names.is_empty() {
+        return String::new();
+    }
+    let keys: Vec<&String> = dimensions.keys().collect();
+    let directive = json!({ "Namespace": "cadmill", "Dimensions": [keys], "Metrics": names });
     fields.insert("_aws".to_owned(), json!({ "Timestamp": millis, "CloudWatchMetrics": [directive] }));
     format!("{}\n", Value::Object(fields))
 }

@@ -1,7 +1,7 @@
 //! The listener for metrics and health checks. It has no authentication: what it shows is counted by
 //! closed sets of words, and it is on loopback unless the configuration says otherwise.
 
-use super::Metrics;
+use super::recorder::Metrics;
 use crate::connections::{self, Door, Http, Inward, Limits, Networks, Times};
 use crate::readiness::Readiness;
 use bytes::Bytes;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::state::is_newer;
 use cadmill_core::domain::upload_event::parse;
-use cadmill_core::ports::event_queue::Message;
+use cadmill_core::ports::event_queue::{Depth, Message};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test]
@@ -60,6 +60,10 @@ impl EventQueue for Breakable {
 
     async fn dead_letter(&self, message: &Message) -> PortResult<()> {
         self.queue.dead_letter(message).await
+    }
+
+    async fn depth(&self) -> PortResult<Depth> {
+        self.queue.depth().await
     }
 
     async fn dead_letters(&self) -> PortResult<u64> {

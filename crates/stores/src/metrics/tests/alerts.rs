@@ -1,0 +1,215 @@
+//! Each alert fires for the fault that it names, and for no other: half an hour in which a healthy
+//! installation breaks in one way after ten minutes.
+
+use super::promtool;
+use std::fmt::Write;
+
+/// A fault: the alert, its labels and its summary, and the series that differ from those of health.
+struct Fault {
+    alert: &'static str,
+    labels: &'static str,
+    summary: &'static str,
+    series: &'static [(&'static str, &'static str)],
+}
+
+/// Series of an installation in health: 15 s between two values, half an hour.
+const HEALTH: &[(&str, &str)] = &[
+    ("up{job=\"cadmill-api\",instance=\"a\"}", "1x119"),
+    ("cadmill_store_calls_total{store=\"jobs\",operation=\"due\",outcome=\"ok\"}", "0+3x119"),
+    ("cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"ok\"}", "0+3x119"),
+    ("cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"unavailable\"}", "0x119"),
+    ("cadmill_oldest_due_seconds{kind=\"delete\"}", "3x119"),
+    ("cadmill_oldest_due_seconds{kind=\"wake\"}", "3x119"),
+    ("cadmill_unconfirmed_purges", "0x119"),
+    ("cadmill_purge_delay_seconds_bucket{le=\"5\"}", "0+1x119"),
+    ("cadmill_purge_delay_seconds_bucket{le=\"60\"}", "0+1x119"),
+    ("cadmill_purge_delay_seconds_bucket{le=\"300\"}", "0+1x119"),
+    ("cadmill_purge_delay_seconds_bucket{le=\"+Inf\"}", "0+1x119"),
+    ("cadmill_wipes_total{outcome=\"failed\"}", "0x119"),
+    ("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSYS\"}", "0x119"),
+    ("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSEGV\"}", "0x119"),
+    ("cadmill_orphans_total", "0x119"),
+    ("cadmill_queue_messages{queue=\"dead\",state=\"ready\"}", "0x119"),
+    ("cadmill_queue_messages{queue=\"events\",state=\"ready\"}", "1x119"),
+    ("cadmill_job_wait_seconds_count", "0+1x119"),
+    ("cadmill_job_wait_seconds_bucket{le=\"10\"}", "0+1x119"),
+    ("cadmill_job_wait_seconds_bucket{le=\"300\"}", "0+1x119"),
+    ("cadmill_job_wait_seconds_bucket{le=\"1800\"}", "0+1x119"),
+    ("cadmill_job_wait_seconds_bucket{le=\"+Inf\"}", "0+1x119"),
+    ("cadmill_leases_lapsed_total", "0x119"),
+    ("cadmill_attempts_total{outcome=\"retried\"}", "0x119"),
+    ("cadmill_jobs_ended_total{state=\"COMPLETED\",code=\"none\"}", "0+1x119"),
+    ("cadmill_http_requests_total{route=\"/api/jobs\",method=\"POST\",status=\"201\"}", "0+9x119"),
+    ("cadmill_http_requests_total{route=\"/api/jobs\",method=\"POST\",status=\"503\"}", "0x119"),
+];
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        alert: "CadmillTargetDown",
+        labels: "severity: critical, job: cadmill-api, instance: a",
+        summary: "a does not answer",
+        series: &[("up{job=\"cadmill-api\",instance=\"a\"}", "1x40 0x78")],
+    },
+    Fault {
+        alert: "CadmillNoCleanup",
+        labels: "severity: critical",
+        summary: "No program looks for files that must be deleted",
+        series: &[(
+            "cadmill_store_calls_total{store=\"jobs\",operation=\"due\",outcome=\"ok\"}",
+            "0+3x40 120x78",
+        )],
+    },
+    Fault {
+        alert: "CadmillDeletionOverdue",
+        labels: "severity: critical",
+        summary: "Files have been due for deletion for 5m 0s",
+        series: &[("cadmill_oldest_due_seconds{kind=\"delete\"}", "3x40 300x78")],
+    },
+    Fault {
+        alert: "CadmillDeletionUnconfirmed",
+        labels: "severity: critical",
+        summary: "The files of 2 ended jobs could not be deleted",
+        series: &[("cadmill_unconfirmed_purges", "0x40 2x78")],
+    },
+    Fault {
+        alert: "CadmillDeletionSlow",
+        labels: "severity: warning",
+        summary: "One deletion in a hundred is later than 4m 57s",
+        series: &[
+            ("cadmill_purge_delay_seconds_bucket{le=\"5\"}", "0+1x40 40x78"),
+            ("cadmill_purge_delay_seconds_bucket{le=\"60\"}", "0+1x40 40x78"),
+        ],
+    },
+    Fault {
+        alert: "CadmillWakeOverdue",
+        labels: "severity: warning",
+        summary: "Jobs have been due for an announcement for 5m 0s",
+        series: &[("cadmill_oldest_due_seconds{kind=\"wake\"}", "3x40 300x78")],
+    },
+    Fault {
+        alert: "CadmillPlaintextLeft",
+        labels: "severity: critical",
+        summary: "A workspace could not be destroyed",
+        series: &[("cadmill_wipes_total{outcome=\"failed\"}", "0x40 0+1x78")],
+    },
+    Fault {
+        alert: "CadmillForbiddenCall",
+        labels: "severity: critical, engine: gdal",
+        summary: "The engine gdal made a forbidden system call",
+        series: &[("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSYS\"}", "0x40 0+1x78")],
+    },
+    Fault {
+        alert: "CadmillEngineCrashes",
+        labels: "severity: warning, engine: gdal",
+        summary: "The engine gdal crashes often",
+        series: &[("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSEGV\"}", "0x40 0+1x78")],
+    },
+    Fault {
+        alert: "CadmillOrphans",
+        labels: "severity: warning",
+        summary: "Objects of jobs without a record were deleted",
+        series: &[("cadmill_orphans_total", "0x40 1x78")],
+    },
+    Fault {
+        alert: "CadmillDeadLetters",
+        labels: "severity: warning",
+        summary: "1 messages are in the dead-letter queue",
+        series: &[("cadmill_queue_messages{queue=\"dead\",state=\"ready\"}", "0x40 1x78")],
+    },
+    Fault {
+        alert: "CadmillNoWorker",
+        labels: "severity: critical",
+        summary: "Jobs wait, and no worker takes one",
+        series: &[
+            ("cadmill_job_wait_seconds_count", "0+1x40 40x78"),
+            ("cadmill_job_wait_seconds_bucket{le=\"10\"}", "0+1x40 40x78"),
+            ("cadmill_job_wait_seconds_bucket{le=\"300\"}", "0+1x40 40x78"),
+            ("cadmill_job_wait_seconds_bucket{le=\"1800\"}", "0+1x40 40x78"),
+            ("cadmill_job_wait_seconds_bucket{le=\"+Inf\"}", "0+1x40 40x78"),
+        ],
+    },
+    Fault {
+        alert: "CadmillJobsWait",
+        labels: "severity: warning",
+        summary: "One job in ten waits longer than 27m 30s for a worker",
+        series: &[
+            ("cadmill_job_wait_seconds_bucket{le=\"10\"}", "0+1x40 40x78"),
+            ("cadmill_job_wait_seconds_bucket{le=\"300\"}", "0+1x40 40x78"),
+        ],
+    },
+    Fault {
+        alert: "CadmillLeasesLapse",
+        labels: "severity: warning",
+        summary: "A worker died or lost its stores while it had a job",
+        series: &[("cadmill_leases_lapsed_total", "0x40 1x78")],
+    },
+    Fault {
+        alert: "CadmillAttemptsRetried",
+        labels: "severity: warning",
+        summary: "Attempts end with system errors",
+        series: &[("cadmill_attempts_total{outcome=\"retried\"}", "0x40 0+1x78")],
+    },
+    Fault {
+        alert: "CadmillJobsLost",
+        labels: "severity: critical",
+        summary: "Jobs failed by system errors, in all their attempts",
+        series: &[("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "_x40 1x78")],
+    },
+    Fault {
+        alert: "CadmillApiErrors",
+        labels: "severity: critical",
+        summary: "10% of the requests to the API fail",
+        series: &[(
+            "cadmill_http_requests_total{route=\"/api/jobs\",method=\"POST\",status=\"503\"}",
+            "0x40 0+1x78",
+        )],
+    },
+    Fault {
+        alert: "CadmillStoreFails",
+        labels: "severity: critical, store: objects",
+        summary: "25% of the calls of objects fail",
+        series: &[(
+            "cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"unavailable\"}",
+            "0x40 0+1x78",
+        )],
+    },
+];
+
+/// A test of promtool: the values of all series, and the alert that fires at the end.
+fn test(series: &[(&str, &str)], alerts: &[&str], fault: Option<&Fault>) -> String {
+    let mut text = "  - interval: 15s\n    input_series:\n".to_owned();
+    let changed = fault.map_or(&[][..], |fault| fault.series);
+    let kept = series.iter().filter(|(name, _)| !changed.iter().any(|(other, _)| other == name));
+    for (name, values) in kept.chain(changed) {
+        let _ = writeln!(text, "      - series: '{name}'\n        values: '{values}'");
+    }
+    text.push_str("    alert_rule_test:\n");
+    for alert in alerts {
+        let _ = writeln!(text, "      - eval_time: 24m\n        alertname: {alert}");
+        if let Some(fault) = fault.filter(|fault| fault.alert == *alert) {
+            let (labels, summary) = (fault.labels, fault.summary);
+            let _ = writeln!(
+                text,
+                "        exp_alerts:\n          - exp_labels: {{ {labels} }}\n            exp_annotations: {{ summary: \"{summary}\" }}"
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn each_alert_fires_for_its_fault_and_for_no_other() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/alerts.yaml");
+    let text = std::fs::read_to_string(rules).unwrap();
+    let alerts: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert_eq!(alerts, FAULTS.iter().map(|fault| fault.alert).collect::<Vec<_>>());
+    let mut tests = format!("rule_files: ['{rules}']\nevaluation_interval: 15s\ntests:\n");
+    for fault in std::iter::once(None).chain(FAULTS.iter().map(Some)) {
+        tests += &test(HEALTH, &alerts, fault);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("alerts.yaml");
+    std::fs::write(&path, tests).unwrap();
+    let said = promtool(&["test", "rules", path.to_str().unwrap()], "");
+    assert!(said.contains("SUCCESS") && !said.ends_with("failed"), "{said}");
+}
