@@ -218,7 +218,7 @@ impl Cleanup {
                         metrics::purge_failed();
                         self.fails(job.id);
                     }
-                    tracing::warn!(job.id = %job.id, error = %error, "the cleanup of a job failed");
+                    tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "the cleanup of a job failed");
                     self.postpone(job.id).await;
                 }
             }
@@ -321,7 +321,7 @@ impl Cleanup {
                 Err(PortError::NotFound(_)) => {
                     self.jobs.send(job.id, &Event::Expired).await?;
                     round.expired += 1;
-                    tracing::info!(job.id = %job.id, "the upload did not arrive in time");
+                    tracing::info!(job.id = %job.id, trace_id = job.trace_id(), "the upload did not arrive in time");
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -329,7 +329,7 @@ impl Cleanup {
         };
         self.announce(job, &object).await?;
         round.announced += 1;
-        tracing::info!(job.id = %job.id, state = job.state.as_str(), "announced the job to the workers again");
+        tracing::info!(job.id = %job.id, trace_id = job.trace_id(), state = job.state.as_str(), "announced the job to the workers again");
         Ok(())
     }
 
@@ -341,6 +341,7 @@ impl Cleanup {
         let now = self.jobs.clock().now();
         let id = JobId::random().to_string();
         let body = upload_event::object_created(&self.bucket, object, sequencer, "Announced", &id, now);
+        let body = upload_event::traced(body, job.trace.as_ref());
         self.queue.send(&body).await?;
         self.jobs.send(job.id, &Event::Announced).await?;
         Ok(())

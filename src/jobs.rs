@@ -13,6 +13,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{Job, JobSpec};
 use crate::domain::quota::{Exceeded, Place, Quota, Step};
 use crate::domain::state::{Decision, Denied, Event, Ignored, Policy, apply, created};
+use crate::domain::trace::TraceParent;
 use crate::metrics;
 use crate::metrics::observation::Observation;
 use crate::ports::job_store::{Created, Replaced};
@@ -104,7 +105,21 @@ impl Jobs {
     /// # Errors
     /// [`NotCreated::Quota`] if the owner has too much in flight, and no job has this id.
     pub async fn create(&self, id: JobId, order: JobSpec) -> Result<(Job, bool), NotCreated> {
+        self.create_traced(id, order, None).await
+    }
+
+    /// The same, for a request of this trace.
+    ///
+    /// # Errors
+    /// As for [`Jobs::create`].
+    pub async fn create_traced(
+        &self,
+        id: JobId,
+        order: JobSpec,
+        trace: Option<TraceParent>,
+    ) -> Result<(Job, bool), NotCreated> {
         let mut job = created(id, order, &self.policy, self.clock.now());
+        job.trace = trace;
         let Some(quota) = &self.quota else { return Ok(self.insert(job).await?) };
         let place = Place { reservation: random()?, job: id, bytes: job.order.size_bytes };
         job.counted = Some(place.reservation);
@@ -192,11 +207,11 @@ impl Jobs {
         match tokio::time::timeout(FREE_WITHIN, self.free((*job).clone())).await {
             Ok(Ok(next)) => Box::new(next),
             Ok(Err(error)) => {
-                tracing::warn!(job.id = %job.id, error = %error, "the job's place is not free until the cleanup");
+                tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "the job's place is not free until the cleanup");
                 job
             }
             Err(_) => {
-                tracing::warn!(job.id = %job.id, "the job's place is not free until the cleanup");
+                tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), "the job's place is not free until the cleanup");
                 job
             }
         }

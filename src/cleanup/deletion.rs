@@ -59,7 +59,7 @@ impl Deleter {
         };
         self.jobs.send(job.id, &Event::Purged { before: job.purges, deletion }).await?;
         let Purged { objects, marks, uploads, .. } = purged;
-        tracing::info!(job.id = %job.id, objects, marks, uploads, "deleted everything of an ended job");
+        tracing::info!(job.id = %job.id, trace_id = job.trace_id(), objects, marks, uploads, "deleted everything of an ended job");
         Ok(purged)
     }
 }

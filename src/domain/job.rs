@@ -7,6 +7,7 @@ use super::counts::Counts;
 use super::due::Retry;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
+use super::trace::TraceParent;
 use crate::domain::ledger::SignedHead;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -441,6 +442,9 @@ pub struct Job {
     /// `None` once that has ended, and in records that predate quotas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<u64>,
+    /// The trace of the request that created it. Absent in records that predate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// Number of changes.
     pub version: u64,
 }
@@ -476,8 +480,14 @@ impl Job {
             retry: None,
             deletions: Vec::new(),
             counted: None,
+            trace: None,
             version: 0,
         }
+    }
+
+    /// The id of its trace, for log lines.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace.as_ref().map(TraceParent::trace_id)
     }
 }
 

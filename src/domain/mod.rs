@@ -29,4 +29,5 @@ pub mod route;
 pub mod state;
 pub mod text;
 #[cfg(feature = "jobs")]
+pub mod trace;
 pub mod upload_event;

@@ -8,6 +8,7 @@
 
 use super::ids::{JobId, ObjectKey, Role};
 use super::job::{Millis, Object};
+use super::trace::TraceParent;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -100,6 +101,22 @@ pub fn of_key(bucket: &str, key: &ObjectKey) -> String {
         "detail": { "bucket": { "name": bucket }, "object": { "key": key.to_string(), "sequencer": "00" } },
     })
     .to_string()
+}
+
+/// Field of an event that cadmill itself sends: the trace of its job, for whoever looks at the queue.
+/// It is not read.
+const TRACE: &str = "traceparent";
+
+/// The event with the trace of its job.
+pub fn traced(event: String, trace: Option<&TraceParent>) -> String {
+    let Some(trace) = trace else { return event };
+    match serde_json::from_str(&event) {
+        Ok(Value::Object(mut fields)) => {
+            fields.insert(TRACE.to_owned(), trace.as_str().into());
+            Value::Object(fields).to_string()
+        }
+        _ => event,
+    }
 }
 
 /// The event that EventBridge would deliver for this object, with this `id` (a UUID) and time.

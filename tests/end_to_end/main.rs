@@ -30,6 +30,7 @@ mod layout;
 mod left_out;
 mod losses;
 mod memory;
+mod metrics;
 mod misbehaviour;
 mod models;
 mod naming;

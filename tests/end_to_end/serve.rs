@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -32,6 +33,8 @@ pub(crate) struct Installation {
 pub(crate) struct Served {
     child: Child,
     pub(crate) url: String,
+    /// What it and its worker have written to standard error since.
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Served {
@@ -116,9 +119,11 @@ impl Installation {
             url
         });
         // The server continues to log; an unread pipe would block it.
-        std::thread::spawn(move || lines.for_each(drop));
+        let kept = Arc::new(Mutex::new(before.clone()));
+        let keeping = Arc::clone(&kept);
+        std::thread::spawn(move || lines.for_each(|line| keeping.lock().unwrap().push(line)));
         let url = url.unwrap_or_default();
-        let served = Served { child, url };
+        let served = Served { child, url, lines: kept };
         assert!(served.url.starts_with("http://127.0.0.1:"), "{before:?}");
         served
     }
@@ -129,8 +134,26 @@ impl Served {
         self.child.id()
     }
 
+    /// What it and its worker have written to standard error.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that contains this text, and returns what follows it.
+    pub(crate) fn said(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let lines = self.lines();
+            if let Some((_, rest)) = lines.iter().find_map(|line| line.split_once(text)) {
+                return rest.to_owned();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "never said {text:?}: {lines:#?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Sends a signal and waits for the end; returns the exit code.
-    fn stop(mut self, signal: rustix::process::Signal) -> Option<i32> {
+    pub(crate) fn stop(mut self, signal: rustix::process::Signal) -> Option<i32> {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
         self.child.wait().unwrap().code()
     }

@@ -11,6 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, Owner};
+use cadmill_core::domain::job::Job;
+use cadmill_core::domain::trace::TraceParent;
 use cadmill_core::metrics;
 use cadmill_core::metrics::label::NONE;
 use futures_util::FutureExt;
@@ -21,8 +23,18 @@ use std::time::{Instant, SystemTime};
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Response extension: the job that the request was about.
-#[derive(Clone, Copy)]
-pub struct LogFields(pub JobId);
+#[derive(Clone)]
+pub struct LogFields {
+    job: JobId,
+    trace: Option<TraceParent>,
+}
+
+impl LogFields {
+    /// What is logged of this job.
+    pub fn of(job: &Job) -> Self {
+        Self { job: job.id, trace: job.trace.clone() }
+    }
+}
 
 /// Outermost middleware: assigns the request id, turns a panic into a problem response, adds the
 /// headers and writes the log line.
@@ -38,7 +50,9 @@ pub async fn observe(request: Request, next: Next) -> Response {
         Problem::new(FailureCode::ServerInternal, "the server failed").into_response()
     });
     add_headers(response.headers_mut(), &id);
-    let about = response.extensions().get::<LogFields>().map(|LogFields(job)| tracing::field::display(*job));
+    let about = response.extensions().get::<LogFields>();
+    let job = about.map(|about| tracing::field::display(about.job));
+    let trace_id = about.and_then(|about| about.trace.as_ref()).map(TraceParent::trace_id);
     let owner = response.extensions().get::<Owner>().map(Owner::as_str);
     let route = template.as_ref().map_or(NONE, MatchedPath::as_str);
     let time = started.elapsed();
@@ -47,7 +61,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
     tracing::info!(
         target: "cadmill_api::access",
         { http.method = shown(&method), http.route = route, http.status = response.status().as_u16(), millis,
-          request.id = id, owner, job.id = about },
+          request.id = id, owner, job.id = job, trace_id },
         "request"
     );
     response

@@ -75,7 +75,7 @@ pub(super) async fn job_audit(
     let job = state.jobs.store().get(id).await?;
     let job = job.filter(|job| caller.auditor || job.order.owner == caller.owner).ok_or_else(no_such_job)?;
     let mut response = Json(describe(&job)).into_response();
-    response.extensions_mut().insert(LogFields(id));
+    response.extensions_mut().insert(LogFields::of(&job));
     Ok(response)
 }
 

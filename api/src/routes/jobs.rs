@@ -13,7 +13,7 @@ use crate::settings::ApiSettings;
 use crate::state::ApiState;
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -24,6 +24,7 @@ use cadmill_core::domain::preset::Preset;
 use cadmill_core::domain::quota::Exceeded;
 use cadmill_core::domain::route;
 use cadmill_core::domain::state::Event;
+use cadmill_core::domain::trace::TraceParent;
 use cadmill_core::jobs::{Change, NotCreated};
 use cadmill_core::ports::PortError;
 use serde::{Deserialize, Serialize};
@@ -183,6 +184,7 @@ pub(super) struct ListQuery {
 /// The response describes how to upload the file. With a `job_id` the request is idempotent:
 /// repeating the same order returns 200 with fresh URLs; a different order returns 409.
 #[utoipa::path(post, path = "/api/jobs", tag = "jobs", request_body = NewJob,
+    params(("traceparent" = Option<String>, Header, description = "The trace that the job belongs to (W3C Trace Context, version 00). It is kept with the job and shown in the operator's logs. What is not valid is ignored.")),
     responses(
         (status = 201, description = "The job was created.", body = JobCreated,
             headers(("Location" = String, description = "URL of the job's status."))),
@@ -191,6 +193,7 @@ pub(super) struct ListQuery {
 pub(super) async fn create_job(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
+    headers: HeaderMap,
     Json(new): Json<NewJob>,
 ) -> Result<Response, Problem> {
     let (id, order) = checked(new, owner, &state.settings)?;
@@ -198,7 +201,8 @@ pub(super) async fn create_job(
         let message = "no cleanup program is alive, so nothing would delete the file";
         return Err(Problem::new(FailureCode::NoCleanup, message).retry_after(NO_CLEANUP_S));
     }
-    let (job, is_new) = state.jobs.create(id, order.clone()).await.map_err(not_created)?;
+    let (job, is_new) =
+        state.jobs.create_traced(id, order.clone(), trace_of(&headers)).await.map_err(not_created)?;
     // A client that decodes gzip can use what was ordered without it, e.g. by an older client.
     let order = JobSpec { accept_gzip: order.accept_gzip && job.order.accept_gzip, ..order };
     if job.order != order {
@@ -216,9 +220,19 @@ pub(super) async fn create_job(
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    response.extensions_mut().insert(LogFields(id));
+    response.extensions_mut().insert(LogFields::of(&job));
     Ok(response)
 }
+
+/// The trace of a request. Several are as one that is not valid.
+fn trace_of(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut given = headers.get_all(TRACE_PARENT).iter();
+    let first = given.next()?.to_str().ok()?;
+    first.parse().ok().filter(|_| given.next().is_none())
+}
+
+/// The header of a trace.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How long a client waits until it asks for a place again, in seconds: within this time an average
 /// conversion ends.
@@ -427,7 +441,7 @@ pub(super) async fn job_downloaded(
     let job = of(state.jobs.send(id, &Event::Dismissed).await?)?;
     purge(&state, &job).await;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    response.extensions_mut().insert(LogFields(id));
+    response.extensions_mut().insert(LogFields::of(&job));
     Ok(response)
 }
 

@@ -171,7 +171,7 @@ pub(super) async fn job_status(
     if let Some(pause) = pause {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
     }
-    response.extensions_mut().insert(LogFields(id));
+    response.extensions_mut().insert(LogFields::of(&job));
     Ok(response)
 }
 
@@ -189,7 +189,7 @@ pub(super) async fn answer(state: &ApiState, job: &Job) -> Result<Response, Prob
     let mut body = describe(job, state.throughput.pause(job, state.jobs.clock().now()));
     body.download = download(state, job).await?.map(|(download, _)| download);
     let mut response = Json(body).into_response();
-    response.extensions_mut().insert(LogFields(job.id));
+    response.extensions_mut().insert(LogFields::of(job));
     Ok(response)
 }
 
@@ -307,6 +307,7 @@ fn note_poll(state: &ApiState, job: &Job, pause: Option<Duration>) {
     let polled = state.pollers.polled(job.id, job.state, pause, Instant::now());
     tracing::info!(
         job.id = %job.id,
+        trace_id = job.trace_id(),
         state = job.state.as_str(),
         poll.n = polled.polls,
         poll.since_seconds = polled.since.map(|since| since.as_secs_f64()),

@@ -284,7 +284,7 @@ async fn begin(state: &ApiState, job: Job) -> Result<Job, Problem> {
 /// deleted.
 async fn give_up(state: &ApiState, job: &Job, upload_id: &str) {
     if let Err(error) = state.objects.abort_multipart(&key(job), upload_id).await {
-        tracing::warn!(job.id = %job.id, error = %error, "the multipart upload remains until the cleanup");
+        tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "the multipart upload remains until the cleanup");
     }
 }
 
@@ -345,7 +345,7 @@ async fn forget(state: &ApiState, job: &Job) -> Result<(), Problem> {
     let Some(multipart) = &job.multipart else { return Ok(()) };
     let upload_id = multipart.upload_id.clone();
     if let Change::Done(_) = state.jobs.send(job.id, &Event::UploadAborted { upload_id }).await? {
-        tracing::warn!(job.id = %job.id, "the multipart upload cannot be completed and has to be begun again");
+        tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), "the multipart upload cannot be completed and has to be begun again");
         give_up(state, job, &multipart.upload_id).await;
     }
     Ok(())
@@ -438,6 +438,6 @@ fn key(job: &Job) -> ObjectKey {
 
 fn about(job: &Job, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
-    response.extensions_mut().insert(LogFields(job.id));
+    response.extensions_mut().insert(LogFields::of(job));
     response
 }

@@ -1,7 +1,9 @@
 //! What the log contains for each request, and what it must never contain.
 
-use crate::support::{ANN, order, world};
+use crate::support::{ANN, World, id_of, order, request, world};
+use axum::http::HeaderValue;
 use cadmill_core::domain::failure::FailureCode;
+use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::JobFailure;
 use serde_json::json;
 use std::cell::RefCell;
@@ -43,6 +45,11 @@ async fn the_log_tells_requests_and_no_secrets() {
     }
     world.call("secret-token-of-nobody-0123456789abcdef", "GET", "/secret/path?secret=2", None).await;
     world.call(ANN, "GET", "/api/jobs?page=secret", None).await;
+    let good = traced(&world, &["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]).await;
+    let bad = traced(&world, &["00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"]).await;
+    let one = "00-11111111111111111111111111111111-00f067aa0ba902b7-01";
+    let two = traced(&world, &[one, one]).await;
+    world.call(ANN, "GET", &format!("/api/jobs/{good}/status"), None).await;
     world.shelf.down.store(true, std::sync::atomic::Ordering::SeqCst);
     world.call(ANN, "DELETE", &format!("/api/jobs/{done}"), None).await;
     world.call("", "GET", "/readyz", None).await;
@@ -59,6 +66,25 @@ async fn the_log_tells_requests_and_no_secrets() {
     assert!(has(&["\"http.route\":\"none\"", "\"http.status\":404"]), "{text}");
     assert!(has(&["\"message\":\"poll\"", &job, "\"state\":\"PROCESSING\"", "\"poll.n\":1"]), "{text}");
     assert!(has(&["client stopped polling", &job]), "{text}");
+    let of = |id: JobId| format!("\"job.id\":\"{id}\"");
+    let trace = "\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"";
+    for message in ["\"message\":\"request\"", "\"message\":\"poll\""] {
+        assert!(has(&[message, &of(good), trace]), "{text}");
+    }
+    for id in [bad, two, waiting] {
+        assert!(has(&[&of(id)]) && !has(&[&of(id), "trace_id"]), "{text}");
+    }
+    assert_eq!(world.read(good).await.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    assert_eq!((world.read(bad).await.trace, world.read(two).await.trace), (None, None));
     assert!(!has(&["client stopped polling", &failed.to_string()]), "{text}");
     assert!(has(&["the objects remain until the cleanup", "SlowDown"]), "{text}");
+}
+
+/// A job of a request with these headers.
+async fn traced(world: &World, traces: &[&'static str]) -> JobId {
+    let mut request = request(ANN, "POST", "/api/jobs", Some(order()));
+    for trace in traces {
+        request.headers_mut().append("traceparent", HeaderValue::from_static(trace));
+    }
+    id_of(&world.send(request).await)
 }

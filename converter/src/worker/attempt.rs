@@ -110,7 +110,7 @@ impl Attempt {
             (result, Ok(())) => result,
             (Ok(_), Err(failure)) => Err((failure, Stage::Wipe)),
             (Err(failure), Err(left)) => {
-                tracing::error!(job.id = %self.job.id, code = %left.code, "a workspace could not be removed");
+                tracing::error!(job.id = %self.job.id, trace_id = self.job.trace_id(), code = %left.code, "a workspace could not be removed");
                 Err(failure)
             }
         }
@@ -177,6 +177,7 @@ impl Attempt {
         }
         tracing::info!(
             job.id = %self.job.id,
+            trace_id = self.job.trace_id(),
             attempt = self.hold.attempt,
             input_bytes = facts.input_bytes,
             unpacked_bytes = facts.unpacked_bytes,

@@ -243,15 +243,15 @@ impl EventHandler<'_> {
             Err(error @ (PortError::NotFound(_) | PortError::Hidden(_)))
                 if self.delivery.message().is_some_and(|m| m.deliveries >= DELIVERIES_WITHOUT_OBJECT) =>
             {
-                tracing::error!(job.id = %job.id, error = %error, "event for an object that does not exist");
+                tracing::error!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "event for an object that does not exist");
                 Ok(Some(Settlement::DeadLetter))
             }
             Err(error @ PortError::Hidden(_)) => {
-                tracing::warn!(job.id = %job.id, error = %error, "the upload is not visible to the worker");
+                tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "the upload is not visible to the worker");
                 Ok(Some(Settlement::Retry(STORE_PAUSE)))
             }
             Err(PortError::NotFound(_)) => {
-                tracing::info!(job.id = %job.id, "the upload is not there yet, or not any more");
+                tracing::info!(job.id = %job.id, trace_id = job.trace_id(), "the upload is not there yet, or not any more");
                 Ok(Some(Settlement::Retry(STORE_PAUSE)))
             }
             Err(error) => Err(error),
@@ -269,6 +269,7 @@ impl EventHandler<'_> {
         let interval = look_interval(lease);
         tracing::info!(
             job.id = %job.id,
+            trace_id = job.trace_id(),
             attempt = job.attempt,
             unchanged_ms = held.unchanged,
             "another worker has the job; watching its lease"
@@ -294,10 +295,10 @@ impl EventHandler<'_> {
             let seen = Event::Watched { revision, unchanged: vigil.millis(Instant::now()) };
             // The write only helps other watchers; this one continues without it.
             if let Err(error) = self.shared.jobs.send(job.id, &seen).await {
-                tracing::debug!(job.id = %job.id, error = %error, "could not write the observation of a lease");
+                tracing::debug!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "could not write the observation of a lease");
             }
         }
-        tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease of another worker has expired");
+        tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), attempt = job.attempt, "the lease of another worker has expired");
         Ok(LeaseWatch::Dead(revision))
     }
 
@@ -360,9 +361,9 @@ impl EventHandler<'_> {
             }
             Change::Ignored(..) | Change::Denied(..) | Change::Missing => return Ok(None),
         };
-        tracing::info!(job.id = %job.id, attempt = job.attempt, bytes = job.order.size_bytes, "claimed");
+        tracing::info!(job.id = %job.id, trace_id = job.trace_id(), attempt = job.attempt, bytes = job.order.size_bytes, "claimed");
         failpoint::reached("claimed");
-        let hold = JobLease::new(job.id, job.attempt, self.delivery.clone(), claimed);
+        let hold = JobLease::new(&job, self.delivery.clone(), claimed);
         if let Some(active) = shared.active().get_mut(&self.entered.job) {
             active.hold = Some(Arc::clone(&hold));
         }
@@ -452,11 +453,11 @@ impl EventHandler<'_> {
                 Event::Released { attempt, failure: Some(told(failure)) }
             }
             None if infra => {
-                tracing::error!(job.id = %hold.id, attempt, code = %failure.code, stage = stage.as_str(), "the attempt failed with a system error");
+                tracing::error!(job.id = %hold.id, trace_id = hold.trace_id(), attempt, code = %failure.code, stage = stage.as_str(), "the attempt failed with a system error");
                 Event::Released { attempt, failure: Some(told(failure)) }
             }
             None => {
-                tracing::info!(job.id = %hold.id, attempt, code = %failure.code, stage = stage.as_str(), "failed");
+                tracing::info!(job.id = %hold.id, trace_id = hold.trace_id(), attempt, code = %failure.code, stage = stage.as_str(), "failed");
                 Event::Failed { attempt, failure: told(failure) }
             }
         };
@@ -487,7 +488,7 @@ impl EventHandler<'_> {
                 Ok(_) => return true,
                 Err(_) if hold.lost().is_some() => return true,
                 Err(error) if hold.lapsed(self.shared.lease()) => {
-                    tracing::error!(job.id = %hold.id, error = %error, "could not write the report of the attempt");
+                    tracing::error!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "could not write the report of the attempt");
                     return false;
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
@@ -501,7 +502,7 @@ impl EventHandler<'_> {
         match self.end(hold, &event, head).await {
             Some(job) if job.state == State::Completed && job.attempt == hold.attempt => {
                 metrics::attempt_ended(AttemptEnd::Completed);
-                tracing::info!(job.id = %hold.id, attempt = hold.attempt, bytes, "completed");
+                tracing::info!(job.id = %hold.id, trace_id = hold.trace_id(), attempt = hold.attempt, bytes, "completed");
                 failpoint::reached("recorded");
                 // The input is no longer needed. Only the version that was read: everything else under
                 // the job's prefix is for cleanup, so the worker needs no right to list. If this
@@ -509,7 +510,7 @@ impl EventHandler<'_> {
                 if let Some(input) = &job.input
                     && let Err(error) = self.shared.objects.delete(&input.key, input.version.as_deref()).await
                 {
-                    tracing::warn!(job.id = %hold.id, error = %error, "the upload could not be deleted yet");
+                    tracing::warn!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "the upload could not be deleted yet");
                 }
                 Settlement::Delete
             }
@@ -517,6 +518,7 @@ impl EventHandler<'_> {
                 metrics::attempt_ended(AttemptEnd::Superseded);
                 tracing::warn!(
                     job.id = %hold.id,
+                    trace_id = hold.trace_id(),
                     attempt = hold.attempt,
                     "the result came too late; not publishing it"
                 );
@@ -549,7 +551,7 @@ impl EventHandler<'_> {
                 }
                 Ok(Change::Missing) => return None,
                 Err(error) if hold.lapsed(self.shared.lease()) => {
-                    tracing::error!(job.id = %hold.id, error = %error, "could not write the end of the attempt");
+                    tracing::error!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "could not write the end of the attempt");
                     return None;
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,

@@ -9,8 +9,9 @@ use super::message::Delivery;
 use cadmill_core::domain::counts::Counts;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::{EngineFacts, Stage, State, Warnings};
+use cadmill_core::domain::job::{EngineFacts, Job, Stage, State, Warnings};
 use cadmill_core::domain::state::Event;
+use cadmill_core::domain::trace::TraceParent;
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::ports::EventQueue;
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub(super) enum StopReason {
 #[derive(Debug)]
 pub(super) struct JobLease {
     pub(super) id: JobId,
+    trace: Option<TraceParent>,
     pub(super) attempt: u32,
     /// The work checks it at every step.
     pub(super) cancel: AtomicBool,
@@ -66,10 +68,11 @@ struct Inner {
 
 impl JobLease {
     /// `claimed` must be taken before the claim was sent.
-    pub(super) fn new(id: JobId, attempt: u32, delivery: Delivery, claimed: Instant) -> Arc<Self> {
+    pub(super) fn new(job: &Job, delivery: Delivery, claimed: Instant) -> Arc<Self> {
         Arc::new(Self {
-            id,
-            attempt,
+            id: job.id,
+            trace: job.trace.clone(),
+            attempt: job.attempt,
             cancel: AtomicBool::new(false),
             delivery,
             inner: Mutex::new(Inner {
@@ -83,6 +86,11 @@ impl JobLease {
                 facts: EngineFacts::default(),
             }),
         })
+    }
+
+    /// The id of the job's trace, for log lines.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.trace.as_ref().map(TraceParent::trace_id)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -173,7 +181,7 @@ impl LeaseRenewer {
         while hold.lost().is_none() {
             tokio::time::sleep(tick).await;
             if hold.lapsed(self.lease) {
-                tracing::warn!(job.id = %hold.id, attempt = hold.attempt, "the lease expired");
+                tracing::warn!(job.id = %hold.id, trace_id = hold.trace_id(), attempt = hold.attempt, "the lease expired");
                 hold.lose(StopReason::Lapsed);
                 return;
             }
@@ -213,7 +221,7 @@ impl LeaseRenewer {
         if let Some(message) = hold.delivery.message()
             && let Err(error) = self.queue.change_visibility(&message, self.lease).await
         {
-            tracing::debug!(job.id = %hold.id, error = %error, "could not extend the visibility timeout of the message");
+            tracing::debug!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "could not extend the visibility timeout of the message");
         }
         done
     }
@@ -232,7 +240,7 @@ impl LeaseRenewer {
             }
             // Retried at the next tick, until the lease lapses.
             Err(error) => {
-                tracing::warn!(job.id = %hold.id, error = %error, "the job could not be written");
+                tracing::warn!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "the job could not be written");
                 false
             }
         }
@@ -243,7 +251,9 @@ impl LeaseRenewer {
             Ok(Some(job)) if job.state == State::Processing && job.attempt == hold.attempt => {}
             Ok(Some(job)) if !job.state.is_terminal() => hold.lose(StopReason::Superseded),
             Ok(_) => hold.lose(StopReason::Ended),
-            Err(error) => tracing::debug!(job.id = %hold.id, error = %error, "the job could not be read"),
+            Err(error) => {
+                tracing::debug!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "the job could not be read")
+            }
         }
     }
 }
@@ -262,7 +272,8 @@ mod tests {
 
     #[test]
     fn only_a_job_that_its_owner_ended_is_cancelled() {
-        let hold = || JobLease::new(JobId::random(), 1, Delivery::None, Instant::now());
+        let job = cadmill_stores::conformance::job_store::new_job(&"ann".parse().unwrap(), 1);
+        let hold = || JobLease::new(&job, Delivery::None, Instant::now());
         assert_eq!(hold().why_cancelled(), "job.cancelled");
         for (why, told) in [
             (StopReason::Stopping, "worker.stopped"),

@@ -32,9 +32,10 @@ use crate::conversion::context::ConversionContext;
 use crate::engine::warm_pool::{WAITING_BYTES, WarmPool};
 use admission::Budget;
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::Object;
+use cadmill_core::domain::job::{Job, Object};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::state::Event;
+use cadmill_core::domain::trace::TraceParent;
 use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::jobs::{Change, Jobs};
 use cadmill_core::metrics::{self, Wipe};
@@ -228,10 +229,10 @@ impl Shared {
     /// Sends the event of an upload to the queue again.
     async fn announce(&self, notice: &UploadEvent) {
         let announced = match self.jobs.store().get(notice.job).await {
-            Ok(job) => match job.filter(|job| !job.state.is_terminal()).and_then(|job| job.input) {
-                Some(object) => self.send_event(notice, &object).await,
-                None => return,
-            },
+            Ok(Some(Job { state, input: Some(object), trace, .. })) if !state.is_terminal() => {
+                self.send_event(notice, &object, trace.as_ref()).await
+            }
+            Ok(_) => return,
             Err(error) => Err(error),
         };
         match announced {
@@ -244,11 +245,16 @@ impl Shared {
         }
     }
 
-    async fn send_event(&self, notice: &UploadEvent, object: &Object) -> PortResult<()> {
+    async fn send_event(
+        &self,
+        notice: &UploadEvent,
+        object: &Object,
+        trace: Option<&TraceParent>,
+    ) -> PortResult<()> {
         let (id, now) = (JobId::random().to_string(), self.jobs.clock().now());
         let bucket = &self.settings.bucket;
         let body = upload_event::object_created(bucket, object, &notice.sequencer, "Released", &id, now);
-        self.queue.send(&body).await
+        self.queue.send(&upload_event::traced(body, trace)).await
     }
 
     fn lease(&self) -> Duration {

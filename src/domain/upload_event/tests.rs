@@ -181,6 +181,20 @@ fn what_is_no_event_is_an_error_that_quotes_nothing() {
     }
 }
 
+#[test]
+fn a_trace_in_an_event_changes_nothing_else() {
+    let trace: TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let event = eventbridge("cadmill", "x");
+    let sent = traced(event.clone(), Some(&trace));
+    assert!(
+        sent.contains("\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\""),
+        "{sent}"
+    );
+    assert_eq!(parse(&sent), parse(&event));
+    assert_eq!(traced(event.clone(), None), event);
+    assert_eq!(traced("no event".to_owned(), Some(&trace)), "no event");
+}
+
 proptest! {
     #[test]
     fn any_text_is_judged_without_a_panic(text in any::<String>()) {
