@@ -26,6 +26,7 @@ mod sweep;
 
 use args::Command;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_stores::healthcheck::NAME;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -54,6 +55,15 @@ fn main() -> ExitCode {
 
 /// Reports wrong arguments in the requested format. Help and version are not errors.
 fn refuse(error: &clap::Error) -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    // Of the exit codes of a health check, Docker knows 0 and 1.
+    if error.use_stderr()
+        && words.next().is_some_and(|word| word == "serve")
+        && words.any(|word| word == NAME)
+    {
+        let _ = error.print();
+        return ExitCode::FAILURE;
+    }
     let json = std::env::args_os().any(|a| a == "--json");
     if json && error.use_stderr() {
         let text = error.to_string();

@@ -27,6 +27,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/IMAGES.md",
     "docs/FROM-JAR-TO-FFI.md",
     "docs/LIMITS.md",
+    "docs/OPERATING.md",
     "docs/PIPELINE.md",
     "docs/SECURITY.md",
     "docs/adr/0001-process-per-conversion.md",
@@ -180,6 +181,7 @@ fn help() -> String {
         vec!["doctor", "--help"],
         vec!["submit", "--help"],
         vec!["serve", "-h"],
+        vec!["serve", "healthcheck", "--help"],
     ]
     .iter()
     .chain(&audit)

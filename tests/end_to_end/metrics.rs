@@ -1,5 +1,7 @@
 //! Metrics, health checks and traces of `cadmill serve` and its worker, from a job to its deletion.
 
+mod prometheus;
+
 use crate::serve::{Installation, Served};
 use crate::support::{real, repository, unique};
 use rustix::process::Signal;
@@ -46,7 +48,11 @@ impl Client {
 
     /// Creates a job, uploads its file and returns its id.
     fn submit(&self, name: &str, content: &[u8]) -> String {
-        let order = json!({ "file_name": name, "size_bytes": content.len(), "target_format": "geojson" });
+        self.submit_to(name, content, "geojson")
+    }
+
+    fn submit_to(&self, name: &str, content: &[u8], format: &str) -> String {
+        let order = json!({ "file_name": name, "size_bytes": content.len(), "target_format": format });
         let (status, made) = self.call("POST", "/api/jobs", Some(&order));
         assert_eq!(status, 201, "{made}");
         let upload = &made["upload"];

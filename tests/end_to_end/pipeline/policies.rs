@@ -78,6 +78,8 @@ impl Cloud {
     pub(crate) fn api(&self, more: &[(&'static str, &str)]) -> Service {
         let mut variables = self.variables(API);
         variables.push(("CADMILL_API_LISTEN", "127.0.0.1:0".to_owned()));
+        // Metrics count the messages of both queues.
+        variables.push(("CADMILL_METRICS_LISTEN", "0".to_owned()));
         variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Service::start("cadmill-api", &[], &variables)
     }

@@ -295,6 +295,8 @@ async fn what_is_needed_rarely_is_granted(cloud: Cloud) {
     queue.send("an announcement").await.unwrap();
     let crew = jobs.crew().await.unwrap().unwrap_or_default().with("one", 1, 2);
     assert_eq!(jobs.replace_crew(&crew).await, Ok(true));
+    queue.depth().await.unwrap();
+    queue.dead_letters().await.unwrap();
 
     // A worker: gives a message back, sends it anew, and aborts the upload of a result.
     let world = cloud.world("worker", vec![cloud.policy("worker")]);
