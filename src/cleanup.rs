@@ -26,9 +26,9 @@ use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
 use crew::Membership;
 use deletion::Deleter;
 use futures_util::StreamExt;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Maximum number of jobs in one page of a part.

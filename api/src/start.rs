@@ -57,13 +57,17 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|e| Failure::io(format_args!("listening on {address}"), &e))
 }
 
-/// Installs what records the metrics of the server and the cleanup, if the configuration asks for
-/// them. Before the stores are opened, whose calls are counted.
+/// Installs what records the metrics of the server, if the configuration asks for them, and those of the
+/// cleanup where it runs in this process. Before the stores are opened, whose calls are counted.
 ///
 /// # Errors
 /// As [`Metrics::install`].
 pub fn metrics(config: &Config, program: Program) -> Result<Option<Metrics>, Failure> {
-    Metrics::install(config, program, &[Source::Api, Source::Cleanup])
+    let sources: &[Source] = match program {
+        Program::Serve => &[Source::Api, Source::Cleanup],
+        Program::Api | Program::Worker | Program::Cleanup => &[Source::Api],
+    };
+    Metrics::install(config, program, sources)
 }
 
 /// Serves until `shutdown` completes, and takes jobs to the formats of `engines` beside those of the
@@ -87,7 +91,11 @@ pub async fn run(
         Some(metrics) => Some(show(&metrics, config, state.readiness.clone()).await?),
         None => None,
     };
-    let _shown = shown.map(|shown| shown.with_queue(queue));
+    // On AWS the cleanup counts the messages.
+    let _shown = shown.map(|shown| match config.backend {
+        config::Backend::Embedded => shown.with_queue(queue),
+        config::Backend::Aws => shown,
+    });
     serve(listener, state, shutdown).await.map_err(|e| Failure::io("serving", &e))
 }
 

@@ -4,8 +4,7 @@
 //! cleanup programs can share them, and that work of one kind does not wait for that of another.
 
 use super::ids::JobId;
-use super::job::{Job, Millis};
-use serde::{Deserialize, Serialize};
+use super::job::Job;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -83,38 +82,6 @@ fn shard(id: JobId) -> u8 {
     Sha256::digest(id.to_string())[0] % SHARDS
 }
 
-/// Why a job is not served although it is due: an earlier attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retry {
-    /// Number of attempts that failed, one after the other.
-    pub tries: u32,
-    /// When it is tried again.
-    pub at: Millis,
-}
-
-impl Retry {
-    /// The pause after the first failure, and the longest one, in milliseconds.
-    const FIRST: Millis = 10_000;
-    const LONGEST: Millis = 10 * 60_000;
-
-    /// After another failure: each pause is twice the one before, so that a job that cannot be served
-    /// is not always the most overdue.
-    #[must_use]
-    pub fn after(before: Option<Self>, now: Millis) -> Self {
-        let tries = before.map_or(0, |retry| retry.tries).saturating_add(1);
-        let pause = Self::FIRST.saturating_mul(1 << (tries - 1).min(16)).min(Self::LONGEST);
-        Self { tries, at: now.saturating_add(pause) }
-    }
-
-    /// When it was due at first, if each attempt came at its time.
-    pub fn since(self) -> Millis {
-        let pauses = (0..self.tries.min(100)).map(|before| {
-            Self::after((before > 0).then_some(Self { tries: before, at: 0 }), 0).at
-        });
-        self.at.saturating_sub(pauses.sum())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,20 +99,5 @@ mod tests {
             counts[usize::from(shard(JobId::from_random_bytes(bytes)))] += 1;
         }
         assert!(counts.iter().all(|count| (50..200).contains(count)), "{counts:?}");
-    }
-
-    #[test]
-    fn pauses_double_up_to_ten_minutes() {
-        let mut retry = None;
-        let pauses: Vec<Millis> = (0..9)
-            .map(|_| {
-                let next = Retry::after(retry, 5);
-                retry = Some(next);
-                (next.at - 5) / 1000
-            })
-            .collect();
-        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-        assert_eq!(Retry { tries: 3, at: 100_000 }.since(), 30_000);
-        assert_eq!(Retry::after(Some(Retry { tries: u32::MAX, at: 0 }), 0).tries, u32::MAX);
     }
 }

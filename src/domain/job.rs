@@ -4,7 +4,6 @@
 
 use super::coding::Encoded;
 use super::counts::Counts;
-use super::due::Retry;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
 use super::trace::TraceParent;
@@ -335,6 +334,37 @@ pub struct Times {
     pub purged: Option<Millis>,
 }
 
+/// Why a job is not served although it is due: an earlier attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Number of attempts that failed, one after the other.
+    pub tries: u32,
+    /// When it is tried again.
+    pub at: Millis,
+}
+
+impl Retry {
+    /// The pause after the first failure, and the longest one, in milliseconds.
+    const FIRST: Millis = 10_000;
+    const LONGEST: Millis = 10 * 60_000;
+
+    /// After another failure: each pause is twice the one before, so that a job that cannot be served
+    /// is not always the most overdue.
+    #[must_use]
+    pub fn after(before: Option<Self>, now: Millis) -> Self {
+        let tries = before.map_or(0, |retry| retry.tries).saturating_add(1);
+        let pause = Self::FIRST.saturating_mul(1 << (tries - 1).min(16)).min(Self::LONGEST);
+        Self { tries, at: now.saturating_add(pause) }
+    }
+
+    /// When it was due at first, if each attempt came at its time.
+    pub fn since(self) -> Millis {
+        let pauses = (0..self.tries.min(100))
+            .map(|before| Self::after((before > 0).then_some(Self { tries: before, at: 0 }), 0).at);
+        self.at.saturating_sub(pauses.sum())
+    }
+}
+
 /// Everything of a job was deleted from the object store, and a listing after that found nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
@@ -541,6 +571,21 @@ mod tests {
         (0..30).for_each(|number| whole.push_loss(&format!("later {number}")));
         assert_eq!((whole.total, whole.losses, whole.lines.len()), (64, 33, MAX_WARNINGS));
         assert!(whole.lines.iter().all(|line| line.contains("l")), "{whole:?}");
+    }
+
+    #[test]
+    fn pauses_double_up_to_ten_minutes() {
+        let mut retry = None;
+        let pauses: Vec<Millis> = (0..9)
+            .map(|_| {
+                let next = Retry::after(retry, 5);
+                retry = Some(next);
+                (next.at - 5) / 1000
+            })
+            .collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(Retry { tries: 3, at: 100_000 }.since(), 30_000);
+        assert_eq!(Retry::after(Some(Retry { tries: u32::MAX, at: 0 }), 0).tries, u32::MAX);
     }
 
     #[test]

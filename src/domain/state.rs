@@ -33,12 +33,11 @@ mod event;
 pub use event::{Decision, Denied, Event, Ignored};
 
 use super::counts::Counts;
-use super::due::Retry;
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{
-    Deletion, EngineFacts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Stage,
-    State, Warnings,
+    Deletion, EngineFacts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Retry,
+    Stage, State, Warnings,
 };
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;

@@ -6,9 +6,13 @@
 use cadmill_api::stop;
 use cadmill_core::cleanup::crew::Membership;
 use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::metrics::Source;
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
+use cadmill_stores::healthcheck;
+use cadmill_stores::metrics::{Metrics, show};
+use cadmill_stores::readiness::Readiness;
 use clap::{Arg, ArgAction, Command};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +35,17 @@ fn main() -> ExitCode {
         .long("once")
         .action(ArgAction::SetTrue)
         .help("Make one pass over everything that is due, and exit: 1 if something failed");
-    let matches = config::augment(command, Program::Cleanup).arg(once).get_matches();
+    let command = config::augment(command, Program::Cleanup).arg(once).subcommand(healthcheck::command());
+    let matches = match healthcheck::parsed(command.try_get_matches()) {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
+    if let Some((_, check)) = matches.subcommand() {
+        return healthcheck::run(check, || {
+            let listen = config::load(&matches, Program::Cleanup)?.0.metrics.listen;
+            Ok(listen.ok_or("metrics.listen is not set, so that the program listens nowhere")?)
+        });
+    }
     let (config, settings) = match config::load(&matches, Program::Cleanup) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -60,7 +74,17 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|e| Failure::io("starting the runtime", &e))?;
     runtime.block_on(async {
+        let metrics = Metrics::install(config, Program::Cleanup, &[Source::Cleanup])?;
         let stores = Stores::open(config).await?;
+        let _shown = match metrics {
+            Some(metrics) => {
+                let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
+                let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
+                let shown = show(&metrics, config, readiness).await?;
+                Some(shown.with_queue(Arc::clone(&stores.queue)))
+            }
+            None => None,
+        };
         let cleanup = stores.cleanup(&config.cleanup.name).await?;
         let membership =
             Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);

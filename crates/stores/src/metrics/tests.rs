@@ -55,6 +55,7 @@ const API_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "usage"),
     (Store::Jobs, "replace_usage"),
     (Store::Jobs, "check"),
+    (Store::Jobs, "crew"),
     (Store::Objects, "find"),
     (Store::Objects, "begin_multipart"),
     (Store::Objects, "parts"),
@@ -66,6 +67,13 @@ const API_CALLS: &[(Store, &str)] = &[
 ];
 const CLEANUP_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "due"),
+    (Store::Jobs, "get"),
+    (Store::Jobs, "replace"),
+    (Store::Jobs, "crew"),
+    (Store::Jobs, "replace_crew"),
+    (Store::Objects, "purge"),
+    (Store::Objects, "find"),
+    (Store::Objects, "stored"),
     (Store::Jobs, "delete"),
     (Store::Jobs, "set_aside"),
     (Store::Queue, "send"),

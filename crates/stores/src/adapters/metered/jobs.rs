@@ -2,6 +2,8 @@
 
 use super::measured;
 use async_trait::async_trait;
+use cadmill_core::domain::crew::Crew;
+use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
@@ -44,8 +46,16 @@ impl JobStore for MeteredJobs {
         measured(Store::Jobs, "list", self.0.list(owner, page, limit)).await
     }
 
-    async fn due(&self, now: Millis, limit: u32) -> PortResult<Due> {
-        measured(Store::Jobs, "due", self.0.due(now, limit)).await
+    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
+        measured(Store::Jobs, "due", self.0.due(part, now, limit)).await
+    }
+
+    async fn crew(&self) -> PortResult<Option<Crew>> {
+        measured(Store::Jobs, "crew", self.0.crew()).await
+    }
+
+    async fn replace_crew(&self, next: &Crew) -> PortResult<bool> {
+        measured(Store::Jobs, "replace_crew", self.0.replace_crew(next)).await
     }
 
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {

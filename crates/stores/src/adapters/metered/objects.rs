@@ -104,6 +104,10 @@ impl ObjectStore for MeteredObjects {
         measured(Store::Objects, "purge", self.0.purge(role, job)).await
     }
 
+    async fn stored(&self) -> PortResult<Vec<JobId>> {
+        measured(Store::Objects, "stored", self.0.stored()).await
+    }
+
     async fn check(&self) -> PortResult<()> {
         measured(Store::Objects, "check", self.0.check()).await
     }

@@ -119,8 +119,9 @@ pub struct S3Access {
 }
 
 /// Parameters that change no permission.
-const PLAIN: [&str; 16] = [
+const PLAIN: [&str; 17] = [
     "continuation-token",
+    "delimiter",
     "key-marker",
     "list-type",
     "max-keys",
