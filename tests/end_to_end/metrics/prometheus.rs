@@ -41,7 +41,7 @@ fn quick(rules: &str) -> String {
         ("[2m]", "[20s]"),
         ("offset 15m", "offset 30s"),
         ("for: 5m", "for: 3s"),
-        ("for: 2m", "for: 3s"),
+        ("for: 2m", "for: 12s"),
     ];
     times.iter().fold(rules.to_owned(), |text, (slow, fast)| text.replace(slow, fast))
 }
