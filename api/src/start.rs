@@ -92,11 +92,15 @@ pub async fn run(
         None => None,
     };
     // On AWS the cleanup counts the messages.
-    let _shown = shown.map(|shown| match config.backend {
+    let shown = shown.map(|shown| match config.backend {
         config::Backend::Embedded => shown.with_queue(queue),
         config::Backend::Aws => shown,
     });
-    serve(listener, state, shutdown).await.map_err(|e| Failure::io("serving", &e))
+    let served = serve(listener, state, shutdown).await;
+    if let Some(shown) = shown {
+        shown.end().await;
+    }
+    served.map_err(|e| Failure::io("serving", &e))
 }
 
 fn wrong(text: String) -> Failure {

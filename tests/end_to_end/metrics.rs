@@ -4,10 +4,10 @@ mod prometheus;
 
 use crate::serve::{Installation, Served};
 use crate::support::{real, repository, unique};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -229,5 +229,35 @@ fn a_job_is_counted_and_traced_to_its_deletion_and_never_named() {
     ] {
         let (code, said) = check(program, arguments);
         assert!(code == Some(1) && !said.is_empty(), "{program} {arguments:?}: {code:?} {said}");
+    }
+}
+
+/// Each program prints when it ends, too: a task may end within the minute.
+#[test]
+fn cloudwatch_gets_lines_of_both_programs() {
+    let installation = Installation::whole();
+    let arguments = ["--listen", "127.0.0.1:0", "--data", "data", "--metrics-emf", "true"];
+    let mut command = installation.command(&arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(
+        lines.any(|line| line.ends_with("\"ready\"") || line.contains(" ready ")),
+        "the worker is not ready"
+    );
+    let draining = std::thread::spawn(move || lines.for_each(drop));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    draining.join().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (program, metric) in
+        [("cadmill serve", "cadmill_orphans_total"), ("cadmill-converter", "cadmill_leases_lapsed_total")]
+    {
+        let line = lines.iter().find(|line| line["program"] == program && line.get(metric).is_some());
+        let line = line.unwrap_or_else(|| panic!("no {metric} of {program}: {text}"));
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert!(line["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "{line}");
+        assert_eq!((&directive["Namespace"], &line[metric]), (&json!("cadmill"), &json!(0.0)), "{line}");
     }
 }

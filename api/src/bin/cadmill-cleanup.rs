@@ -76,7 +76,7 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         let metrics = Metrics::install(config, Program::Cleanup, &[Source::Cleanup])?;
         let stores = Stores::open(config).await?;
-        let _shown = match metrics {
+        let shown = match metrics {
             Some(metrics) => {
                 let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
                 let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
@@ -107,6 +107,9 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
         // Others take the work over at once.
         if let Err(error) = membership.leave().await {
             tracing::warn!(error = %error, "the lease of the cleanup ends by itself");
+        }
+        if let Some(shown) = shown {
+            shown.end().await;
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -155,7 +155,7 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
         warn_of_weaknesses(&posture, &auditing);
         let metrics = Metrics::install(config, Program::Worker, &[Source::Worker])?;
         let stores = Stores::open(config).await?;
-        let _shown = match metrics {
+        let shown = match metrics {
             Some(metrics) => {
                 let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
                 let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
@@ -188,6 +188,9 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
             Some(message) => worker.run_once(message).await,
             None => worker.run().await,
         };
+        if let Some(shown) = shown {
+            shown.end().await;
+        }
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(NOT_ENDED) })
     })
 }

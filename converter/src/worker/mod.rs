@@ -85,6 +85,8 @@ impl Worker {
         let waiting = setting.hosts.as_ref().map_or(0, |hosts| hosts.kept().saturating_mul(WAITING_BYTES));
         let budget = Budget::new(settings.memory_bytes.saturating_sub(waiting))
             .in_place(setting.place.size_bytes(), settings.concurrency);
+        metrics::worker_memory(budget.total(), 0);
+        metrics::worker_jobs(0);
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1) as usize));
         let active = Mutex::default();
         let receiving = AtomicBool::new(false);

@@ -14,17 +14,20 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
 
 /// Time between two lines of a metric.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Prints until it is dropped.
-pub(super) async fn print(metrics: Metrics) {
+/// Prints until `stop` is sent or dropped, and then once more: a task for one upload may end within the
+/// minute.
+pub(super) async fn print(metrics: Metrics, mut stop: oneshot::Receiver<()>) {
     let program = metrics.program();
     let mut before = Before::default();
     before.lines(&metrics.render(), program, 0);
-    loop {
-        tokio::time::sleep(INTERVAL).await;
+    let mut is_last = false;
+    while !is_last {
+        is_last = tokio::time::timeout(INTERVAL, &mut stop).await.is_ok();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let lines = before.lines(&metrics.render(), program, millis);

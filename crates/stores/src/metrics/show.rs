@@ -10,7 +10,8 @@ use cadmill_core::ports::EventQueue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often observations are taken from the recorder's buffers.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -20,7 +21,17 @@ const COUNT: Duration = Duration::from_secs(15);
 
 /// Metrics that are shown, until it is dropped.
 #[derive(Debug)]
-pub struct Shown(JoinSet<()>);
+pub struct Shown {
+    tasks: JoinSet<()>,
+    printer: Option<Printer>,
+}
+
+/// The task that prints, and what stops it.
+#[derive(Debug)]
+struct Printer {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
 
 /// Shows the metrics, and whether the stores respond, as the configuration says.
 ///
@@ -36,9 +47,10 @@ pub async fn show(metrics: &Metrics, config: &Config, readiness: Readiness) -> R
         eprintln!("metrics of {} on http://{bound}/metrics", metrics.program());
         tasks.spawn(listener::serve(listener, metrics.clone(), readiness));
     }
-    if config.metrics.emf {
-        tasks.spawn(emf::print(metrics.clone()));
-    }
+    let printer = config.metrics.emf.then(|| {
+        let (stop, stopped) = oneshot::channel();
+        Printer { stop, task: tokio::spawn(emf::print(metrics.clone(), stopped)) }
+    });
     let metrics = metrics.clone();
     tasks.spawn(async move {
         loop {
@@ -46,15 +58,23 @@ pub async fn show(metrics: &Metrics, config: &Config, readiness: Readiness) -> R
             metrics.keep_up();
         }
     });
-    Ok(Shown(tasks))
+    Ok(Shown { tasks, printer })
 }
 
 impl Shown {
     /// Measures the queue too. For one program of an installation: all would measure the same.
     #[must_use]
     pub fn with_queue(mut self, queue: Arc<dyn EventQueue>) -> Self {
-        self.0.spawn(count_messages(queue));
+        self.tasks.spawn(count_messages(queue));
         self
+    }
+
+    /// Ends it, and prints what was recorded since the last time.
+    pub async fn end(self) {
+        if let Some(Printer { stop, task }) = self.printer {
+            let _ = stop.send(());
+            let _ = task.await;
+        }
     }
 }
 
