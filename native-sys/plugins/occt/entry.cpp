@@ -1,4 +1,5 @@
 // Owns the exported function, the order of the steps, and the border that no exception crosses.
+#include "edge_check.hpp"
 #include "messages.hpp"
 #include "model.hpp"
 #include "options.hpp"
@@ -30,11 +31,9 @@ void loadSettings() {
 }
 
 Model read(const Job &job) {
-    switch (job.in) {
-    case Format::Step: return readStep(job);
-    case Format::Iges: return readIges(job);
-    default: return readBrep(job);
-    }
+    Model model = job.in == Format::Step ? readStep(job) : job.in == Format::Iges ? readIges(job) : readBrep(job);
+    checkEdges(job, wholeShape(model.document));
+    return model;
 }
 
 void convertJob(const cadmill_request *request, const cadmill_host *host) {

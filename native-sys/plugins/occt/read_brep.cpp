@@ -1,5 +1,5 @@
 // Owns reading BREP, OpenCASCADE's own format. The file numbers its shapes; all of them must have been used.
-#include "brep_check.hpp"
+#include "brep_scale.hpp"
 #include "messages.hpp"
 #include "model.hpp"
 #include "signals.hpp"
@@ -108,11 +108,10 @@ Model readBrep(const Job &job) {
         findings.missing(count(held.doubled, "part of a shape lies", "parts of shapes lie") + " in a compound as well, in place of another shape");
     if (SignalGuard::caught() > 0) findings.missing(count(SignalGuard::caught(), "invalid memory access", "invalid memory accesses") + " while reading");
     findings.settle(job);
-    checkEdges(job, shape);
 
     Model model;
     model.document = newDocument();
-    XCAFDoc_DocumentTool::ShapeTool(model.document->Main())->AddShape(shape, Standard_False);
+    XCAFDoc_DocumentTool::ShapeTool(model.document->Main())->AddShape(withoutScales(job, shape), Standard_False);
     return model;
 }
 

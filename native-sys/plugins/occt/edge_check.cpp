@@ -1,10 +1,10 @@
-// Owns the look for damaged numbers in BREP, which has no checksums. The file says several times where an edge is:
-// by its curve in space, by a curve on each of its faces and by its ends. Where these are far apart, a number of them
-// is wrong.
+// Owns the look for damaged numbers, for none of the formats has checksums. A file says several times where an edge
+// is: by its curve in space, by its ends, and by its faces or by a curve on each of them. Where these are far apart, a
+// number of them is wrong.
 //
 // OpenCASCADE's own check (BRepCheck_Analyzer) finds more and takes 20 to 60 % of a conversion to STEP; this looks at the
 // ends of edges alone and takes about 1 %. A gap is a warning only, as sound files have some.
-#include "brep_check.hpp"
+#include "edge_check.hpp"
 
 #include <BRep_Tool.hxx>
 #include <Geom2d_Curve.hxx>
@@ -27,11 +27,14 @@ namespace {
 // Of the tolerances that the file states. What is damaged is off by more than that.
 constexpr double kGap = 10, kLeastTolerance = 1e-6;
 
+// In mm. Numbers of 53 bits lie a tenth of a millimetre apart there.
+constexpr double kFarthest = 1e15;
+
 // The ends of an edge by its vertices; false if there are none.
 struct Ends {
     gp_Pnt first, last;
     double tolerance = 0;
-    bool areNumbers = true;
+    bool arePlaces = true;
 
     bool read(const TopoDS_Edge &edge) {
         TopoDS_Vertex begin, end;
@@ -43,7 +46,8 @@ struct Ends {
     }
     bool fit(const gp_Pnt &atFirst, const gp_Pnt &atLast) {
         const double gap = std::max(first.Distance(atFirst), last.Distance(atLast));
-        areNumbers = areNumbers && std::isfinite(first.Distance(atFirst)) && std::isfinite(last.Distance(atLast));
+        for (const gp_Pnt &end : {first, last, atFirst, atLast})
+            arePlaces = arePlaces && std::max({std::fabs(end.X()), std::fabs(end.Y()), std::fabs(end.Z())}) <= kFarthest && end.SquareDistance(gp_Pnt()) >= 0;
         return gap <= kGap * std::max(tolerance, kLeastTolerance);
     }
 };
@@ -83,10 +87,10 @@ void checkEdges(const Job &job, const TopoDS_Shape &shape) {
             const bool isNew = edges.Add(itself(edge));
             if (sound && isNew && !BRep_Tool::Degenerated(edge)) sound = isSound(edge, ends);
             if (!sound) odd.Add(itself(edge));
-            nowhere += !ends.areNumbers;
+            nowhere += !ends.arePlaces;
         }
     }
-    if (nowhere > 0) reject(count(nowhere, "edge of a face is", "edges of faces are") + " at coordinates that are not numbers");
+    if (nowhere > 0) reject(count(nowhere, "edge of a face is", "edges of faces are") + " at coordinates that are not numbers, or beyond 1e15 mm");
     if (!odd.IsEmpty())
         job.host.warn(std::to_string(odd.Extent()) + " of " + count(static_cast<uint64_t>(edges.Extent()), "edge") +
                       " end elsewhere than their faces do, so the file may be damaged");

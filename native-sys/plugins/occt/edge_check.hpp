@@ -1,4 +1,4 @@
-// Whether a BREP file makes sense in space.
+// Whether a model makes sense in space.
 #pragma once
 
 #include "job.hpp"
