@@ -37,6 +37,11 @@ bool isStepName(std::string name) {
     return extension == "stp" || extension == "step";
 }
 
+// OpenCASCADE computes with it, for hours.
+void refuseInfinite(const StepScan &scan, const std::string &file) {
+    if (!scan.infinite.empty()) reject("the file '" + file + "' is damaged: " + scan.infinite + " has a number of 1e308 or more");
+}
+
 bool writesNames(const Job &job) { return job.out != Format::Stl && job.out != Format::Brep; }
 
 void loseText(const Job &job, const std::string &text, const char *hint = "") {
@@ -70,6 +75,7 @@ bool scanReferences(const Job &job, const StepScan &main, Findings &findings) {
         if (scan.hasLongText) findings.missing("'" + name + "' has texts longer than " + std::to_string(kLongestStepText) + " bytes, which OpenCASCADE cannot read");
         if (!scan.sections.empty())
             findings.missing("'" + name + "' has several data sections, or one with parameters (ISO 10303-21, edition 3), which only the main file may have");
+        refuseInfinite(scan, name);
         if (scan.isCircular) reject("an assembly in '" + name + "' contains itself");
         if (!scan.brokenStyle.empty()) {
             findings.missing("no colours, as a style in '" + name + "', which the assembly refers to, cannot be read: " + scan.brokenStyle);
@@ -141,6 +147,7 @@ void verifyReferences(const Job &job, STEPCAFControl_Reader &reader, Findings &f
         }
         verifyLoad(job, file->GetWS(), name + ": ", findings);
         verifyOccurrences(file->GetWS(), name + ": ", findings);
+        verifyPlacements(file->GetWS(), name + ": ", findings);
         verifyTransfer(file->GetWS(), name + ": ", findings);
         if (!file->GetTransferStatus()) findings.missing("the file '" + name + "' could not be converted");
     }
@@ -155,6 +162,7 @@ Model readStep(const Job &job) {
     const StepScan scan = scanStep(nameOf(path), job.host);
     if (scan.defects > 0)
         findings.missing(count(scan.defects, "defect") + " in the text of the file, the first of them " + scan.firstDefect);
+    refuseInfinite(scan, nameOf(path));
     if (scan.headerDamaged) job.host.warn("the header of the file is damaged and was left out");
     const bool colours = scanReferences(job, scan, findings);
     findings.settle(job);
@@ -184,6 +192,7 @@ Model readStep(const Job &job) {
     verifyCycles(reader.ChangeReader().WS(), cycles);
     cycles.refuse();
     verifyOccurrences(reader.ChangeReader().WS(), "", findings);
+    verifyPlacements(reader.ChangeReader().WS(), "", findings);
     verifyStyles(job, reader.ChangeReader().WS(), findings);
     findings.settle(job); // A transfer of what is not sound wastes time, or crashes.
 

@@ -7,17 +7,24 @@
 
 #include <Interface_InterfaceModel.hxx>
 #include <StepBasic_ProductDefinition.hxx>
+#include <StepGeom_CartesianTransformationOperator3d.hxx>
+#include <StepGeom_Direction.hxx>
 #include <StepRepr_CharacterizedDefinition.hxx>
+#include <StepRepr_FunctionallyDefinedTransformation.hxx>
+#include <StepRepr_MappedItem.hxx>
 #include <StepRepr_NextAssemblyUsageOccurrence.hxx>
 #include <StepRepr_ProductDefinitionShape.hxx>
 #include <StepRepr_Representation.hxx>
 #include <StepRepr_RepresentationRelationshipWithTransformation.hxx>
 #include <StepRepr_RepresentedDefinition.hxx>
 #include <StepRepr_ShapeRepresentationRelationship.hxx>
+#include <StepRepr_Transformation.hxx>
 #include <StepShape_ContextDependentShapeRepresentation.hxx>
 #include <StepShape_ShapeDefinitionRepresentation.hxx>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <iterator>
 #include <unordered_map>
 #include <unordered_set>
@@ -77,6 +84,26 @@ private:
     Links own_, joined_;
 };
 
+// Of the three axes, as far as the file has them: an axis that is missing makes no mirror.
+bool isMirror(const StepGeom_CartesianTransformationOperator3d &place) {
+    std::array<std::array<double, 3>, 3> axes;
+    const Handle(StepGeom_Direction) given[] = {place.Axis1(), place.Axis2(), place.Axis3()};
+    for (size_t i = 0; i < 3; i++) {
+        if (given[i].IsNull() || given[i]->NbDirectionRatios() < 3) return false;
+        for (size_t j = 0; j < 3; j++) axes[i][j] = given[i]->DirectionRatiosValue(static_cast<Standard_Integer>(j) + 1);
+    }
+    const auto minor = [&](size_t j, size_t k) { return axes[1][j] * axes[2][k] - axes[1][k] * axes[2][j]; };
+    return axes[0][0] * minor(1, 2) - axes[0][1] * minor(0, 2) + axes[0][2] * minor(0, 1) < 0;
+}
+
+// "a scale of 2", "a mirror", or nothing.
+std::string lostOf(const Handle(Standard_Transient) &operation) {
+    const auto place = Handle(StepGeom_CartesianTransformationOperator3d)::DownCast(operation);
+    if (place.IsNull()) return "";
+    if (place->HasScale() && !(std::fabs(place->Scale() - 1) <= 1e-9)) return "a scale of " + std::string(TCollection_AsciiString(place->Scale()).ToCString());
+    return isMirror(*place) ? "a mirror" : "";
+}
+
 } // namespace
 
 void verifyCycles(const Handle(XSControl_WorkSession) &session, Findings &findings) {
@@ -126,6 +153,24 @@ void verifyOccurrences(const Handle(XSControl_WorkSession) &session, const std::
     if (contradictions > 0)
         findings.missing(file + count(contradictions, "occurrence of a part is", "occurrences of parts are") + " at odds with the representation" +
                          (contradictions > 1 ? "s" : "") + ", the first of them " + first);
+}
+
+void verifyPlacements(const Handle(XSControl_WorkSession) &session, const std::string &file, Findings &findings) {
+    const Handle(Interface_InterfaceModel) model = session->Model();
+    std::unordered_set<Entity> seen;
+    std::string first;
+    const auto check = [&](const Handle(Standard_Transient) &operation) {
+        const std::string lost = lostOf(operation);
+        if (lost.empty() || !seen.insert(operation.get()).second) return;
+        if (first.empty()) first = nameOfEntity(model, operation) + " with " + lost;
+    };
+    each<StepRepr_MappedItem>(model, [&](const auto &item) {
+        if (placesShapes(item)) check(item->MappingTarget());
+    });
+    each<StepRepr_RepresentationRelationshipWithTransformation>(model, [&](const auto &relation) { check(relation->TransformationOperator().Value()); });
+    if (!seen.empty())
+        findings.missing(file + count(seen.size(), "placement has", "placements have") + " a scale or a mirror, which OpenCASCADE leaves out: " +
+                         (seen.size() == 1 ? "" : "the first is ") + first);
 }
 
 } // namespace occt

@@ -14,4 +14,7 @@ void verifyCycles(const Handle(XSControl_WorkSession) &session, Findings &findin
 // Occurrences whose two descriptions contradict each other.
 void verifyOccurrences(const Handle(XSControl_WorkSession) &session, const std::string &file, Findings &findings);
 
+// Parts that are placed with a scale or a mirror, which OpenCASCADE leaves out of the placement.
+void verifyPlacements(const Handle(XSControl_WorkSession) &session, const std::string &file, Findings &findings);
+
 } // namespace occt

@@ -21,6 +21,9 @@ constexpr size_t kBlock = 1 << 20;
 constexpr size_t kLongestStatement = size_t(256) << 20;
 constexpr uint64_t kDenseIds = uint64_t(1) << 28; // Two bitmaps of 32 MiB at most.
 
+// Powers of ten. What is infinite, or soon when it is multiplied, and where numbers of 53 bits lie too far apart.
+constexpr int kInfinite = 308, kFarthest = 15;
+
 const char *const kCounted[] = {"MANIFOLD_SOLID_BREP", "BREP_WITH_VOIDS",  "FACETED_BREP",
                                 "SHELL_BASED_SURFACE_MODEL", "ADVANCED_FACE", "FACE_SURFACE",
                                 "NEXT_ASSEMBLY_USAGE_OCCURRENCE", "DOCUMENT_FILE"};
@@ -154,6 +157,9 @@ private:
         const StepInstance found = parseStepInstance(text, [&](uint64_t id) { referred_.push_back(id); });
         for (uint64_t id : referred_) references_.add(id);
         if (found.defect) return defect(startLine_, found.defect);
+        if (found.magnitude >= kInfinite && scan_.infinite.empty()) scan_.infinite = "#" + std::to_string(found.id);
+        if (found.magnitude >= kFarthest && found.keyword == "CARTESIAN_POINT")
+            defect(startLine_, "#" + std::to_string(found.id) + " is a point at 1e" + std::to_string(found.magnitude) + " or beyond");
         if (!names_.add(found.id)) defect(startLine_, "#" + std::to_string(found.id) + " is defined twice");
         scan_.instances++;
         scan_.hasLongText = scan_.hasLongText || found.longestText > kLongestStepText;

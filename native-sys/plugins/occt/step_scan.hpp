@@ -39,6 +39,8 @@ struct StepScan {
     bool isCircular = false;     // Whether an assembly is a part of itself.
     std::string brokenStyle;     // A style that OpenCASCADE would crash on: "#12", or empty.
 
+    std::string infinite;        // An entity with a number that no double can be: "#12", or empty.
+
     uint64_t defects = 0;     // In the data: syntax, references to nothing, names given twice, a missing end.
     std::string firstDefect;  // With its line.
 };

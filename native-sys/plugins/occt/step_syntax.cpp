@@ -42,6 +42,8 @@ StepPart StepSplitter::next(char c) {
 
 namespace {
 
+constexpr int kLargest = 100000; // No number has more digits before its point, or an exponent beyond.
+
 class Parser {
 public:
     Parser(const std::string &text, const std::function<void(uint64_t)> &reference)
@@ -169,17 +171,34 @@ private:
 
     bool real() {
         if (text_[at_] == '+' || text_[at_] == '-') at_++;
+        while (at_ + 1 < text_.size() && text_[at_] == '0' && text_[at_ + 1] >= '0' && text_[at_ + 1] <= '9') at_++;
+        const bool zero = at_ < text_.size() && text_[at_] == '0';
+        const size_t start = at_;
         bool any = digits();
+        int power = static_cast<int>(std::min<size_t>(at_ - start, kLargest)) - 1;
         if (at_ < text_.size() && text_[at_] == '.') {
             at_++;
+            const size_t fraction = at_;
             any = digits() || any;
+            // 0.001 is smaller; 0.0 is none.
+            if (zero) {
+                const size_t digit = std::min(text_.find_first_not_of('0', fraction), at_);
+                power = digit == at_ ? -kLargest : -1 - static_cast<int>(std::min<size_t>(digit - fraction, kLargest));
+            }
+        } else if (zero) {
+            power = -kLargest;
         }
         if (!any) return false;
         if (at_ < text_.size() && (text_[at_] == 'E' || text_[at_] == 'e' || text_[at_] == 'D' || text_[at_] == 'd')) {
             at_++;
+            const bool negative = at_ < text_.size() && text_[at_] == '-';
             if (at_ < text_.size() && (text_[at_] == '+' || text_[at_] == '-')) at_++;
-            return digits();
+            int exponent = 0;
+            for (size_t i = at_; i < text_.size() && text_[i] >= '0' && text_[i] <= '9'; i++) exponent = std::min(exponent * 10 + (text_[i] - '0'), kLargest);
+            if (!digits()) return false;
+            if (power > -kLargest) power += negative ? -exponent : exponent;
         }
+        found_.magnitude = std::max(found_.magnitude, power);
         return true;
     }
 

@@ -26,6 +26,7 @@ struct StepInstance {
     std::string keyword;     // Empty for a complex instance, "(A()B())".
     std::string firstString; // The first parameter, if it is a text; as in the file.
     size_t longestText = 0;  // In bytes, as in the file.
+    int magnitude = -1000;   // The power of ten of the largest number with a point, or with an exponent.
     const char *defect = nullptr;
 };
 

@@ -68,19 +68,6 @@ std::unordered_set<const Standard_Transient *> itemsOfDrawings(const Handle(Inte
     return items;
 }
 
-// A mapped item also places texts and symbols.
-bool placesShapes(const Handle(StepRepr_MappedItem) &item) {
-    const Handle(StepRepr_RepresentationMap) source = item->MappingSource();
-    if (source.IsNull() || source->MappedRepresentation().IsNull()) return false;
-    const Handle(StepRepr_Representation) mapped = source->MappedRepresentation();
-    for (Standard_Integer i = 1; i <= mapped->NbItems(); i++) {
-        const Handle(StepRepr_RepresentationItem) each = mapped->ItemsValue(i);
-        if (!each.IsNull() && (each->IsKind(STANDARD_TYPE(StepShape_SolidModel)) || each->IsKind(STANDARD_TYPE(StepShape_ShellBasedSurfaceModel))))
-            return true;
-    }
-    return false;
-}
-
 // ", of the part 'bolt'"
 std::string partOf(const Handle(StepRepr_NextAssemblyUsageOccurrence) &use) {
     const Handle(StepBasic_ProductDefinition) part = use->RelatedProductDefinition();
@@ -103,6 +90,18 @@ std::string nameOfEntity(const Handle(Interface_InterfaceModel) &model, const Ha
     const size_t underscore = type.find('_');
     if (underscore != std::string::npos) type.erase(0, underscore + 1);
     return (label.IsNull() ? std::string("?") : std::string(label->ToCString())) + " (" + type + ")";
+}
+
+bool placesShapes(const Handle(StepRepr_MappedItem) &item) {
+    const Handle(StepRepr_RepresentationMap) source = item->MappingSource();
+    if (source.IsNull() || source->MappedRepresentation().IsNull()) return false;
+    const Handle(StepRepr_Representation) mapped = source->MappedRepresentation();
+    for (Standard_Integer i = 1; i <= mapped->NbItems(); i++) {
+        const Handle(StepRepr_RepresentationItem) each = mapped->ItemsValue(i);
+        if (!each.IsNull() && (each->IsKind(STANDARD_TYPE(StepShape_SolidModel)) || each->IsKind(STANDARD_TYPE(StepShape_ShellBasedSurfaceModel))))
+            return true;
+    }
+    return false;
 }
 
 bool verifyLoad(const Job &job, const Handle(XSControl_WorkSession) &session, const std::string &file, Findings &findings) {
