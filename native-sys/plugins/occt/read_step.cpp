@@ -130,6 +130,10 @@ void checkText(const Job &job, const StepStream &stream) {
     if (stream.cut() > 0)
         loseText(job, count(stream.cut(), "text") + " longer than " + std::to_string(kLongestStepText) + " bytes, which OpenCASCADE cannot read",
                  "; lenient=yes cuts them");
+    if (stream.malformed() > 0)
+        loseText(job, count(stream.malformed(), "text") + " with a directive (\\X\\, \\X2\\ or \\X4\\) that is malformed, the first '" + stream.firstMalformed() + "'",
+                 "; lenient=yes leaves it as it is");
+    if (stream.lineEnds() > 0 && writesNames(job)) job.host.loss(count(stream.lineEnds(), "text") + " with line ends or tabs, which became blanks");
     if (stream.undecodable() > 0)
         loseText(job, count(stream.undecodable(), "text") + " with characters that are not in the character set" +
                           (job.options.codepage.empty() ? " UTF-8" : " " + job.options.codepage) + ", the first '" + stream.firstUndecodable() + "'",

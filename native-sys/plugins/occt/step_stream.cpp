@@ -41,6 +41,7 @@ void appendQuoted(std::string &out, uint32_t character, StepTextFaults &faults) 
         return;
     }
     faults.control = faults.control || isControl(character);
+    faults.lineEnd = faults.lineEnd || (character < 0x20 && !isControl(character));
     appendUtf8(out, isControl(character) ? kReplacement : character >= 0x20 ? character : ' ');
 }
 
@@ -196,7 +197,9 @@ void StepStream::endText() {
     const StepTextFaults faults = decodeStepText(ascii ? text_ : plain, out_);
     // Nothing of the header gets into the output.
     if (position_ >= data_) {
-        if ((faults.malformed || codepage_.undecodable() != before) && undecodable_++ == 0) firstUndecodable_ = out_.substr(start);
+        if (faults.malformed && malformed_++ == 0) firstMalformed_ = out_.substr(start);
+        if (codepage_.undecodable() != before && undecodable_++ == 0) firstUndecodable_ = out_.substr(start);
+        lineEnds_ += faults.lineEnd;
         if (faults.control && controls_++ == 0) firstControl_ = out_.substr(start);
         cut_ += out_.size() - start > kLongestStepText;
     }

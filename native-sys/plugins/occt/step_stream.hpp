@@ -16,6 +16,7 @@ namespace occt {
 
 struct StepTextFaults {
     bool malformed = false; // A directive (\X2\ etc.) is.
+    bool lineEnd = false;   // One of them is a line end or a tab, which becomes a blank.
     bool control = false;   // Control characters are in it, which become U+FFFD.
 };
 
@@ -29,7 +30,12 @@ class StepStream : public std::streambuf {
 public:
     StepStream(const std::string &path, const StepScan &scan, const Options &options, const Host &host, double share);
 
-    // Bytes or directives in texts of the data section that have no meaning in the character set.
+    // Texts of the data section with directives that are malformed.
+    uint64_t malformed() const { return malformed_; }
+    const std::string &firstMalformed() const { return firstMalformed_; }
+    // Those with line ends and tabs by directives.
+    uint64_t lineEnds() const { return lineEnds_; }
+    // Those with bytes that have no meaning in the character set.
     uint64_t undecodable() const { return undecodable_; }
     const std::string &firstUndecodable() const { return firstUndecodable_; }
     // Texts of the data section with control characters.
@@ -50,11 +56,11 @@ private:
     Codepage codepage_;
     const Host &host_;
     StepSplitter splitter_;
-    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0, controls_ = 0, cut_ = 0;
+    uint64_t total_, end_, done_, data_, position_ = 0, undecodable_ = 0, malformed_ = 0, lineEnds_ = 0, controls_ = 0, cut_ = 0;
     std::vector<std::pair<uint64_t, uint64_t>> leftOut_; // Of the file; the next one last.
     double share_;
     bool inText_ = false, closed_ = false; // Whether an apostrophe may have ended the text.
-    std::string in_, out_, ending_, text_, firstUndecodable_, firstControl_;
+    std::string in_, out_, ending_, text_, firstUndecodable_, firstMalformed_, firstControl_;
 };
 
 } // namespace occt

@@ -9,7 +9,12 @@
 #include <RWObj_CafWriter.hxx>
 #include <StlAPI_Writer.hxx>
 #include <TColStd_IndexedDataMapOfStringString.hxx>
+#include <TDF_ChildIterator.hxx>
+#include <TDataStd_Name.hxx>
 #include <VrmlAPI_Writer.hxx>
+#include <XCAFDoc_ShapeTool.hxx>
+
+#include <string>
 
 namespace occt {
 namespace {
@@ -56,6 +61,24 @@ bool writeStl(const Job &job, const Model &model, const std::string &path, const
     return writer.Write(shape, path.c_str(), range);
 }
 
+// Names that VRML allows (ISO/IEC 14772-1, annex A). The writer replaces blanks and '#' alone.
+void nameForVrml(const Job &job, const Handle(TDocStd_Document) &document) {
+    const std::u16string illegal = u"\"#',.[\\]{}\x7F";
+    uint64_t changed = 0;
+    for (TDF_ChildIterator it(document->Main(), Standard_True); it.More(); it.Next()) {
+        Handle(TDataStd_Name) name;
+        if (!XCAFDoc_ShapeTool::IsShape(it.Value()) || !it.Value().FindAttribute(TDataStd_Name::GetID(), name)) continue;
+        TCollection_ExtendedString after = name->Get();
+        for (Standard_Integer i = 1; i <= after.Length(); i++)
+            if (after.Value(i) <= ' ' || illegal.find(after.Value(i)) != std::u16string::npos) after.SetValue(i, '_');
+        if (after.Length() > 0 && (after.Value(1) == '+' || after.Value(1) == '-' || (after.Value(1) >= '0' && after.Value(1) <= '9'))) after.Insert(1, '_');
+        if (after == name->Get()) continue;
+        changed += !XCAFDoc_ShapeTool::IsComponent(it.Value());
+        TDataStd_Name::Set(it.Value(), after);
+    }
+    if (changed > 0) job.host.loss(count(changed, "name") + " changed: VRML has no blanks and punctuation in names");
+}
+
 } // namespace
 
 void writeMesh(const Job &job, const Model &model, const std::string &path) {
@@ -65,6 +88,7 @@ void writeMesh(const Job &job, const Model &model, const std::string &path) {
     if (job.out == Format::Glb || job.out == Format::Gltf) done = writeGltf(job, model, path, range);
     if (job.out == Format::Obj) done = writeObj(job, model, path, range);
     if (job.out == Format::Stl) done = writeStl(job, model, path, range);
+    if (job.out == Format::Vrml) nameForVrml(job, model.document);
     if (job.out == Format::Vrml) done = VrmlAPI_Writer().WriteDoc(model.document, path.c_str(), 1.0 / job.options.unit.millimetres);
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not write the output");
