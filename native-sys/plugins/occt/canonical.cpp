@@ -17,9 +17,11 @@
 #include <StepRepr_NextAssemblyUsageOccurrence.hxx>
 #include <StepShape_ContextDependentShapeRepresentation.hxx>
 #include <StepShape_ShapeDefinitionRepresentation.hxx>
+#include <Standard_Version.hxx>
 #include <TCollection_HAsciiString.hxx>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -118,15 +120,22 @@ private:
 
 Handle(TCollection_HAsciiString) text(const std::string &value) { return new TCollection_HAsciiString(value.c_str()); }
 
-// The counters: "Open CASCADE STEP translator 7.6 3.1" for a product without a name, and the id of an occurrence.
-void numberProducts(const Handle(StepData_StepModel) &model) {
+// "Open CASCADE STEP translator 7.6 3.1": a product without a name gets such a one. Files that OpenCASCADE wrote
+// have them as names of the input, which stay.
+bool isGenerated(const std::string &name, const std::set<std::string> &names) {
+    const std::string begin = "Open CASCADE STEP translator " OCC_VERSION_STRING " ";
+    return name.rfind(begin, 0) == 0 && name.find_first_not_of("0123456789.", begin.size()) == std::string::npos && names.count(name) == 0;
+}
+
+// The counters: of a product without a name, and the id of an occurrence.
+void numberProducts(const Handle(StepData_StepModel) &model, const std::set<std::string> &names) {
     Number unnamed = 0, occurrences = 0;
     for (Number i = 1; i <= model->NbEntities(); i++) {
         const auto occurrence = Handle(StepRepr_NextAssemblyUsageOccurrence)::DownCast(model->Value(i));
         if (!occurrence.IsNull()) occurrence->SetId(text(std::to_string(++occurrences)));
         const Handle(StepBasic_Product) product = Handle(StepBasic_Product)::DownCast(model->Value(i));
         if (product.IsNull() || product->Name().IsNull()) continue;
-        if (std::string(product->Name()->ToCString()).rfind("Open CASCADE STEP translator", 0) != 0) continue;
+        if (!isGenerated(product->Name()->ToCString(), names)) continue;
         const Handle(TCollection_HAsciiString) name = text("part-" + std::to_string(++unnamed));
         product->SetName(name);
         product->SetId(name);
@@ -135,11 +144,11 @@ void numberProducts(const Handle(StepData_StepModel) &model) {
 
 } // namespace
 
-void orderStep(const Handle(XSControl_WorkSession) &session, const Host &host) {
+void orderStep(const Handle(XSControl_WorkSession) &session, const std::set<std::string> &names, const Host &host) {
     session->ComputeGraph(Standard_True);
     host.throwIfCancelled();
     const Handle(StepData_StepModel) model = Handle(StepData_StepModel)::DownCast(session->Model());
-    numberProducts(model);
+    numberProducts(model, names);
     const std::vector<Handle(Standard_Transient)> entities = Order(model, session->Graph(), host).sorted();
     model->ClearEntities();
     model->Reservate(static_cast<Number>(entities.size()));

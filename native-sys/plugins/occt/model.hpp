@@ -8,6 +8,7 @@
 #include <TopoDS_Shape.hxx>
 
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -65,7 +66,13 @@ double meshModel(const Job &job, const Model &model);
 void writeExact(const Job &job, const Model &model, const std::string &path);
 void writeMesh(const Job &job, const Model &model, const std::string &path);
 
+// What is known of the output of a model.
+struct Written {
+    Faces lost;           // Faces without an entity.
+    std::set<int> levels; // Of IGES: numbers of layers.
+};
+
 // Facts of the output, and a line for each kind of content that it does not hold.
-void report(const Job &job, const Model &model, const Faces &lost);
+void report(const Job &job, const Model &model, const Written &written);
 
 } // namespace occt

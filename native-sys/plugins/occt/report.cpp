@@ -2,7 +2,9 @@
 // surfaces are no loss: the output format asks for them.
 #include "model.hpp"
 
+#include <BRepBndLib.hxx>
 #include <BRep_Tool.hxx>
+#include <Bnd_Box.hxx>
 #include <Quantity_Color.hxx>
 #include <TDF_ChildIterator.hxx>
 #include <TDF_LabelSequence.hxx>
@@ -16,9 +18,13 @@
 #include <XCAFDoc_MaterialTool.hxx>
 #include <XCAFDoc_ShapeTool.hxx>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace occt {
 namespace {
@@ -38,13 +44,66 @@ uint64_t facesOf(const TopoDS_Shape &shape, const Faces &lost) {
     return n;
 }
 
-// BREP files hold solids without a face, which are nothing. One that has lost a face encloses nothing.
-uint64_t solidsOf(const TopoDS_Shape &shape, const Faces &lost) {
+// A shell of a solid beside the others encloses a solid by itself. Those within the first one are voids.
+uint64_t separateParts(const TopoDS_Shape &solid) {
+    std::vector<Bnd_Box> outer;
+    for (TopExp_Explorer it(solid, TopAbs_SHELL); it.More(); it.Next()) {
+        Bnd_Box box;
+        BRepBndLib::Add(it.Current(), box, Standard_False);
+        if (box.IsVoid()) continue;
+        const bool apart = std::all_of(outer.begin(), outer.end(), [&](const Bnd_Box &other) { return other.IsOut(box); });
+        if (apart) outer.push_back(box);
+    }
+    return std::max<uint64_t>(outer.size(), 1);
+}
+
+bool isOpen(const TopoDS_Shape &solid) {
+    for (TopExp_Explorer it(solid, TopAbs_SHELL); it.More(); it.Next())
+        if (TopExp_Explorer(it.Current(), TopAbs_FACE).More() && !BRep_Tool::IsClosed(it.Current())) return true;
+    return false;
+}
+
+struct Solids {
     uint64_t n = 0;
+    uint64_t open = 0;     // Which readers of STEP take for shells.
+    uint64_t separate = 0; // Which readers of STEP and IGES take for several.
+};
+
+// BREP files hold solids without a face, which are nothing in other formats. One that has lost a face encloses nothing.
+Solids solidsOf(Format out, const TopoDS_Shape &shape, const Faces &lost) {
+    Solids solids;
+    std::unordered_map<const TopoDS_TShape *, std::pair<bool, uint64_t>> known;
     for (TopExp_Explorer it(shape, TopAbs_SOLID); it.More(); it.Next()) {
         const uint64_t faces = howMany(it.Current(), TopAbs_FACE);
-        n += faces > 0 && facesOf(it.Current(), lost) == faces;
+        if (out == Format::Brep || isMesh(out)) {
+            solids.n += out == Format::Brep || faces > 0;
+            continue;
+        }
+        if (faces == 0 || facesOf(it.Current(), lost) != faces) continue;
+        const auto added = known.try_emplace(it.Current().TShape().get());
+        auto &[open, parts] = added.first->second;
+        if (added.second) {
+            open = out == Format::Step && isOpen(it.Current());
+            parts = howMany(it.Current(), TopAbs_SHELL) > 1 ? separateParts(it.Current()) : 1;
+        }
+        solids.open += open;
+        solids.separate += parts > 1;
+        solids.n += open ? 0 : parts;
     }
+    return solids;
+}
+
+// STEP has shells only: one of its own for each face that is in none.
+uint64_t shellsOf(Format out, const TopoDS_Shape &shape) {
+    if (out == Format::Brep) return howMany(shape, TopAbs_SHELL);
+    uint64_t n = out == Format::Step ? howMany(shape, TopAbs_FACE, TopAbs_SHELL) : 0;
+    for (TopExp_Explorer it(shape, TopAbs_SHELL); it.More(); it.Next()) n += TopExp_Explorer(it.Current(), TopAbs_FACE).More();
+    return n;
+}
+
+uint64_t reversedLooseFaces(const TopoDS_Shape &shape) {
+    uint64_t n = 0;
+    for (TopExp_Explorer it(shape, TopAbs_FACE, TopAbs_SHELL); it.More(); it.Next()) n += it.Current().Orientation() == TopAbs_REVERSED;
     return n;
 }
 
@@ -60,14 +119,26 @@ uint64_t triangles(const TopoDS_Shape &shape) {
 
 struct Contents {
     uint64_t products = 0, instances = 0, assemblies = 0, names = 0, colours = 0, layers = 0, annotations = 0, materials = 0;
-    uint64_t foreignNames = 0; // Not in ASCII.
-    uint64_t namedLayers = 0;  // By more than a number.
+    uint64_t paddedNames = 0; // With blanks at the ends.
+    uint64_t otherLayers = 0; // Those that are not a number of the output.
     uint64_t edgeColours = 0;
 };
 
 TCollection_ExtendedString nameOf(const TDF_Label &label) {
     Handle(TDataStd_Name) name;
     return label.FindAttribute(TDataStd_Name::GetID(), name) ? name->Get() : TCollection_ExtendedString();
+}
+
+bool isPadded(const TCollection_ExtendedString &name) {
+    return !name.IsEmpty() && (name.Value(1) <= ' ' || name.Value(name.Length()) <= ' ');
+}
+
+// "010" is the layer 10 in IGES, and 0 is none.
+bool isLevel(const TCollection_ExtendedString &name, const std::set<int> &levels) {
+    const TCollection_AsciiString text(name, '?');
+    if (!text.IsIntegerValue() || text.Length() > 9) return false;
+    const int level = text.IntegerValue();
+    return level > 0 && text == TCollection_AsciiString(level) && levels.count(level) != 0;
 }
 
 uint64_t edgeColoursOf(const Handle(TDocStd_Document) &document) {
@@ -80,7 +151,7 @@ uint64_t edgeColoursOf(const Handle(TDocStd_Document) &document) {
     return colours.size();
 }
 
-Contents contentsOf(const Handle(TDocStd_Document) &document) {
+Contents contentsOf(const Handle(TDocStd_Document) &document, const std::set<int> &levels) {
     Contents found;
     found.edgeColours = edgeColoursOf(document);
     const Handle(XCAFDoc_ShapeTool) shapes = XCAFDoc_DocumentTool::ShapeTool(document->Main());
@@ -89,7 +160,7 @@ Contents contentsOf(const Handle(TDocStd_Document) &document) {
     for (const TDF_Label &label : labels) {
         found.products++;
         found.names += !nameOf(label).IsEmpty();
-        found.foreignNames += !nameOf(label).IsAscii();
+        found.paddedNames += isPadded(nameOf(label));
         found.assemblies += XCAFDoc_ShapeTool::IsAssembly(label);
         TDF_LabelSequence components;
         XCAFDoc_ShapeTool::GetComponents(label, components);
@@ -110,7 +181,7 @@ Contents contentsOf(const Handle(TDocStd_Document) &document) {
     found.materials = static_cast<uint64_t>(materials.Length());
     for (const TDF_Label &layer : layers) {
         TCollection_ExtendedString name;
-        if (XCAFDoc_DocumentTool::LayerTool(document->Main())->GetLayer(layer, name)) found.namedLayers += !TCollection_AsciiString(name).IsIntegerValue();
+        if (XCAFDoc_DocumentTool::LayerTool(document->Main())->GetLayer(layer, name)) found.otherLayers += !isLevel(name, levels);
     }
     return found;
 }
@@ -123,15 +194,17 @@ void reportLosses(const Job &job, const Contents &found, const TopoDS_Shape &sha
         if (condition && n > 0) job.host.loss(count(n, noun, plural) + " left out: " + reason);
     };
     lost(plain, found.names, "name of a part", "names of parts", "the output format has no names");
-    lost(out == Format::Iges, found.foreignNames, "name", "names", "IGES names are in ASCII, so other characters became question marks");
+    if (out == Format::Step && found.paddedNames > 0)
+        job.host.loss("blanks at the ends of " + count(found.paddedNames, "name") + " left out: OpenCASCADE does not write them to STEP");
     lost(plain, found.colours, "colour", "colours", "the output format has no colours");
     lost(out == Format::Iges, found.edgeColours, "colour of edges", "colours of edges", "edges of faces have none in IGES");
-    lost(out == Format::Iges, found.namedLayers, "layer", "layers", "IGES numbers its layers");
+    lost(out == Format::Iges, found.otherLayers, "layer", "layers", "IGES numbers its layers from 1, and OpenCASCADE writes those of solids and faces");
     lost(!exchange, found.layers, "layer", "layers", "the output format has no layers");
     lost(!(out == Format::Step && job.options.schema == "ap242"), found.annotations, "dimension or tolerance", "dimensions and tolerances",
          "only STEP with schema=ap242 has them");
     lost(out != Format::Step, found.materials, "material", "materials", "only STEP has them");
     lost(out == Format::Iges || out == Format::Stl, found.assemblies, "assembly", "assemblies", "the output is one flat model");
+    lost(out == Format::Iges, reversedLooseFaces(shape), "side of a loose face", "sides of loose faces", "IGES has them for faces of shells, so these faces were turned");
     if (!mesh) return;
     lost(mesh, howMany(shape, TopAbs_EDGE, TopAbs_FACE), "curve", "curves", "the output has triangles only");
     lost(mesh, howMany(shape, TopAbs_VERTEX, TopAbs_EDGE), "point", "points", "the output has triangles only");
@@ -155,13 +228,14 @@ void requireFaces(const Job &job, const Model &model) {
     if (empty > 0) job.host.warn(count(empty, "part has", "parts have") + " no shape: " + names + (empty > kNamed ? " and others" : ""));
 }
 
-void report(const Job &job, const Model &model, const Faces &lost) {
+void report(const Job &job, const Model &model, const Written &written) {
     const TopoDS_Shape shape = wholeShape(model.document);
-    const Contents found = contentsOf(model.document);
+    const Contents found = contentsOf(model.document, written.levels);
     const auto fact = [&](const char *name, uint64_t n) { job.host.fact(name, std::to_string(n)); };
-    fact("solids", solidsOf(shape, lost));
-    fact("shells", howMany(shape, TopAbs_SHELL));
-    fact("faces", facesOf(shape, lost));
+    const Solids solids = solidsOf(job.out, shape, written.lost);
+    fact("solids", solids.n);
+    fact("shells", shellsOf(job.out, shape));
+    fact("faces", facesOf(shape, written.lost));
     fact("products", found.products);
     fact("instances", found.instances);
     fact("names", found.names);
@@ -171,6 +245,8 @@ void report(const Job &job, const Model &model, const Faces &lost) {
     job.host.fact("unit", job.out == Format::Glb || job.out == Format::Gltf ? "m" : job.options.unit.name);
     if (!model.inputUnit.empty()) job.host.fact("input-unit", model.inputUnit);
     reportLosses(job, found, shape);
+    if (solids.open > 0) job.host.loss(count(solids.open, "solid is", "solids are") + " not closed and became shells; heal=fix may help");
+    if (solids.separate > 0) job.host.loss(count(solids.separate, "solid", "solids") + " of shells beside each other became several");
 }
 
 } // namespace occt

@@ -11,6 +11,7 @@
 #include <BRepTools.hxx>
 #include <IGESCAFControl_Writer.hxx>
 #include <IGESData_GlobalSection.hxx>
+#include <IGESData_IGESEntity.hxx>
 #include <IGESData_IGESModel.hxx>
 #include <Interface_CheckIterator.hxx>
 #include <Interface_HArray1OfHAsciiString.hxx>
@@ -18,6 +19,7 @@
 #include <StepData_Protocol.hxx>
 #include <StepData_StepModel.hxx>
 #include <StepData_StepWriter.hxx>
+#include <Standard_RangeError.hxx>
 #include <Standard_Version.hxx>
 #include <TCollection_HAsciiString.hxx>
 #include <TDF_ChildIterator.hxx>
@@ -29,6 +31,7 @@
 #include <XSControl_WorkSession.hxx>
 
 #include <fstream>
+#include <set>
 
 namespace occt {
 namespace {
@@ -89,6 +92,15 @@ bool areMaterialsComplete(const Handle(TDocStd_Document) &document) {
     return true;
 }
 
+std::set<std::string> namesOf(const Handle(TDocStd_Document) &document) {
+    std::set<std::string> names;
+    for (TDF_ChildIterator it(document->Main(), Standard_True); it.More(); it.Next()) {
+        Handle(TDataStd_Name) name;
+        if (it.Value().FindAttribute(TDataStd_Name::GetID(), name)) names.insert(TCollection_AsciiString(name->Get()).ToCString());
+    }
+    return names;
+}
+
 void writeStep(const Job &job, const Model &model, const std::string &path) {
     STEPCAFControl_Writer writer;
     writer.SetColorMode(Standard_True);
@@ -111,8 +123,8 @@ void writeStep(const Job &job, const Model &model, const std::string &path) {
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into STEP");
     const Handle(StepData_StepModel) step = writer.ChangeWriter().Model();
-    report(job, model, verifyStep(job, model, writer.ChangeWriter()));
-    orderStep(writer.ChangeWriter().WS(), job.host);
+    report(job, model, {verifyStep(job, model, writer.ChangeWriter()), {}});
+    orderStep(writer.ChangeWriter().WS(), namesOf(model.document), job.host);
     pinHeader(step, job);
     // Not writer.Write(): it takes a path only, and cannot be cancelled.
     job.host.progress(CADMILL_STAGE_WRITE, kTransferred);
@@ -125,13 +137,32 @@ void writeStep(const Job &job, const Model &model, const std::string &path) {
     writeFile(job, path, "STEP", [&](std::ostream &file) { return static_cast<bool>(text.Print(file)); });
 }
 
+// Names in IGES are in ASCII, and the writer puts bytes of Latin-1 there.
+TCollection_ExtendedString asciiOf(TCollection_ExtendedString name) {
+    for (Standard_Integer i = 1; i <= name.Length(); i++)
+        if (name.Value(i) > 0x7E) name.SetValue(i, '?');
+    return name;
+}
+
 // IGESCAFControl_Writer asks each label for its name without looking whether there is one, and crashes.
-void nameAll(const Handle(TDocStd_Document) &document) {
+void nameAll(const Job &job, const Handle(TDocStd_Document) &document) {
+    uint64_t changed = 0;
     for (TDF_ChildIterator it(document->Main(), Standard_True); it.More(); it.Next()) {
+        if (!XCAFDoc_ShapeTool::IsShape(it.Value())) continue;
         Handle(TDataStd_Name) name;
-        if (XCAFDoc_ShapeTool::IsShape(it.Value()) && !it.Value().FindAttribute(TDataStd_Name::GetID(), name))
-            TDataStd_Name::Set(it.Value(), "");
+        const bool named = it.Value().FindAttribute(TDataStd_Name::GetID(), name);
+        const TCollection_ExtendedString before = named ? name->Get() : TCollection_ExtendedString(), after = asciiOf(before);
+        if (named && before == after) continue;
+        changed += named && !XCAFDoc_ShapeTool::IsComponent(it.Value());
+        TDataStd_Name::Set(it.Value(), after);
     }
+    if (changed > 0) job.host.loss(count(changed, "name") + " left out: IGES names are in ASCII, so other characters became question marks");
+}
+
+std::set<int> levelsOf(const Handle(IGESData_IGESModel) &model) {
+    std::set<int> levels;
+    for (Standard_Integer i = 1; i <= model->NbEntities(); i++) levels.insert(model->Entity(i)->Level());
+    return levels;
 }
 
 void writeIges(const Job &job, const Model &model, const std::string &path) {
@@ -139,13 +170,19 @@ void writeIges(const Job &job, const Model &model, const std::string &path) {
     writer.SetColorMode(Standard_True);
     writer.SetNameMode(Standard_True);
     writer.SetLayerMode(Standard_True);
-    nameAll(model.document);
+    nameAll(job, model.document);
     Handle(Progress) progress = new Progress(job.host, CADMILL_STAGE_WRITE, kStart, kTransferred);
-    const bool done = writer.Transfer(model.document, progress->Start());
+    bool done = false;
+    try {
+        done = writer.Transfer(model.document, progress->Start());
+    } catch (const Standard_RangeError &) {
+        fail(CADMILL_UNFIT, "the model has a shell or a solid without faces, or one that lies within another and borders nothing, which IGES cannot hold; "
+                            "STEP may");
+    }
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into IGES");
     verifyIges(job, model, writer);
-    report(job, model, {});
+    report(job, model, {{}, levelsOf(writer.Model())});
     IGESData_GlobalSection global = writer.Model()->GlobalSection();
     const std::string name = nameOf(job.request->output);
     global.SetFileName(hascii(name));
