@@ -7,7 +7,8 @@
 
 namespace occt {
 
-// Warns of edges that are not where their ends and their faces are. Throws Failure if one is at no place.
+// Warns of edges that are not where their ends and their faces are. Throws Failure if one is at no place, or ends
+// before it begins.
 void checkEdges(const Job &job, const TopoDS_Shape &shape);
 
 } // namespace occt

@@ -7,8 +7,10 @@
 #include "signals.hpp"
 #include "solid_names.hpp"
 
+#include <Standard_DomainError.hxx>
 #include <Standard_Failure.hxx>
 #include <Standard_OutOfMemory.hxx>
+#include <Standard_RangeError.hxx>
 
 #include <exception>
 #include <new>
@@ -30,10 +32,25 @@ void loadSettings() {
     loadControllers();
 }
 
+// What is wrong with a file, by the exception that OpenCASCADE meets in it.
+const char *damageOf(const Standard_Failure &failure) {
+    if (failure.IsKind(STANDARD_TYPE(Standard_RangeError))) return "a number in it refers to nothing";
+    if (failure.IsKind(STANDARD_TYPE(Standard_DomainError))) return "a placement, a direction or a curve in it is impossible";
+    return "OpenCASCADE cannot make sense of it";
+}
+
 Model read(const Job &job) {
-    Model model = job.in == Format::Step ? readStep(job) : job.in == Format::Iges ? readIges(job) : readBrep(job);
-    checkEdges(job, wholeShape(model.document));
-    return model;
+    try {
+        Model model = job.in == Format::Step ? readStep(job) : job.in == Format::Iges ? readIges(job) : readBrep(job);
+        checkEdges(job, wholeShape(model.document));
+        return model;
+    } catch (const Standard_OutOfMemory &) {
+        throw;
+    } catch (const Standard_Failure &failure) {
+        static const char *const names[] = {"STEP", "IGES", "BREP"};
+        job.host.log(CADMILL_LOG_DEBUG, std::string(failure.DynamicType()->Name()) + ": " + failure.GetMessageString());
+        reject(std::string("the ") + names[static_cast<int>(job.in)] + " file is damaged: " + damageOf(failure));
+    }
 }
 
 void convertJob(const cadmill_request *request, const cadmill_host *host) {

@@ -22,6 +22,7 @@ namespace occt {
 namespace {
 
 constexpr double kFinest = 1e-6; // Of the diagonal. Below, meshing takes hours and gigabytes.
+constexpr double kLeast = 1e-7;  // In mm. OpenCASCADE takes what is closer for the same.
 
 // OpenCASCADE's own pool, bounded by the host, instead of TBB, which counts processors by itself.
 class Threads {
@@ -70,6 +71,9 @@ double meshModel(const Job &job, const Model &model) {
     if (deflection < kFinest * diagonal)
         fail(CADMILL_UNFIT, "deflection=" + digits(deflection) + " is too fine for this model, whose diagonal is " + digits(diagonal) +
                                 " mm; the least for it is a millionth of that, deflection=" + digits(kFinest * diagonal * 1.001));
+    if (deflection < kLeast)
+        fail(CADMILL_UNFIT, "deflection=" + digits(deflection) + " is below the least that OpenCASCADE knows, deflection=1e-07; the model's diagonal is " + digits(diagonal) +
+                                " mm, so give input-unit= if its numbers are in another unit, or that deflection");
 
     BRepTools::Clean(shape);
     const Threads threads(job.host.threads());

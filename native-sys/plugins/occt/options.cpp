@@ -65,7 +65,7 @@ const Rule kRules[] = {
     {option("quality", CADMILL_OPTION_CHOICE, "coarse normal fine", "normal", 0, 0,
             "Deflection of 0.5 %, 0.1 % or 0.02 % of the model's diagonal, with an angle of 0.8, 0.5 or 0.25."),
      kAll, kMeshes, "quality applies to outputs of triangles only"},
-    {option("unit", CADMILL_OPTION_CHOICE, "mm cm m inch", "mm", 0, 0, "Unit of length of the output."),
+    {option("unit", CADMILL_OPTION_CHOICE, "mm cm m inch", "mm", 0, 0, "Unit of length of the output. glTF is always in metres."),
      kAll, kAll & ~kGltf, "glTF is always in metres, so unit has no effect"},
     {option("input-unit", CADMILL_OPTION_CHOICE, "mm cm m inch", nullptr, 0, 0,
             "Unit of the numbers in the input, whatever the input says; BREP says nothing and is taken as mm."),

@@ -66,7 +66,14 @@ bool scanReferences(const Job &job, const StepScan &main, Findings &findings) {
             findings.missing("the file '" + name + "', which the assembly refers to, is not beside it");
             continue;
         }
-        const StepScan scan = scanStep(name, job.host);
+        StepScan scan;
+        try {
+            scan = scanStep(name, job.host);
+        } catch (const Failure &failure) {
+            if (failure.status != CADMILL_REJECTED) throw;
+            findings.missing("the file '" + name + "', which the assembly refers to, cannot be read: " + failure.text);
+            continue;
+        }
         if (scan.defects > 0) findings.missing(name + " is damaged: " + scan.firstDefect);
         // OpenCASCADE opens these by itself, past StepStream.
         if (scan.notUtf8)
