@@ -139,7 +139,7 @@ void checkText(const Job &job, const StepStream &stream) {
                  "; lenient=yes cuts them");
     if (stream.malformed() > 0)
         loseText(job, count(stream.malformed(), "text") + " with a directive (\\X\\, \\X2\\ or \\X4\\) that is malformed, the first '" + stream.firstMalformed() + "'",
-                 "; lenient=yes leaves it as it is");
+                 "; lenient=yes replaces its first character");
     if (stream.lineEnds() > 0 && writesNames(job)) job.host.loss(count(stream.lineEnds(), "text") + " with line ends or tabs, which became blanks");
     if (stream.undecodable() > 0)
         loseText(job, count(stream.undecodable(), "text") + " with characters that are not in the character set" +

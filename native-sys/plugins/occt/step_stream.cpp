@@ -119,8 +119,11 @@ StepTextFaults decodeStepText(const std::string &text, std::string &out) {
         }
         const size_t length = text[i] == '\\' ? directive(text, i, out, faults) : 0;
         if (length == 0) {
-            faults.malformed = faults.malformed || text.compare(i, 2, "\\X") == 0;
-            out += text[i];
+            const bool malformed = text.compare(i, 2, "\\X") == 0;
+            faults.malformed = faults.malformed || malformed;
+            // OpenCASCADE would make something of it.
+            if (malformed) appendUtf8(out, kReplacement);
+            else out += text[i];
         }
         i += length ? length : 1;
     }

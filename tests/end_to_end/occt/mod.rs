@@ -14,6 +14,7 @@ mod kept;
 mod readers;
 mod submitted;
 mod texts;
+mod written;
 
 use crate::support::{Bench, Run, zipped};
 use serde_json::Value;
