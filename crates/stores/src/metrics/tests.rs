@@ -322,7 +322,7 @@ fn cloudwatch_gets_what_alarms_depend_on() {
     );
     // Its operations are summed.
     let calls = line("cadmill_store_calls_total", &[("store", "objects"), ("outcome", "ok")]);
-    assert_eq!(calls["cadmill_store_calls_total"], 3.0 * 9.0);
+    assert_eq!(calls["cadmill_store_calls_total"], 3.0 * 12.0);
     assert!(lines.len() < 30, "{}", lines.len());
     let text = serde_json::to_string(&lines).unwrap();
     assert!(!SECRETS.iter().any(|secret| text.contains(secret)) && !text.contains("cadmill_polls_total"));
