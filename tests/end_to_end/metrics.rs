@@ -130,7 +130,7 @@ fn a_job_is_counted_and_traced_to_its_deletion_and_never_named() {
     assert_eq!(client.ended(&broken), "FAILED");
     assert_eq!(client.call("POST", &format!("/api/jobs/{id}/downloaded"), None).0, 204);
     assert_eq!(client.call("GET", "/canary-path", None).0, 404);
-    served.said("deleted the objects of an ended job");
+    served.said("deleted everything of an ended job");
 
     let (api, worked) = (get(&own), get(&worker));
     let has =
@@ -194,7 +194,7 @@ fn a_job_is_counted_and_traced_to_its_deletion_and_never_named() {
         "claimed",
         "the engine has finished",
         "completed",
-        "deleted the objects of an ended job",
+        "deleted everything of an ended job",
     ] {
         let found = of_job.iter().find(|line| line["message"] == message);
         let found = found.unwrap_or_else(|| panic!("no line '{message}': {of_job:#?}"));

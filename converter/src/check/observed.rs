@@ -1,11 +1,11 @@
 //! What an engine is denied: files outside the job, and system calls.
 
-use super::rehearsal::{Play, Rehearsal, Sample};
+use super::rehearsal::Play;
 use super::report::{Findings, Grade, Suggestion};
 use super::samples::Intact;
 use crate::engine::sandbox::syscalls;
 use cadmill_core::domain::failure::Failure;
-use cadmill_core::domain::format::{EngineKind, OutputFormat};
+use cadmill_core::domain::format::EngineKind;
 
 /// Read by the engine host itself, which counts the processors that it may use.
 const OF_THE_HOST: &str = "/proc/self/cgroup";
@@ -67,17 +67,6 @@ pub(super) fn check(intact: &Intact<'_>, found: &mut Findings) -> Result<Suggest
         found.passed("syscalls", format!("{}: it makes no system call that is forbidden", sample.name));
     }
     Ok(Suggestion { data: read, syscalls: calls })
-}
-
-/// The forbidden calls of a conversion that one ended, of which the process could not say which.
-pub(super) fn calls(
-    rehearsal: &Rehearsal<'_>,
-    sample: &Sample,
-    format: &OutputFormat,
-) -> Result<Vec<String>, Failure> {
-    let play = Play { observed: true, ..rehearsal.play() };
-    let performance = rehearsal.convert(sample, format, play)?;
-    Ok(performance.report.denied.syscalls.iter().map(|&number| syscalls::name(number)).collect())
 }
 
 fn shown(paths: &[String]) -> String {

@@ -7,6 +7,7 @@ use crate::digest;
 use crate::engine::failure::failure_of;
 use crate::engine::protocol::{Answer, EngineRequest, Task};
 use crate::engine::registry::Engine;
+use crate::engine::sandbox::syscalls;
 use crate::engine::supervisor::{Outcome, ProcessReport, clean};
 use crate::workspace::Workspace;
 use cadmill_core::domain::failure::{Failure, FailureCode};
@@ -104,6 +105,16 @@ impl<'a> Rehearsal<'a> {
         play: Play<'_>,
     ) -> Result<Performance, Failure> {
         self.run(sample, format, play, |conversion| conversion)
+    }
+
+    /// The forbidden calls of a conversion that one ended, of which the process could not say which.
+    pub(super) fn forbidden_calls(
+        &self,
+        sample: &Sample,
+        format: &OutputFormat,
+    ) -> Result<Vec<String>, Failure> {
+        let performance = self.convert(sample, format, Play { observed: true, ..self.play() })?;
+        Ok(performance.report.denied.syscalls.iter().map(|&number| syscalls::name(number)).collect())
     }
 
     /// Runs a task that is made of the conversion.

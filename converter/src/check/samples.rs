@@ -3,7 +3,7 @@
 use super::blame::check_of;
 use super::rehearsal::{Output, Performance, Play, Rehearsal, Sample};
 use super::report::{Findings, Grade, SampleReport};
-use super::{observed, signature};
+use super::signature;
 use crate::conversion::Description;
 use crate::engine::examination::Nature;
 use crate::engine::supervisor::clean;
@@ -124,7 +124,7 @@ pub(super) fn convert<'a>(
             };
             let mut text = format!("{what}: {} [{}]", failure.message, failure.code);
             if failure.code == FailureCode::EngineViolation {
-                let calls = observed::calls(rehearsal, sample, &format)?;
+                let calls = rehearsal.forbidden_calls(sample, &format)?;
                 let calls = if calls.is_empty() { "none".to_owned() } else { calls.join(", ") };
                 text.push_str(&format!("; forbidden calls when it is observed: {calls}"));
             }

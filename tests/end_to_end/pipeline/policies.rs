@@ -131,11 +131,14 @@ const TIMING: &str = "only if a worker is busy for long; adapters/aws/tests/perm
 const ROUND: &str = "only if the cleanup finds something due before the test ends";
 const HOURS: &str = "only long after a job; adapters/aws/tests/permissions.rs uses it";
 const CLIENT: &str = "only if a client asks for it; the run in a bucket with versions does";
+const LATE_PARTS: &str =
+    "only for an upload in parts that its client left; adapters/aws/tests/permissions.rs aborts one";
+const METRICS: &str = "only with metrics; adapters/aws/tests/permissions.rs uses it";
 const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
 
 /// Unused in a bucket that keeps versions.
-pub(crate) const WITH_VERSIONS: [Unused; 19] = [
+pub(crate) const WITH_VERSIONS: [Unused; 24] = [
     ("worker", "ProtectTask", "ecs:GetTaskProtection", AGENT),
     ("worker", "ProtectTask", "ecs:UpdateTaskProtection", AGENT),
     ("worker", "KeepLedgers", "s3:PutObject", LEDGERS),
@@ -155,10 +158,15 @@ pub(crate) const WITH_VERSIONS: [Unused; 19] = [
     ("cleanup", "DeleteObjects", "s3:DeleteObject", NO_VERSIONS),
     ("worker", "DeleteUploads", "s3:DeleteObject", NO_VERSIONS),
     ("api", "SignDownloads", "s3:GetObject", NO_VERSIONS),
+    ("api", "FindRemains", "s3:GetBucketVersioning", NO_VERSIONS),
+    ("api", "DeleteOnRequest", "s3:DeleteObject", NO_VERSIONS),
+    ("cleanup", "DeleteObjects", "s3:AbortMultipartUpload", LATE_PARTS),
+    ("cleanup", "DeleteObjects", "s3:ListMultipartUploadParts", LATE_PARTS),
+    ("cleanup", "CountDeadLetters", "sqs:GetQueueAttributes", METRICS),
 ];
 
 /// Unused in a bucket that has never kept versions, of what the other run uses.
-const ONLY_WITH_VERSIONS: [Unused; 9] = [
+const ONLY_WITH_VERSIONS: [Unused; 10] = [
     ("worker", "ReadUploads", "s3:GetObjectVersion", VERSIONS),
     ("worker", "DeleteUploads", "s3:DeleteObjectVersion", VERSIONS),
     ("api", "SignDownloads", "s3:GetObjectVersion", VERSIONS),
@@ -167,7 +175,8 @@ const ONLY_WITH_VERSIONS: [Unused; 9] = [
     ("api", "KeepRecords", "dynamodb:BatchGetItem", CLIENT),
     ("worker", "BuryEvents", "sqs:SendMessage", CLIENT),
     ("api", "TakeUploads", "s3:AbortMultipartUpload", CLIENT),
-    ("cleanup", "DeleteObjects", "s3:AbortMultipartUpload", CLIENT),
+    ("api", "DeleteOnRequest", "s3:DeleteObjectVersion", VERSIONS),
+    ("api", "DeleteOnRequest", "s3:AbortMultipartUpload", CLIENT),
 ];
 
 /// Unused in a bucket that has never kept versions.
