@@ -1,5 +1,6 @@
 // Owns reading IGES. The file ends with a line that counts the lines of its sections, so a loss of text shows.
 // The reader takes a path only and cannot be cancelled while it parses.
+#include "iges_topology.hpp"
 #include "messages.hpp"
 #include "model.hpp"
 #include "signals.hpp"
@@ -174,6 +175,12 @@ Model readIges(const Job &job) {
     if (status != IFSelect_RetDone) reject("OpenCASCADE cannot read the file: it is empty or malformed");
     verifyLoad(reader.Model(), findings);
     findings.settle(job); // A transfer of what is not sound wastes time, or crashes.
+
+    Tally broken;
+    for (const auto &entity : brokenTopology(reader.Model())) broken.add(nameOfEntity(reader.Model(), entity));
+    Findings crashing;
+    broken.tell("part of a solid", "parts of solids", "with a reference to nothing, or to an entity of another type", crashing);
+    crashing.refuse(); // With lenient=yes too: a transfer would crash.
 
     Model model;
     readUnit(reader.IGESModel(), model);

@@ -65,7 +65,7 @@ bool isOpen(const TopoDS_Shape &solid) {
 
 struct Solids {
     uint64_t n = 0;
-    uint64_t open = 0;     // Which readers of STEP take for shells.
+    uint64_t open = 0;     // Which all readers of STEP take for shells, and some of IGES.
     uint64_t separate = 0; // Which readers of STEP and IGES take for several.
 };
 
@@ -83,12 +83,12 @@ Solids solidsOf(Format out, const TopoDS_Shape &shape, const Faces &lost) {
         const auto added = known.try_emplace(it.Current().TShape().get());
         auto &[open, parts] = added.first->second;
         if (added.second) {
-            open = out == Format::Step && isOpen(it.Current());
+            open = isOpen(it.Current());
             parts = howMany(it.Current(), TopAbs_SHELL) > 1 ? separateParts(it.Current()) : 1;
         }
         solids.open += open;
         solids.separate += parts > 1;
-        solids.n += open ? 0 : parts;
+        solids.n += open && out == Format::Step ? 0 : parts;
     }
     return solids;
 }
@@ -245,7 +245,7 @@ void report(const Job &job, const Model &model, const Written &written) {
     job.host.fact("unit", job.out == Format::Glb || job.out == Format::Gltf ? "m" : job.options.unit.name);
     if (!model.inputUnit.empty()) job.host.fact("input-unit", model.inputUnit);
     reportLosses(job, found, shape);
-    if (solids.open > 0) job.host.loss(count(solids.open, "solid is", "solids are") + " not closed and became shells; heal=fix may help");
+    if (solids.open > 0) job.host.loss(count(solids.open, "solid is", "solids are") + " not closed, and a shell to " + (job.out == Format::Step ? "readers of STEP" : "some readers of IGES") + "; heal=fix may help");
     if (solids.separate > 0) job.host.loss(count(solids.separate, "solid", "solids") + " of shells beside each other became several");
 }
 

@@ -1,6 +1,7 @@
 // Owns the outputs that keep surfaces: STEP, IGES and BREP. The same input gives the same bytes: what
 // OpenCASCADE takes from the clock and the user's name is set here.
 #include "canonical.hpp"
+#include "document.hpp"
 #include "messages.hpp"
 #include "model.hpp"
 #include "places.hpp"
@@ -9,6 +10,7 @@
 
 #include <APIHeaderSection_MakeHeader.hxx>
 #include <BRepTools.hxx>
+#include <BRepTools_ReShape.hxx>
 #include <IGESCAFControl_Writer.hxx>
 #include <IGESData_GlobalSection.hxx>
 #include <IGESData_IGESEntity.hxx>
@@ -25,6 +27,7 @@
 #include <TDF_ChildIterator.hxx>
 #include <TDF_LabelSequence.hxx>
 #include <TDataStd_Name.hxx>
+#include <TopExp_Explorer.hxx>
 #include <XCAFDoc_DocumentTool.hxx>
 #include <XCAFDoc_MaterialTool.hxx>
 #include <XCAFDoc_ShapeTool.hxx>
@@ -176,8 +179,8 @@ void writeIges(const Job &job, const Model &model, const std::string &path) {
     try {
         done = writer.Transfer(model.document, progress->Start());
     } catch (const Standard_RangeError &) {
-        fail(CADMILL_UNFIT, "the model has a shell or a solid without faces, or one that lies within another and borders nothing, which IGES cannot hold; "
-                            "STEP may");
+        fail(CADMILL_UNFIT, "the model has a shell or a solid that borders nothing (internal or external in the words of OpenCASCADE), which "
+                            "IGES cannot hold; BREP can");
     }
     job.host.throwIfCancelled();
     if (!done) fail(CADMILL_FAILED, "OpenCASCADE could not turn the model into IGES");
@@ -208,9 +211,31 @@ void writeBrep(const Job &job, const Model &model, const std::string &path) {
     });
 }
 
+// BREP files hold solids and shells without a face. The writer of STEP passes over them; that of IGES writes a solid
+// without a shell, which readers refuse, and cannot write such a shell.
+void leaveOutEmpty(const Job &job, const Model &model) {
+    uint64_t left = 0;
+    changeShapes(model.document, [&](const TopoDS_Shape &shape, auto &descendant) {
+        Handle(BRepTools_ReShape) change = new BRepTools_ReShape;
+        uint64_t empty = 0;
+        for (const TopAbs_ShapeEnum kind : {TopAbs_SOLID, TopAbs_SHELL})
+            for (TopExp_Explorer it(shape, kind, kind == TopAbs_SHELL ? TopAbs_SOLID : TopAbs_SHAPE); it.More(); it.Next()) {
+                if (TopExp_Explorer(it.Current(), TopAbs_FACE).More()) continue;
+                change->Remove(it.Current());
+                empty++;
+            }
+        if (empty == 0) return shape;
+        left += empty;
+        descendant = [change](const TopoDS_Shape &part) { return change->Apply(part); };
+        return change->Apply(shape);
+    });
+    if (left > 0) job.host.loss(count(left, "solid or shell", "solids and shells") + " without a face left out: the output format has none");
+}
+
 } // namespace
 
 void writeExact(const Job &job, const Model &model, const std::string &path) {
+    if (job.out != Format::Brep) leaveOutEmpty(job, model);
     if (job.out == Format::Step) writeStep(job, model, path);
     else if (job.out == Format::Iges) writeIges(job, model, path);
     else writeBrep(job, model, path);

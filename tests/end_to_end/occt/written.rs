@@ -126,7 +126,7 @@ fn solids_are_counted_as_others_read_them() {
     let place = ("Locations 0\n", "Locations 1\n1\n1 0 0 100\n0 1 0 0\n0 0 1 0\n");
     let shells = ("\n+2 0 *\n\n+1 0 \n", "\n+2 0 +2 1 *\n\n+1 0 \n");
     for (name, changes, formats, told) in [
-        ("open", &[face][..], &["step"][..], "1 solid is not closed"),
+        ("open", &[face][..], &["step", "igs"][..], "1 solid is not closed"),
         ("two", &[place, shells], &["step", "igs"], "1 solid of shells beside each other"),
     ] {
         let input = bench.path(&format!("{name}.brep"));
@@ -140,6 +140,18 @@ fn solids_are_counted_as_others_read_them() {
             let found = &both(&[&bench.path(&output)])[1][0];
             assert_eq!(solids_and_faces(&json), (found.solids, found.faces), "{name} {format}: {found:?}");
         }
+    }
+    // One of its solids has no face.
+    let bearing = sample("occ/Axis_of_bearing.brep");
+    for format in ["step", "igs"] {
+        let output = format!("bearing.{format}");
+        let json = convert(&bench, &bearing, &output, &[]).succeeded().json();
+        assert_eq!(solids_and_faces(&json), (17, 63), "{json}");
+        assert!(warns(&json, "1 solid or shell without a face left out"), "{json}");
+        // What is written for it must be what the format allows.
+        let again = bench.path(&output);
+        let json = convert(&bench, &again, &format!("{format}-again.step"), &[]).succeeded().json();
+        assert_eq!(solids_and_faces(&json), (17, 63), "{json}");
     }
     // Loose faces have a side, which IGES forgets.
     let json = convert(&bench, &sample("occ/Room.brep"), "room.igs", &[]).succeeded().json();
