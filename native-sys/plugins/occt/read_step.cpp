@@ -91,8 +91,8 @@ bool scanReferences(const Job &job, const StepScan &main, Findings &findings) {
         links[name].insert(scan.documents.begin(), scan.documents.end());
         waiting.insert(waiting.end(), scan.documents.begin(), scan.documents.end());
     }
-    // OpenCASCADE would read them until the stack overflows. It passes over a file that refers to itself.
-    for (auto &each : links) each.second.erase(each.first);
+    // OpenCASCADE would read them until the stack overflows. It passes over a main file that refers to itself.
+    links[nameOf(job.request->input)].erase(nameOf(job.request->input));
     if (const auto circle = circlesOf(links); !circle.empty())
         reject("the files of the assembly refer to each other in a circle, among them '" + circle.begin()->first + "'");
     return colours;

@@ -372,6 +372,15 @@ fn files_of_an_assembly_that_would_crash_are_refused() {
     let json = convert(&bench, &archive, "a.stp", &root).failed(15, "engine.rejected");
     assert!(json["error"]["message"].as_str().unwrap().contains("in a circle"), "{json}");
 
+    // One file of it is the assembly, and so refers to itself.
+    let with = Some(("TAIL.stp", &main[..]));
+    std::fs::write(&archive, assembly("TAIL.stp", with)).unwrap();
+    let json = convert(&bench, &archive, "a.stp", &root).failed(15, "engine.rejected");
+    assert!(
+        json["error"]["message"].as_str().unwrap().contains("in a circle, among them 'TAIL.stp'"),
+        "{json}"
+    );
+
     let styleless = part.replacen("SURFACE_STYLE_USAGE(.BOTH.,#30)", "SURFACE_STYLE_USAGE(.BOTH.,$)", 1);
     assert_ne!(styleless, part);
     let with = Some(("FOOT_BACK_000.stp", styleless.as_bytes()));
