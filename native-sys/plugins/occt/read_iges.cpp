@@ -180,6 +180,9 @@ Model readIges(const Job &job) {
     for (const auto &entity : brokenTopology(reader.Model())) broken.add(nameOfEntity(reader.Model(), entity));
     Findings crashing;
     broken.tell("part of a solid", "parts of solids", "with a reference to nothing, or to an entity of another type", crashing);
+    Tally far;
+    for (const auto &entity : farPoints(reader.Model())) far.add(nameOfEntity(reader.Model(), entity));
+    far.tell("entity", "entities", "at coordinates that are not numbers, or beyond 1e15", crashing);
     crashing.refuse(); // With lenient=yes too: a transfer would crash.
 
     Model model;

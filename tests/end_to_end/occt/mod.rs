@@ -1,10 +1,10 @@
 //! STEP, IGES and BREP by the engine `occt`: nothing of a model is lost in silence.
 //!
 //! The models are those of the npm package that `tests/fixtures/models` pins (of the CAx Implementor
-//! Forum), and of Debian's `occt-misc`. What a conversion keeps is read from its result (`kept`, `texts`, `written`), also
-//! by programs of others (`exchange`, `readers`). Damaged files are refused, or lose nothing (`broken`,
-//! `damage`). A conversion can be stopped at any moment (`cancelled`), and models come through the server
-//! as they come from `cadmill convert` (`submitted`).
+//! Forum), and of Debian's `occt-misc`. What a conversion keeps is read from its result (`kept`, `texts`,
+//! `written`), also by programs of others (`exchange`, `readers`). Damaged files are refused, or lose
+//! nothing (`broken`, `damage`). A conversion can be stopped at any moment (`cancelled`), and models come
+//! through the server as they come from `cadmill convert` (`submitted`).
 
 mod broken;
 mod cancelled;

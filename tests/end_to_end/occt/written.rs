@@ -111,6 +111,14 @@ fn numbers_that_no_model_has_are_damage() {
     std::fs::write(&input, changed(&cube, &[(point, with)])).unwrap();
     let json = convert(&bench, &input, "a.igs", &["--opt", "lenient=yes"]).failed(15, "engine.rejected");
     assert!(message(&json).contains("#41 has a number of 1e308 or more"), "{json}");
+    let change = [("-5.,10.,5.,-5.,10.,", "1.E30,5,5.,-5.,10.,")];
+    let far = bench.path("a.igs");
+    std::fs::write(&far, changed(&model("cube-10x10mm/Cube 10x10.igs"), &change)).unwrap();
+    for lenient in ["lenient=no", "lenient=yes"] {
+        let json = convert(&bench, &far, "far.stp", &["--opt", lenient]).failed(15, "engine.rejected");
+        assert!(message(&json).contains("(type 502)"), "{json}");
+    }
+    std::fs::remove_file(far).unwrap();
     // One that is elsewhere only.
     let with = "#41 = CARTESIAN_POINT('',(3.,0.,0.));";
     std::fs::write(&input, changed(&cube, &[(point, with)])).unwrap();
