@@ -290,8 +290,6 @@ impl Cleanup {
             State::Pending | State::Processing => self.wake(job, round).await,
             _ if job.purges < 2 => {
                 let purged = self.deleter.delete(job).await?;
-                let since = job.retry.map_or(job.due, |retry| Some(retry.since()));
-                metrics::purged(self.jobs.clock().now().saturating_sub(since.unwrap_or_default()));
                 self.failing().remove(&job.id);
                 round.objects += purged.objects;
                 round.uploads += purged.uploads;

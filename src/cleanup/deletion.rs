@@ -5,6 +5,7 @@ use crate::domain::ids::Role;
 use crate::domain::job::{Deletion, Job};
 use crate::domain::state::Event;
 use crate::jobs::Jobs;
+use crate::metrics;
 use crate::ports::object_store::Purged;
 use crate::ports::{ObjectStore, PortResult};
 use std::sync::Arc;
@@ -58,6 +59,8 @@ impl Deleter {
             by: self.name.clone(),
         };
         self.jobs.send(job.id, &Event::Purged { before: job.purges, deletion }).await?;
+        let since = job.retry.map_or(job.due, |retry| Some(retry.since()));
+        metrics::purged(now.saturating_sub(since.unwrap_or(now)));
         let Purged { objects, marks, uploads, .. } = purged;
         tracing::info!(job.id = %job.id, trace_id = job.trace_id(), objects, marks, uploads, "deleted everything of an ended job");
         Ok(purged)

@@ -105,6 +105,7 @@ const EVERY: &[Source] = &[Source::Api, Source::Worker, Source::Cleanup];
 const API: &[Source] = &[Source::Api];
 const WORKER: &[Source] = &[Source::Worker];
 const CLEANUP: &[Source] = &[Source::Cleanup];
+const DELETES: &[Source] = &[Source::Api, Source::Cleanup];
 
 const JOB: Kind = Histogram(&[0.1, 1.0, 10.0, 60.0, 300.0, 3600.0]);
 const WAIT: Kind = Histogram(&[0.5, 2.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0]);
@@ -136,8 +137,8 @@ metrics! {
     STORE_CALLS = "cadmill_store_calls_total", Counter, [STORE, OPERATION, CALL], EVERY, Some(&["store", "outcome"]), "Calls of the stores and the queue, retries of the SDK included in one.";
     STORE_CALL_SECONDS = "cadmill_store_call_seconds", CALL, [STORE, OPERATION], EVERY, None, "Time in seconds of these calls, without those that wait for a message.";
     QUEUE_MESSAGES = "cadmill_queue_messages", Gauge, [QUEUE, QUEUE_STATE], CLEANUP, Some(&["queue", "state"]), "Messages of the queue of events and of its dead-letter queue; approximate with SQS.";
-    PURGES = "cadmill_purges_total", Counter, [PURGE], CLEANUP, None, "Deletions of all objects of an ended job.";
-    PURGE_DELAY_SECONDS = "cadmill_purge_delay_seconds", DELAY, [], CLEANUP, Some(&[]), "Time in seconds from when the objects of a job were due for deletion to when they were deleted.";
+    PURGES = "cadmill_purges_total", Counter, [PURGE], DELETES, None, "Deletions of all objects of an ended job.";
+    PURGE_DELAY_SECONDS = "cadmill_purge_delay_seconds", DELAY, [], DELETES, Some(&[]), "Time in seconds from when the objects of a job were due for deletion to when they were deleted.";
     OLDEST_DUE_SECONDS = "cadmill_oldest_due_seconds", Gauge, [DUE], CLEANUP, Some(&["kind"]), "How long the oldest job has been due in seconds, by what is due; 0 if nothing is.";
     UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, Some(&[]), "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
     ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, Some(&[]), "Jobs without a record whose objects were deleted.";

@@ -133,6 +133,8 @@ const HOURS: &str = "only long after a job; adapters/aws/tests/permissions.rs us
 const CLIENT: &str = "only if a client asks for it; the run in a bucket with versions does";
 const LATE_PARTS: &str =
     "only for an upload in parts that its client left; adapters/aws/tests/permissions.rs aborts one";
+const ON_REQUEST: &str =
+    "the API has deleted the job's files; adapters/aws/tests/permissions.rs has the cleanup do it";
 const METRICS: &str = "only with metrics; adapters/aws/tests/permissions.rs uses it";
 const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
@@ -166,7 +168,7 @@ pub(crate) const WITH_VERSIONS: [Unused; 24] = [
 ];
 
 /// Unused in a bucket that has never kept versions, of what the other run uses.
-const ONLY_WITH_VERSIONS: [Unused; 10] = [
+const ONLY_WITH_VERSIONS: [Unused; 12] = [
     ("worker", "ReadUploads", "s3:GetObjectVersion", VERSIONS),
     ("worker", "DeleteUploads", "s3:DeleteObjectVersion", VERSIONS),
     ("api", "SignDownloads", "s3:GetObjectVersion", VERSIONS),
@@ -177,6 +179,8 @@ const ONLY_WITH_VERSIONS: [Unused; 10] = [
     ("api", "TakeUploads", "s3:AbortMultipartUpload", CLIENT),
     ("api", "DeleteOnRequest", "s3:DeleteObjectVersion", VERSIONS),
     ("api", "DeleteOnRequest", "s3:AbortMultipartUpload", CLIENT),
+    ("cleanup", "FindObjects", "s3:GetBucketVersioning", ON_REQUEST),
+    ("cleanup", "DeleteObjects", "s3:DeleteObject", ON_REQUEST),
 ];
 
 /// Unused in a bucket that has never kept versions.
