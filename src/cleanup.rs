@@ -134,8 +134,8 @@ impl Cleanup {
         Self { jobs, objects, queue, bucket, deleter, failing: Arc::default() }
     }
 
-    /// Runs a pass at every interval of the membership, forever, with a lease that other programs see. A pass that takes
-    /// longer is followed at once by the next.
+    /// Runs a pass at every interval of the membership, forever, with a lease that other programs see.
+    /// A pass that takes longer is followed at once by the next.
     pub async fn run(&self, membership: &Membership) -> Infallible {
         loop {
             let begun = tokio::time::Instant::now();

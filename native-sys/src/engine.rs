@@ -38,7 +38,7 @@ pub trait Engine {
     /// As for [`Engine::convert`].
     fn inspect(&self, request: &Inspection<'_>, events: &Arc<dyn Events>) -> Result<Contents, EngineError>;
 
-    /// How often a plugin called the host when it must no longer; always 0 for other engines.
+    /// How often a plugin called the host after its call had returned; always 0 for other engines.
     fn late_calls(&self) -> u64 {
         0
     }

@@ -1,5 +1,5 @@
 //! The deletion of everything that belongs to a job, with its evidence. The cleanup deletes what is
-//! due, and the API what its caller no longer needs: by the same act.
+//! due, and the API what its caller does not need any more: by the same act.
 
 use crate::domain::ids::Role;
 use crate::domain::job::{Deletion, Job};

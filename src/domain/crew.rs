@@ -1,7 +1,7 @@
 //! The cleanup programs that are alive, and the parts of the due work that each of them does.
 //!
-//! The record is one small document of the job store. Each program renews its own entry, and whoever
-//! reads the record computes the same shares from it. While two programs disagree for a moment, both
+//! The record is one small document of the job store. Each program renews its own entry, and every
+//! reader of the record computes the same shares from it. While two programs disagree for a moment, both
 //! do the same work, which is harmless: every step of the cleanup can be repeated.
 
 use super::due::{Part, SHARDS};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Maximum number of programs; further ones help nobody.
+/// Maximum number of programs, more than there are shards for.
 pub const MAX_MEMBERS: usize = 64;
 
 /// The cleanup programs.

@@ -117,7 +117,7 @@ fn what_is_wrong_with_a_description_is_named() {
         ("HANDLERS_IN_DESCRIBE", "handlers", "the handlers for SIGFPE"),
         ("HANDLERS_IN_PREPARE", "handlers", "after prepare() the handlers for SIGABRT"),
         ("RESERVED", "description", "`reserved` of format 'out' is 7"),
-        ("RELATIVE_DATA", "description", "no absolute path"),
+        ("RELATIVE_DATA", "description", "not an absolute path"),
         ("CHOICES_OF_A_NUMBER", "description", "has choices and is of another kind"),
         ("FORGES_LINES", "description", "control characters"),
         ("ENORMOUS", "description", "which no version has"),

@@ -31,7 +31,7 @@ template struct Context<&STEPControl_ActorWrite::myContext>;
 
 Handle(TCollection_HAsciiString) text(const char *value) { return new TCollection_HAsciiString(value); }
 
-Handle(StepBasic_PersonAndOrganization) nobody() {
+Handle(StepBasic_PersonAndOrganization) unspecified() {
     Handle(StepBasic_Person) person = new StepBasic_Person;
     // One of the two names is mandatory.
     person->Init(text("unspecified"), Standard_True, text("Unspecified"), Standard_False, nullptr, Standard_False, nullptr, Standard_False,
@@ -61,7 +61,7 @@ void setUnspecifiedOrigin(const Handle(XSControl_WorkSession) &session) {
     const auto actor = Handle(STEPControl_ActorWrite)::DownCast(session->NormAdaptor()->ActorWrite());
     if (actor.IsNull()) return;
     STEPConstruct_AP203Context &origin = contextOf(*actor).AP203Context();
-    origin.SetDefaultPersonAndOrganization(nobody());
+    origin.SetDefaultPersonAndOrganization(unspecified());
     origin.SetDefaultDateAndTime(epoch());
 }
 

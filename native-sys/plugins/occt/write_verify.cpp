@@ -2,7 +2,7 @@
 // its borders, and each solid one as well.
 //
 // OpenCASCADE leaves out what it cannot turn into an entity (an edge without a curve takes the border with it,
-// and the last border its face), notes a warning that nobody sees, and calls the result a success. BREP has no
+// and the last border its face), notes a warning that is not shown, and calls the result a success. BREP has no
 // checksums, so a single digit does that.
 //
 // Counted is by the number of borders, as a sum would not show a face that is written twice in place of another.

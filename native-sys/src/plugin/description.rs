@@ -155,7 +155,7 @@ pub(super) unsafe fn read(pointer: *const ffi::cadmill_description) -> Result<De
     let data: Vec<String> = data.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     for path in &data {
         remarks.wrong_if(!path.starts_with('/'), || {
-            format!("a directory of its data is no absolute path: '{path}'")
+            format!("a directory of its data is not an absolute path: '{path}'")
         });
     }
     remarks.unknown_flags(made.flags, FLAGS, "the description");
@@ -223,7 +223,7 @@ unsafe fn option(pointer: *const ffi::cadmill_option, remarks: &mut Remarks) -> 
         format!("option '{name}' has choices and is of another kind")
     });
     remarks.wrong_if(!is_number && (least, most) != (0.0, 0.0), || {
-        format!("option '{name}' has a least and a most value and is no number")
+        format!("option '{name}' has a least and a most value and is not a number")
     });
     let words: Vec<&str> =
         choices.iter().flat_map(|words| words.split(' ')).filter(|w| !w.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! Random sequences of events from several workers, a reaper, a client, and a store that sends
+//! Random sequences of events from several workers, a cleanup, a client, and a store that sends
 //! events twice.
 
 use super::super::ids::{JobId, ObjectKey};

@@ -2,7 +2,7 @@
 //!
 //! The search covers the workspace, the stores, the queue, the ledgers and the logs, whatever any
 //! process wrote to `/tmp` and `/dev/shm` meanwhile, and the memory of the worker and of the
-//! server, where the test user may read it. The objects of the job are deleted first, as the reaper
+//! server, where the test user may read it. The objects of the job are deleted first, as the cleanup
 //! does. The reason of a failure may quote names: it is for the owner, and only in the job's
 //! record.
 

@@ -140,7 +140,7 @@ impl World {
         self.data.path()
     }
 
-    /// Deletes the objects of a job, as the reaper does in time.
+    /// Deletes the objects of a job, as the cleanup does in time.
     pub(crate) async fn purge(&self, id: JobId) {
         for role in [Role::Upload, Role::Processed] {
             self.objects.purge(role, id).await.expect("the objects are deleted");

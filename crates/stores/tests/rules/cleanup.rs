@@ -414,7 +414,7 @@ async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
 }
 
 #[tokio::test]
-async fn two_reapers_at_once_do_no_harm() {
+async fn two_cleanups_at_once_do_no_harm() {
     let world = World::new().await;
     let mut jobs = Vec::new();
     for _ in 0..5 {

@@ -327,7 +327,7 @@ fn newest(
     })
 }
 
-/// The job of a key, or of the beginning of one. What is not of a job is nobody's to delete.
+/// The job of a key, or of the beginning of one. What belongs to no job is left alone.
 fn job(prefix: &str, key: &str) -> Option<JobId> {
     key.strip_prefix(prefix)?.split('/').next()?.parse().ok()
 }
