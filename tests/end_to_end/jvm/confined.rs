@@ -34,7 +34,8 @@ fn options_reach_the_converter() {
     assert!(double.output().contains(expected), "{}", double.output());
     // It read the input before it blamed an option; without the input the message would differ.
     let blaming = Double::new().flags(&["--opt", "a=1"]);
-    blaming.watch("option").run.failed(17, "engine.misbehaved");
+    let blamed = blaming.watch("option").run.failed(27, "engine.unfit");
+    assert!(message(&blamed).contains("does not fit this input"), "{blamed}");
     // There is no option to blame.
     Double::new().watch("option").run.failed(17, "engine.misbehaved");
 }
