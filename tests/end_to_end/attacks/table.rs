@@ -118,6 +118,7 @@ const NO_MEMORY: End = Refused("Cannot allocate memory");
 const NO_ANSWER: End = Failure(17, "engine.no_answer");
 const OPTION: End = Failure(2, "usage.option");
 const CRASHED: End = Failure(14, "engine.crashed");
+const UNFIT: End = Failure(27, "engine.unfit");
 const MISBEHAVED: End = Failure(17, "engine.misbehaved");
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -331,7 +332,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("words", "forge_version", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "forge_pin", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "forge_not_built", Nothing, MISBEHAVED, MISBEHAVED),
-    attack("words", "forge_option", Nothing, MISBEHAVED, MISBEHAVED),
+    // Below Java it has an option to blame.
+    attack("words", "forge_option", Nothing, MISBEHAVED, MISBEHAVED).in_java(UNFIT).unconfined_in_java(UNFIT),
     attack("words", "forge_probed", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "forge_described", Nothing, MISBEHAVED, MISBEHAVED),
     attack("words", "forge_cancelled", Nothing, MISBEHAVED, MISBEHAVED),

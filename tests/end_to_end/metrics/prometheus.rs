@@ -155,7 +155,7 @@ fn no_query_is_empty_and_alerts_fire_for_real_faults() {
     let metrics = two_ports();
     let served = installation.serve_with(
         &[("CADMILL_ENGINES_FILE", Path::new(&file))],
-        &["--metrics-listen", &metrics.to_string(), "--job-lease", "2s"],
+        &["--metrics-listen", &metrics.to_string(), "--job-lease", "2s", "--cleanup-every", "2s"],
     );
     served.said("metrics of cadmill-converter on ");
     let prometheus = Prometheus::start(metrics);
