@@ -103,7 +103,7 @@ pub fn of_key(bucket: &str, key: &ObjectKey) -> String {
     .to_string()
 }
 
-/// Field of an event that cadmill itself sends: the trace of its job, for whoever looks at the queue.
+/// Field of an event that cadmill itself sends: the trace of its job, for a reader of the queue.
 /// It is not read.
 const TRACE: &str = "traceparent";
 

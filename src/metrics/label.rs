@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 /// What a value outside the set becomes.
 pub const OTHER: &str = "other";
 
-/// What a label is if there is no value, e.g. the code of a job that completed.
+/// Value of a label for which there is none, e.g. the code of a job that completed.
 pub const NONE: &str = "none";
 
 /// A label with its closed set of values.

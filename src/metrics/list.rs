@@ -130,7 +130,7 @@ metrics! {
     WORKER_MEMORY_BYTES = "cadmill_worker_memory_bytes", Gauge, [MEMORY], WORKER, None, "Memory in bytes that the jobs of this worker may use together, and what is reserved of it.";
     WIPES = "cadmill_wipes_total", Counter, [WIPE], WORKER, Some(&["outcome"]), "Workspaces that were destroyed by their worker or by a sweep, or of which something was left.";
     SWEEPS = "cadmill_sweeps_total", Counter, [], WORKER, None, "Sweeps of the workspace directory for what dead processes left.";
-    HTTP_REQUESTS = "cadmill_http_requests_total", Counter, [ROUTE, METHOD, STATUS], API, Some(&["status"]), "Requests to the API, by route template; none is no route. A method that the route does not have is other.";
+    HTTP_REQUESTS = "cadmill_http_requests_total", Counter, [ROUTE, METHOD, STATUS], API, Some(&["status"]), "Requests to the API, by route template; none stands for other paths. A method that the route does not have is other.";
     HTTP_REQUEST_SECONDS = "cadmill_http_request_seconds", REQUEST, [ROUTE], API, None, "Time in seconds from the head of a request to that of its response.";
     POLLS = "cadmill_polls_total", Counter, [STATE], API, None, "Status requests, by the state that was answered.";
     CLIENTS_GAVE_UP = "cadmill_clients_gave_up_total", Counter, [], API, None, "Jobs whose client stopped polling before their end.";

@@ -1,4 +1,4 @@
-//! Everything that is shown: its form, its size under hostile values, and that it is no secret.
+//! Everything that is shown: its form, its size under hostile values, and that nothing of it is secret.
 
 mod alerts;
 mod dashboard;
@@ -36,7 +36,7 @@ fn recorded(sources: &[Source], work: impl FnOnce()) -> String {
 
 const EVERY: &[Source] = &[Source::Api, Source::Worker, Source::Cleanup];
 
-/// Texts that nobody may read on a page without authentication.
+/// Texts that must not be on a page without authentication.
 const SECRETS: [&str; 4] = ["owner-canary", "token-canary", "file-canary", "key-canary"];
 
 fn job(number: usize) -> Job {
