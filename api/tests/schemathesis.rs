@@ -10,6 +10,7 @@ use cadmill_api::auth::{Auth, Tokens};
 use cadmill_api::listener::serve;
 use cadmill_api::settings::ApiSettings;
 use cadmill_api::state::Server;
+use cadmill_core::cleanup::crew::Membership;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
@@ -18,6 +19,7 @@ use cadmill_stores::config::Token;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 const TOKEN: &str = "a-token-for-this-test-of-forty-characters";
 
@@ -39,6 +41,10 @@ async fn the_description_holds_for_any_request() {
     let jobs = Jobs::new(Arc::new(database.jobs()), Arc::new(SystemClock), Policy::default());
     let token = Token { owner: "ann".parse().unwrap(), sha256: Tokens::digest(TOKEN), auditor: false };
     let tokens = Tokens::new(&[token]).unwrap();
+    // The lease of a cleanup program: without one, no job is taken in.
+    let cleanup = Membership::new(jobs.clone(), "cleanup".to_owned(), Duration::from_secs(2));
+    cleanup.renew().await.unwrap();
+    let cleanup = tokio::spawn(async move { cleanup.keep().await });
     let mut settings = ApiSettings { auth: Auth::Tokens(tokens), ..ApiSettings::default() };
     // As high as possible: the rate limit is not under test.
     settings.config.rate_per_second = 1_000_000;
@@ -71,6 +77,7 @@ async fn the_description_holds_for_any_request() {
     });
     let output = output.await.unwrap();
     server.abort();
+    cleanup.abort();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     // A run without any request would have no findings either.

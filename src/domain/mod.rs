@@ -30,4 +30,5 @@ pub mod state;
 pub mod text;
 #[cfg(feature = "jobs")]
 pub mod trace;
+#[cfg(feature = "jobs")]
 pub mod upload_event;
