@@ -9,6 +9,7 @@
 //! each may die at any point: every step is idempotent. What fails is tried again later and later, so
 //! that it is not always the most overdue. The cleanup never claims a job; it only sends events.
 
+pub mod attendance;
 pub mod crew;
 pub mod deletion;
 pub mod orphans;

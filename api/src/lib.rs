@@ -8,7 +8,6 @@
 
 #![forbid(unsafe_code)]
 
-mod attendance;
 pub mod auth;
 pub mod client;
 pub mod extract;

@@ -88,7 +88,14 @@ pub async fn run(
     let queue = Arc::clone(&stores.queue);
     let state = Server::new(settings, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
     let shown = match metrics {
-        Some(metrics) => Some(show(&metrics, config, state.readiness.clone()).await?),
+        Some(metrics) => {
+            let readiness = state.readiness.clone();
+            let readiness = match config.api.require_cleanup {
+                true => readiness.with_attendance(Arc::clone(&state.attendance)),
+                false => readiness,
+            };
+            Some(show(&metrics, config, readiness).await?)
+        }
         None => None,
     };
     // On AWS the cleanup counts the messages.

@@ -1,10 +1,10 @@
 //! The state shared by the routes: settings, ports and in-memory state.
 
-use crate::attendance::Attendance;
 use crate::polling::pacing::Throughput;
 use crate::polling::tracker::Pollers;
 use crate::rate_limits::RateLimits;
 use crate::settings::ApiSettings;
+use cadmill_core::cleanup::attendance::Attendance;
 use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Jobs;
@@ -13,7 +13,10 @@ use cadmill_core::ports::{EventQueue, ObjectStore};
 use cadmill_stores::connections::Door;
 use cadmill_stores::readiness::Readiness;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long what is known of the cleanup programs is used.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// State shared by the routes. Cheap to clone.
 pub type ApiState = Arc<Server>;
@@ -27,7 +30,7 @@ pub struct Server {
     pub(crate) pollers: Pollers,
     pub(crate) throughput: Throughput,
     pub(crate) readiness: Readiness,
-    pub(crate) attendance: Attendance,
+    pub(crate) attendance: Arc<Attendance>,
     pub(crate) deleter: Deleter,
     pub(crate) door: Door,
 }
@@ -48,7 +51,7 @@ impl Server {
         let rates = RateLimits::new(settings.config.rate_per_second, settings.config.rate_burst);
         let jobs = jobs.with_quota(settings.config.quota);
         let readiness = Readiness::new(objects.clone(), jobs.clone(), queue);
-        let attendance = Attendance::new(jobs.clone());
+        let attendance = Arc::new(Attendance::new(jobs.clone(), FRESH));
         let deleter = Deleter::new(jobs.clone(), objects.clone(), "api".to_owned());
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {

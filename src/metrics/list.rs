@@ -105,6 +105,7 @@ const EVERY: &[Source] = &[Source::Api, Source::Worker, Source::Cleanup];
 const API: &[Source] = &[Source::Api];
 const WORKER: &[Source] = &[Source::Worker];
 const CLEANUP: &[Source] = &[Source::Cleanup];
+const WATCHES: &[Source] = &[Source::Api, Source::Worker];
 const DELETES: &[Source] = &[Source::Api, Source::Cleanup];
 
 const JOB: Kind = Histogram(&[0.1, 1.0, 10.0, 60.0, 300.0, 3600.0]);
@@ -141,6 +142,7 @@ metrics! {
     PURGE_DELAY_SECONDS = "cadmill_purge_delay_seconds", DELAY, [], DELETES, Some(&[]), "Time in seconds from when the objects of a job were due for deletion to when they were deleted.";
     OLDEST_DUE_SECONDS = "cadmill_oldest_due_seconds", Gauge, [DUE], CLEANUP, Some(&["kind"]), "How long the oldest job has been due in seconds, by what is due; 0 if nothing is.";
     UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, Some(&[]), "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
+    CLEANUP_ATTENDED = "cadmill_cleanup_attended", Gauge, [], WATCHES, None, "1 while this program sees that a cleanup program renews its lease; 0 while it does not, and files are not deleted.";
     ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, Some(&[]), "Jobs without a record whose objects were deleted.";
     BUILD_INFO = "cadmill_build_info", Gauge, [BUILD_VERSION, BUILD_REVISION], EVERY, None, "1, with the version and the git revision of this build.";
 }
@@ -161,7 +163,8 @@ mod tests {
             if let Histogram(bounds) = metric.kind {
                 assert!(bounds.is_sorted() && !bounds.is_empty(), "{name}");
             }
-            let unit = ["_seconds", "_bytes", "_total", "_info", "_jobs", "_messages", "_purges"];
+            let unit =
+                ["_seconds", "_bytes", "_total", "_info", "_jobs", "_messages", "_purges", "_attended"];
             assert!(unit.iter().any(|unit| name.ends_with(unit)), "{name}");
             for alarmed in metric.alarmed.unwrap_or_default() {
                 assert!(metric.labels.iter().any(|label| label.name == *alarmed), "{name}: {alarmed}");

@@ -274,6 +274,11 @@ pub fn unconfirmed_purges(jobs: u64) {
     list::UNCONFIRMED_PURGES.set(&[], jobs as f64);
 }
 
+/// Whether a cleanup program is alive.
+pub fn cleanup_attended(is_given: bool) {
+    list::CLEANUP_ATTENDED.set(&[], f64::from(u8::from(is_given)));
+}
+
 /// The objects of so many jobs without a record were deleted.
 pub fn orphans_deleted(jobs: u64) {
     list::ORPHANS.add(&[], jobs);

@@ -14,6 +14,7 @@ use cadmill_converter::linux::privileges;
 use cadmill_converter::worker::task::{TaskInput, TaskMessage};
 use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings, admission, posture_fields};
 use cadmill_converter::workspace::{Privacy, Private, WorkspaceRoot};
+use cadmill_core::cleanup::attendance::Attendance;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::metrics::Source;
@@ -28,6 +29,7 @@ use cadmill_stores::readiness::Readiness;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,9 @@ const UNTIL: &str = "until-stdin-closes";
 
 /// Exit code of `task` when its job has not ended: another worker has it, or it will be retried.
 const NOT_ENDED: u8 = 75;
+
+/// How often a worker looks whether a cleanup program is alive: a read of one small record.
+const ATTENDANCE: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
     let matches = match healthcheck::parsed(command().try_get_matches()) {
@@ -155,10 +160,17 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
         warn_of_weaknesses(&posture, &auditing);
         let metrics = Metrics::install(config, Program::Worker, &[Source::Worker])?;
         let stores = Stores::open(config).await?;
+        // A task ends before it could say anything.
+        let attendance = (config.api.require_cleanup && message.is_none())
+            .then(|| Arc::new(Attendance::new(stores.jobs.clone(), ATTENDANCE)));
         let shown = match metrics {
             Some(metrics) => {
                 let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
                 let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
+                let readiness = match &attendance {
+                    Some(attendance) => readiness.with_attendance(Arc::clone(attendance)),
+                    None => readiness,
+                };
                 Some(show(&metrics, config, readiness).await?)
             }
             None => None,
@@ -183,11 +195,16 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
         if message.is_none() && matches.get_flag(UNTIL) {
             stop_at_end_of_stdin(stop.clone())?;
         }
+        // The worker goes on in any case: what is in the store waits for it.
+        let watch = attendance.map(|attendance| tokio::spawn(async move { attendance.watch().await }));
         let worker = Worker::new(settings, setting, recording, jobs, objects, queue, stop);
         let done = match message {
             Some(message) => worker.run_once(message).await,
             None => worker.run().await,
         };
+        if let Some(watch) = watch {
+            watch.abort();
+        }
         if let Some(shown) = shown {
             shown.end().await;
         }

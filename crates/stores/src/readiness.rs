@@ -3,6 +3,7 @@
 //! The check of the stores runs beside the answers: a probe is answered with the latest result while
 //! the next check runs. Only a probe without a recent result waits.
 
+use cadmill_core::cleanup::attendance::Attendance;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{EventQueue, ObjectStore, PortResult};
 use std::future::Future;
@@ -24,7 +25,7 @@ const WRITES: &str = "writes to the ";
 
 /// The stores and the latest results of their checks. Cheap to clone.
 #[derive(Clone)]
-pub struct Readiness(Arc<Stores>);
+pub struct Readiness(Arc<Stores>, Option<Arc<Attendance>>);
 
 struct Stores {
     objects: Arc<dyn ObjectStore>,
@@ -69,7 +70,19 @@ impl Readiness {
         checks_writes: bool,
     ) -> Self {
         let [answers, writes] = [Latest::default(), Latest::default()];
-        Self(Arc::new(Stores { objects, jobs, queue, answers, writes, checks_writes }))
+        Self(Arc::new(Stores { objects, jobs, queue, answers, writes, checks_writes }), None)
+    }
+
+    /// Also knows whether a cleanup program is alive.
+    #[must_use]
+    pub fn with_attendance(self, attendance: Arc<Attendance>) -> Self {
+        Self(self.0, Some(attendance))
+    }
+
+    /// Names of what is missing and does not keep this program from its work.
+    pub fn absent(&self) -> Vec<&'static str> {
+        let missing = self.1.as_ref().is_some_and(|attendance| attendance.is_missing());
+        missing.then_some("cleanup program").into_iter().collect()
     }
 
     /// Names of the stores that do not respond or do not accept writes.

@@ -22,6 +22,7 @@ mod processes;
 mod protection;
 mod stores;
 mod task;
+mod unattended;
 mod whole;
 pub(crate) mod worker;
 pub(crate) mod world;

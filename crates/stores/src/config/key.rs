@@ -90,6 +90,7 @@ impl Id {
 const EVERY: &[Program] = &[Program::Api, Program::Worker, Program::Cleanup, Program::Serve];
 const API: &[Program] = &[Program::Api, Program::Serve];
 const API_AND_CLEANUP: &[Program] = &[Program::Api, Program::Cleanup, Program::Serve];
+const API_AND_WORKER: &[Program] = &[Program::Api, Program::Worker, Program::Serve];
 const CLEANUP: &[Program] = &[Program::Cleanup, Program::Serve];
 const WORKER: &[Program] = &[Program::Worker, Program::Serve];
 const SERVE: &[Program] = &[Program::Serve];
@@ -171,7 +172,7 @@ keys! {
     JobRetention = "job.retention", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), EVERY, "How long a result is kept if it is not downloaded";
     JobLinger = "job.linger", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("20m"), EVERY, "How long until the objects of an ended job are deleted once more";
     JobRecord = "job.record", Kind::Duration { min: SECOND, max: 3650 * DAY }, Value("7d"), EVERY, "How long the record of an ended job is kept";
-    JobRequireCleanup = "job.require_cleanup", Kind::Flag, Value("true"), API, "Refuse new jobs while no cleanup program is alive, since nothing would delete their files";
+    JobRequireCleanup = "job.require_cleanup", Kind::Flag, Value("true"), API_AND_WORKER, "Refuse new jobs while no cleanup program is alive, since nothing would delete their files; workers say so and go on";
 
     CleanupEvery = "cleanup.every", Kind::Duration { min: SECOND, max: HOUR }, Value("15s"), CLEANUP, "How often what is due is done; a cleanup program that has not renewed its lease for three times as long counts as dead";
     CleanupName = "cleanup.name", Kind::Text, Machine("host name and random digits", machine::name), CLEANUP, "Name in leases, logs and the evidence of deletions; no two cleanup programs may share one";

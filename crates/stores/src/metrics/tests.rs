@@ -85,6 +85,7 @@ const WORKER_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "usage"),
     (Store::Jobs, "replace_usage"),
     (Store::Jobs, "check"),
+    (Store::Jobs, "crew"),
     (Store::Objects, "head"),
     (Store::Objects, "read"),
     (Store::Objects, "checksum"),
@@ -133,6 +134,7 @@ fn api(number: usize) {
     metrics::http_request(routes[number % 4], hostile, status, Duration::from_secs(1));
     metrics::polled([State::Pending, State::Processing, State::Completed, State::Failed][number % 4]);
     metrics::client_gave_up();
+    metrics::cleanup_attended(true);
     call(API_CALLS, number);
 }
 
@@ -166,6 +168,7 @@ fn worker(number: usize) {
     metrics::worker_memory(1 << 34, (number as u64) << 20);
     metrics::wiped(Wipe::Done, 1);
     metrics::swept();
+    metrics::cleanup_attended(false);
     call(WORKER_CALLS, number);
 }
 

@@ -1,5 +1,6 @@
 //! The rules of the core on real adapters: jobs, deletion and ledgers.
 
+mod attendance;
 mod cleanup;
 mod jobs;
 mod ledger;
