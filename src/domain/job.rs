@@ -166,6 +166,10 @@ pub struct JobSpec {
     /// predate this option.
     #[serde(default)]
     pub accept_gzip: bool,
+    /// How long the result is kept if it is not downloaded, in seconds, where that is shorter than
+    /// [`super::state::Policy::retention`]. Absent in records that predate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_ttl_seconds: Option<u64>,
 }
 
 /// An object in the object store.

@@ -63,6 +63,15 @@ pub struct Policy {
     pub record: Millis,
 }
 
+impl Policy {
+    /// How long the result of this order is kept if it is not downloaded: as long as the client asked
+    /// for, and never longer than [`Self::retention`].
+    pub fn retention_of(&self, order: &JobSpec) -> Millis {
+        let asked = order.result_ttl_seconds.map(|seconds| seconds.saturating_mul(1000));
+        asked.map_or(self.retention, |asked| asked.min(self.retention))
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         const MINUTE: Millis = 60_000;
@@ -100,7 +109,9 @@ fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
         }
         State::Pending => backoff(policy.redeliver),
         State::Processing => backoff(3 * policy.lease),
-        State::Completed if job.purges == 0 && job.times.dismissed.is_none() => ended + policy.retention,
+        State::Completed if job.purges == 0 && job.times.dismissed.is_none() => {
+            ended + policy.retention_of(&job.order)
+        }
         _ => match (job.purges, job.times.purged) {
             (0, _) | (_, None) => now,
             (1, Some(purged)) => purged + policy.linger,

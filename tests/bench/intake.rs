@@ -213,6 +213,7 @@ async fn open(data: &Path, endpoint: String, sha256: String) -> Result<(Remote, 
         compress: Compress::Never,
         strict: false,
         accept_gzip: false,
+        result_ttl_seconds: None,
     };
     let remote = Remote::open(store, &order, object, &limits(), DownloadConfig::default()).await??;
     Ok((remote, started))

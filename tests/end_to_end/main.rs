@@ -45,6 +45,7 @@ mod real_files;
 mod recorded;
 mod reference;
 mod refusals;
+mod result_ttl;
 mod same_bytes;
 mod serve;
 mod submit;

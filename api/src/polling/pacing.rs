@@ -98,6 +98,7 @@ mod tests {
             compress: Default::default(),
             strict: false,
             accept_gzip: false,
+            result_ttl_seconds: None,
         };
         created(JobId::from_random_bytes([1; 16]), order, &Policy::default(), 0)
     }

@@ -23,7 +23,7 @@ use cadmill_core::domain::limits::display_size;
 use cadmill_core::domain::preset::Preset;
 use cadmill_core::domain::quota::Exceeded;
 use cadmill_core::domain::route;
-use cadmill_core::domain::state::Event;
+use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::domain::trace::TraceParent;
 use cadmill_core::jobs::{Change, NotCreated};
 use cadmill_core::ports::PortError;
@@ -44,6 +44,8 @@ const MAX_CODINGS: usize = 16;
 const MAX_CODING: usize = 32;
 /// When to try again while no cleanup program is alive, in seconds.
 const NO_CLEANUP_S: u64 = 15;
+/// Minimum time for which a result is kept, in seconds: a client that polls slowly must see it.
+const MIN_TTL_S: u64 = 60;
 /// Default and maximum number of jobs on a page.
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100;
@@ -115,6 +117,11 @@ pub(super) struct NewJob {
     #[serde(default)]
     #[schema(max_items = 16, value_type = Option<Vec<AcceptedCoding>>)]
     accept_encoding: Option<Vec<String>>,
+    /// How long the result is kept if its download is not confirmed, in seconds. At least 60, and not
+    /// longer than the server keeps results, which is the default.
+    #[serde(default, deserialize_with = "whole_seconds")]
+    #[schema(minimum = 60, maximum = 2_592_000)]
+    result_ttl_seconds: Option<u64>,
     /// Idempotency key and id of the job: a UUID in lower case. Sending the same order with the
     /// same id again does not create a second job.
     #[schema(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -131,14 +138,25 @@ pub(super) struct NewJob {
 #[allow(dead_code)]
 struct AcceptedCoding(String);
 
-/// A number of bytes. JSON has one number type: `1000.0` equals 1000 (JSON Schema Core 2020-12,
-/// 4.2.3), as long as it is exact, i.e. below 2 to the 53rd.
+/// A number of bytes.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    const EXACT: f64 = (1_u64 << 53) as f64;
     let number = serde_json::Number::deserialize(deserializer)?;
+    integer(&number).ok_or_else(|| serde::de::Error::custom("size_bytes must be an integer"))
+}
+
+/// A number of seconds, or none.
+fn whole_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let wrong = || serde::de::Error::custom("result_ttl_seconds must be an integer");
+    integer(&number).map(Some).ok_or_else(wrong)
+}
+
+/// JSON has one number type: `1000.0` equals 1000 (JSON Schema Core 2020-12, 4.2.3), as long as it is
+/// exact, i.e. below 2 to the 53rd.
+fn integer(number: &serde_json::Number) -> Option<u64> {
+    const EXACT: f64 = (1_u64 << 53) as f64;
     let float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..EXACT).contains(float));
-    let size = number.as_u64().or(float.map(|float| float as u64));
-    size.ok_or_else(|| serde::de::Error::custom("size_bytes must be an integer"))
+    number.as_u64().or(float.map(|float| float as u64))
 }
 
 /// A job that was created, or that already existed.
@@ -196,7 +214,7 @@ pub(super) async fn create_job(
     headers: HeaderMap,
     Json(new): Json<NewJob>,
 ) -> Result<Response, Problem> {
-    let (id, order) = checked(new, owner, &state.settings)?;
+    let (id, order) = checked(new, owner, &state.settings, state.jobs.policy())?;
     if state.settings.config.require_cleanup && !state.attendance.is_given().await? {
         let message = "no cleanup program is alive, so nothing would delete the file";
         return Err(Problem::new(FailureCode::NoCleanup, message).retry_after(NO_CLEANUP_S));
@@ -265,7 +283,12 @@ fn not_created(error: NotCreated) -> Problem {
 }
 
 /// The validated order of a request.
-fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, JobSpec), Problem> {
+fn checked(
+    new: NewJob,
+    owner: Owner,
+    settings: &ApiSettings,
+    policy: &Policy,
+) -> Result<(JobId, JobSpec), Problem> {
     let file_name = new
         .file_name
         .parse()
@@ -298,6 +321,7 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
     let (size_bytes, format, root) = (new.size_bytes, new.target_format, new.root);
     let strict = new.strict.unwrap_or_default();
     let accept_gzip = accepts_gzip(&new.accept_encoding.unwrap_or_default())?;
+    check_ttl(new.result_ttl_seconds, policy.retention / 1000)?;
     let order = JobSpec {
         owner,
         file_name,
@@ -309,8 +333,21 @@ fn checked(new: NewJob, owner: Owner, settings: &ApiSettings) -> Result<(JobId, 
         compress,
         strict,
         accept_gzip,
+        result_ttl_seconds: new.result_ttl_seconds,
     };
     Ok((id, order))
+}
+
+/// A result may be kept shorter than the server keeps results, and not longer. `most` is that time, in
+/// seconds.
+fn check_ttl(seconds: Option<u64>, most: u64) -> Result<(), Problem> {
+    let least = MIN_TTL_S.min(most);
+    match seconds {
+        Some(seconds) if !(least..=most).contains(&seconds) => Err(invalid(format!(
+            "result_ttl_seconds: must be {least} to {most}; this server keeps a result for {most} s"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether gzip is among the codings.

@@ -76,6 +76,10 @@ pub struct StatusBody {
     pub failure: Option<FailureBody>,
     /// When to poll again, in milliseconds; null when the job has ended.
     pub poll_after_ms: Option<u64>,
+    /// When the result is deleted if its download is not confirmed before; null when there is none or
+    /// it was deleted.
+    #[schema(format = DateTime)]
+    pub result_expires_at: Option<String>,
     /// How to download the result; null when there is none or it was deleted.
     pub download: Option<Download>,
 }
@@ -228,8 +232,14 @@ pub(super) fn describe(job: &Job, pause: Option<Duration>) -> StatusBody {
         facts: job.facts.values().clone(),
         failure,
         poll_after_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        result_expires_at: expires(job).map(timestamp),
         download: None,
     }
+}
+
+/// When the result is due for deletion. A deletion that failed is tried again at any time.
+fn expires(job: &Job) -> Option<Millis> {
+    downloadable(job).and_then(|_| if job.retry.is_some() { job.times.ended } else { job.due })
 }
 
 /// The download, while the result exists and has not been dismissed.

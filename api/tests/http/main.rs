@@ -12,6 +12,7 @@ mod logs;
 mod objects;
 mod quota;
 mod refusals;
+mod retention;
 mod shelf;
 mod support;
 mod uploads;

@@ -75,6 +75,13 @@ pub fn world_with(change: impl FnOnce(&mut ApiSettings)) -> World {
     world
 }
 
+/// A server with this policy.
+pub fn world_of(policy: Policy) -> World {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("jobs.db"), 5).unwrap();
+    with_policy(directory, database, Arc::new(Shelf::default()), policy, |_| {})
+}
+
 /// A server with these objects; the shelf of the world is a different one, and empty.
 pub fn over(
     directory: tempfile::TempDir,
@@ -82,8 +89,18 @@ pub fn over(
     objects: Arc<dyn ObjectStore>,
     change: impl FnOnce(&mut ApiSettings),
 ) -> World {
+    with_policy(directory, database, objects, Policy::default(), change)
+}
+
+fn with_policy(
+    directory: tempfile::TempDir,
+    database: Database,
+    objects: Arc<dyn ObjectStore>,
+    policy: Policy,
+    change: impl FnOnce(&mut ApiSettings),
+) -> World {
     let clock = Arc::new(Stopped(AtomicU64::new(START)));
-    let jobs = Jobs::new(Arc::new(database.jobs()), clock.clone(), Policy::default());
+    let jobs = Jobs::new(Arc::new(database.jobs()), clock.clone(), policy);
     let mut settings = ApiSettings { auth: tokens(), ..ApiSettings::default() };
     settings.config.require_cleanup = false;
     change(&mut settings);

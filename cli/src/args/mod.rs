@@ -286,6 +286,11 @@ pub(crate) struct SubmitArgs {
     #[arg(long)]
     pub(crate) keep: bool,
 
+    /// How long the server keeps the result if its download is not confirmed, such as 10m: at least
+    /// 60s, and not longer than it keeps results [default: as long as it keeps results]
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub(crate) result_ttl: Option<Duration>,
+
     /// Print a JSON object on standard output, for failures too
     #[arg(long)]
     pub(crate) json: bool,

@@ -163,6 +163,8 @@ impl Run<'_> {
             // An older server refuses this field: it could not keep the promise.
             strict: self.args.strict.then_some(true),
             accept_encoding: Some(DECODED).filter(|_| !self.args.no_gzip),
+            // The same.
+            result_ttl_seconds: self.args.result_ttl.map(|time| time.as_secs()),
             job_id: id.to_string(),
             checksum_sha256: checksum.as_deref(),
         };

@@ -21,6 +21,8 @@ pub(super) struct NewJob<'a> {
     /// Content codings that are decoded here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) accept_encoding: Option<&'a [&'a str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) result_ttl_seconds: Option<u64>,
     pub(super) job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checksum_sha256: Option<&'a str>,

@@ -71,6 +71,7 @@ impl World {
             compress: Default::default(),
             strict: false,
             accept_gzip: false,
+            result_ttl_seconds: None,
         };
         (order, self.direct.head(&key).await.unwrap())
     }

@@ -124,6 +124,7 @@ impl World {
             compress,
             strict: false,
             accept_gzip,
+            result_ttl_seconds: None,
         };
         self.jobs.create(id, order).await.unwrap();
         let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());

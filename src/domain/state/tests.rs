@@ -38,6 +38,7 @@ fn new_job() -> Job {
         compress: Default::default(),
         strict: false,
         accept_gzip: false,
+        result_ttl_seconds: None,
     };
     created(JobId::from_random_bytes([1; 16]), order, &policy(), 0)
 }
@@ -369,6 +370,36 @@ fn somebody_looks_again_at_the_right_time() {
     assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
     let job = at(&job, &Event::Purged { before: 1, deletion: deletion() }, 7000);
     assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
+}
+
+proptest! {
+    /// A result is kept for as long as its order says, and never longer than the policy.
+    #[test]
+    fn a_result_is_kept_no_longer_than_its_order_and_the_policy_say(
+        asked in prop::option::of(prop_oneof![0u64..10_000, any::<u64>()]),
+        retention in 0u64..10_000_000,
+        before in prop::collection::vec(event(), 0..6),
+    ) {
+        let policy = Policy { retention, ..policy() };
+        let mut job = new_job();
+        job.order.result_ttl_seconds = asked;
+        for event in before {
+            if let Decision::Accept(next) = apply(&job, &event, &policy, 1) {
+                job = *next;
+            }
+        }
+        for event in [upload(), claim("w9", 99, job.lease.as_ref().map(|lease| lease.revision))] {
+            if let Decision::Accept(next) = apply(&job, &event, &policy, 1) {
+                job = *next;
+            }
+        }
+        let completed = Event::Completed { attempt: job.attempt, output: processed_object("o") };
+        if let Decision::Accept(next) = apply(&job, &completed, &policy, 5000) {
+            let due = next.due.unwrap();
+            prop_assert!(due <= 5000 + retention, "{due}");
+            prop_assert!(due == 5000 + asked.map_or(retention, |asked| retention.min(asked.saturating_mul(1000))));
+        }
+    }
 }
 
 /// Moving a job within the index of due times costs as much as writing it.

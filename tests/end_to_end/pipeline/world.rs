@@ -223,6 +223,7 @@ impl World {
             compress: Default::default(),
             strict: false,
             accept_gzip: false,
+            result_ttl_seconds: None,
         };
         self.jobs.create(id, order).await.expect("the job is created");
         id

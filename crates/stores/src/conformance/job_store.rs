@@ -44,6 +44,7 @@ pub fn new_job(owner: &Owner, now: Millis) -> Job {
         compress: Compress::Auto,
         strict: true,
         accept_gzip: true,
+        result_ttl_seconds: Some(600),
     };
     created(JobId::random(), order, &Policy::default(), now)
 }
