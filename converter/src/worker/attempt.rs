@@ -13,6 +13,7 @@ use crate::conversion::report::{ConversionReport, Observer};
 use crate::conversion::{self};
 use crate::engine::supervisor::Identity;
 use crate::intake::{Remote, Source};
+use crate::stack;
 use crate::worker::lease::JobLease;
 use crate::worker::ledger::{LedgerFactory, StageRecorder};
 use crate::worker::upload::ObjectStoreSink;
@@ -24,13 +25,43 @@ use cadmill_core::domain::limits::{ArchiveLimits, Caps};
 use cadmill_core::ledger::Ledger;
 use cadmill_core::metrics::{self, Wipe};
 use cadmill_core::ports::ObjectStore;
+use futures_util::future::BoxFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::runtime::Handle;
 
+/// Makes the attempts of a worker.
+pub trait Attempts: Send + Sync {
+    /// Makes an attempt, until it has ended and no data of the job is left on this machine. It must
+    /// end soon after [`Attempt::is_cancelled`].
+    fn run(&self, attempt: Attempt) -> BoxFuture<'_, Ended>;
+}
+
+/// Converts, each attempt on a thread of its own.
+pub(super) struct OnThreads;
+
+impl Attempts for OnThreads {
+    fn run(&self, attempt: Attempt) -> BoxFuture<'_, Ended> {
+        Box::pin(async move {
+            let hold = Arc::clone(&attempt.hold);
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let started = std::thread::Builder::new().name("attempt".to_owned()).spawn(move || {
+                // There is no receiver once the runtime is gone.
+                let _ = sender.send(stack::cleared(|| attempt.run()));
+            });
+            if let Err(error) = started {
+                return Ended::unrecorded(Failure::io("starting a thread", &error), Stage::Fetch);
+            }
+            // If the thread panics, the sender is dropped without a result.
+            receiver.await.unwrap_or_else(|_| Ended::unrecorded(panicked(), hold.current().0))
+        })
+    }
+}
+
 /// What an attempt needs to run.
-pub(super) struct Attempt {
+pub struct Attempt {
     pub(super) job: Job,
     /// The input, or the reason why the job is refused.
     pub(super) input: Result<Remote, Failure>,
@@ -44,7 +75,7 @@ pub(super) struct Attempt {
 }
 
 /// How an attempt ended.
-pub(super) struct Ended {
+pub struct Ended {
     /// The output, or the failure and the stage in which it occurred.
     pub(super) result: Result<Object, (Failure, Stage)>,
     /// The head of the attempt's ledger; `None` if the ledger could not be written.
@@ -53,22 +84,53 @@ pub(super) struct Ended {
 
 impl Ended {
     /// An internal failure of the worker, without a ledger.
-    pub(super) fn unrecorded(failure: Failure, stage: Stage) -> Self {
+    pub fn unrecorded(failure: Failure, stage: Stage) -> Self {
         Self { result: Err((failure, stage)), head: None }
     }
 }
 
 impl Attempt {
-    /// Runs the attempt to its end. On return, the workspace holds no data of the job.
-    pub(super) fn run(&self) -> Ended {
-        let ledger = match self.recording.attempt(self.job.id, self.hold.attempt) {
-            Ok(ledger) => Arc::new(ledger),
-            Err(failure) => return Ended::unrecorded(failure, Stage::Fetch),
-        };
-        let result = match &self.input {
-            Ok(input) => self.in_workspace(input, &ledger),
-            Err(failure) => Err((failure.clone(), Stage::Fetch)),
-        };
+    /// The job, as it was claimed.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Why the job is refused without being processed, if it is.
+    pub fn refused(&self) -> Option<&Failure> {
+        self.input.as_ref().err()
+    }
+
+    /// The object store.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// Reports that a stage begins.
+    pub fn enter(&self, stage: Stage) {
+        self.hold.stage(stage);
+    }
+
+    /// Reports the fraction of the stage that is done, from 0 to 1.
+    pub fn progress(&self, fraction: f64) {
+        self.hold.progress(fraction);
+    }
+
+    /// Whether the job does not belong to this worker any more, or the worker is stopping.
+    pub fn is_cancelled(&self) -> bool {
+        self.hold.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Opens the ledger of the attempt.
+    ///
+    /// # Errors
+    /// `infra.audit`: no plaintext may be made.
+    pub fn open_ledger(&self) -> Result<Ledger, Failure> {
+        self.recording.attempt(self.job.id, self.hold.attempt)
+    }
+
+    /// Ends the attempt: closes its ledger with the result, which is the output, or the failure and
+    /// the stage in which it occurred.
+    pub fn close(&self, ledger: &Ledger, result: Result<Object, (Failure, Stage)>) -> Ended {
         let outcome = match &result {
             Ok(_) => "completed",
             Err((failure, _)) if failure.code == FailureCode::Cancelled => self.hold.why_cancelled(),
@@ -83,6 +145,19 @@ impl Attempt {
             }
             (Err(failure), _) => Ended::unrecorded(failure, Stage::Wipe),
         }
+    }
+
+    /// Runs the attempt to its end. On return, the workspace holds no data of the job.
+    fn run(&self) -> Ended {
+        let ledger = match self.open_ledger() {
+            Ok(ledger) => Arc::new(ledger),
+            Err(failure) => return Ended::unrecorded(failure, Stage::Fetch),
+        };
+        let result = match &self.input {
+            Ok(input) => self.in_workspace(input, &ledger),
+            Err(failure) => Err((failure.clone(), Stage::Fetch)),
+        };
+        self.close(&ledger, result)
     }
 
     fn in_workspace(&self, input: &Remote, ledger: &Arc<Ledger>) -> Result<Object, (Failure, Stage)> {
@@ -233,6 +308,6 @@ impl Observer for Watcher<'_> {
 }
 
 /// The failure of a thread that panicked. The text of the panic is not reported.
-pub(super) fn panicked() -> Failure {
+fn panicked() -> Failure {
     Failure::new(FailureCode::Io, "internal error in the worker while it processed the job")
 }

@@ -1,6 +1,7 @@
 //! The settings of a worker, and what its tasks share.
 
 use super::admission::Budget;
+use super::attempt::Attempts;
 use super::lease::JobLease;
 use super::ledger::LedgerFactory;
 use super::message::Delivery;
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub(super) settings: WorkerSettings,
     pub(super) setting: ConversionContext,
     pub(super) recording: LedgerFactory,
+    pub(super) attempts: Arc<dyn Attempts>,
     pub(super) jobs: Jobs,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) queue: Arc<dyn EventQueue>,

@@ -4,19 +4,18 @@
 //! the message stays in the queue.
 
 use super::admission::{Admission, Share};
-use super::attempt::{Attempt, Ended, panicked};
+use super::attempt::{Attempt, Ended};
 use super::context::{Active, Shared};
 use super::failpoint;
 use super::lease::random;
 use super::message::{Delivery, Settlement};
 use super::vigil::{Vigil, look_interval};
 use crate::intake::{Remote, Source};
-use crate::stack;
 use crate::worker::lease::{JobLease, LeaseRenewer, StopReason};
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::JobId;
-use cadmill_core::domain::job::{Job, JobFailure, Object, Stage, State};
+use cadmill_core::domain::job::{Job, JobFailure, Object, State};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::limits::Caps;
 use cadmill_core::domain::state::{Denied, Event};
@@ -26,8 +25,9 @@ use cadmill_core::metrics::{self, Attempt as AttemptEnd};
 use cadmill_core::ports::event_queue::Message;
 use cadmill_core::ports::{PortError, PortResult};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 /// After this many deliveries without an object, the event goes to the dead-letter queue.
 const DELIVERIES_WITHOUT_OBJECT: u32 = 10;
@@ -389,7 +389,7 @@ impl EventHandler<'_> {
         Ok(Some(settle))
     }
 
-    /// Processes or refuses the job, on a separate thread. Both are recorded in a ledger.
+    /// Processes or refuses the job. Both are recorded in a ledger.
     async fn attempt(&self, job: Job, room: Result<Admitted, Failure>, hold: &Arc<JobLease>) -> Ended {
         let shared = self.shared;
         let (input, share) = match room {
@@ -410,16 +410,7 @@ impl EventHandler<'_> {
             caps: Caps { memory_bytes, output_bytes, ..caps },
             archive: shared.settings.archive,
         };
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let started = std::thread::Builder::new().name("attempt".to_owned()).spawn(move || {
-            // There is no receiver once the runtime is gone.
-            let _ = sender.send(stack::cleared(|| attempt.run()));
-        });
-        if let Err(error) = started {
-            return Ended::unrecorded(Failure::io("starting a thread", &error), Stage::Fetch);
-        }
-        // If the thread panics, the sender is dropped without a result.
-        receiver.await.unwrap_or_else(|_| Ended::unrecorded(panicked(), hold.current().0))
+        shared.attempts.run(attempt).await
     }
 
     /// Ends or releases the job, and decides how the message is settled.

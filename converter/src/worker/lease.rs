@@ -17,7 +17,8 @@ use cadmill_core::ports::EventQueue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Minimum time between writes that report a new stage.
 const STAGE_INTERVAL: Duration = Duration::from_secs(1);

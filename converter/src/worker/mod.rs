@@ -31,6 +31,8 @@ mod vigil;
 use crate::conversion::context::ConversionContext;
 use crate::engine::warm_pool::{WAITING_BYTES, WarmPool};
 use admission::Budget;
+use attempt::OnThreads;
+pub use attempt::{Attempt, Attempts, Ended};
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Job, Object};
 use cadmill_core::domain::ledger::SignedHead;
@@ -94,6 +96,7 @@ impl Worker {
             settings,
             setting,
             recording,
+            attempts: Arc::new(OnThreads),
             jobs,
             objects,
             queue,
@@ -105,6 +108,18 @@ impl Worker {
             active,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The same worker, whose attempts are made by `attempts` instead of on threads, with engine
+    /// processes: for a simulation of many jobs, in which an attempt only lets time pass.
+    ///
+    /// # Panics
+    /// If the worker was cloned before.
+    #[must_use]
+    pub fn attempting(mut self, attempts: Arc<dyn Attempts>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("a worker that was not cloned yet");
+        shared.attempts = attempts;
+        self
     }
 
     /// Processes messages until it is stopped. Then it kills running engines, wipes, releases the

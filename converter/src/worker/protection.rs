@@ -6,7 +6,8 @@
 use super::context::Shared;
 use cadmill_core::ports::PortError;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Validity of the protection. It ends by itself if this worker dies but its task lives.
 const MINUTES: u32 = 10;

@@ -7,7 +7,8 @@
 //! durations are exchanged, never timestamps: clocks of two machines are not compared, and a reboot
 //! loses at most the time not yet written.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// One watcher of one revision.
 #[derive(Debug, Clone, Copy)]
