@@ -10,6 +10,7 @@
 //! that it is not always the most overdue. The cleanup never claims a job; it only sends events.
 
 pub mod attendance;
+mod backlog;
 pub mod crew;
 pub mod deletion;
 pub mod orphans;
@@ -20,17 +21,17 @@ use crate::domain::ids::{FileName, JobId, ObjectKey};
 use crate::domain::job::{Job, Millis, Object, State};
 use crate::domain::state::Event;
 use crate::domain::upload_event;
-use crate::jobs::Jobs;
-use crate::metrics::{self, DueKind};
+use crate::jobs::{Change, Jobs};
+use crate::metrics;
 use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
+use backlog::Backlog;
 use crew::Membership;
 use deletion::Deleter;
 use futures_util::StreamExt;
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Maximum number of jobs in one page of a part.
 pub const PAGE: u32 = 50;
@@ -54,12 +55,8 @@ pub struct Cleanup {
     queue: Arc<dyn EventQueue>,
     bucket: String,
     deleter: Deleter,
-    /// Jobs whose files could not be deleted, until they are.
-    failing: Arc<Mutex<HashSet<JobId>>>,
+    backlog: Backlog,
 }
-
-/// Maximum number of [`Cleanup::failing`]: with so many, their number says enough.
-const MAX_FAILING: usize = 100_000;
 
 /// Counts of one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,7 +129,7 @@ impl Cleanup {
         name: String,
     ) -> Self {
         let deleter = Deleter::new(jobs.clone(), Arc::clone(&objects), name);
-        Self { jobs, objects, queue, bucket, deleter, failing: Arc::default() }
+        Self { jobs, objects, queue, bucket, deleter, backlog: Backlog::default() }
     }
 
     /// Runs a pass at every interval of the membership, forever, with a lease that other programs see.
@@ -157,6 +154,7 @@ impl Cleanup {
         let round = tokio::select! {
             round = self.pass(&parts) => round,
             never = membership.keep() => match never {},
+            never = self.backlog.show_every(membership.every(), || self.jobs.clock().now()) => match never {},
         };
         if !round.is_idle() {
             tracing::info!(
@@ -182,20 +180,27 @@ impl Cleanup {
     /// One pass over these parts. A failure of a single job or a single part is logged and counted, and
     /// does not affect the others.
     pub async fn pass(&self, parts: &[Part]) -> Round {
+        self.backlog.begins(parts);
         let mut rounds = futures_util::stream::iter(parts.iter().copied().map(|part| self.part(part)))
             .buffer_unordered(AT_ONCE);
         let mut all = Round::default();
         while let Some(round) = rounds.next().await {
             all.add(&round);
         }
-        metrics::oldest_due(DueKind::Delete, all.overdue[0]);
-        metrics::oldest_due(DueKind::Wake, all.overdue[1]);
-        metrics::unconfirmed_purges(self.failing().len() as u64);
+        self.backlog.ends(all.overdue);
         all
     }
 
     async fn part(&self, part: Part) -> Round {
         let mut round = Round::default();
+        let began = self.jobs.clock().now();
+        let is_whole = self.pages(part, &mut round).await;
+        self.backlog.is_done(part, is_whole.then_some(began));
+        round
+    }
+
+    /// Works on the pages of a part. Returns whether all that was due was listed.
+    async fn pages(&self, part: Part, round: &mut Round) -> bool {
         for page in 0..PAGES {
             let now = self.jobs.clock().now();
             let due = match self.jobs.store().due(part, now, PAGE).await {
@@ -203,7 +208,7 @@ impl Cleanup {
                 Err(error) => {
                     round.unlisted += 1;
                     tracing::warn!(part = %part, error = %error, "could not list what is due");
-                    return round;
+                    return false;
                 }
             };
             if page == 0 {
@@ -211,49 +216,45 @@ impl Cleanup {
                 let kind = usize::from(part.work == Work::Wake);
                 round.overdue[kind] = round.overdue[kind].max(now.saturating_sub(first));
             }
-            self.set_aside(&due.unreadable, &mut round).await;
+            self.set_aside(&due.unreadable, round).await;
             for job in due.jobs {
-                if let Err(error) = self.serve(job.id, &mut round).await {
+                self.backlog.works_on(part, job.due.unwrap_or(now));
+                if let Err(error) = self.serve(job.id, round).await {
                     round.failed += 1;
+                    tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "the cleanup of a job failed");
+                    let again = self.postpone(job.id).await;
                     if part.work == Work::Delete && job.purges < 2 {
                         metrics::purge_failed();
-                        self.fails(job.id);
+                        self.backlog.fails(job.id, again);
                     }
-                    tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "the cleanup of a job failed");
-                    self.postpone(job.id).await;
                 }
             }
             if !due.is_full {
-                break;
+                return true;
             }
         }
-        round
+        false
     }
 
-    fn failing(&self) -> MutexGuard<'_, HashSet<JobId>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fails(&self, id: JobId) {
-        let mut failing = self.failing();
-        if failing.len() < MAX_FAILING {
-            failing.insert(id);
-        }
-    }
-
-    /// Tries a job again later. If that cannot be recorded, it stays due.
-    async fn postpone(&self, id: JobId) {
+    /// Tries a job again later; returns when. If that cannot be recorded, it stays due.
+    async fn postpone(&self, id: JobId) -> Millis {
+        let now = self.jobs.clock().now();
         let tried = match self.jobs.store().get(id).await {
-            Ok(Some(job)) if job.due.is_some_and(|due| due <= self.jobs.clock().now()) => {
+            Ok(Some(job)) if job.due.is_some_and(|due| due <= now) => {
                 let before = job.retry.map_or(0, |retry| retry.tries);
-                self.jobs.send(id, &Event::Postponed { before }).await.map(drop)
+                self.jobs.send(id, &Event::Postponed { before }).await.map(|change| match change {
+                    Change::Done(job) | Change::Ignored(_, job) | Change::Denied(_, job) => job.due,
+                    Change::Missing => None,
+                })
             }
-            Ok(_) => Ok(()),
+            Ok(job) => Ok(job.and_then(|job| job.due)),
             Err(error) => Err(error),
         };
-        if let Err(error) = tried {
+        let due = tried.unwrap_or_else(|error| {
             tracing::warn!(job.id = %id, error = %error, "a job that failed could not be put off");
-        }
+            None
+        });
+        due.unwrap_or(now)
     }
 
     /// Defers jobs whose record cannot be read. They are reported, and must not use up the page of
@@ -291,7 +292,7 @@ impl Cleanup {
             State::Pending | State::Processing => self.wake(job, round).await,
             _ if job.purges < 2 => {
                 let purged = self.deleter.delete(job).await?;
-                self.failing().remove(&job.id);
+                self.backlog.succeeds(job.id);
                 round.objects += purged.objects;
                 round.uploads += purged.uploads;
                 Ok(())

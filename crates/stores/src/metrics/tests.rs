@@ -1,6 +1,7 @@
 //! Everything that is shown: its form, its size under hostile values, and that nothing of it is secret.
 
 mod alerts;
+mod backlog;
 mod dashboard;
 
 use super::*;
