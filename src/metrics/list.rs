@@ -4,6 +4,7 @@
 //! new ones are added, each with the function in [`super::record`] that records it.
 
 use super::label::{self, Label};
+use crate::domain::job::State;
 
 /// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,15 +70,24 @@ impl Metric {
     }
 }
 
-/// Counters with at most this many series are there from the start, as zero: the first event is
-/// then an increase that an alert sees.
+/// Counters with at most this many series are there from the start.
 const ZEROED: usize = 64;
 
 impl Metric {
-    /// Whether all its series are there from the start.
-    pub fn is_zeroed(&self) -> bool {
-        self.kind == Kind::Counter
-            && self.labels.iter().map(|label| label.values().len()).product::<usize>() <= ZEROED
+    /// The label sets of the series that are there from the start, as zero: the first event is then an
+    /// increase that an alert sees. These are the series of small counters, of the jobs that end with a
+    /// system error, and of histograms without labels.
+    pub fn zeroed(&self) -> Vec<Vec<&'static str>> {
+        let series: usize = self.labels.iter().map(|label| label.values().len()).product();
+        match self.kind {
+            Kind::Counter if series <= ZEROED => self.label_sets(),
+            Kind::Counter if self.name == JOBS_ENDED.name => {
+                let is_lost = |set: &[&str]| set[0] == State::Failed.as_str() && set[1].starts_with("infra.");
+                self.label_sets().into_iter().filter(|set| is_lost(set)).collect()
+            }
+            Kind::Histogram(_) if self.labels.is_empty() => vec![Vec::new()],
+            Kind::Counter | Kind::Gauge | Kind::Histogram(_) => Vec::new(),
+        }
     }
 }
 
@@ -144,6 +154,7 @@ metrics! {
     UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, Some(&[]), "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
     CLEANUP_ATTENDED = "cadmill_cleanup_attended", Gauge, [], WATCHES, None, "1 while this program sees that a cleanup program renews its lease; 0 while it does not, and files are not deleted.";
     ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, Some(&[]), "Jobs without a record whose objects were deleted.";
+    START_TIME_SECONDS = "cadmill_start_time_seconds", Gauge, [], EVERY, None, "When the process started, in seconds since 1970.";
     BUILD_INFO = "cadmill_build_info", Gauge, [BUILD_VERSION, BUILD_REVISION], EVERY, None, "1, with the version and the git revision of this build.";
 }
 

@@ -6,7 +6,7 @@ use crate::domain::failure::FailureCode;
 use crate::domain::job::{Millis, Stage, State};
 use crate::ports::PortError;
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 impl Metric {
     /// The labels with their values, each as its closed set has it.
@@ -17,6 +17,15 @@ impl Metric {
 
     fn add(&self, values: &[&str], count: u64) {
         counter!(self.name, self.with(values)).increment(count);
+    }
+
+    /// Begins a series without an event.
+    fn zero(&self, values: &[&str]) {
+        match self.kind {
+            Kind::Counter => self.add(values, 0),
+            Kind::Gauge => self.set(values, 0.0),
+            Kind::Histogram(_) => drop(histogram!(self.name, self.with(values))),
+        }
     }
 
     fn set(&self, values: &[&str], value: f64) {
@@ -43,11 +52,11 @@ pub fn begin(sources: &[Source]) {
             Kind::Gauge => describe_gauge!(metric.name, unit, metric.help),
             Kind::Histogram(_) => describe_histogram!(metric.name, unit, metric.help),
         }
-        if metric.is_zeroed() {
-            metric.label_sets().iter().for_each(|values| metric.add(values, 0));
-        }
+        metric.zeroed().iter().for_each(|values| metric.zero(values));
     }
     list::BUILD_INFO.set(&["", ""], 1.0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    list::START_TIME_SECONDS.set(&[], now.as_secs_f64());
 }
 
 /// A job was created.

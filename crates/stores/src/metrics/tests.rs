@@ -274,9 +274,18 @@ fn small_counters_begin_at_zero_so_that_the_first_event_is_an_increase() {
     };
     assert_eq!(value("cadmill_leases_lapsed_total", ""), Some(0.0));
     assert_eq!(value("cadmill_attempts_total", "outcome=\"retried\""), Some(0.0));
+    assert_eq!(value("cadmill_jobs_ended_total", "state=\"FAILED\",code=\"infra.worker_lost\""), Some(0.0));
+    assert_eq!(value("cadmill_job_wait_seconds_count", ""), Some(0.0));
+    assert_eq!(value("cadmill_job_wait_seconds_bucket", "le=\"+Inf\""), Some(0.0));
+    // Too many for what no alarm needs.
+    assert_eq!(value("cadmill_jobs_ended_total", "state=\"FAILED\",code=\"engine.crashed\""), None);
+    assert_eq!(value("cadmill_job_seconds_count", "stage=\"total\""), None);
     // Another program's.
     assert_eq!(value("cadmill_orphans_total", ""), None);
     assert_eq!(text::samples(&text).filter(|sample| sample.name == "cadmill_build_info").count(), 1);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let age = now - value("cadmill_start_time_seconds", "").unwrap();
+    assert!((0.0..60.0).contains(&age), "{age}");
 }
 
 /// A line for each set of labels; counters by their growth.

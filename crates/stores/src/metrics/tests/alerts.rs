@@ -15,7 +15,7 @@ struct Fault {
 /// Series of an installation in health: 15 s between two values, half an hour.
 const HEALTH: &[(&str, &str)] = &[
     ("up{job=\"cadmill-api\",instance=\"a\"}", "1x119"),
-    ("cadmill_store_calls_total{store=\"jobs\",operation=\"due\",outcome=\"ok\"}", "0+3x119"),
+    ("cadmill_store_calls_total{store=\"jobs\",operation=\"replace_crew\",outcome=\"ok\"}", "0+3x119"),
     ("cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"ok\"}", "0+3x119"),
     ("cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"unavailable\"}", "0x119"),
     ("cadmill_oldest_due_seconds{kind=\"delete\"}", "3x119"),
@@ -39,6 +39,9 @@ const HEALTH: &[(&str, &str)] = &[
     ("cadmill_leases_lapsed_total", "0x119"),
     ("cadmill_attempts_total{outcome=\"retried\"}", "0x119"),
     ("cadmill_jobs_ended_total{state=\"COMPLETED\",code=\"none\"}", "0+1x119"),
+    ("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "0x119"),
+    // An hour before the first value.
+    ("cadmill_start_time_seconds", "-3600+0x119"),
     ("cadmill_http_requests_total{route=\"/api/jobs\",method=\"POST\",status=\"201\"}", "0+9x119"),
     ("cadmill_http_requests_total{route=\"/api/jobs\",method=\"POST\",status=\"503\"}", "0x119"),
 ];
@@ -53,9 +56,9 @@ const FAULTS: &[Fault] = &[
     Fault {
         alert: "CadmillNoCleanup",
         labels: "severity: critical",
-        summary: "No program looks for files that must be deleted",
+        summary: "No cleanup program renews its lease",
         series: &[(
-            "cadmill_store_calls_total{store=\"jobs\",operation=\"due\",outcome=\"ok\"}",
+            "cadmill_store_calls_total{store=\"jobs\",operation=\"replace_crew\",outcome=\"ok\"}",
             "0+3x40 120x78",
         )],
     },
@@ -153,7 +156,7 @@ const FAULTS: &[Fault] = &[
         alert: "CadmillJobsLost",
         labels: "severity: critical",
         summary: "Jobs failed by system errors, in all their attempts",
-        series: &[("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "_x40 1x78")],
+        series: &[("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "0x40 1x78")],
     },
     Fault {
         alert: "CadmillApiErrors",
@@ -175,10 +178,88 @@ const FAULTS: &[Fault] = &[
     },
 ];
 
+/// A worker that starts with the fault and meets it before its first scrape.
+const NEW: (&str, &str) =
+    ("cadmill_start_time_seconds{job=\"cadmill-worker\",instance=\"new\"}", "_x65 970x53");
+
+/// The same alerts for the first event of a new process.
+const FIRST_EVENTS: &[Fault] = &[
+    Fault {
+        alert: "CadmillPlaintextLeft",
+        labels: "severity: critical",
+        summary: "A workspace could not be destroyed",
+        series: &[
+            NEW,
+            ("cadmill_wipes_total{outcome=\"failed\",job=\"cadmill-worker\",instance=\"new\"}", "_x65 1x53"),
+        ],
+    },
+    Fault {
+        alert: "CadmillForbiddenCall",
+        labels: "severity: critical, engine: gdal",
+        summary: "The engine gdal made a forbidden system call",
+        series: &[
+            NEW,
+            (
+                "cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSYS\",job=\"cadmill-worker\",instance=\"new\"}",
+                "_x65 1x53",
+            ),
+        ],
+    },
+    Fault {
+        alert: "CadmillLeasesLapse",
+        labels: "severity: warning",
+        summary: "A worker died or lost its stores while it had a job",
+        series: &[NEW, ("cadmill_leases_lapsed_total{job=\"cadmill-worker\",instance=\"new\"}", "_x65 1x53")],
+    },
+    Fault {
+        alert: "CadmillJobsLost",
+        labels: "severity: critical",
+        summary: "Jobs failed by system errors, in all their attempts",
+        series: &[
+            NEW,
+            (
+                "cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\",job=\"cadmill-worker\",instance=\"new\"}",
+                "_x65 1x53",
+            ),
+        ],
+    },
+];
+
+/// What is no fault: series that differ from those of health, for which no alert fires.
+const NO_FAULTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Prometheus is new, or was away, and the counts are old",
+        &[
+            ("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "_x60 7x58"),
+            ("cadmill_leases_lapsed_total", "_x60 7x58"),
+            ("cadmill_wipes_total{outcome=\"failed\"}", "_x60 7x58"),
+            ("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSYS\"}", "_x60 7x58"),
+            ("cadmill_start_time_seconds", "_x60 -3600x58"),
+        ],
+    ),
+    (
+        "one of two workers was not reached for a while, fifteen minutes before",
+        &[
+            (
+                "cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\",instance=\"b\"}",
+                "7x33 stale _x12 7x69",
+            ),
+            ("cadmill_start_time_seconds{instance=\"b\"}", "-3600x119"),
+        ],
+    ),
+    (
+        "a process has started, and nothing happens",
+        &[
+            ("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "7x40 0x78"),
+            ("cadmill_leases_lapsed_total", "7x40 0x78"),
+            ("cadmill_start_time_seconds", "-3600x40 600x78"),
+        ],
+    ),
+];
+
 /// A test of promtool: the values of all series, and the alert that fires at the end.
-fn test(series: &[(&str, &str)], alerts: &[&str], fault: Option<&Fault>) -> String {
+fn test(series: &[(&str, &str)], alerts: &[&str], changed: &[(&str, &str)], fault: Option<&Fault>) -> String {
     let mut text = "  - interval: 15s\n    input_series:\n".to_owned();
-    let changed = fault.map_or(&[][..], |fault| fault.series);
     let kept = series.iter().filter(|(name, _)| !changed.iter().any(|(other, _)| other == name));
     for (name, values) in kept.chain(changed) {
         let _ = writeln!(text, "      - series: '{name}'\n        values: '{values}'");
@@ -204,8 +285,12 @@ fn each_alert_fires_for_its_fault_and_for_no_other() {
     let alerts: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert_eq!(alerts, FAULTS.iter().map(|fault| fault.alert).collect::<Vec<_>>());
     let mut tests = format!("rule_files: ['{rules}']\nevaluation_interval: 15s\ntests:\n");
-    for fault in std::iter::once(None).chain(FAULTS.iter().map(Some)) {
-        tests += &test(HEALTH, &alerts, fault);
+    tests += &test(HEALTH, &alerts, &[], None);
+    for fault in FAULTS.iter().chain(FIRST_EVENTS) {
+        tests += &test(HEALTH, &alerts, fault.series, Some(fault));
+    }
+    for (_, series) in NO_FAULTS {
+        tests += &test(HEALTH, &alerts, series, None);
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("alerts.yaml");

@@ -9,6 +9,9 @@ fn path(name: &str) -> String {
     format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What says how to read the counts of a new process, and has no alarm of its own.
+const START_TIME: &str = "cadmill_start_time_seconds";
+
 /// A panel: a title, the unit of Grafana, and queries with their legends.
 struct Panel {
     title: String,
@@ -44,6 +47,11 @@ fn panel(metric: &'static Metric) -> Panel {
             let unit = if base == "bytes" { "Bps" } else { "cps" };
             (unit, vec![(format!("sum{} (rate({name}[$__rate_interval]))", by(&[])), legend)])
         }
+        // How long each process has been running.
+        Kind::Gauge if name == START_TIME => (
+            base,
+            vec![(format!("time() - max by (job, instance) ({name})"), "{{job}} {{instance}}".to_owned())],
+        ),
         Kind::Gauge => (base, vec![(format!("max{} ({name})", by(&[])), legend)]),
         Kind::Histogram(_) => {
             let quantile = |part: &str| {
@@ -53,7 +61,8 @@ fn panel(metric: &'static Metric) -> Panel {
             (base, vec![quantile("0.5"), quantile("0.99")])
         }
     };
-    let title = name.trim_start_matches("cadmill_").trim_end_matches("_total").replace('_', " ");
+    let title = if name == START_TIME { "uptime" } else { name };
+    let title = title.trim_start_matches("cadmill_").trim_end_matches("_total").replace('_', " ");
     Panel { title, help: metric.help, unit, queries }
 }
 
@@ -138,9 +147,9 @@ fn the_alerts_are_valid_and_explained_and_name_the_metrics_of_alarms() {
     let rules = std::fs::read_to_string(path("alerts.yaml")).unwrap();
     let said = promtool(&["check", "rules", &path("alerts.yaml")], "");
     assert!(said.contains("SUCCESS") && !said.ends_with("failed"), "{said}");
-    let alarmed: BTreeSet<&str> =
-        METRICS.iter().filter(|metric| metric.alarmed.is_some()).map(|metric| metric.name).collect();
-    assert_eq!(named(&rules), alarmed, "what the alerts name, and what the list calls alarmed");
+    let alarmed = METRICS.iter().filter(|metric| metric.alarmed.is_some()).map(|metric| metric.name);
+    let expected: BTreeSet<&str> = alarmed.chain([START_TIME]).collect();
+    assert_eq!(named(&rules), expected, "what the alerts name, and what the list calls alarmed");
     let operating = std::fs::read_to_string(path("OPERATING.md")).unwrap();
     let alerts: BTreeSet<&str> =
         rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
