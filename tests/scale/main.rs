@@ -1,0 +1,195 @@
+//! Days with many jobs, in minutes: the real rules, cleanup and worker loop on stores in memory with a
+//! clock that the test drives, and AWS's limits as code. docs/SCALE.md has the figures.
+
+mod bill;
+mod bucket;
+mod budget;
+mod cleaners;
+mod client;
+mod fleet;
+mod jobs;
+mod ledgers;
+mod limits;
+mod objects;
+mod process;
+mod queue;
+mod random;
+mod report;
+mod scenario;
+mod table;
+mod witness;
+mod world;
+
+use fleet::Fleet;
+use scenario::{Cleaning, Phase, Scenario, must_hold};
+use std::time::Duration;
+use witness::Rule;
+use world::Services;
+
+/// A million jobs in a day, a second.
+const DAY: f64 = 1e6 / 86_400.0;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A million a day, evenly.
+fn steady(seed: u64, jobs: u64) -> Scenario {
+    Scenario {
+        name: "steady",
+        seed,
+        phases: vec![Phase { seconds: f64::MAX, rate: DAY }],
+        jobs,
+        fleet: Fleet { workers: 40, concurrency: 8, life: 120 * MINUTE },
+        cleaning: Cleaning::Programs(2),
+        services: Services::default(),
+        undeletable: 0,
+        cleaner_dies: None,
+        throttled: None,
+        deletion_p99: 30_000,
+        is_budgeted: true,
+    }
+}
+
+/// The same in a bucket with versions, with ten times as many faults and short lives of workers.
+fn troubled(seed: u64, jobs: u64) -> Scenario {
+    let quiet = steady(seed, jobs);
+    Scenario {
+        name: "troubled",
+        fleet: Fleet { life: 10 * MINUTE, ..quiet.fleet },
+        services: Services { versioned: true, faults: 0.005, ..quiet.services },
+        // A deletion is some fifteen requests: one in fourteen fails, and is tried again.
+        deletion_p99: 60_000,
+        is_budgeted: false,
+        ..quiet
+    }
+}
+
+/// Ten times as many for a while, with workers enough for them: all that ends in the peak is to be
+/// deleted in it.
+fn peaks(seed: u64, jobs: u64) -> Scenario {
+    let peak = jobs as f64 / 2.0 / (10.0 * DAY);
+    let before = jobs as f64 / 8.0 / DAY;
+    Scenario {
+        name: "peaks",
+        phases: vec![
+            Phase { seconds: before, rate: DAY },
+            Phase { seconds: peak, rate: 10.0 * DAY },
+            Phase { seconds: f64::MAX, rate: DAY },
+        ],
+        fleet: Fleet { workers: 40, concurrency: 80, life: 120 * MINUTE },
+        is_budgeted: false,
+        ..steady(seed, jobs)
+    }
+}
+
+/// The same with too few workers: most jobs wait for long.
+fn backlog(seed: u64, jobs: u64) -> Scenario {
+    let peaks = peaks(seed, jobs);
+    let fleet = Fleet { workers: 10, concurrency: 8, ..peaks.fleet };
+    Scenario { name: "backlog", fleet, ..peaks }
+}
+
+/// One of two cleanup programs is killed.
+fn cleaner_dies(seed: u64, jobs: u64) -> Scenario {
+    let half = Duration::from_secs_f64(jobs as f64 / DAY / 2.0);
+    Scenario { name: "cleaner dies", cleaner_dies: Some(half), ..steady(seed, jobs) }
+}
+
+/// A part of the index takes hardly any writes for some minutes.
+fn throttled(seed: u64, jobs: u64) -> Scenario {
+    let half = Duration::from_secs_f64(jobs as f64 / DAY / 2.0);
+    Scenario {
+        name: "throttled",
+        throttled: Some((half, half + 5 * MINUTE)),
+        is_budgeted: false,
+        ..steady(seed, jobs)
+    }
+}
+
+/// A thousand jobs in twenty thousand whose uploads cannot be deleted.
+fn undeletable(seed: u64, jobs: u64) -> Scenario {
+    Scenario { name: "undeletable", undeletable: jobs / 20, is_budgeted: false, ..steady(seed, jobs) }
+}
+
+/// The planted fault: the loop that the cleanup replaced.
+fn old_loop(scenario: Scenario) -> Scenario {
+    Scenario { name: "old loop", cleaning: Cleaning::OldLoop, is_budgeted: false, ..scenario }
+}
+
+/// Forty times as many as on the day, at once: what an index of few partitions does not take. With `of`,
+/// that part of the jobs, and of what a partition takes.
+fn rush(seed: u64, jobs: u64, index_partitions: usize, of: f64) -> Scenario {
+    let calm = steady(seed, jobs);
+    let partition_units = calm.services.partition_units / of;
+    Scenario {
+        name: if index_partitions == 4 { "four shards" } else { "rush" },
+        phases: vec![Phase { seconds: f64::MAX, rate: 40.0 * DAY / of }],
+        fleet: Fleet { workers: 40, concurrency: (240.0 / of).ceil() as u32, ..calm.fleet },
+        services: Services { index_partitions, partition_units, table_partitions: 64, ..calm.services },
+        cleaning: Cleaning::Programs(6),
+        is_budgeted: false,
+        ..calm
+    }
+}
+
+#[test]
+fn a_steady_day() {
+    must_hold(&steady(Scenario::seed(), 4000).run());
+}
+
+#[test]
+fn a_day_with_faults() {
+    must_hold(&troubled(Scenario::seed(), 2000).run());
+}
+
+#[test]
+fn a_peak() {
+    must_hold(&peaks(Scenario::seed(), 3000).run());
+}
+
+#[test]
+fn a_backlog() {
+    must_hold(&backlog(Scenario::seed(), 3000).run());
+}
+
+#[test]
+fn one_of_two_cleanup_programs_dies() {
+    must_hold(&cleaner_dies(Scenario::seed(), 3000).run());
+}
+
+#[test]
+fn a_part_is_throttled() {
+    must_hold(&throttled(Scenario::seed(), 2000).run());
+}
+
+#[test]
+fn what_cannot_be_deleted_delays_nothing_else() {
+    must_hold(&undeletable(Scenario::seed(), 2000).run());
+}
+
+#[test]
+fn the_old_loop_is_found() {
+    let report = old_loop(steady(Scenario::seed(), 2000)).run();
+    assert!(report.violates(Rule::Deletion), "{report}");
+}
+
+#[test]
+fn an_index_of_four_shards_is_found() {
+    let seed = Scenario::seed();
+    must_hold(&rush(seed, 1500, 128, 50.0).run());
+    let report = rush(seed, 1500, 4, 50.0).run();
+    assert!(report.violates(Rule::BackPressure), "{report}");
+}
+
+#[test]
+#[ignore = "a minute; `make nightly` runs it"]
+fn a_tenth_of_a_million_jobs() {
+    must_hold(&steady(Scenario::seed(), 100_000).run());
+}
+
+#[test]
+#[ignore = "minutes; `make nightly` runs it"]
+fn a_million_jobs_in_a_day() {
+    let report = steady(Scenario::seed(), 1_000_000).run();
+    report.save();
+    must_hold(&report);
+}
