@@ -54,6 +54,14 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
+    /// For few jobs, the same places in fewer workers: those that wait for jobs also take time.
+    pub(crate) fn of(self, jobs: u64) -> Self {
+        match jobs {
+            0..10_000 => Self { workers: self.workers / 5, concurrency: self.concurrency * 5, ..self },
+            _ => self,
+        }
+    }
+
     /// Starts the fleet; it runs until `over` is cancelled.
     pub(crate) fn start(&self, world: &Arc<World>, policy: Policy, seed: u64, over: &CancellationToken) {
         for slot in 0..self.workers as u64 {

@@ -49,6 +49,7 @@ pub(crate) struct Scenario {
     pub(crate) fleet: Fleet,
     pub(crate) cleaning: Cleaning,
     pub(crate) services: Services,
+    pub(crate) policy: Policy,
     /// Jobs whose uploads refuse their deletion until all others are gone.
     pub(crate) undeletable: u64,
     /// When the first cleanup program is killed, never to come back.
@@ -86,8 +87,7 @@ impl Scenario {
     async fn simulate(&self) -> Report {
         let begun = Instant::now();
         let world = World::new(self.seed, self.services.clone());
-        // A record is kept for an hour instead of a week: a million do not fit the memory.
-        let policy = Policy { record: 60 * 60 * 1000, ..Policy::default() };
+        let policy = self.policy;
         tokio::spawn(Queue::run(Arc::clone(&world)));
         let cleaners: Vec<Cleaner> = match self.cleaning {
             Cleaning::Programs(count) => (0..count)
