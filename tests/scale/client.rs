@@ -181,7 +181,7 @@ impl Size {
 
 /// What a client does otherwise than most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Habit {
+pub(crate) enum Habit {
     /// Uploads, polls, downloads, and confirms.
     Usual,
     /// Creates a job and never uploads.
@@ -227,6 +227,8 @@ pub(crate) struct Client {
     pub(crate) api: Arc<Api>,
     pub(crate) policy: Policy,
     pub(crate) random: Random,
+    /// What every client does, instead of a mix.
+    pub(crate) habit: Option<Habit>,
     /// Whether the uploads of the job refuse their deletion.
     pub(crate) is_undeletable: bool,
 }
@@ -235,9 +237,10 @@ impl Client {
     /// Takes a job from its creation to the end of the client's interest.
     pub(crate) async fn run(mut self) {
         let size = Size::drawn(&mut self.random);
-        let habit = match self.is_undeletable {
-            true => Habit::Usual,
-            false => Habit::drawn(&mut self.random),
+        let habit = match self.habit {
+            Some(habit) => habit,
+            None if self.is_undeletable => Habit::Usual,
+            None => Habit::drawn(&mut self.random),
         };
         // Only what is uploaded in parts can stop between two of them.
         let size = if habit == Habit::HalfUpload { Size::Large } else { size };

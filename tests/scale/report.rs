@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) minutes: Vec<Minute>,
     pub(crate) violations: Vec<Violation>,
     pub(crate) wall: Duration,
+    /// Processor time of the simulation's thread.
+    pub(crate) cpu: Duration,
     world: Arc<World>,
 }
 
@@ -68,6 +70,7 @@ impl Report {
             minutes: witness.minutes.clone(),
             violations: witness.violations.clone(),
             wall: Duration::ZERO,
+            cpu: Duration::ZERO,
             world: Arc::clone(world),
         }
     }
@@ -116,6 +119,7 @@ impl Report {
             "write_units": self.write_units,
             "waiting": self.most_waiting,
             "wall_seconds": self.wall.as_secs_f64(),
+            "cpu_seconds": self.cpu.as_secs_f64(),
             "requests": REQUESTS.map(|(name, actions)| (name, self.each(actions))).into_iter().collect::<BTreeMap<_, _>>(),
             "violations": self.violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "minutes": minutes,
@@ -138,13 +142,11 @@ const REQUESTS: [(&str, &[Action]); 7] = [
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wall, cpu) = (self.wall.as_secs_f64(), self.cpu.as_secs_f64());
         writeln!(
             f,
-            "{} (seed {}): {} jobs in {:.1} s",
-            self.name,
-            self.seed,
-            self.jobs,
-            self.wall.as_secs_f64()
+            "{} (seed {}): {} jobs in {wall:.1} s, {cpu:.1} s of a processor",
+            self.name, self.seed, self.jobs
         )?;
         writeln!(
             f,

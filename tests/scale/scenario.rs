@@ -3,7 +3,7 @@
 use crate::bill::{Action, Program};
 use crate::budget;
 use crate::cleaners::Cleaner;
-use crate::client::{Api, Client};
+use crate::client::{Api, Client, Habit};
 use crate::fleet::Fleet;
 use crate::queue::{Queue, job_of};
 use crate::random::Random;
@@ -14,6 +14,7 @@ use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::due::{Part, Work};
 use cadmill_core::domain::job::State;
 use cadmill_core::domain::state::Policy;
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -46,6 +47,8 @@ pub(crate) struct Scenario {
     /// The last phase is repeated until all jobs have come.
     pub(crate) phases: Vec<Phase>,
     pub(crate) jobs: u64,
+    /// What every client does, instead of a mix.
+    pub(crate) habit: Option<Habit>,
     pub(crate) fleet: Fleet,
     pub(crate) cleaning: Cleaning,
     pub(crate) services: Services,
@@ -85,7 +88,7 @@ impl Scenario {
     }
 
     async fn simulate(&self) -> Report {
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), cpu_time());
         let world = World::new(self.seed, self.services.clone());
         let policy = self.policy;
         tokio::spawn(Queue::run(Arc::clone(&world)));
@@ -111,7 +114,7 @@ impl Scenario {
         self.wait_for_the_end(&world, policy, &over).await;
         backlog.abort();
         let mut report = self.report(&world, last_created);
-        report.wall = begun.elapsed();
+        (report.wall, report.cpu) = (begun.elapsed(), cpu_time().saturating_sub(cpu));
         report
     }
 
@@ -136,6 +139,7 @@ impl Scenario {
                 api: Arc::clone(&apis[(number % 2) as usize]),
                 policy,
                 random: Random::of(self.seed, number),
+                habit: self.habit,
                 is_undeletable: number % undeletable == 0,
             };
             clients.spawn(client.run());
@@ -256,6 +260,12 @@ async fn watch(world: Arc<World>) {
         let (ready, elapsed) = (world.queue.ready() as u32, world.elapsed());
         world.witness().backlog(ready, elapsed);
     }
+}
+
+/// Processor time of this thread.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn time() -> u64 {

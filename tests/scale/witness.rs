@@ -263,3 +263,101 @@ impl Witness {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cadmill_core::domain::job::{Compress, Deletion, JobSpec, Object};
+    use cadmill_core::domain::state::{Policy, created};
+
+    fn job() -> Job {
+        let spec = JobSpec {
+            owner: "ann".parse().unwrap(),
+            file_name: "plan.dxf".parse().unwrap(),
+            size_bytes: 1,
+            sha256: None,
+            format: "glb".to_owned(),
+            root: None,
+            options: [].into(),
+            compress: Compress::Never,
+            strict: false,
+            accept_gzip: false,
+        };
+        created(JobId::from_random_bytes([7; 16]), spec, &Policy::default(), crate::world::BEGIN)
+    }
+
+    /// The same job, completed, with its result.
+    fn completed(attempt: u32) -> Job {
+        let mut job = job();
+        let key = ObjectKey::processed(job.id, attempt, "plan.glb".parse().unwrap());
+        let etag = "1".to_owned();
+        job.output = Some(Object { key, size_bytes: 1, etag, version: None, sha256: None, encoded: None });
+        (job.state, job.due) = (State::Completed, Some(crate::world::BEGIN + 60_000));
+        job
+    }
+
+    fn rules(witness: &Witness) -> Vec<Rule> {
+        witness.violations.iter().map(|violation| violation.rule).collect()
+    }
+
+    #[test]
+    fn a_job_that_ends_twice_or_changes_its_result_is_seen() {
+        let (mut witness, before) = (Witness::default(), Before::of(&job()));
+        witness.created(&job(), 0);
+        witness.changed(&before, &completed(1), 1);
+        assert_eq!(rules(&witness), []);
+        witness.changed(&Before::of(&completed(1)), &completed(2), 2);
+        assert_eq!(rules(&witness), [Rule::EndsOnce]);
+        witness.changed(&before, &completed(1), 3);
+        assert_eq!(rules(&witness), [Rule::EndsOnce; 2]);
+        witness.changed(&Before::of(&completed(1)), &job(), 4);
+        assert!(rules(&witness).len() > 2);
+    }
+
+    #[test]
+    fn a_job_that_never_ends_and_a_record_that_stays_are_seen() {
+        let mut witness = Witness::default();
+        witness.created(&job(), 0);
+        witness.conclude();
+        assert_eq!(rules(&witness), [Rule::EndsOnce, Rule::NothingLeft]);
+    }
+
+    #[test]
+    fn the_deletion_of_what_is_still_wanted_is_seen() {
+        let mut witness = Witness::default();
+        let upload = ObjectKey::upload(job().id, "plan.dxf".parse().unwrap());
+        let (job, done) = (job(), completed(1));
+        let result = done.output.as_ref().unwrap().key.clone();
+        let other = ObjectKey::processed(job.id, 9, "plan.glb".parse().unwrap());
+        let (early, late) = (crate::world::BEGIN, crate::world::BEGIN + 60_000);
+        witness.object_deleted(Program::Cleanup, &upload, Some(&done), early);
+        witness.object_deleted(Program::Cleanup, &result, Some(&done), late);
+        witness.object_deleted(Program::Cleanup, &other, Some(&job), early);
+        assert_eq!(rules(&witness), []);
+        witness.object_deleted(Program::Cleanup, &upload, Some(&job), early);
+        witness.object_deleted(Program::Cleanup, &result, Some(&done), early);
+        assert_eq!(rules(&witness), [Rule::LiveObjects; 2]);
+    }
+
+    #[test]
+    fn the_delay_of_a_deletion_is_measured_from_when_it_was_due() {
+        let mut witness = Witness::default();
+        let (before, done) = (Before::of(&job()), completed(1));
+        witness.created(&job(), 0);
+        witness.changed(&before, &done, 1000);
+        let mut deleted = done.clone();
+        deleted.purges = 1;
+        deleted.deletions.push(Deletion {
+            objects: 2,
+            marks: 0,
+            uploads: 0,
+            confirmed_at: 0,
+            oldest_age_ms: None,
+            by: "cleanup-0".to_owned(),
+        });
+        witness.changed(&Before::of(&done), &deleted, 75_000);
+        assert_eq!(witness.delays, [15_000]);
+        witness.record_deleted(&deleted);
+        assert_eq!(rules(&witness), [Rule::Unconfirmed]);
+    }
+}
