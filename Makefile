@@ -36,7 +36,7 @@ PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
 
-.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench fuzz graph pictures image clean
+.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench scale fuzz graph pictures image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,9 +60,10 @@ setup-build:
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked
 
-# With the profile of the tests, which compile nothing of it a second time.
+# With the profile of the tests, and with an example, which is built with the features that tests select: so
+# these compile nothing of it a second time.
 demo: setup-build ## Serve, submit real files, and say where the results lie
-	$(CARGO) build --workspace --bins --locked
+	$(CARGO) build --workspace --bins --example engine-host-unconfined --locked
 	@tests/demo.sh target/debug/cadmill $(REAL) demo-out
 
 test: setup ## Check the format, lint, and run every test
@@ -97,7 +98,8 @@ deny: ## Check licences, sources and duplicates of the dependencies
 
 bench: build ## Measure the API under load and under bad tokens, the intake, the wiping, the confinement, the JVM, drawings, CAD models, then conversions; more than an hour
 	@docker/python_tools.sh tests/bench/requirements.txt target/bench-tools
-	$(CARGO) build --release --workspace --examples --locked
+	@# Without the simulation, whose clock can be driven: no program that is measured has it.
+	$(CARGO) build --release --workspace --exclude cadmill-scale --examples --locked
 	python3 tests/bench/api.py --bin target/release
 	python3 tests/bench/bad_tokens.py --bin target/release
 	python3 tests/bench/intake.py --bin target/release --aws target/bench-tools/bin/aws $(INTAKE_ARGS)
@@ -110,6 +112,11 @@ bench: build ## Measure the API under load and under bad tokens, the intake, the
 	target/release/examples/big-shapefile target/bench-town.zip --zip-bytes 260M
 	python3 tests/bench/egress.py target/bench-town.zip --programs target/release
 	python3 tests/bench/convert.py --cadmill $(BIN) --generator target/release/examples/big-shapefile $(BENCH_ARGS)
+
+scale: setup ## Simulate days with up to a million jobs, and draw the plot of docs/SCALE.md; minutes
+	mkdir -p target/scale
+	CADMILL_SCALE_RESULTS=$(CURDIR)/target/scale $(CARGO) test --workspace --test scale --locked -- --ignored --nocapture
+	tests/scale/plot.py target/scale docs/pictures/scale.svg
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
 	fuzz/run.sh

@@ -29,6 +29,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/LIMITS.md",
     "docs/OPERATING.md",
     "docs/PIPELINE.md",
+    "docs/SCALE.md",
     "docs/SECURITY.md",
     "docs/adr/0001-process-per-conversion.md",
     "docs/adr/0002-zip-crate-for-local-archives.md",
@@ -432,8 +433,8 @@ fn make_targets_exist() {
     assert_eq!(make_targets(&read("README.md")), set(["demo", "test"]));
     let listed = make_targets(&read("docs/CLI.md"));
     let names = [
-        "bench", "build", "demo", "deny", "fuzz", "graph", "image", "lint", "nightly", "pictures", "setup",
-        "test",
+        "bench", "build", "demo", "deny", "fuzz", "graph", "image", "lint", "nightly", "pictures", "scale",
+        "setup", "test",
     ];
     assert_eq!(listed, set(names));
     for (path, text) in documents() {

@@ -167,8 +167,9 @@ impl Size {
         Self::ALL.into_iter().find(|size| size.bytes() == bytes).unwrap_or(Self::Small)
     }
 
-    fn drawn(random: &mut Random) -> Self {
-        let mut left = random.fraction();
+    /// That of the `number`-th job: of ten in a row, each has its share.
+    fn of_number(number: u64) -> Self {
+        let mut left = (number % 10) as f64 / 10.0 + 0.05;
         for size in Self::ALL {
             left -= size.share();
             if left < 0.0 {
@@ -226,6 +227,7 @@ impl Habit {
 pub(crate) struct Client {
     pub(crate) api: Arc<Api>,
     pub(crate) policy: Policy,
+    pub(crate) number: u64,
     pub(crate) random: Random,
     /// What every client does, instead of a mix.
     pub(crate) habit: Option<Habit>,
@@ -236,14 +238,14 @@ pub(crate) struct Client {
 impl Client {
     /// Takes a job from its creation to the end of the client's interest.
     pub(crate) async fn run(mut self) {
-        let size = Size::drawn(&mut self.random);
+        let size = Size::of_number(self.number);
         let habit = match self.habit {
             Some(habit) => habit,
             None if self.is_undeletable => Habit::Usual,
             None => Habit::drawn(&mut self.random),
         };
         // Only what is uploaded in parts can stop between two of them.
-        let size = if habit == Habit::HalfUpload { Size::Large } else { size };
+        let size = if habit == Habit::HalfUpload { Size::Medium } else { size };
         let Some(job) = self.create(size).await else { return };
         let id = job.id;
         match habit {

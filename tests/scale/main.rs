@@ -93,21 +93,32 @@ fn backlog(seed: u64, jobs: u64) -> Scenario {
     Scenario { name: "backlog", fleet, ..peaks }
 }
 
-/// One of two cleanup programs is killed.
+/// One of two cleanup programs is killed, while the second deletions are under way. For a minute, the other
+/// does not do the work of both: that is much of a short run.
 fn cleaner_dies(seed: u64, jobs: u64) -> Scenario {
+    let calm = steady(seed, jobs);
     let half = Duration::from_secs_f64(jobs as f64 / DAY / 2.0);
-    Scenario { name: "cleaner dies", cleaner_dies: Some(half), ..steady(seed, jobs) }
+    let at = half + Duration::from_millis(calm.policy.linger) + MINUTE;
+    let deletion_p99 = if is_short(jobs) { 75_000 } else { calm.deletion_p99 };
+    Scenario { name: "cleaner dies", cleaner_dies: Some(at), deletion_p99, ..calm }
 }
 
-/// A part of the index takes hardly any writes for some minutes.
+/// A part of the index takes hardly any writes for some minutes. Its jobs wait, and no others: they are one in
+/// 64, which for too long would be more than one in a hundred.
 fn throttled(seed: u64, jobs: u64) -> Scenario {
     let half = Duration::from_secs_f64(jobs as f64 / DAY / 2.0);
+    let minutes = if is_short(jobs) { 5 } else { 25 };
     Scenario {
         name: "throttled",
-        throttled: Some((half, half + 5 * MINUTE)),
+        throttled: Some((half, half + minutes * MINUTE)),
         is_budgeted: false,
         ..steady(seed, jobs)
     }
+}
+
+/// Whether a scenario is over in minutes.
+fn is_short(jobs: u64) -> bool {
+    jobs < 10_000
 }
 
 /// A thousand jobs in twenty thousand whose uploads cannot be deleted.

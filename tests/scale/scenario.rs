@@ -138,6 +138,7 @@ impl Scenario {
             let client = Client {
                 api: Arc::clone(&apis[(number % 2) as usize]),
                 policy,
+                number,
                 random: Random::of(self.seed, number),
                 habit: self.habit,
                 is_undeletable: number % undeletable == 0,
@@ -251,7 +252,7 @@ async fn throttle(world: Arc<World>, from: Duration, to: Duration) {
 }
 
 /// Write units that each part of the throttled shard takes in a second: less than its jobs need.
-const THROTTLED_UNITS: f64 = 2.0;
+const THROTTLED_UNITS: f64 = 0.5;
 
 /// Notes the backlog each minute.
 async fn watch(world: Arc<World>) {
