@@ -331,6 +331,7 @@ impl Client {
             compress: Compress::Never,
             strict: false,
             accept_gzip: false,
+            result_ttl_seconds: None,
         };
         for tried in 0..12 {
             if let Ok((job, _)) = self.api.jobs.create(id, spec.clone()).await {

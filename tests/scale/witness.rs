@@ -282,6 +282,7 @@ mod tests {
             compress: Compress::Never,
             strict: false,
             accept_gzip: false,
+            result_ttl_seconds: None,
         };
         created(JobId::from_random_bytes([7; 16]), spec, &Policy::default(), crate::world::BEGIN)
     }
