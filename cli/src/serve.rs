@@ -16,7 +16,7 @@ use cadmill_core::cleanup::crew::Membership;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use cadmill_stores::adapters::embedded::server::Capacity;
-use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
+use cadmill_stores::adapters::embedded::{Database, EmbeddedS3, Medium};
 use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::{MAX_DELIVERIES, Server, Stores};
 use cadmill_stores::config::{self, Backend, Config, Program, Settings};
@@ -129,6 +129,12 @@ async fn serve_until_stopped(
     let keys = server.credentials().clone();
     let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
     let listener = start::bind(config).await?;
+    if server.medium() == Medium::Disk {
+        tracing::warn!(
+            "the data directory is on a disk: deleted files are unlinked there and not overwritten, so that their \
+             content may be found later; put it on an encrypted disk, or with --data on a tmpfs such as /dev/shm"
+        );
+    }
     let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
 
     let mut environment = settings.to_environment(Program::Worker);

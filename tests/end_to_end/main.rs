@@ -29,6 +29,7 @@ mod killed;
 mod layout;
 mod left_out;
 mod losses;
+mod medium;
 mod memory;
 mod metrics;
 mod misbehaviour;

@@ -5,6 +5,7 @@
 //! process of the user who created it (user_namespaces(7)), also to processes outside, and in every
 //! namespace below it: see docs/adr/0014.
 
+pub use cadmill_stores::adapters::embedded::medium::{RAMFS, TMPFS};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::process::geteuid;
@@ -12,11 +13,6 @@ use rustix::thread::UnshareFlags;
 use std::ffi::CString;
 use std::io;
 use std::path::Path;
-
-/// Magic numbers of statfs(2), for file systems in memory.
-pub const TMPFS: u64 = 0x0102_1994;
-/// See [`TMPFS`].
-pub const RAMFS: u64 = 0x8584_58f6;
 
 /// Whether a mount namespace can protect this process from other processes of its user. It can for
 /// root: the engines that it starts have capabilities until they are confined, which keeps out a

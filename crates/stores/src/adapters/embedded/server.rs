@@ -27,6 +27,7 @@ pub use credentials::Credentials;
 use crate::adapters::aws::{S3Settings, Service};
 use crate::connections::{Door, Http, Limits, Networks, Seat, Times, serve};
 use cadmill_core::domain::ids::JobId;
+use crate::adapters::embedded::Medium;
 use cadmill_core::ports::{EventQueue, PortError, PortResult};
 use cors::Cors;
 use futures_util::future::BoxFuture;
@@ -79,6 +80,7 @@ pub struct EmbeddedS3 {
     index: Arc<Index>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    medium: Medium,
     door: Arc<Door>,
 }
 
@@ -124,6 +126,7 @@ impl EmbeddedS3 {
 
         let objects = Objects::new(index, blobs);
         let mut builder = S3ServiceBuilder::new(objects.clone());
+        let medium = blobs.medium();
         builder.set_auth(SimpleAuth::from_single(&*credentials.access_key, &*credentials.secret_key));
         builder.set_access(access::Access);
         let service = builder.build();
@@ -140,7 +143,7 @@ impl EmbeddedS3 {
             cors: Arc::new(Cors::new(origins)),
         };
         tasks.spawn(server.run(listener, stopping));
-        Ok(Self { address, credentials, index, stop, tasks, door })
+        Ok(Self { address, credentials, index, medium, stop, tasks, door })
     }
 
     /// Base URL; the bucket's name is in the path of requests.
@@ -160,6 +163,11 @@ impl EmbeddedS3 {
 
     /// The listening socket: how many connections are open, and whether descriptors ran out.
     pub fn door(&self) -> &Arc<Door> {
+    /// What the objects lie on: in memory they are overwritten when they are deleted.
+    pub fn medium(&self) -> Medium {
+        self.medium
+    }
+
         &self.door
     }
 
@@ -255,3 +263,4 @@ mod names;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod wipe;

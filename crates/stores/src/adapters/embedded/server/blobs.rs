@@ -3,8 +3,13 @@
 //! A file is written, synced to the disk and then named by the index, or removed again. Files
 //! that the index does not name, because the process died in between, are removed at the next
 //! start, before anything is served.
+//!
+//! In memory a file is overwritten before it is removed; on a disk, where that proves nothing, it is
+//! unlinked only ([`Medium`]).
 
 use super::credentials::random_name;
+use super::wipe::{self, Destroyed};
+use crate::adapters::embedded::Medium;
 use bytes::{Bytes, BytesMut};
 use cadmill_core::ports::{PortError, PortResult};
 use futures_util::stream::{Stream, try_unfold};
@@ -74,6 +79,7 @@ fn unusable(directory: &Path, error: &io::Error) -> PortError {
 #[derive(Clone)]
 pub(super) struct Blobs {
     directory: Arc<Path>,
+    medium: Medium,
 }
 
 impl Blobs {
@@ -81,10 +87,17 @@ impl Blobs {
     pub(super) fn open(directory: &Path, left: Vec<String>) -> PortResult<Self> {
         let sweep = || {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            left.iter().try_for_each(|name| fs::remove_file(directory.join(name)))
+            let medium = Medium::of(directory)?;
+            left.iter().try_for_each(|name| discard(&directory.join(name), medium).map(drop))?;
+            Ok(medium)
         };
-        sweep().map_err(|error| unusable(directory, &error))?;
-        Ok(Self { directory: directory.into() })
+        let medium = sweep().map_err(|error| unusable(directory, &error))?;
+        Ok(Self { directory: directory.into(), medium })
+    }
+
+    /// What the files lie on.
+    pub(super) fn medium(&self) -> Medium {
+        self.medium
     }
 
     /// Records how often the directory was opened.
@@ -105,18 +118,28 @@ impl Blobs {
         let name = random_name::<16>().map_err(|_| io::Error::other("no random bytes"))?;
         let path = self.directory.join(&name);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).await?;
-        let directory = self.directory.clone();
-        Ok(Unfinished { name, path, directory, writer: BufWriter::with_capacity(BUFFER, file), keep: false })
+        let writer = BufWriter::with_capacity(BUFFER, file);
+        Ok(Unfinished { name, path, blobs: self.clone(), writer: Some(writer) })
     }
 
     /// Removes files that the index no longer names. A missing file is not an error.
     pub(super) async fn remove(&self, names: Vec<String>) {
         for name in names {
-            match tokio::fs::remove_file(self.directory.join(name)).await {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::error!(error.kind = %error.kind(), "An object's file could not be removed");
+            let (path, medium) = (self.directory.join(name), self.medium);
+            let discarded = tokio::task::spawn_blocking(move || discard(&path, medium)).await;
+            let read = match discarded.unwrap_or_else(|_| Err(io::Error::other("internal error"))) {
+                Ok(read) => read,
+                Err(error) => {
+                    not_removed(&error);
+                    None
                 }
-                _ => {}
+            };
+            if let Some(file) = read {
+                tokio::spawn(async move {
+                    if let Err(error) = wipe::when_closed(file).await {
+                        not_removed(&error);
+                    }
+                });
             }
         }
     }
@@ -127,8 +150,7 @@ impl Blobs {
         segments: Vec<Segment>,
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + use<> {
-        let reader =
-            Reader { directory: self.directory.clone(), pieces: pieces(segments, &range), open: None };
+        let reader = Reader { blobs: self.clone(), pieces: pieces(segments, &range), open: None };
         try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) })
     }
 }
@@ -148,8 +170,25 @@ fn pieces(segments: Vec<Segment>, range: &Range<u64>) -> VecDeque<(String, u64, 
     pieces
 }
 
+/// Removes a file, and returns it if a reader has it open, so that it cannot be overwritten yet.
+fn discard(path: &Path, medium: Medium) -> io::Result<Option<fs::File>> {
+    match medium {
+        Medium::Memory => match wipe::destroy(path)? {
+            Destroyed::Done => Ok(None),
+            Destroyed::Read(file) => Ok(Some(file)),
+        },
+        Medium::Disk => fs::remove_file(path).map(|()| None),
+    }
+}
+
+fn not_removed(error: &io::Error) {
+    if error.kind() != io::ErrorKind::NotFound {
+        tracing::error!(error.kind = %error.kind(), "An object's file could not be destroyed");
+    }
+}
+
 struct Reader {
-    directory: Arc<Path>,
+    blobs: Blobs,
     pieces: VecDeque<(String, u64, u64)>,
     open: Option<(File, u64)>,
 }
@@ -160,7 +199,10 @@ impl Reader {
             Some(open) => open,
             None => {
                 let Some((blob, offset, length)) = self.pieces.pop_front() else { return Ok(None) };
-                let mut file = File::open(self.directory.join(blob)).await?;
+                let mut file = File::open(self.blobs.directory.join(blob)).await?;
+                if self.blobs.medium == Medium::Memory {
+                    wipe::lock_for_reading(&file)?;
+                }
                 file.set_max_buf_size(BUFFER);
                 file.seek(io::SeekFrom::Start(offset)).await?;
                 (file, length)
@@ -183,31 +225,45 @@ impl Reader {
 pub(super) struct Unfinished {
     name: String,
     path: PathBuf,
-    directory: Arc<Path>,
-    writer: BufWriter<File>,
-    keep: bool,
+    blobs: Blobs,
+    /// `None` once it is finished.
+    writer: Option<BufWriter<File>>,
 }
 
 impl Unfinished {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.writer.write_all(bytes).await
+        self.writer.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(bytes).await
     }
 
     /// Syncs the file to the disk and returns its name. From here on the caller decides about the
     /// file: the index may name it even if the caller gets no confirmation.
     pub(super) async fn finish(mut self) -> io::Result<String> {
-        self.writer.flush().await?;
-        self.writer.get_ref().sync_all().await?;
-        File::open(&self.directory).await?.sync_all().await?;
-        self.keep = true;
+        let writer = self.writer.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        writer.flush().await?;
+        writer.get_ref().sync_all().await?;
+        File::open(&self.blobs.directory).await?.sync_all().await?;
+        self.writer = None;
         Ok(std::mem::take(&mut self.name))
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.keep {
-            let _ = fs::remove_file(&self.path);
+        let Some(writer) = self.writer.take() else { return };
+        let (path, medium) = (std::mem::take(&mut self.path), self.blobs.medium);
+        let discard = move || {
+            if let Err(error) = discard(&path, medium) {
+                not_removed(&error);
+            }
+        };
+        match (medium, tokio::runtime::Handle::try_current()) {
+            // A write that runs would come after the overwrite, which takes a second for some gigabytes.
+            // What a runtime that ends does not do any more, the next start does.
+            (Medium::Memory, Ok(runtime)) => drop(runtime.spawn(async move {
+                drop(writer.into_inner().into_std().await);
+                let _ = tokio::task::spawn_blocking(discard).await;
+            })),
+            _ => discard(),
         }
     }
 }

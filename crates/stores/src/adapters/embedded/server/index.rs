@@ -230,7 +230,7 @@ impl Index {
 
     /// Deletes the object, if it exists, and returns its files.
     pub(super) async fn delete(&self, key: String) -> PortResult<Vec<String>> {
-        self.pool.write("deleting an object", move |connection| Ok(remove(connection, &key)?)).await
+        self.pool.delete("deleting an object", move |connection| Ok(remove(connection, &key)?)).await
     }
 
     /// Objects whose keys begin with `prefix` and are greater than `after`, by key.

@@ -4,6 +4,7 @@ mod client;
 mod crash;
 mod crowd;
 mod damage;
+mod erased;
 mod events;
 mod multipart;
 mod requests;

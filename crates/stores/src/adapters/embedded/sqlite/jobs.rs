@@ -94,7 +94,7 @@ impl JobStore for SqliteJobs {
     async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
         let (id, version) = (id.to_string(), integer(version));
         self.pool
-            .write("deleting a job", move |connection| {
+            .delete("deleting a job", move |connection| {
                 let sql = "DELETE FROM jobs WHERE id = ?1 AND version = ?2";
                 Ok(connection.execute(sql, params![id, version])? == 1)
             })

@@ -5,6 +5,10 @@
 //! is one IMMEDIATE transaction: it either has the write lock from its first statement or fails
 //! as a whole.
 //!
+//! `secure_delete`: a row that is deleted is overwritten with zeros in its page. The write-ahead log still
+//! has the page as it was, so it is written back and emptied soon after a deletion, also one of another
+//! process that died: within [`QUIET`] of the last write, and within [`LATEST`] under load.
+//!
 //! `synchronous=FULL`: a commit is on the disk before it is confirmed. NORMAL would be enough for
 //! a killed process, but a power failure could undo a commit that was confirmed to the client.
 //! The cost is one fsync per write.
@@ -15,15 +19,21 @@ use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc::{self, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long a statement waits for a lock of another process.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a file that is not shared may still be held by a predecessor.
 const HANDOVER: Duration = Duration::from_secs(2);
+/// How long no work comes until the log is emptied after a deletion, and the longest time until then.
+const QUIET: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(10);
+/// How long the emptying of the log waits for the readers of other processes.
+const EMPTYING: Duration = Duration::from_millis(100);
 /// Connections that read.
 const READERS: usize = 2;
 /// Files up to this size, in bytes, are checked completely when they are opened: that takes less
@@ -103,6 +113,8 @@ type Task = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(in crate::adapters::embedded) struct Pool {
     writer: Sender<Task>,
     readers: Sender<Task>,
+    /// Whether the log may have rows that were deleted.
+    deleted: Arc<AtomicBool>,
 }
 
 impl Pool {
@@ -123,9 +135,12 @@ impl Pool {
         if path.metadata().is_ok_and(|file| file.len() <= CHECKED_BYTES) {
             check(&first).map_err(|error| opening(path, error))?;
         }
+        // Another process may have died after a deletion. A file that is not shared has an owner that
+        // empties the log when it opens it.
+        let deleted = Arc::new(AtomicBool::new(sharing == Sharing::Processes));
         if sharing == Sharing::Nobody {
-            let writer = start(vec![first])?;
-            return Ok(Self { readers: writer.clone(), writer });
+            let writer = start(vec![first], Some(&deleted))?;
+            return Ok(Self { readers: writer.clone(), writer, deleted });
         }
         let mut readers = Vec::new();
         for _ in 0..READERS {
@@ -135,7 +150,23 @@ impl Pool {
                 .map_err(|e| opening(path, port_error(OPENING, &e, false)))?;
             readers.push(reader);
         }
-        Ok(Self { writer: start(vec![first])?, readers: start(readers)? })
+        let writer = start(vec![first], Some(&deleted))?;
+        Ok(Self { writer, readers: start(readers, None)?, deleted })
+    }
+
+    /// As [`Self::write`], for work that deletes what must not stay in the log.
+    pub(in crate::adapters::embedded) async fn delete<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> PortResult<T> {
+        let deleted = Arc::clone(&self.deleted);
+        self.write(operation, move |connection| {
+            // Before the commit, so that it is not forgotten if the reply is lost.
+            deleted.store(true, Ordering::Relaxed);
+            work(connection)
+        })
+        .await
     }
 
     /// Runs the work in a transaction and commits it. If the work fails, its changes are rolled
@@ -190,19 +221,22 @@ async fn run<T: Send + 'static>(
         .map_err(|_| PortError::Unknown { operation, reason: "the database's thread failed".to_owned() })?
 }
 
-/// Starts a thread for each connection; the threads take tasks from one queue.
-fn start(connections: Vec<Connection>) -> PortResult<Sender<Task>> {
+/// Starts a thread for each connection; the threads take tasks from one queue. With `deleted`, which is for
+/// one connection, the thread empties the log after a deletion.
+fn start(connections: Vec<Connection>, deleted: Option<&Arc<AtomicBool>>) -> PortResult<Sender<Task>> {
     let (sender, receiver) = mpsc::channel::<Task>();
     let receiver = Arc::new(Mutex::new(receiver));
     for mut connection in connections {
         let receiver = receiver.clone();
+        let mut log = deleted.map(|deleted| Log { deleted: Arc::clone(deleted), since: None });
         let work = move || {
             loop {
-                let task = match receiver.lock() {
-                    Ok(tasks) => tasks.recv(),
-                    Err(_) => return,
+                let task = match (receiver.lock(), &mut log) {
+                    (Ok(tasks), Some(log)) => log.next(&tasks, &mut connection),
+                    (Ok(tasks), None) => tasks.recv().ok(),
+                    (Err(_), _) => return,
                 };
-                let Ok(task) = task else { return };
+                let Some(task) = task else { return };
                 // A panic rolls its transaction back and is reported as an unknown outcome; the
                 // connection serves the next task.
                 let _ = catch_unwind(AssertUnwindSafe(|| task(&mut connection)));
@@ -213,6 +247,51 @@ fn start(connections: Vec<Connection>) -> PortResult<Sender<Task>> {
         })?;
     }
     Ok(sender)
+}
+
+/// When the log of a file is emptied.
+struct Log {
+    deleted: Arc<AtomicBool>,
+    /// When a deletion was first seen.
+    since: Option<Instant>,
+}
+
+impl Log {
+    /// The next task. Empties the log before it when that is due; `None` at the end.
+    fn next(&mut self, tasks: &Receiver<Task>, connection: &mut Connection) -> Option<Task> {
+        loop {
+            if !self.deleted.load(Ordering::Relaxed) {
+                return tasks.recv().ok();
+            }
+            let since = *self.since.get_or_insert_with(Instant::now);
+            let wait = LATEST.saturating_sub(since.elapsed()).min(QUIET);
+            match tasks.recv_timeout(wait) {
+                Ok(task) => return Some(task),
+                Err(RecvTimeoutError::Timeout) => self.empty(connection),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.empty(connection);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn empty(&mut self, connection: &Connection) {
+        let _writes = cfg!(debug_assertions).then(|| WRITES.read());
+        self.since = None;
+        // Before: a deletion of another thread is not forgotten.
+        self.deleted.store(false, Ordering::Relaxed);
+        let busy = || {
+            connection.busy_timeout(EMPTYING)?;
+            let busy =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            connection.busy_timeout(BUSY)?;
+            busy
+        };
+        if busy().unwrap_or(true) {
+            self.deleted.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Created first, because SQLite gives its side files the mode of the main file.
@@ -281,8 +360,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     if sharing == Sharing::Nobody {
         connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     }
-    // Deleted rows are overwritten with zeros, in the log too once it restarts: records and
-    // messages contain names from clients.
+    // Deleted rows are overwritten with zeros: records and messages contain names from clients.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
          PRAGMA journal_size_limit = 0; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",

@@ -183,7 +183,7 @@ impl EventQueue for SqliteQueue {
     async fn delete(&self, message: &Message) -> PortResult<()> {
         let (id, receipt) = (message.id.clone(), message.receipt.clone());
         self.pool
-            .write("deleting a message", move |connection| {
+            .delete("deleting a message", move |connection| {
                 let sql = "DELETE FROM messages WHERE id = ?1 AND receipt = ?2";
                 let changed = connection.execute(sql, params![id, receipt])?;
                 if changed == 1 { Ok(()) } else { Err(PortError::NotFound("a received message").into()) }

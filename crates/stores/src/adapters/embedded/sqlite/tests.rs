@@ -1,3 +1,5 @@
+mod erased;
+
 use super::*;
 use crate::conformance;
 use crate::conformance::job_store::{all_due, new_job, new_owner};

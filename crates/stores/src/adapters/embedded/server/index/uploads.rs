@@ -155,7 +155,7 @@ impl Index {
         key: String,
     ) -> PortResult<Option<Vec<String>>> {
         self.pool
-            .write("aborting an upload", move |connection| {
+            .delete("aborting an upload", move |connection| {
                 if !is_open(connection, &id, &key)? {
                     return Ok(None);
                 }
