@@ -15,6 +15,7 @@ pub mod crew;
 pub mod deletion;
 pub mod orphans;
 
+pub mod residue;
 use crate::domain::due::{Part, Work};
 use crate::domain::failure::FailureCode;
 use crate::domain::ids::{FileName, JobId, ObjectKey};

@@ -248,6 +248,10 @@ failure_codes! {
     AuditUnsigned = "audit.unsigned", Input, 32, false, "Give the public key of the workers with --key, and the signed head with --head.";
     /// The ledger is genuine, but records that something was not destroyed as required.
     AuditUnclean = "audit.unclean", Input, 33, false, "See the remarks: files that were left, removed without being overwritten, or incidents.";
+    /// Something is in the object store without a reason.
+    AuditResidue = "audit.residue", System, 36, false, "Look whether cadmill-cleanup runs and what it logs of these jobs; what has no record is deleted after api.upload_url_lifetime and job.linger, what is in no place of cadmill is yours to delete.";
+    /// Not everything in the object store could be compared with the records.
+    AuditUnseen = "audit.unseen", System, 37, false, "Give the permissions that the message names, or repair the records, and look again.";
     /// A key or a head is malformed.
     AuditKey = "audit.key", Usage, 2, false, "Give an Ed25519 public key in PEM, as `openssl pkey -pubout` writes it, and a head as the worker or the API gives it.";
 
@@ -436,8 +440,8 @@ mod tests {
                 Fault::Engine => &[14, 15, 17, 18, 34],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server rather than the job, a later retry may help. 25: the server's
-                // files.
-                Fault::System => &[11, 19, 20, 24, 25],
+                // files. 36 and 37: verdicts on a store.
+                Fault::System => &[11, 19, 20, 24, 25, 36, 37],
                 Fault::Nobody => &[130],
             };
             assert!(class_exits.contains(&code.exit_code()), "{code}: exit {}", code.exit_code());

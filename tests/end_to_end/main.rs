@@ -46,6 +46,7 @@ mod real_files;
 mod recorded;
 mod reference;
 mod refusals;
+mod residue;
 mod result_ttl;
 mod same_bytes;
 mod serve;

@@ -314,6 +314,48 @@ pub(crate) enum AuditCommand {
     Show(ShowArgs),
     /// Write a report on ledgers as one HTML page
     Report(ReportArgs),
+    /// List what is in the object store without a reason, by the records of the jobs
+    #[command(
+        after_help = "It is configured as cadmill-cleanup, and deletes nothing. Exit codes: 0 nothing, 36 something, \
+        37 nothing, but not everything could be looked at."
+    )]
+    Residue(ResidueArgs),
+}
+
+/// The flags of the configuration of the cleanup, which knows the store and the records.
+#[derive(Debug)]
+pub(crate) struct ResidueArgs {
+    /// What the command line said, for the configuration to read.
+    pub(crate) matches: clap::ArgMatches,
+    /// Whether an object in JSON is printed.
+    pub(crate) json: bool,
+}
+
+impl clap::Args for ResidueArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let json = clap::Arg::new("json")
+            .long("json")
+            .action(clap::ArgAction::SetTrue)
+            .help("Print a JSON object on standard output, for failures too");
+        config::augment(command, Program::Cleanup)
+            .arg(json)
+            .mut_arg("data_dir", |arg| arg.visible_alias("data").hide_short_help(false))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for ResidueArgs {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { matches: matches.clone(), json: matches.get_flag("json") })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,9 +1,11 @@
 //! `cadmill audit`: offline verification of ledgers by a reviewer. It needs no server and no
-//! worker, only files: the ledgers, their heads, and the workers' public key.
+//! worker, only files: the ledgers, their heads, and the workers' public key. `residue` compares the
+//! object store with the records instead.
 
 mod directory;
 mod proof;
 mod report;
+mod residue;
 mod show;
 mod text;
 mod verdict;
@@ -23,6 +25,7 @@ pub(crate) fn run(args: &AuditArgs) -> ExitCode {
         AuditCommand::Verify(args) => (verify(args), args.json),
         AuditCommand::Show(args) => (show::run(args), false),
         AuditCommand::Report(args) => (report::run(args), false),
+        AuditCommand::Residue(args) => (residue::run(args), args.json),
     };
     done.unwrap_or_else(|failure| error::report(&failure, None, as_json))
 }

@@ -4,7 +4,7 @@
 //!
 //! `adapters` implement the ports, `config` reads the operator's settings, `bootstrap` opens what
 //! a configuration names, `connections` guards listening sockets, `metrics` shows what was counted
-//! and measured, `readiness` asks the stores, `healthcheck` asks a program. The rules of jobs are decided
+//! and measured, `readiness` asks the stores, `residue` compares them, `healthcheck` asks a program. The rules of jobs are decided
 //! in the core, not here.
 
 #![forbid(unsafe_code)]
@@ -18,3 +18,4 @@ pub mod connections;
 pub mod healthcheck;
 pub mod metrics;
 pub mod readiness;
+pub mod residue;

@@ -16,7 +16,7 @@ mod ledgers;
 mod observer;
 mod outsider;
 mod pipe;
-mod policies;
+pub(crate) mod policies;
 pub(crate) mod private;
 mod processes;
 mod protection;

@@ -46,7 +46,7 @@ impl Cloud {
         self.moto.keep_versions(&self.world).await;
     }
 
-    fn policy(&self, program: &str) -> Policy {
+    pub(crate) fn policy(&self, program: &str) -> Policy {
         self.world.resources().policy(program)
     }
 
@@ -55,7 +55,7 @@ impl Cloud {
         S3Store::new(self.world.through(&self.proxy.endpoint(), API).objects).await
     }
 
-    fn variables(&self, program: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn variables(&self, program: &str) -> Vec<(&'static str, String)> {
         let world = self.world.through(&self.proxy.endpoint(), program);
         vec![
             ("CADMILL_BACKEND", "aws".to_owned()),

@@ -6,12 +6,15 @@ use crate::adapters::embedded::Database;
 use crate::adapters::embedded::server::{self, BUCKET, Credentials};
 use crate::adapters::metered::{MeteredJobs, MeteredObjects, MeteredQueue};
 use crate::config::{Backend, Config};
+use crate::residue::{ResidueAudit, Source};
 use cadmill_core::cleanup::Cleanup;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::jobs::Jobs;
+use cadmill_core::domain::job::Millis;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
 use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 /// Deliveries of an event before it becomes a dead letter: the maximum of SQS. Waiting for capacity
@@ -20,6 +23,9 @@ use std::time::Duration;
 pub const MAX_DELIVERIES: u32 = 1000;
 
 /// Which process runs the embedded object server.
+/// Intervals of the cleanup after which a deletion that is due is late.
+const GRACE: u32 = 4;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// This process.
@@ -69,6 +75,41 @@ impl Stores {
     }
 
     /// The search for objects without a job. After its time no URL and no late worker can write any more.
+    /// An audit of the objects against the records. It needs no queue, and no running server. `scratch`
+    /// is a directory in memory, for a copy of the embedded index.
+    ///
+    /// # Errors
+    /// `usage.invalid`, `infra.store_unavailable` and `infra.store_refused`; `infra.data_directory` for a
+    /// directory without records: it is not one of cadmill's.
+    pub async fn residue(config: &Config, scratch: &Path) -> Result<ResidueAudit, Failure> {
+        // A pass begins every `cleanup.every`, and another program may have to take the work over first.
+        let grace = Millis::try_from((config.cleanup.every * GRACE).as_millis()).unwrap_or(Millis::MAX);
+        match config.backend {
+            Backend::Aws => {
+                let bucket = config.s3.bucket.clone().ok_or_else(|| service::missing("s3.bucket"))?;
+                let table =
+                    config.dynamodb_table.clone().ok_or_else(|| service::missing("dynamodb.table"))?;
+                let objects = S3Store::new(service::bucket(config, bucket)?).await;
+                objects.check().await?;
+                let service = service::of_aws(config)?;
+                let jobs = Arc::new(DynamoStore::new(DynamoSettings { table, service }).await);
+                jobs.check().await?;
+                Ok(ResidueAudit { jobs, source: Source::Bucket(Box::new(objects)), grace })
+            }
+            Backend::Embedded => {
+                let records = config.database();
+                if !records.is_file() {
+                    let message =
+                        format!("{}: it does not exist, so nothing can be compared", records.display());
+                    return Err(Failure::new(FailureCode::DataDirectory, message));
+                }
+                let jobs = Arc::new(Self::database(config).await?.jobs());
+                let source = Source::Directory(config.data_dir.clone(), scratch.to_owned());
+                Ok(ResidueAudit { jobs, source, grace })
+            }
+        }
+    }
+
     pub fn orphans(&self, config: &Config) -> Orphans {
         let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
         Orphans::new(self.jobs.clone(), Arc::clone(&self.objects), grace)

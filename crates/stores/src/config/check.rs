@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Returns every contradiction between keys that this program uses.
-pub(super) fn contradictions(config: &Config, settings: &Settings) -> Vec<Problem> {
+pub(super) fn contradictions(config: &Config, settings: &Settings, asks_server: bool) -> Vec<Problem> {
     let mut check = Check { settings, problems: Vec::new() };
-    storage(&mut check, config);
+    storage(&mut check, config, asks_server);
     auth(&mut check, config);
     rates(&mut check, config);
     times(&mut check, config);
@@ -63,7 +63,7 @@ impl Check<'_> {
     }
 }
 
-fn storage(check: &mut Check<'_>, config: &Config) {
+fn storage(check: &mut Check<'_>, config: &Config, asks_server: bool) {
     let aws = config.backend == Backend::Aws;
     for id in [Id::S3Bucket, Id::DynamodbTable, Id::SqsQueueUrl] {
         check.needed(aws, id, Id::Backend, "backend is aws");
@@ -72,7 +72,7 @@ fn storage(check: &mut Check<'_>, config: &Config) {
     check.needed(access, Id::S3SecretKey, Id::S3AccessKey, "s3.access_key is set");
     check.needed(secret, Id::S3AccessKey, Id::S3SecretKey, "s3.secret_key is set");
     // The embedded store runs inside `cadmill serve`; other programs need its endpoint.
-    let apart = !aws && check.settings.binary() != Program::Serve;
+    let apart = !aws && asks_server && check.settings.binary() != Program::Serve;
     let reason =
         "backend is embedded, whose store runs inside `cadmill serve`; set backend = \"aws\" otherwise";
     check.needed(apart, Id::S3Endpoint, Id::Backend, reason);

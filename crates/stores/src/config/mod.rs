@@ -51,6 +51,15 @@ pub fn load(matches: &ArgMatches, binary: Program) -> Result<(Config, Settings),
     load_from(matches, std::env::vars_os(), binary)
 }
 
+/// The same, for a program that reads the data directory of the embedded store itself, and so needs
+/// no endpoint of its server.
+///
+/// # Errors
+/// All problems that were found.
+pub fn load_without_server(matches: &ArgMatches, binary: Program) -> Result<(Config, Settings), Problems> {
+    resolve(layers(matches, std::env::vars_os(), binary), binary, false)
+}
+
 /// The same, with the environment as a parameter.
 ///
 /// # Errors
@@ -60,6 +69,14 @@ pub fn load_from(
     environment: impl Iterator<Item = (OsString, OsString)>,
     binary: Program,
 ) -> Result<(Config, Settings), Problems> {
+    resolve(layers(matches, environment, binary), binary, true)
+}
+
+fn layers(
+    matches: &ArgMatches,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    binary: Program,
+) -> [Layer; 3] {
     let file = match flags::file(matches) {
         None => Layer::default(),
         Some(path) => match std::fs::read_to_string(&path) {
@@ -74,7 +91,7 @@ pub fn load_from(
             }
         },
     };
-    resolve([file, environment::read(environment), flags::read(matches, binary)], binary)
+    [file, environment::read(environment), flags::read(matches, binary)]
 }
 
 /// Reads the configuration from a TOML text only; flags and variables are ignored.
@@ -83,12 +100,13 @@ pub fn load_from(
 /// All problems that were found.
 pub fn parse(text: &str, binary: Program) -> Result<(Config, Settings), Problems> {
     let file = file::read(Path::new("the text"), text);
-    resolve([file, Layer::default(), Layer::default()], binary)
+    resolve([file, Layer::default(), Layer::default()], binary, true)
 }
 
-fn resolve(said: [Layer; 3], binary: Program) -> Result<(Config, Settings), Problems> {
+/// `asks_server`: whether the embedded store is reached through its server.
+fn resolve(said: [Layer; 3], binary: Program, asks_server: bool) -> Result<(Config, Settings), Problems> {
     let (settings, mut problems) = Settings::merge(said, binary);
     let config = build::build(&settings);
-    problems.extend(check::contradictions(&config, &settings));
+    problems.extend(check::contradictions(&config, &settings, asks_server));
     if problems.is_empty() { Ok((config, settings)) } else { Err(Problems(problems)) }
 }

@@ -15,11 +15,14 @@ mod check;
 #[cfg(any(test, feature = "testing"))]
 mod create;
 mod credentials;
+mod inventory;
 mod presign;
 mod purge;
 
 #[cfg(any(test, feature = "testing"))]
 pub use create::Keeps;
+
+pub use inventory::Inventory;
 
 use super::error::{Effect, corrupt, lost, port_error, refused};
 use super::{Service, StoreClock};

@@ -20,14 +20,16 @@ mod credentials;
 mod date;
 mod directory;
 mod index;
+mod inventory;
 mod objects;
 
 pub use credentials::Credentials;
+pub use inventory::inventory;
 
 use crate::adapters::aws::{S3Settings, Service};
+use crate::adapters::embedded::Medium;
 use crate::connections::{Door, Http, Limits, Networks, Seat, Times, serve};
 use cadmill_core::domain::ids::JobId;
-use crate::adapters::embedded::Medium;
 use cadmill_core::ports::{EventQueue, PortError, PortResult};
 use cors::Cors;
 use futures_util::future::BoxFuture;
@@ -78,9 +80,9 @@ pub struct EmbeddedS3 {
     address: SocketAddr,
     credentials: Credentials,
     index: Arc<Index>,
+    medium: Medium,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    medium: Medium,
     door: Arc<Door>,
 }
 
@@ -124,9 +126,9 @@ impl EmbeddedS3 {
             tracing::warn!("The object server listens beyond this machine, without TLS");
         }
 
+        let medium = blobs.medium();
         let objects = Objects::new(index, blobs);
         let mut builder = S3ServiceBuilder::new(objects.clone());
-        let medium = blobs.medium();
         builder.set_auth(SimpleAuth::from_single(&*credentials.access_key, &*credentials.secret_key));
         builder.set_access(access::Access);
         let service = builder.build();
@@ -161,13 +163,13 @@ impl EmbeddedS3 {
         &self.credentials
     }
 
-    /// The listening socket: how many connections are open, and whether descriptors ran out.
-    pub fn door(&self) -> &Arc<Door> {
     /// What the objects lie on: in memory they are overwritten when they are deleted.
     pub fn medium(&self) -> Medium {
         self.medium
     }
 
+    /// The listening socket: how many connections are open, and whether descriptors ran out.
+    pub fn door(&self) -> &Arc<Door> {
         &self.door
     }
 

@@ -333,12 +333,12 @@ fn job(prefix: &str, key: &str) -> Option<JobId> {
 }
 
 /// Milliseconds since 1970; `None` for a time before.
-fn millis(time: &DateTime) -> Option<Millis> {
+pub(super) fn millis(time: &DateTime) -> Option<Millis> {
     Millis::try_from(time.to_millis().ok()?).ok()
 }
 
 /// Advances to the next page, which must differ from the current one.
-fn advance<T: PartialEq + Default>(marker: &mut Option<T>, next: T) -> PortResult<()> {
+pub(super) fn advance<T: PartialEq + Default>(marker: &mut Option<T>, next: T) -> PortResult<()> {
     if next == T::default() || marker.as_ref() == Some(&next) {
         return Err(corrupt(LISTING, "the list does not end"));
     }
@@ -347,7 +347,7 @@ fn advance<T: PartialEq + Default>(marker: &mut Option<T>, next: T) -> PortResul
 }
 
 /// Whether the server does not implement the operation.
-fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code() == Some("NotImplemented")
         || error.raw_response().is_some_and(|response| response.status().as_u16() == 501)
 }

@@ -9,9 +9,10 @@ mod uploads;
 
 pub(super) use uploads::{Completed, StoredPart};
 
-use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing};
+use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing, port_error};
 use super::blobs::Segment;
 use super::names::BUCKET;
+use cadmill_core::cleanup::residue::{Item, Kind, place_of};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::domain::upload_event::object_created;
@@ -20,7 +21,7 @@ use cadmill_core::ports::{PortError, PortResult};
 use range::Range;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Tables of version 1. `outbox` has the events that the queue does not have yet.
 const SCHEMA: Schema = Schema {
@@ -62,6 +63,10 @@ const SCHEMA: Schema = Schema {
 
 /// The files that are in use.
 const BLOBS: &str = "SELECT blob FROM segments UNION ALL SELECT blob FROM parts";
+/// Each object, and each unfinished upload with the sum of its parts: key, size and time.
+const ALL_OBJECTS: &str = "SELECT key, size, modified FROM objects";
+const ALL_UPLOADS: &str =
+    "SELECT key, (SELECT coalesce(sum(size), 0) FROM parts WHERE upload = uploads.id), begun FROM uploads";
 /// Objects of a range of keys, by key.
 const LIST: &str = "SELECT key, etag, size, modified, encoding FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
 /// Open uploads of a range of keys, after a key and an id, by key and id.
@@ -123,7 +128,7 @@ impl Index {
     /// The file alone is read: opening it would create a log, and the next start could not know
     /// that it was missing.
     pub(super) fn without_its_log(path: &Path) -> Option<HashSet<String>> {
-        if path.with_extension("sqlite-wal").exists() {
+        if log_of(path).exists() {
             return None;
         }
         let flags =
@@ -131,6 +136,34 @@ impl Index {
         let connection = Connection::open_with_flags(immutable(path), flags).ok()?;
         let open = connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0)).ok()?;
         open.then(|| names(&connection, BLOBS, []).ok().map(|names| names.into_iter().collect())).flatten()
+    }
+
+    /// What is in the index at this path, which must be a copy: its log is written into it. And the
+    /// names of the files that it names.
+    pub(super) fn contents(copy: &Path) -> PortResult<(Vec<Item>, HashSet<String>)> {
+        const OPERATION: &str = "reading a copy of the index of objects";
+        let read = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(copy, flags)?;
+            connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+            let row = |kind| {
+                move |row: &rusqlite::Row<'_>| {
+                    let [size, made] = [1, 2].map(|column| row.get::<_, i64>(column));
+                    let place = place_of(&row.get::<_, String>(0)?);
+                    let (size_bytes, made) = (Some(size?.unsigned_abs()), Some(made?.unsigned_abs()));
+                    Ok(Item { kind, place, size_bytes, made })
+                }
+            };
+            let mut items = Vec::new();
+            for (kind, sql) in [(Kind::Object, ALL_OBJECTS), (Kind::Upload, ALL_UPLOADS)] {
+                for found in connection.prepare(sql)?.query_map([], row(kind))? {
+                    items.push(found?);
+                }
+            }
+            let named = names(&connection, BLOBS, [])?.into_iter().collect();
+            Ok((items, named))
+        };
+        read().map_err(|error| port_error(OPERATION, &error, false))
     }
 
     /// How often the index was opened.
@@ -328,6 +361,11 @@ fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
     let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
     connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;
     Ok(useless)
+}
+
+/// The write-ahead log of a file.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    path.with_extension("sqlite-wal")
 }
 
 /// A URI that opens the file as it is, without a lock or a log (SQLite, "Uniform Resource

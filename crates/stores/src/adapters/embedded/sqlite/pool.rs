@@ -425,7 +425,11 @@ fn told(operation: &'static str, fault: Fault, writing: bool) -> PortError {
 
 /// Converts an error of SQLite: did the call take effect? Its message is left out, because it may
 /// quote what was to be stored.
-fn port_error(operation: &'static str, error: &rusqlite::Error, writing: bool) -> PortError {
+pub(in crate::adapters::embedded) fn port_error(
+    operation: &'static str,
+    error: &rusqlite::Error,
+    writing: bool,
+) -> PortError {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         // A column of another type, text that is not UTF-8, or a missing row.
         return PortError::Corrupt { operation, reason: "a row is not of the expected form".to_owned() };
