@@ -95,13 +95,14 @@ fn told(error: &serde_json::Error) -> String {
         "unknown field",
         "duplicate field",
         "size_bytes must",
+        "result_ttl_seconds must",
         "EOF",
         "expected",
         "trailing",
         "key must",
     ];
     if safe.iter().any(|start| text.starts_with(start)) {
-        text.chars().take(200).collect()
+        text.chars().take(300).collect()
     } else {
         match error.classify() {
             serde_json::error::Category::Data => "a value has the wrong type or range".to_owned(),

@@ -54,6 +54,6 @@ async fn a_worker_without_a_cleanup_says_so_and_goes_on() {
     membership.renew().await.expect("it is entered");
     shows(&metrics, "\ncadmill_cleanup_attended 1\n").await;
     assert_eq!(get(&ready), "ready\n");
-    assert_eq!((said("no cleanup program is alive"), said(" a cleanup program is alive")), (1, 1));
+    assert_eq!((said("no cleanup program is alive"), said("\"a cleanup program is alive")), (1, 1));
     assert_eq!(worker.terminate(), Some(0), "{}", world.logs());
 }
