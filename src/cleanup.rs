@@ -12,10 +12,11 @@
 pub mod attendance;
 mod backlog;
 pub mod crew;
+pub mod dead_letters;
 pub mod deletion;
 pub mod orphans;
-
 pub mod residue;
+
 use crate::domain::due::{Part, Work};
 use crate::domain::failure::FailureCode;
 use crate::domain::ids::{FileName, JobId, ObjectKey};

@@ -41,6 +41,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often objects without a job are looked for. The index of the objects is in this process.
 const ORPHANS: Duration = Duration::from_secs(60);
 
+/// How often dead letters of jobs that ended are looked for.
+const DEAD_LETTERS: Duration = Duration::from_secs(3600);
+
 /// A worker that ran for this long did not fail at startup.
 const HEALTHY: Duration = Duration::from_secs(60);
 
@@ -126,15 +129,15 @@ async fn serve_until_stopped(
     let capacity = capacity(config)?;
     let server =
         EmbeddedS3::start_with(&config.data_dir, config.embedded_s3_listen, queue, origins, capacity).await?;
-    let keys = server.credentials().clone();
-    let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
-    let listener = start::bind(config).await?;
     if server.medium() == Medium::Disk {
         tracing::warn!(
             "the data directory is on a disk: deleted files are unlinked there and not overwritten, so that their \
              content may be found later; put it on an encrypted disk, or with --data on a tmpfs such as /dev/shm"
         );
     }
+    let keys = server.credentials().clone();
+    let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
+    let listener = start::bind(config).await?;
     let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
 
     let mut environment = settings.to_environment(Program::Worker);
@@ -155,6 +158,8 @@ async fn serve_until_stopped(
     // Programs wait for this line; it contains the actual port when port 0 was configured.
     output::note(&format!("listening on http://{bound}"));
     let orphans = tokio::spawn(stores.orphans(config).run(ORPHANS, server.jobs()));
+    let dead_letters = stores.dead_letters();
+    let dead_letters = tokio::spawn(async move { dead_letters.run(DEAD_LETTERS).await });
     let cleanup = stores.cleanup(&config.cleanup.name).await?;
     let membership = Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
     let cleanup = tokio::spawn(async move { cleanup.run(&membership).await });
@@ -167,6 +172,7 @@ async fn serve_until_stopped(
     };
     let served = start::run(config, stores, metrics, engines, listener, ends).await;
     orphans.abort();
+    dead_letters.abort();
     cleanup.abort();
     // The worker releases its jobs through the stores, so the stores end last.
     let kept = keeper.await;

@@ -184,8 +184,11 @@ pub(super) const OPERATION: Label = Label::these(
         // The queue.
         "change_visibility",
         "dead_letter",
+        "delete_dead",
         "depth",
         "receive",
+        "receive_dead",
+        "release_dead",
         "send",
         // Ledgers; read as above.
         "append",

@@ -283,6 +283,11 @@ pub fn unconfirmed_purges(jobs: u64) {
     list::UNCONFIRMED_PURGES.set(&[], jobs as f64);
 }
 
+/// A dead letter of a job that had ended was deleted.
+pub fn dead_letter_deleted() {
+    list::DEAD_LETTERS_DELETED.add(&[], 1);
+}
+
 /// Whether a cleanup program is alive.
 pub fn cleanup_attended(is_given: bool) {
     list::CLEANUP_ATTENDED.set(&[], f64::from(u8::from(is_given)));

@@ -63,6 +63,25 @@ pub trait EventQueue: Send + Sync {
     /// Number of messages in the dead-letter queue; approximate on some queues.
     async fn dead_letters(&self) -> PortResult<u64>;
 
+    /// Receives up to `max` dead letters (1 to 10) and hides them, for this receiver at least, for `hidden`
+    /// or until a call returns none. None if the dead letters cannot be received.
+    async fn receive_dead(&self, max: u32, hidden: Duration) -> PortResult<Vec<Message>> {
+        let _ = (max, hidden);
+        Ok(Vec::new())
+    }
+
+    /// Deletes a dead letter that was received.
+    async fn delete_dead(&self, message: &Message) -> PortResult<()> {
+        let _ = message;
+        Ok(())
+    }
+
+    /// Makes a dead letter that was received available again.
+    async fn release_dead(&self, message: &Message) -> PortResult<()> {
+        let _ = message;
+        Ok(())
+    }
+
     /// Checks that the queue responds.
     async fn check(&self) -> PortResult<()>;
 }

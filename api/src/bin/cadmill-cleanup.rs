@@ -22,6 +22,9 @@ use std::time::Duration;
 /// each of them.
 const ORPHANS: Duration = Duration::from_secs(3600);
 
+/// How often dead letters of jobs that ended are looked for: an alarm about them is seen before they go.
+const DEAD_LETTERS: Duration = Duration::from_secs(3600);
+
 /// Memory that held names or keys is zeroed when it is freed.
 #[global_allocator]
 static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
@@ -99,9 +102,11 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
             let objects = Arc::clone(&objects);
             async move { objects.stored().await }
         };
+        let dead_letters = stores.dead_letters();
         tokio::select! {
             never = cleanup.run(&membership) => match never {},
             () = stores.orphans(config).run(ORPHANS, list) => {}
+            never = dead_letters.run(DEAD_LETTERS) => match never {},
             () = stop::signalled() => {}
         }
         // Others take the work over at once.

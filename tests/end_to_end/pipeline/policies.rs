@@ -140,7 +140,7 @@ const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
 
 /// Unused in a bucket that keeps versions.
-pub(crate) const WITH_VERSIONS: [Unused; 24] = [
+pub(crate) const WITH_VERSIONS: [Unused; 26] = [
     ("worker", "ProtectTask", "ecs:GetTaskProtection", AGENT),
     ("worker", "ProtectTask", "ecs:UpdateTaskProtection", AGENT),
     ("worker", "KeepLedgers", "s3:PutObject", LEDGERS),
@@ -164,7 +164,9 @@ pub(crate) const WITH_VERSIONS: [Unused; 24] = [
     ("api", "DeleteOnRequest", "s3:DeleteObject", NO_VERSIONS),
     ("cleanup", "DeleteObjects", "s3:AbortMultipartUpload", LATE_PARTS),
     ("cleanup", "DeleteObjects", "s3:ListMultipartUploadParts", LATE_PARTS),
-    ("cleanup", "CountDeadLetters", "sqs:GetQueueAttributes", METRICS),
+    ("cleanup", "SiftDeadLetters", "sqs:GetQueueAttributes", METRICS),
+    ("cleanup", "SiftDeadLetters", "sqs:DeleteMessage", HOURS),
+    ("cleanup", "SiftDeadLetters", "sqs:ChangeMessageVisibility", HOURS),
 ];
 
 /// Unused in a bucket that has never kept versions, of what the other run uses.

@@ -8,13 +8,14 @@ use crate::adapters::metered::{MeteredJobs, MeteredObjects, MeteredQueue};
 use crate::config::{Backend, Config};
 use crate::residue::{ResidueAudit, Source};
 use cadmill_core::cleanup::Cleanup;
+use cadmill_core::cleanup::dead_letters::DeadLetters;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::jobs::Jobs;
 use cadmill_core::domain::job::Millis;
+use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
-use std::sync::Arc;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Deliveries of an event before it becomes a dead letter: the maximum of SQS. Waiting for capacity
@@ -22,10 +23,10 @@ use std::time::Duration;
 /// its attempts.
 pub const MAX_DELIVERIES: u32 = 1000;
 
-/// Which process runs the embedded object server.
 /// Intervals of the cleanup after which a deletion that is due is late.
 const GRACE: u32 = 4;
 
+/// Which process runs the embedded object server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// This process.
@@ -74,7 +75,6 @@ impl Stores {
         Ok(Cleanup::new(self.jobs.clone(), objects, queue, self.bucket.clone(), name.to_owned()))
     }
 
-    /// The search for objects without a job. After its time no URL and no late worker can write any more.
     /// An audit of the objects against the records. It needs no queue, and no running server. `scratch`
     /// is a directory in memory, for a copy of the embedded index.
     ///
@@ -110,9 +110,15 @@ impl Stores {
         }
     }
 
+    /// The search for objects without a job. After its time no URL and no late worker can write any more.
     pub fn orphans(&self, config: &Config) -> Orphans {
         let grace = config.api.upload_url_lifetime + Duration::from_millis(config.policy.linger);
         Orphans::new(self.jobs.clone(), Arc::clone(&self.objects), grace)
+    }
+
+    /// What removes the dead letters of jobs that ended.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.jobs.clone(), Arc::clone(&self.queue), self.bucket.clone())
     }
 
     /// The bucket of the objects, if it is configured.

@@ -50,6 +50,7 @@ pub async fn suite(queue: &dyn EventQueue, options: Options) {
     }
     counts(queue).await;
     buries(queue).await;
+    sifts_the_dead(queue).await;
     wakes_who_waits(queue).await;
 }
 
@@ -218,6 +219,56 @@ async fn buries(queue: &dyn EventQueue) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(after > before, "it lies with the dead letters");
+}
+
+/// The dead letter with this body, within one look through all of them.
+async fn dead(queue: &dyn EventQueue, body: &str) -> Option<Message> {
+    let (mut found, mut others) = (None, Vec::new());
+    loop {
+        let letters = queue.receive_dead(10, LONG).await.expect("received");
+        if letters.is_empty() {
+            break;
+        }
+        for letter in letters {
+            assert!(!letter.id.is_empty() && !letter.receipt.is_empty());
+            if letter.body == body {
+                assert!(found.is_none(), "one look has it once");
+                found = Some(letter);
+            } else {
+                others.push(letter);
+            }
+        }
+    }
+    for letter in others {
+        queue.release_dead(&letter).await.expect("visible again");
+    }
+    found
+}
+
+async fn sifts_the_dead(queue: &dyn EventQueue) {
+    let [kept, deleted] = [body(), body()];
+    for body in [&kept, &deleted] {
+        queue.send(body).await.expect("sent");
+        let message = expect(queue, body, LONG).await;
+        queue.dead_letter(&message).await.expect("buried");
+    }
+    let expect_dead = |body: String| async move {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match dead(queue, &body).await {
+                Some(letter) => return letter,
+                None => assert!(Instant::now() < end, "the dead letter does not come"),
+            }
+        }
+    };
+    let letter = expect_dead(deleted.clone()).await;
+    queue.release_dead(&letter).await.expect("visible again");
+    let letter = expect_dead(deleted.clone()).await;
+    queue.delete_dead(&letter).await.expect("deleted");
+    assert!(matches!(queue.delete_dead(&letter).await, Ok(()) | Err(PortError::NotFound(_))), "harmless");
+    assert_eq!(dead(queue, &deleted).await, None);
+    let letter = expect_dead(kept).await;
+    queue.release_dead(&letter).await.expect("visible again");
 }
 
 async fn wakes_who_waits(queue: &dyn EventQueue) {

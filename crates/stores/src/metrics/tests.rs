@@ -79,6 +79,9 @@ const CLEANUP_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "set_aside"),
     (Store::Queue, "send"),
     (Store::Queue, "depth"),
+    (Store::Queue, "receive_dead"),
+    (Store::Queue, "delete_dead"),
+    (Store::Queue, "release_dead"),
 ];
 const WORKER_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "get"),
@@ -185,6 +188,7 @@ fn cleanup(number: usize) {
     metrics::orphans_deleted(1);
     metrics::queue_messages(1, 2);
     metrics::dead_letters(3);
+    metrics::dead_letter_deleted();
     call(CLEANUP_CALLS, number);
 }
 

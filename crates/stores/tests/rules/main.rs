@@ -2,6 +2,7 @@
 
 mod attendance;
 mod cleanup;
+mod dead_letters;
 mod jobs;
 mod ledger;
 mod quota;

@@ -40,6 +40,9 @@ const MAX_WAIT: i32 = 20;
 const MAX_HIDDEN: i32 = 43_200;
 const MAX_DELAY: i32 = 900;
 
+/// How long a look at the dead letters waits for the first one.
+const DEAD_WAIT: Duration = Duration::from_secs(1);
+
 /// A queue with its dead-letter queue.
 #[derive(Clone)]
 pub struct SqsQueue {
@@ -65,6 +68,49 @@ impl SqsQueue {
         let send = self.client.send_message().queue_url(url).message_body(body);
         let sent = send.delay_seconds(seconds(delay, MAX_DELAY)).send().await;
         sent.map_err(|e| port_error(operation, Effect::Write, &e))?;
+        Ok(())
+    }
+
+    async fn receive_from(
+        &self,
+        operation: &'static str,
+        url: &str,
+        max: u32,
+        (wait, hidden): (Duration, Duration),
+    ) -> PortResult<Vec<Message>> {
+        let receive = self
+            .client
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(i32::try_from(max.clamp(1, MAX_MESSAGES)).unwrap_or(1))
+            .wait_time_seconds(seconds(wait, MAX_WAIT))
+            .visibility_timeout(seconds(hidden, MAX_HIDDEN))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+        // A lost reply leaves messages hidden, not lost: they are delivered again.
+        let reply = receive.send().await.map_err(|e| port_error(operation, Effect::Read, &e))?;
+        Ok(reply.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+    }
+
+    async fn change_visibility_in(
+        &self,
+        operation: &'static str,
+        url: &str,
+        message: &Message,
+        hidden: Duration,
+    ) -> PortResult<()> {
+        let change = self
+            .client
+            .change_message_visibility()
+            .queue_url(url)
+            .receipt_handle(&message.receipt)
+            .visibility_timeout(seconds(hidden, MAX_HIDDEN));
+        change.send().await.map_err(|e| about_receipt(operation, &e))?;
+        Ok(())
+    }
+
+    async fn delete_from(&self, operation: &'static str, url: &str, message: &Message) -> PortResult<()> {
+        let delete = self.client.delete_message().queue_url(url).receipt_handle(&message.receipt);
+        delete.send().await.map_err(|e| about_receipt(operation, &e))?;
         Ok(())
     }
 
@@ -95,35 +141,16 @@ impl EventQueue for SqsQueue {
     }
 
     async fn receive(&self, max: u32, wait: Duration, hidden: Duration) -> PortResult<Vec<Message>> {
-        const OPERATION: &str = "receiving messages";
-        let receive = self
-            .client
-            .receive_message()
-            .queue_url(&self.queue)
-            .max_number_of_messages(i32::try_from(max.clamp(1, MAX_MESSAGES)).unwrap_or(1))
-            .wait_time_seconds(seconds(wait, MAX_WAIT))
-            .visibility_timeout(seconds(hidden, MAX_HIDDEN))
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
-        // A lost reply leaves messages hidden, not lost: they are delivered again.
-        let reply = receive.send().await.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
-        Ok(reply.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+        self.receive_from("receiving messages", &self.queue, max, (wait, hidden)).await
     }
 
     async fn change_visibility(&self, message: &Message, hidden: Duration) -> PortResult<()> {
-        let change = self
-            .client
-            .change_message_visibility()
-            .queue_url(&self.queue)
-            .receipt_handle(&message.receipt)
-            .visibility_timeout(seconds(hidden, MAX_HIDDEN));
-        change.send().await.map_err(|e| about_receipt("changing the visibility of a message", &e))?;
-        Ok(())
+        const OPERATION: &str = "changing the visibility of a message";
+        self.change_visibility_in(OPERATION, &self.queue, message, hidden).await
     }
 
     async fn delete(&self, message: &Message) -> PortResult<()> {
-        let delete = self.client.delete_message().queue_url(&self.queue).receipt_handle(&message.receipt);
-        delete.send().await.map_err(|e| about_receipt("deleting a message", &e))?;
-        Ok(())
+        self.delete_from("deleting a message", &self.queue, message).await
     }
 
     /// Sends the message to the dead-letter queue, then deletes it here. If the deletion fails,
@@ -157,6 +184,24 @@ impl EventQueue for SqsQueue {
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
         Ok(self.numbers("counting dead letters", dead, names).await?.iter().sum())
+    }
+
+    /// Long polling, because a short one asks some of the servers only (Amazon SQS Developer Guide, "Amazon
+    /// SQS short and long polling").
+    async fn receive_dead(&self, max: u32, hidden: Duration) -> PortResult<Vec<Message>> {
+        let Some(dead) = &self.dead else { return Ok(Vec::new()) };
+        self.receive_from("receiving dead letters", dead, max, (DEAD_WAIT, hidden)).await
+    }
+
+    async fn delete_dead(&self, message: &Message) -> PortResult<()> {
+        let Some(dead) = &self.dead else { return Ok(()) };
+        self.delete_from("deleting a dead letter", dead, message).await
+    }
+
+    async fn release_dead(&self, message: &Message) -> PortResult<()> {
+        const OPERATION: &str = "making a dead letter visible again";
+        let Some(dead) = &self.dead else { return Ok(()) };
+        self.change_visibility_in(OPERATION, dead, message, Duration::ZERO).await
     }
 
     async fn check(&self) -> PortResult<()> {

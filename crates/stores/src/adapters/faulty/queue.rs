@@ -51,6 +51,18 @@ impl EventQueue for FaultyQueue {
         self.script.play("dead_letters", || self.inner.dead_letters()).await
     }
 
+    async fn receive_dead(&self, max: u32, hidden: Duration) -> PortResult<Vec<Message>> {
+        self.script.play("receive_dead", || self.inner.receive_dead(max, hidden)).await
+    }
+
+    async fn delete_dead(&self, message: &Message) -> PortResult<()> {
+        self.script.play("delete_dead", || self.inner.delete_dead(message)).await
+    }
+
+    async fn release_dead(&self, message: &Message) -> PortResult<()> {
+        self.script.play("release_dead", || self.inner.release_dead(message)).await
+    }
+
     async fn check(&self) -> PortResult<()> {
         self.script.play("check", || self.inner.check()).await
     }

@@ -49,6 +49,18 @@ impl EventQueue for MeteredQueue {
         measured(Store::Queue, "depth", self.0.dead_letters()).await
     }
 
+    async fn receive_dead(&self, max: u32, hidden: Duration) -> PortResult<Vec<Message>> {
+        counted(Store::Queue, "receive_dead", self.0.receive_dead(max, hidden)).await
+    }
+
+    async fn delete_dead(&self, message: &Message) -> PortResult<()> {
+        measured(Store::Queue, "delete_dead", self.0.delete_dead(message)).await
+    }
+
+    async fn release_dead(&self, message: &Message) -> PortResult<()> {
+        measured(Store::Queue, "release_dead", self.0.release_dead(message)).await
+    }
+
     async fn check(&self) -> PortResult<()> {
         measured(Store::Queue, "check", self.0.check()).await
     }

@@ -140,7 +140,9 @@ fn a_program_may_do_its_own_work_and_no_more() {
         ("sqs:ReceiveMessage", &queue, BY_HEADER, [true, false, false]),
         ("sqs:SendMessage", &queue, BY_HEADER, [true, false, true]),
         ("sqs:SendMessage", &dead_letters, BY_HEADER, [true, false, false]),
-        ("sqs:ReceiveMessage", &dead_letters, BY_HEADER, [false, false, false]),
+        ("sqs:ReceiveMessage", &dead_letters, BY_HEADER, [false, false, true]),
+        ("sqs:DeleteMessage", &dead_letters, BY_HEADER, [false, false, true]),
+        ("sqs:DeleteMessage", &queue, BY_HEADER, [true, false, false]),
         ("kms:Sign", &key, BY_HEADER, [true, false, false]),
     ];
     for (action, resource, how, expected) in rows {

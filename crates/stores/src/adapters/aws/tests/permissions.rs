@@ -297,6 +297,20 @@ async fn what_is_needed_rarely_is_granted(cloud: Cloud) {
     assert_eq!(jobs.replace_crew(&crew).await, Ok(true));
     queue.depth().await.unwrap();
     queue.dead_letters().await.unwrap();
+    let admin = SqsQueue::new(cloud.world.queue.clone()).await;
+    for _ in 0..2 {
+        admin.send("rubbish").await.unwrap();
+        let messages = admin.receive(10, Duration::from_secs(5), Duration::from_secs(30)).await.unwrap();
+        for message in messages.iter().filter(|message| message.body == "rubbish") {
+            admin.dead_letter(message).await.unwrap();
+        }
+        for message in messages.iter().filter(|message| message.body != "rubbish") {
+            admin.change_visibility(message, Duration::ZERO).await.unwrap();
+        }
+    }
+    let letters = queue.receive_dead(10, Duration::from_secs(30)).await.unwrap();
+    queue.release_dead(&letters[0]).await.unwrap();
+    queue.delete_dead(&queue.receive_dead(10, Duration::from_secs(30)).await.unwrap()[0]).await.unwrap();
 
     // A worker: gives a message back, sends it anew, and aborts the upload of a result.
     let world = cloud.world("worker", vec![cloud.policy("worker")]);

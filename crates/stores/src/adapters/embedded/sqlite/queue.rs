@@ -15,7 +15,7 @@ use cadmill_core::ports::clock::{Clock, SystemClock, uptime};
 use cadmill_core::ports::event_queue::{Depth, EventQueue, Message};
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -33,11 +33,13 @@ pub struct SqliteQueue {
     pool: Arc<Pool>,
     sent: Arc<Notify>,
     max_deliveries: u32,
+    /// The id after which the dead letters are looked through.
+    looked: Arc<Mutex<String>>,
 }
 
 impl SqliteQueue {
     pub(super) fn new(pool: Arc<Pool>, sent: Arc<Notify>, max_deliveries: u32) -> Self {
-        Self { pool, sent, max_deliveries }
+        Self { pool, sent, max_deliveries, looked: Arc::default() }
     }
 
     /// Takes messages that are visible now. Checks with a reading connection first, so that an
@@ -221,6 +223,37 @@ impl EventQueue for SqliteQueue {
                 let sql = "SELECT count(*) FROM dead_letters";
                 let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
                 Ok(count.unsigned_abs())
+            })
+            .await
+    }
+
+    /// In the order of their ids, from where the last call of this queue and its clones ended; a call that
+    /// finds none begins again.
+    async fn receive_dead(&self, max: u32, _: Duration) -> PortResult<Vec<Message>> {
+        let after = self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let letters = self.pool.read("reading dead letters", move |connection| {
+            let sql = "SELECT id, body, deliveries FROM dead_letters WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map(params![after, max], |row| {
+                let id: String = row.get(0)?;
+                Ok(Message { receipt: id.clone(), id, body: row.get(1)?, deliveries: row.get(2)? })
+            })?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        });
+        let letters = letters.await?;
+        let last = letters.last().map(|letter| letter.id.clone()).unwrap_or_default();
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        Ok(letters)
+    }
+
+    async fn delete_dead(&self, message: &Message) -> PortResult<()> {
+        let id = message.id.clone();
+        self.pool
+            .delete("deleting a dead letter", move |connection| {
+                match connection.execute("DELETE FROM dead_letters WHERE id = ?1", [id])? {
+                    0 => Err(PortError::NotFound("a dead letter").into()),
+                    _ => Ok(()),
+                }
             })
             .await
     }
