@@ -326,7 +326,7 @@ impl EngineFacts {
 pub struct Times {
     /// The job was created.
     pub created: Millis,
-    /// The upload was first seen.
+    /// The upload arrived, as the store says; or else it was first seen.
     pub uploaded: Option<Millis>,
     /// The latest attempt began.
     pub claimed: Option<Millis>,

@@ -169,7 +169,11 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
     match event {
         Event::UploadBegun { multipart } => upload_begun(job, multipart),
         Event::UploadAborted { upload_id } => upload_aborted(job, upload_id),
-        Event::Uploaded { object, sequencer } => uploaded(job, object, sequencer, now),
+        Event::Uploaded { object, sequencer, at } => {
+            // It was not there before the job, and is there now, whatever a clock says.
+            let at = at.unwrap_or(now).min(now).max(job.times.created);
+            uploaded(job, object, sequencer, at)
+        }
         Event::Claimed { worker, revision, dead } => {
             claimed(job, worker, *revision, *dead, max_attempts, now)
         }
@@ -241,7 +245,7 @@ fn upload_aborted(job: &Job, upload_id: &str) -> Decision {
     }
 }
 
-fn uploaded(job: &Job, object: &Object, sequencer: &str, now: Millis) -> Decision {
+fn uploaded(job: &Job, object: &Object, sequencer: &str, at: Millis) -> Decision {
     if object.key.job() != job.id {
         return Decision::Deny(Denied::ForeignObject);
     }
@@ -255,7 +259,7 @@ fn uploaded(job: &Job, object: &Object, sequencer: &str, now: Millis) -> Decisio
         _ => accept(job, |next| {
             next.input = Some(object.clone());
             next.sequencer = Some(sequencer.to_owned());
-            next.times.uploaded = Some(now);
+            next.times.uploaded = Some(at);
             next.announced = 0;
         }),
     }

@@ -28,6 +28,8 @@ pub struct UploadEvent {
     pub sequencer: String,
     /// The operation: `PutObject`, `CompleteMultipartUpload`, or whatever the store reports.
     pub reason: String,
+    /// When the event happened, as it says.
+    pub at: Option<Millis>,
 }
 
 impl UploadEvent {
@@ -35,7 +37,7 @@ impl UploadEvent {
     pub fn of_job(bucket: String, job: JobId) -> Self {
         // Older than every real event, so that it never supersedes one.
         let (sequencer, reason) = ("00".to_owned(), "Given".to_owned());
-        Self { bucket, job, key: None, version: None, sequencer, reason }
+        Self { bucket, job, key: None, version: None, sequencer, reason, at: None }
     }
 
     /// The upload under this key, of which nothing else is known.
@@ -68,7 +70,8 @@ pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     }
     match (text("source"), text("detail-type"), event.get("detail")) {
         (Some("aws.s3"), Some("Object Created"), Some(detail)) => {
-            Ok(of_detail(detail)?.into_iter().collect())
+            let at = text("time").and_then(millis);
+            Ok(of_detail(detail)?.map(|notice| UploadEvent { at, ..notice }).into_iter().collect())
         }
         (Some(_), Some(_), Some(_)) => Ok(Vec::new()),
         // S3 sends this once when notifications are configured.
@@ -181,6 +184,7 @@ struct Described {
 struct Record {
     event_source: String,
     event_name: String,
+    event_time: Option<String>,
     s3: Option<Described3>,
 }
 
@@ -205,7 +209,15 @@ fn of_record(record: &Value) -> Result<Option<UploadEvent>, NoticeError> {
     let Described3 { bucket, object } =
         record.s3.ok_or(NoticeError::Shape("a record lacks its bucket and object"))?;
     let key = decoded(&object.key);
-    Ok(key.and_then(|key| notice(bucket, &key, object, kind.to_owned())))
+    let at = record.event_time.as_deref().and_then(millis);
+    let notice = key.and_then(|key| notice(bucket, &key, object, kind.to_owned()));
+    Ok(notice.map(|notice| UploadEvent { at, ..notice }))
+}
+
+/// A time of an event, which has the form of RFC 3339.
+fn millis(time: &str) -> Option<Millis> {
+    let time = humantime::parse_rfc3339(time).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Millis::try_from(time.as_millis()).ok()
 }
 
 fn notice(bucket: Bucket, key: &str, object: Described, reason: String) -> Option<UploadEvent> {
@@ -213,8 +225,15 @@ fn notice(bucket: Bucket, key: &str, object: Described, reason: String) -> Optio
     let is_upload = key.role() == Role::Upload;
     let Described { sequencer, version, .. } = object;
     let version = version.filter(|version| !version.is_empty());
-    let notice =
-        UploadEvent { bucket: bucket.name, job: key.job(), key: Some(key), version, sequencer, reason };
+    let notice = UploadEvent {
+        bucket: bucket.name,
+        job: key.job(),
+        key: Some(key),
+        version,
+        sequencer,
+        reason,
+        at: None,
+    };
     is_upload.then_some(notice)
 }
 

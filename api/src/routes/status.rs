@@ -49,7 +49,7 @@ pub struct StatusBody {
     /// When the job was created.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// When the upload was detected.
+    /// When the upload arrived, as the store says, or else when it was detected.
     #[schema(format = DateTime)]
     pub uploaded_at: Option<String>,
     /// When the latest attempt began.

@@ -84,7 +84,7 @@ impl Real {
         let key = ObjectKey::upload(id, self.world.read(id).await.order.file_name);
         let object = self.objects.head(&key).await.unwrap();
         let world = &self.world;
-        world.happen(id, Event::Uploaded { object, sequencer: "A".to_owned() }).await;
+        world.happen(id, Event::Uploaded { object, sequencer: "A".to_owned(), at: None }).await;
         world.happen(id, Event::Claimed { worker: "w".to_owned(), revision: 1, dead: None }).await;
         let key = ObjectKey::processed(id, 1, "Stadt 1:500 ü.dxf".parse().unwrap());
         self.objects.put(&key, Bytes::from_static(b"0\nSECTION\n")).await.unwrap();

@@ -144,7 +144,7 @@ impl World {
         let id = id_of(&self.new_job(order()).await);
         let object = object(ObjectKey::upload(id, "town.zip".parse().unwrap()), 1000);
         self.shelf.objects.lock().unwrap().insert(object.key.to_string(), 1000);
-        self.happen(id, Event::Uploaded { object, sequencer: "A".to_owned() }).await;
+        self.happen(id, Event::Uploaded { object, sequencer: "A".to_owned(), at: None }).await;
         id
     }
 

@@ -75,7 +75,7 @@ async fn a_lost_reply_changes_nothing() {
     assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);
     // Meanwhile the store's event has arrived, and the worker has claimed the job.
     let object = object(ObjectKey::upload(id, "town.zip".parse().unwrap()), SIZE);
-    world.happen(id, Event::Uploaded { object, sequencer: "A".to_owned() }).await;
+    world.happen(id, Event::Uploaded { object, sequencer: "A".to_owned(), at: None }).await;
     assert_eq!(call(&world, "POST", id, "/uploads/complete").await.status, 200);
     snapshot!("upload_that_has_arrived", call(&world, "GET", id, "/uploads").await);
     snapshot!("abort_of_what_has_arrived", call(&world, "POST", id, "/uploads/abort").await);

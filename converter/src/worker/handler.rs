@@ -233,7 +233,9 @@ impl EventHandler<'_> {
     async fn look_for_upload(&self, job: &Job) -> PortResult<Option<Settlement>> {
         match self.shared.objects.head(&upload_key(job.id, &job.order.file_name)).await {
             Ok(object) => {
-                let event = Event::Uploaded { object, sequencer: self.notice.sequencer.clone() };
+                // The time of the event, and not of its delivery: a job waits from its upload on.
+                let (sequencer, at) = (self.notice.sequencer.clone(), self.notice.at);
+                let event = Event::Uploaded { object, sequencer, at };
                 self.shared.jobs.send(job.id, &event).await?;
                 Ok(None)
             }

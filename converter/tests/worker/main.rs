@@ -307,7 +307,7 @@ async fn a_replaced_upload_ends_the_job() {
     // The upload is recorded as it is now. Its event waits for a worker.
     let key = ObjectKey::upload(id, "plan.zip".parse().unwrap());
     let object = world.objects.head(&key).await.unwrap();
-    let event = Event::Uploaded { object: object.clone(), sequencer: "01".to_owned() };
+    let event = Event::Uploaded { object: object.clone(), sequencer: "01".to_owned(), at: None };
     world.jobs.send(id, &event).await.unwrap();
     world.objects.purge(Role::Upload, id).await.unwrap();
     let other = vec![b'x'; usize::try_from(object.size_bytes).unwrap()];

@@ -24,6 +24,8 @@ pub enum Event {
         object: Object,
         /// Orders the events of one key; compared by [`is_newer`].
         sequencer: String,
+        /// When it arrived, as the store says.
+        at: Option<Millis>,
     },
     /// A worker claims the job.
     Claimed {

@@ -79,8 +79,11 @@ fn plain_event() -> impl Strategy<Value = Event> {
     let revision = 0u64..6;
     let stage = prop::sample::select(vec![Stage::Fetch, Stage::Convert, Stage::Publish, Stage::Wipe]);
     prop_oneof![
-        "[0-9A-F]{1,3}"
-            .prop_map(|sequencer| Event::Uploaded { object: uploaded_object(&sequencer), sequencer }),
+        "[0-9A-F]{1,3}".prop_map(|sequencer| Event::Uploaded {
+            object: uploaded_object(&sequencer),
+            sequencer,
+            at: None
+        }),
         ("w[1-3]", revision.clone(), prop::option::of(revision.clone()))
             .prop_map(|(worker, revision, dead)| Event::Claimed { worker, revision, dead }),
         (attempt.clone(), revision.clone(), prop::option::of((stage.clone(), 0u16..1200)))
@@ -202,7 +205,7 @@ fn claim(worker: &str, revision: u64, dead: Option<u64>) -> Event {
 }
 
 fn upload() -> Event {
-    Event::Uploaded { object: uploaded_object("e"), sequencer: "1".to_owned() }
+    Event::Uploaded { object: uploaded_object("e"), sequencer: "1".to_owned(), at: None }
 }
 
 fn after(events: &[Event]) -> Job {
@@ -483,11 +486,23 @@ fn an_upload_in_time_keeps_a_job_from_expiring() {
     assert_eq!(apply(&new_job(), &claim("w", 1, None), &policy(), 1), Decision::Deny(Denied::NotUploaded));
 }
 
+/// The store's clock may differ from ours: an upload is not there before its job, and not in future.
+#[test]
+fn an_upload_arrived_when_the_store_says_so() {
+    let mut job = new_job();
+    job.times.created = 100;
+    for (at, expected) in [(Some(150), 150), (None, 200), (Some(50), 100), (Some(300), 200)] {
+        let event = Event::Uploaded { object: uploaded_object("e"), sequencer: "1".to_owned(), at };
+        let Decision::Accept(next) = apply(&job, &event, &policy(), 200) else { panic!("{at:?}") };
+        assert_eq!(next.times.uploaded, Some(expected), "{at:?}");
+    }
+}
+
 #[test]
 fn an_object_of_another_job_is_not_taken() {
     let key = ObjectKey::upload(JobId::from_random_bytes([2; 16]), "a.zip".parse().unwrap());
     let foreign = Object { key, ..uploaded_object("e") };
-    let event = Event::Uploaded { object: foreign, sequencer: "1".to_owned() };
+    let event = Event::Uploaded { object: foreign, sequencer: "1".to_owned(), at: None };
     assert_eq!(apply(&new_job(), &event, &policy(), 1), Decision::Deny(Denied::ForeignObject));
 }
 

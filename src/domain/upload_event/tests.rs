@@ -8,7 +8,7 @@ fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
     let mut notices = super::parse(body)?;
     for notice in &mut notices {
         assert!(notice.key.as_ref().is_some_and(|key| key.job() == notice.job));
-        (notice.key, notice.version) = (None, None);
+        (notice.key, notice.version, notice.at) = (None, None, None);
     }
     Ok(notices)
 }
@@ -21,6 +21,7 @@ fn expected(reason: &str, sequencer: &str) -> Vec<UploadEvent> {
         version: None,
         sequencer: sequencer.to_owned(),
         reason: reason.to_owned(),
+        at: None,
     }]
 }
 
@@ -195,6 +196,19 @@ fn a_trace_in_an_event_changes_nothing_else() {
     assert_eq!(traced("no event".to_owned(), Some(&trace)), "no event");
 }
 
+/// A job waits from its upload on, and not from the delivery of the event.
+#[test]
+fn the_time_of_an_event_is_read() {
+    let at = |body: &str| super::parse(body).unwrap()[0].at;
+    let event = eventbridge("Object Created", &format!("uploads/{ID}/a.zip"));
+    assert_eq!(at(&event), Some(1_636_675_200_000));
+    assert_eq!(at(&event.replace("2021-11-12T00:00:00Z", "yesterday")), None);
+    assert_eq!(at(&event.replace("2021-11-12T00:00:00Z", "1969-11-12T00:00:00Z")), None);
+    let notification = notification("ObjectCreated:Put", &format!("uploads/{ID}/a.zip"));
+    assert_eq!(at(&notification), Some(0));
+    assert_eq!(at(&notification.replace("00.000Z", "01.250Z")), Some(1250));
+}
+
 proptest! {
     #[test]
     fn any_text_is_judged_without_a_panic(text in any::<String>()) {
@@ -219,7 +233,9 @@ proptest! {
         let object = Object { key, size_bytes: 1, etag: "\"e\"".to_owned(), version, sha256: None, encoded: None };
         let made = object_created("cadmill", &object, &sequencer, &reason, ID, time);
         let (key, version) = (Some(object.key), object.version);
-        let expected = UploadEvent { bucket: "cadmill".to_owned(), job, key, version, sequencer, reason };
+        // Whole seconds, up to the year 9999.
+        let at = Some(time.min(253_402_300_799_000) / 1000 * 1000);
+        let expected = UploadEvent { bucket: "cadmill".to_owned(), job, key, version, sequencer, reason, at };
         prop_assert_eq!(super::parse(&made), Ok(if upload { vec![expected] } else { vec![] }));
     }
 }

@@ -132,7 +132,7 @@ async fn a_second_task_leaves_a_job_to_the_worker_that_is_alive() {
     let object = world.objects.head(&world.upload_key(id)).await.expect("the upload");
     let mut revision = 1;
     for event in [
-        Event::Uploaded { object, sequencer: "01".to_owned() },
+        Event::Uploaded { object, sequencer: "01".to_owned(), at: None },
         Event::Claimed { worker: "another".to_owned(), revision, dead: None },
     ] {
         world.jobs.send(id, &event).await.expect("the store answers");

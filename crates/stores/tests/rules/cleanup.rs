@@ -118,7 +118,7 @@ impl World {
     async fn claimed_as(&self, id: JobId) -> (Job, Object) {
         let job = self.create_as(id).await;
         let object = self.upload(&job).await;
-        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned(), at: None }).await;
         self.send(job.id, Event::Claimed { worker: "one".to_owned(), revision: 1, dead: None }).await;
         let key = ObjectKey::processed(job.id, 1, "plan.dxf".parse().unwrap());
         self.put(&key).await;
@@ -269,7 +269,7 @@ async fn what_no_worker_takes_and_what_a_dead_worker_left_is_announced() {
     let world = World::new().await;
     let waiting = world.create().await;
     let object = world.upload(&waiting).await;
-    world.send(waiting.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+    world.send(waiting.id, Event::Uploaded { object, sequencer: "7".to_owned(), at: None }).await;
     world.not_before(POLICY.redeliver).await;
     assert_eq!(world.round().await, Round { announced: 1, ..NOTHING });
     assert_eq!(world.announced().await, [waiting.id]);
@@ -360,7 +360,7 @@ async fn an_announcement_that_fails_is_made_again_and_a_double_one_is_a_duplicat
     let world = World::new().await;
     let job = world.create().await;
     let object = world.upload(&job).await;
-    world.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+    world.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned(), at: None }).await;
     world.pass(POLICY.redeliver);
     let queue = Script::new().on("send", 1, Fault::Fail);
     assert_eq!(

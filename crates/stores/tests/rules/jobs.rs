@@ -40,7 +40,7 @@ impl World {
         let jobs = self.under(Script::new());
         let (job, _) = jobs.create(JobId::random(), order).await.unwrap();
         let object = object(ObjectKey::upload(job.id, job.order.file_name.clone()), "in");
-        let event = Event::Uploaded { object, sequencer: "1".to_owned() };
+        let event = Event::Uploaded { object, sequencer: "1".to_owned(), at: None };
         assert!(matches!(jobs.send(job.id, &event).await, Ok(Change::Done(_))));
         job.id
     }
