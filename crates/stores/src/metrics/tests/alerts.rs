@@ -248,6 +248,13 @@ const NO_FAULTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "as many crashes and retries as are taken for granted",
+        &[
+            ("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSEGV\"}", "0x60 1 2 3 4 5x55"),
+            ("cadmill_attempts_total{outcome=\"retried\"}", "0x60 1 2 3x57"),
+        ],
+    ),
+    (
         "a process has started, and nothing happens",
         &[
             ("cadmill_jobs_ended_total{state=\"FAILED\",code=\"infra.worker_lost\"}", "7x40 0x78"),
