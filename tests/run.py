@@ -24,10 +24,10 @@ from pathlib import Path
 
 # The end-to-end tests attack engines and enforce caps.
 ALONE = ("end_to_end",)
-# Those of them that wait, for leases, timeouts and deletions, and hardly compute. These run beside
+# Those of them that wait, for leases, timeouts, deletions and alerts, and hardly compute. These run beside
 # everything else.
-WAITING = ("pipeline::clock", "pipeline::budget")
-WAITING_AT_ONCE = 3
+WAITING = ("pipeline::clock", "pipeline::budget", "metrics::faults")
+WAITING_AT_ONCE = 4
 # Tests that measure what an engine holds at any moment, or fill a control group: these run when
 # nothing else does, one after the other.
 QUIET = ("attacks::outside", "attacks::peak", "the_kernel_takes")

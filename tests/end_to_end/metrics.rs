@@ -1,6 +1,10 @@
 //! Metrics, health checks and traces of `cadmill serve` and its worker, from a job to its deletion.
 
+mod faults;
+mod load;
 mod prometheus;
+mod relay;
+mod site;
 
 use crate::serve::{Installation, Served};
 use crate::support::{real, repository, unique};

@@ -77,6 +77,11 @@ impl Installation {
         self.directory.path().join(name)
     }
 
+    /// The directory of the stores.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path("cadmill"));
         for (name, _) in std::env::vars_os() {

@@ -18,7 +18,7 @@ mod outsider;
 mod pipe;
 pub(crate) mod policies;
 pub(crate) mod private;
-mod processes;
+pub(crate) mod processes;
 mod protection;
 mod stores;
 mod task;

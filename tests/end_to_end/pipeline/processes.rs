@@ -47,6 +47,11 @@ impl Service {
         std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it is there");
+    }
+
     /// Waits for a line of the log, and returns the rest of the line.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let since = Instant::now();
@@ -76,8 +81,7 @@ impl Service {
 
     /// Asks it to stop: it must exit with success and leave no plaintext.
     fn stops_well(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
+        self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().expect("its end");
         assert_eq!(status.code(), Some(0), "{}", self.log());
         let left: Vec<_> = std::fs::read_dir(self.place.path()).expect("the place").flatten().collect();
