@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use cadmill_api::{start, stop};
-use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_stores::bootstrap::logging;
+use cadmill_core::domain::failure::Failure;
+use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
@@ -28,28 +28,10 @@ fn main() -> ExitCode {
     if let Some((_, check)) = matches.subcommand() {
         return healthcheck::run(check, || Ok(config::load(&matches, Program::Api)?.0.api.listen));
     }
-    let (config, settings) = match config::load(&matches, Program::Api) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
-        }
-    };
-    if config::wants_print(&matches) {
-        print!("{}", settings.to_toml());
-        return ExitCode::SUCCESS;
-    }
-    match run(&config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
-            ExitCode::from(failure.code.exit_code())
-        }
-    }
+    program::run(&matches, Program::Api, |config| run(config).map(|()| ExitCode::SUCCESS))
 }
 
 fn run(config: &Config) -> Result<(), Failure> {
-    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -5,14 +5,13 @@
 
 use cadmill_api::stop;
 use cadmill_core::cleanup::crew::Membership;
-use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::failure::Failure;
 use cadmill_core::metrics::Source;
-use cadmill_stores::bootstrap::logging;
+use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
-use cadmill_stores::metrics::{Metrics, show};
-use cadmill_stores::readiness::Readiness;
+use cadmill_stores::metrics::Metrics;
 use clap::{Arg, ArgAction, Command};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,33 +43,12 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if let Some((_, check)) = matches.subcommand() {
-        return healthcheck::run(check, || {
-            let listen = config::load(&matches, Program::Cleanup)?.0.metrics.listen;
-            Ok(listen.ok_or("metrics.listen is not set, so that the program listens nowhere")?)
-        });
+        return program::check(check, &matches, Program::Cleanup);
     }
-    let (config, settings) = match config::load(&matches, Program::Cleanup) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
-        }
-    };
-    if config::wants_print(&matches) {
-        print!("{}", settings.to_toml());
-        return ExitCode::SUCCESS;
-    }
-    match run(&config, matches.get_flag("once")) {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
-            ExitCode::from(failure.code.exit_code())
-        }
-    }
+    program::run(&matches, Program::Cleanup, |config| run(config, matches.get_flag("once")))
 }
 
 fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
-    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -79,15 +57,8 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         let metrics = Metrics::install(config, Program::Cleanup, &[Source::Cleanup])?;
         let stores = Stores::open(config).await?;
-        let shown = match metrics {
-            Some(metrics) => {
-                let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
-                let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
-                let shown = show(&metrics, config, readiness).await?;
-                Some(shown.with_queue(Arc::clone(&stores.queue)))
-            }
-            None => None,
-        };
+        let shown = program::shown(metrics, config, program::readiness(&stores)).await?;
+        let shown = shown.map(|shown| shown.with_queue(Arc::clone(&stores.queue)));
         let cleanup = stores.cleanup(&config.cleanup.name).await?;
         let membership =
             Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);

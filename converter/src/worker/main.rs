@@ -20,12 +20,11 @@ use cadmill_core::domain::ids::JobId;
 use cadmill_core::metrics::Source;
 use cadmill_stores::adapters::aws::{TaskProtection, task_protection};
 use cadmill_stores::bootstrap::ledger::Auditing;
-use cadmill_stores::bootstrap::logging;
+use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
-use cadmill_stores::metrics::{Metrics, show};
-use cadmill_stores::readiness::Readiness;
+use cadmill_stores::metrics::Metrics;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,29 +53,9 @@ fn main() -> ExitCode {
     };
     let Some((mode, matches)) = matches.subcommand() else { return ExitCode::from(2) };
     if mode == healthcheck::NAME {
-        return healthcheck::run(matches, || {
-            let listen = config::load(matches, Program::Worker)?.0.metrics.listen;
-            listen.ok_or_else(|| "metrics.listen is not set, so the worker has no health checks".into())
-        });
+        return program::check(matches, matches, Program::Worker);
     }
-    let (config, settings) = match config::load(matches, Program::Worker) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::from(FailureCode::UsageInvalid.exit_code());
-        }
-    };
-    if config::wants_print(matches) {
-        print!("{}", settings.to_toml());
-        return ExitCode::SUCCESS;
-    }
-    match run(mode, matches, &config) {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("error: {} [{}]\n{}", failure.message, failure.code, failure.code.hint());
-            ExitCode::from(failure.code.exit_code())
-        }
-    }
+    program::run(matches, Program::Worker, |config| run(mode, matches, config))
 }
 
 fn command() -> Command {
@@ -103,7 +82,6 @@ fn command() -> Command {
 }
 
 fn run(mode: &str, matches: &ArgMatches, config: &Config) -> Result<ExitCode, Failure> {
-    logging::start(&config.log).map_err(|text| Failure::new(FailureCode::UsageInvalid, text))?;
     if mode != "task" {
         return work(matches, config, None);
     }
@@ -163,18 +141,12 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
         // A task ends before it could say anything.
         let attendance = (config.api.require_cleanup && message.is_none())
             .then(|| Arc::new(Attendance::new(stores.jobs.clone(), ATTENDANCE)));
-        let shown = match metrics {
-            Some(metrics) => {
-                let (objects, queue) = (Arc::clone(&stores.objects), Arc::clone(&stores.queue));
-                let readiness = Readiness::of_answers(objects, stores.jobs.clone(), queue);
-                let readiness = match &attendance {
-                    Some(attendance) => readiness.with_attendance(Arc::clone(attendance)),
-                    None => readiness,
-                };
-                Some(show(&metrics, config, readiness).await?)
-            }
-            None => None,
+        let readiness = program::readiness(&stores);
+        let readiness = match &attendance {
+            Some(attendance) => readiness.with_attendance(Arc::clone(attendance)),
+            None => readiness,
         };
+        let shown = program::shown(metrics, config, readiness).await?;
         let settings =
             WorkerSettings { protection: protection(message.is_none())?, ..settings(config, &stores) };
         tracing::info!(

@@ -2,5 +2,6 @@
 
 pub mod ledger;
 pub mod logging;
+pub mod program;
 mod service;
 pub mod stores;
