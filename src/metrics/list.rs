@@ -153,7 +153,7 @@ metrics! {
     OLDEST_DUE_SECONDS = "cadmill_oldest_due_seconds", Gauge, [DUE], CLEANUP, Some(&["kind"]), "How long the oldest job has been due in seconds, by what is due; 0 if nothing is.";
     UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, Some(&[]), "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
     DEAD_LETTERS_DELETED = "cadmill_dead_letters_deleted_total", Counter, [], CLEANUP, None, "Dead letters of jobs that had ended, or had no record, which were deleted.";
-    CLEANUP_ATTENDED = "cadmill_cleanup_attended", Gauge, [], WATCHES, None, "1 while this program sees that a cleanup program renews its lease; 0 while it does not, and files are not deleted.";
+    CLEANUP_ATTENDED = "cadmill_cleanup_attended", Gauge, [], WATCHES, Some(&[]), "1 while this program sees that a cleanup program renews its lease; 0 while it does not, and files are not deleted.";
     ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, Some(&[]), "Jobs without a record whose objects were deleted.";
     START_TIME_SECONDS = "cadmill_start_time_seconds", Gauge, [], EVERY, None, "When the process started, in seconds since 1970.";
     BUILD_INFO = "cadmill_build_info", Gauge, [BUILD_VERSION, BUILD_REVISION], EVERY, None, "1, with the version and the git revision of this build.";

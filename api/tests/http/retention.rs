@@ -16,7 +16,7 @@ async fn completed(world: &World, order: Value) -> (JobId, Value) {
     let id = id_of(&world.new_job(order).await);
     let input = object(ObjectKey::upload(id, "town.zip".parse().unwrap()), 1000);
     let output = object(ObjectKey::processed(id, 1, "town.dxf".parse().unwrap()), 77);
-    world.happen(id, Event::Uploaded { object: input, sequencer: "A".to_owned() }).await;
+    world.happen(id, Event::Uploaded { object: input, sequencer: "A".to_owned(), at: None }).await;
     world.happen(id, Event::Claimed { worker: "w1".to_owned(), revision: 1, dead: None }).await;
     world.happen(id, Event::Completed { attempt: 1, output }).await;
     (id, world.call(ANN, "GET", &format!("/api/jobs/{id}/status"), None).await.body)

@@ -18,6 +18,7 @@ const HEALTH: &[(&str, &str)] = &[
     ("cadmill_store_calls_total{store=\"jobs\",operation=\"replace_crew\",outcome=\"ok\"}", "0+3x119"),
     ("cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"ok\"}", "0+3x119"),
     ("cadmill_store_calls_total{store=\"objects\",operation=\"head\",outcome=\"unavailable\"}", "0x119"),
+    ("cadmill_cleanup_attended", "1x119"),
     ("cadmill_oldest_due_seconds{kind=\"delete\"}", "3x119"),
     ("cadmill_oldest_due_seconds{kind=\"wake\"}", "3x119"),
     ("cadmill_unconfirmed_purges", "0x119"),
@@ -182,8 +183,15 @@ const FAULTS: &[Fault] = &[
 const NEW: (&str, &str) =
     ("cadmill_start_time_seconds{job=\"cadmill-worker\",instance=\"new\"}", "_x65 970x53");
 
-/// The same alerts for the first event of a new process.
-const FIRST_EVENTS: &[Fault] = &[
+/// The same alerts by other signs of their faults: what APIs and workers see, and the first event of a new
+/// process.
+const OTHER_SIGNS: &[Fault] = &[
+    Fault {
+        alert: "CadmillNoCleanup",
+        labels: "severity: critical",
+        summary: "No cleanup program renews its lease",
+        series: &[("cadmill_cleanup_attended", "1x40 0x78")],
+    },
     Fault {
         alert: "CadmillPlaintextLeft",
         labels: "severity: critical",
@@ -293,7 +301,7 @@ fn each_alert_fires_for_its_fault_and_for_no_other() {
     assert_eq!(alerts, FAULTS.iter().map(|fault| fault.alert).collect::<Vec<_>>());
     let mut tests = format!("rule_files: ['{rules}']\nevaluation_interval: 15s\ntests:\n");
     tests += &test(HEALTH, &alerts, &[], None);
-    for fault in FAULTS.iter().chain(FIRST_EVENTS) {
+    for fault in FAULTS.iter().chain(OTHER_SIGNS) {
         tests += &test(HEALTH, &alerts, fault.series, Some(fault));
     }
     for (_, series) in NO_FAULTS {
