@@ -304,7 +304,7 @@ async fn deletions_that_take_long() {
 
     // The object store takes its time for a while. Nothing is due for long when the cleanup begins with it.
     let fault = site.begin("CadmillDeletionSlow");
-    site.relay.has(Fault { of: is_deletion, is: What::Late(Duration::from_secs(10)) });
+    site.relay.has(Fault { of: is_deletion, is: What::Late(Duration::from_secs(7)) });
     let ids = due(&site, 3).await;
     for id in ids {
         site.deleted(id).await;
