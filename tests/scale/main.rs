@@ -255,14 +255,16 @@ fn the_cleanup_deletes_as_much_as_is_said() {
     }
 }
 
-/// Cleanup programs, jobs a second, and whether the deletions come in time.
-const CAPACITY: [(usize, f64, bool); 6] = [
+/// Cleanup programs, jobs a second, and whether the deletions come in time. Beyond four programs each of the
+/// 64 shards is worked on all the time, by one program, one job after the other.
+const CAPACITY: [(usize, f64, bool); 7] = [
     (1, 20.0, true),
-    (1, 40.0, true),
+    (1, 35.0, true),
     (1, 60.0, false),
-    (1, 80.0, false),
-    (2, 80.0, true),
+    (2, 65.0, true),
     (2, 120.0, false),
+    (4, 110.0, true),
+    (8, 200.0, false),
 ];
 
 fn in_full(scenarios: &[Scenario]) {
