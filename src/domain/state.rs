@@ -115,7 +115,10 @@ fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
         _ => match (job.purges, job.times.purged) {
             (0, _) | (_, None) => now,
             (1, Some(purged)) => purged + policy.linger,
-            (_, Some(_)) => ended + policy.record,
+            // Another program may still be making the last deletion. The id cannot be used for another
+            // job, whose upload it would delete, for as long as the record is there: no program stops
+            // for half of that time between what it reads of a job and what it does then.
+            (_, Some(purged)) => (ended + policy.record).max(purged + policy.linger),
         },
     }
 }

@@ -373,6 +373,9 @@ fn somebody_looks_again_at_the_right_time() {
     assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
     let job = at(&job, &Event::Purged { before: 1, deletion: deletion() }, 7000);
     assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
+    let short = Policy { record: 10, ..policy };
+    let Decision::Accept(job) = apply(&job, &Event::Polled { times: 1 }, &short, 8000) else { panic!() };
+    assert_eq!(job.due, Some(7000 + policy.linger), "the last deletion may not be over everywhere");
 }
 
 proptest! {
