@@ -292,18 +292,21 @@ impl Cleanup {
         let job = &self.jobs.free(job).await?;
         match job.state {
             State::Pending | State::Processing => self.wake(job, round).await,
-            _ if job.purges < 2 => {
-                let purged = self.deleter.delete(job).await?;
-                self.backlog.succeeds(job.id);
-                round.objects += purged.objects;
-                round.uploads += purged.uploads;
-                Ok(())
-            }
+            _ if job.purges < 2 => self.purge(job, round).await,
             _ => {
                 round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
                 Ok(())
             }
         }
+    }
+
+    /// Deletes everything of a job that has ended.
+    async fn purge(&self, job: &Job, round: &mut Round) -> PortResult<()> {
+        let purged = self.deleter.delete(job).await?;
+        self.backlog.succeeds(job.id);
+        round.objects += purged.objects;
+        round.uploads += purged.uploads;
+        Ok(())
     }
 
     /// Handles a job that made no progress in time.
@@ -320,12 +323,7 @@ impl Cleanup {
                     self.jobs.send(job.id, &Event::Announced).await?;
                     return Ok(());
                 }
-                Err(PortError::NotFound(_)) => {
-                    self.jobs.send(job.id, &Event::Expired).await?;
-                    round.expired += 1;
-                    tracing::info!(job.id = %job.id, trace_id = job.trace_id(), "the upload did not arrive in time");
-                    return Ok(());
-                }
+                Err(PortError::NotFound(_)) => return self.expire(job, round).await,
                 Err(error) => return Err(error),
             },
         };
@@ -333,6 +331,17 @@ impl Cleanup {
         round.announced += 1;
         tracing::info!(job.id = %job.id, trace_id = job.trace_id(), state = job.state.as_str(), "announced the job to the workers again");
         Ok(())
+    }
+
+    /// Ends a job whose upload did not arrive in time, and deletes what there is of one in parts: that has
+    /// waited for long enough.
+    async fn expire(&self, job: &Job, round: &mut Round) -> PortResult<()> {
+        // If the upload was reported a moment ago, the job goes on.
+        let Change::Done(job) = self.jobs.send(job.id, &Event::Expired).await? else { return Ok(()) };
+        round.expired += 1;
+        tracing::info!(job.id = %job.id, trace_id = job.trace_id(), "the upload did not arrive in time");
+        let job = self.jobs.free(*job).await?;
+        self.purge(&job, round).await
     }
 
     /// Sends the message before it records the event: a crash in between announces the job twice,

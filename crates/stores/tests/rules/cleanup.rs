@@ -40,7 +40,7 @@ struct World {
     objects: Arc<S3Store>,
     queue: Arc<dyn EventQueue>,
     server: EmbeddedS3,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 /// Scripts of faults for the three ports.
@@ -71,7 +71,7 @@ impl World {
             .unwrap();
         let objects = Arc::new(S3Store::new(server.settings()).await);
         let clock = Arc::new(ManualClock(AtomicU64::new(1_000_000_000)));
-        Self { clock, database, objects, queue, server, _data: data }
+        Self { clock, database, objects, queue, server, data }
     }
 
     fn pass(&self, millis: Millis) {
@@ -234,11 +234,11 @@ async fn a_job_without_upload_expires_and_is_forgotten() {
     let id = world.create().await.id;
     world.not_before(POLICY.upload_window).await;
     assert_eq!(world.round().await, Round { expired: 1, ..NOTHING });
-    assert_eq!(world.get(id).await.unwrap().state, State::Expired);
-    // There is nothing to delete; that is checked once now, and once when no URL is valid any
+    // There is nothing to delete; that is checked once at once, and once when no URL is valid any
     // more.
+    let job = world.get(id).await.unwrap();
+    assert_eq!((job.state, job.purges), (State::Expired, 1));
     assert_eq!(world.round().await, NOTHING);
-    assert_eq!(world.get(id).await.unwrap().purges, 1);
     world.not_before(POLICY.linger).await;
     assert_eq!(world.round().await, NOTHING);
     assert_eq!(world.get(id).await.unwrap().purges, 2);
@@ -438,7 +438,7 @@ async fn unreadable_records_keep_nothing_else_from_being_deleted() {
     for _ in 0..150 {
         spoilt.push(world.create().await.id);
     }
-    let path = world._data.path().join("jobs.sqlite");
+    let path = world.data.path().join("jobs.sqlite");
     let raw = rusqlite::Connection::open(path).unwrap();
     for id in &spoilt {
         raw.execute("UPDATE jobs SET record = '{}', due = 1 WHERE id = ?1", [id.to_string()]).unwrap();
