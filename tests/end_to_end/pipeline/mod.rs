@@ -6,6 +6,7 @@ mod ahead;
 mod aws;
 mod budget;
 mod canary;
+mod cleaners;
 mod client;
 mod clock;
 mod credentials;

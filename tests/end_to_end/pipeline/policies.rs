@@ -91,6 +91,13 @@ impl Cloud {
         Service::start("cadmill-cleanup", &[], &variables)
     }
 
+    /// One pass over everything that is due.
+    pub(crate) fn cleanup_once(&self, more: &[(&'static str, &str)]) -> Service {
+        let mut variables = self.variables(CLEANUP);
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Service::start("cadmill-cleanup", &["--once"], &variables)
+    }
+
     pub(crate) fn worker(&self, more: &[(&'static str, &str)]) -> Service {
         let mut variables = self.variables(WORKER);
         variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));

@@ -38,18 +38,37 @@ pub enum Fault {
     Twice,
     /// A read of an object returns at most this many bytes. No effect on other calls.
     Truncate(usize),
+    /// The call takes effect, and the process dies: the call never returns, and [`Script::died`] does.
+    /// No effect on calls that block.
+    Die,
+}
+
+/// Decides when each call of a script is made, so that a test chooses the order of the calls of several
+/// programs.
+#[async_trait::async_trait]
+pub trait Gate: Send + Sync {
+    /// Returns when the call may be made. `program` is that of the script.
+    async fn enter(&self, program: usize, operation: &'static str);
+
+    /// The call has been made.
+    fn leave(&self, program: usize);
 }
 
 /// Which calls get a fault. Clones share their counts.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Script {
     state: Arc<Mutex<State>>,
+    died: Arc<tokio::sync::Notify>,
+    gate: Option<(Arc<dyn Gate>, usize)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     faults: HashMap<(&'static str, u32), Fault>,
     calls: HashMap<&'static str, u32>,
+    /// The fault of the call with this number, counted from 1 over all operations.
+    any: Option<(usize, Fault)>,
+    made: Vec<&'static str>,
 }
 
 impl Script {
@@ -63,6 +82,29 @@ impl Script {
     pub fn on(self, operation: &'static str, call: u32, fault: Fault) -> Self {
         self.with(|state| state.faults.insert((operation, call), fault));
         self
+    }
+
+    /// The same script, with this fault at the `call`-th of all calls, counted from 1.
+    #[must_use]
+    pub fn at(self, call: usize, fault: Fault) -> Self {
+        self.with(|state| state.any = Some((call, fault)));
+        self
+    }
+
+    /// The same script; its calls are made when the gate lets them, as those of this program.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>, program: usize) -> Self {
+        Self { gate: Some((gate, program)), ..self }
+    }
+
+    /// The operations that were called, in order.
+    pub fn made(&self) -> Vec<&'static str> {
+        self.with(|state| state.made.clone())
+    }
+
+    /// Returns when a call has died.
+    pub async fn died(&self) {
+        self.died.notified().await;
     }
 
     /// How often the operation was called.
@@ -79,7 +121,9 @@ impl Script {
         self.with(|state| {
             let calls = state.calls.entry(operation).or_default();
             *calls += 1;
-            state.faults.get(&(operation, *calls)).copied()
+            let fault = state.faults.get(&(operation, *calls)).copied();
+            state.made.push(operation);
+            fault.or(state.any.filter(|(call, _)| *call == state.made.len()).map(|(_, fault)| fault))
         })
     }
 
@@ -95,7 +139,7 @@ impl Script {
     fn act<T>(&self, operation: &'static str, mut call: impl FnMut() -> PortResult<T>) -> PortResult<T> {
         let reason = || "by the script".to_owned();
         match self.next(operation) {
-            None | Some(Fault::Truncate(_)) => call(),
+            None | Some(Fault::Truncate(_) | Fault::Die) => call(),
             Some(Fault::Fail) => Err(PortError::Unavailable { operation, reason: reason() }),
             Some(Fault::DropReply) => {
                 let _ = call();
@@ -117,16 +161,27 @@ impl Script {
         }
     }
 
-    /// Makes the call, or applies its fault.
-    async fn play<T, F: Future<Output = PortResult<T>>>(
+    /// Makes the call, or applies its fault. A store that a test has in memory uses it for each request
+    /// that a real one would make.
+    ///
+    /// # Errors
+    /// Those of the call, and those of the fault.
+    pub async fn play<T, F: Future<Output = PortResult<T>>>(
         &self,
         operation: &'static str,
         call: impl Fn() -> F,
     ) -> PortResult<T> {
-        Self::apply(operation, self.next(operation), call).await
+        let Some((gate, program)) = &self.gate else {
+            return self.apply(operation, self.next(operation), call).await;
+        };
+        gate.enter(*program, operation).await;
+        let result = self.apply(operation, self.next(operation), call).await;
+        gate.leave(*program);
+        result
     }
 
     async fn apply<T, F: Future<Output = PortResult<T>>>(
+        &self,
         operation: &'static str,
         fault: Option<Fault>,
         call: impl Fn() -> F,
@@ -151,6 +206,11 @@ impl Script {
             Some(Fault::Twice) => {
                 let _ = call().await;
                 call().await
+            }
+            Some(Fault::Die) => {
+                let _ = call().await;
+                self.died.notify_one();
+                std::future::pending().await
             }
         }
     }

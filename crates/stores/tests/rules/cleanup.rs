@@ -1,5 +1,13 @@
 //! The cleanup on real stores and with a manual clock.
 
+mod endings;
+mod faults;
+mod fixture;
+mod live;
+mod many;
+mod memory;
+mod turns;
+
 use bytes::Bytes;
 use cadmill_core::cleanup::*;
 use cadmill_core::domain::due::{Part, Work};

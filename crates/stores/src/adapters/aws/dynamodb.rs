@@ -6,6 +6,8 @@
 //! first write: the answer is a conflict with the caller's own job, as the port documents.
 
 mod item;
+#[cfg(any(test, feature = "testing"))]
+mod load;
 mod table;
 
 use super::Service;

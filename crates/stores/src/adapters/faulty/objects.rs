@@ -101,7 +101,7 @@ impl ObjectStore for FaultyObjects {
     async fn read(&self, object: &Object, range: Range<u64>) -> PortResult<Bytes> {
         let call = || self.inner.read(object, range.clone());
         let fault = self.script.next("read");
-        let bytes = Script::apply("read", fault, call).await?;
+        let bytes = self.script.apply("read", fault, call).await?;
         match fault {
             Some(Fault::Truncate(most)) => Ok(bytes.slice(..bytes.len().min(most))),
             _ => Ok(bytes),

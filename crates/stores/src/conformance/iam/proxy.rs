@@ -24,7 +24,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
@@ -37,6 +36,17 @@ const MAX_JSON: usize = 2 << 20;
 const MAX_REPLY: usize = 20 << 20;
 
 type Body = Either<Incoming, Full<Bytes>>;
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// It is answered with 503 and not passed on.
+    Fail,
+    /// It is passed on, and the connection is closed instead of a reply.
+    LoseReply,
+    /// It is passed on, and never answered: see [`Proxy::held`].
+    Hold,
+}
 
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +69,9 @@ struct Shared {
     client: Client<HttpConnector, Body>,
     policies: Mutex<BTreeMap<String, Vec<Policy>>>,
     seen: Mutex<Seen>,
+    /// The requests until the one that is disturbed, and how.
+    disturbed: Mutex<Option<(u64, Disturbance)>>,
+    held: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -86,6 +99,8 @@ impl Proxy {
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
             policies: Mutex::default(),
             seen: Mutex::default(),
+            disturbed: Mutex::default(),
+            held: tokio::sync::Notify::new(),
         });
         let mut task = JoinSet::new();
         task.spawn(accept(listener, Arc::clone(&shared)));
@@ -100,6 +115,16 @@ impl Proxy {
     /// Gives the program with this access key these policies and no others.
     pub fn attach(&self, program: &str, policies: Vec<Policy>) {
         locked(&self.shared.policies).insert(program.to_owned(), policies);
+    }
+
+    /// Disturbs one request: the `request`-th from now, counted from 1.
+    pub fn disturb(&self, request: u64, how: Disturbance) {
+        *locked(&self.shared.disturbed) = Some((request, how));
+    }
+
+    /// Returns when a request is held.
+    pub async fn held(&self) {
+        self.shared.held.notified().await;
     }
 
     /// The grants that have allowed something.
@@ -133,7 +158,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 connections.spawn(async move {
                     let answer = service_fn(move |request| {
                         let shared = Arc::clone(&shared);
-                        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+                        async move { shared.disturb(request).await }
                     });
                     let connection = hyper::server::conn::http1::Builder::new();
                     // A client may close its connection at any time.
@@ -146,6 +171,38 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    /// Answers, or applies the disturbance. An error closes the connection.
+    async fn disturb(&self, request: Request<Incoming>) -> std::io::Result<Response<Body>> {
+        match self.disturbance() {
+            None => Ok(self.answer(request).await),
+            Some(Disturbance::Fail) => {
+                drain(request.into_body()).await;
+                Ok(empty(StatusCode::SERVICE_UNAVAILABLE))
+            }
+            Some(Disturbance::LoseReply) => {
+                self.answer(request).await;
+                Err(std::io::ErrorKind::ConnectionReset.into())
+            }
+            Some(Disturbance::Hold) => {
+                self.answer(request).await;
+                self.held.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// That of this request.
+    fn disturbance(&self) -> Option<Disturbance> {
+        let mut disturbed = locked(&self.disturbed);
+        let (left, how) = disturbed.as_mut()?;
+        *left -= 1;
+        let now = (*left == 0).then_some(*how);
+        if now.is_some() {
+            *disturbed = None;
+        }
+        now
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let Some(signed) = Signed::of(&parts) else {

@@ -21,6 +21,12 @@ const PASSED_OVER: usize = 10;
 /// the next status current.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The jobs of a part that are due, the most overdue first.
+pub(super) const DUE: &str = "SELECT record, CAST(id AS TEXT), rowid FROM jobs
+                              WHERE part = ?2 AND due <= ?1 ORDER BY due, id";
+/// The record of a job.
+pub(super) const RECORD: &str = "SELECT record FROM jobs WHERE id = ?1";
+
 const READING_USAGE: &str = "reading the usage of an owner";
 
 /// Bytes that are written to check whether writing works.
@@ -149,9 +155,7 @@ impl JobStore for SqliteJobs {
         let (now, part) = (integer(now), part.to_string());
         self.pool
             .read(OPERATION, move |connection| {
-                let sql = "SELECT record, CAST(id AS TEXT), rowid FROM jobs
-                           WHERE part = ?2 AND due <= ?1 ORDER BY due, id";
-                let mut statement = connection.prepare(sql)?;
+                let mut statement = connection.prepare(DUE)?;
                 let mut rows = statement.query(params![now, part])?;
                 // Unreadable records do not take the place of readable ones, and many of them do
                 // not make the search long.
@@ -310,8 +314,7 @@ fn integer(number: u64) -> i64 {
 }
 
 fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Option<Job>, Fault> {
-    let record: Option<String> =
-        connection.query_row("SELECT record FROM jobs WHERE id = ?1", [id], |row| row.get(0)).optional()?;
+    let record: Option<String> = connection.query_row(RECORD, [id], |row| row.get(0)).optional()?;
     match record.map(|record| parse(&record, operation)).transpose()? {
         Some(job) if job.id.to_string() != id => Err(corrupt(operation).into()),
         job => Ok(job),

@@ -1,4 +1,5 @@
 mod erased;
+mod plans;
 
 use super::*;
 use crate::conformance;
