@@ -4,7 +4,7 @@
 use super::policies::Cloud;
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
-use cadmill_core::domain::job::{Job, Millis, State};
+use cadmill_core::domain::job::{Deletion, Job, Millis, State};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::domain::upload_event;
 use cadmill_core::jobs::{Change, Jobs};
@@ -13,6 +13,7 @@ use cadmill_core::ports::object_store::Purged;
 use cadmill_core::ports::{Clock, EventQueue, ObjectStore};
 use cadmill_stores::adapters::aws::{DynamoStore, S3Store, SqsQueue};
 use cadmill_stores::conformance::iam::proxy::Disturbance;
+use cadmill_stores::conformance::job_store::{new_job, new_owner};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,11 +63,7 @@ impl Past {
     }
 
     async fn create(&self) -> Job {
-        let order = cadmill_stores::conformance::job_store::new_job(
-            &cadmill_stores::conformance::job_store::new_owner(),
-            1,
-        )
-        .order;
+        let order = new_job(&new_owner(), 1).order;
         self.jobs.create(JobId::random(), order).await.expect("created").0
     }
 
@@ -87,7 +84,7 @@ impl Past {
         let record = self.create().await;
         self.send(record.id, Event::Cancelled).await;
         for before in [0, 1] {
-            let deletion = cadmill_core::domain::job::Deletion {
+            let deletion = Deletion {
                 objects: 0,
                 marks: 0,
                 uploads: 0,
@@ -175,7 +172,7 @@ impl Past {
     }
 }
 
-/// Passes until one says that it was whole, at most this many.
+/// A pass that nothing disturbs, and that has done everything.
 fn finish(cloud: &Cloud, what: &str) {
     let (code, log) = cloud.cleanup_once(&[]).ended();
     assert_eq!(code, Some(0), "{what}: {log}");

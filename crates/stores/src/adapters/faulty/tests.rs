@@ -93,3 +93,51 @@ async fn a_read_can_be_cut_short() {
     assert_eq!(&objects.read(&object, 0..5).await.unwrap()[..], b"012");
     assert_eq!(&objects.read(&object, 0..5).await.unwrap()[..], b"01234");
 }
+
+#[tokio::test]
+async fn the_last_call_of_a_process_takes_effect_and_does_not_return() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = Arc::new(database(&directory).jobs());
+    // Counted over all operations.
+    let script = Script::new().at(2, Fault::Die);
+    let jobs = FaultyJobs::new(inner.clone(), script.clone());
+    let job = new_job(&new_owner(), 1);
+    let life = async {
+        assert_eq!(jobs.get(job.id).await, Ok(None));
+        jobs.create(&job).await
+    };
+    tokio::select! {
+        created = life => panic!("{created:?}"),
+        () = script.died() => {}
+    }
+    assert_eq!(inner.get(job.id).await, Ok(Some(job)), "it happened");
+    assert_eq!(script.made(), ["get", "create"]);
+}
+
+/// Lets as many calls pass as it has permits.
+struct Permits(tokio::sync::Semaphore);
+
+#[async_trait::async_trait]
+impl Gate for Permits {
+    async fn enter(&self, program: usize, operation: &'static str) {
+        assert_eq!((program, operation), (7, "get"));
+        self.0.acquire().await.unwrap().forget();
+    }
+
+    fn leave(&self, program: usize) {
+        assert_eq!(program, 7);
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_made_when_the_gate_lets_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Arc::new(Permits(tokio::sync::Semaphore::new(0)));
+    let script = Script::new().behind(gate.clone(), 7);
+    let jobs = FaultyJobs::new(Arc::new(database(&directory).jobs()), script.clone());
+    let early = tokio::time::timeout(Duration::from_millis(100), jobs.get(JobId::random())).await;
+    assert!(early.is_err() && script.made().is_empty(), "it waits for the gate");
+    gate.0.add_permits(1);
+    assert_eq!(jobs.get(JobId::random()).await, Ok(None));
+    assert_eq!(script.calls("get"), 1);
+}

@@ -131,7 +131,7 @@ async fn brought_to(ending: Ending, ports: &Ports, raw: &Raw) -> (Job, Millis) {
             if ending == Ending::Fetched {
                 let deleter = Deleter::new(ports.all(), Arc::clone(&ports.objects), "api".to_owned());
                 deleter.delete(&job).await.unwrap();
-                assert_eq!(raw.left(job.id).await, [""; 0], "at the client's word");
+                assert_eq!(raw.left(job.id).await, [""; 0], "on the request of the client");
             }
             (job, ports.now())
         }

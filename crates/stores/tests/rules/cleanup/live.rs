@@ -258,7 +258,7 @@ impl Run {
     }
 }
 
-/// As the API does after the word of a client.
+/// As the API does on the request of a client.
 async fn api_deletes(deleter: &Deleter, job: &Job) {
     let may_write = job.state == State::Cancelled && job.attempt > 0;
     let _ = if may_write || job.purges > 0 { deleter.clear(job).await } else { deleter.delete(job).await };
@@ -422,8 +422,8 @@ fn run(seed: u64, is_credulous: bool) -> (Option<String>, Seen) {
         run.note(|seen| seen.deleting = seen.deleting.max(deleting));
         if let Some(what) = run.memory.violations().first() {
             let last = calls.len().saturating_sub(60);
-            let told = format!("seed {seed}: {what} was deleted, after\n{}", calls[last..].join("\n"));
-            return (Some(told), *run.seen.lock().unwrap());
+            let report = format!("seed {seed}: {what} was deleted, after\n{}", calls[last..].join("\n"));
+            return (Some(report), *run.seen.lock().unwrap());
         }
     }
     let seen = *run.seen.lock().unwrap();
@@ -504,9 +504,9 @@ fn nothing_of_a_live_job_is_deleted_in_many_more_orders() {
 fn a_cleanup_that_does_not_read_the_record_is_found() {
     let timers = timers();
     let _entered = timers.enter();
-    let found = (0..200).find_map(|seed| run(seed, true).0.map(|told| (seed, told)));
-    let (seed, told) = found.expect("a run in which it deletes the upload of a live job");
-    println!("{told}");
-    assert_eq!(run(seed, true).0, Some(told), "the same calls in the same order");
+    let found = (0..200).find_map(|seed| run(seed, true).0.map(|report| (seed, report)));
+    let (seed, report) = found.expect("a run in which it deletes the upload of a live job");
+    println!("{report}");
+    assert_eq!(run(seed, true).0, Some(report), "the same calls in the same order");
     assert_eq!(run(seed, false).0, None, "and none without the fault");
 }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 /// The time of the pass.
 const NOW: Millis = 100_000_000_000;
 
-/// The process of the pass is told by this variable what to do.
+/// The variable that says to the process of a pass which stores it has.
 const VARIABLE: &str = "TEST_PASS";
 
 /// By how much the pass may raise the resident memory of its process, in KiB. The records alone have
@@ -168,8 +168,7 @@ struct Made {
 }
 
 /// Makes a pass in a process of its own. `everything` reads every record at once instead.
-async fn pass(stores: Value, everything: bool) -> Made {
-    let mut order = stores;
+async fn pass(mut order: Value, everything: bool) -> Made {
     order["everything"] = json!(everything);
     let made = tokio::task::spawn_blocking(move || {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -207,8 +206,7 @@ fn keys() -> StaticCredentials {
     StaticCredentials { access_key: "cleanup".to_owned(), secret_key: "secret".to_owned() }
 }
 
-/// Run by the tests here, which tell it by the environment which stores are meant. Without that it does
-/// nothing.
+/// Run by the tests here, which name the stores in its environment. Without that it does nothing.
 #[tokio::test]
 #[ignore = "in a process of its own, which the tests beside it start"]
 async fn a_pass_in_a_process_of_its_own() {
@@ -263,8 +261,8 @@ async fn a_pass_in_a_process_of_its_own() {
     println!("made: {}", json!({"calls": calls, "growth": growth, "took": took, "round": round}));
 }
 
-/// What the process of a pass is told of the stores that this process serves.
-fn told(world: &World) -> Value {
+/// The embedded stores of this process, for the process of a pass.
+fn stores(world: &World) -> Value {
     let settings = world.server.settings();
     let keys = settings.service.credentials.expect("keys");
     json!({
@@ -338,11 +336,11 @@ async fn in_sqlite(total: usize, due: usize) {
     fill(&world, &population.jobs).await;
     population.upload(&world.objects).await;
     // The measure can fail: who reads everything takes more than a pass may.
-    let greedy = pass(told(&world), true).await;
+    let greedy = pass(stores(&world), true).await;
     assert_eq!(greedy.round, format!("{total} jobs"));
     println!("all records: {} KiB", greedy.growth);
     assert!(greedy.growth > 2 * GROWTH_KIB, "the records take {} KiB", greedy.growth);
-    is_bounded(&pass(told(&world), false).await, due);
+    is_bounded(&pass(stores(&world), false).await, due);
     population.is_served(&world.database.jobs(), 500).await;
     assert_eq!(world.server.jobs()().await, Ok(Vec::new()), "no object is left");
 }
@@ -369,7 +367,7 @@ async fn in_dynalite(total: usize, due: usize) {
     let proxy = Proxy::start(table.service.endpoint.as_deref().expect("an endpoint")).await;
     let resources = Resources::named(world.server.bucket(), &table.table, "events", "dead");
     proxy.attach(&keys().access_key, vec![resources.policy("cleanup")]);
-    let mut order = told(&world);
+    let mut order = stores(&world);
     order["table"] = json!(table.table);
     order["endpoint"] = json!(proxy.endpoint());
 
