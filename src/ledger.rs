@@ -6,7 +6,10 @@
 //! must not happen, the ledger is poisoned, and every later intent fails immediately with
 //! `infra.audit`. Destruction is never blocked: a poisoned ledger allows it and counts it as
 //! unrecorded, but can never be closed, so it stays INCOMPLETE.
+//!
+//! A deletion from the object store is recorded when it is over, in a ledger of its own ([`deletion`]).
 
+pub mod deletion;
 mod sign;
 
 pub use sign::LocalSigner;
@@ -19,7 +22,7 @@ use crate::domain::ledger::record::{
 };
 use crate::domain::ledger::timeline::Timeline;
 use crate::domain::ledger::verify::stepped_back;
-use crate::domain::ledger::{Head, LedgerId, SignedHead, chain};
+use crate::domain::ledger::{Format, Head, LedgerId, SignedHead, chain};
 use crate::ports::{AuditLog, AuditSink, Clock, PortError, Signer};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,7 +135,8 @@ impl Ledger {
         };
         let (worker, build) = (opening.worker, crate::BUILD.to_owned());
         let posture = opening.posture.into_iter().map(|(name, value)| (plain(&name), plain(&value)));
-        ledger.record_and_sync(&Record::Open { worker, build, posture: posture.collect() })?;
+        let (format, posture) = (Format::of(ledger.id), posture.collect());
+        ledger.record_and_sync(&Record::Open { format, worker, build, posture })?;
         Ok(ledger)
     }
 

@@ -252,6 +252,8 @@ failure_codes! {
     AuditResidue = "audit.residue", System, 36, false, "Look whether cadmill-cleanup runs and what it logs of these jobs; what has no record is deleted after api.upload_url_lifetime and job.linger, what is in no place of cadmill is yours to delete.";
     /// Not everything in the object store could be compared with the records.
     AuditUnseen = "audit.unseen", System, 37, false, "Give the permissions that the message names, or repair the records, and look again.";
+    /// The ledger is of a format that this version does not know.
+    AuditFormat = "audit.format", Input, 38, false, "Verify it with the version of cadmill that its first record names, or a newer one.";
     /// A key or a head is malformed.
     AuditKey = "audit.key", Usage, 2, false, "Give an Ed25519 public key in PEM, as `openssl pkey -pubout` writes it, and a head as the worker or the API gives it.";
 
@@ -435,8 +437,8 @@ mod tests {
                 // job's state (23). 26 to 28: the output format or the options do not fit the input.
                 // 34 and 35: verdicts on a library.
                 Fault::Usage => &[2, 11, 21, 22, 23, 26, 27, 28, 35],
-                // 30 to 33: verdicts on a ledger.
-                Fault::Input => &[10, 11, 30, 31, 32, 33],
+                // 30 to 33 and 38: verdicts on a ledger.
+                Fault::Input => &[10, 11, 30, 31, 32, 33, 38],
                 Fault::Engine => &[14, 15, 17, 18, 34],
                 Fault::Limit => &[12, 13, 16, 24],
                 // 24: the server rather than the job, a later retry may help. 25: the server's

@@ -33,7 +33,12 @@ pub fn compare(audits: &mut [&mut Audit]) {
         }
     }
     let ended = |audit: &Audit| citations.iter().any(|citation| Some(citation.of.ledger) == audit.ledger);
-    for audit in audits.iter_mut().filter(|audit| audit.verdict == Verdict::Incomplete && !ended(audit)) {
+    // Nothing sweeps after a program that died while it recorded a deletion.
+    let lacks = |audit: &Audit| {
+        let swept = audit.ledger.is_none_or(|ledger| !ledger.is_of_deletions());
+        audit.verdict == Verdict::Incomplete && swept && !ended(audit)
+    };
+    for audit in audits.iter_mut().filter(|audit| lacks(audit)) {
         audit.remarks.push("no sweep that ends it is among these".to_owned());
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 /// if a line is not a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// The file contains no record.
+    /// The file contains no record, and is not the beginning of a ledger without a head either.
     Empty,
     /// A line is not a valid record.
     Damaged {

@@ -4,13 +4,19 @@
 use super::verify::{Audit, Finding, Verdict, verify};
 use super::{LedgerId, PublicKey, SignedHead};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The ledger that a file has by its name, `JOB/ATTEMPT-PART.jsonl`. `None` for a file of another name.
 pub fn named(file: &Path) -> Option<LedgerId> {
     let job = file.parent()?.file_name()?.to_str()?;
     let (attempt, part) = file.file_stem()?.to_str()?.split_once('-')?;
     format!("{job}/{attempt}/{part}").parse().ok()
+}
+
+/// The file that a ledger has in a directory of ledgers.
+pub fn path(directory: &Path, ledger: LedgerId) -> PathBuf {
+    let LedgerId { job, attempt, part } = ledger;
+    directory.join(job.to_string()).join(format!("{attempt}-{part}.jsonl"))
 }
 
 /// Compares verified ledgers, each with the id that its file is named by. One in a file of another

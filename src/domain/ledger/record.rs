@@ -8,7 +8,7 @@
 mod read;
 
 use super::line::{Field, Fields};
-use super::{FORMAT, LedgerId};
+use super::{Format, LedgerId};
 use crate::domain::job::{Millis, Stage};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -201,11 +201,31 @@ pub struct Counts {
     pub incidents: u64,
 }
 
+/// Everything of a job was deleted from the object store, and a listing after that found nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purge {
+    /// Deleted objects, counting each version.
+    pub objects: u64,
+    /// Deleted markers of objects that had been deleted before.
+    pub marks: u64,
+    /// Aborted multipart uploads.
+    pub uploads: u64,
+    /// When the listing was empty, by the store's clock.
+    pub confirmed_at: Millis,
+    /// Age of the oldest of them when the listing was empty, in milliseconds by the store's clock; `None`
+    /// if there was nothing, or the store does not say.
+    pub oldest_age_ms: Option<Millis>,
+    /// Name of the program that deleted. It is not always the one that writes the ledger.
+    pub by: String,
+}
+
 /// A record without its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// The first record: worker, build and guards.
     Open {
+        /// The format of the ledger.
+        format: Format,
         /// Name of the worker.
         worker: String,
         /// Version of the program.
@@ -265,14 +285,19 @@ pub enum Record {
         /// SHA-256 of its last line; 64 zeros if it has none.
         last_hash: String,
     },
+    /// A deletion from the object store. Since [`Format::V2`].
+    Purge(Purge),
     /// The last record.
     Close {
-        /// How the attempt ended: `completed` or a failure code.
+        /// How the attempt ended: `completed` or a failure code; [`PURGED`] for a deletion.
         outcome: String,
         /// The counts.
         counts: Counts,
     },
 }
+
+/// Outcome of the ledger of a deletion.
+pub const PURGED: &str = "purged";
 
 /// Code of the incident that records a step back of the wall clock.
 pub const CLOCK_STEPPED_BACK: &str = "clock.stepped_back";
@@ -301,6 +326,7 @@ impl Record {
             Self::Stage { .. } => "stage",
             Self::Incident { .. } => "incident",
             Self::Sweep { .. } => "sweep",
+            Self::Purge(_) => "purge",
             Self::Close { .. } => "close",
         }
     }
@@ -317,8 +343,8 @@ impl Record {
 
     fn put(&self, id: &LedgerId, put: &mut Put) {
         match self {
-            Self::Open { worker, build, posture } => {
-                put.text("format", FORMAT).text("job", &id.job.to_string());
+            Self::Open { format, worker, build, posture } => {
+                put.text("format", format.as_str()).text("job", &id.job.to_string());
                 put.number("attempt", id.attempt.into()).number("part", id.part.into());
                 put.text("worker", worker).text("build", build);
                 put.text("posture_digest", &posture_digest(posture));
@@ -361,6 +387,13 @@ impl Record {
             Self::Sweep { ledger, last_seq, last_hash } => {
                 put.text("of_ledger", &ledger.to_string());
                 put.number("of_last_seq", *last_seq).text("of_last_hash", last_hash);
+            }
+            Self::Purge(Purge { objects, marks, uploads, confirmed_at, oldest_age_ms, by }) => {
+                put.number("objects", *objects).number("marks", *marks).number("uploads", *uploads);
+                put.number("confirmed_at_ms", *confirmed_at).text("by", by);
+                if let Some(age) = oldest_age_ms {
+                    put.number("oldest_age_ms", *age);
+                }
             }
             Self::Close { outcome, counts } => {
                 put.text("outcome", outcome);

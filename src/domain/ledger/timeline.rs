@@ -3,8 +3,8 @@
 //! It is built from any sequence of records, complete or not, as far as they go. Contradictions are
 //! reported; whether the records are authentic is not checked here.
 
-use super::LedgerId;
-use super::record::{Act, Boundary, Counts, Creation, Effect, FileId, Header, Intent, Kind, Record};
+use super::record::{Act, Boundary, Counts, Creation, Effect, FileId, Header, Intent, Kind, Purge, Record};
+use super::{Format, LedgerId};
 use crate::domain::job::{Millis, Stage};
 use std::collections::BTreeMap;
 
@@ -69,6 +69,8 @@ pub struct Predecessor {
 /// The history recorded in a ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
+    /// Its format; `None` without an `open`.
+    pub format: Option<Format>,
     /// Name of the worker.
     pub worker: String,
     /// Version of the program.
@@ -87,6 +89,8 @@ pub struct Timeline {
     pub incidents: Vec<Incident>,
     /// Ledgers that this one ends.
     pub sweeps: Vec<Predecessor>,
+    /// Deletions from the object store.
+    pub purges: Vec<Purge>,
     /// How it ended; `None` without a `close`.
     pub outcome: Option<String>,
     open: BTreeMap<u64, (FileId, Act, String)>,
@@ -104,12 +108,15 @@ impl Timeline {
         if self.outcome.is_some() {
             return Err("it comes after the close".to_owned());
         }
+        if header.seq > 0 && header.ledger.is_of_deletions() && !belongs_to_deletions(record) {
+            return Err("the ledger of a deletion has no such record".to_owned());
+        }
         match record {
-            Record::Open { worker, build, posture } => {
+            Record::Open { format, worker, build, posture } => {
                 if header.seq != 0 {
                     return Err("a ledger is opened once, by its first record".to_owned());
                 }
-                self.opened_at = header.at_ms;
+                (self.format, self.opened_at) = (Some(*format), header.at_ms);
                 (self.worker, self.build, self.posture) = (worker.clone(), build.clone(), posture.clone());
                 Ok(())
             }
@@ -129,7 +136,11 @@ impl Timeline {
                 self.sweeps.push(Predecessor { ledger: *ledger, last_seq, last_hash });
                 Ok(())
             }
+            Record::Purge(purge) => self.purged(header.ledger, purge),
             Record::Close { outcome, counts } => {
+                if header.ledger.is_of_deletions() && self.purges.is_empty() {
+                    return Err("it closes the ledger of a deletion, and no deletion is on record".to_owned());
+                }
                 let recounted = self.counts();
                 self.outcome = Some(outcome.clone());
                 if *counts == recounted {
@@ -267,6 +278,21 @@ impl Timeline {
         Ok(())
     }
 
+    fn purged(&mut self, ledger: LedgerId, purge: &Purge) -> Result<(), String> {
+        if self.format < Some(Format::V2) {
+            return Err(format!("a ledger of {} has no record of a deletion", Format::V1.as_str()));
+        }
+        if !ledger.is_of_deletions() {
+            return Err("the ledger of an attempt has no record of a deletion".to_owned());
+        }
+        let is_empty = (purge.objects, purge.marks, purge.uploads) == (0, 0, 0);
+        if is_empty && purge.oldest_age_ms.is_some() {
+            return Err("it has the age of the oldest, and nothing was deleted".to_owned());
+        }
+        self.purges.push(purge.clone());
+        Ok(())
+    }
+
     fn stage(&mut self, stage: Stage, mark: Boundary, now: Millis) -> Result<(), String> {
         let open = self.stages.iter_mut().rev().find(|(of, _, end)| *of == stage && end.is_none());
         match (mark, open) {
@@ -276,6 +302,11 @@ impl Timeline {
         }
         Ok(())
     }
+}
+
+/// Whether a record can be in the ledger of a deletion, which has no files.
+fn belongs_to_deletions(record: &Record) -> bool {
+    matches!(record, Record::Open { .. } | Record::Incident { .. } | Record::Purge(_) | Record::Close { .. })
 }
 
 /// Creation time of a file whose creation was only announced.

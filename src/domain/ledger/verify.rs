@@ -4,12 +4,15 @@
 //! without a beginning, correct counts, clocks that do not go back. Then the head: without it, a
 //! ledger that was truncated, or edited and hashed again, looks complete. Every problem is reported
 //! as a named finding. The meaning of records is checked only if the chain is intact.
+//!
+//! Of a ledger of a later format only what all formats share is checked: lines, numbers, hashes and the
+//! head. It is not tampered with if these hold, and not valid either.
 
 use super::chain::{ZERO_HASH, line_hash};
 pub use super::finding::Finding;
-use super::line;
+use super::line::{self, Field};
 use super::record::{CLOCK_STEPPED_BACK, Header, Record};
-use super::{LedgerId, PublicKey, SignedHead};
+use super::{Format, LedgerId, PublicKey, SignedHead};
 use crate::domain::failure::FailureCode;
 use crate::domain::job::Millis;
 use crate::domain::ledger::timeline::Timeline;
@@ -20,6 +23,8 @@ use std::collections::HashMap;
 pub enum Verdict {
     /// It was modified after it was written.
     Tampered,
+    /// It is of a format that this program does not know.
+    Unknown,
     /// It has no `close`: its worker died or could no longer write.
     Incomplete,
     /// It is consistent, but nothing proves who wrote it.
@@ -35,6 +40,7 @@ impl Verdict {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tampered => "TAMPERED",
+            Self::Unknown => "UNKNOWN",
             Self::Incomplete => "INCOMPLETE",
             Self::Unsigned => "UNSIGNED",
             Self::Unclean => "UNCLEAN",
@@ -46,6 +52,7 @@ impl Verdict {
     pub fn failure(self) -> Option<FailureCode> {
         match self {
             Self::Tampered => Some(FailureCode::AuditTampered),
+            Self::Unknown => Some(FailureCode::AuditFormat),
             Self::Incomplete => Some(FailureCode::AuditIncomplete),
             Self::Unsigned => Some(FailureCode::AuditUnsigned),
             Self::Unclean => Some(FailureCode::AuditUnclean),
@@ -73,6 +80,8 @@ pub struct Audit {
     pub story: Timeline,
     /// Id of the signing key, if the signature was verified with a given key.
     pub signed_by: Option<String>,
+    /// The name of its format, if this program does not know it.
+    pub unknown_format: Option<String>,
 }
 
 /// Verifies a ledger: its bytes, its head, and the key that must have signed it. Without a key the
@@ -88,8 +97,10 @@ pub fn verify(bytes: &[u8], head: Option<&SignedHead>, key: Option<&PublicKey>) 
         remarks: Vec::new(),
         story: Timeline::default(),
         signed_by: None,
+        unknown_format: lines.unknown.clone(),
     };
-    if lines.whole.is_empty() {
+    // A program that dies when it has begun a ledger leaves no record or a part of one, and no head.
+    if lines.whole.is_empty() && (head.is_some() || !is_begun(bytes)) {
         audit.findings.push(Finding::Empty);
     }
     lines.check_chain(&mut audit);
@@ -114,6 +125,8 @@ fn verdict(audit: &Audit) -> Verdict {
     let unclean = counts.residual + counts.unfinished > 0 || incident;
     if !audit.findings.is_empty() {
         Verdict::Tampered
+    } else if audit.unknown_format.is_some() {
+        Verdict::Unknown
     } else if audit.story.outcome.is_none() {
         Verdict::Incomplete
     } else if audit.signed_by.is_none() {
@@ -129,29 +142,37 @@ fn verdict(audit: &Audit) -> Verdict {
 struct Line<'a> {
     raw: &'a [u8],
     hash: String,
-    record: Result<(Header, Record), String>,
+    /// The record is `None` in a ledger of an unknown format.
+    record: Result<(Header, Option<Record>), String>,
 }
 
 struct Lines<'a> {
     whole: Vec<Line<'a>>,
     /// Number of bytes after the last LF.
     torn: Option<usize>,
+    /// The name of the format, if it is not known.
+    unknown: Option<String>,
 }
 
 impl<'a> Lines<'a> {
     fn split(bytes: &'a [u8]) -> Self {
         let mut whole = Vec::new();
         let mut torn = None;
+        let unknown = bytes.split(|byte| *byte == b'\n').next().and_then(unknown_format);
+        let read = |fields| match unknown {
+            Some(_) => Header::read(fields).map(|header| (header, None)),
+            None => Record::read(fields).map(|(header, record)| (header, Some(record))),
+        };
         for raw in bytes.split_inclusive(|byte| *byte == b'\n') {
             match raw.strip_suffix(b"\n") {
                 Some(text) => {
                     let fields = line::parse(text).map_err(|error| error.to_string());
-                    whole.push(Line { raw, hash: line_hash(raw), record: fields.and_then(Record::read) });
+                    whole.push(Line { raw, hash: line_hash(raw), record: fields.and_then(read) });
                 }
                 None => torn = Some(raw.len()),
             }
         }
-        Self { whole, torn }
+        Self { whole, torn, unknown }
     }
 
     fn ledger(&self) -> Option<LedgerId> {
@@ -206,7 +227,8 @@ impl<'a> Lines<'a> {
     fn tell(&self, audit: &mut Audit) {
         let whole = audit.findings.is_empty();
         let mut last: Option<&Header> = None;
-        for (header, record) in self.whole.iter().filter_map(|line| line.record.as_ref().ok()) {
+        let records = self.whole.iter().filter_map(|line| line.record.as_ref().ok());
+        for (header, record) in records.filter_map(|(header, record)| Some((header, record.as_ref()?))) {
             let told = audit.story.tell(header, record);
             if !whole {
                 continue;
@@ -232,6 +254,21 @@ impl<'a> Lines<'a> {
         let line = self.whole.last()?;
         let seq = line.record.as_ref().map_or(self.whole.len() as u64 - 1, |(header, _)| header.seq);
         Some((seq, &line.hash))
+    }
+}
+
+/// Whether these may be the first bytes of a ledger.
+fn is_begun(bytes: &[u8]) -> bool {
+    /// Of every record: its members are sorted.
+    const FIRST: &[u8] = b"{\"at_ms\":";
+    bytes.starts_with(FIRST) || FIRST.starts_with(bytes)
+}
+
+/// The name of the format in this first line, if this program does not know it.
+fn unknown_format(first: &[u8]) -> Option<String> {
+    match line::parse(first).ok()?.remove("format") {
+        Some(Field::Text(name)) if Format::is_unknown(&name) => Some(name.into_owned()),
+        _ => None,
     }
 }
 
@@ -289,6 +326,12 @@ fn check_head(lines: &Lines<'_>, head: Option<&SignedHead>, key: Option<&PublicK
 
 /// Adds remarks about what the ledger itself records as irregular.
 fn tell_what_is_left(audit: &mut Audit) {
+    if let Some(format) = &audit.unknown_format {
+        audit.remarks.push(format!(
+            "its format is {format}, which this version does not know: what it records was not checked"
+        ));
+        return;
+    }
     let story = &audit.story;
     let list = |files: Vec<u64>| {
         let shown: Vec<String> = files.iter().take(20).map(u64::to_string).collect();

@@ -1,9 +1,12 @@
 //! The contract of [`AuditSink`].
 
 use cadmill_core::domain::ids::JobId;
+use cadmill_core::domain::ledger::record::Purge;
+use cadmill_core::domain::ledger::verify::{Verdict, verify};
 use cadmill_core::domain::ledger::{Head, LedgerId, Signature, SignedHead, chain};
-use cadmill_core::ledger::LocalSigner;
+use cadmill_core::ledger::{LocalSigner, deletion};
 use cadmill_core::ports::{AuditSink, PortError, Signer};
+use std::sync::Arc;
 
 /// Runs the whole contract. `reads` says whether the sink can be read back; a sink that cannot
 /// must report that.
@@ -13,6 +16,7 @@ use cadmill_core::ports::{AuditSink, PortError, Signer};
 pub fn suite(sink: &dyn AuditSink, reads: bool) {
     let ledger = new_id();
     begins_once(sink, ledger);
+    keeps_deletions(sink, reads);
     if reads {
         keeps_what_was_synced(sink);
         keeps_many_lines(sink);
@@ -69,6 +73,34 @@ fn begins_once(sink: &dyn AuditSink, ledger: LedgerId) {
     // Other parts and attempts are separate ledgers.
     sink.begin(ledger.next_part()).expect("the next part");
     sink.begin(LedgerId { attempt: 2, ..ledger }).expect("the next attempt");
+}
+
+/// Each deletion of a job has a part, of those that the writer does not know, too.
+fn keeps_deletions(sink: &dyn AuditSink, reads: bool) {
+    let job = JobId::random();
+    let signer: Arc<dyn Signer> = Arc::new(signer());
+    let purge = |objects| Purge {
+        objects,
+        marks: 0,
+        uploads: 1,
+        confirmed_at: 1_700_000_000_000,
+        oldest_age_ms: Some(5),
+        by: "cleanup".to_owned(),
+    };
+    // The second writer does not know of the first, the third knows of the second, and none is held up by
+    // a part whose program died.
+    drop(sink.begin(LedgerId::of_deletions(job, 3)).expect("begun"));
+    for (known, part) in [(0, 1), (0, 2), (2, 4)] {
+        let purge = purge(part.into());
+        let head = deletion::record(sink, Some(&signer), (job, known), "writer", &purge).expect("recorded");
+        assert_eq!(head.head.ledger, LedgerId::of_deletions(job, part));
+        if reads {
+            assert_eq!(sink.read_head(head.head.ledger).as_ref(), Ok(&head));
+            let lines = sink.read(head.head.ledger).expect("read");
+            let audit = verify(&lines, Some(&head), Some(&signer.public_key()));
+            assert_eq!((audit.verdict, audit.story.purges), (Verdict::Valid, vec![purge]));
+        }
+    }
 }
 
 fn keeps_what_was_synced(sink: &dyn AuditSink) {

@@ -1,9 +1,9 @@
 //! Parsing a record: each known member is taken out of the line, so that unknown members remain.
 
-use super::super::FORMAT;
+use super::super::Format;
 use super::{
-    Act, Boundary, Counts, Creation, Effect, Field, Fields, FileRole, Header, Intent, Kind, POSTURE, Record,
-    posture_digest,
+    Act, Boundary, Counts, Creation, Effect, Field, Fields, FileRole, Header, Intent, Kind, POSTURE, Purge,
+    Record, posture_digest,
 };
 use crate::domain::job::Stage;
 use std::collections::BTreeMap;
@@ -15,22 +15,23 @@ impl Record {
     /// A description of what is wrong with it.
     pub fn read(fields: Fields) -> Result<(Header, Record), String> {
         let mut take = Take(fields);
-        let header = Header {
-            ledger: take
-                .text("ledger")?
-                .parse()
-                .map_err(|_| "ledger is not the name of a ledger".to_owned())?,
-            seq: take.number("seq")?,
-            prev: take.hash("prev")?,
-            at_ms: take.number("at_ms")?,
-            mono_ms: take.number("mono_ms")?,
-        };
+        let header = take.header()?;
         let kind = take.text("type")?;
         let record = take.record(&kind, &header)?;
         match take.0.keys().next() {
             None => Ok((header, record)),
             Some(name) => Err(format!("{name} is not a member of this record")),
         }
+    }
+}
+
+impl Header {
+    /// Parses the members that records of all formats have.
+    ///
+    /// # Errors
+    /// A description of what is wrong with them.
+    pub fn read(fields: Fields) -> Result<Self, String> {
+        Take(fields).header()
     }
 }
 
@@ -44,6 +45,10 @@ impl Take {
             Some(Field::Text(_)) => Err(format!("{name} is not a number")),
             None => Err(format!("{name} is missing")),
         }
+    }
+
+    fn optional_number(&mut self, name: &str) -> Result<Option<u64>, String> {
+        if self.0.contains_key(name) { self.number(name).map(Some) } else { Ok(None) }
     }
 
     fn text(&mut self, name: &str) -> Result<String, String> {
@@ -70,6 +75,17 @@ impl Take {
             role: self.word("role", FileRole::read)?,
             parent: self.number("parent")?,
             name: self.hash("name")?,
+        })
+    }
+
+    fn header(&mut self) -> Result<Header, String> {
+        let ledger = self.text("ledger")?;
+        Ok(Header {
+            ledger: ledger.parse().map_err(|_| "ledger is not the name of a ledger".to_owned())?,
+            seq: self.number("seq")?,
+            prev: self.hash("prev")?,
+            at_ms: self.number("at_ms")?,
+            mono_ms: self.number("mono_ms")?,
         })
     }
 
@@ -102,6 +118,14 @@ impl Take {
                 last_seq: self.number("of_last_seq")?,
                 last_hash: self.hash("of_last_hash")?,
             },
+            "purge" => Record::Purge(Purge {
+                objects: self.number("objects")?,
+                marks: self.number("marks")?,
+                uploads: self.number("uploads")?,
+                confirmed_at: self.number("confirmed_at_ms")?,
+                oldest_age_ms: self.optional_number("oldest_age_ms")?,
+                by: self.text("by")?,
+            }),
             "close" => Record::Close {
                 outcome: self.text("outcome")?,
                 counts: Counts {
@@ -117,9 +141,7 @@ impl Take {
     }
 
     fn open(&mut self, header: &Header) -> Result<Record, String> {
-        if self.text("format")? != FORMAT {
-            return Err(format!("format is not {FORMAT}; another version of cadmill wrote it"));
-        }
+        let format = self.word("format", Format::read)?;
         let id = &header.ledger;
         let named = (self.text("job")?, self.number("attempt")?, self.number("part")?);
         if named != (id.job.to_string(), id.attempt.into(), id.part.into()) {
@@ -136,7 +158,7 @@ impl Take {
         if posture_digest(&posture) != digest {
             return Err("posture_digest is not that of the posture".to_owned());
         }
-        Ok(Record::Open { worker, build, posture })
+        Ok(Record::Open { format, worker, build, posture })
     }
 
     fn intent(&mut self) -> Result<Intent, String> {
