@@ -14,6 +14,7 @@ mod backlog;
 pub mod crew;
 pub mod dead_letters;
 pub mod deletion;
+pub mod evidence;
 pub mod orphans;
 pub mod residue;
 
@@ -21,7 +22,7 @@ use crate::domain::due::{Part, Work};
 use crate::domain::failure::FailureCode;
 use crate::domain::ids::{FileName, JobId, ObjectKey};
 use crate::domain::job::{Job, Millis, Object, State};
-use crate::domain::state::Event;
+use crate::domain::state::{self, Event};
 use crate::domain::upload_event;
 use crate::jobs::{Change, Jobs};
 use crate::metrics;
@@ -29,7 +30,8 @@ use crate::ports::job_store::Unreadable;
 use crate::ports::{EventQueue, ObjectStore, PortError, PortResult};
 use backlog::Backlog;
 use crew::Membership;
-use deletion::Deleter;
+use deletion::{Deleted, Deleter};
+use evidence::Ledgers;
 use futures_util::StreamExt;
 use std::convert::Infallible;
 use std::fmt;
@@ -73,7 +75,7 @@ pub struct Round {
     pub uploads: u64,
     /// Deleted records.
     pub records: u64,
-    /// Jobs whose cleanup failed; they are due again later.
+    /// Jobs whose cleanup failed, or whose deletion is not in a ledger yet; they are due again later.
     pub failed: u64,
     /// Unreadable records; they are due again in an hour.
     pub unreadable: u64,
@@ -132,6 +134,13 @@ impl Cleanup {
     ) -> Self {
         let deleter = Deleter::new(jobs.clone(), Arc::clone(&objects), name);
         Self { jobs, objects, queue, bucket, deleter, backlog: Backlog::default() }
+    }
+
+    /// The same, with the evidence of deletions in ledgers.
+    #[must_use]
+    pub fn with_ledgers(mut self, ledgers: Ledgers) -> Self {
+        self.deleter = self.deleter.with_ledgers(ledgers);
+        self
     }
 
     /// Runs a pass at every interval of the membership, forever, with a lease that other programs see.
@@ -289,23 +298,49 @@ impl Cleanup {
         let now = self.jobs.clock().now();
         let Some(job) = job.filter(|job| job.due.is_some_and(|due| due <= now)) else { return Ok(()) };
         // Nothing of a job that is counted is deleted: its record says that it must be freed.
-        let job = &self.jobs.free(job).await?;
+        let job = self.jobs.free(job).await?;
         match job.state {
-            State::Pending | State::Processing => self.wake(job, round).await,
-            _ if job.purges < 2 => self.purge(job, round).await,
-            _ => {
-                round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
+            State::Pending | State::Processing => self.wake(&job, round).await,
+            _ if !state::serves(&job, self.jobs.policy(), now) => {
+                self.settle(job, round).await;
                 Ok(())
+            }
+            // Evidence that is owed comes after the deletion, when the job is due for it again.
+            _ if job.purges < 2 => self.purge(&job, round).await,
+            _ => self.end_record(job, round).await,
+        }
+    }
+
+    /// Writes evidence that is owed. If that fails, the job is not put off like others, because that would
+    /// bring its next deletion forward.
+    async fn settle(&self, job: Job, round: &mut Round) {
+        let id = job.id;
+        match self.deleter.settle(job).await {
+            Ok(job) => round.failed += u64::from(job.owed.is_some()),
+            Err(error) => {
+                round.failed += 1;
+                tracing::warn!(job.id = %id, error = %error, "the evidence of a deletion could not be recorded");
             }
         }
     }
 
     /// Deletes everything of a job that has ended.
     async fn purge(&self, job: &Job, round: &mut Round) -> PortResult<()> {
-        let purged = self.deleter.delete(job).await?;
+        let Deleted { purged, is_owed } = self.deleter.delete_and_record(job).await?;
         self.backlog.succeeds(job.id);
         round.objects += purged.objects;
         round.uploads += purged.uploads;
+        round.failed += u64::from(is_owed);
+        Ok(())
+    }
+
+    /// Deletes the record of a job, after a last try to write the evidence that it owes. Records end at
+    /// their time, whatever happens to the ledgers.
+    async fn end_record(&self, job: Job, round: &mut Round) -> PortResult<()> {
+        let job = if job.owed.is_some() { self.deleter.settle(job).await? } else { job };
+        // Before the record is gone: rather twice than never.
+        self.deleter.give_up(&job);
+        round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
         Ok(())
     }
 

@@ -351,13 +351,27 @@ impl Retry {
     /// The pause after the first failure, and the longest one, in milliseconds.
     const FIRST: Millis = 10_000;
     const LONGEST: Millis = 10 * 60_000;
+    /// The longest pause between two tries to write evidence. Nothing confidential waits for it, and a
+    /// ledger that is not available for a day must not keep the cleanup from deleting: within a week
+    /// a job is tried some 40 times.
+    const LONGEST_OF_EVIDENCE: Millis = 6 * 60 * 60_000;
 
     /// After another failure: each pause is twice the one before, so that a job that cannot be served
     /// is not always the most overdue.
     #[must_use]
     pub fn after(before: Option<Self>, now: Millis) -> Self {
+        Self::within(before, now, Self::LONGEST)
+    }
+
+    /// The same for evidence that could not be written: the pauses go on growing to six hours.
+    #[must_use]
+    pub fn of_evidence(before: Option<Self>, now: Millis) -> Self {
+        Self::within(before, now, Self::LONGEST_OF_EVIDENCE)
+    }
+
+    fn within(before: Option<Self>, now: Millis, longest: Millis) -> Self {
         let tries = before.map_or(0, |retry| retry.tries).saturating_add(1);
-        let pause = Self::FIRST.saturating_mul(1 << (tries - 1).min(16)).min(Self::LONGEST);
+        let pause = Self::FIRST.saturating_mul(1 << (tries - 1).min(16)).min(longest);
         Self { tries, at: now.saturating_add(pause) }
     }
 
@@ -384,6 +398,36 @@ pub struct Deletion {
     pub oldest_age_ms: Option<Millis>,
     /// Name of the program that did it.
     pub by: String,
+    /// Whether a ledger has it. Absent in records that predate it.
+    #[serde(default, skip_serializing_if = "Evidence::is_none")]
+    pub evidence: Evidence,
+}
+
+impl Deletion {
+    /// Whether this is the same deletion, wherever it is on record.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Self { evidence: other.evidence, ..self.clone() } == *other
+    }
+}
+
+/// Whether a deletion is in a ledger of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// No ledger was configured.
+    #[default]
+    None,
+    /// The ledger could not be written; that is tried again.
+    Owed,
+    /// It is in this part of the ledgers of the job's deletions.
+    Part(u32),
+}
+
+impl Evidence {
+    /// Whether there is none, and none is owed.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// A multipart upload begun for the client.
@@ -472,6 +516,10 @@ pub struct Job {
     /// What the cleanup could not do when it was due. Absent in records that predate it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// When the evidence of deletions is written that no ledger has yet. Absent if nothing is owed, and
+    /// in records that predate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Retry>,
     /// The reservation by which the job is counted in the usage of its owner, see [`super::quota`];
     /// `None` once that has ended, and in records that predate quotas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -512,11 +560,18 @@ impl Job {
             audit_dropped: 0,
             due: None,
             retry: None,
+            owed: None,
             deletions: Vec::new(),
             counted: None,
             trace: None,
             version: 0,
         }
+    }
+
+    /// The highest known part of the ledgers of its deletions; 0 if none is known.
+    pub fn deletion_ledgers(&self) -> u32 {
+        let ours = self.audit.iter().map(|head| head.head.ledger);
+        ours.filter(|ledger| ledger.is_of_deletions()).map(|ledger| ledger.part).max().unwrap_or(0)
     }
 
     /// The id of its trace, for log lines.
@@ -590,6 +645,14 @@ mod tests {
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
         assert_eq!(Retry { tries: 3, at: 100_000 }.since(), 30_000);
         assert_eq!(Retry::after(Some(Retry { tries: u32::MAX, at: 0 }), 0).tries, u32::MAX);
+        // Those of evidence go on to six hours: some 40 in the week of a record.
+        let (mut retry, mut tries) = (Retry::of_evidence(None, 0), 1);
+        while retry.at < 7 * 24 * 3_600_000 {
+            let next = Retry::of_evidence(Some(retry), retry.at);
+            assert!(next.at - retry.at <= 6 * 3_600_000);
+            (retry, tries) = (next, tries + 1);
+        }
+        assert!((35..45).contains(&tries), "{tries}");
     }
 
     #[test]

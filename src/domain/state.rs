@@ -23,11 +23,13 @@
 //! it. Deny: the sender must stop. A store writes an accepted change only over the version that the
 //! decision was based on. If two writers decide at once, one of them loses and decides again.
 //!
-//! No event leaves a final state, but five are recorded in it: that the owner no longer needs the
-//! result (Dismissed), that the objects are deleted (Purged), that the job no longer counts in the
-//! usage of its owner (Uncounted), the number of status requests (Polled), and how a ledger ends
-//! (Audited), because a superseded worker also destroys its files.
+//! No event leaves a final state, but six are recorded in it: that the owner no longer needs the
+//! result (Dismissed), that the objects are deleted (Purged), that a ledger has a deletion (Evidenced),
+//! that the job no longer counts in the usage of its owner (Uncounted), the number of status requests
+//! (Polled), and how a ledger ends (Audited), because a superseded worker also destroys its files.
 
+mod change;
+mod deletion;
 mod event;
 
 pub use event::{Decision, Denied, Event, Ignored};
@@ -36,10 +38,11 @@ use super::counts::Counts;
 use super::failure::FailureCode;
 use super::ids::JobId;
 use super::job::{
-    Deletion, EngineFacts, Job, JobFailure, JobSpec, Lease, MAX_HEADS, Millis, Multipart, Object, Retry,
-    Stage, State, Warnings,
+    EngineFacts, Job, JobFailure, JobSpec, Lease, Millis, Multipart, Object, Stage, State, Warnings,
 };
 use crate::domain::ledger::SignedHead;
+use change::{accept, note_head};
+use deletion::{evidence_failed, evidenced, postponed, purged};
 use std::collections::BTreeMap;
 
 /// Limits on the life of a job. All times are in milliseconds.
@@ -88,9 +91,22 @@ impl Default for Policy {
 }
 
 /// When the job needs attention again if no event changes it first: to expire the upload, to
-/// announce the job again, to check whether its worker is alive, to delete its objects, or to
-/// delete its record.
+/// announce the job again, to check whether its worker is alive, to delete its objects, to delete its
+/// record, or to write evidence that it owes.
 fn due(job: &Job, policy: &Policy, now: Millis) -> Millis {
+    let served = served_at(job, policy, now);
+    job.owed.map_or(served, |owed| served.min(owed.at))
+}
+
+/// Whether a job that is due is due for more than evidence that it owes. Its due time was set under the
+/// policy of the program that wrote it.
+pub fn serves(job: &Job, policy: &Policy, now: Millis) -> bool {
+    let Some(owed) = job.owed else { return true };
+    job.due < Some(owed.at) || served_at(job, policy, now) <= now
+}
+
+/// When the job needs attention for itself, whatever evidence it owes.
+pub fn served_at(job: &Job, policy: &Policy, now: Millis) -> Millis {
     if let Some(retry) = job.retry {
         return retry.at;
     }
@@ -139,8 +155,8 @@ pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision
     if let Decision::Accept(next) = &mut decision
         && moves_due(job, event, policy, now)
     {
-        // Whatever else happens to the job begins anew.
-        if !matches!(event, Event::Postponed { .. }) {
+        // Whatever else happens to the job begins anew. Evidence does not happen to the job.
+        if !matches!(event, Event::Postponed { .. }) && !event.is_of_evidence() {
             next.retry = None;
         }
         next.due = Some(due(next, policy, now));
@@ -193,7 +209,9 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Expired => expired(job, now),
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
         Event::Dismissed => dismissed(job, now),
-        Event::Purged { before, deletion } => purged(job, *before, deletion, now),
+        Event::Purged { before, deletion, head } => purged(job, *before, deletion, head.as_deref(), now),
+        Event::Evidenced { deletion, head } => evidenced(job, deletion, head.as_deref()),
+        Event::EvidenceFailed { before } => evidence_failed(job, *before, now),
         Event::Postponed { before } => postponed(job, *before, now),
         Event::Watched { revision, unchanged } => watched(job, *revision, *unchanged),
         Event::Announced => announced(job),
@@ -209,13 +227,6 @@ pub fn is_newer(sequencer: &str, than: &str) -> bool {
     let length = sequencer.len().max(than.len());
     let padded = |text: &str| format!("{text:0<length$}").to_ascii_uppercase();
     padded(sequencer) > padded(than)
-}
-
-fn accept(job: &Job, change: impl FnOnce(&mut Job)) -> Decision {
-    let mut next = job.clone();
-    change(&mut next);
-    next.version += 1;
-    Decision::Accept(Box::new(next))
 }
 
 /// Ends a job, in any final state.
@@ -459,14 +470,6 @@ fn ended_attempt(event: &Event) -> Option<u32> {
     }
 }
 
-fn note_head(job: &mut Job, head: &SignedHead) {
-    if job.audit.len() >= MAX_HEADS {
-        job.audit.remove(0);
-        job.audit_dropped = job.audit_dropped.saturating_add(1);
-    }
-    job.audit.push(head.clone());
-}
-
 fn cancelled(job: &Job, now: Millis) -> Decision {
     match job.state {
         State::Pending | State::Processing => end(job, State::Cancelled, now, |_| {}),
@@ -502,32 +505,6 @@ fn dismissed(job: &Job, now: Millis) -> Decision {
         State::Pending | State::Processing => Decision::Ignore(Ignored::NotNow),
         _ => accept(job, |next| next.times.dismissed = Some(now)),
     }
-}
-
-fn purged(job: &Job, before: u8, deletion: &Deletion, now: Millis) -> Decision {
-    if !job.state.is_terminal() {
-        return Decision::Ignore(Ignored::NotNow);
-    }
-    if job.purges != before {
-        return Decision::Ignore(Ignored::Duplicate);
-    }
-    accept(job, |next| {
-        next.times.purged = Some(now);
-        next.purges = next.purges.saturating_add(1);
-        next.deletions.push(deletion.clone());
-        let most = next.deletions.len().saturating_sub(MAX_DELETIONS);
-        next.deletions.drain(..most);
-    })
-}
-
-/// Maximum number of deletions in a record: a job has two.
-const MAX_DELETIONS: usize = 4;
-
-fn postponed(job: &Job, before: u32, now: Millis) -> Decision {
-    if job.retry.map_or(0, |retry| retry.tries) != before {
-        return Decision::Ignore(Ignored::Duplicate);
-    }
-    accept(job, |next| next.retry = Some(Retry::after(job.retry, now)))
 }
 
 /// The longest time wins: the time of each watcher is a lower bound.

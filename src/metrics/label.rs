@@ -221,6 +221,7 @@ pub(super) const ATTEMPT: Label =
     Label::these("outcome", &["completed", "failed", "retried", "stopped", "superseded"]);
 pub(super) const WIPE: Label = Label::these("outcome", &["done", "swept", "failed"]);
 pub(super) const PURGE: Label = Label::these("outcome", &["done", "failed"]);
+pub(super) const EVIDENCE: Label = Label::these("outcome", &["written", "failed", "lost"]);
 pub(super) const MEMORY: Label = Label::these("kind", &["budget", "reserved"]);
 pub(super) const DUE: Label = Label::these("kind", &["delete", "wake"]);
 pub(super) const QUEUE: Label = Label::these("queue", &["events", "dead"]);

@@ -152,6 +152,7 @@ metrics! {
     PURGE_DELAY_SECONDS = "cadmill_purge_delay_seconds", DELAY, [], DELETES, Some(&[]), "Time in seconds from when the objects of a job were due for deletion to when they were deleted.";
     OLDEST_DUE_SECONDS = "cadmill_oldest_due_seconds", Gauge, [DUE], CLEANUP, Some(&["kind"]), "How long the oldest job has been due in seconds, by what is due; 0 if nothing is.";
     UNCONFIRMED_PURGES = "cadmill_unconfirmed_purges", Gauge, [], CLEANUP, Some(&[]), "Ended jobs whose objects could not be deleted, or not confirmed as deleted, at the last try.";
+    PURGE_LEDGERS = "cadmill_purge_ledgers_total", Counter, [EVIDENCE], DELETES, Some(&["outcome"]), "Ledgers of deletions that were written, that could not be written and are tried again, and that were lost because the job's record ended before.";
     DEAD_LETTERS_DELETED = "cadmill_dead_letters_deleted_total", Counter, [], CLEANUP, None, "Dead letters of jobs that had ended, or had no record, which were deleted.";
     CLEANUP_ATTENDED = "cadmill_cleanup_attended", Gauge, [], WATCHES, Some(&[]), "1 while this program sees that a cleanup program renews its lease; 0 while it does not, and files are not deleted.";
     ORPHANS = "cadmill_orphans_total", Counter, [], CLEANUP, Some(&[]), "Jobs without a record whose objects were deleted.";

@@ -260,6 +260,27 @@ pub fn purge_failed() {
     list::PURGES.add(&["failed"], 1);
 }
 
+/// What became of the ledger of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvidenceOutcome {
+    /// It was written.
+    Written,
+    /// It could not be written, which is tried again.
+    Failed,
+    /// The record of the job ended before it could be written.
+    Lost,
+}
+
+/// The ledger of a deletion was written, or not.
+pub fn evidence(outcome: EvidenceOutcome) {
+    let outcome = match outcome {
+        EvidenceOutcome::Written => "written",
+        EvidenceOutcome::Failed => "failed",
+        EvidenceOutcome::Lost => "lost",
+    };
+    list::PURGE_LEDGERS.add(&[outcome], 1);
+}
+
 /// What a job is due for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DueKind {

@@ -131,6 +131,20 @@ pub enum Event {
         before: u8,
         /// What was deleted.
         deletion: Deletion,
+        /// The head of the ledger that has it, if one was written.
+        head: Option<Box<SignedHead>>,
+    },
+    /// A deletion whose evidence was owed is on record in a ledger.
+    Evidenced {
+        /// The deletion, as the record has it.
+        deletion: Deletion,
+        /// The head of the ledger; `None` if no ledger is kept any more.
+        head: Option<Box<SignedHead>>,
+    },
+    /// The evidence of a deletion could not be written, and is tried again later.
+    EvidenceFailed {
+        /// The number of earlier failures in a row; of two concurrent ones only one is counted.
+        before: u32,
     },
     /// What was due could not be done, and is tried again later.
     Postponed {
@@ -149,6 +163,13 @@ pub enum Event {
         /// Their number.
         times: u64,
     },
+}
+
+impl Event {
+    /// Whether it is about the evidence of a deletion, not about the job.
+    pub(super) fn is_of_evidence(&self) -> bool {
+        matches!(self, Self::Evidenced { .. } | Self::EvidenceFailed { .. })
+    }
 }
 
 /// The decision on an event.

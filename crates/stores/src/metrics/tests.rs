@@ -17,7 +17,7 @@ use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::metrics::label::ROUTES;
 use cadmill_core::metrics::observation::Observation;
-use cadmill_core::metrics::{self, Attempt, DueKind, Kind, METRICS, Source, Store, Wipe};
+use cadmill_core::metrics::{self, Attempt, DueKind, EvidenceOutcome, Kind, METRICS, Source, Store, Wipe};
 use cadmill_core::ports::{EventQueue, PortError};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -65,6 +65,10 @@ const API_CALLS: &[(Store, &str)] = &[
     (Store::Objects, "purge"),
     (Store::Objects, "check"),
     (Store::Queue, "check"),
+    (Store::Audit, "begin"),
+    (Store::Audit, "append"),
+    (Store::Audit, "seal"),
+    (Store::Audit, "sign"),
 ];
 const CLEANUP_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "due"),
@@ -77,6 +81,10 @@ const CLEANUP_CALLS: &[(Store, &str)] = &[
     (Store::Objects, "stored"),
     (Store::Jobs, "delete"),
     (Store::Jobs, "set_aside"),
+    (Store::Audit, "begin"),
+    (Store::Audit, "append"),
+    (Store::Audit, "seal"),
+    (Store::Audit, "sign"),
     (Store::Queue, "send"),
     (Store::Queue, "depth"),
     (Store::Queue, "receive_dead"),
@@ -182,6 +190,9 @@ fn cleanup(number: usize) {
     Observation::of(&before, &Event::Expired, &expired).record(&expired);
     metrics::purged(number as u64 * 10);
     metrics::purge_failed();
+    for outcome in [EvidenceOutcome::Written, EvidenceOutcome::Failed, EvidenceOutcome::Lost] {
+        metrics::evidence(outcome);
+    }
     metrics::oldest_due(DueKind::Delete, number as u64);
     metrics::oldest_due(DueKind::Wake, 0);
     metrics::unconfirmed_purges(1);

@@ -3,6 +3,7 @@
 mod attendance;
 mod cleanup;
 mod dead_letters;
+mod evidence;
 mod jobs;
 mod ledger;
 mod quota;

@@ -26,6 +26,9 @@ const HEALTH: &[(&str, &str)] = &[
     ("cadmill_purge_delay_seconds_bucket{le=\"60\"}", "0+1x119"),
     ("cadmill_purge_delay_seconds_bucket{le=\"300\"}", "0+1x119"),
     ("cadmill_purge_delay_seconds_bucket{le=\"+Inf\"}", "0+1x119"),
+    ("cadmill_purge_ledgers_total{outcome=\"written\"}", "0+1x119"),
+    ("cadmill_purge_ledgers_total{outcome=\"failed\"}", "0x119"),
+    ("cadmill_purge_ledgers_total{outcome=\"lost\"}", "0x119"),
     ("cadmill_wipes_total{outcome=\"failed\"}", "0x119"),
     ("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSYS\"}", "0x119"),
     ("cadmill_engine_crashes_total{engine=\"gdal\",signal=\"SIGSEGV\"}", "0x119"),
@@ -83,6 +86,12 @@ const FAULTS: &[Fault] = &[
             ("cadmill_purge_delay_seconds_bucket{le=\"5\"}", "0+1x40 40x78"),
             ("cadmill_purge_delay_seconds_bucket{le=\"60\"}", "0+1x40 40x78"),
         ],
+    },
+    Fault {
+        alert: "CadmillDeletionUnrecorded",
+        labels: "severity: warning",
+        summary: "The ledgers of deletions cannot be written",
+        series: &[("cadmill_purge_ledgers_total{outcome=\"failed\"}", "0x40 0+1x78")],
     },
     Fault {
         alert: "CadmillWakeOverdue",
