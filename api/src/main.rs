@@ -6,6 +6,7 @@ use cadmill_api::{start, stop};
 use cadmill_core::domain::failure::Failure;
 use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
+use cadmill_stores::bootstrap::{ledger, logging};
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
 use clap::Command;
@@ -39,10 +40,11 @@ fn run(config: &Config) -> Result<(), Failure> {
     runtime.block_on(async {
         let metrics = start::metrics(config, Program::Api)?;
         let stores = Stores::open(config).await?;
+        let ledgers = ledger::of_deletions(config, Program::Api).await?;
         let listener = start::bind(config).await?;
         let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
         // For a caller that configured port 0.
         eprintln!("listening on http://{bound}");
-        start::run(config, stores, metrics, Vec::new(), listener, stop::signalled()).await
+        start::run(config, stores, (metrics, ledgers), Vec::new(), listener, stop::signalled()).await
     })
 }

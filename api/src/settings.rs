@@ -1,6 +1,7 @@
 //! The server's settings: its part of the configuration, and values derived from it at startup.
 
 use crate::auth::Auth;
+use cadmill_core::cleanup::evidence::Ledgers;
 use cadmill_core::domain::format::{EngineFormats, OutputFormat};
 use cadmill_core::ports::object_store::{MAX_PARTS, MIN_PART_BYTES};
 use cadmill_stores::config::Api;
@@ -16,6 +17,8 @@ pub struct ApiSettings {
     pub auth: Auth,
     /// Formats that the workers' engines read and write.
     pub engines: Vec<EngineFormats>,
+    /// Who writes the evidence of deletions.
+    pub ledgers: Ledgers,
     /// Time limit for one request, from the end of its headers. Includes its body, which is small.
     pub request_time: Duration,
 }
@@ -59,7 +62,7 @@ impl ApiSettings {
                 outputs: config.formats.iter().map(output).collect(),
             });
         }
-        Self { config, auth, engines, request_time: REQUEST_TIME }
+        Self { config, auth, engines, ledgers: Ledgers::Nowhere, request_time: REQUEST_TIME }
     }
 
     /// Checks what the bounds of individual keys do not cover.

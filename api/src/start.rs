@@ -4,6 +4,7 @@ use crate::auth::{Auth, Oidc, Tokens};
 use crate::listener::serve;
 use crate::settings::ApiSettings;
 use crate::state::Server;
+use cadmill_core::cleanup::evidence::Ledgers;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use cadmill_core::metrics::Source;
@@ -71,20 +72,21 @@ pub fn metrics(config: &Config, program: Program) -> Result<Option<Metrics>, Fai
 }
 
 /// Serves until `shutdown` completes, and takes jobs to the formats of `engines` beside those of the
-/// configuration.
+/// configuration. The evidence of deletions goes to these ledgers.
 ///
 /// # Errors
 /// `usage.invalid` for settings that contradict each other; `infra.io`.
 pub async fn run(
     config: &Config,
     stores: Stores,
-    metrics: Option<Metrics>,
+    (metrics, ledgers): (Option<Metrics>, Ledgers),
     engines: Vec<EngineFormats>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
     let mut settings = settings(config)?;
     settings.engines.extend(engines);
+    settings.ledgers = ledgers;
     let queue = Arc::clone(&stores.queue);
     let state = Server::new(settings, stores.objects, stores.jobs, stores.queue).map_err(wrong)?;
     let shown = match metrics {

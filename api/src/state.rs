@@ -53,6 +53,7 @@ impl Server {
         let readiness = Readiness::new(objects.clone(), jobs.clone(), queue);
         let attendance = Arc::new(Attendance::new(jobs.clone(), FRESH));
         let deleter = Deleter::new(jobs.clone(), objects.clone(), "api".to_owned());
+        let deleter = deleter.with_ledgers(settings.ledgers.clone());
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
             door,

@@ -17,9 +17,9 @@ use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::format::EngineFormats;
 use cadmill_stores::adapters::embedded::server::Capacity;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3, Medium};
-use cadmill_stores::bootstrap::logging;
 use cadmill_stores::bootstrap::stores::{MAX_DELIVERIES, Server, Stores};
-use cadmill_stores::config::{self, Backend, Config, Program, Settings};
+use cadmill_stores::bootstrap::{ledger, logging};
+use cadmill_stores::config::{self, Backend, Config, Program, Settings, SinkKind};
 use cadmill_stores::connections::descriptors::Connections;
 use cadmill_stores::connections::{Limits, Times};
 use cadmill_stores::healthcheck;
@@ -149,7 +149,7 @@ async fn serve_until_stopped(
     let keeper = WorkerProcess {
         program: worker.to_owned(),
         environment,
-        prints: config.metrics.emf,
+        prints: config.metrics.emf || config.audit.sinks.contains(&SinkKind::Stdout),
         stop_within: config.worker.stop_within,
         stopped: stopped.clone(),
     };
@@ -160,7 +160,8 @@ async fn serve_until_stopped(
     let orphans = tokio::spawn(stores.orphans(config).run(ORPHANS, server.jobs()));
     let dead_letters = stores.dead_letters();
     let dead_letters = tokio::spawn(async move { dead_letters.run(DEAD_LETTERS).await });
-    let cleanup = stores.cleanup(&config.cleanup.name).await?;
+    let ledgers = ledger::of_deletions(config, Program::Serve).await?;
+    let cleanup = stores.cleanup(&config.cleanup.name).await?.with_ledgers(ledgers.clone());
     let membership = Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
     let cleanup = tokio::spawn(async move { cleanup.run(&membership).await });
     let ends = async {
@@ -170,7 +171,7 @@ async fn serve_until_stopped(
             Ok(()) = refusal => {}
         }
     };
-    let served = start::run(config, stores, metrics, engines, listener, ends).await;
+    let served = start::run(config, stores, (metrics, ledgers), engines, listener, ends).await;
     orphans.abort();
     dead_letters.abort();
     cleanup.abort();
@@ -200,7 +201,7 @@ async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
 struct WorkerProcess {
     program: PathBuf,
     environment: Vec<(&'static str, String)>,
-    /// Whether it prints its metrics.
+    /// Whether it prints its metrics or its ledgers.
     prints: bool,
     stop_within: Duration,
     stopped: watch::Receiver<bool>,

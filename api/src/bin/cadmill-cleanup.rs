@@ -9,6 +9,7 @@ use cadmill_core::domain::failure::Failure;
 use cadmill_core::metrics::Source;
 use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
+use cadmill_stores::bootstrap::{ledger, logging};
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
 use cadmill_stores::metrics::Metrics;
@@ -59,7 +60,8 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
         let stores = Stores::open(config).await?;
         let shown = program::shown(metrics, config, program::readiness(&stores)).await?;
         let shown = shown.map(|shown| shown.with_queue(Arc::clone(&stores.queue)));
-        let cleanup = stores.cleanup(&config.cleanup.name).await?;
+        let ledgers = ledger::of_deletions(config, Program::Cleanup).await?;
+        let cleanup = stores.cleanup(&config.cleanup.name).await?.with_ledgers(ledgers);
         let membership =
             Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
         if once {

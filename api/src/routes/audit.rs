@@ -1,18 +1,21 @@
-//! The ledger heads of a job, against which an auditor verifies the ledgers.
+//! The ledger heads of a job, against which an auditor verifies the ledgers, and the deletions of its
+//! files.
 //!
-//! Heads contain neither file names nor content. They are returned as the workers wrote them: this
-//! server has no key. A reader must verify them with a public key from another source.
+//! Neither has file names or content. Heads are returned as they were written. A reader must verify
+//! them with a public key from another source. The deletions are those of the job's record, which is
+//! not signed: each names the ledger that proves it.
 
 use crate::auth::Caller;
 use crate::extract::{JobPath, no_such_job};
 use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
+use crate::routes::status::timestamp;
 use crate::state::ApiState;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use cadmill_core::domain::job::Job;
-use cadmill_core::domain::ledger::SignedHead;
+use cadmill_core::domain::job::{Deletion, Evidence, Job};
+use cadmill_core::domain::ledger::{LedgerId, SignedHead};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,14 +32,42 @@ pub(super) struct AuditBody {
     dropped: u32,
     /// The ledger heads, in the order of arrival.
     attempts: Vec<AuditedAttempt>,
+    /// The confirmed deletions of everything that the store had of the job, as the job's record has
+    /// them. Empty as long as its files are there. There are two as a rule: the second deletes what was
+    /// written after the first by requests that were still valid.
+    deletions: Vec<DeletionBody>,
+}
+
+/// Everything of the job was deleted from the object store, and a listing after that found nothing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobDeletion)]
+pub(super) struct DeletionBody {
+    /// Deleted objects, counting each version.
+    objects: u64,
+    /// Deleted markers of objects that had been deleted before.
+    marks: u64,
+    /// Aborted multipart uploads.
+    uploads: u64,
+    /// When the listing found nothing.
+    #[schema(format = "date-time")]
+    confirmed_at: String,
+    /// Age in milliseconds of the oldest of them; null if there was nothing, or the store does not say.
+    oldest_age_ms: Option<u64>,
+    /// Name of the program that deleted.
+    by: String,
+    /// Identity of the ledger that has this deletion; null if there is none, or none yet.
+    ledger: Option<String>,
+    /// Whether the ledger could not be written yet, which is tried again.
+    ledger_owed: bool,
 }
 
 /// The head of one ledger.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AuditedAttempt {
-    /// The attempt number.
+    /// The attempt number; 0 for the deletions of the job's files.
     attempt: u32,
-    /// 0 for the attempt itself; 1, 2, … for the destruction of the remains of a killed worker.
+    /// 0 for the attempt itself; 1, 2, … for the destruction of the remains of a killed worker, and for
+    /// deletions.
     part: u32,
     /// The signed data: this object with sorted keys and without whitespace.
     head: HeadBody,
@@ -63,7 +94,7 @@ pub(super) struct HeadBody {
     ledger: String,
 }
 
-/// Get the ledger heads of a job: for its owner, and for auditors.
+/// Get the ledger heads and the deletions of a job: for its owner, and for auditors.
 #[utoipa::path(get, path = "/api/jobs/{job_id}/audit", tag = "jobs",
     params(("job_id" = String, Path, description = "The job.", format = "uuid")),
     responses((status = 200, description = "The heads of its ledgers.", body = AuditBody)))]
@@ -85,6 +116,24 @@ fn describe(job: &Job) -> AuditBody {
         attempts_made: job.attempt,
         dropped: job.audit_dropped,
         attempts: job.audit.iter().map(attempt).collect(),
+        deletions: job.deletions.iter().map(|deletion| deleted(job, deletion)).collect(),
+    }
+}
+
+fn deleted(job: &Job, deletion: &Deletion) -> DeletionBody {
+    let ledger = match deletion.evidence {
+        Evidence::Part(part) => Some(LedgerId::of_deletions(job.id, part).to_string()),
+        Evidence::None | Evidence::Owed => None,
+    };
+    DeletionBody {
+        objects: deletion.objects,
+        marks: deletion.marks,
+        uploads: deletion.uploads,
+        confirmed_at: timestamp(deletion.confirmed_at),
+        oldest_age_ms: deletion.oldest_age_ms,
+        by: deletion.by.clone(),
+        ledger,
+        ledger_owed: deletion.evidence == Evidence::Owed,
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
 mod audit;
+mod deletion;
 mod document;
 mod door;
 mod identity;

@@ -1,10 +1,12 @@
-//! Opens the audit sink and the signer that a configuration names.
+//! Opens the audit sink and the signer that a configuration names, for workers, and for programs that
+//! delete.
 
 use super::service;
 use crate::adapters::aws::{KmsSettings, KmsSigner, S3Audit, S3AuditSettings};
 use crate::adapters::ledger::{FileAudit, StreamAudit, TeeAudit};
 use crate::adapters::metered::{MeteredAudit, MeteredSigner};
-use crate::config::{Config, SignWith, SinkKind};
+use crate::config::{Config, Program, SignWith, SinkKind};
+use cadmill_core::cleanup::evidence::{Keeper, Ledgers, Writer};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
@@ -39,6 +41,41 @@ impl Auditing {
         let signer = signer(config)?.map(|signer| Arc::new(MeteredSigner::new(signer)) as Arc<dyn Signer>);
         Ok(Self { sink: Arc::new(MeteredAudit::new(sink)), signer })
     }
+}
+
+/// Who writes the evidence of the deletions of this program. Opens the sink and the signer; if they
+/// are not available now, they are opened when they are needed, because nothing keeps a program from
+/// deleting.
+///
+/// # Errors
+/// `usage.invalid`.
+pub async fn of_deletions(config: &Config, program: Program) -> Result<Ledgers, Failure> {
+    if config.audit.sinks.is_empty() {
+        return Ok(if program == Program::Api { Ledgers::Elsewhere } else { Ledgers::Nowhere });
+    }
+    let config = config.clone();
+    let writer = Writer::opening(Box::new(move || {
+        let Auditing { sink, signer } = Auditing::open(&config)?;
+        Ok(Keeper { sink, signer })
+    }));
+    let opening = writer.clone();
+    // Opening blocks, and starts runtimes of its own.
+    let opened = tokio::task::spawn_blocking(move || opening.open()).await.unwrap_or_else(|_| {
+        Err(Failure::new(FailureCode::Audit, "internal error while opening the audit sinks"))
+    });
+    match opened {
+        Err(failure) if failure.code == FailureCode::UsageInvalid => return Err(failure),
+        Err(failure) => tracing::error!(
+            code = failure.code.as_str(),
+            error = failure.message,
+            "the ledgers of deletions cannot be written; files are deleted all the same"
+        ),
+        Ok(keeper) if keeper.signer.is_none() => {
+            tracing::warn!("audit.sign_with is nothing: the heads of ledgers are unsigned and prove nothing");
+        }
+        Ok(_) => {}
+    }
+    Ok(Ledgers::Here(writer))
 }
 
 fn sink(config: &Config, kind: SinkKind) -> Result<Arc<dyn AuditSink>, Failure> {

@@ -153,10 +153,11 @@ fn audit(get: Values<'_>) -> Audit {
         sinks: get
             .list(Id::AuditSinks)
             .iter()
-            .map(|word| match word.as_str() {
-                "s3" => SinkKind::S3,
-                "stdout" => SinkKind::Stdout,
-                _ => SinkKind::File,
+            .filter_map(|word| match word.as_str() {
+                "s3" => Some(SinkKind::S3),
+                "stdout" => Some(SinkKind::Stdout),
+                "none" => None,
+                _ => Some(SinkKind::File),
             })
             .collect(),
         directory: get.text(Id::AuditDirectory).map_or_else(data_dir, Into::into),

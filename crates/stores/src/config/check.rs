@@ -124,6 +124,18 @@ fn auth(check: &mut Check<'_>, config: &Config) {
 }
 
 fn audit(check: &mut Check<'_>, config: &Config) {
+    let words = match check.settings.value(Id::AuditSinks) {
+        Some(Value::List(words)) => words.as_slice(),
+        _ => &[],
+    };
+    let none = words.iter().any(|word| word == "none");
+    check.that(!none || words.len() == 1, &[Id::AuditSinks], || {
+        "found none with others, expected none or others".to_owned()
+    });
+    let works = [Program::Worker, Program::Serve].contains(&check.settings.binary());
+    check.that(!none || !works, &[Id::AuditSinks], || {
+        "found none, expected a sink, because a worker makes no plaintext without a ledger".to_owned()
+    });
     let s3 = config.audit.sinks.contains(&SinkKind::S3);
     let bucket = config.audit.bucket.is_some();
     let reason = "audit.sinks has s3, and ledgers do not belong into the bucket of files that are deleted";

@@ -191,15 +191,15 @@ keys! {
     WorkerNice = "worker.nice", Kind::Count { min: 0, max: 19 }, Value("0"), WORKER, "Niceness of conversions; the default of `cadmill serve` is 10";
     WorkerMinPosture = "worker.min_posture" @ "CADMILL_MIN_POSTURE", Kind::Choice(&["none", "syscalls", "files", "isolated"]), Value("files"), WORKER, "Minimum confinement of engines; `cadmill doctor` shows what the host supports";
 
-    AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout"]), Value("file"), WORKER, "Where ledgers are kept; every record is written to each of them";
-    AuditDirectory = "audit.directory", Kind::Path, Unset("audit in data_dir"), WORKER, "Directory of the ledgers of the sink file";
-    AuditBucket = "audit.bucket", Kind::Text, Unset("none"), WORKER, "Bucket of the ledgers of the sink s3, below audit/; another than s3.bucket, whose objects are deleted";
-    AuditLock = "audit.lock", Kind::Choice(&["none", "governance", "compliance"]), Value("none"), WORKER, "Object Lock of the ledgers in S3; the bucket must have been made with it";
-    AuditLockFor = "audit.lock_for", Kind::Duration { min: DAY, max: 36_500 * DAY }, Value("365d"), WORKER, "How long a locked ledger cannot be deleted";
-    AuditSignWith = "audit.sign_with", Kind::Choice(&["nothing", "key", "kms"]), Value("nothing"), WORKER, "What signs the heads of ledgers; unsigned they prove nothing";
-    AuditKeyFile = "audit.key_file", Kind::Path, Unset("none"), WORKER, "File of the Ed25519 signing key, PKCS#8 in PEM";
-    AuditKey = "audit.key", Kind::Pem, Unset("none"), WORKER, "The signing key itself, if audit.key_file is not set; from a file or the environment only";
-    AuditKmsKey = "audit.kms_key", Kind::Text, Unset("none"), WORKER, "Id, ARN or alias of the signing key in AWS KMS, of the spec ECC_NIST_EDWARDS25519";
+    AuditSinks = "audit.sinks", Kind::Words(&["file", "s3", "stdout", "none"]), Value("file"), EVERY, "Where ledgers are kept; every record is written to each of them. With none the API leaves the ledgers of its deletions to the cleanup, and the cleanup keeps none";
+    AuditDirectory = "audit.directory", Kind::Path, Unset("audit in data_dir"), EVERY, "Directory of the ledgers of the sink file";
+    AuditBucket = "audit.bucket", Kind::Text, Unset("none"), EVERY, "Bucket of the ledgers of the sink s3, below audit/; another than s3.bucket, whose objects are deleted";
+    AuditLock = "audit.lock", Kind::Choice(&["none", "governance", "compliance"]), Value("none"), EVERY, "Object Lock of the ledgers in S3; the bucket must have been made with it";
+    AuditLockFor = "audit.lock_for", Kind::Duration { min: DAY, max: 36_500 * DAY }, Value("365d"), EVERY, "How long a locked ledger cannot be deleted";
+    AuditSignWith = "audit.sign_with", Kind::Choice(&["nothing", "key", "kms"]), Value("nothing"), EVERY, "What signs the heads of ledgers; unsigned they prove nothing";
+    AuditKeyFile = "audit.key_file", Kind::Path, Unset("none"), EVERY, "File of the Ed25519 signing key, PKCS#8 in PEM";
+    AuditKey = "audit.key", Kind::Pem, Unset("none"), EVERY, "The signing key itself, if audit.key_file is not set; from a file or the environment only";
+    AuditKmsKey = "audit.kms_key", Kind::Text, Unset("none"), EVERY, "Id, ARN or alias of the signing key in AWS KMS, of the spec ECC_NIST_EDWARDS25519";
 
     LimitsMemory = "limits.memory", Kind::Size { min: MIN_MEMORY_BYTES, max: 1024 * TIB }, Value("4G"), WORKER, "Memory that the engine may use for one conversion";
     LimitsTimeout = "limits.timeout", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("30m"), WORKER, "Time that the engine may take for one conversion";

@@ -189,6 +189,19 @@ fn a_program_is_judged_by_what_it_uses() {
     let text = "s3.endpoint = 'http://s'\napi.listen = '0.0.0.0:80'";
     assert!(load_with(Program::Worker, text, &[], &[]).is_ok());
     assert_eq!(problems(Program::Api, text, &[], &[]).len(), 1);
+    // Who writes no plaintext may keep no ledgers.
+    let none = "s3.endpoint = 'http://s'\naudit.sinks = ['none']";
+    for program in [Program::Api, Program::Cleanup] {
+        assert_eq!(load_with(program, none, &[], &[]).unwrap().0.audit.sinks, []);
+    }
+    for (program, text) in [
+        (Program::Worker, none),
+        (Program::Serve, none),
+        (Program::Api, "s3.endpoint = 'http://s'\naudit.sinks = ['none', 'file']"),
+    ] {
+        let found = problems(program, text, &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with("audit.sinks ("), "{program:?}: {found:?}");
+    }
     let found = problems(Program::Worker, "", &[], &[]);
     assert!(found.len() == 1 && found[0].starts_with("s3.endpoint (default)"), "{found:?}");
 }

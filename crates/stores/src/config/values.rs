@@ -249,7 +249,7 @@ pub struct Worker {
 /// Ledgers: where they are kept and what signs their heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Every sink must accept every record.
+    /// Every sink must accept every record. Empty in a program that keeps no ledgers.
     pub sinks: Vec<SinkKind>,
     /// Directory of [`SinkKind::File`].
     pub directory: PathBuf,

@@ -77,6 +77,13 @@ impl Moto {
         S3Settings { bucket, ..self.world().await.objects }
     }
 
+    /// Creates the bucket of the world's ledgers, and returns its name.
+    pub async fn ledger_bucket(&self, world: &World) -> String {
+        let bucket = format!("{}-ledgers", world.objects.bucket);
+        self.call("s3", "PUT", &format!("{}/{bucket}", self.endpoint), &[], String::new()).await;
+        bucket
+    }
+
     /// Enables versioning on the world's bucket.
     pub async fn keep_versions(&self, world: &World) {
         let url = format!("{}/{}?versioning", self.endpoint, world.objects.bucket);

@@ -110,6 +110,7 @@ fn a_program_may_do_its_own_work_and_no_more() {
     let upload = "arn:aws:s3:::b/uploads/j/a.zip";
     let result = "arn:aws:s3:::b/processed/j/1/a.dxf";
     let (bucket, ledger) = ("arn:aws:s3:::b", "arn:aws:s3:::b-ledgers/audit/j/1-0/begun");
+    let deletion = "arn:aws:s3:::b-ledgers/audit/j/0-1/begun";
     let Resources { table, queue, dead_letters, key, .. } = resources();
     let (owner, due) = (format!("{table}/index/by_owner"), format!("{table}/index/by_due"));
     // Action, resource, signed by; allowed to worker, API, cleanup.
@@ -123,7 +124,9 @@ fn a_program_may_do_its_own_work_and_no_more() {
         ("s3:PutObject", upload, BY_HEADER, [false, true, false]),
         ("s3:PutObject", result, BY_HEADER, [true, false, false]),
         ("s3:PutObject", ledger, BY_HEADER, [true, false, false]),
+        ("s3:PutObject", deletion, BY_HEADER, [true, true, true]),
         ("s3:DeleteObject", ledger, BY_HEADER, [false, false, false]),
+        ("s3:DeleteObject", deletion, BY_HEADER, [false, false, false]),
         ("s3:DeleteObject", upload, BY_HEADER, [true, true, true]),
         ("s3:DeleteObjectVersion", upload, BY_HEADER, [true, true, true]),
         ("s3:DeleteObject", result, BY_HEADER, [false, true, true]),
@@ -143,7 +146,7 @@ fn a_program_may_do_its_own_work_and_no_more() {
         ("sqs:ReceiveMessage", &dead_letters, BY_HEADER, [false, false, true]),
         ("sqs:DeleteMessage", &dead_letters, BY_HEADER, [false, false, true]),
         ("sqs:DeleteMessage", &queue, BY_HEADER, [true, false, false]),
-        ("kms:Sign", &key, BY_HEADER, [true, false, false]),
+        ("kms:Sign", &key, BY_HEADER, [true, true, true]),
     ];
     for (action, resource, how, expected) in rows {
         let access = Access::new(action, resource).with(AUTH_TYPE, how);

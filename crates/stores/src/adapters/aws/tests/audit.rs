@@ -6,6 +6,7 @@ use crate::conformance::iam::proxy::Proxy;
 use crate::conformance::moto::{Moto, keys};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use cadmill_core::domain::ledger::LedgerId;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -69,10 +70,10 @@ pub(super) async fn ledgers_are_locked(settings: S3Settings, plain: S3Settings) 
     assert!(refused.is_some(), "a lock that is not there is not passed over");
 }
 
-/// The worker's policy is enough for locked ledgers and for their signatures, and for no other
-/// program.
+/// The policies are enough for locked ledgers and for their signatures: the worker's for those of
+/// attempts, those of the API and the cleanup for those of deletions alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_may_write_and_sign_its_ledgers() {
+async fn each_program_may_write_and_sign_its_ledgers() {
     let moto = Moto::start().await;
     let (world, admin) = (moto.world().await, S3Store::new(moto.world().await.objects).await);
     let ledgers = format!("{}-ledgers", world.objects.bucket);
@@ -84,15 +85,22 @@ async fn a_worker_may_write_and_sign_its_ledgers() {
         S3Settings { bucket: ledgers.clone(), ..world.through(&proxy.endpoint(), program).objects }
     };
     let lock = Some(ObjectLock { compliance: false, retention: Duration::from_secs(86_400) });
-    let (worker, api) = (through(&proxy, "worker"), through(&proxy, "api"));
+    let worker = through(&proxy, "worker");
+    let others = ["api", "cleanup"].map(|program| through(&proxy, program));
     blocking(move || {
-        let (id, sink_of_worker) = (new_id(), sink(worker, lock));
-        let mut log = sink_of_worker.begin(id).expect("begun");
-        log.append(b"{\"a\":1}\n").expect("appended");
-        log.seal(&head_of(id, &["{\"a\":1}\n"])).expect("sealed");
-        sink_of_worker.read_head(id).expect("a head");
-        let refused = sink(api, lock).begin(new_id()).err();
-        assert!(matches!(refused, Some(PortError::Refused { .. })), "{refused:?}");
+        let keep = |settings: S3Settings, id: LedgerId| {
+            let sink = sink(settings, lock);
+            let mut log = sink.begin(id).expect("begun");
+            log.append(b"{\"a\":1}\n").expect("appended");
+            log.seal(&head_of(id, &["{\"a\":1}\n"])).expect("sealed");
+            sink.read_head(id).expect("a head");
+        };
+        keep(worker, new_id());
+        for settings in others {
+            keep(settings.clone(), LedgerId::of_deletions(new_id().job, 0).next_part());
+            let refused = sink(settings, lock).begin(new_id()).err();
+            assert!(matches!(refused, Some(PortError::Refused { .. })), "{refused:?}");
+        }
     })
     .await;
 
@@ -106,17 +114,20 @@ async fn a_worker_may_write_and_sign_its_ledgers() {
         }
     });
     let proxy = Proxy::start(settings.service.endpoint.as_deref().expect("an endpoint")).await;
-    through(&proxy, "worker");
     settings.key = world.resources().key;
-    settings.service = world.through(&proxy.endpoint(), "worker").queue.service;
-    let stranger = KmsSettings { key: settings.key.replace("ledgers", "other"), ..settings.clone() };
-    blocking(move || {
-        let signer = KmsSigner::new(settings).expect("a signer");
-        assert!(signer.signature(b"a head").expect("a signature").is_good(&public, b"a head"));
-        let refused = KmsSigner::new(stranger).err();
-        assert!(matches!(refused, Some(PortError::Refused { .. })), "another key: {refused:?}");
-    })
-    .await;
+    for program in ["worker", "api", "cleanup"] {
+        through(&proxy, program);
+        settings.service = world.through(&proxy.endpoint(), program).queue.service;
+        let settings = settings.clone();
+        let stranger = KmsSettings { key: settings.key.replace("ledgers", "other"), ..settings.clone() };
+        blocking(move || {
+            let signer = KmsSigner::new(settings).expect("a signer");
+            assert!(signer.signature(b"a head").expect("a signature").is_good(&public, b"a head"));
+            let refused = KmsSigner::new(stranger).err();
+            assert!(matches!(refused, Some(PortError::Refused { .. })), "another key: {refused:?}");
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
