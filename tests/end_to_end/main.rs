@@ -8,7 +8,7 @@
 //! An option has an effect, or is refused (`options`). Programs of others read the drawings of cadmill,
 //! and find what the source has (`drawing_readers`). A killed conversion leaves nothing for long
 //! (`killed`). The output is zipped on request (`compress`). A job
-//! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`). The route through a jar is equivalent
+//! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`, `deletions`). The route through a jar is equivalent
 //! to the direct one (`jvm`), and a plugin is an engine as the others are (`plugin`). The documents are true (`documents`).
 
 mod attacks;
@@ -16,6 +16,7 @@ mod audit;
 mod catalogue;
 mod compress;
 mod conformance;
+mod deletions;
 mod documents;
 mod door;
 mod drawing;

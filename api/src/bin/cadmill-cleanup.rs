@@ -9,7 +9,7 @@ use cadmill_core::domain::failure::Failure;
 use cadmill_core::metrics::Source;
 use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
-use cadmill_stores::bootstrap::{ledger, logging};
+use cadmill_stores::bootstrap::ledger;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
 use cadmill_stores::metrics::Metrics;

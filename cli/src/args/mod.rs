@@ -306,11 +306,11 @@ pub(crate) struct AuditArgs {
 pub(crate) enum AuditCommand {
     /// Verify that ledgers are unchanged, and that everything was destroyed
     #[command(
-        after_help = "Exit codes: 0 valid, 30 tampered with, 31 incomplete, 32 unsigned, 33 not everything \
-        was destroyed; with several ledgers, the first of these that applies."
+        after_help = "Exit codes: 0 valid, 30 tampered with, 38 of an unknown format, 31 incomplete, 32 unsigned, \
+        33 not everything was destroyed; with several ledgers, the first of these that applies."
     )]
     Verify(VerifyArgs),
-    /// Show each file of a ledger, from creation to destruction
+    /// Show each file of a ledger, from creation to destruction, or each deletion from the object store
     Show(ShowArgs),
     /// Write a report on ledgers as one HTML page
     Report(ReportArgs),

@@ -2,6 +2,7 @@
 //! worker, only files: the ledgers, their heads, and the workers' public key. `residue` compares the
 //! object store with the records instead.
 
+mod deletion;
 mod directory;
 mod proof;
 mod report;

@@ -4,12 +4,12 @@ use super::directory::ledgers;
 use super::text::shown;
 use crate::args::ProofArgs;
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::ledger::citation::compare;
-use cadmill_core::domain::ledger::place;
 use cadmill_core::domain::ledger::verify::{Audit, verify};
 use cadmill_core::domain::ledger::{LedgerId, PublicKey, Signature, SignedHead, line, record};
+use cadmill_core::domain::ledger::{citation, deletions, place};
 use cadmill_core::domain::limits::display_size;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -45,11 +45,27 @@ impl Proof {
     pub(super) fn check_all(&self, files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         let mut checked =
             ledgers(files)?.iter().map(|file| self.check(file)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(directory) = files.iter().find(|file| file.is_dir()) {
+            checked.extend(self.missing(directory, &checked));
+        }
         let mut audits: Vec<&mut Audit> = checked.iter_mut().map(|checked| &mut checked.audit).collect();
-        compare(&mut audits);
+        citation::compare(&mut audits);
+        deletions::compare(&mut audits);
         let named = checked.iter_mut().map(|one| (place::named(&one.file), &mut one.audit));
         place::compare(&mut named.collect::<Vec<_>>());
         Ok(checked)
+    }
+
+    /// A result for each given head whose ledger is not among these: in a directory of ledgers it should
+    /// be.
+    fn missing(&self, directory: &Path, checked: &[Checked]) -> Vec<Checked> {
+        let there: HashSet<LedgerId> = checked.iter().filter_map(|one| one.audit.ledger).collect();
+        let missing = self.heads.iter().flatten().filter(|head| !there.contains(&head.head.ledger));
+        let result = |head: &SignedHead| Checked {
+            file: place::path(directory, head.head.ledger),
+            audit: place::missing(head, self.key.as_ref()),
+        };
+        missing.map(result).collect()
     }
 
     /// Verifies a ledger.

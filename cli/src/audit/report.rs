@@ -3,16 +3,17 @@
 //! Everything from a ledger is escaped: its author is not trusted. The Content-Security-Policy of
 //! the page forbids scripts and all external resources.
 
+mod deletions;
 mod timeline;
 
 use super::proof::{Checked, Proof};
-use super::verdict::{exit, worst};
+use super::verdict::{badge, exit, worst};
 use crate::args::ReportArgs;
 use crate::markup::escape;
 use crate::output;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ledger::record::posture_digest;
-use cadmill_core::domain::ledger::verify::{Audit, Verdict};
+use cadmill_core::domain::ledger::verify::Audit;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
     h3{font-size:1rem;margin:1.2rem 0 .3rem}table{border-collapse:collapse;font-size:13px}\
     td,th{padding:.15rem .7rem .15rem 0;text-align:left;vertical-align:top}td.n,th.n{text-align:right}\
     code{font-size:12px;overflow-wrap:anywhere}.v{display:inline-block;padding:0 .5rem;border-radius:3px;color:#fff}\
-    .VALID{background:#1a7f37}.UNCLEAN,.UNSIGNED{background:#9a6700}.INCOMPLETE{background:#bc4c00}.TAMPERED{background:#a40e26}\
+    .VALID{background:#1a7f37}.UNCLEAN,.UNSIGNED{background:#9a6700}.INCOMPLETE,.UNKNOWN{background:#bc4c00}.TAMPERED{background:#a40e26}\
     svg{max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#1b1f24}.note{color:#57606a;font-size:13px}";
 
 fn page(checked: &[Checked]) -> String {
@@ -60,13 +61,15 @@ fn page(checked: &[Checked]) -> String {
     for (job, mut ledgers) in jobs {
         let _ = writeln!(page, "<h2>Job <code>{}</code></h2>", escape(&job));
         ledgers.sort_by_key(|one| one.audit.ledger);
+        deletions::section(&mut page, ledgers.iter().map(|one| &one.audit));
         ledgers.iter().for_each(|one| ledger(&mut page, one));
     }
     page.push_str("<h2>How to read this</h2>\n<p>Solid bars are files with plaintext, hatched ones files that are \
         overwritten and not yet removed. Times are milliseconds since the ledger was opened, by a clock that cannot \
         be set. Names are not recorded, only keyed digests of them. What is claimed is a logical overwrite of the \
-        file's bytes, read back, then its removal; nothing is claimed on what memory modules, hypervisors or the \
-        object store's media keep.</p>\n</body></html>\n");
+        file's bytes, read back, then its removal. A deletion from the object store is claimed when a listing \
+        after it found nothing: no object, version or unfinished upload of the job. Nothing is claimed on what \
+        memory modules, hypervisors or the object store's media keep.</p>\n</body></html>\n");
     page
 }
 
@@ -75,6 +78,7 @@ fn summary(page: &mut String, checked: &[Checked]) {
     for Checked { file, audit } in checked {
         let counts = audit.story.counts();
         let (attempt, job) = match audit.ledger {
+            Some(id) if id.is_of_deletions() => (format!("deletion {}", id.part), id.job.to_string()),
             Some(id) if id.part == 0 => (id.attempt.to_string(), id.job.to_string()),
             Some(id) => (format!("{}, sweep {}", id.attempt, id.part), id.job.to_string()),
             None => ("-".to_owned(), "-".to_owned()),
@@ -94,12 +98,9 @@ fn summary(page: &mut String, checked: &[Checked]) {
     page.push_str("</table>\n");
 }
 
-fn badge(verdict: Verdict) -> String {
-    format!("<span class=\"v {0}\">{0}</span>", verdict.as_str())
-}
-
 fn ledger(page: &mut String, Checked { audit, .. }: &Checked) {
     let title = match audit.ledger {
+        Some(id) if id.is_of_deletions() => format!("Deletion {}", id.part),
         Some(id) if id.part == 0 => format!("Attempt {}", id.attempt),
         Some(id) => format!("Attempt {}, sweep {}", id.attempt, id.part),
         None => "Not a ledger".to_owned(),
@@ -125,8 +126,10 @@ fn facts(page: &mut String, audit: &Audit) {
     let story = &audit.story;
     let opened = SystemTime::UNIX_EPOCH + Duration::from_millis(story.opened_at.min(253_402_300_799_999));
     let signed = audit.signed_by.as_deref().unwrap_or("not verified");
+    let is_of_deletions = audit.ledger.is_some_and(|ledger| ledger.is_of_deletions());
+    let writer = if is_of_deletions { "Recorded by" } else { "Worker" };
     let mut rows = vec![
-        ("Worker".to_owned(), story.worker.clone()),
+        (writer.to_owned(), story.worker.clone()),
         ("Program".to_owned(), format!("cadmill {}", story.build)),
         ("Opened".to_owned(), humantime::format_rfc3339_millis(opened).to_string()),
         ("Length".to_owned(), format!("{} ms, {} records", story.length, audit.records)),
@@ -138,7 +141,9 @@ fn facts(page: &mut String, audit: &Audit) {
             format!("{} at record {}, {}", sweep.ledger, sweep.last_seq, sweep.last_hash),
         ));
     }
-    rows.push(("Posture".to_owned(), format!("digest {}", posture_digest(&story.posture))));
+    if !is_of_deletions {
+        rows.push(("Posture".to_owned(), format!("digest {}", posture_digest(&story.posture))));
+    }
     rows.extend(story.posture.iter().map(|(name, value)| (format!("\u{2003}{name}"), value.clone())));
     page.push_str("<table>");
     for (name, value) in rows {

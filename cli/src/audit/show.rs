@@ -1,5 +1,6 @@
 //! A ledger as a table: each file with its times, and a line for its lifetime.
 
+use super::deletion;
 use super::proof::{Checked, Proof};
 use super::text::plain;
 use super::verdict::{exit, sentence};
@@ -17,7 +18,9 @@ pub(super) fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let Checked { audit, .. } = Proof::read(&args.proof)?.check(&args.file)?;
     let story = &audit.story;
     output::result(&sentence(&audit));
-    output::result(&format!("worker {}, cadmill {}", plain(&story.worker), plain(&story.build)));
+    let is_of_deletions = audit.ledger.is_some_and(|ledger| ledger.is_of_deletions());
+    let writer = if is_of_deletions { "recorded by" } else { "worker" };
+    output::result(&format!("{writer} {}, cadmill {}", plain(&story.worker), plain(&story.build)));
     for (name, value) in &story.posture {
         output::result(&format!("posture {}: {}", plain(name), plain(value)));
     }
@@ -27,14 +30,19 @@ pub(super) fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
             sweep.ledger, sweep.last_seq
         ));
     }
-    output::result("");
-    output::result(
-        "file  kind       role            bytes   created     wiped      gone  lifetime ms  timeline",
-    );
-    for (file, life) in story.made() {
-        output::result(&row(file, life, story));
+    for purge in &story.purges {
+        output::result(&deletion::sentence(purge));
     }
     output::result("");
+    if !is_of_deletions {
+        output::result(
+            "file  kind       role            bytes   created     wiped      gone  lifetime ms  timeline",
+        );
+        for (file, life) in story.made() {
+            output::result(&row(file, life, story));
+        }
+        output::result("");
+    }
     for (stage, from, to) in &story.stages {
         let line = line(*from, None, *to, story.length);
         output::result(&format!("{:<9} {from:>8} to {:>8} ms  {line}", stage.as_str(), time(*to)));

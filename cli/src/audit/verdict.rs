@@ -1,5 +1,6 @@
 //! Verdicts on verified ledgers.
 
+use super::deletion;
 use super::proof::Checked;
 use super::text::plain;
 use crate::output;
@@ -25,6 +26,11 @@ pub(super) fn exit(verdict: Verdict) -> ExitCode {
     }
 }
 
+/// The verdict in HTML.
+pub(super) fn badge(verdict: Verdict) -> String {
+    format!("<span class=\"v {0}\">{0}</span>", verdict.as_str())
+}
+
 /// One line on a ledger: `VALID, ledger …, 21 records, completed, 3 created, 3 destroyed, signed by
 /// …`.
 pub(super) fn sentence(audit: &Audit) -> String {
@@ -37,7 +43,11 @@ pub(super) fn sentence(audit: &Audit) -> String {
     if let Some(outcome) = &audit.story.outcome {
         parts.push(plain(outcome));
     }
-    parts.push(format!("{} created, {} destroyed", counts.created, counts.destroyed));
+    if audit.ledger.is_some_and(|ledger| ledger.is_of_deletions()) {
+        parts.extend(audit.story.purges.iter().map(deletion::counts));
+    } else {
+        parts.push(format!("{} created, {} destroyed", counts.created, counts.destroyed));
+    }
     if let Some(key) = &audit.signed_by {
         parts.push(format!("signed by {key}"));
     }
@@ -47,15 +57,18 @@ pub(super) fn sentence(audit: &Audit) -> String {
 pub(super) fn object(Checked { file, audit }: &Checked) -> Value {
     let counts = audit.story.counts();
     let findings = audit.findings.iter();
+    let format = audit.story.format.map(|format| format.as_str().to_owned());
     json!({
         "file": file.display().to_string(),
         "verdict": audit.verdict.as_str(),
         "ledger": audit.ledger.map(|ledger| ledger.to_string()),
+        "format": format.as_ref().or(audit.unknown_format.as_ref()),
         "records": audit.records,
         "outcome": audit.story.outcome,
         "created": counts.created,
         "destroyed": counts.destroyed,
         "residual": counts.residual,
+        "deletions": audit.story.purges.iter().map(deletion::object).collect::<Vec<_>>(),
         "signed_by": audit.signed_by,
         "findings": findings.map(|f| json!({"code": f.code(), "text": f.to_string()})).collect::<Vec<_>>(),
         "remarks": audit.remarks,

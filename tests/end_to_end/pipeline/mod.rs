@@ -12,6 +12,7 @@ mod clock;
 mod credentials;
 mod deaths;
 mod duplicates;
+mod evidence;
 mod fairness;
 mod ledgers;
 mod observer;

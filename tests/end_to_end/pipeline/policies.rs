@@ -46,6 +46,11 @@ impl Cloud {
         self.moto.keep_versions(&self.world).await;
     }
 
+    /// The bucket of the ledgers, which is made.
+    pub(crate) async fn ledger_bucket(&self) -> String {
+        self.moto.ledger_bucket(&self.world).await
+    }
+
     pub(crate) fn policy(&self, program: &str) -> Policy {
         self.world.resources().policy(program)
     }
@@ -128,8 +133,7 @@ impl Cloud {
 /// Policy, statement, action, and why a test does not use it.
 pub(crate) type Unused = (&'static str, &'static str, &'static str, &'static str);
 
-const LEDGERS: &str =
-    "ledgers are files here; adapters/aws/tests/audit.rs writes them to a bucket with this policy";
+const LEDGERS: &str = "ledgers are files here; adapters/aws/tests/audit.rs and `evidence` write them to a bucket with this policy";
 const KEYS: &str = "the emulator has no Ed25519 keys; adapters/aws/tests/audit.rs signs with this policy";
 const AGENT: &str = "the agent of ECS uses it for the task; pipeline/protection.rs has a server for it";
 const ABORT: &str =
@@ -147,7 +151,7 @@ const VERSIONS: &str = "only in a bucket that keeps versions";
 const NO_VERSIONS: &str = "only in a bucket that has never kept versions";
 
 /// Unused in a bucket that keeps versions.
-pub(crate) const WITH_VERSIONS: [Unused; 26] = [
+pub(crate) const WITH_VERSIONS: [Unused; 36] = [
     ("worker", "ProtectTask", "ecs:GetTaskProtection", AGENT),
     ("worker", "ProtectTask", "ecs:UpdateTaskProtection", AGENT),
     ("worker", "KeepLedgers", "s3:PutObject", LEDGERS),
@@ -155,6 +159,16 @@ pub(crate) const WITH_VERSIONS: [Unused; 26] = [
     ("worker", "KeepLedgers", "s3:GetObject", LEDGERS),
     ("worker", "SignLedgers", "kms:GetPublicKey", KEYS),
     ("worker", "SignLedgers", "kms:Sign", KEYS),
+    ("api", "KeepLedgers", "s3:PutObject", LEDGERS),
+    ("api", "KeepLedgers", "s3:PutObjectRetention", LEDGERS),
+    ("api", "KeepLedgers", "s3:GetObject", LEDGERS),
+    ("api", "SignLedgers", "kms:GetPublicKey", KEYS),
+    ("api", "SignLedgers", "kms:Sign", KEYS),
+    ("cleanup", "KeepLedgers", "s3:PutObject", LEDGERS),
+    ("cleanup", "KeepLedgers", "s3:PutObjectRetention", LEDGERS),
+    ("cleanup", "KeepLedgers", "s3:GetObject", LEDGERS),
+    ("cleanup", "SignLedgers", "kms:GetPublicKey", KEYS),
+    ("cleanup", "SignLedgers", "kms:Sign", KEYS),
     ("worker", "WriteResults", "s3:AbortMultipartUpload", ABORT),
     ("worker", "WriteResults", "s3:ListMultipartUploadParts", ABORT),
     ("worker", "TakeEvents", "sqs:SendMessage", TIMING),
