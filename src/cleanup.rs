@@ -17,6 +17,7 @@ pub mod deletion;
 pub mod evidence;
 pub mod orphans;
 pub mod residue;
+mod working;
 
 use crate::domain::due::{Part, Work};
 use crate::domain::failure::FailureCode;
@@ -36,6 +37,7 @@ use futures_util::StreamExt;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use working::Working;
 
 /// Maximum number of jobs in one page of a part.
 pub const PAGE: u32 = 50;
@@ -43,8 +45,7 @@ pub const PAGE: u32 = 50;
 /// Parts that are worked on at once.
 const AT_ONCE: usize = 16;
 
-/// Pages of a part in one pass. A part with more goes on in the next pass, so that the others and the
-/// renewal of the lease do not wait for it.
+/// Pages of a part in one pass. A part with more goes on in the next pass.
 const PAGES: u32 = 20;
 
 /// How long an unreadable record is deferred, in milliseconds. By then a newer version may be able
@@ -143,30 +144,30 @@ impl Cleanup {
         self
     }
 
-    /// Runs a pass at every interval of the membership, forever, with a lease that other programs see.
-    /// A pass that takes longer is followed at once by the next.
+    /// Runs a pass at every interval of the membership, forever, with a lease that other programs see. A
+    /// part that takes longer goes on beside the next passes, which leave it out.
     pub async fn run(&self, membership: &Membership) -> Infallible {
+        let mut working = Working::default();
         loop {
-            let begun = tokio::time::Instant::now();
-            self.turn(membership).await;
-            tokio::time::sleep_until(begun + membership.every()).await;
+            let end = tokio::time::Instant::now() + membership.every();
+            self.turn(membership, &mut working, end).await;
+            tokio::time::sleep_until(end).await;
         }
     }
 
-    /// One pass over its share of the work. While it runs, its lease is renewed.
-    pub async fn turn(&self, membership: &Membership) -> Round {
+    /// One pass over its share of the work, until this time.
+    async fn turn(&self, membership: &Membership, working: &mut Working, end: tokio::time::Instant) {
         let parts = match membership.renew().await {
             Ok(parts) => parts,
             Err(error) => {
                 tracing::warn!(error = %error, "could not renew the lease of the cleanup");
-                return Round::default();
+                return;
             }
         };
-        let round = tokio::select! {
-            round = self.pass(&parts) => round,
-            never = membership.keep() => match never {},
-            never = self.backlog.show_every(membership.every(), || self.jobs.clock().now()) => match never {},
-        };
+        self.backlog.begins(&parts);
+        working.begin(self, &parts);
+        let round = working.until(end).await;
+        self.backlog.ends(round.overdue, self.jobs.clock().now());
         if !round.is_idle() {
             tracing::info!(
                 expired = round.expired,
@@ -180,7 +181,6 @@ impl Cleanup {
                 "cleanup finished"
             );
         }
-        round
     }
 
     /// One pass over all parts, without a lease.
@@ -198,7 +198,7 @@ impl Cleanup {
         while let Some(round) = rounds.next().await {
             all.add(&round);
         }
-        self.backlog.ends(all.overdue);
+        self.backlog.ends(all.overdue, self.jobs.clock().now());
         all
     }
 

@@ -6,7 +6,6 @@ use crate::domain::ids::JobId;
 use crate::domain::job::Millis;
 use crate::metrics::{self, DueKind};
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Maximum number of jobs that fail and are known by name: with so many, their number says enough.
@@ -69,22 +68,11 @@ impl Backlog {
         }
     }
 
-    /// A pass ended, in which the most overdue job of each kind was due for so long.
-    pub(super) fn ends(&self, overdue: [Millis; 2]) {
+    /// A pass ended, in which the most overdue job of each kind was due for so long. Parts may still be
+    /// worked on, by the same program: a store may hang.
+    pub(super) fn ends(&self, overdue: [Millis; 2], now: Millis) {
         self.state().last = overdue;
-        self.show(0);
-    }
-
-    /// Shows it again and again, while a pass takes its time: a store may hang.
-    pub(super) async fn show_every(
-        &self,
-        pause: std::time::Duration,
-        now: impl Fn() -> Millis,
-    ) -> Infallible {
-        loop {
-            tokio::time::sleep(pause).await;
-            self.show(now());
-        }
+        self.show(now);
     }
 
     fn show(&self, now: Millis) {

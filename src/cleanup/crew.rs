@@ -53,7 +53,7 @@ impl Membership {
         self.change(|crew| crew.without(&self.name)).await.map(drop)
     }
 
-    /// Renews the lease every interval, for as long as a pass takes.
+    /// Renews the lease every interval, forever.
     pub async fn keep(&self) -> Infallible {
         loop {
             tokio::time::sleep(self.every).await;

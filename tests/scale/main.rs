@@ -49,7 +49,7 @@ fn steady(seed: u64, jobs: u64) -> Scenario {
         undeletable: 0,
         cleaner_dies: None,
         throttled: None,
-        deletion_p99: 30_000,
+        deletions: (0.99, 30_000),
         is_budgeted: true,
     }
 }
@@ -62,7 +62,7 @@ fn troubled(seed: u64, jobs: u64) -> Scenario {
         fleet: Fleet { life: 10 * MINUTE, ..quiet.fleet },
         services: Services { versioned: true, faults: 0.005, ..quiet.services },
         // A deletion is some fifteen requests: one in fourteen fails, and is tried again.
-        deletion_p99: 60_000,
+        deletions: (0.99, 60_000),
         is_budgeted: false,
         ..quiet
     }
@@ -99,20 +99,22 @@ fn cleaner_dies(seed: u64, jobs: u64) -> Scenario {
     let calm = steady(seed, jobs);
     let half = Duration::from_secs_f64(jobs as f64 / DAY / 2.0);
     let at = half + Duration::from_millis(calm.policy.linger) + MINUTE;
-    let deletion_p99 = if is_short(jobs) { 75_000 } else { calm.deletion_p99 };
-    Scenario { name: "cleaner dies", cleaner_dies: Some(at), deletion_p99, ..calm }
+    let deletions = if is_short(jobs) { (0.99, 75_000) } else { calm.deletions };
+    Scenario { name: "cleaner dies", cleaner_dies: Some(at), deletions, ..calm }
 }
 
-/// A part of the index takes hardly any writes for some minutes. Its jobs wait, and no others: they are one in
-/// 64, which for too long would be more than one in a hundred.
+/// A shard of the index takes hardly any writes for some time, while the second deletions are under way. Its
+/// jobs wait, and no others: one in 64, which in a short run is more than one in a hundred.
 fn throttled(seed: u64, jobs: u64) -> Scenario {
+    let calm = steady(seed, jobs);
     let half = Duration::from_secs_f64(jobs as f64 / DAY / 2.0);
-    let minutes = if is_short(jobs) { 5 } else { 25 };
+    let deletions = if is_short(jobs) { (0.97, 30_000) } else { calm.deletions };
     Scenario {
         name: "throttled",
-        throttled: Some((half, half + minutes * MINUTE)),
+        throttled: Some((half, half + 25 * MINUTE)),
+        deletions,
         is_budgeted: false,
-        ..steady(seed, jobs)
+        ..calm
     }
 }
 
@@ -247,24 +249,25 @@ fn every_scenario_in_full() {
 #[test]
 #[ignore = "minutes; `make nightly` runs it"]
 fn the_cleanup_deletes_as_much_as_is_said() {
-    let seed = Scenario::seed();
+    let (seed, mut wrong) = (Scenario::seed(), Vec::new());
     for (programs, rate, holds) in CAPACITY {
         let report = unattended(seed, rate, programs).run();
         println!("{programs} programs, {rate} jobs/s: {report}");
-        assert_eq!(report.violates(Rule::Deletion), !holds, "{programs} programs, {rate} jobs/s: {report}");
+        if report.violates(Rule::Deletion) == holds {
+            wrong.push((programs, rate));
+        }
     }
+    assert!(wrong.is_empty(), "not as said: {wrong:?}");
 }
 
-/// Cleanup programs, jobs a second, and whether the deletions come in time. Beyond four programs each of the
-/// 64 shards is worked on all the time, by one program, one job after the other.
-const CAPACITY: [(usize, f64, bool); 7] = [
-    (1, 20.0, true),
+/// Cleanup programs, jobs a second, and whether the deletions come in time.
+const CAPACITY: [(usize, f64, bool); 6] = [
     (1, 35.0, true),
-    (1, 60.0, false),
-    (2, 65.0, true),
-    (2, 120.0, false),
-    (4, 110.0, true),
-    (8, 200.0, false),
+    (1, 60.0, true),
+    (1, 100.0, true),
+    (1, 200.0, false),
+    (2, 110.0, true),
+    (4, 200.0, false),
 ];
 
 fn in_full(scenarios: &[Scenario]) {

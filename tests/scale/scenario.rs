@@ -59,8 +59,8 @@ pub(crate) struct Scenario {
     pub(crate) cleaner_dies: Option<Duration>,
     /// From when to when a part of the index takes almost no writes.
     pub(crate) throttled: Option<(Duration, Duration)>,
-    /// How late, in milliseconds, 99 of 100 deletions may be.
-    pub(crate) deletion_p99: u32,
+    /// How many of the deletions may be how late at most, in milliseconds.
+    pub(crate) deletions: (f64, u32),
     /// Whether the requests of a job are compared with the budget: if little goes wrong.
     pub(crate) is_budgeted: bool,
 }
@@ -208,10 +208,12 @@ impl Scenario {
             witness.violate(Rule::NothingLeft, || format!("{messages} messages are in the queue"));
         }
         let (jobs, _) = witness.numbers();
-        let p99 = witness.delay(0.99);
-        if p99 > self.deletion_p99 {
+        let (share, most) = self.deletions;
+        let late = witness.delay(share);
+        if late > most {
             witness.violate(Rule::Deletion, || {
-                format!("one of a hundred deletions comes {p99} ms or more after it is due")
+                let others = (1.0 - share) * 100.0;
+                format!("{others:.0} of a hundred deletions come {late} ms or more after they are due")
             });
         }
         let [_, by_index] = witness.all_throttled();

@@ -1,0 +1,61 @@
+//! The parts that a program works on. A part that is slow must not delay the others, nor the renewal of
+//! the lease: a partition of an index may be throttled for minutes. So it goes on beside the next pass,
+//! which leaves it out.
+
+use super::{AT_ONCE, Cleanup, Round};
+use crate::domain::due::Part;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+/// Parts that are worked on, each by a task. All end when this is dropped.
+#[derive(Default)]
+pub(super) struct Working {
+    tasks: JoinSet<Round>,
+    parts: HashMap<Id, Part>,
+    /// Of the pass that began last.
+    slots: Option<Arc<Semaphore>>,
+}
+
+impl Working {
+    /// Begins with those of these parts that are not worked on, [`AT_ONCE`] at once.
+    pub(super) fn begin(&mut self, cleanup: &Cleanup, parts: &[Part]) {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let busy: HashSet<Part> = self.parts.values().copied().collect();
+        for part in parts.iter().copied().filter(|part| !busy.contains(part)) {
+            let (cleanup, slots) = (cleanup.clone(), Arc::clone(&slots));
+            let task = async move {
+                // Never closed.
+                let _slot = slots.acquire().await;
+                cleanup.part(part).await
+            };
+            self.parts.insert(self.tasks.spawn(task).id(), part);
+        }
+        self.slots = Some(slots);
+    }
+
+    /// Waits until all parts are done, or until this time; returns what was done in those that are. Those
+    /// that have not begun by then, because others are slow, begin all at once.
+    pub(super) async fn until(&mut self, end: Instant) -> Round {
+        let mut all = Round::default();
+        while let Ok(Some(ended)) = timeout_at(end, self.tasks.join_next_with_id()).await {
+            match ended {
+                Ok((id, round)) => {
+                    self.parts.remove(&id);
+                    all.add(&round);
+                }
+                Err(error) => {
+                    self.parts.remove(&error.id());
+                    all.unlisted += 1;
+                    tracing::error!(error = %error, "the cleanup of a part has panicked");
+                }
+            }
+        }
+        if let Some(slots) = self.slots.take() {
+            slots.add_permits(self.parts.len());
+        }
+        all
+    }
+}
