@@ -128,12 +128,13 @@ def main():
     with ThreadPoolExecutor() as aside, ThreadPoolExecutor(processors + 1) as pool:
         others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
         runs = [pool.submit(run, *program, processors, results) for program in beside]
-        # The fuzzer is not part of the workspace.
+        # These are not part of the workspace.
         if apart and not ignored:
             fuzzer = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz", "--no-default-features"]
             commands = {
                 "documentation": [cargo, "test", "--workspace", "--doc", "--locked"],
                 "fuzzer": [cargo, "check", *fuzzer, "--locked"],
+                "stack of AWS": ["target/tools/bin/python3", "-B", "-m", "unittest", "discover", "-s", "tests/aws"],
             }
             if has_nightly():
                 commands["fuzzing"] = ["fuzz/run.sh"]

@@ -22,6 +22,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/BRING-YOUR-OWN.md",
     "docs/CLI.md",
     "docs/CONFIGURATION.md",
+    "docs/DEPLOY-AWS.md",
     "docs/ENGINES.md",
     "docs/FAILURES.md",
     "docs/IMAGES.md",
