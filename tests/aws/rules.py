@@ -450,6 +450,12 @@ def network(template):
     services = {endpoint["ServiceName"].removeprefix("com.amazonaws.us-east-1.") for _, endpoint in resolver.resources("AWS::EC2::VPCEndpoint")}
     if services != {"s3", "dynamodb", "sqs", "ecr.api", "ecr.dkr", "logs", "kms"}:
         yield f"a new VPC has endpoints of {services}"
+    way = {name for name, _ in resolver.resources("AWS::EC2::VPCEndpoint", "AWS::EC2::SubnetRouteTableAssociation") if "Public" not in name}
+    awaited = {word for tag in resolver.properties("Cluster").get("Tags", ()) for word in tag["Value"].split()}
+    if {name.lower() for name in way} - awaited:
+        yield "tasks may start before they can reach what they need"
+    if any(template["Resources"][subnet].get("DependsOn") != "GatewayAttachment" for subnet in ("PublicA", "PublicB")):
+        yield "the load balancer may be made before its way to the internet"
     existing = Resolver(template, VpcId="vpc-1")
     kinds = ("AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::VPCEndpoint", "AWS::EC2::InternetGateway")
     yield from (f"{name} is made in an existing VPC" for name, _ in existing.resources(*kinds))
@@ -506,6 +512,18 @@ def alarms(template):
         for key, value in dimensions.items():
             if value is not None and value not in known[metric][key]:
                 yield f"{name}: {key} of {metric} is never {value}"
+    formulas = {name: alarm["Metrics"] for name, alarm in resolver.resources("AWS::CloudWatch::Alarm") if "Metrics" in alarm}
+    scaling = resolver.properties("WorkerScaling")["TargetTrackingScalingPolicyConfiguration"]
+    formulas["WorkerScaling"] = scaling["CustomizedMetricSpecification"]["Metrics"]
+    for name, metrics in formulas.items():
+        ids = {one["Id"] for one in metrics}
+        texts = [one["Expression"] for one in metrics if not one.get("Expression", "SELECT").startswith("SELECT")]
+        if any(ids - {"value", "backlog"} != set(re.findall(r"[a-z]\w*", text)) for text in texts):
+            yield f"{name} computes {texts} of {sorted(ids)}"
+        if [one["Id"] for one in metrics if one.get("ReturnData", True)] not in (["value"], ["backlog"]):
+            yield f"{name} has more than one result"
+    if scaling["TargetValue"] != template["Mappings"]["WorkerSizes"]["medium"]["Jobs"]:
+        yield "workers scale by another number than that of their jobs"
     silent = resolver.properties("CadmillNoCleanup")
     if silent.get("TreatMissingData") != "breaching" or silent["MetricName"] != "cadmill_oldest_due_seconds":
         yield "a cleanup that is not there raises no alarm"
