@@ -64,10 +64,11 @@ def metrics():
     """The metrics that are printed for CloudWatch: of which programs, and each dimension's values."""
     labels = text("src/metrics/label.rs")
     listed = found(r'= "(cadmill_\w+)", \w+, \[([\w, ]*)\], (\w+), Some\(&\[([^\]]*)\]\)', "src/metrics/list.rs")
-    sources = {"EVERY": ["API", "WORKER", "CLEANUP"], "DELETES": ["API", "CLEANUP"]}
+    lists = dict(found(r"const (\w+): &\[Source\] = &\[([^\]]*)\];", "src/metrics/list.rs"))
     result = {}
     for name, ids, source, kept in listed:
-        dimensions = {"program": {programs()[one] for one in sources.get(source, [source])}}
+        sources = re.findall(r"Source::(\w+)", lists[source])
+        dimensions = {"program": {programs()[one.upper()] for one in sources}}
         for label in filter(None, ids.split(", ")):
             about = re.search(rf'const {label}: Label =\s*Label::these\(\s*"(\w+)",\s*&\[(.*?)\]', labels, re.DOTALL)
             if about and f'"{about[1]}"' in kept:

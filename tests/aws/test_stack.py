@@ -161,8 +161,10 @@ class Stack(unittest.TestCase):
             container["Environment"] = [{"Name": one["name"], "Value": one["value"]} for one in container["environment"]]
             yield container["name"], container
 
-    def start(self, name, kms, **others):
+    def start(self, name, kms, command=None, **others):
         container = dict(self.containers())[name]
+        if command:
+            container["command"] = command
         directory = self.enterContext(tempfile.TemporaryDirectory(dir="/dev/shm"))
         aws = {
             "AWS_ENDPOINT_URL": self.moto.endpoint,
@@ -191,10 +193,12 @@ class Stack(unittest.TestCase):
         ports = [free_port() for _ in range(3)]
         work = self.enterContext(tempfile.TemporaryDirectory(dir="/dev/shm"))
         cleanup = self.start("cleanup", kms, CADMILL_METRICS_LISTEN=f"127.0.0.1:{ports[0]}")
-        worker = self.start("worker", kms, CADMILL_METRICS_LISTEN=f"127.0.0.1:{ports[1]}", CADMILL_WORKSPACE=work)
         api = self.start("api", kms, CADMILL_API_LISTEN=f"127.0.0.1:{ports[2]}")
         cleanup.wait_for("cleaning up every")
         self.url = api.wait_for("listening on ").strip()
+        # Before there is a worker that waits for the same message.
+        self.a_pipe_starts_a_task_for_an_upload(kms, work)
+        worker = self.start("worker", kms, CADMILL_METRICS_LISTEN=f"127.0.0.1:{ports[1]}", CADMILL_WORKSPACE=work)
         worker.wait_for('"ready"')
         for program in (cleanup, worker, api):
             self.assertTrue(program.is_healthy(), program.log.text())
@@ -230,6 +234,25 @@ class Stack(unittest.TestCase):
             printed += metrics
         self.assertEqual(os.listdir(work), [])
         self.alarms_are_for(printed)
+
+    def a_pipe_starts_a_task_for_an_upload(self, kms, work):
+        """moto has no pipes, so the test takes the message, and passes of it what the template says."""
+        mode = Resolver(self.template, **self.parameters, StartMode="task-per-upload")
+        job, _ = self.submit(FILES / "gis/naturalearth_lowres.zip", "dxf")
+        sqs, queue = self.moto.client("sqs"), self.outputs["QueueUrl"]
+        messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages", [])
+        self.assertEqual(len(messages), 1, "the upload sends one message")
+        (message,) = messages
+        target = mode.properties("UploadPipe")["TargetParameters"]["EcsTaskParameters"]
+        (override,) = target["Overrides"]["ContainerOverrides"]
+        passed = {one["Name"]: {"$.body": message["Body"]}[one["Value"]] for one in override["Environment"]}
+        (container,) = mode.properties("WorkerTask")["ContainerDefinitions"]
+        others = {"CADMILL_METRICS_LISTEN": f"127.0.0.1:{free_port()}", "CADMILL_WORKSPACE": work}
+        task = self.start(override["Name"], kms, command=container["Command"], **others, **passed)
+        self.assertEqual(task.process.wait(PATIENCE), 0, task.log.text())
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        self.assertEqual(self.ended(job, task)["state"], "COMPLETED")
+        self.assertEqual(self.call("POST", f"/api/jobs/{job}/downloaded")[0], 204)
 
     def call(self, method, path, body=None):
         headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
