@@ -55,6 +55,7 @@ class Program:
         own = [*container["entryPoint"], *container.get("command", [])]
         self.binary = rules.BINARIES / Path(own[0]).name
         self.check = container["healthCheck"]["command"]
+        self.directory = directory
         self.process = subprocess.Popen(
             [*TIED, self.binary, *own[1:]], env={"PATH": os.environ["PATH"], **self.variables}, cwd=directory,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -231,6 +232,7 @@ class Stack(unittest.TestCase):
         for program in (worker, api, cleanup):
             code, metrics = program.stop()
             self.assertEqual(code, 0, program.log.text())
+            self.assertEqual(os.listdir(program.directory), [], "the container's root cannot be written")
             printed += metrics
         self.assertEqual(os.listdir(work), [])
         self.alarms_are_for(printed)
