@@ -1,7 +1,7 @@
 """The stack on moto, and the pipeline on it, with programs that are configured by the template alone.
 
 moto leaves out what it does not know, which is listed here: the settings of the bucket that the
-pipeline needs are applied from the template's own values, and the rest is only read, by rules.py.
+pipeline needs are applied from the template's own values, and the rest is only read, by the rules.
 """
 
 import hashlib

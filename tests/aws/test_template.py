@@ -186,9 +186,7 @@ class Template(unittest.TestCase):
                     self.assertTrue(any(word in problem for problem in problems), f"{word!r} is not in {problems}")
 
     def test_every_rule_is_tried(self):
-        named = {rule for name, rule in vars(rules).items() if callable(rule) and getattr(rule, "__code__", None)}
-        taken = {rule for rule in named if rule.__code__.co_varnames[: rule.__code__.co_argcount] == ("template",)}
-        self.assertEqual(taken, set(FAULTS))
+        self.assertEqual(set(FAULTS), set(rules.RULES))
 
     def test_cloudformation_takes_it_with_the_request(self):
         self.assertLessEqual(len(TEMPLATE.read_bytes()), rules.LARGEST)
