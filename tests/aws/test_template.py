@@ -91,6 +91,7 @@ FAULTS = {
         (lambda t: container(t, "ApiTask").update(ReadonlyRootFilesystem=False), "root"),
         (lambda t: container(t, "WorkerTask").pop("User"), "is root"),
         (lambda t: container(t, "WorkerTask")["LinuxParameters"]["Capabilities"].update(Add=["SYS_PTRACE"]), "capabilities"),
+        (renamed("ApiTask", "CADMILL_AUDIT_SINKS", "CADMILL_AUDIT_SINK"), "may not write to"),
         (lambda t: container(t, "WorkerTask").update(StopTimeout=30), "killed after"),
         (lambda t: container(t, "WorkerTask")["LinuxParameters"]["Tmpfs"].pop(0), "not a tmpfs"),
         (lambda t: t["Mappings"]["WorkerSizes"]["large"].update(Memory="31744"), "Fargate has no"),

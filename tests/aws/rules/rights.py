@@ -71,6 +71,8 @@ RIGHTS = {
         ]
     },
 }
+# Statements that a deployment leaves out (docker/aws/policies/README.md): the API has audit.sinks=none.
+LEFT_OUT = {"api.json": {"KeepLedgers", "SignLedgers"}}
 # Which role a task or a pipe acts as, and who may take it.
 ACTORS = {"WorkerTask": "WorkerRole", "ApiTask": "ApiRole", "CleanupTask": "CleanupRole"}
 TRUST = {"PipeRole": "pipes.amazonaws.com"}
@@ -95,7 +97,9 @@ def golden(policy):
     text = source.text(f"docker/aws/policies/{policy}")
     for name, value in PLACEHOLDERS.items():
         text = text.replace(f"${{{name}}}", value)
-    return grants(json.loads(text)["Statement"])
+    statements = json.loads(text)["Statement"]
+    assert LEFT_OUT.get(policy, set()) <= {statement["Sid"] for statement in statements}, f"{policy} has no such statements"
+    return grants(statement for statement in statements if statement["Sid"] not in LEFT_OUT.get(policy, ()))
 
 
 def rights(template):

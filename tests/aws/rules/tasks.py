@@ -87,6 +87,8 @@ def tasks(template):
                 yield f"{task} is root"
             if container.get("Privileged") or container.get("Secrets"):
                 yield f"{task} is privileged"
+            if variables(container).get("CADMILL_AUDIT_SINKS", "file") == "file":
+                yield f"{task} keeps its ledgers in a root that it may not write to"
             if container.get("StopTimeout") != 120:
                 yield f"{task} is killed after {container.get('StopTimeout')} s"
             check = container["HealthCheck"]["Command"]
