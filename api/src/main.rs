@@ -4,9 +4,9 @@
 
 use cadmill_api::{start, stop};
 use cadmill_core::domain::failure::Failure;
+use cadmill_stores::bootstrap::ledger;
 use cadmill_stores::bootstrap::program;
 use cadmill_stores::bootstrap::stores::Stores;
-use cadmill_stores::bootstrap::ledger;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
 use clap::Command;
