@@ -116,7 +116,7 @@ bench: build ## Measure the API under load and under bad tokens, the intake, the
 scale: setup ## Simulate days with up to a million jobs, and draw the plot of docs/SCALE.md; minutes
 	mkdir -p target/scale
 	CADMILL_SCALE_RESULTS=$(CURDIR)/target/scale $(CARGO) test --workspace --test scale --locked -- --ignored --nocapture
-	tests/scale/plot.py target/scale docs/pictures/scale.svg
+	tests/scale/plot.py target/scale docs/SCALE.md docs/pictures/scale.svg
 
 fuzz: setup ## Fuzz the archive reader for FUZZ_SECONDS (1800), with unzip, bsdtar, Python and Java as the oracle; needs Rust nightly
 	fuzz/run.sh

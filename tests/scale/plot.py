@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The table and the plot of docs/SCALE.md from the figures that the simulation wrote.
 
-    tests/scale/plot.py RESULTS PLOT.svg
+    tests/scale/plot.py RESULTS DOCUMENT PLOT.svg
 
-Prints the table. Needs nothing but Python.
+Replaces the rows of the table. Needs nothing but Python.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, GAP = 860, 560, 70, 20, 34, 70
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d1700d", "#2b8a3e", "#808080"
+HEAD = "| scenario | jobs |"
 ORDER = [
     "steady", "peaks", "backlog", "troubled", "cleaner dies", "throttled", "undeletable", "rush", "old loop",
     "four shards",
@@ -92,13 +93,18 @@ def plot(runs):
     above.line(rate(0), BLUE, "created", 0)
     above.line(rate(1), GREEN, "ended", 1)
     above.line(rate(2), ORANGE, "deleted by the cleanup, twice each", 2)
-    old = delays(runs["old-loop"])
-    highest = 10 ** math.ceil(math.log10(max(value for value in old if value)))
+    lines = [
+        ("old-loop", GREY, "the earlier loop, a million a day"),
+        ("peaks", ORANGE, "two cleanup programs, with the peak"),
+        ("cleaner-dies", BLUE, "two, of which one is killed"),
+    ]
+    lines = [(delays(runs[name]), colour, text) for name, colour, text in lines if name in runs]
+    longest = max(value for values, *_ in lines for value in values if value)
+    highest = max(100, 10 ** math.ceil(math.log10(longest)))
     below = Panel("Longest delay of a deletion in each minute, in seconds", TOP + above.height + GAP, minutes, 1, highest, True)
     below.level(30, "30 s")
-    below.line(old, GREY, "the earlier loop, a million a day", 0)
-    below.line(delays(peaks), ORANGE, "two cleanup programs, with the peak", 1)
-    below.line(delays(runs["cleaner-dies"]), BLUE, "two, of which one is killed", 2)
+    for place, (values, colour, text) in enumerate(lines):
+        below.line(values, colour, text, place)
     parts = "\n".join(above.parts + below.parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">\n'
@@ -106,12 +112,19 @@ def plot(runs):
     )
 
 
+def with_rows(document, rows):
+    """The document with these rows in the table of all figures."""
+    lines = document.split("\n")
+    first = next(number for number, line in enumerate(lines) if line.startswith(HEAD)) + 2
+    last = next(number for number in range(first, len(lines)) if not lines[number].startswith("|"))
+    return "\n".join(lines[:first] + rows + lines[last:])
+
+
 def main():
-    directory, target = Path(sys.argv[1]), Path(sys.argv[2])
+    directory, document, target = (Path(word) for word in sys.argv[1:])
     runs = {path.stem: json.loads(path.read_text()) for path in directory.glob("*.json")}
-    for name in ORDER:
-        if name.replace(" ", "-") in runs:
-            print(row(runs[name.replace(" ", "-")]))
+    rows = [row(runs[name.replace(" ", "-")]) for name in ORDER if name.replace(" ", "-") in runs]
+    document.write_text(with_rows(document.read_text(), rows))
     target.write_text(plot(runs))
 
 
