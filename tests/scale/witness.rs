@@ -267,7 +267,7 @@ impl Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cadmill_core::domain::job::{Compress, Deletion, JobSpec, Object};
+    use cadmill_core::domain::job::{Compress, Deletion, Evidence, JobSpec, Object};
     use cadmill_core::domain::state::{Policy, created};
 
     fn job() -> Job {
@@ -355,6 +355,7 @@ mod tests {
             confirmed_at: 0,
             oldest_age_ms: None,
             by: "cleanup-0".to_owned(),
+            evidence: Evidence::None,
         });
         witness.changed(&Before::of(&done), &deleted, 75_000);
         assert_eq!(witness.delays, [15_000]);
