@@ -17,7 +17,7 @@ fn steps(connection: &Connection, now: i64) -> (i32, usize) {
     let mut statement = connection.prepare(DUE).unwrap();
     let found = statement.query_map(params![now, "d07"], |row| row.get::<_, i64>(2)).unwrap().count();
     for none in [StatementStatus::FullscanStep, StatementStatus::Sort, StatementStatus::AutoIndex] {
-        assert_eq!(statement.get_status(none), 0, "{none:?}");
+        assert_eq!(statement.get_status(none), 0, "neither scanned nor sorted");
     }
     (statement.get_status(StatementStatus::VmStep), found)
 }
