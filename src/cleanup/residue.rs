@@ -158,7 +158,7 @@ mod tests {
     fn completed(at: Millis) -> Job {
         let input = object(ObjectKey::upload(id(), "a.zip".parse().unwrap()));
         let output = object(ObjectKey::processed(id(), 1, "a.dxf".parse().unwrap()));
-        let job = then(new(), Event::Uploaded { object: input, sequencer: "1".to_owned() }, at);
+        let job = then(new(), Event::Uploaded { object: input, sequencer: "1".to_owned(), at: None }, at);
         let job = then(job, Event::Claimed { worker: "w".to_owned(), revision: 1, dead: None }, at);
         then(job, Event::Completed { attempt: 1, output }, at)
     }
@@ -171,8 +171,9 @@ mod tests {
             confirmed_at: at,
             oldest_age_ms: None,
             by: "c".to_owned(),
+            evidence: Default::default(),
         };
-        then(job.clone(), Event::Purged { before: job.purges, deletion }, at)
+        then(job.clone(), Event::Purged { before: job.purges, deletion, head: None }, at)
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Stores<'_> {
         let mut ids = Vec::new();
         for id in [runs, self.job().await] {
             let object = self.put(&upload(id)).await;
-            let uploaded = Event::Uploaded { object, sequencer: "1".to_owned() };
+            let uploaded = Event::Uploaded { object, sequencer: "1".to_owned(), at: None };
             let claimed = Event::Claimed { worker: "w".to_owned(), revision: 1, dead: None };
             for event in [uploaded, claimed] {
                 self.jobs.send(id, &event).await.unwrap();

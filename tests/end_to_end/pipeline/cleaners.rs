@@ -91,8 +91,9 @@ impl Past {
                 confirmed_at: self.clock.now(),
                 oldest_age_ms: None,
                 by: "before".to_owned(),
+                evidence: Default::default(),
             };
-            self.send(record.id, Event::Purged { before, deletion }).await;
+            self.send(record.id, Event::Purged { before, deletion, head: None }).await;
         }
         self.ago(policy.upload_window + 1_000);
         let expiring = self.create().await;
@@ -117,7 +118,7 @@ impl Past {
         let key = upload_key(job.id, &job.order.file_name);
         self.put(&key).await;
         let object = self.objects.find(&key).await.expect("its upload");
-        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await;
+        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned(), at: None }).await;
         self.send(job.id, Event::Claimed { worker: "one".to_owned(), revision: 1, dead: None }).await;
         let key = ObjectKey::processed(job.id, 1, "plan.dxf".parse().expect("a name"));
         self.put(&key).await;

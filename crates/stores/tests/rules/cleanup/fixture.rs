@@ -139,7 +139,7 @@ impl Ports {
     pub(super) async fn uploaded(&self) -> Job {
         let job = self.create().await;
         let object = self.upload(&job).await;
-        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned() }).await
+        self.send(job.id, Event::Uploaded { object, sequencer: "7".to_owned(), at: None }).await
     }
 
     /// The next attempt on a job, by a worker that finds the last one dead.

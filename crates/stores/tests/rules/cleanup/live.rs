@@ -155,7 +155,7 @@ impl Run {
             if job.input.is_none() {
                 if let Some(object) = event {
                     let sequencer = format!("{:016x}", self.clock.now());
-                    jobs.send(id, &Event::Uploaded { object, sequencer }).await.unwrap();
+                    jobs.send(id, &Event::Uploaded { object, sequencer, at: None }).await.unwrap();
                 }
                 continue;
             }
@@ -253,7 +253,7 @@ impl Run {
         // In one of three the event is lost.
         if !random.once_in(3) {
             let sequencer = format!("{:016x}", self.clock.now());
-            jobs.send(key.job(), &Event::Uploaded { object, sequencer }).await.unwrap();
+            jobs.send(key.job(), &Event::Uploaded { object, sequencer, at: None }).await.unwrap();
         }
     }
 }

@@ -70,15 +70,16 @@ fn deleted(before: u8) -> Event {
         confirmed_at: NOW,
         oldest_age_ms: None,
         by: "test".to_owned(),
+        evidence: Default::default(),
     };
-    Event::Purged { before, deletion }
+    Event::Purged { before, deletion, head: None }
 }
 
 fn arrived(job: &Job) -> Event {
     let key = upload_key(job.id, &job.order.file_name);
     let object =
         Object { key, size_bytes: 7, etag: "\"x\"".to_owned(), version: None, sha256: None, encoded: None };
-    Event::Uploaded { object, sequencer: "7".to_owned() }
+    Event::Uploaded { object, sequencer: "7".to_owned(), at: None }
 }
 
 fn with(job: Job, event: &Event, before: Millis) -> Job {
