@@ -273,7 +273,7 @@ async fn calls_of_a_pass_on_aws_services_may_fail_or_be_the_last() {
 #[ignore = "in `make nightly`"]
 async fn requests_of_a_pass_on_the_wire_may_fail_or_be_the_last() {
     /// Between two requests that are tried.
-    const STEP: usize = 9;
+    const STEP: usize = 23;
     let moto = Moto::start().await;
     let world = moto.world().await;
     moto.keep_versions(&world).await;
