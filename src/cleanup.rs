@@ -150,18 +150,28 @@ impl Cleanup {
         let mut working = Working::default();
         loop {
             let end = tokio::time::Instant::now() + membership.every();
-            self.turn(membership, &mut working, end).await;
+            self.turn_until(membership, &mut working, Some(end)).await;
             tokio::time::sleep_until(end).await;
         }
     }
 
-    /// One pass over its share of the work, until this time.
-    async fn turn(&self, membership: &Membership, working: &mut Working, end: tokio::time::Instant) {
+    /// One pass over its share of the work, until all of it is done.
+    pub async fn turn(&self, membership: &Membership) -> Round {
+        self.turn_until(membership, &mut Working::default(), None).await
+    }
+
+    /// One pass over its share of the work, at most until this time.
+    async fn turn_until(
+        &self,
+        membership: &Membership,
+        working: &mut Working,
+        end: Option<tokio::time::Instant>,
+    ) -> Round {
         let parts = match membership.renew().await {
             Ok(parts) => parts,
             Err(error) => {
                 tracing::warn!(error = %error, "could not renew the lease of the cleanup");
-                return;
+                return Round::default();
             }
         };
         self.backlog.begins(&parts);
@@ -181,6 +191,7 @@ impl Cleanup {
                 "cleanup finished"
             );
         }
+        round
     }
 
     /// One pass over all parts, without a lease.

@@ -7,7 +7,7 @@ use crate::domain::due::Part;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 /// Parts that are worked on, each by a task. All end when this is dropped.
@@ -38,9 +38,9 @@ impl Working {
 
     /// Waits until all parts are done, or until this time; returns what was done in those that are. Those
     /// that have not begun by then, because others are slow, begin all at once.
-    pub(super) async fn until(&mut self, end: Instant) -> Round {
+    pub(super) async fn until(&mut self, end: Option<Instant>) -> Round {
         let mut all = Round::default();
-        while let Ok(Some(ended)) = timeout_at(end, self.tasks.join_next_with_id()).await {
+        while let Some(ended) = self.next(end).await {
             match ended {
                 Ok((id, round)) => {
                     self.parts.remove(&id);
@@ -57,5 +57,14 @@ impl Working {
             slots.add_permits(self.parts.len());
         }
         all
+    }
+
+    /// The end of the next part; `None` if all are done or it is this time.
+    async fn next(&mut self, end: Option<Instant>) -> Option<Result<(Id, Round), JoinError>> {
+        let next = self.tasks.join_next_with_id();
+        match end {
+            Some(end) => timeout_at(end, next).await.ok().flatten(),
+            None => next.await,
+        }
     }
 }
