@@ -2,9 +2,10 @@
 //! the lease: a partition of an index may be throttled for minutes. So it goes on beside the next pass,
 //! which leaves it out.
 
-use super::{AT_ONCE, Cleanup, Round};
+use super::round::Round;
 use crate::domain::due::Part;
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -20,16 +21,21 @@ pub(super) struct Working {
 }
 
 impl Working {
-    /// Begins with those of these parts that are not worked on, [`AT_ONCE`] at once.
-    pub(super) fn begin(&mut self, cleanup: &Cleanup, parts: &[Part]) {
-        let slots = Arc::new(Semaphore::new(AT_ONCE));
+    /// Begins with those of these parts that are not worked on, so many at once.
+    pub(super) fn begin<W: Future<Output = Round> + Send + 'static>(
+        &mut self,
+        parts: &[Part],
+        at_once: usize,
+        work: impl Fn(Part) -> W,
+    ) {
+        let slots = Arc::new(Semaphore::new(at_once));
         let busy: HashSet<Part> = self.parts.values().copied().collect();
         for part in parts.iter().copied().filter(|part| !busy.contains(part)) {
-            let (cleanup, slots) = (cleanup.clone(), Arc::clone(&slots));
+            let (slots, work) = (Arc::clone(&slots), work(part));
             let task = async move {
                 // Never closed.
                 let _slot = slots.acquire().await;
-                cleanup.part(part).await
+                work.await
             };
             self.parts.insert(self.tasks.spawn(task).id(), part);
         }

@@ -122,7 +122,7 @@ const JOB: Kind = Histogram(&[0.1, 1.0, 10.0, 60.0, 300.0, 3600.0]);
 const WAIT: Kind = Histogram(&[0.5, 2.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0]);
 const DELAY: Kind = Histogram(&[1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 1800.0, 7200.0]);
 const CALL: Kind = Histogram(&[0.05, 0.5, 5.0]);
-const REQUEST: Kind = Histogram(&[0.005, 0.025, 0.1, 0.5, 2.5, 10.0]);
+const REQUEST: Kind = Histogram(&[0.025, 0.25, 2.5]);
 /// 256 MiB to 16 GiB.
 const MEMORY: Kind = Histogram(&[268_435_456.0, 1_073_741_824.0, 4_294_967_296.0, 17_179_869_184.0]);
 
