@@ -45,6 +45,7 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/setup.sh $(PACKAGES)
 	@docker/python_tools.sh
 	@docker/python_tools.sh tests/plugins/requirements.txt target/oracle-tools
+	@docker/python_tools.sh tests/aws/requirements.txt target/lint-tools
 	@docker/node_tools.sh
 	@docker/java_tools.sh
 	@docker/prometheus.sh

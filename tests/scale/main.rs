@@ -219,13 +219,13 @@ fn an_index_of_four_shards_is_found() {
 #[test]
 #[ignore = "minutes; `make nightly` runs it"]
 fn a_million_jobs_in_a_day() {
-    in_full(&[steady(Scenario::seed(), 1_000_000)]);
+    in_full(&[steady(Scenario::new_seed(), 1_000_000)]);
 }
 
 #[test]
 #[ignore = "minutes; `make nightly` runs it"]
 fn every_scenario_in_full() {
-    let seed = Scenario::seed();
+    let seed = Scenario::new_seed();
     in_full(&[
         peaks(seed, 100_000),
         backlog(seed, 30_000),
@@ -248,7 +248,7 @@ fn every_scenario_in_full() {
 #[test]
 #[ignore = "minutes; `make nightly` runs it"]
 fn the_cleanup_deletes_as_much_as_is_said() {
-    let (seed, mut wrong) = (Scenario::seed(), Vec::new());
+    let (seed, mut wrong) = (Scenario::new_seed(), Vec::new());
     for (programs, rate, holds) in CAPACITY {
         let report = unattended(seed, rate, programs).run();
         println!("{programs} programs, {rate} jobs/s: {report}");

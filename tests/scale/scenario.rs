@@ -66,10 +66,20 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// The seed of the environment, or a new one. It is printed, so that a run can be repeated.
+    /// The seed of the environment, or always the same one: a change is not to fail by what another run would
+    /// have found before it. It is printed.
     pub(crate) fn seed() -> u64 {
+        Self::seed_or(|| 22)
+    }
+
+    /// The seed of the environment, or a new one. It is printed, so that a run can be repeated.
+    pub(crate) fn new_seed() -> u64 {
+        Self::seed_or(|| u64::from(std::process::id()) ^ Random::new(time()).bits())
+    }
+
+    fn seed_or(other: impl FnOnce() -> u64) -> u64 {
         let given = std::env::var("CADMILL_SCALE_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| u64::from(std::process::id()) ^ Random::new(time()).bits());
+        let seed = given.unwrap_or_else(other);
         println!("CADMILL_SCALE_SEED={seed}");
         seed
     }
