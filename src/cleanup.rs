@@ -252,8 +252,7 @@ impl Cleanup {
         let job = self.jobs.store().get(id).await?;
         let now = self.jobs.clock().now();
         let Some(job) = job.filter(|job| job.due.is_some_and(|due| due <= now)) else { return Ok(()) };
-        // Nothing of a job that is counted is deleted: its record says that it must be freed.
-        let job = self.jobs.free(job).await?;
+        let job = self.freed(job, round).await?;
         match job.state {
             State::Pending | State::Processing => self.wake(&job, round).await,
             _ if !state::serves(&job, self.jobs.policy(), now) => {
@@ -263,6 +262,22 @@ impl Cleanup {
             // Evidence that is owed comes after the deletion, when the job is due for it again.
             _ if job.purges < 2 => self.purge(&job, round).await,
             _ => self.end_record(job, round).await,
+        }
+    }
+
+    /// The job, which does not count against its owner's limit any more. Nothing of a job that is counted is
+    /// deleted, because its record says that it must be freed, unless the counts are damaged: then files
+    /// would stay for as long as they are.
+    async fn freed(&self, job: Job, round: &mut Round) -> PortResult<Job> {
+        match self.jobs.free(job.clone()).await {
+            Err(error @ (PortError::Corrupt { .. } | PortError::Refused { .. }))
+                if job.state.is_terminal() && job.purges < 2 =>
+            {
+                round.failed += 1;
+                tracing::warn!(job.id = %job.id, trace_id = job.trace_id(), error = %error, "a job that has ended is still counted");
+                Ok(job)
+            }
+            freed => freed,
         }
     }
 
@@ -292,7 +307,12 @@ impl Cleanup {
     /// Deletes the record of a job, after a last try to write the evidence that it owes. Records end at
     /// their time, whatever happens to the ledgers.
     async fn end_record(&self, job: Job, round: &mut Round) -> PortResult<()> {
+        let created = job.times.created;
         let job = if job.owed.is_some() { self.deleter.settle(job).await? } else { job };
+        // Meanwhile another program may have deleted the record, and a client used the id again.
+        if !job.state.is_terminal() || job.purges < 2 || job.times.created != created {
+            return Ok(());
+        }
         // Before the record is gone: rather twice than never.
         self.deleter.give_up(&job);
         round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
@@ -330,7 +350,7 @@ impl Cleanup {
         let Change::Done(job) = self.jobs.send(job.id, &Event::Expired).await? else { return Ok(()) };
         round.expired += 1;
         tracing::info!(job.id = %job.id, trace_id = job.trace_id(), "the upload did not arrive in time");
-        let job = self.jobs.free(*job).await?;
+        let job = self.freed(*job, round).await?;
         self.purge(&job, round).await
     }
 

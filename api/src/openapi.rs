@@ -154,6 +154,7 @@ fn particular(operation: &str) -> &'static [FailureCode] {
             C::UploadFileName,
             C::UploadTooLarge,
             C::FormatUnknown,
+            C::RequestResultTtl,
             C::ApiQuota,
             C::JobConflict,
             C::JobNotFound,

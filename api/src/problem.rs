@@ -135,7 +135,7 @@ pub fn status_of(code: FailureCode) -> StatusCode {
         C::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         C::RequestMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         // Well-formed, but cannot be processed.
-        C::UploadFileName | C::FormatUnknown => StatusCode::UNPROCESSABLE_ENTITY,
+        C::UploadFileName | C::FormatUnknown | C::RequestResultTtl => StatusCode::UNPROCESSABLE_ENTITY,
         C::RequestRateLimited | C::ApiQuota => StatusCode::TOO_MANY_REQUESTS,
         _ => match code.fault() {
             Fault::Usage => StatusCode::BAD_REQUEST,

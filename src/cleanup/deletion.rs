@@ -58,11 +58,10 @@ impl Deleter {
     /// As for [`Self::delete`].
     pub async fn clear(&self, job: &Job) -> PortResult<Purged> {
         debug_assert!(job.state.is_terminal(), "the files of a job that goes on are not deleted");
-        let mut purged = Purged::default();
-        for role in [Role::Upload, Role::Processed] {
-            purged = purged.and(self.objects.purge(role, job.id).await?);
-        }
-        Ok(purged)
+        // What cannot be deleted in one place keeps nothing in the other.
+        let upload = self.objects.purge(Role::Upload, job.id).await;
+        let processed = self.objects.purge(Role::Processed, job.id).await;
+        Ok(upload?.and(processed?))
     }
 
     /// Deletes all objects and unfinished uploads of a job that has ended, lists them again until

@@ -69,18 +69,25 @@ impl Orphans {
         }
     }
 
-    /// Runs one round over the jobs that have objects.
+    /// Runs one round over the jobs that have objects. One that fails does not keep the others.
     ///
+    /// # Errors
+    /// The first failure of a store, after all jobs were tried.
     pub async fn round(&mut self, jobs: &[JobId], now: Instant) -> PortResult<Orphaned> {
         let present: HashSet<&JobId> = jobs.iter().collect();
         self.seen.retain(|id, _| present.contains(id));
         let mut round = Orphaned::default();
+        let mut failure = None;
         for &id in jobs {
             let there = match self.jobs.store().get(id).await {
                 // An unreadable record still exists, so its objects are not orphans; the round goes
                 // on.
                 Err(PortError::Corrupt { .. }) => true,
-                found => found?.is_some(),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+                Ok(found) => found.is_some(),
             };
             if there {
                 self.seen.remove(&id);
@@ -93,13 +100,20 @@ impl Orphans {
             if now.saturating_duration_since(since) < self.grace {
                 continue;
             }
+            let mut is_left = false;
             for role in [Role::Upload, Role::Processed] {
-                self.objects.purge(role, id).await?;
+                if let Err(error) = self.objects.purge(role, id).await {
+                    failure.get_or_insert(error);
+                    is_left = true;
+                }
+            }
+            if is_left {
+                continue;
             }
             self.seen.remove(&id);
             crate::metrics::orphans_deleted(1);
             round.deleted += 1;
         }
-        Ok(round)
+        failure.map_or(Ok(round), Err)
     }
 }

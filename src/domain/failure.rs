@@ -261,6 +261,8 @@ failure_codes! {
     RequestInvalid = "request.invalid", Usage, 2, false, "Correct the field that the detail names; /openapi.json describes every request.";
     /// The body or the header of the request is larger than any request of this API.
     RequestTooLarge = "request.too_large", Usage, 2, false, "Files go to the upload URL, not to this server.";
+    /// A result is not kept for this time.
+    RequestResultTtl = "request.result_ttl", Usage, 2, false, "Ask for a time within the range that the detail names, or for none.";
     /// There is nothing at this path.
     RequestNotFound = "request.not_found", Usage, 22, false, "See /openapi.json for the paths.";
     /// The path exists, but not with this method.

@@ -155,8 +155,8 @@ pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision
     if let Decision::Accept(next) = &mut decision
         && moves_due(job, event, policy, now)
     {
-        // Whatever else happens to the job begins anew. Evidence does not happen to the job.
-        if !matches!(event, Event::Postponed { .. }) && !event.is_of_evidence() {
+        // Whatever else happens to the job begins anew. Evidence does not happen to the job, nor does a look.
+        if !matches!(event, Event::Postponed { .. } | Event::Polled { .. }) && !event.is_of_evidence() {
             next.retry = None;
         }
         next.due = Some(due(next, policy, now));

@@ -343,9 +343,10 @@ fn checked(
 fn check_ttl(seconds: Option<u64>, most: u64) -> Result<(), Problem> {
     let least = MIN_TTL_S.min(most);
     match seconds {
-        Some(seconds) if !(least..=most).contains(&seconds) => Err(invalid(format!(
-            "result_ttl_seconds: must be {least} to {most}; this server keeps a result for {most} s"
-        ))),
+        Some(seconds) if !(least..=most).contains(&seconds) => Err(Problem::new(
+            FailureCode::RequestResultTtl,
+            format!("result_ttl_seconds: must be {least} to {most}; this server keeps a result for {most} s"),
+        )),
         _ => Ok(()),
     }
 }
@@ -494,7 +495,8 @@ fn of(change: Change) -> Result<Job, Problem> {
 /// cleanup; which does it once more later, for what was uploaded since through a URL that was still
 /// valid.
 async fn purge(state: &ApiState, job: &Job) {
-    if !job.state.is_terminal() {
+    // After two deletions the record may end at any time, and the id be that of a new job.
+    if !job.state.is_terminal() || job.purges >= 2 {
         return;
     }
     // A worker that had the job does not know yet that it is cancelled.

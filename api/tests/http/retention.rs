@@ -59,7 +59,7 @@ async fn a_result_is_not_kept_longer_than_the_server_keeps_results() {
     assert_eq!(world.call(ANN, "GET", "/api/jobs", None).await.body["jobs"], json!([]), "none was created");
     // A server that keeps results for less than a minute.
     let short = world_of(Policy { retention: 20_000, ..Policy::default() });
-    assert_eq!(short.new_job(with(json!(21))).await.status, 400);
+    assert_eq!(short.new_job(with(json!(21))).await.status, 422);
     assert_eq!(short.new_job(with(json!(20))).await.status, 201);
 }
 

@@ -33,7 +33,7 @@ const IDLE: &[&str] =
 const WAITING: &[&str] = &["CadmillNoWorker", "CadmillJobsWait"];
 const ATTEMPTS: &[&str] = &["CadmillAttemptsRetried", "CadmillJobsLost"];
 const WORKERS: &[&str] = &["CadmillPlaintextLeft", "CadmillLeasesLapse", "CadmillForbiddenCall"];
-const DELETION: &[&str] = &["CadmillDeletionSlow", "CadmillDeletionOverdue"];
+const DELETION: &[&str] = &["CadmillDeletionSlow", "CadmillDeletionOverdue", "CadmillDeletionUnrecorded"];
 const STORE: &[&str] = &["CadmillWakeOverdue", "CadmillDeletionUnconfirmed"];
 const ORPHANS: &[&str] = &["CadmillOrphans"];
 
@@ -323,6 +323,19 @@ async fn deletions_that_take_long() {
         site.deleted(id).await;
     }
     site.end(&fault, &["CadmillDeletionSlow"]);
+
+    // The directory of the ledgers is away.
+    let fault = site.begin("CadmillDeletionUnrecorded");
+    let (ledgers, away) = (site.world.data().join("audit"), site.world.data().join("away"));
+    std::fs::rename(&ledgers, &away).expect("the ledgers of the deletions before");
+    std::fs::write(&ledgers, "no directory").expect("a file in its place");
+    let ids = due(&site, 1).await;
+    for id in ids {
+        site.deleted(id).await;
+    }
+    site.fires(&fault);
+    std::fs::remove_file(&ledgers).and_then(|()| std::fs::rename(&away, &ledgers)).expect("the directory");
+    site.end(&fault, &[]);
     assert_eq!(site.fired(), DELETION);
 }
 

@@ -501,6 +501,28 @@ async fn orphans_are_deleted_after_their_time() {
     world.objects.head(&upload_key(kept.id, &kept.order.file_name)).await.unwrap();
 }
 
+/// One that cannot be deleted does not keep those after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_that_cannot_be_deleted_keeps_no_other() {
+    use cadmill_core::cleanup::orphans::Orphans;
+    use std::time::Instant;
+    let world = World::new().await;
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let key = ObjectKey::upload(JobId::random(), "plan.zip".parse().unwrap());
+        world.put(&key).await;
+        keys.push(key);
+    }
+    let present = world.server.jobs()().await.unwrap();
+    let script = Script::new().on("purge", 1, Fault::Fail);
+    let objects = Arc::new(FaultyObjects::new(Arc::clone(&world.objects) as _, script));
+    let mut orphans = Orphans::new(world.jobs(Script::new()), objects, Duration::ZERO);
+    assert!(orphans.round(&present, Instant::now()).await.is_err());
+    assert_eq!(world.server.jobs()().await.unwrap(), present[..1]);
+    assert_eq!(orphans.round(&present[..1], Instant::now()).await.unwrap().deleted, 1);
+    assert_eq!(world.server.jobs()().await.unwrap(), []);
+}
+
 /// Without the right to list, or with that of a worker, it is not known whether an upload is there:
 /// no job expires, and the upload of each is kept.
 #[tokio::test]
@@ -536,6 +558,18 @@ async fn a_purge_that_is_refused_is_made_later() {
     world.pass(10_000);
     assert_eq!(world.round_under(world.policy("cleanup")).await, Round { objects: 2, ..NOTHING });
     assert!(!world.has(&key).await);
+}
+
+/// What cannot be deleted in one place keeps nothing in the other.
+#[tokio::test]
+async fn an_upload_that_cannot_be_deleted_keeps_no_result() {
+    let world = World::new().await;
+    let (job, key) = world.completed().await;
+    world.send(job, Event::Dismissed).await;
+    let failing = Scripts { objects: Script::new().on("purge", 1, Fault::Fail), ..Scripts::default() };
+    assert_eq!(world.round_with(failing).await.failed, 1);
+    assert!(!world.has(&key).await, "the result");
+    assert_eq!(world.get(job).await.unwrap().purges, 0, "the upload is left");
 }
 
 /// The process that recorded the end died before it freed the place of the job.

@@ -39,10 +39,10 @@ impl World {
         Jobs::new(Arc::new(self.database.jobs()), clock, Default::default())
     }
 
-    /// A cleanup program that may delete nothing in its first `refused` calls.
+    /// A cleanup program that may delete nothing in its first `refused` tries, each in two places.
     fn cleanup(&self, refused: u32) -> Cleanup {
         self.cleanup_with(
-            (1..=refused).fold(Script::new(), |script, call| script.on("purge", call, Fault::Fail)),
+            (1..=2 * refused).fold(Script::new(), |script, call| script.on("purge", call, Fault::Fail)),
         )
     }
 

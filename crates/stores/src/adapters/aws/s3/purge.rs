@@ -54,6 +54,8 @@ impl S3Store {
     pub(super) async fn purge_prefix(&self, prefix: &str) -> PortResult<Purged> {
         let mut purged = Purged::default();
         for _ in 0..ROUNDS {
+            // What cannot be deleted keeps nothing else.
+            let mut failure = None;
             let uploads = self.unfinished(prefix).await?;
             let doomed = match self.versions(prefix).await? {
                 Some(versions) => self.without_null(versions).await?,
@@ -63,14 +65,23 @@ impl S3Store {
                 return Ok(purged);
             }
             for upload in uploads {
-                self.abort(&upload.key, &upload.id).await?;
+                if let Err(error) = self.abort(&upload.key, &upload.id).await {
+                    failure.get_or_insert(error);
+                    continue;
+                }
                 let oldest = upload.begun;
                 purged = purged.and(Purged { uploads: 1, oldest, ..Purged::default() });
             }
             for one in doomed {
-                self.delete_version(&one.key, one.version.as_deref()).await?;
+                if let Err(error) = self.delete_version(&one.key, one.version.as_deref()).await {
+                    failure.get_or_insert(error);
+                    continue;
+                }
                 let (objects, marks) = (u64::from(!one.is_mark), u64::from(one.is_mark));
                 purged = purged.and(Purged { objects, marks, uploads: 0, oldest: one.made });
+            }
+            if let Some(failure) = failure {
+                return Err(failure);
             }
         }
         Err(PortError::Unavailable {
@@ -199,6 +210,8 @@ impl S3Store {
                 let (after_key, after_version) = marker.clone().unzip();
                 let list =
                     self.client.list_object_versions().bucket(&self.bucket).prefix(&prefix).delimiter("/");
+                // Amazon S3 refuses an empty one, and a page may end with a common prefix.
+                let after_version = after_version.filter(|version| !version.is_empty());
                 let list = list.set_key_marker(after_key).set_version_id_marker(after_version);
                 let page = list.send().await.map_err(|error| {
                     needs("s3:ListBucketVersions", port_error(OPERATION, Effect::Read, &error))
