@@ -151,20 +151,26 @@ impl ResidueAudit {
                 reasons.insert(job, reason);
             }
         }
-        let is_suspect = |item: &Item| match item.place {
-            Some((_, job)) => reasons.contains_key(&job),
-            None => true,
+        let now = SystemClock.now();
+        let reason_of = |item: &Item| {
+            let of_job = item.place.and_then(|(_, job)| reasons.get(&job).copied());
+            match (of_job, item.kind, item.place) {
+                (Some(reason), ..) => Some(reason),
+                (None, Kind::File, None) => Some(Reason::Unnamed),
+                // A file that was given up, of a job that goes on: its deletion fails.
+                (None, Kind::File, Some(_)) => {
+                    let is_late = item.made.is_some_and(|made| made.saturating_add(self.grace) < now);
+                    is_late.then_some(Reason::Unnamed)
+                }
+                (None, _, None) => Some(Reason::UnknownPlace),
+                (None, _, Some(_)) => None,
+            }
         };
-        if !items.iter().any(is_suspect) {
+        if !items.iter().any(|item| reason_of(item).is_some()) {
             return Ok(());
         }
         for item in listed(data, scratch).await? {
-            let reason = match item.place {
-                Some((_, job)) => reasons.get(&job).copied(),
-                None if item.kind == Kind::File => Some(Reason::Unnamed),
-                None => Some(Reason::UnknownPlace),
-            };
-            if let Some(reason) = reason {
+            if let Some(reason) = reason_of(&item) {
                 self.report(item, reason, SystemClock.now(), looked, found);
             }
         }

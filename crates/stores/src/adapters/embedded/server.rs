@@ -8,6 +8,8 @@
 //!   and one transaction creates an object, whatever its parts.
 //! - An object's event is written in the transaction that creates the object. It is sent to the
 //!   queue afterwards, and again until the queue has it, so neither exists without the other.
+//! - A deletion is confirmed when the files are destroyed. A file that could not be is known to the index:
+//!   it is listed, and tried again.
 //! - A key is a row and never a path: any name that [`cadmill_core::domain::ids::FileName`]
 //!   allows can be used.
 //! - Only cadmill's own keys are served, in one bucket, to one pair of credentials.
@@ -128,6 +130,11 @@ impl EmbeddedS3 {
 
         let medium = blobs.medium();
         let objects = Objects::new(index, blobs);
+        // Files that cannot be destroyed keep nothing from being served, or from being deleted.
+        let left = objects.remover().round().await?;
+        if left > 0 {
+            tracing::error!(files = left, "Files of deleted objects cannot be destroyed; trying again");
+        }
         let mut builder = S3ServiceBuilder::new(objects.clone());
         builder.set_auth(SimpleAuth::from_single(&*credentials.access_key, &*credentials.secret_key));
         builder.set_access(access::Access);
@@ -137,6 +144,7 @@ impl EmbeddedS3 {
         let mut tasks = JoinSet::new();
         let index = objects.index();
         tasks.spawn(outbox::run(objects.index(), queue, objects.made(), stopping.clone()));
+        tasks.spawn(objects.remover().run(stopping.clone()));
         let door = Arc::new(Door::new("objects", capacity.limits));
         let server = Accepting {
             door: door.clone(),
@@ -263,6 +271,7 @@ impl Accepting {
 
 mod names;
 mod outbox;
+mod removal;
 #[cfg(test)]
 mod tests;
 mod wipe;

@@ -2,7 +2,8 @@
 //!
 //! A file is written, synced to the disk and then named by the index, or removed again. Files
 //! that the index does not name, because the process died in between, are removed at the next
-//! start, before anything is served.
+//! start, before anything is served. One that cannot be removed is a stray until the index has noted that
+//! it must be destroyed.
 //!
 //! In memory a file is overwritten before it is removed; on a disk, where that proves nothing, it is
 //! unlinked only ([`Medium`]).
@@ -19,9 +20,14 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
+use tokio::sync::Notify;
+
+/// How often a removal looks whether another one of the same file has ended.
+const CLAIMED: Duration = Duration::from_millis(20);
 
 /// Buffer size for a file that is read or written, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -44,7 +50,7 @@ pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
         let mut names = HashSet::new();
         for entry in entries {
             let entry = entry?;
-            let name = entry.file_name().into_string().ok().filter(|name| is_ours(name));
+            let name = entry.file_name().into_string().ok().filter(|name| is_blob(name));
             if let Some(name) = name
                 && entry.file_type()?.is_file()
             {
@@ -66,7 +72,7 @@ pub(super) fn openings(directory: &Path) -> u64 {
 }
 
 /// Whether the name is 16 bytes in upper-case hexadecimal.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_blob(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
 }
 
@@ -80,19 +86,29 @@ fn unusable(directory: &Path, error: &io::Error) -> PortError {
 pub(super) struct Blobs {
     directory: Arc<Path>,
     medium: Medium,
+    shared: Arc<Shared>,
+}
+
+/// What the clones share.
+#[derive(Default)]
+struct Shared {
+    /// Files that are being removed: two removals of one file must not take each other for a reader.
+    under_way: Mutex<HashSet<String>>,
+    /// Files that the index does not know of, and that are left: with their keys, if they have one.
+    strays: Mutex<Vec<(Option<String>, String)>>,
+    /// Notified when there is another one.
+    strayed: Notify,
 }
 
 impl Blobs {
-    /// Opens or creates the directory (mode 0700) and removes these files.
-    pub(super) fn open(directory: &Path, left: Vec<String>) -> PortResult<Self> {
-        let sweep = || {
+    /// Opens or creates the directory (mode 0700).
+    pub(super) fn open(directory: &Path) -> PortResult<Self> {
+        let make = || {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            let medium = Medium::of(directory)?;
-            left.iter().try_for_each(|name| discard(&directory.join(name), medium).map(drop))?;
-            Ok(medium)
+            Medium::of(directory)
         };
-        let medium = sweep().map_err(|error| unusable(directory, &error))?;
-        Ok(Self { directory: directory.into(), medium })
+        let medium = make().map_err(|error| unusable(directory, &error))?;
+        Ok(Self { directory: directory.into(), medium, shared: Arc::default() })
     }
 
     /// What the files lie on.
@@ -113,34 +129,74 @@ impl Blobs {
         write().map_err(|error| unusable(&self.directory, &error))
     }
 
-    /// Creates a file.
-    pub(super) async fn create(&self) -> io::Result<Unfinished> {
+    /// Creates a file for content of this key, if it has one.
+    pub(super) async fn create(&self, key: Option<&str>) -> io::Result<Unfinished> {
         let name = random_name::<16>().map_err(|_| io::Error::other("no random bytes"))?;
         let path = self.directory.join(&name);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).await?;
         let writer = BufWriter::with_capacity(BUFFER, file);
-        Ok(Unfinished { name, path, blobs: self.clone(), writer: Some(writer) })
+        let key = key.map(str::to_owned);
+        Ok(Unfinished { name, path, key, blobs: self.clone(), writer: Some(writer) })
     }
 
-    /// Removes files that the index no longer names. A missing file is not an error.
-    pub(super) async fn remove(&self, names: Vec<String>) {
+    /// Removes files, and returns the names of those that are left. A missing file is removed. One that is
+    /// being read has no name after this, and is overwritten when its readers have closed it.
+    pub(super) async fn remove(&self, names: Vec<String>) -> Vec<String> {
+        let mut left = Vec::new();
         for name in names {
-            let (path, medium) = (self.directory.join(name), self.medium);
+            let _claim = self.claim(&name).await;
+            let (path, medium) = (self.directory.join(&name), self.medium);
             let discarded = tokio::task::spawn_blocking(move || discard(&path, medium)).await;
-            let read = match discarded.unwrap_or_else(|_| Err(io::Error::other("internal error"))) {
-                Ok(read) => read,
-                Err(error) => {
-                    not_removed(&error);
-                    None
-                }
-            };
-            if let Some(file) = read {
-                tokio::spawn(async move {
+            match discarded.unwrap_or_else(|_| Err(io::Error::other("internal error"))) {
+                Ok(Some(file)) => drop(tokio::spawn(async move {
                     if let Err(error) = wipe::when_closed(file).await {
-                        not_removed(&error);
+                        tracing::error!(error.kind = %error.kind(), "A deleted object's file could not be overwritten");
                     }
-                });
+                })),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(error.kind = %error.kind(), "An object's file could not be destroyed yet");
+                    left.push(name);
+                }
             }
+        }
+        left
+    }
+
+    /// Removes a file that the index does not know of. If that fails, it is a stray.
+    pub(super) async fn remove_unknown(&self, key: Option<String>, name: String) {
+        if !self.remove(vec![name.clone()]).await.is_empty() {
+            self.stray(key, name);
+        }
+    }
+
+    /// Notes a file that is left, and that the index may not know of.
+    pub(super) fn stray(&self, key: Option<String>, name: String) {
+        self.put_back(vec![(key, name)]);
+        self.shared.strayed.notify_one();
+    }
+
+    /// Takes the strays: they are the caller's then.
+    pub(super) fn strays(&self) -> Vec<(Option<String>, String)> {
+        std::mem::take(&mut self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives strays back.
+    pub(super) fn put_back(&self, strays: Vec<(Option<String>, String)>) {
+        self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner).extend(strays);
+    }
+
+    /// Completes when there is a new stray.
+    pub(super) async fn strayed(&self) {
+        self.shared.strayed.notified().await;
+    }
+
+    async fn claim(&self, name: &str) -> Claim {
+        loop {
+            if self.shared.under_way().insert(name.to_owned()) {
+                return Claim { name: name.to_owned(), shared: Arc::clone(&self.shared) };
+            }
+            tokio::time::sleep(CLAIMED).await;
         }
     }
 
@@ -152,6 +208,24 @@ impl Blobs {
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + use<> {
         let reader = Reader { blobs: self.clone(), pieces: pieces(segments, &range), open: None };
         try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) })
+    }
+}
+
+impl Shared {
+    fn under_way(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to remove a file, until it is dropped.
+struct Claim {
+    name: String,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.shared.under_way().remove(&self.name);
     }
 }
 
@@ -170,20 +244,19 @@ fn pieces(segments: Vec<Segment>, range: &Range<u64>) -> VecDeque<(String, u64, 
     pieces
 }
 
-/// Removes a file, and returns it if a reader has it open, so that it cannot be overwritten yet.
+/// Removes a file, if it exists, and returns it if a reader has it open, so that it cannot be overwritten
+/// yet.
 fn discard(path: &Path, medium: Medium) -> io::Result<Option<fs::File>> {
-    match medium {
-        Medium::Memory => match wipe::destroy(path)? {
-            Destroyed::Done => Ok(None),
-            Destroyed::Read(file) => Ok(Some(file)),
-        },
+    let discarded = match medium {
+        Medium::Memory => wipe::destroy(path).map(|destroyed| match destroyed {
+            Destroyed::Done => None,
+            Destroyed::Read(file) => Some(file),
+        }),
         Medium::Disk => fs::remove_file(path).map(|()| None),
-    }
-}
-
-fn not_removed(error: &io::Error) {
-    if error.kind() != io::ErrorKind::NotFound {
-        tracing::error!(error.kind = %error.kind(), "An object's file could not be destroyed");
+    };
+    match discarded {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        discarded => discarded,
     }
 }
 
@@ -225,6 +298,7 @@ impl Reader {
 pub(super) struct Unfinished {
     name: String,
     path: PathBuf,
+    key: Option<String>,
     blobs: Blobs,
     /// `None` once it is finished.
     writer: Option<BufWriter<File>>,
@@ -251,9 +325,11 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let Some(writer) = self.writer.take() else { return };
         let (path, medium) = (std::mem::take(&mut self.path), self.blobs.medium);
+        let (blobs, key, name) = (self.blobs.clone(), self.key.take(), std::mem::take(&mut self.name));
         let discard = move || {
             if let Err(error) = discard(&path, medium) {
-                not_removed(&error);
+                tracing::error!(error.kind = %error.kind(), "The file of an upload that broke off could not be destroyed; trying again");
+                blobs.stray(key, name);
             }
         };
         match (medium, tokio::runtime::Handle::try_current()) {

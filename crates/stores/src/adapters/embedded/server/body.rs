@@ -28,12 +28,12 @@ pub(super) struct StoredBody {
     pub(super) md5: [u8; 16],
 }
 
-/// Receives a body. Its digests are in the headers, or in trailers.
+/// Receives a body of this key. Its digests are in the headers, or in trailers.
 pub(super) async fn take(
     blobs: &Blobs,
-    body: Option<StreamingBlob>,
+    key: &str,
+    (body, length): (Option<StreamingBlob>, Option<i64>),
     headers: &HeaderMap,
-    length: Option<i64>,
     trailing: Option<TrailingHeaders>,
 ) -> S3Result<StoredBody> {
     let mut body = body.ok_or(S3ErrorCode::IncompleteBody)?;
@@ -42,7 +42,7 @@ pub(super) async fn take(
         return Err(S3ErrorCode::EntityTooLarge.into());
     }
     let (mut size, mut md5, mut digests) = (0u64, Md5::new(), expected(headers));
-    let mut file: Unfinished = blobs.create().await.map_err(failed)?;
+    let mut file: Unfinished = blobs.create(Some(key)).await.map_err(failed)?;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(broken)?;
         size += chunk.len() as u64;

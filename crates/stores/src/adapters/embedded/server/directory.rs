@@ -1,6 +1,6 @@
 //! Opens the data directory: the index and the files must belong together.
 //!
-//! Files that the index does not name are leftovers of a process that died, and are removed. If
+//! Files that the index does not name are leftovers of a process that died, and must be destroyed. If
 //! the index is not the one that these files were written with, the files are all that is left:
 //! then nothing is touched and the start fails.
 
@@ -10,7 +10,8 @@ use super::index::Index;
 use cadmill_core::ports::{PortError, PortResult};
 use std::path::Path;
 
-/// Opens an existing directory, or creates the index and the files in an empty one.
+/// Opens an existing directory, or creates the index and the files in an empty one. The index has noted which
+/// files must be destroyed.
 pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let (path, directory) = (data_dir.join("objects.sqlite"), data_dir.join("blobs"));
     let files = blobs::files(&directory)?;
@@ -26,13 +27,15 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let make = if files.is_empty() { Make::IfEmpty } else { Make::Never };
     let index = Index::open(&path, make).map_err(|error| advise(data_dir, files.len(), error))?;
     // Listed again: from here on no other process creates or removes files.
-    let (files, known) = (blobs::files(&directory)?, index.blobs().await?);
+    let files = blobs::files(&directory)?;
+    let (known, removals) = index.blobs().await?;
     let missing = known.difference(&files).count();
     if missing > 0 {
         let reason = format!("{missing} of {} files that objects.sqlite names are missing", known.len());
         return Err(advise(data_dir, files.len(), damaged(&directory, &reason)));
     }
-    let left: Vec<String> = files.difference(&known).cloned().collect();
+    let left: Vec<String> =
+        files.difference(&known).filter(|&name| !removals.contains(name)).cloned().collect();
     let (known, openings) = (index.openings().await?, blobs::openings(&directory));
     if !left.is_empty() && openings > known {
         let reason = format!(
@@ -45,7 +48,8 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     if !left.is_empty() {
         tracing::info!(files = left.len(), "Files of uploads that a dead process did not finish are removed");
     }
-    let blobs = Blobs::open(&directory, left)?;
+    let blobs = Blobs::open(&directory)?;
+    index.condemn(left.into_iter().map(|name| (None, name)).collect()).await?;
     // The index first: if the process dies in between, blobs is not the newer one.
     let number = known.max(openings) + 1;
     index.opened(number).await?;

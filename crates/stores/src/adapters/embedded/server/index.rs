@@ -1,12 +1,14 @@
 //! The index: objects, uploads and parts, and the files that contain their content.
 //!
 //! It has one connection, which holds the file exclusively: a second server on the same directory
-//! is refused. Each change is one transaction, and returns the files that are no longer needed;
-//! they are removed after it.
+//! is refused. Each change is one transaction, which also notes the files that are no longer needed
+//! ([`removals`]), and returns them; they are destroyed after it.
 
 mod range;
+mod removals;
 mod uploads;
 
+pub(super) use removals::{Entry, Removal};
 pub(super) use uploads::{Completed, StoredPart};
 
 use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing, port_error};
@@ -20,7 +22,7 @@ use cadmill_core::ports::clock::{Clock, SystemClock};
 use cadmill_core::ports::{PortError, PortResult};
 use range::Range;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Tables of version 1. `outbox` has the events that the queue does not have yet.
@@ -57,7 +59,8 @@ const SCHEMA: Schema = Schema {
                 connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN encoding TEXT"))?;
             }
         }
-        Ok(())
+        // Such a build destroys the files that it does not find in the other tables, and leaves the rows.
+        connection.execute_batch(removals::TABLE)
     },
 };
 
@@ -103,6 +106,18 @@ pub(super) enum Put {
     Exists,
 }
 
+/// What is in an index, for an audit.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Objects and unfinished uploads.
+    pub(super) items: Vec<Item>,
+    /// The names of their files.
+    pub(super) named: HashSet<String>,
+    /// The names of the files that must be destroyed, with their keys, if they are known, and the times since
+    /// when they must.
+    pub(super) removals: HashMap<String, (Option<String>, Millis)>,
+}
+
 /// The index.
 pub(super) struct Index {
     pool: Pool,
@@ -135,12 +150,16 @@ impl Index {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(immutable(path), flags).ok()?;
         let open = connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0)).ok()?;
-        open.then(|| names(&connection, BLOBS, []).ok().map(|names| names.into_iter().collect())).flatten()
+        let known = || {
+            let mut known: HashSet<String> = names(&connection, BLOBS, []).ok()?.into_iter().collect();
+            known.extend(removals::all(&connection).ok()?.into_keys());
+            Some(known)
+        };
+        open.then(known).flatten()
     }
 
-    /// What is in the index at this path, which must be a copy: its log is written into it. And the
-    /// names of the files that it names.
-    pub(super) fn contents(copy: &Path) -> PortResult<(Vec<Item>, HashSet<String>)> {
+    /// What is in the index at this path, which must be a copy: its log is written into it.
+    pub(super) fn contents(copy: &Path) -> PortResult<Contents> {
         const OPERATION: &str = "reading a copy of the index of objects";
         let read = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -161,7 +180,7 @@ impl Index {
                 }
             }
             let named = names(&connection, BLOBS, [])?.into_iter().collect();
-            Ok((items, named))
+            Ok(Contents { items, named, removals: removals::all(&connection)? })
         };
         read().map_err(|error| port_error(OPERATION, &error, false))
     }
@@ -203,21 +222,25 @@ impl Index {
             .await
     }
 
-    /// The jobs that have objects or unfinished uploads.
+    /// The jobs that have objects or unfinished uploads, or files of these that must be destroyed.
     pub(super) async fn jobs(&self) -> PortResult<Vec<JobId>> {
         let keys = self.pool.read("listing jobs", |connection| {
             // A key is a role, the id in 36 characters, and the rest.
             let sql = "SELECT substr(key, instr(key, '/') + 1, 36) FROM objects
-                       UNION SELECT substr(key, instr(key, '/') + 1, 36) FROM uploads";
+                       UNION SELECT substr(key, instr(key, '/') + 1, 36) FROM uploads
+                       UNION SELECT substr(key, instr(key, '/') + 1, 36) FROM removals WHERE key IS NOT NULL";
             Ok(names(connection, sql, [])?)
         });
         Ok(keys.await?.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    /// The names of all files that are in use.
-    pub(super) async fn blobs(&self) -> PortResult<HashSet<String>> {
+    /// The names of all files that are in use, and those of the files that must be destroyed.
+    pub(super) async fn blobs(&self) -> PortResult<(HashSet<String>, HashSet<String>)> {
         self.pool
-            .read("listing files", |connection| Ok(names(connection, BLOBS, [])?.into_iter().collect()))
+            .read("listing files", |connection| {
+                let used = names(connection, BLOBS, [])?.into_iter().collect();
+                Ok((used, removals::all(connection)?.into_keys().collect()))
+            })
             .await
     }
 
@@ -261,9 +284,15 @@ impl Index {
             .await
     }
 
-    /// Deletes the object, if it exists, and returns its files.
+    /// Deletes the object, if it exists, and returns the files of its key that must be destroyed: also those
+    /// of an earlier deletion.
     pub(super) async fn delete(&self, key: String) -> PortResult<Vec<String>> {
-        self.pool.delete("deleting an object", move |connection| Ok(remove(connection, &key)?)).await
+        self.pool
+            .delete("deleting an object", move |connection| {
+                remove(connection, &key)?;
+                Ok(removals::of_key(connection, &key)?)
+            })
+            .await
     }
 
     /// Objects whose keys begin with `prefix` and are greater than `after`, by key.
@@ -356,9 +385,10 @@ fn store(
     Ok(useless)
 }
 
-/// Deletes an object and returns its files.
+/// Deletes an object, notes its files, and returns them.
 fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
     let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
+    removals::condemn(connection, Some(key), &useless)?;
     connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;
     Ok(useless)
 }

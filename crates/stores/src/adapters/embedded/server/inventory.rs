@@ -1,12 +1,12 @@
 //! Everything that is in a data directory, for an audit that believes neither the index nor the
-//! directory: what the index names, and the files that it does not.
+//! directory: what the index names, the files that it does not, and those that it could not destroy.
 //!
 //! A server may be running. It holds the index exclusively, so a copy is read: of the file and its log,
 //! taken while nothing writes to either. The directory itself is only read.
 
 use super::blobs;
-use super::index::{self, Index};
-use cadmill_core::cleanup::residue::{Item, Kind};
+use super::index::{self, Contents, Index};
+use cadmill_core::cleanup::residue::{Item, Kind, place_of};
 use cadmill_core::domain::job::Millis;
 use cadmill_core::ports::{PortError, PortResult};
 use std::fs::{self, Metadata};
@@ -46,12 +46,20 @@ pub fn inventory(data_dir: &Path, scratch: &Path) -> PortResult<Vec<Item>> {
     let directory = data_dir.join("blobs");
     // Before the index is read: a file that it names later is known then.
     let blobs = blobs_of(&directory)?;
-    let (mut items, named) = match copied(&data_dir.join("objects.sqlite"), scratch)? {
+    let Contents { mut items, named, removals } = match copied(&data_dir.join("objects.sqlite"), scratch)? {
         Some(copy) => Index::contents(&copy)?,
-        None => Default::default(),
+        None => Contents::default(),
     };
     let now = SystemTime::now();
     for Blob { name, size, written } in blobs {
+        if let Some((key, since)) = removals.get(&name) {
+            // It may have been destroyed since.
+            if directory.join(&name).exists() {
+                let (place, made) = (key.as_deref().and_then(place_of), Some(*since));
+                items.push(Item { kind: Kind::File, place, size_bytes: Some(size), made });
+            }
+            continue;
+        }
         let is_old = now.duration_since(written).is_ok_and(|age| age > ARRIVING);
         // It may have been removed since.
         if is_old && !named.contains(&name) && directory.join(&name).exists() {

@@ -3,10 +3,11 @@
 
 mod listing;
 
-use super::blobs::Blobs;
+use super::blobs::{Blobs, is_blob};
 use super::body::{self, StoredBody};
 use super::index::{Completed, Index, Put, Stored};
 use super::names::{BUCKET, ONLY_VERSION};
+use super::removal::Remover;
 use crate::adapters::aws::s3::CAN_WRITE;
 use async_trait::async_trait;
 use cadmill_core::domain::ids::ObjectKey;
@@ -28,12 +29,19 @@ const PROBE: usize = 64 << 10;
 pub(super) struct Objects {
     index: Arc<Index>,
     blobs: Blobs,
+    remover: Remover,
     made: Arc<Notify>,
 }
 
 impl Objects {
     pub(super) fn new(index: Index, blobs: Blobs) -> Self {
-        Self { index: Arc::new(index), blobs, made: Arc::new(Notify::new()) }
+        let index = Arc::new(index);
+        let remover = Remover::new(Arc::clone(&index), blobs.clone());
+        Self { index, blobs, remover, made: Arc::new(Notify::new()) }
+    }
+
+    pub(super) fn remover(&self) -> Remover {
+        self.remover.clone()
     }
 
     pub(super) fn index(&self) -> Arc<Index> {
@@ -55,7 +63,7 @@ impl Objects {
         let this = self.clone();
         let work = async move {
             let written = async {
-                let mut file = this.blobs.create().await?;
+                let mut file = this.blobs.create(None).await?;
                 file.write(&[0x5a; PROBE]).await?;
                 file.finish().await
             };
@@ -63,27 +71,57 @@ impl Objects {
                 tracing::error!(error.kind = %error.kind(), "The directory of objects cannot be written");
                 S3Error::from(S3ErrorCode::ServiceUnavailable)
             })?;
-            this.blobs.remove(vec![blob]).await;
+            this.blobs.remove_unknown(None, blob).await;
             this.index.can_write().await.map_err(told)
         };
         whole(work).await?
     }
 
-    /// Removes the object with this key, if it exists.
-    async fn delete(&self, key: String) -> S3Result<()> {
+    /// Removes the object with this key, if it exists, or the file of a deleted object that is named as its
+    /// version. It succeeds when nothing is left.
+    async fn delete(&self, key: String, version: Option<String>) -> S3Result<()> {
         let this = self.clone();
         let work = async move {
-            this.blobs.remove(this.index.delete(key).await.map_err(told)?).await;
-            Ok(())
+            let useless = match version.filter(|version| version != ONLY_VERSION) {
+                None => this.index.delete(key).await,
+                Some(blob) => {
+                    let is_removal = this.index.is_removal(key, blob.clone()).await;
+                    is_removal.map(|is| is.then_some(blob).into_iter().collect())
+                }
+            };
+            this.destroy(useless.map_err(told)?).await
         };
         whole(work).await?
     }
 
-    /// Removes a file that the index does not name after all. If the outcome is unknown, the file
-    /// stays until the next start, when the index can tell.
-    async fn refuse(&self, blob: String, error: S3Error) -> S3Error {
-        self.blobs.remove(vec![blob]).await;
-        error
+    /// Destroys files that the index has given up.
+    ///
+    /// # Errors
+    /// If one of them is left. It is tried again.
+    async fn destroy(&self, useless: Vec<String>) -> S3Result<()> {
+        match self.remover.destroy(useless).await.map_err(told)? {
+            0 => Ok(()),
+            files => {
+                tracing::error!(files, "Files of a deleted object could not be destroyed; trying again");
+                Err(S3ErrorCode::ServiceUnavailable.into())
+            }
+        }
+    }
+
+    /// As [`Self::destroy`], for files that were replaced: the write was successful in any case.
+    async fn destroy_replaced(&self, useless: Vec<String>) {
+        // It is logged, and listed until it is gone.
+        let _ = self.destroy(useless).await;
+    }
+
+    /// Removes a file that the index does not name after all, unless the outcome is unknown: then the index
+    /// is asked later.
+    async fn refuse(&self, key: String, blob: String, error: PortError) -> S3Error {
+        match error {
+            PortError::Unknown { .. } => self.blobs.stray(Some(key), blob),
+            _ => self.blobs.remove_unknown(Some(key), blob).await,
+        }
+        told(error)
     }
 }
 
@@ -106,9 +144,14 @@ impl S3 for Objects {
         if exclusive && self.index.object(key.to_string()).await.map_err(told)?.is_some() {
             return Err(S3ErrorCode::PreconditionFailed.into());
         }
-        let taken =
-            body::take(&self.blobs, input.body, &req.headers, input.content_length, req.trailing_headers)
-                .await?;
+        let taken = body::take(
+            &self.blobs,
+            &key.to_string(),
+            (input.body, input.content_length),
+            &req.headers,
+            req.trailing_headers,
+        )
+        .await?;
         let this = self.clone();
         let encoding = encoding(input.content_encoding);
         let etag = whole(async move { this.commit(key, taken, encoding, exclusive).await }).await??;
@@ -165,8 +208,9 @@ impl S3 for Objects {
         req: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         in_bucket(&req.input.bucket)?;
-        supported(is_only_version(req.input.version_id.as_deref()))?;
-        self.delete(req.input.key).await?;
+        let version = req.input.version_id;
+        supported(is_only_version(version.as_deref()) || version.as_deref().is_some_and(is_blob))?;
+        self.delete(req.input.key, version).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
@@ -178,7 +222,7 @@ impl S3 for Objects {
         let mut deleted = Vec::new();
         for object in req.input.delete.objects {
             supported(is_only_version(object.version_id.as_deref()))?;
-            self.delete(object.key.clone()).await?;
+            self.delete(object.key.clone(), None).await?;
             deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
         }
         Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), ..Default::default() }))
@@ -210,9 +254,14 @@ impl S3 for Objects {
         if !self.index.is_open(input.upload_id.clone(), key.clone()).await.map_err(told)? {
             return Err(S3ErrorCode::NoSuchUpload.into());
         }
-        let taken =
-            body::take(&self.blobs, input.body, &req.headers, input.content_length, req.trailing_headers)
-                .await?;
+        let taken = body::take(
+            &self.blobs,
+            &key,
+            (input.body, input.content_length),
+            &req.headers,
+            req.trailing_headers,
+        )
+        .await?;
         let this = self.clone();
         let work = async move { this.commit_part(input.upload_id, key, input.part_number, taken).await };
         let etag = whole(work).await??;
@@ -251,8 +300,7 @@ impl S3 for Objects {
         let this = self.clone();
         let work = async move {
             let useless = this.index.abort(input.upload_id, key).await.map_err(told)?;
-            this.blobs.remove(useless.ok_or(S3ErrorCode::NoSuchUpload)?).await;
-            Ok::<_, S3Error>(())
+            this.destroy(useless.ok_or(S3ErrorCode::NoSuchUpload)?).await
         };
         whole(work).await??;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
@@ -302,29 +350,33 @@ impl Objects {
         encoding: Option<String>,
         exclusive: bool,
     ) -> S3Result<String> {
-        let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
+        let (etag, blob, name) = (hex::encode(taken.md5), taken.segment.blob.clone(), key.to_string());
         match self.index.put(key, etag.clone(), taken.segment, encoding, exclusive).await {
             Ok(Put::Done { useless }) => {
                 self.made.notify_one();
-                self.blobs.remove(useless).await;
+                self.destroy_replaced(useless).await;
                 Ok(etag)
             }
-            Ok(Put::Exists) => Err(self.refuse(blob, S3ErrorCode::PreconditionFailed.into()).await),
-            Err(error @ PortError::Unknown { .. }) => Err(told(error)),
-            Err(error) => Err(self.refuse(blob, told(error)).await),
+            Ok(Put::Exists) => {
+                self.blobs.remove_unknown(Some(name), blob).await;
+                Err(S3ErrorCode::PreconditionFailed.into())
+            }
+            Err(error) => Err(self.refuse(name, blob, error).await),
         }
     }
 
     async fn commit_part(&self, id: String, key: String, number: i32, taken: StoredBody) -> S3Result<String> {
         let (etag, blob) = (hex::encode(taken.md5), taken.segment.blob.clone());
-        match self.index.put_part(id, key, number, etag.clone(), taken.segment).await {
+        match self.index.put_part(id, key.clone(), number, etag.clone(), taken.segment).await {
             Ok(Some(useless)) => {
-                self.blobs.remove(useless).await;
+                self.destroy_replaced(useless).await;
                 Ok(etag)
             }
-            Ok(None) => Err(self.refuse(blob, S3ErrorCode::NoSuchUpload.into()).await),
-            Err(error @ PortError::Unknown { .. }) => Err(told(error)),
-            Err(error) => Err(self.refuse(blob, told(error)).await),
+            Ok(None) => {
+                self.blobs.remove_unknown(Some(key), blob).await;
+                Err(S3ErrorCode::NoSuchUpload.into())
+            }
+            Err(error) => Err(self.refuse(key, blob, error).await),
         }
     }
 
@@ -338,7 +390,7 @@ impl Objects {
         let code = match self.index.complete(id, key, wanted, exclusive).await.map_err(told)? {
             Completed::Done { etag, useless } => {
                 self.made.notify_one();
-                self.blobs.remove(useless).await;
+                self.destroy_replaced(useless).await;
                 return Ok(etag);
             }
             Completed::Exists => S3ErrorCode::PreconditionFailed,

@@ -6,6 +6,7 @@ mod crowd;
 mod damage;
 mod erased;
 mod events;
+mod left;
 mod multipart;
 mod requests;
 

@@ -33,17 +33,17 @@ pub(super) enum Destroyed {
 /// Destroys a file. Blocks.
 ///
 /// # Errors
-/// Those of the operating system, [`io::ErrorKind::NotFound`] among them. If it could not be
-/// overwritten, it is unlinked all the same, and the error is reported.
+/// Those of the operating system, [`io::ErrorKind::NotFound`] among them. A file that could not be
+/// overwritten keeps its name, so that it can be tried again.
 pub(super) fn destroy(path: &Path) -> io::Result<Destroyed> {
     let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     if !lock(&file)? {
         fs::remove_file(path)?;
         return Ok(Destroyed::Read(file));
     }
-    let overwritten = overwrite(&file);
+    overwrite(&file)?;
     fs::remove_file(path)?;
-    overwritten.map(|()| Destroyed::Done)
+    Ok(Destroyed::Done)
 }
 
 /// Overwrites a file without a name when the last reader has closed it.

@@ -2,6 +2,7 @@
 //! object: no byte is copied, whatever the size.
 
 use super::range::upper;
+use super::removals::condemn;
 use super::{Index, LIST_UPLOADS, New, exists, integer, names, store};
 use crate::adapters::embedded::server::blobs::Segment;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
@@ -84,6 +85,7 @@ impl Index {
                 }
                 let sql = "DELETE FROM parts WHERE upload = ?1 AND number = ?2 RETURNING blob";
                 let useless = names(connection, sql, params![id, number])?;
+                condemn(connection, Some(&key), &useless)?;
                 connection.execute(
                     "INSERT INTO parts(upload, number, blob, etag, size, modified) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
                     params![id, number, segment.blob, etag, integer(segment.size), integer(SystemClock.now())],
@@ -141,7 +143,9 @@ impl Index {
                 let new = New { etag: &etag, segments: &segments, encoding: encoding.as_deref() };
                 let mut useless = store(connection, &key, &new, "CompleteMultipartUpload")?;
                 let is_left = |part: &&StoredPart| !wanted.iter().any(|(number, _)| *number == part.number);
-                useless.extend(known.iter().filter(is_left).map(|part| part.blob.clone()));
+                let left: Vec<String> = known.iter().filter(is_left).map(|part| part.blob.clone()).collect();
+                condemn(connection, Some(&key.to_string()), &left)?;
+                useless.extend(left);
                 forget(connection, &id)?;
                 Ok(Completed::Done { etag, useless })
             })
@@ -160,6 +164,7 @@ impl Index {
                     return Ok(None);
                 }
                 let useless = names(connection, "SELECT blob FROM parts WHERE upload = ?1", [&id])?;
+                condemn(connection, Some(&key), &useless)?;
                 forget(connection, &id)?;
                 Ok(Some(useless))
             })

@@ -3,7 +3,7 @@
 use super::super::names::ONLY_VERSION;
 use super::{Objects, in_bucket, key, signed, supported, time, told};
 use crate::adapters::embedded::server::BUCKET;
-use crate::adapters::embedded::server::index::Stored;
+use crate::adapters::embedded::server::index::{Entry, Removal, Stored};
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Result};
 
@@ -116,34 +116,47 @@ impl Objects {
         })
     }
 
+    /// Objects are versions, and files of deleted objects that are left are delete markers. Keys can be
+    /// grouped by a slash, for a list of the jobs.
     pub(super) async fn versions(
         &self,
         input: ListObjectVersionsInput,
     ) -> S3Result<ListObjectVersionsOutput> {
         in_bucket(&input.bucket)?;
-        supported(input.delimiter.is_none() && input.encoding_type.is_none())?;
-        let (found, more) =
-            self.page(input.prefix.as_deref(), input.key_marker.as_deref(), input.max_keys).await?;
-        let next = found.last().filter(|_| more).map(|last| last.key.clone());
-        let version = |stored: Stored| ObjectVersion {
-            key: Some(stored.key),
-            version_id: Some(ONLY_VERSION.to_owned()),
-            is_latest: Some(true),
-            e_tag: Some(ETag::Strong(stored.etag)),
-            size: Some(signed(stored.size)),
-            last_modified: Some(time(stored.modified)),
-            ..Default::default()
+        let grouped = input.delimiter.is_some();
+        supported(input.delimiter.as_deref().is_none_or(|by| by == "/") && input.encoding_type.is_none())?;
+        let limit = page(input.max_keys)?;
+        let after = (input.key_marker.clone().unwrap_or_default(), input.version_id_marker.clone());
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let found = self.index.versions(prefix, after, grouped, limit + 1).await.map_err(told)?;
+        let (found, more) = cut(found, limit);
+        let (next, next_version) = match found.last().filter(|_| more) {
+            Some(Entry::Object(Stored { key, .. })) => (Some(key.clone()), Some(ONLY_VERSION.to_owned())),
+            Some(Entry::Removal(Removal { key, blob, .. })) => (Some(key.clone()), Some(blob.clone())),
+            Some(Entry::Group(group)) => (Some(group.clone()), None),
+            None => (None, None),
         };
+        let (mut versions, mut markers, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in found {
+            match entry {
+                Entry::Object(stored) => versions.push(version(stored)),
+                Entry::Removal(removal) => markers.push(marker(removal)),
+                Entry::Group(group) => groups.push(CommonPrefix { prefix: Some(group) }),
+            }
+        }
         Ok(ListObjectVersionsOutput {
             name: Some(BUCKET.to_owned()),
             prefix: input.prefix,
+            delimiter: input.delimiter,
             key_marker: input.key_marker,
             version_id_marker: input.version_id_marker,
-            next_version_id_marker: next.as_ref().map(|_| ONLY_VERSION.to_owned()),
+            next_version_id_marker: next_version,
             next_key_marker: next,
             max_keys: input.max_keys,
             is_truncated: Some(more),
-            versions: Some(found.into_iter().map(version).collect()),
+            versions: Some(versions),
+            delete_markers: Some(markers),
+            common_prefixes: Some(groups),
             ..Default::default()
         })
     }
@@ -158,5 +171,27 @@ impl Objects {
         let (prefix, after) = (prefix.unwrap_or_default().to_owned(), after.unwrap_or_default().to_owned());
         let found = self.index.list(prefix, after, limit + 1).await.map_err(told)?;
         Ok(cut(found, limit))
+    }
+}
+
+fn version(stored: Stored) -> ObjectVersion {
+    ObjectVersion {
+        key: Some(stored.key),
+        version_id: Some(ONLY_VERSION.to_owned()),
+        is_latest: Some(true),
+        e_tag: Some(ETag::Strong(stored.etag)),
+        size: Some(signed(stored.size)),
+        last_modified: Some(time(stored.modified)),
+        ..Default::default()
+    }
+}
+
+fn marker(removal: Removal) -> DeleteMarkerEntry {
+    DeleteMarkerEntry {
+        key: Some(removal.key),
+        version_id: Some(removal.blob),
+        is_latest: Some(removal.is_latest),
+        last_modified: Some(time(removal.since)),
+        ..Default::default()
     }
 }

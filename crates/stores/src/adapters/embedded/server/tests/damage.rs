@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A directory as a killed server leaves it: copied while the server runs.
-fn killed(world: &World) -> TempDir {
+pub(super) fn killed(world: &World) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     let (from, to) = (data(&world.directory), data(&copy));
     fs::create_dir_all(to.join("blobs")).unwrap();
@@ -34,13 +34,13 @@ fn blobs(directory: &TempDir) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-async fn start(directory: &TempDir) -> PortResult<EmbeddedS3> {
+pub(super) async fn start(directory: &TempDir) -> PortResult<EmbeddedS3> {
     let database = Database::open(&directory.path().join("jobs.sqlite"), 5).unwrap();
     EmbeddedS3::start(&data(directory), loopback(), Arc::new(database.queue()), &[]).await
 }
 
 /// Waits until the index is closed, which the thread of its connection does asynchronously.
-async fn closed(directory: &TempDir) {
+pub(super) async fn closed(directory: &TempDir) {
     let log = data(directory).join("objects.sqlite-wal");
     for _ in 0..3000 {
         if !log.exists() {
