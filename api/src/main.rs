@@ -33,11 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("starting the runtime", &e))?;
-    runtime.block_on(async {
+    program::block_on(None, async {
         let metrics = start::metrics(config, Program::Api)?;
         let stores = Stores::open(config).await?;
         let ledgers = ledger::of_deletions(config, Program::Api).await?;

@@ -18,7 +18,7 @@ use cadmill_core::domain::format::EngineFormats;
 use cadmill_stores::adapters::embedded::server::Capacity;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3, Medium};
 use cadmill_stores::bootstrap::stores::{MAX_DELIVERIES, Server, Stores};
-use cadmill_stores::bootstrap::{ledger, logging};
+use cadmill_stores::bootstrap::{ledger, logging, program};
 use cadmill_stores::config::{self, Backend, Config, Program, Settings, SinkKind};
 use cadmill_stores::connections::descriptors::Connections;
 use cadmill_stores::connections::{Limits, Times};
@@ -98,12 +98,7 @@ fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let built_in = Engines::default();
     let added = formats.filter(|engine| built_in.get(&engine.engine).is_none()).collect();
     confinement(config, engines)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("starting the runtime", &e))?;
-    runtime.block_on(serve_until_stopped(config, settings, &worker, added))
+    program::block_on(Some(2), serve_until_stopped(config, settings, &worker, added))
 }
 
 /// A worker refuses to start where engines cannot be confined sufficiently. That is reported now,

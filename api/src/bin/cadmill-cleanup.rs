@@ -50,12 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("starting the runtime", &e))?;
-    runtime.block_on(async {
+    program::block_on(Some(2), async {
         let metrics = Metrics::install(config, Program::Cleanup, &[Source::Cleanup])?;
         let stores = Stores::open(config).await?;
         let shown = program::shown(metrics, config, program::readiness(&stores)).await?;

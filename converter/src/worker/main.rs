@@ -123,18 +123,22 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
     // This process holds plaintext in its buffers, which must not end up in a core file.
     privileges::no_core_dump().map_err(|e| Failure::io("turning core dumps off", &e))?;
     privileges::be_nice(config.worker.nice).map_err(|e| Failure::io("lowering the priority", &e))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("starting the runtime", &e))?;
-    runtime.block_on(async {
+    program::block_on(Some(2), async {
         let stop = stop_on_signals()?;
+        if message.is_none() && matches.get_flag(UNTIL) {
+            stop_at_end_of_stdin(stop.clone())?;
+        }
         // An unusable workspace location or insufficient confinement is reported at startup and not
         // by each job.
         let posture = posture::require(&setting.supervisor, &setting.place, outsider)?;
         privacy.require(&posture)?;
-        let auditing = auditing(config)?;
+        let Some(auditing) = Auditing::open_unless(config, stop.cancelled()).await? else {
+            return match message {
+                None => Ok(ExitCode::SUCCESS),
+                // Its event must not be lost with it.
+                Some(_) => Err(Failure::new(FailureCode::Audit, "stopped before the audit sinks answered")),
+            };
+        };
         warn_of_weaknesses(&posture, &auditing);
         let metrics = Metrics::install(config, Program::Worker, &[Source::Worker])?;
         let stores = Stores::open(config).await?;
@@ -164,9 +168,6 @@ fn work(matches: &ArgMatches, config: &Config, message: Option<&TaskMessage>) ->
         let recording =
             LedgerFactory { auditing, worker: settings.name.clone(), posture: posture_fields(&posture) };
         let Stores { objects, jobs, queue, .. } = stores;
-        if message.is_none() && matches.get_flag(UNTIL) {
-            stop_at_end_of_stdin(stop.clone())?;
-        }
         // The worker goes on in any case: what is in the store waits for it.
         let watch = attendance.map(|attendance| tokio::spawn(async move { attendance.watch().await }));
         let worker = Worker::new(settings, setting, recording, jobs, objects, queue, stop);
@@ -217,13 +218,6 @@ fn protection(is_service: bool) -> Result<Option<TaskProtection>, Failure> {
         Ok(agent) if is_service && !agent.is_empty() => Ok(Some(TaskProtection::new(&agent)?)),
         _ => Ok(None),
     }
-}
-
-/// On a separate thread: opening it blocks and starts its own runtimes.
-fn auditing(config: &Config) -> Result<Auditing, Failure> {
-    std::thread::scope(|scope| scope.spawn(|| Auditing::open(config)).join()).unwrap_or_else(|_| {
-        Err(Failure::new(FailureCode::Audit, "internal error while opening the audit sinks"))
-    })
 }
 
 /// Warns of settings that are allowed but weak.

@@ -14,6 +14,7 @@ mod deaths;
 mod duplicates;
 mod evidence;
 mod fairness;
+mod hung;
 mod ledgers;
 mod observer;
 mod outsider;

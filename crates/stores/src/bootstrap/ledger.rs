@@ -10,10 +10,15 @@ use cadmill_core::cleanup::evidence::{Keeper, Ledgers, Writer};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, PortError, Signer};
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Prefix of the keys of ledgers in a bucket.
 pub const S3_PREFIX: &str = "audit";
+
+/// How long the start of a program that deletes waits for its sinks.
+const OPENING: Duration = Duration::from_secs(5);
 
 /// Where ledgers go and what signs them.
 #[derive(Clone)]
@@ -25,6 +30,31 @@ pub struct Auditing {
 }
 
 impl Auditing {
+    /// The same, on another thread, for a program that may be asked to stop meanwhile: `None` if `stopped`
+    /// completes first.
+    ///
+    /// # Errors
+    /// As for [`Auditing::open`].
+    pub async fn open_unless(
+        config: &Config,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<Option<Self>, Failure> {
+        let config = config.clone();
+        let opening = tokio::task::spawn_blocking(move || Self::open(&config));
+        tokio::pin!(stopped, opening);
+        let mut is_late = false;
+        loop {
+            tokio::select! {
+                opened = &mut opening => return opened.unwrap_or_else(|_| Err(defect())).map(Some),
+                () = &mut stopped => return Ok(None),
+                () = tokio::time::sleep(OPENING), if !is_late => {
+                    is_late = true;
+                    tracing::error!("the audit sinks do not answer; nothing is converted until they do");
+                }
+            }
+        }
+    }
+
     /// Opens the sink and the signer of the configuration. Blocks: the public key is fetched from
     /// KMS.
     ///
@@ -44,8 +74,8 @@ impl Auditing {
 }
 
 /// Who writes the evidence of the deletions of this program. Opens the sink and the signer; if they
-/// are not available now, they are opened when they are needed, because nothing keeps a program from
-/// deleting.
+/// are not available now, or do not answer for five seconds, they are opened when they are needed, because
+/// nothing keeps a program from deleting.
 ///
 /// # Errors
 /// `usage.invalid`.
@@ -59,10 +89,12 @@ pub async fn of_deletions(config: &Config, program: Program) -> Result<Ledgers, 
         Ok(Keeper { sink, signer })
     }));
     let opening = writer.clone();
-    // Opening blocks, and starts runtimes of its own.
-    let opened = tokio::task::spawn_blocking(move || opening.open()).await.unwrap_or_else(|_| {
-        Err(Failure::new(FailureCode::Audit, "internal error while opening the audit sinks"))
-    });
+    // Opening blocks, for ever if a sink hangs, and starts runtimes of its own.
+    let opened = tokio::task::spawn_blocking(move || opening.open());
+    let opened = match tokio::time::timeout(OPENING, opened).await {
+        Ok(opened) => opened.unwrap_or_else(|_| Err(defect())),
+        Err(_) => Err(Failure::new(FailureCode::Audit, "the audit sinks do not answer")),
+    };
     match opened {
         Err(failure) if failure.code == FailureCode::UsageInvalid => return Err(failure),
         Err(failure) => tracing::error!(
@@ -108,6 +140,10 @@ fn signer(config: &Config) -> Result<Option<Arc<dyn Signer>>, Failure> {
             Some(Arc::new(KmsSigner::new(settings).map_err(|e| failed(&e))?))
         }
     })
+}
+
+fn defect() -> Failure {
+    Failure::new(FailureCode::Audit, "internal error while opening the audit sinks")
 }
 
 fn failed(error: &PortError) -> Failure {
