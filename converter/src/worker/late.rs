@@ -5,8 +5,10 @@
 //! its immediate deletion, by key and version. If the event is lost, the second purge of the job
 //! deletes the object (`job.linger`).
 //!
-//! Such an event must not wait behind conversions. While every slot is taken, the worker scans the
-//! queue: it processes late events and returns all others.
+//! Such an event should not wait behind conversions. While every slot is taken, the worker scans the
+//! queue: it processes late events and returns all others. A scan makes requests for each message that
+//! waits, so the worker rests after it in proportion: a backlog must not multiply the requests of its jobs. An
+//! event that no scan finds is processed when a slot receives it.
 
 use super::context::Shared;
 use super::lease::random;
@@ -27,11 +29,14 @@ use tokio_util::task::TaskTracker;
 /// anything can be uploaded; the delay covers a store that is being restored or replicated.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
-/// Pause between two scans of the queue.
+/// Shortest pause between two scans of the queue.
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// Pause after a scan for each request that it made: half a request a second, however long the queue is.
+const PER_REQUEST: Duration = Duration::from_secs(2);
+
 /// Receive calls per scan, each for ten messages.
-const CALLS: usize = 20;
+const CALLS: usize = 10;
 
 /// Visibility timeout of the messages of a scan, should this worker die.
 const HIDDEN: Duration = Duration::from_secs(10);
@@ -69,14 +74,18 @@ impl Shared {
         Ok(Settlement::Delete)
     }
 
-    /// Scans the queue periodically while every slot is taken.
+    /// Scans the queue now and then while every slot is taken.
     pub(super) async fn look_for_late_ones(self: Arc<Self>, tasks: TaskTracker) {
         let mut known = HashSet::new();
+        let mut pause = PAUSE;
         loop {
             // Jitter, so that workers do not scan at the same moment.
-            tokio::time::sleep(PAUSE + Duration::from_millis(random() % 500)).await;
+            let jitter = random() % u64::try_from(pause.as_millis() / 6).unwrap_or(1).max(1);
+            tokio::time::sleep(pause + Duration::from_millis(jitter)).await;
+            pause = PAUSE;
             if self.is_busy() {
-                self.look_through(&tasks, &mut known).await;
+                let requests = self.look_through(&tasks, &mut known).await;
+                pause = PAUSE.max(PER_REQUEST * requests);
             }
         }
     }
@@ -85,9 +94,12 @@ impl Shared {
         self.slots.available_permits() == 0 && !self.receiving.load(Ordering::Relaxed)
     }
 
-    async fn look_through(self: &Arc<Self>, tasks: &TaskTracker, known: &mut HashSet<String>) {
+    /// Returns the number of its requests to the queue and to the store of the jobs.
+    async fn look_through(self: &Arc<Self>, tasks: &TaskTracker, known: &mut HashSet<String>) -> u32 {
         let mut back: Vec<Message> = Vec::new();
+        let mut requests = 0;
         for _ in 0..CALLS {
+            requests += 1;
             let received = match self.queue.receive(10, Duration::ZERO, HIDDEN).await {
                 Ok(received) => received,
                 Err(error) => {
@@ -97,6 +109,8 @@ impl Shared {
             };
             let none = received.is_empty();
             for message in received {
+                // The record, and what becomes of the message.
+                requests += if known.contains(&message.id) { 1 } else { 2 };
                 if !known.contains(&message.id) && self.is_late(&message).await {
                     let shared = Arc::clone(self);
                     tasks.spawn(async move { shared.handle(message, None).await });
@@ -116,6 +130,7 @@ impl Shared {
             known.insert(message.id.clone());
             self.give_back(&message).await;
         }
+        requests
     }
 
     /// Whether all jobs that the message names are over. A message that cannot be decided now is

@@ -1,6 +1,9 @@
 //! Events that arrive after the job has ended, or before its record exists.
 
 use super::*;
+use cadmill_converter::worker::{Attempt, Attempts, Ended};
+use cadmill_core::domain::failure::{Failure, FailureCode};
+use cadmill_core::domain::job::Object;
 use cadmill_core::domain::upload_event;
 use cadmill_core::ports::{Clock, PortError};
 
@@ -115,4 +118,67 @@ async fn a_job_whose_record_comes_late_keeps_its_upload() {
     let job = world.ended(id).await;
     worker.end().await;
     assert_eq!((job.state, job.attempt), (State::Completed, 1), "{job:?}");
+}
+
+/// Attempts that go on until they are cancelled.
+struct Endless;
+
+impl Attempts for Endless {
+    fn run(&self, attempt: Attempt) -> futures_util::future::BoxFuture<'_, Ended> {
+        Box::pin(async move {
+            while !attempt.is_cancelled() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ended::unrecorded(Failure::new(FailureCode::Cancelled, "cancelled"), Stage::Fetch)
+        })
+    }
+}
+
+/// While the only slot is taken: the late event among those that wait is found, and the others cost half a
+/// request a second, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_looked_through_seldom_while_every_slot_is_taken() {
+    let world = World::new().await;
+    let running = world.submit().await;
+    let queue = Script::new();
+    let scripts = Scripts { queue: queue.clone(), ..Scripts::default() };
+    let worker = world.start_attempting(scripts, Arc::new(Endless));
+    let since = Instant::now();
+    loop {
+        let job = world.jobs.store().get(running).await.unwrap().unwrap();
+        if job.state == State::Processing {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "it is never claimed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let order = world.jobs.store().get(running).await.unwrap().unwrap().order;
+    let ended = world.submit().await;
+    world.jobs.send(ended, &Event::Cancelled).await.unwrap();
+    for _ in 0..150 {
+        let id = JobId::random();
+        world.jobs.create(id, order.clone()).await.unwrap();
+        let object = Object {
+            key: key(id),
+            size_bytes: 7,
+            etag: "e".to_owned(),
+            version: None,
+            sha256: None,
+            encoded: None,
+        };
+        let event_id = JobId::random().to_string();
+        let now = SystemClock.now();
+        let event =
+            upload_event::object_created(world.server.bucket(), &object, "07", "PutObject", &event_id, now);
+        world.queue.send(&event).await.unwrap();
+    }
+    let since = Instant::now();
+    until_gone(&world, &key(ended)).await;
+    // Ten receive calls of a scan, and as many returns as there are messages, are the most.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let calls = ["receive", "change_visibility", "send", "delete"].map(|name| queue.calls(name));
+    let seconds = since.elapsed().as_secs();
+    assert!(calls[0] >= 2, "it looks: {calls:?}");
+    assert!(u64::from(calls.iter().sum::<u32>()) <= 240 + seconds, "{calls:?} in {seconds} s");
+    worker.end().await;
 }

@@ -11,7 +11,7 @@ use cadmill_converter::conversion::description_cache::DescriptionCache;
 use cadmill_converter::engine::registry::Engines;
 use cadmill_converter::engine::supervisor::Supervisor;
 use cadmill_converter::intake::DownloadConfig;
-use cadmill_converter::worker::{LedgerFactory, Worker, WorkerSettings};
+use cadmill_converter::worker::{Attempts, LedgerFactory, Worker, WorkerSettings};
 use cadmill_converter::workspace::WorkspaceRoot;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Compress, Job, JobSpec, Stage, State};
@@ -143,6 +143,14 @@ impl World {
         self.start_on(sink, jobs_of(Arc::new(jobs), 3), scripts, concurrency, memory_bytes)
     }
 
+    /// Starts a worker whose attempts are made by `attempts`.
+    fn start_attempting(&self, scripts: Scripts, attempts: Arc<dyn Attempts>) -> Running {
+        let jobs =
+            jobs_of(Arc::new(FaultyJobs::new(Arc::new(self.database.jobs()), scripts.jobs.clone())), 3);
+        let (worker, stop) = self.worker(self.ledgers.clone(), jobs, scripts, 1, 8 << 30);
+        running(worker.attempting(attempts), stop)
+    }
+
     fn start_on(
         &self,
         sink: Arc<dyn AuditSink>,
@@ -151,6 +159,18 @@ impl World {
         concurrency: u32,
         memory_bytes: u64,
     ) -> Running {
+        let (worker, stop) = self.worker(sink, jobs, scripts, concurrency, memory_bytes);
+        running(worker, stop)
+    }
+
+    fn worker(
+        &self,
+        sink: Arc<dyn AuditSink>,
+        jobs: Jobs,
+        scripts: Scripts,
+        concurrency: u32,
+        memory_bytes: u64,
+    ) -> (Worker, CancellationToken) {
         let settings = WorkerSettings {
             name: "worker".to_owned(),
             bucket: self.server.bucket().to_owned(),
@@ -183,7 +203,7 @@ impl World {
             Arc::new(FaultyQueue::new(Arc::clone(&self.queue), scripts.queue)),
             stop.clone(),
         );
-        Running { stop, task: tokio::spawn(async move { worker.run().await }) }
+        (worker, stop)
     }
 
     async fn ended(&self, id: JobId) -> Job {
@@ -210,6 +230,10 @@ impl World {
         assert!(dxf.ends_with(b"EOF\r\n"));
         job
     }
+}
+
+fn running(worker: Worker, stop: CancellationToken) -> Running {
+    Running { stop, task: tokio::spawn(async move { worker.run().await }) }
 }
 
 fn jobs_of(store: Arc<dyn JobStore>, max_attempts: u32) -> Jobs {
