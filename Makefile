@@ -16,7 +16,9 @@ REAL := tests/fixtures/real
 # Lints what cargo compiles, while it is compiled.
 LINT := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/clippy_rustc.sh"
 CARGO_DENY_VERSION := 0.20.2
-BASE ?= debian:bookworm-slim
+# Of the images; without a base one is made of Debian's packages.
+BASE ?=
+ARCH ?= amd64
 
 # What a build takes: headers and libraries of the engines, libclang for bindgen, and a C
 # compiler.
@@ -36,7 +38,10 @@ PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
 
-.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench scale fuzz graph pictures image clean
+# What the images are built and run with, without systemd and a registry.
+CONTAINER_PACKAGES := podman podman-compose runc buildah mmdebstrap netavark aardvark-dns catatonit jq openssl
+
+.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench scale fuzz graph pictures images clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,8 +79,8 @@ test: setup ## Check the format, lint, and run every test
 	$(LINT) CARGO="$(CARGO)" tests/without_jvm.sh
 	$(LINT) CARGO="$(CARGO)" tests/run.py
 
-test-containers: setup ## Build the images, convert in them, and attack the engine process there, without privileges
-	@docker/setup.sh podman runc buildah mmdebstrap
+test-containers: setup ## Build the images, run them with docker/compose.yaml through faults, and attack the engine process there, without privileges
+	@docker/setup.sh $(CONTAINER_PACKAGES)
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	docker/test_containers.sh
@@ -132,8 +137,13 @@ pictures: build ## Draw docs/pictures, which docs/DXF.md shows
 	@docker/python_tools.sh docs/pictures/requirements.txt target/pictures-tools
 	XDG_CACHE_HOME=target/pictures-tools target/pictures-tools/bin/python3 docs/pictures/draw.py $(CURDIR)/$(BIN) $(REAL) docs/pictures
 
-image: build ## Build the container image with buildah, podman or docker; with JAVA=1 one that has Java and assimp-jvm
-	docker/image.sh target/release $(BASE) $(if $(JAVA),target/java)
+images: setup ## Build the container images, and print their sizes: TARGETS="worker api" of docker/Dockerfile, on BASE=IMAGE@DIGEST, for ARCH=arm64 with a cross compiler, or with PROGRAMS=source inside
+	@docker/setup.sh $(if $(shell command -v docker || command -v buildah),jq,podman runc jq)
+ifneq ($(PROGRAMS),source)
+	rm -rf target/images/$(ARCH)
+	CARGO="$(CARGO)" docker/programs.sh $(ARCH) target/images/$(ARCH)
+endif
+	BASE="$(BASE)" ARCH=$(ARCH) PROGRAMS="$(PROGRAMS)" docker/images.sh $(TARGETS)
 
 clean: ## Remove what was built
 	$(CARGO) clean

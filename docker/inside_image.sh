@@ -1,5 +1,5 @@
 # Runs inside a container with /bin/sh: converts, and writes results and digests to /results
-# for test_image.sh to check. The image has neither jq nor bash. The argument is the image's kind.
+# for test_image.sh to check. The image has neither jq nor bash. The argument is the image's name.
 set -u
 cd /tmp || exit 1
 java=/usr/local/lib/cadmill/java
@@ -11,6 +11,10 @@ touch /usr/local/bin/written 2>/results/read-only
 cadmill doctor --json >/results/doctor.json
 cadmill-converter --version >/results/worker
 cadmill convert /in/gis/naturalearth_lowres.zip --to dxf -o out.dxf --json >/results/gdal.json 2>/dev/null
+cadmill convert /in/mesh/rabbit.obj --to glb2 -o out.glb --json >/results/assimp.json 2>/dev/null
+rm -f out.glb
+cadmill convert /model.step --to glb --engine occt -o out.glb --json >/results/occt.json 2>/dev/null
+rm -f out.glb
 
 for name in rabbit.obj wuson_ply.zip; do
     for engine in assimp-jvm assimp-ffi; do
@@ -22,7 +26,7 @@ for name in rabbit.obj wuson_ply.zip; do
     done
 done
 
-[ "$1" = jvm ] || exit 0
+[ "$1" = worker-jvm ] || exit 0
 (cd $java && sha256sum --quiet --check --strict SHA256SUMS) >/results/pins 2>&1
 # With `on` a JVM that cannot use the archive does not start. The class path must be that of
 # converter/src/engine/jvm.rs.
