@@ -1,13 +1,15 @@
 //! `cadmill audit residue`: what is planted is found with its reason, and what has one is not.
 
+use crate::pipeline;
 use crate::pipeline::policies::Cloud;
 use cadmill_core::cleanup::Cleanup;
-use cadmill_core::domain::ids::{JobId, ObjectKey};
+use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{JobSpec, Object};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::clock::SystemClock;
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore};
+use cadmill_stores::adapters::aws::s3::Keeps;
 use cadmill_stores::adapters::aws::{DynamoStore, S3Store, SqsQueue};
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
 use serde_json::{Value, json};
@@ -89,18 +91,18 @@ fn found(report: &Value, mut expected: Vec<(&str, &str, Option<JobId>, &str)>) {
 }
 
 /// Stores, and jobs in them.
-struct Stores<'a> {
+struct Stores {
     jobs: Jobs,
-    objects: &'a dyn ObjectStore,
+    objects: Arc<dyn ObjectStore>,
     cleanup: Cleanup,
 }
 
-impl Stores<'_> {
-    fn new(jobs: Arc<dyn JobStore>, objects: &Arc<S3Store>, queue: Arc<dyn EventQueue>) -> Stores<'_> {
+impl Stores {
+    fn new(jobs: Arc<dyn JobStore>, objects: Arc<dyn ObjectStore>, queue: Arc<dyn EventQueue>) -> Self {
         let jobs = Jobs::new(jobs, Arc::new(SystemClock), Policy::default());
         let (bucket, name) = ("cadmill".to_owned(), "test".to_owned());
-        let cleanup = Cleanup::new(jobs.clone(), Arc::clone(objects) as _, queue, bucket, name);
-        Stores { jobs, objects: &**objects, cleanup }
+        let cleanup = Cleanup::new(jobs.clone(), Arc::clone(&objects), queue, bucket, name);
+        Self { jobs, objects, cleanup }
     }
 
     async fn job(&self) -> JobId {
@@ -219,7 +221,7 @@ async fn a_data_directory_is_compared_while_it_is_served_and_when_it_is_not() {
     let server =
         EmbeddedS3::start(data.path(), ([127, 0, 0, 1], 0).into(), queue.clone(), &[]).await.unwrap();
     let objects = Arc::new(S3Store::new(server.settings()).await);
-    let stores = Stores::new(Arc::new(database.jobs()), &objects, queue);
+    let stores = Stores::new(Arc::new(database.jobs()), objects, queue);
     let completed = stores.live().await;
     clean(audit(&variables));
     // A job that has ended, and was deleted.
@@ -280,6 +282,30 @@ async fn a_data_directory_is_compared_while_it_is_served_and_when_it_is_not() {
     clean(audit(&variables));
 }
 
+/// What is planted in a bucket that keeps versions, after an audit of what has a reason has found nothing.
+async fn plant_versions(
+    stores: &Stores,
+    variables: &[(&str, String)],
+) -> Vec<(&'static str, &'static str, Option<JobId>, &'static str)> {
+    clean(audit(variables));
+    let completed = stores.live().await;
+    clean(audit(variables));
+    stores.jobs.send(completed, &Event::Dismissed).await.unwrap();
+    assert!(stores.cleanup.round().await.is_whole());
+    clean(audit(variables));
+
+    let mut planted = stores.plant().await;
+    // A deletion by key hides an object behind a marker.
+    let hidden = JobId::random();
+    stores.put(&upload(hidden)).await;
+    stores.objects.delete(&upload(hidden), None).await.unwrap();
+    planted.extend([
+        ("object", "upload", Some(hidden), "no_record"),
+        ("marker", "upload", Some(hidden), "no_record"),
+    ]);
+    planted
+}
+
 /// With the permissions of the cleanup and no others, in a bucket that keeps versions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_is_compared_with_its_versions() {
@@ -288,25 +314,10 @@ async fn a_bucket_is_compared_with_its_versions() {
     let objects = Arc::new(S3Store::new(cloud.world.objects.clone()).await);
     let jobs = Arc::new(DynamoStore::new(cloud.world.jobs.clone()).await);
     let queue = Arc::new(SqsQueue::new(cloud.world.queue.clone()).await);
-    let stores = Stores::new(jobs, &objects, queue);
+    let stores = Stores::new(jobs, objects, queue);
     let variables = cloud.variables("cleanup");
-    clean(audit(&variables));
-    let completed = stores.live().await;
-    clean(audit(&variables));
-    stores.jobs.send(completed, &Event::Dismissed).await.unwrap();
-    assert!(stores.cleanup.round().await.is_whole());
-    clean(audit(&variables));
-
-    let mut planted = stores.plant().await;
-    // A deletion by key hides an object behind a marker.
-    let hidden = JobId::random();
-    stores.put(&upload(hidden)).await;
-    objects.delete(&upload(hidden), None).await.unwrap();
-    planted.extend([
-        ("object", "upload", Some(hidden), "no_record"),
-        ("marker", "upload", Some(hidden), "no_record"),
-        ("object", "-", None, "unknown_place"),
-    ]);
+    let mut planted = plant_versions(&stores, &variables).await;
+    planted.push(("object", "-", None, "unknown_place"));
     let endpoint = cloud.world.objects.service.endpoint.clone().unwrap();
     let elsewhere = format!("{endpoint}/{}/elsewhere/{CANARY}.txt", cloud.world.objects.bucket);
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
@@ -335,4 +346,24 @@ async fn a_bucket_is_compared_with_its_versions() {
         assert_eq!(report["verdict"], verdict, "{action}: {report:#}");
         assert_eq!(code, Some(if verdict == "UNSEEN" { 37 } else { 36 }));
     }
+}
+
+/// On a server that keeps versions as AWS does, and verifies signatures. Everything that is found can be
+/// deleted, and nothing is left then.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "in `make nightly`"]
+async fn a_bucket_of_versitygw_is_compared_with_its_versions() {
+    let world = pipeline::stores::Stores::others_with_versitygw(Keeps::Versions).await;
+    let stores = Stores::new(world.jobs.clone(), world.objects.clone(), world.queue.clone());
+    let variables = world.variables();
+    let planted = plant_versions(&stores, variables).await;
+    let (code, report) = audit(variables);
+    assert_eq!((code, &report["verdict"]), (Some(36), &json!("RESIDUE")), "{report:#}");
+    found(&report, planted.clone());
+    for (.., job, _) in planted {
+        for role in [Role::Upload, Role::Processed] {
+            stores.objects.purge(role, job.unwrap()).await.unwrap();
+        }
+    }
+    clean(audit(variables));
 }

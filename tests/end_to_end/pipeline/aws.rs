@@ -9,6 +9,7 @@ use super::world::{Worker, World, large_archive};
 use crate::support::real;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::{Job, State};
+use cadmill_stores::adapters::aws::s3::Keeps;
 
 /// How a worker is started.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl On {
         let stores = match self {
             Self::Moto => Stores::moto().await,
             Self::OthersWithEmbeddedS3 => Stores::others_with_embedded_s3(data.path()).await,
-            Self::OthersWithVersitygw => Stores::others_with_versitygw().await,
+            Self::OthersWithVersitygw => Stores::others_with_versitygw(Keeps::Objects).await,
         };
         World::on(stores, data)
     }

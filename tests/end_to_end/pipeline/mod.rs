@@ -23,7 +23,7 @@ pub(crate) mod policies;
 pub(crate) mod private;
 pub(crate) mod processes;
 mod protection;
-mod stores;
+pub(crate) mod stores;
 mod task;
 mod unattended;
 mod whole;

@@ -18,9 +18,9 @@ use std::sync::Arc;
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"];
 
 pub(crate) struct Stores {
-    pub(super) jobs: Arc<dyn JobStore>,
-    pub(super) queue: Arc<dyn EventQueue>,
-    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(crate) jobs: Arc<dyn JobStore>,
+    pub(crate) queue: Arc<dyn EventQueue>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
     bucket: String,
     /// What a worker needs to use them.
     variables: Vec<(&'static str, String)>,
@@ -80,9 +80,9 @@ impl Stores {
     }
 
     /// versitygw, dynalite and ElasticMQ. The tests send the events.
-    pub(crate) async fn others_with_versitygw() -> Self {
+    pub(crate) async fn others_with_versitygw(keeps: Keeps) -> Self {
         let server = Versitygw::start().await;
-        let objects = server.bucket(Keeps::Objects).await;
+        let objects = server.bucket(keeps).await;
         let jobs = Dynalite::shared().await.table().await;
         let queue = ElasticMq::shared().await.queues(MAX_DELIVERIES).await;
         let stores = Self::on_aws(World { objects, jobs, queue }).await;
@@ -120,7 +120,7 @@ impl Stores {
     }
 
     /// What a worker needs to use them.
-    pub(super) fn variables(&self) -> &[(&'static str, String)] {
+    pub(crate) fn variables(&self) -> &[(&'static str, String)] {
         &self.variables
     }
 
