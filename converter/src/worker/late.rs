@@ -29,6 +29,9 @@ use tokio_util::task::TaskTracker;
 /// anything can be uploaded; the delay covers a store that is being restored or replicated.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
+/// Shortest pause until an event is looked at again that arrived when the record of its job ends.
+const RECORD_PAUSE: Duration = Duration::from_secs(60);
+
 /// Shortest pause between two scans of the queue.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -69,9 +72,23 @@ impl Shared {
             tracing::info!(job.id = %notice.job, state, "ignoring an event for an unknown job");
             return Ok(Settlement::Delete);
         };
+        if let Some(after) = job.and_then(|job| self.record_ends(job)) {
+            tracing::info!(job.id = %notice.job, state, "event received when the record of the job ends; waiting for that");
+            return Ok(Settlement::Retry(after));
+        }
         self.objects.delete(&key, notice.version.as_deref()).await?;
         tracing::info!(job.id = %notice.job, state, "event received after the job ended; deleting its object");
         Ok(Settlement::Delete)
+    }
+
+    /// When to come back, if the record of a job that has ended may be gone before a deletion of this worker
+    /// has arrived: after that a new job may have the same id, and its upload the same key. A deletion takes
+    /// less than half of `job.linger`.
+    fn record_ends(&self, job: &Job) -> Option<Duration> {
+        let (now, margin) = (self.jobs.clock().now(), self.jobs.policy().linger / 2);
+        let due = job.due.filter(|_| job.purges >= 2)?;
+        let left = due.saturating_sub(now);
+        (left < margin).then(|| Duration::from_millis(left).max(RECORD_PAUSE))
     }
 
     /// Scans the queue now and then while every slot is taken.

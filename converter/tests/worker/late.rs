@@ -3,7 +3,7 @@
 use super::*;
 use cadmill_converter::worker::{Attempt, Attempts, Ended};
 use cadmill_core::domain::failure::{Failure, FailureCode};
-use cadmill_core::domain::job::Object;
+use cadmill_core::domain::job::{Deletion, Object};
 use cadmill_core::domain::upload_event;
 use cadmill_core::ports::{Clock, PortError};
 
@@ -47,6 +47,36 @@ async fn a_late_object_is_deleted_also_at_the_second_try() {
     worker.end().await;
     let job = world.ended(id).await;
     assert_eq!((job.state, job.attempt), (State::Cancelled, 0));
+}
+
+/// When its record may be gone before the deletion arrives, the upload could be that of a new job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_object_of_a_job_whose_record_ends_waits_for_that() {
+    let world = World::new().await;
+    // Deleted twice, so that the record ends in a minute.
+    let policy = Policy { linger: 60_000, record: 1000, ..Policy::default() };
+    let ending = Jobs::new(Arc::new(world.database.jobs()), Arc::new(SystemClock), policy);
+    let id = world.submit().await;
+    ending.send(id, &Event::Cancelled).await.unwrap();
+    for before in [0, 1] {
+        let deletion = Deletion {
+            objects: 1,
+            marks: 0,
+            uploads: 0,
+            confirmed_at: SystemClock.now(),
+            oldest_age_ms: None,
+            by: "cleanup".to_owned(),
+            evidence: Default::default(),
+        };
+        ending.send(id, &Event::Purged { before, deletion, head: None }).await.unwrap();
+    }
+    let (objects, queue) = (Script::new(), Script::new());
+    let scripts = Scripts { objects: objects.clone(), queue: queue.clone(), ..Scripts::default() };
+    let worker = world.start(scripts);
+    until(|| queue.calls("change_visibility") >= 1).await;
+    worker.end().await;
+    assert_eq!(objects.calls("delete"), 0);
+    assert!(!is_gone(&world, &key(id)).await);
 }
 
 /// An event affects only the upload that it names, in the worker's own bucket.
