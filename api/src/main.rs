@@ -10,6 +10,7 @@ use cadmill_stores::bootstrap::stores::Stores;
 use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
 use clap::Command;
+use std::pin::pin;
 use std::process::ExitCode;
 
 /// Memory that held plaintext, names or keys is zeroed when it is freed.
@@ -34,13 +35,20 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> Result<(), Failure> {
     program::block_on(None, async {
+        let mut stopped = pin!(stop::signalled());
         let metrics = start::metrics(config, Program::Api)?;
-        let stores = Stores::open(config).await?;
-        let ledgers = ledger::of_deletions(config, Program::Api).await?;
-        let listener = start::bind(config).await?;
+        let opening = async {
+            let stores = Stores::open(config).await?;
+            let ledgers = ledger::of_deletions(config, Program::Api).await?;
+            Ok((stores, ledgers, start::bind(config).await?))
+        };
+        let (stores, ledgers, listener) = tokio::select! {
+            opened = opening => opened?,
+            () = &mut stopped => return Ok(()),
+        };
         let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
         // For a caller that configured port 0.
         eprintln!("listening on http://{bound}");
-        start::run(config, stores, (metrics, ledgers), Vec::new(), listener, stop::signalled()).await
+        start::run(config, stores, (metrics, ledgers), Vec::new(), listener, stopped).await
     })
 }

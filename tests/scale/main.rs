@@ -235,10 +235,9 @@ fn every_scenario_in_full() {
         undeletable(seed, 20_000),
         rush(seed, 50_000, 128, 1.0),
     ]);
-    for (planted, rule) in [
-        (rush(seed, 50_000, 4, 1.0), Rule::BackPressure),
-        (old_loop(steady(seed, 20_000)), Rule::Deletion),
-    ] {
+    for (planted, rule) in
+        [(rush(seed, 50_000, 4, 1.0), Rule::BackPressure), (old_loop(steady(seed, 20_000)), Rule::Deletion)]
+    {
         let report = planted.run();
         report.save();
         println!("{report}");

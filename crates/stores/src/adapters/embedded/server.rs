@@ -46,11 +46,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Time for requests to complete after [`EmbeddedS3::stop`].
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Time for all else that goes on then. What does not end, such as the removal of a file on a medium that hangs,
+/// is left to the next start.
+const STOP: Duration = Duration::from_secs(12);
+
+/// How long the start waits until files of deleted objects are destroyed.
+const FIRST_ROUND: Duration = Duration::from_secs(10);
 
 /// Limits for the clients of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,11 +137,6 @@ impl EmbeddedS3 {
 
         let medium = blobs.medium();
         let objects = Objects::new(index, blobs);
-        // Files that cannot be destroyed keep nothing from being served, or from being deleted.
-        let left = objects.remover().round().await?;
-        if left > 0 {
-            tracing::error!(files = left, "Files of deleted objects cannot be destroyed; trying again");
-        }
         let mut builder = S3ServiceBuilder::new(objects.clone());
         builder.set_auth(SimpleAuth::from_single(&*credentials.access_key, &*credentials.secret_key));
         builder.set_access(access::Access);
@@ -144,7 +146,12 @@ impl EmbeddedS3 {
         let mut tasks = JoinSet::new();
         let index = objects.index();
         tasks.spawn(outbox::run(objects.index(), queue, objects.made(), stopping.clone()));
-        tasks.spawn(objects.remover().run(stopping.clone()));
+        // Before anything is served, but a file that cannot be destroyed keeps nothing from being served.
+        let (destroyed, first) = oneshot::channel();
+        tasks.spawn(objects.remover().run(stopping.clone(), destroyed));
+        if tokio::time::timeout(FIRST_ROUND, first).await.is_err() {
+            tracing::warn!("Files of deleted objects are still being destroyed");
+        }
         let door = Arc::new(Door::new("objects", capacity.limits));
         let server = Accepting {
             door: door.clone(),
@@ -189,7 +196,11 @@ impl EmbeddedS3 {
     /// Accepts no more requests and waits for the current ones, up to ten seconds.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
-        while self.tasks.join_next().await.is_some() {}
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, all).await.is_err() {
+            tracing::warn!("The object server did not end in time");
+            self.tasks.abort_all();
+        }
         if let Err(error) = self.index.closed().await {
             tracing::warn!(error = %error, "The index of objects was not closed cleanly");
         }

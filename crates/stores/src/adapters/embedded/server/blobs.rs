@@ -25,9 +25,15 @@ use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// How often a removal looks whether another one of the same file has ended.
+/// How often a removal looks whether another one of the same file has ended, and for how long.
 const CLAIMED: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the removal of a file takes at most: some gigabytes are overwritten in seconds. A medium that hangs
+/// must not keep other files.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Buffer size for a file that is read or written, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -144,10 +150,19 @@ impl Blobs {
     pub(super) async fn remove(&self, names: Vec<String>) -> Vec<String> {
         let mut left = Vec::new();
         for name in names {
-            let _claim = self.claim(&name).await;
+            let Some(claim) = self.claim(&name).await else {
+                left.push(name);
+                continue;
+            };
             let (path, medium) = (self.directory.join(&name), self.medium);
-            let discarded = tokio::task::spawn_blocking(move || discard(&path, medium)).await;
-            match discarded.unwrap_or_else(|_| Err(io::Error::other("internal error"))) {
+            let discarded = tokio::task::spawn_blocking(move || {
+                // Until it ends, whoever waits for it.
+                let _claim = claim;
+                discard(&path, medium)
+            });
+            let discarded = tokio::time::timeout(WITHIN, discarded).await;
+            let hung = |_| Ok(Err(io::ErrorKind::TimedOut.into()));
+            match discarded.unwrap_or_else(hung).unwrap_or_else(|_| Err(io::Error::other("internal error"))) {
                 Ok(Some(file)) => drop(tokio::spawn(async move {
                     if let Err(error) = wipe::when_closed(file).await {
                         tracing::error!(error.kind = %error.kind(), "A deleted object's file could not be overwritten");
@@ -172,18 +187,23 @@ impl Blobs {
 
     /// Notes a file that is left, and that the index may not know of.
     pub(super) fn stray(&self, key: Option<String>, name: String) {
-        self.put_back(vec![(key, name)]);
+        self.add_strays([(key, name)]);
         self.shared.strayed.notify_one();
     }
 
-    /// Takes the strays: they are the caller's then.
+    /// The strays: they stay until they are forgotten.
     pub(super) fn strays(&self) -> Vec<(Option<String>, String)> {
-        std::mem::take(&mut self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shared.strays().clone()
     }
 
-    /// Gives strays back.
-    pub(super) fn put_back(&self, strays: Vec<(Option<String>, String)>) {
-        self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner).extend(strays);
+    /// Adds strays, without notifying.
+    pub(super) fn add_strays(&self, strays: impl IntoIterator<Item = (Option<String>, String)>) {
+        self.shared.strays().extend(strays);
+    }
+
+    /// Forgets strays.
+    pub(super) fn forget(&self, strays: &[(Option<String>, String)]) {
+        self.shared.strays().retain(|stray| !strays.contains(stray));
     }
 
     /// Completes when there is a new stray.
@@ -191,12 +211,26 @@ impl Blobs {
         self.shared.strayed.notified().await;
     }
 
-    async fn claim(&self, name: &str) -> Claim {
-        loop {
-            if self.shared.under_way().insert(name.to_owned()) {
-                return Claim { name: name.to_owned(), shared: Arc::clone(&self.shared) };
+    /// The right to remove a file; `None` if another one has it for long.
+    async fn claim(&self, name: &str) -> Option<Claim> {
+        let until = Instant::now() + PATIENCE;
+        while !self.shared.under_way().insert(name.to_owned()) {
+            if Instant::now() > until {
+                return None;
             }
             tokio::time::sleep(CLAIMED).await;
+        }
+        Some(Claim { name: name.to_owned(), shared: Arc::clone(&self.shared) })
+    }
+
+    /// Writes to the disk which files are gone, so that none comes back with a loss of power.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(super) async fn sync(&self) -> io::Result<()> {
+        match self.medium {
+            Medium::Memory => Ok(()),
+            Medium::Disk => File::open(&self.directory).await?.sync_all().await,
         }
     }
 
@@ -214,6 +248,10 @@ impl Blobs {
 impl Shared {
     fn under_way(&self) -> MutexGuard<'_, HashSet<String>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strays(&self) -> MutexGuard<'_, Vec<(Option<String>, String)>> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,8 +10,8 @@ use super::index::Index;
 use cadmill_core::ports::{PortError, PortResult};
 use std::path::Path;
 
-/// Opens an existing directory, or creates the index and the files in an empty one. The index has noted which
-/// files must be destroyed.
+/// Opens an existing directory, or creates the index and the files in an empty one. Files that must be destroyed
+/// are in the index as removals, or are strays.
 pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let (path, directory) = (data_dir.join("objects.sqlite"), data_dir.join("blobs"));
     let files = blobs::files(&directory)?;
@@ -49,7 +49,8 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
         tracing::info!(files = left.len(), "Files of uploads that a dead process did not finish are removed");
     }
     let blobs = Blobs::open(&directory)?;
-    index.condemn(left.into_iter().map(|name| (None, name)).collect()).await?;
+    // Not noted in the index yet: on a full disk it takes nothing before they are gone.
+    blobs.add_strays(left.into_iter().map(|name| (None, name)));
     // The index first: if the process dies in between, blobs is not the newer one.
     let number = known.max(openings) + 1;
     index.opened(number).await?;

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A file that the index does not name and that was written to within this time may be an upload on its
 /// way: the server ends one that makes no progress for a minute.
 const ARRIVING: Duration = Duration::from_secs(120);
+const ARRIVING_MS: Millis = 120_000;
 
 const READING: &str = "reading the objects of a data directory";
 
@@ -52,23 +53,31 @@ pub fn inventory(data_dir: &Path, scratch: &Path) -> PortResult<Vec<Item>> {
     };
     let now = SystemTime::now();
     for Blob { name, size, written } in blobs {
-        if let Some((key, since)) = removals.get(&name) {
-            // It may have been destroyed since.
-            if directory.join(&name).exists() {
-                let (place, made) = (key.as_deref().and_then(place_of), Some(*since));
-                items.push(Item { kind: Kind::File, place, size_bytes: Some(size), made });
-            }
+        if removals.contains_key(&name) {
             continue;
         }
         let is_old = now.duration_since(written).is_ok_and(|age| age > ARRIVING);
         // It may have been removed since.
         if is_old && !named.contains(&name) && directory.join(&name).exists() {
-            let made = written.duration_since(UNIX_EPOCH).ok();
-            let made = made.and_then(|time| Millis::try_from(time.as_millis()).ok());
-            items.push(Item { kind: Kind::File, place: None, size_bytes: Some(size), made });
+            items.push(Item { kind: Kind::File, place: None, size_bytes: Some(size), made: millis(written) });
+        }
+    }
+    for (name, (key, since)) in removals {
+        let place = key.as_deref().and_then(place_of);
+        // What no job is known of is on its way, like an upload.
+        let is_new =
+            place.is_none() && millis(now).is_some_and(|now| now.saturating_sub(since) < ARRIVING_MS);
+        // Whatever it is: a directory cannot be destroyed. It may have been since.
+        let Ok(file) = fs::symlink_metadata(directory.join(&name)) else { continue };
+        if !is_new {
+            items.push(Item { kind: Kind::File, place, size_bytes: Some(file.len()), made: Some(since) });
         }
     }
     Ok(items)
+}
+
+fn millis(time: SystemTime) -> Option<Millis> {
+    time.duration_since(UNIX_EPOCH).ok().and_then(|time| Millis::try_from(time.as_millis()).ok())
 }
 
 fn blobs_of(directory: &Path) -> PortResult<Vec<Blob>> {

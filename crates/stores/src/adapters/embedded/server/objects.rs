@@ -219,13 +219,22 @@ impl S3 for Objects {
         req: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         in_bucket(&req.input.bucket)?;
-        let mut deleted = Vec::new();
-        for object in req.input.delete.objects {
-            supported(is_only_version(object.version_id.as_deref()))?;
-            self.delete(object.key.clone(), None).await?;
-            deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
+        let objects = req.input.delete.objects;
+        supported(objects.iter().all(|object| is_only_version(object.version_id.as_deref())))?;
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for object in objects {
+            let key = Some(object.key.clone());
+            match self.delete(object.key, None).await {
+                Ok(_) => deleted.push(DeletedObject { key, ..Default::default() }),
+                // The others are deleted all the same.
+                Err(error) => {
+                    let code = Some(error.code().as_str().to_owned());
+                    errors.push(s3s::dto::Error { key, code, ..Default::default() });
+                }
+            }
         }
-        Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), ..Default::default() }))
+        let (deleted, errors) = (Some(deleted), Some(errors));
+        Ok(S3Response::new(DeleteObjectsOutput { deleted, errors, ..Default::default() }))
     }
 
     async fn create_multipart_upload(

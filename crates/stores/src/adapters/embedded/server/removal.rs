@@ -9,7 +9,7 @@ use cadmill_core::ports::PortResult;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -39,6 +39,10 @@ impl Remover {
             return Ok(0);
         }
         let left: HashSet<String> = self.blobs.remove(names.clone()).await.into_iter().collect();
+        if let Err(error) = self.blobs.sync().await {
+            tracing::debug!(error.kind = %error.kind(), "The directory of objects could not be synced");
+            return Ok(names.len());
+        }
         let gone = names.into_iter().filter(|name| !left.contains(name)).collect();
         self.index.destroyed(gone).await?;
         Ok(left.len())
@@ -49,13 +53,7 @@ impl Remover {
     /// # Errors
     /// As for [`Self::destroy`].
     pub(super) async fn round(&self) -> PortResult<usize> {
-        let strays = self.blobs.strays();
-        if !strays.is_empty()
-            && let Err(error) = self.index.condemn(strays.clone()).await
-        {
-            self.blobs.put_back(strays);
-            return Err(error);
-        }
+        self.note_strays().await?;
         let (mut after, mut left) = (0, 0);
         loop {
             let page = self.index.removals(after, PAGE).await?;
@@ -65,16 +63,32 @@ impl Remover {
         }
     }
 
-    /// Makes a round now and then, until it is stopped.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (mut before, mut failing) = (0, false);
+    /// Destroys the files that the index does not know of, and notes those that are left. That way around: an
+    /// index on a full disk takes nothing before they are gone.
+    async fn note_strays(&self) -> PortResult<()> {
+        let strays = self.blobs.strays();
+        if strays.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = strays.iter().map(|(_, name)| name.clone()).collect();
+        let unused = self.index.unused(names).await?;
+        let left: HashSet<String> = self.blobs.remove(unused).await.into_iter().collect();
+        let left = strays.iter().filter(|(_, name)| left.contains(name)).cloned().collect();
+        self.index.condemn(left).await?;
+        self.blobs.forget(&strays);
+        Ok(())
+    }
+
+    /// Makes a round at once and then now and then, until it is stopped. `first` is notified after the first.
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>, first: oneshot::Sender<()>) {
+        let (mut before, mut failing, mut first) = (0, false, Some(first));
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = self.blobs.strayed() => {}
+            let result = tokio::select! {
+                result = self.round() => result,
                 _ = stop.changed() => return,
-            }
-            let result = self.round().await;
+            };
+            // Whether it was waited for.
+            let _ = first.take().map(|first| first.send(()));
             if let Ok(left) = result
                 && left != before
             {
@@ -92,8 +106,10 @@ impl Remover {
                 tracing::warn!(error = %error, "Files of deleted objects cannot be looked for; trying again");
             }
             failing = result.is_err();
-            if failing {
-                tokio::time::sleep(PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = self.blobs.strayed(), if !failing => {}
+                _ = stop.changed() => return,
             }
         }
     }

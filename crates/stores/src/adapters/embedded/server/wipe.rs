@@ -4,12 +4,12 @@
 //! A download that runs has locked the file (`flock`). It is not to read zeros: the file is unlinked at
 //! once then, and overwritten when the last reader has closed it.
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,7 +36,13 @@ pub(super) enum Destroyed {
 /// Those of the operating system, [`io::ErrorKind::NotFound`] among them. A file that could not be
 /// overwritten keeps its name, so that it can be tried again.
 pub(super) fn destroy(path: &Path) -> io::Result<Destroyed> {
-    let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    // Not what a link points to, and no pipe, which would block.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     if !lock(&file)? {
         fs::remove_file(path)?;
         return Ok(Destroyed::Read(file));
@@ -61,11 +67,15 @@ pub(super) async fn when_closed(file: File) -> io::Result<()> {
 /// Locks the file for reading: it is not overwritten until it is closed.
 ///
 /// # Errors
-/// [`io::ErrorKind::NotFound`] if it is being destroyed.
+/// [`io::ErrorKind::NotFound`] if it is being destroyed, or was after it was opened.
 pub(super) fn lock_for_reading(file: &impl AsFd) -> io::Result<()> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
-        Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::NotFound.into()),
-        locked => Ok(locked?),
+        Err(Errno::WOULDBLOCK) => return Err(io::ErrorKind::NotFound.into()),
+        locked => locked?,
+    }
+    match rustix::fs::fstat(file)?.st_nlink {
+        0 => Err(io::ErrorKind::NotFound.into()),
+        _ => Ok(()),
     }
 }
 
@@ -137,6 +147,24 @@ mod tests {
         drop(reader);
         waiting.await.unwrap().unwrap();
         assert!(content(&seen) == vec![0; 3 * CHUNK]);
+    }
+
+    /// The reader has opened it before it was destroyed, and reads after that.
+    #[test]
+    fn what_was_destroyed_is_not_there_for_a_reader() {
+        let (_directory, path) = in_memory(10);
+        let reader = File::open(&path).unwrap();
+        assert!(matches!(destroy(&path).unwrap(), Destroyed::Done));
+        assert_eq!(lock_for_reading(&reader).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_a_link_points_to_is_not_overwritten() {
+        let (_directory, path) = in_memory(10);
+        let link = path.with_file_name("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(destroy(&link).is_err());
+        assert_eq!(fs::read(&path).unwrap(), [7; 10]);
     }
 
     #[test]

@@ -96,6 +96,25 @@ impl Index {
             .await
     }
 
+    /// Those of these files that are not in use. Comes after all writes that were begun before, whose outcome
+    /// may be unknown; takes nothing on the disk.
+    pub(in crate::adapters::embedded::server) async fn unused(
+        &self,
+        blobs: Vec<String>,
+    ) -> PortResult<Vec<String>> {
+        self.pool
+            .write("looking for files that are not in use", move |connection| {
+                let mut unused = Vec::new();
+                for blob in &blobs {
+                    if !is_used(connection, blob)? {
+                        unused.push(blob.clone());
+                    }
+                }
+                Ok(unused)
+            })
+            .await
+    }
+
     /// Notes that these files must be destroyed, unless they are in use: each with its key, if it is known.
     pub(in crate::adapters::embedded::server) async fn condemn(
         &self,
@@ -104,9 +123,7 @@ impl Index {
         self.pool
             .write("noting files to destroy", move |connection| {
                 for (key, blob) in &files {
-                    let sql = "SELECT EXISTS(SELECT 1 FROM segments WHERE blob = ?1)
-                                   OR EXISTS(SELECT 1 FROM parts WHERE blob = ?1)";
-                    if !connection.query_row(sql, [blob], |row| row.get::<_, bool>(0))? {
+                    if !is_used(connection, blob)? {
                         condemn(connection, key.as_deref(), std::slice::from_ref(blob))?;
                     }
                 }
@@ -162,6 +179,12 @@ impl Index {
             })
             .await
     }
+}
+
+fn is_used(connection: &Connection, blob: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS(SELECT 1 FROM segments WHERE blob = ?1)
+                   OR EXISTS(SELECT 1 FROM parts WHERE blob = ?1)";
+    connection.query_row(sql, [blob], |row| row.get(0))
 }
 
 /// The files that must be destroyed, with what is known of them. None in an index of an earlier build.
