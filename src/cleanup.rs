@@ -315,7 +315,7 @@ impl Cleanup {
         }
         // Before the record is gone: rather twice than never.
         self.deleter.give_up(&job);
-        round.records += u64::from(self.jobs.store().delete(job.id, job.version).await?);
+        round.records += u64::from(self.jobs.store().delete(&job).await?);
         Ok(())
     }
 

@@ -90,8 +90,10 @@ pub trait JobStore: Send + Sync {
     /// Stores `next` if the stored job's version is `next.version - 1`.
     async fn replace(&self, next: &Job) -> PortResult<Replaced>;
 
-    /// Deletes the record if it still has this version; returns whether it did.
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool>;
+    /// Deletes the record if it is still that of `job`: its id, its version and its time of creation;
+    /// returns whether it did. A client may use an id again, and a request that is repeated after its
+    /// reply was lost may meet the next job of this id.
+    async fn delete(&self, job: &Job) -> PortResult<bool>;
 
     /// An owner's jobs, newest first, at most `limit`. `page` is the `next` token of an earlier
     /// page.

@@ -116,7 +116,7 @@ impl OldLoop {
         if job.state.is_terminal() {
             return match job.purges {
                 0 | 1 => self.deleter.delete(job).await.map(drop),
-                _ => jobs.store().delete(job.id, job.version).await.map(drop),
+                _ => jobs.store().delete(job).await.map(drop),
             };
         }
         let object = match &job.input {

@@ -61,17 +61,19 @@ impl JobStore for TableJobs {
         self.0.write("changing a job", Action::WriteItem, replaced).await
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
         let deleted = |world: &World| {
             let (now, mut table) = (world.now(), world.table());
-            match table.job(id) {
-                Some(there) if there.version == version => {
+            let is_same =
+                |there: &Job| (there.version, there.times.created) == (job.version, job.times.created);
+            match table.job(job.id) {
+                Some(there) if is_same(there) => {
                     world.witness().record_deleted(there);
-                    world.bill.add_units(table.delete(id, now, &mut world.random())?);
+                    world.bill.add_units(table.delete(job.id, now, &mut world.random())?);
                     Ok(true)
                 }
                 _ => {
-                    world.bill.add_units(table.charge_small(&id, 1, now)?);
+                    world.bill.add_units(table.charge_small(&job.id, 1, now)?);
                     Ok(false)
                 }
             }

@@ -410,7 +410,7 @@ async fn records_that_are_lost() {
     assert_eq!(client.ended(&id), "COMPLETED");
     let store = Database::open(&installation.data().join(DATABASE), MAX_DELIVERIES).unwrap().jobs();
     let job = store.get(id.parse().unwrap()).await.unwrap().unwrap();
-    assert!(store.delete(job.id, job.version).await.unwrap());
+    assert!(store.delete(&job).await.unwrap());
     served.said("found objects of jobs that have no record");
     assert_eq!(prometheus.fired_since(since), Default::default());
     prometheus.fires("CadmillOrphans");

@@ -131,15 +131,26 @@ async fn one_of_many_creators_wins(store: &dyn JobStore) {
 
 async fn deletes_the_judged_version_only(store: &dyn JobStore) {
     let job = new_job(&new_owner(), 1_000);
-    assert_eq!(store.delete(job.id, 0).await, Ok(false), "nothing is there");
+    assert_eq!(store.delete(&job).await, Ok(false), "nothing is there");
     store.create(&job).await.expect("created");
     let next = changed(&job);
     store.replace(&next).await.expect("replaced");
-    assert_eq!(store.delete(job.id, job.version).await, Ok(false), "another version");
+    assert_eq!(store.delete(&job).await, Ok(false), "another version");
     assert_eq!(store.get(job.id).await, Ok(Some(next.clone())));
-    assert_eq!(store.delete(job.id, next.version).await, Ok(true));
+    assert_eq!(store.delete(&next).await, Ok(true));
     assert_eq!(store.get(job.id).await, Ok(None));
-    assert_eq!(store.delete(job.id, next.version).await, Ok(false), "once");
+    assert_eq!(store.delete(&next).await, Ok(false), "once");
+
+    // A client uses the id again, and the request is repeated when the new job has the same version.
+    let mut again = new_job(&new_owner(), 1_001);
+    again.id = job.id;
+    store.create(&again).await.expect("created");
+    let new = changed(&again);
+    store.replace(&new).await.expect("replaced");
+    assert_eq!(new.version, next.version);
+    assert_eq!(store.delete(&next).await, Ok(false), "another job");
+    assert_eq!(store.get(job.id).await, Ok(Some(new.clone())));
+    assert_eq!(store.delete(&new).await, Ok(true));
 }
 
 async fn lists_by_owner(store: &dyn JobStore) {
@@ -257,11 +268,11 @@ async fn tells_what_is_due(store: &dyn JobStore) {
     // Jobs that are no longer due, or deleted, are not returned.
     store.replace(&Job { due: None, ..changed(&jobs[0]) }).await.expect("replaced");
     store.replace(&Job { due: Some(15), ..changed(&jobs[2]) }).await.expect("replaced");
-    store.delete(jobs[1].id, jobs[1].version).await.expect("deleted");
+    store.delete(&jobs[1]).await.expect("deleted");
     eventually("the changed due times", || all_due(store, 40), |due| own(due) == [15]).await;
     for job in &jobs {
         if let Ok(Some(job)) = store.get(job.id).await {
-            store.delete(job.id, job.version).await.expect("deleted");
+            store.delete(&job).await.expect("deleted");
         }
     }
 }
@@ -301,7 +312,7 @@ async fn keeps_usages_apart_from_jobs(store: &dyn JobStore) {
     let own = |due: &Due| due.jobs.contains(&job);
     let due = eventually("a due job", || all_due(store, 1), own).await;
     assert!(due.unreadable.is_empty(), "{due:?}");
-    store.delete(job.id, job.version).await.expect("deleted");
+    store.delete(&job).await.expect("deleted");
     assert_eq!(store.usage(&owner).await, Ok(Some(second)));
 }
 
@@ -383,7 +394,7 @@ pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
     store.set_aside(&due.unreadable[0], 500).await.expect("set aside");
     eventually("still not due", || all_due(store, 999), |due| of(due).is_empty()).await;
     for job in &jobs {
-        store.delete(job.id, job.version).await.expect("deleted");
+        store.delete(job).await.expect("deleted");
     }
     store.set_aside(&due.unreadable[0], 2_000).await.expect("one that is gone");
     assert_eq!(store.get(jobs[0].id).await, Ok(None), "nothing is made by it");

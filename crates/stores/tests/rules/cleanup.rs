@@ -407,7 +407,7 @@ async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
         let old = world.get(second).await.unwrap();
         let store = world.jobs(Script::new());
         world.objects.purge(Role::Upload, second).await.unwrap();
-        assert!(store.store().delete(second, old.version).await.unwrap());
+        assert!(store.store().delete(&old).await.unwrap());
         let (job, is_new) = store.create(second, old.order).await.unwrap();
         assert!(is_new);
         let key = upload_key(second, &job.order.file_name);
@@ -481,7 +481,7 @@ async fn orphans_are_deleted_after_their_time() {
     let begun = ObjectKey::upload(JobId::random(), "parts.zip".parse().unwrap());
     world.objects.begin_multipart(&begun).await.unwrap();
     let store = world.jobs(Script::new());
-    assert!(store.store().delete(lost.id, lost.version).await.unwrap());
+    assert!(store.store().delete(&lost).await.unwrap());
 
     let list = world.server.jobs();
     let present = list().await.unwrap();

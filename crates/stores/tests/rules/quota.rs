@@ -94,9 +94,9 @@ impl JobStore for Process {
         .await
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
-        self.call(|shared| match shared.jobs.get(&id) {
-            Some(there) if there.version == version => shared.jobs.remove(&id).is_some(),
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
+        self.call(|shared| match shared.jobs.get(&job.id) {
+            Some(there) if there.version == job.version => shared.jobs.remove(&job.id).is_some(),
             _ => false,
         })
         .await
@@ -233,7 +233,7 @@ impl World {
                 let Ok(Some(job)) = jobs.store().get(self.ids[job]).await else { return };
                 let Ok(job) = jobs.free(job).await else { return };
                 if job.state.is_terminal() {
-                    let _ = jobs.store().delete(job.id, job.version).await;
+                    let _ = jobs.store().delete(&job).await;
                 }
             }
             Act::Pass { millis } => {

@@ -215,15 +215,16 @@ impl JobStore for DynamoStore {
     }
 
     /// If a reply was lost and the SDK retried, this returns `false` although it deleted the job.
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
         const OPERATION: &str = "deleting a job";
         let delete = self
             .client
             .delete_item()
             .table_name(&self.table)
-            .key(item::ID, AttributeValue::S(id.to_string()))
-            .condition_expression("version = :v")
-            .expression_attribute_values(":v", item::number(version));
+            .key(item::ID, AttributeValue::S(job.id.to_string()))
+            .condition_expression("version = :v AND created = :c")
+            .expression_attribute_values(":v", item::number(job.version))
+            .expression_attribute_values(":c", item::created(job));
         match delete.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(is_condition) => Ok(false),

@@ -40,8 +40,8 @@ impl JobStore for FaultyJobs {
         self.script.play("replace", || self.inner.replace(next)).await
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
-        self.script.play("delete", || self.inner.delete(id, version)).await
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
+        self.script.play("delete", || self.inner.delete(job)).await
     }
 
     async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {

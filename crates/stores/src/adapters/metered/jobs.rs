@@ -38,8 +38,8 @@ impl JobStore for MeteredJobs {
         measured(Store::Jobs, "replace", self.0.replace(next)).await
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
-        measured(Store::Jobs, "delete", self.0.delete(id, version)).await
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
+        measured(Store::Jobs, "delete", self.0.delete(job)).await
     }
 
     async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {

@@ -152,7 +152,7 @@ fn a_job_without_a_record_is_not_counted() {
         let cleanup = world.cleanup(1);
         cleanup.round().await;
         let record = world.jobs().store().get(job.id).await.unwrap().unwrap();
-        assert!(world.jobs().store().delete(job.id, record.version).await.unwrap());
+        assert!(world.jobs().store().delete(&record).await.unwrap());
         world.pass(10_000 + MINUTE + 1);
         cleanup.round().await;
         assert_eq!(gauge(UNCONFIRMED), 0.0);

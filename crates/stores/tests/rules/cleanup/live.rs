@@ -293,8 +293,8 @@ impl JobStore for Credulous {
         self.store.replace(next).await
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
-        self.store.delete(id, version).await
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
+        self.store.delete(job).await
     }
 
     async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page> {

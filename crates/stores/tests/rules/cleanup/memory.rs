@@ -173,11 +173,12 @@ impl JobStore for MemoryJobs {
         Ok(Replaced::Done)
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
         let mut state = self.0.state();
-        let is_there = state.jobs.get(&id).is_some_and(|job| job.version == version);
+        let is_same = |there: &Job| (there.version, there.times.created) == (job.version, job.times.created);
+        let is_there = state.jobs.get(&job.id).is_some_and(is_same);
         if is_there {
-            state.jobs.remove(&id);
+            state.jobs.remove(&job.id);
         }
         Ok(is_there)
     }

@@ -49,7 +49,7 @@ pub(super) fn of(operation: &'static str, job: &Job) -> PortResult<Item> {
         ("version".to_owned(), number(job.version)),
         ("state".to_owned(), text(job.state.as_str())),
         (OWNER.to_owned(), text(job.order.owner.as_str())),
-        (CREATED.to_owned(), AttributeValue::S(created(job.times.created, job.id))),
+        (CREATED.to_owned(), created(job)),
         (RECORD.to_owned(), AttributeValue::S(record)),
     ]);
     if let Some(due) = job.due {
@@ -134,7 +134,12 @@ pub(super) fn due(item: &Item) -> Option<u64> {
     item.get(DUE)?.as_n().ok()?.parse().ok()
 }
 
-fn created(at: u64, id: JobId) -> String {
+/// The time of a job's creation as its item has it.
+pub(super) fn created(job: &Job) -> AttributeValue {
+    AttributeValue::S(created_place(job.times.created, job.id))
+}
+
+fn created_place(at: u64, id: JobId) -> String {
     format!("{at:016x}#{id}")
 }
 
@@ -157,7 +162,7 @@ pub(super) fn start(owner: &Owner, token: &str) -> Option<Item> {
     Some(Item::from([
         text(ID, JobId::to_string(&id)),
         text(OWNER, owner.as_str().to_owned()),
-        text(CREATED, created(at, id)),
+        text(CREATED, created_place(at, id)),
     ]))
 }
 

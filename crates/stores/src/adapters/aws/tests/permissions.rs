@@ -260,7 +260,7 @@ async fn jobs_and_events_are_refused_clearly(cloud: Cloud) {
     jobs.create(&record).await.unwrap();
     let listed = jobs.list(&record.order.owner, None, 10).await.unwrap().jobs;
     assert_eq!(listed, std::slice::from_ref(&record));
-    refused(jobs.delete(record.id, record.version).await, "AccessDeniedException");
+    refused(jobs.delete(&record).await, "AccessDeniedException");
     let short = Duration::from_secs(1);
     refused(queue.receive(1, short, short).await, "receiving messages: refused (AccessDenied");
     let stranger = cloud.world.through(&cloud.proxy.endpoint(), "stranger");
@@ -278,7 +278,7 @@ async fn what_is_needed_rarely_is_granted(cloud: Cloud) {
     let table = cloud.world.jobs.table.clone();
     let record = new_job(&new_owner(), 1);
     jobs.create(&record).await.unwrap();
-    assert_eq!(jobs.delete(record.id, record.version).await, Ok(true));
+    assert_eq!(jobs.delete(&record).await, Ok(true));
     let spoil = |id: JobId, record: &'static str| {
         let update = spoiler.client.update_item().table_name(&table);
         let update = update

@@ -97,12 +97,12 @@ impl JobStore for SqliteJobs {
             .await
     }
 
-    async fn delete(&self, id: JobId, version: u64) -> PortResult<bool> {
-        let (id, version) = (id.to_string(), integer(version));
+    async fn delete(&self, job: &Job) -> PortResult<bool> {
+        let (id, version, created) = (job.id.to_string(), integer(job.version), integer(job.times.created));
         self.pool
             .delete("deleting a job", move |connection| {
-                let sql = "DELETE FROM jobs WHERE id = ?1 AND version = ?2";
-                Ok(connection.execute(sql, params![id, version])? == 1)
+                let sql = "DELETE FROM jobs WHERE id = ?1 AND version = ?2 AND created = ?3";
+                Ok(connection.execute(sql, params![id, version, created])? == 1)
             })
             .await
     }

@@ -50,7 +50,7 @@ async fn in_directory(directory: tempfile::TempDir) {
 
     // The message goes while the record stays.
     queue.delete(&message).await.unwrap();
-    assert_eq!(other.jobs().delete(job.id, job.version).await, Ok(true));
+    assert_eq!(other.jobs().delete(&job).await, Ok(true));
     is_erased(&path).await;
 
     // Also while there is always something to write.
@@ -62,7 +62,7 @@ async fn in_directory(directory: tempfile::TempDir) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    jobs.delete(job.id, job.version).await.unwrap();
+    jobs.delete(&job).await.unwrap();
     is_erased(&path).await;
     busy.abort();
 }
@@ -85,7 +85,7 @@ async fn the_log_of_a_dead_process_is_emptied_by_the_next() {
     let (from, database) = (directory.path().join("state/jobs.sqlite"), open(&directory, 5));
     let job = confidential();
     database.jobs().create(&job).await.unwrap();
-    database.jobs().delete(job.id, job.version).await.unwrap();
+    database.jobs().delete(&job).await.unwrap();
     // As it is at this moment, before the log is emptied.
     let killed = tempfile::tempdir().unwrap();
     let to = killed.path().join("state/jobs.sqlite");
