@@ -121,7 +121,7 @@ impl Jobs {
         let mut job = created(id, order, &self.policy, self.clock.now());
         job.trace = trace;
         let Some(quota) = &self.quota else { return Ok(self.insert(job).await?) };
-        let place = Place { reservation: random()?, job: id, bytes: job.order.size_bytes };
+        let place = Place { reservation: random("creating a job")?, job: id, bytes: job.order.size_bytes };
         job.counted = Some(place.reservation);
         let owner = job.order.owner.clone();
         if let Err(exceeded) = self.usages.reserve(&owner, &place, quota).await? {
@@ -288,12 +288,10 @@ fn settled(why: Ignored, job: Box<Job>, round: u32) -> Change {
     if why == Ignored::Duplicate && round > 0 { Change::Done(job) } else { Change::Ignored(why, job) }
 }
 
-/// A number that no other creation draws.
-fn random() -> PortResult<u64> {
+/// A number that is drawn once only.
+pub(crate) fn random(operation: &'static str) -> PortResult<u64> {
     let mut bytes = [0u8; 8];
-    getrandom::fill(&mut bytes).map_err(|_| PortError::Unavailable {
-        operation: "creating a job",
-        reason: "no random bytes".to_owned(),
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|_| PortError::Unavailable { operation, reason: "no random bytes".to_owned() })?;
     Ok(u64::from_be_bytes(bytes))
 }

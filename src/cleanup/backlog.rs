@@ -22,8 +22,9 @@ pub(super) struct Backlog(Arc<Mutex<State>>);
 struct State {
     /// Jobs whose files could not be deleted, until they are, with the time at which they are due again.
     failing: HashMap<JobId, Millis>,
-    /// The parts that are worked on, each with the time at which the job was due that is next in it.
-    working: HashMap<Part, Millis>,
+    /// The parts that are worked on, each with the jobs that were listed in it and are not served yet, and
+    /// the times at which they were due.
+    working: HashMap<Part, HashMap<JobId, Millis>>,
     /// How long the most overdue job of each kind was due in the last pass.
     last: [Millis; 2],
 }
@@ -39,9 +40,16 @@ impl Backlog {
         self.state().failing.retain(|id, _| own.contains(&Part::with(Work::Delete, *id)));
     }
 
-    /// The next job of a part was due at this time.
-    pub(super) fn works_on(&self, part: Part, due: Millis) {
-        self.state().working.insert(part, due);
+    /// These jobs of a part were due at these times, and are served now.
+    pub(super) fn lists(&self, part: Part, jobs: impl Iterator<Item = (JobId, Millis)>) {
+        self.state().working.insert(part, jobs.collect());
+    }
+
+    /// A try of one of them is over.
+    pub(super) fn has_served(&self, part: Part, id: JobId) {
+        if let Some(jobs) = self.state().working.get_mut(&part) {
+            jobs.remove(&id);
+        }
     }
 
     /// The files of a job could not be deleted. It is due again at this time.
@@ -79,7 +87,8 @@ impl Backlog {
         let state = self.state();
         for (kind, work) in [(DueKind::Delete, Work::Delete), (DueKind::Wake, Work::Wake)] {
             let working = state.working.iter().filter(|(part, _)| part.work == work);
-            let oldest = working.map(|(_, due)| now.saturating_sub(*due)).max().unwrap_or_default();
+            let first = working.flat_map(|(_, jobs)| jobs.values()).min();
+            let oldest = first.map_or(0, |due| now.saturating_sub(*due));
             metrics::oldest_due(kind, oldest.max(state.last[usize::from(work == Work::Wake)]));
         }
         metrics::unconfirmed_purges(state.failing.len() as u64);

@@ -3,19 +3,27 @@
 //!
 //! The order is: delete, list again until nothing is there, write the ledger, then write the job's record,
 //! which has the deletion and the ledger's head. A program that dies before the last write leaves the job due:
-//! the next one deletes again, finds nothing or more, and records that in another ledger.
+//! the next one deletes again, finds nothing or more, and records that in another ledger. A deletion that
+//! fails records what it has deleted, and the one that succeeds has that among its own.
 
 use super::evidence::Ledgers;
 use crate::domain::ids::Role;
-use crate::domain::job::{Deletion, Evidence, Job, Millis};
+use crate::domain::job::{Deletion, Evidence, Job, Millis, Unconfirmed};
 use crate::domain::ledger::SignedHead;
 use crate::domain::ledger::record::Purge;
 use crate::domain::state::{self, Event};
-use crate::jobs::{Change, Jobs};
+use crate::jobs::{Change, Jobs, random};
 use crate::metrics::{self, EvidenceOutcome};
-use crate::ports::object_store::Purged;
-use crate::ports::{ObjectStore, PortResult};
-use std::sync::Arc;
+use crate::ports::object_store::{Purged, Tally};
+use crate::ports::{ObjectStore, PortError, PortResult};
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How long a deletion by the API may take, and the note of what it has deleted by then: together less than
+/// the API gives a request.
+const WITHIN: Duration = Duration::from_secs(7);
+const NOTE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Deletes what belongs to ended jobs.
 #[derive(Clone)]
@@ -26,13 +34,25 @@ pub struct Deleter {
     ledgers: Ledgers,
 }
 
-/// What a deletion has done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deleted {
-    /// What was deleted.
-    pub(super) purged: Purged,
-    /// Whether this program could not write the ledger.
-    pub(super) is_owed: bool,
+/// A try to delete everything of a job: what is known of it, whatever becomes of it.
+pub(super) struct Try {
+    id: u64,
+    tally: Tally,
+    deletion: OnceLock<Deletion>,
+}
+
+impl Try {
+    /// A try that has deleted nothing yet.
+    pub(super) fn new() -> Self {
+        // Without random bytes, of two tries only one may be noted.
+        let id = random("deleting everything of a job").unwrap_or_default();
+        Self { id, tally: Tally::default(), deletion: OnceLock::new() }
+    }
+
+    /// What it has deleted.
+    pub(super) fn purged(&self) -> Purged {
+        self.tally.total()
+    }
 }
 
 impl Deleter {
@@ -52,16 +72,16 @@ impl Deleter {
         &self.name
     }
 
-    /// As [`Self::delete`], without evidence: a worker may still write, so the job stays due.
+    /// As [`Self::delete`], without a confirmation: a worker may still write, so the job stays due. What was
+    /// deleted is among the counts of the next deletion.
     ///
     /// # Errors
     /// As for [`Self::delete`].
     pub async fn clear(&self, job: &Job) -> PortResult<Purged> {
-        debug_assert!(job.state.is_terminal(), "the files of a job that goes on are not deleted");
-        // What cannot be deleted in one place keeps nothing in the other.
-        let upload = self.objects.purge(Role::Upload, job.id).await;
-        let processed = self.objects.purge(Role::Processed, job.id).await;
-        Ok(upload?.and(processed?))
+        let one = Try::new();
+        let cleared = within(WITHIN, self.purge(job, &one.tally)).await;
+        self.note(job, &one).await;
+        cleared.map(|()| one.purged())
     }
 
     /// Deletes all objects and unfinished uploads of a job that has ended, lists them again until
@@ -69,20 +89,28 @@ impl Deleter {
     /// written is no error: the record says that it is owed.
     ///
     /// # Errors
-    /// If a store fails, or something is always left. The job then stays due.
+    /// If a store fails, something is always left, or it takes longer than 7 s. The job then stays due.
     pub async fn delete(&self, job: &Job) -> PortResult<Purged> {
-        self.delete_and_record(job).await.map(|deleted| deleted.purged)
+        let one = Try::new();
+        let deleted = within(WITHIN, self.delete_and_record(job, &one)).await;
+        if deleted.is_err() {
+            self.note(job, &one).await;
+        }
+        deleted.map(|_| one.purged())
     }
 
-    pub(super) async fn delete_and_record(&self, job: &Job) -> PortResult<Deleted> {
-        let purged = self.clear(job).await?;
+    /// The same without a limit of time. If it fails or is dropped, [`Self::note`] records what it has
+    /// deleted. Returns whether this program could not write the ledger.
+    pub(super) async fn delete_and_record(&self, job: &Job, one: &Try) -> PortResult<bool> {
+        self.purge(job, &one.tally).await?;
         let now = self.jobs.clock().now();
+        let whole = job.unconfirmed.iter().fold(one.purged(), |whole, part| whole.and(part.purged));
         let mut deletion = Deletion {
-            objects: purged.objects,
-            marks: purged.marks,
-            uploads: purged.uploads,
+            objects: whole.objects,
+            marks: whole.marks,
+            uploads: whole.uploads,
             confirmed_at: now,
-            oldest_age_ms: purged.oldest.map(|oldest| now.saturating_sub(oldest)),
+            oldest_age_ms: whole.oldest.map(|oldest| now.saturating_sub(oldest)),
             by: self.name.clone(),
             evidence: Evidence::None,
         };
@@ -94,11 +122,55 @@ impl Deleter {
             Ok(Some(head)) => Evidence::Part(head.head.ledger.part),
         };
         let head = head.unwrap_or_default().map(Box::new);
-        self.jobs.send(job.id, &Event::Purged { before: job.purges, deletion, head }).await?;
+        // From here on it may be on record, whatever this program hears of that.
+        let _ = one.deletion.set(deletion.clone());
+        let tries = job.unconfirmed.iter().map(|part| part.id).collect();
+        let is_recorded = |there: &Job| there.deletions.iter().any(|known| known.is_same(&deletion));
+        let event = Event::Purged { before: job.purges, deletion: deletion.clone(), tries, head };
+        match self.jobs.send(job.id, &event).await? {
+            Change::Done(there) | Change::Ignored(_, there) if !is_recorded(&there) => {
+                // Another program's deletion is on record, which did not see what this one deleted.
+                self.note(job, one).await;
+            }
+            _ => {}
+        }
         metrics::purged(now.saturating_sub(self.due_since(job, now)));
-        let Purged { objects, marks, uploads, .. } = purged;
+        let Purged { objects, marks, uploads, .. } = whole;
         tracing::info!(job.id = %job.id, trace_id = job.trace_id(), objects, marks, uploads, "deleted everything of an ended job");
-        Ok(Deleted { purged, is_owed })
+        Ok(is_owed)
+    }
+
+    async fn purge(&self, job: &Job, tally: &Tally) -> PortResult<()> {
+        debug_assert!(job.state.is_terminal(), "the files of a job that goes on are not deleted");
+        // What cannot be deleted in one place keeps nothing in the other.
+        let upload = self.objects.purge_into(Role::Upload, job.id, tally).await;
+        let processed = self.objects.purge_into(Role::Processed, job.id, tally).await;
+        upload.and(processed)
+    }
+
+    /// Records what a try has deleted that is not on record as a deletion, for the evidence of the next one.
+    /// If that fails, no evidence will have it.
+    pub(super) async fn note(&self, job: &Job, one: &Try) {
+        let purged = one.purged();
+        if purged.is_nothing() {
+            return;
+        }
+        let part = Unconfirmed { id: one.id, purged };
+        let unless = one.deletion.get().cloned().map(Box::new);
+        let event = Event::PurgedInPart { part, unless };
+        let noted = self.jobs.send(job.id, &event);
+        let Purged { objects, marks, uploads, .. } = purged;
+        if let Err(error) = within(NOTE_WITHIN, noted).await {
+            tracing::warn!(
+                job.id = %job.id,
+                trace_id = job.trace_id(),
+                objects,
+                marks,
+                uploads,
+                error = %error,
+                "what was deleted of a job could not be recorded, and is in no evidence"
+            );
+        }
     }
 
     /// Since when the deletion of a job's objects was due. Evidence that is owed makes a job due earlier.
@@ -150,6 +222,16 @@ impl Deleter {
                 "the record of a job ends, and no ledger could be written of this deletion"
             );
         }
+        if let Some(purged) = job.unconfirmed.iter().map(|part| part.purged).reduce(Purged::and) {
+            tracing::error!(
+                job.id = %job.id,
+                trace_id = job.trace_id(),
+                objects = purged.objects,
+                marks = purged.marks,
+                uploads = purged.uploads,
+                "the record of a job ends, and no deletion was confirmed since these"
+            );
+        }
     }
 
     /// The head of the ledger of a deletion; `None` if no ledgers are kept.
@@ -185,6 +267,18 @@ impl Deleter {
             }
         }
     }
+}
+
+/// Ends what takes longer than this. What was sent to a store may still take effect.
+///
+/// # Errors
+/// Those of the work, and [`PortError::Unavailable`].
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = PortResult<T>>) -> PortResult<T> {
+    let late = || PortError::Unavailable {
+        operation: "the cleanup",
+        reason: format!("not done within {} s", limit.as_secs()),
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// The ledger of a deletion must still be written.

@@ -173,7 +173,7 @@ mod tests {
             by: "c".to_owned(),
             evidence: Default::default(),
         };
-        then(job.clone(), Event::Purged { before: job.purges, deletion, head: None }, at)
+        then(job.clone(), Event::Purged { before: job.purges, deletion, tries: Vec::new(), head: None }, at)
     }
 
     #[test]
@@ -194,9 +194,9 @@ mod tests {
         let fetched = then(job.clone(), Event::Dismissed, 20_000);
         assert_eq!(reason(Some(&fetched), 20_000 + GRACE + 1, GRACE), Some(Reason::Due(20_000)));
         // A deletion that fails was due when it was first.
-        let failed = then(job, Event::Postponed { before: 0 }, due + 5);
+        let failed = then(job, Event::Postponed { before: 0, is_nearer: false }, due + 5);
         let later = due + GRACE + 100_000;
-        assert_eq!(reason(Some(&failed), later, GRACE), Some(Reason::Due(due + 5)));
+        assert_eq!(reason(Some(&failed), later, GRACE), Some(Reason::Due(due)));
     }
 
     #[test]

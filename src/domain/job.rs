@@ -11,9 +11,8 @@ use crate::domain::ledger::SignedHead;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A point in time: milliseconds since 1970-01-01T00:00:00Z by the writer's clock. For display and
-/// reports; no decision compares the clocks of two machines.
-pub type Millis = u64;
+pub use super::deletion::{Deletion, Evidence, Purged, Retry, Unconfirmed};
+pub use super::time::Millis;
 
 /// States of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -338,98 +337,6 @@ pub struct Times {
     pub purged: Option<Millis>,
 }
 
-/// Why a job is not served although it is due: an earlier attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retry {
-    /// Number of attempts that failed, one after the other.
-    pub tries: u32,
-    /// When it is tried again.
-    pub at: Millis,
-}
-
-impl Retry {
-    /// The pause after the first failure, and the longest one, in milliseconds.
-    const FIRST: Millis = 10_000;
-    const LONGEST: Millis = 10 * 60_000;
-    /// The longest pause between two tries to write evidence. Nothing confidential waits for it, and a
-    /// ledger that is not available for a day must not keep the cleanup from deleting: within a week
-    /// a job is tried some 40 times.
-    const LONGEST_OF_EVIDENCE: Millis = 6 * 60 * 60_000;
-
-    /// After another failure: each pause is twice the one before, so that a job that cannot be served
-    /// is not always the most overdue.
-    #[must_use]
-    pub fn after(before: Option<Self>, now: Millis) -> Self {
-        Self::within(before, now, Self::LONGEST)
-    }
-
-    /// The same for evidence that could not be written: the pauses go on growing to six hours.
-    #[must_use]
-    pub fn of_evidence(before: Option<Self>, now: Millis) -> Self {
-        Self::within(before, now, Self::LONGEST_OF_EVIDENCE)
-    }
-
-    fn within(before: Option<Self>, now: Millis, longest: Millis) -> Self {
-        let tries = before.map_or(0, |retry| retry.tries).saturating_add(1);
-        let pause = Self::FIRST.saturating_mul(1 << (tries - 1).min(16)).min(longest);
-        Self { tries, at: now.saturating_add(pause) }
-    }
-
-    /// When it was due at first, if each attempt came at its time.
-    pub fn since(self) -> Millis {
-        let pauses = (0..self.tries.min(100))
-            .map(|before| Self::after((before > 0).then_some(Self { tries: before, at: 0 }), 0).at);
-        self.at.saturating_sub(pauses.sum())
-    }
-}
-
-/// Everything of a job was deleted from the object store, and a listing after that found nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deletion {
-    /// Deleted objects, counting each version.
-    pub objects: u64,
-    /// Deleted markers of objects that had been deleted before.
-    pub marks: u64,
-    /// Aborted multipart uploads.
-    pub uploads: u64,
-    /// When the listing was empty.
-    pub confirmed_at: Millis,
-    /// Age of the oldest of them, in milliseconds by the store's clock; `None` if there was nothing.
-    pub oldest_age_ms: Option<Millis>,
-    /// Name of the program that did it.
-    pub by: String,
-    /// Whether a ledger has it. Absent in records that predate it.
-    #[serde(default, skip_serializing_if = "Evidence::is_none")]
-    pub evidence: Evidence,
-}
-
-impl Deletion {
-    /// Whether this is the same deletion, wherever it is on record.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Self { evidence: other.evidence, ..self.clone() } == *other
-    }
-}
-
-/// Whether a deletion is in a ledger of the job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// No ledger was configured.
-    #[default]
-    None,
-    /// The ledger could not be written; that is tried again.
-    Owed,
-    /// It is in this part of the ledgers of the job's deletions.
-    Part(u32),
-}
-
-impl Evidence {
-    /// Whether there is none, and none is owed.
-    pub fn is_none(&self) -> bool {
-        *self == Self::None
-    }
-}
-
 /// A multipart upload begun for the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Multipart {
@@ -505,6 +412,10 @@ pub struct Job {
     /// What was deleted each time, and when nothing was left. Absent in records that predate it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deletions: Vec<Deletion>,
+    /// What tries have deleted since the last of these, and is not in one yet. Absent if there is nothing,
+    /// and in records that predate it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<Unconfirmed>,
     /// Ledger heads of its attempts, in order of arrival; at most [`MAX_HEADS`].
     #[serde(default)]
     pub audit: Vec<SignedHead>,
@@ -562,6 +473,7 @@ impl Job {
             retry: None,
             owed: None,
             deletions: Vec::new(),
+            unconfirmed: Vec::new(),
             counted: None,
             trace: None,
             version: 0,
@@ -630,29 +542,6 @@ mod tests {
         (0..30).for_each(|number| whole.push_loss(&format!("later {number}")));
         assert_eq!((whole.total, whole.losses, whole.lines.len()), (64, 33, MAX_WARNINGS));
         assert!(whole.lines.iter().all(|line| line.contains("l")), "{whole:?}");
-    }
-
-    #[test]
-    fn pauses_double_up_to_ten_minutes() {
-        let mut retry = None;
-        let pauses: Vec<Millis> = (0..9)
-            .map(|_| {
-                let next = Retry::after(retry, 5);
-                retry = Some(next);
-                (next.at - 5) / 1000
-            })
-            .collect();
-        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-        assert_eq!(Retry { tries: 3, at: 100_000 }.since(), 30_000);
-        assert_eq!(Retry::after(Some(Retry { tries: u32::MAX, at: 0 }), 0).tries, u32::MAX);
-        // Those of evidence go on to six hours: some 40 in the week of a record.
-        let (mut retry, mut tries) = (Retry::of_evidence(None, 0), 1);
-        while retry.at < 7 * 24 * 3_600_000 {
-            let next = Retry::of_evidence(Some(retry), retry.at);
-            assert!(next.at - retry.at <= 6 * 3_600_000);
-            (retry, tries) = (next, tries + 1);
-        }
-        assert!((35..45).contains(&tries), "{tries}");
     }
 
     #[test]

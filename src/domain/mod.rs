@@ -8,6 +8,8 @@ pub mod counts;
 #[cfg(feature = "jobs")]
 pub mod crew;
 #[cfg(feature = "jobs")]
+pub mod deletion;
+#[cfg(feature = "jobs")]
 pub mod due;
 pub mod failure;
 pub mod format;
@@ -28,6 +30,8 @@ pub mod route;
 #[cfg(feature = "jobs")]
 pub mod state;
 pub mod text;
+#[cfg(feature = "jobs")]
+pub mod time;
 #[cfg(feature = "jobs")]
 pub mod trace;
 #[cfg(feature = "jobs")]

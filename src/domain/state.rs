@@ -23,8 +23,9 @@
 //! it. Deny: the sender must stop. A store writes an accepted change only over the version that the
 //! decision was based on. If two writers decide at once, one of them loses and decides again.
 //!
-//! No event leaves a final state, but six are recorded in it: that the owner no longer needs the
-//! result (Dismissed), that the objects are deleted (Purged), that a ledger has a deletion (Evidenced),
+//! No event leaves a final state, but seven are recorded in it: that the owner no longer needs the
+//! result (Dismissed), that the objects are deleted (Purged) or some of them are (PurgedInPart), that a ledger
+//! has a deletion (Evidenced),
 //! that the job no longer counts in the usage of its owner (Uncounted), the number of status requests
 //! (Polled), and how a ledger ends (Audited), because a superseded worker also destroys its files.
 
@@ -42,7 +43,7 @@ use super::job::{
 };
 use crate::domain::ledger::SignedHead;
 use change::{accept, note_head};
-use deletion::{evidence_failed, evidenced, postponed, purged};
+use deletion::{evidence_failed, evidenced, postponed, purged, purged_in_part};
 use std::collections::BTreeMap;
 
 /// Limits on the life of a job. All times are in milliseconds.
@@ -172,7 +173,7 @@ pub fn apply(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision
 fn moves_due(job: &Job, event: &Event, policy: &Policy, now: Millis) -> bool {
     match event {
         // Watching is not a sign of life, and counting does not concern the job itself.
-        Event::Watched { .. } | Event::Uncounted { .. } => false,
+        Event::Watched { .. } | Event::Uncounted { .. } | Event::PurgedInPart { .. } => false,
         // An upload that begins is looked for when it was to be.
         Event::UploadBegun { .. } | Event::UploadAborted { .. } => false,
         Event::Renewed { .. } | Event::Progressed { .. } | Event::Reported { .. } => {
@@ -209,10 +210,17 @@ fn decide(job: &Job, event: &Event, policy: &Policy, now: Millis) -> Decision {
         Event::Expired => expired(job, now),
         Event::Abandoned { dead } => abandoned(job, *dead, max_attempts, now),
         Event::Dismissed => dismissed(job, now),
-        Event::Purged { before, deletion, head } => purged(job, *before, deletion, head.as_deref(), now),
+        Event::Purged { before, deletion, tries, head } => {
+            purged(job, *before, (deletion, tries), head.as_deref(), now)
+        }
+        Event::PurgedInPart { part, unless } => purged_in_part(job, *part, unless.as_deref()),
         Event::Evidenced { deletion, head } => evidenced(job, deletion, head.as_deref()),
         Event::EvidenceFailed { before } => evidence_failed(job, *before, now),
-        Event::Postponed { before } => postponed(job, *before, now),
+        // Another program may have done it meanwhile. What the job is due for next must not come earlier.
+        Event::Postponed { .. } if job.due.is_none_or(|due| due > now) || !serves(job, policy, now) => {
+            Decision::Ignore(Ignored::NotNow)
+        }
+        Event::Postponed { before, is_nearer } => postponed(job, *before, *is_nearer, now),
         Event::Watched { revision, unchanged } => watched(job, *revision, *unchanged),
         Event::Announced => announced(job),
         Event::Uncounted { reservation } => uncounted(job, *reservation),

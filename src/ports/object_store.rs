@@ -7,9 +7,12 @@ use super::PortResult;
 use crate::domain::coding::Coding;
 use crate::domain::ids::{FileName, JobId, ObjectKey, Role};
 use crate::domain::job::{Millis, Object};
+
+pub use crate::domain::deletion::Purged;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Minimum size of every part except the last, in bytes (Amazon S3 User Guide, "Amazon S3 multipart
@@ -60,29 +63,20 @@ pub enum Checksum {
     Sha256([u8; 32]),
 }
 
-/// Counts of [`ObjectStore::purge`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Purged {
-    /// Deleted objects, counting each version.
-    pub objects: u64,
-    /// Deleted markers of objects that had been deleted before.
-    pub marks: u64,
-    /// Aborted multipart uploads.
-    pub uploads: u64,
-    /// When the oldest of them was made, by the store's clock, where the store says so.
-    pub oldest: Option<Millis>,
-}
+/// What [`ObjectStore::purge_into`] has deleted so far. Its caller knows it whatever becomes of the call.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Purged>);
 
-impl Purged {
-    /// Adds what was deleted elsewhere.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            objects: self.objects + other.objects,
-            marks: self.marks + other.marks,
-            uploads: self.uploads + other.uploads,
-            oldest: self.oldest.into_iter().chain(other.oldest).min(),
-        }
+impl Tally {
+    /// Adds what was deleted.
+    pub fn add(&self, purged: Purged) {
+        let mut total = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *total = total.and(purged);
+    }
+
+    /// All that was deleted.
+    pub fn total(&self) -> Purged {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,10 +176,23 @@ pub trait ObjectStore: Send + Sync {
 
     /// Deletes every version of every object under the job's prefix for this role, and aborts every
     /// unfinished upload there, until a listing finds nothing. Succeeds if there is nothing to delete.
+    /// What was deleted is added to the tally at once: the call may fail later, or be dropped. A call that
+    /// is made again goes on where this one ended.
     ///
     /// # Errors
-    /// [`super::PortError::Unavailable`] if there is always something left.
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged>;
+    /// [`super::PortError::Unavailable`] if there is always something left. What can be deleted is deleted,
+    /// whatever else cannot.
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()>;
+
+    /// The same; returns what was deleted.
+    ///
+    /// # Errors
+    /// As for [`Self::purge_into`]. What was deleted is then not known.
+    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+        let tally = Tally::default();
+        self.purge_into(role, job, &tally).await?;
+        Ok(tally.total())
+    }
 
     /// The jobs that have objects, versions of objects or unfinished uploads, each once. One request for
     /// a thousand jobs: for a look now and then.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
-use cadmill_core::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Purged, Tally};
 use cadmill_core::ports::{PortError, PortResult};
 use std::ops::Range;
 use std::sync::Arc;
@@ -184,16 +184,15 @@ impl ObjectStore for BucketObjects {
         self.remove(key, version).await
     }
 
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
         const OPERATION: &str = "listing what belongs to a job";
-        let mut purged = Purged::default();
         for _ in 0..ROUNDS {
             let list = |world: &World| Ok(world.bucket().uploads(role, job));
             let uploads = self.0.call(OPERATION, LIST_UPLOADS, list).await?;
             let list = |world: &World| Ok(world.bucket().versions(role, job));
             let versions = self.0.call(OPERATION, LIST_VERSIONS, list).await?;
             if uploads.is_empty() && versions.is_empty() {
-                return Ok(purged);
+                return Ok(());
             }
             let is_versioned = self.0.world.services.versioned;
             if !versions.is_empty() && !is_versioned {
@@ -206,12 +205,12 @@ impl ObjectStore for BucketObjects {
                 let parts = (Call::List, Action::ListParts);
                 self.0.call(OPERATION, parts, |_| Ok(())).await?;
                 let oldest = Some(upload.begun);
-                purged = purged.and(Purged { uploads: 1, oldest, ..Purged::default() });
+                tally.add(Purged { uploads: 1, oldest, ..Purged::default() });
             }
             for version in versions {
                 self.remove(&version.key, Some(version.id)).await?;
                 let (objects, marks) = (u64::from(!version.is_mark), u64::from(version.is_mark));
-                purged = purged.and(Purged { objects, marks, uploads: 0, oldest: Some(version.made) });
+                tally.add(Purged { objects, marks, uploads: 0, oldest: Some(version.made) });
             }
         }
         Err(PortError::Unavailable {

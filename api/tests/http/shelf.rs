@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
-use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Tally};
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -173,13 +173,13 @@ impl ObjectStore for Shelf {
         unreachable!("the API deletes all objects of a job")
     }
 
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+    async fn purge_into(&self, role: Role, job: JobId, _: &Tally) -> PortResult<()> {
         self.answer("deleting objects").await?;
         self.purges.fetch_add(1, Ordering::SeqCst);
         let prefix = ObjectKey::prefix(role, job);
         self.objects.lock().unwrap().retain(|key, _| !key.starts_with(&prefix));
         self.uploads.lock().unwrap().retain(|_, (key, _)| !key.starts_with(&prefix));
-        Ok(Purged::default())
+        Ok(())
     }
 
     async fn stored(&self) -> PortResult<Vec<JobId>> {

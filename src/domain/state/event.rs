@@ -1,7 +1,9 @@
 //! What happens to a job, and how it is decided: data only.
 
 use super::super::counts::Counts;
-use super::super::job::{Deletion, EngineFacts, Job, JobFailure, Millis, Multipart, Object, Stage, Warnings};
+use super::super::job::{
+    Deletion, EngineFacts, Job, JobFailure, Millis, Multipart, Object, Stage, Unconfirmed, Warnings,
+};
 use crate::domain::ledger::SignedHead;
 use std::collections::BTreeMap;
 
@@ -131,8 +133,17 @@ pub enum Event {
         before: u8,
         /// What was deleted.
         deletion: Deletion,
+        /// The tries whose counts are among its own.
+        tries: Vec<u64>,
         /// The head of the ledger that has it, if one was written.
         head: Option<Box<SignedHead>>,
+    },
+    /// Something of the ended job was deleted, and not all of it, or without looking whether more is there.
+    PurgedInPart {
+        /// What was deleted.
+        part: Unconfirmed,
+        /// The deletion that has it, if that is on record: the reply to the write may have been lost.
+        unless: Option<Box<Deletion>>,
     },
     /// A deletion whose evidence was owed is on record in a ledger.
     Evidenced {
@@ -150,6 +161,8 @@ pub enum Event {
     Postponed {
         /// The number of earlier failures in a row; of two concurrent ones only one is counted.
         before: u32,
+        /// Whether there is less to do than before.
+        is_nearer: bool,
     },
     /// The upload was announced to the workers again, or cleanup has looked for it in vain.
     Announced,

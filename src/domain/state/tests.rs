@@ -1,11 +1,14 @@
 //! Random sequences of events from several workers, a cleanup, a client, and a store that sends
 //! events twice.
 
+mod deletion;
+
 use super::super::ids::{JobId, ObjectKey};
 use super::super::job::{Deletion, Evidence, MAX_HEADS};
 use super::*;
 use crate::domain::ledger::chain::ZERO_HASH;
 use crate::domain::ledger::{Head, LedgerId};
+use deletion::{in_part, purged};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -120,10 +123,11 @@ fn plain_event() -> impl Strategy<Value = Event> {
         "[uv]".prop_map(|upload_id| Event::UploadBegun { multipart: Multipart { upload_id, part_bytes: 5 } }),
         "[uv]".prop_map(|upload_id| Event::UploadAborted { upload_id }),
         Just(Event::Dismissed),
-        (0u8..3, evident()).prop_map(|(before, (deletion, head))| Event::Purged { before, deletion, head }),
+        (0u8..3, evident()).prop_map(|(before, (deletion, head))| purged(before, deletion, head)),
+        (0u64..3).prop_map(|id| in_part(id, 1, None)),
         evident().prop_map(|(deletion, head)| Event::Evidenced { deletion, head }),
         (0u32..3).prop_map(|before| Event::EvidenceFailed { before }),
-        (0u32..3).prop_map(|before| Event::Postponed { before }),
+        (0u32..3, any::<bool>()).prop_map(|(before, is_nearer)| Event::Postponed { before, is_nearer }),
         Just(Event::Announced),
         (0u64..2).prop_map(|reservation| Event::Uncounted { reservation }),
         (revision.clone(), 0u64..9).prop_map(|(revision, unchanged)| Event::Watched { revision, unchanged }),
@@ -174,6 +178,7 @@ proptest! {
                     event,
                     Event::Dismissed
                         | Event::Purged { .. }
+                        | Event::PurgedInPart { .. }
                         | Event::Evidenced { .. }
                         | Event::EvidenceFailed { .. }
                         | Event::Postponed { .. }
@@ -393,9 +398,9 @@ fn somebody_looks_again_at_the_right_time() {
     assert_eq!(job.due, Some(4000 + policy.retention));
     let job = at(&job, &Event::Dismissed, 5000);
     assert_eq!(job.due, Some(5000));
-    let job = at(&job, &Event::Purged { before: 0, deletion: deletion(), head: None }, 6000);
+    let job = at(&job, &purged(0, deletion(), None), 6000);
     assert_eq!(job.due, Some(6000 + policy.linger), "an old URL may have been used since");
-    let job = at(&job, &Event::Purged { before: 1, deletion: deletion(), head: None }, 7000);
+    let job = at(&job, &purged(1, deletion(), None), 7000);
     assert_eq!(job.due, Some(4000 + policy.record), "the record itself");
     let short = Policy { record: 10, ..policy };
     let Decision::Accept(job) = apply(&job, &Event::Polled { times: 1 }, &short, 8000) else { panic!() };
@@ -430,87 +435,6 @@ proptest! {
             prop_assert!(due == 5000 + asked.map_or(retention, |asked| retention.min(asked.saturating_mul(1000))));
         }
     }
-}
-
-fn purged(before: u8, deletion: Deletion, head: Option<Box<SignedHead>>) -> Event {
-    Event::Purged { before, deletion, head }
-}
-
-#[test]
-fn a_deletion_is_recorded_with_its_ledger_in_one_write() {
-    let job = after(&[Event::Expired]);
-    let evident = deletion_at(5, Evidence::Part(1));
-    let event = purged(0, evident.clone(), Some(head(0, 1, 2)));
-    let (next, _) = step(&job, &event);
-    assert_eq!((next.purges, next.version, &next.audit), (1, job.version + 1, &vec![*head(0, 1, 2)]));
-    assert_eq!((next.deletions.as_slice(), next.owed, next.deletion_ledgers()), (&[evident][..], None, 1));
-    // The reply was lost, and the event is sent again.
-    assert_eq!(apply(&next, &event, &policy(), 1), Decision::Ignore(Ignored::Duplicate));
-    // Another program deleted at the same time: its ledger is kept, and not counted.
-    let other = purged(0, deletion_at(6, Evidence::Part(2)), Some(head(0, 2, 2)));
-    let (both, _) = step(&next, &other);
-    assert_eq!((both.purges, both.deletions.len(), both.audit.len(), both.due), (1, 2, 2, next.due));
-    assert_eq!(apply(&both, &other, &policy(), 1), Decision::Ignore(Ignored::Duplicate));
-    // Without evidence there is nothing to keep.
-    let bare = purged(0, deletion_at(7, Evidence::None), None);
-    assert_eq!(apply(&both, &bare, &policy(), 1), Decision::Ignore(Ignored::Duplicate));
-    // Heads of attempts, of other heads of the same ledger, and of no part.
-    for foreign in [head(1, 1, 2), head(0, 1, 3), head(0, 0, 2)] {
-        let event = purged(1, deletion_at(8, Evidence::Part(1)), Some(foreign));
-        assert_eq!(apply(&next, &event, &policy(), 1), Decision::Deny(Denied::ForeignLedger));
-    }
-}
-
-#[test]
-fn evidence_that_is_owed_makes_a_job_due_earlier_and_puts_no_deletion_off() {
-    let policy = policy();
-    let at = |job: &Job, event: &Event, now| match apply(job, event, &policy, now) {
-        Decision::Accept(next) => *next,
-        other => panic!("{event:?}: {other:?}"),
-    };
-    let job = at(&new_job(), &Event::Expired, policy.upload_window);
-    let start = policy.upload_window + 1000;
-    let owed = deletion_at(start, Evidence::Owed);
-    let job = at(&job, &purged(0, owed.clone(), None), start);
-    assert_eq!((job.due, serves(&job, &policy, start)), (Some(start), false));
-    // It cannot be written for a while: the pauses grow, and the deletion keeps its time.
-    let second = start + policy.linger;
-    let (mut job, mut now) = (job, start);
-    for before in 0..12 {
-        now = job.owed.unwrap().at;
-        if now >= second {
-            break;
-        }
-        assert!(!serves(&job, &policy, now));
-        job = at(&job, &Event::EvidenceFailed { before }, now);
-    }
-    assert!(now >= second && job.due == Some(second), "{job:?}");
-    assert!(serves(&job, &policy, second));
-    let again = apply(&job, &Event::EvidenceFailed { before: 0 }, &policy, now);
-    assert_eq!(again, Decision::Ignore(Ignored::Duplicate), "of two programs one counts");
-    // The second deletion cannot be recorded either, and a failure to delete is put off by itself.
-    let put_off = at(&job, &Event::Postponed { before: 0 }, second);
-    assert_eq!(put_off.due, Some(second + 10_000));
-    let later = deletion_at(second, Evidence::Owed);
-    let job = at(&job, &purged(1, later.clone(), None), second);
-    let end = policy.upload_window + policy.record;
-    assert_eq!((job.purges, served_at(&job, &policy, second)), (2, end));
-    assert!(job.due < Some(end));
-    // Then the ledger is there again.
-    let written = Event::Evidenced { deletion: owed, head: Some(head(0, 1, 2)) };
-    let job = at(&job, &written, second + 1);
-    assert_eq!(apply(&job, &written, &policy, 1), Decision::Ignore(Ignored::Duplicate));
-    assert!(job.owed.is_some());
-    let job = at(&job, &Event::Evidenced { deletion: later, head: Some(head(0, 2, 2)) }, second + 2);
-    assert_eq!((job.owed, job.due, job.audit.len()), (None, Some(end), 2));
-    let evidence: Vec<Evidence> = job.deletions.iter().map(|deletion| deletion.evidence).collect();
-    assert_eq!(evidence, [Evidence::Part(1), Evidence::Part(2)]);
-    // The records of earlier versions.
-    let mut old = serde_json::to_value(&job).unwrap();
-    old["deletions"][0].as_object_mut().unwrap().remove("evidence");
-    old.as_object_mut().unwrap().remove("owed");
-    let old: Job = serde_json::from_value(old).unwrap();
-    assert_eq!((old.owed, old.deletions[0].evidence), (None, Evidence::None));
 }
 
 /// Moving a job within the index of due times costs as much as writing it.

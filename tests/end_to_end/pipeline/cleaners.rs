@@ -93,7 +93,7 @@ impl Past {
                 by: "before".to_owned(),
                 evidence: Default::default(),
             };
-            self.send(record.id, Event::Purged { before, deletion, head: None }).await;
+            self.send(record.id, Event::Purged { before, deletion, tries: Vec::new(), head: None }).await;
         }
         self.ago(policy.upload_window + 1_000);
         let expiring = self.create().await;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
-use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Tally};
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
 use std::ops::Range;
 use std::sync::Arc;
@@ -161,14 +161,14 @@ impl ObjectStore for RestrictedObjects {
     }
 
     /// As in a bucket without versions.
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
         self.needs("purge", "s3:ListBucketMultipartUploads", &self.bucket)?;
         self.needs("purge", "s3:ListBucketVersions", &self.bucket)?;
         let prefix = format!("{}/{}", self.bucket, ObjectKey::prefix(role, job));
         for action in ["s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"] {
             self.needs("purge", action, &format!("{prefix}x"))?;
         }
-        self.inner.purge(role, job).await
+        self.inner.purge_into(role, job, tally).await
     }
 
     async fn stored(&self) -> PortResult<Vec<JobId>> {

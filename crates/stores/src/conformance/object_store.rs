@@ -413,6 +413,8 @@ async fn a_purge_takes_one_role_of_one_job(store: &dyn ObjectStore) {
     let begun = store.begin_multipart(&unfinished).await.expect("begin");
     store.put_part(&unfinished, &begun, 1, Bytes::from_static(b"part")).await.expect("a part");
     let untouched = store.begin_multipart(&upload).await.expect("begin");
+    let listed = store.stored().await.expect("a list");
+    assert!(listed.contains(&job) && listed.contains(&bystander.job()), "{listed:?}");
 
     assert_eq!(store.purge(Role::Processed, job).await.map(counts), Ok((3, 1)));
     for key in &results {
@@ -426,6 +428,8 @@ async fn a_purge_takes_one_role_of_one_job(store: &dyn ObjectStore) {
     assert_eq!(store.purge(Role::Upload, job).await.map(counts), Ok((1, 1)));
     assert_not_found(store.head(&upload).await);
     assert_eq!(stored(store, &bystander).await, b"x");
+    let listed = store.stored().await.expect("a list");
+    assert!(!listed.contains(&job) && listed.contains(&bystander.job()), "{listed:?}");
 }
 
 async fn lifetimes_have_limits(store: &dyn ObjectStore) {

@@ -3,6 +3,7 @@
 mod endings;
 mod faults;
 mod fixture;
+mod limits;
 mod live;
 mod many;
 mod memory;
@@ -221,7 +222,7 @@ fn timeless(round: Round) -> Round {
 
 /// Every write of a record fails, however often it is retried.
 fn no_writes() -> Script {
-    (1..=20).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail))
+    (1..=100).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail))
 }
 
 const NOTHING: Round = Round {
@@ -336,11 +337,11 @@ async fn what_fails_is_done_in_the_next_round() {
     let (id, result) = world.completed().await;
     world.send(id, Event::Dismissed).await;
     let first = || Script::new().on("purge", 1, Fault::Fail);
-    let second = Script::new().on("purge", 2, Fault::Fail);
-    for (objects, pause) in [(first(), 10_000), (second, 20_000)] {
+    let both = || first().on("purge", 2, Fault::Fail);
+    // Each time it is tried again later, and soon if less is left: the upload, after the result is gone.
+    for (objects, deleted, pause) in [(first(), 1, 10_000), (both(), 0, 20_000), (both(), 0, 40_000)] {
         let round = world.round_with(Scripts { objects, ..Scripts::default() }).await;
-        assert_eq!(round, Round { failed: 1, ..NOTHING });
-        // Each time it is tried again later.
+        assert_eq!(round, Round { objects: deleted, failed: 1, ..NOTHING });
         world.not_before(pause).await;
     }
     // Deleted, but recording that failed: it is deleted once more.
@@ -349,9 +350,10 @@ async fn what_fails_is_done_in_the_next_round() {
     assert!(!world.has(&result).await);
     assert_eq!(world.get(id).await.unwrap().purges, 0);
     assert_eq!(world.round().await.failed, 0);
-    assert_eq!(world.get(id).await.unwrap().purges, 1);
-
-    assert_eq!(world.get(id).await.unwrap().retry, None, "it begins anew");
+    let job = world.get(id).await.unwrap();
+    assert_eq!((job.purges, job.retry, job.unconfirmed.len()), (1, None, 0), "it begins anew");
+    // The upload is not among them: nothing could be written when it was deleted.
+    assert_eq!(job.deletions[0].objects, 1, "the result, which the first try deleted");
 
     // A job whose objects cannot be deleted does not block the others.
     let (one, _) = world.completed().await;
@@ -360,7 +362,7 @@ async fn what_fails_is_done_in_the_next_round() {
         world.send(id, Event::Dismissed).await;
     }
     let round = world.round_with(Scripts { objects: first(), ..Scripts::default() }).await;
-    assert_eq!((round.failed, round.objects), (1, 2));
+    assert_eq!((round.failed, round.objects), (1, 3));
 }
 
 #[tokio::test]
@@ -392,16 +394,21 @@ async fn an_announcement_that_fails_is_made_again_and_a_double_one_is_a_duplicat
 #[tokio::test]
 async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
     let world = World::new().await;
-    // In one part, so that one is deleted after the other.
+    // In one part, and more than are served at once, so that the last is served after the others.
     let (first, _) = world.completed().await;
     let part = Part::with(Work::Delete, first);
-    let id = std::iter::repeat_with(JobId::random).find(|id| Part::with(Work::Delete, *id) == part);
-    let (second, _) = world.completed_as(id.unwrap()).await;
-    for id in [first, second] {
+    let is_of_part = |id: &JobId| Part::with(Work::Delete, *id) == part;
+    let mut ids = vec![first];
+    for id in std::iter::repeat_with(JobId::random).filter(is_of_part).take(4) {
+        ids.push(world.completed_as(id).await.0);
+    }
+    let second = ids[4];
+    for id in ids {
         world.send(id, Event::Dismissed).await;
         world.pass(1);
     }
-    let objects = Script::new().on("purge", 1, Fault::Delay(Duration::from_secs(2)));
+    let slow = |script: Script, call| script.on("purge", call, Fault::Delay(Duration::from_secs(2)));
+    let objects = (1..=4).fold(Script::new(), slow);
     let replaced = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let old = world.get(second).await.unwrap();
@@ -416,7 +423,7 @@ async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
     };
     let round = world.round_with(Scripts { objects, ..Scripts::default() });
     let (round, key) = futures_util::future::join(round, replaced).await;
-    assert_eq!((round.failed, round.objects), (0, 2), "the objects of the first job only");
+    assert_eq!((round.failed, round.objects), (0, 8), "the objects of the other jobs only");
     assert!(world.has(&key).await, "the upload of a new job was deleted");
     assert_eq!(world.get(second).await.unwrap().state, State::Pending);
 }

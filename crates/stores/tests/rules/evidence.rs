@@ -17,7 +17,7 @@ use cadmill_core::ledger::LocalSigner;
 use cadmill_core::ports::{AuditSink, Clock, EventQueue, ObjectStore, PortError, PortResult, Signer};
 use cadmill_stores::adapters::aws::s3::S3Store;
 use cadmill_stores::adapters::embedded::{Database, EmbeddedS3};
-use cadmill_stores::adapters::faulty::{Fault, FaultyAudit, FaultyJobs, Script};
+use cadmill_stores::adapters::faulty::{Fault, FaultyAudit, FaultyJobs, FaultyObjects, Script};
 use cadmill_stores::adapters::ledger::FileAudit;
 use cadmill_stores::conformance::audit_sink::signer;
 use cadmill_stores::conformance::job_store::{new_job, new_owner};
@@ -280,7 +280,7 @@ async fn a_sink_that_always_fails_keeps_neither_files_nor_records() {
 async fn a_ledger_whose_record_was_not_written_is_followed_by_another() {
     let world = World::new().await;
     let (id, _) = world.ended().await;
-    let no_writes = (1..=20).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail));
+    let no_writes = (1..=100).fold(Script::new(), |script, call| script.on("replace", call, Fault::Fail));
     let round = world.cleanup_with(no_writes, world.ledgers(Script::new())).round().await;
     assert_eq!((round.failed, world.valid(id, 1).objects), (1, 1));
     let job = world.get(id).await.unwrap();
@@ -361,4 +361,60 @@ async fn a_sink_that_hangs_does_not_hold_deletions_up() {
     for key in keys {
         assert!(!world.has(&key).await);
     }
+}
+
+/// What a try has deleted that failed is in the ledger of the one that did not.
+#[tokio::test]
+async fn the_ledger_has_what_failed_tries_deleted() {
+    let world = World::new().await;
+    let (id, _) = world.ended().await;
+    let result = ObjectKey::processed(id, 1, "plan.dxf".parse().unwrap());
+    world.objects.put(&result, Bytes::from_static(b"content")).await.unwrap();
+    let script = Script::new().on("purge", 1, Fault::Fail);
+    let objects = Arc::new(FaultyObjects::new(Arc::clone(&world.objects) as _, script));
+    let cleanup = Cleanup::new(
+        world.jobs(Script::new()),
+        objects,
+        Arc::clone(&world.queue),
+        "b".to_owned(),
+        "cleanup".to_owned(),
+    )
+    .with_ledgers(world.ledgers(Script::new()));
+    assert_eq!(counts(cleanup.round().await), (1, 1, 0));
+    assert!(world.audit(id, 1).is_none() && !world.has(&result).await);
+    world.pass(10_000);
+    assert_eq!(counts(cleanup.round().await), (1, 0, 0));
+    let (purge, job) = (world.valid(id, 1), world.get(id).await.unwrap());
+    assert_eq!((purge.objects, job.deletions[0].objects, job.unconfirmed.len()), (2, 2, 0));
+}
+
+/// While the last evidence of a job is written, another program deletes its record, and a client uses its
+/// id again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_record_leaves_the_next_job_of_its_id_alone() {
+    let world = World::new().await;
+    let (id, _) = world.ended().await;
+    let failing = world.cleanup(always("begin"));
+    failing.round().await;
+    world.pass(POLICY.linger);
+    failing.round().await;
+    world.pass(POLICY.record);
+    let old = world.get(id).await.unwrap();
+    assert_eq!((old.purges, old.owed.is_some()), (2, true));
+    let slow = Script::new().on("begin", 1, Fault::Delay(Duration::from_secs(2)));
+    let cleanup = world.cleanup(slow);
+    let again = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let jobs = world.jobs(Script::new());
+        assert!(jobs.store().delete(&old).await.unwrap());
+        let (new, is_new) = jobs.create(id, old.order.clone()).await.unwrap();
+        assert!(is_new);
+        let key = ObjectKey::upload(id, new.order.file_name.clone());
+        world.objects.put(&key, Bytes::from_static(b"content")).await.unwrap();
+        (new, key)
+    };
+    let (round, (new, key)) = futures_util::future::join(cleanup.round(), again).await;
+    assert_eq!(counts(round), (0, 0, 0));
+    assert_eq!(world.get(id).await, Some(new), "as it was created");
+    assert!(world.has(&key).await);
 }

@@ -39,7 +39,7 @@ use cadmill_core::domain::coding::{Coding, Encoded};
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
 use cadmill_core::ports::clock::{Clock, SystemClock};
-use cadmill_core::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, ObjectStore, Part, Presigned, Tally};
 use cadmill_core::ports::{PortError, PortResult};
 use credentials::SigningCredentials;
 use presign::{Window, attachment, base64_digest, decoded};
@@ -444,8 +444,8 @@ impl ObjectStore for S3Store {
         self.delete_version(&key.to_string(), version).await
     }
 
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
-        self.purge_prefix(&ObjectKey::prefix(role, job)).await
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
+        self.purge_prefix(&ObjectKey::prefix(role, job), tally).await
     }
 
     async fn stored(&self) -> PortResult<Vec<JobId>> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
-use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Tally};
 use cadmill_core::ports::{ObjectStore, PortResult};
 use std::ops::Range;
 use std::sync::Arc;
@@ -112,8 +112,8 @@ impl ObjectStore for FaultyObjects {
         self.script.play("delete", || self.inner.delete(key, version)).await
     }
 
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
-        self.script.play("purge", || self.inner.purge(role, job)).await
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
+        self.script.play("purge", || self.inner.purge_into(role, job, tally)).await
     }
 
     async fn stored(&self) -> PortResult<Vec<JobId>> {

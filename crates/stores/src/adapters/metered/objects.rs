@@ -7,7 +7,7 @@ use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Object;
 use cadmill_core::metrics::Store;
-use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Tally};
 use cadmill_core::ports::{ObjectStore, PortResult};
 use std::ops::Range;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ impl ObjectStore for MeteredObjects {
         measured(Store::Objects, "delete", self.0.delete(key, version)).await
     }
 
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
-        measured(Store::Objects, "purge", self.0.purge(role, job)).await
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
+        measured(Store::Objects, "purge", self.0.purge_into(role, job, tally)).await
     }
 
     async fn stored(&self) -> PortResult<Vec<JobId>> {

@@ -90,6 +90,16 @@ struct End {
     is_due: bool,
     has_upload: bool,
     has_result: bool,
+    /// Objects, markers and uploads that the evidence of its deletions has.
+    evidence: u64,
+}
+
+/// Evidence may lack what was deleted by a request whose reply was lost, or by a program that died.
+fn may_lack(found: &mut BTreeMap<&'static str, End>, expected: &BTreeMap<&'static str, End>) {
+    for (name, end) in found {
+        assert!(end.evidence <= expected[name].evidence, "{name}: {end:?}");
+        end.evidence = expected[name].evidence;
+    }
 }
 
 async fn ends(ports: &Ports, jobs: &Names) -> BTreeMap<&'static str, End> {
@@ -103,6 +113,9 @@ async fn ends(ports: &Ports, jobs: &Names) -> BTreeMap<&'static str, End> {
             is_due: record.as_ref().is_some_and(|job| job.due.is_none_or(|due| due <= ports.now())),
             has_upload: ports.has(&upload_key(job.id, &job.order.file_name)).await,
             has_result: ports.has(&output).await,
+            evidence: record
+                .as_ref()
+                .map_or(0, |job| job.deletions.iter().map(|one| one.objects + one.marks + one.uploads).sum()),
             record: record.map(|job| {
                 let evidence = job.deletions.len() == usize::from(job.purges);
                 (job.state, job.attempt, job.purges, job.retry.is_some(), evidence)
@@ -194,6 +207,7 @@ fn is_right(ends: &BTreeMap<&'static str, End>) {
     for name in ["waits for a worker", "uploaded without an event", "of a dead worker"] {
         assert!(of(name).announced && of(name).has_upload, "{name}");
     }
+    assert_eq!((of("fetched").evidence, of("half uploaded in parts").evidence), (4, 1));
     assert!(of("to be fetched").has_result && of("at work").has_upload);
     assert!(ends.iter().all(|(_, end)| !end.is_due), "{ends:#?}");
 }
@@ -212,7 +226,12 @@ async fn each_call(make: impl Fn() -> Ports, at_once: usize, chosen: impl Fn(usi
         let ports = make();
         async move {
             let script = Script::new().at(call, fault);
-            let found = run(&ports, &ports.under(&script), script.died()).await;
+            let mut found = run(&ports, &ports.under(&script), script.died()).await;
+            // Which it is depends on the ids of the jobs.
+            let deletes = matches!(script.made().get(call - 1), Some(&("abort" | "delete_version")));
+            if fault == Fault::Die || fault == Fault::DropReply && deletes {
+                may_lack(&mut found, expected);
+            }
             assert_eq!(found, *expected, "{fault:?} at call {call} of {}, {operation}", made.len());
             assert!(script.made().len() >= call, "there was no such call");
         }
@@ -289,7 +308,10 @@ async fn requests_of_a_pass_on_the_wire_may_fail_or_be_the_last() {
     for how in [Disturbance::Fail, Disturbance::LoseReply, Disturbance::Hold] {
         for request in (1..count).step_by(STEP) {
             proxy.disturb(request, how);
-            let found = run(&ports, &first, proxy.held()).await;
+            let mut found = run(&ports, &first, proxy.held()).await;
+            if matches!(how, Disturbance::Hold) {
+                may_lack(&mut found, &expected);
+            }
             assert_eq!(found, expected, "{how:?} at request {request} of {count}");
         }
     }

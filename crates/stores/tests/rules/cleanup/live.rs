@@ -91,12 +91,12 @@ impl Run {
             let (high, low) = (random.next().to_be_bytes(), random.next().to_be_bytes());
             JobId::from_random_bytes(std::array::from_fn(|at| if at < 8 { high[at] } else { low[at - 8] }))
         };
-        // In one part of the work, so that a cleanup is listed several and serves one after the other.
+        // In one part of the work, so that a cleanup serves all of them at once.
         let first = id();
         let shard = Part::with(Work::Delete, first).shard;
         let mut next =
             || std::iter::repeat_with(&mut id).find(|id| Part::with(Work::Delete, *id).shard == shard);
-        let ids = [first, next().unwrap(), next().unwrap()];
+        let ids = std::array::from_fn(|number| if number == 0 { first } else { next().unwrap() });
         let memory = Memory::default();
         let clock = Ports::in_memory(&memory).clock;
         let order = new_job(&new_owner(), 1).order;
@@ -283,10 +283,8 @@ impl JobStore for Credulous {
             let place = listed.iter().position(|job| job.id == id);
             place.map(|place| listed.swap_remove(place))
         };
-        match listed {
-            Some(job) => Ok(Some(job)),
-            None => self.store.get(id).await,
-        }
+        let there = self.store.get(id).await?;
+        Ok(listed.or(there))
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {
@@ -340,23 +338,17 @@ impl JobStore for Credulous {
     }
 }
 
-/// Since when each program has relied on what it last read of a record.
-#[derive(Default)]
-struct Reliance(Vec<Millis>);
+/// Whether what comes after this call relies on what it reads.
+fn reads(call: &str) -> bool {
+    matches!(call, "get" | "replace" | "create" | "due")
+}
 
-impl Reliance {
-    fn note(&mut self, program: usize, call: &str, now: Millis) {
-        if matches!(call, "get" | "replace" | "create" | "due") {
-            self.0[program] = now;
-        }
-    }
-
-    /// The latest time until which the clock may be driven.
-    fn latest(&self, programs: &Programs) -> Millis {
-        let acts = |call: &str| call == "replace" || DELETING.contains(&call);
-        let acting = (0..programs.count()).filter(|program| acts(programs.next(*program)));
-        acting.map(|program| self.0[program] + PAUSE - 1).min().unwrap_or(Millis::MAX)
-    }
+/// The latest time until which the clock may be driven.
+fn latest(programs: &Programs) -> Millis {
+    let acts = |call: &str| call == "replace" || DELETING.contains(&call);
+    let calls = (0..programs.count()).flat_map(|program| programs.waiting(program));
+    let acting = calls.filter(|(call, _)| acts(call)).filter_map(|(_, since)| since);
+    acting.map(|since| since + PAUSE - 1).min().unwrap_or(Millis::MAX)
 }
 
 /// How often each program has its turn for the moment: some stand still, and others make many calls.
@@ -398,14 +390,13 @@ fn run(seed: u64, is_credulous: bool) -> (Option<String>, Seen) {
         programs.add(move |script| Box::pin(run.clone().client(script, id)));
     }
     let mut random = run.random();
-    let mut reliance = Reliance(vec![run.clock.now(); programs.count()]);
     let mut calls = Vec::new();
     let mut speeds = Speeds(Vec::new());
     for _ in 0..STEPS {
         let (program, now) = (speeds.next(programs.count(), &mut random), run.clock.now());
         if random.once_in(10) {
             let steps = [1_000, POLICY.lease, POLICY.redeliver, POLICY.linger, POLICY.record];
-            let next = (now + steps[random.below(steps.len())]).min(reliance.latest(&programs)).max(now);
+            let next = (now + steps[random.below(steps.len())]).min(latest(&programs)).max(now);
             run.clock.0.store(next, Ordering::Relaxed);
             calls.push(format!("the clock: {} s later", (next - now) / 1000));
         } else if random.once_in(100) {
@@ -413,12 +404,14 @@ fn run(seed: u64, is_credulous: bool) -> (Option<String>, Seen) {
             run.note(|seen| seen.killed += 1);
             calls.push(format!("{program} is killed"));
         } else {
-            let call = programs.next(program);
-            reliance.note(program, call, now);
+            let waiting = programs.waiting(program);
+            let chosen = random.below(waiting.len());
+            let (call, _) = waiting[chosen];
             calls.push(format!("{program}: {call}"));
-            programs.turn(program);
+            programs.turn(program, chosen, reads(call).then_some(now));
         }
-        let deleting = (0..programs.count()).filter(|one| DELETING.contains(&programs.next(*one))).count();
+        let deletes = |one: &usize| programs.waiting(*one).iter().any(|(call, _)| DELETING.contains(call));
+        let deleting = (0..programs.count()).filter(deletes).count();
         run.note(|seen| seen.deleting = seen.deleting.max(deleting));
         if let Some(what) = run.memory.violations().first() {
             let last = calls.len().saturating_sub(60);

@@ -72,7 +72,7 @@ fn deleted(before: u8) -> Event {
         by: "test".to_owned(),
         evidence: Default::default(),
     };
-    Event::Purged { before, deletion, head: None }
+    Event::Purged { before, deletion, tries: Vec::new(), head: None }
 }
 
 fn arrived(job: &Job) -> Event {

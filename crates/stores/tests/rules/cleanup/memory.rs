@@ -18,7 +18,7 @@ use cadmill_core::domain::job::{Job, Millis, Object};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::event_queue::{Depth, Message};
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
-use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged, Tally};
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore, PortError, PortResult};
 use cadmill_stores::adapters::faulty::Script;
 use std::collections::BTreeMap;
@@ -385,9 +385,8 @@ impl ObjectStore for MemoryObjects {
         .await
     }
 
-    async fn purge(&self, role: Role, job: JobId) -> PortResult<Purged> {
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
         let prefix = ObjectKey::prefix(role, job);
-        let mut purged = Purged::default();
         for _ in 0..ROUNDS {
             let uploads = self.request("list_uploads", |state| {
                 let keys = state.uploads.keys().filter(|(key, _)| key.starts_with(&prefix));
@@ -401,7 +400,7 @@ impl ObjectStore for MemoryObjects {
             });
             let versions = versions.await?;
             if uploads.is_empty() && versions.is_empty() {
-                return Ok(purged);
+                return Ok(());
             }
             for upload in uploads {
                 self.request("abort", |state| {
@@ -411,7 +410,7 @@ impl ObjectStore for MemoryObjects {
                     Ok(())
                 })
                 .await?;
-                purged.uploads += 1;
+                tally.add(Purged { uploads: 1, ..Purged::default() });
             }
             for (key, version) in versions {
                 self.request("delete_version", |state| {
@@ -419,8 +418,8 @@ impl ObjectStore for MemoryObjects {
                     Ok(())
                 })
                 .await?;
-                purged.objects += u64::from(!version.is_mark);
-                purged.marks += u64::from(version.is_mark);
+                let (objects, marks) = (u64::from(!version.is_mark), u64::from(version.is_mark));
+                tally.add(Purged { objects, marks, ..Purged::default() });
             }
         }
         Err(PortError::Unavailable { operation: "purge", reason: "something is always left".to_owned() })

@@ -2,9 +2,11 @@
 //!
 //! Nothing else runs, so the same seed makes the same calls in the same order. A program is a future
 //! that is polled here and by no runtime: each call of its ports waits until it is its turn, is then
-//! made in memory, and the program goes on to its next call.
+//! made in memory, and the program goes on to its next call. A program may wait with several calls, of
+//! jobs that it serves at once.
 
 use async_trait::async_trait;
+use cadmill_core::domain::job::Millis;
 use cadmill_stores::adapters::faulty::{Gate, Script};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -38,32 +40,46 @@ impl Random {
     }
 }
 
-/// The call that each program waits to make.
-#[derive(Default)]
+/// A call that a program waits to make. A program that serves several jobs at once waits to make several.
 struct Waiting {
-    operation: Option<&'static str>,
+    ticket: u64,
+    operation: &'static str,
+    /// Since when what it relies on has been read; not known of the first calls of a program.
+    since: Option<Millis>,
     may_go: bool,
-    waker: Option<Waker>,
+    waker: Waker,
 }
 
+/// The calls of each program, and the number of the last.
 #[derive(Default)]
-struct Turns(Mutex<Vec<Waiting>>);
+struct Turns(Mutex<(Vec<Vec<Waiting>>, u64)>);
+
+impl Turns {
+    fn with<T>(&self, program: usize, work: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {
+        work(&mut self.0.lock().unwrap().0[program])
+    }
+}
 
 #[async_trait]
 impl Gate for Turns {
     async fn enter(&self, program: usize, operation: &'static str) {
+        let mut own = None;
         std::future::poll_fn(|context| {
-            let one = &mut self.0.lock().unwrap()[program];
-            if std::mem::take(&mut one.may_go) {
-                one.operation = None;
+            let (programs, last) = &mut *self.0.lock().unwrap();
+            let waiting = &mut programs[program];
+            let waker = context.waker().clone();
+            let Some(ticket) = own else {
+                *last += 1;
+                own = Some(*last);
+                waiting.push(Waiting { ticket: *last, operation, since: None, may_go: false, waker });
+                return Poll::Pending;
+            };
+            let place = waiting.iter().position(|one| one.ticket == ticket).expect("it waits");
+            if waiting[place].may_go {
+                waiting.remove(place);
                 return Poll::Ready(());
             }
-            assert!(
-                one.operation.is_none_or(|other| other == operation),
-                "a program makes one call at a time"
-            );
-            one.operation = Some(operation);
-            one.waker = Some(context.waker().clone());
+            waiting[place].waker = waker;
             Poll::Pending
         })
         .await;
@@ -90,7 +106,7 @@ pub(super) struct Programs {
 impl Programs {
     /// Starts a program, which makes its calls by the script that it gets.
     pub(super) fn add(&mut self, start: impl Fn(Script) -> Life + 'static) {
-        self.turns.0.lock().unwrap().push(Waiting::default());
+        self.turns.0.lock().unwrap().0.push(Vec::new());
         let life = start(self.script(self.programs.len()));
         self.programs.push(Program { start: Box::new(start), life });
         self.poll(self.programs.len() - 1);
@@ -100,30 +116,35 @@ impl Programs {
         Script::new().behind(Arc::clone(&self.turns) as Arc<dyn Gate>, program)
     }
 
-    /// The call that the program waits to make.
-    pub(super) fn next(&self, program: usize) -> &'static str {
-        self.turns.0.lock().unwrap()[program].operation.expect("it waits for its turn")
+    /// The calls that the program waits to make, each with the time since which what it relies on has been
+    /// read.
+    pub(super) fn waiting(&self, program: usize) -> Vec<(&'static str, Option<Millis>)> {
+        self.turns.with(program, |calls| calls.iter().map(|call| (call.operation, call.since)).collect())
     }
 
     pub(super) fn count(&self) -> usize {
         self.programs.len()
     }
 
-    /// Lets the program make its call, and go on to the next.
-    pub(super) fn turn(&mut self, program: usize) {
-        {
-            let one = &mut self.turns.0.lock().unwrap()[program];
-            one.may_go = true;
-            if let Some(waker) = one.waker.take() {
-                waker.wake();
-            }
-        }
+    /// Lets the program make one of these calls, and go on from that to the next, which relies on what was
+    /// read by it, if `since` is given, or before.
+    pub(super) fn turn(&mut self, program: usize, call: usize, since: Option<Millis>) {
+        let before = self.turns.with(program, |calls| {
+            calls[call].may_go = true;
+            calls[call].waker.wake_by_ref();
+            calls[call].since
+        });
         self.poll(program);
+        self.turns.with(program, |calls| {
+            for call in calls {
+                call.since = call.since.or(since).or(before);
+            }
+        });
     }
 
     /// Kills the program before its next call, and starts it anew.
     pub(super) fn kill(&mut self, program: usize) {
-        self.turns.0.lock().unwrap()[program] = Waiting::default();
+        self.turns.with(program, Vec::clear);
         let script = self.script(program);
         let one = &mut self.programs[program];
         one.life = (one.start)(script);

@@ -59,7 +59,7 @@ impl S3Store {
         }
         let prefix = format!("{PROBE}/");
         self.unfinished(&prefix).await?;
-        self.versions(&prefix).await?;
+        self.versions_page(&prefix, None).await?;
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 //! them becomes an object afterwards, then all versions of all objects. Listed again until nothing is
 //! there: what is deleted is not believed of the answers to the deletions.
 //!
-//! One request per object: a job has few objects, and each refusal is seen.
+//! One request per object: a job has few objects, and each refusal is seen. Of one with more, what a page
+//! of a listing has is deleted before the next page is asked for: a deletion that is broken off has come
+//! nearer to its end, however much there is.
 //!
 //! An object that was written while the bucket kept no versions is listed with the version `null`.
 //! In a bucket that has never kept any, it is deleted by its key alone, which takes
@@ -19,7 +21,7 @@ use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::primitives::DateTime;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
-use cadmill_core::ports::object_store::Purged;
+use cadmill_core::ports::object_store::{Purged, Tally};
 use cadmill_core::ports::{PortError, PortResult};
 use std::collections::BTreeSet;
 
@@ -50,44 +52,96 @@ pub(super) struct UnfinishedUpload {
     begun: Option<Millis>,
 }
 
+/// Where the next page of a listing begins.
+type Marker = Option<(String, String)>;
+
 impl S3Store {
-    pub(super) async fn purge_prefix(&self, prefix: &str) -> PortResult<Purged> {
-        let mut purged = Purged::default();
+    pub(super) async fn purge_prefix(&self, prefix: &str, tally: &Tally) -> PortResult<()> {
         for _ in 0..ROUNDS {
             // What cannot be deleted keeps nothing else.
-            let mut failure = None;
-            let uploads = self.unfinished(prefix).await?;
-            let doomed = match self.versions(prefix).await? {
-                Some(versions) => self.without_null(versions).await?,
-                None => self.objects(prefix).await?,
+            let uploads = self.abort_all(prefix, tally).await;
+            let objects = match self.delete_versions(prefix, tally).await {
+                Ok(None) => self.delete_objects(prefix, tally).await,
+                Ok(Some(found)) => Ok(found),
+                Err(error) => Err(error),
             };
-            if uploads.is_empty() && doomed.is_empty() {
-                return Ok(purged);
-            }
-            for upload in uploads {
-                if let Err(error) = self.abort(&upload.key, &upload.id).await {
-                    failure.get_or_insert(error);
-                    continue;
-                }
-                let oldest = upload.begun;
-                purged = purged.and(Purged { uploads: 1, oldest, ..Purged::default() });
-            }
-            for one in doomed {
-                if let Err(error) = self.delete_version(&one.key, one.version.as_deref()).await {
-                    failure.get_or_insert(error);
-                    continue;
-                }
-                let (objects, marks) = (u64::from(!one.is_mark), u64::from(one.is_mark));
-                purged = purged.and(Purged { objects, marks, uploads: 0, oldest: one.made });
-            }
-            if let Some(failure) = failure {
-                return Err(failure);
+            if (uploads?, objects?) == (false, false) {
+                return Ok(());
             }
         }
         Err(PortError::Unavailable {
             operation: "deleting everything of a job",
             reason: "something is always left".to_owned(),
         })
+    }
+
+    /// Aborts the unfinished uploads; returns whether there were any.
+    async fn abort_all(&self, prefix: &str, tally: &Tally) -> PortResult<bool> {
+        let (mut marker, mut found, mut failure) = (None, false, None);
+        loop {
+            let (uploads, next) = self.unfinished_page(prefix, marker.clone()).await?;
+            found |= !uploads.is_empty();
+            for upload in uploads {
+                match self.abort(&upload.key, &upload.id).await {
+                    Ok(()) => tally.add(Purged { uploads: 1, oldest: upload.begun, ..Purged::default() }),
+                    Err(error) => drop(failure.get_or_insert(error)),
+                }
+            }
+            match next {
+                Some(next) => advance(&mut marker, next)?,
+                None => return failure.map_or(Ok(found), Err),
+            }
+        }
+    }
+
+    /// Deletes all versions and markers; returns whether there were any, `None` if the server has no
+    /// versions.
+    async fn delete_versions(&self, prefix: &str, tally: &Tally) -> PortResult<Option<bool>> {
+        let (mut marker, mut found, mut failure) = (None, false, None);
+        loop {
+            let Some((versions, next)) = self.versions_page(prefix, marker.clone()).await? else {
+                return Ok(None);
+            };
+            found |= !versions.is_empty();
+            let versions = self.without_null(versions).await?;
+            self.delete_each(versions, tally, &mut failure).await;
+            match next {
+                Some(next) => advance(&mut marker, next)?,
+                None => return failure.map_or(Ok(Some(found)), Err),
+            }
+        }
+    }
+
+    /// Deletes all objects by their keys; returns whether there were any.
+    async fn delete_objects(&self, prefix: &str, tally: &Tally) -> PortResult<bool> {
+        let (mut token, mut found, mut failure) = (None, false, None);
+        loop {
+            let (objects, next) = self.objects_page(prefix, token.clone()).await?;
+            found |= !objects.is_empty();
+            self.delete_each(objects, tally, &mut failure).await;
+            match next {
+                Some(next) => advance(&mut token, next)?,
+                None => return failure.map_or(Ok(found), Err),
+            }
+        }
+    }
+
+    /// Deletes each of them that can be deleted, and keeps the first failure.
+    async fn delete_each(
+        &self,
+        doomed: Vec<DeletableVersion>,
+        tally: &Tally,
+        failure: &mut Option<PortError>,
+    ) {
+        for one in doomed {
+            match self.delete_version(&one.key, one.version.as_deref()).await {
+                Ok(()) => {
+                    let (objects, marks) = (u64::from(!one.is_mark), u64::from(one.is_mark));
+                    tally.add(Purged { objects, marks, uploads: 0, oldest: one.made });
+                }
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
+        }
     }
 
     /// The same versions, without `null` where it names no version, because the bucket has never
@@ -161,41 +215,52 @@ impl S3Store {
     /// Key and id of each unfinished upload under the prefix; empty if the server does not
     /// support listing them.
     pub(super) async fn unfinished(&self, prefix: &str) -> PortResult<Vec<UnfinishedUpload>> {
-        let mut found = Vec::new();
-        let mut marker: Option<(String, String)> = None;
+        let (mut found, mut marker) = (Vec::new(), None);
         loop {
-            let (after_key, after_id) = marker.clone().unzip();
-            let list = self
-                .client
-                .list_multipart_uploads()
-                .bucket(&self.bucket)
-                .prefix(prefix)
-                .set_key_marker(after_key)
-                .set_upload_id_marker(after_id);
-            let page = match list.send().await {
-                Ok(page) => page,
-                Err(error) if is_missing(&error) => return Ok(Vec::new()),
-                Err(error) => {
-                    let error = port_error(LISTING, Effect::Read, &error);
-                    return Err(needs("s3:ListBucketMultipartUploads", error));
-                }
-            };
-            for upload in page.uploads() {
-                let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else {
-                    return Err(corrupt(LISTING, "an upload has no key or no id"));
-                };
-                if key.starts_with(prefix) {
-                    let begun = upload.initiated().and_then(millis);
-                    found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), begun });
-                }
+            let (page, next) = self.unfinished_page(prefix, marker.clone()).await?;
+            found.extend(page);
+            match next {
+                Some(next) => advance(&mut marker, next)?,
+                None => return Ok(found),
             }
-            if page.is_truncated != Some(true) {
-                return Ok(found);
-            }
-            let next =
-                (page.next_key_marker.unwrap_or_default(), page.next_upload_id_marker.unwrap_or_default());
-            advance(&mut marker, next)?;
         }
+    }
+
+    async fn unfinished_page(
+        &self,
+        prefix: &str,
+        marker: Marker,
+    ) -> PortResult<(Vec<UnfinishedUpload>, Marker)> {
+        let (after_key, after_id) = marker.unzip();
+        let list = self
+            .client
+            .list_multipart_uploads()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_key_marker(after_key)
+            .set_upload_id_marker(after_id);
+        let page = match list.send().await {
+            Ok(page) => page,
+            Err(error) if is_missing(&error) => return Ok((Vec::new(), None)),
+            Err(error) => {
+                let error = port_error(LISTING, Effect::Read, &error);
+                return Err(needs("s3:ListBucketMultipartUploads", error));
+            }
+        };
+        let mut found = Vec::new();
+        for upload in page.uploads() {
+            let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else {
+                return Err(corrupt(LISTING, "an upload has no key or no id"));
+            };
+            if key.starts_with(prefix) {
+                let begun = upload.initiated().and_then(millis);
+                found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), begun });
+            }
+        }
+        let next = (page.is_truncated == Some(true)).then(|| {
+            (page.next_key_marker.unwrap_or_default(), page.next_upload_id_marker.unwrap_or_default())
+        });
+        Ok((found, next))
     }
 
     /// The jobs with anything in the bucket: the first parts of the keys below both prefixes, of which the
@@ -213,9 +278,18 @@ impl S3Store {
                 // Amazon S3 refuses an empty one, and a page may end with a common prefix.
                 let after_version = after_version.filter(|version| !version.is_empty());
                 let list = list.set_key_marker(after_key).set_version_id_marker(after_version);
-                let page = list.send().await.map_err(|error| {
-                    needs("s3:ListBucketVersions", port_error(OPERATION, Effect::Read, &error))
-                })?;
+                let page = match list.send().await {
+                    Ok(page) => page,
+                    // A server that does not group keys, such as the embedded one.
+                    Err(error) if is_missing(&error) => {
+                        self.jobs_of_each(&prefix, &mut found).await?;
+                        break;
+                    }
+                    Err(error) => {
+                        let error = port_error(OPERATION, Effect::Read, &error);
+                        return Err(needs("s3:ListBucketVersions", error));
+                    }
+                };
                 found.extend(
                     page.common_prefixes().iter().filter_map(|common| job(&prefix, common.prefix()?)),
                 );
@@ -235,66 +309,87 @@ impl S3Store {
         Ok(found.into_iter().collect())
     }
 
-    /// Each version under the prefix; `None` if the server has no versions.
-    pub(super) async fn versions(&self, prefix: &str) -> PortResult<Option<Vec<DeletableVersion>>> {
-        let mut found = Vec::new();
-        let mut marker: Option<(String, String)> = None;
+    /// The jobs with objects under the prefix, of which each is listed.
+    async fn jobs_of_each(&self, prefix: &str, found: &mut BTreeSet<JobId>) -> PortResult<()> {
+        let mut marker = None;
+        while let Some((versions, next)) = self.versions_page(prefix, marker.clone()).await? {
+            found.extend(versions.iter().filter_map(|one| job(prefix, &one.key)));
+            match next {
+                Some(next) => advance(&mut marker, next)?,
+                None => return Ok(()),
+            }
+        }
+        let mut token = None;
         loop {
-            let (after_key, after_version) = marker.clone().unzip();
-            let list = self
-                .client
-                .list_object_versions()
-                .bucket(&self.bucket)
-                .prefix(prefix)
-                .set_key_marker(after_key)
-                .set_version_id_marker(after_version);
-            let page = match list.send().await {
-                Ok(page) => page,
-                Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => {
-                    let error = port_error(LISTING, Effect::Read, &error);
-                    return Err(needs("s3:ListBucketVersions", error));
-                }
-            };
-            let objects = page.versions().iter().map(|v| (v.key(), v.version_id(), false, v.last_modified()));
-            let marks = page.delete_markers().iter().map(|m| (m.key(), m.version_id(), true, None));
-            for (key, version, is_mark, made) in objects.chain(marks) {
-                let key = key.ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
-                if key.starts_with(prefix) {
-                    let version = version.map(str::to_owned);
-                    let made = made.and_then(millis);
-                    found.push(DeletableVersion { key: key.to_owned(), version, is_mark, made });
-                }
+            let (objects, next) = self.objects_page(prefix, token.clone()).await?;
+            found.extend(objects.iter().filter_map(|one| job(prefix, &one.key)));
+            match next {
+                Some(next) => advance(&mut token, next)?,
+                None => return Ok(()),
             }
-            if page.is_truncated != Some(true) {
-                return Ok(Some(found));
-            }
-            let next =
-                (page.next_key_marker.unwrap_or_default(), page.next_version_id_marker.unwrap_or_default());
-            advance(&mut marker, next)?;
         }
     }
 
-    /// Each object under the prefix.
-    async fn objects(&self, prefix: &str) -> PortResult<Vec<DeletableVersion>> {
+    /// A page of the versions under the prefix; `None` if the server has no versions.
+    pub(super) async fn versions_page(
+        &self,
+        prefix: &str,
+        marker: Marker,
+    ) -> PortResult<Option<(Vec<DeletableVersion>, Marker)>> {
+        let (after_key, after_version) = marker.unzip();
+        let list = self
+            .client
+            .list_object_versions()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_key_marker(after_key)
+            // Amazon S3 refuses an empty one.
+            .set_version_id_marker(after_version.filter(|version| !version.is_empty()));
+        let page = match list.send().await {
+            Ok(page) => page,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => {
+                let error = port_error(LISTING, Effect::Read, &error);
+                return Err(needs("s3:ListBucketVersions", error));
+            }
+        };
         let mut found = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-            let page = list.set_continuation_token(token.clone()).send().await;
-            let page = page.map_err(|e| needs("s3:ListBucket", port_error(LISTING, Effect::Read, &e)))?;
-            for object in page.contents() {
-                let key = object.key().ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
-                if key.starts_with(prefix) {
-                    let made = object.last_modified().and_then(millis);
-                    found.push(DeletableVersion { key: key.to_owned(), version: None, is_mark: false, made });
-                }
+        let objects = page.versions().iter().map(|v| (v.key(), v.version_id(), false, v.last_modified()));
+        let marks = page.delete_markers().iter().map(|m| (m.key(), m.version_id(), true, None));
+        for (key, version, is_mark, made) in objects.chain(marks) {
+            let key = key.ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
+            if key.starts_with(prefix) {
+                let version = version.map(str::to_owned);
+                let made = made.and_then(millis);
+                found.push(DeletableVersion { key: key.to_owned(), version, is_mark, made });
             }
-            if page.is_truncated != Some(true) {
-                return Ok(found);
-            }
-            advance(&mut token, page.next_continuation_token.unwrap_or_default())?;
         }
+        let next = (page.is_truncated == Some(true)).then(|| {
+            (page.next_key_marker.unwrap_or_default(), page.next_version_id_marker.unwrap_or_default())
+        });
+        Ok(Some((found, next)))
+    }
+
+    /// A page of the objects under the prefix, and the token of the next.
+    async fn objects_page(
+        &self,
+        prefix: &str,
+        token: Option<String>,
+    ) -> PortResult<(Vec<DeletableVersion>, Option<String>)> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let page = list.set_continuation_token(token).send().await;
+        let page = page.map_err(|e| needs("s3:ListBucket", port_error(LISTING, Effect::Read, &e)))?;
+        let mut found = Vec::new();
+        for object in page.contents() {
+            let key = object.key().ok_or_else(|| corrupt(LISTING, "an object has no key"))?;
+            if key.starts_with(prefix) {
+                let made = object.last_modified().and_then(millis);
+                found.push(DeletableVersion { key: key.to_owned(), version: None, is_mark: false, made });
+            }
+        }
+        let next =
+            (page.is_truncated == Some(true)).then(|| page.next_continuation_token.unwrap_or_default());
+        Ok((found, next))
     }
 
     pub(super) async fn delete_version(&self, key: &str, version: Option<&str>) -> PortResult<()> {
