@@ -2,6 +2,7 @@
 
 mod audit;
 mod others;
+mod pages;
 mod permissions;
 
 use super::*;
