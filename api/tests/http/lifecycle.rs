@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use cadmill_core::domain::coding::{Coding, Content, Encoded};
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::{JobId, ObjectKey};
-use cadmill_core::domain::job::{JobFailure, Stage, State};
+use cadmill_core::domain::job::{Deletion, JobFailure, Stage, State};
 use cadmill_core::domain::state::{Event, Policy};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -226,6 +226,27 @@ async fn a_job_is_ended_once_and_its_files_deleted() {
     assert_eq!((&answer.body["state"], &answer.body["download"]), (&json!("COMPLETED"), &Value::Null));
     assert!(world.read(done).await.times.dismissed.is_some());
     assert!(world.shelf.objects.lock().unwrap().is_empty());
+}
+
+/// After two deletions the record of a job may end while the API answers: then what is below its prefix is
+/// that of a new job with its id.
+#[tokio::test]
+async fn what_is_stored_after_two_deletions_is_not_the_api_s_to_delete() {
+    let world = world();
+    let id = world.completed().await;
+    let path = format!("/api/jobs/{id}");
+    world.call(ANN, "DELETE", &path, None).await;
+    let job = world.read(id).await;
+    let deletion = Deletion { confirmed_at: START + 1, ..job.deletions[0].clone() };
+    world.happen(id, Event::Purged { before: 1, deletion, tries: Vec::new(), head: None }).await;
+    let purges = world.shelf.purges.load(Ordering::SeqCst);
+    let key = ObjectKey::upload(id, "a.zip".parse().unwrap()).to_string();
+    world.shelf.objects.lock().unwrap().insert(key.clone(), 7);
+    assert_eq!(world.call(ANN, "DELETE", &path, None).await.status, 200);
+    assert_eq!(world.call(ANN, "POST", &format!("{path}/downloaded"), None).await.status, 204);
+    assert_eq!(world.shelf.purges.load(Ordering::SeqCst), purges);
+    assert!(world.shelf.objects.lock().unwrap().contains_key(&key));
+    assert_eq!(world.read(id).await.deletions.len(), 2);
 }
 
 #[tokio::test]
