@@ -49,15 +49,24 @@ impl DeadLetters {
     /// Runs passes forever, one every `pause`.
     pub async fn run(&self, pause: Duration) -> Infallible {
         loop {
-            match self.pass().await {
-                Ok(Sifted { deleted: 0, .. }) => {}
-                Ok(Sifted { deleted, left }) => {
-                    tracing::info!(deleted, left, "deleted dead letters of jobs that ended");
-                }
-                // Without the permission they stay, as long as their queue keeps them.
-                Err(error) => tracing::warn!(error = %error, "could not look through the dead letters"),
-            }
+            self.sift().await;
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One pass, which logs what it has done; whether nothing failed.
+    pub async fn sift(&self) -> bool {
+        match self.pass().await {
+            Ok(Sifted { deleted: 0, .. }) => true,
+            Ok(Sifted { deleted, left }) => {
+                tracing::info!(deleted, left, "deleted dead letters of jobs that ended");
+                true
+            }
+            Err(error) => {
+                // Without the permission they stay, as long as their queue keeps them.
+                tracing::warn!(error = %error, "could not look through the dead letters");
+                false
+            }
         }
     }
 

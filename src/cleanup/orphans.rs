@@ -42,16 +42,22 @@ impl Orphans {
         L: Fn() -> F + Send,
     {
         loop {
-            match list().await {
-                Ok(jobs) => self.report(&jobs).await,
-                Err(error) => tracing::warn!(error = %error, "could not list the objects without a job"),
-            }
+            let jobs = list().await;
+            self.look(jobs).await;
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn report(&mut self, jobs: &[JobId]) {
-        match self.round(jobs, Instant::now()).await {
+    /// One round over the jobs that have objects, which logs what it has found; whether nothing failed.
+    pub async fn look(&mut self, jobs: PortResult<Vec<JobId>>) -> bool {
+        let jobs = match jobs {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::warn!(error = %error, "could not list the objects without a job");
+                return false;
+            }
+        };
+        match self.round(&jobs, Instant::now()).await {
             Ok(round) => {
                 if round.found > 0 {
                     tracing::error!(
@@ -64,8 +70,12 @@ impl Orphans {
                 if round.deleted > 0 {
                     tracing::warn!(jobs = round.deleted, "deleted the objects of jobs that have no record");
                 }
+                true
             }
-            Err(error) => tracing::warn!(error = %error, "objects without a job could not be deleted"),
+            Err(error) => {
+                tracing::warn!(error = %error, "objects without a job could not be deleted");
+                false
+            }
         }
     }
 

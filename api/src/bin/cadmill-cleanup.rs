@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use cadmill_api::stop;
+use cadmill_core::cleanup::Cleanup;
 use cadmill_core::cleanup::crew::Membership;
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::metrics::Source;
@@ -37,7 +38,10 @@ fn main() -> ExitCode {
     let once = Arg::new("once")
         .long("once")
         .action(ArgAction::SetTrue)
-        .help("Make one pass over everything that is due, and exit: 1 if something failed");
+        .help(
+            "Make one pass over everything that is due, the dead letters and the objects without a job, and exit: 1 \
+             if something failed",
+        );
     let command = config::augment(command, Program::Cleanup).arg(once).subcommand(healthcheck::command());
     let matches = match healthcheck::parsed(command.try_get_matches()) {
         Ok(matches) => matches,
@@ -60,9 +64,8 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
         let membership =
             Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
         if once {
-            let round = cleanup.round().await;
-            eprintln!("{round}");
-            return Ok(if round.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let is_whole = pass(config, &stores, &cleanup).await;
+            return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         eprintln!("cleaning up every {:?} as {}", config.cleanup.every, config.cleanup.name);
         let objects = Arc::clone(&stores.objects);
@@ -86,4 +89,16 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// One pass over everything that is due, the dead letters, and the objects without a job; whether nothing
+/// failed. Objects without a job are only reported: a program that goes on deletes them when it has seen them
+/// for long enough.
+async fn pass(config: &Config, stores: &Stores, cleanup: &Cleanup) -> bool {
+    let round = cleanup.round().await;
+    eprintln!("{round}");
+    let sifted = stores.dead_letters().sift().await;
+    let listed = stores.objects.stored().await;
+    let looked = stores.orphans(config).look(listed).await;
+    round.is_whole() && sifted && looked
 }

@@ -17,6 +17,7 @@ mod fairness;
 mod hung;
 mod ledgers;
 mod observer;
+mod once;
 mod outsider;
 mod pipe;
 pub(crate) mod policies;
