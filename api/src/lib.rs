@@ -24,3 +24,4 @@ pub mod settings;
 pub mod start;
 pub mod state;
 pub mod stop;
+mod turns;

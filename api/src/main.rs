@@ -40,7 +40,7 @@ fn run(config: &Config) -> Result<(), Failure> {
         let opening = async {
             let stores = Stores::open(config).await?;
             let ledgers = ledger::of_deletions(config, Program::Api).await?;
-            Ok((stores, ledgers, start::bind(config).await?))
+            Ok::<_, Failure>((stores, ledgers, start::bind(config).await?))
         };
         let (stores, ledgers, listener) = tokio::select! {
             opened = opening => opened?,

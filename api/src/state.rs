@@ -4,6 +4,7 @@ use crate::polling::pacing::Throughput;
 use crate::polling::tracker::Pollers;
 use crate::rate_limits::RateLimits;
 use crate::settings::ApiSettings;
+use crate::turns::Turns;
 use cadmill_core::cleanup::attendance::Attendance;
 use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::domain::state::Event;
@@ -32,6 +33,7 @@ pub struct Server {
     pub(crate) readiness: Readiness,
     pub(crate) attendance: Arc<Attendance>,
     pub(crate) deleter: Deleter,
+    pub(crate) deletions: Turns,
     pub(crate) door: Door,
 }
 
@@ -66,6 +68,7 @@ impl Server {
             readiness,
             attendance,
             deleter,
+            deletions: Turns::default(),
         }))
     }
 

@@ -158,6 +158,7 @@ async fn serve_until_stopped(
     let ledgers = ledger::of_deletions(config, Program::Serve).await?;
     let cleanup = stores.cleanup(&config.cleanup.name).await?.with_ledgers(ledgers.clone());
     let membership = Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
+    let lease = membership.clone();
     let cleanup = tokio::spawn(async move { cleanup.run(&membership).await });
     let ends = async {
         tokio::select! {
@@ -170,6 +171,10 @@ async fn serve_until_stopped(
     orphans.abort();
     dead_letters.abort();
     cleanup.abort();
+    let _ = cleanup.await;
+    if let Err(error) = lease.leave().await {
+        tracing::warn!(error = %error, "the lease of the cleanup ends by itself");
+    }
     // The worker releases its jobs through the stores, so the stores end last.
     let kept = keeper.await;
     server.stop().await;

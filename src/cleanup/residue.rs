@@ -106,6 +106,13 @@ pub fn reason(job: Option<&Job>, now: Millis, grace: Millis) -> Option<Reason> {
     (since.saturating_add(grace) < now).then_some(Reason::Due(since))
 }
 
+/// Whether something has come after the confirmed deletion of its job, within `grace`: an upload may end late,
+/// and is deleted by the worker that receives its event.
+pub fn is_arriving(item: &Item, reason: Reason, now: Millis, grace: Millis) -> bool {
+    let Reason::Confirmed(confirmed) = reason else { return false };
+    item.made.is_some_and(|made| made >= confirmed && made.saturating_add(grace) >= now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +213,22 @@ mod tests {
         let twice = purged(once, 400_000);
         assert_eq!(reason(Some(&twice), 500_000, GRACE), Some(Reason::Confirmed(400_000)));
         assert_eq!(reason(None, 0, GRACE), Some(Reason::NoRecord));
+    }
+
+    #[test]
+    fn what_comes_late_is_on_its_way_for_as_long_as_a_deletion() {
+        let item =
+            |made| Item { kind: Kind::Object, place: Some((Role::Upload, id())), size_bytes: None, made };
+        let confirmed = Reason::Confirmed(6000);
+        for (made, now, is_arriving_then) in [
+            (Some(6000), 6000 + GRACE, true),
+            (Some(6000), 6001 + GRACE, false),
+            (Some(5999), 6000, false),
+            (None, 6000, false),
+        ] {
+            assert_eq!(is_arriving(&item(made), confirmed, now, GRACE), is_arriving_then, "{made:?} {now}");
+        }
+        assert!(!is_arriving(&item(Some(6000)), Reason::Due(6000), 6000, GRACE));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use cadmill_stores::config::{self, Config, Program};
 use cadmill_stores::healthcheck;
 use cadmill_stores::metrics::Metrics;
 use clap::{Arg, ArgAction, Command};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,18 +56,30 @@ fn main() -> ExitCode {
 
 fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
     program::block_on(Some(2), async {
+        let mut stopped = pin!(stop::signalled());
         let metrics = Metrics::install(config, Program::Cleanup, &[Source::Cleanup])?;
-        let stores = Stores::open(config).await?;
-        let shown = program::shown(metrics, config, program::readiness(&stores)).await?;
-        let shown = shown.map(|shown| shown.with_queue(Arc::clone(&stores.queue)));
-        let ledgers = ledger::of_deletions(config, Program::Cleanup).await?;
-        let cleanup = stores.cleanup(&config.cleanup.name).await?.with_ledgers(ledgers);
-        let membership =
-            Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
+        let opening = async {
+            let stores = Stores::open(config).await?;
+            let shown = program::shown(metrics, config, program::readiness(&stores)).await?;
+            let shown = shown.map(|shown| shown.with_queue(Arc::clone(&stores.queue)));
+            let ledgers = ledger::of_deletions(config, Program::Cleanup).await?;
+            let cleanup = stores.cleanup(&config.cleanup.name).await?.with_ledgers(ledgers);
+            Ok::<_, Failure>((stores, shown, cleanup))
+        };
+        let (stores, shown, cleanup) = tokio::select! {
+            opened = opening => opened?,
+            () = &mut stopped => return Ok(if once { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
+        };
         if once {
-            let is_whole = pass(config, &stores, &cleanup).await;
+            // What is under way is found again by the next pass.
+            let is_whole = tokio::select! {
+                is_whole = pass(config, &stores, &cleanup) => is_whole,
+                () = stopped => false,
+            };
             return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        let membership =
+            Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
         eprintln!("cleaning up every {:?} as {}", config.cleanup.every, config.cleanup.name);
         let objects = Arc::clone(&stores.objects);
         let list = move || {
@@ -78,7 +91,7 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
             never = cleanup.run(&membership) => match never {},
             () = stores.orphans(config).run(ORPHANS, list) => {}
             never = dead_letters.run(DEAD_LETTERS) => match never {},
-            () = stop::signalled() => {}
+            () = stopped => {}
         }
         // Others take the work over at once.
         if let Err(error) = membership.leave().await {

@@ -451,6 +451,7 @@ pub(super) async fn delete_job(
     JobPath(id): JobPath,
 ) -> Result<Response, Problem> {
     status::owned(&state, id, &owner).await?;
+    let _turn = state.deletions.turn(id).await;
     let mut change = state.jobs.send(id, &Event::Cancelled).await?;
     if let Change::Denied(..) = change {
         change = state.jobs.send(id, &Event::Dismissed).await?;
@@ -476,6 +477,7 @@ pub(super) async fn job_downloaded(
         let message = format!("the job is {}, so there is no result to confirm", job.state.as_str());
         return Err(Problem::new(FailureCode::JobNotCompleted, message));
     }
+    let _turn = state.deletions.turn(id).await;
     let job = of(state.jobs.send(id, &Event::Dismissed).await?)?;
     purge(&state, &job).await;
     let mut response = StatusCode::NO_CONTENT.into_response();

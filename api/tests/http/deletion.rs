@@ -28,15 +28,15 @@ async fn downloaded(world: &World) -> JobId {
 }
 
 #[tokio::test]
-async fn a_deletion_is_told_with_its_signed_ledger() {
+async fn the_audit_has_a_deletion_with_its_signed_ledger() {
     let directory = tempfile::tempdir().unwrap();
     let (sink, signer) = (Arc::new(FileAudit::new(directory.path()).unwrap()), Arc::new(signer()));
     let ledgers = Ledgers::Here(Writer::new(sink.clone(), Some(signer.clone())));
     let world = world_with(|settings| settings.ledgers = ledgers);
     let id = downloaded(&world).await;
-    let told = audit(&world, ANN, id).await;
-    assert_eq!(told, audit(&world, EVE, id).await, "an auditor sees the same");
-    let [deletion] = told["deletions"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    let shown = audit(&world, ANN, id).await;
+    assert_eq!(shown, audit(&world, EVE, id).await, "an auditor sees the same");
+    let [deletion] = shown["deletions"].as_array().unwrap().as_slice() else { panic!("{shown}") };
     let expected = json!({
         "by": "api",
         "confirmed_at": deletion["confirmed_at"],
@@ -50,7 +50,7 @@ async fn a_deletion_is_told_with_its_signed_ledger() {
     assert_eq!(deletion, &expected);
     assert!(deletion["confirmed_at"].as_str().unwrap().ends_with('Z'), "{deletion}");
     // The head among those of the attempts is that of the ledger, which is valid.
-    let entry = told["attempts"].as_array().unwrap().last().unwrap();
+    let entry = shown["attempts"].as_array().unwrap().last().unwrap();
     assert_eq!((&entry["attempt"], &entry["part"]), (&json!(0), &json!(1)));
     let text = |name: &str| entry[name].as_str().unwrap().to_owned();
     let signature =
@@ -70,7 +70,7 @@ async fn a_deletion_is_told_with_its_signed_ledger() {
 
 /// The answer to the client does not depend on the ledger.
 #[tokio::test]
-async fn a_deletion_whose_ledger_is_owed_is_told_as_that() {
+async fn the_audit_says_that_the_ledger_of_a_deletion_is_owed() {
     let directory = tempfile::tempdir().unwrap();
     let sink = Arc::new(FileAudit::new(directory.path()).unwrap());
     let faulty = FaultyAudit::new(sink, Script::new().on("begin", 1, Fault::Fail));
@@ -78,10 +78,25 @@ async fn a_deletion_whose_ledger_is_owed_is_told_as_that() {
     for (ledgers, owed) in [(failing, true), (Ledgers::Elsewhere, true), (Ledgers::Nowhere, false)] {
         let world = world_with(|settings| settings.ledgers = ledgers);
         let id = downloaded(&world).await;
-        let told = audit(&world, ANN, id).await;
-        let deletion = &told["deletions"][0];
-        assert_eq!((&deletion["ledger"], &deletion["ledger_owed"]), (&Value::Null, &json!(owed)), "{told}");
+        let shown = audit(&world, ANN, id).await;
+        let deletion = &shown["deletions"][0];
+        assert_eq!((&deletion["ledger"], &deletion["ledger_owed"]), (&Value::Null, &json!(owed)), "{shown}");
         let job = world.read(id).await;
         assert_eq!((job.purges, job.owed.is_some()), (1, owed));
     }
+}
+
+/// A client repeats what it has no answer to yet.
+#[tokio::test]
+async fn of_several_requests_one_counts_the_deletion() {
+    let world = world_with(|settings| settings.ledgers = Ledgers::Nowhere);
+    let id = world.completed().await;
+    let path = format!("/api/jobs/{id}/downloaded");
+    let objects = world.shelf.objects.lock().unwrap().len();
+    let requests = (0..8).map(|_| world.call(ANN, "POST", &path, None));
+    let statuses = futures_util::future::join_all(requests).await.into_iter().map(|answer| answer.status);
+    assert!(statuses.eq([204; 8]));
+    let shown = audit(&world, ANN, id).await;
+    let [deletion] = shown["deletions"].as_array().unwrap().as_slice() else { panic!("{shown}") };
+    assert_eq!(deletion["objects"], json!(objects));
 }

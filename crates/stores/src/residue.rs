@@ -7,7 +7,7 @@
 
 use crate::adapters::aws::S3Store;
 use crate::adapters::embedded::server;
-use cadmill_core::cleanup::residue::{Item, Kind, Reason, reason};
+use cadmill_core::cleanup::residue::{Item, Kind, Reason, is_arriving, reason};
 use cadmill_core::domain::ids::{JobId, Role};
 use cadmill_core::domain::job::Millis;
 use cadmill_core::ports::clock::SystemClock;
@@ -131,7 +131,10 @@ impl ResidueAudit {
         let Some(reason) = reason(record.as_ref(), objects.clock().now(), self.grace) else {
             return Ok(Vec::new());
         };
-        Ok(objects.left_of(role, job).await?.into_iter().map(|item| (item, reason)).collect())
+        let left = objects.left_of(role, job).await?;
+        let now = objects.clock().now();
+        let left = left.into_iter().filter(|item| !is_arriving(item, reason, now, self.grace));
+        Ok(left.map(|item| (item, reason)).collect())
     }
 
     async fn directory(
@@ -155,7 +158,7 @@ impl ResidueAudit {
         let reason_of = |item: &Item| {
             let of_job = item.place.and_then(|(_, job)| reasons.get(&job).copied());
             match (of_job, item.kind, item.place) {
-                (Some(reason), ..) => Some(reason),
+                (Some(reason), ..) => (!is_arriving(item, reason, now, self.grace)).then_some(reason),
                 (None, Kind::File, None) => Some(Reason::Unnamed),
                 // A file that was given up, of a job that goes on: its deletion fails.
                 (None, Kind::File, Some(_)) => {

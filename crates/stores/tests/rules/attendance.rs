@@ -2,17 +2,18 @@
 
 use cadmill_core::cleanup::attendance::Attendance;
 use cadmill_core::cleanup::crew::Membership;
+use cadmill_core::domain::job::Millis;
 use cadmill_core::domain::state::Policy;
 use cadmill_core::jobs::Jobs;
-use cadmill_core::ports::PortError;
 use cadmill_core::ports::clock::SystemClock;
+use cadmill_core::ports::{Clock, PortError};
 use cadmill_stores::adapters::aws::S3Store;
 use cadmill_stores::adapters::embedded::Database;
 use cadmill_stores::adapters::embedded::server::{Credentials, settings};
 use cadmill_stores::adapters::faulty::{Fault, FaultyJobs, Script};
 use cadmill_stores::readiness::Readiness;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Of the cleanup, which counts as dead after three of them.
 const EVERY: Duration = Duration::from_millis(500);
@@ -70,4 +71,32 @@ async fn a_store_that_fails_changes_nothing() {
     assert_eq!(attendance.is_given().await, Ok(true));
     assert!(matches!(attendance.is_given().await, Err(PortError::Unavailable { .. })));
     assert!(readiness.absent().is_empty());
+}
+
+/// The clock of a program that died before the clock was set right.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> Millis {
+        SystemClock.now() + 3_600_000
+    }
+}
+
+#[tokio::test]
+async fn a_lease_of_a_clock_that_was_ahead_ends_too() {
+    let data = tempfile::tempdir().unwrap();
+    let database = Database::open(&data.path().join("jobs.sqlite"), 100).unwrap();
+    let program = |name: &str, clock: Arc<dyn Clock>| {
+        let jobs = Jobs::new(Arc::new(database.jobs()), clock, Policy::default());
+        Membership::new(jobs, name.to_owned(), Duration::from_millis(20))
+    };
+    program("dead", Arc::new(Ahead)).renew().await.unwrap();
+    let alive = program("alive", Arc::new(SystemClock));
+    let first = alive.renew().await.unwrap().len();
+    assert!((1..128).contains(&first), "{first}: the other one is believed at first");
+    let until = Instant::now() + Duration::from_secs(20);
+    while alive.renew().await.unwrap().len() < 128 {
+        assert!(Instant::now() < until, "the dead program keeps its share");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

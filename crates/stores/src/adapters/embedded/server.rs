@@ -123,14 +123,20 @@ impl EmbeddedS3 {
         origins: &[String],
         capacity: Capacity,
     ) -> PortResult<Self> {
-        // The index is opened first: only one process can open it, so it is the lock of the
-        // directory.
-        let (index, blobs) = directory::open(data_dir).await?;
-        let credentials = Credentials::read_or_make(data_dir)?;
         let (listener, address) = bind(listen).await.map_err(|error| PortError::Unavailable {
             operation: "starting the object server",
             reason: error.kind().to_string(),
         })?;
+        // The index is opened before all else in the directory: only one process can open it, so it is the lock
+        // of the directory.
+        let (index, blobs) = directory::open(data_dir).await?;
+        let credentials = match Credentials::read_or_make(data_dir) {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                let _ = index.closed().await;
+                return Err(error);
+            }
+        };
         if !address.ip().is_loopback() {
             tracing::warn!("The object server listens beyond this machine, without TLS");
         }

@@ -70,6 +70,7 @@ pub(super) fn files(directory: &Path) -> PortResult<HashSet<String>> {
 
 /// The file that records how often the directory was opened.
 const OPENINGS: &str = "openings";
+const OPENINGS_NEW: &str = "openings.new";
 
 /// How often the directory was opened, as far as is known.
 pub(super) fn openings(directory: &Path) -> u64 {
@@ -80,6 +81,11 @@ pub(super) fn openings(directory: &Path) -> u64 {
 /// Whether the name is 16 bytes in upper-case hexadecimal.
 pub(super) fn is_blob(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+}
+
+/// Whether this is another of cadmill's files in the directory, or the file system's.
+pub(super) fn is_other(name: &str) -> bool {
+    [OPENINGS, OPENINGS_NEW, "lost+found"].contains(&name)
 }
 
 fn unusable(directory: &Path, error: &io::Error) -> PortError {
@@ -125,7 +131,7 @@ impl Blobs {
     /// Records how often the directory was opened.
     pub(super) fn opened(&self, number: u64) -> PortResult<()> {
         let write = || {
-            let aside = self.directory.join("openings.new");
+            let aside = self.directory.join(OPENINGS_NEW);
             let mut file = fs::File::options();
             let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
             io::Write::write_all(&mut file, format!("{number}\n").as_bytes())?;

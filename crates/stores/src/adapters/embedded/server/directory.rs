@@ -26,6 +26,19 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     }
     let make = if files.is_empty() { Make::IfEmpty } else { Make::Never };
     let index = Index::open(&path, make).map_err(|error| advise(data_dir, files.len(), error))?;
+    match checked(data_dir, &index).await {
+        Ok(blobs) => Ok((index, blobs)),
+        Err(error) => {
+            // Its log, which is written into it now, is not missing at the next start.
+            let _ = index.closed().await;
+            Err(error)
+        }
+    }
+}
+
+/// Opens the files, if they belong to the index.
+async fn checked(data_dir: &Path, index: &Index) -> PortResult<Blobs> {
+    let (path, directory) = (data_dir.join("objects.sqlite"), data_dir.join("blobs"));
     // Listed again: from here on no other process creates or removes files.
     let files = blobs::files(&directory)?;
     let (known, removals) = index.blobs().await?;
@@ -55,7 +68,7 @@ pub(super) async fn open(data_dir: &Path) -> PortResult<(Index, Blobs)> {
     let number = known.max(openings) + 1;
     index.opened(number).await?;
     blobs.opened(number)?;
-    Ok((index, blobs))
+    Ok(blobs)
 }
 
 /// Adds what is lost, and how to continue, to the error.

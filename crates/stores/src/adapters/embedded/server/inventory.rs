@@ -47,10 +47,16 @@ pub fn inventory(data_dir: &Path, scratch: &Path) -> PortResult<Vec<Item>> {
     let directory = data_dir.join("blobs");
     // Before the index is read: a file that it names later is known then.
     let blobs = blobs_of(&directory)?;
+    let foreign = foreign_of(&directory)?;
     let Contents { mut items, named, removals } = match copied(&data_dir.join("objects.sqlite"), scratch)? {
         Some(copy) => Index::contents(&copy)?,
-        None => Contents::default(),
+        None if blobs.is_empty() => Contents::default(),
+        None => return Err(missing("objects.sqlite, which says what the files in blobs are")),
     };
+    if !named.is_empty() && !directory.exists() {
+        return Err(missing("blobs, which has the files of objects.sqlite"));
+    }
+    items.extend(foreign);
     let now = SystemTime::now();
     for Blob { name, size, written } in blobs {
         if removals.contains_key(&name) {
@@ -78,6 +84,32 @@ pub fn inventory(data_dir: &Path, scratch: &Path) -> PortResult<Vec<Item>> {
 
 fn millis(time: SystemTime) -> Option<Millis> {
     time.duration_since(UNIX_EPOCH).ok().and_then(|time| Millis::try_from(time.as_millis()).ok())
+}
+
+/// What lies among the files and is none of them: whoever put it there, it may be plaintext.
+fn foreign_of(directory: &Path) -> PortResult<Vec<Item>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(|error| failed(&error))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| failed(&error))?;
+        let is_own =
+            entry.file_name().to_str().is_some_and(|name| blobs::is_blob(name) || blobs::is_other(name));
+        // It may have been removed since.
+        if let Ok(file) = fs::symlink_metadata(entry.path())
+            && !is_own
+        {
+            let (size_bytes, made) = (Some(file.len()), file.modified().ok().and_then(millis));
+            found.push(Item { kind: Kind::File, place: None, size_bytes, made });
+        }
+    }
+    Ok(found)
+}
+
+fn missing(what: &str) -> PortError {
+    PortError::Refused { operation: READING, reason: format!("there is no {what}") }
 }
 
 fn blobs_of(directory: &Path) -> PortResult<Vec<Blob>> {
