@@ -73,7 +73,7 @@ async fn a_late_object_of_a_job_whose_record_ends_waits_for_that() {
     let (objects, queue) = (Script::new(), Script::new());
     let scripts = Scripts { objects: objects.clone(), queue: queue.clone(), ..Scripts::default() };
     let worker = world.start(scripts);
-    until(|| queue.calls("change_visibility") >= 1).await;
+    until(|| queue.calls("hide") >= 1).await;
     worker.end().await;
     assert_eq!(objects.calls("delete"), 0);
     assert!(!is_gone(&world, &key(id)).await);
@@ -206,7 +206,7 @@ async fn a_backlog_is_looked_through_seldom_while_every_slot_is_taken() {
     until_gone(&world, &key(ended)).await;
     // Ten receive calls of a scan, and as many returns as there are messages, are the most.
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let calls = ["receive", "change_visibility", "send", "delete"].map(|name| queue.calls(name));
+    let calls = ["receive", "hide", "send", "delete"].map(|name| queue.calls(name));
     let seconds = since.elapsed().as_secs();
     assert!(calls[0] >= 2, "it looks: {calls:?}");
     assert!(u64::from(calls.iter().sum::<u32>()) <= 240 + seconds, "{calls:?} in {seconds} s");

@@ -294,3 +294,26 @@ async fn pages_of_versions_and_of_jobs_are_whole() {
     let other = world.s3.list_object_versions().bucket(BUCKET).delimiter("x").send().await;
     assert_eq!(other.map_err(|error| code(&error)).unwrap_err(), "NotImplemented");
 }
+
+/// A write whose outcome is unknown leaves a file of which only the index knows whether it is in use.
+#[tokio::test]
+async fn a_file_that_is_in_use_is_never_destroyed() {
+    let world = world().await;
+    let key = upload("a.zip");
+    world.put(&key, CANARY).await.unwrap();
+    let entries = fs::read_dir(data(&world.directory).join("blobs")).unwrap();
+    let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let used = names.find(|name| name != "openings").unwrap();
+    let unused = "0123456789ABCDEF0123456789ABCDEF".to_owned();
+    let left = data(&world.directory).join("blobs").join(&unused);
+    fs::write(&left, CANARY).unwrap();
+    let files = [used, unused].map(|name| (Some(key.to_string()), name));
+    world.server.index.condemn(files.to_vec()).await.unwrap();
+    let since = Instant::now();
+    while left.exists() {
+        assert!(since.elapsed() < MINUTE, "it is never destroyed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.get(&key, None).await.as_deref(), Ok(CANARY));
+    assert!(world.server.index.removals(0, 10).await.unwrap().is_empty());
+}
