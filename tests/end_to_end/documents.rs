@@ -434,7 +434,7 @@ fn make_targets_exist() {
     assert_eq!(make_targets(&read("README.md")), set(["demo", "test"]));
     let listed = make_targets(&read("docs/CLI.md"));
     let names = [
-        "bench", "build", "demo", "deny", "fuzz", "graph", "image", "lint", "nightly", "pictures", "scale",
+        "bench", "build", "demo", "deny", "fuzz", "graph", "images", "lint", "nightly", "pictures", "scale",
         "setup", "test",
     ];
     assert_eq!(listed, set(names));

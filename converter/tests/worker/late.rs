@@ -68,7 +68,7 @@ async fn a_late_object_of_a_job_whose_record_ends_waits_for_that() {
             by: "cleanup".to_owned(),
             evidence: Default::default(),
         };
-        ending.send(id, &Event::Purged { before, deletion, head: None }).await.unwrap();
+        ending.send(id, &Event::Purged { before, deletion, tries: Vec::new(), head: None }).await.unwrap();
     }
     let (objects, queue) = (Script::new(), Script::new());
     let scripts = Scripts { objects: objects.clone(), queue: queue.clone(), ..Scripts::default() };

@@ -4,11 +4,11 @@
 //! is refused. Each change is one transaction, which also notes the files that are no longer needed
 //! ([`removals`]), and returns them; they are destroyed after it.
 
+mod condemned;
 mod range;
-mod removals;
+pub(super) mod removals;
 mod uploads;
 
-pub(super) use removals::{Entry, Removal};
 pub(super) use uploads::{Completed, StoredPart};
 
 use super::super::sqlite::pool::{Fault, Make, Pool, Schema, Sharing, port_error};
@@ -60,7 +60,7 @@ const SCHEMA: Schema = Schema {
             }
         }
         // Such a build destroys the files that it does not find in the other tables, and leaves the rows.
-        connection.execute_batch(removals::TABLE)
+        connection.execute_batch(condemned::TABLE)
     },
 };
 
@@ -152,7 +152,7 @@ impl Index {
         let open = connection.query_row("SELECT open FROM state", [], |row| row.get::<_, bool>(0)).ok()?;
         let known = || {
             let mut known: HashSet<String> = names(&connection, BLOBS, []).ok()?.into_iter().collect();
-            known.extend(removals::all(&connection).ok()?.into_keys());
+            known.extend(condemned::all(&connection).ok()?.into_keys());
             Some(known)
         };
         open.then(known).flatten()
@@ -180,7 +180,7 @@ impl Index {
                 }
             }
             let named = names(&connection, BLOBS, [])?.into_iter().collect();
-            Ok(Contents { items, named, removals: removals::all(&connection)? })
+            Ok(Contents { items, named, removals: condemned::all(&connection)? })
         };
         read().map_err(|error| port_error(OPERATION, &error, false))
     }
@@ -239,7 +239,7 @@ impl Index {
         self.pool
             .read("listing files", |connection| {
                 let used = names(connection, BLOBS, [])?.into_iter().collect();
-                Ok((used, removals::all(connection)?.into_keys().collect()))
+                Ok((used, condemned::all(connection)?.into_keys().collect()))
             })
             .await
     }
@@ -290,7 +290,7 @@ impl Index {
         self.pool
             .delete("deleting an object", move |connection| {
                 remove(connection, &key)?;
-                Ok(removals::of_key(connection, &key)?)
+                Ok(condemned::of_key(connection, &key)?)
             })
             .await
     }
@@ -388,7 +388,7 @@ fn store(
 /// Deletes an object, notes its files, and returns them.
 fn remove(connection: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
     let useless = names(connection, "DELETE FROM segments WHERE key = ?1 RETURNING blob", [key])?;
-    removals::condemn(connection, Some(key), &useless)?;
+    condemned::condemn(connection, Some(key), &useless)?;
     connection.execute("DELETE FROM objects WHERE key = ?1", [key])?;
     Ok(useless)
 }

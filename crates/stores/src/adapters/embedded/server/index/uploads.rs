@@ -1,8 +1,8 @@
 //! Multipart uploads in the index. Completing one moves its parts' files to the
 //! object: no byte is copied, whatever the size.
 
+use super::condemned::condemn;
 use super::range::upper;
-use super::removals::condemn;
 use super::{Index, LIST_UPLOADS, New, exists, integer, names, store};
 use crate::adapters::embedded::server::blobs::Segment;
 use cadmill_core::domain::ids::{JobId, ObjectKey};

@@ -3,7 +3,8 @@
 use super::super::names::ONLY_VERSION;
 use super::{Objects, in_bucket, key, signed, supported, time, told};
 use crate::adapters::embedded::server::BUCKET;
-use crate::adapters::embedded::server::index::{Entry, Removal, Stored};
+use crate::adapters::embedded::server::index::Stored;
+use crate::adapters::embedded::server::index::removals::{Entry, Removal};
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Result};
 
