@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cadmill_core::domain::coding::Coding;
 use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Millis, Object};
-use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Tally};
+use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged, Tally};
 use cadmill_core::ports::{ObjectStore, PortError, PortResult};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -173,12 +173,19 @@ impl ObjectStore for Shelf {
         unreachable!("the API deletes all objects of a job")
     }
 
-    async fn purge_into(&self, role: Role, job: JobId, _: &Tally) -> PortResult<()> {
+    /// Lists and deletes, as a store does: two at once delete the same.
+    async fn purge_into(&self, role: Role, job: JobId, tally: &Tally) -> PortResult<()> {
         self.answer("deleting objects").await?;
         self.purges.fetch_add(1, Ordering::SeqCst);
         let prefix = ObjectKey::prefix(role, job);
+        let objects =
+            self.objects.lock().unwrap().keys().filter(|key| key.starts_with(&prefix)).count() as u64;
+        let begun = |(key, _): &&Begun| key.starts_with(&prefix);
+        let uploads = self.uploads.lock().unwrap().values().filter(begun).count() as u64;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         self.objects.lock().unwrap().retain(|key, _| !key.starts_with(&prefix));
         self.uploads.lock().unwrap().retain(|_, (key, _)| !key.starts_with(&prefix));
+        tally.add(Purged { objects, uploads, ..Purged::default() });
         Ok(())
     }
 
