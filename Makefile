@@ -85,7 +85,7 @@ test-containers: setup ## Build the images, run them with docker/compose.yaml th
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	docker/test_containers.sh
 
-nightly: setup ## Run the tests that `make test` leaves out, and attack the engine process on Debian 12's own kernel, 6.1, in qemu; needs root, at most an hour
+nightly: setup ## Run the tests that `make test` leaves out, and attack the engine process on Debian 12's own kernel, 6.1, in qemu, and run the images together through faults; needs root, little more than an hour
 	@docker/setup.sh $(NIGHTLY_PACKAGES)
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
@@ -93,6 +93,8 @@ nightly: setup ## Run the tests that `make test` leaves out, and attack the engi
 	@# The properties of pure logic, with sixteen times the examples.
 	PROPTEST_CASES=4096 CARGO="$(CARGO)" tests/run.py domain:: properties:: inflate64::
 	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh
+	@docker/setup.sh $(CONTAINER_PACKAGES)
+	PARTS="images compose" docker/test_containers.sh
 
 lint: setup ## Check format and lints
 	$(CARGO) fmt --all --check
@@ -138,7 +140,7 @@ pictures: build ## Draw docs/pictures, which docs/DXF.md shows
 	XDG_CACHE_HOME=target/pictures-tools target/pictures-tools/bin/python3 docs/pictures/draw.py $(CURDIR)/$(BIN) $(REAL) docs/pictures
 
 images: setup ## Build the container images, and print their sizes: TARGETS="worker api" of docker/Dockerfile, on BASE=IMAGE@DIGEST, for ARCH=arm64 with a cross compiler, or with PROGRAMS=source inside
-	@docker/setup.sh $(if $(shell command -v docker || command -v buildah),jq,podman runc jq)
+	@docker/setup.sh $(if $(shell command -v podman || command -v buildah || { docker info >/dev/null 2>&1 && echo docker; }),jq,podman runc jq)
 ifneq ($(PROGRAMS),source)
 	rm -rf target/images/$(ARCH)
 	CARGO="$(CARGO)" docker/programs.sh $(ARCH) target/images/$(ARCH)

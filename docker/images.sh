@@ -15,14 +15,17 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
+# Nothing of a build needs namespaces of its own, which not every machine allows; Docker does not read this.
+export BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
 . docker/tool.sh
 architecture=${ARCH:-amd64}
 programs=${PROGRAMS:-target/images/$architecture}
 tag=${TAG:-latest}
+[[ $architecture == amd64 || -n ${TAG:-} ]] || tag=$architecture
 targets=("$@")
 ((${#targets[@]})) || case $architecture in
     amd64) targets=(api cleanup worker worker-cad worker-jvm all emulators) ;;
-    *) targets=(api cleanup) tag=${TAG:-$architecture} ;;
+    *) targets=(api cleanup) ;;
 esac
 read -ra flags <<<"${BUILD_FLAGS:-}"
 
@@ -64,7 +67,7 @@ for target in "${targets[@]}"; do
     log=$context.log
     # Buildah gives the architecture to the image with the first flag, and Docker with the second.
     platform=()
-    [[ $architecture == amd64 ]] || platform=(--platform "linux/$architecture")
+    [[ $architecture == amd64 ]] || platform=(--platform "linux/$architecture" --build-arg "BUILDPLATFORM=linux/$(dpkg --print-architecture)")
     echo "images: building $name:$tag" >&2
     "${build[@]}" "${flags[@]}" "${platform[@]}" --build-arg "BASE=$base" --build-arg "TARGETARCH=$architecture" \
         --build-arg "REVISION=$revision" --build-arg "CADMILL_REVISION=$revision" --build-arg "VERSION=$version" \

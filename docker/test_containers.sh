@@ -4,7 +4,7 @@
 # inside the one with Java: not root, no capability, the container engine's default seccomp profile, a read-only root, no
 # network. The tests are built on the host, which has the same Debian, and mounted read-only at the same path.
 #
-#   test_containers.sh [images|compose|attacks [FILTER...]]
+#   PARTS="images compose attacks" test_containers.sh [FILTER OF TESTS...]
 #
 # mmdebstrap makes the base image here, so that only Debian packages are fetched. Needs root, podman, podman-compose, runc,
 # buildah, netavark, aardvark-dns and mmdebstrap. What this machine cannot do fails.
@@ -12,8 +12,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-part=${1:-all}
-shift $(($# > 0))
+parts=" ${PARTS:-images compose attacks} "
 filters=${*:-attacks jvm::confined jvm::installation jvm::tiers}
 . docker/containers.sh
 models=target/models-node/node_modules/occt-import-js/test/testfiles
@@ -28,13 +27,13 @@ echo "test-containers: building the images (some minutes)" >&2
 docker/images.sh
 require_containers localhost/cadmill-worker
 
-if [[ $part == all || $part == images ]]; then
+if [[ $parts == *" images "* ]]; then
     docker/test_image.sh "$PWD/tests/fixtures/real" "$(realpath "$models/cube-units/cube-mm.step")" latest podman 2> >(grep -v 'get systemd connection' >&2)
 fi
-if [[ $part == all || $part == compose ]]; then
+if [[ $parts == *" compose "* ]]; then
     target/tools/bin/python3 docker/test_compose.py
 fi
-[[ $part == all || $part == attacks ]] || exit 0
+[[ $parts == *" attacks "* ]] || exit 0
 
 binary=$(cargo test --workspace --test end_to_end --no-run --locked --message-format json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*end_to_end-[^"]*\)".*/\1/p' | tail -1 || true)
