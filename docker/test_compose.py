@@ -266,7 +266,7 @@ class Compose(unittest.TestCase):
 
     def tearDown(self):
         if any(error for _, error in self._outcome.result.errors + self._outcome.result.failures):
-            for service in PROGRAMS:
+            for service in ["emulators", *PROGRAMS]:
                 print(f"--- {service}\n{log(service)[-3000:]}", file=sys.stderr)
 
     def test_1_containers_are_confined(self):

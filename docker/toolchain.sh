@@ -14,12 +14,19 @@ case $1 in
     arm64) target=aarch64-unknown-linux-gnu packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
     *) echo "toolchain: no programs for $1" >&2; exit 1 ;;
 esac
+# The packages of Java make links beside manuals, which the base has not.
+mkdir -p /usr/share/man/man1
 apt-get update -q >/dev/null
 # shellcheck disable=SC2086
 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ca-certificates curl gcc libc6-dev \
     libclang-dev cmake make python3 $packages >/dev/null
-here=$(cd "$(dirname "$0")" && pwd)
-[ ! -f "$here/ca-bundle.crt" ] || export CURL_CA_BUNDLE="$here/ca-bundle.crt" SSL_CERT_FILE="$here/ca-bundle.crt"
+# For all programs that download here, Maven's Java as well.
+bundle=$(cd "$(dirname "$0")" && pwd)/ca-bundle.crt
+if [ -f "$bundle" ]; then
+    awk '/BEGIN CERTIFICATE/ { file = sprintf("/usr/local/share/ca-certificates/bundle-%03d.crt", ++count) } file { print >file }
+        /END CERTIFICATE/ { close(file); file = "" }' "$bundle"
+    update-ca-certificates >/dev/null 2>&1
+fi
 curl -sSf -o /tmp/rustup-init "https://static.rust-lang.org/rustup/archive/$rustup/$(uname -m)-unknown-linux-gnu/rustup-init"
 echo "$digest  /tmp/rustup-init" | sha256sum --quiet --check --strict
 chmod +x /tmp/rustup-init

@@ -89,7 +89,9 @@ def main():
         make()
         READY.touch()
         print("emulators are ready", flush=True)
-    moto.wait()
+    code = moto.wait()
+    # After SIGTERM it has ended well; by itself it has not.
+    sys.exit(0 if code == -signal.SIGTERM else 1)
 
 
 if __name__ == "__main__":
