@@ -93,8 +93,8 @@ nightly: setup ## Run the tests that `make test` leaves out, and attack the engi
 	@# The properties of pure logic, with sixteen times the examples.
 	PROPTEST_CASES=4096 CARGO="$(CARGO)" tests/run.py domain:: properties:: inflate64::
 	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh
-	@docker/setup.sh $(CONTAINER_PACKAGES)
-	PARTS="images compose" docker/test_containers.sh
+	@docker/setup.sh $(CONTAINER_PACKAGES) gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+	PARTS="images compose arm64" CARGO="$(CARGO)" docker/test_containers.sh
 
 lint: setup ## Check format and lints
 	$(CARGO) fmt --all --check
@@ -141,7 +141,8 @@ pictures: build ## Draw docs/pictures, which docs/DXF.md shows
 
 images: setup ## Build the container images, and print their sizes: TARGETS="worker api" of docker/Dockerfile, on BASE=IMAGE@DIGEST, for ARCH=arm64 with a cross compiler, or with PROGRAMS=source inside
 	@docker/setup.sh $(if $(shell command -v podman || command -v buildah || { docker info >/dev/null 2>&1 && echo docker; }),jq,podman runc jq)
-ifneq ($(PROGRAMS),source)
+ifeq ($(PROGRAMS),)
+	@docker/setup.sh $(if $(filter arm64,$(ARCH)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 	rm -rf target/images/$(ARCH)
 	CARGO="$(CARGO)" docker/programs.sh $(ARCH) target/images/$(ARCH)
 endif

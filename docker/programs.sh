@@ -18,6 +18,14 @@ case $architecture in
         triple=aarch64-unknown-linux-gnu programs=(cadmill-api cadmill-cleanup)
         # The C compiler of the one crate in C, and the linker.
         if [[ $(uname -m) != aarch64 ]]; then
+            command -v aarch64-linux-gnu-gcc >/dev/null || {
+                echo "programs: for arm64 install gcc-aarch64-linux-gnu and libc6-dev-arm64-cross" >&2
+                exit 1
+            }
+            ! command -v rustup >/dev/null || rustup --quiet target add "$triple" 2>/dev/null || {
+                echo "programs: the standard library of Rust for $triple is not there" >&2
+                exit 1
+            }
             export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
             export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
         fi

@@ -6,6 +6,8 @@
 #
 #   PARTS="images compose attacks" test_containers.sh [FILTER OF TESTS...]
 #
+# The part arm64, which is not among these, compiles the API and the cleanup for ARM, and starts their images under qemu-user.
+#
 # mmdebstrap makes the base image here, so that only Debian packages are fetched. Needs root, podman, podman-compose, runc,
 # buildah, netavark, aardvark-dns and mmdebstrap. What this machine cannot do fails.
 # PROGRAMS has the programs of the images, if they are not to be made of target/debug.
@@ -33,6 +35,12 @@ fi
 if [[ $parts == *" compose "* ]]; then
     target/tools/bin/python3 docker/test_compose.py
 fi
+if [[ $parts == *" arm64 "* ]]; then
+    rm -rf target/images/arm64
+    docker/programs.sh arm64 target/images/arm64
+    ARCH=arm64 PROGRAMS=target/images/arm64 docker/images.sh
+    docker/test_arm64.sh podman
+fi
 [[ $parts == *" attacks "* ]] || exit 0
 
 binary=$(cargo test --workspace --test end_to_end --no-run --locked --message-format json 2>/dev/null |
@@ -49,7 +57,10 @@ attacked=(podman run --rm --network none --read-only --cap-drop ALL --security-o
     --volume "$PWD:$PWD:ro" --workdir "$PWD/cli" --env RUST_BACKTRACE=0
     # These are of the image; the tests have their own.
     --env CADMILL_WORKSPACE= --env CADMILL_METRICS_LISTEN=)
-[[ ! -L target ]] || attacked+=(--volume "$(realpath target):$(realpath target):ro")
+# Where parts of target are elsewhere.
+for link in target target/*; do
+    [[ ! -L $link ]] || attacked+=(--volume "$(realpath "$link"):$(realpath "$link"):ro")
+done
 # shellcheck disable=SC2086
 "${attacked[@]}" localhost/cadmill-worker-jvm $filters --include-ignored --skip attacks::outside --skip attacks::peak \
     --show-output | tee "$told"
