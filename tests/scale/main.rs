@@ -261,8 +261,8 @@ fn the_cleanup_deletes_as_much_as_is_said() {
 }
 
 /// Cleanup programs, jobs a second, and whether the deletions come in time.
-const CAPACITY: [(usize, f64, bool); 4] =
-    [(1, 35.0, true), (1, 50.0, true), (1, 200.0, false), (2, 100.0, true)];
+const CAPACITY: [(usize, f64, bool); 5] =
+    [(1, 35.0, true), (1, 100.0, true), (1, 200.0, true), (1, 600.0, false), (2, 200.0, true)];
 
 fn in_full(scenarios: &[Scenario]) {
     for scenario in scenarios {
