@@ -23,8 +23,8 @@ END
 cat >"$containers/storage.conf" <<END
 [storage]
 driver = "$driver"
-graphroot = "$containers/root"
-runroot = "$containers/run"
+graphroot = "$containers/$driver"
+runroot = "$containers/$driver-run"
 END
 export CONTAINERS_CONF=$containers/containers.conf CONTAINERS_STORAGE_CONF=$containers/storage.conf
 # In the build nothing is started as root in namespaces of its own, which not every machine allows.
