@@ -35,13 +35,20 @@ struct Listener {
     pipe: File,
     last_look: Option<Instant>,
     cancelled: bool,
+    /// The task that came while the library prepared, and asked whether it is cancelled.
+    task: Option<Box<Task>>,
 }
 
 impl Reporter {
     pub(crate) fn new(channel: Channel) -> Self {
         Self {
             messages: Mutex::new(Writer { pipe: channel.messages, last_progress: None, has_answered: false }),
-            commands: Mutex::new(Listener { pipe: channel.commands, last_look: None, cancelled: false }),
+            commands: Mutex::new(Listener {
+                pipe: channel.commands,
+                last_look: None,
+                cancelled: false,
+                task: None,
+            }),
         }
     }
 
@@ -56,7 +63,14 @@ impl Reporter {
 
     /// Waits for the task of a host that was started ahead; `None` if it is no longer needed.
     pub(crate) fn next_task(&self) -> Option<Task> {
-        match frame::receive::<Command>(&mut locked(&self.commands).pipe) {
+        let mut commands = locked(&self.commands);
+        if commands.cancelled {
+            return None;
+        }
+        if let Some(task) = commands.task.take() {
+            return Some(*task);
+        }
+        match frame::receive::<Command>(&mut commands.pipe) {
             Ok(Some(Command::Go(task))) => Some(*task),
             Ok(Some(Command::Run(_) | Command::Cancel) | None) | Err(_) => None,
         }
@@ -77,7 +91,8 @@ impl Listener {
             return;
         }
         match frame::receive::<Command>(&mut self.pipe) {
-            Ok(Some(Command::Run(_) | Command::Go(_))) => {}
+            Ok(Some(Command::Go(task))) => self.task = Some(task),
+            Ok(Some(Command::Run(_))) => {}
             // A request to stop; or the supervisor has ended, and the work has no receiver.
             Ok(Some(Command::Cancel) | None) | Err(_) => self.cancelled = true,
         }
@@ -123,5 +138,38 @@ impl Events for Reporter {
             commands.look();
         }
         commands.cancelled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+
+    /// A host, and the other ends of its pipes.
+    fn host() -> (Reporter, File, File) {
+        let (read_messages, messages) = std::io::pipe().unwrap();
+        let (commands, write_commands) = std::io::pipe().unwrap();
+        let file = |fd: OwnedFd| File::from(fd);
+        let channel = Channel { messages: file(messages.into()), commands: file(commands.into()) };
+        (Reporter::new(channel), file(write_commands.into()), file(read_messages.into()))
+    }
+
+    /// A plugin asks while it prepares, and its job has come by then.
+    #[test]
+    fn a_task_that_comes_while_the_library_prepares_is_kept() {
+        let (reporter, mut supervisor, _messages) = host();
+        let task = Task::Await { input_dir: "in".into(), output_dir: "out".into() };
+        frame::send(&mut supervisor, &Command::Go(Box::new(task.clone()))).unwrap();
+        assert!(!reporter.cancelled());
+        assert_eq!(reporter.next_task().map(|found| format!("{found:?}")), Some(format!("{task:?}")));
+    }
+
+    #[test]
+    fn no_task_follows_a_request_to_stop() {
+        let (reporter, mut supervisor, _messages) = host();
+        frame::send(&mut supervisor, &Command::Cancel).unwrap();
+        assert!(reporter.cancelled());
+        assert!(reporter.next_task().is_none());
     }
 }
