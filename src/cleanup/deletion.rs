@@ -142,9 +142,10 @@ impl Deleter {
 
     async fn purge(&self, job: &Job, tally: &Tally) -> PortResult<()> {
         debug_assert!(job.state.is_terminal(), "the files of a job that goes on are not deleted");
-        // What cannot be deleted in one place keeps nothing in the other.
-        let upload = self.objects.purge_into(Role::Upload, job.id, tally).await;
-        let processed = self.objects.purge_into(Role::Processed, job.id, tally).await;
+        // What cannot be deleted in one place, or hangs, keeps nothing in the other.
+        let upload = self.objects.purge_into(Role::Upload, job.id, tally);
+        let processed = self.objects.purge_into(Role::Processed, job.id, tally);
+        let (upload, processed) = futures_util::future::join(upload, processed).await;
         upload.and(processed)
     }
 

@@ -106,11 +106,17 @@ pub fn reason(job: Option<&Job>, now: Millis, grace: Millis) -> Option<Reason> {
     (since.saturating_add(grace) < now).then_some(Reason::Due(since))
 }
 
+/// How far times of the store and of the records may be apart, in milliseconds: S3 has whole seconds.
+const ROUGHLY: Millis = 2000;
+
 /// Whether something has come after the confirmed deletion of its job, within `grace`: an upload may end late,
 /// and is deleted by the worker that receives its event.
 pub fn is_arriving(item: &Item, reason: Reason, now: Millis, grace: Millis) -> bool {
     let Reason::Confirmed(confirmed) = reason else { return false };
-    item.made.is_some_and(|made| made >= confirmed && made.saturating_add(grace) >= now)
+    item.made.is_some_and(|made| {
+        let is_later = made.saturating_add(ROUGHLY) >= confirmed;
+        is_later && made <= now.saturating_add(ROUGHLY) && made.saturating_add(grace) >= now
+    })
 }
 
 #[cfg(test)]
@@ -223,7 +229,10 @@ mod tests {
         for (made, now, is_arriving_then) in [
             (Some(6000), 6000 + GRACE, true),
             (Some(6000), 6001 + GRACE, false),
-            (Some(5999), 6000, false),
+            (Some(4000), 6000, true),
+            (Some(3999), 6000, false),
+            (Some(8000), 6000, true),
+            (Some(8001), 6000, false),
             (None, 6000, false),
         ] {
             assert_eq!(is_arriving(&item(made), confirmed, now, GRACE), is_arriving_then, "{made:?} {now}");

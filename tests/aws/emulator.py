@@ -9,6 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
+from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -69,7 +70,9 @@ class Moto:
         self.lines.thread.join()
 
     def client(self, service):
-        return boto3.client(service, endpoint_url=self.endpoint, **KEYS)
+        # The emulator takes its time on a busy machine, and what it did is not to be asked for again.
+        patient = Config(read_timeout=600, retries={"total_max_attempts": 1})
+        return boto3.client(service, endpoint_url=self.endpoint, config=patient, **KEYS)
 
 
 class Kms:

@@ -16,6 +16,7 @@ use super::message::Settlement;
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::Job;
+use cadmill_core::domain::state::served_at;
 use cadmill_core::domain::upload_event::{self, UploadEvent};
 use cadmill_core::ports::PortResult;
 use cadmill_core::ports::event_queue::Message;
@@ -86,7 +87,14 @@ impl Shared {
     /// less than half of `job.linger`.
     fn record_ends(&self, job: &Job) -> Option<Duration> {
         let (now, margin) = (self.jobs.clock().now(), self.jobs.policy().linger / 2);
-        let due = job.due.filter(|_| job.purges >= 2)?;
+        if job.purges < 2 {
+            return None;
+        }
+        let due = match (job.owed, job.retry) {
+            (None, None) => job.due?,
+            // It is due for a ledger, or for another try; its record ends at its own time.
+            _ => served_at(&Job { owed: None, retry: None, ..job.clone() }, self.jobs.policy(), now),
+        };
         let left = due.saturating_sub(now);
         (left < margin).then(|| Duration::from_millis(left).max(RECORD_PAUSE))
     }

@@ -407,8 +407,9 @@ async fn a_job_that_has_the_id_of_one_that_was_due_keeps_its_upload() {
         world.send(id, Event::Dismissed).await;
         world.pass(1);
     }
+    // Each in two places.
     let slow = |script: Script, call| script.on("purge", call, Fault::Delay(Duration::from_secs(2)));
-    let objects = (1..=4).fold(Script::new(), slow);
+    let objects = (1..=8).fold(Script::new(), slow);
     let replaced = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let old = world.get(second).await.unwrap();

@@ -67,6 +67,23 @@ async fn a_request_that_hangs_keeps_no_other_job() {
     assert_eq!(ports.get(waiting[0]).await.unwrap().retry, None);
 }
 
+/// The uploads of the job cannot be listed, however long one waits: its result is deleted all the same.
+#[tokio::test]
+async fn a_request_that_hangs_keeps_no_other_place() {
+    let ports = Ports::in_memory(&Memory::default());
+    let id = ended(&ports, 1).await[0];
+    let result = results(id, 1..=1).next().unwrap();
+    ports.objects.put(&result, content()).await.unwrap();
+    let script = Script::new().on("list_uploads", 1, Fault::Delay(HOUR));
+    let round = cleanup(&ports, &script).round().await;
+    assert_eq!((round.failed, round.objects), (1, 1));
+    assert!(ports.objects.head(&result).await.is_err());
+    ports.pass(10_000);
+    assert_eq!(cleanup(&ports, &Script::new()).round().await.objects, 1);
+    let job = ports.get(id).await.unwrap();
+    assert_eq!((job.purges, job.deletions[0].objects), (1, 2));
+}
+
 /// Neither a listing nor a record that hangs holds the parts up.
 #[tokio::test]
 async fn a_store_of_records_that_hangs_keeps_no_other_part() {

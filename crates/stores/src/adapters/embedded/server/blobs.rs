@@ -20,6 +20,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::fs::File;
@@ -110,6 +111,8 @@ struct Shared {
     strays: Mutex<Vec<(Option<String>, String)>>,
     /// Notified when there is another one.
     strayed: Notify,
+    /// Whether the index may still name a stray: the outcome of a write is unknown.
+    in_doubt: AtomicBool,
 }
 
 impl Blobs {
@@ -189,6 +192,22 @@ impl Blobs {
         if !self.remove(vec![name.clone()]).await.is_empty() {
             self.stray(key, name);
         }
+    }
+
+    /// Notes a file of a write whose outcome is unknown: the index may name it.
+    pub(super) fn doubtful(&self, key: String, name: String) {
+        self.shared.in_doubt.store(true, Ordering::SeqCst);
+        self.stray(Some(key), name);
+    }
+
+    /// Whether the outcome of a write is unknown.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.shared.in_doubt.load(Ordering::SeqCst)
+    }
+
+    /// Sets whether the outcome of a write is unknown.
+    pub(super) fn set_in_doubt(&self, is_in_doubt: bool) {
+        self.shared.in_doubt.store(is_in_doubt, Ordering::SeqCst);
     }
 
     /// Notes a file that is left, and that the index may not know of.

@@ -118,7 +118,7 @@ impl Objects {
     /// is asked later.
     async fn refuse(&self, key: String, blob: String, error: PortError) -> S3Error {
         match error {
-            PortError::Unknown { .. } => self.blobs.stray(Some(key), blob),
+            PortError::Unknown { .. } => self.blobs.doubtful(key, blob),
             _ => self.blobs.remove_unknown(Some(key), blob).await,
         }
         told(error)

@@ -70,6 +70,14 @@ impl Remover {
         if strays.is_empty() {
             return Ok(());
         }
+        if self.blobs.is_in_doubt() {
+            // Before the write: a doubt that comes meanwhile is of another stray.
+            self.blobs.set_in_doubt(false);
+            if let Err(error) = self.index.overwrite_unknown().await {
+                self.blobs.set_in_doubt(true);
+                return Err(error);
+            }
+        }
         let names: Vec<String> = strays.iter().map(|(_, name)| name.clone()).collect();
         let unused = self.index.unused(names).await?;
         let left: HashSet<String> = self.blobs.remove(unused).await.into_iter().collect();

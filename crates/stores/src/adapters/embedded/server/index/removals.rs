@@ -87,6 +87,17 @@ impl Index {
             .await
     }
 
+    /// Makes a write, after which one whose outcome is unknown has failed or is seen: the log may have the whole
+    /// of it, and would bring it back after a crash, unless another one takes its place there.
+    pub(in crate::adapters::embedded::server) async fn overwrite_unknown(&self) -> PortResult<()> {
+        self.pool
+            .write("overwriting a write of unknown outcome", |connection| {
+                connection.execute("UPDATE sequencer SET latest = latest + 1", [])?;
+                Ok(())
+            })
+            .await
+    }
+
     /// Those of these files that are not in use. Comes after all writes that were begun before, whose outcome
     /// may be unknown; takes nothing on the disk.
     pub(in crate::adapters::embedded::server) async fn unused(
