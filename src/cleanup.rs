@@ -37,6 +37,7 @@ use crew::Membership;
 use deletion::{Deleter, Try, within};
 use evidence::Ledgers;
 use futures_util::StreamExt;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,10 @@ const TRY: Duration = Duration::from_secs(30);
 
 /// Pages of a part in one pass. A part with more goes on in the next pass.
 const PAGES: u32 = 20;
+
+/// Pause before the next page when most of the last one was served a moment ago: an index may lag for seconds, and
+/// the pages of a pass must not be used up by that.
+const BEHIND: Duration = Duration::from_secs(1);
 
 /// How long an unreadable record is deferred, in milliseconds. By then a newer version may be able
 /// to read it, or an operator may have repaired it.
@@ -186,9 +191,10 @@ impl Cleanup {
 
     /// Works on the pages of a part. Returns whether all that was due was listed.
     async fn pages(&self, part: Part, round: &mut Round) -> bool {
+        let mut known = HashSet::new();
         for page in 0..PAGES {
             let now = self.jobs.clock().now();
-            let due = match within(self.limit / 2, self.jobs.store().due(part, now, PAGE)).await {
+            let mut due = match within(self.limit / 2, self.jobs.store().due(part, now, PAGE)).await {
                 Ok(due) => due,
                 Err(error) => {
                     round.unlisted += 1;
@@ -202,6 +208,9 @@ impl Cleanup {
                 round.overdue[kind] = round.overdue[kind].max(now.saturating_sub(first));
             }
             self.set_aside(&due.unreadable, round).await;
+            let listed = due.jobs.len();
+            due.jobs.retain(|job| known.insert(job.id));
+            let is_behind = due.jobs.len() < listed / 2;
             self.backlog.lists(part, due.jobs.iter().map(|job| (job.id, job.due.unwrap_or(now))));
             let tries = futures_util::stream::iter(due.jobs).map(|job| self.attempt(part, job));
             let mut served = tries.buffer_unordered(JOBS_AT_ONCE);
@@ -210,6 +219,9 @@ impl Cleanup {
             }
             if !due.is_full {
                 return true;
+            }
+            if is_behind {
+                tokio::time::sleep(BEHIND).await;
             }
         }
         false
