@@ -165,7 +165,7 @@ impl Blobs {
             };
             let (path, medium) = (self.directory.join(&name), self.medium);
             let discarded = tokio::task::spawn_blocking(move || {
-                // Until it ends, whoever waits for it.
+                // Until it ends, also if the caller has gone.
                 let _claim = claim;
                 discard(&path, medium)
             });

@@ -86,7 +86,7 @@ fn millis(time: SystemTime) -> Option<Millis> {
     time.duration_since(UNIX_EPOCH).ok().and_then(|time| Millis::try_from(time.as_millis()).ok())
 }
 
-/// What lies among the files and is none of them: whoever put it there, it may be plaintext.
+/// What lies among the files and is none of them. It may be plaintext.
 fn foreign_of(directory: &Path) -> PortResult<Vec<Item>> {
     let mut found = Vec::new();
     let entries = match fs::read_dir(directory) {
