@@ -7,8 +7,8 @@
 //!
 //! Such an event should not wait behind conversions. While every slot is taken, the worker scans the
 //! queue: it processes late events and returns all others. A scan makes requests for each message that
-//! waits, so the worker rests after it in proportion: a backlog must not multiply the requests of its jobs. An
-//! event that no scan finds is processed when a slot receives it.
+//! waits, so after a long one the worker rests in proportion: a backlog must not multiply the requests of its jobs.
+//! An event that no scan finds is processed when a slot receives it.
 
 use super::context::Shared;
 use super::lease::random;
@@ -36,8 +36,12 @@ const RECORD_PAUSE: Duration = Duration::from_secs(60);
 /// Shortest pause between two scans of the queue.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Pause after a scan for each request that it made: half a request a second, however long the queue is.
+/// Pause after a scan for each request that it made beyond [`SHORT`]: half a request a second, however long the
+/// queue is.
 const PER_REQUEST: Duration = Duration::from_secs(2);
+
+/// Requests of a scan of a short queue, of five messages. Its jobs do not wait for long.
+const SHORT: u32 = 12;
 
 /// Receive calls per scan, each for ten messages.
 const CALLS: usize = 10;
@@ -110,7 +114,7 @@ impl Shared {
             pause = PAUSE;
             if self.is_busy() {
                 let requests = self.look_through(&tasks, &mut known).await;
-                pause = PAUSE.max(PER_REQUEST * requests);
+                pause = PAUSE.max(PER_REQUEST * requests.saturating_sub(SHORT));
             }
         }
     }

@@ -213,13 +213,12 @@ async fn parts_come_too_late(pipeline: &Pipeline) {
 /// The only slot is taken and other jobs wait for it: a late upload is still deleted, and the
 /// waiting jobs lose nothing.
 async fn no_slot_is_needed(pipeline: &Pipeline) {
-    let (client, archive, large) = (&pipeline.client, archive(), large_archive(1_600_000));
+    let (client, archive, large) = (&pipeline.client, archive(), large_archive(400_000));
     let (ended, _) = client.create("plan.zip", archive.len()).await;
     let signed = pipeline.signed_for_long(&ended, archive.len()).await;
     client.call("DELETE", &format!("/api/jobs/{ended}"), None).await;
     let mut waiting = Vec::new();
-    // Enough for the late upload to be handled while one converts and others wait, on any machine: with so many
-    // messages the queue is looked through every half a minute.
+    // Enough for the late upload to be handled while one converts and others wait, on any machine.
     for _ in 0..5 {
         let (job, _) = client.create("plan.zip", large.len()).await;
         let key = ObjectKey::upload(id(&job), "plan.zip".parse().expect("a name"));
