@@ -20,7 +20,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// A failure that takes longer than this is not a quick one.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How long nothing is written after a slow failure.
+/// How long nothing is written after a slow failure, unless another ledger was written meanwhile: then the sink is
+/// slow or many are waiting, and it does not hang.
 const REST: Duration = Duration::from_secs(30);
 
 /// Ledgers that are written at once. Each takes a thread, for ever if the sink hangs.
@@ -58,7 +59,15 @@ struct Inner {
     open: Box<OpenKeeper>,
     keeper: Mutex<Option<Keeper>>,
     threads: Arc<Semaphore>,
-    rests_until: Mutex<Option<Instant>>,
+    rests: Mutex<Rests>,
+}
+
+/// When the sink is left alone.
+#[derive(Default)]
+struct Rests {
+    until: Option<Instant>,
+    /// When a ledger was written the last time.
+    written: Option<Instant>,
 }
 
 impl Writer {
@@ -72,7 +81,7 @@ impl Writer {
     /// cannot be reached when the program starts must not keep it from deleting.
     pub fn opening(open: Box<OpenKeeper>) -> Self {
         let threads = Arc::new(Semaphore::new(AT_ONCE));
-        Self(Arc::new(Inner { open, keeper: Mutex::default(), threads, rests_until: Mutex::default() }))
+        Self(Arc::new(Inner { open, keeper: Mutex::default(), threads, rests: Mutex::default() }))
     }
 
     /// Opens the sink and the signer now. Blocks.
@@ -98,13 +107,17 @@ impl Writer {
         name: &str,
         purge: Purge,
     ) -> Result<SignedHead, Failure> {
-        if self.rests_until().is_some_and(|until| Instant::now() < until) {
+        if self.rests().until.is_some_and(|until| Instant::now() < until) {
             return Err(failed("it has failed a moment ago"));
         }
         let begun = Instant::now();
         let written = tokio::time::timeout(WITHIN, self.write_blocking(job, known, name, purge)).await;
         let written = written.unwrap_or_else(|_| Err(failed("it takes too long")));
-        *self.rests_until() = (written.is_err() && begun.elapsed() > SLOW).then(|| Instant::now() + REST);
+        let mut rests = self.rests();
+        if written.is_err() && begun.elapsed() > SLOW && rests.written.is_none_or(|at| at < begun) {
+            rests.until = Some(Instant::now() + REST);
+        }
+        drop(rests);
         written
     }
 
@@ -121,13 +134,16 @@ impl Writer {
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let Keeper { sink, signer } = this.open()?;
-            deletion::record(sink.as_ref(), signer.as_ref(), (job, known), &name, &purge)
+            let head = deletion::record(sink.as_ref(), signer.as_ref(), (job, known), &name, &purge)?;
+            // Also if nothing waits for it any more.
+            *this.rests() = Rests { until: None, written: Some(Instant::now()) };
+            Ok(head)
         });
         task.await.map_err(|_| failed("the thread that writes it has ended"))?
     }
 
-    fn rests_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.0.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rests(&self) -> std::sync::MutexGuard<'_, Rests> {
+        self.0.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

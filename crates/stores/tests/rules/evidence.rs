@@ -5,6 +5,7 @@ use bytes::Bytes;
 use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::cleanup::evidence::{Keeper, Ledgers, Writer};
 use cadmill_core::cleanup::{Cleanup, Round};
+use cadmill_core::domain::due::{Part, Work};
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::{Evidence, Job, Millis};
@@ -96,7 +97,10 @@ impl World {
 
     /// A job that was cancelled before its upload was used, and the key of that.
     async fn ended(&self) -> (JobId, ObjectKey) {
-        let id = JobId::random();
+        self.ended_as(JobId::random()).await
+    }
+
+    async fn ended_as(&self, id: JobId) -> (JobId, ObjectKey) {
         let order = new_job(&new_owner(), 1).order;
         let key = ObjectKey::upload(id, order.file_name.clone());
         self.jobs(Script::new()).create(id, order).await.unwrap();
@@ -361,6 +365,35 @@ async fn a_sink_that_hangs_does_not_hold_deletions_up() {
     for key in keys {
         assert!(!world.has(&key).await);
     }
+}
+
+/// More deletions than a slow sink has evidence of in time: what comes later is owed, and the sink is not left alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_slow_is_not_left_alone() {
+    let world = World::new().await;
+    let slow = |script: Script, call| script.on("begin", call, Fault::Delay(Duration::from_secs(2)));
+    let script = (1..=1000).fold(Script::new(), slow);
+    // Four in each of ten parts are served at once, and sixteen ledgers written.
+    let (mut ended, mut shards) = (Vec::new(), [0; 10]);
+    while ended.len() < 40 {
+        let id = JobId::random();
+        match shards.get_mut(usize::from(Part::with(Work::Delete, id).shard)) {
+            Some(count) if *count < 4 => *count += 1,
+            _ => continue,
+        }
+        ended.push(id);
+        world.ended_as(id).await;
+    }
+    let cleanup = world.cleanup(script);
+    assert_eq!(cleanup.round().await.objects, 40);
+    let mut owed = 0;
+    for id in ended {
+        owed += u32::from(world.get(id).await.unwrap().deletions[0].evidence == Evidence::Owed);
+    }
+    assert!(owed > 0 && owed < 40, "{owed}");
+    let (id, _) = world.ended().await;
+    cleanup.round().await;
+    assert_eq!(world.get(id).await.unwrap().deletions[0].evidence, Evidence::Part(1));
 }
 
 /// What a try has deleted that failed is in the ledger of the one that did not.
