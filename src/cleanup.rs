@@ -38,8 +38,9 @@ use deletion::{Deleter, Try, within};
 use evidence::Ledgers;
 use futures_util::StreamExt;
 use std::collections::HashSet;
-use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use working::Working;
 
@@ -59,11 +60,14 @@ const JOBS_AT_ONCE: usize = 4;
 /// How long a try to serve a job may take. One that has more to delete goes on in the next try.
 const TRY: Duration = Duration::from_secs(30);
 
+/// How long tries that are under way may take after a stop. What one has deleted that does not end is in no evidence.
+pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+
 /// Pages of a part in one pass. A part with more goes on in the next pass.
 const PAGES: u32 = 20;
 
-/// Pause before the next page when most of the last one was served a moment ago: an index may lag for seconds, and
-/// the pages of a pass must not be used up by that.
+/// Pause before a page that has the same jobs again, because as many are due at the same millisecond: an index may
+/// lag for seconds, and the pages of a pass must not be used up by that.
 const BEHIND: Duration = Duration::from_secs(1);
 
 /// How long an unreadable record is deferred, in milliseconds. By then a newer version may be able
@@ -80,6 +84,7 @@ pub struct Cleanup {
     deleter: Deleter,
     backlog: Backlog,
     limit: Duration,
+    stops: Arc<AtomicBool>,
 }
 
 impl Cleanup {
@@ -92,7 +97,8 @@ impl Cleanup {
         name: String,
     ) -> Self {
         let deleter = Deleter::new(jobs.clone(), Arc::clone(&objects), name);
-        Self { jobs, objects, queue, bucket, deleter, backlog: Backlog::default(), limit: TRY }
+        let (backlog, stops) = (Backlog::default(), Arc::default());
+        Self { jobs, objects, queue, bucket, deleter, backlog, limit: TRY, stops }
     }
 
     /// The same, with the evidence of deletions in ledgers.
@@ -109,15 +115,32 @@ impl Cleanup {
         Self { limit, ..self }
     }
 
-    /// Runs a pass at every interval of the membership, forever, with a lease that other programs see. A
+    /// Runs a pass at every interval of the membership until `stopped`, with a lease that other programs see. A
     /// part that takes longer goes on beside the next passes, which leave it out.
-    pub async fn run(&self, membership: &Membership) -> Infallible {
-        let mut working = Working::default();
+    pub async fn run(&self, membership: &Membership, stopped: impl Future<Output = ()>) {
+        let (mut working, mut stopped) = (Working::default(), pin!(stopped));
         loop {
             let end = tokio::time::Instant::now() + membership.every();
-            self.turn_until(membership, &mut working, Some(end)).await;
-            tokio::time::sleep_until(end).await;
+            let pass = async {
+                self.turn_until(membership, &mut working, Some(end)).await;
+                tokio::time::sleep_until(end).await;
+            };
+            tokio::select! {
+                () = pass => {}
+                () = &mut stopped => break,
+            }
         }
+        self.stop();
+        working.until(Some(tokio::time::Instant::now() + STOP_WITHIN)).await;
+    }
+
+    /// Begins with no other job. Those under way should be given [`STOP_WITHIN`].
+    pub fn stop(&self) {
+        self.stops.store(true, Ordering::Relaxed);
+    }
+
+    fn stops(&self) -> bool {
+        self.stops.load(Ordering::Relaxed)
     }
 
     /// One pass over its share of the work, until all of it is done.
@@ -191,10 +214,14 @@ impl Cleanup {
 
     /// Works on the pages of a part. Returns whether all that was due was listed.
     async fn pages(&self, part: Part, round: &mut Round) -> bool {
-        let mut known = HashSet::new();
+        // A page begins where the last one ended: the index may still list what was served a moment ago.
+        let (mut known, mut from) = (HashSet::new(), 0);
         for page in 0..PAGES {
+            if self.stops() {
+                return false;
+            }
             let now = self.jobs.clock().now();
-            let mut due = match within(self.limit / 2, self.jobs.store().due(part, now, PAGE)).await {
+            let mut due = match within(self.limit / 2, self.jobs.store().due(part, from..=now, PAGE)).await {
                 Ok(due) => due,
                 Err(error) => {
                     round.unlisted += 1;
@@ -208,19 +235,15 @@ impl Cleanup {
                 round.overdue[kind] = round.overdue[kind].max(now.saturating_sub(first));
             }
             self.set_aside(&due.unreadable, round).await;
-            let listed = due.jobs.len();
             due.jobs.retain(|job| known.insert(job.id));
-            let is_behind = due.jobs.len() < listed / 2;
             self.backlog.lists(part, due.jobs.iter().map(|job| (job.id, job.due.unwrap_or(now))));
             let tries = futures_util::stream::iter(due.jobs).map(|job| self.attempt(part, job));
             let mut served = tries.buffer_unordered(JOBS_AT_ONCE);
             while let Some(one) = served.next().await {
                 round.add(&one);
             }
-            if !due.is_full {
-                return true;
-            }
-            if is_behind {
+            let Some(next) = due.next else { return true };
+            if std::mem::replace(&mut from, next) == next {
                 tokio::time::sleep(BEHIND).await;
             }
         }
@@ -229,6 +252,9 @@ impl Cleanup {
 
     /// Serves a job of this part, for as long as a try may take. What fails is tried again later.
     async fn attempt(&self, part: Part, listed: Job) -> Round {
+        if self.stops() {
+            return Round::default();
+        }
         let (mut round, one) = (Round::default(), Try::new());
         let served = within(self.limit, self.serve(listed.id, &mut round, &one)).await;
         let purged = one.purged();

@@ -159,7 +159,9 @@ async fn serve_until_stopped(
     let cleanup = stores.cleanup(&config.cleanup.name).await?.with_ledgers(ledgers.clone());
     let membership = Membership::new(stores.jobs.clone(), config.cleanup.name.clone(), config.cleanup.every);
     let lease = membership.clone();
-    let cleanup = tokio::spawn(async move { cleanup.run(&membership).await });
+    let (stop_cleanup, stops) = oneshot::channel::<()>();
+    let cleanup = async move { cleanup.run(&membership, async { drop(stops.await) }).await };
+    let cleanup = tokio::spawn(cleanup);
     let ends = async {
         tokio::select! {
             () = told_to_stop(stopped) => {}
@@ -170,7 +172,7 @@ async fn serve_until_stopped(
     let served = start::run(config, stores, (metrics, ledgers), engines, listener, ends).await;
     orphans.abort();
     dead_letters.abort();
-    cleanup.abort();
+    drop(stop_cleanup);
     let _ = cleanup.await;
     if let Err(error) = lease.leave().await {
         tracing::warn!(error = %error, "the lease of the cleanup ends by itself");

@@ -10,6 +10,7 @@ use crate::domain::ids::{JobId, Owner};
 use crate::domain::job::{Job, Millis};
 use crate::domain::quota::Usage;
 use async_trait::async_trait;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Result of [`JobStore::create`].
@@ -59,8 +60,8 @@ pub struct Due {
     pub jobs: Vec<Job>,
     /// Due records that cannot be read.
     pub unreadable: Vec<Unreadable>,
-    /// There may be more.
-    pub is_full: bool,
+    /// Where the next page begins, if there may be more: the time at which the last job of this one is due.
+    pub next: Option<Millis>,
 }
 
 /// An unreadable record: damaged, or written by a newer version.
@@ -100,9 +101,10 @@ pub trait JobStore: Send + Sync {
     ///
     async fn list(&self, owner: &Owner, page: Option<&str>, limit: u32) -> PortResult<Page>;
 
-    /// Jobs of one part whose `due` is `now` or earlier, the most overdue first, at most `limit`, and
-    /// the unreadable records found on the way.
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due>;
+    /// Jobs of one part that are due within these times, the most overdue first, at most `limit`, and the
+    /// unreadable records found on the way. A page that begins where the last one ended has the jobs again that
+    /// are due at that very time.
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due>;
 
     /// Defers an unreadable record until `until`. The record itself is not changed.
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()>;

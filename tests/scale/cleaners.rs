@@ -35,7 +35,7 @@ impl Cleaner {
         let Ports { jobs, objects, queue, .. } = ports;
         let membership = Membership::new(jobs.clone(), name.to_owned(), EVERY);
         let cleanup = Cleanup::new(jobs, objects, queue, BUCKET.to_owned(), name.to_owned());
-        let running = tokio::spawn(async move { match cleanup.run(&membership).await {} });
+        let running = tokio::spawn(async move { cleanup.run(&membership, std::future::pending()).await });
         Self { process, running }
     }
 
@@ -103,7 +103,7 @@ impl OldLoop {
         let mut due = Vec::new();
         for part in Part::all() {
             let now = jobs.clock().now();
-            due.extend(jobs.store().due(part, now, Self::BATCH as u32).await.unwrap_or_default().jobs);
+            due.extend(jobs.store().due(part, 0..=now, Self::BATCH as u32).await.unwrap_or_default().jobs);
         }
         due.sort_by_key(|job| job.due);
         due.truncate(Self::BATCH);

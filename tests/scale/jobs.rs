@@ -13,6 +13,7 @@ use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,16 +87,16 @@ impl JobStore for TableJobs {
         Ok(Page::default())
     }
 
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "listing what is due";
         let limit = limit as usize;
         let query = (Call::Read, Action::Query);
-        // The index shows what it has by now, whatever the clock of the caller says.
         let keys = self
             .0
-            .call(OPERATION, query, |world| Ok(world.table().due(part, now.min(world.now()), limit)))
+            .call(OPERATION, query, |world| Ok(world.table().due(part, &times, world.now(), limit)))
             .await?;
-        let mut due = Due { is_full: keys.len() >= limit, ..Due::default() };
+        let last = keys.last().filter(|_| keys.len() >= limit);
+        let mut due = Due { next: last.map(|(time, _)| *time), ..Due::default() };
         if keys.is_empty() {
             return Ok(due);
         }
@@ -104,8 +105,8 @@ impl JobStore for TableJobs {
             .0
             .call(OPERATION, batch, |world| {
                 let table = world.table();
-                let is_due = |job: &&Job| job.due.is_some_and(|due| due <= now);
-                Ok(keys.iter().filter_map(|id| table.job(*id)).filter(is_due).cloned().collect())
+                let is_due = |job: &&Job| job.due.is_some_and(|due| times.contains(&due));
+                Ok(keys.iter().filter_map(|(_, id)| table.job(*id)).filter(is_due).cloned().collect())
             })
             .await?;
         due.jobs.sort_by_key(|job| job.due);

@@ -11,6 +11,7 @@ use cadmill_core::domain::quota::Usage;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::ops::RangeInclusive;
 
 /// Bytes of an item beside its record: names and values of the attributes that conditions and indexes
 /// need (crates/stores/src/adapters/aws/dynamodb/item.rs).
@@ -104,12 +105,18 @@ impl Table {
         [&self.partitions, &self.index].map(|all| all.iter().map(TokenBucket::most).fold(0.0, f64::max))
     }
 
-    /// The part's jobs that the index shows as due, the most overdue first.
-    pub(crate) fn due(&mut self, part: Part, now: Millis, limit: usize) -> Vec<JobId> {
+    /// What the index shows by now of the part's jobs that are due within these times, the most overdue first.
+    pub(crate) fn due(
+        &mut self,
+        part: Part,
+        times: &RangeInclusive<Millis>,
+        now: Millis,
+        limit: usize,
+    ) -> Vec<(Millis, JobId)> {
         let listed = &mut self.listed[number(part)];
         listed.settle(now);
-        let due = listed.entries.iter().take_while(|(due, _)| *due <= now);
-        due.take(limit).map(|(_, id)| *id).collect()
+        let due = listed.entries.iter().skip_while(|(due, _)| due < times.start());
+        due.take_while(|(due, _)| due <= times.end()).take(limit).copied().collect()
     }
 
     /// Writes a job, whose condition holds; returns the write units.

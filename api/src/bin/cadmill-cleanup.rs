@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 use cadmill_api::stop;
-use cadmill_core::cleanup::Cleanup;
 use cadmill_core::cleanup::crew::Membership;
+use cadmill_core::cleanup::{Cleanup, STOP_WITHIN};
 use cadmill_core::domain::failure::Failure;
 use cadmill_core::metrics::Source;
 use cadmill_stores::bootstrap::ledger;
@@ -71,10 +71,15 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
             () = &mut stopped => return Ok(if once { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
         };
         if once {
-            // What is under way is found again by the next pass.
+            let mut passing = pin!(pass(config, &stores, &cleanup));
             let is_whole = tokio::select! {
-                is_whole = pass(config, &stores, &cleanup) => is_whole,
-                () = stopped => false,
+                is_whole = &mut passing => is_whole,
+                () = stopped => {
+                    cleanup.stop();
+                    // What does not end by then is found again by the next pass.
+                    let _ = tokio::time::timeout(STOP_WITHIN, passing).await;
+                    false
+                }
             };
             return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -88,10 +93,9 @@ fn run(config: &Config, once: bool) -> Result<ExitCode, Failure> {
         };
         let dead_letters = stores.dead_letters();
         tokio::select! {
-            never = cleanup.run(&membership) => match never {},
+            () = cleanup.run(&membership, stopped) => {}
             () = stores.orphans(config).run(ORPHANS, list) => {}
             never = dead_letters.run(DEAD_LETTERS) => match never {},
-            () = stopped => {}
         }
         // Others take the work over at once.
         if let Err(error) = membership.leave().await {

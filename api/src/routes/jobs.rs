@@ -451,13 +451,18 @@ pub(super) async fn delete_job(
     JobPath(id): JobPath,
 ) -> Result<Response, Problem> {
     status::owned(&state, id, &owner).await?;
-    let _turn = state.deletions.turn(id).await;
-    let mut change = state.jobs.send(id, &Event::Cancelled).await?;
-    if let Change::Denied(..) = change {
-        change = state.jobs.send(id, &Event::Dismissed).await?;
-    }
-    let job = of(change)?;
-    purge(&state, &job).await;
+    let deleting = state.clone();
+    let job = to_its_end(async move {
+        let _turn = deleting.deletions.turn(id).await;
+        let mut change = deleting.jobs.send(id, &Event::Cancelled).await?;
+        if let Change::Denied(..) = change {
+            change = deleting.jobs.send(id, &Event::Dismissed).await?;
+        }
+        let job = of(change)?;
+        purge(&deleting, &job).await;
+        Ok::<_, Problem>(job)
+    })
+    .await?;
     status::answer(&state, &job).await
 }
 
@@ -477,12 +482,26 @@ pub(super) async fn job_downloaded(
         let message = format!("the job is {}, so there is no result to confirm", job.state.as_str());
         return Err(Problem::new(FailureCode::JobNotCompleted, message));
     }
-    let _turn = state.deletions.turn(id).await;
-    let job = of(state.jobs.send(id, &Event::Dismissed).await?)?;
-    purge(&state, &job).await;
+    let job = to_its_end(async move {
+        let _turn = state.deletions.turn(id).await;
+        let job = of(state.jobs.send(id, &Event::Dismissed).await?)?;
+        purge(&state, &job).await;
+        Ok::<_, Problem>(job)
+    })
+    .await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.extensions_mut().insert(LogFields::of(&job));
     Ok(response)
+}
+
+/// Goes on although the client goes away: what was deleted must be counted.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// The job after an event, whether or not the event changed it.

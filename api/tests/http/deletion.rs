@@ -11,6 +11,7 @@ use cadmill_stores::adapters::ledger::FileAudit;
 use cadmill_stores::conformance::audit_sink::signer;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 async fn audit(world: &World, token: &str, id: JobId) -> Value {
     let answer = world.call(token, "GET", &format!("/api/jobs/{id}/audit"), None).await;
@@ -84,6 +85,34 @@ async fn the_audit_says_that_the_ledger_of_a_deletion_is_owed() {
         let job = world.read(id).await;
         assert_eq!((job.purges, job.owed.is_some()), (1, owed));
     }
+}
+
+/// A client that goes away in the middle of the deletion takes no count with it.
+#[tokio::test]
+async fn a_deletion_is_recorded_although_its_client_goes_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let sink = Arc::new(FileAudit::new(directory.path()).unwrap());
+    let slow = Script::new().on("begin", 1, Fault::Delay(Duration::from_millis(500)));
+    let slow = FaultyAudit::new(sink, slow);
+    let ledgers = Ledgers::Here(Writer::new(Arc::new(slow), Some(Arc::new(signer()))));
+    let world = world_with(|settings| settings.ledgers = ledgers);
+    let id = world.completed().await;
+    let objects = world.shelf.objects.lock().unwrap().len();
+    let path = format!("/api/jobs/{id}/downloaded");
+    let gone = async {
+        while !world.shelf.objects.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        answer = world.call(ANN, "POST", &path, None) => panic!("answered too early: {}", answer.body),
+        () = gone => {}
+    }
+    while world.read(id).await.purges == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let shown = audit(&world, ANN, id).await;
+    assert_eq!(shown["deletions"][0]["objects"], json!(objects), "{shown}");
 }
 
 /// A client repeats what it has no answer to yet.

@@ -26,6 +26,7 @@ pub async fn suite(store: &dyn JobStore) {
     lists_by_owner(store).await;
     refuses_pages_it_did_not_give(store).await;
     tells_what_is_due(store).await;
+    lists_what_is_due_in_pages(store).await;
     has_one_crew(store).await;
     keeps_usages_apart_from_jobs(store).await;
     one_of_many_changes_of_a_usage_wins(store).await;
@@ -232,13 +233,50 @@ async fn has_one_crew(store: &dyn JobStore) {
 pub async fn all_due(store: &dyn JobStore, now: Millis) -> PortResult<Due> {
     let mut all = Due::default();
     for part in Part::all() {
-        let due = store.due(part, now, 1000).await?;
+        let due = store.due(part, 0..=now, 1000).await?;
         assert!(due.jobs.iter().all(|job| Part::of(job) == part), "only jobs of the part");
         all.jobs.extend(due.jobs);
         all.unreadable.extend(due.unreadable);
     }
     all.jobs.sort_by_key(|job| job.due);
     Ok(all)
+}
+
+/// Pages of what is due in one part: each begins where the last one ended, with the jobs of that very time.
+async fn lists_what_is_due_in_pages(store: &dyn JobStore) {
+    let owner = new_owner();
+    let part = Part::of(&Job { due: Some(1), ..new_job(&owner, 1) });
+    let mut jobs = Vec::new();
+    for due in [13, 11, 12, 12, 14] {
+        let mut job = Job { due: Some(due), ..new_job(&owner, 1) };
+        while Part::of(&job) != part {
+            job.id = JobId::random();
+        }
+        store.create(&job).await.expect("created");
+        jobs.push(job);
+    }
+    let times = |due: &Due| -> Vec<Millis> {
+        due.jobs.iter().filter(|job| job.order.owner == owner).filter_map(|job| job.due).collect()
+    };
+    let all = || store.due(part, 0..=14, 1000);
+    eventually("five due jobs", all, |due| times(due) == [11, 12, 12, 13, 14]).await;
+    let from = store.due(part, 12..=13, 1000).await.expect("due");
+    assert_eq!(times(&from), [12, 12, 13], "both ends are included");
+    assert_eq!(from.next, None, "the last page");
+    let (mut seen, mut next) = (Vec::new(), Some(0));
+    for _ in 0..1000 {
+        let Some(from) = next else { break };
+        // Twice as many as are due at the same time.
+        let page = store.due(part, from..=14, 4).await.expect("due");
+        assert!(page.jobs.len() <= 4, "at most the limit");
+        seen.extend(page.jobs.iter().filter(|job| job.order.owner == owner).map(|job| job.id));
+        assert!(page.next.is_none_or(|next| next > from), "the next page is another");
+        next = page.next;
+    }
+    assert!(jobs.iter().all(|job| seen.contains(&job.id)), "none is left out");
+    for job in &jobs {
+        store.delete(job).await.expect("deleted");
+    }
 }
 
 async fn tells_what_is_due(store: &dyn JobStore) {
@@ -262,8 +300,12 @@ async fn tells_what_is_due(store: &dyn JobStore) {
     );
     assert!(own(&all_due(store, 30).await.expect("due")).contains(&30), "at its very time");
     let part = Part::of(&jobs[1]);
-    let one = store.due(part, 40, 1).await.expect("due");
-    assert_eq!((one.jobs.len(), one.is_full), (1, true), "at most the limit");
+    let one = store.due(part, 0..=40, 1).await.expect("due");
+    assert_eq!(
+        (one.jobs.len(), one.next),
+        (1, one.jobs[0].due),
+        "at most the limit, and where the next begins"
+    );
 
     // Jobs that are no longer due, or deleted, are not returned.
     store.replace(&Job { due: None, ..changed(&jobs[0]) }).await.expect("replaced");

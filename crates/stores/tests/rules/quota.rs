@@ -15,6 +15,7 @@ use cadmill_stores::adapters::faulty::{Fault, FaultyJobs, Script};
 use cadmill_stores::conformance::job_store::{new_job, new_owner};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl JobStore for Process {
         Err(not_of_these_rules())
     }
 
-    async fn due(&self, _: Part, _: Millis, _: u32) -> PortResult<Due> {
+    async fn due(&self, _: Part, _: RangeInclusive<Millis>, _: u32) -> PortResult<Due> {
         Err(not_of_these_rules())
     }
 

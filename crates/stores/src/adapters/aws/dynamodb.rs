@@ -26,6 +26,7 @@ use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
 use item::Item;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The table and how to reach it.
@@ -110,7 +111,7 @@ impl DynamoStore {
         let mut start = query.start;
         loop {
             let left = i32::try_from(query.limit - items.len()).unwrap_or(i32::MAX);
-            let (partition, sort) = (query.partition, query.up_to);
+            let (partition, sort) = (query.partition, &query.within);
             let mut call = self
                 .client
                 .query()
@@ -122,10 +123,11 @@ impl DynamoStore {
                 .limit(left)
                 .set_exclusive_start_key(start);
             call = match sort {
-                Some((name, value)) => call
-                    .key_condition_expression("#p = :p AND #s <= :s")
-                    .expression_attribute_names("#s", name)
-                    .expression_attribute_values(":s", item::number(value)),
+                Some((name, times)) => call
+                    .key_condition_expression("#p = :p AND #s BETWEEN :from AND :to")
+                    .expression_attribute_names("#s", *name)
+                    .expression_attribute_values(":from", item::number(*times.start()))
+                    .expression_attribute_values(":to", item::number(*times.end())),
                 None => call.key_condition_expression("#p = :p"),
             };
             let page = call.send().await.map_err(|e| port_error(query.operation, Effect::Read, &e))?;
@@ -174,7 +176,7 @@ struct Query<'a> {
     operation: &'static str,
     index: &'static str,
     partition: (&'static str, &'a str),
-    up_to: Option<(&'static str, u64)>,
+    within: Option<(&'static str, RangeInclusive<u64>)>,
     start: Option<Item>,
     limit: usize,
 }
@@ -245,7 +247,7 @@ impl JobStore for DynamoStore {
                 operation: OPERATION,
                 index: item::BY_OWNER,
                 partition: (item::OWNER, owner.as_str()),
-                up_to: None,
+                within: None,
                 start,
                 limit: limit + 1,
             })
@@ -266,7 +268,7 @@ impl JobStore for DynamoStore {
         Ok(Page { jobs, unreadable, next })
     }
 
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "listing what is due";
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
         let part = part.to_string();
@@ -275,17 +277,18 @@ impl JobStore for DynamoStore {
                 operation: OPERATION,
                 index: item::BY_DUE,
                 partition: (item::SHARD, &part),
-                up_to: Some((item::DUE, now)),
+                within: Some((item::DUE, times.clone())),
                 start: None,
                 limit,
             })
             .await?;
-        let mut due = Due { is_full: keys.len() >= limit, ..Due::default() };
+        let last = keys.last().filter(|_| keys.len() >= limit);
+        let mut due = Due { next: last.and_then(item::due), ..Due::default() };
         for keys in keys.chunks(BATCH) {
             for item in &self.batch(OPERATION, keys).await? {
                 match item::readable(item) {
                     // The index may still have a time that the job no longer has.
-                    _ if item::due(item).is_none_or(|time| time > now) => {}
+                    _ if item::due(item).is_none_or(|time| !times.contains(&time)) => {}
                     Some(job) => due.jobs.push(job),
                     None => {
                         let id = item::id(item).unwrap_or_default().to_owned();

@@ -9,6 +9,7 @@ use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{JobStore, PortResult};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ impl JobStore for FaultyJobs {
         self.script.play("list", || self.inner.list(owner, page, limit)).await
     }
 
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
-        self.script.play("due", || self.inner.due(part, now, limit)).await
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
+        self.script.play("due", || self.inner.due(part, times.clone(), limit)).await
     }
 
     async fn set_aside(&self, record: &Unreadable, until: Millis) -> PortResult<()> {

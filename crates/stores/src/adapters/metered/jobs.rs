@@ -10,6 +10,7 @@ use cadmill_core::domain::quota::Usage;
 use cadmill_core::metrics::Store;
 use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{JobStore, PortResult};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,8 +47,8 @@ impl JobStore for MeteredJobs {
         measured(Store::Jobs, "list", self.0.list(owner, page, limit)).await
     }
 
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
-        measured(Store::Jobs, "due", self.0.due(part, now, limit)).await
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
+        measured(Store::Jobs, "due", self.0.due(part, times, limit)).await
     }
 
     async fn crew(&self) -> PortResult<Option<Crew>> {

@@ -105,6 +105,28 @@ async fn a_store_of_records_that_hangs_keeps_no_other_part() {
     ports.has_deleted_nothing_live();
 }
 
+/// A program that is stopped ends the tries that are under way, and begins no others.
+#[tokio::test]
+async fn a_stop_loses_no_count() {
+    let ports = Ports::in_memory(&Memory::default());
+    let ids = ended(&ports, 40).await;
+    let slow =
+        |script: Script, call| script.on("delete_version", call, Fault::Delay(Duration::from_millis(300)));
+    let script = (1..=40).fold(Script::new(), slow);
+    let (cleanup, membership) = ports.under(&script).cleanup("one");
+    cleanup.run(&membership, tokio::time::sleep(Duration::from_millis(100))).await;
+    let (mut deleted, mut there) = (0, 0);
+    for id in ids {
+        let job = ports.get(id).await.unwrap();
+        let key = upload_key(id, &job.order.file_name);
+        let is_there = ports.objects.head(&key).await.is_ok();
+        assert_eq!(job.deletions.iter().map(|deletion| deletion.objects).sum::<u64>(), u64::from(!is_there));
+        deleted += u64::from(!is_there);
+        there += u64::from(is_there);
+    }
+    assert!(deleted > 0 && there > 0, "{deleted} deleted, {there} left");
+}
+
 #[tokio::test]
 async fn a_job_with_more_than_a_try_has_time_for_is_deleted_in_several() {
     const COUNT: u32 = 60;

@@ -25,6 +25,7 @@ use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, U
 use cadmill_core::ports::{Clock, JobStore, ObjectStore, PortResult};
 use cadmill_stores::adapters::faulty::{FaultyJobs, FaultyQueue, Script};
 use cadmill_stores::conformance::job_store::{new_job, new_owner};
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -299,8 +300,8 @@ impl JobStore for Credulous {
         self.store.list(owner, page, limit).await
     }
 
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
-        let due = self.store.due(part, now, limit).await?;
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
+        let due = self.store.due(part, times, limit).await?;
         *self.listed.lock().unwrap() = due.jobs.clone();
         Ok(due)
     }

@@ -23,6 +23,7 @@ use cadmill_core::ports::{EventQueue, JobStore, ObjectStore, PortError, PortResu
 use cadmill_stores::adapters::faulty::Script;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -188,13 +189,14 @@ impl JobStore for MemoryJobs {
         Ok(Page { jobs, ..Page::default() })
     }
 
-    async fn due(&self, part: DuePart, now: Millis, limit: u32) -> PortResult<Due> {
+    async fn due(&self, part: DuePart, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
         let state = self.0.state();
-        let is_due = |job: &&Job| job.due.is_some_and(|due| due <= now) && DuePart::of(job) == part;
+        let is_due = |job: &&Job| job.due.is_some_and(|due| times.contains(&due)) && DuePart::of(job) == part;
         let mut jobs: Vec<Job> = state.jobs.values().filter(is_due).cloned().collect();
         jobs.sort_by_key(|job| job.due);
         jobs.truncate(limit as usize);
-        Ok(Due { is_full: jobs.len() == limit as usize, jobs, unreadable: Vec::new() })
+        let last = jobs.last().filter(|_| jobs.len() == limit as usize);
+        Ok(Due { next: last.and_then(|job| job.due), jobs, unreadable: Vec::new() })
     }
 
     async fn set_aside(&self, _record: &Unreadable, _until: Millis) -> PortResult<()> {

@@ -11,6 +11,7 @@ use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unr
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ const PASSED_OVER: usize = 10;
 /// the next status current.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The jobs of a part that are due, the most overdue first.
-pub(super) const DUE: &str = "SELECT record, CAST(id AS TEXT), rowid FROM jobs
-                              WHERE part = ?2 AND due <= ?1 ORDER BY due, id";
+/// The jobs of a part that are due within these times, the most overdue first.
+pub(super) const DUE: &str = "SELECT record, CAST(id AS TEXT), rowid, due FROM jobs
+                              WHERE part = ?1 AND due BETWEEN ?2 AND ?3 ORDER BY due, id";
 /// The record of a job.
 pub(super) const RECORD: &str = "SELECT record FROM jobs WHERE id = ?1";
 
@@ -150,18 +151,19 @@ impl JobStore for SqliteJobs {
             .await
     }
 
-    async fn due(&self, part: Part, now: Millis, limit: u32) -> PortResult<Due> {
+    async fn due(&self, part: Part, times: RangeInclusive<Millis>, limit: u32) -> PortResult<Due> {
         const OPERATION: &str = "finding what is due";
-        let (now, part) = (integer(now), part.to_string());
+        let (from, to, part) = (integer(*times.start()), integer(*times.end()), part.to_string());
         self.pool
             .read(OPERATION, move |connection| {
                 let mut statement = connection.prepare(DUE)?;
-                let mut rows = statement.query(params![now, part])?;
+                let mut rows = statement.query(params![part, from, to])?;
                 // Unreadable records do not take the place of readable ones, and many of them do
                 // not make the search long.
-                let (limit, mut due) = (limit as usize, Due::default());
+                let (limit, mut due, mut last) = (limit as usize, Due::default(), from);
                 while due.jobs.len() < limit && due.unreadable.len() < PASSED_OVER * limit {
                     let Some(row) = rows.next()? else { return Ok(due) };
+                    last = row.get(3)?;
                     let id =
                         String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
                     match readable(row, &id) {
@@ -172,7 +174,7 @@ impl JobStore for SqliteJobs {
                         }
                     }
                 }
-                due.is_full = true;
+                due.next = Some(last.unsigned_abs());
                 Ok(due)
             })
             .await

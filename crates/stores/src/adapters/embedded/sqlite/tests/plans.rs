@@ -15,7 +15,7 @@ fn plan(connection: &Connection, sql: &str, arguments: impl rusqlite::Params) ->
 /// Steps of SQLite's machine for the jobs of a part that are due at a time, and their number.
 fn steps(connection: &Connection, now: i64) -> (i32, usize) {
     let mut statement = connection.prepare(DUE).unwrap();
-    let found = statement.query_map(params![now, "d07"], |row| row.get::<_, i64>(2)).unwrap().count();
+    let found = statement.query_map(params!["d07", 0, now], |row| row.get::<_, i64>(2)).unwrap().count();
     for none in [StatementStatus::FullscanStep, StatementStatus::Sort, StatementStatus::AutoIndex] {
         assert_eq!(statement.get_status(none), 0, "neither scanned nor sorted");
     }
@@ -39,8 +39,8 @@ fn what_is_due_is_found_by_the_index_whatever_is_stored_beside() {
     drop(open(&directory, 5));
     let mut connection = Connection::open(directory.path().join("state/jobs.sqlite")).unwrap();
     assert_eq!(
-        plan(&connection, DUE, params![1, "d07"]),
-        "SEARCH jobs USING INDEX jobs_by_part (part=? AND due<?)"
+        plan(&connection, DUE, params!["d07", 0, 1]),
+        "SEARCH jobs USING INDEX jobs_by_part (part=? AND due>? AND due<?)"
     );
     assert_eq!(plan(&connection, RECORD, ["x"]), "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)");
     insert(&mut connection, 0..640, 10);
