@@ -140,7 +140,7 @@ impl Stores {
         }
     }
 
-    async fn sqs(config: &Config) -> Result<SqsQueue, Failure> {
+    pub(super) async fn sqs(config: &Config) -> Result<SqsQueue, Failure> {
         let queue_url = config.sqs.queue_url.clone().ok_or_else(|| service::missing("sqs.queue_url"))?;
         let (dead_letter_url, service) = (config.sqs.dead_letter_url.clone(), service::of_aws(config)?);
         Ok(SqsQueue::new(SqsSettings { queue_url, dead_letter_url, service }).await)

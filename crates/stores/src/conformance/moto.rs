@@ -103,7 +103,8 @@ impl Moto {
         self.events("PutTargets", json!({"Rule": name, "Targets": [{"Id": "queue", "Arn": queue}]})).await;
     }
 
-    async fn events(&self, operation: &str, body: serde_json::Value) {
+    /// One call of EventBridge.
+    pub async fn events(&self, operation: &str, body: serde_json::Value) {
         let target = format!("AWSEvents.{operation}");
         let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
         self.call("events", "POST", &format!("{}/", self.endpoint), &headers, body.to_string()).await;
@@ -114,6 +115,19 @@ impl Moto {
         self.call("s3", "PUT", &url, &[], String::new()).await;
         let notify = "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>";
         self.call("s3", "PUT", &format!("{url}?notification"), &[], notify.to_owned()).await;
+    }
+
+    /// One call of SQS.
+    pub async fn sqs(&self, operation: &str, body: serde_json::Value) {
+        let target = format!("AmazonSQS.{operation}");
+        let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.0")];
+        self.call("sqs", "POST", &format!("{}/", self.endpoint), &headers, body.to_string()).await;
+    }
+
+    /// Sets one of the settings of a bucket: the name of its sub-resource, and its XML.
+    pub async fn set(&self, bucket: &str, setting: &str, xml: &str) {
+        let url = format!("{}/{bucket}?{setting}", self.endpoint);
+        self.call("s3", "PUT", &url, &[], xml.to_owned()).await;
     }
 
     /// One call of the HTTP API. The server does not verify the signature, but it reads the

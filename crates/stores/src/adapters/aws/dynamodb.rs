@@ -8,7 +8,10 @@
 mod item;
 #[cfg(any(test, feature = "testing"))]
 mod load;
+mod probe;
 mod table;
+
+pub use probe::TableRight;
 
 use super::Service;
 use super::error::{Effect, port_error, refused};

@@ -17,12 +17,14 @@ mod create;
 mod credentials;
 mod inventory;
 mod presign;
+mod probe;
 mod purge;
 
 #[cfg(any(test, feature = "testing"))]
 pub use create::Keeps;
 
 pub use inventory::Inventory;
+pub use probe::{BucketRight, KEY_RIGHT, is_about_kms};
 
 use super::error::{Effect, corrupt, lost, port_error, refused};
 use super::{Service, StoreClock};

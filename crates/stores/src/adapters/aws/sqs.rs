@@ -5,6 +5,9 @@
 //! and the job's lease shows the second receiver that the job is taken.
 
 mod create;
+mod wiring;
+
+pub use wiring::{Redrive, Wiring};
 
 use super::Service;
 use super::error::{Effect, port_error, refused};

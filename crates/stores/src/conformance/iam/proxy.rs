@@ -72,6 +72,27 @@ struct Shared {
     /// The requests until the one that is disturbed, and how.
     disturbed: Mutex<Option<(u64, Disturbance)>>,
     held: tokio::sync::Notify,
+    planted: Mutex<Vec<Planted>>,
+}
+
+/// An answer in place of the emulator's, for what that does not hold.
+#[derive(Debug, Clone)]
+pub struct Planted {
+    /// The action of a request to S3, such as `s3:PutObject`.
+    pub action: &'static str,
+    /// A part of the ARN.
+    pub resource: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// Its body, as XML.
+    pub body: String,
+}
+
+impl Planted {
+    /// The answer to a request that fails.
+    pub fn error(action: &'static str, resource: &str, status: u16, code: &str, message: &str) -> Self {
+        Self { action, resource: resource.to_owned(), status, body: error_text(code, message) }
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +122,7 @@ impl Proxy {
             seen: Mutex::default(),
             disturbed: Mutex::default(),
             held: tokio::sync::Notify::new(),
+            planted: Mutex::default(),
         });
         let mut task = JoinSet::new();
         task.spawn(accept(listener, Arc::clone(&shared)));
@@ -120,6 +142,12 @@ impl Proxy {
     /// Disturbs one request: the `request`-th from now, counted from 1.
     pub fn disturb(&self, request: u64, how: Disturbance) {
         *locked(&self.shared.disturbed) = Some((request, how));
+    }
+
+    /// Answers such requests in this way from now on, if they are granted. A later answer goes before
+    /// an earlier one.
+    pub fn plant(&self, answer: Planted) {
+        locked(&self.shared.planted).push(answer);
     }
 
     /// Returns when a request is held.
@@ -228,11 +256,17 @@ impl Shared {
         let action = access.needs.first().map(|need| need.action.clone()).unwrap_or_default();
         let program = if signed.presigned { "client" } else { &signed.key };
         locked(&self.seen).meter.s3(program, &action, parts.method.as_str());
+        let planted = self.planted(&access.needs);
         for need in access.needs {
             if !self.grants(&signed.key, need, true) {
                 drain(body).await;
                 return s3_refusal(is_head, "AccessDenied");
             }
+        }
+        if let Some(planted) = planted {
+            drain(body).await;
+            let status = StatusCode::from_u16(planted.status).unwrap_or(StatusCode::FORBIDDEN);
+            return s3_answer(is_head, status, planted.body);
         }
         let reply = self.forward(parts, Either::Left(body)).await;
         let hides = access.reads_object && reply.status() == StatusCode::NOT_FOUND;
@@ -281,6 +315,15 @@ impl Shared {
         let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_default();
         locked(&self.seen).meter.json(program, action, &json(body), &json(&reply));
         Response::from_parts(parts, Either::Right(reply.into()))
+    }
+
+    fn planted(&self, needs: &[Access]) -> Option<Planted> {
+        let is_it = |planted: &&Planted| {
+            needs
+                .iter()
+                .any(|need| need.action == planted.action && need.resource.contains(&planted.resource))
+        };
+        locked(&self.planted).iter().rev().find(is_it).cloned()
     }
 
     fn knows(&self, program: &str) -> bool {
@@ -350,13 +393,20 @@ fn with(status: StatusCode, headers: HeaderMap, text: String) -> Response<Body> 
 
 /// The answer of S3. That to a HEAD has no body, and so no code.
 fn s3_refusal(is_head: bool, code: &str) -> Response<Body> {
-    let text = format!(
+    s3_answer(is_head, StatusCode::FORBIDDEN, error_text(code, "refused"))
+}
+
+fn error_text(code: &str, message: &str) -> String {
+    format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
-         <Message>refused</Message><RequestId>0</RequestId><HostId>0</HostId></Error>"
-    );
+         <Message>{message}</Message><RequestId>0</RequestId><HostId>0</HostId></Error>"
+    )
+}
+
+fn s3_answer(is_head: bool, status: StatusCode, text: String) -> Response<Body> {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/xml"));
-    with(StatusCode::FORBIDDEN, headers, if is_head { String::new() } else { text })
+    with(status, headers, if is_head { String::new() } else { text })
 }
 
 /// The answer of the services that speak JSON.

@@ -57,7 +57,8 @@ impl Signed {
         let how = if self.presigned { BY_QUERY } else { BY_HEADER };
         let needs = names.iter().map(|name| Access::new(name, &resource).with(AUTH_TYPE, how)).collect();
         let lists = Access::new("s3:ListBucket", &bucket).with(AUTH_TYPE, how);
-        let reads_object = key.is_some() && names[0].starts_with("s3:GetObject");
+        let reads_object =
+            key.is_some() && names.first().is_some_and(|name| name.starts_with("s3:GetObject"));
         Ok(S3Access { needs, lists, reads_object })
     }
 
@@ -161,6 +162,11 @@ fn s3_actions(parts: &Parts, has_key: bool) -> Option<Vec<&'static str>> {
         (&Method::GET, false, Some("versions")) => vec!["s3:ListBucketVersions"],
         (&Method::GET, false, Some("uploads")) => vec!["s3:ListBucketMultipartUploads"],
         (&Method::GET, false, Some("versioning")) => vec!["s3:GetBucketVersioning"],
+        (&Method::GET, false, Some("notification")) => vec!["s3:GetBucketNotification"],
+        (&Method::GET, false, Some("lifecycle")) => vec!["s3:GetLifecycleConfiguration"],
+        (&Method::GET, false, Some("object-lock")) => vec!["s3:GetBucketObjectLockConfiguration"],
+        // What a browser asks before a request: it is not signed, whatever the URL says.
+        (&Method::OPTIONS, true, None) => vec![],
         (&Method::GET, true, None) if has("uploadId") => vec!["s3:ListMultipartUploadParts"],
         (&Method::GET | &Method::HEAD, true, None) => vec!["s3:GetObject"],
         (&Method::GET | &Method::HEAD, true, Some("versionId")) => vec!["s3:GetObjectVersion"],
