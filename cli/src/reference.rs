@@ -87,6 +87,7 @@ mod tests {
         let only_add = |id: &str| !of_check.iter().any(|other| other == id);
         expected = replaced(&expected, "engines add", &table("engines add", only_add));
         expected = replaced(&expected, "engines new", &table("engines new", |id| id != "help"));
+        expected = replaced(&expected, "doctor", &table("doctor", |id| id != "help"));
         expected = replaced(&expected, "submit", &table("submit", own));
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(DOCUMENT, &expected).unwrap();

@@ -9,7 +9,8 @@
 //! and find what the source has (`drawing_readers`). A killed conversion leaves nothing for long
 //! (`killed`). The output is zipped on request (`compress`). A job
 //! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`, `deletions`). The route through a jar is equivalent
-//! to the direct one (`jvm`), and a plugin is an engine as the others are (`plugin`). The documents are true (`documents`).
+//! to the direct one (`jvm`), and a plugin is an engine as the others are (`plugin`). A deployment
+//! that is not set up right is found so (`deployment`). The documents are true (`documents`).
 
 mod attacks;
 mod audit;
@@ -17,6 +18,7 @@ mod catalogue;
 mod compress;
 mod conformance;
 mod deletions;
+mod deployment;
 mod documents;
 mod door;
 mod drawing;

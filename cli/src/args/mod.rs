@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// List the engines, what they read and write, and which one serves a format; check and add others
     Engines(EnginesArgs),
-    /// Show how engines are confined here, and how to improve it
+    /// Show how engines are confined here, or what is wrong with a deployment on AWS, and what to do
     Doctor(DoctorArgs),
     /// Convert one file on a server, and download the result
     Submit(SubmitArgs),
@@ -208,6 +208,24 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
+    /// Check the deployment on AWS that the configuration names, with a probe object that goes the way of
+    /// an upload, and name the resource of docker/aws/cadmill.yaml that mends what is wrong
+    #[arg(long)]
+    pub(crate) aws: bool,
+
+    /// Check as this program, with its permissions: api, worker or cleanup; in a task, the one that runs
+    /// there [default: all of them, for an operator]
+    #[arg(long, value_name = "NAME", value_parser = ["api", "worker", "cleanup"], hide_possible_values = true, requires = "aws")]
+    pub(crate) program: Option<String>,
+
+    /// How long to wait for the event of the probe object
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
+
+    /// TOML file with the configuration; the environment comes first, as for the programs
+    #[arg(long, value_name = "FILE", requires = "aws")]
+    pub(crate) config: Option<PathBuf>,
+
     /// Print a JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,4 +1,4 @@
-//! `cadmill doctor`: how engines are confined on this machine, line by line.
+//! How engines are confined on this machine, line by line.
 //!
 //! It starts an engine process that confines itself and loads nothing, so that the report shows
 //! what is in force, not what should be. Its workspace is like a worker's: a private tmpfs where
@@ -15,7 +15,7 @@ use cadmill_core::domain::failure::Failure;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
+pub(super) fn run(args: &DoctorArgs) -> ExitCode {
     let posture = match look() {
         Ok(posture) => posture,
         Err(failure) => return error::report(&failure, None, args.json),
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
 }
 
 /// Takes the same steps in the same order as the worker.
-fn look() -> Result<Posture, Failure> {
+pub(super) fn look() -> Result<Posture, Failure> {
     let mut place = WorkspaceRoot::from_environment();
     let privacy = Privacy::from_environment()?;
     let mut private = place.make_private(privacy, admission::available_bytes())?;
