@@ -70,9 +70,12 @@ const PAGES: u32 = 20;
 /// lag for seconds, and the pages of a pass must not be used up by that.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// How long an unreadable record is deferred, in milliseconds. By then a newer version may be able
-/// to read it, or an operator may have repaired it.
+/// How long a damaged record is deferred, in milliseconds. By then an operator may have repaired it.
 pub const SET_ASIDE: Millis = 60 * 60 * 1000;
+
+/// How long a record of another version is left to a program of that version, in milliseconds. During an
+/// update such a program takes this part over within minutes, and the files of the job wait for it.
+pub const LEFT: Millis = 60 * 1000;
 
 /// Performs due work.
 #[derive(Clone)]
@@ -178,6 +181,7 @@ impl Cleanup {
                 records = round.records,
                 failed = round.failed,
                 unreadable = round.unreadable,
+                newer = round.newer,
                 unlisted = round.unlisted,
                 "cleanup finished"
             );
@@ -260,7 +264,11 @@ impl Cleanup {
         let purged = one.purged();
         round.objects += purged.objects;
         round.uploads += purged.uploads;
-        if let Err(error) = served {
+        if let Err(PortError::Newer(_)) = served {
+            // Since it was listed. The next listing sets it aside.
+            round.newer += 1;
+            self.deleter.note(&listed, &one).await;
+        } else if let Err(error) = served {
             round.failed += 1;
             tracing::warn!(job.id = %listed.id, trace_id = listed.trace_id(), error = %error, "the cleanup of a job failed");
             self.deleter.note(&listed, &one).await;
@@ -296,16 +304,28 @@ impl Cleanup {
     /// Defers jobs whose record cannot be read. They are reported, and must not use up the page of
     /// readable jobs.
     async fn set_aside(&self, records: &[Unreadable], round: &mut Round) {
-        let Some(first) = records.first() else { return };
-        tracing::error!(
-            code = FailureCode::RecordUnreadable.as_str(),
-            records = records.len(),
-            job.id = %first.id,
-            "records of jobs cannot be read; their files are not deleted, and they are asked for again in an hour"
-        );
-        let until = self.jobs.clock().now() + SET_ASIDE;
+        let of = |is_newer| records.iter().filter(move |record| record.is_newer == is_newer);
+        if let Some(first) = of(false).next() {
+            tracing::error!(
+                code = FailureCode::RecordUnreadable.as_str(),
+                records = of(false).count(),
+                job.id = %first.id,
+                "records of jobs cannot be read; their files are not deleted, and they are asked for again in an hour"
+            );
+        }
+        if let Some(first) = of(true).next() {
+            tracing::warn!(
+                code = FailureCode::RecordUnreadable.as_str(),
+                records = of(true).count(),
+                job.id = %first.id,
+                "another version of cadmill wrote records of jobs; they and their files are left to it"
+            );
+        }
+        let now = self.jobs.clock().now();
         for record in records {
+            let until = now + if record.is_newer { LEFT } else { SET_ASIDE };
             match within(self.limit / 2, self.jobs.store().set_aside(record, until)).await {
+                Ok(()) if record.is_newer => round.newer += 1,
                 Ok(()) => round.unreadable += 1,
                 Err(error) => {
                     round.failed += 1;

@@ -177,7 +177,7 @@ impl Usages {
             let record = match self.store.get(mark.job).await {
                 Ok(record) => record,
                 // Whether it is counted is not known; the mark stays until the record is repaired.
-                Err(PortError::Corrupt { .. }) => continue,
+                Err(PortError::Corrupt { .. } | PortError::Newer(_)) => continue,
                 Err(error) => return Err(error),
             };
             usage.compare(reservation, record.as_ref(), now);

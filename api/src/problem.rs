@@ -68,10 +68,17 @@ impl From<Failure> for Problem {
     }
 }
 
+/// When to ask again for a job that another server of the same update knows, in seconds.
+const NEWER_SECONDS: u64 = 2;
+
 impl From<PortError> for Problem {
     /// The text of a port error goes to the log only; the client receives the code.
     fn from(error: PortError) -> Self {
         tracing::warn!(error = %error, "a store failed");
+        if matches!(error, PortError::Newer(_)) {
+            let message = "the server is being updated, and only its new version knows this job";
+            return Self::new(FailureCode::StoreUnavailable, message).retry_after(NEWER_SECONDS);
+        }
         let failure = Failure::from(error);
         Failure::new(failure.code, "a service that the server depends on failed").into()
     }

@@ -92,7 +92,7 @@ impl Orphans {
             let there = match self.jobs.store().get(id).await {
                 // An unreadable record still exists, so its objects are not orphans; the round goes
                 // on.
-                Err(PortError::Corrupt { .. }) => true,
+                Err(PortError::Corrupt { .. } | PortError::Newer(_)) => true,
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;

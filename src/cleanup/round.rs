@@ -18,8 +18,10 @@ pub struct Round {
     pub records: u64,
     /// Jobs whose cleanup failed, or whose deletion is not in a ledger yet; they are due again later.
     pub failed: u64,
-    /// Unreadable records; they are due again in an hour.
+    /// Damaged records; they are due again in an hour.
     pub unreadable: u64,
+    /// Records of another version, which are left to it; they are due again in a minute.
+    pub newer: u64,
     /// Parts whose due jobs could not be listed.
     pub unlisted: u64,
     /// How long the most overdue job to delete, and the most overdue one to wake, were due when they
@@ -36,6 +38,7 @@ impl Round {
         self.records += other.records;
         self.failed += other.failed;
         self.unreadable += other.unreadable;
+        self.newer += other.newer;
         self.unlisted += other.unlisted;
         for (one, another) in self.overdue.iter_mut().zip(other.overdue) {
             *one = (*one).max(another);
@@ -49,17 +52,20 @@ impl Round {
 
     /// Whether all that was due was done.
     pub fn is_whole(&self) -> bool {
-        (self.failed, self.unlisted, self.unreadable) == (0, 0, 0)
+        (self.failed, self.unlisted, self.unreadable, self.newer) == (0, 0, 0, 0)
     }
 }
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expired, announced, objects, uploads, records, failed, unreadable, unlisted, .. } = self;
+        let Self {
+            expired, announced, objects, uploads, records, failed, unreadable, newer, unlisted, ..
+        } = self;
         write!(
             f,
             "deleted {objects} objects, {uploads} unfinished uploads and {records} records; expired {expired} jobs; \
-             announced {announced}; {failed} failed, {unreadable} unreadable, {unlisted} parts not listed"
+             announced {announced}; {failed} failed, {unreadable} unreadable, {newer} left to another version, \
+             {unlisted} parts not listed"
         )
     }
 }

@@ -6,6 +6,7 @@
 
 use super::due::{Part, SHARDS};
 use super::job::Millis;
+use super::stored::{self, Record, Unknown};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -22,8 +23,25 @@ pub struct Crew {
     pub renewed: Millis,
     /// How long the entry lasts that was renewed last, in milliseconds.
     pub lease: Millis,
+    /// The generation of the records that each program knows, see [`stored::GENERATION`]. Absent for programs that
+    /// predate it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generations: BTreeMap<String, u32>,
     /// Number of changes: a store writes version n + 1 only over version n.
     pub version: u64,
+    /// What the record has of another version.
+    #[serde(skip)]
+    pub unknown: Unknown,
+}
+
+impl Record for Crew {
+    fn unknown(&self) -> &Unknown {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut Unknown {
+        &mut self.unknown
+    }
 }
 
 impl Crew {
@@ -33,15 +51,20 @@ impl Crew {
         let mut members: BTreeMap<String, Millis> =
             self.members.iter().filter(|(_, at)| **at > now).map(|(name, at)| (name.clone(), *at)).collect();
         members.insert(name.to_owned(), until);
+        let mut generations = self.generations.clone();
+        generations.insert(name.to_owned(), stored::generation());
         while members.len() > MAX_MEMBERS {
             let first = members.iter().min_by_key(|(_, until)| **until).map(|(name, _)| name.clone());
             first.map(|name| members.remove(&name));
         }
+        generations.retain(|name, _| members.contains_key(name));
         Self {
             members,
+            generations,
             renewed: self.renewed.max(now),
             lease: until.saturating_sub(now),
             version: self.version + 1,
+            unknown: self.unknown.clone(),
         }
     }
 
@@ -50,6 +73,7 @@ impl Crew {
     pub fn without(&self, name: &str) -> Self {
         let mut next = self.clone();
         next.members.remove(name);
+        next.generations.remove(name);
         next.version += 1;
         next
     }
@@ -61,10 +85,13 @@ impl Crew {
 
     /// The parts of a program: of each shard, the one of the programs alive whose digest with the shard
     /// is the highest (rendezvous hashing), so that few parts move when one comes or goes. A program
-    /// that is not in the record has none.
+    /// that is not in the record has none, nor has one of an earlier generation than another: that one knows
+    /// every record, and the earlier one would have to leave some.
     pub fn parts_of(&self, name: &str, now: Millis) -> Vec<Part> {
-        let alive: Vec<&String> =
-            self.members.iter().filter(|(_, until)| **until > now).map(|(name, _)| name).collect();
+        let generation = |name: &String| self.generations.get(name).copied().unwrap_or_default();
+        let alive = || self.members.iter().filter(|(_, until)| **until > now).map(|(name, _)| name);
+        let newest = alive().map(generation).max().unwrap_or_default();
+        let alive: Vec<&String> = alive().filter(|name| generation(name) == newest).collect();
         let owner = |shard: u8| {
             alive
                 .iter()
@@ -96,6 +123,17 @@ mod tests {
         assert!(shares[0].iter().all(|part| kept.contains(part)));
         assert_eq!(kept.len() + two.parts_of("c", 50).len(), 128);
         assert!(two.parts_of("b", 50).is_empty());
+    }
+
+    #[test]
+    fn the_programs_of_the_newest_generation_do_the_work() {
+        let mut crew = Crew::default().with("a", 10, 100).with("b", 10, 100).with("c", 10, 60);
+        crew.generations = [("b".to_owned(), 1), ("c".to_owned(), 2)].into();
+        let shares = |now| ["a", "b", "c"].map(|name| crew.parts_of(name, now).len());
+        assert_eq!(shares(50), [0, 0, 128]);
+        assert_eq!(shares(70), [0, 128, 0], "it is gone");
+        assert_eq!(crew.without("c").without("b").parts_of("a", 70).len(), 128);
+        assert!(crew.is_attended(70) && crew.with("d", 70, 100).generations.len() == 2);
     }
 
     #[test]

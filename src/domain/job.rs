@@ -6,6 +6,7 @@ use super::coding::Encoded;
 use super::counts::Counts;
 use super::failure::FailureCode;
 use super::ids::{FileName, JobId, ObjectKey, Owner};
+use super::stored::{Record, Unknown, next};
 use super::trace::TraceParent;
 use crate::domain::ledger::SignedHead;
 use serde::{Deserialize, Serialize};
@@ -440,6 +441,25 @@ pub struct Job {
     pub trace: Option<TraceParent>,
     /// Number of changes.
     pub version: u64,
+    /// What its record has of another version. Stores read and write records with [`super::stored`],
+    /// which keeps it.
+    #[serde(skip)]
+    pub unknown: Unknown,
+}
+
+impl Record for Job {
+    fn unknown(&self) -> &Unknown {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut Unknown {
+        &mut self.unknown
+    }
+
+    fn state_name(&self) -> Option<&'static str> {
+        let is_delivered = self.times.dismissed.is_some() && self.purges == 0;
+        Some(next::state_name(self.state.as_str(), is_delivered))
+    }
 }
 
 impl Job {
@@ -477,6 +497,7 @@ impl Job {
             counted: None,
             trace: None,
             version: 0,
+            unknown: Unknown::default(),
         }
     }
 

@@ -29,6 +29,8 @@ pub mod removed;
 pub mod route;
 #[cfg(feature = "jobs")]
 pub mod state;
+#[cfg(feature = "jobs")]
+pub mod stored;
 pub mod text;
 #[cfg(feature = "jobs")]
 pub mod time;

@@ -20,8 +20,10 @@
 
 use super::ids::{JobId, Owner};
 use super::job::{Job, Millis};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use super::stored::{Record, Unknown};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Age of a mark Reserved, in milliseconds, after which the process that made it may have died.
 pub const DOUBTFUL: Millis = 60_000;
@@ -120,15 +122,47 @@ pub struct Usage {
     /// Sum of their declared sizes, in bytes.
     pub bytes: u64,
     /// Reservations that the record of their job may not show yet.
+    #[serde(deserialize_with = "known_marks")]
     pub marks: BTreeMap<u64, Mark>,
     /// Number of changes: a store writes version n + 1 only over version n. 0 is never stored.
     pub version: u64,
+    /// Reservations with a step of another version, which alone knows whether they are counted. They
+    /// are left to it.
+    #[serde(skip)]
+    pub others: BTreeSet<u64>,
+    /// What the record has of another version.
+    #[serde(skip)]
+    pub unknown: Unknown,
+}
+
+/// The marks whose step is known.
+fn known_marks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, Mark>, D::Error> {
+    let all = BTreeMap::<u64, Value>::deserialize(deserializer)?;
+    let known = |(reservation, mark)| Some((reservation, Mark::deserialize(mark).ok()?));
+    Ok(all.into_iter().filter_map(known).collect())
+}
+
+impl Record for Usage {
+    fn unknown(&self) -> &Unknown {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut Unknown {
+        &mut self.unknown
+    }
+
+    fn has_been_read(&mut self, stored: &Value) {
+        let all = stored.get("marks").and_then(Value::as_object).into_iter().flat_map(|marks| marks.keys());
+        let reservations = all.filter_map(|reservation| reservation.parse().ok());
+        self.others = reservations.filter(|reservation| !self.marks.contains_key(reservation)).collect();
+    }
 }
 
 impl Usage {
     /// The usage of an owner who never had a job.
     pub fn new(owner: Owner) -> Self {
-        Self { owner, jobs: 0, bytes: 0, marks: BTreeMap::new(), version: 0 }
+        let (marks, others, unknown) = (BTreeMap::new(), BTreeSet::new(), Unknown::default());
+        Self { owner, jobs: 0, bytes: 0, marks, version: 0, others, unknown }
     }
 
     /// Counts a job that is about to be created. Has no effect if this reservation was made before.
@@ -136,7 +170,7 @@ impl Usage {
     /// # Errors
     /// The limit that the job would exceed.
     pub fn reserve(&mut self, place: &Place, quota: &Quota, now: Millis) -> Result<(), Exceeded> {
-        if self.marks.contains_key(&place.reservation) {
+        if self.marks.contains_key(&place.reservation) || self.others.contains(&place.reservation) {
             return Ok(());
         }
         if self.jobs >= quota.jobs {
@@ -162,13 +196,14 @@ impl Usage {
 
     /// Whether only the record of the job shows whether this reservation is still counted.
     pub fn needs_record(&self, place: &Place) -> bool {
-        !self.marks.contains_key(&place.reservation)
+        !self.marks.contains_key(&place.reservation) && !self.others.contains(&place.reservation)
     }
 
     /// Subtracts a job that has ended. Has no effect if it was subtracted before. Where
     /// [`Self::needs_record`], the record, read after this usage, must have the reservation.
     pub fn release(&mut self, place: &Place, now: Millis) {
-        if !matches!(self.step(place.reservation), Some(Step::Released | Step::Undone)) {
+        let is_known = !self.others.contains(&place.reservation);
+        if is_known && !matches!(self.step(place.reservation), Some(Step::Released | Step::Undone)) {
             self.subtract(place.bytes);
             self.mark(place, Step::Released, now);
         }

@@ -8,6 +8,7 @@
 
 use super::ids::{JobId, ObjectKey, Role};
 use super::job::{Millis, Object};
+use super::stored::next;
 use super::trace::TraceParent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,6 +56,9 @@ pub enum NoticeError {
     /// JSON, but neither an EventBridge event nor an S3 notification.
     #[error("the message is not an S3 event: {0}")]
     Shape(&'static str),
+    /// Of cadmill, and of a kind that this version does not know.
+    #[error("the message is of a kind that another version of cadmill knows")]
+    Newer,
 }
 
 /// Parses an event into the notices it contains; the result is empty if the event is about
@@ -73,6 +77,8 @@ pub fn parse(body: &str) -> Result<Vec<UploadEvent>, NoticeError> {
             let at = text("time").and_then(millis);
             Ok(of_detail(detail)?.map(|notice| UploadEvent { at, ..notice }).into_iter().collect())
         }
+        // What cadmill itself sends is an upload event, so far.
+        (Some("cadmill"), Some(_), _) => Err(NoticeError::Newer),
         (Some(_), Some(_), Some(_)) => Ok(Vec::new()),
         // S3 sends this once when notifications are configured.
         _ if text("Event") == Some("s3:TestEvent") => Ok(Vec::new()),
@@ -142,7 +148,7 @@ pub fn object_created(
     }
     // humantime supports years up to 9999 only.
     let time = Duration::from_millis(time.min(253_402_300_799_000));
-    json!({
+    let mut event = json!({
         "version": "0",
         "id": id,
         "detail-type": "Object Created",
@@ -152,8 +158,11 @@ pub fn object_created(
         "region": "local",
         "resources": [format!("arn:aws:s3:::{bucket}")],
         "detail": { "version": "0", "bucket": { "name": bucket }, "object": about, "reason": reason },
-    })
-    .to_string()
+    });
+    if next::is_imitated() {
+        event[next::FIELD] = json!(0);
+    }
+    event.to_string()
 }
 
 #[derive(Deserialize)]

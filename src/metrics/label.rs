@@ -214,6 +214,7 @@ pub(super) const CALL: Label = Label::these(
         "unknown",
         "refused",
         "damaged",
+        "newer",
         "corrupt",
     ],
 );

@@ -231,6 +231,7 @@ pub fn store_called(store: Store, operation: &str, error: Option<&PortError>, ti
         Some(PortError::Refused { .. }) => "refused",
         Some(PortError::Damaged { .. }) => "damaged",
         Some(PortError::Corrupt { .. }) => "corrupt",
+        Some(PortError::Newer(_)) => "newer",
     };
     list::STORE_CALLS.add(&[store, operation, outcome], 1);
     if let Some(time) = time {

@@ -64,13 +64,15 @@ pub struct Due {
     pub next: Option<Millis>,
 }
 
-/// An unreadable record: damaged, or written by a newer version.
+/// An unreadable record: damaged, or written by another version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// The job's id, as stored.
     pub id: String,
     /// The key by which the store finds the record.
     pub place: String,
+    /// Whether another version wrote it, see [`super::PortError::Newer`]; otherwise it is damaged.
+    pub is_newer: bool,
 }
 
 /// Stores the records of jobs.
@@ -78,8 +80,9 @@ pub struct Unreadable {
 /// - A write is atomic, and durable when the call returns.
 /// - A read sees every completed write ([`JobStore::list`] and [`JobStore::due`] may lag).
 /// - [`super::PortError::Unknown`] means that a write may have happened.
-/// - Reading an unreadable record by its id fails with [`super::PortError::Corrupt`]. Such a record
-///   never hides others.
+/// - Reading an unreadable record by its id fails with [`super::PortError::Corrupt`], or with
+///   [`super::PortError::Newer`] if another version wrote it. Such a record never hides others.
+/// - What a record has of another version is stored again with each change ([`crate::domain::stored`]).
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Stores a new job.

@@ -73,6 +73,10 @@ pub enum PortError {
         /// What is wrong with it, the consequences, and how to recover.
         reason: String,
     },
+    /// The record is of another version of cadmill, and has a value that this one does not know. Only a
+    /// program of that version may act on it.
+    #[error("{0}: another version of cadmill wrote the record, with a value that this one does not know")]
+    Newer(&'static str),
     /// The stored data cannot be parsed.
     #[error("{operation}: the stored data cannot be parsed ({reason})")]
     Corrupt {

@@ -50,6 +50,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/adr/0016-no-mapping.md",
     "docs/adr/0017-a-dxf-writer.md",
     "docs/adr/0018-a-plugin-interface.md",
+    "docs/adr/0019-records-of-two-versions.md",
     "docs/example/README.md",
     "docker/aws/policies/README.md",
 ];

@@ -17,6 +17,7 @@ use cadmill_core::domain::format::EngineKind;
 use cadmill_core::domain::limits::Caps;
 use cadmill_core::domain::option_spec::OptionSpec;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Incremented with each change of a message; both binaries must have the same version.
@@ -35,6 +36,29 @@ pub enum Command {
     Go(Box<Task>),
     /// Stop as soon as the library allows it.
     Cancel,
+}
+
+/// The first command as a host of any version reads it: what a request of another version has more of is
+/// no reason to answer nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum First {
+    /// Of this version.
+    Command(Command),
+    /// A request of another version, which must not be carried out.
+    OfVersion(u32),
+}
+
+impl First {
+    /// Reads it; `None` if it is not a command.
+    pub fn read(message: Value) -> Option<Self> {
+        let version = message.pointer("/run/version").map(|version| version.as_u64());
+        match version {
+            Some(Some(version)) if version != u64::from(VERSION) => {
+                Some(Self::OfVersion(u32::try_from(version).unwrap_or(u32::MAX)))
+            }
+            _ => serde_json::from_value(message).ok().map(Self::Command),
+        }
+    }
 }
 
 /// The single request to a host.

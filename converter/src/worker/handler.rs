@@ -19,7 +19,7 @@ use cadmill_core::domain::job::{Job, JobFailure, Object, State};
 use cadmill_core::domain::ledger::SignedHead;
 use cadmill_core::domain::limits::Caps;
 use cadmill_core::domain::state::{Denied, Event};
-use cadmill_core::domain::upload_event::{self, UploadEvent};
+use cadmill_core::domain::upload_event::{self, NoticeError, UploadEvent};
 use cadmill_core::jobs::Change;
 use cadmill_core::metrics::{self, Attempt as AttemptEnd};
 use cadmill_core::ports::event_queue::Message;
@@ -35,6 +35,10 @@ const DELIVERIES_WITHOUT_OBJECT: u32 = 10;
 /// How long to wait before retrying after a store did not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a job in a state that this version does not know is left to other workers, before this one
+/// looks again. It is a fraction of what a message may be delivered before it becomes a dead letter.
+const NEWER_PAUSE: Duration = Duration::from_secs(15);
+
 /// How long a job waits in this worker for memory before it is returned to the queue.
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
@@ -43,6 +47,10 @@ impl Shared {
     pub(super) async fn handle(self: Arc<Self>, message: Message, permit: Option<OwnedSemaphorePermit>) {
         let notices = match upload_event::parse(&message.body) {
             Ok(notices) => notices,
+            Err(error @ NoticeError::Newer) => {
+                tracing::warn!(message.id = %message.id, error = %error, "leaving the message to a worker of another version");
+                return self.settle(&message, Settlement::Retry(NEWER_PAUSE)).await;
+            }
             Err(error) => {
                 tracing::error!(message.id = %message.id, error = %error, "the message is not an upload event");
                 return self.settle(&message, Settlement::DeadLetter).await;
@@ -94,6 +102,10 @@ impl Shared {
         let mut road = EventHandler { shared: self, notice, delivery, permit, entered };
         match road.run().await {
             Ok(settle) => settle,
+            Err(error @ PortError::Newer(_)) => {
+                tracing::warn!(job.id = %notice.job, error = %error, "leaving the job to a worker of another version");
+                Settlement::Retry(NEWER_PAUSE)
+            }
             Err(error) => {
                 tracing::warn!(job.id = %notice.job, error = %error, "leaving the job for later");
                 Settlement::Retry(STORE_PAUSE)

@@ -196,7 +196,7 @@ impl ResidueAudit {
     fn noted<T>(&self, job: JobId, answer: PortResult<T>, looked: &mut Looked) -> Option<T> {
         match answer {
             Ok(answer) => return Some(answer),
-            Err(PortError::Corrupt { .. }) => drop(looked.unreadable.insert(job)),
+            Err(PortError::Corrupt { .. } | PortError::Newer(_)) => drop(looked.unreadable.insert(job)),
             Err(error) => drop(looked.failures.insert(error.to_string())),
         }
         None

@@ -2,7 +2,7 @@
 
 use crate::events::Reporter;
 use crate::work;
-use cadmill_converter::engine::protocol::{Answer, Command, EngineRequest, Message, VERSION};
+use cadmill_converter::engine::protocol::{Answer, Command, EngineRequest, First, Message, VERSION};
 use cadmill_converter::engine::sandbox::descriptors::Channel;
 use cadmill_converter::engine::sandbox::{self, Confined, StepError};
 use cadmill_converter::engine::{confinement, frame};
@@ -18,16 +18,19 @@ pub(crate) fn run(enter: fn(&EngineRequest, &Channel) -> Result<Confined, StepEr
         return ExitCode::from(2);
     }
     let Ok(mut channel) = Channel::take() else { return ExitCode::from(70) };
-    let request = match frame::receive::<Command>(&mut channel.commands) {
-        Ok(Some(Command::Run(request))) => request,
+    let first = frame::receive(&mut channel.commands).ok().flatten().and_then(First::read);
+    let request = match first {
+        Some(First::Command(Command::Run(request))) => request,
+        Some(First::OfVersion(version)) => {
+            let reason = format!("protocol version mismatch: engine host {VERSION}, supervisor {version}");
+            Reporter::new(channel)
+                .send(&Message::Done { answer: Answer::Setup(reason), peak_memory_bytes: 0 });
+            return ExitCode::SUCCESS;
+        }
         // There is no supervisor to answer.
-        Ok(None | Some(Command::Cancel | Command::Go(_))) | Err(_) => return ExitCode::from(71),
+        None | Some(First::Command(Command::Cancel | Command::Go(_))) => return ExitCode::from(71),
     };
-    let confined = if request.version == VERSION {
-        enter(&request, &channel).map_err(|e| e.to_string())
-    } else {
-        Err(format!("protocol version mismatch: engine host {VERSION}, supervisor {}", request.version))
-    };
+    let confined = enter(&request, &channel).map_err(|e| e.to_string());
     let reporter = Arc::new(Reporter::new(channel));
     let (answer, peak_memory_bytes) = match confined {
         Ok(confined) => {

@@ -12,6 +12,7 @@ use cadmill_core::cleanup::dead_letters::DeadLetters;
 use cadmill_core::cleanup::orphans::Orphans;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::job::Millis;
+use cadmill_core::domain::stored::next;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::ports::{Clock, EventQueue, JobStore, ObjectStore};
 use std::path::Path;
@@ -54,6 +55,9 @@ impl Stores {
     /// # Errors
     /// `infra.store_unavailable` and `infra.store_refused`, with the name of the store.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
+        if cfg!(debug_assertions) && std::env::var_os(next::VARIABLE).is_some_and(|value| value == "1") {
+            next::imitate();
+        }
         let stores = match config.backend {
             Backend::Aws => Self::aws(config).await?,
             Backend::Embedded => Self::embedded(config).await?,

@@ -230,6 +230,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "CADMILL_SERVER",
     // Read by tests.
     "CADMILL_FAILPOINT*",
+    "CADMILL_NEXT_VERSION",
     "CADMILL_TEST_MEMORY",
     // Set by the build; cargo passes them to the programs that it runs.
     "CADMILL_REVISION",

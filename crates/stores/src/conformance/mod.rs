@@ -13,6 +13,7 @@ pub mod job_store;
 pub mod meter;
 pub mod moto;
 pub mod object_store;
+pub mod other_version;
 mod process;
 pub mod versitygw;
 pub mod world;

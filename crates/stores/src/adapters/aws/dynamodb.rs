@@ -5,6 +5,7 @@
 //! based on. The SDK retries a call whose reply was lost, and the retry then fails because of the
 //! first write: the answer is a conflict with the caller's own job, as the port documents.
 
+mod attribute;
 mod item;
 #[cfg(any(test, feature = "testing"))]
 mod load;
@@ -26,6 +27,7 @@ use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
+use cadmill_core::domain::stored;
 use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
 use item::Item;
@@ -263,7 +265,8 @@ impl JobStore for DynamoStore {
             items.extend(self.batch(OPERATION, keys).await?);
         }
         let own = |job: &Job| job.order.owner == *owner;
-        let mut jobs: Vec<Job> = items.iter().filter_map(item::readable).filter(own).collect();
+        let mut jobs: Vec<Job> =
+            items.iter().filter_map(|item| item::readable(item).ok()).filter(own).collect();
         let unreadable = u32::try_from(items.len() - jobs.len()).unwrap_or(u32::MAX);
         // In the order of the index.
         let place = |id: &str| keys.iter().position(|key| item::id(key) == Some(id));
@@ -292,10 +295,11 @@ impl JobStore for DynamoStore {
                 match item::readable(item) {
                     // The index may still have a time that the job no longer has.
                     _ if item::due(item).is_none_or(|time| !times.contains(&time)) => {}
-                    Some(job) => due.jobs.push(job),
-                    None => {
+                    Ok(job) => due.jobs.push(job),
+                    Err(why) => {
                         let id = item::id(item).unwrap_or_default().to_owned();
-                        due.unreadable.push(Unreadable { place: id.clone(), id });
+                        let is_newer = why == stored::Unreadable::Newer;
+                        due.unreadable.push(Unreadable { place: id.clone(), id, is_newer });
                     }
                 }
             }

@@ -124,6 +124,7 @@ mod tests {
             PortError::Unknown { .. } => "unknown",
             PortError::Refused { .. } => "refused",
             PortError::Corrupt { .. } => "corrupt",
+            PortError::Newer(_) => "newer",
             PortError::Damaged { .. } => "damaged",
         }
     }

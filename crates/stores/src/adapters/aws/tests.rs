@@ -4,6 +4,7 @@ mod audit;
 mod others;
 mod pages;
 mod permissions;
+mod versions;
 
 use super::*;
 use crate::conformance::moto::{Moto, World};

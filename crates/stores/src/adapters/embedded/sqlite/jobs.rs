@@ -7,6 +7,7 @@ use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
+use cadmill_core::domain::stored::{self, Record};
 use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -140,7 +141,7 @@ impl JobStore for SqliteJobs {
                         break;
                     }
                     let id: String = row.get(1)?;
-                    match readable(row, &id).filter(|job| job.order.owner.as_str() == owner) {
+                    match readable(row, &id).ok().filter(|job| job.order.owner.as_str() == owner) {
                         Some(job) => page.jobs.push(job),
                         None => page.unreadable += 1,
                     }
@@ -167,10 +168,11 @@ impl JobStore for SqliteJobs {
                     let id =
                         String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
                     match readable(row, &id) {
-                        Some(job) => due.jobs.push(job),
-                        None => {
+                        Ok(job) => due.jobs.push(job),
+                        Err(why) => {
                             let place = row.get::<_, i64>(2)?.to_string();
-                            due.unreadable.push(Unreadable { id, place });
+                            let is_newer = why == stored::Unreadable::Newer;
+                            due.unreadable.push(Unreadable { id, place, is_newer });
                         }
                     }
                 }
@@ -198,10 +200,7 @@ impl JobStore for SqliteJobs {
 
     async fn replace_usage(&self, next: &Usage) -> PortResult<UsageReplaced> {
         const OPERATION: &str = "changing the usage of an owner";
-        let record = serde_json::to_string(next).map_err(|_| PortError::Refused {
-            operation: OPERATION,
-            reason: "the usage is not valid JSON".to_owned(),
-        })?;
+        let record = written(next, OPERATION)?;
         let (owner, version) = (next.owner.as_str().to_owned(), integer(next.version));
         self.pool
             .write(OPERATION, move |connection| {
@@ -224,7 +223,7 @@ impl JobStore for SqliteJobs {
             .read(OPERATION, |connection| {
                 let sql = "SELECT record FROM crew";
                 let record: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-                let crew = record.map(|record| serde_json::from_str(&record)).transpose();
+                let crew = record.map(|record| stored::read(&record)).transpose();
                 Ok(crew.map_err(|_| PortError::Corrupt {
                     operation: OPERATION,
                     reason: "the record is not a crew".to_owned(),
@@ -235,10 +234,7 @@ impl JobStore for SqliteJobs {
 
     async fn replace_crew(&self, next: &Crew) -> PortResult<bool> {
         const OPERATION: &str = "changing the cleanup programs";
-        let record = serde_json::to_string(next).map_err(|_| PortError::Refused {
-            operation: OPERATION,
-            reason: "the crew is not valid JSON".to_owned(),
-        })?;
+        let record = written(next, OPERATION)?;
         let version = integer(next.version);
         self.pool
             .write(OPERATION, move |connection| {
@@ -293,15 +289,12 @@ struct Row {
 
 impl Row {
     fn of(job: &Job, operation: &'static str) -> PortResult<Self> {
-        let record = serde_json::to_string(job).map_err(|_| PortError::Refused {
-            operation,
-            reason: "the record is not valid JSON".to_owned(),
-        })?;
+        let record = written(job, operation)?;
         Ok(Self {
             id: job.id.to_string(),
             owner: job.order.owner.as_str().to_owned(),
             created: integer(job.times.created),
-            state: job.state.as_str(),
+            state: job.state_name().unwrap_or_default(),
             version: integer(job.version),
             due: job.due.map(integer),
             record,
@@ -326,7 +319,7 @@ fn find(connection: &Connection, id: &str, operation: &'static str) -> Result<Op
 fn usage_of(connection: &Connection, owner: &str, operation: &'static str) -> Result<Option<Usage>, Fault> {
     let sql = "SELECT record FROM usage WHERE owner = ?1";
     let record: Option<String> = connection.query_row(sql, [owner], |row| row.get(0)).optional()?;
-    let usage = record.map(|record| serde_json::from_str(&record)).transpose();
+    let usage = record.map(|record| stored::read(&record)).transpose();
     let usage = usage
         .ok()
         .filter(|usage: &Option<Usage>| usage.as_ref().is_none_or(|usage| usage.owner.as_str() == owner));
@@ -335,17 +328,27 @@ fn usage_of(connection: &Connection, owner: &str, operation: &'static str) -> Re
 }
 
 /// The job of a row whose first column is the record, if it has this id.
-fn readable(row: &rusqlite::Row<'_>, id: &str) -> Option<Job> {
-    let record = row.get_ref(0).ok()?.as_str().ok()?;
-    serde_json::from_str(record).ok().filter(|job: &Job| job.id.to_string() == id)
+fn readable(row: &rusqlite::Row<'_>, id: &str) -> Result<Job, stored::Unreadable> {
+    const DAMAGED: stored::Unreadable = stored::Unreadable::Damaged { column: 0 };
+    let record = row.get_ref(0).ok().and_then(|record| record.as_str().ok()).ok_or(DAMAGED)?;
+    let job: Job = stored::read(record)?;
+    if job.id.to_string() == id { Ok(job) } else { Err(DAMAGED) }
 }
 
 /// Of the parser's message only the position is kept: the rest may quote the record.
 fn parse(record: &str, operation: &'static str) -> PortResult<Job> {
-    serde_json::from_str(record).map_err(|error| PortError::Corrupt {
-        operation,
-        reason: format!("a job's record is not a valid job, see its column {}", error.column()),
+    stored::read(record).map_err(|error| match error {
+        stored::Unreadable::Newer => PortError::Newer(operation),
+        stored::Unreadable::Damaged { column } => PortError::Corrupt {
+            operation,
+            reason: format!("a job's record is not a valid job, see its column {column}"),
+        },
     })
+}
+
+fn written(record: &impl Record, operation: &'static str) -> PortResult<String> {
+    let reason = "the record is not valid JSON";
+    stored::write(record).map_err(|_| PortError::Refused { operation, reason: reason.to_owned() })
 }
 
 fn corrupt(operation: &'static str) -> PortError {

@@ -4,11 +4,13 @@ mod plans;
 use super::*;
 use crate::conformance;
 use crate::conformance::job_store::{all_due, new_job, new_owner};
+use crate::conformance::other_version;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::Job;
 use cadmill_core::ports::job_store::{Created, Replaced};
 use cadmill_core::ports::{EventQueue, JobStore, PortError};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -287,6 +289,65 @@ async fn unreadable_records_are_set_aside() {
         async move { change.await.unwrap() }
     };
     crate::conformance::job_store::sets_unreadable_records_aside(&database.jobs(), spoil).await;
+}
+
+#[tokio::test]
+async fn records_of_another_version_are_kept_and_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory, 5);
+    let (jobs, raw) = (Arc::new(database.jobs()), Rows(&database));
+    other_version::keeps_what_it_does_not_know(Arc::clone(&jobs) as Arc<dyn JobStore>, &raw).await;
+    other_version::leaves_what_it_cannot_read(Arc::clone(&jobs) as Arc<dyn JobStore>, &raw).await;
+    other_version::keeps_other_records(&*jobs, &raw).await;
+}
+
+/// The records of a database as they are stored.
+struct Rows<'a>(&'a Database);
+
+impl Rows<'_> {
+    async fn get(&self, sql: &'static str, key: String) -> String {
+        let read = self
+            .0
+            .pool
+            .read("test", move |connection| Ok(connection.query_row(sql, [key], |row| row.get(0))?));
+        read.await.unwrap()
+    }
+
+    async fn set(&self, sql: &'static str, key: String, record: String) {
+        let written =
+            self.0.pool.write("test", move |connection| Ok(connection.execute(sql, [key, record])?));
+        assert_eq!(written.await, Ok(1));
+    }
+}
+
+#[async_trait::async_trait]
+impl other_version::Raw for Rows<'_> {
+    async fn read(&self, id: JobId) -> String {
+        self.get("SELECT record FROM jobs WHERE id = ?1", id.to_string()).await
+    }
+
+    async fn write(&self, id: JobId, record: String) {
+        self.set("UPDATE jobs SET record = ?2 WHERE id = ?1", id.to_string(), record).await;
+    }
+}
+
+#[async_trait::async_trait]
+impl other_version::Others for Rows<'_> {
+    async fn usage(&self, owner: &str) -> String {
+        self.get("SELECT record FROM usage WHERE owner = ?1", owner.to_owned()).await
+    }
+
+    async fn set_usage(&self, owner: &str, record: String) {
+        self.set("UPDATE usage SET record = ?2 WHERE owner = ?1", owner.to_owned(), record).await;
+    }
+
+    async fn crew(&self) -> String {
+        self.get("SELECT record FROM crew WHERE one = ?1", "1".to_owned()).await
+    }
+
+    async fn set_crew(&self, record: String) {
+        self.set("UPDATE crew SET record = ?2 WHERE one = ?1", "1".to_owned(), record).await;
+    }
 }
 
 /// A database that cannot grow is full, whatever space its disk has; a read-only one accepts no
