@@ -17,3 +17,4 @@ mod retention;
 mod shelf;
 mod support;
 mod uploads;
+mod versions;

@@ -43,7 +43,7 @@ pub struct World {
     pub jobs: Jobs,
     pub shelf: Arc<Shelf>,
     pub clock: Arc<Stopped>,
-    _directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
 pub struct Answer {
@@ -106,7 +106,7 @@ fn with_policy(
     change(&mut settings);
     let state = Server::new(settings, objects, jobs.clone(), Arc::new(database.queue())).unwrap();
     let router = router(state.clone());
-    World { router, state, jobs, shelf: Arc::default(), clock, _directory: directory }
+    World { router, state, jobs, shelf: Arc::default(), clock, directory }
 }
 
 impl World {

@@ -5,6 +5,7 @@ mod encoded;
 mod late;
 mod ledger;
 mod permissions;
+mod versions;
 
 use cadmill_converter::conversion::context::ConversionContext;
 use cadmill_converter::conversion::description_cache::DescriptionCache;
@@ -56,7 +57,7 @@ struct World {
     place: TempDir,
     ledgers: Arc<FileAudit>,
     signer: Arc<LocalSigner>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// A worker that runs in this process.
@@ -84,17 +85,7 @@ impl World {
         let ledgers = Arc::new(FileAudit::new(&data.path().join("audit")).unwrap());
         let signer = Arc::new(signer());
         let jobs = jobs_of(Arc::new(database.jobs()), 3);
-        Self {
-            jobs,
-            objects: Arc::new(objects),
-            queue,
-            database,
-            server,
-            place,
-            ledgers,
-            signer,
-            _data: data,
-        }
+        Self { jobs, objects: Arc::new(objects), queue, database, server, place, ledgers, signer, data }
     }
 
     async fn submit(&self) -> JobId {

@@ -24,6 +24,7 @@ pub(crate) mod policies;
 pub(crate) mod private;
 pub(crate) mod processes;
 mod protection;
+mod rolling;
 pub(crate) mod stores;
 mod task;
 mod unattended;

@@ -80,7 +80,7 @@ impl Service {
     }
 
     /// Asks it to stop: it must exit with success and leave no plaintext.
-    fn stops_well(mut self) {
+    pub(crate) fn stops_well(mut self) {
         self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().expect("its end");
         assert_eq!(status.code(), Some(0), "{}", self.log());

@@ -8,6 +8,7 @@ mod live;
 mod many;
 mod memory;
 mod turns;
+mod versions;
 
 use bytes::Bytes;
 use cadmill_core::cleanup::*;
@@ -233,6 +234,7 @@ const NOTHING: Round = Round {
     records: 0,
     failed: 0,
     unreadable: 0,
+    newer: 0,
     unlisted: 0,
     overdue: [0; 2],
 };

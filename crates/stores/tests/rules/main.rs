@@ -2,6 +2,7 @@
 
 mod attendance;
 mod cleanup;
+mod compat;
 mod dead_letters;
 mod evidence;
 mod jobs;

@@ -282,7 +282,7 @@ fn is_bounded(made: &Made, due: usize) {
     let quarter = due / KINDS as u64;
     let round = format!(
         "Round {{ expired: {quarter}, announced: {quarter}, objects: {quarter}, uploads: 0, records: {quarter}, \
-         failed: 0, unreadable: 0, unlisted: 0, overdue: [0, 0] }}"
+         failed: 0, unreadable: 0, newer: 0, unlisted: 0, overdue: [0, 0] }}"
     );
     assert_eq!(made.round, round, "{made:?}");
     assert!(made.growth <= GROWTH_KIB, "the memory grew by {} KiB: {made:?}", made.growth);

@@ -73,6 +73,11 @@ impl Memory {
         MemoryObjects { memory: self.clone(), script }
     }
 
+    /// Replaces a record, whatever it is.
+    pub(super) fn overwrite(&self, job: Job) {
+        self.state().jobs.insert(job.id, job);
+    }
+
     pub(super) fn queue(&self) -> MemoryQueue {
         MemoryQueue(self.clone())
     }
