@@ -104,10 +104,19 @@ pub fn sent_again(body: &str) -> Result<(String, u32), NoticeError> {
 
 /// An event of the upload under this key, of which nothing else is known.
 pub fn of_key(bucket: &str, key: &ObjectKey) -> String {
+    of_version(bucket, key, None)
+}
+
+/// The same for one version of the object.
+pub fn of_version(bucket: &str, key: &ObjectKey, version: Option<&str>) -> String {
+    let mut object = json!({ "key": key.to_string(), "sequencer": "00" });
+    if let Some(version) = version {
+        object["version-id"] = version.into();
+    }
     json!({
         "source": "aws.s3",
         "detail-type": "Object Created",
-        "detail": { "bucket": { "name": bucket }, "object": { "key": key.to_string(), "sequencer": "00" } },
+        "detail": { "bucket": { "name": bucket }, "object": object },
     })
     .to_string()
 }

@@ -219,7 +219,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) program: Option<String>,
 
     /// How long to wait for the event of the probe object
-    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DUR", default_value = "2m", value_parser = parse_duration)]
     pub(crate) wait: Duration,
 
     /// TOML file with the configuration; the environment comes first, as for the programs

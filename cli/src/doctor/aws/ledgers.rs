@@ -24,7 +24,11 @@ pub(super) async fn check(findings: &mut Findings, deployment: &Deployment, conf
         }
         match bucket.try_ledger(S3_PREFIX).await {
             Ok(()) => findings.ok(WRITE, "ledgers can be written"),
-            Err(error) if !is_denied(&error) => findings.unseen(WRITE, error.to_string()),
+            Err(error) if error.is_transient() => findings.unseen(WRITE, error.to_string()),
+            Err(error) if !is_denied(&error) => {
+                let hint = "Without a ledger a worker converts nothing: see that audit.bucket is there, in this region.";
+                findings.fault(WRITE, error.to_string(), hint, "LedgerBucket");
+            }
             Err(error) => {
                 let hint = "Without a ledger a worker converts nothing: give the role s3:PutObject on audit/, and s3:PutObjectRetention with audit.lock.";
                 findings.fault(WRITE, error.to_string(), hint, &format!("LedgerBucket, {}", who.role()));
@@ -37,7 +41,10 @@ pub(super) async fn check(findings: &mut Findings, deployment: &Deployment, conf
                 findings.fault(LIFECYCLE, "a lifecycle rule deletes ledgers", hint, "LedgerBucket");
             }
             Ok(_) => findings.ok(LIFECYCLE, "S3 deletes no ledger by its age"),
-            Err(_) => findings.unseen(LIFECYCLE, "s3:GetLifecycleConfiguration on ledgers is not granted"),
+            Err(error) if is_denied(&error) => {
+                findings.unseen(LIFECYCLE, "s3:GetLifecycleConfiguration on ledgers is not granted");
+            }
+            Err(error) => findings.unseen(LIFECYCLE, error.to_string()),
         }
         if config.audit.lock.is_some() {
             match bucket.locks_objects().await {
@@ -47,9 +54,10 @@ pub(super) async fn check(findings: &mut Findings, deployment: &Deployment, conf
                         "S3 refuses each ledger: audit.lock needs a bucket that was made with Object Lock.";
                     findings.fault(LOCK, "the bucket cannot lock objects", hint, "LedgerBucket");
                 }
-                Err(_) => {
+                Err(error) if is_denied(&error) => {
                     findings.unseen(LOCK, "s3:GetBucketObjectLockConfiguration on ledgers is not granted");
                 }
+                Err(error) => findings.unseen(LOCK, error.to_string()),
             }
         }
     }

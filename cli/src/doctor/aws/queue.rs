@@ -8,7 +8,7 @@ use cadmill_stores::bootstrap::deployment::Deployment;
 use cadmill_stores::bootstrap::stores::MAX_DELIVERIES;
 use cadmill_stores::config::Config;
 
-const REDRIVE: &str = "queue.redrive";
+pub(super) const REDRIVE: &str = "queue.redrive";
 const DEAD: &str = "queue.dead_letters";
 
 pub(super) async fn check(findings: &mut Findings, deployment: &Deployment, config: &Config, who: Who) {

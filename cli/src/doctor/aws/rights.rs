@@ -27,10 +27,10 @@ const BUCKET: &[(&str, BucketRight, &[Role], &[Who])] = &[
     (RESULT, BucketRight::Abort, RESULTS, &[Who::Worker]),
     (RESULT, BucketRight::ListParts, RESULTS, &[Who::Worker]),
     (RESULT, BucketRight::Put, RESULTS, &[Who::Worker]),
-    (DELETE, BucketRight::Delete, UPLOADS, &[Who::Worker]),
     (DELETE, BucketRight::DeleteVersion, UPLOADS, &[Who::Worker]),
-    (DELETE, BucketRight::Delete, BOTH, DELETERS),
     (DELETE, BucketRight::DeleteVersion, BOTH, DELETERS),
+    (DELETE, BucketRight::Delete, UPLOADS, &[Who::Worker]),
+    (DELETE, BucketRight::Delete, BOTH, DELETERS),
     (DELETE, BucketRight::Abort, BOTH, DELETERS),
     (DELETE, BucketRight::ListParts, BOTH, DELETERS),
 ];
@@ -133,8 +133,11 @@ pub(super) async fn check(findings: &mut Findings, deployment: &Deployment, who:
         let mut group = Group::new(name);
         for (_, right, places, needed) in BUCKET.iter().filter(|row| row.0 == name && who.is_of(row.3)) {
             for role in *places {
-                // An upload that could not be aborted again is not begun.
-                if *right == BucketRight::Put && (!group.missing.is_empty() || group.failed.is_some()) {
+                // An upload that could not be aborted again is not begun, and no delete marker is made that
+                // could not be deleted.
+                if matches!(right, BucketRight::Put | BucketRight::Delete)
+                    && (!group.missing.is_empty() || group.failed.is_some())
+                {
                     continue;
                 }
                 let place = match (right, role) {

@@ -3,7 +3,8 @@
 //!
 //! The probe belongs to a job without a record, so a running worker that receives its event
 //! deletes it, as it does with every late upload. That is as good a proof of the way as a message that
-//! is received here. Messages of other jobs are given back at once.
+//! is received here. Messages of other jobs are given back at once, and received three times at most: after that
+//! only the object is looked at.
 //!
 //! What was put is deleted whatever happens in between, also when the program is interrupted. If it is
 //! killed, the event and the hourly search for objects without a job remain, which delete it too.
@@ -35,14 +36,14 @@ const RECEIVE: Duration = Duration::from_secs(2);
 /// How long a received message is hidden, should this program die.
 const HIDDEN: Duration = Duration::from_secs(10);
 
-/// Pause after messages of other jobs were given back.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Pause after messages of other jobs were given back, and between looks at the object alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Receive calls that may return messages of other jobs. Each is a delivery of theirs.
+const CROWDED: u32 = 3;
 
 /// How long the event is waited for when the way is given up.
 const LAST: Duration = Duration::from_secs(3);
-
-/// With more messages before it, the one of the probe may not be received in time.
-const BACKLOG: u64 = 100;
 
 const PUT: &str = "bucket.upload";
 const QUEUE: &str = "queue.rights";
@@ -64,8 +65,19 @@ enum Event {
     Handled,
     /// It did not come.
     Missing,
+    /// Messages of other jobs came instead.
+    Crowded,
     /// Receiving is refused or fails.
     Failed(PortError),
+}
+
+/// What became of the upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    Stored,
+    /// The reply was lost, or says nothing: the object may be there.
+    Unknown,
+    Refused,
 }
 
 /// The way of one probe.
@@ -95,29 +107,37 @@ impl Way<'_> {
         } else if self.who != Who::Operator {
             // Its event would stay in a queue from which this program may not receive.
             findings.unseen(ARRIVES, "no probe object was put, with the permissions of one program");
-        } else if self.put(findings, &signed).await {
-            self.follow(findings, &key).await;
+        } else {
+            match self.put(findings, &signed).await {
+                Upload::Stored => self.follow(findings, &key).await,
+                Upload::Unknown => self.delete(findings, &key).await,
+                Upload::Refused => {}
+            }
         }
         Some(signed)
     }
 
-    /// Uploads the probe; returns whether something may be there.
-    async fn put(&self, findings: &mut Findings, signed: &Presigned) -> bool {
+    /// Uploads the probe.
+    async fn put(&self, findings: &mut Findings, signed: &Presigned) -> Upload {
         let answer = match http::presigned(signed, CONTENT).await {
             Ok(answer) => answer,
             Err(why) => {
                 let hint = "Clients upload to s3.public_endpoint, or to S3 itself: see that it can be reached from here.";
                 findings.fault(PUT, format!("the upload with a presigned URL failed: {why}"), hint, "Bucket");
-                // The reply alone may have been lost.
-                return true;
+                return Upload::Unknown;
             }
         };
         let code = answer.element("Code").to_owned();
         let is_key =
             code.starts_with("KMS.") || code == "AccessDenied" && is_about_kms(answer.element("Message"));
         match answer.status {
-            200 => return true,
+            200 => return Upload::Stored,
             403 | 400 if is_key => no_key(findings, KEY_RIGHT, "ApiRole"),
+            408 | 500.. => {
+                let found = format!("the upload with a presigned URL was answered with {}", answer.status);
+                findings.fault(PUT, found, "S3 fails for the moment: try again.", "");
+                return Upload::Unknown;
+            }
             status => {
                 let code = code.chars().filter(char::is_ascii_alphanumeric).take(64).collect::<String>();
                 let hint = "S3 refuses the upload of a client: see that the signing role may s3:PutObject on uploads/, and \
@@ -126,21 +146,24 @@ impl Way<'_> {
                 findings.fault(PUT, found, hint, "ApiRole, BucketPolicy");
             }
         }
-        false
+        Upload::Refused
     }
 
     /// Follows the object, and deletes it.
     async fn follow(&self, findings: &mut Findings, key: &ObjectKey) {
         let seen =
             if self.stop.load(Ordering::Relaxed) { None } else { Some(self.look(findings, key).await) };
-        let deleted = self.deployment.objects.purge(Role::Upload, key.job()).await;
+        self.delete(findings, key).await;
         let is_stopped = self.stop.load(Ordering::Relaxed);
         if is_stopped && !matches!(seen, Some(Event::Received)) {
             // Only to leave no message: a worker would settle it too.
-            let _ = self.event(key, LAST, false).await;
+            let _ = self.event(key, LAST, Until::Time).await;
             let _ = self.deployment.objects.purge(Role::Upload, key.job()).await;
         }
-        if let Err(error) = deleted {
+    }
+
+    async fn delete(&self, findings: &mut Findings, key: &ObjectKey) {
+        if let Err(error) = self.deployment.objects.purge(Role::Upload, key.job()).await {
             let hint = "The probe object is still there, as the files of jobs would be. The lifecycle rule of the bucket deletes it.";
             findings.fault("bucket.delete", error.to_string(), hint, self.who.role());
         }
@@ -166,18 +189,26 @@ impl Way<'_> {
         {
             findings.fault("bucket.list", error.to_string(), "The probe object cannot be found.", "Bucket");
         }
-        let before = self.deployment.queue.depth().await.map_or(0, |depth| depth.ready);
-        let event = self.event(key, self.wait, true).await;
-        self.report(findings, &event, before).await;
+        let event = self.event(key, self.wait, Until::Deleted).await;
+        self.report(findings, &event).await;
         event
     }
 
-    /// Waits for the event. `notices` whether a worker has handled it instead.
-    async fn event(&self, key: &ObjectKey, wait: Duration, notices: bool) -> Event {
-        let (queue, since) = (&self.deployment.queue, Instant::now());
+    /// Waits for the event.
+    async fn event(&self, key: &ObjectKey, wait: Duration, until: Until) -> Event {
+        let (queue, since, mut crowded) = (&self.deployment.queue, Instant::now(), 0);
         while let Some(left) = wait.checked_sub(since.elapsed()) {
-            if notices && self.stop.load(Ordering::Relaxed) {
+            if until != Until::Time && self.stop.load(Ordering::Relaxed) {
                 break;
+            }
+            if until == Until::Deleted
+                && matches!(self.deployment.objects.find(key).await, Err(PortError::NotFound(_)))
+            {
+                return Event::Handled;
+            }
+            if crowded >= CROWDED {
+                tokio::time::sleep(PAUSE.min(left)).await;
+                continue;
             }
             let messages = match queue.receive(10, RECEIVE.min(left), HIDDEN).await {
                 Ok(messages) => messages,
@@ -198,17 +229,15 @@ impl Way<'_> {
                 };
                 return settled.map_or_else(Event::Failed, |()| Event::Received);
             }
-            if notices && matches!(self.deployment.objects.find(key).await, Err(PortError::NotFound(_))) {
-                return Event::Handled;
-            }
             if !others.is_empty() {
+                crowded += 1;
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        Event::Missing
+        if crowded >= CROWDED { Event::Crowded } else { Event::Missing }
     }
 
-    async fn report(&self, findings: &mut Findings, event: &Event, before: u64) {
+    async fn report(&self, findings: &mut Findings, event: &Event) {
         let wiring = self.deployment.queue.wiring().await;
         match event {
             Event::Received => {
@@ -219,13 +248,13 @@ impl Way<'_> {
                 findings.ok(ARRIVES, "a worker received the event of the probe object and deleted it");
             }
             Event::Failed(error) => self.no_right(findings, error),
-            Event::Missing if self.stop.load(Ordering::Relaxed) => {
+            Event::Missing | Event::Crowded if self.stop.load(Ordering::Relaxed) => {
                 findings.unseen(ARRIVES, "interrupted before the event came");
             }
-            Event::Missing if before > BACKLOG => {
-                let found = format!("not received, with {before} messages before it");
-                let hint = "Try again when the queue is shorter.";
-                findings.weak(ARRIVES, found, hint, "Queue");
+            Event::Crowded => {
+                let hint =
+                    "Messages of jobs are before it. If workers run, try again when the queue is empty.";
+                findings.weak(ARRIVES, "the event of the probe object was not received", hint, "Queue");
             }
             Event::Missing => {
                 let policy = wiring
@@ -264,7 +293,9 @@ impl Way<'_> {
         };
         let hint = format!(
             "{others}: see that a rule of the bus default is enabled, has the bucket and the prefix uploads/ in its pattern \
-             and the queue as its target, and that the queue's policy names this rule."
+             and the queue as its target, that the queue's policy names this rule, and that a KMS key of the queue lets \
+             events.amazonaws.com use it. S3 sends events some five minutes after that was switched on; with StartMode \
+             task-per-upload a task has to start first: try --wait 5m."
         );
         let resource = [&["UploadRule"], unseen.as_slice()].concat().join(", ");
         findings.fault("events.rule", found, &hint, &resource);
@@ -273,16 +304,21 @@ impl Way<'_> {
     /// Sends the event of a probe that does not exist, and receives it, with a worker's permissions.
     async fn send_and_receive(&self, findings: &mut Findings, key: &ObjectKey) {
         let queue = &self.deployment.queue;
-        let body = upload_event::of_key(self.deployment.bucket(), key);
+        // Of a version, so that a worker that receives it makes no delete marker.
+        let body = upload_event::of_version(self.deployment.bucket(), key, Some("null"));
         let sent = queue.send(&body).await;
         if let Err(error) = &sent {
             return self.no_right(findings, error);
         }
-        match self.event(key, self.wait, true).await {
+        let event = self.event(key, self.wait, Until::Stopped).await;
+        if self.stop.load(Ordering::Relaxed) && event != Event::Received {
+            let _ = self.event(key, LAST, Until::Time).await;
+        }
+        match event {
             Event::Received => findings.ok(QUEUE, "messages are sent, received, hidden and deleted"),
             Event::Failed(error) => self.no_right(findings, &error),
-            Event::Handled | Event::Missing => {
-                findings.unseen(QUEUE, "a message was sent, and another worker received it");
+            Event::Handled | Event::Missing | Event::Crowded => {
+                findings.unseen(QUEUE, "a message was sent, and was not received here");
             }
         }
     }
@@ -292,6 +328,17 @@ impl Way<'_> {
                     SendMessage on the queue: give the role the statements of docker/aws/policies.";
         findings.fault(QUEUE, error.to_string(), hint, "WorkerRole, Queue");
     }
+}
+
+/// What ends the wait for an event, beside its coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The time alone.
+    Time,
+    /// Also a signal.
+    Stopped,
+    /// Also a worker that has deleted the object, because it has received the event.
+    Deleted,
 }
 
 fn is_of(message: &Message, job: JobId) -> bool {

@@ -1,7 +1,8 @@
 //! What a deployment's bucket is set to, and what its caller may do with it: for `cadmill doctor`.
 //!
 //! A permission is tried by a call that needs it and leaves nothing: about a key, a version or an
-//! upload that does not exist. S3 checks the permission first, so that such a call answers 404, or
+//! upload that does not exist; a delete marker that such a call leaves in a bucket with versions is deleted
+//! again. S3 checks the permission first, so that such a call answers 404, or
 //! succeeds without an effect, where it is granted (Amazon S3 API Reference, "DeleteObject" and
 //! "AbortMultipartUpload").
 
@@ -10,7 +11,7 @@ use super::access::without;
 use super::{S3Store, in_silence};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ExpirationStatus, ObjectLockEnabled};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ExpirationStatus, ObjectLockEnabled};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::ports::{PortError, PortResult};
 use std::error::Error;
@@ -97,7 +98,13 @@ impl S3Store {
                 let id = begun.upload_id.ok_or_else(|| corrupt(OPERATION, "the reply has no upload id"))?;
                 self.abort(&key, &id).await
             }
-            BucketRight::Delete => answered(client.delete_object().bucket(bucket).key(key).send().await),
+            BucketRight::Delete => {
+                let deleted = client.delete_object().bucket(bucket).key(&key).send().await;
+                if let Some(marker) = deleted.as_ref().ok().and_then(|reply| reply.version_id()) {
+                    self.delete_version(&key, Some(marker)).await?;
+                }
+                answered(deleted)
+            }
             BucketRight::DeleteVersion => {
                 let delete = client.delete_object().bucket(bucket).key(key).version_id("null");
                 answered(delete.send().await)
@@ -148,7 +155,7 @@ impl S3Store {
         Ok(reply.event_bridge_configuration.is_some())
     }
 
-    /// Whether the bucket keeps versions now. Takes `s3:GetBucketVersioning`.
+    /// Whether the bucket keeps versions, or has kept them. Takes `s3:GetBucketVersioning`.
     ///
     /// # Errors
     /// Those of the call.
@@ -156,7 +163,7 @@ impl S3Store {
         const OPERATION: &str = "asking whether the bucket keeps versions";
         let reply = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
         let reply = reply.map_err(|error| port_error(OPERATION, Effect::Read, &error))?;
-        Ok(reply.status == Some(BucketVersioningStatus::Enabled))
+        Ok(reply.status.is_some())
     }
 
     /// Whether objects of the bucket can be locked. Takes `s3:GetBucketObjectLockConfiguration`.
