@@ -238,7 +238,7 @@ impl Cleanup {
                 let kind = usize::from(part.work == Work::Wake);
                 round.overdue[kind] = round.overdue[kind].max(now.saturating_sub(first));
             }
-            self.set_aside(&due.unreadable, round).await;
+            self.set_aside(part, &due.unreadable, round).await;
             due.jobs.retain(|job| known.insert(job.id));
             self.backlog.lists(part, due.jobs.iter().map(|job| (job.id, job.due.unwrap_or(now))));
             let tries = futures_util::stream::iter(due.jobs).map(|job| self.attempt(part, job));
@@ -303,7 +303,7 @@ impl Cleanup {
 
     /// Defers jobs whose record cannot be read. They are reported, and must not use up the page of
     /// readable jobs.
-    async fn set_aside(&self, records: &[Unreadable], round: &mut Round) {
+    async fn set_aside(&self, part: Part, records: &[Unreadable], round: &mut Round) {
         let of = |is_newer| records.iter().filter(move |record| record.is_newer == is_newer);
         if let Some(first) = of(false).next() {
             tracing::error!(
@@ -324,6 +324,12 @@ impl Cleanup {
         let now = self.jobs.clock().now();
         for record in records {
             let until = now + if record.is_newer { LEFT } else { SET_ASIDE };
+            if part.work == Work::Delete
+                && let Ok(id) = record.id.parse()
+            {
+                // Its files stay for as long.
+                self.backlog.fails(id, until);
+            }
             match within(self.limit / 2, self.jobs.store().set_aside(record, until)).await {
                 Ok(()) if record.is_newer => round.newer += 1,
                 Ok(()) => round.unreadable += 1,

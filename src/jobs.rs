@@ -133,7 +133,14 @@ impl Jobs {
         }
         // If this fails, the job may have been created or not. The owner's usage is compared with the
         // record later.
-        let (job, new) = self.insert(job).await?;
+        let (job, new) = match self.insert(job).await {
+            Err(error @ PortError::Newer(_)) => {
+                // It is there, and is not this one.
+                let _ = self.usages.withdraw(&owner, &place).await;
+                return Err(error.into());
+            }
+            inserted => inserted?,
+        };
         if new {
             self.usages.confirm(&owner, place.reservation, Step::Reserved);
         } else if let Err(error) = self.usages.withdraw(&owner, &place).await {
@@ -163,6 +170,11 @@ impl Jobs {
                 }
                 Ok(Created::Exists(there)) => return Ok((*there, false)),
                 Err(error) if error.is_transient() && round < 2 => pause(round).await,
+                // An earlier round may have written it.
+                Err(PortError::Newer(operation)) if round > 0 => {
+                    let reason = "another version has changed the record since".to_owned();
+                    return Err(PortError::Unknown { operation, reason });
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -176,8 +176,13 @@ impl Usages {
             let Some(mark) = usage.marks.get(&reservation) else { continue };
             let record = match self.store.get(mark.job).await {
                 Ok(record) => record,
-                // Whether it is counted is not known; the mark stays until the record is repaired.
-                Err(PortError::Corrupt { .. } | PortError::Newer(_)) => continue,
+                // Whether it is counted is not known; the mark stays until the record is repaired, behind the others.
+                Err(PortError::Corrupt { .. } | PortError::Newer(_)) => {
+                    if let Some(mark) = usage.marks.get_mut(&reservation) {
+                        mark.at = now;
+                    }
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             usage.compare(reservation, record.as_ref(), now);

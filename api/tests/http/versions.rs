@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_job_of_another_version_is_left_and_hides_no_other() {
@@ -27,7 +27,13 @@ async fn a_job_of_another_version_is_left_and_hides_no_other() {
     }
     let mut again = order();
     again["job_id"] = json!(newer.to_string());
-    assert_eq!(world.new_job(again).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let usage = || -> String { raw.query_row("SELECT record FROM usage", [], |row| row.get(0)).unwrap() };
+    let counted = || serde_json::from_str::<Value>(&usage()).unwrap()["jobs"].clone();
+    let before = counted();
+    for _ in 0..5 {
+        assert_eq!(world.new_job(again.clone()).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(counted(), before, "a repeated request takes no place");
 
     let listed = world.call(ANN, "GET", "/api/jobs", None).await;
     assert_eq!((listed.body["jobs"].as_array().unwrap().len(), &listed.body["unreadable"]), (1, &json!(1)));

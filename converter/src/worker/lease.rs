@@ -13,7 +13,7 @@ use cadmill_core::domain::job::{EngineFacts, Job, Stage, State, Warnings};
 use cadmill_core::domain::state::Event;
 use cadmill_core::domain::trace::TraceParent;
 use cadmill_core::jobs::{Change, Jobs};
-use cadmill_core::ports::EventQueue;
+use cadmill_core::ports::{EventQueue, PortError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -239,6 +239,11 @@ impl LeaseRenewer {
                 hold.lose(StopReason::Ended);
                 false
             }
+            // A program of another version has the job.
+            Err(PortError::Newer(_)) => {
+                hold.lose(StopReason::Superseded);
+                false
+            }
             // Retried at the next tick, until the lease lapses.
             Err(error) => {
                 tracing::warn!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "the job could not be written");
@@ -252,6 +257,7 @@ impl LeaseRenewer {
             Ok(Some(job)) if job.state == State::Processing && job.attempt == hold.attempt => {}
             Ok(Some(job)) if !job.state.is_terminal() => hold.lose(StopReason::Superseded),
             Ok(_) => hold.lose(StopReason::Ended),
+            Err(PortError::Newer(_)) => hold.lose(StopReason::Superseded),
             Err(error) => {
                 tracing::debug!(job.id = %hold.id, trace_id = hold.trace_id(), error = %error, "the job could not be read")
             }
