@@ -38,8 +38,9 @@ impl SqsQueue {
         let get = self.client.get_queue_attributes().queue_url(&self.queue);
         let reply = get.set_attribute_names(Some(names.to_vec())).send().await;
         let reply = reply.map_err(|error| port_error(OPERATION, Effect::Read, &error))?;
-        let mut told = reply.attributes.unwrap_or_default();
-        let [arn, policy, redrive] = names.map(|name| told.remove(&name).filter(|text| !text.is_empty()));
+        let mut attributes = reply.attributes.unwrap_or_default();
+        let [arn, policy, redrive] =
+            names.map(|name| attributes.remove(&name).filter(|text| !text.is_empty()));
         Ok(Wiring { arn: arn.unwrap_or_default(), policy, redrive: redrive.as_deref().and_then(redrive_of) })
     }
 }
