@@ -287,7 +287,7 @@ impl Cleanup {
         let now = self.jobs.clock().now();
         let tried = async {
             let job = self.jobs.store().get(id).await?;
-            let Some(job) = job.filter(|job| job.due.is_some_and(|due| due <= now)) else { return Ok(None) };
+            let Some(job) = job.filter(|job| is_due(job, now)) else { return Ok(None) };
             let before = job.retry.map_or(0, |retry| retry.tries);
             self.jobs.send(id, &Event::Postponed { before, is_nearer }).await.map(|change| match change {
                 Change::Done(job) | Change::Ignored(_, job) | Change::Denied(_, job) => job.due,
@@ -350,8 +350,13 @@ impl Cleanup {
     async fn serve(&self, id: JobId, round: &mut Round, one: &Try) -> PortResult<()> {
         let job = self.jobs.store().get(id).await?;
         let now = self.jobs.clock().now();
-        let Some(job) = job.filter(|job| job.due.is_some_and(|due| due <= now)) else { return Ok(()) };
+        let Some(job) = job.filter(|job| is_due(job, now)) else { return Ok(()) };
         let job = self.freed(job, round).await?;
+        // Another program may have served it meanwhile: a second deletion would be counted as the one that
+        // is to come later.
+        if !is_due(&job, now) {
+            return Ok(());
+        }
         match job.state {
             State::Pending | State::Processing => self.wake(&job, round, one).await,
             _ if !state::serves(&job, self.jobs.policy(), now) => {
@@ -448,6 +453,10 @@ impl Cleanup {
         round.expired += 1;
         tracing::info!(job.id = %job.id, trace_id = job.trace_id(), "the upload did not arrive in time");
         let job = self.freed(*job, round).await?;
+        // Once it has expired another part of the work deletes it as well.
+        if !is_due(&job, self.jobs.clock().now()) {
+            return Ok(());
+        }
         self.purge(&job, round, one).await
     }
 
@@ -469,4 +478,8 @@ impl Cleanup {
 /// The key that the client uploads this job's input to.
 pub fn upload_key(id: JobId, file: &FileName) -> ObjectKey {
     ObjectKey::upload(id, file.clone())
+}
+
+fn is_due(job: &Job, now: Millis) -> bool {
+    job.due.is_some_and(|due| due <= now)
 }

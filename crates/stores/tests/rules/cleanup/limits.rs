@@ -199,6 +199,36 @@ async fn of_two_deletions_at_once_without_ledgers_all_is_counted() {
     assert_eq!((counts, there.unconfirmed.len()), (vec![1, 2], 0));
 }
 
+/// A job that expires is due for its deletion at once, and another program may delete it before the first
+/// goes on: the deletion of the first must not be counted as the one that is to come later.
+#[tokio::test]
+async fn a_deletion_at_once_is_not_the_later_one() {
+    let wait = Fault::Delay(Duration::from_millis(500));
+    // Between the end of the job and its deletion: the reply of the write is lost and the record read again,
+    // or the place that its owner has is freed.
+    for (call, slow) in [
+        ("get", Script::new().on("replace", 1, Fault::DropReply).on("get", 3, wait)),
+        ("usage", Script::new().on("usage", 1, wait)),
+    ] {
+        let ports = Ports::in_memory(&Memory::default());
+        let jobs = ports.all().with_quota(Quota { jobs: 9, bytes: u64::MAX });
+        let (job, _) = jobs.create(JobId::random(), new_job(&new_owner(), 1).order).await.unwrap();
+        ports.half(&upload_key(job.id, &job.order.file_name)).await;
+        ports.pass(POLICY.upload_window);
+        let (first, second) = (ports.under(&slow).cleanup("first").0, ports.cleanup("second").0);
+        let other = async {
+            while !ports.get(job.id).await.unwrap().state.is_terminal() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            second.round().await
+        };
+        let (expires, deletes) = tokio::join!(first.round(), other);
+        assert_eq!((expires.expired, deletes.uploads), (1, 1), "{call}");
+        let there = ports.get(job.id).await.unwrap();
+        assert_eq!((there.purges, there.due), (1, Some(ports.now() + POLICY.linger)), "{call}");
+    }
+}
+
 /// A deletion that its program does not hear to be on record is not counted twice.
 #[tokio::test]
 async fn a_deletion_whose_record_was_written_is_counted_once() {
