@@ -85,13 +85,14 @@ test-containers: setup ## Build the images, run them with docker/compose.yaml th
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	docker/test_containers.sh
 
-nightly: setup ## Run the tests that `make test` leaves out, and attack the engine process on Debian 12's own kernel, 6.1, in qemu; needs root, at most an hour
-	@docker/setup.sh $(NIGHTLY_PACKAGES)
+nightly: setup ## Run the tests that `make test` leaves out, the largest job of docs/DEPLOY-AWS.md in containers of its size, and the attacks on the engine process on Debian 12's own kernel, 6.1, in qemu; needs root, at most an hour
+	@docker/setup.sh $(NIGHTLY_PACKAGES) $(CONTAINER_PACKAGES)
 	$(CARGO) build --workspace --bins --examples --locked
 	$(CARGO) test --workspace --test end_to_end --no-run --locked
 	versitygw=$$(tests/nightly/versitygw.sh) && TEST_VERSITYGW=$$versitygw CARGO="$(CARGO)" tests/run.py --ignored
 	@# The properties of pure logic, with sixteen times the examples.
 	PROPTEST_CASES=4096 CARGO="$(CARGO)" tests/run.py domain:: properties:: inflate64::
+	PARTS=sizes docker/test_containers.sh
 	CARGO="$(CARGO)" tests/nightly/kernel_6_1.sh
 
 lint: setup ## Check format and lints

@@ -13,7 +13,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
 case $architecture in
-    amd64) triple=x86_64-unknown-linux-gnu programs=(cadmill cadmill-api cadmill-cleanup cadmill-converter cadmill-engine-host) ;;
+    amd64) triple=x86_64-unknown-linux-gnu programs=(cadmill cadmill-api cadmill-cleanup cadmill-engine-host) ;;
     arm64)
         triple=aarch64-unknown-linux-gnu programs=(cadmill-api cadmill-cleanup)
         # The C compiler of the one crate in C, and the linker.

@@ -6,7 +6,9 @@
 #
 #   PARTS="images compose attacks" test_containers.sh [FILTER OF TESTS...]
 #
-# The part arm64, which is not among these, compiles the API and the cleanup for ARM, and starts their images under qemu-user.
+# Two more parts are not among these: arm64 compiles the API and the cleanup for ARM, and starts their images under
+# qemu-user; sizes runs the largest job of docs/DEPLOY-AWS.md in two sizes of its table (test_sizes.py), and takes 16 GiB of
+# memory and 12 GiB of disk.
 #
 # mmdebstrap makes the base image here, so that only Debian packages are fetched. Needs root, podman, podman-compose, runc,
 # buildah, netavark, aardvark-dns and mmdebstrap. What this machine cannot do fails.
@@ -26,14 +28,20 @@ if [[ -z ${PROGRAMS:-} ]]; then
 fi
 export PROGRAMS
 echo "test-containers: building the images (some minutes)" >&2
-docker/images.sh
-require_containers localhost/cadmill-worker
+# One is enough for the sizes.
+images=() image=localhost/cadmill-worker
+[[ $parts != " sizes " ]] || images=(all) image=localhost/cadmill
+docker/images.sh "${images[@]}"
+require_containers "$image"
 
 if [[ $parts == *" images "* ]]; then
     docker/test_image.sh "$PWD/tests/fixtures/real" "$(realpath "$models/cube-units/cube-mm.step")" latest podman 2> >(grep -v 'get systemd connection' >&2)
 fi
 if [[ $parts == *" compose "* ]]; then
     target/tools/bin/python3 docker/test_compose.py
+fi
+if [[ $parts == *" sizes "* ]]; then
+    target/tools/bin/python3 docker/test_sizes.py
 fi
 if [[ $parts == *" arm64 "* ]]; then
     rm -rf target/images/arm64

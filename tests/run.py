@@ -28,6 +28,8 @@ ALONE = ("end_to_end",)
 # everything else.
 WAITING = ("pipeline::clock", "pipeline::budget", "metrics::faults")
 WAITING_AT_ONCE = 4
+# With --ignored these compute for half an hour, each test on one thread. They run beside everything else.
+LONG = ("scale", "rules")
 # Tests that measure what an engine holds at any moment, or fill a control group: these run when
 # nothing else does, one after the other.
 QUIET = ("attacks::outside", "attacks::peak", "the_kernel_takes")
@@ -120,13 +122,15 @@ def main():
     processors = os.cpu_count() or 1
     found = sorted(programs())
     results = {"times": [], "failed": [], "reasons": []}
-    beside = [program for program in found if program[0] not in ALONE]
     alone = [program for program in found if program[0] in ALONE]
     # What waits and what has to be alone is run apart, unless it is asked for.
     apart = not filters
+    long = [program for program in found if program[0] in LONG and apart and ignored]
+    beside = [program for program in found if program not in alone + long]
     waiting = alone if apart else []
     with ThreadPoolExecutor() as aside, ThreadPoolExecutor(processors + 1) as pool:
         others = [aside.submit(run, *program, WAITING_AT_ONCE, results, WAITING) for program in waiting]
+        others += [aside.submit(run, *program, processors, results) for program in long]
         runs = [pool.submit(run, *program, processors, results) for program in beside]
         # These are not part of the workspace.
         if apart and not ignored:

@@ -25,9 +25,12 @@ mod submit;
 mod sweep;
 
 use args::Command;
+use cadmill_converter::program;
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_stores::healthcheck::NAME;
 use clap::Parser;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Memory that held plaintext, names or keys is zeroed when it is freed.
@@ -36,6 +39,9 @@ static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    if is_the_worker() {
+        return program::main();
+    }
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return refuse(&error),
@@ -51,6 +57,12 @@ fn main() -> ExitCode {
         Command::Completions(args) => reference::completions(&args),
         Command::Manual(args) => reference::manual(&args),
     })
+}
+
+/// Whether the process was started under the name of the worker's program: in images both are one file.
+fn is_the_worker() -> bool {
+    let name = std::env::args_os().next();
+    name.is_some_and(|name| Path::new(&name).file_name() == Some(OsStr::new(program::NAME)))
 }
 
 /// Reports wrong arguments in the requested format. Help and version are not errors.

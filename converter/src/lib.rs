@@ -17,6 +17,7 @@ mod gzip;
 pub mod intake;
 #[allow(unsafe_code)]
 pub mod linux;
+pub mod program;
 pub mod publish;
 mod stack;
 pub mod worker;

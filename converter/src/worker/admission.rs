@@ -10,6 +10,7 @@
 use cadmill_core::domain::failure::{Failure, FailureCode};
 use cadmill_core::domain::limits::{MIN_MEMORY_BYTES, display_size};
 use cadmill_core::metrics;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The memory that the jobs of a worker share, in bytes.
@@ -135,15 +136,38 @@ impl Drop for Share {
 /// Default memory budget for jobs, in bytes: four fifths of the limit of the control group or the
 /// machine.
 pub fn available_bytes() -> u64 {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let machine = read("/proc/meminfo").and_then(|text| {
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let machine = read(Path::new("/proc/meminfo")).and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
     });
-    // cgroup v2, as the container sees its own group; "max" means unlimited.
-    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<u64>().ok());
-    let total = [machine, group].into_iter().flatten().min().unwrap_or(4 << 30);
+    let own = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let total = [machine, group_limit(&own, read)].into_iter().flatten().min().unwrap_or(4 << 30);
     total / 5 * 4
+}
+
+/// The lowest limit of memory, in bytes, of the control groups of a process, of the first or the second
+/// version, and of those above them. `own` is what `/proc/self/cgroup` says (cgroups(7)). A container may
+/// see its own group at the top, under whatever name the group has outside.
+fn group_limit(own: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    let groups = own.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
+        let (top, name) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|one| one == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => return None,
+        };
+        Some((top, name, group.trim_start_matches('/')))
+    });
+    let limits = groups.flat_map(|(top, name, group)| {
+        let above = Path::new(group).ancestors().map(|group| Path::new(top).join(group).join(name));
+        above.filter_map(|path| read(&path)).collect::<Vec<_>>()
+    });
+    // "max" means unlimited.
+    limits.filter_map(|text| text.trim().parse().ok()).min()
 }
 
 #[cfg(test)]
@@ -216,6 +240,31 @@ mod tests {
             panic!("it fits")
         };
         assert_eq!(share.output_bytes, 2 * GIB);
+    }
+
+    #[test]
+    fn the_lowest_limit_of_the_groups_counts() {
+        let limit = |own: &str, files: &[(&str, &str)]| {
+            let read = |path: &Path| {
+                let found = files.iter().find(|(name, _)| path == Path::new(name));
+                found.map(|(_, text)| (*text).to_owned())
+            };
+            group_limit(own, read)
+        };
+        // A container of the second version, which sees its group at the top.
+        assert_eq!(limit("0::/\n", &[("/sys/fs/cgroup/memory.max", "8589934592\n")]), Some(8 * GIB));
+        assert_eq!(limit("0::/\n", &[("/sys/fs/cgroup/memory.max", "max\n")]), None);
+        // A service of a machine, below a slice with a limit.
+        let files = [
+            ("/sys/fs/cgroup/a.slice/b.service/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a.slice/memory.max", "2147483648\n"),
+        ];
+        assert_eq!(limit("0::/a.slice/b.service\n", &files), Some(2 * GIB));
+        // A container of the first version, which sees the name that its group has outside.
+        let own = "5:cpu,cpuacct:/docker/1\n4:memory:/docker/1\n1:name=systemd:/docker/1\n0::/docker/1\n";
+        let files = [("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n")];
+        assert_eq!(limit(own, &files), Some(GIB));
+        assert_eq!(limit("", &files), None);
     }
 
     #[test]

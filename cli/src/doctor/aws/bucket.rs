@@ -59,12 +59,14 @@ fn lacks(answer: &http::Answer) -> String {
 /// Whether S3 deletes, or keeps, anything that it should not.
 pub(super) async fn lifecycle(findings: &mut Findings, deployment: &Deployment) {
     let own = [Role::Upload, Role::Processed].map(ObjectKey::root);
-    match deployment.objects.expiring_prefixes().await {
-        Ok(prefixes) if prefixes.iter().any(|prefix| !own.iter().any(|root| prefix.starts_with(root))) => {
+    match deployment.objects.expirations().await {
+        Ok(rules) if rules.iter().any(|rule| !own.iter().any(|root| rule.prefix.starts_with(root))) => {
             let hint = "It deletes whatever else is in the bucket, such as ledgers, by its age: give each rule the prefix uploads/ or processed/.";
             findings.fault(LIFECYCLE, "a rule is for more than uploads/ and processed/", hint, "Bucket");
         }
-        Ok(prefixes) if own.iter().all(|root| prefixes.contains(root)) => {
+        Ok(rules)
+            if own.iter().all(|root| rules.iter().any(|rule| rule.is_of_all && rule.prefix == *root)) =>
+        {
             findings.ok(LIFECYCLE, "S3 deletes what is left in uploads/ and processed/");
         }
         Ok(_) => {

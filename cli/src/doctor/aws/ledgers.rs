@@ -34,8 +34,8 @@ pub(super) async fn check(findings: &mut Findings, deployment: &Deployment, conf
                 findings.fault(WRITE, error.to_string(), hint, &format!("LedgerBucket, {}", who.role()));
             }
         }
-        match bucket.expiring_prefixes().await {
-            Ok(prefixes) if prefixes.iter().any(|prefix| is_of_ledgers(prefix)) => {
+        match bucket.expirations().await {
+            Ok(rules) if rules.iter().any(|rule| is_of_ledgers(&rule.prefix)) => {
                 let hint =
                     "Evidence is deleted by its age: take the rule away, or limit it to another prefix.";
                 findings.fault(LIFECYCLE, "a lifecycle rule deletes ledgers", hint, "LedgerBucket");

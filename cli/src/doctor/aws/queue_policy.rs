@@ -34,16 +34,25 @@ fn allows(statement: &Value, arn: &str) -> bool {
         && principal
         && action
         && resource
-        && is_for_a_rule(&statement["Condition"])
+        && is_for_a_rule(&statement["Condition"], arn)
 }
 
-/// Whether the condition, if it names who sends, names a rule.
-fn is_for_a_rule(condition: &Value) -> bool {
-    let tests = condition.as_object().into_iter().flatten().filter_map(|(_, test)| test.as_object());
-    let mut sources =
-        tests.flatten().filter(|(key, _)| key.eq_ignore_ascii_case("aws:SourceArn")).map(|(_, value)| value);
-    sources
-        .all(|value| texts(value).any(|arn| arn.contains(":events:") && arn.contains(":rule/") || arn == "*"))
+/// Whether the condition, if it names who sends, lets a rule of the queue's account and region send. What it
+/// excludes is not weighed.
+fn is_for_a_rule(condition: &Value, queue: &str) -> bool {
+    let mut parts = queue.split(':').skip(1);
+    let (partition, region) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());
+    let account = parts.next().unwrap_or_default();
+    let rule = format!("arn:{partition}:events:{region}:{account}:rule/");
+    let tests = condition.as_object().into_iter().flatten();
+    let tests = tests.filter(|(operator, _)| !operator.to_ascii_lowercase().contains("not"));
+    let mut tests = tests.filter_map(|(_, test)| test.as_object()).flatten();
+    tests.all(|(key, value)| match key.to_ascii_lowercase().as_str() {
+        "aws:sourcearn" => texts(value)
+            .any(|arn| arn.contains(":events:") && arn.contains(":rule/") || may_begin_with(arn, &rule)),
+        "aws:sourceaccount" => texts(value).any(|pattern| is_like(account, pattern)),
+        _ => true,
+    })
 }
 
 /// A text, or the texts of a list.
@@ -52,14 +61,33 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
     value.as_str().into_iter().chain(list)
 }
 
-/// Whether a text is like a pattern with `*`.
+/// Whether a text is like a pattern, in which `*` stands for any text and `?` for any character.
 fn is_like(text: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => text == pattern,
-        Some((begin, rest)) => text.strip_prefix(begin).is_some_and(|left| {
-            let ends = left.char_indices().map(|(at, _)| at).chain([left.len()]);
-            ends.into_iter().any(|at| is_like(&left[at..], rest))
-        }),
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.into_iter().any(|at| is_like(&text[at..], rest.as_str()))
+        }
+        Some(one) => {
+            let mut left = text.chars();
+            left.next().is_some_and(|first| one == '?' || one == first)
+                && is_like(left.as_str(), rest.as_str())
+        }
+    }
+}
+
+/// Whether a text that begins like this can be like the pattern.
+fn may_begin_with(pattern: &str, text: &str) -> bool {
+    let (mut rest, mut left) = (pattern.chars(), text.chars());
+    match (rest.next(), left.next()) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some('*'), Some(_)) => may_begin_with(rest.as_str(), text) || may_begin_with(pattern, left.as_str()),
+        (Some(one), Some(first)) => {
+            (one == '?' || one == first) && may_begin_with(rest.as_str(), left.as_str())
+        }
     }
 }
 
@@ -88,6 +116,8 @@ mod tests {
             ("Action", json!("sqs:ReceiveMessage")),
             ("Resource", json!("arn:aws:sqs:us-east-1:123456789012:other")),
             ("Condition", json!({"ArnEquals": {"aws:SourceArn": "arn:aws:s3:::bucket"}})),
+            ("Condition", json!({"ArnLike": {"aws:SourceArn": "arn:aws:events:us-east-1:999999999999:*"}})),
+            ("Condition", json!({"StringEquals": {"AWS:SourceAccount": ["999999999999"]}})),
         ];
         for (name, value) in changes {
             let mut other = statement.clone();
@@ -99,7 +129,12 @@ mod tests {
             ("Principal", json!({"Service": [SENDER, "s3.amazonaws.com"]})),
             ("Action", json!(["SQS:*"])),
             ("Resource", json!(["arn:aws:sqs:*:events"])),
+            ("Resource", json!("arn:aws:sqs:us-east-?:123456789012:events")),
             ("Condition", json!({})),
+            ("Condition", json!({"ArnLike": {"aws:SourceArn": "arn:aws:events:us-east-1:123456789012:*"}})),
+            ("Condition", json!({"StringLike": {"AWS:SourceArn": ["arn:aws:s3:::*", "arn:aws:events:*"]}})),
+            ("Condition", json!({"StringEquals": {"aws:SourceAccount": "123456789012"}})),
+            ("Condition", json!({"ArnNotLike": {"aws:SourceArn": "arn:aws:s3:::*"}})),
         ];
         for (name, value) in same {
             let mut other = statement.clone();

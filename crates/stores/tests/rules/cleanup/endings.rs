@@ -3,7 +3,7 @@
 //! here by the API of S3 itself, over the whole bucket.
 
 use super::fixture::{EVERY, Ports, content};
-use super::{POLICY, World};
+use super::world::{POLICY, World};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;

@@ -3,7 +3,7 @@
 
 use super::fixture::{EVERY, Ports};
 use super::memory::Memory;
-use super::{POLICY, World};
+use super::world::{POLICY, World};
 use cadmill_core::cleanup::upload_key;
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::domain::job::{Job, State};

@@ -1,7 +1,7 @@
 //! Jobs on any stores, brought to each of their ends by a driven clock.
 
 use super::memory::Memory;
-use super::{ManualClock, POLICY, World};
+use super::world::{ManualClock, POLICY, World};
 use bytes::Bytes;
 use cadmill_core::cleanup::crew::Membership;
 use cadmill_core::cleanup::{Cleanup, upload_key};

@@ -3,7 +3,7 @@
 
 use super::fixture::{Ports, content};
 use super::memory::Memory;
-use super::{POLICY, World};
+use super::world::{POLICY, World};
 use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::cleanup::{Cleanup, upload_key};
 use cadmill_core::domain::due::{Part, Work};

@@ -6,10 +6,10 @@
 //! of `job.linger`. A record is kept for `job.linger` after the last deletion. What a failing run prints is
 //! its seed; `TEST_SEED=…` makes it again.
 
-use super::ManualClock;
 use super::fixture::{Ports, content};
 use super::memory::Memory;
 use super::turns::{Programs, Random};
+use super::world::ManualClock;
 use async_trait::async_trait;
 use cadmill_core::cleanup::deletion::Deleter;
 use cadmill_core::cleanup::{Cleanup, upload_key};

@@ -3,7 +3,7 @@
 //!
 //! The pass is made in a process of its own, whose memory is measured.
 
-use super::{ManualClock, POLICY, World};
+use super::world::{ManualClock, POLICY, World, timeless};
 use cadmill_core::cleanup::{Cleanup, upload_key};
 use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::JobId;
@@ -254,7 +254,7 @@ async fn a_pass_in_a_process_of_its_own() {
         }
         format!("{} jobs", all.iter().map(|due| due.jobs.len()).sum::<usize>())
     } else {
-        format!("{:?}", super::timeless(cleanup.round().await))
+        format!("{:?}", timeless(cleanup.round().await))
     };
     let (growth, took) = (status("VmHWM").saturating_sub(before), begun.elapsed().as_millis());
     let mut calls = BTreeMap::<&str, u64>::new();

@@ -11,7 +11,9 @@ use super::access::without;
 use super::{S3Store, in_silence};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ExpirationStatus, ObjectLockEnabled};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ExpirationStatus, LifecycleRule, LifecycleRuleFilter, ObjectLockEnabled,
+};
 use cadmill_core::domain::ids::{JobId, ObjectKey, Role};
 use cadmill_core::ports::{PortError, PortResult};
 use std::error::Error;
@@ -186,12 +188,11 @@ impl S3Store {
         }
     }
 
-    /// The prefixes of the rules in force by which S3 deletes objects; an empty one is the whole
-    /// bucket. Takes `s3:GetLifecycleConfiguration`.
+    /// The rules in force by which S3 deletes objects. Takes `s3:GetLifecycleConfiguration`.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn expiring_prefixes(&self) -> PortResult<Vec<String>> {
+    pub async fn expirations(&self) -> PortResult<Vec<Expiration>> {
         const OPERATION: &str = "asking for the lifecycle of the bucket";
         let reply = self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await;
         let reply = match reply {
@@ -199,16 +200,39 @@ impl S3Store {
             Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => return Ok(Vec::new()),
             Err(error) => return Err(port_error(OPERATION, Effect::Read, &error)),
         };
-        let deletes = reply.rules.unwrap_or_default().into_iter().filter(|rule| {
-            let expires = rule.expiration.is_some() || rule.noncurrent_version_expiration.is_some();
-            rule.status == ExpirationStatus::Enabled && expires
+        let rules = reply.rules.unwrap_or_default().into_iter();
+        Ok(rules.filter(|rule| rule.status == ExpirationStatus::Enabled).filter_map(Expiration::of).collect())
+    }
+}
+
+/// A lifecycle rule that deletes objects by their age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiration {
+    /// What the keys of the objects begin with; an empty one is the whole bucket.
+    pub prefix: String,
+    /// Whether each object with this prefix is deleted: neither only some, by tag or size, nor only
+    /// versions that others have replaced.
+    pub is_of_all: bool,
+}
+
+impl Expiration {
+    /// `None` if the rule deletes no object: its delete markers alone, or unfinished uploads.
+    fn of(rule: LifecycleRule) -> Option<Self> {
+        let expires = rule.expiration.is_some_and(|by| by.days.is_some() || by.date.is_some());
+        if !expires && rule.noncurrent_version_expiration.is_none() {
+            return None;
+        }
+        let filter = rule.filter.unwrap_or_else(|| LifecycleRuleFilter::builder().build());
+        let sizes = (filter.object_size_greater_than, filter.object_size_less_than);
+        let both = filter.and.as_ref().is_some_and(|and| {
+            !and.tags().is_empty()
+                || and.object_size_greater_than.is_some()
+                || and.object_size_less_than.is_some()
         });
+        let is_of_some = filter.tag.is_some() || sizes != (None, None) || both;
         #[expect(deprecated, reason = "S3 still returns what was set by this field")]
-        let prefix = |rule: aws_sdk_s3::types::LifecycleRule| {
-            let filter = rule.filter.map(|filter| filter.prefix.or(filter.and.and_then(|all| all.prefix)));
-            filter.flatten().or(rule.prefix).unwrap_or_default()
-        };
-        Ok(deletes.map(prefix).collect())
+        let prefix = filter.prefix.or(filter.and.and_then(|and| and.prefix)).or(rule.prefix);
+        Some(Self { prefix: prefix.unwrap_or_default(), is_of_all: expires && !is_of_some })
     }
 }
 
@@ -255,4 +279,44 @@ pub const KEY_RIGHT: &str = "kms:GenerateDataKey";
 /// Whether the message of a refusal is about the key of KMS.
 pub fn is_about_kms(message: &str) -> bool {
     message.contains("kms:") || message.contains("KMS")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::types::{
+        LifecycleExpiration, LifecycleRuleAndOperator, NoncurrentVersionExpiration, Tag,
+    };
+
+    /// What a rule with this filter deletes, by age and of its older versions.
+    fn of(filter: LifecycleRuleFilter, ages: bool, versions: bool) -> Option<(String, bool)> {
+        let by_age = LifecycleExpiration::builder().days(1).build();
+        let older = NoncurrentVersionExpiration::builder().noncurrent_days(1).build();
+        let rule = LifecycleRule::builder()
+            .status(ExpirationStatus::Enabled)
+            .filter(filter)
+            .set_expiration(ages.then_some(by_age))
+            .set_noncurrent_version_expiration(versions.then_some(older));
+        Expiration::of(rule.build().unwrap()).map(|found| (found.prefix, found.is_of_all))
+    }
+
+    #[test]
+    fn a_rule_for_some_objects_is_not_one_for_all() {
+        let filter = LifecycleRuleFilter::builder;
+        let tag = || Tag::builder().key("a").value("b").build().unwrap();
+        let and = LifecycleRuleAndOperator::builder().prefix("uploads/");
+        let whole = |is_of_all| Some(("uploads/".to_owned(), is_of_all));
+        assert_eq!(of(filter().prefix("uploads/").build(), true, false), whole(true));
+        assert_eq!(of(filter().prefix("uploads/").build(), false, true), whole(false));
+        assert_eq!(of(filter().prefix("uploads/").build(), false, false), None);
+        assert_eq!(of(filter().build(), true, true), Some((String::new(), true)));
+        assert_eq!(of(filter().tag(tag()).build(), true, false), Some((String::new(), false)));
+        assert_eq!(of(filter().object_size_less_than(9).build(), true, false), Some((String::new(), false)));
+        assert_eq!(of(filter().and(and.clone().tags(tag()).build()).build(), true, false), whole(false));
+        let large = and.object_size_greater_than(9).build();
+        assert_eq!(of(filter().and(large).build(), true, false), whole(false));
+        let marks = LifecycleExpiration::builder().expired_object_delete_marker(true).build();
+        let rule = LifecycleRule::builder().status(ExpirationStatus::Enabled).expiration(marks);
+        assert_eq!(Expiration::of(rule.build().unwrap()), None);
+    }
 }
