@@ -21,6 +21,8 @@ pub fn router(state: ApiState) -> Router {
     let owned = routes::owned().route_layer(from_fn_with_state(state.clone(), rate_limit::owned));
     let open = routes::constant().route_layer(from_fn_with_state(state.clone(), rate_limit::open));
     let (router, _) = routes::health().merge(open).merge(owned).split_for_parts();
+    let page = routes::page::page().route_layer(from_fn_with_state(state.clone(), rate_limit::open));
+    let router = if state.settings.config.page { router.merge(page) } else { router };
     with_constants(router, &state.settings.engines)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), rate_limit::time))

@@ -23,6 +23,7 @@ use cadmill_stores::config::{self, Backend, Config, Program, Settings, SinkKind}
 use cadmill_stores::connections::descriptors::Connections;
 use cadmill_stores::connections::{Limits, Times};
 use cadmill_stores::healthcheck;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -119,7 +120,10 @@ async fn serve_until_stopped(
     let stopped = stop_on_signals()?;
     let metrics = start::metrics(config, Program::Serve)?;
     let database = Database::open(&config.database(), MAX_DELIVERIES)?;
-    let origins = &config.api.cors_origins;
+    // Before the object server, which must know where the page is.
+    let listener = start::bind(config).await?;
+    let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
+    let origins = &origins(config, bound);
     let queue = Arc::new(database.queue());
     let capacity = capacity(config)?;
     let server =
@@ -132,8 +136,6 @@ async fn serve_until_stopped(
     }
     let keys = server.credentials().clone();
     let stores = Stores::of_embedded(&database, server.endpoint(), keys, config, Server::Here).await;
-    let listener = start::bind(config).await?;
-    let bound = listener.local_addr().map_err(|e| Failure::io("reading the local address", &e))?;
 
     let mut environment = settings.to_environment(Program::Worker);
     environment.push(("CADMILL_S3_ENDPOINT", server.endpoint()));
@@ -181,6 +183,14 @@ async fn serve_until_stopped(
     let kept = keeper.await;
     server.stop().await;
     served.and(kept.unwrap_or(Ok(())))
+}
+
+/// Web origins that may use presigned requests: those of the configuration, and that of the page on this
+/// machine. Behind a proxy the page has another one, which `api.cors_origins` must list.
+fn origins(config: &Config, bound: SocketAddr) -> Vec<String> {
+    let own = [format!("http://{bound}"), format!("http://localhost:{}", bound.port())];
+    let own = own.into_iter().filter(|_| config.api.page);
+    config.api.cors_origins.iter().cloned().chain(own).collect()
 }
 
 /// Limits of the object server for clients.

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod catalogue;
 pub mod health;
 pub mod jobs;
+pub mod page;
 pub mod status;
 pub mod uploads;
 

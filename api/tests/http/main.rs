@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod objects;
+mod page;
 mod quota;
 mod refusals;
 mod retention;

@@ -109,6 +109,7 @@ fn api(get: Values<'_>) -> Api {
         part_size_bytes: get.number(Id::ApiPartSize),
         quota: Quota { jobs: get.number(Id::ApiOwnerJobs), bytes: get.number(Id::ApiOwnerBytes) },
         max_upload_bytes: get.number(Id::ApiMaxUpload),
+        page: get.flag(Id::ApiPage),
         require_cleanup: get.flag(Id::JobRequireCleanup),
     }
 }

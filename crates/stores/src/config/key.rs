@@ -164,6 +164,7 @@ keys! {
     ApiOwnerJobs = "api.owner_jobs", Kind::Count { min: 1, max: 1_000_000 }, Value("1000"), API, "Jobs that one owner may have in flight, from their creation to their end";
     ApiOwnerBytes = "api.owner_bytes", Kind::Size { min: 1, max: 1024 * TIB }, Value("1T"), API, "Sum of the sizes of the uploads of these jobs; a single larger upload is refused";
     ApiMaxUpload = "api.max_upload", Kind::Size { min: 1, max: 5 * TIB }, Value("8G"), API, "Largest upload";
+    ApiPage = "api.page", Kind::Flag, Value("true"), API, "Serve the page for people under /app/";
 
     JobUploadWindow = "job.upload_window", Kind::Duration { min: SECOND, max: 30 * DAY }, Value("2h"), EVERY, "How long a job waits for its upload after its creation";
     JobLease = "job.lease", Kind::Duration { min: SECOND, max: HOUR }, Value("30s"), EVERY, "How long a lease is valid without renewal";

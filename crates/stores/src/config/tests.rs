@@ -73,6 +73,7 @@ fn defaults_are_those_of_the_domain() {
         part_size_bytes: 16 << 20,
         quota: cadmill_core::domain::quota::Quota { jobs: 1000, bytes: 1 << 40 },
         max_upload_bytes: 8 << 30,
+        page: true,
         require_cleanup: true,
     };
     assert_eq!(config.api, expected);
@@ -239,7 +240,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "audit.key" => format!("{PEM}abc\n"),
             "s3.path_style" | "metrics.emf" => "true".to_owned(),
             "metrics.listen" => "[::1]:90".to_owned(),
-            "job.require_cleanup" => "false".to_owned(),
+            "job.require_cleanup" | "api.page" => "false".to_owned(),
             "job.record" => "8d".to_owned(),
             "job.lease" => "1500ms".to_owned(),
             "job.max_attempts" | "limits.max_entries" | "limits.max_ratio" => "77".to_owned(),

@@ -175,6 +175,8 @@ pub struct Api {
     pub quota: Quota,
     /// Largest upload, at most 5 TiB.
     pub max_upload_bytes: u64,
+    /// Whether the page is served under `/app/`.
+    pub page: bool,
     /// Whether new jobs are refused while no cleanup program is alive.
     pub require_cleanup: bool,
 }
