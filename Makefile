@@ -27,13 +27,17 @@ BUILD_PACKAGES := libassimp-dev libgdal-dev libclang-dev gcc libc6-dev
 # What the OpenCASCADE plugin takes.
 OCCT_PACKAGES := libocct-data-exchange-dev cmake make g++
 
+# What the page is built with. Any Node with npm is sufficient; it need not be Debian's.
+PAGE_PACKAGES := nodejs npm
+
 # And what the tests take: the vendors' own command line tools, whose output ours is
 # compared with, other readers and writers of archives, models of OpenCASCADE, the libraries
 # of X11 and OpenGL that gmsh is linked with, strace, which observes workers, Java with Maven
 # for the bridge, and Python, Node and Maven for what is no Debian package: the requirements.txt
 # of tests and tests/plugins, and writers, emulators and models in tests/fixtures.
-# setpriv of util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer.
-PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven nodejs npm strace faketime occt-misc libopenctm-dev patch libglu1-mesa libxcursor1 libxft2 libxinerama1
+# setpriv of util-linux ends the emulators of AWS with the tests. g++ builds libFuzzer. The page is tested in
+# Chromium, with a font for Korean.
+PACKAGES := $(BUILD_PACKAGES) $(OCCT_PACKAGES) util-linux assimp-utils gdal-bin unzip python3 python3-venv libarchive-tools p7zip-full zip jq openssl default-jdk-headless maven $(PAGE_PACKAGES) chromium fonts-nanum strace faketime occt-misc libopenctm-dev patch libglu1-mesa libxcursor1 libxft2 libxinerama1
 
 # What the kernel of `nightly` is booted with; the kernel itself is unpacked, not installed.
 NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
@@ -41,7 +45,7 @@ NIGHTLY_PACKAGES := qemu-system-x86 busybox-static jq util-linux
 # What the images are built and run with, without systemd and a registry.
 CONTAINER_PACKAGES := podman podman-compose runc buildah mmdebstrap netavark aardvark-dns catatonit jq openssl
 
-.PHONY: help setup setup-build build demo test test-containers nightly lint deny bench scale fuzz graph pictures images clean
+.PHONY: help setup setup-build page build demo test test-containers nightly lint deny bench scale fuzz graph pictures images clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,20 +61,26 @@ setup: ## Install what is missing (Debian packages; needs root or sudo for that)
 	@docker/node_tools.sh tests/fixtures/emulators target/emulators-node
 	@docker/java_tools.sh tests/fixtures/emulators target/emulators-java
 	@docker/node_tools.sh tests/fixtures/models target/models-node
+	@docker/node_tools.sh tests/end_to_end/page target/browser-node
+	@docker/page.sh
 	@native-sys/java/build.sh
 	@native-sys/plugins/occt/build.sh
 
 setup-build:
 	@docker/setup.sh $(BUILD_PACKAGES)
 
+page: ## Build the page of the API, which the next build of the programs embeds
+	@docker/setup.sh $(PAGE_PACKAGES)
+	@docker/page.sh
+
 build: setup ## Build the release binaries
 	$(CARGO) build --release --workspace --locked
 
 # With the profile of the tests, and with an example, which is built with the features that tests select: so
 # these compile nothing of it a second time.
-demo: setup-build ## Serve, submit real files, and say where the results lie
+demo: setup-build page ## Serve, submit real files, and say where the results lie; with SERVE=1 it serves the page until it is stopped
 	$(CARGO) build --workspace --bins --example engine-host-unconfined --locked
-	@tests/demo.sh target/debug/cadmill $(REAL) demo-out
+	@SERVE=$(SERVE) tests/demo.sh target/debug/cadmill $(REAL) demo-out
 
 test: setup ## Check the format, lint, and run every test
 	$(CARGO) fmt --all --check
@@ -149,4 +159,4 @@ endif
 
 clean: ## Remove what was built
 	$(CARGO) clean
-	rm -rf demo-out
+	rm -rf demo-out api/page/dist

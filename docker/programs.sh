@@ -34,6 +34,8 @@ case $architecture in
 esac
 
 compile() {
+    # Without Node the programs have a page that says how to build it.
+    ! command -v npm >/dev/null || docker/page.sh
     local selected=()
     for name in "${programs[@]}"; do selected+=(--bin "$name"); done
     "${CARGO:-cargo}" build --config docker/image.toml --profile image --locked --workspace --target "$triple" "${selected[@]}"

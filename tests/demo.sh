@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job on real files, with the components used in production: a server, uploads
 # directly to the store, an event, a worker, a download; all on this machine. Arguments: the
-# cadmill binary, the directory of real fixtures, the directory for results.
+# cadmill binary, the directory of real fixtures, the directory for results. With SERVE=1 it serves at
+# the end until it is interrupted.
 set -eu
 
 cadmill=$1 real=$2 out=$3
@@ -22,17 +23,21 @@ trap 'stop; rm -rf "$data"' EXIT
 
 "$cadmill" --version
 echo
-echo "+ cadmill serve --listen 127.0.0.1:0 --data $data/store"
-: >"$log"
-"$cadmill" serve --listen 127.0.0.1:0 --data "$data/store" 2>>"$log" &
-server=$!
-for _ in $(seq 200); do
-    url=$(sed -n 's/^listening on //p' "$log")
-    [[ -n $url ]] && break
-    kill -0 "$server" 2>/dev/null || { cat "$log" >&2; exit 1; }
-    sleep 0.1
-done
-echo "listening on ${url:?the server did not start}"
+start() {
+    echo "+ cadmill serve --listen 127.0.0.1:0 --data $data/store"
+    : >"$log"
+    "$cadmill" serve --listen 127.0.0.1:0 --data "$data/store" 2>>"$log" &
+    server=$!
+    for _ in $(seq 200); do
+        url=$(sed -n 's/^listening on //p' "$log")
+        [[ -n $url ]] && break
+        kill -0 "$server" 2>/dev/null || { cat "$log" >&2; exit 1; }
+        sleep 0.1
+    done
+    echo "listening on ${url:?the server did not start}"
+}
+
+start
 export CADMILL_SERVER=$url
 echo
 
@@ -74,3 +79,13 @@ cmp "$out/countries.dxf" "$out/countries-direct.dxf" 2>/dev/null && echo "(the s
 echo
 echo "The results lie in $out:"
 ls -l "$out"
+echo
+if [[ ${SERVE:-} == 1 ]]; then
+    start
+    echo "The page is at $url/app/ until you press Ctrl-C."
+    trap 'exit 0' INT TERM
+    trap 'trap "" INT TERM; stop; rm -rf "$data"' EXIT
+    wait "$server"
+else
+    echo "The page for people is at /app/ of a server: \`make demo SERVE=1\` serves it until you press Ctrl-C."
+fi

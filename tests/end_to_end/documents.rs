@@ -29,6 +29,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/FROM-JAR-TO-FFI.md",
     "docs/LIMITS.md",
     "docs/OPERATING.md",
+    "docs/PAGE.md",
     "docs/PIPELINE.md",
     "docs/SCALE.md",
     "docs/SECURITY.md",
@@ -435,8 +436,8 @@ fn make_targets_exist() {
     assert_eq!(make_targets(&read("README.md")), set(["demo", "test"]));
     let listed = make_targets(&read("docs/CLI.md"));
     let names = [
-        "bench", "build", "demo", "deny", "fuzz", "graph", "images", "lint", "nightly", "pictures", "scale",
-        "setup", "test",
+        "bench", "build", "demo", "deny", "fuzz", "graph", "images", "lint", "nightly", "page", "pictures",
+        "scale", "setup", "test",
     ];
     assert_eq!(listed, set(names));
     for (path, text) in documents() {

@@ -10,7 +10,8 @@
 //! (`killed`). The output is zipped on request (`compress`). A job
 //! ends exactly once and correctly, whatever dies on the way (`pipeline`). Ledgers are verifiable (`audit`, `deletions`). The route through a jar is equivalent
 //! to the direct one (`jvm`), and a plugin is an engine as the others are (`plugin`). A deployment
-//! that is not set up right is found so (`deployment`). The documents are true (`documents`).
+//! that is not set up right is found so (`deployment`). People convert files in a browser (`page`). The
+//! documents are true (`documents`).
 
 mod attacks;
 mod audit;
@@ -42,6 +43,7 @@ mod nested;
 mod occt;
 mod options;
 mod own_library;
+mod page;
 mod parity;
 mod pipeline;
 mod plugin;
