@@ -75,10 +75,19 @@ pub struct Unreadable {
     pub is_newer: bool,
 }
 
+/// A wait for the writes of a store, by any process.
+#[async_trait]
+pub trait Writes: Send {
+    /// Returns when a job may have been written since the last call, or since the wait began; a read sees
+    /// that write. The last write of a process that dies may go unnoticed.
+    async fn next(&mut self);
+}
+
 /// Stores the records of jobs.
 ///
 /// - A write is atomic, and durable when the call returns.
-/// - A read sees every completed write ([`JobStore::list`] and [`JobStore::due`] may lag).
+/// - A read sees every completed write ([`JobStore::list`], [`JobStore::due`] and [`JobStore::get_many`] may
+///   lag).
 /// - [`super::PortError::Unknown`] means that a write may have happened.
 /// - Reading an unreadable record by its id fails with [`super::PortError::Corrupt`], or with
 ///   [`super::PortError::Newer`] if another version wrote it. Such a record never hides others.
@@ -90,6 +99,14 @@ pub trait JobStore: Send + Sync {
 
     /// The job with this id.
     async fn get(&self, id: JobId) -> PortResult<Option<Job>>;
+
+    /// The jobs with these ids, in any order and each once; without those that do not exist or cannot be read. May lag as [`JobStore::list`], so that a job may be older than one that was
+    /// read before, or missing.
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>>;
+
+    /// A wait for writes that began now, for a caller on an async runtime; `None` if the store cannot say when
+    /// it is written and must be read again instead.
+    fn writes(&self) -> Option<Box<dyn Writes>>;
 
     /// Stores `next` if the stored job's version is `next.version - 1`.
     async fn replace(&self, next: &Job) -> PortResult<Replaced>;

@@ -11,7 +11,9 @@ use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
-use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{
+    Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced, Writes,
+};
 use cadmill_core::ports::{PortError, PortResult};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -42,6 +44,15 @@ impl JobStore for TableJobs {
     async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
         let reading = (Call::Read, Action::ReadItem);
         self.0.call("reading a job", reading, |world| Ok(world.table().job(id).cloned())).await
+    }
+
+    /// No program of the simulation watches jobs.
+    async fn get_many(&self, _ids: &[JobId]) -> PortResult<Vec<Job>> {
+        Ok(Vec::new())
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        None
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

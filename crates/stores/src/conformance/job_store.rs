@@ -20,6 +20,7 @@ pub async fn suite(store: &dyn JobStore) {
     store.can_write().await.expect("the store takes writes");
     creates_once(store).await;
     replaces_the_judged_version_only(store).await;
+    reads_many(store).await;
     one_of_many_writers_wins(store).await;
     one_of_many_creators_wins(store).await;
     deletes_the_judged_version_only(store).await;
@@ -97,6 +98,36 @@ async fn replaces_the_judged_version_only(store: &dyn JobStore) {
     let hasty = Job { version: second.version + 2, ..second.clone() };
     assert_eq!(store.replace(&hasty).await, Ok(Replaced::Conflict(Some(Box::new(second.clone())))));
     assert_eq!(store.get(first.id).await, Ok(Some(second)));
+}
+
+/// More than a batch of DynamoDB has, some twice, and some that are not there.
+async fn reads_many(store: &dyn JobStore) {
+    let owner = new_owner();
+    let mut jobs: Vec<Job> = (0..105).map(|number| new_job(&owner, number)).collect();
+    for job in &jobs {
+        store.create(job).await.expect("created");
+    }
+    assert_eq!(store.get_many(&[]).await, Ok(Vec::new()), "none was asked for");
+    assert_eq!(store.get_many(&[JobId::random()]).await, Ok(Vec::new()), "one that was never created");
+    let mut ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    ids.extend([jobs[0].id, jobs[104].id, JobId::random()]);
+    jobs.sort_by_key(|job| job.id);
+    let sorted = |found: &[Job]| {
+        let mut found = found.to_vec();
+        found.sort_by_key(|job| job.id);
+        found
+    };
+    let all = || store.get_many(&ids);
+    eventually("each job once, field by field", all, |found| sorted(found) == jobs).await;
+
+    let next = changed(&jobs[0]);
+    store.replace(&next).await.expect("replaced");
+    store.delete(&jobs[1]).await.expect("deleted");
+    let two = [jobs[0].id, jobs[1].id];
+    eventually("the next version", || store.get_many(&two), |found| *found == [next.clone()]).await;
+    for job in jobs.iter().skip(2).chain([&next]) {
+        store.delete(job).await.expect("deleted");
+    }
 }
 
 async fn one_of_many_writers_wins(store: &dyn JobStore) {
@@ -401,6 +432,9 @@ pub async fn sets_unreadable_records_aside<F: Future<Output = ()>>(
         assert!(matches!(answer, Err(PortError::Corrupt { .. })), "asked for by its id: {answer:?}");
     }
     let good = [&jobs[5], &jobs[4]].map(|job| job.id);
+    let all: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    let readable = |found: &Vec<Job>| found.len() == 2 && found.iter().all(|job| good.contains(&job.id));
+    eventually("those that can be read", || store.get_many(&all), readable).await;
     let ids = |page: &Page| page.jobs.iter().map(|job| job.id).collect::<Vec<_>>();
     let settled = |page: &Page| ids(page) == good && page.unreadable == 4;
     let page = eventually("a list without them", || store.list(&owner, None, 10), settled).await;

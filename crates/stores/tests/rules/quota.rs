@@ -8,7 +8,7 @@ use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::{DOUBTFUL, Exceeded, FORGOTTEN, Quota, Step, Usage};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Jobs, NotCreated};
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced, Writes};
 use cadmill_core::ports::{Clock, JobStore, PortError, PortResult};
 use cadmill_stores::adapters::embedded::Database;
 use cadmill_stores::adapters::faulty::{Fault, FaultyJobs, Script};
@@ -82,6 +82,14 @@ impl JobStore for Process {
 
     async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
         self.call(|shared| shared.jobs.get(&id).cloned()).await
+    }
+
+    async fn get_many(&self, _: &[JobId]) -> PortResult<Vec<Job>> {
+        Err(not_of_these_rules())
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        None
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

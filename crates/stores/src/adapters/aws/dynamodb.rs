@@ -28,9 +28,12 @@ use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::domain::stored;
-use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{
+    Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced, Writes,
+};
 use cadmill_core::ports::{PortError, PortResult};
 use item::Item;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -206,6 +209,24 @@ impl JobStore for DynamoStore {
         let reply = get.key(item::ID, AttributeValue::S(id.to_string())).send().await;
         let reply = reply.map_err(|e| port_error(OPERATION, Effect::Read, &e))?;
         reply.item.map(|item| item::job(OPERATION, &item)).transpose()
+    }
+
+    /// By batches of 100, which are eventually consistent: half a read unit for a record of 4 KB.
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>> {
+        const OPERATION: &str = "reading jobs";
+        // A batch that names a key twice is refused.
+        let ids: BTreeSet<String> = ids.iter().map(JobId::to_string).collect();
+        let keys = ids.into_iter().map(|id| Item::from([(item::ID.to_owned(), AttributeValue::S(id))]));
+        let mut jobs = Vec::new();
+        for keys in keys.collect::<Vec<_>>().chunks(BATCH) {
+            let items = self.batch(OPERATION, keys).await?;
+            jobs.extend(items.iter().filter_map(|item| item::readable(item).ok()));
+        }
+        Ok(jobs)
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        None
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

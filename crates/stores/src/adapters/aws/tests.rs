@@ -1,6 +1,7 @@
 //! The adapters against a server that speaks the services' protocols.
 
 mod audit;
+mod batches;
 mod others;
 mod pages;
 mod permissions;

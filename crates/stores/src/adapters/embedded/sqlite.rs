@@ -7,6 +7,7 @@
 mod jobs;
 pub(super) mod pool;
 mod queue;
+mod writes;
 
 pub use jobs::SqliteJobs;
 pub use queue::SqliteQueue;
@@ -67,6 +68,7 @@ const SCHEMA: Schema = Schema {
 #[derive(Clone)]
 pub struct Database {
     pool: Arc<Pool>,
+    mark: writes::Mark,
     sent: Arc<Notify>,
     max_deliveries: u32,
 }
@@ -86,6 +88,7 @@ impl Database {
         let pool = opened.map_err(|error| advise(path, error))?;
         Ok(Self {
             pool: Arc::new(pool),
+            mark: writes::Mark::of(path),
             sent: Arc::new(Notify::new()),
             max_deliveries: max_deliveries.max(1),
         })
@@ -101,7 +104,7 @@ impl Database {
 
     /// The job store in it.
     pub fn jobs(&self) -> SqliteJobs {
-        SqliteJobs::new(self.pool.clone())
+        SqliteJobs::new(self.pool.clone(), self.mark.clone())
     }
 
     /// The queue in it.

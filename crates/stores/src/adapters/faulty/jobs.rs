@@ -7,7 +7,7 @@ use cadmill_core::domain::due::Part;
 use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced, Writes};
 use cadmill_core::ports::{JobStore, PortResult};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -35,6 +35,14 @@ impl JobStore for FaultyJobs {
 
     async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
         self.script.play("get", || self.inner.get(id)).await
+    }
+
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>> {
+        self.script.play("get_many", || self.inner.get_many(ids)).await
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        self.inner.writes()
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

@@ -8,7 +8,7 @@ use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::metrics::Store;
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced, Writes};
 use cadmill_core::ports::{JobStore, PortResult};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,6 +33,14 @@ impl JobStore for MeteredJobs {
 
     async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
         measured(Store::Jobs, "get", self.0.get(id)).await
+    }
+
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>> {
+        measured(Store::Jobs, "get_many", self.0.get_many(ids)).await
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        self.0.writes()
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

@@ -21,7 +21,7 @@ use cadmill_core::domain::job::{Job, JobFailure, JobSpec, Millis, State};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced, Writes};
 use cadmill_core::ports::{Clock, JobStore, ObjectStore, PortResult};
 use cadmill_stores::adapters::faulty::{FaultyJobs, FaultyQueue, Script};
 use cadmill_stores::conformance::job_store::{new_job, new_owner};
@@ -286,6 +286,14 @@ impl JobStore for Credulous {
         };
         let there = self.store.get(id).await?;
         Ok(listed.or(there))
+    }
+
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>> {
+        self.store.get_many(ids).await
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        self.store.writes()
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

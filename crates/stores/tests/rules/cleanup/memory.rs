@@ -17,11 +17,11 @@ use cadmill_core::domain::ids::{FileName, JobId, ObjectKey, Owner, Role};
 use cadmill_core::domain::job::{Job, Millis, Object};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::ports::event_queue::{Depth, Message};
-use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{Created, Due, Page, Replaced, Unreadable, UsageReplaced, Writes};
 use cadmill_core::ports::object_store::{Checksum, Part, Presigned, Purged, Tally};
 use cadmill_core::ports::{EventQueue, JobStore, ObjectStore, PortError, PortResult};
 use cadmill_stores::adapters::faulty::Script;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -167,6 +167,16 @@ impl JobStore for MemoryJobs {
 
     async fn get(&self, id: JobId) -> PortResult<Option<Job>> {
         Ok(self.0.state().jobs.get(&id).cloned())
+    }
+
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>> {
+        let state = self.0.state();
+        let ids: BTreeSet<&JobId> = ids.iter().collect();
+        Ok(ids.into_iter().filter_map(|id| state.jobs.get(id)).cloned().collect())
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        None
     }
 
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {

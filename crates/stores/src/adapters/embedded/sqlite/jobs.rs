@@ -1,6 +1,7 @@
 //! [`JobStore`] in SQLite: the record as JSON, and columns for what is searched.
 
 use super::pool::{Fault, Pool};
+use super::writes::Mark;
 use async_trait::async_trait;
 use cadmill_core::domain::crew::Crew;
 use cadmill_core::domain::due::Part;
@@ -8,10 +9,13 @@ use cadmill_core::domain::ids::{JobId, Owner};
 use cadmill_core::domain::job::{Job, Millis};
 use cadmill_core::domain::quota::Usage;
 use cadmill_core::domain::stored::{self, Record};
-use cadmill_core::ports::job_store::{Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced};
+use cadmill_core::ports::job_store::{
+    Created, Due, JobStore, Page, Replaced, Unreadable, UsageReplaced, Writes,
+};
 use cadmill_core::ports::{PortError, PortResult};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,11 +42,12 @@ const PROBE: i64 = 16 << 10;
 #[derive(Clone)]
 pub struct SqliteJobs {
     pool: Arc<Pool>,
+    mark: Mark,
 }
 
 impl SqliteJobs {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: Arc<Pool>, mark: Mark) -> Self {
+        Self { pool, mark }
     }
 }
 
@@ -52,7 +57,7 @@ impl JobStore for SqliteJobs {
         const OPERATION: &str = "creating a job";
         let row = Row::of(job, OPERATION)?;
         self.pool
-            .write(OPERATION, move |connection| {
+            .write_then(OPERATION, self.mark.clone(), move |connection| {
                 let stored = connection.execute(
                     "INSERT INTO jobs(id, owner, created, state, version, due, record, part)
                      VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -81,11 +86,30 @@ impl JobStore for SqliteJobs {
         self.pool.read("reading a job", move |connection| find(connection, &id, "reading a job")).await
     }
 
+    async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>> {
+        let ids: BTreeSet<String> = ids.iter().map(JobId::to_string).collect();
+        self.pool
+            .read("reading jobs", move |connection| {
+                let mut statement = connection.prepare(RECORD)?;
+                let mut jobs = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    let mut rows = statement.query([id])?;
+                    jobs.extend(rows.next()?.and_then(|row| readable(row, id).ok()));
+                }
+                Ok(jobs)
+            })
+            .await
+    }
+
+    fn writes(&self) -> Option<Box<dyn Writes>> {
+        self.mark.watch()
+    }
+
     async fn replace(&self, next: &Job) -> PortResult<Replaced> {
         const OPERATION: &str = "replacing a job";
         let row = Row::of(next, OPERATION)?;
         self.pool
-            .write(OPERATION, move |connection| {
+            .write_then(OPERATION, self.mark.clone(), move |connection| {
                 let stored = connection.execute(
                     "UPDATE jobs SET state = ?2, version = ?3, due = ?4, record = ?5, part = ?6
                      WHERE id = ?1 AND version = ?3 - 1",

@@ -109,6 +109,18 @@ impl Schema {
 
 type Task = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// What follows a commit.
+pub(in crate::adapters::embedded) trait Then: Send + 'static {
+    /// The work is committed.
+    fn committed(&self);
+}
+
+struct Nothing;
+
+impl Then for Nothing {
+    fn committed(&self) {}
+}
+
 /// The connections. Their threads end when the last clone of the senders is gone.
 pub(in crate::adapters::embedded) struct Pool {
     writer: Sender<Task>,
@@ -176,12 +188,24 @@ impl Pool {
         operation: &'static str,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> PortResult<T> {
+        self.write_then(operation, Nothing, work).await
+    }
+
+    /// As [`Self::write`]; the writing thread does `then` after the commit, whether or not the caller still
+    /// waits.
+    pub(in crate::adapters::embedded) async fn write_then<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        then: impl Then,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> PortResult<T> {
         run(&self.writer, operation, move |connection| {
             let inner = || {
                 let _writes = cfg!(debug_assertions).then(|| WRITES.read());
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = work(&transaction)?;
                 transaction.commit()?;
+                then.committed();
                 Ok(value)
             };
             inner().map_err(|fault| told(operation, fault, true))

@@ -55,6 +55,31 @@ async fn what_was_stored_is_there_after_a_restart() {
     assert_eq!(page.jobs, [job], "a page token outlives the process");
 }
 
+/// The handles are as those of two processes: each has its connections.
+#[tokio::test]
+async fn a_write_wakes_who_waits_in_another_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (open(&directory, 5), open(&directory, 5));
+    let (writer, reader) = (two.jobs(), one.jobs());
+    let mut writes = reader.writes().expect("an inotify instance");
+    let quiet = tokio::time::timeout(Duration::from_millis(100), writes.next()).await;
+    assert!(quiet.is_err(), "nothing was written");
+    let mut job = new_job(&new_owner(), 1);
+    writer.create(&job).await.unwrap();
+    for version in 1..=100 {
+        tokio::time::timeout(10 * SECOND, writes.next()).await.expect("the write before");
+        assert_eq!(reader.get(job.id).await, Ok(Some(job.clone())), "it is seen by who was woken");
+        job.version = version;
+        assert_eq!(writer.replace(&job).await, Ok(Replaced::Done));
+    }
+    // Several writes may be one.
+    tokio::time::timeout(10 * SECOND, writes.next()).await.expect("the last write");
+    reader.get(job.id).await.unwrap();
+    two.queue().send("a message is no job").await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_millis(100), writes.next()).await;
+    assert!(quiet.is_err(), "reads and messages wake no reader");
+}
+
 #[tokio::test]
 async fn two_handles_see_each_others_writes() {
     let directory = tempfile::tempdir().unwrap();
