@@ -10,6 +10,7 @@
 
 pub mod auth;
 pub mod client;
+pub mod events;
 pub mod extract;
 pub mod listener;
 pub mod middleware;
@@ -23,5 +24,6 @@ pub mod schema;
 pub mod settings;
 pub mod start;
 pub mod state;
+pub mod status;
 pub mod stop;
 mod turns;

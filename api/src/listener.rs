@@ -53,6 +53,7 @@ pub async fn serve(
         tokio::spawn(connection(stream, peer, seat, router, state.clone(), stopped.clone()));
     }
     drop((listener, stopped));
+    state.streams.stop();
     // Sent to all connections; the channel closes when all of them have ended.
     let _ = stop.send(());
     let _ = tokio::time::timeout(DRAIN, stop.closed()).await;

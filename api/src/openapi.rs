@@ -49,7 +49,7 @@ fn described() -> Value {
     let mut document = serde_json::to_value(&api).unwrap_or_default();
     document["components"]["schemas"]["Problem"] =
         serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
-    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "A token of the operator, or a JWT of the identity provider."}});
+    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "A token of the operator, a JWT of the identity provider, or a ticket for the job."}});
     // Constraints that the derive cannot express: option names, presets and forbidden file names.
     let new_job = &mut document["components"]["schemas"]["NewJob"]["properties"];
     new_job["options"]["propertyNames"] = json!({"pattern": "^[A-Za-z0-9._:-]{1,64}$"});
@@ -86,6 +86,8 @@ fn require_all(schema: &mut Value) {
     }
 }
 
+const JOB_ID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+
 const NO_CONTROL: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
 
 /// Adds the problems of an operation, and the common response headers.
@@ -102,6 +104,13 @@ fn finish(operation: &mut Value, caller: Caller) {
         codes.extend([C::AuthRequired, C::AuthInvalid, C::AuthExpired, C::AuthAudience, C::AuthUnavailable]);
         codes.extend([C::StoreUnavailable, C::StoreRefused]);
         operation["security"] = json!([{"token": []}]);
+    }
+    if id == "events" {
+        // What the attribute cannot express.
+        operation["parameters"][0]["schema"] = json!({
+            "type": "array", "minItems": 1, "maxItems": 50, "uniqueItems": true,
+            "items": {"type": "string", "format": "uuid", "pattern": JOB_ID},
+        });
     }
     if id == "create_job" {
         for status in ["200", "201"] {
@@ -130,6 +139,9 @@ fn finish(operation: &mut Value, caller: Caller) {
 fn links() -> Value {
     let operations = [
         "job_status",
+        "job_events",
+        "job_ticket",
+        "events_ticket",
         "job_audit",
         "delete_job",
         "job_downloaded",
@@ -159,8 +171,11 @@ fn particular(operation: &str) -> &'static [FailureCode] {
             C::JobConflict,
             C::JobNotFound,
         ],
-        "list_jobs" => &[C::RequestInvalid],
-        "job_status" | "job_audit" | "delete_job" => &[C::JobNotFound],
+        "list_jobs" => &[C::RequestInvalid, C::JobNotFound],
+        "events" => &[C::RequestInvalid, C::JobNotFound],
+        "job_status" | "job_events" | "job_ticket" | "events_ticket" | "job_audit" | "delete_job" => {
+            &[C::JobNotFound]
+        }
         "job_downloaded" => &[C::JobNotFound, C::JobNotCompleted],
         "get_upload" => &[C::JobNotFound, C::UploadNotExpected, C::JobEnded],
         "list_parts" => &[C::RequestInvalid, C::JobNotFound, C::UploadNotExpected, C::JobEnded],

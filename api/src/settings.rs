@@ -21,6 +21,10 @@ pub struct ApiSettings {
     pub ledgers: Ledgers,
     /// Time limit for one request, from the end of its headers. Includes its body, which is small.
     pub request_time: Duration,
+    /// How long an event stream lives; its client opens another.
+    pub stream_life: Duration,
+    /// How long an event stream is silent: proxies end connections without traffic, many after 60 s.
+    pub stream_beat: Duration,
 }
 
 /// Largest body, in bytes.
@@ -30,6 +34,9 @@ pub(crate) const BODY_BYTES: usize = 64 << 10;
 pub(crate) const HEADER_BYTES: usize = 16 << 10;
 
 const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+const STREAM_LIFE: Duration = Duration::from_secs(600);
+const STREAM_BEAT: Duration = Duration::from_secs(15);
 
 /// Longest pause while a body is sent or a response is read, and the minimum rate: bodies and
 /// responses are small.
@@ -62,7 +69,15 @@ impl ApiSettings {
                 outputs: config.formats.iter().map(output).collect(),
             });
         }
-        Self { config, auth, engines, ledgers: Ledgers::Nowhere, request_time: REQUEST_TIME }
+        Self {
+            config,
+            auth,
+            engines,
+            ledgers: Ledgers::Nowhere,
+            request_time: REQUEST_TIME,
+            stream_life: STREAM_LIFE,
+            stream_beat: STREAM_BEAT,
+        }
     }
 
     /// Checks what the bounds of individual keys do not cover.
@@ -87,6 +102,11 @@ impl ApiSettings {
             per_client: self.config.connections_per_client,
             proxies: self.config.trusted_proxies.clone(),
         }
+    }
+
+    /// How many event streams may be open. Each has a connection, and other requests need some too.
+    pub(crate) fn streams(&self) -> usize {
+        self.config.streams.min(self.config.connections / 2).max(1)
     }
 
     /// Time limits of a client, or of a proxy.

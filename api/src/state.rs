@@ -1,5 +1,8 @@
 //! The state shared by the routes: settings, ports and in-memory state.
 
+use crate::auth::tickets::Tickets;
+use crate::events::hub::Hub;
+use crate::events::seats::Seats;
 use crate::polling::pacing::Throughput;
 use crate::polling::tracker::Pollers;
 use crate::rate_limits::RateLimits;
@@ -11,6 +14,7 @@ use cadmill_core::domain::state::Event;
 use cadmill_core::jobs::Jobs;
 use cadmill_core::metrics;
 use cadmill_core::ports::{EventQueue, ObjectStore};
+use cadmill_stores::config::Secret;
 use cadmill_stores::connections::Door;
 use cadmill_stores::readiness::Readiness;
 use std::sync::Arc;
@@ -29,7 +33,10 @@ pub struct Server {
     pub(crate) jobs: Jobs,
     pub(crate) rates: RateLimits,
     pub(crate) pollers: Pollers,
-    pub(crate) throughput: Throughput,
+    pub(crate) throughput: Arc<Throughput>,
+    pub(crate) tickets: Tickets,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) streams: Arc<Seats>,
     pub(crate) readiness: Readiness,
     pub(crate) attendance: Arc<Attendance>,
     pub(crate) deleter: Deleter,
@@ -50,12 +57,16 @@ impl Server {
         queue: Arc<dyn EventQueue>,
     ) -> Result<ApiState, String> {
         settings.check()?;
+        let tickets = Tickets::new(settings.config.ticket_key.as_ref().map(Secret::expose))?;
         let rates = RateLimits::new(settings.config.rate_per_second, settings.config.rate_burst);
         let jobs = jobs.with_quota(settings.config.quota);
         let readiness = Readiness::new(objects.clone(), jobs.clone(), queue);
         let attendance = Arc::new(Attendance::new(jobs.clone(), FRESH));
         let deleter = Deleter::new(jobs.clone(), objects.clone(), "api".to_owned());
         let deleter = deleter.with_ledgers(settings.ledgers.clone());
+        let throughput = Arc::new(Throughput::default());
+        let hub = Hub::new(jobs.clone(), Arc::clone(&throughput));
+        let streams = Seats::new(settings.streams(), settings.config.streams_per_owner);
         let door = Door::new("api", settings.connections());
         Ok(Arc::new(Self {
             door,
@@ -64,7 +75,10 @@ impl Server {
             jobs,
             rates,
             pollers: Pollers::default(),
-            throughput: Throughput::default(),
+            throughput,
+            tickets,
+            hub,
+            streams,
             readiness,
             attendance,
             deleter,
@@ -77,10 +91,15 @@ impl Server {
         &self.door
     }
 
+    /// The event streams that are open.
+    pub fn streams(&self) -> &Seats {
+        &self.streams
+    }
+
     /// Finds clients that stopped polling: logs those that gave up, and adds all their polls to the
     /// records. Called by [`crate::listener::serve`] every few seconds.
     pub async fn sweep(&self, now: Instant) {
-        for silent in self.pollers.sweep(now) {
+        for silent in self.pollers.sweep(now, |job| self.hub.is_watched(job)) {
             if silent.abandoned {
                 metrics::client_gave_up();
                 tracing::info!(job.id = %silent.job, poll.n = silent.polls, "client stopped polling");

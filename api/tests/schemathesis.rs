@@ -51,6 +51,8 @@ async fn the_description_holds_for_any_request() {
     settings.config.rate_burst = 1_000_000;
     // Small, so that some of its orders become multipart uploads.
     settings.config.multipart_threshold_bytes = 1 << 20;
+    // A stream of a job that goes on would not end.
+    settings.stream_life = Duration::from_millis(100);
     let objects = Arc::new(shelf::Shelf::default());
     let state = Server::new(settings, objects, jobs, Arc::new(database.queue())).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

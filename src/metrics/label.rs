@@ -83,13 +83,17 @@ static CODES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 
 /// Routes of the API with their methods.
 pub const ROUTES: &[(&str, &[&str])] = &[
+    ("/api/events", &["GET"]),
     ("/api/failures", &["GET"]),
     ("/api/formats", &["GET"]),
     ("/api/jobs", &["GET", "POST"]),
     ("/api/jobs/{job_id}", &["DELETE"]),
     ("/api/jobs/{job_id}/audit", &["GET"]),
     ("/api/jobs/{job_id}/downloaded", &["POST"]),
+    ("/api/jobs/{job_id}/events", &["GET"]),
+    ("/api/jobs/{job_id}/events/ticket", &["POST"]),
     ("/api/jobs/{job_id}/status", &["GET"]),
+    ("/api/jobs/{job_id}/ticket", &["POST"]),
     ("/api/jobs/{job_id}/uploads", &["GET"]),
     ("/api/jobs/{job_id}/uploads/abort", &["POST"]),
     ("/api/jobs/{job_id}/uploads/complete", &["POST"]),
@@ -107,6 +111,12 @@ static ROUTE_NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 /// The route, if the API has it.
 pub(super) fn route_of(route: &str) -> &'static str {
     ROUTES.iter().find(|(known, _)| *known == route).map_or(NONE, |(known, _)| known)
+}
+
+/// Whether it is measured how long the route takes: a histogram is six series, and answers that are made of
+/// nothing that is stored take no time.
+pub(super) fn is_timed(route: &str) -> bool {
+    route.starts_with("/api/jobs") || ["/api/events", NONE].contains(&route)
 }
 
 /// The method, if the route has it: a stranger who tries every method on every route adds one series
@@ -175,6 +185,7 @@ pub(super) const OPERATION: Label = Label::these(
         "crew",
         "due",
         "get",
+        "get_many",
         "list",
         "replace",
         "replace_crew",

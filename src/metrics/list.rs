@@ -142,9 +142,10 @@ metrics! {
     WIPES = "cadmill_wipes_total", Counter, [WIPE], WORKER, Some(&["outcome"]), "Workspaces that were destroyed by their worker or by a sweep, or of which something was left.";
     SWEEPS = "cadmill_sweeps_total", Counter, [], WORKER, None, "Sweeps of the workspace directory for what dead processes left.";
     HTTP_REQUESTS = "cadmill_http_requests_total", Counter, [ROUTE, METHOD, STATUS], API, Some(&["status"]), "Requests to the API, by route template; none stands for other paths. A method that the route does not have is other.";
-    HTTP_REQUEST_SECONDS = "cadmill_http_request_seconds", REQUEST, [ROUTE], API, None, "Time in seconds from the head of a request to that of its response.";
+    HTTP_REQUEST_SECONDS = "cadmill_http_request_seconds", REQUEST, [ROUTE], API, None, "Time in seconds from the head of a request for jobs to that of its response.";
     POLLS = "cadmill_polls_total", Counter, [STATE], API, None, "Status requests, by the state that was answered.";
     CLIENTS_GAVE_UP = "cadmill_clients_gave_up_total", Counter, [], API, None, "Jobs whose client stopped polling before their end.";
+    STREAMS = "cadmill_streams", Gauge, [], API, None, "Event streams that are open.";
     STORE_CALLS = "cadmill_store_calls_total", Counter, [STORE, OPERATION, CALL], EVERY, Some(&["store", "outcome"]), "Calls of the stores and the queue, retries of the SDK included in one.";
     STORE_CALL_SECONDS = "cadmill_store_call_seconds", CALL, [STORE, OPERATION], EVERY, None, "Time in seconds of these calls, without those that wait for a message.";
     QUEUE_MESSAGES = "cadmill_queue_messages", Gauge, [QUEUE, QUEUE_STATE], CLEANUP, Some(&["queue", "state"]), "Messages of the queue of events and of its dead-letter queue; approximate with SQS.";
@@ -176,8 +177,17 @@ mod tests {
             if let Histogram(bounds) = metric.kind {
                 assert!(bounds.is_sorted() && !bounds.is_empty(), "{name}");
             }
-            let unit =
-                ["_seconds", "_bytes", "_total", "_info", "_jobs", "_messages", "_purges", "_attended"];
+            let unit = [
+                "_seconds",
+                "_bytes",
+                "_total",
+                "_info",
+                "_jobs",
+                "_messages",
+                "_purges",
+                "_attended",
+                "_streams",
+            ];
             assert!(unit.iter().any(|unit| name.ends_with(unit)), "{name}");
             for alarmed in metric.alarmed.unwrap_or_default() {
                 assert!(metric.labels.iter().any(|label| label.name == *alarmed), "{name}: {alarmed}");

@@ -186,7 +186,9 @@ pub fn swept() {
 pub fn http_request(route: &str, method: &str, status: &str, time: Duration) {
     let route = route_of(route);
     list::HTTP_REQUESTS.add(&[route, method_of(route, method), status], 1);
-    list::HTTP_REQUEST_SECONDS.observe(&[route], time.as_secs_f64());
+    if label::is_timed(route) {
+        list::HTTP_REQUEST_SECONDS.observe(&[route], time.as_secs_f64());
+    }
 }
 
 /// A client asked for the status of a job in this state.
@@ -197,6 +199,11 @@ pub fn polled(state: State) {
 /// A client stopped asking before the end of its job.
 pub fn client_gave_up() {
     list::CLIENTS_GAVE_UP.add(&[], 1);
+}
+
+/// So many event streams are open.
+pub fn streams(open: usize) {
+    list::STREAMS.set(&[], open as f64);
 }
 
 /// A port.

@@ -5,6 +5,7 @@
 
 mod caller;
 pub mod oidc;
+pub mod tickets;
 pub mod tokens;
 
 use crate::problem::Problem;
@@ -14,6 +15,7 @@ use cadmill_core::domain::failure::FailureCode;
 pub use caller::Caller;
 use caller::invalid;
 pub use oidc::Oidc;
+use tickets::Presented;
 pub use tokens::Tokens;
 
 /// How callers authenticate.
@@ -49,6 +51,11 @@ impl Auth {
             Self::Oidc(oidc) => oidc.caller(bearer(headers)?).await,
         }
     }
+}
+
+/// The ticket in the place of a token, if there is one.
+pub fn ticket(headers: &HeaderMap) -> Option<Presented<'_>> {
+    bearer(headers).ok().and_then(Presented::parse)
 }
 
 /// The token of the request.

@@ -36,6 +36,8 @@ struct Poller {
     latest: Instant,
     pause: Duration,
     ended: bool,
+    /// The client saw the end otherwise than by a poll.
+    informed: bool,
 }
 
 /// The outcome of one poll.
@@ -75,6 +77,7 @@ impl Pollers {
             table.by_turn.remove(&poller.turn);
         }
         let since = before.as_ref().map(|poller| now.saturating_duration_since(poller.latest));
+        let informed = before.as_ref().is_some_and(|poller| poller.informed);
         let (polls, uncounted, knew_end) =
             before.map_or((0, 0, false), |poller| (poller.polls, poller.uncounted, poller.ended));
         let ended = state.is_terminal();
@@ -82,7 +85,7 @@ impl Pollers {
         let count = if saw_end { uncounted + 1 } else { 0 };
         let uncounted = if saw_end { 0 } else { uncounted + 1 };
         let pause = pause.unwrap_or_default();
-        let poller = Poller { turn, polls: polls + 1, uncounted, latest: now, pause, ended };
+        let poller = Poller { turn, polls: polls + 1, uncounted, latest: now, pause, ended, informed };
         table.by_job.insert(job, poller);
         table.by_turn.insert(turn, job);
         if table.by_job.len() > MAX_POLLERS
@@ -93,9 +96,22 @@ impl Pollers {
         Polled { polls: polls + 1, since, saw_end, count }
     }
 
-    /// Removes and returns the jobs that are no longer polled.
-    pub fn sweep(&self, now: Instant) -> Vec<IdlePoller> {
+    /// A client saw the end of the job otherwise than by a poll.
+    pub fn saw_end(&self, job: JobId) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(poller) = table.by_job.get_mut(&job) {
+            poller.informed = true;
+        }
+    }
+
+    /// Removes and returns the jobs that are no longer polled, and that no client follows otherwise.
+    pub fn sweep(&self, now: Instant, is_followed: impl Fn(JobId) -> bool) -> Vec<IdlePoller> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&job, poller) in &mut table.by_job {
+            if is_followed(job) {
+                poller.latest = now;
+            }
+        }
         let is_silent =
             |poller: &Poller| now.saturating_duration_since(poller.latest) >= PATIENCE.max(3 * poller.pause);
         let silent: Vec<JobId> =
@@ -104,7 +120,8 @@ impl Pollers {
         for job in silent {
             if let Some(poller) = table.by_job.remove(&job) {
                 table.by_turn.remove(&poller.turn);
-                let (polls, count, abandoned) = (poller.polls, poller.uncounted, !poller.ended);
+                let (polls, count, abandoned) =
+                    (poller.polls, poller.uncounted, !poller.ended && !poller.informed);
                 found.push(IdlePoller { job, polls, count, abandoned });
             }
         }
@@ -135,9 +152,9 @@ mod tests {
         assert_eq!((end.saw_end, end.count), (true, 3));
         let again = pollers.polled(id(1), State::Completed, None, at(4));
         assert_eq!((again.saw_end, again.count), (false, 0));
-        let silent = pollers.sweep(at(34));
+        let silent = pollers.sweep(at(34), |_| false);
         assert_eq!(silent, [IdlePoller { job: id(1), polls: 4, count: 1, abandoned: false }]);
-        assert_eq!(pollers.sweep(at(99)), []);
+        assert_eq!(pollers.sweep(at(99), |_| false), []);
     }
 
     #[test]
@@ -146,9 +163,29 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         pollers.polled(id(1), State::Processing, Some(Duration::from_secs(15)), at(0));
         pollers.polled(id(2), State::Pending, Some(Duration::from_secs(1)), at(0));
-        assert_eq!(pollers.sweep(at(29)), []);
-        assert_eq!(pollers.sweep(at(30)), [IdlePoller { job: id(2), polls: 1, count: 1, abandoned: true }]);
-        assert_eq!(pollers.sweep(at(45)), [IdlePoller { job: id(1), polls: 1, count: 1, abandoned: true }]);
+        assert_eq!(pollers.sweep(at(29), |_| false), []);
+        assert_eq!(
+            pollers.sweep(at(30), |_| false),
+            [IdlePoller { job: id(2), polls: 1, count: 1, abandoned: true }]
+        );
+        assert_eq!(
+            pollers.sweep(at(45), |_| false),
+            [IdlePoller { job: id(1), polls: 1, count: 1, abandoned: true }]
+        );
+    }
+
+    #[test]
+    fn who_follows_the_job_has_not_given_up() {
+        let (pollers, start) = (Pollers::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        pollers.polled(id(1), State::Processing, None, at(0));
+        pollers.polled(id(2), State::Processing, None, at(0));
+        assert_eq!(pollers.sweep(at(60), |_| true), []);
+        pollers.saw_end(id(1));
+        let silent = pollers.sweep(at(90), |_| false);
+        let abandoned: Vec<_> =
+            silent.iter().filter(|silent| silent.abandoned).map(|silent| silent.job).collect();
+        assert_eq!((silent.len(), abandoned), (2, vec![id(2)]));
     }
 
     #[test]

@@ -7,10 +7,11 @@
 use crate::extract::{JobPath, Json, Query, no_such_job};
 use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
-use crate::routes::status::{self, StatusBody};
+use crate::routes::status;
 use crate::routes::uploads::{self, Upload};
 use crate::settings::ApiSettings;
 use crate::state::ApiState;
+use crate::status::{StatusBody, describe};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -427,7 +428,7 @@ pub(super) async fn list_jobs(
             other => other.into(),
         })?;
     let now = state.jobs.clock().now();
-    let jobs = page.jobs.iter().map(|job| status::describe(job, state.throughput.pause(job, now))).collect();
+    let jobs = page.jobs.iter().map(|job| describe(job, state.throughput.pause(job, now))).collect();
     if page.unreadable > 0 {
         tracing::error!(
             code = FailureCode::RecordUnreadable.as_str(),

@@ -2,10 +2,13 @@
 
 pub mod audit;
 pub mod catalogue;
+mod event_stream;
+pub mod events;
 pub mod health;
 pub mod jobs;
 pub mod page;
 pub mod status;
+pub mod tickets;
 pub mod uploads;
 
 use crate::state::ApiState;
@@ -38,6 +41,10 @@ pub fn owned() -> OpenApiRouter<ApiState> {
         .routes(routes!(audit::job_audit))
         .routes(routes!(jobs::job_downloaded))
         .routes(routes!(status::job_status))
+        .routes(routes!(events::job_events))
+        .routes(routes!(events::events))
+        .routes(routes!(tickets::events_ticket))
+        .routes(routes!(tickets::job_ticket))
         .routes(routes!(uploads::get_upload))
         .routes(routes!(uploads::list_parts))
         .routes(routes!(uploads::complete_upload))

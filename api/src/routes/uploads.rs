@@ -8,8 +8,9 @@
 use crate::extract::{JobPath, Query, no_such_job};
 use crate::middleware::access_log::LogFields;
 use crate::problem::Problem;
-use crate::routes::status::{self, StatusBody, timestamp};
+use crate::routes::status;
 use crate::state::ApiState;
+use crate::status::{StatusBody, timestamp};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

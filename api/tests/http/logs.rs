@@ -5,10 +5,12 @@ use axum::http::HeaderValue;
 use cadmill_core::domain::failure::FailureCode;
 use cadmill_core::domain::ids::JobId;
 use cadmill_core::domain::job::JobFailure;
+use futures_util::StreamExt;
 use serde_json::json;
 use std::cell::RefCell;
 use std::io::Write;
 use std::time::{Duration, Instant};
+use tower::ServiceExt;
 
 thread_local! {
     /// What this thread has logged.
@@ -43,6 +45,23 @@ async fn the_log_tells_requests_and_no_secrets() {
     for id in [waiting, failed, done] {
         world.call(ANN, "GET", &format!("/api/jobs/{id}/status?secret=1"), None).await;
     }
+    let stream = world.router.clone().oneshot(request(
+        ANN,
+        "GET",
+        &format!("/api/jobs/{waiting}/events?secret=3"),
+        None,
+    ));
+    let mut stream = stream.await.unwrap().into_body().into_data_stream();
+    stream.next().await.unwrap().unwrap();
+    drop(stream);
+    let ticket = world.call(ANN, "POST", &format!("/api/jobs/{waiting}/ticket"), None).await;
+    let ticket = ticket.body["ticket"].as_str().unwrap().to_owned();
+    world.call(&ticket, "GET", &format!("/api/jobs/{waiting}/status"), None).await;
+    let url = world.call(ANN, "POST", &format!("/api/jobs/{waiting}/events/ticket"), None).await;
+    let url = url.body["url"].as_str().unwrap().to_owned();
+    let opened = world.router.clone().oneshot(request("", "GET", &url, None)).await.unwrap();
+    assert_eq!(opened.status(), 200);
+    drop(opened);
     world.call("secret-token-of-nobody-0123456789abcdef", "GET", "/secret/path?secret=2", None).await;
     world.call(ANN, "GET", "/api/jobs?page=secret", None).await;
     let good = traced(&world, &["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]).await;
@@ -56,7 +75,7 @@ async fn the_log_tells_requests_and_no_secrets() {
     world.state.sweep(Instant::now() + Duration::from_secs(60)).await;
 
     let text = String::from_utf8(LINES.take()).unwrap();
-    for never in ["secret", "town", "signature", ANN, "127.0.0.1:9"] {
+    for never in ["secret", "town", "signature", ANN, "127.0.0.1:9", "ct1.", "ticket="] {
         assert!(!text.contains(never), "{never} is in the log:\n{text}");
     }
     let has = |parts: &[&str]| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
@@ -66,6 +85,8 @@ async fn the_log_tells_requests_and_no_secrets() {
     assert!(has(&["\"http.route\":\"none\"", "\"http.status\":404"]), "{text}");
     assert!(has(&["\"message\":\"poll\"", &job, "\"state\":\"PROCESSING\"", "\"poll.n\":1"]), "{text}");
     assert!(has(&["client stopped polling", &job]), "{text}");
+    assert!(has(&["event stream opened", &job, "\"stream.resumed\":false"]), "{text}");
+    assert!(has(&["event stream closed", &job, "\"stream.by\":\"client\"", "\"stream.events\":1"]), "{text}");
     let of = |id: JobId| format!("\"job.id\":\"{id}\"");
     let trace = "\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"";
     for message in ["\"message\":\"request\"", "\"message\":\"poll\""] {

@@ -14,7 +14,7 @@ use cadmill_core::domain::ids::{JobId, ObjectKey};
 use cadmill_core::domain::job::{EngineFacts, Job, JobFailure, Millis, Object, Stage, Warnings};
 use cadmill_core::domain::state::{Event, Policy};
 use cadmill_core::jobs::{Change, Jobs};
-use cadmill_core::ports::{Clock, ObjectStore};
+use cadmill_core::ports::{Clock, JobStore, ObjectStore};
 use cadmill_stores::adapters::embedded::Database;
 use cadmill_stores::config::Token;
 use serde_json::{Value, json};
@@ -99,8 +99,20 @@ fn with_policy(
     policy: Policy,
     change: impl FnOnce(&mut ApiSettings),
 ) -> World {
+    with_store(directory, &database, Arc::new(database.jobs()), objects, policy, change)
+}
+
+/// A server with this store of jobs, e.g. one of several on a database.
+pub fn with_store(
+    directory: tempfile::TempDir,
+    database: &Database,
+    store: Arc<dyn JobStore>,
+    objects: Arc<dyn ObjectStore>,
+    policy: Policy,
+    change: impl FnOnce(&mut ApiSettings),
+) -> World {
     let clock = Arc::new(Stopped(AtomicU64::new(START)));
-    let jobs = Jobs::new(Arc::new(database.jobs()), clock.clone(), policy);
+    let jobs = Jobs::new(store, clock.clone(), policy);
     let mut settings = ApiSettings { auth: tokens(), ..ApiSettings::default() };
     settings.config.require_cleanup = false;
     change(&mut settings);

@@ -156,6 +156,10 @@ keys! {
     ApiProxyIdleTime = "api.proxy_idle_time", CONNECTION_TIME, Value("75s"), API, "The same for a connection of api.trusted_proxies; longer than the proxy keeps an idle connection";
     ApiRatePerSecond = "api.rate_per_second", Kind::Count { min: 1, max: 100_000 }, Value("50"), API, "Requests a second that one owner may make in the long run";
     ApiRateBurst = "api.rate_burst", Kind::Count { min: 1, max: 100_000 }, Value("200"), API, "Requests that one owner may make at once";
+    ApiStreams = "api.streams", Kind::Count { min: 1, max: 1_000_000 }, Value("2048"), API, "Event streams that the API keeps open; at most half of api.connections";
+    ApiStreamsPerOwner = "api.streams_per_owner", Kind::Count { min: 1, max: 1_000_000 }, Value("20"), API, "Event streams of one owner; a client beyond them polls";
+    ApiTicketKey = "api.ticket_key", Kind::Secret, Unset("a random key of the process"), API, "Key of tickets for jobs, 32 characters at least; several API processes need the same one. From a file or the environment only";
+    ApiTicketLifetime = "api.ticket_lifetime", URL_LIFETIME, Value("24h"), API, "Lifetime of a ticket for a job";
     ApiUploadUrlLifetime = "api.upload_url_lifetime", URL_LIFETIME, Value("15m"), API_AND_CLEANUP, "Maximum lifetime of an upload URL";
     ApiUploadMinRate = "api.upload_min_rate", Kind::Size { min: KIB, max: TIB }, Value("256K"), API, "Bytes that a client uploads in a second at least; a URL is good for a minute and as long as its bytes take at this rate";
     ApiDownloadUrlLifetime = "api.download_url_lifetime", URL_LIFETIME, Value("5m"), API, "Lifetime of a download URL";

@@ -66,6 +66,10 @@ fn defaults_are_those_of_the_domain() {
         proxy_idle_time: Duration::from_secs(75),
         rate_per_second: 50,
         rate_burst: 200,
+        streams: 2048,
+        streams_per_owner: 20,
+        ticket_key: None,
+        ticket_lifetime: Duration::from_secs(24 * 3600),
         upload_url_lifetime: Duration::from_secs(900),
         upload_min_rate: 256 << 10,
         download_url_lifetime: Duration::from_secs(300),
@@ -248,7 +252,7 @@ fn other_values() -> Vec<(&'static str, String)> {
             "api.connections" | "embedded.s3_connections" => "900".to_owned(),
             "api.connections_per_client" | "embedded.s3_connections_per_client" => "90".to_owned(),
             "api.rate_per_second" => "76".to_owned(),
-            "api.rate_burst" | "api.owner_jobs" => "78".to_owned(),
+            "api.rate_burst" | "api.owner_jobs" | "api.streams" | "api.streams_per_owner" => "78".to_owned(),
             "data_dir" | "worker.workspace" => "/tmp/\"quoted\\ \u{fc}\"".to_owned(),
             _ => return None,
         })
@@ -281,9 +285,12 @@ fn what_is_printed_reads_back_to_the_same_values() {
     }
     let printed = settings.to_toml();
     assert!(printed.contains("job.lease = \"1s 500ms\"  # env CADMILL_JOB_LEASE\n"), "{printed}");
-    // Only the secret is not printed, so it must be given again.
-    let secret = [("CADMILL_S3_SECRET_KEY", config.s3.keys.as_ref().unwrap().1.expose())];
-    let (again, from_file) = serve(&printed, &secret, &[]);
+    // Only the secrets are not printed, so they must be given again.
+    let secrets = [
+        ("CADMILL_S3_SECRET_KEY", config.s3.keys.as_ref().unwrap().1.expose()),
+        ("CADMILL_API_TICKET_KEY", config.api.ticket_key.as_ref().unwrap().expose()),
+    ];
+    let (again, from_file) = serve(&printed, &secrets, &[]);
     assert_eq!(again, config);
     assert!(matches!(from_file.origin(Id::JobLease), Origin::File { .. }));
     assert_eq!(

@@ -160,6 +160,14 @@ pub struct Api {
     pub rate_per_second: u32,
     /// Burst of requests of one owner; at least 1.
     pub rate_burst: u32,
+    /// Event streams that may be open.
+    pub streams: usize,
+    /// Those of one owner.
+    pub streams_per_owner: usize,
+    /// Key of tickets; a random one of the process if `None`.
+    pub ticket_key: Option<Secret>,
+    /// Lifetime of a ticket for a job.
+    pub ticket_lifetime: Duration,
     /// Lifetime of an upload URL.
     pub upload_url_lifetime: Duration,
     /// Minimum upload rate of a client, in bytes per second.

@@ -51,6 +51,7 @@ fn job(number: usize) -> Job {
 const API_CALLS: &[(Store, &str)] = &[
     (Store::Jobs, "create"),
     (Store::Jobs, "get"),
+    (Store::Jobs, "get_many"),
     (Store::Jobs, "replace"),
     (Store::Jobs, "list"),
     (Store::Jobs, "usage"),
@@ -146,6 +147,7 @@ fn api(number: usize) {
     metrics::http_request(routes[number % 4], hostile, status, Duration::from_secs(1));
     metrics::polled([State::Pending, State::Processing, State::Completed, State::Failed][number % 4]);
     metrics::client_gave_up();
+    metrics::streams(number);
     metrics::cleanup_attended(true);
     call(API_CALLS, number);
 }
