@@ -113,4 +113,13 @@ fn a_result_in_several_parts_is_the_same_both_ways() {
     assert_eq!(as_is["output"]["sha256"], gzip["output"]["sha256"]);
     assert_eq!(as_is["downloaded_bytes"], plain.len());
     assert!(gzip["downloaded_bytes"].as_u64().unwrap() < plain.len() as u64 / 3, "{gzip}");
+
+    // Each was followed by a stream to its end, and asked for once after that. The end was written by the worker,
+    // which is another process.
+    let with = |text: &str| server.lines().iter().filter(|line| line.contains(text)).count();
+    let begun = Instant::now();
+    while with("stream.by=\"end\"") < 2 && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!((with("stream.by=\"end\""), with("poll.n=")), (2, 2), "{:#?}", server.lines());
 }

@@ -4,7 +4,7 @@
 mod server;
 
 use crate::support::{Bench, Run};
-use server::{Fault, Plan, Server, Size, content};
+use server::{Events, Fault, Plan, Server, Size, content};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -67,6 +67,41 @@ fn parts_survive_a_broken_connection_and_an_expired_url() {
     let places: Vec<usize> = told.iter().map(|line| run.stderr.find(line).expect(line)).collect();
     assert!(places.is_sorted(), "{run:?}");
     assert!(run.stderr.lines().any(|line| line.ends_with(" s  PENDING")), "{run:?}");
+}
+
+/// The status is asked for once, after the end, whether the stream comes in one piece or in two.
+#[test]
+fn a_stream_of_events_is_followed_to_the_end() {
+    for (events, streams) in
+        [(Events::Whole, vec![None]), (Events::CutOnce, vec![None, Some("1".to_owned())])]
+    {
+        let server = Server::start(Plan { events, ..Plan::default() });
+        let bench = Bench::new();
+        let run = submit(&bench, &server, &["-o", "out.dxf"]).succeeded();
+        assert_eq!(read(&bench, "out.dxf"), server::RESULT);
+        let told = ["PENDING", "PROCESSING fetch", "PROCESSING convert", "COMPLETED"];
+        let places: Vec<usize> = told.iter().map(|line| run.stderr.find(line).expect(line)).collect();
+        assert!(places.is_sorted() && run.stderr.matches("PENDING").count() == 1, "{run:?}");
+        let seen = server.seen();
+        assert_eq!(
+            (seen.streams, seen.polls),
+            (streams, 7),
+            "{events:?}: the fake server begins with 6 polls"
+        );
+    }
+}
+
+/// An older server has no streams, one with too many refuses them, and a proxy may end them.
+#[test]
+fn without_a_stream_the_job_is_polled() {
+    for (events, streams) in [(Events::Missing, 1), (Events::TooMany, 1), (Events::Empty, 3)] {
+        let server = Server::start(Plan { events, ..Plan::default() });
+        let bench = Bench::new();
+        submit(&bench, &server, &["-o", "out.dxf"]).succeeded();
+        assert_eq!(read(&bench, "out.dxf"), server::RESULT);
+        let seen = server.seen();
+        assert_eq!((seen.streams.len(), seen.polls), (streams, 7), "{events:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 /// Attempts of a request before it fails.
 const TRIES: u32 = 8;
@@ -88,13 +89,19 @@ impl Client {
         self.authorization.is_some() && !loopback
     }
 
+    /// A `GET` that is not sent yet.
+    pub(super) fn request(&self, path: &str) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(format!("{}{path}", self.server));
+        match &self.authorization {
+            Some(text) => request.header(header::AUTHORIZATION, text),
+            None => request,
+        }
+    }
+
     /// `GET`, with the ETag of an earlier response.
     pub(super) fn get(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
         self.persist(&|_| {}, || {
-            let mut request = self.agent.get(format!("{}{path}", self.server));
-            if let Some(text) = &self.authorization {
-                request = request.header(header::AUTHORIZATION, text);
-            }
+            let mut request = self.request(path);
             if let Some(etag) = etag {
                 request = request.header(header::IF_NONE_MATCH, etag);
             }

@@ -7,6 +7,7 @@
 mod client;
 mod decode;
 mod download;
+mod follow;
 mod history;
 mod show;
 mod source;
@@ -224,21 +225,21 @@ impl Run<'_> {
 
     /// Waits for the end of the job and reports each change of its state.
     fn wait(&self) -> Result<Status, Failure> {
-        let (mut etag, mut told, mut poll) = (None::<String>, String::new(), POLL);
+        let mut told = String::new();
+        let events = format!("{}/events", self.job);
+        follow::until_end(self.client, &events, &mut |status| self.tell(status, &mut told))?;
+        self.poll(&mut told)
+    }
+
+    /// The same by polling; one request if the job has ended.
+    fn poll(&self, told: &mut String) -> Result<Status, Failure> {
+        let (mut etag, mut poll) = (None::<String>, POLL);
         loop {
             let Polled { status, etag: next, retry_after } = self.status(etag.as_deref())?;
             etag = next.or(etag);
             match status {
                 Some(status) => {
-                    let mut line = status.state.clone();
-                    if let ("PROCESSING", Some(stage)) = (status.state.as_str(), &status.stage) {
-                        line = format!("{line} {stage}");
-                        self.show.progress(stage, status.progress);
-                    }
-                    if line != told {
-                        self.show.event(&line);
-                        told = line;
-                    }
+                    self.tell(&status, told);
                     if status.has_ended() {
                         return Ok(status);
                     }
@@ -247,6 +248,19 @@ impl Run<'_> {
                 None => poll = retry_after.unwrap_or(poll),
             }
             self.client.wait(poll.clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
+        }
+    }
+
+    /// Shows the state if it is another than was told last.
+    fn tell(&self, status: &Status, told: &mut String) {
+        let mut line = status.state.clone();
+        if let ("PROCESSING", Some(stage)) = (status.state.as_str(), &status.stage) {
+            line = format!("{line} {stage}");
+            self.show.progress(stage, status.progress);
+        }
+        if line != *told {
+            self.show.event(&line);
+            *told = line;
         }
     }
 

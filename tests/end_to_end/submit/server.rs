@@ -66,9 +66,25 @@ pub(super) enum Fault {
     GoneResult,
 }
 
+/// What the server answers to the request for a stream of events.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Events {
+    /// It is older than that.
+    Missing,
+    /// There are too many.
+    TooMany,
+    /// Each event, up to the end.
+    Whole,
+    /// The first two events, and the others if it is asked again.
+    CutOnce,
+    /// Streams without an event.
+    Empty,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) size: Size,
+    pub(super) events: Events,
     pub(super) faults: Vec<Fault>,
     /// Parts that were already uploaded.
     pub(super) arrived: Vec<u32>,
@@ -83,6 +99,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             size: Size::Single,
+            events: Events::Missing,
             faults: vec![],
             arrived: vec![],
             ranges: true,
@@ -111,7 +128,9 @@ pub(super) struct Seen {
     parts: BTreeMap<u32, Vec<u8>>,
     /// Number of presigned URLs.
     signed: u32,
-    polls: u32,
+    pub(super) polls: u32,
+    /// The `Last-Event-ID` of each request for a stream.
+    pub(super) streams: Vec<Option<String>>,
     downloads: u32,
 }
 
@@ -269,6 +288,7 @@ impl World {
             }
             ("POST", "JOB/uploads/complete") => Some(self.complete()),
             ("GET", "JOB/status") => Some(self.status(request)),
+            ("GET", "JOB/events") => Some(self.events(request)),
             ("POST", "JOB/downloaded") => {
                 self.seen.lock().unwrap().acknowledged = true;
                 Some(Reply { status: 204, headers: vec![], body: vec![], cut: None })
@@ -391,6 +411,34 @@ impl World {
         }
         seen.object = seen.parts.values().flatten().copied().collect();
         reply(200, &json!({"state": "PENDING"}))
+    }
+
+    fn events(&self, request: &Request) -> Reply {
+        let last = request.headers.get("last-event-id").cloned();
+        let mut seen = self.seen.lock().unwrap();
+        seen.streams.push(last.clone());
+        let all = match self.plan.events {
+            Events::Missing => return problem(404, "request.not_found", "no such path"),
+            Events::TooMany => return problem(429, "request.rate_limited", "too many"),
+            Events::Empty => 0,
+            Events::CutOnce if seen.streams.len() == 1 => 2,
+            Events::CutOnce | Events::Whole => 4,
+        };
+        let first = last.map_or(0, |id| id.parse::<usize>().unwrap() + 1);
+        let mut body = "retry: 3000\n\n: beat\n\n".to_owned();
+        let states =
+            [("PENDING", ""), ("PROCESSING", "fetch"), ("PROCESSING", "convert"), ("COMPLETED", "wipe")];
+        for (id, (state, stage)) in states.iter().enumerate().take(all).skip(first) {
+            let data = json!({"state": state, "stage": stage, "progress": 0.5, "download": null});
+            let name = if id == 3 { "ended" } else { "status" };
+            body += &format!("id: {id}\nevent: {name}\ndata: {data}\n\n");
+        }
+        if all == 4 {
+            // The status says so from now on.
+            seen.polls = 6;
+        }
+        let headers = vec![("Content-Type", "text/event-stream".to_owned())];
+        Reply { status: 200, headers, body: body.into_bytes(), cut: None }
     }
 
     /// Each state is reported once, and once more as unchanged.
