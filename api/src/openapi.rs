@@ -130,6 +130,14 @@ fn finish(operation: &mut Value, caller: Caller) {
         operation["responses"][status.to_string()] = response(status, &codes);
     }
     for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        // Each event by its fields; the data is JSON in a string.
+        if let Some(stream) = response.pointer_mut("/content/text~1event-stream") {
+            stream["schema"] = json!({"type": "object", "properties": {
+                "id": {"type": "string"},
+                "event": {"enum": ["status", "ended"]},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            }});
+        }
         response["headers"]["x-request-id"] =
             json!({"description": "The request's name in the server's log.", "schema": {"type": "string"}});
     }
