@@ -7,8 +7,8 @@
 #   PARTS="images compose attacks" test_containers.sh [FILTER OF TESTS...]
 #
 # Two more parts are not among these: arm64 compiles the API and the cleanup for ARM, and starts their images under
-# qemu-user; sizes runs the largest job of docs/DEPLOY-AWS.md in two sizes of its table (test_sizes.py), and takes 16 GiB of
-# memory and 12 GiB of disk.
+# qemu-user; sizes runs the largest job of docs/DEPLOY-AWS.md in two sizes of its table (test_sizes.py), and takes 12 GiB of
+# memory and of disk.
 #
 # mmdebstrap makes the base image here, so that only Debian packages are fetched. Needs root, podman, podman-compose, runc,
 # buildah, netavark, aardvark-dns and mmdebstrap. What this machine cannot do fails.
