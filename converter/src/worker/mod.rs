@@ -55,7 +55,7 @@ use std::time::Duration;
 use task::TaskMessage;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// How long one receive call waits for a message.
 const WAIT: Duration = Duration::from_secs(10);
@@ -129,16 +129,18 @@ impl Worker {
         let shared = &self.shared;
         shared.warn_of_idle_hosts();
         let tasks = TaskTracker::new();
-        let sweeper = tokio::spawn(Arc::clone(shared).sweep_now_and_then());
-        let late = tokio::spawn(Arc::clone(shared).look_for_late_ones(tasks.clone()));
-        let protector = tokio::spawn(Arc::clone(shared).protect_while_busy());
+        // They end with this future, however it ends.
+        let aside = [
+            tokio::spawn(Arc::clone(shared).sweep_now_and_then()),
+            tokio::spawn(Arc::clone(shared).look_for_late_ones(tasks.clone())),
+            tokio::spawn(Arc::clone(shared).protect_while_busy()),
+        ];
+        let aside = aside.map(AbortOnDropHandle::new);
         while let Some((message, permit)) = shared.next().await {
             let shared = Arc::clone(shared);
             tasks.spawn(async move { shared.handle(message, Some(permit)).await });
         }
-        late.abort();
-        sweeper.abort();
-        protector.abort();
+        drop(aside);
         tracing::info!(jobs = tasks.len(), "stopping");
         shared.lose_all();
         shared.with_hosts(|hosts| hosts.close()).await;
