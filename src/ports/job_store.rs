@@ -100,8 +100,8 @@ pub trait JobStore: Send + Sync {
     /// The job with this id.
     async fn get(&self, id: JobId) -> PortResult<Option<Job>>;
 
-    /// The jobs with these ids, in any order and each once; without those that do not exist or cannot be read. May lag as [`JobStore::list`], so that a job may be older than one that was
-    /// read before, or missing.
+    /// The jobs with these ids, in any order and each once; without those that do not exist or cannot be read.
+    /// May lag as [`JobStore::list`], so that a job may be older than one that was read before, or missing.
     async fn get_many(&self, ids: &[JobId]) -> PortResult<Vec<Job>>;
 
     /// A wait for writes that began now, for a caller on an async runtime; `None` if the store cannot say when

@@ -1,5 +1,5 @@
 //! Tickets: what a client may have that must not have the owner's token, e.g. a page of the operator's own web
-//! server. A ticket is for one job and a time, and is made by whoever has the token.
+//! server. A ticket is for one job and a time, and is made for a request that has the token.
 //!
 //! It is a message authentication code of what it is for. The job itself is not in it: it is the one of the
 //! request's path, so that a ticket for one job is nothing at another. Its time of creation is, because a client
@@ -71,7 +71,7 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// `None` if the text is no ticket.
+    /// `None` if the text has not the form of a ticket.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.strip_prefix(PREFIX)?.split('.');
         let scope = match parts.next()? {

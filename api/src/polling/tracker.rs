@@ -104,7 +104,7 @@ impl Pollers {
         }
     }
 
-    /// Removes and returns the jobs that are no longer polled, and that no client follows otherwise.
+    /// Removes and returns the jobs that clients have stopped polling and do not follow otherwise.
     pub fn sweep(&self, now: Instant, is_followed: impl Fn(JobId) -> bool) -> Vec<IdlePoller> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (&job, poller) in &mut table.by_job {

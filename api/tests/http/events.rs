@@ -136,7 +136,7 @@ async fn a_stream_has_each_change_and_ends_with_the_job() {
     world.happen(id, progressed(Stage::Convert, 437)).await;
     let moved = events.event().await;
     assert_eq!((&moved.data["stage"], &moved.data["progress"]), (&json!("convert"), &json!(0.43)));
-    // What no client sees is no event, nor is less than a percent.
+    // A change that clients do not see makes no event, and neither does less than a percent.
     world.happen(id, Change::Renewed { attempt: 1, revision: 2, progress: None }).await;
     world.happen(id, progressed(Stage::Convert, 439)).await;
     world.happen(id, Change::Failed { attempt: 1, failure: failure() }).await;

@@ -107,7 +107,7 @@ async fn a_stream_is_opened_by_a_url_for_a_minute() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let elsewhere = url.replace("/events?", "/status?");
     assert_eq!(ask(&world, "", "GET", &elsewhere).await, (404, json!("job.not_found")));
-    // It is no token.
+    // It is not accepted as a token.
     let text = url.split_once("ticket=").unwrap().1;
     assert_eq!(
         ask(&world, text, "GET", &format!("/api/jobs/{id}/status")).await,

@@ -66,7 +66,7 @@ pub(super) fn until_end(client: &Client, path: &str, saw: &mut dyn FnMut(&Status
 /// What a stream says.
 enum Said {
     Event(Event),
-    /// There is no stream.
+    /// The server opens no stream.
     Refused,
     /// Nothing for a while.
     Nothing,
